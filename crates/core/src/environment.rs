@@ -1,0 +1,41 @@
+//! The one door to time and randomness.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where the engine takes time and randomness from, so that a test can give it both.
+///
+/// ```
+/// use highwater_core::{Environment, SystemEnvironment};
+/// assert!(SystemEnvironment.now_ms() > 1_700_000_000_000);
+/// ```
+pub trait Environment: fmt::Debug + Send + Sync + 'static {
+    /// Unix time in milliseconds.
+    fn now_ms(&self) -> u64;
+    /// Fills `bytes` with unpredictable bits.
+    fn fill_random(&self, bytes: &mut [u8]);
+}
+
+/// The system's clock and random source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEnvironment;
+
+impl Environment for SystemEnvironment {
+    #[allow(clippy::disallowed_methods)] // the door itself
+    fn now_ms(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods)] // the door itself
+    fn fill_random(&self, bytes: &mut [u8]) {
+        if getrandom::fill(bytes).is_err() {
+            // A system without a random source: time still makes epochs differ.
+            let now = self.now_ms().to_le_bytes();
+            for (byte, noise) in bytes.iter_mut().zip(now.iter().cycle()) {
+                *byte ^= noise;
+            }
+        }
+    }
+}

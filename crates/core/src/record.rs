@@ -1,0 +1,171 @@
+//! Records as a reader sees them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::cursor::Cursor;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The last thing that happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Action {
+    /// It appeared, or came back after a deletion.
+    Added,
+    /// Its content changed.
+    Updated,
+    /// It was deleted; the last payload is kept until pruned.
+    Deleted,
+}
+
+impl Action {
+    /// A stable small number, for storage.
+    pub fn code(self) -> u8 {
+        match self {
+            Action::Added => 0,
+            Action::Updated => 1,
+            Action::Deleted => 2,
+        }
+    }
+
+    /// The action of a stored number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Action::Added),
+            1 => Some(Action::Updated),
+            2 => Some(Action::Deleted),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Added => "ADDED",
+            Action::Updated => "UPDATED",
+            Action::Deleted => "DELETED",
+        })
+    }
+}
+
+/// What a modification means to a reader that holds everything up to its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum NetAction {
+    /// The reader does not hold the record: insert it.
+    Added,
+    /// The reader holds an older version: replace it.
+    Updated,
+    /// The reader holds the record: remove it.
+    Deleted,
+    /// The record no longer matches the reader's filter: remove it.
+    Left,
+    /// Born and deleted since the reader's cursor: nothing to do.
+    Void,
+}
+
+/// A record's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// The position of the last modification.
+    pub cursor: Cursor,
+    /// When the record was first seen.
+    pub first_seen_at: DateTime<Utc>,
+    /// When it last changed.
+    pub last_modified_at: DateTime<Utc>,
+    /// What that change was.
+    pub last_action: Action,
+    /// When it was deleted, if it is.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// When its payload was pruned, if it was.
+    pub pruned_at: Option<DateTime<Utc>>,
+}
+
+/// A JSON object as text, exactly as it was saved.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Bytes);
+
+impl Json {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Json(bytes)
+    }
+
+    /// The text's bytes: valid UTF-8.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("null")
+    }
+
+    /// Reads it as `T`.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.0).map_err(|source| {
+            Error::new(ErrorKind::Invalid, "the record does not have the shape that was asked for").because(source)
+        })
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// A record of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The record's id, unique in its stream.
+    pub id: Arc<str>,
+    /// The payload; `None` once pruned, and where only metadata was asked for.
+    pub payload: Option<Json>,
+    /// Where it stands in the log, and since when.
+    pub metadata: Metadata,
+}
+
+impl Record {
+    /// Reads the payload as `T`.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
+        match &self.payload {
+            Some(payload) => payload.to().map_err(|error| error.with("id", &self.id)),
+            None => Err(Error::new(ErrorKind::NotFound, "the record's payload was pruned or not asked for")
+                .with("id", &self.id)),
+        }
+    }
+}
+
+/// A modification, as a page of the log gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// What it means to a reader at the cursor the page was asked for with.
+    pub net: NetAction,
+    /// The record as it is now.
+    #[serde(flatten)]
+    pub record: Record,
+}
