@@ -1,5 +1,20 @@
 //! The storage interface that hosts, the engine and templates hold.
 
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::batch::{Commit, Document, Fence, WriteBatch};
+use crate::consumer::{ConsumerCommand, ConsumerReply};
+use crate::cursor::Cursor;
+use crate::error::Result;
+use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
+use crate::page::{Page, PageRequest};
+use crate::record::{Json, Record};
+use crate::stream::StreamKey;
+use crate::wakeups::Wakeups;
+
 /// What a store can do. See each field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,5 +33,123 @@ impl Capabilities {
     /// The least: one process, nothing durable.
     pub const fn new(name: &'static str) -> Self {
         Capabilities { name, multi_process: false, durable: false, persistent: false }
+    }
+
+    /// Several processes may have the store open.
+    #[must_use]
+    pub const fn multi_process(mut self, yes: bool) -> Self {
+        self.multi_process = yes;
+        self
+    }
+
+    /// A commit that returned survives a power cut.
+    #[must_use]
+    pub const fn durable(mut self, yes: bool) -> Self {
+        self.durable = yes;
+        self
+    }
+
+    /// Records survive the process.
+    #[must_use]
+    pub const fn persistent(mut self, yes: bool) -> Self {
+        self.persistent = yes;
+        self
+    }
+}
+
+/// A store of records with a modification log.
+///
+/// Dropping the future of a read is harmless. Dropping the future of a [`commit`](Store::commit)
+/// does not undo it; sending the same batch again is harmless, for unchanged records write nothing.
+/// No task is spawned and no runtime is needed.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+    /// Applies a batch: durable, and visible at once or not at all.
+    async fn commit(&self, batch: WriteBatch) -> Result<Commit>;
+    /// Reads a page of modifications.
+    async fn page(&self, request: PageRequest) -> Result<Page>;
+    /// Reads records by id; deleted ones included, unknown ones are `None`.
+    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>>;
+    /// A stream's counters. A stream nobody wrote to has zeros.
+    async fn head(&self, stream: &StreamKey) -> Result<StreamHead>;
+    /// Every stream of the store.
+    async fn streams(&self) -> Result<Vec<StreamHead>>;
+    /// Every kept version of a record, newest first, the present one included.
+    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>>;
+    /// The live records of a stream as they were at `cursor`, in order of id, behind `after_id`.
+    /// Complete as far as the stream's history reaches back.
+    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>>;
+    /// Reads a document.
+    async fn document(&self, key: &str) -> Result<Option<Json>>;
+    /// Reads the documents whose keys begin with `prefix`, in order of key, behind `after`.
+    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>>;
+    /// Gives out the next fencing token of `name`: every earlier holder's writes are refused.
+    async fn lease(&self, name: &str) -> Result<Fence>;
+    /// Speaks for a named consumer of a stream.
+    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply>;
+    /// The consumers of a stream, by name.
+    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>>;
+    /// Cares for the store.
+    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport>;
+    /// Wakes whenever something may have been committed.
+    fn subscribe(&self) -> Wakeups;
+    /// Finishes what was submitted and closes the files. Later calls fail with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    async fn close(&self) -> Result<()>;
+}
+
+/// Forwards every method, so that a shared store is a store.
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
+        (**self).commit(batch).await
+    }
+    async fn page(&self, request: PageRequest) -> Result<Page> {
+        (**self).page(request).await
+    }
+    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
+        (**self).get(stream, ids).await
+    }
+    async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
+        (**self).head(stream).await
+    }
+    async fn streams(&self) -> Result<Vec<StreamHead>> {
+        (**self).streams().await
+    }
+    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
+        (**self).versions(stream, id).await
+    }
+    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
+        (**self).as_of(stream, cursor, after_id, limit).await
+    }
+    async fn document(&self, key: &str) -> Result<Option<Json>> {
+        (**self).document(key).await
+    }
+    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
+        (**self).documents(prefix, after, limit).await
+    }
+    async fn lease(&self, name: &str) -> Result<Fence> {
+        (**self).lease(name).await
+    }
+    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
+        (**self).consumer(stream, name, command).await
+    }
+    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
+        (**self).consumers(stream).await
+    }
+    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
+        (**self).maintain(task).await
+    }
+    fn subscribe(&self) -> Wakeups {
+        (**self).subscribe()
+    }
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
     }
 }

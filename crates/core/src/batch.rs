@@ -1,0 +1,398 @@
+//! What a writer hands to the store: visible at once or not at all.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use ulid::Ulid;
+
+use crate::cursor::Cursor;
+use crate::error::{Error, Result};
+use crate::record::Json;
+use crate::stream::StreamKey;
+
+/// The longest record id, in bytes.
+pub const MAX_ID_BYTES: usize = 4096;
+
+/// The largest payload, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// A set of writes that become visible together: records of any number of streams, documents
+/// (checkpoints, run bookkeeping) and the fence they were made under.
+///
+/// ```
+/// use highwater_core::{StreamKey, WriteBatch};
+/// let mut batch = WriteBatch::new();
+/// let issues = batch.on(&StreamKey::new("github-main", "Issue"));
+/// issues.upsert(r#"{"id": 1, "title": "Water in the cellar"}"#);
+/// issues.delete("7");
+/// batch.put_document("checkpoint/github-main/issues", &"2026-11-23T10:00:00Z")?;
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    pub(crate) streams: Vec<StreamBatch>,
+    pub(crate) documents: Vec<(String, Option<Bytes>)>,
+    pub(crate) fences: Vec<Fence>,
+    pub(crate) clock_jump: bool,
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        WriteBatch::default()
+    }
+
+    /// The writes to one stream.
+    pub fn on(&mut self, stream: &StreamKey) -> &mut StreamBatch {
+        let position = self.streams.iter().position(|batch| batch.stream == *stream).unwrap_or_else(|| {
+            self.streams.push(StreamBatch::new(stream.clone()));
+            self.streams.len() - 1
+        });
+        &mut self.streams[position]
+    }
+
+    /// Sets a document: a small JSON value under a key, outside of any stream.
+    pub fn put_document<T: Serialize + ?Sized>(&mut self, key: impl Into<String>, value: &T) -> Result<&mut Self> {
+        let text = serde_json::to_vec(value)
+            .map_err(|source| Error::invalid("the document cannot be written as JSON").because(source))?;
+        self.documents.push((key.into(), Some(Bytes::from(text))));
+        Ok(self)
+    }
+
+    /// Removes a document.
+    pub fn remove_document(&mut self, key: impl Into<String>) -> &mut Self {
+        self.documents.push((key.into(), None));
+        self
+    }
+
+    /// Refuses the whole batch with [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) unless `token`
+    /// is still the latest one given out for `name`.
+    pub fn fence(&mut self, fence: Fence) -> &mut Self {
+        self.fences.push(fence);
+        self
+    }
+
+    /// Accepts a clock that leapt more than a year ahead of the last write.
+    pub fn allow_clock_jump(&mut self) -> &mut Self {
+        self.clock_jump = true;
+        self
+    }
+
+    /// How many record operations it holds.
+    pub fn len(&self) -> usize {
+        self.streams.iter().map(|stream| stream.operations.len()).sum()
+    }
+
+    /// Whether it would do nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.documents.is_empty()
+    }
+}
+
+/// Proof of a lease: the token of the latest holder of `name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub(crate) name: Arc<str>,
+    pub(crate) token: u64,
+}
+
+impl Fence {
+    /// The lease's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The holder's number: greater than every earlier holder's.
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+}
+
+/// Names one run over a stream, so that a resumed run continues its own bookkeeping.
+pub type RunId = Ulid;
+
+/// What happens to a record that cannot be stored (no id, no JSON object, too large).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRecords {
+    /// The whole batch is refused with an error that names the record. Nothing is written.
+    #[default]
+    Fail,
+    /// The rest is committed; the record is listed in [`StreamCommit::rejected`] and kept as a
+    /// quarantine document.
+    Quarantine,
+}
+
+/// Who wins when a record was written by somebody else meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Merging {
+    /// The later write.
+    #[default]
+    Override,
+    /// The stored record, if it was modified after this position.
+    IgnoreIfModifiedAfter(Cursor),
+}
+
+/// How a source orders the versions of a record. An older version never replaces a newer one; of
+/// equal versions the later arrival wins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceVersion {
+    /// Compared as a number.
+    Number(i64),
+    /// Compared byte by byte: a timestamp in one fixed format, say.
+    Text(Arc<str>),
+}
+
+/// How many deletes a completed run may imply before somebody has to approve it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeleteGuard {
+    /// Up to this many deletes always pass.
+    pub count: u64,
+    /// Up to this share of the stream's live records always passes: 0.2 is a fifth.
+    pub fraction: f64,
+    /// Whether a run that saw nothing at all may empty the stream.
+    pub confirm_empty: bool,
+}
+
+impl Default for DeleteGuard {
+    /// 20 records or a fifth, and no emptying.
+    fn default() -> Self {
+        DeleteGuard { count: 20, fraction: 0.2, confirm_empty: false }
+    }
+}
+
+impl DeleteGuard {
+    /// No guard: the host has approved.
+    pub const APPROVED: DeleteGuard = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: true };
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum RunStep {
+    /// Opens the run, or continues it if it is already the open one.
+    Begin,
+    /// Deletes what the run did not see.
+    Complete(DeleteGuard),
+    /// Forgets the run; deletes nothing.
+    Abort,
+}
+
+/// The writes to one stream. Order matters: a batch is a sequence, the last write of an id wins.
+#[derive(Clone)]
+pub struct StreamBatch {
+    pub(crate) stream: StreamKey,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) bad_records: BadRecords,
+    pub(crate) merging: Merging,
+    pub(crate) run: Option<RunId>,
+    pub(crate) run_steps: Vec<RunStep>,
+}
+
+impl fmt::Debug for StreamBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBatch")
+            .field("stream", &self.stream)
+            .field("operations", &self.operations.len())
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    /// Taken from the payload when `None`.
+    pub(crate) id: Option<Arc<str>>,
+    pub(crate) version: Option<SourceVersion>,
+    pub(crate) kind: OperationKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum OperationKind {
+    Upsert(Bytes),
+    Patch(Bytes),
+    Delete,
+}
+
+impl StreamBatch {
+    fn new(stream: StreamKey) -> Self {
+        StreamBatch {
+            stream,
+            operations: Vec::new(),
+            bad_records: BadRecords::default(),
+            merging: Merging::default(),
+            run: None,
+            run_steps: Vec::new(),
+        }
+    }
+
+    /// Saves a record: a JSON object whose `id` is a string or an integer.
+    pub fn upsert(&mut self, payload: impl Into<Bytes>) -> &mut Self {
+        self.push(None, OperationKind::Upsert(payload.into()))
+    }
+
+    /// Saves a record under an id of the caller's choice.
+    pub fn upsert_as(&mut self, id: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> &mut Self {
+        self.push(Some(id.into()), OperationKind::Upsert(payload.into()))
+    }
+
+    /// Saves a typed record.
+    pub fn upsert_record<T: Serialize>(&mut self, record: &T) -> Result<&mut Self> {
+        let text = serde_json::to_vec(record)
+            .map_err(|source| Error::invalid("the record cannot be written as JSON").because(source))?;
+        Ok(self.upsert(text))
+    }
+
+    /// Merges `patch`, a JSON object, into the stored record: objects member by member, arrays and
+    /// everything else replaced. A record that is not there, or deleted, is added as it is.
+    pub fn patch(&mut self, id: impl Into<Arc<str>>, patch: impl Into<Bytes>) -> &mut Self {
+        self.push(Some(id.into()), OperationKind::Patch(patch.into()))
+    }
+
+    /// Deletes a record. One that is unknown or already deleted is counted as missing.
+    pub fn delete(&mut self, id: impl Into<Arc<str>>) -> &mut Self {
+        self.push(Some(id.into()), OperationKind::Delete)
+    }
+
+    /// Gives the operation added last the source's own version of the record.
+    pub fn at_version(&mut self, version: SourceVersion) -> &mut Self {
+        if let Some(operation) = self.operations.last_mut() {
+            operation.version = Some(version);
+        }
+        self
+    }
+
+    /// What to do with records that cannot be stored.
+    pub fn bad_records(&mut self, policy: BadRecords) -> &mut Self {
+        self.bad_records = policy;
+        self
+    }
+
+    /// Who wins against somebody else's write.
+    pub fn merging(&mut self, strategy: Merging) -> &mut Self {
+        self.merging = strategy;
+        self
+    }
+
+    /// Opens a run that will see every record of the source, or continues it after a restart.
+    pub fn begin_run(&mut self, run: RunId) -> &mut Self {
+        self.run = Some(run);
+        self.run_steps.push(RunStep::Begin);
+        self
+    }
+
+    /// Counts this batch's records as seen by the run.
+    pub fn in_run(&mut self, run: RunId) -> &mut Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// Ends a run that has seen every record there is: what it did not see, and nobody else wrote
+    /// meanwhile, is deleted, unless the guard holds it back.
+    pub fn complete_run(&mut self, run: RunId, guard: DeleteGuard) -> &mut Self {
+        self.run = Some(run);
+        self.run_steps.push(RunStep::Complete(guard));
+        self
+    }
+
+    /// Gives a run up: nothing is deleted.
+    pub fn abort_run(&mut self, run: RunId) -> &mut Self {
+        self.run = Some(run);
+        self.run_steps.push(RunStep::Abort);
+        self
+    }
+
+    /// How many record operations it holds.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether it holds no record operation.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    fn push(&mut self, id: Option<Arc<str>>, kind: OperationKind) -> &mut Self {
+        self.operations.push(Operation { id, version: None, kind });
+        self
+    }
+}
+
+/// What became of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A new record, or one that came back.
+    Added,
+    /// Its content changed.
+    Updated,
+    /// The same content: nothing was written.
+    Unchanged,
+    /// It was deleted.
+    Deleted,
+    /// There was nothing to delete.
+    Missing,
+    /// The stored version is newer.
+    Stale,
+    /// The merging strategy kept the stored record.
+    Kept,
+    /// The record could not be stored; see [`StreamCommit::rejected`].
+    Rejected,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Commit {
+    /// One entry per stream of the batch, in its order.
+    pub streams: Vec<StreamCommit>,
+}
+
+/// What a commit did to one stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StreamCommit {
+    /// The stream.
+    pub stream: StreamKey,
+    /// What became of each operation, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted, those of a completed run included.
+    pub deleted: u64,
+    /// Ids that came more than once in the batch; the last one won.
+    pub repeated: Vec<Arc<str>>,
+    /// Records that could not be stored, under [`BadRecords::Quarantine`].
+    pub rejected: Vec<Rejected>,
+    /// The stream's greatest position after this commit: wait for it to read your own writes.
+    pub cursor: Cursor,
+}
+
+/// A record that could not be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// A document with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Document {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Json,
+}
+
+impl Document {
+    pub(crate) fn new(key: String, value: Json) -> Self {
+        Document { key, value }
+    }
+}

@@ -1,0 +1,164 @@
+//! Care of a store: options, retention, verification.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::content::ContentRules;
+use crate::cursor::Cursor;
+use crate::record::Record;
+use crate::stream::StreamKey;
+
+/// How a stream keeps superseded versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Not at all.
+    #[default]
+    Off,
+    /// The newest so many of each record.
+    Versions(u32),
+    /// All that were superseded within this many milliseconds; older ones go with `Prune`.
+    Milliseconds(u64),
+}
+
+impl History {
+    /// Keeps versions for `duration`.
+    pub fn duration(duration: Duration) -> Self {
+        History::Milliseconds(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Settings of one stream, stored with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StreamOptions {
+    /// What counts as a change.
+    pub rules: ContentRules,
+    /// Whether superseded versions are kept.
+    pub history: History,
+}
+
+impl StreamOptions {
+    /// Leaves volatile members out of change detection.
+    #[must_use]
+    pub fn rules(mut self, rules: ContentRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Keeps superseded versions.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
+        self
+    }
+}
+
+/// What a prune may remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PruneWhat {
+    /// Deleted records, wholly.
+    Tombstones,
+    /// Payloads: the records stay, without content.
+    Payloads,
+}
+
+/// A task of care.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// Sets a stream's options, from the next commit on.
+    Configure(StreamKey, StreamOptions),
+    /// Removes what was modified up to a position. Stops before the least acknowledged position of
+    /// any consumer that was not evicted.
+    Prune {
+        /// The stream.
+        stream: StreamKey,
+        /// What to remove.
+        what: PruneWhat,
+        /// The last position to remove, inclusive.
+        up_to: Cursor,
+    },
+    /// Empties a stream. Every cursor given out before becomes expired.
+    Clear(StreamKey),
+    /// Recounts a stream and compares.
+    Verify(StreamKey),
+    /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
+    RebaseClock,
+    /// Gives free space back to the file system, as far as the store can.
+    Compact,
+}
+
+/// What a task did.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MaintenanceReport {
+    /// Nothing to tell.
+    Done,
+    /// How many entries or payloads were pruned, and the horizon afterwards.
+    Pruned {
+        /// Entries removed, or payloads.
+        removed: u64,
+        /// The least cursor that is still valid.
+        horizon: Cursor,
+        /// The consumer that held the prune back, if one did.
+        held_by: Option<String>,
+    },
+    /// The outcome of a verification.
+    Verified(Verification),
+}
+
+/// What a recount found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Entries looked at.
+    pub entries: u64,
+    /// Each difference or damage, in one line. Empty: all is well.
+    pub problems: Vec<String>,
+}
+
+impl Verification {
+    /// Whether nothing was found wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// A stream's counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StreamHead {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The greatest position given out in it.
+    pub high_water: Cursor,
+    /// The least cursor that is still valid (START: all are).
+    pub horizon: Cursor,
+    /// Grows when the stream is cleared.
+    pub incarnation: u32,
+    /// Live records.
+    pub live: u64,
+    /// Deleted records that are still listed.
+    pub deleted: u64,
+    /// Payload bytes of the live records, as given.
+    pub bytes: u64,
+    /// Sum over the live records of their checksums, as 32 hexadecimal digits.
+    pub checksum: String,
+    /// The run that is open, if one is.
+    pub open_run: Option<String>,
+    /// The number that this stream has inside the store's files.
+    pub number: u32,
+}
+
+/// One version of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Version {
+    /// The record as it was.
+    pub record: Record,
+    /// Until when it was like that; `None` for the present version.
+    pub superseded_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,207 @@
+//! Reading the log, a page at a time.
+
+use std::num::NonZeroUsize;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cursor::Cursor;
+use crate::record::{Action, Change};
+use crate::stream::StreamKey;
+
+/// Records in a page when the caller names no number.
+pub const DEFAULT_LIMIT: usize = 100;
+/// The most records a page can have.
+pub const MAX_LIMIT: usize = 100_000;
+/// Payload bytes after which a page ends early, when the caller names no number.
+pub const DEFAULT_PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A set of actions; empty means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actions(u8);
+
+impl Actions {
+    /// Every action.
+    pub const ALL: Actions = Actions(0);
+
+    /// Whether `action` is in the set.
+    pub fn contains(self, action: Action) -> bool {
+        self.0 == 0 || self.0 & (1 << action.code()) != 0
+    }
+
+    /// The one action of the set, if it has just one.
+    pub(crate) fn single(self) -> Option<Action> {
+        [Action::Added, Action::Updated, Action::Deleted].into_iter().find(|action| self.0 == 1 << action.code())
+    }
+}
+
+impl FromIterator<Action> for Actions {
+    fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Self {
+        Actions(actions.into_iter().fold(0, |set, action| set | 1 << action.code()))
+    }
+}
+
+impl<const N: usize> From<[Action; N]> for Actions {
+    fn from(actions: [Action; N]) -> Self {
+        actions.into_iter().collect()
+    }
+}
+
+/// A filter on content: every condition must hold. A record that stops matching is told as
+/// [`NetAction::Left`](crate::NetAction::Left).
+///
+/// ```
+/// use highwater_core::ContentFilter;
+/// let open = ContentFilter::new().equals("/state", "open");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContentFilter {
+    pub(crate) conditions: Vec<(String, Value)>,
+}
+
+impl ContentFilter {
+    /// A filter that everything matches.
+    pub fn new() -> Self {
+        ContentFilter::default()
+    }
+
+    /// Requires the value at a JSON pointer (RFC 6901) to equal `value`.
+    #[must_use]
+    pub fn equals(mut self, pointer: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.conditions.push((pointer.into(), value.into()));
+        self.conditions.sort_by(|a, b| a.0.cmp(&b.0));
+        self
+    }
+
+    /// Tells filters apart; never 0.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let text = serde_json::to_vec(&self.conditions).unwrap_or_default();
+        let hash = blake3::hash(&text);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&hash.as_bytes()[..8]);
+        u64::from_le_bytes(bytes).max(1)
+    }
+}
+
+/// What to read. All conditions apply together.
+///
+/// ```
+/// use highwater_core::{Action, Cursor, PageRequest, StreamKey};
+/// let request = PageRequest::new(StreamKey::new("github-main", "Issue"))
+///     .since(Cursor::START)
+///     .limit(1000)
+///     .filter([Action::Updated, Action::Deleted]);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PageRequest {
+    /// The stream.
+    pub stream: StreamKey,
+    /// Read what lies behind this position.
+    pub after: Cursor,
+    /// At most this many records: 1 to [`MAX_LIMIT`].
+    pub limit: usize,
+    /// End the page early after this many payload bytes; one record always fits.
+    pub max_bytes: usize,
+    /// Only records modified at or after this time. A convenience: resume by cursor.
+    pub modified_after: Option<DateTime<Utc>>,
+    /// Only records with these ids.
+    pub ids: Option<Vec<String>>,
+    /// Only records whose last action is one of these.
+    pub actions: Actions,
+    /// Only records with this content.
+    pub matching: Option<ContentFilter>,
+    /// Leave the payloads out.
+    pub metadata_only: bool,
+}
+
+impl PageRequest {
+    /// The first page of a stream.
+    pub fn new(stream: StreamKey) -> Self {
+        PageRequest {
+            stream,
+            after: Cursor::START,
+            limit: DEFAULT_LIMIT,
+            max_bytes: DEFAULT_PAGE_BYTES,
+            modified_after: None,
+            ids: None,
+            actions: Actions::ALL,
+            matching: None,
+            metadata_only: false,
+        }
+    }
+
+    /// Continues behind `cursor`.
+    #[must_use]
+    pub fn since(mut self, cursor: Cursor) -> Self {
+        self.after = cursor;
+        self
+    }
+
+    /// Asks for at most `limit` records; 0 is taken as 1.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = NonZeroUsize::new(limit).map_or(1, usize::from).min(MAX_LIMIT);
+        self
+    }
+
+    /// Ends the page early after about `bytes` bytes of payload.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Only records modified at or after `time`.
+    #[must_use]
+    pub fn modified_after(mut self, time: DateTime<Utc>) -> Self {
+        self.modified_after = Some(time);
+        self
+    }
+
+    /// Only records with these ids.
+    #[must_use]
+    pub fn ids<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
+        self.ids = Some(ids.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only records whose last action is one of `actions`. This looks at the record as it is now:
+    /// one that was added and then updated counts as updated.
+    #[must_use]
+    pub fn filter(mut self, actions: impl Into<Actions>) -> Self {
+        self.actions = actions.into();
+        self
+    }
+
+    /// Only records with this content; the cursors of such a reading serve the same filter only.
+    #[must_use]
+    pub fn matching(mut self, filter: ContentFilter) -> Self {
+        self.matching = Some(filter).filter(|filter| !filter.conditions.is_empty());
+        self
+    }
+
+    /// Leaves the payloads out.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
+        self
+    }
+}
+
+/// A page of modifications, oldest first, from one consistent view of the store.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Page {
+    /// The modifications. May be empty although more follow, when a filter passed everything over.
+    pub changes: Vec<Change>,
+    /// Where to continue. Always valid, also for an empty page.
+    pub next_cursor: Cursor,
+    /// Whether more may follow behind `next_cursor`.
+    pub has_more: bool,
+    /// Whether the reader now holds everything there was when the page was read.
+    pub caught_up: bool,
+    /// The stream's greatest position when the page was read.
+    pub high_water: Cursor,
+}
