@@ -1,8 +1,23 @@
-//! What a record's content is: identity, hashes, merging.
+//! What a record's content is: its id, its hashes, its members.
+//!
+//! Everything here works on the JSON text itself; no tree of values is built. The canonical
+//! encoding is written down in `docs/content-hash.md`, with test vectors.
+
+mod canonical;
+mod merge;
+mod pick;
+mod scan;
 
 use serde::{Deserialize, Serialize};
 
+pub use canonical::{Canonical, canonical, canonical_eq};
+pub use merge::deep_merge;
+pub use pick::{Elements, elements, guess_id, pointer};
+
 use crate::error::{Error, Result};
+
+/// Grows when the canonical encoding changes.
+const ALGORITHM: u32 = 1;
 
 /// What counts as a change of content.
 ///
@@ -38,4 +53,41 @@ impl ContentRules {
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
+
+    /// Tells rules apart: hashes compare only under equal fingerprints. The same in every process.
+    pub fn fingerprint(&self) -> u32 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&ALGORITHM.to_be_bytes());
+        for pointer in &self.ignored {
+            hasher.update(&(pointer.len() as u64).to_be_bytes());
+            hasher.update(pointer.as_bytes());
+        }
+        let mut bytes = [0; 4];
+        hasher.finalize_xof().fill(&mut bytes);
+        u32::from_be_bytes(bytes)
+    }
+}
+
+/// The hash of a record's id and its payload's exact bytes: equal means unchanged.
+pub fn exact_hash(id: &str, payload: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(id.len() as u64).to_be_bytes());
+    hasher.update(id.as_bytes());
+    hasher.update(payload);
+    first_half(&hasher)
+}
+
+/// What one live record adds to its stream's checksum (modulo 2^128), from its canonical hash.
+pub fn record_checksum(id: &str, canonical: &[u8; 16]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"highwater checksum 1");
+    hasher.update(canonical);
+    hasher.update(id.as_bytes());
+    u128::from_be_bytes(first_half(&hasher))
+}
+
+fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half
 }

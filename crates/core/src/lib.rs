@@ -3,34 +3,45 @@
 
 pub mod backend;
 mod batch;
+mod codec;
 mod consumer;
 pub mod content;
 mod cursor;
 mod environment;
 mod error;
+mod ext;
+mod log;
 mod maintenance;
+mod memory;
 mod mutants;
+mod options;
 mod page;
 mod record;
 pub mod row_codec;
 mod store;
 mod stream;
+mod threaded;
 mod wakeups;
 
 pub use batch::{
     BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome, Rejected,
     RunId, SourceVersion, StreamBatch, StreamCommit, WriteBatch,
 };
+pub use codec::{PayloadCodec, PayloadContext};
 pub use consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
 pub use content::ContentRules;
 pub use cursor::Cursor;
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{CursorFault, Error, ErrorKind, Result};
+pub use ext::{Consumer, Following, Records, StoreExt, TypedChange, TypedPage, TypedRecords};
 pub use maintenance::{
     History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions, Verification, Version,
 };
+pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
+pub use options::StoreOptions;
 pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LIMIT, Page, PageRequest};
 pub use record::{Action, Change, Json, Metadata, NetAction, Record};
 pub use store::{Capabilities, Store};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
+pub use threaded::{LogTransaction, Staged, Threaded};
 pub use wakeups::Wakeups;

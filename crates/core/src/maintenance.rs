@@ -31,7 +31,8 @@ impl History {
 }
 
 /// Settings of one stream, stored with it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct StreamOptions {
     /// What counts as a change.

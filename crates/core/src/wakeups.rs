@@ -4,6 +4,9 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The count that tells of a closed store.
+const CLOSED: u64 = u64::MAX;
+
 /// Wakes after commits. A hint without data: look at the log to learn what is new. Wakes that
 /// nobody waited for are merged into one, none is lost.
 #[derive(Clone, Debug)]
@@ -15,14 +18,35 @@ impl Wakeups {
         (sender, Wakeups(receiver))
     }
 
+    /// A receiver that looks at what comes from now on.
+    pub(crate) fn starting_now(&self) -> Self {
+        let mut receiver = self.0.clone();
+        receiver.mark_unchanged();
+        Wakeups(receiver)
+    }
+
     /// Waits until something was committed since the last call, or since `subscribe`.
     /// Cancel-safe. Fails with [`ErrorKind::Closed`] once the store is closed.
     pub async fn changed(&mut self) -> Result<()> {
-        self.0.changed().await.map_err(|_| Error::new(ErrorKind::Closed, "the store was closed"))
+        let open = self.0.changed().await.is_ok() && *self.0.borrow_and_update() != CLOSED;
+        if open { Ok(()) } else { Err(Error::new(ErrorKind::Closed, "the store was closed")) }
     }
 
     /// Whether something was committed since the last call of [`changed`](Wakeups::changed).
     pub fn has_changed(&self) -> bool {
         self.0.has_changed().unwrap_or(true)
     }
+}
+
+pub(crate) fn wake(sender: &watch::Sender<u64>) {
+    sender.send_if_modified(|count| {
+        let open = *count != CLOSED;
+        *count += u64::from(open);
+        open
+    });
+}
+
+/// Wakes everybody for the last time.
+pub(crate) fn wake_closed(sender: &watch::Sender<u64>) {
+    sender.send_replace(CLOSED);
 }

@@ -1,0 +1,26 @@
+//! How payloads are stored: plainly, or through a codec.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::stream::StreamKey;
+
+/// Whose payload it is: bound to the stored bytes, so that they cannot be moved to another record.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadContext<'a> {
+    /// The stream.
+    pub stream: &'a StreamKey,
+    /// The record's id.
+    pub id: &'a str,
+}
+
+/// Turns payloads into what is stored and back: encryption, compression.
+///
+/// Stored bytes never begin with `{`: a payload that does is taken for plain JSON, so that rows
+/// from before the codec stay readable.
+pub trait PayloadCodec: fmt::Debug + Send + Sync + 'static {
+    /// Appends the stored form of `payload` to `out`.
+    fn encode(&self, context: &PayloadContext<'_>, payload: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Appends the payload of `stored` to `out`.
+    fn decode(&self, context: &PayloadContext<'_>, stored: &[u8], out: &mut Vec<u8>) -> Result<()>;
+}

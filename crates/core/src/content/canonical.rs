@@ -1,0 +1,277 @@
+//! The canonical encoding: equal for equal content however it is spelled, different otherwise.
+
+use std::borrow::Cow;
+
+use super::scan::Scanner;
+use super::{ContentRules, first_half};
+use crate::error::{Error, Result};
+use crate::mutants::mutant;
+use crate::row_codec::put_number;
+
+/// Exponents beyond this are refused: no API means them.
+const MAX_EXPONENT: i64 = 1_000_000_000;
+
+/// What a full reading of a record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canonical {
+    /// The hash of its content.
+    pub hash: [u8; 16],
+    /// The top-level `id`, if it is a string, or an integer (as decimal text).
+    pub id: Option<String>,
+}
+
+/// Reads a record strictly (one JSON object, UTF-8, no key twice in an object, at most 128 deep)
+/// and hashes its content.
+pub fn canonical(rules: &ContentRules, payload: &[u8]) -> Result<Canonical> {
+    check_utf8(payload)?;
+    let ignored: Vec<Vec<Cow<'_, str>>> = rules.ignored().iter().map(|pointer| segments(pointer)).collect();
+    let ignored: Vec<&[Cow<'_, str>]> = ignored.iter().map(Vec::as_slice).collect();
+    let mut encoder =
+        Encoder { out: Vec::with_capacity(payload.len() + 64), members: Vec::new(), spare: Vec::new(), id: None };
+    let mut scanner = Scanner::new(payload);
+    if scanner.next_byte() != Some(b'{') {
+        return Err(scanner.error("a record is a JSON object"));
+    }
+    encoder.object(&mut scanner, 0, &ignored)?;
+    scanner.expect_end()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&encoder.out);
+    Ok(Canonical { hash: first_half(&hasher), id: encoder.id })
+}
+
+/// Whether two JSON texts have the same value. Texts that are no JSON equal nothing.
+pub fn canonical_eq(a: &[u8], b: &[u8]) -> bool {
+    match (encode(a), encode(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn encode(text: &[u8]) -> Result<Vec<u8>> {
+    check_utf8(text)?;
+    let mut encoder = Encoder { out: Vec::with_capacity(text.len()), members: Vec::new(), spare: Vec::new(), id: None };
+    let mut scanner = Scanner::new(text);
+    encoder.value(&mut scanner, 1, &[])?;
+    scanner.expect_end()?;
+    Ok(encoder.out)
+}
+
+fn check_utf8(text: &[u8]) -> Result<()> {
+    match std::str::from_utf8(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::invalid("the record is not UTF-8").with("byte", error.valid_up_to())),
+    }
+}
+
+/// The steps of a JSON pointer.
+pub(super) fn segments(pointer: &str) -> Vec<Cow<'_, str>> {
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|segment| {
+            if segment.contains('~') {
+                Cow::Owned(segment.replace("~1", "/").replace("~0", "~"))
+            } else {
+                Cow::Borrowed(segment)
+            }
+        })
+        .collect()
+}
+
+/// One member of an object in the output: where its key's text and its end are.
+#[derive(Clone, Copy)]
+struct Member {
+    start: usize,
+    key: usize,
+    key_end: usize,
+    end: usize,
+}
+
+struct Encoder {
+    out: Vec<u8>,
+    /// Members of the objects that are open, the innermost last.
+    members: Vec<Member>,
+    spare: Vec<u8>,
+    id: Option<String>,
+}
+
+impl Encoder {
+    fn value(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+        match scanner.next_byte() {
+            Some(b'{') => self.object(scanner, depth, ignored),
+            Some(b'[') => self.array(scanner, depth, ignored),
+            Some(b'"') => {
+                let text = scanner.string()?;
+                self.string(&text);
+                Ok(())
+            }
+            Some(b't') => scanner.literal("true").map(|()| self.out.push(b't')),
+            Some(b'f') => scanner.literal("false").map(|()| self.out.push(b'f')),
+            Some(b'n') => scanner.literal("null").map(|()| self.out.push(b'n')),
+            _ => {
+                let number = scanner.number()?;
+                self.number(scanner, number)
+            }
+        }
+    }
+
+    fn object(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+        scanner.check_depth(depth)?;
+        scanner.expect(b'{', "an object is missing")?;
+        self.out.push(b'{');
+        let first = self.members.len();
+        let body = self.out.len();
+        let mut more = scanner.next_byte() != Some(b'}');
+        if !more {
+            scanner.bump();
+        }
+        while more {
+            let key = scanner.string()?;
+            scanner.expect(b':', "a member lacks its colon")?;
+            let start = self.out.len();
+            self.string(&key);
+            let (key_end, key_start) = (self.out.len(), self.out.len() - key.len());
+            let deeper = step(ignored, &key);
+            let value = self.out.len();
+            scanner.skip_space();
+            let from = scanner.at();
+            self.value(scanner, depth + 1, &deeper)?;
+            if depth == 0 && *key == *b"id" {
+                self.id = id_of(scanner.since(from));
+            }
+            if deeper.iter().any(|rest| rest.is_empty()) {
+                // The key stays: that the member is there at all is content, its value is not.
+                self.out.truncate(value);
+                self.out.push(b'-');
+            }
+            self.members.push(Member { start, key: key_start, key_end, end: self.out.len() });
+            more = scanner.more(b'}')?;
+        }
+        self.sort(first, body, scanner)?;
+        self.members.truncate(first);
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Puts the members of the object that was just read in order of key.
+    fn sort(&mut self, first: usize, body: usize, scanner: &Scanner<'_>) -> Result<()> {
+        let out = &self.out;
+        let key = |member: &Member| out.get(member.key..member.key_end).unwrap_or_default();
+        let members = self.members.get_mut(first..).unwrap_or_default();
+        let sorted = members.windows(2).all(|pair| matches!(pair, [a, b] if key(a) < key(b)));
+        if sorted {
+            return Ok(());
+        }
+        members.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        let twice = members.windows(2).find(|pair| matches!(pair, [a, b] if key(a) == key(b)));
+        if let Some([member, _]) = twice {
+            let name = String::from_utf8_lossy(key(member)).into_owned();
+            return Err(scanner.error("an object has the same key twice").with("key", name));
+        }
+        self.spare.clear();
+        for member in members.iter() {
+            self.spare.extend_from_slice(out.get(member.start..member.end).unwrap_or_default());
+        }
+        self.out.truncate(body);
+        self.out.extend_from_slice(&self.spare);
+        Ok(())
+    }
+
+    fn array(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+        scanner.check_depth(depth)?;
+        scanner.expect(b'[', "an array is missing")?;
+        self.out.push(b'[');
+        let mut more = scanner.next_byte() != Some(b']');
+        if !more {
+            scanner.bump();
+        }
+        let mut place = 0_usize;
+        while more {
+            let deeper = if ignored.is_empty() { Vec::new() } else { step(ignored, place.to_string().as_bytes()) };
+            let start = self.out.len();
+            self.value(scanner, depth + 1, &deeper)?;
+            if deeper.iter().any(|rest| rest.is_empty()) {
+                self.out.truncate(start);
+                self.out.push(b'-');
+            }
+            place += 1;
+            more = scanner.more(b']')?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        put_number(&mut self.out, text.len() as u64);
+        self.out.extend_from_slice(text);
+    }
+
+    /// A number by its value: sign, digits without zeros at either end, power of ten.
+    fn number(&mut self, scanner: &Scanner<'_>, text: &[u8]) -> Result<()> {
+        if mutant!("hash-number-text") {
+            self.out.push(b'#');
+            self.string(text);
+            return Ok(());
+        }
+        let (sign, rest) = match text.strip_prefix(b"-") {
+            Some(rest) => (b'-', rest),
+            None => (b'+', text),
+        };
+        let (mantissa, exponent) = match rest.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(place) => (rest.get(..place).unwrap_or_default(), exponent(rest.get(place + 1..).unwrap_or_default())),
+            None => (rest, Some(0)),
+        };
+        let (whole, fraction) = match mantissa.iter().position(|byte| *byte == b'.') {
+            Some(place) => mantissa.split_at(place),
+            None => (mantissa, &[][..]),
+        };
+        let fraction = fraction.get(1..).unwrap_or_default();
+        let digits = || whole.iter().chain(fraction).copied();
+        let leading = digits().take_while(|digit| *digit == b'0').count();
+        let length = whole.len() + fraction.len();
+        if leading == length {
+            self.out.push(b'0');
+            return Ok(());
+        }
+        let trailing = digits().rev().take_while(|digit| *digit == b'0').count();
+        let power = exponent
+            .and_then(|exponent| exponent.checked_add(trailing as i64)?.checked_sub(fraction.len() as i64))
+            .ok_or_else(|| scanner.error("a number's exponent is too large"))?;
+        self.out.push(sign);
+        put_number(&mut self.out, (length - leading - trailing) as u64);
+        self.out.extend(digits().skip(leading).take(length - leading - trailing));
+        put_number(&mut self.out, ((power << 1) ^ (power >> 63)) as u64);
+        Ok(())
+    }
+}
+
+/// What is left of the ignored pointers behind `key`.
+fn step<'p>(ignored: &[&'p [Cow<'p, str>]], key: &[u8]) -> Vec<&'p [Cow<'p, str>]> {
+    ignored
+        .iter()
+        .filter_map(|pointer| pointer.split_first())
+        .filter(|(first, _)| first.as_bytes() == key)
+        .map(|(_, rest)| rest)
+        .collect()
+}
+
+fn exponent(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<i64>().ok().filter(|exponent| exponent.abs() <= MAX_EXPONENT)
+}
+
+/// The id that a value is.
+fn id_of(value: &[u8]) -> Option<String> {
+    let mut scanner = Scanner::new(value);
+    if value.first() == Some(&b'"') {
+        return String::from_utf8(scanner.string().ok()?.into_owned()).ok();
+    }
+    let integer = value.iter().enumerate().all(|(place, byte)| byte.is_ascii_digit() || (place == 0 && *byte == b'-'));
+    let text = std::str::from_utf8(value).ok().filter(|_| integer)?;
+    Some(if text == "-0" { "0" } else { text }.to_owned())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! Single values out of a text, without reading more than needed.
+
+use std::borrow::Cow;
+
+use super::canonical::segments;
+use super::scan::Scanner;
+use crate::error::Result;
+
+/// A guess at a record's id: the first top-level member named `id`, if it is a plain string or an
+/// integer. Nothing behind it is looked at, so the text may yet turn out to be no JSON, or to have
+/// another `id`; [`canonical`](super::canonical) knows for sure.
+pub fn guess_id(payload: &[u8]) -> Option<Cow<'_, str>> {
+    let mut scanner = Scanner::new(payload);
+    if scanner.next_byte()? != b'{' {
+        return None;
+    }
+    scanner.bump();
+    loop {
+        let key = scanner.string().ok()?;
+        scanner.expect(b':', "").ok()?;
+        if *key != *b"id" {
+            scanner.value(1).ok()?;
+            if !scanner.more(b'}').ok()? {
+                return None;
+            }
+            continue;
+        }
+        let id = match scanner.next_byte()? {
+            b'"' => scanner.string().ok()?,
+            b'-' | b'0'..=b'9' => {
+                let number = scanner.number().ok()?;
+                let plain = number.iter().all(u8::is_ascii_digit) || number.starts_with(b"-");
+                let integer = plain && number != b"-0" && !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+                if !integer {
+                    return None;
+                }
+                Cow::Borrowed(number)
+            }
+            _ => return None,
+        };
+        return match id {
+            Cow::Borrowed(id) => std::str::from_utf8(id).ok().map(Cow::Borrowed),
+            Cow::Owned(id) => String::from_utf8(id).ok().map(Cow::Owned),
+        };
+    }
+}
+
+/// The text of the value at a JSON pointer (RFC 6901); `None` where there is none.
+pub fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
+    let mut value = Scanner::new(text).value(0)?;
+    for segment in segments(pointer) {
+        let mut scanner = Scanner::new(value);
+        let mut found = None;
+        match value.first() {
+            Some(b'{') => scanner.members(0, |key, value| {
+                if *key == *segment.as_bytes() {
+                    found = Some(value);
+                }
+                Ok(())
+            })?,
+            Some(b'[') => scanner.items(0, |place, value| {
+                if place.to_string() == *segment {
+                    found = Some(value);
+                }
+                Ok(())
+            })?,
+            _ => {}
+        }
+        match found {
+            Some(found) => value = found,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
+}
+
+/// The elements of a JSON array, as they are written.
+///
+/// ```
+/// let page = br#"[{"id": 1}, {"id": 2}]"#;
+/// let records: Result<Vec<&[u8]>, _> = highwater_core::content::elements(page).collect();
+/// assert_eq!(records?, [br#"{"id": 1}"#, br#"{"id": 2}"#]);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn elements(array: &[u8]) -> Elements<'_> {
+    Elements { scanner: Scanner::new(array), state: State::Before }
+}
+
+/// See [`elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    scanner: Scanner<'a>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Before,
+    Within,
+    Done,
+}
+
+impl<'a> Elements<'a> {
+    fn step(&mut self) -> Result<Option<&'a [u8]>> {
+        let more = match self.state {
+            State::Done => return Ok(None),
+            State::Before => {
+                self.scanner.expect(b'[', "an array is missing")?;
+                let empty = self.scanner.next_byte() == Some(b']');
+                if empty {
+                    self.scanner.bump();
+                }
+                !empty
+            }
+            State::Within => self.scanner.more(b']')?,
+        };
+        if more {
+            self.state = State::Within;
+            return self.scanner.value(1).map(Some);
+        }
+        self.state = State::Done;
+        self.scanner.expect_end().map(|()| None)
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let element = self.step();
+        if element.is_err() {
+            self.state = State::Done;
+        }
+        element.transpose()
+    }
+}

@@ -1,0 +1,319 @@
+//! The comfortable side of a store.
+
+use std::marker::PhantomData;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+
+use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
+use crate::cursor::Cursor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::{Actions, ContentFilter, Page, PageRequest};
+use crate::record::{Change, Metadata, NetAction};
+use crate::store::Store;
+use crate::stream::StreamKey;
+use crate::wakeups::Wakeups;
+
+/// Conveniences on every [`Store`].
+pub trait StoreExt: Store {
+    /// Reads the modifications of a stream.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{MemoryStore, Store, StoreExt, StreamKey, WriteBatch};
+    /// let (store, notes) = (MemoryStore::new()?, StreamKey::new("demo", "Note"));
+    /// let mut batch = WriteBatch::new();
+    /// batch.on(&notes).upsert(r#"{"id": "a"}"#);
+    /// store.commit(batch).await?;
+    /// let page = store.records(&notes).limit(10).page().await?;
+    /// assert_eq!(&*page.changes[0].record.id, "a");
+    /// assert!(page.caught_up);
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    fn records<'s>(&'s self, stream: &StreamKey) -> Records<'s> {
+        Records { store: self.as_dyn(), request: PageRequest::new(stream.clone()) }
+    }
+
+    /// Reads the modifications of a stream as `T`.
+    fn records_as<'s, T: DeserializeOwned>(&'s self, stream: &StreamKey) -> TypedRecords<'s, T> {
+        TypedRecords { records: self.records(stream), shape: PhantomData }
+    }
+
+    /// A named reader whose position the store keeps.
+    fn reader<'s>(&'s self, stream: &StreamKey, name: impl Into<String>) -> Consumer<'s> {
+        Consumer { store: self.as_dyn(), stream: stream.clone(), name: name.into(), options: PollOptions::default() }
+    }
+
+    /// The store behind a plain reference.
+    fn as_dyn(&self) -> &dyn Store;
+}
+
+impl<S: Store> StoreExt for S {
+    fn as_dyn(&self) -> &dyn Store {
+        self
+    }
+}
+
+impl StoreExt for dyn Store {
+    fn as_dyn(&self) -> &dyn Store {
+        self
+    }
+}
+
+/// A reading of a stream, under construction. All conditions apply together.
+#[derive(Clone, Debug)]
+pub struct Records<'s> {
+    store: &'s dyn Store,
+    request: PageRequest,
+}
+
+impl<'s> Records<'s> {
+    /// Continues behind `cursor`.
+    #[must_use]
+    pub fn since(mut self, cursor: Cursor) -> Self {
+        self.request = self.request.since(cursor);
+        self
+    }
+
+    /// At most `limit` records in a page.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.request = self.request.limit(limit);
+        self
+    }
+
+    /// Ends a page early after about `bytes` bytes of payload.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.request = self.request.max_bytes(bytes);
+        self
+    }
+
+    /// Only records modified at or after `time`. A convenience: resume by cursor.
+    #[must_use]
+    pub fn modified_after(mut self, time: DateTime<Utc>) -> Self {
+        self.request = self.request.modified_after(time);
+        self
+    }
+
+    /// Only records with these ids.
+    #[must_use]
+    pub fn ids<I: IntoIterator<Item = T>, T: Into<String>>(mut self, ids: I) -> Self {
+        self.request = self.request.ids(ids);
+        self
+    }
+
+    /// Only records whose last action is one of these.
+    #[must_use]
+    pub fn filter(mut self, actions: impl Into<Actions>) -> Self {
+        self.request = self.request.filter(actions);
+        self
+    }
+
+    /// Only records with this content.
+    #[must_use]
+    pub fn matching(mut self, filter: ContentFilter) -> Self {
+        self.request = self.request.matching(filter);
+        self
+    }
+
+    /// Without payloads.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.request = self.request.metadata_only();
+        self
+    }
+
+    /// Reads one page.
+    pub async fn page(&self) -> Result<Page> {
+        self.store.page(self.request.clone()).await
+    }
+
+    /// Reads page after page, and waits for more at the end, for as long as the store is open.
+    pub fn follow(self) -> Following<'s> {
+        Following { wakeups: self.store.subscribe(), store: self.store, request: self.request, caught_up: false }
+    }
+}
+
+/// An endless reading of a stream: pages, then whatever comes.
+#[derive(Debug)]
+pub struct Following<'s> {
+    store: &'s dyn Store,
+    request: PageRequest,
+    wakeups: Wakeups,
+    caught_up: bool,
+}
+
+impl Following<'_> {
+    /// The next page that is not empty; waits for one. Cancel-safe: a page that was not returned
+    /// is read again. The page's `next_cursor` is what to store once the page is dealt with.
+    pub async fn next(&mut self) -> Result<Page> {
+        loop {
+            if self.caught_up {
+                self.wakeups.changed().await?;
+                self.caught_up = false;
+            }
+            let page = self.store.page(self.request.clone()).await?;
+            self.request.after = page.next_cursor;
+            self.caught_up = page.caught_up;
+            if !page.changes.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Where the reading stands.
+    pub fn cursor(&self) -> Cursor {
+        self.request.after
+    }
+}
+
+/// A modification whose payload was read as `T`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TypedChange<T> {
+    /// What it means to the reader.
+    pub net: NetAction,
+    /// The record's id.
+    pub id: std::sync::Arc<str>,
+    /// The content; `None` when there is none any more.
+    pub value: Option<T>,
+    /// Where it stands in the log, and since when.
+    pub metadata: Metadata,
+}
+
+/// A page of typed modifications.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TypedPage<T> {
+    /// The modifications.
+    pub changes: Vec<TypedChange<T>>,
+    /// Where to continue.
+    pub next_cursor: Cursor,
+    /// Whether more may follow behind `next_cursor`.
+    pub has_more: bool,
+    /// Whether the reader now holds everything there was.
+    pub caught_up: bool,
+    /// The stream's greatest position.
+    pub high_water: Cursor,
+}
+
+/// A typed reading of a stream, under construction.
+#[derive(Debug)]
+pub struct TypedRecords<'s, T> {
+    records: Records<'s>,
+    shape: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> TypedRecords<'_, T> {
+    /// Changes the reading: `records_as::<Issue>(&s).with(|r| r.since(cursor).limit(50))`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(Records<'_>) -> Records<'_>) -> Self {
+        self.records = Records { store: self.records.store, request: change(self.records).request };
+        self
+    }
+
+    /// Continues behind `cursor`.
+    #[must_use]
+    pub fn since(mut self, cursor: Cursor) -> Self {
+        self.records = self.records.since(cursor);
+        self
+    }
+
+    /// At most `limit` records in a page.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.records = self.records.limit(limit);
+        self
+    }
+
+    /// Reads one page. A payload that is no `T` is an error that names the record.
+    pub async fn page(&self) -> Result<TypedPage<T>> {
+        let page = self.records.page().await?;
+        let changes = page.changes.into_iter().map(typed).collect::<Result<_>>()?;
+        let Page { next_cursor, has_more, caught_up, high_water, .. } = page;
+        Ok(TypedPage { changes, next_cursor, has_more, caught_up, high_water })
+    }
+}
+
+fn typed<T: DeserializeOwned>(change: Change) -> Result<TypedChange<T>> {
+    let value = match &change.record.payload {
+        Some(_) => Some(change.record.to()?),
+        None => None,
+    };
+    Ok(TypedChange { net: change.net, id: change.record.id, value, metadata: change.record.metadata })
+}
+
+/// A named reader of a stream.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use highwater_core::{MemoryStore, Store, StoreExt, StreamKey, WriteBatch};
+/// let (store, notes) = (MemoryStore::new()?, StreamKey::new("demo", "Note"));
+/// let mut batch = WriteBatch::new();
+/// batch.on(&notes).upsert(r#"{"id": "a"}"#);
+/// store.commit(batch).await?;
+///
+/// let reader = store.reader(&notes, "search-index");
+/// let delivery = reader.poll().await?;
+/// // ... store delivery.page.changes, then:
+/// reader.ack(delivery.token).await?;
+/// assert_eq!(reader.status().await?.lag, 0);
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Consumer<'s> {
+    store: &'s dyn Store,
+    stream: StreamKey,
+    name: String,
+    options: PollOptions,
+}
+
+impl Consumer<'_> {
+    /// Polls with these options from now on.
+    #[must_use]
+    pub fn options(mut self, options: PollOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Takes the next batch, and the lease until it is acknowledged or the lease runs out.
+    pub async fn poll(&self) -> Result<Delivery> {
+        match self.say(ConsumerCommand::Poll(self.options.clone())).await? {
+            ConsumerReply::Delivery(delivery) => Ok(delivery),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The batch is stored: go on behind it.
+    pub async fn ack(&self, token: AckToken) -> Result<()> {
+        self.say(ConsumerCommand::Ack(token)).await.map(|_| ())
+    }
+
+    /// The batch could not be stored: deliver it again.
+    pub async fn nack(&self, token: AckToken) -> Result<()> {
+        self.say(ConsumerCommand::Nack(token)).await.map(|_| ())
+    }
+
+    /// Continues elsewhere.
+    pub async fn seek(&self, seek: Seek) -> Result<()> {
+        self.say(ConsumerCommand::Seek(seek)).await.map(|_| ())
+    }
+
+    /// Position, lag, lease.
+    pub async fn status(&self) -> Result<ConsumerStatus> {
+        match self.say(ConsumerCommand::Status).await? {
+            ConsumerReply::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn say(&self, command: ConsumerCommand) -> Result<ConsumerReply> {
+        self.store.consumer(&self.stream, &self.name, command).await
+    }
+}
+
+fn unexpected(reply: &ConsumerReply) -> Error {
+    Error::new(ErrorKind::Internal, "the store gave another answer than was asked for")
+        .with("answer", format!("{reply:?}"))
+}

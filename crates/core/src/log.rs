@@ -1,0 +1,27 @@
+//! The modification log: every rule of it, over any backend.
+//!
+//! * [`transaction`]: a write transaction; positions are minted in it, streams opened.
+//! * [`apply`], [`runs`], [`history`]: what a batch does.
+//! * [`read`], [`validate`]: what a page is, and which cursors are valid.
+//! * [`consumers`], [`maintain`], [`verify`]: named readers and care.
+//! * [`heads`], [`tail`], [`marks`], [`shared`]: what is kept in memory.
+//! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
+
+pub(crate) mod apply;
+pub(crate) mod consumers;
+pub(crate) mod entry;
+mod heads;
+mod history;
+mod keys;
+mod maintain;
+mod marks;
+pub(crate) mod read;
+mod runs;
+pub(crate) mod shared;
+pub(crate) mod state;
+mod tail;
+pub(crate) mod transaction;
+mod validate;
+mod verify;
+
+pub(crate) use keys::document as document_key;

@@ -1,0 +1,545 @@
+//! What a batch does to the log: which operations are changes, which action each is, who gets which position.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::backend::{BackendWrite, Table};
+use crate::batch::{
+    BadRecords, Commit, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, Rejected, RunStep,
+    SourceVersion, StreamBatch, StreamCommit, WriteBatch,
+};
+use crate::content;
+use crate::cursor::{Cursor, millis_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::{Entry, Extra, Hashes};
+use crate::log::heads::{AlreadyHashed, head_key};
+use crate::log::transaction::Transaction;
+use crate::log::{keys, validate};
+use crate::mutants::mutant;
+use crate::record::Action;
+
+/// Fingerprints of content rules a stream can have had; a row names its own in one byte.
+const MAX_ALGORITHMS: usize = 255;
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    /// Applies a batch. After an error the transaction must be dropped: part of it may be done.
+    pub(crate) fn apply(&mut self, batch: &WriteBatch) -> Result<Commit> {
+        self.allow_clock_jump |= batch.clock_jump;
+        for fence in &batch.fences {
+            self.check_fence(&fence.name, fence.token)?;
+        }
+        for (key, value) in &batch.documents {
+            self.set_document(key, value.as_ref())?;
+        }
+        let streams = batch.streams.iter().map(|stream| self.apply_stream(stream)).collect::<Result<_>>()?;
+        Ok(Commit { streams })
+    }
+
+    fn check_fence(&mut self, name: &str, token: u64) -> Result<()> {
+        let latest = fence_token(&mut self.write, name)?;
+        if latest == token {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Fenced, "a newer run holds the lease; nothing of this batch was written")
+            .with("lease", name)
+            .with("held", token)
+            .with("latest", latest))
+    }
+
+    /// Gives out the next token of a lease.
+    pub(crate) fn next_fence(&mut self, name: &str) -> Result<u64> {
+        let token = fence_token(&mut self.write, name)? + 1;
+        self.write.put(Table::State, &keys::fence(name), &token.to_be_bytes())?;
+        self.dirty = true;
+        Ok(token)
+    }
+
+    pub(crate) fn set_document(&mut self, key: &str, value: Option<&Bytes>) -> Result<()> {
+        if key.is_empty() || key.len() > 512 {
+            return Err(Error::invalid("a document's key must have 1 to 512 bytes").with("bytes", key.len()));
+        }
+        self.dirty = true;
+        match value {
+            Some(value) => self.write.put(Table::State, &keys::document(key), value),
+            None => self.write.remove(Table::State, &keys::document(key)),
+        }
+    }
+
+    fn apply_stream(&mut self, batch: &StreamBatch) -> Result<StreamCommit> {
+        let place = self.open(&batch.stream)?;
+        if let Merging::IgnoreIfModifiedAfter(cursor) = &batch.merging {
+            let (shared, token_key) = (self.shared, self.shared.token_key(&batch.stream));
+            let (write, stream) = self.parts(place);
+            validate::belongs(shared, write, &token_key, Some(&stream.state), cursor, 0)
+                .map_err(|error| error.with("stream", &batch.stream))?;
+        }
+        for step in &batch.run_steps {
+            if let RunStep::Begin = step {
+                self.begin_run(place, batch.run)?;
+            }
+        }
+        self.stream(place).in_run = batch.run.is_some();
+        if batch.run.is_some() {
+            self.join_run(place, batch.run)?;
+        }
+        let mut tally = Tally::new(batch);
+        for (index, operation) in batch.operations.iter().enumerate() {
+            let outcome = match self.apply_operation(place, batch, operation, index, &mut tally) {
+                Err(error) if batch.bad_records == BadRecords::Quarantine && is_about_record(&error) => {
+                    self.quarantine(place, batch, operation, index, &error, &mut tally)?;
+                    Outcome::Rejected
+                }
+                outcome => outcome.map_err(|error| {
+                    if is_about_record(&error) {
+                        error.with("stream", &batch.stream).with("record", index)
+                    } else {
+                        error
+                    }
+                })?,
+            };
+            tally.count(outcome);
+        }
+        for step in &batch.run_steps {
+            match step {
+                RunStep::Begin => {}
+                RunStep::Complete(guard) => tally.commit.deleted += self.complete_run(place, guard)?,
+                RunStep::Abort => self.abort_run(place)?,
+            }
+        }
+        tally.commit.cursor = self.shared.token_key(&batch.stream).cursor(self.stream(place).state.last, 0);
+        Ok(tally.commit)
+    }
+
+    fn apply_operation(
+        &mut self,
+        place: usize,
+        batch: &StreamBatch,
+        operation: &Operation,
+        index: usize,
+        tally: &mut Tally<'_>,
+    ) -> Result<Outcome> {
+        match &operation.kind {
+            OperationKind::Upsert(payload) => {
+                check_size(payload)?;
+                self.upsert(place, batch, operation, payload, index, tally)
+            }
+            OperationKind::Patch(patch) => {
+                check_size(patch)?;
+                let id = given_id(operation)?;
+                let payload = match self.find(place, id)?.filter(Entry::is_live) {
+                    Some(old) => {
+                        let old = self.with_payload(place, &old)?;
+                        let Some(stored) = &old.payload else {
+                            return Err(Error::new(
+                                ErrorKind::NotFound,
+                                "the record's payload was pruned: there is nothing to merge into; save it whole",
+                            )
+                            .with("id", id));
+                        };
+                        let base = self.shared.decode_payload(&batch.stream, id, stored)?;
+                        Bytes::from(content::deep_merge(&base, patch)?)
+                    }
+                    None => patch.clone(),
+                };
+                check_size(&payload)?;
+                self.upsert(place, batch, operation, &payload, index, tally)
+            }
+            OperationKind::Delete => {
+                let id = given_id(operation)?;
+                tally.note_id(id, index);
+                self.delete(place, batch, operation, id)
+            }
+        }
+    }
+
+    fn upsert(
+        &mut self,
+        place: usize,
+        batch: &StreamBatch,
+        operation: &Operation,
+        payload: &Bytes,
+        index: usize,
+        tally: &mut Tally<'_>,
+    ) -> Result<Outcome> {
+        // The cheap test first: the guessed id is part of the hash, so a wrong guess proves nothing.
+        let guessed = match &operation.id {
+            Some(id) => Some(std::borrow::Cow::Borrowed(&**id)),
+            None => content::guess_id(payload),
+        };
+        let mut exact = None;
+        if let Some(id) = &guessed {
+            let hash = content::exact_hash(id, payload);
+            exact = Some(hash);
+            if operation.version.is_none()
+                && let Some(head) = self.stream(place).memory.heads.get(head_key(id))
+                && head.exact == hash
+            {
+                tally.note_id(id, index);
+                self.mark_seen(place, head.sequence)?;
+                return Ok(Outcome::Unchanged);
+            }
+        }
+        let rules = &self.stream(place).memory.options.rules;
+        let canonical = content::canonical(rules, payload)?;
+        let fingerprint = rules.fingerprint();
+        let id: Arc<str> = match (&operation.id, canonical.id) {
+            (Some(id), _) => Arc::clone(id),
+            (None, Some(id)) => id.into(),
+            (None, None) => {
+                return Err(Error::invalid(
+                    "the record has no id: give it an `id` that is a string or an integer, or name one with upsert_as",
+                ));
+            }
+        };
+        check_id(&id)?;
+        tally.note_id(&id, index);
+        let exact = match (&guessed, exact) {
+            (Some(guessed), Some(exact)) if **guessed == *id => exact,
+            _ => content::exact_hash(&id, payload),
+        };
+        let hashes = Hashes {
+            exact,
+            canonical: canonical.hash,
+            algorithm: self.algorithm(place, fingerprint)?,
+            length: payload.len() as u64,
+        };
+        let old = self.find(place, &id)?;
+        if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
+            return Ok(outcome);
+        }
+        match old {
+            None => self.add(place, operation, id, hashes, payload),
+            Some(old) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
+            Some(old) => {
+                if self.same_content(place, &old, &hashes, payload)? {
+                    self.keep(place, operation, &old, exact)?;
+                    return Ok(Outcome::Unchanged);
+                }
+                self.change(place, operation, old, hashes, payload)
+            }
+        }
+    }
+
+    /// Whether the stored record outranks the operation.
+    fn refused(
+        &mut self,
+        place: usize,
+        batch: &StreamBatch,
+        operation: &Operation,
+        old: Option<&Entry>,
+    ) -> Result<Option<Outcome>> {
+        let Some(old) = old else { return Ok(None) };
+        let stale = matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old));
+        let kept = matches!(&batch.merging, Merging::IgnoreIfModifiedAfter(cursor) if old.position.ulid > cursor.position().ulid);
+        if !stale && !kept {
+            return Ok(None);
+        }
+        if old.is_live() {
+            self.mark_seen(place, old.sequence)?;
+        }
+        Ok(Some(if stale { Outcome::Stale } else { Outcome::Kept }))
+    }
+
+    fn add(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        id: Arc<str>,
+        hashes: Hashes,
+        payload: &[u8],
+    ) -> Result<Outcome> {
+        let position = self.mint()?;
+        let stored = self.shared.encode_payload(&self.open_stream(place).key, &id, payload)?;
+        let entry = Entry {
+            sequence: 0,
+            position,
+            birth: position.ulid,
+            action: Action::Added,
+            first_seen_at: millis_of(position.ulid),
+            pruned_at: None,
+            id,
+            hashes,
+            extra: Extra { version: operation.version.clone(), lives: Vec::new() },
+            payload: Some(stored),
+        };
+        self.append(place, None, entry)?;
+        Ok(Outcome::Added)
+    }
+
+    /// A deleted record comes back: a new life.
+    fn revive(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: Entry,
+        hashes: Hashes,
+        payload: &[u8],
+    ) -> Result<Outcome> {
+        let position = self.mint()?;
+        let horizon = self.stream(place).state.horizon.ulid;
+        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
+        entry.position = position;
+        entry.action = Action::Added;
+        entry.birth = if mutant!("readd-keeps-birth") { old.birth } else { position.ulid };
+        entry.extra.bury((old.birth, old.position.ulid), horizon);
+        self.supersede(place, &old, entry)?;
+        Ok(Outcome::Added)
+    }
+
+    fn change(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: Entry,
+        hashes: Hashes,
+        payload: &[u8],
+    ) -> Result<Outcome> {
+        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
+        entry.position = self.mint()?;
+        entry.action = Action::Updated;
+        self.supersede(place, &old, entry)?;
+        Ok(Outcome::Updated)
+    }
+
+    fn successor(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: &Entry,
+        hashes: Hashes,
+        payload: &[u8],
+    ) -> Result<Entry> {
+        let stored = self.shared.encode_payload(&self.open_stream(place).key, &old.id, payload)?;
+        let mut entry = Entry { hashes, payload: Some(stored), pruned_at: None, ..old.clone() };
+        if operation.version.is_some() {
+            entry.extra.version.clone_from(&operation.version);
+        }
+        Ok(entry)
+    }
+
+    fn delete(&mut self, place: usize, batch: &StreamBatch, operation: &Operation, id: &str) -> Result<Outcome> {
+        let old = self.find(place, id)?;
+        if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
+            return Ok(outcome);
+        }
+        let Some(old) = old.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
+        self.bury(place, &old, operation.version.as_ref())?;
+        Ok(Outcome::Deleted)
+    }
+
+    /// Turns a live row into a tombstone that keeps the last payload.
+    pub(crate) fn bury(&mut self, place: usize, old: &Entry, version: Option<&SourceVersion>) -> Result<()> {
+        let mut entry = self.with_payload(place, old)?;
+        entry.position = self.mint()?;
+        entry.action = Action::Deleted;
+        if version.is_some() {
+            entry.extra.version = version.cloned();
+        }
+        self.supersede(place, old, entry)
+    }
+
+    fn supersede(&mut self, place: usize, old: &Entry, entry: Entry) -> Result<()> {
+        self.keep_history(place, old, entry.position.ulid)?;
+        self.append(place, Some(old), entry)
+    }
+
+    /// The record came again as it is. Only what the source calls its version may be newer.
+    fn keep(&mut self, place: usize, operation: &Operation, old: &Entry, exact: [u8; 16]) -> Result<()> {
+        self.mark_seen(place, old.sequence)?;
+        if operation.version.is_some() && operation.version != old.extra.version {
+            let mut entry = self.with_payload(place, old)?;
+            entry.extra.version.clone_from(&operation.version);
+            let number = self.stream(place).state.number;
+            entry.as_row(|row| self.write.put_row(number, row))?;
+            self.dirty = true;
+        }
+        // Another spelling of the same content: next time it is recognised at a glance.
+        let heads = &mut self.stream(place).memory.heads;
+        if let Some(mut head) = heads.get(head_key(&old.id))
+            && head.sequence == old.sequence
+        {
+            head.exact = exact;
+            heads.set(head_key(&old.id), head, false);
+        }
+        Ok(())
+    }
+
+    /// Whether a live record has the same content as the given hashes and payload.
+    fn same_content(&mut self, place: usize, old: &Entry, new: &Hashes, payload: &[u8]) -> Result<bool> {
+        if old.hashes.exact == new.exact {
+            return Ok(true);
+        }
+        if old.hashes.algorithm == new.algorithm {
+            return Ok(old.hashes.canonical == new.canonical);
+        }
+        // The rules changed since: compare both under the rules of now.
+        let stored = self.with_payload(place, old)?;
+        let Some(stored) = stored.payload else { return Ok(false) };
+        let stream = self.open_stream(place);
+        let before = self.shared.decode_payload(&stream.key, &old.id, &stored)?;
+        let rules = &stream.memory.options.rules;
+        Ok(content::canonical(rules, &before)?.hash == content::canonical(rules, payload)?.hash)
+    }
+
+    fn algorithm(&mut self, place: usize, fingerprint: u32) -> Result<u8> {
+        let algorithms = &mut self.stream(place).state.algorithms;
+        let place = match algorithms.iter().position(|known| *known == fingerprint) {
+            Some(place) => place,
+            None if algorithms.len() >= MAX_ALGORITHMS => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the stream's content rules were changed more than 254 times; clear the stream to change them again",
+                ));
+            }
+            None => {
+                algorithms.push(fingerprint);
+                algorithms.len() - 1
+            }
+        };
+        u8::try_from(place).map_err(|_| Error::corrupt("a stream has too many content rules"))
+    }
+
+    fn quarantine(
+        &mut self,
+        place: usize,
+        batch: &StreamBatch,
+        operation: &Operation,
+        index: usize,
+        error: &Error,
+        tally: &mut Tally<'_>,
+    ) -> Result<()> {
+        let (payload, known) = match &operation.kind {
+            OperationKind::Upsert(payload) | OperationKind::Patch(payload) => {
+                let guessed = content::guess_id(payload).map(|id| id.into_owned());
+                (Some(payload), operation.id.as_ref().map(|id| id.to_string()).or(guessed))
+            }
+            OperationKind::Delete => (None, operation.id.as_ref().map(|id| id.to_string())),
+        };
+        let known = known.filter(|id| check_id(id).is_ok());
+        // The source still has the record: that it was unreadable must not delete it.
+        match &known {
+            Some(id) => {
+                if let Some(entry) = self.find(place, id)?.filter(Entry::is_live) {
+                    self.mark_seen(place, entry.sequence)?;
+                }
+            }
+            None => self.note_unidentified(place),
+        }
+        let excerpt: String = payload
+            .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(65_536)]).into_owned())
+            .unwrap_or_default();
+        let name = known.clone().unwrap_or_else(|| format!("{:032x}", self.shared_hash(excerpt.as_bytes())));
+        let document = serde_json::json!({
+            "stream": batch.stream.to_string(), "id": known, "reason": error.to_string(),
+            "at_ms": self.shared.environment.now_ms(), "payload": excerpt,
+        });
+        let name: String = name.chars().take(200).collect();
+        let key = format!("quarantine/{}/{}", self.stream(place).state.number, name);
+        self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
+        tally.commit.rejected.push(Rejected { index, reason: error.to_string() });
+        Ok(())
+    }
+
+    fn shared_hash(&self, bytes: &[u8]) -> u128 {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+        u128::from_be_bytes(hash)
+    }
+}
+
+/// The running account of one stream's batch.
+struct Tally<'b> {
+    batch: &'b StreamBatch,
+    commit: StreamCommit,
+    first: HashMap<u64, usize, BuildHasherDefault<AlreadyHashed>>,
+}
+
+impl<'b> Tally<'b> {
+    fn new(batch: &'b StreamBatch) -> Self {
+        let commit = StreamCommit {
+            stream: batch.stream.clone(),
+            outcomes: Vec::with_capacity(batch.operations.len()),
+            added: 0,
+            updated: 0,
+            unchanged: 0,
+            deleted: 0,
+            repeated: Vec::new(),
+            rejected: Vec::new(),
+            cursor: Cursor::START,
+        };
+        Tally { batch, commit, first: HashMap::with_capacity_and_hasher(batch.operations.len(), Default::default()) }
+    }
+
+    /// Reports an id that came before in the same batch.
+    fn note_id(&mut self, id: &str, index: usize) {
+        let first = *self.first.entry(head_key(id)).or_insert(index);
+        if first < index && !self.commit.repeated.iter().any(|known| **known == *id) {
+            self.commit.repeated.push(id.into());
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Added => self.commit.added += 1,
+            Outcome::Updated => self.commit.updated += 1,
+            Outcome::Unchanged => self.commit.unchanged += 1,
+            Outcome::Deleted => self.commit.deleted += 1,
+            Outcome::Missing | Outcome::Stale | Outcome::Kept | Outcome::Rejected => {}
+        }
+        self.commit.outcomes.push(outcome);
+        debug_assert!(self.commit.outcomes.len() <= self.batch.operations.len());
+    }
+}
+
+/// Whether an error concerns one record of the batch, so that the others can be kept.
+fn is_about_record(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound)
+}
+
+fn given_id(operation: &Operation) -> Result<&Arc<str>> {
+    let id = operation.id.as_ref().ok_or_else(|| Error::invalid("the operation names no record"))?;
+    check_id(id)?;
+    Ok(id)
+}
+
+fn check_id(id: &str) -> Result<()> {
+    if id.is_empty() || id.len() > MAX_ID_BYTES {
+        let shown: String = id.chars().take(32).collect();
+        return Err(Error::invalid(format!(
+            "a record's id must have 1 to {MAX_ID_BYTES} bytes, this one has {}",
+            id.len()
+        ))
+        .with("id", format!("{shown:?}")));
+    }
+    Ok(())
+}
+
+fn check_size(payload: &[u8]) -> Result<()> {
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(Error::invalid(format!(
+            "a record may have {MAX_PAYLOAD_BYTES} bytes, this one has {}; leave its large members out",
+            payload.len()
+        )));
+    }
+    Ok(())
+}
+
+fn older(new: &SourceVersion, old: &SourceVersion) -> bool {
+    match (new, old) {
+        (SourceVersion::Number(new), SourceVersion::Number(old)) => new < old,
+        (SourceVersion::Text(new), SourceVersion::Text(old)) => new < old,
+        _ => false,
+    }
+}
+
+fn fence_token<W: BackendWrite>(write: &mut W, name: &str) -> Result<u64> {
+    match write.get(Table::State, &keys::fence(name))? {
+        None => Ok(0),
+        Some(bytes) => {
+            bytes.try_into().map(u64::from_be_bytes).map_err(|_| Error::corrupt("a stored lease has the wrong length"))
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Named readers: position, lease, attempts, parked records; all in the store.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{BackendRead, BackendWrite, LogScan, Table};
+use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
+use crate::cursor::{Cursor, Position, millis_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::transaction::Transaction;
+use crate::log::{keys, validate};
+use crate::mutants::mutant;
+use crate::page::{ContentFilter, PageRequest};
+use crate::stream::StreamKey;
+
+/// The longest name of a consumer, in bytes.
+const MAX_CONSUMER_NAME: usize = 255;
+
+/// What the store keeps of a consumer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ConsumerRecord {
+    pub(crate) acknowledged: Cursor,
+    #[serde(default)]
+    pub(crate) evicted: bool,
+    generation: u64,
+    leased_until_ms: u64,
+    /// The first position of the last delivery, while it is not acknowledged.
+    first: Option<Cursor>,
+    attempts: u32,
+    parked: Vec<String>,
+    /// Fingerprint of the content filter; fixed by the first poll.
+    filter: Option<u64>,
+}
+
+impl ConsumerRecord {
+    fn new() -> Self {
+        ConsumerRecord {
+            acknowledged: Cursor::START,
+            evicted: false,
+            generation: 0,
+            leased_until_ms: 0,
+            first: None,
+            attempts: 0,
+            parked: Vec::new(),
+            filter: None,
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes)
+            .map_err(|source| Error::corrupt("a stored consumer does not read").because(source))
+    }
+}
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    pub(crate) fn consumer(
+        &mut self,
+        stream: &StreamKey,
+        name: &str,
+        command: &ConsumerCommand,
+    ) -> Result<ConsumerReply> {
+        if name.is_empty() || name.len() > MAX_CONSUMER_NAME {
+            return Err(Error::invalid(format!("a consumer's name must have 1 to {MAX_CONSUMER_NAME} bytes")));
+        }
+        let place = self.open(stream)?;
+        let number = self.open_stream(place).state.number;
+        let key = keys::consumer(number, name);
+        let stored = self.write.get(Table::State, &key)?.map(|bytes| ConsumerRecord::decode(&bytes)).transpose()?;
+        let known = stored.is_some();
+        let mut record = stored.clone().unwrap_or_else(ConsumerRecord::new);
+        if !known && !matches!(command, ConsumerCommand::Poll(_) | ConsumerCommand::Seek(_)) {
+            return Err(Error::new(ErrorKind::NotFound, "no such consumer: poll with its name once to make it")
+                .with("stream", stream)
+                .with("consumer", name));
+        }
+        let now_ms = self.shared.environment.now_ms();
+        let reply = match command {
+            ConsumerCommand::Poll(options) => ConsumerReply::Delivery(
+                self.poll(place, &mut record, options, now_ms).map_err(|error| error.with("consumer", name))?,
+            ),
+            ConsumerCommand::Ack(token) => {
+                check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
+                if token.up_to.position() > record.acknowledged.position() {
+                    record.acknowledged = token.up_to;
+                }
+                record.release();
+                ConsumerReply::Done
+            }
+            ConsumerCommand::Nack(token) => {
+                check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
+                record.leased_until_ms = 0;
+                ConsumerReply::Done
+            }
+            ConsumerCommand::Seek(seek) => {
+                record.acknowledged = self.seek(place, &record, seek)?;
+                record.generation += 1;
+                record.evicted = false;
+                record.release();
+                ConsumerReply::Done
+            }
+            ConsumerCommand::Status => ConsumerReply::Status(self.status(place, name, &record, now_ms)?),
+            ConsumerCommand::Evict => {
+                record.evicted = true;
+                record.generation += 1;
+                record.release();
+                ConsumerReply::Done
+            }
+            ConsumerCommand::Remove => {
+                self.write.remove(Table::State, &key)?;
+                self.dirty = true;
+                return Ok(ConsumerReply::Done);
+            }
+            ConsumerCommand::Unpark => ConsumerReply::Parked(std::mem::take(&mut record.parked)),
+        };
+        if stored.as_ref() != Some(&record) {
+            let bytes = serde_json::to_vec(&record)
+                .map_err(|source| Error::new(ErrorKind::Internal, "a consumer cannot be written").because(source))?;
+            self.write.put(Table::State, &key, &bytes)?;
+            self.need(place);
+        }
+        Ok(reply)
+    }
+
+    fn poll(
+        &mut self,
+        place: usize,
+        record: &mut ConsumerRecord,
+        options: &PollOptions,
+        now_ms: u64,
+    ) -> Result<Delivery> {
+        if record.leased_until_ms > now_ms {
+            let wait = Duration::from_millis(record.leased_until_ms - now_ms);
+            return Err(Error::new(
+                ErrorKind::LeaseLost,
+                "another reader holds the consumer's lease; wait, or use another name",
+            )
+            .retry_in(wait));
+        }
+        if record.evicted {
+            return Err(Error::new(
+                ErrorKind::CursorExpired,
+                "the consumer was evicted so that pruning could go on: clear your copy and seek to the start",
+            ));
+        }
+        let filter = options.matching.as_ref().map_or(0, ContentFilter::fingerprint);
+        if record.filter.is_some_and(|fixed| fixed != filter) {
+            return Err(Error::new(
+                ErrorKind::FilterMismatch,
+                "the consumer reads with another filter; use another name",
+            ));
+        }
+        record.filter = Some(filter);
+        loop {
+            let mut request =
+                PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(options.limit);
+            request.matching.clone_from(&options.matching);
+            let page = self.read_page(place, &request)?;
+            let Some(first) = page.changes.first() else {
+                record.acknowledged = page.next_cursor;
+                record.release();
+                let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: None };
+                return Ok(Delivery { page, token, attempt: 1 });
+            };
+            let (cursor, id) = (first.record.metadata.cursor, first.record.id.to_string());
+            record.attempts = if record.first == Some(cursor) { record.attempts + 1 } else { 1 };
+            record.first = Some(cursor);
+            if record.attempts > options.max_attempts {
+                // Set the record aside, so that one that cannot be handled does not hold up the rest.
+                record.parked.push(id);
+                record.acknowledged = cursor;
+                record.first = None;
+                continue;
+            }
+            record.generation += 1;
+            let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
+            record.leased_until_ms = now_ms.saturating_add(lease_ms);
+            if mutant!("ack-before-handler") {
+                record.acknowledged = page.next_cursor;
+            }
+            let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: Some(cursor) };
+            return Ok(Delivery { page, token, attempt: record.attempts });
+        }
+    }
+
+    fn seek(&mut self, place: usize, record: &ConsumerRecord, seek: &Seek) -> Result<Cursor> {
+        let shared = self.shared;
+        let (write, stream) = self.parts(place);
+        let view = stream.view(shared);
+        let filter = record.filter.unwrap_or(0);
+        match seek {
+            Seek::Start => Ok(Cursor::START),
+            Seek::End => Ok(view.token_key.cursor(view.state.last, filter)),
+            Seek::Cursor(cursor) => {
+                validate::belongs(shared, write, &view.token_key, Some(&view.state), cursor, filter)?;
+                validate::not_expired(&view.token_key, &view.state, cursor, filter, true)?;
+                Ok(*cursor)
+            }
+            Seek::Time(time) => {
+                let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0);
+                let floor = (millis << 80).saturating_sub(1);
+                let mut before = Position::default();
+                // The entry before: the least sequence number behind `floor`, and one step back.
+                let behind = view.first_behind(write, floor)?;
+                let mut from = behind.saturating_sub(1);
+                let mut step = 1;
+                while from >= 1 && before == Position::default() {
+                    write.scan(view.state.number, LogScan { from, only: None, payload: false }, &mut |row| {
+                        if row.sequence >= behind {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        before = Position { ulid: row.cursor, epoch: row.epoch };
+                        Ok(ControlFlow::Continue(()))
+                    })?;
+                    step *= 2;
+                    from = if from > 1 { from.saturating_sub(step).max(1) } else { 0 };
+                }
+                let floor = view.state.horizon.max(view.state.payload_horizon);
+                // Of what was pruned nothing can be told from there on: start over.
+                let before = if before < floor { Position::default() } else { before };
+                Ok(view.token_key.cursor(before, filter))
+            }
+        }
+    }
+
+    fn status(&mut self, place: usize, name: &str, record: &ConsumerRecord, now_ms: u64) -> Result<ConsumerStatus> {
+        let shared = self.shared;
+        let (write, stream) = self.parts(place);
+        let view = stream.view(shared);
+        let from = view.first_behind(write, record.acknowledged.position().ulid)?;
+        let (mut lag, mut oldest) = (0, None);
+        write.scan(view.state.number, LogScan { from, only: None, payload: false }, &mut |row| {
+            if row.cursor > record.acknowledged.position().ulid {
+                lag += 1;
+                oldest.get_or_insert(row.cursor);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let lag_time = oldest.map(|ulid| {
+            let then = u64::try_from(millis_of(ulid)).unwrap_or(0);
+            Duration::from_millis(now_ms.saturating_sub(then))
+        });
+        Ok(ConsumerStatus {
+            name: name.to_owned(),
+            acknowledged: record.acknowledged,
+            lag,
+            lag_time,
+            leased: record.leased_until_ms > now_ms,
+            parked: record.parked.clone(),
+            evicted: record.evicted,
+        })
+    }
+
+    /// The consumer that holds pruning back, and the position up to which it may go.
+    pub(crate) fn prune_limit(&mut self, place: usize) -> Result<Option<(String, u128)>> {
+        let prefix = keys::consumers(self.open_stream(place).state.number);
+        let mut least: Option<(String, u128)> = None;
+        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            let record = ConsumerRecord::decode(value)?;
+            let acknowledged = record.acknowledged.position().ulid;
+            if !record.evicted && least.as_ref().is_none_or(|(_, least)| acknowledged < *least) {
+                least = Some((consumer_name(&key[prefix.len()..])?, acknowledged));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(least)
+    }
+}
+
+impl ConsumerRecord {
+    fn release(&mut self) {
+        self.leased_until_ms = 0;
+        self.first = None;
+        self.attempts = 0;
+    }
+}
+
+fn check_lease(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
+    if record.generation == token.generation {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::LeaseLost,
+        "another reader took the consumer's lease meanwhile: drop this batch, it will be delivered again",
+    ))
+}
+
+/// The names of a stream's consumers.
+pub(crate) fn consumer_names<R: BackendRead + ?Sized>(read: &mut R, stream: u32) -> Result<Vec<String>> {
+    let prefix = keys::consumers(stream);
+    let mut names = Vec::new();
+    read.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, _| {
+        names.push(consumer_name(&key[prefix.len()..])?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(names)
+}
+
+fn consumer_name(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::corrupt("a stored consumer's name is not UTF-8"))
+}

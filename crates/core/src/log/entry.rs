@@ -1,0 +1,173 @@
+//! A row of the log in memory: its hashes, its earlier lives, its source version.
+
+use std::sync::Arc;
+
+use crate::backend::LogRow;
+use crate::batch::SourceVersion;
+use crate::cursor::Position;
+use crate::error::{Error, Result};
+use crate::record::Action;
+use crate::row_codec::{Reader, put_bytes, put_number};
+
+/// Earlier lives kept per record; beyond that the oldest two are told as one, so that a reader may
+/// be told to remove what it does not hold, but never misses a removal.
+const MAX_LIVES: usize = 32;
+
+/// What identifies a record's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Hashes {
+    /// Of the id and the payload's exact bytes: equal means unchanged, without looking further.
+    pub(crate) exact: [u8; 16],
+    /// Of the payload's meaning, under the rules with this place in the stream's list.
+    pub(crate) canonical: [u8; 16],
+    pub(crate) algorithm: u8,
+    /// Bytes of the payload as it was saved.
+    pub(crate) length: u64,
+}
+
+impl Hashes {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(36);
+        out.extend_from_slice(&self.exact);
+        out.extend_from_slice(&self.canonical);
+        out.push(self.algorithm);
+        put_number(&mut out, self.length);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut rest = Reader(bytes);
+        let (exact, canonical, [algorithm]) = (rest.array()?, rest.array()?, rest.array()?);
+        Ok(Hashes { exact, canonical, algorithm, length: rest.number()? })
+    }
+}
+
+/// A life that ended: the record was there from the first position until the second.
+pub(crate) type Life = (u128, u128);
+
+/// What few rows have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extra {
+    pub(crate) version: Option<SourceVersion>,
+    /// Oldest first.
+    pub(crate) lives: Vec<Life>,
+}
+
+impl Extra {
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        if *self == Extra::default() {
+            return None;
+        }
+        let mut out = Vec::new();
+        match &self.version {
+            None => out.push(0),
+            Some(SourceVersion::Number(number)) => {
+                out.push(1);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Some(SourceVersion::Text(text)) => {
+                out.push(2);
+                put_bytes(&mut out, text.as_bytes());
+            }
+        }
+        for (birth, death) in &self.lives {
+            out.extend_from_slice(&birth.to_be_bytes());
+            out.extend_from_slice(&death.to_be_bytes());
+        }
+        Some(out)
+    }
+
+    pub(crate) fn decode(bytes: Option<&[u8]>) -> Result<Self> {
+        let Some(bytes) = bytes else { return Ok(Extra::default()) };
+        let mut rest = Reader(bytes);
+        let version = match rest.array()? {
+            [0] => None,
+            [1] => Some(SourceVersion::Number(i64::from_be_bytes(rest.array()?))),
+            [2] => {
+                let text = std::str::from_utf8(rest.bytes()?)
+                    .map_err(|_| Error::corrupt("a stored source version is not UTF-8"))?;
+                Some(SourceVersion::Text(text.into()))
+            }
+            _ => return Err(Error::corrupt("a stored source version has an unknown kind")),
+        };
+        let mut lives = Vec::new();
+        while !rest.is_empty() {
+            lives.push((u128::from_be_bytes(rest.array()?), u128::from_be_bytes(rest.array()?)));
+        }
+        Ok(Extra { version, lives })
+    }
+
+    /// Notes a life that ended. Lives that ended before the horizon concern no reader any more.
+    pub(crate) fn bury(&mut self, life: Life, horizon: u128) {
+        self.lives.push(life);
+        self.lives.retain(|(_, death)| *death > horizon);
+        while self.lives.len() > MAX_LIVES {
+            let (birth, _) = self.lives.remove(0);
+            if let Some(oldest) = self.lives.first_mut() {
+                oldest.0 = birth;
+            }
+        }
+    }
+}
+
+/// A row, owned; its payload is left with the backend unless asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) sequence: u64,
+    pub(crate) position: Position,
+    pub(crate) birth: u128,
+    pub(crate) action: Action,
+    pub(crate) first_seen_at: i64,
+    pub(crate) pruned_at: Option<i64>,
+    pub(crate) id: Arc<str>,
+    pub(crate) hashes: Hashes,
+    pub(crate) extra: Extra,
+    /// As stored: a codec's bytes, or JSON text.
+    pub(crate) payload: Option<Vec<u8>>,
+}
+
+impl Entry {
+    pub(crate) fn from_row(row: &LogRow<'_>) -> Result<Self> {
+        Ok(Entry {
+            sequence: row.sequence,
+            position: Position { ulid: row.cursor, epoch: row.epoch },
+            birth: row.birth,
+            action: row.action,
+            first_seen_at: row.first_seen_at,
+            pruned_at: row.pruned_at,
+            id: row.id.into(),
+            hashes: Hashes::decode(row.hashes).map_err(|error| error.with("id", row.id))?,
+            extra: Extra::decode(row.extra).map_err(|error| error.with("id", row.id))?,
+            payload: row.payload.map(<[u8]>::to_vec),
+        })
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.action != Action::Deleted
+    }
+
+    /// Calls `write` with the row as a backend takes it.
+    pub(crate) fn as_row<T>(&self, write: impl FnOnce(&LogRow<'_>) -> T) -> T {
+        let hashes = self.hashes.encode();
+        let extra = self.extra.encode();
+        write(&LogRow {
+            sequence: self.sequence,
+            cursor: self.position.ulid,
+            epoch: self.position.epoch,
+            birth: self.birth,
+            action: self.action,
+            first_seen_at: self.first_seen_at,
+            pruned_at: self.pruned_at,
+            id: &self.id,
+            hashes: &hashes,
+            extra: extra.as_deref(),
+            payload: self.payload.as_deref(),
+        })
+    }
+}
+
+/// Whether a reader that holds everything up to `cursor` holds a record of these lives.
+pub(crate) fn held_at(cursor: u128, row: &LogRow<'_>, lives: &[Life]) -> bool {
+    let present = row.birth <= cursor && cursor < row.cursor;
+    present || lives.iter().any(|(birth, death)| *birth <= cursor && cursor < *death)
+}

@@ -1,0 +1,98 @@
+//! Where each record of a stream stands and what its bytes hash to, in memory, within a budget:
+//! most records a sync brings are unchanged, and this proves it without a look at the disk.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use siphasher::sip::SipHasher13;
+
+/// What one remembered record costs, the map's spare room included.
+pub(crate) const BYTES_PER_HEAD: usize = 56;
+
+/// Many small maps grow one at a time, so that growing never doubles the memory in use.
+const SHARDS: usize = 64;
+
+/// A remembered record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KnownHead {
+    pub(crate) sequence: u64,
+    /// Hash of id and exact bytes; zeros (never equal) for a deleted record.
+    pub(crate) exact: [u8; 16],
+}
+
+/// The remembered records of one stream.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    shards: Vec<HashMap<u64, KnownHead, BuildHasherDefault<AlreadyHashed>>>,
+    length: usize,
+    /// Whether every record is here, so that an id that is not has no record.
+    complete: bool,
+    /// Lookups that had to go to the disk since the last load.
+    pub(crate) misses: u64,
+}
+
+impl Heads {
+    pub(crate) fn new(complete: bool) -> Self {
+        Heads { shards: (0..SHARDS).map(|_| HashMap::default()).collect(), length: 0, complete, misses: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(crate) fn get(&self, key: u64) -> Option<KnownHead> {
+        self.shards[shard(key)].get(&key).copied()
+    }
+
+    /// Remembers a record, where there is room for a new one.
+    pub(crate) fn set(&mut self, key: u64, head: KnownHead, room: bool) {
+        let shard = &mut self.shards[shard(key)];
+        if room {
+            self.length += usize::from(shard.insert(key, head).is_none());
+        } else if let Some(known) = shard.get_mut(&key) {
+            *known = head;
+        } else {
+            self.complete = false;
+        }
+    }
+
+    /// Two ids share a key: from now on an unknown key proves nothing.
+    pub(crate) fn note_collision(&mut self) {
+        self.complete = false;
+    }
+}
+
+fn shard(key: u64) -> usize {
+    (key >> 58) as usize % SHARDS
+}
+
+/// The key of an id.
+pub(crate) fn head_key(id: &str) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0x6869_6768_7761_7465, 0x7220_6865_6164_7321);
+    hasher.write(id.as_bytes());
+    hasher.finish()
+}
+
+/// Passes a key that is a hash already on as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}

@@ -1,0 +1,171 @@
+//! Superseded versions, for streams that keep them.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
+use crate::cursor::{Cursor, millis_of, time_of};
+use crate::error::{Error, Result};
+use crate::log::entry::Entry;
+use crate::log::read::{Attempt, StreamView};
+use crate::log::tail::index_key;
+use crate::log::transaction::Transaction;
+use crate::log::{keys, validate};
+use crate::maintenance::{History, Version};
+use crate::record::{Action, Record};
+use crate::row_codec::{decode_row, encode_row};
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    /// Keeps a row that is about to give way to the one at `by`, if the stream keeps history.
+    pub(crate) fn keep_history(&mut self, place: usize, old: &Entry, by: u128) -> Result<()> {
+        let history = self.open_stream(place).memory.options.history;
+        if history == History::Off {
+            return Ok(());
+        }
+        let old = self.with_payload(place, old)?;
+        let number = self.open_stream(place).state.number;
+        let prefix = record_prefix(number, &old.id);
+        let mut key = prefix.clone();
+        key.extend_from_slice(&old.sequence.to_be_bytes());
+        let mut value = by.to_be_bytes().to_vec();
+        value.extend_from_slice(&old.sequence.to_be_bytes());
+        old.as_row(|row| encode_row(row, &mut value));
+        self.write.put(Table::History, &key, &value)?;
+
+        let mut kept = Vec::new();
+        self.write.range(Table::History, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            kept.push((key.to_vec(), superseded_by(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let drop = match history {
+            History::Off => 0,
+            History::Versions(most) => kept.len().saturating_sub(most as usize),
+            History::Milliseconds(age) => {
+                let oldest = millis_of(by).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
+                kept.iter().take_while(|(_, by)| millis_of(*by) < oldest).count()
+            }
+        };
+        for (key, _) in &kept[..drop] {
+            self.write.remove(Table::History, key)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the versions of a stream that were superseded up to a position.
+    pub(crate) fn forget_history(&mut self, place: usize, up_to: u128) -> Result<u64> {
+        let prefix = self.open_stream(place).state.number.to_be_bytes();
+        let mut removed = 0;
+        let mut from = prefix.to_vec();
+        loop {
+            let mut slice = Vec::new();
+            let mut next = None;
+            self.write.range(Table::History, &from, &keys::behind(&prefix), &mut |key, value| {
+                if slice.len() >= 1000 {
+                    next = Some(key.to_vec());
+                    return Ok(ControlFlow::Break(()));
+                }
+                if superseded_by(value)? <= up_to {
+                    slice.push(key.to_vec());
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            for key in &slice {
+                self.write.remove(Table::History, key)?;
+                self.dirty = true;
+            }
+            removed += slice.len() as u64;
+            match next {
+                Some(next) => from = next,
+                None => return Ok(removed),
+            }
+        }
+    }
+}
+
+impl StreamView<'_> {
+    /// Every kept version of a record, newest first, the present one included.
+    pub(crate) fn versions<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Vec<Version>>> {
+        let present = match self.get(read, id)? {
+            Attempt::Done(record) => record,
+            Attempt::Outdated => return Ok(Attempt::Outdated),
+        };
+        let mut versions = Vec::new();
+        let prefix = record_prefix(self.state.number, id);
+        read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |_, value| {
+            with_version(value, |row, by| {
+                if row.id == id {
+                    let record = self.record(row, 0, false)?;
+                    versions.push(Version { record, superseded_at: Some(time_of(by)) });
+                }
+                Ok(())
+            })?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        versions.extend(present.map(|record| Version { record, superseded_at: None }));
+        versions.reverse();
+        Ok(Attempt::Done(versions))
+    }
+
+    /// The live records as they were at `cursor`, in order of id, behind `after_id`.
+    pub(crate) fn as_of<R: BackendRead + ?Sized>(
+        &self,
+        read: &mut R,
+        cursor: &Cursor,
+        after_id: &str,
+        limit: usize,
+    ) -> Result<Vec<Record>> {
+        validate::belongs(self.shared, read, &self.token_key, Some(&self.state), cursor, 0)
+            .map_err(|error| error.with("stream", self.key))?;
+        let at = cursor.position().ulid;
+        let mut found: BTreeMap<Arc<str>, Record> = BTreeMap::new();
+        let mut take = |row: &LogRow<'_>| -> Result<()> {
+            let wanted =
+                row.cursor <= at && row.action != Action::Deleted && (after_id.is_empty() || row.id > after_id);
+            let full = found.len() >= limit && found.last_key_value().is_some_and(|(last, _)| row.id > &**last);
+            if wanted && !full && limit > 0 {
+                let record = self.record(row, 0, false)?;
+                found.insert(Arc::clone(&record.id), record);
+                if found.len() > limit {
+                    found.pop_last();
+                }
+            }
+            Ok(())
+        };
+        read.scan(self.state.number, LogScan { from: 1, only: None, payload: true }, &mut |row| {
+            if row.cursor > at {
+                return Ok(ControlFlow::Break(()));
+            }
+            take(row)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let prefix = self.state.number.to_be_bytes();
+        read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |_, value| {
+            with_version(value, |row, by| if at < by { take(row) } else { Ok(()) })?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found.into_values().collect())
+    }
+}
+
+fn record_prefix(stream: u32, id: &str) -> Vec<u8> {
+    let key = index_key(id);
+    let mut prefix = stream.to_be_bytes().to_vec();
+    prefix.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+    prefix.extend_from_slice(&key);
+    prefix
+}
+
+fn superseded_by(value: &[u8]) -> Result<u128> {
+    value.first_chunk().map(|bytes| u128::from_be_bytes(*bytes)).ok_or_else(too_short)
+}
+
+fn with_version(value: &[u8], visit: impl FnOnce(&LogRow<'_>, u128) -> Result<()>) -> Result<()> {
+    let by = superseded_by(value)?;
+    let (sequence, row) = value.get(16..).and_then(<[u8]>::split_first_chunk).ok_or_else(too_short)?;
+    visit(&decode_row(u64::from_be_bytes(*sequence), row)?, by)
+}
+
+fn too_short() -> Error {
+    Error::corrupt("a kept version ends too early; clear the stream's history or restore the store")
+}

@@ -1,0 +1,196 @@
+//! Pruning, clearing, options, and a new start for a clock that ran away.
+
+use std::ops::ControlFlow;
+
+use crate::backend::{BackendWrite, LogScan, Table};
+use crate::cursor::{Cursor, Position};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::Entry;
+use crate::log::marks::Marks;
+use crate::log::tail::index_key;
+use crate::log::transaction::Transaction;
+use crate::log::{keys, validate};
+use crate::maintenance::{History, MaintenanceReport, PruneWhat, StreamOptions};
+use crate::mutants::mutant;
+use crate::record::Action;
+use crate::stream::StreamKey;
+
+/// Rows handled between two looks at the log.
+const SLICE: usize = 2000;
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    pub(crate) fn configure(&mut self, stream: &StreamKey, options: &StreamOptions) -> Result<MaintenanceReport> {
+        let place = self.open(stream)?;
+        let bytes = serde_json::to_vec(options)
+            .map_err(|source| Error::new(ErrorKind::Internal, "the options cannot be written").because(source))?;
+        let number = self.open_stream(place).state.number;
+        if options.history == History::Off {
+            self.forget_history(place, u128::MAX)?;
+        }
+        self.write.put(Table::State, &keys::options(number), &bytes)?;
+        self.flush_whole_index(place)?;
+        self.need(place);
+        Ok(MaintenanceReport::Done)
+    }
+
+    pub(crate) fn prune(&mut self, stream: &StreamKey, what: PruneWhat, up_to: &Cursor) -> Result<MaintenanceReport> {
+        let place = self.open(stream)?;
+        let token_key = self.shared.token_key(stream);
+        let shared = self.shared;
+        let (write, open) = self.parts(place);
+        validate::belongs(shared, write, &token_key, Some(&open.state), up_to, 0)
+            .map_err(|error| error.with("stream", stream))?;
+        let wanted = up_to.position().ulid;
+        let (limit, held_by) = match self.prune_limit(place)? {
+            Some((name, acknowledged)) if acknowledged < wanted => (acknowledged, Some(name)),
+            _ => (wanted, None),
+        };
+        let (mut removed, horizon) = match what {
+            PruneWhat::Tombstones => self.prune_tombstones(place, limit)?,
+            PruneWhat::Payloads => self.prune_payloads(place, limit)?,
+        };
+        if what == PruneWhat::Payloads {
+            removed += self.forget_history(place, limit)?;
+        }
+        Ok(MaintenanceReport::Pruned { removed, horizon: token_key.cursor(horizon, 0), held_by })
+    }
+
+    fn prune_tombstones(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
+        let mut removed = 0;
+        let mut from = 1;
+        loop {
+            let tombstones = self.slice(place, from, up_to, false, |entry| entry.action == Action::Deleted)?;
+            let Some(last) = tombstones.last() else { break };
+            if removed == 0 {
+                self.flush_whole_index(place)?;
+            }
+            from = last.sequence + 1;
+            for entry in &tombstones {
+                let (write, stream) = self.parts(place);
+                write.remove_row(stream.state.number, entry.sequence)?;
+                write.remove_index(stream.state.number, &index_key(&entry.id))?;
+                stream.state.deleted = stream.state.deleted.saturating_sub(1);
+                if !mutant!("prune-keeps-horizon") {
+                    stream.state.horizon = stream.state.horizon.max(entry.position);
+                }
+                removed += 1;
+            }
+        }
+        Ok((removed, self.open_stream(place).state.horizon))
+    }
+
+    fn prune_payloads(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
+        let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+        let mut removed = 0;
+        let mut from = 1;
+        loop {
+            let entries = self.slice(place, from, up_to, false, |entry| entry.pruned_at.is_none())?;
+            let Some(last) = entries.last() else { break };
+            from = last.sequence + 1;
+            for mut entry in entries {
+                let (write, stream) = self.parts(place);
+                let state = &mut stream.state;
+                if entry.is_live() {
+                    state.bytes = state.bytes.saturating_sub(entry.hashes.length);
+                }
+                entry.hashes.length = 0;
+                entry.pruned_at = Some(now_ms);
+                entry.payload = None;
+                entry.as_row(|row| write.put_row(state.number, row))?;
+                state.payload_horizon = state.payload_horizon.max(entry.position);
+                removed += 1;
+            }
+            self.dirty = true;
+        }
+        let state = &self.open_stream(place).state;
+        Ok((removed, state.horizon.max(state.payload_horizon)))
+    }
+
+    /// Empties a stream: a new incarnation, in which every earlier cursor is expired.
+    pub(crate) fn clear(&mut self, stream: &StreamKey) -> Result<MaintenanceReport> {
+        let place = self.open(stream)?;
+        if let Some(run) = self.open_stream(place).state.run {
+            let (write, open) = self.parts(place);
+            Marks::discard(write, open.state.number, &run)?;
+            open.state.run = None;
+        }
+        loop {
+            let entries = self.slice(place, 1, u128::MAX, false, |_| true)?;
+            if entries.is_empty() {
+                break;
+            }
+            let (write, open) = self.parts(place);
+            for entry in &entries {
+                write.remove_row(open.state.number, entry.sequence)?;
+                write.remove_index(open.state.number, &index_key(&entry.id))?;
+            }
+        }
+        self.forget_history(place, u128::MAX)?;
+        let position = self.mint()?;
+        let state = &mut self.stream(place).state;
+        state.incarnation += 1;
+        (state.last, state.horizon, state.payload_horizon) = (position, position, position);
+        (state.live, state.deleted, state.bytes, state.checksum) = (0, 0, 0, 0);
+        state.indexed_through = state.next_sequence.saturating_sub(1);
+        self.void_memory(place);
+        Ok(MaintenanceReport::Done)
+    }
+
+    /// Gives every entry a new position by the clock of now, in the old order. Every cursor given
+    /// out before expires: what it was worth cannot be told on the new scale.
+    pub(crate) fn rebase_clock(&mut self, streams: &[StreamKey]) -> Result<MaintenanceReport> {
+        self.restart_positions()?;
+        for stream in streams {
+            let place = self.open(stream)?;
+            let horizon = self.mint()?;
+            let state = &mut self.stream(place).state;
+            (state.last, state.horizon, state.payload_horizon) = (horizon, horizon, horizon);
+            let mut from = 1;
+            loop {
+                let entries = self.slice(place, from, u128::MAX, true, |_| true)?;
+                let Some(last) = entries.last() else { break };
+                from = last.sequence + 1;
+                for mut entry in entries {
+                    // An entry that is not a birth is told apart from one by a birth just before it.
+                    entry.birth = self.mint()?.ulid;
+                    entry.position = match entry.action {
+                        Action::Added => Position { ulid: entry.birth, ..horizon },
+                        Action::Updated | Action::Deleted => self.mint()?,
+                    };
+                    entry.first_seen_at = entry.first_seen_at.min(crate::cursor::millis_of(entry.position.ulid));
+                    entry.extra.lives.clear();
+                    let (write, open) = self.parts(place);
+                    entry.as_row(|row| write.put_row(open.state.number, row))?;
+                    open.state.last = entry.position;
+                }
+            }
+            self.forget_history(place, u128::MAX)?;
+            self.flush_whole_index(place)?;
+        }
+        Ok(MaintenanceReport::Done)
+    }
+
+    /// Up to a slice of the rows that `wanted` accepts.
+    fn slice(
+        &mut self,
+        place: usize,
+        from: u64,
+        up_to: u128,
+        payload: bool,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>> {
+        let (write, stream) = self.parts(place);
+        let mut entries = Vec::new();
+        write.scan(stream.state.number, LogScan { from, only: None, payload }, &mut |row| {
+            if row.cursor > up_to || entries.len() >= SLICE {
+                return Ok(ControlFlow::Break(()));
+            }
+            let entry = Entry::from_row(row)?;
+            if wanted(&entry) {
+                entries.push(entry);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(entries)
+    }
+}

@@ -1,0 +1,132 @@
+//! What an open run has seen: one bit per record that it found unchanged.
+//!
+//! A record that the run added or changed stands behind the run's start and needs no mark. Each
+//! batch leaves one packed row, so that a run survives a restart.
+
+use crate::backend::{BackendRead, BackendWrite, Table};
+use crate::error::{Error, Result};
+use crate::log::keys;
+use crate::log::state::OpenRun;
+use crate::mutants::mutant;
+use crate::row_codec::{Reader, put_number};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    run: u128,
+    rows_read: u32,
+    bits: Vec<u64>,
+    count: u64,
+    /// Set and cleared since the last row was written.
+    new: Vec<u64>,
+    cleared: Vec<u64>,
+}
+
+impl Marks {
+    /// Brings the marks to what the store has.
+    pub(crate) fn catch_up<R: BackendRead + ?Sized>(&mut self, read: &mut R, stream: u32, run: &OpenRun) -> Result<()> {
+        if self.run != run.id || self.rows_read > run.mark_rows {
+            *self = Marks { run: run.id, ..Marks::default() };
+        }
+        while self.rows_read < run.mark_rows {
+            if let Some(bytes) = read.get(Table::State, &keys::marks(stream, self.rows_read))? {
+                let mut rest = Reader(&bytes);
+                let marks = rest.number()?;
+                let mut sequence = 0;
+                for _ in 0..marks {
+                    sequence = rest.number()?.saturating_add(sequence);
+                    if sequence > run.start {
+                        return Err(Error::corrupt("a run's mark lies behind its start; abort the run"));
+                    }
+                    self.flip(sequence, true);
+                }
+                sequence = 0;
+                while !rest.is_empty() {
+                    sequence = rest.number()?.saturating_add(sequence);
+                    self.flip(sequence, false);
+                }
+            }
+            self.rows_read += 1;
+        }
+        Ok(())
+    }
+
+    /// Notes that the run saw the record at `sequence`.
+    pub(crate) fn set(&mut self, sequence: u64) {
+        if self.flip(sequence, true) {
+            self.new.push(sequence);
+        }
+    }
+
+    /// Notes that the row at `sequence` is gone.
+    pub(crate) fn clear(&mut self, sequence: u64) {
+        if self.flip(sequence, false) {
+            self.cleared.push(sequence);
+        }
+    }
+
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
+        let (word, bit) = place(sequence);
+        self.bits.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    /// Records seen and still where they were.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Writes what is new as one row; whether there was anything.
+    pub(crate) fn save<W: BackendWrite>(&mut self, write: &mut W, stream: u32, run: &mut OpenRun) -> Result<bool> {
+        if self.new.is_empty() && self.cleared.is_empty() {
+            return Ok(false);
+        }
+        let mut row = Vec::with_capacity(self.new.len() * 2 + 8);
+        put_number(&mut row, self.new.len() as u64);
+        for list in [&mut self.new, &mut self.cleared] {
+            list.sort_unstable();
+            let mut last = 0;
+            for sequence in list.drain(..) {
+                put_number(&mut row, sequence - last);
+                last = sequence;
+            }
+        }
+        if !mutant!("marks-not-persisted") {
+            write.put(Table::State, &keys::marks(stream, run.mark_rows), &row)?;
+        }
+        run.mark_rows += 1;
+        self.rows_read = run.mark_rows;
+        Ok(true)
+    }
+
+    /// Removes every row of a run that ended.
+    pub(crate) fn discard<W: BackendWrite>(write: &mut W, stream: u32, run: &OpenRun) -> Result<()> {
+        for row in 0..run.mark_rows {
+            write.remove(Table::State, &keys::marks(stream, row))?;
+        }
+        Ok(())
+    }
+
+    fn flip(&mut self, sequence: u64, to: bool) -> bool {
+        let (word, bit) = place(sequence);
+        if self.bits.len() <= word {
+            if !to {
+                return false;
+            }
+            self.bits.resize(word + 1, 0);
+        }
+        let bits = &mut self.bits[word];
+        if (*bits & bit != 0) == to {
+            return false;
+        }
+        *bits ^= bit;
+        if to {
+            self.count += 1;
+        } else {
+            self.count -= 1;
+        }
+        true
+    }
+}
+
+fn place(sequence: u64) -> (usize, u64) {
+    ((sequence / 64) as usize, 1 << (sequence % 64))
+}

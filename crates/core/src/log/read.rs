@@ -1,0 +1,369 @@
+//! Reading a snapshot: pages, records, streams.
+
+use std::ops::ControlFlow;
+
+use crate::backend::{BackendRead, LogRow, LogScan, Table};
+use crate::content;
+use crate::cursor::{Position, TokenKey, time_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::{Extra, held_at};
+use crate::log::shared::Shared;
+use crate::log::state::StreamState;
+use crate::log::tail::{Lookup, index_key};
+use crate::log::{keys, validate};
+use crate::maintenance::StreamHead;
+use crate::mutants::mutant;
+use crate::page::{ContentFilter, Page, PageRequest};
+use crate::record::{Action, Change, Json, Metadata, NetAction, Record};
+use crate::stream::StreamKey;
+
+/// Rows that one page looks at, at most, before it returns what it has.
+const MAX_SCANNED: usize = 100_000;
+
+/// What a read of ids came to.
+pub(crate) enum Attempt<T> {
+    Done(T),
+    /// The snapshot was overtaken by the shared index: try again with a fresh one.
+    Outdated,
+}
+
+/// One stream as a snapshot shows it.
+pub(crate) struct StreamView<'s> {
+    pub(crate) shared: &'s Shared,
+    pub(crate) key: &'s StreamKey,
+    pub(crate) token_key: TokenKey,
+    pub(crate) state: StreamState,
+}
+
+impl<'s> StreamView<'s> {
+    /// The stream's view; one that nobody wrote to is empty.
+    pub(crate) fn load<R: BackendRead + ?Sized>(shared: &'s Shared, read: &mut R, key: &'s StreamKey) -> Result<Self> {
+        key.check()?;
+        let state = StreamState::load(read, key)?.unwrap_or_else(|| StreamState::new(0));
+        Ok(StreamView { shared, key, token_key: shared.token_key(key), state })
+    }
+
+    pub(crate) fn page<R: BackendRead + ?Sized>(&self, read: &mut R, request: &PageRequest) -> Result<Attempt<Page>> {
+        let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
+        let state = Some(&self.state);
+        validate::belongs(self.shared, read, &self.token_key, state, &request.after, filter)
+            .and_then(|()| {
+                let payloads = !request.metadata_only;
+                validate::not_expired(&self.token_key, &self.state, &request.after, filter, payloads)
+            })
+            .map_err(|error| error.with("stream", self.key))?;
+        let since = request.after.position();
+        let floor = match request.modified_after {
+            Some(time) => {
+                let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
+                since.ulid.max((millis << 80).saturating_sub(1))
+            }
+            None => since.ulid,
+        };
+        let mut reading = Reading { view: self, request, since, filter, changes: Vec::new(), bytes: 0, scanned: since };
+        let done = match &request.ids {
+            Some(ids) => match self.read_ids(read, ids, floor, &mut reading)? {
+                Attempt::Done(done) => done,
+                Attempt::Outdated => return Ok(Attempt::Outdated),
+            },
+            None if floor >= self.state.last.ulid => true,
+            None => self.read_log(read, floor, &mut reading)?,
+        };
+        let end = self.state.last.max(since);
+        let stuck = mutant!("filtered-next-last-match") && request.actions != crate::page::Actions::ALL;
+        let next = if done && !stuck { end } else { reading.scanned };
+        let next_cursor = if next == since { request.after } else { self.token_key.cursor(next, filter) };
+        Ok(Attempt::Done(Page {
+            changes: reading.changes,
+            next_cursor,
+            has_more: !done,
+            caught_up: done,
+            high_water: self.token_key.cursor(self.state.last, filter),
+        }))
+    }
+
+    /// Reads on from `floor`; whether the end was reached.
+    fn read_log<R: BackendRead + ?Sized>(&self, read: &mut R, floor: u128, reading: &mut Reading<'_>) -> Result<bool> {
+        let mut from = self.first_behind(read, floor)?;
+        if mutant!("page-inclusive") {
+            from = from.saturating_sub(1);
+        }
+        let payload = !reading.request.metadata_only || reading.request.matching.is_some();
+        let most = MAX_SCANNED.max(reading.request.limit);
+        let mut visited = 0;
+        let mut done = true;
+        let mut last = from;
+        // Only a row of its own action may be passed over unseen.
+        let only = reading.request.actions.single();
+        read.scan(self.state.number, LogScan { from, only, payload }, &mut |row| {
+            if row.cursor <= floor && !mutant!("page-inclusive") {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if visited >= most || reading.is_full(row) {
+                done = false;
+                return Ok(ControlFlow::Break(()));
+            }
+            visited += 1;
+            last = row.sequence;
+            reading.visit(row)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let (position, next) =
+            if done { (self.state.last, self.state.next_sequence) } else { (reading.scanned, last + 1) };
+        self.shared.add_hint(self.state.number, position.ulid, next);
+        Ok(done)
+    }
+
+    /// Reads the given ids in log order; whether all of them fitted.
+    fn read_ids<R: BackendRead + ?Sized>(
+        &self,
+        read: &mut R,
+        ids: &[String],
+        floor: u128,
+        reading: &mut Reading<'_>,
+    ) -> Result<Attempt<bool>> {
+        let mut places = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.find(read, id)? {
+                Attempt::Done(Some(sequence)) => places.push(sequence),
+                Attempt::Done(None) => {}
+                Attempt::Outdated => return Ok(Attempt::Outdated),
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        let payload = !reading.request.metadata_only || reading.request.matching.is_some();
+        let mut done = true;
+        for sequence in places {
+            read.row(self.state.number, sequence, payload, &mut |row| {
+                if row.cursor > floor && done {
+                    if reading.is_full(row) {
+                        done = false;
+                    } else {
+                        reading.visit(row)?;
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(Attempt::Done(done))
+    }
+
+    /// The sequence number of the first row behind a position: rows ascend in both.
+    pub(crate) fn first_behind<R: BackendRead + ?Sized>(&self, read: &mut R, position: u128) -> Result<u64> {
+        if position == 0 {
+            return Ok(1);
+        }
+        if let Some(sequence) = self.shared.hint(self.state.number, position) {
+            return Ok(sequence);
+        }
+        let (mut low, mut high) = (1, self.state.next_sequence);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut probe = None;
+            read.scan(self.state.number, LogScan { from: middle, only: None, payload: false }, &mut |row| {
+                probe = Some((row.sequence, row.cursor));
+                Ok(ControlFlow::Break(()))
+            })?;
+            match probe {
+                Some((sequence, cursor)) if cursor <= position => low = sequence + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The sequence number of an id's row.
+    pub(crate) fn find<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u64>>> {
+        if id.is_empty() || self.state.number == 0 {
+            return Ok(Attempt::Done(None));
+        }
+        let number = self.state.number;
+        let key = index_key(id);
+        let found = match self.shared.tail(number, |tail| tail.look_up(read, &self.state, &key))? {
+            Lookup::At(sequence) => Some(sequence),
+            Lookup::Elsewhere => read.index(number, &key)?,
+            Lookup::Outdated => return Ok(Attempt::Outdated),
+        };
+        let Some(sequence) = found else { return Ok(Attempt::Done(None)) };
+        let mut same = None;
+        read.row(number, sequence, false, &mut |row| {
+            same = Some(row.id == id);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(match same {
+            Some(true) => Attempt::Done(Some(sequence)),
+            Some(false) => Attempt::Done(None),
+            // The shared index is ahead of this snapshot.
+            None => Attempt::Outdated,
+        })
+    }
+
+    /// The record with `id`.
+    pub(crate) fn get<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<Record>>> {
+        let sequence = match self.find(read, id)? {
+            Attempt::Done(Some(sequence)) => sequence,
+            Attempt::Done(None) => return Ok(Attempt::Done(None)),
+            Attempt::Outdated => return Ok(Attempt::Outdated),
+        };
+        let mut record = None;
+        read.row(self.state.number, sequence, true, &mut |row| {
+            record = Some(self.record(row, 0, false)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(Attempt::Done(record))
+    }
+
+    /// A row as readers see it.
+    pub(crate) fn record(&self, row: &LogRow<'_>, filter: u64, metadata_only: bool) -> Result<Record> {
+        let payload = match row.payload {
+            Some(stored) if !metadata_only => Some(Json::new(self.shared.decode_payload(self.key, row.id, stored)?)),
+            _ => None,
+        };
+        let modified = time_of(row.cursor);
+        Ok(Record {
+            id: row.id.into(),
+            payload,
+            metadata: Metadata {
+                cursor: self.token_key.cursor(Position { ulid: row.cursor, epoch: row.epoch }, filter),
+                first_seen_at: millis(row.first_seen_at),
+                last_modified_at: modified,
+                last_action: row.action,
+                deleted_at: (row.action == Action::Deleted).then_some(modified),
+                pruned_at: row.pruned_at.map(millis),
+            },
+        })
+    }
+
+    pub(crate) fn head(&self) -> StreamHead {
+        StreamHead {
+            stream: self.key.clone(),
+            high_water: self.token_key.cursor(self.state.last, 0),
+            horizon: self.token_key.cursor(self.state.horizon, 0),
+            incarnation: self.state.incarnation,
+            live: self.state.live,
+            deleted: self.state.deleted,
+            bytes: self.state.bytes,
+            checksum: format!("{:032x}", self.state.checksum),
+            open_run: self.state.run.map(|run| ulid::Ulid(run.id).to_string()),
+            number: self.state.number,
+        }
+    }
+}
+
+/// A page in the making.
+struct Reading<'p> {
+    view: &'p StreamView<'p>,
+    request: &'p PageRequest,
+    since: Position,
+    filter: u64,
+    changes: Vec<Change>,
+    bytes: usize,
+    /// How far the log was looked at.
+    scanned: Position,
+}
+
+impl Reading<'_> {
+    fn is_full(&self, row: &LogRow<'_>) -> bool {
+        let more = row.payload.map_or(0, <[u8]>::len);
+        self.changes.len() >= self.request.limit
+            || (!self.changes.is_empty() && self.bytes + more > self.request.max_bytes)
+    }
+
+    fn visit(&mut self, row: &LogRow<'_>) -> Result<()> {
+        let position = Position { ulid: row.cursor, epoch: row.epoch };
+        if !mutant!("filtered-next-last-match") {
+            self.scanned = position;
+        }
+        if !self.request.actions.contains(row.action) {
+            return Ok(());
+        }
+        let extra = Extra::decode(row.extra)?;
+        let held = held_at(self.since.ulid, row, &extra.lives);
+        let mut record =
+            self.view.record(row, self.filter, self.request.metadata_only && self.request.matching.is_none())?;
+        let net = match (row.action, held) {
+            (Action::Deleted, true) => NetAction::Deleted,
+            (Action::Deleted, false) => NetAction::Void,
+            (_, true) => NetAction::Updated,
+            (_, false) => NetAction::Added,
+        };
+        let net = match &self.request.matching {
+            Some(filter) if row.action != Action::Deleted && !matches(filter, record.payload.as_ref())? => {
+                if !held {
+                    return Ok(());
+                }
+                NetAction::Left
+            }
+            _ => net,
+        };
+        self.scanned = position;
+        if self.request.metadata_only {
+            record.payload = None;
+        }
+        self.bytes += row.payload.map_or(0, <[u8]>::len);
+        self.changes.push(Change { net, record });
+        Ok(())
+    }
+}
+
+/// Whether a payload meets every condition. A pruned payload meets none.
+fn matches(filter: &ContentFilter, payload: Option<&Json>) -> Result<bool> {
+    let Some(payload) = payload else { return Ok(false) };
+    for (pointer, expected) in &filter.conditions {
+        let expected = serde_json::to_vec(expected)
+            .map_err(|source| Error::new(ErrorKind::Internal, "a filter's value cannot be written").because(source))?;
+        let found = content::pointer(payload.as_bytes(), pointer)?;
+        if !found.is_some_and(|found| content::canonical_eq(found, &expected)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Every stream of the store.
+pub(crate) fn streams<R: BackendRead + ?Sized>(shared: &Shared, read: &mut R) -> Result<Vec<StreamHead>> {
+    let mut heads = Vec::new();
+    let prefix = [keys::STREAMS];
+    read.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
+        let stream =
+            StreamKey::from_bytes(&key[1..]).ok_or_else(|| Error::corrupt("a stored stream name does not read"))?;
+        let view = StreamView {
+            shared,
+            key: &stream,
+            token_key: shared.token_key(&stream),
+            state: StreamState::decode(value).map_err(|error| error.with("stream", &stream))?,
+        };
+        heads.push(view.head());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(heads)
+}
+
+/// Documents whose keys begin with `prefix`, behind `after`.
+pub(crate) fn documents<R: BackendRead + ?Sized>(
+    read: &mut R,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<crate::batch::Document>> {
+    let mut found = Vec::new();
+    let begin = keys::document(if after > prefix { after } else { prefix });
+    let end = keys::behind(&keys::document(prefix));
+    read.range(Table::State, &begin, &end, &mut |key, value| {
+        let key = std::str::from_utf8(&key[1..]).map_err(|_| Error::corrupt("a document's key is not UTF-8"))?;
+        if key > after || after.is_empty() {
+            if found.len() >= limit {
+                return Ok(ControlFlow::Break(()));
+            }
+            let value = Json::new(bytes::Bytes::copy_from_slice(value));
+            found.push(crate::batch::Document::new(key.to_owned(), value));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+fn millis(milliseconds: i64) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
+}

@@ -1,0 +1,147 @@
+//! The delete gate: a run deletes what it did not see, only once it says that it saw everything,
+//! only what was there before it began, and only within its guard (H38-H41, P26).
+
+use std::ops::ControlFlow;
+
+use crate::backend::{BackendWrite, LogScan};
+use crate::batch::{DeleteGuard, RunId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::Entry;
+use crate::log::marks::Marks;
+use crate::log::state::OpenRun;
+use crate::log::transaction::Transaction;
+use crate::mutants::mutant;
+use crate::record::Action;
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    /// Opens a run, or continues it. Another run that was open is given up.
+    pub(crate) fn begin_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
+        let id = run.map_or(0, |run| run.0);
+        if self.stream(place).state.run.is_some_and(|open| open.id == id) {
+            return Ok(());
+        }
+        self.abandon_run(place)?;
+        let state = &mut self.stream(place).state;
+        let start = state.next_sequence.saturating_sub(1);
+        state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0 });
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Checks that `run` is the open one, and reads what it has seen so far.
+    pub(crate) fn join_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
+        let (write, stream) = self.parts(place);
+        let open = stream.state.run.filter(|open| run.is_some_and(|run| run.0 == open.id)).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Fenced,
+                "the run is not the open one of its stream (it ended, or another was begun); begin it again",
+            )
+            .with("stream", &stream.key)
+        })?;
+        stream.memory.marks.catch_up(write, stream.state.number, &open)
+    }
+
+    /// The open run saw the live record at `sequence`.
+    pub(crate) fn mark_seen(&mut self, place: usize, sequence: u64) -> Result<()> {
+        let stream = self.stream(place);
+        if let Some(run) = &stream.state.run
+            && sequence <= run.start
+            && stream.in_run
+        {
+            stream.memory.marks.set(sequence);
+        }
+        Ok(())
+    }
+
+    /// A record came whose id could not be told.
+    pub(crate) fn note_unidentified(&mut self, place: usize) {
+        let stream = self.stream(place);
+        if let Some(run) = &mut stream.state.run
+            && stream.in_run
+        {
+            run.unidentified += 1;
+        }
+    }
+
+    /// Ends the open run: returns how many records it deleted.
+    pub(crate) fn complete_run(&mut self, place: usize, guard: &DeleteGuard) -> Result<u64> {
+        let stream = self.stream(place);
+        let Some(run) = stream.state.run else {
+            return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
+        };
+        let seen = stream.memory.marks.count();
+        let missing = run.old_live.saturating_sub(seen);
+        let live = stream.state.live;
+        let nothing_seen = missing > 0 && missing == live;
+        let within = missing <= guard.count || missing as f64 <= guard.fraction * live as f64;
+        if (nothing_seen && !guard.confirm_empty)
+            || !within
+            || (run.unidentified > 0 && *guard != DeleteGuard::APPROVED)
+        {
+            let message = if run.unidentified > 0 && missing > 0 {
+                "the run met records without an id, so what is missing is not certain: look at the quarantine, then approve the deletes or abort the run"
+            } else if run.unidentified > 0 {
+                return self.finish_run(place, &run).map(|()| 0);
+            } else if nothing_seen {
+                "the run saw none of the stream's records: look at the source, then approve the deletes (confirm_empty) or abort the run"
+            } else {
+                "the run would delete more than its guard allows: look at the source, then approve the deletes or abort the run"
+            };
+            return Err(Error::new(ErrorKind::AwaitingApproval, message)
+                .with("stream", &self.stream(place).key)
+                .with("deletes", missing)
+                .with("live", live));
+        }
+        let gone = if missing > 0 { self.unseen(place, &run)? } else { Vec::new() };
+        // From here on the deletes are the run's own doing: no bookkeeping for it.
+        self.finish_run(place, &run)?;
+        for entry in &gone {
+            self.bury(place, entry, None)?;
+        }
+        Ok(gone.len() as u64)
+    }
+
+    pub(crate) fn abort_run(&mut self, place: usize) -> Result<()> {
+        self.abandon_run(place)
+    }
+
+    fn abandon_run(&mut self, place: usize) -> Result<()> {
+        if let Some(run) = self.stream(place).state.run {
+            if mutant!("delete-without-completion") {
+                for entry in self.unseen(place, &run)? {
+                    self.bury(place, &entry, None)?;
+                }
+            }
+            self.finish_run(place, &run)?;
+        }
+        Ok(())
+    }
+
+    fn finish_run(&mut self, place: usize, run: &OpenRun) -> Result<()> {
+        let (write, stream) = self.parts(place);
+        Marks::discard(write, stream.state.number, run)?;
+        stream.state.run = None;
+        stream.in_run = false;
+        stream.memory.marks = Marks::default();
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Live rows from before the run that it did not see.
+    fn unseen(&mut self, place: usize, run: &OpenRun) -> Result<Vec<Entry>> {
+        let (write, stream) = self.parts(place);
+        let mut unseen = Vec::new();
+        let marks = &stream.memory.marks;
+        let scan = LogScan { from: 1, only: None, payload: false };
+        write.scan(stream.state.number, scan, &mut |row| {
+            if row.sequence > run.start && !mutant!("run-start-ignored") {
+                return Ok(ControlFlow::Break(()));
+            }
+            if row.action != Action::Deleted && !marks.contains(row.sequence) {
+                unseen.push(Entry::from_row(row)?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(unseen)
+    }
+}

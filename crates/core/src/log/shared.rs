@@ -1,0 +1,145 @@
+//! What the writer and the readers of one process share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::codec::{PayloadCodec, PayloadContext};
+use crate::cursor::{Position, TokenKey};
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::log::state::Identity;
+use crate::log::tail::Tail;
+use crate::stream::StreamKey;
+
+/// Positions remembered per store, so that the next page need not search for its beginning.
+const MAX_HINTS: usize = 1024;
+
+/// Budget of memory per index entry that waits to be written, and the bounds of what may wait.
+const BYTES_PER_WAITING_ENTRY: usize = 640;
+const WAITING_ENTRIES: std::ops::RangeInclusive<usize> = 16..=100_000;
+
+pub(crate) struct Shared {
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) codec: Option<Arc<dyn PayloadCodec>>,
+    pub(crate) memory_budget: usize,
+    secret: [u8; 32],
+    tails: Mutex<HashMap<u32, Tail>>,
+    token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
+    hints: Mutex<HashMap<(u32, u128), u64>>,
+    epochs: Mutex<HashMap<u32, u128>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        identity: Identity,
+        environment: Arc<dyn Environment>,
+        codec: Option<Arc<dyn PayloadCodec>>,
+        memory_budget: usize,
+    ) -> Self {
+        Shared {
+            environment,
+            codec,
+            memory_budget,
+            secret: identity.secret,
+            tails: Mutex::default(),
+            token_keys: Mutex::default(),
+            hints: Mutex::default(),
+            epochs: Mutex::default(),
+        }
+    }
+
+    /// The same store for a transaction that may yet come to nothing: it remembers by itself.
+    pub(crate) fn apart(&self, memory_budget: usize) -> Self {
+        let identity = Identity { secret: self.secret };
+        Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget)
+    }
+
+    /// Index entries that may wait before they are set aside for writing.
+    pub(crate) fn waiting_limit(&self) -> usize {
+        (self.memory_budget / BYTES_PER_WAITING_ENTRY).clamp(*WAITING_ENTRIES.start(), *WAITING_ENTRIES.end())
+    }
+
+    /// Runs `work` on the tail of the stream with this number.
+    pub(crate) fn tail<T>(&self, stream: u32, work: impl FnOnce(&mut Tail) -> T) -> T {
+        work(lock(&self.tails).entry(stream).or_default())
+    }
+
+    pub(crate) fn token_key(&self, stream: &StreamKey) -> TokenKey {
+        let mut keys = lock(&self.token_keys);
+        if let Some(key) = keys.get(stream) {
+            return *key;
+        }
+        let key = TokenKey::new(&self.secret, stream);
+        keys.insert(stream.clone(), key);
+        key
+    }
+
+    /// The first sequence number behind a position, where it is known. It never changes.
+    pub(crate) fn hint(&self, stream: u32, position: u128) -> Option<u64> {
+        lock(&self.hints).get(&(stream, position)).copied()
+    }
+
+    pub(crate) fn add_hint(&self, stream: u32, position: u128, sequence: u64) {
+        let mut hints = lock(&self.hints);
+        if hints.len() >= MAX_HINTS {
+            hints.clear();
+        }
+        hints.insert((stream, position), sequence);
+    }
+
+    /// Forgets everything that a rewrite of the log's positions makes wrong.
+    pub(crate) fn forget_positions(&self) {
+        lock(&self.hints).clear();
+        lock(&self.epochs).clear();
+    }
+
+    /// Whether `position` is known to lie in its epoch's range.
+    pub(crate) fn knows_epoch(&self, position: Position) -> bool {
+        lock(&self.epochs).get(&position.epoch).is_some_and(|end| position.ulid <= *end)
+    }
+
+    pub(crate) fn note_epoch(&self, epoch: u32, end: u128) {
+        let mut epochs = lock(&self.epochs);
+        let known = epochs.entry(epoch).or_default();
+        *known = end.max(*known);
+    }
+
+    /// The stored form of a payload.
+    pub(crate) fn encode_payload(&self, stream: &StreamKey, id: &str, payload: &[u8]) -> Result<Vec<u8>> {
+        match &self.codec {
+            None => Ok(payload.to_vec()),
+            Some(codec) => {
+                let mut stored = Vec::with_capacity(payload.len() + 64);
+                codec.encode(&PayloadContext { stream, id }, payload, &mut stored)?;
+                Ok(stored)
+            }
+        }
+    }
+
+    /// The payload of a stored form. Plain JSON is taken as it is, also behind a codec.
+    pub(crate) fn decode_payload(&self, stream: &StreamKey, id: &str, stored: &[u8]) -> Result<Bytes> {
+        match &self.codec {
+            Some(codec) if stored.first() != Some(&b'{') => {
+                let mut payload = Vec::with_capacity(stored.len() * 2);
+                codec
+                    .decode(&PayloadContext { stream, id }, stored, &mut payload)
+                    .map_err(|error| error.with("stream", stream).with("id", id))?;
+                Ok(Bytes::from(payload))
+            }
+            None if stored.first() != Some(&b'{') => Err(crate::Error::new(
+                crate::ErrorKind::Corrupt,
+                "the payload is not JSON: open the store with the codec (key) it was written with",
+            )
+            .with("stream", stream)
+            .with("id", id)),
+            _ => Ok(Bytes::copy_from_slice(stored)),
+        }
+    }
+}
+
+/// A poisoned lock is taken as it is: every guarded value here stays whole between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,213 @@
+//! The small facts of a store and of each stream, and their binary form.
+
+use crate::backend::{BackendRead, BackendWrite, Table};
+use crate::cursor::Position;
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::keys;
+use crate::row_codec::{Reader, put_number};
+use crate::stream::StreamKey;
+
+/// The version of everything this module writes.
+const FORMAT: u8 = 1;
+
+/// What never changes in a store's life.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) secret: [u8; 32],
+}
+
+impl Identity {
+    /// The store's identity, made up on first use.
+    pub(crate) fn load_or_create<W: BackendWrite>(
+        write: &mut W,
+        environment: &dyn Environment,
+    ) -> Result<(Self, bool)> {
+        if let Some(bytes) = write.get(Table::State, keys::IDENTITY)? {
+            return Ok((Identity::decode(&bytes)?, false));
+        }
+        let mut secret = [0; 32];
+        environment.fill_random(&mut secret);
+        let mut bytes = vec![FORMAT];
+        bytes.extend_from_slice(&secret);
+        write.put(Table::State, keys::IDENTITY, &bytes)?;
+        Ok((Identity { secret }, true))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut rest = Reader(bytes);
+        let [format] = rest.array()?;
+        if format > FORMAT {
+            return Err(Error::new(
+                ErrorKind::Incompatible,
+                "the store was written by a newer version of Highwater; upgrade the program that opens it",
+            )
+            .with("format", format)
+            .with("known", FORMAT));
+        }
+        Ok(Identity { secret: rest.array()? })
+    }
+}
+
+/// What every write transaction reads first and writes last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The greatest position ever minted, in any stream.
+    pub(crate) high_water: u128,
+    /// The epoch that minted it.
+    pub(crate) epoch: u32,
+    /// Streams made so far.
+    pub(crate) streams: u32,
+}
+
+impl Head {
+    pub(crate) fn load<R: BackendRead + ?Sized>(read: &mut R) -> Result<Self> {
+        let Some(bytes) = read.get(Table::State, keys::HEAD)? else { return Ok(Head::default()) };
+        let mut rest = Reader(&bytes);
+        Ok(Head {
+            high_water: u128::from_be_bytes(rest.array()?),
+            epoch: u32::from_be_bytes(rest.array()?),
+            streams: u32::from_be_bytes(rest.array()?),
+        })
+    }
+
+    pub(crate) fn store<W: BackendWrite>(&self, write: &mut W) -> Result<()> {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&self.high_water.to_be_bytes());
+        bytes[16..20].copy_from_slice(&self.epoch.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.streams.to_be_bytes());
+        write.put(Table::State, keys::HEAD, &bytes)
+    }
+}
+
+/// The last position an epoch minted; `None` for an epoch this store never had.
+pub(crate) fn epoch_end<R: BackendRead + ?Sized>(read: &mut R, epoch: u32) -> Result<Option<u128>> {
+    read.get(Table::State, &keys::epoch(epoch))?
+        .map(|bytes| Ok(u128::from_be_bytes(Reader(&bytes).array()?)))
+        .transpose()
+}
+
+/// A run that will see every record of its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenRun {
+    pub(crate) id: u128,
+    /// Records behind this sequence number were written after the run began: it may not delete them.
+    pub(crate) start: u64,
+    /// Live records at or before `start`, now.
+    pub(crate) old_live: u64,
+    /// Rows of marks written so far.
+    pub(crate) mark_rows: u32,
+    /// Records that came without an id: what they are is unknown, so nothing may be deleted.
+    pub(crate) unidentified: u64,
+}
+
+/// Everything counted about one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    pub(crate) number: u32,
+    pub(crate) incarnation: u32,
+    /// Grows with every change that is not an appended row, so that other processes drop what they remember.
+    pub(crate) revision: u64,
+    pub(crate) next_sequence: u64,
+    pub(crate) last: Position,
+    pub(crate) horizon: Position,
+    pub(crate) payload_horizon: Position,
+    pub(crate) live: u64,
+    pub(crate) deleted: u64,
+    pub(crate) bytes: u64,
+    pub(crate) checksum: u128,
+    /// Rows up to this sequence number are in the backend's index.
+    pub(crate) indexed_through: u64,
+    /// Fingerprints of the content rules that rows were hashed under; rows name them by place.
+    pub(crate) algorithms: Vec<u32>,
+    pub(crate) run: Option<OpenRun>,
+}
+
+impl StreamState {
+    pub(crate) fn new(number: u32) -> Self {
+        StreamState { number, next_sequence: 1, ..StreamState::default() }
+    }
+
+    pub(crate) fn load<R: BackendRead + ?Sized>(read: &mut R, stream: &StreamKey) -> Result<Option<Self>> {
+        let bytes = read.get(Table::State, &keys::stream(stream))?;
+        bytes.map(|bytes| StreamState::decode(&bytes).map_err(|error| error.with("stream", stream))).transpose()
+    }
+
+    pub(crate) fn store<W: BackendWrite>(&self, write: &mut W, stream: &StreamKey) -> Result<()> {
+        write.put(Table::State, &keys::stream(stream), &self.encode())
+    }
+
+    /// Rows in the log.
+    pub(crate) fn entries(&self) -> u64 {
+        self.live + self.deleted
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        for number in [
+            u64::from(self.number),
+            u64::from(self.incarnation),
+            self.revision,
+            self.next_sequence,
+            self.live,
+            self.deleted,
+            self.bytes,
+            self.indexed_through,
+        ] {
+            put_number(&mut out, number);
+        }
+        for position in [self.last, self.horizon, self.payload_horizon] {
+            out.extend_from_slice(&position.ulid.to_be_bytes());
+            out.extend_from_slice(&position.epoch.to_be_bytes());
+        }
+        out.extend_from_slice(&self.checksum.to_be_bytes());
+        put_number(&mut out, self.algorithms.len() as u64);
+        for fingerprint in &self.algorithms {
+            out.extend_from_slice(&fingerprint.to_be_bytes());
+        }
+        if let Some(run) = &self.run {
+            out.extend_from_slice(&run.id.to_be_bytes());
+            for number in [run.start, run.old_live, u64::from(run.mark_rows), run.unidentified] {
+                put_number(&mut out, number);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut rest = Reader(bytes);
+        let mut state = StreamState {
+            number: small(rest.number()?)?,
+            incarnation: small(rest.number()?)?,
+            revision: rest.number()?,
+            next_sequence: rest.number()?,
+            live: rest.number()?,
+            deleted: rest.number()?,
+            bytes: rest.number()?,
+            indexed_through: rest.number()?,
+            ..StreamState::default()
+        };
+        for position in [&mut state.last, &mut state.horizon, &mut state.payload_horizon] {
+            position.ulid = u128::from_be_bytes(rest.array()?);
+            position.epoch = u32::from_be_bytes(rest.array()?);
+        }
+        state.checksum = u128::from_be_bytes(rest.array()?);
+        for _ in 0..rest.number()? {
+            state.algorithms.push(u32::from_be_bytes(rest.array()?));
+        }
+        if !rest.is_empty() {
+            state.run = Some(OpenRun {
+                id: u128::from_be_bytes(rest.array()?),
+                start: rest.number()?,
+                old_live: rest.number()?,
+                mark_rows: small(rest.number()?)?,
+                unidentified: rest.number()?,
+            });
+        }
+        Ok(state)
+    }
+}
+
+fn small(number: u64) -> Result<u32> {
+    u32::try_from(number).map_err(|_| Error::corrupt("a stored counter is out of range"))
+}

@@ -1,0 +1,140 @@
+//! The part of a stream's id index that the backend does not have yet.
+//!
+//! Index entries are written late and sorted, a slice per commit: random ids then cost a few page
+//! writes instead of one each. What is missing stands here, shared by the writer and the readers of
+//! a process, and is read back from the end of the log after a restart.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::backend::{BackendRead, LogScan};
+use crate::error::Result;
+use crate::log::state::StreamState;
+
+/// The longest id that is its own index key, in bytes.
+const MAX_PLAIN_KEY: usize = 40;
+
+/// The index key of an id: the id, or of a long one its beginning and a hash.
+pub(crate) fn index_key(id: &str) -> Box<[u8]> {
+    if id.len() <= MAX_PLAIN_KEY {
+        return id.as_bytes().into();
+    }
+    let mut key = Vec::with_capacity(41);
+    key.extend_from_slice(&id.as_bytes()[..24]);
+    key.extend_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);
+    key.push(u8::MAX);
+    key.into()
+}
+
+/// Sorted entries on their way to the backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Frozen {
+    pub(crate) entries: Arc<Vec<(Box<[u8]>, u64)>>,
+    /// The last sequence number they cover.
+    pub(crate) through: u64,
+    /// How many were written.
+    pub(crate) written: usize,
+}
+
+/// The entries of rows behind `from`, as far as `through`.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    from: u64,
+    through: u64,
+    revision: u64,
+    active: HashMap<Box<[u8]>, u64>,
+    frozen: Option<Frozen>,
+}
+
+/// What the tail knows of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// It stands at this sequence number.
+    At(u64),
+    /// Ask the backend's index.
+    Elsewhere,
+    /// The snapshot is older than what the tail covers: take a new one.
+    Outdated,
+}
+
+impl Tail {
+    /// Brings the tail to the state that `read` shows, and looks `key` up.
+    pub(crate) fn look_up<R: BackendRead + ?Sized>(
+        &mut self,
+        read: &mut R,
+        state: &StreamState,
+        key: &[u8],
+    ) -> Result<Lookup> {
+        self.catch_up(read, state)?;
+        if state.indexed_through < self.from {
+            return Ok(Lookup::Outdated);
+        }
+        if let Some(&sequence) = self.active.get(key) {
+            return Ok(Lookup::At(sequence));
+        }
+        if let Some(frozen) = &self.frozen
+            && let Ok(place) = frozen.entries.binary_search_by(|(other, _)| (**other).cmp(key))
+        {
+            return Ok(Lookup::At(frozen.entries[place].1));
+        }
+        Ok(Lookup::Elsewhere)
+    }
+
+    /// Reads what was appended since, by this process or another.
+    pub(crate) fn catch_up<R: BackendRead + ?Sized>(&mut self, read: &mut R, state: &StreamState) -> Result<()> {
+        if self.revision > state.revision {
+            return Ok(()); // an old snapshot: what it lacks is not missed
+        }
+        if self.revision < state.revision || self.through < state.indexed_through {
+            *self = Tail {
+                from: state.indexed_through,
+                through: state.indexed_through,
+                revision: state.revision,
+                ..Tail::default()
+            };
+        }
+        let last = state.next_sequence.saturating_sub(1);
+        if self.through < last {
+            let scan = LogScan { from: self.through + 1, only: None, payload: false };
+            read.scan(state.number, scan, &mut |row| {
+                self.active.insert(index_key(row.id), row.sequence);
+                Ok(ControlFlow::Continue(()))
+            })?;
+            self.through = last;
+        }
+        Ok(())
+    }
+
+    /// Takes over what a commit appended.
+    pub(crate) fn append(&mut self, entries: impl IntoIterator<Item = (Box<[u8]>, u64)>, state: &StreamState) {
+        self.active.extend(entries);
+        self.through = self.through.max(state.next_sequence.saturating_sub(1));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    pub(crate) fn frozen(&self) -> Option<Frozen> {
+        self.frozen.clone()
+    }
+
+    /// Sets the present entries aside for writing.
+    pub(crate) fn freeze(&mut self) {
+        let mut entries: Vec<_> = std::mem::take(&mut self.active).into_iter().collect();
+        entries.sort_unstable();
+        self.frozen = Some(Frozen { entries: Arc::new(entries), through: self.through, written: 0 });
+    }
+
+    /// Notes how much of the frozen entries a commit wrote.
+    pub(crate) fn wrote(&mut self, written: usize) {
+        if let Some(frozen) = &mut self.frozen {
+            frozen.written = written;
+            if written >= frozen.entries.len() {
+                self.from = frozen.through;
+                self.frozen = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,573 @@
+//! One write transaction over a backend: the streams it has opened, the positions it has minted.
+
+use std::collections::HashMap;
+
+use crate::backend::{BackendRead, BackendWrite, LogRow, Table};
+use crate::cursor::{Allocator, Position};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::Entry;
+use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead, head_key};
+use crate::log::keys;
+use crate::log::marks::Marks;
+use crate::log::read::{Attempt, StreamView};
+use crate::log::shared::Shared;
+use crate::log::state::{Head, StreamState, epoch_end};
+use crate::log::tail::{Lookup, index_key};
+use crate::maintenance::StreamOptions;
+use crate::mutants::mutant;
+use crate::page::{Page, PageRequest};
+use crate::stream::StreamKey;
+
+/// Index entries written per commit at least, once a set of them was put aside.
+const INDEX_SLICE: usize = 4096;
+
+/// Lookups on disk after which reading all heads at once is the cheaper way.
+const MISSES_BEFORE_LOAD: u64 = 64;
+
+/// What the one writer remembers between transactions.
+#[derive(Debug, Default)]
+pub(crate) struct WriterMemory {
+    streams: HashMap<StreamKey, StreamMemory>,
+    /// The epoch of this opening; made with its first commit.
+    epoch: Option<u32>,
+    /// As of the last commit of this opening.
+    high_water: u128,
+    heads: usize,
+    /// For a broken rule only: what should have been in the transaction before.
+    deferred: Vec<(StreamKey, StreamState)>,
+}
+
+impl WriterMemory {
+    /// The memory of a writer that goes on under an earlier epoch of its own (0: none).
+    pub(crate) fn with_epoch(epoch: u32) -> Self {
+        WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
+    }
+
+    /// The epoch in use; 0 before the first commit.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.unwrap_or(0)
+    }
+}
+
+/// What the writer remembers of one stream, as of `next_sequence` and `revision`.
+#[derive(Debug)]
+pub(crate) struct StreamMemory {
+    next_sequence: u64,
+    revision: u64,
+    pub(crate) options: StreamOptions,
+    pub(crate) heads: Heads,
+    pub(crate) marks: Marks,
+    /// Others wrote since index entries were set aside.
+    foreign: bool,
+}
+
+/// A stream that a transaction works on.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    pub(crate) key: StreamKey,
+    pub(crate) state: StreamState,
+    stored: StreamState,
+    pub(crate) memory: StreamMemory,
+    /// Index entries of this transaction.
+    pending: HashMap<Box<[u8]>, u64>,
+    /// Set when everything known about the tail is written or void.
+    reset_tail: bool,
+    /// Whether the batch at hand belongs to the stream's open run.
+    pub(crate) in_run: bool,
+    /// Whether the store has the stream, or must have it from now on.
+    known: bool,
+    needed: bool,
+}
+
+impl OpenStream {
+    /// The stream as this transaction sees it.
+    pub(crate) fn view<'s>(&'s self, shared: &'s Shared) -> StreamView<'s> {
+        StreamView { shared, key: &self.key, token_key: shared.token_key(&self.key), state: self.state.clone() }
+    }
+}
+
+pub(crate) struct Transaction<'a, W> {
+    pub(crate) shared: &'a Shared,
+    memory: &'a mut WriterMemory,
+    pub(crate) write: W,
+    head: Head,
+    allocator: Option<Allocator>,
+    pub(crate) allow_clock_jump: bool,
+    open: Vec<OpenStream>,
+    /// Whether anything was written.
+    pub(crate) dirty: bool,
+    pub(crate) forget_positions: bool,
+}
+
+impl<W> std::fmt::Debug for Transaction<'_, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction")
+            .field("head", &self.head)
+            .field("streams", &self.open.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, W: BackendWrite> Transaction<'a, W> {
+    /// Begins. `write` has taken the write lock.
+    pub(crate) fn new(shared: &'a Shared, memory: &'a mut WriterMemory, mut write: W) -> Result<Self> {
+        for (stream, state) in memory.deferred.drain(..) {
+            state.store(&mut write, &stream)?;
+        }
+        let mut head = Head::load(&mut write)?;
+        if mutant!("allocate-before-lock") && memory.high_water != 0 {
+            head.high_water = memory.high_water;
+        }
+        if mutant!("allocator-unseeded") && memory.epoch.is_none() {
+            head.high_water = 0;
+        }
+        Ok(Transaction {
+            shared,
+            memory,
+            write,
+            head,
+            allocator: None,
+            allow_clock_jump: false,
+            open: Vec::new(),
+            dirty: false,
+            forget_positions: false,
+        })
+    }
+
+    /// The stream's place in this transaction; made known to the store on first use.
+    pub(crate) fn open(&mut self, key: &StreamKey) -> Result<usize> {
+        if let Some(place) = self.open.iter().position(|stream| stream.key == *key) {
+            return Ok(place);
+        }
+        key.check()?;
+        let found = StreamState::load(&mut self.write, key)?;
+        let known = found.is_some();
+        let state = match found {
+            Some(state) => state,
+            None => {
+                self.head.streams += 1;
+                self.head.store(&mut self.write)?;
+                StreamState::new(self.head.streams)
+            }
+        };
+        let memory = match self.memory.streams.remove(key) {
+            Some(memory) if memory.revision == state.revision => {
+                self.memory.heads = self.memory.heads.saturating_sub(memory.heads.len());
+                memory
+            }
+            _ => StreamMemory {
+                next_sequence: state.next_sequence,
+                revision: state.revision,
+                options: load_options(&mut self.write, state.number)?,
+                heads: Heads::new(state.entries() == 0),
+                marks: Marks::default(),
+                foreign: false,
+            },
+        };
+        let mut stream = OpenStream {
+            key: key.clone(),
+            stored: state.clone(),
+            state,
+            memory,
+            pending: HashMap::new(),
+            reset_tail: false,
+            in_run: false,
+            known,
+            needed: false,
+        };
+        self.shared.tail(stream.state.number, |tail| tail.catch_up(&mut self.write, &stream.state))?;
+        if stream.memory.next_sequence != stream.state.next_sequence {
+            stream.memory.foreign = true;
+            let from = stream.memory.next_sequence;
+            self.remember_rows(&mut stream, from)?;
+        }
+        self.open.push(stream);
+        Ok(self.open.len() - 1)
+    }
+
+    pub(crate) fn stream(&mut self, place: usize) -> &mut OpenStream {
+        &mut self.open[place]
+    }
+
+    pub(crate) fn open_stream(&self, place: usize) -> &OpenStream {
+        &self.open[place]
+    }
+
+    /// Makes the stream known to the store, even if nothing was ever written to it.
+    pub(crate) fn need(&mut self, place: usize) {
+        self.open[place].needed = true;
+        self.dirty = true;
+    }
+
+    /// A page as this transaction sees the stream.
+    pub(crate) fn read_page(&mut self, place: usize, request: &PageRequest) -> Result<Page> {
+        let shared = self.shared;
+        let (write, stream) = self.parts(place);
+        match stream.view(shared).page(write, request)? {
+            Attempt::Done(page) => Ok(page),
+            Attempt::Outdated => Err(Error::new(ErrorKind::Busy, "the stream is being rewritten; try again")),
+        }
+    }
+
+    /// Makes every position so far one of a lost history, and starts anew at the clock of now.
+    pub(crate) fn restart_positions(&mut self) -> Result<()> {
+        let mut epochs = Vec::new();
+        let prefix = [keys::EPOCHS];
+        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, _| {
+            epochs.push(key.to_vec());
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        for key in epochs {
+            self.write.put(Table::State, &key, &0_u128.to_be_bytes())?;
+        }
+        self.head.high_water = 0;
+        self.memory.epoch = None;
+        self.allocator = None;
+        self.forget_positions = true;
+        Ok(())
+    }
+
+    /// The backend's transaction and a stream, both at once.
+    pub(crate) fn parts(&mut self, place: usize) -> (&mut W, &mut OpenStream) {
+        (&mut self.write, &mut self.open[place])
+    }
+
+    /// The next position, of this opening's epoch.
+    pub(crate) fn mint(&mut self) -> Result<Position> {
+        let environment = &*self.shared.environment;
+        if self.allocator.is_none() {
+            let epoch = match self.memory.epoch {
+                Some(epoch) => epoch,
+                None => new_epoch(&mut self.write, self.shared)?,
+            };
+            self.memory.epoch = Some(epoch);
+            self.head.epoch = epoch;
+            self.allocator = Some(Allocator::new(self.head.high_water, environment, self.allow_clock_jump)?);
+        }
+        let Some(allocator) = &mut self.allocator else {
+            return Err(Error::corrupt("no position could be allocated"));
+        };
+        self.dirty = true;
+        Ok(Position { ulid: allocator.mint(environment)?, epoch: self.head.epoch })
+    }
+
+    /// The place of `id`'s row, if it has one, without its payload.
+    pub(crate) fn find(&mut self, place: usize, id: &str) -> Result<Option<Entry>> {
+        let key = head_key(id);
+        let stream = &mut self.open[place];
+        if let Some(head) = stream.memory.heads.get(key) {
+            if let Some(entry) = entry_at(&mut self.write, stream.state.number, head.sequence, false)?
+                && *entry.id == *id
+            {
+                return Ok(Some(entry));
+            }
+            stream.memory.heads.note_collision();
+        } else if stream.memory.heads.is_complete() {
+            return Ok(None);
+        }
+        self.load_heads_if_worth_it(place)?;
+        let stream = &mut self.open[place];
+        let key = index_key(id);
+        let sequence = match stream.pending.get(&key) {
+            Some(sequence) => Some(*sequence),
+            None => {
+                self.shared.tail(stream.state.number, |tail| look_up(tail, &mut self.write, &stream.state, &key))?
+            }
+        };
+        match sequence {
+            Some(sequence) => {
+                let entry = entry_at(&mut self.write, stream.state.number, sequence, false)?;
+                Ok(entry.filter(|entry| *entry.id == *id))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The row with its payload.
+    pub(crate) fn with_payload(&mut self, place: usize, entry: &Entry) -> Result<Entry> {
+        let number = self.open[place].state.number;
+        entry_at(&mut self.write, number, entry.sequence, true)?.ok_or_else(|| {
+            Error::corrupt("a row vanished while it was read; run `highwater doctor`").with("id", &entry.id)
+        })
+    }
+
+    /// Appends a row at the end of the log, in place of `old`. Gives it sequence and position.
+    pub(crate) fn append(&mut self, place: usize, old: Option<&Entry>, mut entry: Entry) -> Result<()> {
+        let room =
+            (self.memory.heads + self.open[place].memory.heads.len()) * BYTES_PER_HEAD < self.shared.memory_budget;
+        let stream = &mut self.open[place];
+        let state = &mut stream.state;
+        entry.sequence = state.next_sequence;
+        if let Some(old) = old {
+            self.write.remove_row(state.number, old.sequence)?;
+            uncount(stream, old, &mut self.write)?;
+        }
+        let state = &mut stream.state;
+        state.next_sequence += 1;
+        state.last = entry.position;
+        count(state, &entry);
+        entry.as_row(|row| self.write.put_row(state.number, row))?;
+        let exact = if entry.is_live() { entry.hashes.exact } else { [0; 16] };
+        let head = KnownHead { sequence: entry.sequence, exact };
+        stream.memory.heads.set(head_key(&entry.id), head, room);
+        stream.pending.insert(index_key(&entry.id), entry.sequence);
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Commits, if there is anything to commit.
+    pub(crate) fn commit(mut self) -> Result<Committed> {
+        let mut flushed = Vec::new();
+        for place in 0..self.open.len() {
+            let (write, stream) = (&mut self.write, &mut self.open[place]);
+            if let Some(run) = &mut stream.state.run
+                && stream.memory.marks.save(write, stream.state.number, run)?
+            {
+                self.dirty = true;
+            }
+            if !stream.reset_tail && stream.state != stream.stored {
+                flushed.push((place, self.flush_index(place)?));
+            }
+            let (write, stream) = (&mut self.write, &mut self.open[place]);
+            if stream.state != stream.stored || (stream.needed && !stream.known) {
+                if mutant!("index-own-transaction") {
+                    self.memory.deferred.push((stream.key.clone(), stream.state.clone()));
+                } else {
+                    stream.state.store(write, &stream.key)?;
+                }
+                self.dirty = true;
+            }
+        }
+        let minted = self.allocator.as_ref().map(Allocator::high_water);
+        if let Some(high_water) = minted {
+            self.head.high_water = high_water;
+            if !mutant!("epoch-not-updated") || epoch_end(&mut self.write, self.head.epoch)?.is_none() {
+                self.write.put(Table::State, &keys::epoch(self.head.epoch), &high_water.to_be_bytes())?;
+            }
+            self.head.store(&mut self.write)?;
+        }
+        if self.dirty {
+            self.write.commit().map_err(|error| match error.kind() {
+                // Nothing was written: the same may be tried again.
+                ErrorKind::Busy | ErrorKind::Locked | ErrorKind::Full | ErrorKind::PermissionDenied => error,
+                _ => Error::new(
+                    ErrorKind::Poisoned,
+                    "a commit failed and may or may not have happened: close the store and open it again",
+                )
+                .because(error),
+            })?;
+        }
+        if self.forget_positions {
+            self.shared.forget_positions();
+        }
+        if let Some(high_water) = minted {
+            self.memory.high_water = high_water;
+            self.shared.note_epoch(self.head.epoch, high_water);
+        }
+        for (place, written) in flushed {
+            self.shared.tail(self.open[place].state.number, |tail| tail.wrote(written));
+        }
+        let mut committed = Committed { dirty: self.dirty, streams: Vec::new() };
+        for mut stream in self.open {
+            if stream.state != stream.stored {
+                committed.streams.push((stream.key.clone(), stream.state.last));
+            }
+            if !stream.reset_tail {
+                self.shared.tail(stream.state.number, |tail| tail.append(stream.pending.drain(), &stream.state));
+            }
+            stream.memory.next_sequence = stream.state.next_sequence;
+            if stream.memory.revision == stream.state.revision {
+                self.memory.heads += stream.memory.heads.len();
+                self.memory.streams.insert(stream.key, stream.memory);
+            }
+        }
+        Ok(committed)
+    }
+
+    /// Writes index entries that were set aside; returns how many of them are written now.
+    fn flush_index(&mut self, place: usize) -> Result<usize> {
+        let stream = &mut self.open[place];
+        let number = stream.state.number;
+        let limit = self.shared.waiting_limit();
+        let frozen = self.shared.tail(number, |tail| {
+            if tail.frozen().is_none() && tail.len() >= limit {
+                tail.freeze();
+            }
+            tail.frozen()
+        });
+        let Some(frozen) = frozen else {
+            stream.memory.foreign = false;
+            return Ok(0);
+        };
+        let (from, until) = if stream.memory.foreign {
+            (0, frozen.entries.len())
+        } else {
+            let slice = INDEX_SLICE.max(stream.pending.len() * 2);
+            (frozen.written, frozen.entries.len().min(frozen.written + slice))
+        };
+        for (key, sequence) in &frozen.entries[from..until] {
+            // What another process indexed meanwhile is as new or newer.
+            if *sequence > stream.state.indexed_through {
+                self.write.put_index(number, key, *sequence)?;
+            }
+        }
+        if until == frozen.entries.len() {
+            stream.state.indexed_through = stream.state.indexed_through.max(frozen.through);
+            stream.memory.foreign = false;
+        }
+        Ok(until)
+    }
+
+    /// Writes every waiting index entry, so that entries can be removed one by one.
+    pub(crate) fn flush_whole_index(&mut self, place: usize) -> Result<()> {
+        let stream = &mut self.open[place];
+        let state = &mut stream.state;
+        let mut waiting: Vec<(Box<[u8]>, u64)> = Vec::new();
+        self.write.scan(
+            state.number,
+            crate::backend::LogScan { from: state.indexed_through + 1, only: None, payload: false },
+            &mut |row| {
+                waiting.push((index_key(row.id), row.sequence));
+                Ok(std::ops::ControlFlow::Continue(()))
+            },
+        )?;
+        waiting.sort_unstable();
+        for (key, sequence) in &waiting {
+            self.write.put_index(state.number, key, *sequence)?;
+        }
+        state.indexed_through = state.next_sequence.saturating_sub(1);
+        stream.pending.clear();
+        self.void_memory(place);
+        Ok(())
+    }
+
+    /// Tells every process that the stream changed otherwise than by new rows.
+    pub(crate) fn void_memory(&mut self, place: usize) {
+        let stream = &mut self.open[place];
+        stream.state.revision += 1;
+        stream.reset_tail = true;
+        self.dirty = true;
+    }
+
+    fn load_heads_if_worth_it(&mut self, place: usize) -> Result<()> {
+        let budget = self.shared.memory_budget;
+        let others = self.memory.heads;
+        let stream = &mut self.open[place];
+        let heads = &mut stream.memory.heads;
+        heads.misses += 1;
+        let entries = stream.state.entries();
+        let fits = (others as u64 + entries) * (BYTES_PER_HEAD as u64) < budget as u64;
+        if heads.is_complete() || !fits || heads.misses < MISSES_BEFORE_LOAD.max(entries / 100) {
+            return Ok(());
+        }
+        let mut stream = self.open.remove(place);
+        stream.memory.heads = Heads::new(true);
+        let outcome = self.remember_rows(&mut stream, 0);
+        self.open.insert(place, stream);
+        outcome
+    }
+
+    /// Remembers the rows from a sequence number on.
+    fn remember_rows(&mut self, stream: &mut OpenStream, from: u64) -> Result<()> {
+        let scan = crate::backend::LogScan { from, only: None, payload: false };
+        let (budget, others) = (self.shared.memory_budget, self.memory.heads);
+        let heads = &mut stream.memory.heads;
+        self.write.scan(stream.state.number, scan, &mut |row: &LogRow<'_>| {
+            let exact = match row.action {
+                crate::record::Action::Deleted => [0; 16],
+                _ => crate::log::entry::Hashes::decode(row.hashes)?.exact,
+            };
+            let room = (others + heads.len()) * BYTES_PER_HEAD < budget;
+            heads.set(head_key(row.id), KnownHead { sequence: row.sequence, exact }, room);
+            Ok(std::ops::ControlFlow::Continue(()))
+        })
+    }
+}
+
+/// What a transaction did, for those who wait.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) dirty: bool,
+    pub(crate) streams: Vec<(StreamKey, Position)>,
+}
+
+fn look_up<W: BackendRead>(
+    tail: &mut crate::log::tail::Tail,
+    write: &mut W,
+    state: &StreamState,
+    key: &[u8],
+) -> Result<Option<u64>> {
+    match tail.look_up(write, state, key)? {
+        Lookup::At(sequence) => Ok(Some(sequence)),
+        Lookup::Elsewhere | Lookup::Outdated => write.index(state.number, key),
+    }
+}
+
+/// The row at a sequence number, owned.
+pub(crate) fn entry_at<R: BackendRead + ?Sized>(
+    read: &mut R,
+    stream: u32,
+    sequence: u64,
+    payload: bool,
+) -> Result<Option<Entry>> {
+    let mut found = None;
+    read.row(stream, sequence, payload, &mut |row| {
+        found = Some(Entry::from_row(row)?);
+        Ok(std::ops::ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
+fn new_epoch<W: BackendWrite>(write: &mut W, shared: &Shared) -> Result<u32> {
+    let mut bytes = [0; 4];
+    shared.environment.fill_random(&mut bytes);
+    let mut epoch = u32::from_be_bytes(bytes);
+    // A random source that repeats itself must not keep us here.
+    while epoch == 0 || epoch_end(write, epoch)?.is_some() {
+        epoch = epoch.wrapping_add(1);
+    }
+    Ok(epoch)
+}
+
+fn count(state: &mut StreamState, entry: &Entry) {
+    if entry.is_live() {
+        state.live += 1;
+        state.bytes += entry.hashes.length;
+        state.checksum = state.checksum.wrapping_add(checksum(entry));
+    } else {
+        state.deleted += 1;
+    }
+}
+
+/// Takes a row that gave way out of the counters, and out of an open run's bookkeeping.
+fn uncount<W: BackendWrite>(stream: &mut OpenStream, old: &Entry, write: &mut W) -> Result<()> {
+    let state = &mut stream.state;
+    if !old.is_live() {
+        state.deleted = state.deleted.saturating_sub(1);
+        return Ok(());
+    }
+    state.live = state.live.saturating_sub(1);
+    state.bytes = state.bytes.saturating_sub(old.hashes.length);
+    state.checksum = state.checksum.wrapping_sub(checksum(old));
+    if let Some(run) = &mut state.run
+        && old.sequence <= run.start
+    {
+        run.old_live = run.old_live.saturating_sub(1);
+        stream.memory.marks.catch_up(write, state.number, run)?;
+        stream.memory.marks.clear(old.sequence);
+    }
+    Ok(())
+}
+
+/// What a live record adds to its stream's checksum.
+pub(crate) fn checksum(entry: &Entry) -> u128 {
+    crate::content::record_checksum(&entry.id, &entry.hashes.canonical)
+}
+
+pub(crate) fn load_options<R: BackendRead + ?Sized>(read: &mut R, stream: u32) -> Result<StreamOptions> {
+    match read.get(Table::State, &keys::options(stream))? {
+        None => Ok(StreamOptions::default()),
+        Some(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|source| Error::corrupt("the stored options of a stream do not read").because(source)),
+    }
+}

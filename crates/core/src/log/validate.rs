@@ -1,0 +1,90 @@
+//! Whether a cursor is one that this store gave out, for this stream and filter, in this history.
+
+use crate::backend::BackendRead;
+use crate::cursor::{Cursor, Position, TokenKey};
+use crate::error::{CursorFault, Error, ErrorKind, Result};
+use crate::log::shared::Shared;
+use crate::log::state::{Head, StreamState, epoch_end};
+use crate::mutants::mutant;
+
+/// Refuses a cursor of another stream, store, filter or history, and one from the future.
+pub(crate) fn belongs<R: BackendRead + ?Sized>(
+    shared: &Shared,
+    read: &mut R,
+    key: &TokenKey,
+    state: Option<&StreamState>,
+    cursor: &Cursor,
+    filter: u64,
+) -> Result<()> {
+    if cursor.is_start() {
+        return Ok(());
+    }
+    if !key.vouches_for(cursor, filter) {
+        let other_filter = TokenKey::is_filtered(cursor) || (filter != 0 && key.vouches_for(cursor, 0));
+        return Err(if other_filter {
+            Error::new(
+                ErrorKind::FilterMismatch,
+                "the cursor was given out under another content filter: read with that filter, or start again from Cursor::START",
+            )
+        } else {
+            Error::new(
+                ErrorKind::CursorForeign,
+                "the cursor was not given out by this store for this stream: clear your copy and start again from Cursor::START",
+            )
+        }
+        .with("cursor", cursor));
+    }
+    let position = cursor.position();
+    if shared.knows_epoch(position) {
+        return Ok(());
+    }
+    let end = epoch_end(read, position.epoch)?;
+    if let Some(end) = end {
+        shared.note_epoch(position.epoch, end);
+        if position.ulid <= end {
+            return Ok(());
+        }
+        if Head::load(read)?.epoch == position.epoch {
+            let high_water = state.map_or(Position::default(), |state| state.last);
+            return Err(Error::new(
+                ErrorKind::CursorFuture,
+                "the cursor is ahead of the store, which was put back to an earlier state: clear your copy and start again from Cursor::START",
+            )
+            .with("cursor", cursor)
+            .with_fault(CursorFault::Future { high_water: key.cursor(high_water, filter) }));
+        }
+    }
+    let last_common = end.map(|ulid| key.cursor(Position { ulid, epoch: position.epoch }, filter));
+    Err(Error::new(
+        ErrorKind::CursorForked,
+        "the cursor comes from a history that this store does not have (a restored backup, or a copy of the file): \
+         clear your copy and start again from Cursor::START",
+    )
+    .with("cursor", cursor)
+    .with_fault(CursorFault::Forked { last_common }))
+}
+
+/// Refuses a cursor behind which something was pruned.
+pub(crate) fn not_expired(
+    key: &TokenKey,
+    state: &StreamState,
+    cursor: &Cursor,
+    filter: u64,
+    payloads: bool,
+) -> Result<()> {
+    let horizon = if payloads { state.horizon.max(state.payload_horizon) } else { state.horizon };
+    let position = cursor.position().ulid;
+    let expired =
+        if mutant!("horizon-off-by-one") { position.saturating_add(2) < horizon.ulid } else { position < horizon.ulid };
+    if cursor.is_start() || !expired {
+        return Ok(());
+    }
+    let horizon = key.cursor(horizon, filter);
+    Err(Error::new(
+        ErrorKind::CursorExpired,
+        "what was modified behind this cursor has been pruned in part: clear your copy and start again from Cursor::START",
+    )
+    .with("cursor", cursor)
+    .with("horizon", horizon)
+    .with_fault(CursorFault::Expired { horizon }))
+}

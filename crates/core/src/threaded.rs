@@ -1,0 +1,235 @@
+//! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
+
+mod idle;
+mod readers;
+mod store;
+mod transaction;
+mod writer;
+
+pub use transaction::{LogTransaction, Staged};
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::backend::{Backend, BackendRead, BackendWrite};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::read::Attempt;
+use crate::log::shared::{Shared, lock};
+use crate::log::state::Identity;
+use crate::log::transaction::Transaction;
+use crate::options::StoreOptions;
+use crate::store::Capabilities;
+use crate::wakeups::Wakeups;
+use idle::Idle;
+use readers::Readers;
+use writer::{Job, Writer};
+
+/// A [`Store`](crate::Store) over a [`Backend`].
+///
+/// Batches that arrive while another commits share the next commit. Reads run on their own threads
+/// from snapshots and never wait for writes. Dropping the store finishes what was submitted and
+/// closes the files.
+pub struct Threaded<B: Backend> {
+    inner: Arc<Inner<B>>,
+}
+
+struct Inner<B: Backend> {
+    capabilities: Capabilities,
+    shared: Arc<Shared>,
+    options: StoreOptions,
+    jobs: Mutex<Option<mpsc::Sender<Job<B>>>>,
+    readers: Mutex<Option<Readers<B::Reader>>>,
+    idle: Arc<Mutex<Idle<B::Reader>>>,
+    generation: Arc<AtomicU64>,
+    wake: watch::Sender<u64>,
+    wakeups: Wakeups,
+    /// The epoch of transactions that hosts let us join; 0 until the first.
+    joined_epoch: AtomicU32,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+impl<B: Backend> Threaded<B> {
+    /// Opens a store on `backend`.
+    pub fn open(mut backend: B, options: StoreOptions) -> Result<Self> {
+        let capabilities = backend.capabilities();
+        let identity = open_identity(&mut backend, &options)?;
+        let shared = Arc::new(Shared::new(
+            identity,
+            Arc::clone(&options.environment),
+            options.codec.clone(),
+            options.memory_budget,
+        ));
+        let mut read_handles = Vec::new();
+        for _ in 0..options.readers.max(1) {
+            read_handles.extend(backend.reader()?);
+        }
+        let readers = if read_handles.is_empty() { None } else { Some(Readers::start(read_handles, &shared)?) };
+        let probe = if capabilities.multi_process { backend.reader()? } else { None };
+        let idle = Arc::new(Mutex::new(Idle::new(probe)));
+        let (wake, wakeups) = Wakeups::channel();
+        let generation = Arc::new(AtomicU64::new(0));
+        let (jobs, queue) = mpsc::channel();
+        let probe = if capabilities.multi_process { backend.reader()? } else { None };
+        let writer = Writer::new(
+            backend,
+            Arc::clone(&shared),
+            wake.clone(),
+            Arc::clone(&generation),
+            Arc::clone(&idle),
+            probe,
+            options.foreign_poll,
+        );
+        let name = format!("highwater-{}-writer", capabilities.name);
+        let thread = spawn(name, move || writer.run(&queue))?;
+        Ok(Threaded {
+            inner: Arc::new(Inner {
+                capabilities,
+                shared,
+                options,
+                jobs: Mutex::new(Some(jobs)),
+                readers: Mutex::new(readers),
+                idle,
+                generation,
+                wake,
+                wakeups,
+                joined_epoch: AtomicU32::new(0),
+                thread: Mutex::new(Some(thread)),
+            }),
+        })
+    }
+
+    /// Runs `work` in a write transaction of its own, on the writing thread.
+    ///
+    /// What `work` writes through the transaction and through the backend's own transaction becomes
+    /// visible together, or not at all when `work` fails.
+    pub async fn transaction<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t, 'w> FnOnce(&mut LogTransaction<'_, 't, B::Write<'w>>) -> Result<T> + Send + 'static,
+    {
+        self.write(move |transaction| work(&mut LogTransaction::new(transaction))).await
+    }
+
+    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction.
+    pub async fn with_backend<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.on_writer(move |writer| writer.backend().and_then(work)).await
+    }
+
+    /// Takes part in a transaction that the host began on its own handle of the same store.
+    /// Nothing is visible before the host commits; then call [`Staged::publish`].
+    pub fn join<W: BackendWrite, T>(
+        &self,
+        write: W,
+        work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
+    ) -> Result<(T, Staged)> {
+        transaction::join(&self.inner.shared, &self.inner.options, &self.inner.joined_epoch, write, work)
+            .map(|value| (value, Staged::new(Arc::clone(&self.inner.generation), self.inner.wake.clone())))
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T> + Send + 'static,
+    {
+        self.on_writer(move |writer| writer.transact(work)).await
+    }
+
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer<B>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Task(Box::new(move |writer| {
+            // Nobody waits any more: what was done stays done.
+            let _ = answer.send(work(writer));
+        })))?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Runs `work` on a snapshot.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let sent = match &*lock(&self.inner.readers) {
+            Some(readers) => {
+                readers.send(work, answer)?;
+                true
+            }
+            None if self.inner.capabilities.multi_process || lock(&self.inner.jobs).is_none() => return Err(closed()),
+            None => {
+                self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| {
+                    let _ = answer.send(writer.read(work));
+                })))?;
+                true
+            }
+        };
+        debug_assert!(sent);
+        answered.await.map_err(|_| closed())?
+    }
+
+    fn send(&self, job: Job<B>) -> Result<()> {
+        match &*lock(&self.inner.jobs) {
+            Some(jobs) => jobs.send(job).map_err(|_| closed()),
+            None => Err(closed()),
+        }
+    }
+}
+
+impl<B: Backend> Clone for Threaded<B> {
+    fn clone(&self) -> Self {
+        Threaded { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Threaded<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threaded")
+            .field("capabilities", &self.inner.capabilities)
+            .field("generation", &self.inner.generation.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Drop for Inner<B> {
+    /// Waits until what was submitted is done and the files are closed, so that the store can be
+    /// opened again at once.
+    fn drop(&mut self) {
+        *lock(&self.readers) = None;
+        *lock(&self.jobs) = None;
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn open_identity<B: Backend>(backend: &mut B, options: &StoreOptions) -> Result<Identity> {
+    let mut write = backend.begin()?;
+    let (identity, created) = Identity::load_or_create(&mut write, &*options.environment)?;
+    if created {
+        write.commit()?;
+    }
+    Ok(identity)
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|source| Error::new(ErrorKind::Internal, "a thread could not be started").because(source))
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store was closed; open it again")
+}

@@ -1,0 +1,56 @@
+//! The answer to "anything new?" without a thread hop, when nothing was committed since the last look.
+
+use std::collections::HashMap;
+
+use crate::backend::BackendReader;
+use crate::stream::StreamKey;
+
+pub(super) struct Idle<R> {
+    /// Tells of commits by other processes; `None` where there are none.
+    probe: Option<R>,
+    /// When the ends below were true: other processes' commits, and ours.
+    at: (u64, u64),
+    ends: HashMap<StreamKey, u128>,
+}
+
+/// The moment of a look; a later commit makes it void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment((u64, u64));
+
+impl<R: BackendReader> Idle<R> {
+    pub(super) fn new(probe: Option<R>) -> Self {
+        Idle { probe, at: (0, 0), ends: HashMap::new() }
+    }
+
+    /// The present moment; `None` when it cannot be told.
+    pub(super) fn look(&mut self, generation: u64) -> Option<Moment> {
+        let version = match &mut self.probe {
+            Some(probe) => probe.version().ok()?,
+            None => 0,
+        };
+        if self.at != (version, generation) {
+            self.at = (version, generation);
+            self.ends.clear();
+        }
+        Some(Moment(self.at))
+    }
+
+    /// The position of the stream's end, where it is known for the present moment.
+    pub(super) fn end(&self, stream: &StreamKey) -> Option<u128> {
+        self.ends.get(stream).copied()
+    }
+
+    /// Remembers where a stream ended in a snapshot taken after `moment`.
+    pub(super) fn note(&mut self, moment: Moment, stream: &StreamKey, end: u128) {
+        if self.at == moment.0 {
+            self.ends.insert(stream.clone(), end);
+        }
+    }
+
+    /// Gives the handle back, for good.
+    pub(super) fn stop(&mut self) {
+        self.probe = None;
+        self.ends.clear();
+        self.at = (u64::MAX, u64::MAX);
+    }
+}

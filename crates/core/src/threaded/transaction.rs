@@ -1,0 +1,102 @@
+//! A write transaction in the hands of a host.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::backend::BackendWrite;
+use crate::batch::{Commit, WriteBatch};
+use crate::consumer::{ConsumerCommand, ConsumerReply};
+use crate::error::Result;
+use crate::log::shared::Shared;
+use crate::log::transaction::{Transaction, WriterMemory};
+use crate::options::StoreOptions;
+use crate::page::{Page, PageRequest};
+use crate::stream::StreamKey;
+use crate::wakeups::wake;
+
+/// A write transaction: the log's operations, and the backend's own transaction beside them.
+///
+/// After an error return it from the closure: part of the operation may have been done, and only
+/// giving the transaction up takes it back.
+pub struct LogTransaction<'r, 't, W> {
+    inner: &'r mut Transaction<'t, W>,
+}
+
+impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
+    pub(super) fn new(inner: &'r mut Transaction<'t, W>) -> Self {
+        LogTransaction { inner }
+    }
+
+    /// The backend's transaction. Leave the tables of Highwater alone.
+    pub fn backend(&mut self) -> &mut W {
+        self.inner.dirty = true;
+        &mut self.inner.write
+    }
+
+    /// Applies a batch.
+    pub fn commit(&mut self, batch: &WriteBatch) -> Result<Commit> {
+        self.inner.apply(batch)
+    }
+
+    /// Reads a page, as this transaction sees the stream.
+    pub fn page(&mut self, request: &PageRequest) -> Result<Page> {
+        let place = self.inner.open(&request.stream)?;
+        self.inner.read_page(place, request)
+    }
+
+    /// Speaks for a named consumer.
+    pub fn consumer(&mut self, stream: &StreamKey, name: &str, command: &ConsumerCommand) -> Result<ConsumerReply> {
+        self.inner.consumer(stream, name, command)
+    }
+}
+
+impl<W> fmt::Debug for LogTransaction<'_, '_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogTransaction").field("inner", &self.inner).finish()
+    }
+}
+
+/// What was written into a host's transaction.
+#[must_use = "call publish() after the host's transaction was committed, so that readers wake"]
+pub struct Staged {
+    generation: Arc<AtomicU64>,
+    wake: watch::Sender<u64>,
+}
+
+impl Staged {
+    pub(super) fn new(generation: Arc<AtomicU64>, wake: watch::Sender<u64>) -> Self {
+        Staged { generation, wake }
+    }
+
+    /// Wakes everybody who waits. Call it after the host's transaction was committed.
+    pub fn publish(self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        wake(&self.wake);
+    }
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged").finish_non_exhaustive()
+    }
+}
+
+/// Works in a transaction whose fate we do not know: nothing of it may enter what is remembered.
+pub(super) fn join<W: BackendWrite, T>(
+    shared: &Shared,
+    options: &StoreOptions,
+    epoch: &AtomicU32,
+    write: W,
+    work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
+) -> Result<T> {
+    let apart = shared.apart(options.memory_budget);
+    let mut memory = WriterMemory::with_epoch(epoch.load(Ordering::Relaxed));
+    let mut transaction = Transaction::new(&apart, &mut memory, write)?;
+    let value = work(&mut LogTransaction::new(&mut transaction))?;
+    transaction.commit()?;
+    epoch.store(memory.epoch(), Ordering::Relaxed);
+    Ok(value)
+}

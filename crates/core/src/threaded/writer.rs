@@ -1,0 +1,218 @@
+//! The one thread that writes: group commit, poison, and an eye on other processes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::idle::Idle;
+use super::readers;
+use crate::backend::{Backend, BackendRead, BackendReader};
+use crate::batch::{Commit, WriteBatch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::read::Attempt;
+use crate::log::shared::{Shared, lock};
+use crate::log::transaction::{Transaction, WriterMemory};
+use crate::mutants::mutant;
+use crate::wakeups::wake;
+
+/// Record operations after which no further batch joins a commit.
+const GROUP_OPERATIONS: usize = 4096;
+
+pub(super) type Task<B> = Box<dyn FnOnce(&mut Writer<B>) + Send>;
+
+pub(super) enum Job<B: Backend> {
+    Commit(WriteBatch, oneshot::Sender<Result<Commit>>),
+    Task(Task<B>),
+}
+
+pub(super) struct Writer<B: Backend> {
+    backend: Option<B>,
+    memory: WriterMemory,
+    shared: Arc<Shared>,
+    wake: watch::Sender<u64>,
+    generation: Arc<AtomicU64>,
+    idle: Arc<Mutex<Idle<B::Reader>>>,
+    /// Tells of commits by other processes.
+    probe: Option<B::Reader>,
+    seen: u64,
+    foreign_poll: Duration,
+    poisoned: bool,
+}
+
+impl<B: Backend> Writer<B> {
+    pub(super) fn new(
+        backend: B,
+        shared: Arc<Shared>,
+        wake: watch::Sender<u64>,
+        generation: Arc<AtomicU64>,
+        idle: Arc<Mutex<Idle<B::Reader>>>,
+        probe: Option<B::Reader>,
+        foreign_poll: Duration,
+    ) -> Self {
+        Writer {
+            backend: Some(backend),
+            memory: WriterMemory::default(),
+            shared,
+            wake,
+            generation,
+            idle,
+            probe,
+            seen: 0,
+            foreign_poll,
+            poisoned: false,
+        }
+    }
+
+    /// Works until nobody can send any more, then closes the backend.
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Job<B>>) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| self.receive(queue)) {
+            match job {
+                Job::Task(task) => task(&mut self),
+                Job::Commit(batch, answer) => {
+                    let mut operations = batch.len();
+                    let mut group = vec![(batch, answer)];
+                    while operations < GROUP_OPERATIONS {
+                        match queue.try_recv() {
+                            Ok(Job::Commit(batch, answer)) => {
+                                operations += batch.len();
+                                group.push((batch, answer));
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(group);
+                }
+            }
+        }
+        // Files that fail to close at the very end have nobody left to be told.
+        let _ = self.close();
+    }
+
+    pub(super) fn backend(&mut self) -> Result<&mut B> {
+        if self.poisoned {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "an earlier commit failed with unknown outcome: close the store and open it again",
+            ));
+        }
+        self.backend.as_mut().ok_or_else(super::closed)
+    }
+
+    /// One transaction: committed when `work` succeeds, without a trace when it fails.
+    pub(super) fn transact<T, F>(&mut self, work: F) -> Result<T>
+    where
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
+    {
+        self.backend()?;
+        if mutant!("notify-before-commit") {
+            wake(&self.wake);
+        }
+        let Some(backend) = self.backend.as_mut() else { return Err(super::closed()) };
+        let write = backend.begin()?;
+        let mut transaction = Transaction::new(&self.shared, &mut self.memory, write)?;
+        let value = work(&mut transaction)?;
+        match transaction.commit() {
+            Ok(committed) => {
+                if committed.dirty {
+                    self.published();
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                self.poisoned = error.kind() == ErrorKind::Poisoned;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads through the writer, for a backend that has no other way.
+    pub(super) fn read<T>(&mut self, work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        let mut write = self.backend()?.begin()?;
+        match work(&shared, &mut write)? {
+            Attempt::Done(value) => Ok(value),
+            Attempt::Outdated => Err(readers::overtaken()),
+        }
+    }
+
+    /// Ends the work with the files.
+    pub(super) fn close(&mut self) -> Result<()> {
+        self.probe = None;
+        lock(&self.idle).stop();
+        match self.backend.take() {
+            Some(backend) => backend.close(),
+            None => Ok(()),
+        }
+    }
+
+    fn receive(&mut self, queue: &mpsc::Receiver<Job<B>>) -> Option<Job<B>> {
+        loop {
+            // Others are watched only while somebody waits to be woken.
+            if self.probe.is_none() || self.wake.receiver_count() <= 1 {
+                return queue.recv().ok();
+            }
+            match queue.recv_timeout(self.foreign_poll) {
+                Ok(job) => return Some(job),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => self.watch_others(),
+            }
+        }
+    }
+
+    fn watch_others(&mut self) {
+        let version = self.probe.as_mut().and_then(|probe| probe.version().ok()).unwrap_or(self.seen);
+        if version != self.seen {
+            self.seen = version;
+            wake(&self.wake);
+        }
+    }
+
+    fn commit(&mut self, mut group: Vec<(WriteBatch, oneshot::Sender<Result<Commit>>)>) {
+        if mutant!("checkpoint-own-transaction") {
+            for (batch, _) in &group {
+                let documents = batch.documents.clone();
+                let _ = self.transact(|transaction| {
+                    documents.iter().try_for_each(|(key, value)| transaction.set_document(key, value.as_ref()))
+                });
+            }
+        }
+        let outcome = self.transact(|transaction| {
+            group.iter().map(|(batch, _)| transaction.apply(batch)).collect::<Result<Vec<_>>>()
+        });
+        match outcome {
+            Ok(commits) => {
+                for ((_, answer), commit) in group.into_iter().zip(commits) {
+                    let _ = answer.send(Ok(commit));
+                }
+            }
+            Err(error) if group.len() == 1 => {
+                if let Some((_, answer)) = group.pop() {
+                    let _ = answer.send(Err(error));
+                }
+            }
+            // One of them is at fault: each by itself, so that it fails alone.
+            Err(_) => {
+                for (batch, answer) in group {
+                    let _ = answer.send(self.transact(|transaction| transaction.apply(&batch)));
+                }
+            }
+        }
+    }
+
+    fn published(&mut self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        if let Some(version) = self.probe.as_mut().and_then(|probe| probe.version().ok()) {
+            self.seen = version;
+        }
+        if !mutant!("notify-before-commit") {
+            wake(&self.wake);
+        }
+    }
+}

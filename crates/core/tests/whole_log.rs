@@ -1,0 +1,152 @@
+//! The log from outside, on the memory store: what a batch does, what a page tells.
+
+use highwater_core::{
+    Action, Cursor, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, NetAction, Outcome,
+    PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, WriteBatch,
+};
+
+fn notes() -> StreamKey {
+    StreamKey::new("demo", "Note")
+}
+
+async fn save(store: &MemoryStore, payloads: &[&str]) -> Vec<Outcome> {
+    let mut batch = WriteBatch::new();
+    let stream = notes();
+    let target = batch.on(&stream);
+    for payload in payloads {
+        target.upsert(payload.to_string());
+    }
+    store.commit(batch).await.unwrap().streams.remove(0).outcomes
+}
+
+async fn delete(store: &MemoryStore, id: &str) -> Outcome {
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).delete(id);
+    store.commit(batch).await.unwrap().streams[0].outcomes[0]
+}
+
+async fn assert_clean(store: &MemoryStore) {
+    match store.maintain(Maintenance::Verify(notes())).await.unwrap() {
+        MaintenanceReport::Verified(found) => assert_eq!(found.problems, Vec::<String>::new()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn p07_every_row_of_the_truth_table() {
+    let store = MemoryStore::new().unwrap();
+    assert_eq!(delete(&store, "a").await, Outcome::Missing);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [Outcome::Added]);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [Outcome::Unchanged]);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [Outcome::Updated]);
+    assert_eq!(delete(&store, "a").await, Outcome::Deleted);
+    assert_eq!(delete(&store, "a").await, Outcome::Missing);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [Outcome::Added]);
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn net_action_is_what_the_reader_needs() {
+    let store = MemoryStore::new().unwrap();
+    save(&store, &[r#"{"id":"a","x":1}"#, r#"{"id":"b","x":1}"#]).await;
+    let before = store.records(&notes()).page().await.unwrap();
+    assert!(before.caught_up && !before.has_more);
+    assert_eq!(before.changes.len(), 2);
+    delete(&store, "a").await;
+    save(&store, &[r#"{"id":"a","x":1}"#, r#"{"id":"c","x":1}"#]).await;
+    delete(&store, "b").await;
+    delete(&store, "c").await;
+    let page = store.records(&notes()).since(before.next_cursor).page().await.unwrap();
+    let told: Vec<_> = page.changes.iter().map(|c| (&*c.record.id, c.net, c.record.metadata.last_action)).collect();
+    assert_eq!(
+        told,
+        [
+            ("a", NetAction::Updated, Action::Added),
+            ("b", NetAction::Deleted, Action::Deleted),
+            ("c", NetAction::Void, Action::Deleted)
+        ]
+    );
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_small_memory_budget_finds_everything_again() {
+    let store = MemoryStore::with_options(StoreOptions::new().memory_budget(0)).unwrap();
+    for round in 0..40 {
+        let payloads: Vec<String> =
+            (0..25).map(|n| format!(r#"{{"id":"{}","round":{round}}}"#, (n * 7 + round * 3) % 200)).collect();
+        let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
+        save(&store, &payloads).await;
+        assert_clean(&store).await;
+    }
+    let found = store.get(&notes(), &["0", "199", "200"]).await.unwrap();
+    assert!(found[0].is_some() && found[1].is_some() && found[2].is_none());
+}
+
+#[tokio::test]
+async fn p26_a_run_deletes_only_what_it_did_not_see() {
+    let store = MemoryStore::new().unwrap();
+    let payloads: Vec<String> = (0..10).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
+    save(&store, &payloads.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let run = RunId::from_parts(1, 1);
+    let mut batch = WriteBatch::new();
+    let stream = batch.on(&notes()).begin_run(run);
+    for payload in &payloads[1..] {
+        stream.upsert(payload.clone());
+    }
+    store.commit(batch).await.unwrap();
+    save(&store, &[r#"{"id":"meanwhile"}"#]).await;
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).complete_run(run, DeleteGuard::default());
+    assert_eq!(store.commit(batch).await.unwrap().streams[0].deleted, 1);
+    assert_eq!(store.head(&notes()).await.unwrap().live, 10);
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn p24_a_reader_behind_the_horizon_is_told() {
+    let store = MemoryStore::new().unwrap();
+    save(&store, &[r#"{"id":"a"}"#, r#"{"id":"b"}"#]).await;
+    let early = store.records(&notes()).limit(1).page().await.unwrap().next_cursor;
+    delete(&store, "a").await;
+    let late = store.records(&notes()).page().await.unwrap().next_cursor;
+    let prune = Maintenance::Prune { stream: notes(), what: PruneWhat::Tombstones, up_to: late };
+    store.maintain(prune).await.unwrap();
+    let error = store.records(&notes()).since(early).page().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CursorExpired);
+    assert!(store.records(&notes()).since(late).page().await.unwrap().caught_up);
+    assert_eq!(store.records(&notes()).since(Cursor::START).page().await.unwrap().changes.len(), 1);
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_consumer_goes_on_where_it_acknowledged() {
+    let store = MemoryStore::new().unwrap();
+    save(&store, &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]).await;
+    let stream = notes();
+    let reader = store.reader(&stream, "index").options(PollOptions::default().limit(2));
+    let first = reader.poll().await.unwrap();
+    assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    reader.nack(first.token).await.unwrap();
+    let again = reader.poll().await.unwrap();
+    assert_eq!((again.attempt, again.page.changes.len()), (2, 2));
+    reader.ack(again.token).await.unwrap();
+    assert_eq!(reader.status().await.unwrap().lag, 1);
+    let last = reader.poll().await.unwrap();
+    assert_eq!(&*last.page.changes[0].record.id, "c");
+    assert_eq!(reader.ack(first.token).await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    reader.ack(last.token).await.unwrap();
+    assert!(reader.poll().await.unwrap().page.changes.is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_record_takes_its_batch_with_it() {
+    let store = MemoryStore::new().unwrap();
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).upsert(r#"{"id":"a"}"#).upsert(r#"{"name":"nobody"}"#);
+    batch.put_document("checkpoint", &1).unwrap();
+    let error = store.commit(batch).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("record")), (ErrorKind::Invalid, Some("1")));
+    assert_eq!(store.head(&notes()).await.unwrap().live, 0);
+    assert!(store.document("checkpoint").await.unwrap().is_none());
+}
