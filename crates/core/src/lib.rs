@@ -23,6 +23,8 @@ mod stream;
 mod threaded;
 mod wakeups;
 
+#[doc(hidden)]
+pub use async_trait;
 pub use batch::{
     BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome, Rejected,
     RunId, SourceVersion, StreamBatch, StreamCommit, WriteBatch,

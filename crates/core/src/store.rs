@@ -100,56 +100,92 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn close(&self) -> Result<()>;
 }
 
-/// Forwards every method, so that a shared store is a store.
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: Store + ?Sized> Store for Arc<S> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
-    async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
-        (**self).commit(batch).await
-    }
-    async fn page(&self, request: PageRequest) -> Result<Page> {
-        (**self).page(request).await
-    }
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
-        (**self).get(stream, ids).await
-    }
-    async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
-        (**self).head(stream).await
-    }
-    async fn streams(&self) -> Result<Vec<StreamHead>> {
-        (**self).streams().await
-    }
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
-        (**self).versions(stream, id).await
-    }
-    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
-        (**self).as_of(stream, cursor, after_id, limit).await
-    }
-    async fn document(&self, key: &str) -> Result<Option<Json>> {
-        (**self).document(key).await
-    }
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
-        (**self).documents(prefix, after, limit).await
-    }
-    async fn lease(&self, name: &str) -> Result<Fence> {
-        (**self).lease(name).await
-    }
-    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
-        (**self).consumer(stream, name, command).await
-    }
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
-        (**self).consumers(stream).await
-    }
-    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
-        (**self).maintain(task).await
-    }
-    fn subscribe(&self) -> Wakeups {
-        (**self).subscribe()
-    }
-    async fn close(&self) -> Result<()> {
-        (**self).close().await
-    }
+/// Implements [`Store`] for a type that holds a store, by forwarding every method.
+///
+/// ```
+/// #[derive(Debug)]
+/// struct MyStore(highwater_core::MemoryStore);
+/// highwater_core::store_by_delegation!(MyStore, 0);
+/// ```
+#[macro_export]
+macro_rules! store_by_delegation {
+    ($holder:ty, $inner:tt) => {
+        $crate::store_by_delegation!(@methods [] $holder, self => self.$inner);
+    };
+    (@methods [$($generics:tt)*] $holder:ty, $self:ident => $inner:expr) => {
+        #[$crate::async_trait::async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<$($generics)*> $crate::Store for $holder {
+            fn capabilities(&$self) -> $crate::Capabilities {
+                $inner.capabilities()
+            }
+            async fn commit(&$self, batch: $crate::WriteBatch) -> $crate::Result<$crate::Commit> {
+                $inner.commit(batch).await
+            }
+            async fn page(&$self, request: $crate::PageRequest) -> $crate::Result<$crate::Page> {
+                $inner.page(request).await
+            }
+            async fn get(
+                &$self,
+                stream: &$crate::StreamKey,
+                ids: &[&str],
+            ) -> $crate::Result<Vec<Option<$crate::Record>>> {
+                $inner.get(stream, ids).await
+            }
+            async fn head(&$self, stream: &$crate::StreamKey) -> $crate::Result<$crate::StreamHead> {
+                $inner.head(stream).await
+            }
+            async fn streams(&$self) -> $crate::Result<Vec<$crate::StreamHead>> {
+                $inner.streams().await
+            }
+            async fn versions(&$self, stream: &$crate::StreamKey, id: &str) -> $crate::Result<Vec<$crate::Version>> {
+                $inner.versions(stream, id).await
+            }
+            async fn as_of(
+                &$self,
+                stream: &$crate::StreamKey,
+                cursor: $crate::Cursor,
+                after_id: &str,
+                limit: usize,
+            ) -> $crate::Result<Vec<$crate::Record>> {
+                $inner.as_of(stream, cursor, after_id, limit).await
+            }
+            async fn document(&$self, key: &str) -> $crate::Result<Option<$crate::Json>> {
+                $inner.document(key).await
+            }
+            async fn documents(
+                &$self,
+                prefix: &str,
+                after: &str,
+                limit: usize,
+            ) -> $crate::Result<Vec<$crate::Document>> {
+                $inner.documents(prefix, after, limit).await
+            }
+            async fn lease(&$self, name: &str) -> $crate::Result<$crate::Fence> {
+                $inner.lease(name).await
+            }
+            async fn consumer(
+                &$self,
+                stream: &$crate::StreamKey,
+                name: &str,
+                command: $crate::ConsumerCommand,
+            ) -> $crate::Result<$crate::ConsumerReply> {
+                $inner.consumer(stream, name, command).await
+            }
+            async fn consumers(&$self, stream: &$crate::StreamKey) -> $crate::Result<Vec<String>> {
+                $inner.consumers(stream).await
+            }
+            async fn maintain(&$self, task: $crate::Maintenance) -> $crate::Result<$crate::MaintenanceReport> {
+                $inner.maintain(task).await
+            }
+            fn subscribe(&$self) -> $crate::Wakeups {
+                $inner.subscribe()
+            }
+            async fn close(&$self) -> $crate::Result<()> {
+                $inner.close().await
+            }
+        }
+    };
 }
+
+store_by_delegation!(@methods [S: Store + ?Sized] Arc<S>, self => (**self));

@@ -1,1 +1,36 @@
-//! To be filled.
+//! SQLite storage for Highwater: one file, several processes, readable by SQL.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use highwater_core::{Store, StoreExt, StreamKey, WriteBatch};
+//! use highwater_store_sqlite::SqliteStore;
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("app.db");
+//!
+//! let store = SqliteStore::open(&path)?;
+//! let notes = StreamKey::new("demo", "Note");
+//! let mut batch = WriteBatch::new();
+//! batch.on(&notes).upsert(r#"{"id": "a", "text": "high water"}"#);
+//! store.commit(batch).await?;
+//! assert_eq!(store.records(&notes).page().await?.changes.len(), 1);
+//! # Ok::<(), highwater_core::Error>(()) }).unwrap();
+//! ```
+//!
+//! The tables are described in `SCHEMA.md` beside this crate. They begin with `hw_` and may live in
+//! a file of the host's own: its `user_version`, `application_id` and journal mode are left alone.
+#![deny(missing_docs)]
+
+mod backend;
+mod errors;
+mod schema;
+mod store;
+mod transaction;
+mod views;
+
+pub use backend::{SqliteBackend, SqliteReader};
+pub use store::{SqliteBuilder, SqliteStore};
+pub use transaction::SqliteTransaction;
+pub use views::{ViewColumn, create_model_view, propose_columns};
+
+/// The SQLite interface of the version this crate was built with.
+pub use rusqlite;

@@ -1,0 +1,140 @@
+//! The tables, and the settings of a connection.
+
+use std::path::Path;
+use std::time::Duration;
+
+use highwater_core::{Error, ErrorKind, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::errors::Explain;
+
+/// The version of the tables below.
+const FORMAT: i64 = 1;
+
+/// The first SQLite without the WAL-reset bug, which can damage a database used by several connections.
+pub(crate) const SAFE_WITH_SEVERAL_CONNECTIONS: i32 = 3_051_003;
+
+const TABLES: &str = "
+CREATE TABLE hw_log (
+    key INTEGER PRIMARY KEY,
+    action INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    cursor BLOB NOT NULL,
+    birth BLOB,
+    pruned_at INTEGER,
+    id TEXT NOT NULL,
+    hashes BLOB NOT NULL,
+    extra BLOB,
+    payload
+);
+CREATE INDEX hw_log_deleted ON hw_log (key) WHERE action = 2;
+CREATE TABLE hw_index (stream INTEGER NOT NULL, id BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (stream, id)) WITHOUT ROWID;
+CREATE TABLE hw_state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE hw_history (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE hw_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// How connections are set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) busy_timeout: Duration,
+    pub(crate) cache_kib: u32,
+    pub(crate) exclusive: bool,
+}
+
+/// Opens the writer's connection, and makes the tables where they are missing.
+pub(crate) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection> {
+    let named = |error: Error| error.with("path", path.display());
+    check_directory(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).explain("open").map_err(named)?;
+    prepare_writer(&connection, settings).map_err(named)?;
+    Ok(connection)
+}
+
+/// Opens one more connection, for reading.
+pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).explain("open")?;
+    configure(&connection, settings, 2048)?;
+    Ok(connection)
+}
+
+fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<()> {
+    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+    if settings.exclusive {
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain("open")?;
+    }
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).explain("open")?;
+    if tables == 0 {
+        // A new file is ours to arrange; one of the host's keeps its ways.
+        connection.pragma_update(None, "page_size", 8192).explain("open")?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain("open")?;
+    }
+    configure(connection, settings, settings.cache_kib)?;
+    match format(connection)? {
+        Some(FORMAT) => Ok(()),
+        Some(other) if other > FORMAT => Err(Error::new(
+            ErrorKind::Incompatible,
+            "the database was written by a newer version of Highwater: upgrade the program that opens it",
+        )
+        .with("format", other)
+        .with("known", FORMAT)),
+        Some(other) => Err(Error::new(ErrorKind::Corrupt, "the database has an unknown format").with("format", other)),
+        None => create_tables(connection),
+    }
+}
+
+fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
+    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // A statement keeps its plan when it is bound again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain("open")?;
+    connection.pragma_update(None, "synchronous", "FULL").explain("open")?;
+    connection.pragma_update(None, "temp_store", "MEMORY").explain("open")?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).explain("open")?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 2048, |_| Ok(())).explain("open")
+}
+
+fn format(connection: &Connection) -> Result<Option<i64>> {
+    let known: bool = connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta')", [], |row| row.get(0))
+        .explain("open")?;
+    if !known {
+        return Ok(None);
+    }
+    connection
+        .query_row("SELECT value FROM hw_meta WHERE name = 'format'", [], |row| row.get(0))
+        .optional()
+        .explain("open")
+}
+
+fn create_tables(connection: &Connection) -> Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE").explain("open")?;
+    // Another process may have been first.
+    let outcome = match format(connection) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => connection
+            .execute_batch(TABLES)
+            .and_then(|()| connection.execute("INSERT INTO hw_meta VALUES ('format', ?1)", [FORMAT]).map(drop))
+            .explain("open"),
+        Err(error) => Err(error),
+    };
+    connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).explain("open")?;
+    outcome
+}
+
+fn check_directory(path: &Path) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if directory.is_dir() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotFound, "the directory of the database does not exist: create it first")
+        .with("path", path.display()))
+}

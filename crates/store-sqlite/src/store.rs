@@ -1,0 +1,159 @@
+//! The store, and what only SQLite can do: the host's own tables in the same transaction.
+
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use highwater_core::{
+    ConsumerCommand, ConsumerReply, Error, ErrorKind, LogTransaction, Page, PollOptions, Result, Staged, Store,
+    StoreOptions, StreamKey, Threaded, store_by_delegation,
+};
+use rusqlite::Connection;
+
+use crate::backend::SqliteBackend;
+use crate::schema::Settings;
+use crate::transaction::SqliteTransaction;
+use crate::views::{ViewColumn, create_model_view, propose_columns};
+
+/// A store in an SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteStore(Threaded<SqliteBackend>);
+
+store_by_delegation!(SqliteStore, 0);
+
+impl SqliteStore {
+    /// Opens the file, and makes it if it is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        SqliteStore::builder(path).open()
+    }
+
+    /// Opens the file with settings.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
+        SqliteBuilder {
+            path: path.as_ref().to_owned(),
+            options: StoreOptions::default(),
+            settings: Settings { busy_timeout: Duration::from_secs(5), cache_kib: 16 * 1024, exclusive: false },
+        }
+    }
+
+    /// Reads a batch for a named consumer, runs `apply` on it, and acknowledges it, all in one
+    /// transaction: what `apply` writes to the host's own tables on the connection it is given and
+    /// the acknowledgement become durable together, or not at all. Exactly once, whatever crashes.
+    ///
+    /// Returns `None` when there was nothing to read. `apply` runs on the writing thread: other
+    /// writers wait for it.
+    pub async fn consume_in_tx<T, E, F>(
+        &self,
+        stream: &StreamKey,
+        name: &str,
+        options: PollOptions,
+        apply: F,
+    ) -> Result<Option<T>>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+        F: FnOnce(&Connection, &Page) -> Result<T, E> + Send + 'static,
+    {
+        let (stream, name) = (stream.clone(), name.to_owned());
+        self.0
+            .transaction(move |transaction| {
+                let reply = transaction.consumer(&stream, &name, &ConsumerCommand::Poll(options))?;
+                let ConsumerReply::Delivery(delivery) = reply else {
+                    return Err(Error::new(ErrorKind::Internal, "a poll was answered with something else"));
+                };
+                if delivery.page.changes.is_empty() {
+                    return Ok(None);
+                }
+                let value = apply(transaction.backend().connection(), &delivery.page).map_err(|source| {
+                    Error::new(ErrorKind::Cancelled, "the host's work failed: nothing was stored, nothing acknowledged")
+                        .with("consumer", &name)
+                        .because(source)
+                })?;
+                transaction.consumer(&stream, &name, &ConsumerCommand::Ack(delivery.token))?;
+                Ok(Some(value))
+            })
+            .await
+    }
+
+    /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
+    /// its own to the same file. Commit it there, then call [`Staged::publish`].
+    pub fn join<T>(
+        &self,
+        connection: &Connection,
+        work: impl FnOnce(&mut LogTransaction<'_, '_, SqliteTransaction<'_>>) -> Result<T>,
+    ) -> Result<(T, Staged)> {
+        self.0.join(SqliteTransaction::join(connection)?, work)
+    }
+
+    /// Makes (or replaces) a view that shows a stream's records as columns, named by hand or, when
+    /// `columns` is empty, proposed from the records there are. Returns the columns it has.
+    pub async fn create_view(
+        &self,
+        stream: &StreamKey,
+        view: &str,
+        columns: Vec<ViewColumn>,
+    ) -> Result<Vec<ViewColumn>> {
+        let head = self.head(stream).await?;
+        if head.number == 0 {
+            return Err(
+                Error::new(ErrorKind::NotFound, "the stream has no records yet: sync it first").with("stream", stream)
+            );
+        }
+        let view = view.to_owned();
+        self.0
+            .with_backend(move |backend| {
+                let connection = backend.connection();
+                let columns = if columns.is_empty() { propose_columns(connection, head.number, 200)? } else { columns };
+                create_model_view(connection, &view, head.number, &columns)?;
+                Ok(columns)
+            })
+            .await
+    }
+}
+
+/// How an SQLite store is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteBuilder {
+    path: PathBuf,
+    options: StoreOptions,
+    settings: Settings,
+}
+
+impl SqliteBuilder {
+    /// Clock, codec, memory budget, readers.
+    #[must_use]
+    pub fn options(mut self, options: StoreOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How long to wait for another process's write lock. 5 seconds unless told.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.busy_timeout = timeout;
+        self
+    }
+
+    /// SQLite's page cache of the writing connection, in KiB. 16 MiB unless told.
+    #[must_use]
+    pub fn cache_kib(mut self, kib: u32) -> Self {
+        self.settings.cache_kib = kib;
+        self
+    }
+
+    /// Keeps other processes out, and everything on one connection.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.settings.exclusive = true;
+        self
+    }
+
+    /// Opens the store.
+    pub fn open(self) -> Result<SqliteStore> {
+        let named = |error: Error| {
+            if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }
+        };
+        let backend = SqliteBackend::open(&self.path, self.settings).map_err(named)?;
+        Threaded::open(backend, self.options.clone()).map(SqliteStore).map_err(named)
+    }
+}

@@ -1,0 +1,332 @@
+//! The store and its file: hosts' files, broken files, several handles, kills.
+#![allow(clippy::disallowed_methods)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use highwater_core::{
+    Cursor, ErrorKind, Maintenance, MaintenanceReport, NetAction, PollOptions, Store, StoreExt, StreamKey, WriteBatch,
+};
+use highwater_store_sqlite::rusqlite::Connection;
+use highwater_store_sqlite::{SqliteStore, ViewColumn};
+
+fn notes() -> StreamKey {
+    StreamKey::new("demo", "Note")
+}
+
+async fn save(store: &dyn Store, payloads: &[String]) {
+    let mut batch = WriteBatch::new();
+    let stream = notes();
+    let target = batch.on(&stream);
+    for payload in payloads {
+        target.upsert(payload.clone());
+    }
+    store.commit(batch).await.unwrap();
+}
+
+fn some(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!(r#"{{"id":"{n}","n":{n},"user":{{"login":"u{n}"}}}}"#)).collect()
+}
+
+async fn assert_clean(store: &dyn Store) {
+    match store.maintain(Maintenance::Verify(notes())).await.unwrap() {
+        MaintenanceReport::Verified(found) => assert_eq!(found.problems, Vec::<String>::new()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(500)).await;
+    let cursor = store.records(&notes()).limit(250).page().await.unwrap().next_cursor;
+    store.close().await.unwrap();
+    assert_eq!(store.head(&notes()).await.unwrap_err().kind(), ErrorKind::Closed);
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(500)).await;
+    let page = store.records(&notes()).since(cursor).limit(1000).page().await.unwrap();
+    assert_eq!((page.changes.len(), page.caught_up), (250, true));
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_hosts_file_stays_the_hosts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.db");
+    let host = Connection::open(&path).unwrap();
+    host.execute_batch(
+        "PRAGMA user_version = 7; PRAGMA application_id = 99; CREATE TABLE mine (x); INSERT INTO mine VALUES (1)",
+    )
+    .unwrap();
+    drop(host);
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(10)).await;
+    store.close().await.unwrap();
+    let host = Connection::open(&path).unwrap();
+    let pragma = |name: &str| host.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, String>(0));
+    let number = |name: &str| host.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((number("user_version"), number("application_id")), (7, 99));
+    assert_eq!(pragma("journal_mode").unwrap(), "delete");
+    assert_eq!(host.query_row("SELECT x FROM mine", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused_plainly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.db");
+    std::fs::write(&path, "this is a text and not a database at all, it is long enough to be looked at".repeat(20))
+        .unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.context("path").is_some());
+
+    let path = folder.path().join("newer.db");
+    SqliteStore::open(&path).unwrap().close().await.unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE hw_meta SET value = 999", []).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("newer"));
+
+    let error = SqliteStore::open(folder.path().join("missing/app.db")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(SqliteStore::open(folder.path()).is_err());
+}
+
+#[tokio::test]
+async fn two_handles_see_each_others_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let (one, two) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
+    let mut wakeups = two.subscribe();
+    save(&one, &some(3)).await;
+    wakeups.changed().await.unwrap();
+    let page = two.records(&notes()).page().await.unwrap();
+    assert_eq!(page.changes.len(), 3);
+    save(&two, &some(5)).await;
+    let page = one.records(&notes()).since(page.next_cursor).page().await.unwrap();
+    assert_eq!(page.changes.len(), 2);
+    let empty = one.records(&notes()).since(page.next_cursor).page().await.unwrap();
+    assert!(empty.changes.is_empty() && empty.caught_up);
+    save(&two, &some(6)).await;
+    assert_eq!(one.records(&notes()).since(page.next_cursor).page().await.unwrap().changes.len(), 1);
+    assert_clean(&one).await;
+}
+
+#[tokio::test]
+async fn p23_the_hosts_tables_and_the_acknowledgement_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("app.db")).unwrap();
+    save(&store, &some(10)).await;
+    let stream = notes();
+    let apply = |fail: bool| {
+        move |connection: &Connection, page: &highwater_core::Page| {
+            connection
+                .execute_batch("CREATE TABLE IF NOT EXISTS copy (id TEXT PRIMARY KEY, seen INTEGER DEFAULT 0)")?;
+            for change in &page.changes {
+                assert_eq!(change.net, NetAction::Added);
+                connection.execute(
+                    "INSERT INTO copy VALUES (?1, 1) ON CONFLICT DO UPDATE SET seen = seen + 1",
+                    [&*change.record.id],
+                )?;
+            }
+            if fail { Err(highwater_store_sqlite::rusqlite::Error::InvalidQuery) } else { Ok(page.changes.len()) }
+        }
+    };
+    let options = PollOptions::default().limit(4);
+    let mut done = 0;
+    while done < 10 {
+        let error = store.consume_in_tx(&stream, "copy", options.clone(), apply(true)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        done += store.consume_in_tx(&stream, "copy", options.clone(), apply(false)).await.unwrap().unwrap();
+    }
+    assert!(store.consume_in_tx(&stream, "copy", options, apply(false)).await.unwrap().is_none());
+    let host = Connection::open(folder.path().join("app.db")).unwrap();
+    let counts: (i64, i64) =
+        host.query_row("SELECT count(*), max(seen) FROM copy", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(counts, (10, 1));
+}
+
+#[tokio::test]
+async fn a_hosts_transaction_takes_records_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(2)).await;
+    let host = Connection::open(&path).unwrap();
+    let write = |end: &str, id: &str| {
+        host.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut batch = WriteBatch::new();
+        batch.on(&notes()).upsert(format!(r#"{{"id":"{id}"}}"#));
+        let (_, staged) = store.join(&host, |transaction| transaction.commit(&batch)).unwrap();
+        host.execute_batch(end).unwrap();
+        staged
+    };
+    drop(write("ROLLBACK", "gone"));
+    assert!(store.get(&notes(), &["gone"]).await.unwrap()[0].is_none());
+    let before = store.records(&notes()).page().await.unwrap().next_cursor;
+    let mut wakeups = store.subscribe();
+    write("COMMIT", "joined").publish();
+    wakeups.changed().await.unwrap();
+    save(&store, &some(3)).await;
+    let page = store.records(&notes()).since(before).page().await.unwrap();
+    let ids: Vec<_> = page.changes.iter().map(|change| &*change.record.id).collect();
+    assert_eq!(ids, ["joined", "2"]);
+    assert!(store.get(&notes(), &["joined"]).await.unwrap()[0].is_some());
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_view_shows_records_as_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(5)).await;
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).delete("4");
+    store.commit(batch).await.unwrap();
+    let columns = store.create_view(&notes(), "the \"notes\"", Vec::new()).await.unwrap();
+    assert_eq!(columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["n", "user_login"]);
+    let host = Connection::open(&path).unwrap();
+    let sql = "SELECT count(*), sum(n), max(user_login), min(_last_action), max(_last_modified_at) FROM \"the \"\"notes\"\"\"";
+    let row: (i64, i64, String, String, String) =
+        host.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))).unwrap();
+    let modified = store.records(&notes()).page().await.unwrap().changes[3].record.metadata.last_modified_at;
+    assert_eq!((row.0, row.1, &*row.2, &*row.3), (4, 6, "u3", "ADDED"));
+    assert_eq!(row.4, modified.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+    let bad = vec![ViewColumn { name: "x".into(), path: "'); DROP TABLE hw_log; --".into() }];
+    store.create_view(&notes(), "bad", bad).await.ok();
+    assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::builder(&path).exclusive().open().unwrap();
+    save(&store, &some(10)).await;
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    let mut batch = WriteBatch::new();
+    for n in 0..200 {
+        batch.on(&notes()).upsert(format!(r#"{{"id":"big{n}","text":"{}"}}"#, "x".repeat(100_000)));
+    }
+    // The limit is per connection: set it on the one that writes.
+    store.limit_pages_for_test(100).await;
+    let error = store.commit(batch).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert_eq!(store.head(&notes()).await.unwrap().live, 10);
+    save(&store, &some(11)).await;
+    assert_clean(&store).await;
+}
+
+trait LimitPages {
+    async fn limit_pages_for_test(&self, pages: u32);
+}
+
+impl LimitPages for SqliteStore {
+    async fn limit_pages_for_test(&self, pages: u32) {
+        let set = move |connection: &Connection, _: &highwater_core::Page| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+        };
+        self.consume_in_tx(&notes(), "limit", PollOptions::default(), set).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn damage_is_an_error_and_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    save(&store, &some(2000)).await;
+    store.close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for round in 0..40_usize {
+        let mut bytes = whole.clone();
+        for step in 0..8 {
+            let place = (round * 7919 + step * 104_729) % bytes.len();
+            bytes[place] ^= 0x5a;
+        }
+        let damaged = folder.path().join(format!("damaged{round}.db"));
+        std::fs::write(&damaged, &bytes).unwrap();
+        let Ok(store) = SqliteStore::open(&damaged) else { continue };
+        let _ = store.maintain(Maintenance::Verify(notes())).await;
+        let _ = store.records(&notes()).limit(5000).page().await;
+        let _ = store.get(&notes(), &["5", "1999"]).await;
+    }
+}
+
+#[tokio::test]
+async fn p29_a_torn_wal_shows_a_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    for n in 0..30 {
+        save(&store, &[format!(r#"{{"id":"{n}"}}"#)]).await;
+    }
+    let (main, wal) = (std::fs::read(&path).unwrap(), std::fs::read(path.with_extension("db-wal")).unwrap());
+    let mut seen = std::collections::BTreeSet::new();
+    for part in 0..=40 {
+        let torn = folder.path().join(format!("torn{part}.db"));
+        std::fs::write(&torn, &main).unwrap();
+        std::fs::write(torn.with_extension("db-wal"), &wal[..wal.len() * part / 40]).unwrap();
+        let Ok(store) = SqliteStore::open(&torn) else { panic!("torn image {part} does not open") };
+        let page = store.records(&notes()).since(Cursor::START).limit(100).page().await.unwrap();
+        let ids: Vec<String> = page.changes.iter().map(|change| change.record.id.to_string()).collect();
+        assert_eq!(ids, (0..ids.len()).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_clean(&store).await;
+        seen.insert(ids.len());
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+}
+
+const CHILD: &str = "HIGHWATER_TEST_CHILD";
+
+#[test]
+fn child_that_is_killed() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::open(Path::new(&path)).unwrap();
+        let begin = store.head(&notes()).await.unwrap().live;
+        for n in begin.. {
+            save(&store, &[format!(r#"{{"id":"{n}","n":{n}}}"#)]).await;
+            println!("acknowledged {n}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn p29_what_was_acknowledged_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let mut last = Cursor::START;
+    for round in 1..=6 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_is_killed", "--nocapture"])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut acknowledged = None;
+        for line in lines.map_while(Result::ok) {
+            if let Some(n) = line.strip_prefix("acknowledged ") {
+                acknowledged = n.parse::<u64>().ok();
+                if acknowledged.unwrap() >= round * 37 {
+                    break;
+                }
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = SqliteStore::open(&path).unwrap();
+        let head = store.head(&notes()).await.unwrap();
+        assert!(head.live > acknowledged.unwrap());
+        assert!(head.high_water.ulid() > last.ulid());
+        last = head.high_water;
+        assert_clean(&store).await;
+    }
+}
