@@ -10,6 +10,7 @@ mod cursor;
 mod environment;
 mod error;
 mod ext;
+pub mod key_value;
 mod log;
 mod maintenance;
 mod memory;

@@ -1,13 +1,13 @@
 //! The reference backend: everything in maps, gone with the last handle.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::backend::{Backend, BackendRead, BackendReader, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
+use crate::backend::{Backend, BackendReader, VisitEntry};
 use crate::error::Result;
+use crate::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
 use crate::options::StoreOptions;
-use crate::row_codec::{decode_row, encode_row, index_key, row_key, sequence_of_key};
 use crate::store::Capabilities;
 use crate::threaded::Threaded;
 
@@ -41,20 +41,10 @@ impl Threaded<MemoryBackend> {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBackend(Arc<RwLock<Data>>);
 
-/// The log, the index, the two tables: each ordered by key.
+/// The four maps.
 #[derive(Clone, Debug, Default)]
 struct Data {
     maps: [BTreeMap<Vec<u8>, Vec<u8>>; 4],
-}
-
-const LOG: usize = 2;
-const INDEX: usize = 3;
-
-fn table(table: Table) -> usize {
-    match table {
-        Table::State => 0,
-        Table::History => 1,
-    }
 }
 
 impl MemoryBackend {
@@ -66,16 +56,15 @@ impl MemoryBackend {
 }
 
 impl Backend for MemoryBackend {
-    type Write<'a> = MemoryWrite<'a>;
+    type Write<'a> = Overlay<MemoryWrite<'a>>;
     type Reader = MemoryBackend;
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new("memory")
     }
 
-    fn begin(&mut self) -> Result<MemoryWrite<'_>> {
-        let data = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(MemoryWrite { data, undo: Vec::new() })
+    fn begin(&mut self) -> Result<Overlay<MemoryWrite<'_>>> {
+        Ok(Overlay::new(MemoryWrite(self.0.write().unwrap_or_else(PoisonError::into_inner))))
     }
 
     fn reader(&self) -> Result<Option<MemoryBackend>> {
@@ -96,10 +85,10 @@ impl Backend for MemoryBackend {
 }
 
 impl BackendReader for MemoryBackend {
-    type Snapshot<'a> = MemorySnapshot<'a>;
+    type Snapshot<'a> = Overlay<MemorySnapshot<'a>>;
 
-    fn snapshot(&mut self) -> Result<MemorySnapshot<'_>> {
-        Ok(MemorySnapshot(self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    fn snapshot(&mut self) -> Result<Overlay<MemorySnapshot<'_>>> {
+        Ok(Overlay::new(MemorySnapshot(self.0.read().unwrap_or_else(PoisonError::into_inner))))
     }
 
     fn version(&mut self) -> Result<u64> {
@@ -111,128 +100,56 @@ impl BackendReader for MemoryBackend {
 #[derive(Debug)]
 pub struct MemorySnapshot<'a>(RwLockReadGuard<'a, Data>);
 
-/// A write transaction. What it overwrote is put back unless it commits.
+/// The right to write.
 #[derive(Debug)]
-pub struct MemoryWrite<'a> {
-    data: RwLockWriteGuard<'a, Data>,
-    undo: Vec<(usize, Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl MemoryWrite<'_> {
-    fn set(&mut self, map: usize, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let old = match value {
-            Some(value) => self.data.maps[map].insert(key.clone(), value),
-            None => self.data.maps[map].remove(&key),
-        };
-        self.undo.push((map, key, old));
-    }
-}
-
-impl Drop for MemoryWrite<'_> {
-    fn drop(&mut self) {
-        for (map, key, old) in self.undo.drain(..).rev() {
-            match old {
-                Some(value) => self.data.maps[map].insert(key, value),
-                None => self.data.maps[map].remove(&key),
-            };
-        }
-    }
-}
+pub struct MemoryWrite<'a>(RwLockWriteGuard<'a, Data>);
 
 impl Data {
-    fn range(&self, map: usize, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        if from >= until {
-            return Ok(());
-        }
-        for (key, value) in self.maps[map].range::<[u8], _>((Bound::Included(from), Bound::Excluded(until))) {
+    fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.maps[map as usize].get(key).map_or(Ok(()), |value| visit(value))
+    }
+
+    fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+        for (key, value) in self.maps[map as usize].range::<[u8], _>((Bound::Included(from), Bound::Excluded(until))) {
             if visit(key, value)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
+}
 
-    fn scan(&self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-        let (from, until) = (row_key(stream, scan.from), row_key(stream + 1, 0));
-        self.range(LOG, &from, &until, &mut |key, value| {
-            let row = decode_row(sequence_of_key(key)?, value)?;
-            visit(&LogRow { payload: row.payload.filter(|_| scan.payload), ..row })
-        })
+impl KeyValueRead for MemorySnapshot<'_> {
+    fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.0.get(map, key, visit)
     }
 
-    fn row(&self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        let Some(value) = self.maps[LOG].get(row_key(stream, sequence).as_slice()) else { return Ok(false) };
-        let row = decode_row(sequence, value)?;
-        let _: ControlFlow<()> = visit(&LogRow { payload: row.payload.filter(|_| payload), ..row })?;
-        Ok(true)
-    }
-
-    fn index(&self, stream: u32, key: &[u8]) -> Option<u64> {
-        let value = self.maps[INDEX].get(&index_key(stream, key))?;
-        value.as_slice().try_into().ok().map(u64::from_be_bytes)
+    fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+        self.0.range(map, from, until, visit)
     }
 }
 
-macro_rules! read_from {
-    ($type:ty, $field:tt) => {
-        impl BackendRead for $type {
-            fn get(&mut self, of: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-                Ok(self.$field.maps[table(of)].get(key).cloned())
-            }
-            fn range(&mut self, of: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-                self.$field.range(table(of), from, until, visit)
-            }
-            fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-                self.$field.scan(stream, scan, visit)
-            }
-            fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-                self.$field.row(stream, sequence, payload, visit)
-            }
-            fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-                Ok(self.$field.index(stream, key))
+impl KeyValueRead for MemoryWrite<'_> {
+    fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.0.get(map, key, visit)
+    }
+
+    fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+        self.0.range(map, from, until, visit)
+    }
+}
+
+impl KeyValueWrite for MemoryWrite<'_> {
+    fn apply(mut self, mut changes: Changes) -> Result<()> {
+        for map in Map::ALL {
+            let target = &mut self.0.maps[map as usize];
+            for (key, value) in changes.take(map) {
+                match value {
+                    Some(value) => target.insert(key, value),
+                    None => target.remove(&key),
+                };
             }
         }
-    };
-}
-
-read_from!(MemorySnapshot<'_>, 0);
-read_from!(MemoryWrite<'_>, data);
-
-impl BackendWrite for MemoryWrite<'_> {
-    fn put(&mut self, of: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        self.set(table(of), key.to_vec(), Some(value.to_vec()));
-        Ok(())
-    }
-
-    fn remove(&mut self, of: Table, key: &[u8]) -> Result<()> {
-        self.set(table(of), key.to_vec(), None);
-        Ok(())
-    }
-
-    fn put_row(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
-        let mut value = Vec::with_capacity(128 + row.payload.map_or(0, <[u8]>::len));
-        encode_row(row, &mut value);
-        self.set(LOG, row_key(stream, row.sequence).to_vec(), Some(value));
-        Ok(())
-    }
-
-    fn remove_row(&mut self, stream: u32, sequence: u64) -> Result<()> {
-        self.set(LOG, row_key(stream, sequence).to_vec(), None);
-        Ok(())
-    }
-
-    fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()> {
-        self.set(INDEX, index_key(stream, key), Some(sequence.to_be_bytes().to_vec()));
-        Ok(())
-    }
-
-    fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()> {
-        self.set(INDEX, index_key(stream, key), None);
-        Ok(())
-    }
-
-    fn commit(mut self) -> Result<()> {
-        self.undo.clear();
         Ok(())
     }
 }

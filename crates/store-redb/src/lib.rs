@@ -1,1 +1,89 @@
-//! To be filled.
+//! redb storage for Highwater: pure Rust, one file, several processes.
+//!
+//! The store to take where no C compiler may be needed. See [`RedbStore`].
+#![deny(missing_docs)]
+
+mod backend;
+mod errors;
+mod view;
+
+use std::path::{Path, PathBuf};
+
+use highwater_core::{Result, StoreOptions, Threaded, store_by_delegation};
+
+pub use backend::{RedbBackend, RedbReader};
+pub use view::{RedbSnapshot, RedbWrite};
+
+/// A store in a redb file.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use highwater_core::{Store, StreamKey, WriteBatch};
+/// use highwater_store_redb::RedbStore;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.redb");
+/// let store = RedbStore::open(&path)?;
+/// let mut batch = WriteBatch::new();
+/// batch.on(&StreamKey::new("demo", "Note")).upsert(r#"{"id": "a"}"#);
+/// store.commit(batch).await?;
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedbStore(Threaded<RedbBackend>);
+
+store_by_delegation!(RedbStore, 0);
+
+impl RedbStore {
+    /// Opens the file, and makes it if it is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        RedbStore::builder(path).open()
+    }
+
+    /// Opens the file with settings.
+    pub fn builder(path: impl AsRef<Path>) -> RedbBuilder {
+        RedbBuilder {
+            path: path.as_ref().to_owned(),
+            options: StoreOptions::default(),
+            cache_bytes: 32 << 20,
+            exclusive: false,
+        }
+    }
+}
+
+/// How a redb store is opened.
+#[derive(Clone, Debug)]
+pub struct RedbBuilder {
+    path: PathBuf,
+    options: StoreOptions,
+    cache_bytes: usize,
+    exclusive: bool,
+}
+
+impl RedbBuilder {
+    /// Clock, codec, memory budget, readers.
+    #[must_use]
+    pub fn options(mut self, options: StoreOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// redb's page cache in bytes. 32 MiB unless told.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Keeps other processes out.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// Opens the store.
+    pub fn open(self) -> Result<RedbStore> {
+        let backend = RedbBackend::open(&self.path, self.cache_bytes, self.exclusive)?;
+        Threaded::open(backend, self.options).map(RedbStore).map_err(|error| error.with("path", self.path.display()))
+    }
+}

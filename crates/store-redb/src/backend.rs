@@ -1,0 +1,115 @@
+//! The database and its transactions.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use highwater_core::backend::{Backend, BackendReader};
+use highwater_core::key_value::Overlay;
+use highwater_core::{Capabilities, Error, ErrorKind, Result};
+use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
+
+use crate::errors::Explain;
+use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
+
+/// A redb file as a [`Backend`].
+pub struct RedbBackend {
+    database: Option<Arc<Database>>,
+    path: PathBuf,
+    exclusive: bool,
+}
+
+impl RedbBackend {
+    pub(crate) fn open(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
+        let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
+        let database = Database::builder()
+            .set_cache_size(cache_bytes)
+            .set_concurrency_mode(mode)
+            .create(path)
+            .explain("open")
+            .map_err(|error| error.with("path", path.display()))?;
+        Ok(RedbBackend { database: Some(Arc::new(database)), path: path.to_owned(), exclusive })
+    }
+
+    fn database(&self) -> Result<&Arc<Database>> {
+        self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
+    }
+}
+
+impl fmt::Debug for RedbBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbBackend")
+            .field("path", &self.path)
+            .field("exclusive", &self.exclusive)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for RedbBackend {
+    type Write<'a> = Overlay<RedbWrite>;
+    type Reader = RedbReader;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("redb").multi_process(!self.exclusive).durable(true).persistent(true)
+    }
+
+    fn begin(&mut self) -> Result<Overlay<RedbWrite>> {
+        // Durable before `commit` returns: redb's default, Immediate.
+        self.database()?.begin_write().explain("begin").map(|write| Overlay::new(RedbWrite(write)))
+    }
+
+    fn reader(&self) -> Result<Option<RedbReader>> {
+        Ok(Some(RedbReader { database: Arc::clone(self.database()?), exclusive: self.exclusive }))
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        match self.database.as_mut().and_then(Arc::get_mut) {
+            Some(database) => database.compact().explain("compact").map(drop),
+            // Readers hold the database too; redb reuses its free pages by itself.
+            None => Ok(()),
+        }
+    }
+
+    fn size(&self) -> Result<Option<u64>> {
+        Ok(std::fs::metadata(&self.path).ok().map(|file| file.len()))
+    }
+
+    fn close(mut self) -> Result<()> {
+        match self.database.take().and_then(Arc::into_inner) {
+            Some(database) => database.close().explain("close"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A source of snapshots.
+pub struct RedbReader {
+    database: Arc<Database>,
+    exclusive: bool,
+}
+
+impl fmt::Debug for RedbReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbReader").finish_non_exhaustive()
+    }
+}
+
+impl BackendReader for RedbReader {
+    type Snapshot<'a> = Overlay<RedbSnapshot>;
+
+    fn snapshot(&mut self) -> Result<Overlay<RedbSnapshot>> {
+        self.database.begin_read().explain("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
+    }
+
+    fn version(&mut self) -> Result<u64> {
+        if self.exclusive {
+            return Ok(0);
+        }
+        let read = self.database.begin_read().explain("version")?;
+        match read.open_table(COMMITS) {
+            Ok(commits) => Ok(commits.get(COMMITS_KEY).explain("version")?.map_or(0, |count| count.value())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(error) => Err(error).explain("version"),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! redb's errors in Highwater's words.
+
+use std::io;
+
+use highwater_core::{Error, ErrorKind, Result};
+
+/// Turns redb's outcome into ours, naming what was being done.
+pub(crate) trait Explain<T> {
+    fn explain(self, what: &'static str) -> Result<T>;
+}
+
+impl<T, E: Into<redb::Error>> Explain<T> for Result<T, E> {
+    fn explain(self, what: &'static str) -> Result<T> {
+        self.map_err(|error| translate(error.into()).during(what))
+    }
+}
+
+fn translate(source: redb::Error) -> Error {
+    let (kind, message) = match &source {
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+            (ErrorKind::Locked, "another process has the store open and does not share it: close it there first")
+        }
+        redb::Error::UpgradeRequired(_) => {
+            (ErrorKind::Incompatible, "the file was written by another version of redb: use a new path, or upgrade")
+        }
+        redb::Error::Corrupted(_) => {
+            (ErrorKind::Corrupt, "the store's file is damaged: restore a backup, or remove the file and sync again")
+        }
+        redb::Error::PreviousIo => (ErrorKind::Poisoned, "an earlier write failed: close the store and open it again"),
+        redb::Error::DatabaseClosed => (ErrorKind::Closed, "the store was closed; open it again"),
+        redb::Error::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),
+        redb::Error::ValueTooLarge(_) => (ErrorKind::Full, "a value is too large for redb"),
+        redb::Error::Io(source) => match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+                ErrorKind::PermissionDenied,
+                "the file cannot be written: check the permissions of it and its directory",
+            ),
+            io::ErrorKind::NotFound => {
+                (ErrorKind::NotFound, "the directory of the file does not exist: create it first")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                (ErrorKind::Full, "the disk is full: make room and try again")
+            }
+            io::ErrorKind::InvalidData => {
+                (ErrorKind::Incompatible, "the file is not a redb database: choose another path")
+            }
+            io::ErrorKind::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),
+            _ => (ErrorKind::Internal, "reading or writing the store's file failed"),
+        },
+        _ => (ErrorKind::Internal, "redb refused an operation"),
+    };
+    Error::new(kind, message).because(source)
+}

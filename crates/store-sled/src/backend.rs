@@ -1,0 +1,189 @@
+//! The four maps in one sled tree, so that one batch changes all of them at once.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use highwater_core::backend::{Backend, BackendReader, VisitEntry};
+use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
+use highwater_core::{Capabilities, Result};
+use sled::{Batch, Db};
+
+use crate::errors::Explain;
+
+/// A sled directory as a [`Backend`].
+pub struct SledBackend {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Db,
+    /// sled has no snapshots: readers keep the one writer from applying meanwhile.
+    applying: RwLock<()>,
+}
+
+impl SledBackend {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
+        let database = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .open()
+            .explain("open")
+            .map_err(|error| error.with("path", path.display()))?;
+        Ok(SledBackend { shared: Arc::new(Shared { database, applying: RwLock::new(()) }) })
+    }
+}
+
+impl fmt::Debug for SledBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledBackend").finish_non_exhaustive()
+    }
+}
+
+impl Backend for SledBackend {
+    type Write<'a> = Overlay<SledWrite<'a>>;
+    type Reader = SledReader;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("sled").durable(true).persistent(true)
+    }
+
+    fn begin(&mut self) -> Result<Overlay<SledWrite<'_>>> {
+        Ok(Overlay::new(SledWrite(&self.shared)))
+    }
+
+    fn reader(&self) -> Result<Option<SledReader>> {
+        Ok(Some(SledReader { shared: Arc::clone(&self.shared) }))
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        Ok(()) // sled gives space back by itself
+    }
+
+    fn size(&self) -> Result<Option<u64>> {
+        self.shared.database.size_on_disk().explain("size").map(Some)
+    }
+
+    fn close(self) -> Result<()> {
+        self.shared.database.flush().explain("close").map(drop)
+    }
+}
+
+/// A source of snapshots.
+pub struct SledReader {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for SledReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledReader").finish_non_exhaustive()
+    }
+}
+
+impl BackendReader for SledReader {
+    type Snapshot<'a> = Overlay<SledSnapshot<'a>>;
+
+    fn snapshot(&mut self) -> Result<Overlay<SledSnapshot<'_>>> {
+        let guard = self.shared.applying.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Overlay::new(SledSnapshot { database: &self.shared.database, _guard: guard }))
+    }
+
+    fn version(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+/// A snapshot: the writer waits while it lives.
+pub struct SledSnapshot<'a> {
+    database: &'a Db,
+    _guard: RwLockReadGuard<'a, ()>,
+}
+
+/// The right to write.
+pub struct SledWrite<'a>(&'a Shared);
+
+impl fmt::Debug for SledSnapshot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledSnapshot").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SledWrite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledWrite").finish_non_exhaustive()
+    }
+}
+
+impl KeyValueRead for SledSnapshot<'_> {
+    fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        get(self.database, map, key, visit)
+    }
+
+    fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+        range(self.database, map, from, until, visit)
+    }
+}
+
+impl KeyValueRead for SledWrite<'_> {
+    fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        get(&self.0.database, map, key, visit)
+    }
+
+    fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+        range(&self.0.database, map, from, until, visit)
+    }
+}
+
+impl KeyValueWrite for SledWrite<'_> {
+    fn apply(self, mut changes: Changes) -> Result<()> {
+        let mut batch = Batch::default();
+        for map in Map::ALL {
+            for (key, value) in changes.take(map) {
+                let key = prefixed(map, &key);
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
+            }
+        }
+        let _guard: RwLockWriteGuard<'_, ()> = self.0.applying.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.database.apply_batch(batch).explain("commit")?;
+        if flushes() {
+            // Before anybody may see it: what a reader has seen must not be taken back by a crash.
+            self.0.database.flush().explain("commit")?;
+        }
+        Ok(())
+    }
+}
+
+/// Always, but in a test build that breaks this rule to see whether the suite notices.
+fn flushes() -> bool {
+    #[cfg(feature = "mutants")]
+    return std::env::var("HIGHWATER_MUTANT").as_deref() != Ok("sled-no-flush");
+    #[cfg(not(feature = "mutants"))]
+    true
+}
+
+fn get(database: &Db, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    match database.get(prefixed(map, key)).explain("read")? {
+        Some(value) => visit(&value),
+        None => Ok(()),
+    }
+}
+
+fn range(database: &Db, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+    for entry in database.range(prefixed(map, from)..prefixed(map, until)) {
+        let (key, value) = entry.explain("read")?;
+        if visit(key.get(1..).unwrap_or_default(), &value)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn prefixed(map: Map, key: &[u8]) -> Vec<u8> {
+    let mut prefixed = Vec::with_capacity(key.len() + 1);
+    prefixed.push(map.name().as_bytes().first().copied().unwrap_or_default());
+    prefixed.extend_from_slice(key);
+    prefixed
+}
