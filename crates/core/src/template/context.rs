@@ -1,0 +1,271 @@
+//! What a template sees and does during a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::http::{HttpRequest, HttpResponse};
+use crate::batch::StreamCommit;
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Json;
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// For whoever looks closely.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something is not as it should be; the run goes on.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Pages saved.
+    pub pages: u64,
+    /// Records fetched.
+    pub fetched: u64,
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted.
+    pub deleted: u64,
+    /// How many records there are to fetch, where the API tells.
+    pub total: Option<u64>,
+}
+
+/// What becomes durable in one commit.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PageOfChanges {
+    /// The records' model.
+    pub model: String,
+    /// Records to save: JSON objects with an `id`.
+    pub records: Vec<Bytes>,
+    /// Ids of records to delete.
+    pub deleted: Vec<String>,
+    /// Where to go on after this page.
+    pub checkpoint: Option<Bytes>,
+    /// Whether every record of the model was seen in this run.
+    pub complete: bool,
+}
+
+/// What stands behind a [`SyncContext`]: the engine, or a test's own.
+#[async_trait]
+pub trait RunHost: Send + Sync {
+    /// Commits a page. The checkpoint and the records become durable together.
+    async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit>;
+    /// Removes or sets the checkpoint alone, at the end of a run.
+    async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
+    /// Sends a request with the connection's credentials, within its limits.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
+    /// Notes a line of the run's log.
+    fn log(&self, level: LogLevel, message: &str);
+    /// Tells how far the run has come.
+    fn progress(&self, progress: Progress);
+    /// Unix time in milliseconds.
+    fn now_ms(&self) -> u64;
+}
+
+/// The beginning of a run.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RunSetup {
+    /// The connection's id.
+    pub connection: String,
+    /// The template's settings, defaults filled in.
+    pub config: BTreeMap<String, String>,
+    /// The last checkpoint; `None` on the first run and on a full refresh.
+    pub checkpoint: Option<Json>,
+}
+
+impl RunSetup {
+    /// A run of `connection` without settings and checkpoint.
+    pub fn new(connection: impl Into<String>) -> Self {
+        RunSetup { connection: connection.into(), ..RunSetup::default() }
+    }
+
+    /// With settings.
+    #[must_use]
+    pub fn config(mut self, config: BTreeMap<String, String>) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// With a checkpoint.
+    #[must_use]
+    pub fn checkpoint(mut self, checkpoint: Option<Json>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+}
+
+/// A run, as its template sees it.
+pub struct SyncContext<'h> {
+    host: &'h dyn RunHost,
+    setup: RunSetup,
+    pending: Option<Bytes>,
+    progress: Progress,
+}
+
+impl<'h> SyncContext<'h> {
+    /// A run on `host`.
+    pub fn new(host: &'h dyn RunHost, setup: RunSetup) -> Self {
+        SyncContext { host, setup, pending: None, progress: Progress::default() }
+    }
+
+    /// The connection's id.
+    pub fn connection(&self) -> &str {
+        &self.setup.connection
+    }
+
+    /// A setting that was given or has a default.
+    pub fn config(&self, name: &str) -> Result<&str> {
+        self.optional_config(name).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "a setting of the template is missing: give it in the connection's config")
+                .with("setting", name)
+        })
+    }
+
+    /// A setting, if it was given.
+    pub fn optional_config(&self, name: &str) -> Option<&str> {
+        self.setup.config.get(name).map(String::as_str)
+    }
+
+    /// Whether the run is to read everything: the first run, or a full refresh.
+    pub fn is_full_refresh(&self) -> bool {
+        self.setup.checkpoint.is_none()
+    }
+
+    /// The checkpoint of the last run; `None` on a full refresh.
+    pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let checkpoint = self.setup.checkpoint.as_ref();
+        checkpoint.map(Json::to).transpose().map_err(|source| {
+            Error::new(ErrorKind::Invalid, "the stored checkpoint is of another shape: run a full refresh once")
+                .because(source)
+        })
+    }
+
+    /// Sets where the next run goes on. It becomes durable together with the records of the next
+    /// [`save`](SyncContext::save), so call it just before the save it covers; a checkpoint set
+    /// after the last save is stored when the run ends well.
+    pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<()> {
+        let text = serde_json::to_vec(checkpoint).map_err(|source| {
+            Error::new(ErrorKind::Invalid, "the checkpoint cannot be written as JSON").because(source)
+        })?;
+        self.pending = Some(text.into());
+        Ok(())
+    }
+
+    /// Saves a page of records: JSON objects with an `id`, as they came.
+    pub async fn save(&mut self, model: &str, records: Vec<Bytes>) -> Result<StreamCommit> {
+        self.commit(model, records, Vec::new(), false).await
+    }
+
+    /// Saves a page of typed records.
+    pub async fn save_typed<T: Serialize>(&mut self, model: &str, records: &[T]) -> Result<StreamCommit> {
+        let records =
+            records.iter().map(|record| serde_json::to_vec(record).map(Bytes::from)).collect::<Result<_, _>>();
+        let records = records
+            .map_err(|source| Error::new(ErrorKind::Invalid, "a record cannot be written as JSON").because(source))?;
+        self.save(model, records).await
+    }
+
+    /// Deletes records that the API says are gone.
+    pub async fn delete(&mut self, model: &str, ids: Vec<String>) -> Result<StreamCommit> {
+        self.commit(model, Vec::new(), ids, false).await
+    }
+
+    /// Says that this run saw every record of `model`: what it did not see is deleted, within the
+    /// guard. Only on a full refresh; elsewhere it is an error. Never call it after a page failed.
+    pub async fn complete(&mut self, model: &str) -> Result<()> {
+        if !self.is_full_refresh() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "only a full refresh can be complete: an incremental run saw changes alone",
+            )
+            .with("model", model));
+        }
+        self.commit(model, Vec::new(), Vec::new(), true).await.map(drop)
+    }
+
+    /// Sends a request with the connection's credentials. Waits out rate limits, retries what may
+    /// succeed later; any status of 400 or above comes back as an error.
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+        self.host.send(request).await
+    }
+
+    /// Notes a line of the run's log. Never a secret.
+    pub fn log(&self, level: LogLevel, message: impl AsRef<str>) {
+        self.host.log(level, message.as_ref());
+    }
+
+    /// Says how many records there are to fetch.
+    pub fn expect_total(&mut self, total: u64) {
+        self.progress.total = Some(total);
+        self.host.progress(self.progress);
+    }
+
+    /// Unix time in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+
+    /// How far the run has come.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Stores a checkpoint that no save took along. The host calls it when the fetch ended well.
+    pub async fn finish(&mut self) -> Result<()> {
+        match self.pending.take() {
+            Some(checkpoint) => self.host.commit_checkpoint(checkpoint).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        model: &str,
+        records: Vec<Bytes>,
+        deleted: Vec<String>,
+        complete: bool,
+    ) -> Result<StreamCommit> {
+        let fetched = records.len() as u64;
+        let page =
+            PageOfChanges { model: model.to_owned(), records, deleted, checkpoint: self.pending.clone(), complete };
+        let commit = self.host.commit(page).await?;
+        self.pending = None;
+        let progress = &mut self.progress;
+        progress.pages += u64::from(fetched > 0);
+        progress.fetched += fetched;
+        progress.added += commit.added;
+        progress.updated += commit.updated;
+        progress.unchanged += commit.unchanged;
+        progress.deleted += commit.deleted;
+        self.host.progress(*progress);
+        Ok(commit)
+    }
+}
+
+impl fmt::Debug for SyncContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncContext")
+            .field("setup", &self.setup)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}

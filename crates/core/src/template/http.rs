@@ -1,0 +1,206 @@
+//! Requests and responses as templates see them, and the door they go through.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::content;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A request. The path is taken relative to the connection's base URL; a whole URL must be of the
+/// same origin. Credentials are added later and never seen by the template.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpRequest {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// A path, or a whole URL (such as a `next` link).
+    pub url: String,
+    /// Added to the URL's query, encoded.
+    pub query: Vec<(String, String)>,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Bytes>,
+}
+
+impl HttpRequest {
+    /// A request with any method.
+    pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
+        HttpRequest { method: method.into(), url: url.into(), query: Vec::new(), headers: Vec::new(), body: None }
+    }
+
+    /// A `GET`.
+    pub fn get(url: impl Into<String>) -> Self {
+        HttpRequest::new("GET", url)
+    }
+
+    /// A `POST` of JSON.
+    pub fn post_json<T: Serialize + ?Sized>(url: impl Into<String>, body: &T) -> Result<Self> {
+        let text = serde_json::to_vec(body)
+            .map_err(|source| Error::new(ErrorKind::Invalid, "the body cannot be written as JSON").because(source))?;
+        let mut request = HttpRequest::new("POST", url).header("content-type", "application/json");
+        request.body = Some(text.into());
+        Ok(request)
+    }
+
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    /// Shows names only of what may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("url", &self.url.split('?').next().unwrap_or_default())
+            .field("query", &self.query.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .finish()
+    }
+}
+
+/// A response, with its whole body.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// Header names (as sent) and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, decompressed.
+    pub body: Bytes,
+    /// The URL that was asked for, without its query: for messages.
+    pub url: String,
+}
+
+impl HttpResponse {
+    /// A response; for transports and fake hosts.
+    pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
+        HttpResponse { status, headers, body: body.into(), url: String::new() }
+    }
+
+    /// The first value of a header, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Reads the body as `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body)
+            .map_err(|source| self.unusable("not the JSON that was expected").because(source))
+    }
+
+    /// The elements of a body that is a JSON array, as they are written, sharing the body's memory.
+    pub fn elements(&self) -> Result<Vec<Bytes>> {
+        content::elements(&self.body)
+            .map(|element| element.map(|element| self.body.slice_ref(element)))
+            .collect::<Result<_>>()
+            .map_err(|source| self.unusable("not a JSON array").because(source))
+    }
+
+    /// The elements of the array at a JSON pointer of the body.
+    pub fn elements_at(&self, pointer: &str) -> Result<Vec<Bytes>> {
+        let array = content::pointer(&self.body, pointer)
+            .map_err(|source| self.unusable("not JSON").because(source))?
+            .ok_or_else(|| self.unusable("without the expected list").with("pointer", pointer))?;
+        content::elements(array)
+            .map(|element| element.map(|element| self.body.slice_ref(element)))
+            .collect::<Result<_>>()
+            .map_err(|source| self.unusable("not a JSON array").because(source))
+    }
+
+    /// The target of the `Link` header with `rel="next"` (RFC 8288).
+    pub fn next_link(&self) -> Option<String> {
+        let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
+        links.flat_map(|(_, value)| split_links(value)).find_map(|(target, parameters)| {
+            let next = parameters.split(';').any(|parameter| {
+                let Some((name, value)) = parameter.split_once('=') else { return false };
+                let value = value.trim().trim_matches('"');
+                name.trim().eq_ignore_ascii_case("rel") && value.split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
+            });
+            next.then(|| target.to_owned())
+        })
+    }
+
+    fn unusable(&self, how: &str) -> Error {
+        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(60)]).into_owned();
+        Error::new(ErrorKind::Remote, format!("the API answered with a body that is {how}"))
+            .with("url", &self.url)
+            .with("status", self.status)
+            .with("begins", format!("{begin:?}"))
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("url", &self.url)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The links of a `Link` header: targets and what stands behind each. Commas within `<...>` do not part.
+fn split_links(value: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        let begin = rest.find('<')?;
+        let end = begin + rest[begin..].find('>')?;
+        let target = &rest[begin + 1..end];
+        rest = &rest[end + 1..];
+        let until = rest.find('<').unwrap_or(rest.len());
+        let parameters = &rest[..until];
+        rest = &rest[until..];
+        Some((target, parameters))
+    })
+}
+
+/// Sends requests. Auth, retries and limits are not its business; tests put their own in place.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Sends a request whose `url` is whole and whose `query` is empty. An answer with any status is
+    /// an answer; no answer is [`ErrorKind::Unavailable`]. Redirects are not followed.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_links() {
+        let link = |value: &str| HttpResponse::new(200, vec![("LINK".into(), value.into())], "").next_link();
+        assert_eq!(
+            link(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#).as_deref(),
+            Some("https://a/?p=2")
+        );
+        assert_eq!(link("<b>;title=x;REL=\"last next\"").as_deref(), Some("b"));
+        assert_eq!(link(r#"<b>; rel="nextish""#), None);
+        assert_eq!(link("<b"), None);
+    }
+
+    #[test]
+    fn elements_share_the_body() {
+        let response = HttpResponse::new(200, Vec::new(), r#"{"data":{"items":[{"a":1}, 2]}}"#);
+        assert_eq!(response.elements_at("/data/items").unwrap(), [r#"{"a":1}"#, "2"]);
+        assert_eq!(response.elements().unwrap_err().kind(), ErrorKind::Remote);
+        assert_eq!(response.elements_at("/data/none").unwrap_err().context("pointer"), Some("/data/none"));
+    }
+}
