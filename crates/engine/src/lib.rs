@@ -1,1 +1,33 @@
-//! To be filled.
+//! Connections, schedules and runs of Highwater, on the host's tokio runtime.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use highwater_core::MemoryStore;
+//! use highwater_engine::{ConnectionSettings, Engine, RunOptions};
+//! # async fn example(template: Arc<dyn highwater_core::template::Template>) -> highwater_core::Result<()> {
+//! let engine = Engine::builder(Arc::new(MemoryStore::new()?)).template(template).build()?;
+//! engine.connect(ConnectionSettings::new("github-main", "github").config("owner", "octocat")).await?;
+//! let report = engine.run_once("github-main", "github/issues", RunOptions::default()).await?;
+//! println!("{} added", report.progress.added);
+//! # Ok(())
+//! # }
+//! ```
+#![deny(missing_docs)]
+
+mod builder;
+mod cancel;
+mod engine;
+mod http;
+mod run;
+mod schedule;
+mod settings;
+
+pub use builder::EngineBuilder;
+pub use cancel::CancelToken;
+pub use engine::Engine;
+#[cfg(feature = "http")]
+pub use http::UreqTransport;
+pub use http::{RequestLimits, Secret};
+pub use run::{LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use schedule::Running;
+pub use settings::{ConnectionSettings, SyncSettings, SyncStatus};

@@ -1,0 +1,135 @@
+//! What the engine keeps in the store about connections and syncs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use highwater_core::template::TemplateInfo;
+use highwater_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// An account at an API: where it is and which settings its templates get. Its token is not part of
+/// it and never stored; give it to [`Engine::set_token`](crate::Engine::set_token) at each start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConnectionSettings {
+    /// Its id, chosen by the host.
+    pub id: String,
+    /// The provider, such as `github`.
+    pub provider: String,
+    /// Where the API is, if not where its templates say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Settings of the templates.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+impl ConnectionSettings {
+    /// A connection to `provider`.
+    pub fn new(id: impl Into<String>, provider: impl Into<String>) -> Self {
+        ConnectionSettings { id: id.into(), provider: provider.into(), base_url: None, config: BTreeMap::new() }
+    }
+
+    /// Says where the API is.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.id.is_empty() || self.id.len() > 200 || self.id.contains('/') {
+            return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash").with("connection", &self.id));
+        }
+        Ok(())
+    }
+
+    /// The settings a template gets: those given, and defaults for the rest.
+    pub(crate) fn config_for(&self, info: &TemplateInfo) -> Result<BTreeMap<String, String>> {
+        let mut config = BTreeMap::new();
+        for key in &info.config {
+            match self.config.get(&key.name).cloned().or_else(|| key.default.clone()) {
+                Some(value) => {
+                    config.insert(key.name.clone(), value);
+                }
+                None if key.required => {
+                    return Err(Error::new(ErrorKind::Invalid, "a setting is missing: give it in the connection's config")
+                        .with("template", info.id())
+                        .with("setting", &key.name)
+                        .with("help", &key.help));
+                }
+                None => {}
+            }
+        }
+        if let Some(unknown) = self.config.keys().find(|name| !info.config.iter().any(|key| key.name == **name)) {
+            let known: Vec<&str> = info.config.iter().map(|key| key.name.as_str()).collect();
+            return Err(Error::new(ErrorKind::Invalid, "the template has no such setting")
+                .with("template", info.id())
+                .with("setting", unknown)
+                .with("known", known.join(", ")));
+        }
+        Ok(config)
+    }
+}
+
+/// A template that is enabled for a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SyncSettings {
+    /// The connection.
+    pub connection: String,
+    /// The template, such as `github/issues`.
+    pub template: String,
+    /// Time between the beginnings of two runs, in milliseconds.
+    pub interval_ms: u64,
+}
+
+impl SyncSettings {
+    /// Time between the beginnings of two runs.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
+    }
+}
+
+/// What became of a sync's runs so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SyncStatus {
+    /// When the last run began: Unix milliseconds.
+    pub last_started_ms: Option<u64>,
+    /// When the last successful run ended.
+    pub last_success_ms: Option<u64>,
+    /// The last run's error, if it failed.
+    pub last_error: Option<String>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// When the next run is due, if the API asked for a pause.
+    pub not_before_ms: Option<u64>,
+}
+
+pub(crate) fn connection_key(id: &str) -> String {
+    format!("connection/{id}")
+}
+
+pub(crate) fn sync_key(connection: &str, template: &str) -> String {
+    format!("sync/{connection}/{template}")
+}
+
+pub(crate) fn status_key(connection: &str, template: &str) -> String {
+    format!("status/{connection}/{template}")
+}
+
+pub(crate) fn checkpoint_key(connection: &str, template: &str) -> String {
+    format!("checkpoint/{connection}/{template}")
+}
+
+pub(crate) fn runs_prefix(connection: &str, template: &str) -> String {
+    format!("run/{connection}/{template}/")
+}
