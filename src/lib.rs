@@ -1,1 +1,32 @@
-//! Highwater.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+pub use highwater_core::*;
+
+#[cfg(feature = "engine")]
+pub use highwater_engine as engine;
+#[cfg(feature = "engine")]
+pub use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunReport, Secret};
+#[cfg(feature = "templates")]
+pub use highwater_templates as templates;
+
+/// Stores.
+pub mod stores {
+    #[cfg(feature = "redb")]
+    pub use highwater_store_redb::{RedbBuilder, RedbStore};
+    #[cfg(feature = "sled")]
+    pub use highwater_store_sled::{SledBuilder, SledStore};
+    #[cfg(feature = "sqlite")]
+    pub use highwater_store_sqlite::{SqliteBuilder, SqliteStore, SqliteTransaction, ViewColumn, rusqlite};
+}
+
+#[cfg(feature = "redb")]
+pub use highwater_store_redb::RedbStore;
+#[cfg(feature = "sled")]
+pub use highwater_store_sled::SledStore;
+#[cfg(feature = "sqlite")]
+pub use highwater_store_sqlite::SqliteStore;
+
+/// Payload codecs: encryption at rest, compression.
+#[cfg(any(feature = "encryption", feature = "zstd"))]
+pub use highwater_codec as codecs;

@@ -30,7 +30,10 @@ impl Running {
         let Some(task) = self.task.take() else { return Ok(()) };
         match tokio::time::timeout(timeout, task).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Error::new(ErrorKind::Busy, "a run did not stop in time; it commits nothing more once the store closes")),
+            Err(_) => Err(Error::new(
+                ErrorKind::Busy,
+                "a run did not stop in time; it commits nothing more once the store closes",
+            )),
         }
     }
 }

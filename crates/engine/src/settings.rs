@@ -46,7 +46,8 @@ impl ConnectionSettings {
 
     pub(crate) fn check(&self) -> Result<()> {
         if self.id.is_empty() || self.id.len() > 200 || self.id.contains('/') {
-            return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash").with("connection", &self.id));
+            return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash")
+                .with("connection", &self.id));
         }
         Ok(())
     }
@@ -60,10 +61,13 @@ impl ConnectionSettings {
                     config.insert(key.name.clone(), value);
                 }
                 None if key.required => {
-                    return Err(Error::new(ErrorKind::Invalid, "a setting is missing: give it in the connection's config")
-                        .with("template", info.id())
-                        .with("setting", &key.name)
-                        .with("help", &key.help));
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        "a setting is missing: give it in the connection's config",
+                    )
+                    .with("template", info.id())
+                    .with("setting", &key.name)
+                    .with("help", &key.help));
                 }
                 None => {}
             }

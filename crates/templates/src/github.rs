@@ -50,7 +50,9 @@ impl Position {
 /// The overlap before a checkpoint, as GitHub reads it.
 fn before(updated_at: &str) -> Result<String> {
     let time: DateTime<Utc> = updated_at.parse().map_err(|source| {
-        Error::new(ErrorKind::Remote, "GitHub sent a time that cannot be read").with("updated_at", updated_at).because(source)
+        Error::new(ErrorKind::Remote, "GitHub sent a time that cannot be read")
+            .with("updated_at", updated_at)
+            .because(source)
     })?;
     Ok((time - OVERLAP).format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -131,7 +131,7 @@ impl HttpResponse {
         links.flat_map(|(_, value)| split_links(value)).find_map(|(target, parameters)| {
             let next = parameters.split(';').any(|parameter| {
                 let Some((name, value)) = parameter.split_once('=') else { return false };
-                let value = value.trim().trim_matches('"');
+                let value = value.trim_matches(|c: char| c.is_whitespace() || c == ',' || c == '"');
                 name.trim().eq_ignore_ascii_case("rel") && value.split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
             });
             next.then(|| target.to_owned())
@@ -189,6 +189,10 @@ mod tests {
         let link = |value: &str| HttpResponse::new(200, vec![("LINK".into(), value.into())], "").next_link();
         assert_eq!(
             link(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#).as_deref(),
+            Some("https://a/?p=2")
+        );
+        assert_eq!(
+            link(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#).as_deref(),
             Some("https://a/?p=2")
         );
         assert_eq!(link("<b>;title=x;REL=\"last next\"").as_deref(), Some("b"));

@@ -41,13 +41,25 @@ impl Client {
             Error::new(ErrorKind::Invalid, "the base URL is not a URL").with("base_url", base_url).because(source)
         })?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(Error::new(ErrorKind::Invalid, "the base URL must begin with https:// (or http://)").with("base_url", base_url));
-        }
-        if token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
-            return Err(Error::new(ErrorKind::Invalid, "a token is not sent over plain http: use an https:// base URL")
+            return Err(Error::new(ErrorKind::Invalid, "the base URL must begin with https:// (or http://)")
                 .with("base_url", base_url));
         }
-        Ok(Client { transport, environment, limits, base, headers: info.headers.clone(), token, quiet_until_ms: Mutex::new(0) })
+        if token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "a token is not sent over plain http: use an https:// base URL",
+            )
+            .with("base_url", base_url));
+        }
+        Ok(Client {
+            transport,
+            environment,
+            limits,
+            base,
+            headers: info.headers.clone(),
+            token,
+            quiet_until_ms: Mutex::new(0),
+        })
     }
 
     /// Sends a request until it is answered well or there is no hope.
@@ -80,7 +92,11 @@ impl Client {
             if let Verdict::Wait(wait) = verdict(&response, now_ms) {
                 waits += 1;
                 if waits > MAX_WAITS {
-                    return Err(refused(&response, ErrorKind::RateLimited, "the API keeps asking to slow down: try again later"));
+                    return Err(refused(
+                        &response,
+                        ErrorKind::RateLimited,
+                        "the API keeps asking to slow down: try again later",
+                    ));
                 }
                 self.quiet_for(wait.unwrap_or_else(|| self.limits.pause(waits, self.random())));
                 continue;
@@ -90,7 +106,8 @@ impl Client {
                     redirects += 1;
                     let Some(target) = response.header("location") else { return Ok(response) };
                     let target = url.join(target).map_err(|source| {
-                        refused(&response, ErrorKind::Remote, "the API redirects to something that is no URL").because(source)
+                        refused(&response, ErrorKind::Remote, "the API redirects to something that is no URL")
+                            .because(source)
                     })?;
                     self.check_origin(&target)?;
                     url = target;
@@ -106,7 +123,8 @@ impl Client {
     }
 
     fn resolve(&self, request: &HttpRequest) -> Result<Url> {
-        let invalid = |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
+        let invalid =
+            |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
         let mut url = match Url::parse(&request.url) {
             Ok(url) => url,
             // A path goes behind the base URL's own path, which `join` would replace.
@@ -152,9 +170,12 @@ impl Client {
         let until_ms = *self.quiet_until_ms.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = Duration::from_millis(until_ms.saturating_sub(self.environment.now_ms()));
         if wait > self.limits.max_wait {
-            return Err(Error::new(ErrorKind::RateLimited, "the API's rate limit is used up: what was saved stays, run again later")
-                .with("seconds", wait.as_secs())
-                .retry_in(wait));
+            return Err(Error::new(
+                ErrorKind::RateLimited,
+                "the API's rate limit is used up: what was saved stays, run again later",
+            )
+            .with("seconds", wait.as_secs())
+            .retry_in(wait));
         }
         if !wait.is_zero() {
             note(&format!("rate limit: waiting {} s", wait.as_secs().max(1)));
@@ -184,8 +205,13 @@ fn checked(response: HttpResponse, status: u16) -> Result<HttpResponse> {
     let (kind, message) = match status {
         0..=399 => return Ok(response),
         401 => (ErrorKind::Unauthorized, "the API refused the token: give the connection a valid one"),
-        403 => (ErrorKind::Unauthorized, "the API does not allow this: check the token's scopes, and that it may see the resource"),
-        404 => (ErrorKind::NotFound, "the API knows no such resource: check the settings, and that the token may see it"),
+        403 => (
+            ErrorKind::Unauthorized,
+            "the API does not allow this: check the token's scopes, and that it may see the resource",
+        ),
+        404 => {
+            (ErrorKind::NotFound, "the API knows no such resource: check the settings, and that the token may see it")
+        }
         410 => (ErrorKind::SourceReset, "the API forgot the checkpoint: a full refresh is needed"),
         500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
         _ => (ErrorKind::Remote, "the API refused the request"),

@@ -18,11 +18,7 @@ pub struct RequestLimits {
 
 impl Default for RequestLimits {
     fn default() -> Self {
-        RequestLimits {
-            attempts: 5,
-            backoff: Duration::from_millis(500),
-            max_wait: Duration::from_secs(15 * 60),
-        }
+        RequestLimits { attempts: 5, backoff: Duration::from_millis(500), max_wait: Duration::from_secs(15 * 60) }
     }
 }
 
@@ -71,7 +67,9 @@ pub(crate) fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
     let exhausted = remaining(response) == Some(0);
     match response.status {
         429 => Verdict::Wait(retry_after.or_else(|| until_reset(response, now_ms))),
-        403 if exhausted || retry_after.is_some() => Verdict::Wait(retry_after.or_else(|| until_reset(response, now_ms))),
+        403 if exhausted || retry_after.is_some() => {
+            Verdict::Wait(retry_after.or_else(|| until_reset(response, now_ms)))
+        }
         503 if retry_after.is_some() => Verdict::Wait(retry_after),
         _ => Verdict::Pass,
     }

@@ -57,9 +57,10 @@ fn exchange(agent: &ureq::Agent, request: HttpRequest) -> Result<HttpResponse> {
         None => agent.run(builder.body(()).map_err(invalid)?),
     };
     let mut answer = outcome.map_err(no_answer)?;
-    let headers = answer.headers().iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers: Vec<(String, String)> = headers.collect();
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(no_answer)?;

@@ -6,9 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::template::{HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost};
-use highwater_core::{
-    DeleteGuard, Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, StreamKey, WriteBatch,
-};
+use highwater_core::{DeleteGuard, Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, StreamKey, WriteBatch};
 use serde_json::value::RawValue;
 
 use super::{LogLine, RunEvent, RunMode, RunReport, RunState};
@@ -117,7 +115,11 @@ impl RunHost for Host<'_> {
         if full {
             // Only a run that reads everything keeps account of what it saw.
             let first = !lock(&self.begun).contains(&page.model);
-            if first { stream.begin_run(self.run) } else { stream.in_run(self.run) };
+            if first {
+                stream.begin_run(self.run)
+            } else {
+                stream.in_run(self.run)
+            };
         }
         for record in page.records {
             stream.upsert(record);
@@ -131,7 +133,11 @@ impl RunHost for Host<'_> {
         let mut commit = self.store().commit(batch).await?;
         if full {
             let mut begun = lock(&self.begun);
-            if page.complete { begun.remove(&page.model) } else { begun.insert(page.model) };
+            if page.complete {
+                begun.remove(&page.model)
+            } else {
+                begun.insert(page.model)
+            };
         }
         commit.streams.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))
     }
