@@ -1,1 +1,76 @@
-fn main() {}
+//! The `highwater` command: sync an API into an embedded store, and follow it by cursor.
+//!
+//! Thin over the library: whatever it does, a host can do.
+#![allow(clippy::disallowed_methods)] // a program may look at the clock
+
+mod args;
+mod commands;
+mod demo;
+mod output;
+mod stores;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use highwater::engine::CancelToken;
+use highwater::{Error, ErrorKind};
+
+use args::{Arguments, Command};
+use output::Output;
+
+/// What the shell is told after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.fail(&Error::new(ErrorKind::Internal, "the runtime could not be started").because(error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let cancel = CancelToken::new();
+    let outcome = runtime.block_on(async {
+        let watched = cancel.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                watched.cancel();
+            }
+        });
+        dispatch(&arguments, &output, &cancel).await
+    });
+    // A request that hangs must not keep a stopped program.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    match outcome {
+        Ok(()) if cancel.is_cancelled() && !matches!(arguments.command, Command::Demo(_)) => {
+            ExitCode::from(INTERRUPTED)
+        }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.fail(&error);
+            if error.kind() == ErrorKind::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) -> highwater::Result<()> {
+    match &arguments.command {
+        Command::Templates(options) => commands::templates::run(options, output),
+        Command::Sync(options) => commands::sync::run(options, output, cancel).await,
+        Command::Records(options) => commands::records::run(options, output).await,
+        Command::Get(options) => commands::records::get(options, output).await,
+        Command::Tail(options) => commands::tail::run(options, output, cancel).await,
+        Command::Status(options) => commands::status::run(options, output).await,
+        Command::Doctor(options) => commands::doctor::run(options, output).await,
+        Command::SqlView(options) => commands::sql_view::run(options, output).await,
+        Command::Demo(options) => demo::run(options, output, cancel).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "highwater", &mut script);
+            output.raw(&script);
+            Ok(())
+        }
+    }
+}

@@ -24,7 +24,8 @@ impl Template for Items {
     }
 
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
-        let mut request = HttpRequest::get(context.last_checkpoint::<String>()?.unwrap_or_else(|| "/items?page=1".to_owned()));
+        let mut request =
+            HttpRequest::get(context.last_checkpoint::<String>()?.unwrap_or_else(|| "/items?page=1".to_owned()));
         loop {
             let page = context.send(request).await?;
             let next = page.next_link();
@@ -92,10 +93,8 @@ impl World {
             .token(TokenUse::Optional)
             .model("Item", "an item")
             .config(ConfigKey::with_default("unused", "nothing", "x"));
-        let limits = RequestLimits::default()
-            .attempts(3)
-            .backoff(Duration::from_millis(5))
-            .max_wait(Duration::from_secs(5));
+        let limits =
+            RequestLimits::default().attempts(3).backoff(Duration::from_millis(5)).max_wait(Duration::from_secs(5));
         let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
             .template(Arc::new(Items(info)))
             .limits(limits)
@@ -286,7 +285,8 @@ async fn a_run_stops_when_asked_and_the_next_goes_on() {
     world.run().await.unwrap();
     assert_eq!(world.live().await, 2);
     let runs = world.engine.runs("c", "hostile/items").await.unwrap();
-    let states: Vec<serde_json::Value> = runs.iter().map(|run| run.to::<serde_json::Value>().unwrap()["state"].clone()).collect();
+    let states: Vec<serde_json::Value> =
+        runs.iter().map(|run| run.to::<serde_json::Value>().unwrap()["state"].clone()).collect();
     assert_eq!(states, ["cancelled", "success"]);
 }
 

@@ -1,0 +1,230 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use highwater::Action;
+
+/// Sync an API into an embedded store and follow it by cursor.
+#[derive(Debug, Parser)]
+#[command(
+    name = "highwater",
+    version,
+    about,
+    after_help = "Begin with:  highwater demo\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    /// Print JSON, one object per line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the templates, or show one.
+    Templates(TemplatesOptions),
+    /// Sync a template into a store, once or again and again.
+    Sync(SyncOptions),
+    /// Print records: a page of the modification log.
+    Records(RecordsOptions),
+    /// Print single records by id.
+    Get(GetOptions),
+    /// Print each modification as it lands; goes on where it stopped.
+    Tail(TailOptions),
+    /// Show streams, syncs and consumers of a store.
+    Status(StoreOptions),
+    /// Recount every stream and compare.
+    Doctor(StoreOptions),
+    /// Make an SQL view of a model's records (SQLite).
+    SqlView(SqlViewOptions),
+    /// Watch an embedded demo API being synced: no account, no internet.
+    Demo(DemoOptions),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    Sqlite,
+    Redb,
+    Sled,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreOptions {
+    /// The store's file (for sled, directory).
+    #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
+    pub(crate) db: PathBuf,
+    /// The kind of store.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub(crate) store: StoreKind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplatesOptions {
+    /// `show NAME`: details of one template.
+    #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
+    pub(crate) show: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncOptions {
+    /// The provider, such as `github`.
+    pub(crate) provider: String,
+    /// The template, such as `issues`.
+    pub(crate) template: String,
+    /// Settings: `owner=rust-lang,repo=cargo`.
+    #[arg(long, value_delimiter = ',', value_parser = key_value)]
+    pub(crate) config: Vec<(String, String)>,
+    /// The connection's id. Made from provider and settings unless given.
+    #[arg(long)]
+    pub(crate) connection: Option<String>,
+    /// Where the API is, if not at its usual place.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+    /// The environment variable that holds the token.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_env: Option<String>,
+    /// Read everything again, and notice deletes.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Allow deletes that the guard held back.
+    #[arg(long)]
+    pub(crate) approve_deletes: bool,
+    /// Run again and again at this interval, such as `5m`.
+    #[arg(long, value_parser = duration)]
+    pub(crate) every: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StreamOptions {
+    /// The model, such as `Issue`.
+    pub(crate) model: String,
+    /// The connection, where several have the model.
+    #[arg(long)]
+    pub(crate) connection: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordsOptions {
+    #[command(flatten)]
+    pub(crate) stream: StreamOptions,
+    /// Only what was modified behind this cursor.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// At most so many records.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Only what was modified at or after this time (RFC 3339, with its offset).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) modified_after: Option<String>,
+    /// Only these last actions: `added,updated,deleted`.
+    #[arg(long, value_delimiter = ',', value_parser = action)]
+    pub(crate) filter: Vec<Action>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetOptions {
+    #[command(flatten)]
+    pub(crate) stream: StreamOptions,
+    /// The ids.
+    #[arg(required = true, last = true)]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailOptions {
+    #[command(flatten)]
+    pub(crate) stream: StreamOptions,
+    /// The name under which the position is kept.
+    #[arg(long, default_value = "tail")]
+    pub(crate) name: String,
+    /// Begin at `start`, `end` or a cursor instead of where it stopped.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// End when everything there is was printed.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlViewOptions {
+    /// The connection, or its provider.
+    pub(crate) connection: String,
+    /// The model.
+    pub(crate) model: String,
+    /// The view's name; the model's in lower case unless given.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The database file.
+    #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
+    pub(crate) db: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// End after this long, such as `5s`; until Ctrl-C unless given.
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub(crate) period: Option<Duration>,
+    /// Keep the database here instead of in a temporary folder.
+    #[arg(long)]
+    pub(crate) db: Option<PathBuf>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write settings as key=value".to_owned()),
+    }
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "added" => Ok(Action::Added),
+        "updated" => Ok(Action::Updated),
+        "deleted" => Ok(Action::Deleted),
+        _ => Err("an action is added, updated or deleted".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.parse().map_err(|_| "write a time as 30s, 5m, 2h or 500ms".to_owned())?;
+    let seconds = match &text[digits.len()..] {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err("write a time as 30s, 5m, 2h or 500ms".to_owned()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert!(duration("-1s").is_err() && duration("x").is_err() && duration("1d").is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! One module per command.
+
+pub(crate) mod doctor;
+pub(crate) mod records;
+pub(crate) mod sql_view;
+pub(crate) mod status;
+pub(crate) mod sync;
+pub(crate) mod tail;
+pub(crate) mod templates;

@@ -1,0 +1,36 @@
+//! `highwater doctor`
+
+use highwater::{Error, ErrorKind, Maintenance, MaintenanceReport, Result, Store};
+use serde_json::json;
+
+use crate::args::StoreOptions;
+use crate::output::Output;
+use crate::stores;
+
+pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(options)?;
+    let mut broken = 0;
+    for head in store.streams().await? {
+        let report = store.maintain(Maintenance::Verify(head.stream.clone())).await?;
+        let MaintenanceReport::Verified(found) = report else { continue };
+        output.object(
+            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "problems": found.problems }),
+        );
+        if found.is_clean() {
+            output.line(format!("{}: {} entries, all well", head.stream, found.entries));
+        } else {
+            broken += 1;
+            output.line(format!("{}: {} entries", head.stream, found.entries));
+            for problem in &found.problems {
+                output.line(format!("  {problem}"));
+            }
+        }
+    }
+    store.close().await?;
+    if broken == 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, "the store is damaged: restore a backup, or sync into a new file")
+        .with("streams", broken)
+        .with("db", options.db.display()))
+}

@@ -1,0 +1,55 @@
+//! `highwater status`
+
+use std::sync::Arc;
+
+use highwater::{ConsumerCommand, ConsumerReply, Engine, Result, Store};
+use serde_json::json;
+
+use crate::args::StoreOptions;
+use crate::output::Output;
+use crate::stores;
+
+pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(options)?;
+    let heads = store.streams().await?;
+    if heads.is_empty() {
+        output.line("No streams yet. Begin with: highwater sync github issues --config owner=..,repo=..");
+    }
+    for head in &heads {
+        output.object(&json!({ "stream": head }));
+        output.line(format!(
+            "{}: {} records, {} deleted, {} KiB, high water {}",
+            head.stream,
+            head.live,
+            head.deleted,
+            head.bytes / 1024,
+            head.high_water
+        ));
+        for name in store.consumers(&head.stream).await? {
+            let reply = store.consumer(&head.stream, &name, ConsumerCommand::Status).await?;
+            if let ConsumerReply::Status(status) = reply {
+                output.object(
+                    &json!({ "consumer": name, "stream": head.stream.to_string(), "acknowledged": status.acknowledged,
+                    "lag": status.lag, "leased": status.leased, "parked": status.parked, "evicted": status.evicted }),
+                );
+                output.line(format!("  consumer {name}: {} behind", status.lag));
+            }
+        }
+    }
+    let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
+    for connection in engine.connections().await? {
+        for info in engine.templates().filter(|info| info.provider == connection.provider) {
+            let status = engine.status(&connection.id, &info.id()).await?;
+            if status.last_started_ms.is_none() {
+                continue;
+            }
+            output.object(&json!({ "connection": connection.id, "template": info.id(), "status": status }));
+            let outcome = match &status.last_error {
+                None => "well".to_owned(),
+                Some(error) => format!("failed {} times: {error}", status.failures.max(1)),
+            };
+            output.line(format!("{} {}: last run {outcome}", connection.id, info.id()));
+        }
+    }
+    store.close().await
+}

@@ -1,0 +1,54 @@
+//! `highwater templates`
+
+use highwater::{Error, ErrorKind, Result};
+
+use crate::args::TemplatesOptions;
+use crate::output::Output;
+
+pub(crate) fn run(options: &TemplatesOptions, output: &Output) -> Result<()> {
+    let templates = highwater::templates::all();
+    let wanted = match options.show.as_slice() {
+        [] => None,
+        [show, name] if show == "show" => Some(name),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "write `highwater templates` or `highwater templates show NAME`",
+            ));
+        }
+    };
+    let Some(wanted) = wanted else {
+        for template in &templates {
+            let info = template.info();
+            output.object(info);
+            output.line(format!("{:28} {}", info.id(), info.description));
+        }
+        output.line("Details: highwater templates show NAME");
+        return Ok(());
+    };
+    let found = templates.iter().find(|template| template.info().id() == *wanted).ok_or_else(|| {
+        let known: Vec<String> = templates.iter().map(|template| template.info().id()).collect();
+        Error::new(ErrorKind::NotFound, "no such template; the known ones are listed by `highwater templates`")
+            .with("template", wanted)
+            .with("known", known.join(", "))
+    })?;
+    let info = found.info();
+    output.object(info);
+    output.line(format!("{}: {}", info.id(), info.description));
+    output.line(format!("  API       {}", info.base_url));
+    output.line(format!("  token     {}", format!("{:?}", info.token).to_lowercase()));
+    output.line(format!("  interval  {} s", info.interval.as_secs()));
+    output.line(format!("  deletes   {}", info.deletes));
+    for model in &info.models {
+        output.line(format!("  model     {}: {}", model.name, model.description));
+    }
+    for key in &info.config {
+        let need = match (&key.default, key.required) {
+            (Some(default), _) => format!("default {default}"),
+            (None, true) => "required".to_owned(),
+            (None, false) => "optional".to_owned(),
+        };
+        output.line(format!("  config    {} ({need}): {}", key.name, key.help));
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `highwater demo`: a small CRM with an HTTP API, synced and followed live on this machine.
+
+mod crm;
+mod template;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater::engine::CancelToken;
+use highwater::stores::SqliteStore;
+use highwater::{ConnectionSettings, Cursor, Engine, Error, ErrorKind, Result, RunOptions, Store, StoreExt, StreamKey};
+use serde_json::json;
+
+use crate::args::DemoOptions;
+use crate::commands::records::Counts;
+use crate::output::Output;
+use crm::{Crm, MODELS};
+use template::Records;
+
+const CONNECTION: &str = "demo";
+const TEMPLATE: &str = "crm/records";
+
+pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
+    let db = database(options)?;
+    let (crm, base_url) = Crm::start().await?;
+    let store = Arc::new(SqliteStore::open(&db)?);
+    let engine =
+        Engine::builder(Arc::clone(&store) as Arc<dyn Store>).template(Arc::new(Records::new(&base_url))).build()?;
+    engine.connect(ConnectionSettings::new(CONNECTION, "crm").base_url(&base_url)).await?;
+    output.line(format!("A demo CRM answers at {base_url}; its records arrive in {}", db.display()));
+    output.line("Each line below is a modification, read by cursor from the store. Ctrl-C ends the demo.");
+
+    let first = engine.run_once(CONNECTION, TEMPLATE, RunOptions::default()).await?;
+    let mut readers = Vec::new();
+    for model in MODELS {
+        readers.push(Reader {
+            stream: StreamKey::new(CONNECTION, model),
+            cursor: Cursor::START,
+            counts: Counts::default(),
+        });
+    }
+    for reader in &mut readers {
+        reader.catch_up(&store, output, false).await?;
+    }
+    output.line(format!("First sync: {} records. Now the CRM's users get to work:", first.progress.added));
+
+    engine.enable(CONNECTION, TEMPLATE, Some(Duration::from_millis(400))).await?;
+    let background = engine.start(&tokio::runtime::Handle::current());
+    let users = crm.work();
+    let mut wakeups = store.subscribe();
+    let end = async {
+        match options.period {
+            Some(period) => tokio::time::sleep(period).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            () = cancel.cancelled() => break,
+            woken = wakeups.changed() => woken?,
+        }
+        for reader in &mut readers {
+            reader.catch_up(&store, output, true).await?;
+        }
+    }
+    users.abort();
+    // Ended or aborted: either way nobody works any more.
+    let _ = users.await;
+    background.shutdown(Duration::from_secs(5)).await?;
+    engine.run_once(CONNECTION, TEMPLATE, RunOptions::default()).await?;
+    let mut total = Counts::default();
+    let (mut records, mut last) = (0, Cursor::START);
+    for reader in &mut readers {
+        reader.catch_up(&store, output, true).await?;
+        let live = store.head(&reader.stream).await?.live;
+        let there = crm.count(reader.stream.model());
+        if live != there {
+            return Err(Error::new(ErrorKind::Internal, "the store and the demo API differ: please report this")
+                .with("model", reader.stream.model())
+                .with("store", live)
+                .with("api", there));
+        }
+        records += live;
+        total.added += reader.counts.added;
+        total.updated += reader.counts.updated;
+        total.deleted += reader.counts.deleted;
+        last = last.max(reader.cursor);
+    }
+    store.close().await?;
+    output.line(format!(
+        "{} added, {} updated, {} deleted; {records} records, the same as in the API. Last cursor {last}",
+        total.added, total.updated, total.deleted
+    ));
+    output.line(format!("Look around: highwater status --db {}", db.display()));
+    output
+        .object(&json!({ "added": total.added, "updated": total.updated, "deleted": total.deleted, "records": records,
+        "last_cursor": last, "db": db.display().to_string() }));
+    Ok(())
+}
+
+/// A reader of one stream, with its own cursor.
+struct Reader {
+    stream: StreamKey,
+    cursor: Cursor,
+    counts: Counts,
+}
+
+impl Reader {
+    async fn catch_up(&mut self, store: &SqliteStore, output: &Output, show: bool) -> Result<()> {
+        loop {
+            let page = store.records(&self.stream).since(self.cursor).limit(500).page().await?;
+            for change in &page.changes {
+                self.counts.count(change);
+                if show {
+                    output.change(self.stream.model(), change);
+                }
+            }
+            self.cursor = page.next_cursor;
+            if page.caught_up {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Where the demo's database is: a fresh folder of its own unless the user names a file.
+fn database(options: &DemoOptions) -> Result<PathBuf> {
+    if let Some(db) = &options.db {
+        if db.exists() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the demo begins with a fresh database: remove the file or name another",
+            )
+            .with("db", db.display()));
+        }
+        return Ok(db.clone());
+    }
+    let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|source| {
+        Error::new(ErrorKind::PermissionDenied, "the demo's folder cannot be made: name a file with --db")
+            .with("folder", folder.display())
+            .because(source)
+    })?;
+    Ok(folder.join("demo.db"))
+}

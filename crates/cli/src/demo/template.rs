@@ -1,0 +1,69 @@
+//! The demo API as a template, like any other.
+
+use std::collections::BTreeMap;
+
+use highwater::async_trait::async_trait;
+use highwater::content;
+use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo};
+use highwater::{Error, ErrorKind, Result};
+use serde::Deserialize;
+
+use super::crm::MODELS;
+
+/// All three models of the demo CRM, by their change feeds.
+#[derive(Debug)]
+pub(crate) struct Records(TemplateInfo);
+
+impl Records {
+    pub(crate) fn new(base_url: &str) -> Self {
+        let info =
+            TemplateInfo::new("crm", "records", base_url).description("The demo CRM").deletes("told by the feed");
+        Records(MODELS.into_iter().fold(info, |info, model| info.model(model, "A record of the demo CRM")))
+    }
+}
+
+#[derive(Deserialize)]
+struct Feed {
+    next: u64,
+    more: bool,
+}
+
+#[async_trait]
+impl Template for Records {
+    fn info(&self) -> &TemplateInfo {
+        &self.0
+    }
+
+    async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
+        let mut versions: BTreeMap<String, u64> = context.last_checkpoint()?.unwrap_or_default();
+        for model in MODELS {
+            loop {
+                let after = versions.get(model).copied().unwrap_or(0);
+                let request = HttpRequest::get(model).query("after", after.to_string()).query("limit", "200");
+                let page = context.send(request).await?;
+                let feed: Feed = page.json()?;
+                let (mut records, mut deleted) = (Vec::new(), Vec::new());
+                for item in page.elements_at("/items")? {
+                    if content::pointer(&item, "/deleted")?.is_none() {
+                        records.push(item);
+                        continue;
+                    }
+                    let id = content::guess_id(&item)
+                        .ok_or_else(|| Error::new(ErrorKind::Remote, "a tombstone of the demo API has no id"))?;
+                    deleted.push(id.into_owned());
+                }
+                if !deleted.is_empty() {
+                    context.delete(model, deleted).await?;
+                }
+                // Deletes may be repeated after a crash, so the checkpoint goes with the page's last commit.
+                versions.insert(model.to_owned(), feed.next);
+                context.checkpoint(&versions)?;
+                context.save(model, records).await?;
+                if !feed.more {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
