@@ -7,18 +7,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const VERSION: &str = "0.11.2";
-pub const TOKENS: usize = 8;
+pub(crate) const TOKENS: usize = 8;
 
 /// The running server; it ends with this value.
-pub struct Emulator {
+pub(crate) struct Emulator {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl Emulator {
     /// Installs (once) and starts it. `Err` says why that is not possible here.
-    pub fn start() -> Result<Self, String> {
+    pub(crate) fn start() -> Result<Self, String> {
         let program = install()?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut seed = "tokens:\n".to_owned();
@@ -54,11 +54,11 @@ impl Emulator {
     }
 
     /// One request of a seeding client.
-    pub fn request(&self, token: usize, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn request(&self, token: usize, method: &str, path: &str, body: &str) -> (u16, String) {
         request(self.port, &format!("tok{token}"), method, path, body).expect("the emulator answers")
     }
 
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }

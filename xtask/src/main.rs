@@ -1,1 +1,31 @@
-fn main() {}
+//! Chores of the project: `cargo xtask COMMAND`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program for people
+
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+/// The commands: name, what it does, how.
+const COMMANDS: &[(&str, &str, Command)] = &[("test", "run every test: unit, integration, documentation", test::run)];
+
+type Command = fn(&[String]) -> Result<(), String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((_, _, command)) = COMMANDS.iter().find(|(name, ..)| arguments.first().is_some_and(|first| first == name))
+    else {
+        eprintln!("usage: cargo xtask COMMAND");
+        for (name, help, _) in COMMANDS {
+            eprintln!("  {name:12} {help}");
+        }
+        return ExitCode::from(2);
+    };
+    match command(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
