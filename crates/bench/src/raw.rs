@@ -1,0 +1,71 @@
+//! The ceiling: the same bytes in a bare SQLite table with an integer key, and a scan of it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::args::Workload;
+use crate::measure::{self, Figures, Meter};
+use crate::records::record;
+use crate::{Outcome, progress};
+
+/// Loads and scans a bare table. Settings as the SQLite store has them.
+pub(crate) fn run(workload: &Workload, directory: &Path) -> Outcome<Figures> {
+    let path = directory.join("raw.db");
+    let mut figures = Figures::new();
+    let connection = Connection::open(&path)?;
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 2048, |_| Ok(()))?;
+    connection.execute_batch("CREATE TABLE raw (key INTEGER PRIMARY KEY, payload TEXT NOT NULL)")?;
+
+    progress("raw: load");
+    let mut payload_bytes = 0_u64;
+    let written = measure::written_bytes();
+    let mut meter = Meter::start();
+    let mut next = 0;
+    while next < workload.records {
+        let until = workload.records.min(next + workload.batch);
+        let batch: Vec<_> = meter.aside(|| (next..until).map(|number| record(workload.ids, number, 0)).collect());
+        let began = Instant::now();
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut insert = connection.prepare_cached("INSERT INTO raw (payload) VALUES (?1)")?;
+            for payload in &batch {
+                insert.execute([std::str::from_utf8(payload)?])?;
+            }
+        }
+        connection.execute_batch("COMMIT")?;
+        meter.piece(began);
+        payload_bytes += batch.iter().map(|payload| payload.len() as u64).sum::<u64>();
+        next = until;
+    }
+    meter.finish(&mut figures, "load", workload.records);
+    if let (Some(before), Some(after)) = (written, measure::written_bytes()) {
+        figures.insert("load_written_bytes".into(), after - before);
+    }
+    figures.insert("payload_bytes".into(), payload_bytes as f64);
+
+    progress("raw: scan");
+    let mut meter = Meter::start();
+    let began = Instant::now();
+    let mut select = connection.prepare("SELECT key, payload FROM raw")?;
+    let mut rows = select.query([])?;
+    let mut bytes = 0_u64;
+    while let Some(row) = rows.next()? {
+        bytes += row.get_ref(1)?.as_bytes()?.len() as u64;
+    }
+    meter.piece(began);
+    meter.finish(&mut figures, "scan", workload.records);
+    if bytes != payload_bytes {
+        return Err(format!("the scan read {bytes} bytes of {payload_bytes}").into());
+    }
+    drop(rows);
+    drop(select);
+    connection.close().map_err(|(_, error)| error)?;
+    figures.insert("file_bytes".into(), measure::size_of(&path) as f64);
+    Ok(figures)
+}

@@ -1,0 +1,322 @@
+//! What a host does with a store, phase by phase.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use highwater_core::{Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Store, StreamKey, WriteBatch, content};
+use highwater_store_redb::RedbStore;
+use highwater_store_sled::SledStore;
+use highwater_store_sqlite::SqliteStore;
+
+use crate::args::{Subject, Workload};
+use crate::measure::{self, Figures, Meter, median, micros, process_time};
+use crate::records::{Random, id, record};
+use crate::{Outcome, progress};
+
+/// One record in this many changes, or goes missing.
+const RARE: u64 = 100;
+/// Sizes of the log at which the latency of a page is looked at.
+const SIZES: [u64; 4] = [10_000, 100_000, 1_000_000, 5_000_000];
+
+/// Runs every phase on a new store.
+pub(crate) fn run(subject: Subject, workload: &Workload, directory: &Path) -> Outcome<Figures> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut bench = Bench {
+        subject,
+        workload: *workload,
+        path: directory.join("store"),
+        stream: StreamKey::new("tracker-main", "Issue"),
+        runs: 0,
+        figures: Figures::new(),
+    };
+    runtime.block_on(bench.all())?;
+    Ok(bench.figures)
+}
+
+struct Bench {
+    subject: Subject,
+    workload: Workload,
+    path: PathBuf,
+    stream: StreamKey,
+    runs: u64,
+    figures: Figures,
+}
+
+/// What a run over the source finds.
+#[derive(Clone, Copy)]
+struct Source {
+    /// The version of every record.
+    version: fn(u64) -> u64,
+    /// Whether the source still has a record.
+    has: fn(u64) -> bool,
+}
+
+impl Bench {
+    async fn all(&mut self) -> Outcome<()> {
+        let mut store = self.open()?;
+        self.load(&store).await?;
+        if self.subject != Subject::Memory {
+            store.close().await?;
+            drop(store);
+            self.figures.insert("file_bytes".into(), measure::size_of(&self.path) as f64);
+            let began = Instant::now();
+            store = self.open()?;
+            self.figures.insert("open_ms".into(), micros(began.elapsed()) / 1000.0);
+        }
+        self.drain(&store).await?;
+        self.polls(&store).await?;
+        self.gets(&store).await?;
+        let same = Source { version: |_| 0, has: |_| true };
+        if self.subject != Subject::Memory {
+            self.resync(&store, "unchanged_reopened", same).await?;
+        }
+        self.resync(&store, "unchanged", same).await?;
+        let changed = Source { version: |number| u64::from(number % RARE == 7), has: |_| true };
+        self.resync(&store, "changed1", changed).await?;
+        let missing = Source { version: changed.version, has: |number| number % RARE != 11 };
+        self.resync(&store, "missing1", missing).await?;
+        store.close().await?;
+        Ok(())
+    }
+
+    fn open(&self) -> Outcome<Arc<dyn Store>> {
+        Ok(match self.subject {
+            Subject::Sqlite => Arc::new(SqliteStore::open(&self.path)?),
+            Subject::Redb => Arc::new(RedbStore::open(&self.path)?),
+            Subject::Sled => Arc::new(SledStore::open(&self.path)?),
+            Subject::Memory => Arc::new(MemoryStore::new()?),
+            Subject::Raw => return Err("raw is no store".into()),
+        })
+    }
+
+    /// The initial load, as the first run of a sync makes it; looks at pages on the way.
+    async fn load(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
+        progress(&format!("{}: load", self.subject.name()));
+        let Workload { records, batch, ids } = self.workload;
+        let run = self.next_run();
+        let mut ends: Vec<Cursor> = Vec::new();
+        let mut latencies = Vec::new();
+        let mut payload_bytes = 0;
+        measure::reset_peak_memory();
+        let written = measure::written_bytes();
+        let mut meter = Meter::start();
+        let mut next = 0;
+        while next < records {
+            let until = records.min(next + batch);
+            let payloads: Vec<_> = meter.aside(|| (next..until).map(|number| record(ids, number, 0)).collect());
+            payload_bytes += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
+            let began = Instant::now();
+            let mut writes = WriteBatch::new();
+            let stream = writes.on(&self.stream);
+            if next == 0 {
+                stream.begin_run(run);
+            }
+            stream.in_run(run);
+            for payload in payloads {
+                stream.upsert(payload);
+            }
+            writes.put_document("checkpoint/tracker-main/issues", &until)?;
+            let commit = store.commit(writes).await?;
+            meter.piece(began);
+            let done = &commit.streams[0];
+            if done.added != until - next {
+                return Err(format!("{} of {} records were added", done.added, until - next).into());
+            }
+            ends.push(done.cursor);
+            if SIZES.iter().any(|size| (next + 1..=until).contains(size)) || (records < SIZES[0] && next == 0) {
+                let before = process_time();
+                latencies.push(self.page_latency(store, &ends).await?);
+                meter.leave_out_since(before);
+            }
+            next = until;
+        }
+        let began = Instant::now();
+        self.complete(store, run).await?;
+        meter.piece(began);
+        meter.finish(&mut self.figures, "load", records);
+        if let (Some(before), Some(after)) = (written, measure::written_bytes()) {
+            self.figures.insert("load_written_bytes".into(), after - before);
+        }
+        if let Some(peak) = measure::peak_memory_mb() {
+            self.figures.insert("rss_mb".into(), peak);
+        }
+        self.figures.insert("payload_bytes".into(), payload_bytes as f64);
+        let (least, most) = latencies.iter().fold((f64::MAX, 0.0), |(a, b), at| (at.min(a), at.max(b)));
+        self.figures.insert("page_latency_us".into(), latencies.last().copied().unwrap_or(0.0));
+        self.figures.insert("page_flatness".into(), most / least);
+        Ok(())
+    }
+
+    /// Processor time of a page of 100 behind a cursor that was not read from lately.
+    async fn page_latency(&self, store: &Arc<dyn Store>, ends: &[Cursor]) -> Outcome<f64> {
+        let mut random = Random(ends.len() as u64);
+        let mut times = Vec::new();
+        for _ in 0..40 {
+            let after = ends[random.below(ends.len() as u64) as usize];
+            let request = PageRequest::new(self.stream.clone()).since(after).limit(100);
+            let before = process_time();
+            store.page(request).await?;
+            times.push(micros(process_time() - before));
+        }
+        Ok(median(times))
+    }
+
+    /// Reads the whole log, payloads included.
+    async fn drain(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
+        for limit in [1000, 100, 10_000] {
+            progress(&format!("{}: drain by {limit}", self.subject.name()));
+            measure::reset_peak_memory();
+            let mut meter = Meter::start();
+            let (mut after, mut records, mut bytes) = (Cursor::START, 0, 0);
+            loop {
+                let began = Instant::now();
+                let page = store.page(PageRequest::new(self.stream.clone()).since(after).limit(limit)).await?;
+                records += page.changes.len() as u64;
+                for change in &page.changes {
+                    bytes += change.record.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
+                }
+                after = page.next_cursor;
+                let done = page.caught_up;
+                drop(page);
+                meter.piece(began);
+                if done {
+                    break;
+                }
+            }
+            meter.finish(&mut self.figures, &format!("drain{limit}"), records);
+            if records != self.workload.records || bytes as f64 != self.figures["payload_bytes"] {
+                return Err(format!("the drain read {records} records with {bytes} bytes").into());
+            }
+            if let Some(peak) = measure::peak_memory_mb() {
+                self.figures.insert(format!("drain{limit}_rss_mb"), peak);
+            }
+        }
+        Ok(())
+    }
+
+    /// Polls at the end of the log: after a commit that did not concern the stream, and after none.
+    async fn polls(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
+        progress(&format!("{}: empty polls", self.subject.name()));
+        let end = store.head(&self.stream).await?.high_water;
+        let request = PageRequest::new(self.stream.clone()).since(end).limit(1000);
+        let mut times = Vec::new();
+        for round in 0..300 {
+            let mut elsewhere = WriteBatch::new();
+            elsewhere.put_document("checkpoint/tracker-main/others", &round)?;
+            store.commit(elsewhere).await?;
+            let began = Instant::now();
+            let page = store.page(request.clone()).await?;
+            times.push(micros(began.elapsed()));
+            if !page.changes.is_empty() || !page.caught_up {
+                return Err("a poll at the end found something".into());
+            }
+        }
+        self.figures.insert("empty_poll_us".into(), median(times));
+        let polls = 20_000;
+        let requests: Vec<_> = (0..polls).map(|_| request.clone()).collect();
+        let mut meter = Meter::start();
+        let began = Instant::now();
+        for request in requests {
+            store.page(request).await?;
+        }
+        meter.piece(began);
+        meter.finish(&mut self.figures, "idle_poll", polls);
+        Ok(())
+    }
+
+    /// Reads records by id in random order, one and a hundred in a call.
+    async fn gets(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
+        progress(&format!("{}: get by id", self.subject.name()));
+        let Workload { records, ids, .. } = self.workload;
+        let mut random = Random(42);
+        for (name, calls, each) in [("get", 20_000, 1), ("get100", 400, 100)] {
+            let mut meter = Meter::start();
+            for _ in 0..calls {
+                let wanted: Vec<String> = meter.aside(|| (0..each).map(|_| id(ids, random.below(records))).collect());
+                let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+                let began = Instant::now();
+                let found = store.get(&self.stream, &wanted).await?;
+                meter.piece(began);
+                if found.iter().any(Option::is_none) {
+                    return Err("a record was not found by its id".into());
+                }
+            }
+            meter.finish(&mut self.figures, name, calls * each);
+        }
+        Ok(())
+    }
+
+    /// A run over the whole source, its end and its deletes included.
+    async fn resync(&mut self, store: &Arc<dyn Store>, name: &str, source: Source) -> Outcome<()> {
+        progress(&format!("{}: {name}", self.subject.name()));
+        let Workload { records, batch, ids } = self.workload;
+        let before = store.head(&self.stream).await?;
+        let run = self.next_run();
+        measure::reset_peak_memory();
+        let mut meter = Meter::start();
+        let (mut next, mut updated) = (0, 0);
+        while next < records {
+            let until = records.min(next + batch);
+            let payloads: Vec<_> = meter.aside(|| {
+                let numbers = (next..until).filter(|number| (source.has)(*number));
+                numbers.map(|number| record(ids, number, (source.version)(number))).collect()
+            });
+            let began = Instant::now();
+            let mut writes = WriteBatch::new();
+            let stream = writes.on(&self.stream);
+            if next == 0 {
+                stream.begin_run(run);
+            }
+            stream.in_run(run);
+            for payload in payloads {
+                stream.upsert(payload);
+            }
+            writes.put_document("checkpoint/tracker-main/issues", &until)?;
+            updated += store.commit(writes).await?.streams[0].updated;
+            meter.piece(began);
+            next = until;
+        }
+        let began = Instant::now();
+        let deleted = self.complete(store, run).await?;
+        self.figures.insert(format!("run_end_{name}_ms"), micros(began.elapsed()) / 1000.0);
+        meter.piece(began);
+        meter.finish(&mut self.figures, name, records);
+        let missing = (0..records).filter(|number| !(source.has)(*number)).count() as u64;
+        let expected = if name == "changed1" { records.div_ceil(RARE) } else { 0 };
+        let after = store.head(&self.stream).await?;
+        if deleted != missing || updated.abs_diff(expected) > 1 || after.live != before.live - missing {
+            return Err(format!("{name}: {updated} updated, {deleted} deleted, {} live", after.live).into());
+        }
+        if let Some(peak) = measure::peak_memory_mb() {
+            self.figures.insert(format!("{name}_rss_mb"), peak);
+        }
+        if name == "changed1" {
+            self.figures.insert("canonical_us".into(), self.canonical_us()?);
+        }
+        Ok(())
+    }
+
+    /// What one canonical hash costs, for scale.
+    fn canonical_us(&self) -> Outcome<f64> {
+        let payloads: Vec<_> = (0..1000).map(|number| record(self.workload.ids, number, 0)).collect();
+        let rules = highwater_core::ContentRules::new();
+        let before = process_time();
+        for payload in &payloads {
+            content::canonical(&rules, payload)?;
+        }
+        Ok(micros(process_time() - before) / 1000.0)
+    }
+
+    async fn complete(&self, store: &Arc<dyn Store>, run: RunId) -> Outcome<u64> {
+        let mut end = WriteBatch::new();
+        end.on(&self.stream).complete_run(run, DeleteGuard::default());
+        let commit = store.commit(end).await?;
+        Ok(commit.streams[0].deleted)
+    }
+
+    fn next_run(&mut self) -> RunId {
+        self.runs += 1;
+        RunId::from_parts(self.runs, 1)
+    }
+}
