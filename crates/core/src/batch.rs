@@ -35,6 +35,8 @@ pub struct WriteBatch {
     pub(crate) streams: Vec<StreamBatch>,
     pub(crate) documents: Vec<(String, Option<Bytes>)>,
     pub(crate) fences: Vec<Fence>,
+    pub(crate) expectations: Vec<(String, Option<Bytes>)>,
+    pub(crate) leases: Vec<Arc<str>>,
     pub(crate) clock_jump: bool,
 }
 
@@ -74,6 +76,21 @@ impl WriteBatch {
         self
     }
 
+    /// Refuses the whole batch with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the
+    /// document is, byte for byte, what the writer read (`None`: not there).
+    pub fn expect_document(&mut self, key: impl Into<String>, value: Option<&Json>) -> &mut Self {
+        let value = value.map(|value| Bytes::copy_from_slice(value.as_str().as_bytes()));
+        self.expectations.push((key.into(), value));
+        self
+    }
+
+    /// Gives out the next fencing token of `name` in the same transaction; it is in
+    /// [`Commit::leases`]. Earlier holders' writes are refused from then on.
+    pub fn take_lease(&mut self, name: impl Into<Arc<str>>) -> &mut Self {
+        self.leases.push(name.into());
+        self
+    }
+
     /// Accepts a clock that leapt more than a year ahead of the last write.
     pub fn allow_clock_jump(&mut self) -> &mut Self {
         self.clock_jump = true;
@@ -87,7 +104,7 @@ impl WriteBatch {
 
     /// Whether it would do nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.documents.is_empty()
+        self.streams.is_empty() && self.documents.is_empty() && self.leases.is_empty()
     }
 }
 
@@ -163,6 +180,13 @@ impl Default for DeleteGuard {
 }
 
 impl DeleteGuard {
+    /// Whether a run that did not see `missing` of a stream's `live` records has to be approved.
+    pub fn holds_back(&self, missing: u64, live: u64) -> bool {
+        let nothing_seen = missing > 0 && missing == live;
+        let within = missing <= self.count || missing as f64 <= self.fraction * live as f64;
+        (nothing_seen && !self.confirm_empty) || !within
+    }
+
     /// No guard: the host has approved.
     pub const APPROVED: DeleteGuard = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: true };
 }
@@ -175,6 +199,8 @@ pub(crate) enum RunStep {
     Complete(DeleteGuard),
     /// Forgets the run; deletes nothing.
     Abort,
+    /// Tells what the run has not seen, at most so many ids.
+    ListUnseen(usize),
 }
 
 /// The writes to one stream. Order matters: a batch is a sequence, the last write of an id wins.
@@ -211,6 +237,7 @@ pub(crate) enum OperationKind {
     Upsert(Bytes),
     Patch(Bytes),
     Delete,
+    Seen,
 }
 
 impl StreamBatch {
@@ -251,6 +278,12 @@ impl StreamBatch {
     /// Deletes a record. One that is unknown or already deleted is counted as missing.
     pub fn delete(&mut self, id: impl Into<Arc<str>>) -> &mut Self {
         self.push(Some(id.into()), OperationKind::Delete)
+    }
+
+    /// Counts a record as seen by the batch's run, without a write: it is known to exist, or its
+    /// absence is not believed yet. Unknown and deleted ones are counted as missing.
+    pub fn seen(&mut self, id: impl Into<Arc<str>>) -> &mut Self {
+        self.push(Some(id.into()), OperationKind::Seen)
     }
 
     /// Gives the operation added last the source's own version of the record.
@@ -301,6 +334,14 @@ impl StreamBatch {
         self
     }
 
+    /// Asks what the run has not seen so far: what completing it now would delete. The answer, at
+    /// most `limit` ids in order of the log, is in [`StreamCommit::unseen`].
+    pub fn list_unseen(&mut self, run: RunId, limit: usize) -> &mut Self {
+        self.run = Some(run);
+        self.run_steps.push(RunStep::ListUnseen(limit));
+        self
+    }
+
     /// How many record operations it holds.
     pub fn len(&self) -> usize {
         self.operations.len()
@@ -345,6 +386,8 @@ pub enum Outcome {
 pub struct Commit {
     /// One entry per stream of the batch, in its order.
     pub streams: Vec<StreamCommit>,
+    /// The leases that the batch took, in its order.
+    pub leases: Vec<Fence>,
 }
 
 /// What a commit did to one stream.
@@ -367,8 +410,24 @@ pub struct StreamCommit {
     pub repeated: Vec<Arc<str>>,
     /// Records that could not be stored, under [`BadRecords::Quarantine`].
     pub rejected: Vec<Rejected>,
+    /// What the run had not seen, if the batch asked.
+    pub unseen: Option<Unseen>,
     /// The stream's greatest position after this commit: wait for it to read your own writes.
     pub cursor: Cursor,
+}
+
+/// What an open run has not seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unseen {
+    /// How many live records completing the run would delete.
+    pub missing: u64,
+    /// Live records of the stream.
+    pub live: u64,
+    /// Records that came without an id: what is missing is not certain.
+    pub unidentified: u64,
+    /// The missing records' ids, up to the limit.
+    pub ids: Vec<Arc<str>>,
 }
 
 /// A record that could not be stored.

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     FilterMismatch,
     /// A newer run holds the lease: stop, nothing was written.
     Fenced,
+    /// Somebody changed meanwhile what the write was based on: read it again, nothing was written.
+    Conflict,
     /// Another reader holds this consumer's lease.
     LeaseLost,
     /// A run would delete more than its guard allows; approve it or look at the source.
@@ -68,6 +70,8 @@ pub enum ErrorKind {
     SourceReset,
     /// The operation was asked to stop.
     Cancelled,
+    /// The operation took longer than it may.
+    TimedOut,
     /// A fault inside Highwater: please report it.
     Internal,
 }

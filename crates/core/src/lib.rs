@@ -29,7 +29,7 @@ mod wakeups;
 pub use async_trait;
 pub use batch::{
     BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome, Rejected,
-    RunId, SourceVersion, StreamBatch, StreamCommit, WriteBatch,
+    RunId, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
 };
 pub use codec::{PayloadCodec, PayloadContext};
 pub use consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};

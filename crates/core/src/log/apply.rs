@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::backend::{BackendWrite, Table};
 use crate::batch::{
-    BadRecords, Commit, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, Rejected, RunStep,
-    SourceVersion, StreamBatch, StreamCommit, WriteBatch,
+    BadRecords, Commit, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, Rejected,
+    RunStep, SourceVersion, StreamBatch, StreamCommit, WriteBatch,
 };
 use crate::content;
 use crate::cursor::{Cursor, millis_of};
@@ -31,22 +31,37 @@ impl<W: BackendWrite> Transaction<'_, W> {
         for fence in &batch.fences {
             self.check_fence(&fence.name, fence.token)?;
         }
+        for (key, expected) in &batch.expectations {
+            self.check_document(key, expected.as_deref())?;
+        }
+        let mut leases = Vec::with_capacity(batch.leases.len());
+        for name in &batch.leases {
+            leases.push(Fence { token: self.next_fence(name)?, name: Arc::clone(name) });
+        }
         for (key, value) in &batch.documents {
             self.set_document(key, value.as_ref())?;
         }
         let streams = batch.streams.iter().map(|stream| self.apply_stream(stream)).collect::<Result<_>>()?;
-        Ok(Commit { streams })
+        Ok(Commit { streams, leases })
     }
 
     fn check_fence(&mut self, name: &str, token: u64) -> Result<()> {
         let latest = fence_token(&mut self.write, name)?;
-        if latest == token {
+        if latest == token || mutant!("fence-unchecked") {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Fenced, "a newer run holds the lease; nothing of this batch was written")
             .with("lease", name)
             .with("held", token)
             .with("latest", latest))
+    }
+
+    fn check_document(&mut self, key: &str, expected: Option<&[u8]>) -> Result<()> {
+        let found = self.write.get(Table::State, &keys::document(key))?;
+        if found.as_deref() == expected || mutant!("expectation-unchecked") {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "somebody changed the document meanwhile; read it again").with("key", key))
     }
 
     /// Gives out the next token of a lease.
@@ -107,6 +122,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 RunStep::Begin => {}
                 RunStep::Complete(guard) => tally.commit.deleted += self.complete_run(place, guard)?,
                 RunStep::Abort => self.abort_run(place)?,
+                RunStep::ListUnseen(limit) => tally.commit.unseen = Some(self.list_unseen(place, *limit)?),
             }
         }
         tally.commit.cursor = self.shared.token_key(&batch.stream).cursor(self.stream(place).state.last, 0);
@@ -151,6 +167,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 let id = given_id(operation)?;
                 tally.note_id(id, index);
                 self.delete(place, batch, operation, id)
+            }
+            OperationKind::Seen => {
+                let id = given_id(operation)?;
+                let Some(entry) = self.find(place, id)?.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
+                self.mark_seen(place, entry.sequence)?;
+                Ok(Outcome::Unchanged)
             }
         }
     }
@@ -416,7 +438,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 let guessed = content::guess_id(payload).map(|id| id.into_owned());
                 (Some(payload), operation.id.as_ref().map(|id| id.to_string()).or(guessed))
             }
-            OperationKind::Delete => (None, operation.id.as_ref().map(|id| id.to_string())),
+            OperationKind::Delete | OperationKind::Seen => (None, operation.id.as_ref().map(|id| id.to_string())),
         };
         let known = known.filter(|id| check_id(id).is_ok());
         // The source still has the record: that it was unreadable must not delete it.
@@ -468,6 +490,7 @@ impl<'b> Tally<'b> {
             deleted: 0,
             repeated: Vec::new(),
             rejected: Vec::new(),
+            unseen: None,
             cursor: Cursor::START,
         };
         Tally { batch, commit, first: HashMap::with_capacity_and_hasher(batch.operations.len(), Default::default()) }

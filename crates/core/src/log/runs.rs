@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendWrite, LogScan};
-use crate::batch::{DeleteGuard, RunId};
+use crate::batch::{DeleteGuard, RunId, Unseen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::marks::Marks;
@@ -69,13 +69,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
-        let seen = stream.memory.marks.count();
-        let missing = run.old_live.saturating_sub(seen);
-        let live = stream.state.live;
+        let (missing, live) = (run.old_live.saturating_sub(stream.memory.marks.count()), stream.state.live);
         let nothing_seen = missing > 0 && missing == live;
-        let within = missing <= guard.count || missing as f64 <= guard.fraction * live as f64;
-        if (nothing_seen && !guard.confirm_empty)
-            || !within
+        if (guard.holds_back(missing, live) && !mutant!("guard-ignored"))
             || (run.unidentified > 0 && *guard != DeleteGuard::APPROVED)
         {
             let message = if run.unidentified > 0 && missing > 0 {
@@ -92,13 +88,26 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 .with("deletes", missing)
                 .with("live", live));
         }
-        let gone = if missing > 0 { self.unseen(place, &run)? } else { Vec::new() };
+        let gone = if missing > 0 { self.unseen(place, &run, usize::MAX)? } else { Vec::new() };
         // From here on the deletes are the run's own doing: no bookkeeping for it.
         self.finish_run(place, &run)?;
         for entry in &gone {
             self.bury(place, entry, None)?;
         }
         Ok(gone.len() as u64)
+    }
+
+    /// What completing the open run now would delete.
+    pub(crate) fn list_unseen(&mut self, place: usize, limit: usize) -> Result<Unseen> {
+        let stream = self.stream(place);
+        let Some(run) = stream.state.run else {
+            return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
+        };
+        let missing = run.old_live.saturating_sub(stream.memory.marks.count());
+        let live = stream.state.live;
+        let unseen = if missing > 0 { self.unseen(place, &run, limit)? } else { Vec::new() };
+        let ids = unseen.into_iter().map(|entry| entry.id).collect();
+        Ok(Unseen { missing, live, unidentified: run.unidentified, ids })
     }
 
     pub(crate) fn abort_run(&mut self, place: usize) -> Result<()> {
@@ -108,7 +117,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     fn abandon_run(&mut self, place: usize) -> Result<()> {
         if let Some(run) = self.stream(place).state.run {
             if mutant!("delete-without-completion") {
-                for entry in self.unseen(place, &run)? {
+                for entry in self.unseen(place, &run, usize::MAX)? {
                     self.bury(place, &entry, None)?;
                 }
             }
@@ -128,13 +137,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Live rows from before the run that it did not see.
-    fn unseen(&mut self, place: usize, run: &OpenRun) -> Result<Vec<Entry>> {
+    fn unseen(&mut self, place: usize, run: &OpenRun, limit: usize) -> Result<Vec<Entry>> {
         let (write, stream) = self.parts(place);
         let mut unseen = Vec::new();
         let marks = &stream.memory.marks;
         let scan = LogScan { from: 1, only: None, payload: false };
         write.scan(stream.state.number, scan, &mut |row| {
-            if row.sequence > run.start && !mutant!("run-start-ignored") {
+            if unseen.len() >= limit || row.sequence > run.start && !mutant!("run-start-ignored") {
                 return Ok(ControlFlow::Break(()));
             }
             if row.action != Action::Deleted && !marks.contains(row.sequence) {
