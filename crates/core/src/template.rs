@@ -36,14 +36,17 @@
 mod context;
 mod http;
 mod info;
+mod window;
 
 pub use context::{LogLevel, PageOfChanges, Progress, RunHost, RunSetup, SyncContext};
 pub use http::{HttpRequest, HttpResponse, Transport};
 pub use info::{ConfigKey, ModelInfo, TemplateInfo, TokenUse};
+pub use window::Window;
 
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::error::Result;
 
@@ -56,4 +59,12 @@ pub trait Template: fmt::Debug + Send + Sync + 'static {
     /// One run: reads the API and saves what it finds, page by page. It may be dropped at any await
     /// point; what was saved until then stays, and the next run goes on from the last checkpoint.
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()>;
+
+    /// Asks the API for records that a complete run did not see, before they are deleted. Returns
+    /// those that still exist, as [`SyncContext::save`] takes them; `None` if the API cannot be
+    /// asked by id. An error fails the run, and nothing is deleted.
+    async fn verify(&self, context: &mut SyncContext<'_>, model: &str, ids: &[String]) -> Result<Option<Vec<Bytes>>> {
+        let _ = (context, model, ids);
+        Ok(None)
+    }
 }

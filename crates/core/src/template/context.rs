@@ -5,8 +5,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::http::{HttpRequest, HttpResponse};
 use crate::batch::StreamCommit;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::Json;
 
 /// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     /// For whoever looks closely.
@@ -28,7 +28,8 @@ pub enum LogLevel {
 }
 
 /// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Progress {
     /// Pages saved.
@@ -45,6 +46,8 @@ pub struct Progress {
     pub deleted: u64,
     /// How many records there are to fetch, where the API tells.
     pub total: Option<u64>,
+    /// Until when the run waits for the API's rate limit: Unix milliseconds.
+    pub rate_limited_until_ms: Option<u64>,
 }
 
 /// What becomes durable in one commit.
@@ -88,8 +91,14 @@ pub struct RunSetup {
     pub connection: String,
     /// The template's settings, defaults filled in.
     pub config: BTreeMap<String, String>,
-    /// The last checkpoint; `None` on the first run and on a full refresh.
+    /// The last checkpoint; `None` on the first run and at the beginning of a full refresh.
     pub checkpoint: Option<Json>,
+    /// The sync's variant, if it is not the default one.
+    pub variant: Option<String>,
+    /// A full refresh that goes on at its checkpoint after an interruption.
+    pub resumed: bool,
+    /// When the run began, before it was ever interrupted: Unix milliseconds.
+    pub started_ms: u64,
 }
 
 impl RunSetup {
@@ -109,6 +118,27 @@ impl RunSetup {
     #[must_use]
     pub fn checkpoint(mut self, checkpoint: Option<Json>) -> Self {
         self.checkpoint = checkpoint;
+        self
+    }
+
+    /// Of a variant.
+    #[must_use]
+    pub fn variant(mut self, variant: Option<String>) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// As the continuation of an interrupted full refresh.
+    #[must_use]
+    pub fn resumed(mut self, resumed: bool) -> Self {
+        self.resumed = resumed;
+        self
+    }
+
+    /// Begun at this time.
+    #[must_use]
+    pub fn started_ms(mut self, started_ms: u64) -> Self {
+        self.started_ms = started_ms;
         self
     }
 }
@@ -145,12 +175,24 @@ impl<'h> SyncContext<'h> {
         self.setup.config.get(name).map(String::as_str)
     }
 
-    /// Whether the run is to read everything: the first run, or a full refresh.
-    pub fn is_full_refresh(&self) -> bool {
-        self.setup.checkpoint.is_none()
+    /// The sync's variant, if it is not the default one.
+    pub fn variant(&self) -> Option<&str> {
+        self.setup.variant.as_deref()
     }
 
-    /// The checkpoint of the last run; `None` on a full refresh.
+    /// Whether the run is to read everything: the first run, or a full refresh. One that was
+    /// interrupted goes on from its own last checkpoint and is still one.
+    pub fn is_full_refresh(&self) -> bool {
+        self.setup.resumed || self.setup.checkpoint.is_none()
+    }
+
+    /// When the run began, before it was ever interrupted: Unix milliseconds. What changes at the
+    /// API from then on belongs to the next run; see [`Window`](super::Window).
+    pub fn started_ms(&self) -> u64 {
+        self.setup.started_ms
+    }
+
+    /// The checkpoint of the last run; on a full refresh, that of the same run before it was interrupted.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.setup.checkpoint.as_ref();
         checkpoint.map(Json::to).transpose().map_err(|source| {
