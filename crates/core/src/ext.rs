@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::following::Following;
 use crate::page::{Actions, ContentFilter, Page, PageRequest};
 use crate::record::{Change, Metadata, NetAction};
 use crate::store::Store;
 use crate::stream::StreamKey;
-use crate::wakeups::Wakeups;
 
 /// Conveniences on every [`Store`].
 pub trait StoreExt: Store {
@@ -129,42 +129,10 @@ impl<'s> Records<'s> {
         self.store.page(self.request.clone()).await
     }
 
-    /// Reads page after page, and waits for more at the end, for as long as the store is open.
+    /// Reads page after page, and waits for more at the end, for as long as the store is open. Call
+    /// [`next`](Following::next), or use it as a `Stream`.
     pub fn follow(self) -> Following<'s> {
-        Following { wakeups: self.store.subscribe(), store: self.store, request: self.request, caught_up: false }
-    }
-}
-
-/// An endless reading of a stream: pages, then whatever comes.
-#[derive(Debug)]
-pub struct Following<'s> {
-    store: &'s dyn Store,
-    request: PageRequest,
-    wakeups: Wakeups,
-    caught_up: bool,
-}
-
-impl Following<'_> {
-    /// The next page that is not empty; waits for one. Cancel-safe: a page that was not returned
-    /// is read again. The page's `next_cursor` is what to store once the page is dealt with.
-    pub async fn next(&mut self) -> Result<Page> {
-        loop {
-            if self.caught_up {
-                self.wakeups.changed().await?;
-                self.caught_up = false;
-            }
-            let page = self.store.page(self.request.clone()).await?;
-            self.request.after = page.next_cursor;
-            self.caught_up = page.caught_up;
-            if !page.changes.is_empty() {
-                return Ok(page);
-            }
-        }
-    }
-
-    /// Where the reading stands.
-    pub fn cursor(&self) -> Cursor {
-        self.request.after
+        Following::new(self.store, self.request)
     }
 }
 

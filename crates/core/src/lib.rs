@@ -10,6 +10,7 @@ mod cursor;
 mod environment;
 mod error;
 mod ext;
+mod following;
 pub mod key_value;
 mod log;
 mod maintenance;
@@ -37,7 +38,8 @@ pub use content::ContentRules;
 pub use cursor::Cursor;
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{CursorFault, Error, ErrorKind, Result};
-pub use ext::{Consumer, Following, Records, StoreExt, TypedChange, TypedPage, TypedRecords};
+pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords};
+pub use following::Following;
 pub use maintenance::{
     History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions, Verification, Version,
 };
