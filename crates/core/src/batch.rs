@@ -149,6 +149,18 @@ pub enum Merging {
     Override,
     /// The stored record, if it was modified after this position.
     IgnoreIfModifiedAfter(Cursor),
+    /// The stored record, if another [origin](StreamBatch::origin) modified it after this position. For
+    /// what was fetched since: a page must not undo what a webhook brought while it was on its way.
+    KeepOthersAfter(Cursor),
+}
+
+impl Merging {
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Merging::Override => None,
+            Merging::IgnoreIfModifiedAfter(cursor) | Merging::KeepOthersAfter(cursor) => Some(cursor),
+        }
+    }
 }
 
 /// How a source orders the versions of a record. An older version never replaces a newer one; of
@@ -191,8 +203,10 @@ impl DeleteGuard {
     pub const APPROVED: DeleteGuard = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: true };
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum RunStep {
+/// What a batch does to the run over its stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RunStep {
     /// Opens the run, or continues it if it is already the open one.
     Begin,
     /// Deletes what the run did not see.
@@ -210,6 +224,7 @@ pub struct StreamBatch {
     pub(crate) operations: Vec<Operation>,
     pub(crate) bad_records: BadRecords,
     pub(crate) merging: Merging,
+    pub(crate) origin: Option<Arc<str>>,
     pub(crate) run: Option<RunId>,
     pub(crate) run_steps: Vec<RunStep>,
 }
@@ -247,6 +262,7 @@ impl StreamBatch {
             operations: Vec::new(),
             bad_records: BadRecords::default(),
             merging: Merging::default(),
+            origin: None,
             run: None,
             run_steps: Vec::new(),
         }
@@ -303,6 +319,12 @@ impl StreamBatch {
     /// Who wins against somebody else's write.
     pub fn merging(&mut self, strategy: Merging) -> &mut Self {
         self.merging = strategy;
+        self
+    }
+
+    /// Names whoever makes these changes, where it is not the sync itself: a webhook, an action.
+    pub fn origin(&mut self, origin: impl Into<Arc<str>>) -> &mut Self {
+        self.origin = Some(origin.into());
         self
     }
 

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod ext;
 mod following;
+mod inspect;
 pub mod key_value;
 mod log;
 mod maintenance;
@@ -30,7 +31,7 @@ mod wakeups;
 pub use async_trait;
 pub use batch::{
     BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome, Rejected,
-    RunId, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
+    RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
 };
 pub use codec::{PayloadCodec, PayloadContext};
 pub use consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
@@ -40,6 +41,7 @@ pub use environment::{Environment, SystemEnvironment};
 pub use error::{CursorFault, Error, ErrorKind, Result};
 pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords};
 pub use following::Following;
+pub use inspect::{OperationView, Wanted};
 pub use maintenance::{
     History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions, Verification, Version,
 };
@@ -49,5 +51,5 @@ pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LI
 pub use record::{Action, Change, Json, Metadata, NetAction, Record};
 pub use store::{Capabilities, Store};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
-pub use threaded::{LogTransaction, Staged, Threaded};
+pub use threaded::{Inline, LogTransaction, Staged, Threaded};
 pub use wakeups::Wakeups;

@@ -1,16 +1,19 @@
 //! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
 
+mod desk;
 mod idle;
+mod inline;
 mod readers;
 mod store;
 mod transaction;
 mod writer;
 
+pub use inline::Inline;
 pub use transaction::{LogTransaction, Staged};
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tokio::sync::{oneshot, watch};
@@ -24,6 +27,7 @@ use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
 use crate::store::Capabilities;
 use crate::wakeups::Wakeups;
+use desk::{Desk, Place};
 use idle::Idle;
 use readers::Readers;
 use writer::{Job, Writer};
@@ -32,7 +36,7 @@ use writer::{Job, Writer};
 ///
 /// Batches that arrive while another commits share the next commit. Reads run on their own threads
 /// from snapshots and never wait for writes. Dropping the store finishes what was submitted and
-/// closes the files.
+/// closes the files. [`Inline`] is the same without threads.
 pub struct Threaded<B: Backend> {
     inner: Arc<Inner<B>>,
 }
@@ -41,7 +45,7 @@ struct Inner<B: Backend> {
     capabilities: Capabilities,
     shared: Arc<Shared>,
     options: StoreOptions,
-    jobs: Mutex<Option<mpsc::Sender<Job<B>>>>,
+    desk: Desk<B>,
     readers: Mutex<Option<Readers<B::Reader>>>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
     generation: Arc<AtomicU64>,
@@ -49,12 +53,15 @@ struct Inner<B: Backend> {
     wakeups: Wakeups,
     /// The epoch of transactions that hosts let us join; 0 until the first.
     joined_epoch: AtomicU32,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 impl<B: Backend> Threaded<B> {
     /// Opens a store on `backend`.
-    pub fn open(mut backend: B, options: StoreOptions) -> Result<Self> {
+    pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
+        Self::open_at(Place::Threads, backend, options)
+    }
+
+    fn open_at(place: Place, mut backend: B, options: StoreOptions) -> Result<Self> {
         let capabilities = backend.capabilities();
         let identity = open_identity(&mut backend, &options)?;
         let shared = Arc::new(Shared::new(
@@ -64,7 +71,8 @@ impl<B: Backend> Threaded<B> {
             options.memory_budget,
         ));
         let mut read_handles = Vec::new();
-        for _ in 0..options.readers.max(1) {
+        let wanted = if place == Place::Threads { options.readers.max(1) } else { 0 };
+        for _ in 0..wanted {
             read_handles.extend(backend.reader()?);
         }
         let readers = if read_handles.is_empty() { None } else { Some(Readers::start(read_handles, &shared)?) };
@@ -72,7 +80,7 @@ impl<B: Backend> Threaded<B> {
         let idle = Arc::new(Mutex::new(Idle::new(probe)));
         let (wake, wakeups) = Wakeups::channel();
         let generation = Arc::new(AtomicU64::new(0));
-        let (jobs, queue) = mpsc::channel();
+        let reader = if place == Place::Here { backend.reader()? } else { None };
         let probe = if capabilities.multi_process { backend.reader()? } else { None };
         let writer = Writer::new(
             backend,
@@ -83,21 +91,22 @@ impl<B: Backend> Threaded<B> {
             probe,
             options.foreign_poll,
         );
-        let name = format!("highwater-{}-writer", capabilities.name);
-        let thread = spawn(name, move || writer.run(&queue))?;
+        let desk = match place {
+            Place::Threads => Desk::thread(format!("highwater-{}-writer", capabilities.name), writer)?,
+            Place::Here => Desk::here(writer, reader),
+        };
         Ok(Threaded {
             inner: Arc::new(Inner {
                 capabilities,
                 shared,
                 options,
-                jobs: Mutex::new(Some(jobs)),
+                desk,
                 readers: Mutex::new(readers),
                 idle,
                 generation,
                 wake,
                 wakeups,
                 joined_epoch: AtomicU32::new(0),
-                thread: Mutex::new(Some(thread)),
             }),
         })
     }
@@ -158,29 +167,22 @@ impl<B: Backend> Threaded<B> {
         &self,
         work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>> + Send + 'static,
     ) -> Result<T> {
+        if let Some(value) = self.inner.desk.read_here(&self.inner.shared, &work) {
+            return value;
+        }
         let (answer, answered) = oneshot::channel();
-        let sent = match &*lock(&self.inner.readers) {
-            Some(readers) => {
-                readers.send(work, answer)?;
-                true
-            }
-            None if self.inner.capabilities.multi_process || lock(&self.inner.jobs).is_none() => return Err(closed()),
-            None => {
-                self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| {
-                    let _ = answer.send(writer.read(work));
-                })))?;
-                true
-            }
-        };
-        debug_assert!(sent);
+        match &*lock(&self.inner.readers) {
+            Some(readers) => readers.send(work, answer)?,
+            None if self.inner.capabilities.multi_process || self.inner.desk.is_closed() => return Err(closed()),
+            None => self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| {
+                let _ = answer.send(writer.read(work));
+            })))?,
+        }
         answered.await.map_err(|_| closed())?
     }
 
     fn send(&self, job: Job<B>) -> Result<()> {
-        match &*lock(&self.inner.jobs) {
-            Some(jobs) => jobs.send(job).map_err(|_| closed()),
-            None => Err(closed()),
-        }
+        self.inner.desk.send(job)
     }
 }
 
@@ -204,13 +206,7 @@ impl<B: Backend> Drop for Inner<B> {
     /// opened again at once.
     fn drop(&mut self) {
         *lock(&self.readers) = None;
-        *lock(&self.jobs) = None;
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.thread().id() != thread::current().id()
-        {
-            // A thread that panicked has said so itself.
-            let _ = thread.join();
-        }
+        self.desk.close();
     }
 }
 

@@ -85,7 +85,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     fn apply_stream(&mut self, batch: &StreamBatch) -> Result<StreamCommit> {
         let place = self.open(&batch.stream)?;
-        if let Merging::IgnoreIfModifiedAfter(cursor) = &batch.merging {
+        if let Some(cursor) = batch.merging.cursor() {
             let (shared, token_key) = (self.shared, self.shared.token_key(&batch.stream));
             let (write, stream) = self.parts(place);
             validate::belongs(shared, write, &token_key, Some(&stream.state), cursor, 0)
@@ -97,6 +97,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
         }
         self.stream(place).in_run = batch.run.is_some();
+        self.stream(place).origin.clone_from(&batch.origin);
         if batch.run.is_some() {
             self.join_run(place, batch.run)?;
         }
@@ -255,7 +256,15 @@ impl<W: BackendWrite> Transaction<'_, W> {
     ) -> Result<Option<Outcome>> {
         let Some(old) = old else { return Ok(None) };
         let stale = matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old));
-        let kept = matches!(&batch.merging, Merging::IgnoreIfModifiedAfter(cursor) if old.position.ulid > cursor.position().ulid);
+        let kept = match &batch.merging {
+            Merging::Override => false,
+            Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position().ulid,
+            Merging::KeepOthersAfter(cursor) => {
+                old.position.ulid > cursor.position().ulid
+                    && old.extra.origin != batch.origin
+                    && !mutant!("freshness-fence-ignored")
+            }
+        };
         if !stale && !kept {
             return Ok(None);
         }
@@ -284,7 +293,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
             pruned_at: None,
             id,
             hashes,
-            extra: Extra { version: operation.version.clone(), lives: Vec::new() },
+            extra: Extra {
+                version: operation.version.clone(),
+                origin: self.open_stream(place).origin.clone(),
+                lives: Vec::new(),
+            },
             payload: Some(stored),
         };
         self.append(place, None, entry)?;
@@ -339,6 +352,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if operation.version.is_some() {
             entry.extra.version.clone_from(&operation.version);
         }
+        entry.extra.origin.clone_from(&self.open_stream(place).origin);
         Ok(entry)
     }
 
@@ -360,6 +374,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if version.is_some() {
             entry.extra.version = version.cloned();
         }
+        entry.extra.origin.clone_from(&self.open_stream(place).origin);
         self.supersede(place, old, entry)
     }
 

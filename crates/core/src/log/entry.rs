@@ -13,6 +13,9 @@ use crate::row_codec::{Reader, put_bytes, put_number};
 /// be told to remove what it does not hold, but never misses a removal.
 const MAX_LIVES: usize = 32;
 
+/// Set in the first byte of the extra facts when an origin follows.
+const HAS_ORIGIN: u8 = 0x10;
+
 /// What identifies a record's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Hashes {
@@ -49,6 +52,8 @@ pub(crate) type Life = (u128, u128);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extra {
     pub(crate) version: Option<SourceVersion>,
+    /// Who made the last change, where it was not the sync itself.
+    pub(crate) origin: Option<Arc<str>>,
     /// Oldest first.
     pub(crate) lives: Vec<Life>,
 }
@@ -59,16 +64,20 @@ impl Extra {
             return None;
         }
         let mut out = Vec::new();
+        let named = if self.origin.is_some() { HAS_ORIGIN } else { 0 };
         match &self.version {
-            None => out.push(0),
+            None => out.push(named),
             Some(SourceVersion::Number(number)) => {
-                out.push(1);
+                out.push(1 | named);
                 out.extend_from_slice(&number.to_be_bytes());
             }
             Some(SourceVersion::Text(text)) => {
-                out.push(2);
+                out.push(2 | named);
                 put_bytes(&mut out, text.as_bytes());
             }
+        }
+        if let Some(origin) = &self.origin {
+            put_bytes(&mut out, origin.as_bytes());
         }
         for (birth, death) in &self.lives {
             out.extend_from_slice(&birth.to_be_bytes());
@@ -80,21 +89,24 @@ impl Extra {
     pub(crate) fn decode(bytes: Option<&[u8]>) -> Result<Self> {
         let Some(bytes) = bytes else { return Ok(Extra::default()) };
         let mut rest = Reader(bytes);
-        let version = match rest.array()? {
-            [0] => None,
-            [1] => Some(SourceVersion::Number(i64::from_be_bytes(rest.array()?))),
-            [2] => {
-                let text = std::str::from_utf8(rest.bytes()?)
-                    .map_err(|_| Error::corrupt("a stored source version is not UTF-8"))?;
-                Some(SourceVersion::Text(text.into()))
-            }
+        let text = |rest: &mut Reader<'_>| {
+            std::str::from_utf8(rest.bytes()?)
+                .map(Arc::<str>::from)
+                .map_err(|_| Error::corrupt("a stored source version or origin is not UTF-8"))
+        };
+        let [kind]: [u8; 1] = rest.array()?;
+        let version = match kind & !HAS_ORIGIN {
+            0 => None,
+            1 => Some(SourceVersion::Number(i64::from_be_bytes(rest.array()?))),
+            2 => Some(SourceVersion::Text(text(&mut rest)?)),
             _ => return Err(Error::corrupt("a stored source version has an unknown kind")),
         };
+        let origin = if kind & HAS_ORIGIN != 0 { Some(text(&mut rest)?) } else { None };
         let mut lives = Vec::new();
         while !rest.is_empty() {
             lives.push((u128::from_be_bytes(rest.array()?), u128::from_be_bytes(rest.array()?)));
         }
-        Ok(Extra { version, lives })
+        Ok(Extra { version, origin, lives })
     }
 
     /// Notes a life that ended. Lives that ended before the horizon concern no reader any more.

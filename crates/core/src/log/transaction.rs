@@ -74,6 +74,8 @@ pub(crate) struct OpenStream {
     reset_tail: bool,
     /// Whether the batch at hand belongs to the stream's open run.
     pub(crate) in_run: bool,
+    /// Who makes the changes of the batch at hand, where it is not the sync itself.
+    pub(crate) origin: Option<std::sync::Arc<str>>,
     /// Whether the store has the stream, or must have it from now on.
     known: bool,
     needed: bool,
@@ -172,6 +174,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             pending: HashMap::new(),
             reset_tail: false,
             in_run: false,
+            origin: None,
             known,
             needed: false,
         };

@@ -66,7 +66,7 @@ impl<R> Drop for Readers<R> {
     }
 }
 
-fn read<R: BackendReader, T>(
+pub(super) fn read<R: BackendReader, T>(
     shared: &Shared,
     handle: &mut R,
     work: &impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>,

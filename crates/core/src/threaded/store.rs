@@ -187,7 +187,7 @@ impl<B: Backend> Store for Threaded<B> {
         let readers = lock(&self.inner.readers).take();
         drop(readers);
         let outcome = self.on_writer(|writer| writer.close()).await;
-        *lock(&self.inner.jobs) = None;
+        self.inner.desk.hang_up();
         wake_closed(&self.inner.wake);
         match outcome {
             Err(error) if error.kind() == ErrorKind::Closed => Ok(()),

@@ -95,6 +95,14 @@ impl<B: Backend> Writer<B> {
         let _ = self.close();
     }
 
+    /// Does one job.
+    pub(super) fn work(&mut self, job: Job<B>) {
+        match job {
+            Job::Task(task) => task(self),
+            Job::Commit(batch, answer) => self.commit(vec![(batch, answer)]),
+        }
+    }
+
     pub(super) fn backend(&mut self) -> Result<&mut B> {
         if self.poisoned {
             return Err(Error::new(

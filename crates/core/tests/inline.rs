@@ -1,0 +1,98 @@
+//! The store without threads; writers that keep out of each other's way.
+
+use highwater_core::{
+    Inline, MemoryBackend, MemoryStore, Merging, Outcome, Store, StoreExt, StoreOptions, StreamKey, WriteBatch,
+};
+
+fn notes() -> StreamKey {
+    StreamKey::new("demo", "Note")
+}
+
+async fn commit(store: &dyn Store, batch: WriteBatch) -> Vec<Outcome> {
+    store.commit(batch).await.unwrap().streams.remove(0).outcomes
+}
+
+/// What a script of calls does to a store, as text.
+async fn script(store: &dyn Store) -> String {
+    let stream = notes();
+    let mut told = Vec::new();
+    for round in 0..20 {
+        let mut batch = WriteBatch::new();
+        batch.put_document("round", &round).unwrap();
+        for id in 0..10 {
+            let target = batch.on(&stream);
+            if (id + round) % 7 == 0 {
+                target.delete(id.to_string());
+            } else {
+                target.upsert(format!(r#"{{"id":{id},"n":{}}}"#, (round * id) % 3));
+            }
+        }
+        told.push(format!("{:?}", commit(store, batch).await));
+    }
+    let page = store.records(&stream).limit(4).page().await.unwrap();
+    let rest = store.records(&stream).since(page.next_cursor).page().await.unwrap();
+    for change in page.changes.iter().chain(&rest.changes) {
+        told.push(format!("{} {} {:?}", change.record.id, change.net as u8, change.record.payload));
+    }
+    let delivery = store.reader(&stream, "reader").poll().await.unwrap();
+    store.reader(&stream, "reader").ack(delivery.token).await.unwrap();
+    told.push(format!("{} {:?}", delivery.page.changes.len(), store.document("round").await.unwrap()));
+    told.join("\n")
+}
+
+#[tokio::test]
+async fn the_same_calls_have_the_same_effect_without_threads() {
+    let inline = Inline::open(MemoryBackend::default(), StoreOptions::new()).unwrap();
+    let threaded = MemoryStore::new().unwrap();
+    assert_eq!(script(&inline).await, script(&threaded).await);
+}
+
+#[tokio::test]
+async fn an_inline_store_wakes_and_closes_and_opens_again() {
+    let backend = MemoryBackend::default();
+    let store = Inline::open(backend.clone(), StoreOptions::new()).unwrap();
+    let mut wakeups = store.subscribe();
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).upsert(r#"{"id":"a"}"#);
+    commit(&store, batch).await;
+    wakeups.changed().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(store.head(&notes()).await.unwrap_err().kind(), highwater_core::ErrorKind::Closed);
+    assert!(wakeups.changed().await.is_err());
+    let store = Inline::open(backend, StoreOptions::new()).unwrap();
+    assert_eq!(store.head(&notes()).await.unwrap().live, 1);
+}
+
+/// P28: what a page brings does not undo what a webhook brought while the page was on its way.
+#[tokio::test]
+async fn p28_a_page_does_not_undo_a_fresher_webhook() {
+    let store = MemoryStore::new().unwrap();
+    let stream = notes();
+    let mut batch = WriteBatch::new();
+    batch.on(&stream).upsert(r#"{"id":"a","v":1}"#).upsert(r#"{"id":"b","v":1}"#).upsert(r#"{"id":"c","v":1}"#);
+    commit(&store, batch).await;
+    let asked_at = store.head(&stream).await.unwrap().high_water;
+    let mut batch = WriteBatch::new();
+    batch.on(&stream).origin("webhook").upsert(r#"{"id":"a","v":2}"#).delete("b");
+    commit(&store, batch).await;
+    // An own change since then is none of anybody else.
+    let mut batch = WriteBatch::new();
+    batch.on(&stream).upsert(r#"{"id":"c","v":2}"#);
+    commit(&store, batch).await;
+    let page = |merging: Merging| {
+        let mut batch = WriteBatch::new();
+        let target = batch.on(&notes());
+        target.merging(merging);
+        target.upsert(r#"{"id":"a","v":1}"#).upsert(r#"{"id":"b","v":1}"#).upsert(r#"{"id":"c","v":3}"#);
+        batch
+    };
+    let outcomes = commit(&store, page(Merging::KeepOthersAfter(asked_at))).await;
+    assert_eq!(outcomes, [Outcome::Kept, Outcome::Kept, Outcome::Updated]);
+    // Asked for afterwards, the page knows better.
+    let asked_at = store.head(&stream).await.unwrap().high_water;
+    let outcomes = commit(&store, page(Merging::KeepOthersAfter(asked_at))).await;
+    assert_eq!(outcomes, [Outcome::Updated, Outcome::Added, Outcome::Unchanged]);
+    let mut batch = WriteBatch::new();
+    batch.on(&stream).merging(Merging::IgnoreIfModifiedAfter(asked_at)).delete("a");
+    assert_eq!(commit(&store, batch).await, [Outcome::Kept]);
+}
