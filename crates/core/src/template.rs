@@ -33,16 +33,25 @@
 //! }
 //! ```
 
+mod action;
 mod context;
 mod http;
 mod info;
+mod provider;
+mod records;
+mod secret;
 mod window;
 
-pub use context::{LogLevel, PageOfChanges, Progress, RunHost, RunSetup, SyncContext};
-pub use http::{HttpRequest, HttpResponse, Transport};
-pub use info::{ConfigKey, ModelInfo, TemplateInfo, TokenUse};
+pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
+pub use context::{ApiHost, LogLevel, PageOfChanges, PageRecord, Progress, RunHost, RunSetup, SyncContext};
+pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
+pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
+pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate};
+pub use records::{composite_id, id_at, string_at, text_at};
+pub use secret::Secret;
 pub use window::Window;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -50,11 +59,19 @@ use bytes::Bytes;
 
 use crate::error::Result;
 
-/// A ready sync for an API.
+/// A ready sync for an API. To extend one, wrap it: see `docs/write-a-template.md`.
 #[async_trait]
 pub trait Template: fmt::Debug + Send + Sync + 'static {
     /// What it is and what it needs.
     fn info(&self) -> &TemplateInfo;
+
+    /// Where the API answers under these settings: whole URLs, the base URL first. Requests and credentials go to
+    /// these origins alone. Unless told otherwise, the provider's, with `{setting}` filled in.
+    fn origins(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
+        let provider = &self.info().provider;
+        let urls = std::iter::once(&provider.base_url).chain(&provider.origins);
+        urls.map(|url| info::fill_in(url, config)).collect()
+    }
 
     /// One run: reads the API and saves what it finds, page by page. It may be dropped at any await
     /// point; what was saved until then stays, and the next run goes on from the last checkpoint.

@@ -7,7 +7,7 @@ use highwater_core::template::{Template, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
 
 use crate::engine::Engine;
-use crate::http::RequestLimits;
+use crate::http::{CredentialStore, RequestLimits, Sessions};
 
 /// The parts of an engine.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct EngineBuilder {
     transport: Option<Arc<dyn Transport>>,
     environment: Arc<dyn Environment>,
     limits: RequestLimits,
+    credentials: Option<Arc<dyn CredentialStore>>,
 }
 
 impl EngineBuilder {
@@ -27,6 +28,7 @@ impl EngineBuilder {
             transport: None,
             environment: Arc::new(SystemEnvironment),
             limits: RequestLimits::default(),
+            credentials: None,
         }
     }
 
@@ -64,13 +66,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Asks `store` for credentials, and tells it of refreshed ones.
+    #[must_use]
+    pub fn credential_store(mut self, store: Arc<dyn CredentialStore>) -> Self {
+        self.credentials = Some(store);
+        self
+    }
+
     /// The engine. Nothing runs yet.
     pub fn build(self) -> Result<Engine> {
         let transport = match self.transport {
             Some(transport) => transport,
             None => default_transport()?,
         };
-        Ok(Engine::new(self.store, self.templates, transport, self.environment, self.limits))
+        let sessions = Sessions::new(self.credentials);
+        Ok(Engine::new(self.store, self.templates, transport, self.environment, self.limits, sessions))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The engine: connections, the toggle, runs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use highwater_core::template::{Template, TemplateInfo, Transport};
+use highwater_core::template::{Secret, Template, TemplateInfo, Transport};
 use highwater_core::{
     Document, Environment, Error, ErrorKind, Json, Maintenance, Result, Store, StreamKey, WriteBatch,
 };
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 use crate::builder::{EngineBuilder, unknown_template};
-use crate::http::{RequestLimits, Secret};
+use crate::http::{Credentials, RequestLimits, Sessions};
 use crate::run::{Run, RunEvent, RunOptions, RunReport};
 use crate::settings::{
     ConnectionSettings, SyncSettings, SyncStatus, checkpoint_key, connection_key, runs_prefix, status_key, sync_key,
@@ -37,7 +37,7 @@ pub(crate) struct Parts {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: RequestLimits,
-    tokens: Mutex<HashMap<String, Secret>>,
+    pub(crate) sessions: Sessions,
     running: Mutex<HashSet<(String, String)>>,
     events: broadcast::Sender<RunEvent>,
 }
@@ -54,10 +54,13 @@ impl Engine {
         transport: Arc<dyn Transport>,
         environment: Arc<dyn Environment>,
         limits: RequestLimits,
+        sessions: Sessions,
     ) -> Self {
-        let (tokens, running) = (Mutex::default(), Mutex::default());
+        let running = Mutex::default();
         let events = broadcast::channel(EVENTS).0;
-        Engine { parts: Arc::new(Parts { store, templates, transport, environment, limits, tokens, running, events }) }
+        Engine {
+            parts: Arc::new(Parts { store, templates, transport, environment, limits, sessions, running, events }),
+        }
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -77,7 +80,7 @@ impl Engine {
     /// Keeps a connection's settings. The provider must have a template in the catalogue.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         settings.check()?;
-        if !self.templates().any(|info| info.provider == settings.provider) {
+        if !self.templates().any(|info| info.provider.name == settings.provider) {
             return Err(unknown_template(&settings.provider, self.parts.templates.keys().cloned()));
         }
         let mut batch = WriteBatch::new();
@@ -86,12 +89,14 @@ impl Engine {
     }
 
     /// Gives a connection its token, until this engine ends. It is never stored.
-    pub fn set_token(&self, connection: impl Into<String>, token: Secret) {
-        lock(&self.parts.tokens).insert(connection.into(), token);
+    pub fn set_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.set_credentials(connection, Credentials::token(token));
     }
 
-    pub(crate) fn token(&self, connection: &str) -> Option<Secret> {
-        lock(&self.parts.tokens).get(connection).cloned()
+    /// Gives a connection its credentials, until this engine ends. They are never stored; where the
+    /// engine has a [`CredentialStore`](crate::CredentialStore), that is told when tokens are refreshed.
+    pub fn set_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        self.parts.sessions.of(connection.as_ref()).set(credentials);
     }
 
     /// A connection's settings.

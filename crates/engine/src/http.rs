@@ -1,13 +1,18 @@
 //! The way to an API: credentials, limits, retries; and what carries the bytes.
 
+mod budget;
 mod client;
+mod credentials;
 mod limits;
-mod secret;
+mod oauth;
+mod session;
 #[cfg(feature = "http")]
 mod ureq;
 
 pub(crate) use client::Client;
+pub use credentials::{CredentialStore, Credentials, OAuthTokens};
 pub use limits::RequestLimits;
-pub use secret::Secret;
+pub use oauth::SignIn;
+pub(crate) use session::Sessions;
 #[cfg(feature = "http")]
 pub use ureq::UreqTransport;

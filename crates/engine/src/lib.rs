@@ -25,9 +25,10 @@ mod settings;
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
 pub use engine::Engine;
+pub use highwater_core::template::Secret;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
-pub use http::{RequestLimits, Secret};
+pub use http::{CredentialStore, Credentials, OAuthTokens, RequestLimits, SignIn};
 pub use run::{LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
 pub use schedule::Running;
 pub use settings::{ConnectionSettings, SyncSettings, SyncStatus};

@@ -5,13 +5,12 @@ mod host;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{LogLevel, Progress, RunSetup, SyncContext, Template};
+use highwater_core::template::{LogLevel, Progress, RunSetup, SyncContext, Template, TokenUse};
 use highwater_core::{DeleteGuard, Error, ErrorKind, Result, RunId, WriteBatch};
 use serde::Serialize;
 
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
-use crate::http::Client;
 use crate::settings::{ConnectionSettings, SyncStatus, checkpoint_key, runs_prefix, status_key};
 use host::Host;
 
@@ -151,22 +150,16 @@ impl Run<'_> {
         let name = info.id();
         let store = &self.engine.parts().store;
         let config = self.connection.config_for(info)?;
-        let base_url = self.connection.base_url.as_deref().unwrap_or(&info.base_url);
-        let token = self.engine.token(&self.connection.id);
-        if info.token == highwater_core::template::TokenUse::Required && token.is_none() {
+        let origins = self.connection.origins(self.template.origins(&config)?);
+        let parts = self.engine.parts();
+        let client = parts.client(&self.connection.id, &info.provider, &origins).await?;
+        let credentials = client.session().credentials().await?;
+        if info.token == TokenUse::Required && !credentials.can_sign_in() {
             return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: give one to the connection")
                 .with("template", &name)
                 .with("connection", &self.connection.id));
         }
-        let parts = self.engine.parts();
-        let client = Client::new(
-            Arc::clone(&parts.transport),
-            Arc::clone(&parts.environment),
-            parts.limits.clone(),
-            base_url,
-            info,
-            token,
-        )?;
+        credentials.check(&info.config)?;
         let fence = store.lease(&format!("run/{}/{name}", self.connection.id)).await?;
         let checkpoint = match self.options.full {
             true => None,

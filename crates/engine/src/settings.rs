@@ -44,6 +44,16 @@ impl ConnectionSettings {
         self
     }
 
+    /// Where the API is: what the connection says stands for the template's base URL.
+    pub(crate) fn origins(&self, mut of_template: Vec<String>) -> Vec<String> {
+        match (&self.base_url, of_template.first_mut()) {
+            (Some(url), Some(first)) => first.clone_from(url),
+            (Some(url), None) => of_template.push(url.clone()),
+            (None, _) => {}
+        }
+        of_template
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         if self.id.is_empty() || self.id.len() > 200 || self.id.contains('/') {
             return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash")
@@ -55,7 +65,7 @@ impl ConnectionSettings {
     /// The settings a template gets: those given, and defaults for the rest.
     pub(crate) fn config_for(&self, info: &TemplateInfo) -> Result<BTreeMap<String, String>> {
         let mut config = BTreeMap::new();
-        for key in &info.config {
+        for key in info.config.iter().filter(|key| !key.secret) {
             match self.config.get(&key.name).cloned().or_else(|| key.default.clone()) {
                 Some(value) => {
                     config.insert(key.name.clone(), value);
@@ -72,7 +82,9 @@ impl ConnectionSettings {
                 None => {}
             }
         }
-        if let Some(unknown) = self.config.keys().find(|name| !info.config.iter().any(|key| key.name == **name)) {
+        if let Some(unknown) =
+            self.config.keys().find(|name| !info.config.iter().any(|key| key.name == **name && !key.secret))
+        {
             let known: Vec<&str> = info.config.iter().map(|key| key.name.as_str()).collect();
             return Err(Error::new(ErrorKind::Invalid, "the template has no such setting")
                 .with("template", info.id())

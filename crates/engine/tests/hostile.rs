@@ -57,10 +57,13 @@ fn with(status: u16, body: &str, name: &'static str, value: impl Into<String>) -
     Answer { headers: vec![(name, value.into())], ..answer(status, body) }
 }
 
+/// A request's URI and its `authorization`.
+type Seen = (String, Option<String>);
+
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 async fn play(State(script): State<Script>, headers: HeaderMap, request: Request) -> impl IntoResponse {
@@ -268,7 +271,7 @@ async fn a_run_stops_when_asked_and_the_next_goes_on() {
     {
         let mut answers = world.script.answers.lock().unwrap();
         answers.push_back(with(200, r#"[{"id":1}]"#, "link", NEXT));
-        answers.push_back(with(429, "", "retry-after", "4"));
+        answers.push_back(with(429, "", "retry-after", "1"));
     }
     let cancel = CancelToken::new();
     let options = RunOptions::default().cancel(cancel.clone());

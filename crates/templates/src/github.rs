@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use highwater_core::template::{ConfigKey, TemplateInfo, TokenUse};
+use highwater_core::template::{AuthKind, ConfigKey, Provider, TemplateInfo, TokenUse};
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -58,10 +58,12 @@ fn before(updated_at: &str) -> Result<String> {
 }
 
 fn describe(name: &str) -> TemplateInfo {
-    TemplateInfo::new("github", name, "https://api.github.com")
-        .token(TokenUse::Optional)
+    Provider::new("github", "https://api.github.com")
+        .auth(AuthKind::bearer("a personal access token, from Settings > Developer settings"))
         .header("accept", "application/vnd.github+json")
         .header("x-github-api-version", "2022-11-28")
+        .template(name)
+        .token(TokenUse::Optional)
         .config(ConfigKey::required("owner", "the user or organisation, as in github.com/OWNER"))
         .every(Duration::from_secs(300))
 }

@@ -38,7 +38,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     }
     let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
     for connection in engine.connections().await? {
-        for info in engine.templates().filter(|info| info.provider == connection.provider) {
+        for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
             let status = engine.status(&connection.id, &info.id()).await?;
             if status.last_started_ms.is_none() {
                 continue;

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &TemplatesOptions, output: &Output) -> Result<()> {
     let info = found.info();
     output.object(info);
     output.line(format!("{}: {}", info.id(), info.description));
-    output.line(format!("  API       {}", info.base_url));
+    output.line(format!("  API       {}", info.provider.base_url));
     output.line(format!("  token     {}", format!("{:?}", info.token).to_lowercase()));
     output.line(format!("  interval  {} s", info.interval.as_secs()));
     output.line(format!("  deletes   {}", info.deletes));

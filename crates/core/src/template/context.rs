@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::http::{HttpRequest, HttpResponse};
+use super::secret::Secret;
 use crate::batch::StreamCommit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Json;
@@ -50,14 +52,37 @@ pub struct Progress {
     pub rate_limited_until_ms: Option<u64>,
 }
 
+/// A record to save: a JSON object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PageRecord {
+    /// Its id; taken from its member `id` when `None`.
+    pub id: Option<String>,
+    /// Its JSON text.
+    pub payload: Bytes,
+}
+
+impl PageRecord {
+    /// A record under an id that is not (or not only) its member `id`.
+    pub fn with_id(id: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        PageRecord { id: Some(id.into()), payload: payload.into() }
+    }
+}
+
+impl From<Bytes> for PageRecord {
+    fn from(payload: Bytes) -> Self {
+        PageRecord { id: None, payload }
+    }
+}
+
 /// What becomes durable in one commit.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageOfChanges {
     /// The records' model.
     pub model: String,
-    /// Records to save: JSON objects with an `id`.
-    pub records: Vec<Bytes>,
+    /// Records to save.
+    pub records: Vec<PageRecord>,
     /// Ids of records to delete.
     pub deleted: Vec<String>,
     /// Where to go on after this page.
@@ -66,21 +91,32 @@ pub struct PageOfChanges {
     pub complete: bool,
 }
 
+/// The way to the API of one connection: the engine, or a test's own.
+#[async_trait]
+pub trait ApiHost: Send + Sync {
+    /// Sends a request with the connection's credentials, within its limits.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
+    /// A secret setting of the connection.
+    fn secret(&self, name: &str) -> Option<Secret>;
+    /// Keeps a secret setting that changed, such as a refresh token that works once.
+    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()>;
+    /// Waits.
+    async fn sleep(&self, time: Duration);
+    /// Notes a line of the log.
+    fn log(&self, level: LogLevel, message: &str);
+    /// Unix time in milliseconds.
+    fn now_ms(&self) -> u64;
+}
+
 /// What stands behind a [`SyncContext`]: the engine, or a test's own.
 #[async_trait]
-pub trait RunHost: Send + Sync {
+pub trait RunHost: ApiHost {
     /// Commits a page. The checkpoint and the records become durable together.
     async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit>;
     /// Removes or sets the checkpoint alone, at the end of a run.
     async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
-    /// Sends a request with the connection's credentials, within its limits.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
-    /// Notes a line of the run's log.
-    fn log(&self, level: LogLevel, message: &str);
     /// Tells how far the run has come.
     fn progress(&self, progress: Progress);
-    /// Unix time in milliseconds.
-    fn now_ms(&self) -> u64;
 }
 
 /// The beginning of a run.
@@ -175,6 +211,22 @@ impl<'h> SyncContext<'h> {
         self.setup.config.get(name).map(String::as_str)
     }
 
+    /// Every setting that was given or has a default.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.setup.config
+    }
+
+    /// A secret setting, if it was given with the connection's credentials.
+    pub fn secret(&self, name: &str) -> Option<Secret> {
+        self.host.secret(name)
+    }
+
+    /// Keeps a secret setting that changed, such as a refresh token that works once. Call it before
+    /// the new one is used.
+    pub async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
+        self.host.renew_secret(name, secret).await
+    }
+
     /// The sync's variant, if it is not the default one.
     pub fn variant(&self) -> Option<&str> {
         self.setup.variant.as_deref()
@@ -214,7 +266,13 @@ impl<'h> SyncContext<'h> {
 
     /// Saves a page of records: JSON objects with an `id`, as they came.
     pub async fn save(&mut self, model: &str, records: Vec<Bytes>) -> Result<StreamCommit> {
-        self.commit(model, records, Vec::new(), false).await
+        self.apply(model, records.into_iter().map(PageRecord::from).collect(), Vec::new()).await
+    }
+
+    /// Saves and deletes in one commit, with the checkpoint set just before: for pages of a change feed, and for records whose
+    /// id is not their member `id`.
+    pub async fn apply(&mut self, model: &str, records: Vec<PageRecord>, deleted: Vec<String>) -> Result<StreamCommit> {
+        self.commit(model, records, deleted, false).await
     }
 
     /// Saves a page of typed records.
@@ -242,6 +300,17 @@ impl<'h> SyncContext<'h> {
             .with("model", model));
         }
         self.commit(model, Vec::new(), Vec::new(), true).await.map(drop)
+    }
+
+    /// Waits: for an API that asks for it in its own way.
+    pub async fn sleep(&self, time: Duration) {
+        self.host.sleep(time).await;
+    }
+
+    /// Sends a request once and gives back the answer, whatever its status: for who judges answers
+    /// himself. Origins, credentials, the connection's budget and the pauses the API asked for hold as ever.
+    pub async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
+        self.host.send(request.any_status()).await
     }
 
     /// Sends a request with the connection's credentials. Waits out rate limits, retries what may
@@ -282,7 +351,7 @@ impl<'h> SyncContext<'h> {
     async fn commit(
         &mut self,
         model: &str,
-        records: Vec<Bytes>,
+        records: Vec<PageRecord>,
         deleted: Vec<String>,
         complete: bool,
     ) -> Result<StreamCommit> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::content;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,12 +25,25 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Bytes>,
+    /// Whether every status is an answer. Without it a status of 400 or above is an error, after the
+    /// tries that may help; with it there is one try, and the caller judges.
+    pub any_status: bool,
+    /// Whether sending it twice does no harm. Otherwise it is not tried again once it may have arrived.
+    pub repeatable: bool,
 }
 
 impl HttpRequest {
     /// A request with any method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
-        HttpRequest { method: method.into(), url: url.into(), query: Vec::new(), headers: Vec::new(), body: None }
+        HttpRequest {
+            method: method.into(),
+            url: url.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            any_status: false,
+            repeatable: true,
+        }
     }
 
     /// A `GET`.
@@ -40,11 +53,60 @@ impl HttpRequest {
 
     /// A `POST` of JSON.
     pub fn post_json<T: Serialize + ?Sized>(url: impl Into<String>, body: &T) -> Result<Self> {
+        HttpRequest::new("POST", url).json(body)
+    }
+
+    /// With a JSON body.
+    pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Result<Self> {
         let text = serde_json::to_vec(body)
             .map_err(|source| Error::new(ErrorKind::Invalid, "the body cannot be written as JSON").because(source))?;
-        let mut request = HttpRequest::new("POST", url).header("content-type", "application/json");
-        request.body = Some(text.into());
-        Ok(request)
+        self.body = Some(text.into());
+        Ok(self.header("content-type", "application/json"))
+    }
+
+    /// With any body.
+    #[must_use]
+    pub fn body(mut self, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self.header("content-type", content_type)
+    }
+
+    /// With a form as its body.
+    #[must_use]
+    pub fn form<N: AsRef<str>, V: AsRef<str>>(self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
+        let pairs =
+            fields.into_iter().map(|(name, value)| format!("{}={}", escape(name.as_ref()), escape(value.as_ref())));
+        let body = pairs.collect::<Vec<_>>().join("&");
+        self.body("application/x-www-form-urlencoded", body)
+    }
+
+    /// Takes every status as an answer: one try, and the caller judges. What the answer says about
+    /// limits is kept before the next request all the same.
+    #[must_use]
+    pub fn any_status(mut self) -> Self {
+        self.any_status = true;
+        self
+    }
+
+    /// Says whether sending it twice does no harm.
+    #[must_use]
+    pub fn repeatable(mut self, repeatable: bool) -> Self {
+        self.repeatable = repeatable;
+        self
+    }
+
+    /// Asks for an answer only if something changed since the one that had `validator`; otherwise the
+    /// answer's status is 304 (see [`HttpResponse::is_unchanged`]).
+    #[must_use]
+    pub fn if_changed_since(self, validator: &Validator) -> Self {
+        let request = match &validator.etag {
+            Some(etag) => self.header("if-none-match", etag),
+            None => self,
+        };
+        match &validator.last_modified {
+            Some(time) => request.header("if-modified-since", time),
+            None => request,
+        }
     }
 
     /// Adds a query parameter.
@@ -75,6 +137,17 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
+/// What a later request needs to ask whether anything changed. Keep it in the checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validator {
+    /// The `ETag` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The `Last-Modified` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
 /// A response, with its whole body.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +171,43 @@ impl HttpResponse {
     /// The first value of a header, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether nothing changed since the validator that the request carried.
+    pub fn is_unchanged(&self) -> bool {
+        self.status == 304
+    }
+
+    /// What a later request needs to ask whether anything changed.
+    pub fn validator(&self) -> Option<Validator> {
+        let value = |name| self.header(name).map(str::to_owned);
+        let validator = Validator { etag: value("etag"), last_modified: value("last-modified") };
+        (validator != Validator::default()).then_some(validator)
+    }
+
+    /// The response, or the error that its status means.
+    pub fn successful(self) -> Result<Self> {
+        let (kind, message) = match self.status {
+            0..=399 => return Ok(self),
+            401 => (ErrorKind::Unauthorized, "the API refused the token: give the connection a valid one"),
+            403 => (
+                ErrorKind::Unauthorized,
+                "the API does not allow this: check the token's scopes, and that it may see the resource",
+            ),
+            404 => (
+                ErrorKind::NotFound,
+                "the API knows no such resource: check the settings, and that the token may see it",
+            ),
+            410 => (ErrorKind::SourceReset, "the API forgot the checkpoint: a full refresh is needed"),
+            500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
+            _ => (ErrorKind::Remote, "the API refused the request"),
+        };
+        Err(self.refusal(kind, message))
+    }
+
+    /// An error about this response.
+    pub fn refusal(&self, kind: ErrorKind, message: &'static str) -> Error {
+        Error::new(kind, message).with("url", &self.url).with("status", self.status)
     }
 
     /// Reads the body as `T`.
@@ -155,6 +265,18 @@ impl fmt::Debug for HttpResponse {
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Escapes everything but unreserved characters: for queries, forms and path segments.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// The links of a `Link` header: targets and what stands behind each. Commas within `<...>` do not part.

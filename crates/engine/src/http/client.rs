@@ -1,137 +1,165 @@
-//! Requests of one run: whole URLs, credentials for the right origin only, retries, limits.
+//! Requests of one run: whole URLs, credentials for the right origins only, retries, limits.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse, TemplateInfo, Transport};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use highwater_core::template::{AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use url::Url;
 
-use super::limits::{RequestLimits, Verdict, rest, verdict};
-use super::secret::Secret;
+use super::credentials::{Credentials, Means};
+use super::limits::{RequestLimits, Verdict, remaining, rest, verdict};
+use super::oauth;
+use super::session::{Session, lock};
 
-/// Redirects followed within the origin.
+/// Redirects followed within the origins.
 const MAX_REDIRECTS: usize = 5;
 
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
+
+/// Where the client's news go: the run's log.
+pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
 
 #[derive(Debug)]
 pub(crate) struct Client {
     transport: Arc<dyn Transport>,
     environment: Arc<dyn Environment>,
     limits: RequestLimits,
-    base: Url,
-    headers: Vec<(String, String)>,
-    token: Option<Secret>,
-    /// Before this time (Unix milliseconds) the API does not want to be asked.
-    quiet_until_ms: Mutex<u64>,
+    /// The first is the base URL.
+    origins: Vec<Url>,
+    provider: Provider,
+    session: Arc<Session>,
 }
 
 impl Client {
-    pub(crate) fn new(
+    /// A client of `provider` for the origins given, the base URL first.
+    pub(crate) async fn new(
         transport: Arc<dyn Transport>,
         environment: Arc<dyn Environment>,
         limits: RequestLimits,
-        base_url: &str,
-        info: &TemplateInfo,
-        token: Option<Secret>,
+        origins: &[String],
+        provider: &Provider,
+        session: Arc<Session>,
     ) -> Result<Self> {
-        let base = Url::parse(base_url).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the base URL is not a URL").with("base_url", base_url).because(source)
-        })?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(Error::new(ErrorKind::Invalid, "the base URL must begin with https:// (or http://)")
-                .with("base_url", base_url));
-        }
-        if token.is_some() && base.scheme() == "http" && !is_loopback(&base) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "a token is not sent over plain http: use an https:// base URL",
-            )
-            .with("base_url", base_url));
-        }
-        Ok(Client {
-            transport,
-            environment,
-            limits,
-            base,
-            headers: info.headers.clone(),
-            token,
-            quiet_until_ms: Mutex::new(0),
-        })
+        let secrets = !session.credentials().await?.all_secrets().is_empty();
+        let origins = origins.iter().map(|url| origin(url, secrets)).collect::<Result<Vec<_>>>()?;
+        Ok(Client { transport, environment, limits, origins, provider: provider.clone(), session })
     }
 
-    /// Sends a request until it is answered well or there is no hope.
-    pub(crate) async fn send(&self, request: HttpRequest, note: &(dyn Fn(&str) + Sync)) -> Result<HttpResponse> {
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Sends a request until it is answered well or there is no hope; one that takes any status, until it is answered.
+    pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
         let mut url = self.resolve(&request)?;
-        let (mut failures, mut waits, mut redirects) = (0, 0, 0);
+        let (mut failures, mut waits, mut redirects, mut refreshed) = (0, 0, 0, false);
         loop {
-            self.keep_quiet(note).await?;
-            let mut outgoing = HttpRequest::new(request.method.clone(), url.as_str());
-            outgoing.headers = self.headers_of(&request);
-            outgoing.body.clone_from(&request.body);
-            let outcome = self.transport.send(outgoing).await.map(|mut response| {
-                response.url = shown(&url);
-                response
-            });
-            let now_ms = self.environment.now_ms();
-            let response = match outcome {
+            self.await_leave(note).await?;
+            let credentials = self.credentials().await?;
+            let outgoing = self.outgoing(&request, &url, &credentials);
+            let response = match self.exchange(outgoing, &url, note).await {
                 Ok(response) => response,
-                Err(error) if error.kind() == ErrorKind::Unavailable && failures + 1 < self.limits.attempts => {
+                Err(error) if self.may_retry(&error, &request, failures) => {
                     failures += 1;
-                    note(&format!("no answer ({error}); trying again"));
+                    note(LogLevel::Warning, &format!("no answer ({error}); trying again"));
                     self.pause(failures).await;
                     continue;
                 }
-                Err(error) => return Err(error.with("url", shown(&url))),
+                Err(error) => return Err(error.with("url", self.shown(&url))),
             };
-            if let Some(wait) = rest(&response, now_ms) {
-                self.quiet_for(wait);
-            }
-            if let Verdict::Wait(wait) = verdict(&response, now_ms) {
-                waits += 1;
-                if waits > MAX_WAITS {
-                    return Err(refused(
-                        &response,
-                        ErrorKind::RateLimited,
-                        "the API keeps asking to slow down: try again later",
-                    ));
-                }
-                self.quiet_for(wait.unwrap_or_else(|| self.limits.pause(waits, self.random())));
-                continue;
-            }
+            let asked_to_wait = self.read_limits(&response);
             match response.status {
                 301 | 302 | 303 | 307 | 308 if request.method == "GET" && redirects < MAX_REDIRECTS => {
                     redirects += 1;
                     let Some(target) = response.header("location") else { return Ok(response) };
-                    let target = url.join(target).map_err(|source| {
-                        refused(&response, ErrorKind::Remote, "the API redirects to something that is no URL")
+                    url = url.join(target).map_err(|source| {
+                        response
+                            .refusal(ErrorKind::Remote, "the API redirects to something that is no URL")
                             .because(source)
                     })?;
-                    self.check_origin(&target)?;
-                    url = target;
+                    self.check_origin(&url)?;
                 }
-                500..=599 if failures + 1 < self.limits.attempts => {
+                401 if !refreshed && self.refresh(&credentials, true).await? => refreshed = true,
+                _ if request.any_status => {
+                    if let Verdict::Wait(wait) = asked_to_wait {
+                        self.quiet_for(wait.unwrap_or(Duration::ZERO));
+                    }
+                    return Ok(response);
+                }
+                _ if asked_to_wait != Verdict::Pass => {
+                    waits += 1;
+                    if waits > MAX_WAITS {
+                        let message = "the API keeps asking to slow down: try again later";
+                        return Err(response.refusal(ErrorKind::RateLimited, message));
+                    }
+                    let wait = if let Verdict::Wait(Some(wait)) = asked_to_wait {
+                        wait
+                    } else {
+                        self.limits.pause(waits, self.random())
+                    };
+                    self.quiet_for(wait);
+                }
+                500..=599 if request.repeatable && failures + 1 < self.limits.attempts => {
                     failures += 1;
-                    note(&format!("the API answered {}; trying again", response.status));
+                    note(LogLevel::Warning, &format!("the API answered {}; trying again", response.status));
                     self.pause(failures).await;
                 }
-                status => return checked(response, status),
+                _ => return response.successful(),
             }
         }
+    }
+
+    /// One exchange, and its line in the log.
+    async fn exchange(&self, outgoing: HttpRequest, url: &Url, note: Note<'_>) -> Result<HttpResponse> {
+        let method = outgoing.method.clone();
+        let began_ms = self.environment.now_ms();
+        let outcome = self.transport.send(outgoing).await;
+        let took_ms = self.environment.now_ms().saturating_sub(began_ms);
+        let shown = self.shown(url);
+        let answer = match &outcome {
+            Ok(response) => response.status.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::debug!(target: "highwater::http", %method, url = %shown, status = %answer, ms = took_ms, "request");
+        note(LogLevel::Debug, &format!("{method} {shown}: {answer}, {took_ms} ms"));
+        outcome.map(|mut response| {
+            response.url = shown;
+            response
+        })
+    }
+
+    fn may_retry(&self, error: &Error, request: &HttpRequest, failures: u32) -> bool {
+        error.kind() == ErrorKind::Unavailable && request.repeatable && failures + 1 < self.limits.attempts
+    }
+
+    /// Keeps what a response says about limits, and tells whether the request is to be sent again for it.
+    fn read_limits(&self, response: &HttpResponse) -> Verdict {
+        let now_ms = self.environment.now_ms();
+        let habits = &self.provider.limits;
+        if let Some(left) = remaining(response, habits) {
+            lock(&self.session.budget).left(left);
+        }
+        if let Some(wait) = rest(response, habits, now_ms) {
+            self.quiet_for(wait);
+        }
+        verdict(response, habits, now_ms)
     }
 
     fn resolve(&self, request: &HttpRequest) -> Result<Url> {
         let invalid =
             |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
-        let mut url = match Url::parse(&request.url) {
-            Ok(url) => url,
+        let mut url = match (Url::parse(&request.url), self.origins.first()) {
+            (Ok(url), _) => url,
             // A path goes behind the base URL's own path, which `join` would replace.
-            Err(_) => {
-                let base = self.base.as_str().trim_end_matches('/');
+            (Err(_), Some(base)) => {
+                let base = base.as_str().trim_end_matches('/');
                 Url::parse(&format!("{base}/{}", request.url.trim_start_matches('/'))).map_err(invalid)?
             }
+            (Err(source), None) => return Err(invalid(source)),
         };
         self.check_origin(&url)?;
         if !request.query.is_empty() {
@@ -140,54 +168,135 @@ impl Client {
         Ok(url)
     }
 
-    /// Credentials go to the API's own origin and nowhere else.
+    /// Credentials go to the template's own origins and nowhere else.
     fn check_origin(&self, url: &Url) -> Result<()> {
-        if url.origin() == self.base.origin() {
+        if self.origins.iter().any(|known| known.origin() == url.origin()) {
             return Ok(());
         }
+        let expected: Vec<String> = self.origins.iter().map(|known| known.origin().ascii_serialization()).collect();
         Err(Error::new(
             ErrorKind::Remote,
             "the API names a page at another origin; it was not asked, for the token must not go there",
         )
         .with("origin", url.origin().ascii_serialization())
-        .with("expected", self.base.origin().ascii_serialization()))
+        .with("expected", expected.join(", ")))
     }
 
-    fn headers_of(&self, request: &HttpRequest) -> Vec<(String, String)> {
+    fn outgoing(&self, request: &HttpRequest, url: &Url, credentials: &Credentials) -> HttpRequest {
+        let mut url = url.clone();
         let mut headers = request.headers.clone();
-        for (name, value) in &self.headers {
-            if !headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        let given = |headers: &[(String, String)], name: &str| {
+            headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
+        for (name, value) in &self.provider.headers {
+            if !given(&headers, name) {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        if let Some(token) = &self.token {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
+        match self.placed(credentials) {
+            Some(Place::Header(name, value)) if !given(&headers, &name) => headers.push((name, value)),
+            Some(Place::Query(name, value)) => {
+                url.query_pairs_mut().append_pair(&name, value.expose());
+            }
+            _ => {}
         }
-        headers
+        let mut outgoing = HttpRequest::new(request.method.clone(), url.as_str());
+        outgoing.headers = headers;
+        outgoing.body.clone_from(&request.body);
+        outgoing
     }
 
-    async fn keep_quiet(&self, note: &(dyn Fn(&str) + Sync)) -> Result<()> {
-        let until_ms = *self.quiet_until_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = Duration::from_millis(until_ms.saturating_sub(self.environment.now_ms()));
-        if wait > self.limits.max_wait {
-            return Err(Error::new(
-                ErrorKind::RateLimited,
-                "the API's rate limit is used up: what was saved stays, run again later",
-            )
-            .with("seconds", wait.as_secs())
-            .retry_in(wait));
+    /// Where the credentials go in a request.
+    fn placed(&self, credentials: &Credentials) -> Option<Place> {
+        let bearer = |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose()));
+        match &credentials.sign_in {
+            Means::Nothing => None,
+            Means::OAuth2(tokens) => tokens.access_token.as_ref().map(bearer),
+            Means::Basic { username, password } => {
+                let pair = format!("{username}:{}", password.expose());
+                Some(Place::Header("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair))))
+            }
+            Means::Token(token) => Some(
+                self.provider
+                    .auth
+                    .iter()
+                    .find_map(|kind| match kind {
+                        AuthKind::Bearer { .. } => Some(bearer(token)),
+                        AuthKind::Header { name, prefix, .. } => {
+                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose())))
+                        }
+                        AuthKind::Query { name, .. } => Some(Place::Query(name.clone(), token.clone())),
+                        _ => None,
+                    })
+                    .unwrap_or_else(|| bearer(token)),
+            ),
         }
-        if !wait.is_zero() {
-            note(&format!("rate limit: waiting {} s", wait.as_secs().max(1)));
+    }
+
+    /// The credentials, refreshed where they are about to end.
+    async fn credentials(&self) -> Result<Credentials> {
+        let credentials = self.session.credentials().await?;
+        match &credentials.sign_in {
+            Means::OAuth2(tokens) if oauth::is_due(tokens, self.environment.now_ms()) && oauth::can_refresh(tokens) => {
+                self.refresh(&credentials, false).await?;
+                self.session.credentials().await
+            }
+            _ => Ok(credentials),
+        }
+    }
+
+    /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
+    async fn refresh(&self, used: &Credentials, refused: bool) -> Result<bool> {
+        let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
+        if !oauth::can_refresh(old) {
+            return Ok(false);
+        }
+        let _alone = self.session.refreshing.lock().await;
+        let now = self.session.credentials().await?;
+        let Means::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
+        let due = oauth::is_due(tokens, self.environment.now_ms());
+        // Another sync may have refreshed while this one waited for its turn.
+        if tokens.access_token != old.access_token && !due {
+            return Ok(true);
+        }
+        if !refused && !due {
+            return Ok(true);
+        }
+        let fresh = oauth::refresh(self.oauth2(), tokens, &self.transport, &*self.environment).await?;
+        let renewed = Credentials { sign_in: Means::OAuth2(fresh), secrets: now.secrets.clone() };
+        self.session.keep(renewed).await?;
+        Ok(true)
+    }
+
+    fn oauth2(&self) -> Option<&OAuth2> {
+        self.provider.auth.iter().find_map(|kind| match kind {
+            AuthKind::OAuth2(oauth) => Some(oauth),
+            _ => None,
+        })
+    }
+
+    /// Waits for the connection's budget, or says when to come again.
+    async fn await_leave(&self, note: Note<'_>) -> Result<()> {
+        loop {
+            let leave = lock(&self.session.budget).take(self.provider.limits.rate, self.environment.now_ms());
+            let Err(wait) = leave else { return Ok(()) };
+            if wait > self.limits.max_wait {
+                return Err(Error::new(
+                    ErrorKind::RateLimited,
+                    "the API's rate limit is used up: what was saved stays, run again later",
+                )
+                .with("seconds", wait.as_secs())
+                .retry_in(wait));
+            }
+            if wait >= Duration::from_secs(1) {
+                note(LogLevel::Warning, &format!("rate limit: waiting {} s", wait.as_secs()));
+            }
             tokio::time::sleep(wait).await;
         }
-        Ok(())
     }
 
     fn quiet_for(&self, wait: Duration) {
-        let until = self.environment.now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let mut quiet = self.quiet_until_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        *quiet = until.max(*quiet);
+        lock(&self.session.budget).quiet_for(wait, self.environment.now_ms());
     }
 
     async fn pause(&self, failures: u32) {
@@ -199,36 +308,35 @@ impl Client {
         self.environment.fill_random(&mut bytes);
         u32::from_le_bytes(bytes)
     }
+
+    /// A URL without its query, and without any secret that stands in its path.
+    fn shown(&self, url: &Url) -> String {
+        self.session.redact(&format!("{}{}", url.origin().ascii_serialization(), url.path()))
+    }
 }
 
-fn checked(response: HttpResponse, status: u16) -> Result<HttpResponse> {
-    let (kind, message) = match status {
-        0..=399 => return Ok(response),
-        401 => (ErrorKind::Unauthorized, "the API refused the token: give the connection a valid one"),
-        403 => (
-            ErrorKind::Unauthorized,
-            "the API does not allow this: check the token's scopes, and that it may see the resource",
-        ),
-        404 => {
-            (ErrorKind::NotFound, "the API knows no such resource: check the settings, and that the token may see it")
-        }
-        410 => (ErrorKind::SourceReset, "the API forgot the checkpoint: a full refresh is needed"),
-        500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
-        _ => (ErrorKind::Remote, "the API refused the request"),
-    };
-    Err(refused(&response, kind, message))
+enum Place {
+    Header(String, String),
+    Query(String, Secret),
 }
 
-fn refused(response: &HttpResponse, kind: ErrorKind, message: &'static str) -> Error {
-    Error::new(kind, message).with("url", &response.url).with("status", response.status)
+fn origin(url: &str, secrets: bool) -> Result<Url> {
+    let parsed = Url::parse(url).map_err(|source| {
+        Error::new(ErrorKind::Invalid, "the base URL is not a URL").with("base_url", url).because(source)
+    })?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(
+            Error::new(ErrorKind::Invalid, "the base URL must begin with https:// (or http://)").with("base_url", url)
+        );
+    }
+    if secrets && parsed.scheme() == "http" && !is_loopback(&parsed) {
+        return Err(Error::new(ErrorKind::Invalid, "a token is not sent over plain http: use an https:// base URL")
+            .with("base_url", url));
+    }
+    Ok(parsed)
 }
 
-/// A URL without its query, which may hold secrets.
-fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use highwater_core::template::HttpResponse;
+use chrono::{DateTime, Utc};
+use highwater_core::template::{HttpResponse, LimitHabits};
 
 /// How a run deals with an API that is slow, busy or broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,49 +62,74 @@ pub(crate) enum Verdict {
     Wait(Option<Duration>),
 }
 
-/// Reads status and headers. `now_ms` is Unix time in milliseconds.
-pub(crate) fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
-    let retry_after = response.header("retry-after").and_then(|value| parse_retry_after(value, now_ms));
-    let exhausted = remaining(response) == Some(0);
-    match response.status {
-        429 => Verdict::Wait(retry_after.or_else(|| until_reset(response, now_ms))),
-        403 if exhausted || retry_after.is_some() => {
-            Verdict::Wait(retry_after.or_else(|| until_reset(response, now_ms)))
-        }
-        503 if retry_after.is_some() => Verdict::Wait(retry_after),
-        _ => Verdict::Pass,
+/// Reads status, headers and, where the provider has such habits, the body. `now_ms` is Unix time in milliseconds.
+pub(crate) fn verdict(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Verdict {
+    let retry_after = response.header("retry-after").and_then(|value| time_until(value, now_ms));
+    let exhausted = remaining(response, habits) == Some(0);
+    let by_habit = habits.statuses.iter().any(|limit| {
+        limit.status == response.status && limit.body.as_ref().is_none_or(|text| contains(&response.body, text))
+    });
+    let limited = match response.status {
+        429 => true,
+        403 => exhausted || retry_after.is_some(),
+        503 => retry_after.is_some(),
+        _ => false,
+    };
+    if !limited && !by_habit {
+        return Verdict::Pass;
     }
+    Verdict::Wait(retry_after.or_else(|| until_reset(response, habits, now_ms)).or(habits.lock_out))
 }
 
 /// How long to keep still before the next request, after a response that used the budget up.
-pub(crate) fn rest(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
-    (remaining(response) == Some(0)).then(|| until_reset(response, now_ms)).flatten()
+pub(crate) fn rest(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
+    (remaining(response, habits) == Some(0)).then(|| until_reset(response, habits, now_ms)).flatten()
 }
 
-fn remaining(response: &HttpResponse) -> Option<u64> {
-    header_of(response, &["x-ratelimit-remaining", "ratelimit-remaining"])?.trim().parse().ok()
+/// How many requests the API says are left.
+pub(crate) fn remaining(response: &HttpResponse, habits: &LimitHabits) -> Option<u64> {
+    let usual = ["x-ratelimit-remaining", "ratelimit-remaining"];
+    let value = header_of(response, habits.remaining_headers.iter().map(String::as_str).chain(usual))?;
+    value.trim().parse().ok()
 }
 
-/// Providers give the reset as Unix seconds or as seconds from now.
-fn until_reset(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
-    let reset: u64 = header_of(response, &["x-ratelimit-reset", "ratelimit-reset"])?.trim().parse().ok()?;
-    let now = now_ms / 1000;
-    let seconds = if reset > 1_000_000_000 { (reset + 1).saturating_sub(now) } else { reset };
-    Some(Duration::from_secs(seconds.max(1)))
+fn until_reset(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
+    let usual = ["x-ratelimit-reset", "ratelimit-reset"];
+    let value = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual))?;
+    // One second more where the API counts in whole ones.
+    time_until(value, now_ms).map(|wait| wait.max(Duration::from_secs(1)))
 }
 
-/// `Retry-After` is seconds or an HTTP date.
-fn parse_retry_after(value: &str, now_ms: u64) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(value.trim()).ok()?;
-    let at_ms = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
-    Some(Duration::from_millis(u64::try_from(at_ms).ok()?.saturating_sub(now_ms)))
+/// The longest wait that any header can ask for; what is longer was not meant.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads a time as APIs give it: seconds from now, Unix seconds, Unix milliseconds, milliseconds from now (nobody asks
+/// for more than a day of seconds), an HTTP date or RFC 3339.
+fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
+    let value = value.trim();
+    let wait_ms = match value.parse::<f64>() {
+        Ok(number) if !number.is_finite() || number < 0.0 => return None,
+        Ok(number) if number >= 1e11 => (number as u64).saturating_sub(now_ms),
+        Ok(number) if number >= 1e9 => ((number as u64 + 1) * 1000).saturating_sub(now_ms),
+        Ok(number) if number > 86_400.0 => number as u64,
+        Ok(number) => (number * 1000.0).ceil() as u64,
+        Err(_) => {
+            let at_ms = match httpdate::parse_http_date(value) {
+                Ok(at) => u64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?,
+                Err(_) => u64::try_from(value.parse::<DateTime<Utc>>().ok()?.timestamp_millis()).ok()?,
+            };
+            at_ms.saturating_sub(now_ms)
+        }
+    };
+    Some(Duration::from_millis(wait_ms).min(LONGEST_WAIT))
 }
 
-fn header_of<'r>(response: &'r HttpResponse, names: &[&str]) -> Option<&'r str> {
-    names.iter().find_map(|name| response.header(name))
+fn header_of<'r, 'n>(response: &'r HttpResponse, mut names: impl Iterator<Item = &'n str>) -> Option<&'r str> {
+    names.find_map(|name| response.header(name))
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    body.windows(text.len().max(1)).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -114,20 +140,56 @@ mod tests {
         HttpResponse::new(status, headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), "")
     }
 
+    fn wait(seconds: u64) -> Verdict {
+        Verdict::Wait(Some(Duration::from_secs(seconds)))
+    }
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
     #[test]
     fn what_headers_say() {
-        let now_ms = 1_700_000_000_000;
-        let wait = |seconds| Verdict::Wait(Some(Duration::from_secs(seconds)));
-        assert_eq!(verdict(&response(429, &[("Retry-After", "7")]), now_ms), wait(7));
+        let verdict = |response: &HttpResponse| super::verdict(response, &LimitHabits::default(), NOW_MS);
+        let rest = |response: &HttpResponse| super::rest(response, &LimitHabits::default(), NOW_MS);
+        assert_eq!(verdict(&response(429, &[("Retry-After", "7")])), wait(7));
         let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_030));
-        assert_eq!(verdict(&response(429, &[("retry-after", &date)]), now_ms), wait(30));
+        assert_eq!(verdict(&response(429, &[("retry-after", &date)])), wait(30));
         let reset = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700000060")];
-        assert_eq!(verdict(&response(403, &reset), now_ms), wait(61));
-        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")]), now_ms), Verdict::Pass);
-        assert_eq!(verdict(&response(429, &[]), now_ms), Verdict::Wait(None));
-        assert_eq!(verdict(&response(500, &[]), now_ms), Verdict::Pass);
-        assert_eq!(rest(&response(200, &reset), now_ms), Some(Duration::from_secs(61)));
-        assert_eq!(rest(&response(200, &[("X-RateLimit-Remaining", "1")]), now_ms), None);
+        assert_eq!(verdict(&response(403, &reset)), wait(61));
+        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::Pass);
+        assert_eq!(verdict(&response(429, &[])), Verdict::Wait(None));
+        assert_eq!(verdict(&response(500, &[])), Verdict::Pass);
+        assert_eq!(rest(&response(200, &reset)), Some(Duration::from_secs(61)));
+        assert_eq!(rest(&response(200, &[("X-RateLimit-Remaining", "1")])), None);
+    }
+
+    #[test]
+    fn times_that_were_not_meant_stall_nobody() {
+        let until = |value: &str| time_until(value, NOW_MS);
+        assert_eq!(until("1700000060000"), Some(Duration::from_secs(60)), "Unix milliseconds");
+        assert_eq!(until("90000"), Some(Duration::from_secs(90)), "milliseconds where seconds were meant");
+        assert_eq!(until("0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(until("2023-11-14T22:13:30Z"), Some(Duration::from_secs(10)));
+        assert_eq!(until("1600000000"), Some(Duration::ZERO), "a reset that is past");
+        for bogus in ["99999999999999999999", "9999999999", "9e300", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            assert!(until(bogus).is_some_and(|wait| wait <= LONGEST_WAIT), "{bogus}");
+        }
+        for nothing in ["soon", "-5", "NaN", "inf", ""] {
+            assert_eq!(until(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_provider_has_habits_of_its_own() {
+        let habits = LimitHabits::new()
+            .status_with(400, "RATELIMITED")
+            .headers("x-complexity-left", "x-complexity-reset")
+            .lock_out(Duration::from_secs(30));
+        let limited = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"RateLimited"}]}"#);
+        assert_eq!(verdict(&limited, &habits, NOW_MS), wait(30));
+        let other = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"SYNTAX"}]}"#);
+        assert_eq!(verdict(&other, &habits, NOW_MS), Verdict::Pass);
+        let used_up = response(200, &[("X-Complexity-Left", "0"), ("X-Complexity-Reset", "1700000005000")]);
+        assert_eq!(rest(&used_up, &habits, NOW_MS), Some(Duration::from_secs(5)));
     }
 
     #[test]

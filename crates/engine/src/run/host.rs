@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost};
+use highwater_core::template::{
+    ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret,
+};
 use highwater_core::{DeleteGuard, Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, StreamKey, WriteBatch};
 use serde_json::value::RawValue;
 
@@ -52,7 +55,7 @@ impl<'e> Host<'e> {
     pub(super) fn ended(&self, now_ms: u64, error: Option<&Error>) -> RunReport {
         let mut report = lock(&self.report);
         report.ended_ms = Some(now_ms);
-        report.error = error.map(ToString::to_string);
+        report.error = error.map(|error| self.client.session().redact(&error.to_string()));
         report.state = match error.map(Error::kind) {
             None => RunState::Success,
             Some(ErrorKind::Cancelled) => RunState::Cancelled,
@@ -122,7 +125,10 @@ impl RunHost for Host<'_> {
             };
         }
         for record in page.records {
-            stream.upsert(record);
+            match record.id {
+                Some(id) => stream.upsert_as(id, record.payload),
+                None => stream.upsert(record.payload),
+            };
         }
         for id in page.deleted {
             stream.delete(id);
@@ -147,11 +153,34 @@ impl RunHost for Host<'_> {
         self.store().commit(batch).await.map(drop)
     }
 
+    fn progress(&self, progress: Progress) {
+        let mut report = lock(&self.report);
+        report.progress = progress;
+        let report = report.clone();
+        self.tell(&report, None);
+    }
+}
+
+#[async_trait]
+impl ApiHost for Host<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        self.client.send(request, &|message| self.log(LogLevel::Warning, message)).await
+        self.client.send(request, &|level, message| self.log(level, message)).await
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.client.session().known()?.named(name)
+    }
+
+    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
+        self.client.session().renew_secret(name, secret).await
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 
     fn log(&self, level: LogLevel, message: &str) {
+        let message = &self.client.session().redact(message);
         match level {
             LogLevel::Debug => tracing::debug!(target: "highwater::run", "{message}"),
             LogLevel::Info => tracing::info!(target: "highwater::run", "{message}"),
@@ -166,13 +195,6 @@ impl RunHost for Host<'_> {
         report.log.push(LogLine { at_ms, level, message: message.to_owned() });
         let report = report.clone();
         self.tell(&report, Some(message.to_owned()));
-    }
-
-    fn progress(&self, progress: Progress) {
-        let mut report = lock(&self.report);
-        report.progress = progress;
-        let report = report.clone();
-        self.tell(&report, None);
     }
 
     fn now_ms(&self) -> u64 {

@@ -1,0 +1,33 @@
+//! A text that shows itself to nobody by accident.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret. It is wiped from memory when dropped and never printed.
+///
+/// ```
+/// let secret = highwater_core::template::Secret::new("hunter2");
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a secret in.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself: for a request's header or a keychain, never for a log, an error or a record.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
