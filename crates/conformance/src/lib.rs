@@ -1,1 +1,149 @@
-//! To be filled.
+//! The test kit that every Highwater store passes. Exempt from semantic versioning.
+//!
+//! A store joins with one type and one macro:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use highwater_conformance::{Subject, conformance_tests};
+//! use highwater_core::{MemoryBackend, Result, Store, StoreOptions, Threaded};
+//!
+//! /// A place in memory. Each handle on the backend shows the same data, so it can be reopened.
+//! #[derive(Default)]
+//! struct InMemory(MemoryBackend);
+//!
+//! impl Subject for InMemory {
+//!     fn new() -> Self {
+//!         InMemory::default()
+//!     }
+//!
+//!     fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>> {
+//!         Ok(Arc::new(Threaded::open(self.0.clone(), options)?))
+//!     }
+//!
+//!     fn image(&self) -> Option<Self> {
+//!         Some(InMemory(self.0.backup()))
+//!     }
+//! }
+//!
+//! conformance_tests!(InMemory);
+//! # fn main() {}
+//! ```
+//!
+//! The macro makes one `#[test]` per property, named after it.
+//!
+//! Each function of [`cases`] is one property; what it checks stands above it.
+#![deny(missing_docs)]
+
+pub mod cases;
+mod environment;
+mod rig;
+mod script;
+mod subject;
+
+pub use environment::{Randomness, TestEnvironment};
+pub use rig::Rig;
+pub use script::transcript;
+pub use subject::{MemorySubject, Subject};
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_case {
+    ($then:ident, $($before:tt)*) => {
+        $crate::$then! { $($before)*
+            p01_one_entry_per_record
+            p01_without_memory
+            p02_unique_total_order
+            p03_positions_ascend_whatever_the_clock_does
+            p03_two_handles_take_turns
+            p04_nothing_arrives_late
+            p05_cursors_only_move_forward
+            p06_resync_is_silent
+            p07_action_truth_table
+            p08_metadata_is_coherent
+            p09_batch_is_a_sequence
+            p10_page_is_a_prefix
+            p11_pages_concatenate
+            p12_same_call_same_answer
+            p12_the_past_stays_as_it_was
+            p13_no_skip_under_concurrency
+            p14_each_position_once
+            p15_a_filtered_page_advances
+            p16_time_window
+            p17_every_cursor_converges
+            p18_content_filter_converges
+            p18_filters_on_actions
+            p18_reading_by_ids
+            p19_net_action
+            p20_caught_up_is_true
+            p21_poison_is_parked
+            p21_seeking_replays
+            p21_unacknowledged_is_delivered_again
+            p22_other_handles_wake_too
+            p22_wakeups_are_hints
+            p24_clear_begins_anew
+            p24_horizon_of_payloads
+            p24_horizon_of_tombstones
+            p24_prune_stops_at_consumers
+            p24_the_past_behind_its_horizon_is_refused
+            p25_lag
+            p25_leases_fence
+            p26_a_resumed_run_remembers_what_it_saw
+            p26_a_run_spares_what_it_saw_and_what_is_new
+            p26_an_incomplete_run_deletes_nothing
+            p26_quarantined_records_count_as_seen
+            p26_the_guard_holds_mass_deletes
+            p27_a_runs_end_is_one
+            p28_a_superseded_lease_writes_nothing
+            p28_merging_keeps_fresher_writes
+            p28_older_source_versions_are_refused
+            p29_a_crash_keeps_what_was_acknowledged
+            p29_a_failed_batch_leaves_nothing
+            p30_nothing_delivered_is_taken_back
+            p31_positions_after_a_crash
+            p31_rebase_of_the_clock
+            p32_cursor_validation_is_total
+            p32_lost_histories_are_noticed
+            p33_every_id_is_itself
+            p33_streams_are_isolated
+            p34_canonical_content
+            p34_patches_merge_deeply
+            p35_boundary_refetch
+            p36_same_script_same_answers
+            p37_checksum_is_the_readers
+        }
+    };
+}
+
+/// Makes one test per case for a [`Subject`].
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:ty) => {
+        $crate::for_each_case!(__tests, $subject;);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ($subject:ty; $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::cases::$case::<$subject>();
+            }
+        )*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __run_all {
+    ($subject:ty; $($case:ident)*) => {
+        $($crate::cases::$case::<$subject>();)*
+    };
+}
+
+/// Runs every case but the state machine, for a place where no test can be named.
+pub fn check_all<S: Subject>() {
+    for_each_case!(__run_all, S;);
+}

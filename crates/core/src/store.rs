@@ -79,7 +79,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Every kept version of a record, newest first, the present one included.
     async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>>;
     /// The live records of a stream as they were at `cursor`, in order of id, behind `after_id`.
-    /// Complete as far as the stream's history reaches back.
+    /// Fails with [`ErrorKind::CursorExpired`](crate::ErrorKind::CursorExpired) where the stream's
+    /// history does not reach back that far.
     async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>>;
     /// Reads a document.
     async fn document(&self, key: &str) -> Result<Option<Json>>;

@@ -88,7 +88,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if let Some(cursor) = batch.merging.cursor() {
             let (shared, token_key) = (self.shared, self.shared.token_key(&batch.stream));
             let (write, stream) = self.parts(place);
-            validate::belongs(shared, write, &token_key, Some(&stream.state), cursor, 0)
+            validate::belongs(shared, write, &token_key, &stream.state, cursor, 0)
                 .map_err(|error| error.with("stream", &batch.stream))?;
         }
         for step in &batch.run_steps {

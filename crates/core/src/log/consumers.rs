@@ -193,7 +193,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             Seek::Start => Ok(Cursor::START),
             Seek::End => Ok(view.token_key.cursor(view.state.last, filter)),
             Seek::Cursor(cursor) => {
-                validate::belongs(shared, write, &view.token_key, Some(&view.state), cursor, filter)?;
+                validate::belongs(shared, write, &view.token_key, &view.state, cursor, filter)?;
                 validate::not_expired(&view.token_key, &view.state, cursor, filter, true)?;
                 Ok(*cursor)
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
 use crate::cursor::{Cursor, millis_of, time_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::tail::index_key;
@@ -21,6 +21,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     pub(crate) fn keep_history(&mut self, place: usize, old: &Entry, by: u128) -> Result<()> {
         let history = self.open_stream(place).memory.options.history;
         if history == History::Off {
+            self.stream(place).state.history_horizon = by;
             return Ok(());
         }
         let old = self.with_payload(place, old)?;
@@ -46,8 +47,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 kept.iter().take_while(|(_, by)| millis_of(*by) < oldest).count()
             }
         };
-        for (key, _) in &kept[..drop] {
+        for (key, by) in &kept[..drop] {
             self.write.remove(Table::History, key)?;
+            let horizon = &mut self.stream(place).state.history_horizon;
+            *horizon = (*by).max(*horizon);
         }
         Ok(())
     }
@@ -55,7 +58,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Removes the versions of a stream that were superseded up to a position.
     pub(crate) fn forget_history(&mut self, place: usize, up_to: u128) -> Result<u64> {
         let prefix = self.open_stream(place).state.number.to_be_bytes();
-        let mut removed = 0;
+        let (mut removed, mut horizon) = (0, self.open_stream(place).state.history_horizon);
         let mut from = prefix.to_vec();
         loop {
             let mut slice = Vec::new();
@@ -65,8 +68,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     next = Some(key.to_vec());
                     return Ok(ControlFlow::Break(()));
                 }
-                if superseded_by(value)? <= up_to {
+                let by = superseded_by(value)?;
+                if by <= up_to {
                     slice.push(key.to_vec());
+                    horizon = by.max(horizon);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -77,7 +82,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
             removed += slice.len() as u64;
             match next {
                 Some(next) => from = next,
-                None => return Ok(removed),
+                None => {
+                    self.stream(place).state.history_horizon = horizon;
+                    return Ok(removed);
+                }
             }
         }
     }
@@ -115,9 +123,17 @@ impl StreamView<'_> {
         after_id: &str,
         limit: usize,
     ) -> Result<Vec<Record>> {
-        validate::belongs(self.shared, read, &self.token_key, Some(&self.state), cursor, 0)
+        validate::belongs(self.shared, read, &self.token_key, &self.state, cursor, 0)
             .map_err(|error| error.with("stream", self.key))?;
         let at = cursor.position().ulid;
+        if at != 0 && at < self.state.history_horizon {
+            return Err(Error::new(
+                ErrorKind::CursorExpired,
+                "the stream did not keep its history that far back: ask for a later position, and let it keep more from now on",
+            )
+            .with("stream", self.key)
+            .with("cursor", cursor));
+        }
         let mut found: BTreeMap<Arc<str>, Record> = BTreeMap::new();
         let mut take = |row: &LogRow<'_>| -> Result<()> {
             let wanted =

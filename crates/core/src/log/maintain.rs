@@ -38,7 +38,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let token_key = self.shared.token_key(stream);
         let shared = self.shared;
         let (write, open) = self.parts(place);
-        validate::belongs(shared, write, &token_key, Some(&open.state), up_to, 0)
+        validate::belongs(shared, write, &token_key, &open.state, up_to, 0)
             .map_err(|error| error.with("stream", stream))?;
         let wanted = up_to.position().ulid;
         let (limit, held_by) = match self.prune_limit(place)? {
@@ -130,6 +130,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let state = &mut self.stream(place).state;
         state.incarnation += 1;
         (state.last, state.horizon, state.payload_horizon) = (position, position, position);
+        state.history_horizon = position.ulid;
         (state.live, state.deleted, state.bytes, state.checksum) = (0, 0, 0, 0);
         state.indexed_through = state.next_sequence.saturating_sub(1);
         self.void_memory(place);
@@ -165,6 +166,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 }
             }
             self.forget_history(place, u128::MAX)?;
+            self.stream(place).state.history_horizon = self.open_stream(place).state.last.ulid;
             self.flush_whole_index(place)?;
         }
         Ok(MaintenanceReport::Done)

@@ -45,8 +45,7 @@ impl<'s> StreamView<'s> {
 
     pub(crate) fn page<R: BackendRead + ?Sized>(&self, read: &mut R, request: &PageRequest) -> Result<Attempt<Page>> {
         let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
-        let state = Some(&self.state);
-        validate::belongs(self.shared, read, &self.token_key, state, &request.after, filter)
+        validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, filter)
             .and_then(|()| {
                 let payloads = !request.metadata_only;
                 validate::not_expired(&self.token_key, &self.state, &request.after, filter, payloads)
@@ -90,7 +89,7 @@ impl<'s> StreamView<'s> {
         }
         let payload = !reading.request.metadata_only || reading.request.matching.is_some();
         let most = MAX_SCANNED.max(reading.request.limit);
-        let mut visited = 0;
+        let (mut visited, mut passed_over) = (0, None);
         let mut done = true;
         let mut last = from;
         // Only a row of its own action may be passed over unseen.
@@ -99,12 +98,25 @@ impl<'s> StreamView<'s> {
             if row.cursor <= floor && !mutant!("page-inclusive") {
                 return Ok(ControlFlow::Continue(()));
             }
-            if visited >= most || reading.is_full(row) {
+            if visited >= most {
                 done = false;
+                if let Some((position, sequence)) = passed_over {
+                    (reading.scanned, last) = (position, sequence);
+                }
                 return Ok(ControlFlow::Break(()));
             }
             visited += 1;
+            if !reading.request.actions.contains(row.action) {
+                // A backend may leave such a row out, so it counts only where there is nothing else.
+                passed_over = Some((Position { ulid: row.cursor, epoch: row.epoch }, row.sequence));
+                return Ok(ControlFlow::Continue(()));
+            }
+            if reading.is_full(row) {
+                done = false;
+                return Ok(ControlFlow::Break(()));
+            }
             last = row.sequence;
+            passed_over = None;
             reading.visit(row)?;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -136,7 +148,7 @@ impl<'s> StreamView<'s> {
         let mut done = true;
         for sequence in places {
             read.row(self.state.number, sequence, payload, &mut |row| {
-                if row.cursor > floor && done {
+                if row.cursor > floor && done && reading.request.actions.contains(row.action) {
                     if reading.is_full(row) {
                         done = false;
                     } else {
@@ -274,9 +286,6 @@ impl Reading<'_> {
         let position = Position { ulid: row.cursor, epoch: row.epoch };
         if !mutant!("filtered-next-last-match") {
             self.scanned = position;
-        }
-        if !self.request.actions.contains(row.action) {
-            return Ok(());
         }
         let extra = Extra::decode(row.extra)?;
         let held = held_at(self.since.ulid, row, &extra.lives);

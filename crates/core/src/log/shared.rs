@@ -9,7 +9,7 @@ use crate::codec::{PayloadCodec, PayloadContext};
 use crate::cursor::{Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::log::state::Identity;
+use crate::log::state::{Identity, StreamState};
 use crate::log::tail::Tail;
 use crate::stream::StreamKey;
 
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     tails: Mutex<HashMap<u32, Tail>>,
     token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
     hints: Mutex<HashMap<(u32, u128), u64>>,
-    epochs: Mutex<HashMap<u32, u128>>,
+    epochs: Mutex<HashMap<(u32, u32), (u64, u128)>>,
 }
 
 impl Shared {
@@ -95,15 +95,22 @@ impl Shared {
         lock(&self.epochs).clear();
     }
 
-    /// Whether `position` is known to lie in its epoch's range.
-    pub(crate) fn knows_epoch(&self, position: Position) -> bool {
-        lock(&self.epochs).get(&position.epoch).is_some_and(|end| position.ulid <= *end)
+    /// Whether `position` is known to lie in its epoch's range, as of the stream's present revision:
+    /// another process may have rewritten all positions since.
+    pub(crate) fn knows_epoch(&self, state: &StreamState, position: Position) -> bool {
+        lock(&self.epochs)
+            .get(&(state.number, position.epoch))
+            .is_some_and(|(revision, end)| *revision == state.revision && position.ulid <= *end)
     }
 
-    pub(crate) fn note_epoch(&self, epoch: u32, end: u128) {
+    pub(crate) fn note_epoch(&self, state: &StreamState, epoch: u32, end: u128) {
         let mut epochs = lock(&self.epochs);
-        let known = epochs.entry(epoch).or_default();
-        *known = end.max(*known);
+        let known = epochs.entry((state.number, epoch)).or_default();
+        if known.0 == state.revision {
+            known.1 = end.max(known.1);
+        } else if known.0 < state.revision {
+            *known = (state.revision, end);
+        }
     }
 
     /// The stored form of a payload.

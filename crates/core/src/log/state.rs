@@ -80,6 +80,9 @@ impl Head {
     }
 }
 
+/// The end of an epoch whose positions were all given up for new ones.
+pub(crate) const REBASED: u128 = 0;
+
 /// The last position an epoch minted; `None` for an epoch this store never had.
 pub(crate) fn epoch_end<R: BackendRead + ?Sized>(read: &mut R, epoch: u32) -> Result<Option<u128>> {
     read.get(Table::State, &keys::epoch(epoch))?
@@ -112,6 +115,8 @@ pub(crate) struct StreamState {
     pub(crate) last: Position,
     pub(crate) horizon: Position,
     pub(crate) payload_horizon: Position,
+    /// The past is complete from here on: the greatest position that took the place of a version not kept.
+    pub(crate) history_horizon: u128,
     pub(crate) live: u64,
     pub(crate) deleted: u64,
     pub(crate) bytes: u64,
@@ -160,6 +165,7 @@ impl StreamState {
             out.extend_from_slice(&position.ulid.to_be_bytes());
             out.extend_from_slice(&position.epoch.to_be_bytes());
         }
+        out.extend_from_slice(&self.history_horizon.to_be_bytes());
         out.extend_from_slice(&self.checksum.to_be_bytes());
         put_number(&mut out, self.algorithms.len() as u64);
         for fingerprint in &self.algorithms {
@@ -191,6 +197,7 @@ impl StreamState {
             position.ulid = u128::from_be_bytes(rest.array()?);
             position.epoch = u32::from_be_bytes(rest.array()?);
         }
+        state.history_horizon = u128::from_be_bytes(rest.array()?);
         state.checksum = u128::from_be_bytes(rest.array()?);
         for _ in 0..rest.number()? {
             state.algorithms.push(u32::from_be_bytes(rest.array()?));

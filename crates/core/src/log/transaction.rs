@@ -11,7 +11,7 @@ use crate::log::keys;
 use crate::log::marks::Marks;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::shared::Shared;
-use crate::log::state::{Head, StreamState, epoch_end};
+use crate::log::state::{Head, REBASED, StreamState, epoch_end};
 use crate::log::tail::{Lookup, index_key};
 use crate::maintenance::StreamOptions;
 use crate::mutants::mutant;
@@ -221,7 +221,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
         for key in epochs {
-            self.write.put(Table::State, &key, &0_u128.to_be_bytes())?;
+            self.write.put(Table::State, &key, &REBASED.to_be_bytes())?;
         }
         self.head.high_water = 0;
         self.memory.epoch = None;
@@ -365,7 +365,9 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         }
         if let Some(high_water) = minted {
             self.memory.high_water = high_water;
-            self.shared.note_epoch(self.head.epoch, high_water);
+            for stream in &self.open {
+                self.shared.note_epoch(&stream.state, self.head.epoch, high_water);
+            }
         }
         for (place, written) in flushed {
             self.shared.tail(self.open[place].state.number, |tail| tail.wrote(written));

@@ -4,7 +4,7 @@ use crate::backend::BackendRead;
 use crate::cursor::{Cursor, Position, TokenKey};
 use crate::error::{CursorFault, Error, ErrorKind, Result};
 use crate::log::shared::Shared;
-use crate::log::state::{Head, StreamState, epoch_end};
+use crate::log::state::{Head, REBASED, StreamState, epoch_end};
 use crate::mutants::mutant;
 
 /// Refuses a cursor of another stream, store, filter or history, and one from the future.
@@ -12,7 +12,7 @@ pub(crate) fn belongs<R: BackendRead + ?Sized>(
     shared: &Shared,
     read: &mut R,
     key: &TokenKey,
-    state: Option<&StreamState>,
+    state: &StreamState,
     cursor: &Cursor,
     filter: u64,
 ) -> Result<()> {
@@ -35,23 +35,25 @@ pub(crate) fn belongs<R: BackendRead + ?Sized>(
         .with("cursor", cursor));
     }
     let position = cursor.position();
-    if shared.knows_epoch(position) {
+    if shared.knows_epoch(state, position) {
         return Ok(());
     }
     let end = epoch_end(read, position.epoch)?;
+    if end == Some(REBASED) {
+        return Err(expired(key, state.horizon.max(state.payload_horizon), cursor, filter));
+    }
     if let Some(end) = end {
-        shared.note_epoch(position.epoch, end);
+        shared.note_epoch(state, position.epoch, end);
         if position.ulid <= end {
             return Ok(());
         }
         if Head::load(read)?.epoch == position.epoch {
-            let high_water = state.map_or(Position::default(), |state| state.last);
             return Err(Error::new(
                 ErrorKind::CursorFuture,
                 "the cursor is ahead of the store, which was put back to an earlier state: clear your copy and start again from Cursor::START",
             )
             .with("cursor", cursor)
-            .with_fault(CursorFault::Future { high_water: key.cursor(high_water, filter) }));
+            .with_fault(CursorFault::Future { high_water: key.cursor(state.last, filter) }));
         }
     }
     let last_common = end.map(|ulid| key.cursor(Position { ulid, epoch: position.epoch }, filter));
@@ -74,17 +76,22 @@ pub(crate) fn not_expired(
 ) -> Result<()> {
     let horizon = if payloads { state.horizon.max(state.payload_horizon) } else { state.horizon };
     let position = cursor.position().ulid;
-    let expired =
+    let behind =
         if mutant!("horizon-off-by-one") { position.saturating_add(2) < horizon.ulid } else { position < horizon.ulid };
-    if cursor.is_start() || !expired {
+    if cursor.is_start() || !behind {
         return Ok(());
     }
+    Err(expired(key, horizon, cursor, filter))
+}
+
+/// The refusal of a cursor that only a reading from START can replace.
+pub(crate) fn expired(key: &TokenKey, horizon: Position, cursor: &Cursor, filter: u64) -> Error {
     let horizon = key.cursor(horizon, filter);
-    Err(Error::new(
+    Error::new(
         ErrorKind::CursorExpired,
         "what was modified behind this cursor has been pruned in part: clear your copy and start again from Cursor::START",
     )
     .with("cursor", cursor)
     .with("horizon", horizon)
-    .with_fault(CursorFault::Expired { horizon }))
+    .with_fault(CursorFault::Expired { horizon })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::backend::BackendReader;
+use crate::cursor::Position;
 use crate::stream::StreamKey;
 
 pub(super) struct Idle<R> {
@@ -10,7 +11,7 @@ pub(super) struct Idle<R> {
     probe: Option<R>,
     /// When the ends below were true: other processes' commits, and ours.
     at: (u64, u64),
-    ends: HashMap<StreamKey, u128>,
+    ends: HashMap<StreamKey, Position>,
 }
 
 /// The moment of a look; a later commit makes it void.
@@ -36,12 +37,12 @@ impl<R: BackendReader> Idle<R> {
     }
 
     /// The position of the stream's end, where it is known for the present moment.
-    pub(super) fn end(&self, stream: &StreamKey) -> Option<u128> {
+    pub(super) fn end(&self, stream: &StreamKey) -> Option<Position> {
         self.ends.get(stream).copied()
     }
 
     /// Remembers where a stream ended in a snapshot taken after `moment`.
-    pub(super) fn note(&mut self, moment: Moment, stream: &StreamKey, end: u128) {
+    pub(super) fn note(&mut self, moment: Moment, stream: &StreamKey, end: Position) {
         if self.at == moment.0 {
             self.ends.insert(stream.clone(), end);
         }

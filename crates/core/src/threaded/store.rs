@@ -10,7 +10,7 @@ use super::{Threaded, closed};
 use crate::backend::{Backend, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{ConsumerCommand, ConsumerReply};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log;
 use crate::log::read::{Attempt, StreamView};
@@ -60,7 +60,7 @@ impl<B: Backend> Store for Threaded<B> {
         if page.caught_up
             && let Some(moment) = moment
         {
-            lock(&self.inner.idle).note(moment, &stream, page.high_water.position().ulid);
+            lock(&self.inner.idle).note(moment, &stream, page.high_water.position());
         }
         Ok(page)
     }
@@ -198,10 +198,11 @@ impl<B: Backend> Store for Threaded<B> {
 
 impl<B: Backend> Threaded<B> {
     /// The empty page, if the request's cursor is the stream's end and valid.
-    fn nothing_new(&self, request: &PageRequest, end: u128) -> Option<Page> {
+    fn nothing_new(&self, request: &PageRequest, end: Position) -> Option<Page> {
         let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
         let token_key = self.inner.shared.token_key(&request.stream);
-        let at_end = request.after.position().ulid == end && !request.after.is_start();
+        // The whole position: another history may have minted the same ULID.
+        let at_end = request.after.position() == end && !request.after.is_start();
         (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
             changes: Vec::new(),
             next_cursor: request.after,

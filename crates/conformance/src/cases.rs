@@ -1,0 +1,15 @@
+//! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
+
+mod consumers;
+mod convergence;
+mod crash;
+mod deletes;
+mod log;
+mod paging;
+
+pub use consumers::*;
+pub use convergence::*;
+pub use crash::*;
+pub use deletes::*;
+pub use log::*;
+pub use paging::*;

@@ -1,0 +1,266 @@
+//! Named consumers and wake-ups: P21, P22, P25; versions and views of the past.
+
+use std::time::Duration;
+
+use highwater_core::{
+    ConsumerCommand, ConsumerReply, ContentFilter, Cursor, ErrorKind, History, Maintenance, PollOptions, PruneWhat,
+    Seek, StreamKey, StreamOptions, WriteBatch,
+};
+
+use crate::rig::{Rig, ids, note, notes, wait};
+use crate::subject::Subject;
+
+/// What was not acknowledged is delivered again: after a failure, a lost lease, a restart.
+pub fn p21_unacknowledged_is_delivered_again<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..6, 1);
+    let first = rig.poll("copy", 2).unwrap();
+    assert_eq!((ids(&first.page.changes), first.attempt), (vec!["0", "1"], 1));
+    assert_eq!(rig.poll("copy", 2).unwrap_err().kind(), ErrorKind::LeaseLost);
+    rig.consumer("copy", ConsumerCommand::Nack(first.token)).unwrap();
+    let second = rig.poll("copy", 2).unwrap();
+    assert_eq!((ids(&second.page.changes), second.attempt), (vec!["0", "1"], 2));
+    rig.environment.step_ms(61_000);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let third = rig.poll("copy", 3).unwrap();
+    assert_eq!((ids(&third.page.changes), third.attempt), (vec!["0", "1", "2"], 3));
+    rig.ack("copy", third.token).unwrap();
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let fourth = rig.poll("copy", 10).unwrap();
+    assert_eq!(ids(&fourth.page.changes), ["3", "4", "5"]);
+    rig.ack("copy", fourth.token).unwrap();
+    rig.ack("copy", fourth.token).ok();
+    assert_eq!(rig.status("copy").acknowledged.ulid(), rig.end().ulid(), "an acknowledgement never goes back");
+    assert!(rig.poll("copy", 10).unwrap().page.changes.is_empty());
+}
+
+/// A record that cannot be handled is set aside and does not hold up the rest.
+pub fn p21_poison_is_parked<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let poll = || {
+        let options = PollOptions::default().limit(2).max_attempts(2);
+        match rig.consumer("copy", ConsumerCommand::Poll(options)).unwrap() {
+            ConsumerReply::Delivery(delivery) => delivery,
+            other => panic!("{other:?}"),
+        }
+    };
+    for attempt in 1..=2 {
+        let delivery = poll();
+        assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["0", "1"], attempt));
+        rig.consumer("copy", ConsumerCommand::Nack(delivery.token)).unwrap();
+    }
+    let delivery = poll();
+    assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["1", "2"], 1));
+    assert_eq!(rig.status("copy").parked, ["0"]);
+    rig.ack("copy", delivery.token).unwrap();
+    match rig.consumer("copy", ConsumerCommand::Unpark).unwrap() {
+        ConsumerReply::Parked(ids) => assert_eq!(ids, ["0"]),
+        other => panic!("{other:?}"),
+    }
+    assert!(rig.status("copy").parked.is_empty());
+}
+
+/// Reading again from anywhere ends at the same copy.
+pub fn p21_seeking_replays<S: Subject>() {
+    let rig = Rig::<S>::new();
+    for n in 0..8 {
+        rig.save(&n.to_string(), n);
+        rig.environment.step_ms(1000);
+    }
+    let cursors: Vec<Cursor> =
+        rig.page(|request| request).changes.iter().map(|change| change.record.metadata.cursor).collect();
+    let after = |seek: Seek| {
+        rig.seek("copy", seek);
+        let delivery = rig.poll("copy", 100).unwrap();
+        rig.ack("copy", delivery.token).unwrap();
+        ids(&delivery.page.changes).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(after(Seek::Start).len(), 8);
+    assert_eq!(after(Seek::End).len(), 0);
+    assert_eq!(after(Seek::Cursor(cursors[4])), ["5", "6", "7"]);
+    assert_eq!(after(Seek::Time(cursors[6].time())), ["6", "7"]);
+    assert_eq!(after(Seek::Time(cursors[0].time())).len(), 8);
+    let later = cursors[7].time() + chrono::Duration::days(1);
+    assert!(after(Seek::Time(later)).is_empty());
+    let error = rig.consumer("unknown", ConsumerCommand::Status).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    rig.delete("0");
+    rig.consumer("copy", ConsumerCommand::Remove).unwrap();
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    let error = rig.consumer("copy", ConsumerCommand::Seek(Seek::Cursor(cursors[4]))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CursorExpired);
+    assert_eq!(after(Seek::Time(cursors[6].time())).len(), 7, "from behind the horizon only the start is complete");
+}
+
+/// A commit wakes whoever waits, never before it can be seen; dropped hints cost time, not data.
+pub fn p22_wakeups_are_hints<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let store = std::sync::Arc::clone(rig.store());
+    let mut wakeups = store.subscribe();
+    let writer = std::thread::spawn({
+        let store = std::sync::Arc::clone(&store);
+        move || {
+            for n in 0..40_u64 {
+                let mut batch = WriteBatch::new();
+                batch.on(&notes()).upsert(note(&n.to_string(), n));
+                wait(store.commit(batch)).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    // A reader that looks at the log only when it is woken, and trusts that it will be.
+    let (mut cursor, mut seen) = (Cursor::START, 0);
+    while seen < 40 {
+        wait(async { tokio::time::timeout(Duration::from_secs(10), wakeups.changed()).await })
+            .expect("a commit wakes the reader")
+            .unwrap();
+        let page = rig.page(|request| request.since(cursor).limit(1000));
+        seen += page.changes.len();
+        cursor = page.next_cursor;
+    }
+    writer.join().unwrap();
+    drop(wakeups);
+    rig.save("unheard", 1);
+    assert_eq!(ids(&rig.page(|request| request.since(cursor)).changes), ["unheard"]);
+    let mut late = store.subscribe();
+    wait(store.close()).unwrap();
+    assert_eq!(wait(late.changed()).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// Handles wake each other.
+pub fn p22_other_handles_wake_too<S: Subject>() {
+    if !S::SHARES {
+        return;
+    }
+    let rig = Rig::<S>::new();
+    let other = rig.handle();
+    let mut wakeups = other.subscribe();
+    let mut cursor = Cursor::START;
+    for n in 0..5 {
+        rig.save(&n.to_string(), n);
+        loop {
+            wait(async { tokio::time::timeout(Duration::from_secs(10), wakeups.changed()).await })
+                .expect("a commit of another handle wakes the reader")
+                .unwrap();
+            let page = wait(other.page(highwater_core::PageRequest::new(notes()).since(cursor))).unwrap();
+            cursor = page.next_cursor;
+            if !page.changes.is_empty() {
+                break;
+            }
+        }
+    }
+    wait(other.close()).unwrap();
+}
+
+/// Consumers do not disturb each other, and who lost the lease can neither read nor acknowledge.
+pub fn p25_leases_fence<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..6, 1);
+    let mine = rig.poll("shared", 2).unwrap();
+    let theirs = rig.poll("other", 3).unwrap();
+    assert_eq!(ids(&theirs.page.changes), ["0", "1", "2"]);
+    let error = rig.poll("shared", 2).unwrap_err();
+    assert!(error.kind() == ErrorKind::LeaseLost && error.retry_after().is_some());
+    rig.environment.step_ms(60_001);
+    let taken = rig.poll("shared", 4).unwrap();
+    assert_eq!(ids(&taken.page.changes), ["0", "1", "2", "3"]);
+    assert_eq!(rig.ack("shared", mine.token).unwrap_err().kind(), ErrorKind::LeaseLost);
+    assert_eq!(rig.consumer("shared", ConsumerCommand::Nack(mine.token)).unwrap_err().kind(), ErrorKind::LeaseLost);
+    rig.ack("shared", taken.token).unwrap();
+    assert_eq!((rig.status("shared").lag, rig.status("other").lag), (2, 6));
+    rig.ack("other", theirs.token).unwrap();
+    assert_eq!(rig.status("other").lag, 3);
+    let held = rig.poll("other", 1).unwrap();
+    rig.seek("other", Seek::Start);
+    assert_eq!(rig.ack("other", held.token).unwrap_err().kind(), ErrorKind::LeaseLost, "a seek breaks the lease");
+    let mut names = wait(rig.store().consumers(&notes())).unwrap();
+    names.sort();
+    assert_eq!(names, ["other", "shared"]);
+    assert!(wait(rig.store().consumers(&StreamKey::new("demo", "Other"))).unwrap().is_empty());
+    let filter = PollOptions::default().matching(ContentFilter::new().equals("/n", 1));
+    let error = rig.consumer("other", ConsumerCommand::Poll(filter)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FilterMismatch);
+}
+
+/// A consumer's lag is counted in records and in time.
+pub fn p25_lag<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.seek("copy", Seek::End);
+    assert_eq!((rig.status("copy").lag, rig.status("copy").lag_time), (0, None));
+    rig.save_all(0..5, 1);
+    rig.environment.step_ms(3000);
+    rig.save("6", 1);
+    let status = rig.status("copy");
+    assert_eq!((status.lag, status.lag_time), (6, Some(Duration::from_millis(3000))));
+}
+
+/// Streams that keep history show every version of a record, and themselves as they were.
+pub fn p12_the_past_stays_as_it_was<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(100))));
+    let mut moments = Vec::new();
+    for n in 0..30_u64 {
+        let id = (n % 7).to_string();
+        if n % 6 == 5 {
+            rig.delete(&id);
+        } else {
+            rig.save(&id, n / 3);
+        }
+        let mut alive: Vec<(String, String)> = rig
+            .drain(Cursor::START, 100)
+            .0
+            .into_iter()
+            .filter(|change| change.record.metadata.deleted_at.is_none())
+            .map(|change| (change.record.id.to_string(), change.record.payload.unwrap().to_string()))
+            .collect();
+        alive.sort();
+        moments.push((rig.end(), alive));
+    }
+    if S::REOPENS {
+        rig.reopen();
+    }
+    for (cursor, alive) in &moments {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let part = wait(rig.store().as_of(&notes(), *cursor, &after, 2)).unwrap();
+            let Some(last) = part.last() else { break };
+            after = last.id.to_string();
+            found.extend(part.into_iter().map(|record| (record.id.to_string(), record.payload.unwrap().to_string())));
+        }
+        assert_eq!(&found, alive, "as of {cursor}");
+    }
+    let versions = wait(rig.store().versions(&notes(), "0")).unwrap();
+    assert!(versions.len() > 2 && versions[0].superseded_at.is_none());
+    assert!(versions[1..].iter().all(|version| version.superseded_at.is_some()));
+    let cursors: Vec<_> = versions.iter().map(|version| version.record.metadata.cursor.ulid()).collect();
+    assert!(cursors.is_sorted_by(|newer, older| newer > older));
+    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(1))));
+    rig.save("0", 70);
+    rig.save("0", 71);
+    assert_eq!(wait(rig.store().versions(&notes(), "0")).unwrap().len(), 2);
+    rig.verify(&notes());
+}
+
+/// A view of the past that is not complete any more is refused, never given short.
+pub fn p24_the_past_behind_its_horizon_is_refused<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let early = rig.end();
+    assert_eq!(wait(rig.store().as_of(&notes(), early, "", 10)).unwrap().len(), 3);
+    rig.save("0", 2);
+    let error = wait(rig.store().as_of(&notes(), early, "", 10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CursorExpired, "no history was kept");
+    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(1))));
+    let kept = rig.end();
+    rig.save("0", 3);
+    assert_eq!(wait(rig.store().as_of(&notes(), kept, "", 10)).unwrap().len(), 3);
+    rig.save("0", 4);
+    let error = wait(rig.store().as_of(&notes(), kept, "", 10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CursorExpired, "only one version is kept");
+    assert_eq!(wait(rig.store().as_of(&notes(), rig.end(), "", 10)).unwrap().len(), 3);
+}

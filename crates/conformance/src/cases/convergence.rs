@@ -1,0 +1,286 @@
+//! What a reader ends up with: P17 to P20, P37.
+
+use std::collections::BTreeMap;
+
+use highwater_core::{
+    Action, Actions, Change, ContentFilter, Cursor, ErrorKind, NetAction, PruneWhat, content, content::ContentRules,
+};
+
+use crate::rig::{Rig, ids, nets, note, notes};
+use crate::subject::Subject;
+
+/// A reader's copy: id to payload text.
+pub(crate) type Copy = BTreeMap<String, String>;
+
+/// Brings a copy up to date with a page. A copy that was caught up at the page's cursor holds
+/// exactly what each change says it does (P19); in the middle of a drain, where records may have
+/// moved ahead of the reader, to put and to remove is all there is to it.
+pub(crate) fn apply(copy: &mut Copy, changes: &[Change], caught_up: bool) {
+    for change in changes {
+        let id = change.record.id.to_string();
+        let held = match change.net {
+            NetAction::Added | NetAction::Updated => {
+                let payload = change.record.payload.as_ref().map(|payload| payload.as_str().to_owned());
+                copy.insert(id, payload.unwrap_or_default()).is_some()
+            }
+            NetAction::Deleted | NetAction::Left | NetAction::Void => copy.remove(&id).is_some(),
+            other => panic!("an unknown net action: {other:?}"),
+        };
+        let expected = !matches!(change.net, NetAction::Added | NetAction::Void);
+        assert!(!caught_up || held == expected, "{:?} of {}", change.net, change.record.id);
+    }
+}
+
+fn live<S: Subject>(rig: &Rig<S>) -> Copy {
+    let mut copy = Copy::new();
+    apply(&mut copy, &rig.drain(Cursor::START, 1000).0, true);
+    copy
+}
+
+/// A small history with every kind of change in it, one step at a time.
+fn step<S: Subject>(rig: &Rig<S>, n: u64) {
+    let id = (n * 7 % 13).to_string();
+    rig.environment.step_ms([0, 1, -2, 400][n as usize % 4]);
+    match n % 5 {
+        0 => drop(rig.delete(&id)),
+        3 => drop(rig.delete(&((n + 1) % 13).to_string())),
+        _ => drop(rig.save(&id, n % 3)),
+    }
+}
+
+/// From every cursor ever given out, with the copy of that time, a drain ends at the truth.
+pub fn p17_every_cursor_converges<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let (mut kept, mut cursor, mut copy) = (vec![(Cursor::START, Copy::new(), true)], Cursor::START, Copy::new());
+    let mut exact = true;
+    for n in 0..60 {
+        step(&rig, n);
+        if n % 2 == 1 {
+            let page = rig.page(|request| request.since(cursor).limit(1 + n as usize % 3));
+            apply(&mut copy, &page.changes, exact);
+            cursor = page.next_cursor;
+            exact = page.caught_up;
+            kept.push((cursor, copy.clone(), exact));
+            if page.caught_up {
+                assert_eq!(copy, live(&rig), "p20: caught up is the truth");
+            }
+        }
+    }
+    let pruned_to = kept[20].0;
+    rig.prune(PruneWhat::Tombstones, pruned_to);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let (truth, horizon) = (live(&rig), rig.head().horizon);
+    let mut expired = 0;
+    for (cursor, mut copy, mut exact) in kept {
+        if !cursor.is_start() && cursor.ulid() < horizon.ulid() {
+            assert_eq!(rig.refusal(cursor), Some(ErrorKind::CursorExpired));
+            expired += 1;
+            continue;
+        }
+        let mut at = cursor;
+        loop {
+            let page = rig.page(|request| request.since(at).limit(2));
+            apply(&mut copy, &page.changes, exact);
+            (at, exact) = (page.next_cursor, false);
+            if page.caught_up {
+                break;
+            }
+        }
+        assert_eq!(copy, truth, "from {cursor}");
+    }
+    assert!(expired > 0, "the history reaches behind the horizon");
+}
+
+/// A filter on actions is what it says: the list, filtered. Every combination, at every page size.
+pub fn p18_filters_on_actions<S: Subject>() {
+    let rig = Rig::<S>::new();
+    (0..40).for_each(|n| step(&rig, n));
+    let whole = rig.drain(Cursor::START, 1000).0;
+    let of = |action: Action| whole.iter().filter(|change| change.record.metadata.last_action == action).count();
+    assert!(of(Action::Added) > 0 && of(Action::Updated) > 0 && of(Action::Deleted) > 0);
+    for set in 0..8_u8 {
+        let all = [Action::Added, Action::Updated, Action::Deleted];
+        let actions: Actions = all.into_iter().filter(|action| set & (1 << action.code()) != 0).collect();
+        let expected: Vec<&str> = whole
+            .iter()
+            .filter(|change| actions.contains(change.record.metadata.last_action))
+            .map(|change| &*change.record.id)
+            .collect();
+        for limit in [1, 2, 5, 100] {
+            let (mut cursor, mut found) = (Cursor::START, Vec::new());
+            loop {
+                let page = rig.page(|request| request.since(cursor).filter(actions).limit(limit));
+                found.extend(page.changes.iter().map(|change| change.record.id.to_string()));
+                assert!(!page.has_more || page.changes.len() == limit, "a page is full while more match");
+                cursor = page.next_cursor;
+                if !page.has_more {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "set {set}, limit {limit}");
+        }
+    }
+}
+
+/// A reader with a content filter ends with what matches: a record that stops matching has LEFT.
+pub fn p18_content_filter_converges<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let filter = ContentFilter::new().equals("/n", 1);
+    let (mut cursor, mut copy) = (Cursor::START, Copy::new());
+    let mut left = 0;
+    for n in 0..80 {
+        step(&rig, n);
+        if n % 3 == 0 {
+            let page = rig.page(|request| request.since(cursor).matching(filter.clone()).limit(2));
+            for change in &page.changes {
+                let id = change.record.id.to_string();
+                match change.net {
+                    NetAction::Added | NetAction::Updated => {
+                        copy.insert(id, change.record.payload.clone().unwrap().as_str().to_owned());
+                    }
+                    net => {
+                        left += usize::from(net == NetAction::Left && copy.contains_key(&id));
+                        copy.remove(&id);
+                    }
+                }
+            }
+            cursor = page.next_cursor;
+            if page.caught_up {
+                let mut truth = live(&rig);
+                truth.retain(|_, payload| payload.contains(r#""n":1}"#));
+                assert_eq!(copy, truth);
+            }
+        }
+    }
+    assert!(left > 0, "records left");
+    let found = rig.page(|request| request.matching(filter.clone()).limit(1000));
+    assert!(found.changes.iter().all(|change| match change.net {
+        NetAction::Added => change.record.payload.as_ref().unwrap().as_str().contains(r#""n":1}"#),
+        net => net == NetAction::Void,
+    }));
+    for other in [ContentFilter::new().equals("/n", 2), ContentFilter::new().equals("/m", 1)] {
+        let error = rig.try_page(|request| request.since(cursor).matching(other)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FilterMismatch);
+    }
+    assert_eq!(rig.refusal(cursor), Some(ErrorKind::FilterMismatch));
+    let plain = rig.end();
+    let error = rig.try_page(|request| request.since(plain).matching(filter)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FilterMismatch);
+}
+
+/// What a change means is told relative to the reader's own cursor.
+pub fn p19_net_action<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let names = |rig: &Rig<S>, cursor: Cursor| {
+        let changes = rig.page(|request| request.since(cursor)).changes;
+        nets(&changes).into_iter().map(|(id, net)| format!("{id} {net:?}")).collect::<Vec<_>>()
+    };
+    rig.save("stays", 1);
+    rig.save("updated", 1);
+    rig.save("deleted", 1);
+    rig.save("returns", 1);
+    let reader = rig.end();
+    rig.save("updated", 2);
+    rig.save("new then updated", 1);
+    rig.save("new then updated", 2);
+    rig.delete("deleted");
+    rig.save("void", 1);
+    rig.delete("void");
+    rig.delete("returns");
+    let without = rig.end();
+    rig.save("returns", 1);
+    rig.save("void again", 1);
+    let between = rig.end();
+    rig.delete("void again");
+    rig.save("void again", 2);
+    let expected = [
+        "updated Updated",
+        "new then updated Added",
+        "deleted Deleted",
+        "void Void",
+        "returns Updated",
+        "void again Added",
+    ];
+    assert_eq!(names(&rig, reader), expected);
+    assert_eq!(names(&rig, without), ["returns Added", "void again Added"]);
+    assert_eq!(names(&rig, between), ["void again Updated"]);
+    assert_eq!(names(&rig, Cursor::START)[1], "updated Added");
+    rig.delete("returns");
+    assert_eq!(names(&rig, without).last().unwrap(), "returns Void");
+    assert_eq!(names(&rig, reader).last().unwrap(), "returns Deleted");
+    assert_eq!(names(&rig, between).last().unwrap(), "returns Deleted");
+    rig.verify(&notes());
+}
+
+/// A page that says it is caught up is: also when records move while a reader drains.
+pub fn p20_caught_up_is_true<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..20, 0);
+    let (mut cursor, mut copy) = (Cursor::START, Copy::new());
+    for round in 1.. {
+        let page = rig.page(|request| request.since(cursor).limit(3));
+        apply(&mut copy, &page.changes, cursor.is_start());
+        cursor = page.next_cursor;
+        assert_eq!(page.caught_up, !page.has_more);
+        if page.caught_up {
+            assert_eq!(copy, live(&rig));
+            break;
+        }
+        if round < 30 {
+            rig.save(&(round * 7 % 20).to_string(), round);
+        }
+    }
+}
+
+/// The checksum of a stream is what a reader computes over its own copy.
+pub fn p37_checksum_is_the_readers<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    for n in 0..30 {
+        step(&rig, n);
+        let sum = live(&rig).iter().fold(0_u128, |sum, (id, payload)| {
+            let canonical = content::canonical(&ContentRules::new(), payload.as_bytes()).unwrap();
+            sum.wrapping_add(content::record_checksum(id, &canonical.hash))
+        });
+        assert_eq!(rig.head().checksum, format!("{sum:032x}"), "after step {n}");
+        rig.verify(&notes());
+    }
+    let head = rig.head();
+    let other = Rig::<S>::new();
+    for (id, payload) in live(&rig) {
+        other.write(|batch| batch.upsert_as(id, payload));
+    }
+    assert_eq!((other.head().checksum, other.head().live), (head.checksum.clone(), head.live), "order does not matter");
+    other.save("0", 77);
+    assert_ne!(other.head().checksum, head.checksum);
+    if S::REOPENS {
+        rig.reopen();
+        assert_eq!(rig.head(), head);
+    }
+}
+
+/// Fetching with overlap any number of times gives what fetching once gives.
+pub fn p35_boundary_refetch<S: Subject>() {
+    let versions: Vec<(u64, u64)> = (0..30).map(|n| (n % 9, n / 9)).collect();
+    let (once, overlapping) = (Rig::<S>::new(), Rig::<S>::new());
+    for (id, n) in &versions {
+        once.save(&id.to_string(), *n);
+    }
+    for window in 0..30_usize {
+        for (id, n) in &versions[window.saturating_sub(0)..=window] {
+            overlapping.save(&id.to_string(), *n);
+        }
+        // The boundary row again, and all that share its moment.
+        let (id, n) = versions[window];
+        for _ in 0..window % 3 {
+            let outcome = overlapping.write(|batch| batch.upsert(note(&id.to_string(), n))).outcomes[0];
+            assert_eq!(outcome, highwater_core::Outcome::Unchanged);
+        }
+    }
+    let list = |rig: &Rig<S>| {
+        let changes = rig.drain(Cursor::START, 100).0;
+        (ids(&changes).into_iter().map(str::to_owned).collect::<Vec<_>>(), rig.head().checksum)
+    };
+    assert_eq!(list(&once), list(&overlapping));
+}

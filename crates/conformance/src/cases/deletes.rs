@@ -1,0 +1,358 @@
+//! Pruning and runs: P24, P26 to P28.
+
+use highwater_core::{
+    BadRecords, ConsumerCommand, Cursor, CursorFault, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, Merging,
+    Outcome, PruneWhat, RunId, Seek, StreamBatch, WriteBatch,
+};
+
+use crate::rig::{Rig, ids, note, notes, wait};
+use crate::subject::Subject;
+
+const RUN: RunId = RunId::from_parts(1, 1);
+const NEXT_RUN: RunId = RunId::from_parts(2, 2);
+
+/// Pruned tombstones raise the horizon; a cursor just behind it is refused with the way out.
+pub fn p24_horizon_of_tombstones<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save("a", 1);
+    rig.save("b", 1);
+    let before = rig.end();
+    rig.delete("a");
+    let at = rig.end();
+    assert_eq!(u128::from(at.ulid()), u128::from(before.ulid()) + 1, "the clock stands: neighbours");
+    rig.save("c", 1);
+    let survivors = rig.page(|request| request.since(at)).changes;
+    let head = rig.head();
+    assert_eq!(rig.prune(PruneWhat::Tombstones, at), 1);
+    assert_eq!(rig.prune(PruneWhat::Tombstones, before), 0, "the horizon only rises");
+    for _ in 0..2 {
+        let error = rig.try_page(|request| request.since(before)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CursorExpired);
+        let Some(CursorFault::Expired { horizon }) = error.cursor_fault() else { panic!("{error:?}") };
+        assert_eq!((*horizon, rig.head().horizon), (at, at));
+        assert_eq!(rig.page(|request| request.since(at)).changes, survivors);
+        assert_eq!(ids(&rig.page(|request| request).changes), ["b", "c"]);
+        assert_eq!((rig.head().high_water, rig.head().live), (head.high_water, head.live));
+        assert!(rig.get("a").is_none());
+        rig.verify(&notes());
+        if S::REOPENS {
+            rig.reopen();
+        }
+    }
+    assert_eq!(rig.save("a", 1), Outcome::Added);
+    rig.verify(&notes());
+}
+
+/// Pruned payloads expire readers of payloads, not of metadata; the record stays what it was.
+pub fn p24_horizon_of_payloads<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..6, 1);
+    let early = rig.page(|request| request.limit(2)).next_cursor;
+    let up_to = rig.page(|request| request.limit(4)).next_cursor;
+    let checksum = rig.head().checksum;
+    assert_eq!(rig.prune(PruneWhat::Payloads, up_to), 4);
+    assert_eq!(rig.refusal(early), Some(ErrorKind::CursorExpired));
+    assert_eq!(rig.refusal(up_to), None);
+    assert_eq!(rig.page(|request| request.since(early).metadata_only()).changes.len(), 4);
+    let record = rig.get("0").unwrap();
+    assert!(record.payload.is_none() && record.metadata.pruned_at.is_some() && record.metadata.deleted_at.is_none());
+    assert_eq!(rig.head().checksum, checksum);
+    assert_eq!(rig.save("0", 1), Outcome::Unchanged, "what was pruned is still known");
+    let error = rig.try_write(|batch| batch.patch("1", r#"{"m":1}"#)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(rig.save("1", 2), Outcome::Updated);
+    assert!(rig.get("1").unwrap().metadata.pruned_at.is_none());
+    assert_eq!(rig.delete("2"), Outcome::Deleted);
+    rig.verify(&notes());
+}
+
+/// A cleared stream is empty, and every cursor of before is expired.
+pub fn p24_clear_begins_anew<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..30, 1);
+    let (early, end) = (rig.page(|request| request.limit(3)).next_cursor, rig.end());
+    rig.maintain(Maintenance::Clear(notes()));
+    for _ in 0..2 {
+        assert_eq!(rig.refusal(early), Some(ErrorKind::CursorExpired));
+        assert_eq!(rig.refusal(end), Some(ErrorKind::CursorExpired));
+        if S::REOPENS {
+            rig.reopen();
+        }
+    }
+    let head = rig.head();
+    assert_eq!((head.live, head.deleted, head.bytes, head.incarnation), (0, 0, 0, 1));
+    assert!(rig.page(|request| request).changes.is_empty() && rig.get("1").is_none());
+    assert_eq!(rig.save_all(0..5, 1).added, 5);
+    assert_eq!(rig.page(|request| request).changes.len(), 5);
+    rig.verify(&notes());
+}
+
+/// Pruning never passes a consumer, unless that was evicted.
+pub fn p24_prune_stops_at_consumers<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..4, 1);
+    rig.delete("0");
+    let first = rig.poll("slow", 1).unwrap();
+    rig.ack("slow", first.token).unwrap();
+    rig.seek("quick", Seek::End);
+    let end = rig.end();
+    let prune = |up_to| match rig.maintain(Maintenance::Prune { stream: notes(), what: PruneWhat::Tombstones, up_to }) {
+        MaintenanceReport::Pruned { removed, held_by, .. } => (removed, held_by),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(prune(end), (0, Some("slow".to_owned())));
+    let second = rig.poll("slow", 100).unwrap();
+    assert_eq!(second.page.changes.len(), 3, "nothing was taken from it");
+    rig.consumer("slow", ConsumerCommand::Evict).unwrap();
+    assert_eq!(prune(end), (1, None));
+    assert_eq!(rig.poll("slow", 1).unwrap_err().kind(), ErrorKind::CursorExpired);
+    assert!(rig.status("slow").evicted);
+    rig.seek("slow", Seek::Start);
+    assert_eq!(rig.poll("slow", 100).unwrap().page.changes.len(), 3);
+}
+
+/// A completed run deletes what it did not see; not what somebody else wrote meanwhile.
+pub fn p26_a_run_spares_what_it_saw_and_what_is_new<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..10, 1);
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 2)));
+    rig.save("9", 5);
+    rig.save("meanwhile", 1);
+    rig.delete("8");
+    rig.save("8", 1);
+    rig.write(|batch| batch.in_run(RUN).upsert(note("2", 1)).upsert(note("late", 1)).delete("3"));
+    let end = rig.write(|batch| batch.complete_run(RUN, DeleteGuard::APPROVED));
+    assert_eq!(end.deleted, 4);
+    let mut alive: Vec<String> = rig
+        .page(|request| request)
+        .changes
+        .iter()
+        .filter(|change| change.record.metadata.deleted_at.is_none())
+        .map(|change| change.record.id.to_string())
+        .collect();
+    alive.sort();
+    assert_eq!(alive, ["0", "1", "2", "8", "9", "late", "meanwhile"]);
+    rig.verify(&notes());
+}
+
+/// A run that was aborted, overtaken or never completed deletes nothing.
+pub fn p26_an_incomplete_run_deletes_nothing<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..10, 1);
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)));
+    rig.write(|batch| batch.abort_run(RUN));
+    assert_eq!(rig.head().live, 10);
+    let error = rig.try_write(|batch| batch.complete_run(RUN, DeleteGuard::APPROVED)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)));
+    rig.write(|batch| batch.begin_run(NEXT_RUN).upsert(note("1", 1)));
+    assert_eq!(rig.head().live, 10, "an overtaken run deletes nothing");
+    let error = rig.try_write(|batch| batch.in_run(RUN).upsert(note("7", 7))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert_eq!((rig.head().live, rig.head().deleted), (10, 0));
+    assert_eq!(rig.head().open_run, Some(NEXT_RUN.to_string()));
+}
+
+/// A run that goes on after a restart remembers what it saw before.
+pub fn p26_a_resumed_run_remembers_what_it_saw<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..100, 1);
+    rig.write(|batch| {
+        batch.begin_run(RUN);
+        (0..40).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 1));
+        });
+        batch
+    });
+    if S::REOPENS {
+        rig.reopen();
+    }
+    rig.write(|batch| {
+        batch.begin_run(RUN);
+        (40..70).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 1));
+        });
+        batch
+    });
+    rig.save("5", 2);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    rig.write(|batch| {
+        batch.in_run(RUN);
+        (70..95).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 2));
+        });
+        batch
+    });
+    let end = rig.write(|batch| batch.complete_run(RUN, DeleteGuard::default()));
+    assert_eq!(end.deleted, 5);
+    let tombstones = rig.page(|request| request.filter([highwater_core::Action::Deleted])).changes;
+    assert_eq!(ids(&tombstones), ["95", "96", "97", "98", "99"]);
+    rig.verify(&notes());
+}
+
+/// A run that would delete too much, or everything, waits for an approval, and deletes nothing meanwhile.
+pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..100, 1);
+    rig.write(|batch| {
+        batch.begin_run(RUN);
+        (0..79).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 1));
+        });
+        batch
+    });
+    let complete = |rig: &Rig<S>, guard| rig.try_write(|batch| batch.complete_run(RUN, guard));
+    let error = complete(&rig, DeleteGuard::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval);
+    assert_eq!((error.context("deletes"), error.context("live")), (Some("21"), Some("100")));
+    assert_eq!(rig.head().deleted, 0);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let close = DeleteGuard { count: 21, fraction: 0.0, confirm_empty: false };
+    assert_eq!(complete(&rig, close).unwrap().deleted, 21);
+
+    rig.write(|batch| batch.begin_run(NEXT_RUN));
+    let all = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: false };
+    let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "an empty source is not believed unasked");
+    let approved = rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED));
+    assert_eq!((approved.deleted, rig.head().live), (79, 0), "an honestly empty source can be");
+    rig.verify(&notes());
+}
+
+/// A record that came but could not be read is not deleted for that.
+pub fn p26_quarantined_records_count_as_seen<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..10, 1);
+    let commit = rig.write(|batch| {
+        batch.begin_run(RUN).bad_records(BadRecords::Quarantine);
+        (0..9).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 1));
+        });
+        batch.upsert(r#"{"id":"9","broken":}"#);
+        batch
+    });
+    assert_eq!(commit.outcomes[9], Outcome::Rejected);
+    assert_eq!(commit.rejected.len(), 1);
+    let kept = wait(rig.store().documents("quarantine/", "", 10)).unwrap();
+    assert!(kept.len() == 1 && kept[0].value.as_str().contains("broken"));
+    assert_eq!(rig.write(|batch| batch.complete_run(RUN, DeleteGuard::default())).deleted, 0);
+
+    rig.write(|batch| batch.begin_run(NEXT_RUN).bad_records(BadRecords::Quarantine).upsert("{}"));
+    rig.write(|batch| {
+        (0..9).for_each(|n| {
+            batch.in_run(NEXT_RUN).upsert(note(&n.to_string(), 1));
+        });
+        batch
+    });
+    let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "who knows which record that was");
+}
+
+/// A run's end is one: deletes, checkpoint and state, or nothing of them.
+pub fn p27_a_runs_end_is_one<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..30, 1);
+    let end = |fill: &dyn for<'b> Fn(&'b mut StreamBatch) -> &'b mut StreamBatch| {
+        let mut batch = WriteBatch::new();
+        fill(batch.on(&notes()));
+        batch.put_document("checkpoint", "second").unwrap();
+        batch
+    };
+    let mut first = WriteBatch::new();
+    first.on(&notes()).begin_run(RUN).upsert(note("0", 1));
+    first.put_document("checkpoint", "first").unwrap();
+    rig.commit(first).unwrap();
+    let held = end(&|batch| batch.in_run(RUN).upsert(note("new", 1)).complete_run(RUN, DeleteGuard::default()));
+    assert_eq!(rig.commit(held).unwrap_err().kind(), ErrorKind::AwaitingApproval);
+    let checkpoint = |rig: &Rig<S>| wait(rig.store().document("checkpoint")).unwrap().unwrap().to_string();
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert_eq!((checkpoint(&rig).as_str(), rig.head().live), ("\"first\"", 30));
+    assert!(rig.get("new").is_none() && rig.head().open_run.is_some());
+    let done = end(&|batch| batch.in_run(RUN).upsert(note("new", 1)).complete_run(RUN, DeleteGuard::APPROVED));
+    assert_eq!(rig.commit(done).unwrap().streams[0].deleted, 29);
+    assert_eq!((checkpoint(&rig).as_str(), rig.head().live), ("\"second\"", 2));
+    assert!(rig.head().open_run.is_none());
+}
+
+/// Whoever lost the lease writes nothing, documents included.
+pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let old = wait(rig.store().lease("sync/demo")).unwrap();
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let other = wait(rig.store().lease("sync/other")).unwrap();
+    let new = wait(rig.store().lease("sync/demo")).unwrap();
+    assert!(new.token() > old.token());
+    let write = |fence: &highwater_core::Fence| {
+        let mut batch = WriteBatch::new();
+        batch.on(&notes()).upsert(note("a", fence.token()));
+        batch.put_document("by", &fence.token()).unwrap();
+        batch.fence(other.clone()).fence(fence.clone());
+        rig.commit(batch)
+    };
+    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
+    assert!(rig.get("a").is_none() && wait(rig.store().document("by")).unwrap().is_none());
+    write(&new).unwrap();
+    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(wait(rig.store().document("by")).unwrap().unwrap().to_string(), new.token().to_string());
+}
+
+/// `ignore_if_modified_after` keeps what somebody else wrote since; an override does not.
+pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let asked_at = rig.end();
+    rig.save("1", 7);
+    rig.delete("2");
+    let page = rig.write(|batch| {
+        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
+        (0..4).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 2));
+        });
+        batch
+    });
+    assert_eq!(page.outcomes, [Outcome::Updated, Outcome::Kept, Outcome::Kept, Outcome::Added]);
+    assert_eq!(rig.get("1").unwrap().payload.unwrap().as_str(), note("1", 7));
+    assert!(rig.get("2").unwrap().metadata.deleted_at.is_some());
+    let deletes = rig.write(|batch| {
+        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
+        batch.delete("1").delete("3");
+        batch
+    });
+    assert_eq!(deletes.outcomes, [Outcome::Kept, Outcome::Kept]);
+    assert_eq!(rig.save("1", 2), Outcome::Updated);
+    let foreign = Rig::<S>::new();
+    foreign.environment.set_randomness(crate::Randomness::Seeded(99));
+    let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 1))).outcomes, [Outcome::Added]);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [Outcome::Kept]);
+}
+
+/// A patch is a deep merge: objects member by member, arrays whole; compared after merging.
+pub fn p34_patches_merge_deeply<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let patch = |id: &str, text: &str| rig.write(|batch| batch.patch(id, text.to_owned())).outcomes[0];
+    let value = |id: &str| -> serde_json::Value { rig.get(id).unwrap().payload.unwrap().to().unwrap() };
+    assert_eq!(patch("a", r#"{"id":"a","deep":{"x":1,"list":[1,2]},"n":18446744073709551617}"#), Outcome::Added);
+    assert_eq!(patch("a", r#"{"deep":{"y":2,"list":[3]}}"#), Outcome::Updated);
+    assert_eq!(value("a")["deep"], serde_json::json!({"x": 1, "y": 2, "list": [3]}));
+    assert!(rig.get("a").unwrap().payload.unwrap().as_str().contains("18446744073709551617"), "numbers stay exact");
+    assert_eq!(patch("a", r#"{"deep":{"x":1.0}}"#), Outcome::Unchanged);
+    assert_eq!(patch("a", r#"{"deep":null}"#), Outcome::Updated);
+    assert_eq!(value("a")["deep"], serde_json::Value::Null);
+    assert_eq!(rig.delete("a"), Outcome::Deleted);
+    assert_eq!(patch("a", r#"{"only":1}"#), Outcome::Added);
+    assert_eq!(value("a"), serde_json::json!({"only": 1}), "a deleted record is not merged into");
+    assert!(rig.try_write(|batch| batch.patch("a", "[1]")).is_err());
+    rig.verify(&notes());
+}

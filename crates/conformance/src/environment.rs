@@ -1,0 +1,74 @@
+//! A clock that stands, leaps and goes back, and randomness from a seed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use highwater_core::Environment;
+
+/// A moment of 2026, in Unix milliseconds.
+pub(crate) const MOMENT_MS: u64 = 1_780_000_000_000;
+
+/// What the random source gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Randomness {
+    /// Numbers from a seed.
+    Seeded(u64),
+    /// All bits set: the worst that can be drawn.
+    Ones,
+    /// No bit set.
+    Zeros,
+}
+
+/// Time and randomness in a test's hands. Time stands still unless it is told to go on.
+#[derive(Debug)]
+pub struct TestEnvironment {
+    now_ms: AtomicU64,
+    randomness: Mutex<Randomness>,
+}
+
+impl TestEnvironment {
+    /// Time at a moment of 2026, randomness from `seed`.
+    pub fn new(seed: u64) -> Self {
+        TestEnvironment { now_ms: AtomicU64::new(MOMENT_MS), randomness: Mutex::new(Randomness::Seeded(seed)) }
+    }
+
+    /// Sets the time, to any.
+    pub fn set_ms(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
+    }
+
+    /// Moves the time by milliseconds, back when negative.
+    pub fn step_ms(&self, milliseconds: i64) {
+        let now = self.now_ms.load(Ordering::SeqCst);
+        self.set_ms(now.saturating_add_signed(milliseconds));
+    }
+
+    /// Sets what the random source gives from now on.
+    pub fn set_randomness(&self, randomness: Randomness) {
+        *self.randomness.lock().unwrap_or_else(PoisonError::into_inner) = randomness;
+    }
+}
+
+impl Environment for TestEnvironment {
+    fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let mut randomness = self.randomness.lock().unwrap_or_else(PoisonError::into_inner);
+        for byte in bytes {
+            *byte = match &mut *randomness {
+                Randomness::Ones => u8::MAX,
+                Randomness::Zeros => 0,
+                Randomness::Seeded(state) => {
+                    // SplitMix64.
+                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mut mixed = *state;
+                    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                    ((mixed ^ (mixed >> 31)) >> 56) as u8
+                }
+            };
+        }
+    }
+}

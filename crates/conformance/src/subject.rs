@@ -1,0 +1,43 @@
+//! What a store has to say about itself to be tested.
+
+use std::sync::Arc;
+
+use highwater_core::{MemoryBackend, Result, Store, StoreOptions, Threaded};
+
+/// A place where a store can be: a directory, a file, a piece of memory. Dropping it removes the place.
+pub trait Subject: Sized + Send + Sync + 'static {
+    /// Whether a store that was closed is there again when it is opened again.
+    const REOPENS: bool = true;
+    /// Whether several handles may be open at once, each seeing the others' commits.
+    const SHARES: bool = false;
+
+    /// An empty place.
+    fn new() -> Self;
+
+    /// Opens the store at this place; makes it if it is not there.
+    fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>>;
+
+    /// A copy of the place as it is at this moment, also while a store has it open: what a crash now
+    /// would leave, or what a backup would hold. `None` where it cannot be copied.
+    fn image(&self) -> Option<Self> {
+        None
+    }
+}
+
+/// The reference: the memory store.
+#[derive(Debug, Default)]
+pub struct MemorySubject(MemoryBackend);
+
+impl Subject for MemorySubject {
+    fn new() -> Self {
+        MemorySubject::default()
+    }
+
+    fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(Threaded::open(self.0.clone(), options)?))
+    }
+
+    fn image(&self) -> Option<Self> {
+        Some(MemorySubject(self.0.backup()))
+    }
+}

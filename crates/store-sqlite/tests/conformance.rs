@@ -1,0 +1,42 @@
+//! The store passes the kit.
+#![allow(clippy::disallowed_methods)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use highwater_conformance::{Subject, conformance_tests};
+use highwater_core::{Result, Store, StoreOptions};
+use highwater_store_sqlite::SqliteStore;
+
+/// A directory with a database in it.
+struct InFile(tempfile::TempDir);
+
+impl InFile {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("app.db")
+    }
+}
+
+impl Subject for InFile {
+    const SHARES: bool = true;
+
+    fn new() -> Self {
+        InFile(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(SqliteStore::builder(self.path()).options(options).open()?))
+    }
+
+    fn image(&self) -> Option<Self> {
+        let copy = InFile::new();
+        std::fs::copy(self.path(), copy.path()).unwrap();
+        let wal = |place: &InFile| place.path().with_extension("db-wal");
+        if wal(self).exists() {
+            std::fs::copy(wal(self), wal(&copy)).unwrap();
+        }
+        Some(copy)
+    }
+}
+
+conformance_tests!(InFile);
