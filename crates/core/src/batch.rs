@@ -137,7 +137,7 @@ pub enum BadRecords {
     #[default]
     Fail,
     /// The rest is committed; the record is listed in [`StreamCommit::rejected`] and kept as a
-    /// quarantine document.
+    /// quarantine document (without its content where the store has a codec).
     Quarantine,
 }
 

@@ -23,4 +23,8 @@ pub trait PayloadCodec: fmt::Debug + Send + Sync + 'static {
     fn encode(&self, context: &PayloadContext<'_>, payload: &[u8], out: &mut Vec<u8>) -> Result<()>;
     /// Appends the payload of `stored` to `out`.
     fn decode(&self, context: &PayloadContext<'_>, stored: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Whether plain JSON is taken as it is. When not, it comes to [`decode`](Self::decode) too.
+    fn accepts_plain(&self) -> bool {
+        true
+    }
 }

@@ -48,6 +48,9 @@ pub enum ErrorKind {
     Poisoned,
     /// Stored bytes do not make sense.
     Corrupt,
+    /// Payloads are encrypted (or otherwise encoded) and cannot be read with the codec at hand: open
+    /// the store with the right key.
+    WrongKey,
     /// The file is not a Highwater store, or one of another format.
     Incompatible,
     /// No space is left.

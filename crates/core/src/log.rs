@@ -3,7 +3,7 @@
 //! * [`transaction`]: a write transaction; positions are minted in it, streams opened.
 //! * [`apply`], [`runs`], [`history`]: what a batch does.
 //! * [`read`], [`validate`]: what a page is, and which cursors are valid.
-//! * [`consumers`], [`maintain`], [`verify`]: named readers and care.
+//! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
 //! * [`heads`], [`tail`], [`marks`], [`shared`]: what is kept in memory.
 //! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
 
@@ -16,6 +16,7 @@ mod keys;
 mod maintain;
 mod marks;
 pub(crate) mod read;
+pub(crate) mod recode;
 mod runs;
 pub(crate) mod shared;
 pub(crate) mod state;

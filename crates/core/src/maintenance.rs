@@ -88,6 +88,10 @@ pub enum Maintenance {
     Verify(StreamKey),
     /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
     RebaseClock,
+    /// Writes every payload anew with the codec of now: after a key was rotated, or compression or
+    /// encryption was switched on or off. Contents and positions stay. Afterwards the old key is not
+    /// needed, once `Compact` has given the freed space back.
+    Recode,
     /// Gives free space back to the file system, as far as the store can.
     Compact,
 }
@@ -106,6 +110,11 @@ pub enum MaintenanceReport {
         horizon: Cursor,
         /// The consumer that held the prune back, if one did.
         held_by: Option<String>,
+    },
+    /// How many payloads were written anew, those of kept versions included.
+    Recoded {
+        /// Payloads.
+        payloads: u64,
     },
     /// The outcome of a verification.
     Verified(Verification),

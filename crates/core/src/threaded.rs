@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 use crate::backend::{Backend, BackendRead, BackendWrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::read::Attempt;
+use crate::log::recode::check_codec;
 use crate::log::shared::{Shared, lock};
 use crate::log::state::Identity;
 use crate::log::transaction::Transaction;
@@ -213,7 +214,7 @@ impl<B: Backend> Drop for Inner<B> {
 fn open_identity<B: Backend>(backend: &mut B, options: &StoreOptions) -> Result<Identity> {
     let mut write = backend.begin()?;
     let (identity, created) = Identity::load_or_create(&mut write, &*options.environment)?;
-    if created {
+    if check_codec(&mut write, options.codec.as_deref())? || created {
         write.commit()?;
     }
     Ok(identity)

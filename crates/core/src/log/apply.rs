@@ -465,10 +465,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             None => self.note_unidentified(place),
         }
+        // What a codec would hide does not lie open here.
         let excerpt: String = payload
+            .filter(|_| self.shared.codec.is_none())
             .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(65_536)]).into_owned())
             .unwrap_or_default();
-        let name = known.clone().unwrap_or_else(|| format!("{:032x}", self.shared_hash(excerpt.as_bytes())));
+        let name = known
+            .clone()
+            .unwrap_or_else(|| format!("{:032x}", self.shared_hash(payload.map_or(&[], |payload| payload))));
         let document = serde_json::json!({
             "stream": batch.stream.to_string(), "id": known, "reason": error.to_string(),
             "at_ms": self.shared.environment.now_ms(), "payload": excerpt,

@@ -29,9 +29,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let prefix = record_prefix(number, &old.id);
         let mut key = prefix.clone();
         key.extend_from_slice(&old.sequence.to_be_bytes());
-        let mut value = by.to_be_bytes().to_vec();
-        value.extend_from_slice(&old.sequence.to_be_bytes());
-        old.as_row(|row| encode_row(row, &mut value));
+        let mut value = Vec::new();
+        old.as_row(|row| write_version(row, by, &mut value));
         self.write.put(Table::History, &key, &value)?;
 
         let mut kept = Vec::new();
@@ -101,13 +100,11 @@ impl StreamView<'_> {
         let mut versions = Vec::new();
         let prefix = record_prefix(self.state.number, id);
         read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |_, value| {
-            with_version(value, |row, by| {
-                if row.id == id {
-                    let record = self.record(row, 0, false)?;
-                    versions.push(Version { record, superseded_at: Some(time_of(by)) });
-                }
-                Ok(())
-            })?;
+            let (row, by) = read_version(value)?;
+            if row.id == id {
+                let record = self.record(&row, 0, false)?;
+                versions.push(Version { record, superseded_at: Some(time_of(by)) });
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         versions.extend(present.map(|record| Version { record, superseded_at: None }));
@@ -157,7 +154,10 @@ impl StreamView<'_> {
         })?;
         let prefix = self.state.number.to_be_bytes();
         read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |_, value| {
-            with_version(value, |row, by| if at < by { take(row) } else { Ok(()) })?;
+            let (row, by) = read_version(value)?;
+            if at < by {
+                take(&row)?;
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(found.into_values().collect())
@@ -176,10 +176,17 @@ fn superseded_by(value: &[u8]) -> Result<u128> {
     value.first_chunk().map(|bytes| u128::from_be_bytes(*bytes)).ok_or_else(too_short)
 }
 
-fn with_version(value: &[u8], visit: impl FnOnce(&LogRow<'_>, u128) -> Result<()>) -> Result<()> {
+/// A kept version, and the position that superseded it.
+pub(super) fn read_version(value: &[u8]) -> Result<(LogRow<'_>, u128)> {
     let by = superseded_by(value)?;
     let (sequence, row) = value.get(16..).and_then(<[u8]>::split_first_chunk).ok_or_else(too_short)?;
-    visit(&decode_row(u64::from_be_bytes(*sequence), row)?, by)
+    Ok((decode_row(u64::from_be_bytes(*sequence), row)?, by))
+}
+
+pub(super) fn write_version(row: &LogRow<'_>, by: u128, out: &mut Vec<u8>) {
+    out.extend_from_slice(&by.to_be_bytes());
+    out.extend_from_slice(&row.sequence.to_be_bytes());
+    encode_row(row, out);
 }
 
 fn too_short() -> Error {

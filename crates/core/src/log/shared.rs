@@ -128,7 +128,7 @@ impl Shared {
     /// The payload of a stored form. Plain JSON is taken as it is, also behind a codec.
     pub(crate) fn decode_payload(&self, stream: &StreamKey, id: &str, stored: &[u8]) -> Result<Bytes> {
         match &self.codec {
-            Some(codec) if stored.first() != Some(&b'{') => {
+            Some(codec) if stored.first() != Some(&b'{') || !codec.accepts_plain() => {
                 let mut payload = Vec::with_capacity(stored.len() * 2);
                 codec
                     .decode(&PayloadContext { stream, id }, stored, &mut payload)

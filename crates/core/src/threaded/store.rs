@@ -168,6 +168,7 @@ impl<B: Backend> Store for Threaded<B> {
                 let streams: Vec<StreamKey> = self.streams().await?.into_iter().map(|head| head.stream).collect();
                 self.write(move |transaction| transaction.rebase_clock(&streams)).await
             }
+            Maintenance::Recode => self.recode().await,
             Maintenance::Compact => {
                 self.with_backend(|backend| backend.compact().map(|()| MaintenanceReport::Done)).await
             }
@@ -210,6 +211,23 @@ impl<B: Backend> Threaded<B> {
             caught_up: true,
             high_water: token_key.cursor(request.after.position(), filter),
         })
+    }
+
+    /// Slice by slice, so that other writers get their turn.
+    async fn recode(&self) -> Result<MaintenanceReport> {
+        let mut payloads = 0;
+        for head in self.streams().await? {
+            let stream = head.stream.clone();
+            let mut next = Some(self.write(move |transaction| transaction.recode_all(&stream)).await?);
+            while let Some(from) = next {
+                let stream = head.stream.clone();
+                let (rewritten, then) = self.write(move |transaction| transaction.recode(&stream, from)).await?;
+                payloads += rewritten;
+                next = then;
+            }
+        }
+        self.write(|transaction| transaction.renew_codec_check()).await?;
+        Ok(MaintenanceReport::Recoded { payloads })
     }
 
     /// A broken rule, for the proof that the suite notices: the end of another, later snapshot.

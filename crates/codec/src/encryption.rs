@@ -1,0 +1,147 @@
+//! XChaCha20-Poly1305, bound to the record.
+//!
+//! Stored: tag, key number, 4 bytes that tell keys apart, nonce of 24 bytes, ciphertext, 16 bytes of
+//! authentication. The nonce is a keyed hash of random bytes, the record and its payload: should the
+//! random source ever repeat itself (a seeded simulation, a cloned virtual machine), nonces still
+//! differ wherever payloads do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use highwater_core::{Environment, Error, ErrorKind, PayloadContext, Result};
+use zeroize::Zeroizing;
+
+use crate::codec::{ENCRYPTED, unknown};
+use crate::keys::{EncryptionKey, KeyRing};
+
+const CHECK_BYTES: usize = 4;
+const NONCE_BYTES: usize = 24;
+const HEADER_BYTES: usize = 2 + CHECK_BYTES + NONCE_BYTES;
+
+pub(crate) struct Cipher {
+    encrypting: Option<u8>,
+    keys: Vec<(u8, Prepared)>,
+    environment: Arc<dyn Environment>,
+}
+
+struct Prepared {
+    cipher: XChaCha20Poly1305,
+    nonce_key: Zeroizing<[u8; 32]>,
+    check: [u8; CHECK_BYTES],
+}
+
+impl Prepared {
+    fn new(key: &EncryptionKey) -> Self {
+        let derived = blake3::derive_key("highwater 1 payload key check", key.expose());
+        let mut check = [0; CHECK_BYTES];
+        check.copy_from_slice(&derived[..CHECK_BYTES]);
+        Prepared {
+            cipher: XChaCha20Poly1305::new(&Key::from(*key.expose())),
+            nonce_key: Zeroizing::new(blake3::derive_key("highwater 1 payload nonce", key.expose())),
+            check,
+        }
+    }
+}
+
+impl Cipher {
+    pub(crate) fn new(keys: KeyRing, environment: Arc<dyn Environment>) -> Self {
+        let prepared = keys.keys.iter().map(|(number, key)| (*number, Prepared::new(key))).collect();
+        Cipher { encrypting: keys.encrypting, keys: prepared, environment }
+    }
+
+    pub(crate) fn encrypts(&self) -> bool {
+        self.encrypting.is_some()
+    }
+
+    pub(crate) fn seal(&self, context: &PayloadContext<'_>, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let number = self.encrypting.ok_or_else(|| Error::new(ErrorKind::Internal, "no key encrypts"))?;
+        let key = self.key(number)?;
+        let bound = associated_data(context, number);
+        let nonce = self.nonce(key, &bound, payload);
+        let sealed = key
+            .cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: payload, aad: &bound })
+            .map_err(|_| Error::new(ErrorKind::Internal, "the payload is too long to be encrypted"))?;
+        out.reserve(HEADER_BYTES + sealed.len());
+        out.push(ENCRYPTED);
+        out.push(number);
+        out.extend_from_slice(&key.check);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        Ok(())
+    }
+
+    pub(crate) fn open(&self, context: &PayloadContext<'_>, stored: &[u8]) -> Result<Vec<u8>> {
+        let (header, sealed) = stored.split_at_checked(HEADER_BYTES).ok_or_else(unknown)?;
+        let (number, check, nonce) = split_header(header).ok_or_else(unknown)?;
+        let key = self.key(number)?;
+        if check != key.check {
+            return Err(Error::new(
+                ErrorKind::WrongKey,
+                "the payload was encrypted with another key of this number: open the store with the right one",
+            )
+            .with("key", number));
+        }
+        let bound = associated_data(context, number);
+        key.cipher.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &bound }).map_err(|_| {
+            Error::new(
+                ErrorKind::Corrupt,
+                "the encrypted payload was changed, or belongs to another record: restore a backup, or clear the stream and sync again",
+            )
+            .with("key", number)
+        })
+    }
+
+    fn key(&self, number: u8) -> Result<&Prepared> {
+        self.keys.iter().find(|(known, _)| *known == number).map(|(_, key)| key).ok_or_else(|| {
+            Error::new(
+                ErrorKind::WrongKey,
+                "the payload was encrypted with a key that is not at hand: add it with KeyRing::also_decrypt",
+            )
+            .with("key", number)
+        })
+    }
+
+    fn nonce(&self, key: &Prepared, bound: &[u8], payload: &[u8]) -> [u8; NONCE_BYTES] {
+        let mut random = [0; NONCE_BYTES];
+        self.environment.fill_random(&mut random);
+        let mut hasher = blake3::Hasher::new_keyed(&key.nonce_key);
+        hasher.update(&random);
+        hasher.update(&(bound.len() as u64).to_be_bytes());
+        hasher.update(bound);
+        hasher.update(payload);
+        let mut nonce = [0; NONCE_BYTES];
+        hasher.finalize_xof().fill(&mut nonce);
+        nonce
+    }
+}
+
+impl fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<u8> = self.keys.iter().map(|(number, _)| *number).collect();
+        f.debug_struct("Cipher")
+            .field("encrypting", &self.encrypting)
+            .field("numbers", &numbers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The key's number, its check bytes and the nonce.
+fn split_header(header: &[u8]) -> Option<(u8, [u8; CHECK_BYTES], [u8; NONCE_BYTES])> {
+    let ([_, number], rest) = header.split_first_chunk()?;
+    let (check, rest) = rest.split_first_chunk()?;
+    Some((*number, *check, *rest.first_chunk()?))
+}
+
+/// What a payload is bound to: each part behind its length, so that no two records look alike.
+fn associated_data(context: &PayloadContext<'_>, number: u8) -> Vec<u8> {
+    let stream = context.stream;
+    let mut bound = vec![ENCRYPTED, number];
+    for part in [stream.connection(), stream.model(), stream.variant_name(), context.id] {
+        bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bound.extend_from_slice(part.as_bytes());
+    }
+    bound
+}

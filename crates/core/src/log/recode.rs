@@ -1,0 +1,165 @@
+//! Payloads in the form that the codec of now gives them, and the check that it is the right codec.
+
+use std::ops::ControlFlow;
+
+use crate::backend::{BackendWrite, LogRow, LogScan, Table};
+use crate::codec::{PayloadCodec, PayloadContext};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::history::{read_version, write_version};
+use crate::log::keys;
+use crate::log::transaction::Transaction;
+use crate::stream::StreamKey;
+
+/// Rows rewritten in one transaction.
+const SLICE: usize = 1000;
+
+/// A payload like any other, so that a wrong key shows when the store is opened.
+const CHECK: &[u8] = br#"{"highwater":"codec"}"#;
+
+/// Where the rewriting of a stream goes on.
+#[derive(Clone, Debug)]
+pub(crate) enum RecodeFrom {
+    /// In the log, between two sequence numbers.
+    Log(u64, u64),
+    /// In the history, behind a key.
+    History(Vec<u8>),
+}
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    /// The whole stream, from its first row to its last of now.
+    pub(crate) fn recode_all(&mut self, stream: &StreamKey) -> Result<RecodeFrom> {
+        let place = self.open(stream)?;
+        Ok(RecodeFrom::Log(1, self.open_stream(place).state.next_sequence))
+    }
+
+    /// Rewrites a slice of a stream's payloads; how many, and where to go on.
+    pub(crate) fn recode(&mut self, stream: &StreamKey, from: RecodeFrom) -> Result<(u64, Option<RecodeFrom>)> {
+        let place = self.open(stream)?;
+        self.dirty = true;
+        match from {
+            RecodeFrom::Log(from, end) => self.recode_log(place, stream, from, end),
+            RecodeFrom::History(from) => self.recode_history(place, stream, &from),
+        }
+    }
+
+    fn recode_log(
+        &mut self,
+        place: usize,
+        stream: &StreamKey,
+        from: u64,
+        end: u64,
+    ) -> Result<(u64, Option<RecodeFrom>)> {
+        let shared = self.shared;
+        let (write, open) = self.parts(place);
+        let number = open.state.number;
+        let mut sequences = Vec::new();
+        write.scan(number, LogScan { from, only: None, payload: false }, &mut |row| {
+            if row.sequence >= end || sequences.len() >= SLICE {
+                return Ok(ControlFlow::Break(()));
+            }
+            sequences.push(row.sequence);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut rewritten = 0;
+        for sequence in &sequences {
+            let mut entry = None;
+            write.row(number, *sequence, true, &mut |row| {
+                entry = Some(crate::log::entry::Entry::from_row(row)?);
+                Ok(ControlFlow::Break(()))
+            })?;
+            let Some(mut entry) = entry else { continue };
+            let Some(stored) = &entry.payload else { continue };
+            let payload = shared.decode_payload(stream, &entry.id, stored)?;
+            entry.payload = Some(shared.encode_payload(stream, &entry.id, &payload)?);
+            entry.as_row(|row| write.put_row(number, row))?;
+            rewritten += 1;
+        }
+        let next = match sequences.last() {
+            Some(last) if sequences.len() >= SLICE => RecodeFrom::Log(last + 1, end),
+            _ => RecodeFrom::History(number.to_be_bytes().to_vec()),
+        };
+        Ok((rewritten, Some(next)))
+    }
+
+    fn recode_history(&mut self, place: usize, stream: &StreamKey, from: &[u8]) -> Result<(u64, Option<RecodeFrom>)> {
+        let shared = self.shared;
+        let (write, open) = self.parts(place);
+        let until = keys::behind(&open.state.number.to_be_bytes());
+        let mut versions = Vec::new();
+        write.range(Table::History, from, &until, &mut |key, value| {
+            if versions.len() >= SLICE {
+                return Ok(ControlFlow::Break(()));
+            }
+            versions.push((key.to_vec(), value.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut rewritten = 0;
+        for (key, value) in &versions {
+            let (row, by) = read_version(value)?;
+            let Some(stored) = row.payload else { continue };
+            let payload = shared.decode_payload(stream, row.id, stored)?;
+            let stored = shared.encode_payload(stream, row.id, &payload)?;
+            let mut changed = Vec::with_capacity(stored.len() + 128);
+            write_version(&LogRow { payload: Some(&stored), ..row }, by, &mut changed);
+            write.put(Table::History, key, &changed)?;
+            rewritten += 1;
+        }
+        let next = versions.last().filter(|_| versions.len() >= SLICE).map(|(last, _)| {
+            let mut next = last.clone();
+            next.push(0);
+            RecodeFrom::History(next)
+        });
+        Ok((rewritten, next))
+    }
+
+    /// Makes the check one of the codec of now, when every payload is.
+    pub(crate) fn renew_codec_check(&mut self) -> Result<()> {
+        self.dirty = true;
+        let codec = self.shared.codec.clone();
+        put_check(&mut self.write, codec.as_deref())
+    }
+}
+
+/// Refuses to open a store of encrypted payloads with a wrong key, or with none: what would be
+/// written then could not be read with the right one, or would lie there in the open.
+/// Whether anything was written.
+pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
+    let stored = write.get(Table::State, keys::CODEC_CHECK)?;
+    match (stored, codec) {
+        (None, None) => Ok(false),
+        (None, Some(codec)) => {
+            put_check(write, Some(codec))?;
+            Ok(true)
+        }
+        (Some(_), None) => Err(Error::new(
+            ErrorKind::WrongKey,
+            "the store's payloads are encrypted: open it with a codec that has the key",
+        )),
+        (Some(stored), Some(codec)) => {
+            let stream = check_stream();
+            let mut payload = Vec::new();
+            codec.decode(&PayloadContext { stream: &stream, id: "check" }, &stored, &mut payload)?;
+            if payload != CHECK {
+                return Err(Error::corrupt("the store's codec check is damaged: restore a backup"));
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// A codec that leaves the check plain, as compression alone does, needs none.
+fn put_check<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<()> {
+    let stream = check_stream();
+    let mut stored = Vec::new();
+    if let Some(codec) = codec {
+        codec.encode(&PayloadContext { stream: &stream, id: "check" }, CHECK, &mut stored)?;
+    }
+    match stored.first() {
+        None | Some(b'{') => write.remove(Table::State, keys::CODEC_CHECK),
+        Some(_) => write.put(Table::State, keys::CODEC_CHECK, &stored),
+    }
+}
+
+fn check_stream() -> StreamKey {
+    StreamKey::new("highwater", "codec")
+}
