@@ -12,6 +12,7 @@ mod ureq;
 pub(crate) use client::Client;
 pub use credentials::{CredentialStore, Credentials, OAuthTokens};
 pub use limits::RequestLimits;
+pub(crate) use limits::time_until;
 pub use oauth::SignIn;
 pub(crate) use session::Sessions;
 #[cfg(feature = "http")]

@@ -18,9 +18,11 @@ mod builder;
 mod cancel;
 mod engine;
 mod http;
+mod outbox;
 mod run;
 mod schedule;
 mod settings;
+mod signature;
 
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
@@ -29,6 +31,8 @@ pub use highwater_core::template::Secret;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
 pub use http::{CredentialStore, Credentials, OAuthTokens, RequestLimits, SignIn};
+pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};
 pub use run::{LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
 pub use schedule::Running;
 pub use settings::{ConnectionSettings, SyncSettings, SyncStatus};
+pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};

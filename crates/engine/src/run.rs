@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
+use crate::outbox::Tally;
 use crate::settings::{ConnectionSettings, SyncStatus, checkpoint_key, runs_prefix, status_key};
 use host::Host;
 
@@ -180,7 +181,8 @@ impl Run<'_> {
             log: Vec::new(),
         };
         let guard = if self.options.approve_deletes { DeleteGuard::APPROVED } else { DeleteGuard::default() };
-        let host = Host::new(self.engine, client, fence, id, guard, report);
+        let tally = Tally::open(&**store, &self.connection.id, &report.template).await?;
+        let host = Host::new(self.engine, client, fence, id, guard, report, tally);
         host.store_report(None).await?;
         let setup = RunSetup::new(&self.connection.id).config(config).checkpoint(checkpoint);
         let mut context = SyncContext::new(&host, setup);
@@ -227,6 +229,7 @@ impl Run<'_> {
         for old in runs.iter().take(runs.len().saturating_sub(KEPT_RUNS)) {
             batch.remove_document(&old.key);
         }
+        host.conclude(&report, outcome.as_ref().err(), &mut batch).await?;
         host.store_report(Some(batch)).await?;
         outcome.map(|()| report)
     }

@@ -105,7 +105,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads a time as APIs give it: seconds from now, Unix seconds, Unix milliseconds, milliseconds from now (nobody asks
 /// for more than a day of seconds), an HTTP date or RFC 3339.
-fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
+pub(crate) fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
     let value = value.trim();
     let wait_ms = match value.parse::<f64>() {
         Ok(number) if !number.is_finite() || number < 0.0 => return None,

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::{LogLine, RunEvent, RunMode, RunReport, RunState};
 use crate::engine::Engine;
 use crate::http::Client;
+use crate::outbox::Tally;
 use crate::settings::{checkpoint_key, runs_prefix};
 
 /// Log lines kept with a run.
@@ -29,6 +30,7 @@ pub(super) struct Host<'e> {
     report: Mutex<RunReport>,
     /// Models whose streams have this run open.
     begun: Mutex<HashSet<String>>,
+    tally: Tally,
 }
 
 impl<'e> Host<'e> {
@@ -39,8 +41,9 @@ impl<'e> Host<'e> {
         run: RunId,
         guard: DeleteGuard,
         report: RunReport,
+        tally: Tally,
     ) -> Self {
-        Host { engine, client, fence, run, guard, report: Mutex::new(report), begun: Mutex::default() }
+        Host { engine, client, fence, run, guard, report: Mutex::new(report), begun: Mutex::default(), tally }
     }
 
     /// Stores the run's account, along with `batch`.
@@ -49,6 +52,16 @@ impl<'e> Host<'e> {
         let report = lock(&self.report).clone();
         batch.put_document(format!("{}{}", runs_prefix(&report.connection, &report.template), report.id), &report)?;
         self.store().commit(batch).await.map(drop)
+    }
+
+    /// Adds what the webhooks tell of the run to the batch that ends it.
+    pub(super) async fn conclude(
+        &self,
+        report: &RunReport,
+        error: Option<&Error>,
+        batch: &mut WriteBatch,
+    ) -> Result<()> {
+        self.tally.conclude(self.store(), &*self.engine.parts().environment, report, error, batch).await
     }
 
     /// The account of a run that ended.
@@ -136,7 +149,11 @@ impl RunHost for Host<'_> {
         if page.complete {
             stream.complete_run(self.run, self.guard);
         }
+        self.tally.begin(self.store(), &page.model, &mut batch).await?;
         let mut commit = self.store().commit(batch).await?;
+        if let Some(commit) = commit.streams.first() {
+            self.tally.note(&page.model, commit);
+        }
         if full {
             let mut begun = lock(&self.begun);
             if page.complete {

@@ -1,0 +1,185 @@
+//! Webhooks to others: committed with the end of a run, delivered at least once.
+
+mod deliver;
+mod destination;
+mod lease;
+mod news;
+mod row;
+mod tally;
+
+pub use deliver::{Delivering, Pass};
+pub use destination::Destination;
+pub use row::OutboxRow;
+pub(crate) use tally::Tally;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use highwater_core::template::{Secret, Transport};
+use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
+
+use crate::engine::Engine;
+use crate::signature::signing_key;
+use destination::{destination_key, destinations};
+use row::{dead_key, dead_prefix, row_key, rows_prefix};
+
+/// Dead letters replayed in one commit.
+const REPLAYED: usize = 500;
+
+/// Tells others of runs that ended: a signed `POST` per run and model.
+///
+/// What is to be told is committed with the run itself, so no crash loses it; it is tried for three
+/// days and then kept as a dead letter. A delivery that was answered may come once more after a
+/// crash: its `webhook-id` stays the same. A delivery holds no records: it says where to look.
+///
+/// ```no_run
+/// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+/// use highwater_engine::{Destination, Outbox, Secret};
+/// let outbox = Outbox::new(&engine);
+/// outbox.add(Destination::new("crm", "https://crm.example/hooks/highwater")).await?;
+/// outbox.set_secrets("crm", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")])?;
+/// let delivering = outbox.start(&tokio::runtime::Handle::current());
+/// # drop(delivering);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Outbox {
+    parts: Arc<OutboxParts>,
+}
+
+struct OutboxParts {
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    environment: Arc<dyn Environment>,
+    secrets: Mutex<HashMap<String, Vec<Secret>>>,
+    /// Until when a destination is left alone, after it failed: Unix milliseconds.
+    resting: Mutex<HashMap<String, u64>>,
+}
+
+impl Outbox {
+    /// The outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
+    pub fn new(engine: &Engine) -> Self {
+        let parts = engine.parts();
+        Outbox {
+            parts: Arc::new(OutboxParts {
+                store: Arc::clone(&parts.store),
+                transport: Arc::clone(&parts.transport),
+                environment: Arc::clone(&parts.environment),
+                secrets: Mutex::default(),
+                resting: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Gives a destination its secrets, until this outbox ends: one, or two while they are being
+    /// changed (the new one first). They are never stored.
+    pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
+        if secrets.is_empty() || secrets.len() > 2 {
+            return Err(Error::new(ErrorKind::Invalid, "a destination has one secret, or two while they are changed"));
+        }
+        for secret in &secrets {
+            signing_key(secret)?;
+        }
+        lock(&self.parts.secrets).insert(destination.into(), secrets);
+        Ok(())
+    }
+
+    /// Keeps a destination, in place of one of the same id; one that was disabled is tried again.
+    pub async fn add(&self, destination: Destination) -> Result<()> {
+        destination.check()?;
+        let mut batch = WriteBatch::new();
+        batch.put_document(destination_key(&destination.id), &Destination { disabled: None, ..destination })?;
+        self.parts.store.commit(batch).await.map(drop)
+    }
+
+    /// Every destination.
+    pub async fn destinations(&self) -> Result<Vec<Destination>> {
+        destinations(&*self.parts.store).await
+    }
+
+    /// Forgets a destination, what waits for it and its dead letters.
+    pub async fn remove(&self, id: &str) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.remove_document(destination_key(id));
+        self.parts.store.commit(batch).await?;
+        for prefix in [rows_prefix(id), dead_prefix(id)] {
+            loop {
+                let page = self.parts.store.documents(&prefix, "", REPLAYED).await?;
+                if page.is_empty() {
+                    break;
+                }
+                let mut batch = WriteBatch::new();
+                for document in page {
+                    batch.remove_document(document.key);
+                }
+                self.parts.store.commit(batch).await?;
+            }
+        }
+        lock(&self.parts.secrets).remove(id);
+        Ok(())
+    }
+
+    /// What waits for a destination, oldest first, behind the id `after`.
+    pub async fn waiting(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
+        self.rows(&rows_prefix(destination), after, limit).await
+    }
+
+    /// What was given up, oldest first, behind the id `after`.
+    pub async fn dead_letters(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
+        self.rows(&dead_prefix(destination), after, limit).await
+    }
+
+    /// Tries a dead letter again, from the beginning.
+    pub async fn replay(&self, destination: &str, id: &str) -> Result<()> {
+        let document = self.parts.store.document(&dead_key(destination, id)).await?;
+        let document = document.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no such dead letter: they are listed by `dead_letters`")
+                .with("destination", destination)
+                .with("id", id)
+        })?;
+        self.revive(destination, vec![document.to()?]).await
+    }
+
+    /// Tries every dead letter of a destination again; returns how many there were.
+    pub async fn replay_all(&self, destination: &str) -> Result<usize> {
+        let mut replayed = 0;
+        loop {
+            let rows = self.dead_letters(destination, "", REPLAYED).await?;
+            if rows.is_empty() {
+                return Ok(replayed);
+            }
+            replayed += rows.len();
+            self.revive(destination, rows).await?;
+        }
+    }
+
+    async fn revive(&self, destination: &str, rows: Vec<OutboxRow>) -> Result<()> {
+        let now_ms = self.parts.environment.now_ms();
+        let mut batch = WriteBatch::new();
+        for mut row in rows {
+            row.replay(now_ms);
+            batch.remove_document(dead_key(destination, &row.id));
+            batch.put_document(row_key(destination, &row.id), &row)?;
+        }
+        lock(&self.parts.resting).remove(destination);
+        self.parts.store.commit(batch).await.map(drop)
+    }
+
+    async fn rows(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
+        let after = if after.is_empty() { String::new() } else { format!("{prefix}{after}") };
+        let page = self.parts.store.documents(prefix, &after, limit).await?;
+        page.iter().map(|document| document.value.to()).collect()
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("store", &self.parts.store).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

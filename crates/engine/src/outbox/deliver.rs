@@ -1,0 +1,373 @@
+//! Delivering: who, when, and what an answer means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater_core::template::{HttpRequest, HttpResponse, Secret};
+use highwater_core::{Error, ErrorKind, Result, WriteBatch};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::destination::{Destination, destination_key, destinations};
+use super::lease::{Bid, Lease};
+use super::row::{OutboxRow, dead_key, row_key};
+use super::{Outbox, lock};
+use crate::cancel::CancelToken;
+use crate::http::time_until;
+use crate::signature::{hex_signature, standard_signatures};
+
+/// How long a receiver may take to answer. Less than what a lease must have left.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Rows read at a time.
+const PAGE: usize = 64;
+
+/// Destinations served at the same time.
+const AT_ONCE: usize = 8;
+
+/// The longest that one failed delivery holds up the others of its destination, unless the receiver asks for more.
+const LONGEST_REST_MS: u64 = 60_000;
+
+/// How long to gather wake-ups, so that a busy store is not searched after every commit.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// The longest sleep: what others do to the store, and a changed clock, are noticed by then.
+const LONGEST_SLEEP_MS: u64 = 30_000;
+
+/// What a look at the outbox came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pass {
+    /// Deliveries that were accepted.
+    pub delivered: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Deliveries that were given up.
+    pub dead: u64,
+    /// When there is something to do again, as far as is known now: Unix milliseconds.
+    pub next_ms: Option<u64>,
+}
+
+impl Pass {
+    fn add(&mut self, other: Pass) {
+        self.delivered += other.delivered;
+        self.failed += other.failed;
+        self.dead += other.dead;
+        if let Some(next_ms) = other.next_ms {
+            self.due(next_ms);
+        }
+    }
+
+    fn due(&mut self, at_ms: u64) {
+        self.next_ms = Some(self.next_ms.map_or(at_ms, |known| known.min(at_ms)));
+    }
+}
+
+/// An outbox at work in the background.
+#[derive(Debug)]
+#[must_use = "dropping it stops the deliveries"]
+pub struct Delivering {
+    cancel: CancelToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Delivering {
+    /// Begins no further try and waits for the one in progress.
+    pub async fn shutdown(mut self) -> Result<()> {
+        self.cancel.cancel();
+        match self.task.take() {
+            Some(task) => task
+                .await
+                .map_err(|source| Error::new(ErrorKind::Internal, "the deliveries ended badly").because(source)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Outbox {
+    /// Delivers on the given runtime, until the returned value is dropped or shut down.
+    pub fn start(&self, runtime: &Handle) -> Delivering {
+        let cancel = CancelToken::new();
+        let task = runtime.spawn(work(self.clone(), cancel.clone()));
+        Delivering { cancel, task: Some(task) }
+    }
+
+    /// Delivers what is due now, once. For hosts with a schedule of their own.
+    pub async fn deliver_due(&self) -> Result<Pass> {
+        self.pass(&CancelToken::new()).await
+    }
+
+    async fn pass(&self, cancel: &CancelToken) -> Result<Pass> {
+        let (store, environment) = (&*self.parts.store, &*self.parts.environment);
+        let mut destinations = destinations(store).await?;
+        destinations.retain(|destination| destination.disabled.is_none());
+        let mut pass = Pass::default();
+        let mut wanted = Vec::new();
+        for destination in destinations {
+            match self.next_due(&destination).await? {
+                Some(due_ms) if due_ms > environment.now_ms() => pass.due(due_ms),
+                Some(_) => wanted.push(destination),
+                None => {}
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(pass);
+        }
+        let lease = match Lease::bid(store, environment).await? {
+            Bid::Won(lease) => Arc::new(Mutex::new(lease)),
+            Bid::HeldUntil(until_ms) => {
+                pass.due(until_ms);
+                return Ok(pass);
+            }
+        };
+        let outcome = self.serve(wanted, &lease, cancel).await;
+        if let Some(lease) = Arc::into_inner(lease) {
+            // Whoever took the work over has no use for it being given back.
+            let _ = lease.into_inner().release(store).await;
+        }
+        pass.add(outcome?);
+        Ok(pass)
+    }
+
+    async fn serve(
+        &self,
+        mut wanted: Vec<Destination>,
+        lease: &Arc<Mutex<Lease>>,
+        cancel: &CancelToken,
+    ) -> Result<Pass> {
+        let mut pass = Pass::default();
+        let mut serving: JoinSet<Result<Pass>> = JoinSet::new();
+        loop {
+            while serving.len() < AT_ONCE
+                && let Some(destination) = wanted.pop()
+            {
+                let (outbox, lease, cancel) = (self.clone(), Arc::clone(lease), cancel.clone());
+                serving.spawn(async move { outbox.serve_one(&destination, &lease, &cancel).await });
+            }
+            match serving.join_next().await {
+                Some(Ok(served)) => pass.add(served?),
+                Some(Err(source)) => {
+                    return Err(Error::new(ErrorKind::Internal, "a delivery ended badly").because(source));
+                }
+                None => return Ok(pass),
+            }
+        }
+    }
+
+    /// When the destination's next try is due; `None` when nothing waits.
+    async fn next_due(&self, destination: &Destination) -> Result<Option<u64>> {
+        let now_ms = self.parts.environment.now_ms();
+        let mut next: Option<u64> = None;
+        let mut after = String::new();
+        loop {
+            let rows = self.waiting(&destination.id, &after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after.clone_from(&last.id);
+            for row in &rows {
+                let due_ms = if row.is_due(now_ms) { now_ms } else { row.next_ms };
+                next = Some(next.map_or(due_ms, |known| known.min(due_ms)));
+            }
+            if next == Some(now_ms) {
+                break;
+            }
+        }
+        let rest_ms = self.rest_of(&destination.id, now_ms);
+        Ok(next.map(|due_ms| due_ms.max(rest_ms)))
+    }
+
+    fn rest_of(&self, destination: &str, now_ms: u64) -> u64 {
+        let resting = lock(&self.parts.resting);
+        resting.get(destination).copied().filter(|until| until.saturating_sub(now_ms) <= 25 * 3_600_000).unwrap_or(0)
+    }
+
+    /// Tries what is due for a destination, oldest first, until one fails.
+    async fn serve_one(&self, destination: &Destination, lease: &Mutex<Lease>, cancel: &CancelToken) -> Result<Pass> {
+        let environment = &*self.parts.environment;
+        let mut pass = Pass::default();
+        let mut after = String::new();
+        'rows: loop {
+            let rows = self.waiting(&destination.id, &after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after.clone_from(&last.id);
+            for row in rows {
+                if cancel.is_cancelled() {
+                    break 'rows;
+                }
+                if !row.is_due(environment.now_ms()) {
+                    continue;
+                }
+                lease.lock().await.renew(&*self.parts.store, environment).await?;
+                if !self.try_one(destination, row, lease, &mut pass).await? {
+                    break 'rows;
+                }
+            }
+        }
+        if let Some(next_ms) = self.next_due(destination).await? {
+            pass.due(next_ms);
+        }
+        Ok(pass)
+    }
+
+    /// One try and its consequences; whether the destination is well.
+    async fn try_one(
+        &self,
+        destination: &Destination,
+        mut row: OutboxRow,
+        lease: &Mutex<Lease>,
+        pass: &mut Pass,
+    ) -> Result<bool> {
+        let environment = &*self.parts.environment;
+        let verdict = self.send(destination, &row).await;
+        let now_ms = environment.now_ms();
+        let mut batch = lease.lock().await.batch();
+        let well = match verdict {
+            Verdict::Accepted => {
+                pass.delivered += 1;
+                batch.remove_document(row_key(&destination.id, &row.id));
+                lock(&self.parts.resting).remove(&destination.id);
+                true
+            }
+            Verdict::Gone => {
+                pass.failed += 1;
+                let reason = "the receiver answered 410: it wants no more deliveries".to_owned();
+                let destination = Destination { disabled: Some(reason), ..destination.clone() };
+                batch.put_document(destination_key(&destination.id), &destination)?;
+                false
+            }
+            Verdict::Failed { error, retry_after } => {
+                pass.failed += 1;
+                let mut chance = [0; 4];
+                environment.fill_random(&mut chance);
+                if row.failed(error, retry_after, now_ms, u32::from_le_bytes(chance)) {
+                    pass.dead += 1;
+                    batch.remove_document(row_key(&destination.id, &row.id));
+                    batch.put_document(dead_key(&destination.id, &row.id), &row)?;
+                } else {
+                    batch.put_document(row_key(&destination.id, &row.id), &row)?;
+                }
+                let rest_ms = row.next_ms.min(now_ms + LONGEST_REST_MS);
+                let asked_ms = if retry_after.is_some() { row.next_ms } else { 0 };
+                lock(&self.parts.resting).insert(destination.id.clone(), rest_ms.max(asked_ms));
+                false
+            }
+        };
+        self.conclude(destination, &row, batch).await?;
+        Ok(well)
+    }
+
+    /// Stores what became of a try, unless the row or its destination was removed meanwhile.
+    async fn conclude(&self, destination: &Destination, row: &OutboxRow, mut batch: WriteBatch) -> Result<()> {
+        let store = &*self.parts.store;
+        let (place, row_place) = (destination_key(&destination.id), row_key(&destination.id, &row.id));
+        let (known, waiting) = (store.document(&place).await?, store.document(&row_place).await?);
+        if known.is_none() || waiting.is_none() {
+            return Ok(());
+        }
+        batch.expect_document(place, known.as_ref()).expect_document(row_place, waiting.as_ref());
+        match store.commit(batch).await {
+            // Somebody changed it at this moment: it is tried again, with the same id.
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    async fn send(&self, destination: &Destination, row: &OutboxRow) -> Verdict {
+        let secrets = lock(&self.parts.secrets).get(&destination.id).cloned();
+        let Some(secrets) = secrets else {
+            return Verdict::failed("the destination has no secret: give it one with `set_secrets`".to_owned());
+        };
+        let now_ms = self.parts.environment.now_ms();
+        let request = match request(destination, row, &secrets, now_ms) {
+            Ok(request) => request,
+            Err(error) => return Verdict::failed(error.to_string()),
+        };
+        match tokio::time::timeout(PATIENCE, self.parts.transport.send(request)).await {
+            Ok(Ok(response)) => verdict(&response, now_ms),
+            Ok(Err(error)) => Verdict::failed(error.to_string()),
+            Err(_) => Verdict::failed("the receiver did not answer in 20 seconds".to_owned()),
+        }
+    }
+}
+
+enum Verdict {
+    Accepted,
+    Gone,
+    Failed { error: String, retry_after: Option<Duration> },
+}
+
+impl Verdict {
+    fn failed(error: String) -> Self {
+        Verdict::Failed { error, retry_after: None }
+    }
+}
+
+fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
+    match response.status {
+        200..=299 => Verdict::Accepted,
+        410 => Verdict::Gone,
+        300..=399 => Verdict::failed(format!(
+            "the receiver answered {}: a delivery follows no redirect, give the final URL",
+            response.status
+        )),
+        status => Verdict::Failed {
+            error: format!("the receiver answered {status}"),
+            retry_after: response.header("retry-after").and_then(|value| time_until(value, now_ms)),
+        },
+    }
+}
+
+fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_ms: u64) -> Result<HttpRequest> {
+    // Also a destination that was stored by other means goes nowhere else.
+    destination.check()?;
+    let id = format!("msg_{}", row.id);
+    let timestamp = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
+    let body = row.body.as_bytes();
+    let mut request = HttpRequest::new("POST", destination.url.as_str())
+        .header("content-type", "application/json")
+        .header("webhook-id", &id)
+        .header("webhook-timestamp", timestamp.to_string())
+        .header("webhook-signature", standard_signatures(secrets, &id, timestamp, body)?);
+    if let Some(secret) = secrets.first() {
+        request = request.header("X-Highwater-Hmac-Sha256", hex_signature(secret, body));
+    }
+    request.body = Some(row.body.clone().into());
+    Ok(request)
+}
+
+async fn work(outbox: Outbox, cancel: CancelToken) {
+    let mut wakeups = outbox.parts.store.subscribe();
+    while !cancel.is_cancelled() {
+        let now_ms = outbox.parts.environment.now_ms();
+        let pause_ms = match outbox.pass(&cancel).await {
+            Ok(pass) => pass.next_ms.map_or(LONGEST_SLEEP_MS, |next_ms| next_ms.saturating_sub(now_ms)),
+            Err(error) if error.kind() == ErrorKind::Closed => return,
+            Err(error) => {
+                tracing::warn!(target: "highwater::outbox", "{error}");
+                1000
+            }
+        };
+        let pause = Duration::from_millis(pause_ms.min(LONGEST_SLEEP_MS)).max(GATHER);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            woken = wakeups.changed() => {
+                if woken.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => {}
+                    () = tokio::time::sleep(GATHER) => {}
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Where deliveries go.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use highwater_core::{Error, ErrorKind, Result, Store};
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+/// Destinations read at a time.
+const PAGE: usize = 500;
+
+/// A receiver of webhooks. Its secrets are not part of it and never stored; give them to
+/// [`Outbox::set_secrets`](crate::Outbox::set_secrets) at each start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Destination {
+    /// Its id, chosen by the host.
+    pub id: String,
+    /// Where to `POST`.
+    pub url: String,
+    /// Only news of this connection; all unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Only news of this integration; all unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<String>,
+    /// Also tell of runs that changed nothing. Off unless told.
+    #[serde(default)]
+    pub on_unchanged: bool,
+    /// Also tell of runs that failed. On unless told.
+    #[serde(default = "yes")]
+    pub on_error: bool,
+    /// Whether the URL may name an address of a private network.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Why nothing is delivered any more, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Destination {
+    /// A receiver at `url`.
+    pub fn new(id: impl Into<String>, url: impl Into<String>) -> Self {
+        Destination {
+            id: id.into(),
+            url: url.into(),
+            connection: None,
+            integration: None,
+            on_unchanged: false,
+            on_error: true,
+            allow_private: false,
+            disabled: None,
+        }
+    }
+
+    /// Only news of one connection.
+    #[must_use]
+    pub fn connection(mut self, connection: impl Into<String>) -> Self {
+        self.connection = Some(connection.into());
+        self
+    }
+
+    /// Only news of one integration.
+    #[must_use]
+    pub fn integration(mut self, integration: impl Into<String>) -> Self {
+        self.integration = Some(integration.into());
+        self
+    }
+
+    /// Whether to tell of runs that changed nothing.
+    #[must_use]
+    pub fn on_unchanged(mut self, tell: bool) -> Self {
+        self.on_unchanged = tell;
+        self
+    }
+
+    /// Whether to tell of runs that failed.
+    #[must_use]
+    pub fn on_error(mut self, tell: bool) -> Self {
+        self.on_error = tell;
+        self
+    }
+
+    /// Allows an address of a private network, such as a server in one's own cluster.
+    #[must_use]
+    pub fn allow_private(mut self, allow: bool) -> Self {
+        self.allow_private = allow;
+        self
+    }
+
+    pub(super) fn wants(&self, connection: &str, integration: &str) -> bool {
+        self.connection.as_deref().is_none_or(|wanted| wanted == connection)
+            && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let invalid =
+            |message: &'static str| Err(Error::new(ErrorKind::Invalid, message).with("destination", &self.id));
+        if self.id.is_empty() || self.id.len() > 100 || self.id.contains('/') {
+            return invalid("a destination's id has 1 to 100 bytes and no slash");
+        }
+        let Ok(url) = Url::parse(&self.url) else { return invalid("the destination's URL is not a URL") };
+        if !url.username().is_empty() || url.password().is_some() {
+            return invalid("the destination's URL must not hold credentials: deliveries are signed instead");
+        }
+        let reach = reach(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if reach == Reach::Loopback || (reach == Reach::Private && self.allow_private) => {}
+            _ => return invalid("a destination is reached over https:// (or http:// on this machine)"),
+        }
+        if reach == Reach::Private && !self.allow_private {
+            return invalid("the destination is an address of a private network: allow it with `allow_private`");
+        }
+        Ok(())
+    }
+}
+
+/// How far away a URL's host is, as far as its text tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Loopback,
+    Private,
+    Public,
+}
+
+fn reach(url: &Url) -> Reach {
+    match url.host() {
+        Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => Reach::Loopback,
+        Some(Host::Ipv4(address)) => reach_of(address.into()),
+        Some(Host::Ipv6(address)) => reach_of(address.into()),
+        Some(Host::Domain(_)) | None => Reach::Public,
+    }
+}
+
+fn reach_of(address: IpAddr) -> Reach {
+    let v4 = |address: Ipv4Addr| {
+        let [a, b, ..] = address.octets();
+        if address.is_loopback() {
+            Reach::Loopback
+        } else if address.is_private()
+            || address.is_link_local()
+            || address.is_unspecified()
+            || address.is_broadcast()
+            || address.is_multicast()
+            || a == 0
+            || (a == 100 && (64..128).contains(&b))
+        {
+            Reach::Private
+        } else {
+            Reach::Public
+        }
+    };
+    match address {
+        IpAddr::V4(address) => v4(address),
+        IpAddr::V6(address) if address.is_loopback() => Reach::Loopback,
+        IpAddr::V6(address) => {
+            let segments = address.segments();
+            // An IPv4 address in disguise (mapped, or behind a NAT64) is judged by what it stands for.
+            let [.., high, low] = segments;
+            let inner = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+            match segments {
+                [0, 0, 0, 0, 0, 0xffff, ..] => v4(inner),
+                [0x64, 0xff9b, 0, 0, 0, 0, ..] if v4(inner) != Reach::Public => Reach::Private,
+                [0xfc00..=0xfdff, ..] | [0xfe80..=0xfebf, ..] | [0xff00..=0xffff, ..] => Reach::Private,
+                _ if address.is_unspecified() => Reach::Private,
+                _ => Reach::Public,
+            }
+        }
+    }
+}
+
+pub(super) const DESTINATIONS: &str = "outbox/destination/";
+
+pub(super) fn destination_key(id: &str) -> String {
+    format!("{DESTINATIONS}{id}")
+}
+
+pub(super) async fn destinations(store: &dyn Store) -> Result<Vec<Destination>> {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = store.documents(DESTINATIONS, &after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after.clone_from(&last.key);
+        for document in &page {
+            found.push(document.value.to()?);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_deliveries_may_go() {
+        for url in [
+            "https://example.com/hook",
+            "http://localhost:8080/",
+            "http://127.0.0.1/",
+            "http://[::1]:1/",
+            "https://8.8.8.8/",
+            "https://[::ffff:8.8.8.8]/",
+        ] {
+            assert!(Destination::new("a", url).check().is_ok(), "{url}");
+        }
+        for url in [
+            "http://example.com/",
+            "ftp://example.com/",
+            "nonsense",
+            "https://user:word@example.com/",
+            "https://10.0.0.1/",
+            "https://192.168.1.1/",
+            "https://169.254.169.254/latest",
+            "https://100.64.0.1/",
+            "https://0.0.0.0/",
+            "https://0x0a000001/",
+            "https://167772161/",
+            "https://[fd00::1]/",
+            "https://[fe80::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://[64:ff9b::a00:1]/",
+        ] {
+            assert_eq!(Destination::new("a", url).check().unwrap_err().kind(), ErrorKind::Invalid, "{url}");
+        }
+        assert!(Destination::new("a", "http://10.0.0.1/").allow_private(true).check().is_ok());
+        assert!(Destination::new("a/b", "https://example.com/").check().is_err());
+    }
+}

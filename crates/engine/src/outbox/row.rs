@@ -1,0 +1,122 @@
+//! One delivery: its body, its tries, and when the next one is due.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The first pause after a failed try; each later one is three times as long.
+const FIRST_PAUSE_MS: u64 = 5_000;
+
+/// The longest pause.
+const LONGEST_PAUSE_MS: u64 = 6 * 3_600_000;
+
+/// The longest that a receiver can ask us to stay away.
+const LONGEST_RETRY_AFTER_MS: u64 = 24 * 3_600_000;
+
+/// How long a delivery is tried before it becomes a dead letter.
+pub(super) const RETRY_FOR_MS: u64 = 72 * 3_600_000;
+
+/// A delivery that waits, or a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OutboxRow {
+    /// Its id, a ULID; the header `webhook-id` is `msg_` and this.
+    pub id: String,
+    /// The body, as it is sent each time.
+    pub body: String,
+    /// When it came to be: Unix milliseconds.
+    pub created_ms: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When the next try is due: Unix milliseconds.
+    pub next_ms: u64,
+    /// From when on it is tried: its creation, or its last replay.
+    pub since_ms: u64,
+    /// Why the last try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl OutboxRow {
+    pub(super) fn new(id: String, body: String, now_ms: u64) -> Self {
+        OutboxRow { id, body, created_ms: now_ms, attempts: 0, next_ms: now_ms, since_ms: now_ms, last_error: None }
+    }
+
+    /// Whether a try is due. A time further away than any pause comes from a clock that was wrong.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        self.next_ms <= now_ms || self.next_ms - now_ms > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
+    }
+
+    /// Notes a failed try; whether it was the last.
+    pub(super) fn failed(&mut self, error: String, retry_after: Option<Duration>, now_ms: u64, chance: u32) -> bool {
+        self.attempts = self.attempts.saturating_add(1);
+        self.last_error = Some(error);
+        let asked = retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let pause = pause_ms(self.attempts, chance).max(asked.min(LONGEST_RETRY_AFTER_MS));
+        self.next_ms = now_ms.saturating_add(pause);
+        self.next_ms.saturating_sub(self.since_ms) > RETRY_FOR_MS
+    }
+
+    pub(super) fn replay(&mut self, now_ms: u64) {
+        (self.attempts, self.next_ms, self.since_ms) = (0, now_ms, now_ms);
+    }
+}
+
+/// The pause after so many tries, longer by up to a quarter by chance, so that many do not come back together.
+fn pause_ms(attempts: u32, chance: u32) -> u64 {
+    let tripled = FIRST_PAUSE_MS.saturating_mul(3_u64.saturating_pow(attempts.saturating_sub(1)));
+    let pause = tripled.min(LONGEST_PAUSE_MS);
+    pause + pause * u64::from(chance % 1000) / 4000
+}
+
+pub(super) fn rows_prefix(destination: &str) -> String {
+    format!("outbox/row/{destination}/")
+}
+
+pub(super) fn row_key(destination: &str, id: &str) -> String {
+    format!("outbox/row/{destination}/{id}")
+}
+
+pub(super) fn dead_prefix(destination: &str) -> String {
+    format!("outbox/dead/{destination}/")
+}
+
+pub(super) fn dead_key(destination: &str, id: &str) -> String {
+    format!("outbox/dead/{destination}/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_go_on_for_days_with_growing_pauses() {
+        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
+        let mut now_ms = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..100 {
+            if row.failed("no".into(), None, now_ms, 0) {
+                break;
+            }
+            pauses.push(row.next_ms - now_ms);
+            now_ms = row.next_ms;
+        }
+        assert_eq!(pauses[..4], [5_000, 15_000, 45_000, 135_000]);
+        assert!(pauses.is_sorted() && *pauses.last().unwrap() == LONGEST_PAUSE_MS);
+        assert!(now_ms >= 24 * 3_600_000, "the last try came after {now_ms} ms");
+        assert!(pause_ms(1, 999) > pause_ms(1, 0) && pause_ms(60, 999) <= LONGEST_PAUSE_MS * 5 / 4);
+    }
+
+    #[test]
+    fn a_receiver_can_ask_for_a_pause_but_not_for_ever() {
+        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
+        row.failed("busy".into(), Some(Duration::from_secs(120)), 0, 0);
+        assert_eq!(row.next_ms, 120_000);
+        assert!(!row.is_due(119_999) && row.is_due(120_000));
+        row.failed("busy".into(), Some(Duration::from_secs(u64::MAX)), 0, 0);
+        assert_eq!(row.next_ms, LONGEST_RETRY_AFTER_MS);
+        // A clock that went back by a year does not hold it up for a year.
+        row.next_ms = 365 * 24 * 3_600_000;
+        assert!(row.is_due(0));
+    }
+}

@@ -1,0 +1,196 @@
+//! Signatures over HTTP bodies, made and checked: Standard Webhooks, and plain HMAC in hexadecimal.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use highwater_core::template::Secret;
+use highwater_core::{Error, ErrorKind, Result};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// How far the clocks of sender and receiver may be apart, either way, unless told otherwise.
+pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// What a checked delivery says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The delivery's id: the same for every try. Keep it to notice repetitions.
+    pub id: String,
+    /// When it was sent: Unix seconds.
+    pub timestamp: i64,
+}
+
+/// Checks a delivery by the rules of Standard Webhooks, in constant time: any of `secrets` may have signed it, so that they can
+/// be changed without a gap. `body` is the body as it came, not parsed and written again.
+///
+/// ```
+/// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, verify};
+/// let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+/// let headers = [
+///     ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+///     ("webhook-timestamp", "1614265330"),
+///     ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+/// ];
+/// let verified = verify(&headers, br#"{"test": 2432232314}"#, &[secret], 1614265330, SIGNATURE_TOLERANCE)?;
+/// assert_eq!(verified.id, "msg_p5jXN8AQM9LWM0D4loKWxJek");
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn verify<N: AsRef<str>, V: AsRef<str>>(
+    headers: &[(N, V)],
+    body: &[u8],
+    secrets: &[Secret],
+    now_seconds: i64,
+    tolerance: Duration,
+) -> Result<Verified> {
+    let header = |name: &'static str| {
+        header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
+    };
+    let (id, timestamp, signatures) =
+        (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);
+    let timestamp = fresh(timestamp, now_seconds, tolerance)?;
+    let content = signed_content(id, timestamp, body);
+    let matches = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,")).any(|signature| {
+        BASE64.decode(signature).is_ok_and(|given| {
+            secrets.iter().any(|secret| signing_key(secret).is_ok_and(|key| hmac_matches(&key, &content, &given)))
+        })
+    });
+    if matches { Ok(Verified { id: id.to_owned(), timestamp }) } else { Err(refused("the signature does not match")) }
+}
+
+/// The header of a delivery: one signature per secret, separated by blanks.
+pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> Result<String> {
+    let content = signed_content(id, timestamp, body);
+    let signatures = secrets.iter().map(|secret| {
+        signing_key(secret).map(|key| format!("v1,{}", BASE64.encode(hmac(&key, &content).finalize().into_bytes())))
+    });
+    signatures.collect::<Result<Vec<_>>>().map(|signatures| signatures.join(" "))
+}
+
+/// The HMAC of a body in hexadecimal, keyed with the secret as it is written.
+pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
+    hex(&hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
+}
+
+/// Checks the simple form, the header `X-Highwater-Hmac-Sha256`: whether `signature`, in hexadecimal, was made over
+/// `content` with any of the secrets. It does not say when: prefer [`verify`].
+pub fn verify_hex(secrets: &[Secret], content: &[u8], signature: &str) -> bool {
+    unhex(signature)
+        .is_some_and(|given| secrets.iter().any(|secret| hmac_matches(secret.expose().as_bytes(), content, &given)))
+}
+
+/// Reads Unix seconds and checks that they are close to now.
+pub(crate) fn fresh(timestamp: &str, now_seconds: i64, tolerance: Duration) -> Result<i64> {
+    let seconds: i64 = timestamp.trim().parse().map_err(|_| refused("the signature's timestamp is no number"))?;
+    if seconds.abs_diff(now_seconds) > tolerance.as_secs() {
+        return Err(refused("the signature is too old, or of the future: check the clock")
+            .with("timestamp", seconds)
+            .with("now", now_seconds));
+    }
+    Ok(seconds)
+}
+
+/// A header's value, whatever the case of its name.
+pub(crate) fn header<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], name: &str) -> Option<&'h str> {
+    headers.iter().find(|(known, _)| known.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
+}
+
+pub(crate) fn refused(message: &'static str) -> Error {
+    Error::new(ErrorKind::Unauthorized, message).during("verify")
+}
+
+/// The key's bytes: base64 behind `whsec_`.
+pub(crate) fn signing_key(secret: &Secret) -> Result<Vec<u8>> {
+    let text = secret.expose();
+    let text = text.strip_prefix("whsec_").unwrap_or(text);
+    let key = BASE64.decode(text).ok().filter(|key| !key.is_empty());
+    key.ok_or_else(|| Error::new(ErrorKind::Invalid, "a webhook secret is `whsec_` and 24 to 64 bytes in base64"))
+}
+
+fn signed_content(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
+    let mut content = format!("{id}.{timestamp}.").into_bytes();
+    content.extend_from_slice(body);
+    content
+}
+
+fn hmac(key: &[u8], content: &[u8]) -> Hmac<Sha256> {
+    // An HMAC takes a key of any length: the error cannot occur, and an empty key would only fail to match.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    mac.update(content);
+    mac
+}
+
+fn hmac_matches(key: &[u8], content: &[u8], given: &[u8]) -> bool {
+    hmac(key, content).verify_slice(given).is_ok()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| {
+            <[u8; 2]>::try_from(pair).ok().and_then(|[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector of the Standard Webhooks libraries.
+    #[test]
+    fn standard_webhooks_vector() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let body = br#"{"test": 2432232314}"#;
+        let signatures =
+            standard_signatures(std::slice::from_ref(&secret), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body)
+                .unwrap();
+        assert_eq!(signatures, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let headers = |signature: &str, timestamp: &str| {
+            vec![
+                ("Webhook-Id", "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned()),
+                ("WEBHOOK-TIMESTAMP", timestamp.to_owned()),
+                ("webhook-signature", signature.to_owned()),
+            ]
+        };
+        let check = |headers: &[(&str, String)], body: &[u8], secrets: &[Secret], now: i64| {
+            verify(headers, body, secrets, now, SIGNATURE_TOLERANCE)
+        };
+        let now = 1_614_265_330;
+        let other = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let good = headers(&format!("v1a,xx v1,AAAA {signatures}"), "1614265330");
+        assert!(check(&good, body, &[other.clone(), secret.clone()], now).is_ok());
+        assert!(check(&good, body, std::slice::from_ref(&secret), now + 300).is_ok());
+        for (headers, body, secret, now) in [
+            (good.clone(), &body[..], &other, now),
+            (good.clone(), &b"{}"[..], &secret, now),
+            (good.clone(), &body[..], &secret, now + 301),
+            (good.clone(), &body[..], &secret, now - 301),
+            (headers(&signatures, "1614265331"), &body[..], &secret, now),
+            (headers(&signatures, "soon"), &body[..], &secret, now),
+            (headers("", "1614265330"), &body[..], &secret, now),
+            (good[..2].to_vec(), &body[..], &secret, now),
+        ] {
+            let error = check(&headers, body, std::slice::from_ref(secret), now).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        }
+    }
+
+    /// The vector of a client that checks the hexadecimal form.
+    #[test]
+    fn hexadecimal_vector() {
+        let secret = Secret::new("12345678-1234-4123-8123-123456789abc");
+        let body = br#"{"from":"nango","success":true,"type":"sync"}"#;
+        let expected = "ab2b2bc2801cae3357920a2507c28b7ed252dc5f9e1f0dd31fe364c0b936ff05";
+        assert_eq!(hex_signature(&secret, body), expected);
+        assert!(verify_hex(std::slice::from_ref(&secret), body, &expected.to_uppercase()));
+        assert!(!verify_hex(std::slice::from_ref(&secret), body, &expected[2..]));
+        assert!(!verify_hex(&[secret], b"", expected));
+    }
+}
