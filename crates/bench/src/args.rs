@@ -19,8 +19,8 @@ pub(crate) struct Args {
     /// Records per commit.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) batch: u64,
-    /// The order of the records' ids.
-    #[arg(long, value_enum, default_value = "time")]
+    /// The order of the records' ids: `time` or `random`.
+    #[arg(long, default_value = "time")]
     pub(crate) ids: Ids,
     /// Measurements, each with a raw one of its own; figures are their medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]

@@ -1,15 +1,25 @@
 //! Records of about 1 KB, the same in every run: issues of a tracker, as such an API would send them.
 
-use bytes::Bytes;
 use std::fmt::Write as _;
+use std::str::FromStr;
+
+use bytes::Bytes;
 
 /// How the ids of the records come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ids {
     /// UUIDs of version 7: they ascend with time.
     Time,
     /// UUIDs of version 4: no order at all.
     Random,
+}
+
+impl FromStr for Ids {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Ids::Time, Ids::Random].into_iter().find(|ids| ids.name() == text).ok_or("time or random")
+    }
 }
 
 impl Ids {

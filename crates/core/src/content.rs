@@ -4,6 +4,7 @@
 //! encoding is written down in `docs/content-hash.md`, with test vectors.
 
 mod canonical;
+mod exact;
 mod merge;
 mod pick;
 mod scan;
@@ -11,6 +12,8 @@ mod scan;
 use serde::{Deserialize, Serialize};
 
 pub use canonical::{Canonical, canonical, canonical_eq};
+#[doc(hidden)]
+pub use exact::ExactHasher;
 pub use merge::deep_merge;
 pub use pick::{Elements, elements, guess_id, pointer};
 
@@ -68,26 +71,17 @@ impl ContentRules {
     }
 }
 
-/// The hash of a record's id and its payload's exact bytes: equal means unchanged.
-pub fn exact_hash(id: &str, payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(id.len() as u64).to_be_bytes());
-    hasher.update(id.as_bytes());
-    hasher.update(payload);
-    first_half(&hasher)
-}
-
 /// What one live record adds to its stream's checksum (modulo 2^128), from its canonical hash.
 pub fn record_checksum(id: &str, canonical: &[u8; 16]) -> u128 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"highwater checksum 1");
     hasher.update(canonical);
     hasher.update(id.as_bytes());
-    u128::from_be_bytes(first_half(&hasher))
+    u128::from_be_bytes(first_half(&hasher.finalize()))
 }
 
-fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
+fn first_half(hash: &blake3::Hash) -> [u8; 16] {
     let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half.copy_from_slice(&hash.as_bytes()[..16]);
     half
 }

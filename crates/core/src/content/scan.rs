@@ -103,8 +103,11 @@ impl<'a> Scanner<'a> {
             let quote = zero_in(word ^ (ONES * u64::from(b'"')));
             let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
             let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            if quote | backslash | control != 0 {
-                break;
+            // The lowest set bit is exact; above it a borrow may have left others.
+            let found = quote | backslash | control;
+            if found != 0 {
+                self.at += (found.trailing_zeros() / 8) as usize;
+                return;
             }
             self.at += 8;
         }

@@ -194,7 +194,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         let mut exact = None;
         if let Some(id) = &guessed {
-            let hash = content::exact_hash(id, payload);
+            let hash = self.shared.exact.hash(id, payload);
             exact = Some(hash);
             if operation.version.is_none()
                 && let Some(head) = self.stream(place).memory.heads.get(head_key(id))
@@ -221,7 +221,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         tally.note_id(&id, index);
         let exact = match (&guessed, exact) {
             (Some(guessed), Some(exact)) if **guessed == *id => exact,
-            _ => content::exact_hash(&id, payload),
+            _ => self.shared.exact.hash(&id, payload),
         };
         let hashes = Hashes {
             exact,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::codec::{PayloadCodec, PayloadContext};
+use crate::content::ExactHasher;
 use crate::cursor::{Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) codec: Option<Arc<dyn PayloadCodec>>,
     pub(crate) memory_budget: usize,
+    pub(crate) exact: ExactHasher,
     secret: [u8; 32],
     tails: Mutex<HashMap<u32, Tail>>,
     token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
@@ -42,6 +44,7 @@ impl Shared {
             environment,
             codec,
             memory_budget,
+            exact: ExactHasher::new(&identity.secret),
             secret: identity.secret,
             tails: Mutex::default(),
             token_keys: Mutex::default(),

@@ -104,7 +104,7 @@ impl StreamView<'_> {
             Ok(payload) => payload,
             Err(error) => return problem(found, row, &error.to_string()),
         };
-        if content::exact_hash(row.id, &payload) != entry.hashes.exact {
+        if self.shared.exact.hash(row.id, &payload) != entry.hashes.exact {
             return problem(found, row, "has a payload that is not the one that was saved");
         }
         let comparable = self.state.algorithms.get(usize::from(entry.hashes.algorithm)) == Some(&fingerprint);
