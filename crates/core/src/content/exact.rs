@@ -23,11 +23,12 @@ impl ExactHasher {
     pub fn hash(&self, id: &str, payload: &[u8]) -> [u8; 16] {
         let mut lengths = [0; 16];
         lengths[..8].copy_from_slice(&(id.len() as u64).to_le_bytes());
-        lengths[8..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        lengths[8..].copy_from_slice(&(payload.len() as u64 | 1 << 63).to_le_bytes());
         let mut state = self.0.clone();
         state.update_padded(id.as_bytes());
         state.update_padded(payload);
-        // Without the lengths, padding and the border between the two would be ambiguous.
+        // Without the lengths, padding and the border between the two would be ambiguous; the bit
+        // set in them keeps zeros from hashing to zero.
         state.update(&[lengths.into()]);
         state.finalize().into()
     }
