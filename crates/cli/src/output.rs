@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process;
 use std::time::{Duration, Instant};
 
+use console::style;
 use highwater::template::Progress;
 use highwater::{Change, Error, NetAction};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -79,15 +80,17 @@ impl Output {
         if excerpt.len() < payload.len() {
             excerpt.push('…');
         }
+        // Colours go to a terminal alone, and not where NO_COLOR is set.
         let net = match change.net {
-            NetAction::Added => "added  ",
-            NetAction::Updated => "updated",
-            NetAction::Deleted => "deleted",
-            NetAction::Left => "left   ",
-            _ => "void   ",
+            NetAction::Added => style("added  ").green(),
+            NetAction::Updated => style("updated").yellow(),
+            NetAction::Deleted => style("deleted").red(),
+            NetAction::Left => style("left   ").magenta(),
+            _ => style("void   ").dim(),
         };
         let time = change.record.metadata.last_modified_at.format("%H:%M:%S");
-        self.line(format!("{time} {net} {model} {}  {}", change.record.id, excerpt.replace('\n', " ")));
+        let excerpt = style(excerpt.replace('\n', " ")).dim();
+        self.line(format!("{time} {net} {model} {}  {excerpt}", change.record.id));
     }
 }
 
