@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal, Write};
 use std::process;
 use std::time::{Duration, Instant};
 
-use console::style;
+use console::{Term, measure_text_width, style, truncate_str};
 use highwater::template::Progress;
 use highwater::{Change, Error, NetAction};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-/// Longest excerpt of a payload in a plain line.
+/// Longest excerpt of a payload in a plain line that goes to no terminal.
 const EXCERPT: usize = 100;
 
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +76,7 @@ impl Output {
             return;
         }
         let payload = change.record.payload.as_ref().map_or("", |payload| payload.as_str());
-        let mut excerpt: String = payload.chars().take(EXCERPT).collect();
-        if excerpt.len() < payload.len() {
-            excerpt.push('…');
-        }
+        let excerpt = truncate_str(payload, self.excerpt_width(model, &change.record.id), "…").replace('\n', " ");
         // Colours go to a terminal alone, and not where NO_COLOR is set.
         let net = match change.net {
             NetAction::Added => style("added  ").green(),
@@ -89,8 +86,16 @@ impl Output {
             _ => style("void   ").dim(),
         };
         let time = change.record.metadata.last_modified_at.format("%H:%M:%S");
-        let excerpt = style(excerpt.replace('\n', " ")).dim();
-        self.line(format!("{time} {net} {model} {}  {excerpt}", change.record.id));
+        self.line(format!("{time} {net} {model} {}  {}", change.record.id, style(excerpt).dim()));
+    }
+
+    /// Room for a payload on its line: what is left of a terminal's width.
+    fn excerpt_width(self, model: &str, id: &str) -> usize {
+        let taken = "00:00:00 updated ".len() + measure_text_width(model) + measure_text_width(id) + 3;
+        match Term::stdout().size_checked() {
+            Some((_, width)) => usize::from(width).saturating_sub(taken),
+            None => EXCERPT,
+        }
     }
 }
 
