@@ -1,13 +1,17 @@
 //! Chores of the project: `cargo xtask COMMAND`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program for people
 
+mod embed_check;
 mod process;
 mod test;
 
 use std::process::ExitCode;
 
 /// The commands: name, what it does, how.
-const COMMANDS: &[(&str, &str, Command)] = &[("test", "run every test: unit, integration, documentation", test::run)];
+const COMMANDS: &[(&str, &str, Command)] = &[
+    ("embed-check", "whether SQLite libraries of hosts resolve beside ours", embed_check::run),
+    ("test", "run every test: unit, integration, documentation", test::run),
+];
 
 type Command = fn(&[String]) -> Result<(), String>;
 

@@ -23,3 +23,13 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
+
+/// Runs to the end and gives what it wrote; an error has what it complained of.
+pub(crate) fn capture(mut command: Command) -> Result<String, String> {
+    let shown = format!("{command:?}").replace('"', "");
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => Err(format!("{shown}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}

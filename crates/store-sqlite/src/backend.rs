@@ -8,7 +8,8 @@ use highwater_core::{Capabilities, Result};
 use rusqlite::Connection;
 
 use crate::errors::{Explain, error};
-use crate::schema::{SAFE_WITH_SEVERAL_CONNECTIONS, Settings, open_reader, open_writer};
+use crate::schema::{Settings, open_reader, open_writer};
+use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
 
 /// An SQLite file as a [`Backend`].
@@ -20,8 +21,8 @@ pub struct SqliteBackend {
 
 impl SqliteBackend {
     pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
-        // An older SQLite may damage a WAL file that several connections use: then there is only one.
-        settings.exclusive |= rusqlite::version_number() < SAFE_WITH_SEVERAL_CONNECTIONS;
+        let version = rusqlite::version_number();
+        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(path))?;
         let connection = open_writer(path, &settings)?;
         Ok(SqliteBackend { connection, path: path.to_owned(), settings })
     }

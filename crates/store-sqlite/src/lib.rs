@@ -23,6 +23,7 @@
 mod backend;
 mod errors;
 mod schema;
+mod sharing;
 mod store;
 mod transaction;
 mod views;

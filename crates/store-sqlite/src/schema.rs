@@ -12,9 +12,6 @@ use crate::errors::Explain;
 /// The version of the tables below.
 const FORMAT: i64 = 1;
 
-/// The first SQLite without the WAL-reset bug, which can damage a database used by several connections.
-pub(crate) const SAFE_WITH_SEVERAL_CONNECTIONS: i32 = 3_051_003;
-
 const TABLES: &str = "
 CREATE TABLE hw_log (
     key INTEGER PRIMARY KEY,
@@ -42,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) busy_timeout: Duration,
     pub(crate) cache_kib: u32,
     pub(crate) exclusive: bool,
+    /// Whether the host insists on sharing the file.
+    pub(crate) shared: bool,
 }
 
 /// Opens the writer's connection, and makes the tables where they are missing.

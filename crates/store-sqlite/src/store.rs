@@ -32,7 +32,12 @@ impl SqliteStore {
         SqliteBuilder {
             path: path.as_ref().to_owned(),
             options: StoreOptions::default(),
-            settings: Settings { busy_timeout: Duration::from_secs(5), cache_kib: 16 * 1024, exclusive: false },
+            settings: Settings {
+                busy_timeout: Duration::from_secs(5),
+                cache_kib: 16 * 1024,
+                exclusive: false,
+                shared: false,
+            },
         }
     }
 
@@ -145,6 +150,19 @@ impl SqliteBuilder {
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.settings.exclusive = true;
+        self.settings.shared = false;
+        self
+    }
+
+    /// Insists that other processes and the host's own connections can use the file meanwhile.
+    ///
+    /// They can by default, but not with an SQLite older than 3.51.3, which may damage a WAL file
+    /// that several connections use: there the store takes the file for itself, and with this
+    /// setting refuses to open. Files with a rollback journal are shared by every version.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.settings.shared = true;
+        self.settings.exclusive = false;
         self
     }
 

@@ -1,0 +1,88 @@
+//! Whether several connections may use the file, with the SQLite at hand.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use highwater_core::{Error, ErrorKind, Result};
+
+use crate::schema::Settings;
+
+/// The first SQLite without the WAL-reset bug: before, a checkpoint and a write at the same moment on two
+/// connections could damage a WAL database for good.
+const SAFE_WITH_SEVERAL_CONNECTIONS: i32 = 3_051_003;
+
+/// Whether everything must go through one connection that keeps all others out.
+pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> Result<bool> {
+    if settings.exclusive {
+        return Ok(true);
+    }
+    if !wal || version >= SAFE_WITH_SEVERAL_CONNECTIONS {
+        return Ok(false);
+    }
+    if !settings.shared {
+        return Ok(true);
+    }
+    let shown = format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000);
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "this SQLite may damage a WAL file that several connections use: take 3.51.3 or later, or open the store without `shared`",
+    )
+    .with("sqlite", shown))
+}
+
+/// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18), for
+/// asking SQLite would already open the WAL in the shared way.
+pub(crate) fn header_says_wal(path: &Path) -> bool {
+    let mut header = [0; 20];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => header[18] == 2,
+        Err(_) => true, // new or empty: ours to arrange
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn decide(exclusive: bool, shared: bool, version: i32, wal: bool) -> Result<bool> {
+        let settings = Settings { busy_timeout: Duration::ZERO, cache_kib: 0, exclusive, shared };
+        needs_exclusive(&settings, version, wal)
+    }
+
+    #[test]
+    fn an_older_sqlite_has_a_wal_file_for_itself_or_refuses() {
+        for (version, wal, alone) in [
+            (3_051_003, true, false),
+            (3_054_001, true, false),
+            (3_051_002, true, true),
+            (3_046_000, true, true),
+            (3_046_000, false, false),
+        ] {
+            assert_eq!(decide(false, false, version, wal).unwrap(), alone, "{version}");
+            assert!(decide(true, false, version, wal).unwrap());
+            match decide(false, true, version, wal) {
+                Ok(exclusive) => assert!(!alone && !exclusive),
+                Err(error) => {
+                    assert!(alone);
+                    assert_eq!(error.kind(), ErrorKind::Unsupported);
+                    assert!(error.context("sqlite").unwrap().starts_with("3."), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_header_tells_of_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.db");
+        assert!(header_says_wal(&path));
+        let host = rusqlite::Connection::open(&path).unwrap();
+        host.execute_batch("CREATE TABLE mine (x)").unwrap();
+        assert!(!header_says_wal(&path));
+        host.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+        assert!(header_says_wal(&path));
+    }
+}
