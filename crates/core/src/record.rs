@@ -99,6 +99,13 @@ impl Json {
         Json(bytes)
     }
 
+    /// Checks that `text` is JSON.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str::<serde::de::IgnoredAny>(text)
+            .map_err(|source| Error::new(ErrorKind::Invalid, "the text is not JSON").because(source))?;
+        Ok(Json(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
     /// The text's bytes: valid UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

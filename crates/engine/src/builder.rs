@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::template::{Template, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Ingredients};
 use crate::http::{CredentialStore, RequestLimits, Sessions};
+use crate::logs::LogPolicy;
+use crate::slots::Slots;
 
 /// The parts of an engine.
 #[derive(Debug)]
@@ -18,6 +21,10 @@ pub struct EngineBuilder {
     environment: Arc<dyn Environment>,
     limits: RequestLimits,
     credentials: Option<Arc<dyn CredentialStore>>,
+    logs: LogPolicy,
+    lease: Duration,
+    runs: usize,
+    runs_per_provider: usize,
 }
 
 impl EngineBuilder {
@@ -29,6 +36,10 @@ impl EngineBuilder {
             environment: Arc::new(SystemEnvironment),
             limits: RequestLimits::default(),
             credentials: None,
+            logs: LogPolicy::default(),
+            lease: Duration::from_secs(30),
+            runs: 16,
+            runs_per_provider: 8,
         }
     }
 
@@ -73,6 +84,35 @@ impl EngineBuilder {
         self
     }
 
+    /// Keeps of runs what `policy` says.
+    #[must_use]
+    pub fn logs(mut self, policy: LogPolicy) -> Self {
+        self.logs = policy;
+        self
+    }
+
+    /// Takes a run whose process showed no sign of life for this long for dead: another may take over.
+    /// A third of it is the time between two signs. 30 seconds unless told.
+    #[must_use]
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.lease = time.max(Duration::from_millis(100));
+        self
+    }
+
+    /// At most so many runs at a time: 16 unless told.
+    #[must_use]
+    pub fn max_runs(mut self, runs: usize) -> Self {
+        self.runs = runs;
+        self
+    }
+
+    /// At most so many runs at a time of one provider: 8 unless told.
+    #[must_use]
+    pub fn max_runs_per_provider(mut self, runs: usize) -> Self {
+        self.runs_per_provider = runs;
+        self
+    }
+
     /// The engine. Nothing runs yet.
     pub fn build(self) -> Result<Engine> {
         let transport = match self.transport {
@@ -80,7 +120,17 @@ impl EngineBuilder {
             None => default_transport()?,
         };
         let sessions = Sessions::new(self.credentials);
-        Ok(Engine::new(self.store, self.templates, transport, self.environment, self.limits, sessions))
+        Ok(Engine::new(Ingredients {
+            store: self.store,
+            templates: self.templates,
+            transport,
+            environment: self.environment,
+            limits: self.limits,
+            logs: self.logs,
+            lease_ttl: self.lease,
+            slots: Slots::new(self.runs, self.runs_per_provider),
+            sessions,
+        }))
     }
 }
 

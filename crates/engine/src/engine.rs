@@ -1,23 +1,23 @@
-//! The engine: connections, the toggle, runs.
+//! The engine: its parts, connections, single runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_core::template::{Secret, Template, TemplateInfo, Transport};
-use highwater_core::{
-    Document, Environment, Error, ErrorKind, Json, Maintenance, Result, Store, StreamKey, WriteBatch,
-};
+use highwater_core::{Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::builder::{EngineBuilder, unknown_template};
+use crate::cancel::CancelToken;
 use crate::http::{Credentials, RequestLimits, Sessions};
-use crate::run::{Run, RunEvent, RunOptions, RunReport};
-use crate::settings::{
-    ConnectionSettings, SyncSettings, SyncStatus, checkpoint_key, connection_key, runs_prefix, status_key, sync_key,
-};
+use crate::logs::LogPolicy;
+use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
+use crate::settings::{ConnectionSettings, connection_key};
+use crate::slots::Slots;
+use crate::sync::SyncKey;
 
 /// Events kept for a watcher that is slow.
 const EVENTS: usize = 1024;
@@ -37,9 +37,33 @@ pub(crate) struct Parts {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: RequestLimits,
+    pub(crate) logs: LogPolicy,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) slots: Slots,
+    /// By chance; tells this engine's leases from others'.
+    pub(crate) name: String,
     pub(crate) sessions: Sessions,
-    running: Mutex<HashSet<(String, String)>>,
-    events: broadcast::Sender<RunEvent>,
+    /// The runs of this engine, and how to stop each.
+    pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
+    pub(crate) queued: Mutex<HashSet<SyncKey>>,
+    /// Counts runs that ended.
+    pub(crate) ended: watch::Sender<u64>,
+    pub(crate) events: broadcast::Sender<RunEvent>,
+    /// Syncs whose settings changed, for the schedulers of this process.
+    pub(crate) changes: broadcast::Sender<SyncKey>,
+}
+
+/// What the builder decides.
+pub(crate) struct Ingredients {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) limits: RequestLimits,
+    pub(crate) logs: LogPolicy,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) slots: Slots,
+    pub(crate) sessions: Sessions,
 }
 
 impl Engine {
@@ -48,18 +72,27 @@ impl Engine {
         EngineBuilder::new(store)
     }
 
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        templates: BTreeMap<String, Arc<dyn Template>>,
-        transport: Arc<dyn Transport>,
-        environment: Arc<dyn Environment>,
-        limits: RequestLimits,
-        sessions: Sessions,
-    ) -> Self {
-        let running = Mutex::default();
-        let events = broadcast::channel(EVENTS).0;
+    pub(crate) fn new(from: Ingredients) -> Self {
+        let mut random = [0; 8];
+        from.environment.fill_random(&mut random);
         Engine {
-            parts: Arc::new(Parts { store, templates, transport, environment, limits, sessions, running, events }),
+            parts: Arc::new(Parts {
+                store: from.store,
+                templates: from.templates,
+                transport: from.transport,
+                environment: from.environment,
+                limits: from.limits,
+                logs: from.logs,
+                lease_ttl: from.lease_ttl,
+                slots: from.slots,
+                name: format!("{:016x}", u64::from_le_bytes(random)),
+                sessions: from.sessions,
+                running: Mutex::default(),
+                queued: Mutex::default(),
+                ended: watch::channel(0).0,
+                events: broadcast::channel(EVENTS).0,
+                changes: broadcast::channel(EVENTS).0,
+            }),
         }
     }
 
@@ -110,69 +143,45 @@ impl Engine {
 
     /// Every connection.
     pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
-        self.documents("connection/").await
+        self.read_all("connection/").await
     }
 
-    /// Turns a template on for a connection: from now on it runs at its interval (the template's own, unless given).
-    pub async fn enable(&self, connection: &str, template: &str, interval: Option<Duration>) -> Result<SyncSettings> {
-        let found = self.template(template)?;
-        self.connection(connection).await?.config_for(found.info())?;
-        let interval = interval.unwrap_or(found.info().interval);
-        let settings = SyncSettings {
-            connection: connection.to_owned(),
-            template: template.to_owned(),
-            interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(100),
+    /// Runs a template for a connection, now, once there is a place for it. Enabling it is not needed.
+    pub async fn run_once(&self, connection: &str, sync: &str, options: RunOptions) -> Result<RunReport> {
+        let key = SyncKey::new(connection, sync)?;
+        let busy = || {
+            Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
+                .with("connection", connection)
+                .with("sync", sync)
         };
-        let mut batch = WriteBatch::new();
-        batch.put_document(sync_key(connection, template), &settings)?;
-        self.parts.store.commit(batch).await?;
-        Ok(settings)
+        match self.run_sync(&key, RunOptions { scheduled: false, ..options }).await? {
+            Some(Outcome::Ran(outcome)) => outcome.map(|report| *report),
+            Some(Outcome::NotDue(_) | Outcome::NotWanted) | None => Err(busy()),
+        }
     }
 
-    /// Turns a template off. Its records stay unless `clear` is set: then its streams are emptied and
-    /// the next run starts over.
-    pub async fn disable(&self, connection: &str, template: &str, clear: bool) -> Result<()> {
-        let found = self.template(template)?;
-        let mut batch = WriteBatch::new();
-        batch.remove_document(sync_key(connection, template));
-        if clear {
-            batch.remove_document(checkpoint_key(connection, template));
-            batch.remove_document(status_key(connection, template));
-        }
-        // A run in progress loses its lease and commits nothing more.
-        self.parts.store.lease(&format!("run/{connection}/{template}")).await?;
-        self.parts.store.commit(batch).await?;
-        if clear {
-            for model in &found.info().models {
-                self.parts.store.maintain(Maintenance::Clear(StreamKey::new(connection, model.name.as_str()))).await?;
+    /// One run, if none is in progress in this engine.
+    pub(crate) async fn run_sync(&self, key: &SyncKey, options: RunOptions) -> Result<Option<Outcome>> {
+        let template = Arc::clone(self.template(&key.template)?);
+        let connection = self.connection(&key.connection).await?;
+        let Some(active) = Active::begin(self, key) else { return Ok(None) };
+        let place = match self.parts.slots.try_enter(key.provider()) {
+            Some(place) => place,
+            None => {
+                self.tell_queued(key);
+                let _queued = Queued::begin(self, key);
+                tokio::select! {
+                    biased;
+                    () = options.cancel.cancelled() => return Err(cancelled_in_queue()),
+                    () = active.stop.cancelled() => return Err(cancelled_in_queue()),
+                    place = self.parts.slots.enter(key.provider()) => place?,
+                }
             }
-        }
-        Ok(())
-    }
-
-    /// Every sync that is turned on.
-    pub async fn enabled(&self) -> Result<Vec<SyncSettings>> {
-        self.documents("sync/").await
-    }
-
-    /// What became of a sync's runs so far. Readable without any network.
-    pub async fn status(&self, connection: &str, template: &str) -> Result<SyncStatus> {
-        let document = self.parts.store.document(&status_key(connection, template)).await?;
-        document.map_or_else(|| Ok(SyncStatus::default()), |document| document.to())
-    }
-
-    /// The kept runs of a sync, oldest first, as JSON.
-    pub async fn runs(&self, connection: &str, template: &str) -> Result<Vec<Json>> {
-        let prefix = runs_prefix(connection, template);
-        Ok(self.parts.store.documents(&prefix, "", PAGE).await?.into_iter().map(|document| document.value).collect())
-    }
-
-    /// Runs a template for a connection, now. Enabling it is not needed.
-    pub async fn run_once(&self, connection: &str, template: &str, options: RunOptions) -> Result<RunReport> {
-        let found = Arc::clone(self.template(template)?);
-        let connection = self.connection(connection).await?;
-        let _slot = self.occupy(&connection.id, template)?;
-        Run { engine: self, connection, template: found, options }.execute().await
+        };
+        let run = Run { engine: self, key, connection, template, options, stop: active.stop.clone() };
+        let outcome = run.execute().await;
+        drop(place);
+        outcome.map(Some)
     }
 
     /// News of every run of this engine. A watcher that falls behind loses the oldest.
@@ -185,21 +194,67 @@ impl Engine {
         let _ = self.parts.events.send(event);
     }
 
-    fn template(&self, id: &str) -> Result<&Arc<dyn Template>> {
+    /// Tells this process's schedulers that a sync is to be looked at again.
+    pub(crate) fn announce(&self, key: &SyncKey) {
+        // No scheduler at work is fine: the next one reads everything.
+        let _ = self.parts.changes.send(key.clone());
+    }
+
+    pub(crate) fn template(&self, id: &str) -> Result<&Arc<dyn Template>> {
         self.parts.templates.get(id).ok_or_else(|| unknown_template(id, self.parts.templates.keys().cloned()))
     }
 
-    fn occupy(&self, connection: &str, template: &str) -> Result<Slot> {
-        let key = (connection.to_owned(), template.to_owned());
-        if !lock(&self.parts.running).insert(key.clone()) {
-            return Err(Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
-                .with("connection", connection)
-                .with("template", template));
+    /// Asks this engine's run of a sync to stop; whether there is one.
+    pub(crate) fn cancel_run(&self, key: &SyncKey) -> bool {
+        let running = lock(&self.parts.running);
+        let run = running.get(key);
+        if let Some(stop) = run {
+            stop.cancel();
         }
-        Ok(Slot { parts: Arc::clone(&self.parts), key })
+        run.is_some()
     }
 
-    async fn documents<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>> {
+    /// Waits until this engine has no run of the sync.
+    pub(crate) async fn until_idle(&self, key: &SyncKey) {
+        let mut ended = self.parts.ended.subscribe();
+        while lock(&self.parts.running).contains_key(key) {
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn refuse_if_running(&self, key: &SyncKey) -> Result<()> {
+        if lock(&self.parts.running).contains_key(key) {
+            return Err(Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
+                .with("connection", &key.connection)
+                .with("sync", key.sync_name()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_queued(&self, key: &SyncKey) -> bool {
+        lock(&self.parts.queued).contains(key)
+    }
+
+    pub(crate) fn new_run_id(&self) -> RunId {
+        let environment = &self.parts.environment;
+        let mut random = [0; 16];
+        environment.fill_random(&mut random[6..]);
+        RunId::from_parts(environment.now_ms(), u128::from_be_bytes(random))
+    }
+
+    /// A number below `end`; 0 for 0.
+    pub(crate) fn random_below(&self, end: u64) -> u64 {
+        if end == 0 {
+            return 0;
+        }
+        let mut bytes = [0; 8];
+        self.parts.environment.fill_random(&mut bytes);
+        u64::from_le_bytes(bytes) % end
+    }
+
+    pub(crate) async fn read_all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>> {
         let mut found = Vec::new();
         let mut after = String::new();
         loop {
@@ -222,18 +277,53 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// A sync's place among the running ones; free again when dropped.
-struct Slot {
-    parts: Arc<Parts>,
-    key: (String, String),
+/// A sync's place among those that run; free again when dropped.
+struct Active<'e> {
+    engine: &'e Engine,
+    key: &'e SyncKey,
+    stop: CancelToken,
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        lock(&self.parts.running).remove(&self.key);
+impl<'e> Active<'e> {
+    fn begin(engine: &'e Engine, key: &'e SyncKey) -> Option<Self> {
+        let stop = CancelToken::new();
+        let mut running = lock(&engine.parts.running);
+        if running.contains_key(key) {
+            return None;
+        }
+        running.insert(key.clone(), stop.clone());
+        Some(Active { engine, key, stop })
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.parts.running).remove(self.key);
+        self.engine.parts.ended.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// A sync that waits for a place.
+struct Queued<'e>(&'e Engine, &'e SyncKey);
+
+impl<'e> Queued<'e> {
+    fn begin(engine: &'e Engine, key: &'e SyncKey) -> Self {
+        lock(&engine.parts.queued).insert(key.clone());
+        Queued(engine, key)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.parts.queued).remove(self.1);
+    }
+}
+
+fn cancelled_in_queue() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
+}
+
+/// A poisoned lock is taken as it is: what it guards stays whole between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

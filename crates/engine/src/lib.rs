@@ -14,25 +14,37 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod blocking;
 mod builder;
 mod cancel;
+mod control;
 mod engine;
 mod http;
+mod logs;
 mod outbox;
 mod run;
+mod running;
 mod schedule;
+mod scheduler;
 mod settings;
 mod signature;
+mod slots;
+mod sync;
+mod timer;
 
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
+pub use control::{DisableMode, TriggerMode};
 pub use engine::Engine;
 pub use highwater_core::template::Secret;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
 pub use http::{CredentialStore, Credentials, OAuthTokens, RequestLimits, SignIn};
+pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
 pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};
-pub use run::{LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
-pub use schedule::Running;
-pub use settings::{ConnectionSettings, SyncSettings, SyncStatus};
+pub use run::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use running::{Control, Running};
+pub use schedule::Schedule;
+pub use settings::ConnectionSettings;
 pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
+pub use sync::{DeletePolicy, ModelCounts, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};

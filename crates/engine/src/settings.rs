@@ -1,7 +1,6 @@
 //! What the engine keeps in the store about connections and syncs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use highwater_core::template::TemplateInfo;
 use highwater_core::{Error, ErrorKind, Result};
@@ -95,57 +94,6 @@ impl ConnectionSettings {
     }
 }
 
-/// A template that is enabled for a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SyncSettings {
-    /// The connection.
-    pub connection: String,
-    /// The template, such as `github/issues`.
-    pub template: String,
-    /// Time between the beginnings of two runs, in milliseconds.
-    pub interval_ms: u64,
-}
-
-impl SyncSettings {
-    /// Time between the beginnings of two runs.
-    pub fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval_ms)
-    }
-}
-
-/// What became of a sync's runs so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SyncStatus {
-    /// When the last run began: Unix milliseconds.
-    pub last_started_ms: Option<u64>,
-    /// When the last successful run ended.
-    pub last_success_ms: Option<u64>,
-    /// The last run's error, if it failed.
-    pub last_error: Option<String>,
-    /// Failures since the last success.
-    pub failures: u32,
-    /// When the next run is due, if the API asked for a pause.
-    pub not_before_ms: Option<u64>,
-}
-
 pub(crate) fn connection_key(id: &str) -> String {
     format!("connection/{id}")
-}
-
-pub(crate) fn sync_key(connection: &str, template: &str) -> String {
-    format!("sync/{connection}/{template}")
-}
-
-pub(crate) fn status_key(connection: &str, template: &str) -> String {
-    format!("status/{connection}/{template}")
-}
-
-pub(crate) fn checkpoint_key(connection: &str, template: &str) -> String {
-    format!("checkpoint/{connection}/{template}")
-}
-
-pub(crate) fn runs_prefix(connection: &str, template: &str) -> String {
-    format!("run/{connection}/{template}/")
 }

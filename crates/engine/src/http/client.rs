@@ -291,7 +291,7 @@ impl Client {
             if wait >= Duration::from_secs(1) {
                 note(LogLevel::Warning, &format!("rate limit: waiting {} s", wait.as_secs()));
             }
-            tokio::time::sleep(wait).await;
+            crate::timer::sleep(wait).await;
         }
     }
 
@@ -300,7 +300,7 @@ impl Client {
     }
 
     async fn pause(&self, failures: u32) {
-        tokio::time::sleep(self.limits.pause(failures, self.random())).await;
+        crate::timer::sleep(self.limits.pause(failures, self.random())).await;
     }
 
     fn random(&self) -> u32 {

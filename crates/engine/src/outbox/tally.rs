@@ -14,6 +14,7 @@ use super::destination::destinations;
 use super::lock;
 use super::news::{ModelNews, RunNews, add_rows};
 use crate::run::RunReport;
+use crate::sync::SyncKey;
 
 /// Changes counted at a time.
 const PAGE: usize = 1000;
@@ -21,8 +22,7 @@ const PAGE: usize = 1000;
 /// A run's account of its models.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    connection: String,
-    template: String,
+    sync: SyncKey,
     /// Whether anybody is to be told.
     active: bool,
     models: Mutex<BTreeMap<String, Counted>>,
@@ -40,9 +40,9 @@ struct Counted {
 
 impl Tally {
     /// Opens the account of a run, with what earlier runs left untold.
-    pub(crate) async fn open(store: &dyn Store, connection: &str, template: &str) -> Result<Self> {
+    pub(crate) async fn open(store: &dyn Store, sync: &SyncKey) -> Result<Self> {
         let active = destinations(store).await?.iter().any(|destination| destination.disabled.is_none());
-        let untold = match store.document(&key(connection, template)).await? {
+        let untold = match store.document(&key(sync)).await? {
             Some(document) if active => document.to::<BTreeMap<String, String>>()?,
             _ => BTreeMap::new(),
         };
@@ -51,12 +51,7 @@ impl Tally {
             let from = from.parse().unwrap_or(Cursor::START);
             (model, Counted { from, inherited: true, added: 0, updated: 0, deleted: 0 })
         });
-        Ok(Tally {
-            connection: connection.to_owned(),
-            template: template.to_owned(),
-            active,
-            models: Mutex::new(models.collect()),
-        })
+        Ok(Tally { sync: sync.clone(), active, models: Mutex::new(models.collect()) })
     }
 
     /// Before a commit to `model`: notes where its stream ends, with the commit itself.
@@ -70,7 +65,7 @@ impl Tally {
         models.insert(model.to_owned(), counted);
         let untold: BTreeMap<&String, String> =
             models.iter().map(|(model, counted)| (model, counted.from.to_string())).collect();
-        batch.put_document(key(&self.connection, &self.template), &untold)?;
+        batch.put_document(key(&self.sync), &untold)?;
         Ok(())
     }
 
@@ -96,7 +91,11 @@ impl Tally {
             return Ok(());
         }
         let mut models = BTreeMap::new();
-        let counted = lock(&self.models).clone();
+        let mut counted = lock(&self.models).clone();
+        // The deletes of a full refresh come with the batch that ends it.
+        for (model, counted) in &mut counted {
+            counted.deleted = report.models.get(model).map_or(0, |counts| counts.deleted).max(counted.deleted);
+        }
         for (model, counted) in counted {
             let news = self.news(store, &model, counted, error.is_none()).await?;
             models.insert(model, news);
@@ -107,7 +106,7 @@ impl Tally {
             connection: &report.connection,
             integration,
             sync,
-            variant: highwater_core::DEFAULT_VARIANT,
+            variant: report.variant.as_deref().unwrap_or(highwater_core::DEFAULT_VARIANT),
             mode: report.mode,
             started_ms: report.started_ms,
             ended_ms: report.ended_ms.unwrap_or(report.started_ms),
@@ -116,7 +115,7 @@ impl Tally {
         };
         add_rows(store, environment, &news, batch).await?;
         if error.is_none() {
-            batch.remove_document(key(&self.connection, &self.template));
+            batch.remove_document(key(&self.sync));
         }
         Ok(())
     }
@@ -138,7 +137,7 @@ impl Tally {
     }
 
     fn stream(&self, model: &str) -> StreamKey {
-        StreamKey::new(self.connection.as_str(), model)
+        self.sync.stream(model)
     }
 }
 
@@ -162,6 +161,6 @@ async fn net_counts(store: &dyn Store, stream: &StreamKey, from: Cursor) -> Resu
     }
 }
 
-fn key(connection: &str, template: &str) -> String {
-    format!("outbox/untold/{connection}/{template}")
+fn key(sync: &SyncKey) -> String {
+    format!("outbox/untold/{}", sync.path())
 }

@@ -1,7 +1,7 @@
-//! The engine's side of a running template.
+//! The engine's side of a running template: every page in one commit, with its checkpoint, under the run's fence.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,49 +9,111 @@ use bytes::Bytes;
 use highwater_core::template::{
     ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret,
 };
-use highwater_core::{DeleteGuard, Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, StreamKey, WriteBatch};
+use highwater_core::{Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, WriteBatch};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{LogLine, RunEvent, RunMode, RunReport, RunState};
-use crate::engine::Engine;
+use super::begin::Begun;
+use super::deletes::Settlement;
+use super::lease::Holder;
+use super::report::{LogLine, RunEvent, RunMode, RunReport};
+use crate::engine::{Engine, lock};
 use crate::http::Client;
+use crate::logs;
 use crate::outbox::Tally;
-use crate::settings::{checkpoint_key, runs_prefix};
+use crate::sync::{ModelCounts, SyncKey};
+use crate::timer::{self, millis};
 
-/// Log lines kept with a run.
-const KEPT_LINES: usize = 200;
+/// The longest stored line, in bytes.
+const LONGEST_LINE: usize = 8 * 1024;
 
-pub(super) struct Host<'e> {
-    engine: &'e Engine,
+/// How far a full refresh has come: stored with each of its pages, so that it can go on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OpenRefresh {
+    pub(crate) run: String,
+    pub(crate) started_ms: u64,
+    /// When its last page was saved.
+    pub(crate) saved_ms: u64,
+    /// Models whose streams have the run open.
+    pub(crate) begun: BTreeSet<String>,
+    /// Models that were seen whole.
+    pub(crate) complete: BTreeSet<String>,
+    pub(crate) checkpoint: Option<Box<RawValue>>,
+    pub(crate) progress: Progress,
+    pub(crate) models: BTreeMap<String, ModelCounts>,
+    /// Attempts since the last page.
+    pub(crate) tries: u32,
+    /// The streams are still to be emptied.
+    pub(crate) clear: bool,
+}
+
+pub(crate) struct Host<'e> {
+    pub(super) engine: &'e Engine,
+    pub(super) key: &'e SyncKey,
+    pub(super) run: RunId,
+    pub(super) fence: Fence,
+    pub(super) full: bool,
     client: Client,
-    fence: Fence,
-    run: RunId,
-    guard: DeleteGuard,
+    holder: Mutex<Holder>,
     report: Mutex<RunReport>,
-    /// Models whose streams have this run open.
-    begun: Mutex<HashSet<String>>,
+    /// Of a full refresh only.
+    open: Mutex<OpenRefresh>,
+    lines: Mutex<Lines>,
+    /// What the end of the run will do.
+    settlement: Mutex<Settlement>,
+    /// What the webhooks will tell.
     tally: Tally,
+    /// What earlier attempts of the run did.
+    before: Progress,
+}
+
+/// Log lines on their way to the store.
+#[derive(Debug, Default)]
+struct Lines {
+    waiting: Vec<LogLine>,
+    attempt: u32,
+    chunks: u32,
+    kept: u64,
+    full: bool,
 }
 
 impl<'e> Host<'e> {
-    pub(super) fn new(
-        engine: &'e Engine,
-        client: Client,
-        fence: Fence,
-        run: RunId,
-        guard: DeleteGuard,
-        report: RunReport,
-        tally: Tally,
-    ) -> Self {
-        Host { engine, client, fence, run, guard, report: Mutex::new(report), begun: Mutex::default(), tally }
+    pub(super) fn new(engine: &'e Engine, key: &'e SyncKey, client: Client, begun: &Begun, tally: Tally) -> Self {
+        let run = &begun.run;
+        let report = run.report.clone();
+        Host {
+            engine,
+            key,
+            run: run.id,
+            fence: begun.fence.clone(),
+            full: report.mode == RunMode::Initial,
+            client,
+            holder: Mutex::new(run.holder.clone()),
+            before: report.progress,
+            lines: Mutex::new(Lines { attempt: report.resumed, ..Lines::default() }),
+            report: Mutex::new(report),
+            open: Mutex::new(run.open.clone()),
+            settlement: Mutex::default(),
+            tally,
+        }
     }
 
-    /// Stores the run's account, along with `batch`.
-    pub(super) async fn store_report(&self, batch: Option<WriteBatch>) -> Result<()> {
-        let mut batch = batch.unwrap_or_default();
-        let report = lock(&self.report).clone();
-        batch.put_document(format!("{}{}", runs_prefix(&report.connection, &report.template), report.id), &report)?;
-        self.store().commit(batch).await.map(drop)
+    /// Without the connection's secrets.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.client.session().redact(text)
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.engine.parts().store
+    }
+
+    pub(super) fn report(&self) -> RunReport {
+        lock(&self.report).clone()
+    }
+
+    pub(super) fn change_report(&self, change: impl FnOnce(&mut RunReport)) {
+        change(&mut lock(&self.report));
     }
 
     /// Adds what the webhooks tell of the run to the batch that ends it.
@@ -64,78 +126,143 @@ impl<'e> Host<'e> {
         self.tally.conclude(self.store(), &*self.engine.parts().environment, report, error, batch).await
     }
 
-    /// The account of a run that ended.
-    pub(super) fn ended(&self, now_ms: u64, error: Option<&Error>) -> RunReport {
-        let mut report = lock(&self.report);
-        report.ended_ms = Some(now_ms);
-        report.error = error.map(|error| self.client.session().redact(&error.to_string()));
-        report.state = match error.map(Error::kind) {
-            None => RunState::Success,
-            Some(ErrorKind::Cancelled) => RunState::Cancelled,
-            Some(ErrorKind::AwaitingApproval) => RunState::AwaitingApproval,
-            Some(_) => RunState::Error,
-        };
-        let report = report.clone();
-        self.tell(&report, report.error.clone());
-        report
+    pub(super) fn settle(&self, settlement: Settlement) {
+        *lock(&self.settlement) = settlement;
     }
 
-    /// The source forgot where we were: the next run reads everything.
-    pub(super) async fn forget_checkpoint(&self) -> Result<()> {
-        let mut batch = WriteBatch::new();
-        batch.fence(self.fence.clone()).remove_document(self.checkpoint_key());
-        self.store().commit(batch).await.map(drop)
+    pub(super) fn take_settlement(&self) -> Settlement {
+        std::mem::take(&mut lock(&self.settlement))
     }
 
-    fn store(&self) -> &dyn Store {
-        &*self.engine.parts().store
+    pub(super) fn open(&self) -> OpenRefresh {
+        lock(&self.open).clone()
     }
 
-    fn checkpoint_key(&self) -> String {
-        let report = lock(&self.report);
-        checkpoint_key(&report.connection, &report.template)
-    }
-
-    fn batch(&self, checkpoint: Option<&Bytes>) -> Result<WriteBatch> {
+    /// A batch of this run: refused once somebody else may write.
+    pub(super) fn batch(&self) -> WriteBatch {
         let mut batch = WriteBatch::new();
         batch.fence(self.fence.clone());
-        if let Some(checkpoint) = checkpoint {
-            let raw: &RawValue = serde_json::from_slice(checkpoint)
-                .map_err(|source| Error::new(ErrorKind::Internal, "a checkpoint is not JSON").because(source))?;
-            batch.put_document(self.checkpoint_key(), raw)?;
-        }
-        Ok(batch)
+        batch
     }
 
-    fn tell(&self, report: &RunReport, message: Option<String>) {
-        self.engine.publish(RunEvent {
-            run: report.id.clone(),
-            connection: report.connection.clone(),
-            template: report.template.clone(),
-            state: report.state,
-            progress: report.progress,
-            message,
-        });
+    /// Commits, with the lines that wait.
+    pub(super) async fn write(&self, mut batch: WriteBatch) -> Result<highwater_core::Commit> {
+        let taken = self.take_lines(&mut batch)?;
+        let outcome = self.store().commit(batch).await;
+        if outcome.is_err() {
+            let mut lines = lock(&self.lines);
+            let later = std::mem::replace(&mut lines.waiting, taken);
+            lines.waiting.extend(later);
+        }
+        outcome
+    }
+
+    /// Shows that the run is alive, at intervals, until it no longer may.
+    pub(super) async fn keep_alive(&self) -> Error {
+        let every = self.engine.parts().lease_ttl / 3;
+        loop {
+            timer::sleep(every).await;
+            if let Err(error) = self.beat().await {
+                if error.kind() == ErrorKind::Fenced {
+                    return error;
+                }
+                // The lease lasts a while yet: what is wrong may pass, and the next page will tell.
+                tracing::warn!(target: "highwater::run", sync = %self.key, "heartbeat: {error}");
+            }
+        }
+    }
+
+    /// Writes the lines that wait.
+    pub(super) async fn flush(&self) -> Result<()> {
+        self.write(self.batch()).await.map(drop)
+    }
+
+    pub(super) async fn beat(&self) -> Result<()> {
+        let mut batch = self.batch();
+        self.refresh_holder(&mut batch, Duration::ZERO)?;
+        logs::put_run(&mut batch, self.key, &self.report(), false)?;
+        self.write(batch).await.map(drop)
+    }
+
+    /// Renews the lease along with `batch`, if the last renewal is this old.
+    fn refresh_holder(&self, batch: &mut WriteBatch, older_than: Duration) -> Result<()> {
+        let now_ms = self.now_ms();
+        let ttl_ms = millis(self.engine.parts().lease_ttl);
+        let mut holder = lock(&self.holder);
+        if now_ms.saturating_add(ttl_ms) >= holder.until_ms.saturating_add(millis(older_than)) {
+            holder.until_ms = now_ms.saturating_add(ttl_ms);
+            batch.put_document(self.key.holder_key(), &*holder)?;
+        }
+        Ok(())
+    }
+
+    fn take_lines(&self, batch: &mut WriteBatch) -> Result<Vec<LogLine>> {
+        let mut lines = lock(&self.lines);
+        let taken = std::mem::take(&mut lines.waiting);
+        if !taken.is_empty() {
+            logs::put_lines(batch, self.run, lines.attempt, lines.chunks, &taken)?;
+            lines.chunks += 1;
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn tell(&self, message: Option<String>) {
+        self.engine.publish(RunEvent::of(&lock(&self.report), message));
+    }
+
+    /// Counts what a commit did to a model.
+    pub(super) fn count(&self, model: &str, commit: &StreamCommit) {
+        let mut report = lock(&self.report);
+        let counts = report.models.entry(model.to_owned()).or_default();
+        counts.added += commit.added;
+        counts.updated += commit.updated;
+        counts.unchanged += commit.unchanged;
+        counts.deleted += commit.deleted;
+    }
+
+    /// Stores where a full refresh stands, with `batch`.
+    fn put_open(&self, batch: &mut WriteBatch, page: &PageOfChanges) -> Result<OpenRefresh> {
+        let mut open = self.open();
+        open.begun.insert(page.model.clone());
+        if page.complete {
+            open.complete.insert(page.model.clone());
+        }
+        if let Some(checkpoint) = &page.checkpoint {
+            open.checkpoint = Some(raw(checkpoint)?);
+        }
+        {
+            let report = lock(&self.report);
+            open.progress = report.progress;
+            open.models.clone_from(&report.models);
+        }
+        open.saved_ms = self.now_ms();
+        open.tries = 0;
+        open.clear = false;
+        batch.put_document(self.key.open_key(), &open)?;
+        Ok(open)
     }
 }
 
 #[async_trait]
 impl RunHost for Host<'_> {
     async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit> {
-        let (connection, full) = {
-            let report = lock(&self.report);
-            (report.connection.clone(), report.mode == RunMode::Initial)
-        };
-        let mut batch = self.batch(page.checkpoint.as_ref())?;
-        let stream = batch.on(&StreamKey::new(connection, page.model.as_str()));
-        if full {
-            // Only a run that reads everything keeps account of what it saw.
-            let first = !lock(&self.begun).contains(&page.model);
-            if first {
-                stream.begin_run(self.run)
+        let mut batch = self.batch();
+        self.refresh_holder(&mut batch, self.engine.parts().lease_ttl / 3)?;
+        let mut open = None;
+        if self.full {
+            open = Some(self.put_open(&mut batch, &page)?);
+        } else if let Some(checkpoint) = &page.checkpoint {
+            batch.put_document(self.key.checkpoint_key(), &*raw(checkpoint)?)?;
+        }
+        let stream = batch.on(&self.key.stream(&page.model));
+        if self.full {
+            // Only a run that reads everything keeps account of what it saw. A stream that was begun
+            // must still have this run open: opened anew it would take all that was seen for gone.
+            if lock(&self.open).begun.contains(&page.model) {
+                stream.in_run(self.run);
             } else {
-                stream.in_run(self.run)
-            };
+                stream.begin_run(self.run);
+            }
         }
         for record in page.records {
             match record.id {
@@ -146,35 +273,30 @@ impl RunHost for Host<'_> {
         for id in page.deleted {
             stream.delete(id);
         }
-        if page.complete {
-            stream.complete_run(self.run, self.guard);
-        }
         self.tally.begin(self.store(), &page.model, &mut batch).await?;
-        let mut commit = self.store().commit(batch).await?;
-        if let Some(commit) = commit.streams.first() {
-            self.tally.note(&page.model, commit);
+        let mut commit = self.write(batch).await?;
+        if let Some(open) = open {
+            *lock(&self.open) = open;
         }
-        if full {
-            let mut begun = lock(&self.begun);
-            if page.complete {
-                begun.remove(&page.model)
-            } else {
-                begun.insert(page.model)
-            };
-        }
-        commit.streams.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))
+        let commit = commit
+            .streams
+            .pop()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))?;
+        self.count(&page.model, &commit);
+        self.tally.note(&page.model, &commit);
+        Ok(commit)
     }
 
     async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()> {
-        let batch = self.batch(Some(&checkpoint))?;
-        self.store().commit(batch).await.map(drop)
+        // It becomes durable with the end of the run.
+        lock(&self.open).checkpoint = Some(raw(&checkpoint)?);
+        Ok(())
     }
 
     fn progress(&self, progress: Progress) {
-        let mut report = lock(&self.report);
-        report.progress = progress;
-        let report = report.clone();
-        self.tell(&report, None);
+        let sum = sum(self.before, progress);
+        lock(&self.report).progress = sum;
+        self.tell(None);
     }
 }
 
@@ -193,25 +315,31 @@ impl ApiHost for Host<'_> {
     }
 
     async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        timer::sleep(time).await;
     }
 
     fn log(&self, level: LogLevel, message: &str) {
-        let message = &self.client.session().redact(message);
+        let message = &*self.client.session().redact(message);
         match level {
             LogLevel::Debug => tracing::debug!(target: "highwater::run", "{message}"),
             LogLevel::Info => tracing::info!(target: "highwater::run", "{message}"),
             LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
             LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
         }
-        let mut report = lock(&self.report);
-        let at_ms = self.engine.parts().environment.now_ms();
-        if report.log.len() >= KEPT_LINES {
-            report.log.remove(0);
+        let policy = &self.engine.parts().logs;
+        if level >= policy.level {
+            let mut lines = lock(&self.lines);
+            let at_ms = self.now_ms();
+            if lines.kept < policy.lines_per_run || level == LogLevel::Error {
+                lines.kept += 1;
+                lines.waiting.push(LogLine::new(at_ms, level, shortened(message)));
+            } else if !lines.full {
+                lines.full = true;
+                let note = "the run writes more lines than are kept: only errors from here on".to_owned();
+                lines.waiting.push(LogLine::new(at_ms, LogLevel::Warning, note));
+            }
         }
-        report.log.push(LogLine { at_ms, level, message: message.to_owned() });
-        let report = report.clone();
-        self.tell(&report, Some(message.to_owned()));
+        self.tell(Some(message.to_owned()));
     }
 
     fn now_ms(&self) -> u64 {
@@ -219,6 +347,27 @@ impl ApiHost for Host<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a run did before it was interrupted, and what it did since.
+fn sum(before: Progress, mut now: Progress) -> Progress {
+    now.pages += before.pages;
+    now.fetched += before.fetched;
+    now.added += before.added;
+    now.updated += before.updated;
+    now.unchanged += before.unchanged;
+    now.deleted += before.deleted;
+    now.total = now.total.or(before.total);
+    now
+}
+
+fn shortened(message: &str) -> String {
+    if message.len() <= LONGEST_LINE {
+        return message.to_owned();
+    }
+    let end = (0..=LONGEST_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    format!("{} ... ({} bytes)", message.get(..end).unwrap_or_default(), message.len())
+}
+
+pub(super) fn raw(checkpoint: &[u8]) -> Result<Box<RawValue>> {
+    serde_json::from_slice(checkpoint)
+        .map_err(|source| Error::new(ErrorKind::Internal, "a checkpoint is not JSON").because(source))
 }

@@ -1,0 +1,246 @@
+//! The whole engine for programs without a runtime.
+//!
+//! [`Engine`] keeps a thread named `highwater` with a runtime of its own, on which the schedule runs; calls block the
+//! calling thread alone. They must not be made from within an asynchronous task.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use highwater_core::MemoryStore;
+//! use highwater_engine::{ConnectionSettings, RunOptions, blocking};
+//! # fn example(template: Arc<dyn highwater_core::template::Template>) -> highwater_core::Result<()> {
+//! let builder = highwater_engine::Engine::builder(Arc::new(MemoryStore::new()?)).template(template);
+//! let engine = blocking::Engine::new(builder.build()?)?;
+//! engine.connect(ConnectionSettings::new("github-main", "github"))?;
+//! let report = engine.run_once("github-main", "github/issues", RunOptions::default())?;
+//! engine.start()?;
+//! engine.shutdown(Duration::from_secs(5))?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use highwater_core::template::Secret;
+use highwater_core::{Error, ErrorKind, Result};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use crate::control::{DisableMode, TriggerMode};
+use crate::engine::lock;
+use crate::logs::{LinePage, LogFilter, RunPage};
+use crate::run::{LogLine, RunOptions, RunReport};
+use crate::running::Running;
+use crate::schedule::Schedule;
+use crate::settings::ConnectionSettings;
+use crate::sync::{SyncOptions, SyncSettings, SyncState, SyncStatus};
+
+/// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends
+/// with the last of them.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: crate::Engine,
+    handle: Handle,
+    running: Mutex<Option<Running>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Starts the thread. No sync runs yet.
+    pub fn new(engine: crate::Engine) -> Result<Self> {
+        let failed =
+            |source| Error::new(ErrorKind::Internal, "the engine's thread could not be started").because(source);
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::Builder::new()
+            .name("highwater".to_owned())
+            .spawn(move || {
+                // A sender that is gone means the same as a message.
+                let _ = runtime.block_on(stopped);
+            })
+            .map_err(failed)?;
+        let (running, stop, thread) = (Mutex::default(), Mutex::new(Some(stop)), Mutex::new(Some(thread)));
+        Ok(Engine { inner: Arc::new(Inner { engine, handle, running, stop, thread }) })
+    }
+
+    /// The engine itself, for what is not here.
+    pub fn engine(&self) -> &crate::Engine {
+        &self.inner.engine
+    }
+
+    /// Waits for any future of the engine's.
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.inner.handle.block_on(future)
+    }
+
+    /// See [`Engine::connect`](crate::Engine::connect).
+    pub fn connect(&self, settings: ConnectionSettings) -> Result<()> {
+        self.wait(self.engine().connect(settings))
+    }
+
+    /// See [`Engine::set_token`](crate::Engine::set_token).
+    pub fn set_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.engine().set_token(connection, token);
+    }
+
+    /// See [`Engine::connection`](crate::Engine::connection).
+    pub fn connection(&self, id: &str) -> Result<ConnectionSettings> {
+        self.wait(self.engine().connection(id))
+    }
+
+    /// See [`Engine::connections`](crate::Engine::connections).
+    pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
+        self.wait(self.engine().connections())
+    }
+
+    /// See [`Engine::enable`](crate::Engine::enable).
+    pub fn enable(&self, connection: &str, sync: &str, interval: Option<Duration>) -> Result<SyncSettings> {
+        self.wait(self.engine().enable(connection, sync, interval))
+    }
+
+    /// See [`Engine::enable_with`](crate::Engine::enable_with).
+    pub fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
+        self.wait(self.engine().enable_with(connection, sync, options))
+    }
+
+    /// See [`Engine::disable`](crate::Engine::disable).
+    pub fn disable(&self, connection: &str, sync: &str, mode: impl Into<DisableMode>) -> Result<()> {
+        self.wait(self.engine().disable(connection, sync, mode.into()))
+    }
+
+    /// See [`Engine::enabled`](crate::Engine::enabled).
+    pub fn enabled(&self) -> Result<Vec<SyncSettings>> {
+        self.wait(self.engine().enabled())
+    }
+
+    /// See [`Engine::pause_sync`](crate::Engine::pause_sync).
+    pub fn pause_sync(&self, connection: &str, sync: &str) -> Result<()> {
+        self.wait(self.engine().pause_sync(connection, sync))
+    }
+
+    /// See [`Engine::start_sync`](crate::Engine::start_sync).
+    pub fn start_sync(&self, connection: &str, sync: &str) -> Result<()> {
+        self.wait(self.engine().start_sync(connection, sync))
+    }
+
+    /// See [`Engine::set_schedule`](crate::Engine::set_schedule).
+    pub fn set_schedule(&self, connection: &str, sync: &str, schedule: Option<Schedule>) -> Result<SyncSettings> {
+        self.wait(self.engine().set_schedule(connection, sync, schedule))
+    }
+
+    /// See [`Engine::trigger`](crate::Engine::trigger).
+    pub fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
+        self.wait(self.engine().trigger(connection, sync, mode))
+    }
+
+    /// See [`Engine::cancel`](crate::Engine::cancel).
+    pub fn cancel(&self, connection: &str, sync: &str) -> Result<bool> {
+        self.engine().cancel(connection, sync)
+    }
+
+    /// See [`Engine::run_once`](crate::Engine::run_once).
+    pub fn run_once(&self, connection: &str, sync: &str, options: RunOptions) -> Result<RunReport> {
+        self.wait(self.engine().run_once(connection, sync, options))
+    }
+
+    /// See [`Engine::approve`](crate::Engine::approve).
+    pub fn approve(&self, run: &str) -> Result<RunReport> {
+        self.wait(self.engine().approve(run))
+    }
+
+    /// See [`Engine::reject`](crate::Engine::reject).
+    pub fn reject(&self, run: &str) -> Result<RunReport> {
+        self.wait(self.engine().reject(run))
+    }
+
+    /// See [`Engine::status`](crate::Engine::status).
+    pub fn status(&self, connection: &str, sync: &str) -> Result<SyncStatus> {
+        self.wait(self.engine().status(connection, sync))
+    }
+
+    /// See [`Engine::sync_state`](crate::Engine::sync_state).
+    pub fn sync_state(&self, connection: &str, sync: &str) -> Result<SyncState> {
+        self.wait(self.engine().sync_state(connection, sync))
+    }
+
+    /// See [`Engine::runs`](crate::Engine::runs).
+    pub fn runs(&self, connection: &str, sync: &str) -> Result<Vec<RunReport>> {
+        self.wait(self.engine().runs(connection, sync))
+    }
+
+    /// See [`Engine::run`](crate::Engine::run).
+    pub fn run(&self, id: &str) -> Result<RunReport> {
+        self.wait(self.engine().run(id))
+    }
+
+    /// See [`Engine::runs_matching`](crate::Engine::runs_matching).
+    pub fn runs_matching(&self, filter: &LogFilter) -> Result<RunPage> {
+        self.wait(self.engine().runs_matching(filter))
+    }
+
+    /// See [`Engine::log_lines`](crate::Engine::log_lines).
+    pub fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
+        self.wait(self.engine().log_lines(filter))
+    }
+
+    /// See [`Engine::run_log`](crate::Engine::run_log).
+    pub fn run_log(&self, id: &str) -> Result<Vec<LogLine>> {
+        self.wait(self.engine().run_log(id))
+    }
+
+    /// Begins to run the enabled syncs on the engine's thread, if it does not yet.
+    pub fn start(&self) -> Result<()> {
+        let mut running = lock(&self.inner.running);
+        if running.is_none() {
+            *running = Some(self.engine().start(&self.inner.handle));
+        }
+        Ok(())
+    }
+
+    /// Stops every run and begins none until [`resume`](Engine::resume).
+    pub fn pause(&self) -> Result<()> {
+        self.control().map_or(Ok(()), |control| self.wait(control.pause()))
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) -> Result<()> {
+        self.control().map_or(Ok(()), |control| self.wait(control.resume()))
+    }
+
+    /// The network is back: whatever was offline is tried now.
+    pub fn notify_online(&self) -> Result<()> {
+        self.control().map_or(Ok(()), |control| self.wait(control.notify_online()))
+    }
+
+    /// Stops the background, as [`Running::shutdown`] does. It can be started again.
+    pub fn shutdown(&self, timeout: Duration) -> Result<()> {
+        let running = lock(&self.inner.running).take();
+        running.map_or(Ok(()), |running| self.wait(running.shutdown(timeout)))
+    }
+
+    fn control(&self) -> Option<crate::running::Control> {
+        lock(&self.inner.running).as_ref().map(Running::control)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(lock(&self.running).take());
+        drop(lock(&self.stop).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Deletes that a guard held back: done or dropped later, without reading anything again.
+
+use highwater_core::{DeleteGuard, Error, ErrorKind, Result, WriteBatch};
+
+use super::lease::free_or_busy;
+use super::report::{RunEvent, RunReport, RunState};
+use crate::engine::Engine;
+use crate::logs;
+use crate::sync::{SyncKey, SyncStatus};
+
+impl Engine {
+    /// Does the deletes of a run that waits for approval: what it did not see then, and nobody wrote since.
+    pub async fn approve(&self, run: &str) -> Result<RunReport> {
+        let (mut report, key, mut batch, mut status) = self.parked(run).await?;
+        let id = report.run_id()?;
+        for held in &report.held {
+            batch.on(&key.stream(&held.model)).complete_run(id, DeleteGuard::APPROVED);
+            batch.remove_document(key.strikes_key(&held.model));
+        }
+        let now_ms = self.parts().environment.now_ms();
+        report.end(RunState::Success, now_ms, None);
+        for held in std::mem::take(&mut report.held) {
+            report.progress.deleted += held.deletes;
+            report.models.entry(held.model).or_default().deleted += held.deletes;
+        }
+        status.latest.clone_from(&report.models);
+        status.last_success_ms = Some(now_ms);
+        self.settle(&key, batch, status, report).await
+    }
+
+    /// Drops the deletes of a run that waits for approval. What it saved stays.
+    pub async fn reject(&self, run: &str) -> Result<RunReport> {
+        let (mut report, key, mut batch, status) = self.parked(run).await?;
+        let id = report.run_id()?;
+        for held in &report.held {
+            batch.on(&key.stream(&held.model)).abort_run(id);
+        }
+        let now_ms = self.parts().environment.now_ms();
+        report.end(RunState::Cancelled, now_ms, Some("its deletes were rejected; what it saved stays".to_owned()));
+        self.settle(&key, batch, status, report).await
+    }
+
+    /// A run that waits for approval, and a batch that nobody can come before.
+    async fn parked(&self, run: &str) -> Result<(RunReport, SyncKey, WriteBatch, SyncStatus)> {
+        let report = self.run(run).await?;
+        if report.state != RunState::AwaitingApproval {
+            return Err(Error::new(ErrorKind::Invalid, "the run does not wait for approval")
+                .with("run", run)
+                .with("state", format!("{:?}", report.state))
+                .with("reason", report.error.as_deref().unwrap_or("none")));
+        }
+        let key = report.key()?;
+        let holder = free_or_busy(self, &key, self.parts().environment.now_ms()).await?;
+        self.refuse_if_running(&key)?;
+        let status = self.store().document(&key.status_key()).await?;
+        let mut batch = WriteBatch::new();
+        batch.expect_document(key.holder_key(), holder.as_ref());
+        batch.expect_document(key.status_key(), status.as_ref());
+        batch.take_lease(key.lease_name());
+        let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
+        status.parked_run = None;
+        status.last_error = None;
+        Ok((report, key, batch, status))
+    }
+
+    async fn settle(
+        &self,
+        key: &SyncKey,
+        mut batch: WriteBatch,
+        status: SyncStatus,
+        mut report: RunReport,
+    ) -> Result<RunReport> {
+        batch.put_document(key.status_key(), &status)?;
+        logs::put_run(&mut batch, key, &report, false)?;
+        let commit = self.store().commit(batch).await.map_err(|error| match error.kind() {
+            ErrorKind::Fenced => Error::new(
+                ErrorKind::Invalid,
+                "a later full refresh, or a cleared stream, took the run's place: look at the latest run",
+            )
+            .with("run", &report.id)
+            .because(error),
+            _ => error,
+        })?;
+        let deleted: u64 = commit.streams.iter().map(|stream| stream.deleted).sum();
+        if report.state == RunState::Success && deleted != report.progress.deleted {
+            // Records were written since the run was parked: those stayed.
+            report.progress.deleted = deleted;
+            for stream in &commit.streams {
+                report.models.entry(stream.stream.model().to_owned()).or_default().deleted = stream.deleted;
+            }
+            let mut batch = WriteBatch::new();
+            logs::put_run(&mut batch, key, &report, false)?;
+            self.store().commit(batch).await?;
+        }
+        self.publish(RunEvent::of(&report, None));
+        Ok(report)
+    }
+}

@@ -1,0 +1,342 @@
+//! The beginning of a run: one commit that takes the lease, decides what kind of run it is, and leaves its record.
+
+use std::time::Duration;
+
+use highwater_core::{Error, ErrorKind, Fence, Json, Result, RunId, WriteBatch};
+use serde::de::DeserializeOwned;
+
+use super::host::OpenRefresh;
+use super::lease::{Holder, free_or_busy};
+use super::report::{RunMode, RunOptions, RunReport, RunState, parse_run_id};
+use crate::control::{Trigger, TriggerMode};
+use crate::engine::Engine;
+use crate::logs;
+use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
+use crate::timer::millis;
+
+/// Tries of a beginning that others keep overtaking.
+const TRIES: u32 = 20;
+
+/// Attempts of a full refresh that save no page, after which it starts over.
+const FRUITLESS: u32 = 3;
+
+/// An interrupted full refresh older than this starts over: too much may have moved at the source.
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A run that has the lease.
+pub(crate) struct Begun {
+    pub(crate) fence: Fence,
+    pub(crate) run: Beginning,
+}
+
+/// How a run begins.
+pub(crate) struct Beginning {
+    pub(crate) id: RunId,
+    pub(crate) holder: Holder,
+    pub(crate) report: RunReport,
+    pub(crate) open: OpenRefresh,
+    pub(crate) checkpoint: Option<Json>,
+    pub(crate) policy: DeletePolicy,
+    pub(crate) timeout: Duration,
+    pub(crate) status: SyncStatus,
+}
+
+/// What came of asking for a run.
+pub(crate) enum Start {
+    Begun(Box<Begun>),
+    /// It is not due before this time.
+    NotDue(u64),
+    /// The sync is paused or disabled.
+    NotWanted,
+}
+
+/// What the next run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// The interrupted full refresh goes on.
+    Resume,
+    /// Everything, from the beginning.
+    Full { reset: bool, clear: bool },
+    /// What changed since the checkpoint.
+    Incremental,
+}
+
+/// Everything the store knows about a sync, as a batch may expect it.
+struct Known {
+    holder: Option<Json>,
+    settings: Option<Json>,
+    trigger: Option<Json>,
+    open: Option<Json>,
+    checkpoint: Option<Json>,
+    status: SyncStatus,
+}
+
+impl Known {
+    async fn load(engine: &Engine, key: &SyncKey, now_ms: u64) -> Result<Self> {
+        let store = engine.store();
+        let status = store.document(&key.status_key()).await?;
+        Ok(Known {
+            holder: free_or_busy(engine, key, now_ms).await?,
+            settings: store.document(&key.settings_key()).await?,
+            trigger: store.document(&key.trigger_key()).await?,
+            open: store.document(&key.open_key()).await?,
+            checkpoint: store.document(&key.checkpoint_key()).await?,
+            status: read(status.as_ref())?.unwrap_or_default(),
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(document: Option<&Json>) -> Result<Option<T>> {
+    document.map(Json::to).transpose()
+}
+
+/// Begins a run, or tells why not.
+pub(crate) async fn begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Result<Start> {
+    let mut tries = 0;
+    loop {
+        match try_begin(engine, key, options).await {
+            // Somebody else changed something meanwhile: look again.
+            Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Result<Start> {
+    let now_ms = engine.parts().environment.now_ms();
+    let known = Known::load(engine, key, now_ms).await?;
+    let settings: Option<SyncSettings> = read(known.settings.as_ref())?;
+    let trigger: Option<Trigger> = read(known.trigger.as_ref())?;
+    if options.scheduled {
+        match &settings {
+            None => return Ok(Start::NotWanted),
+            Some(settings) if settings.paused && trigger.is_none() => return Ok(Start::NotWanted),
+            Some(_) => {}
+        }
+        if trigger.is_none()
+            && !options.early
+            && let Some(due_ms) = not_due(&known.status, now_ms)
+        {
+            return Ok(Start::NotDue(due_ms));
+        }
+    }
+    let open: Option<OpenRefresh> = read(known.open.as_ref())?;
+    let plan = plan(options, trigger.as_ref(), open.as_ref(), known.checkpoint.is_some(), now_ms);
+    let mut begun = prepare(engine, key, plan, &known, open, now_ms)?;
+    begun.policy = options.deletes.or(settings.as_ref().map(|settings| settings.deletes)).unwrap_or_default();
+    if let Some(settings) = &settings {
+        begun.timeout = Duration::from_millis(settings.timeout_ms);
+    }
+
+    let mut batch = WriteBatch::new();
+    batch.expect_document(key.holder_key(), known.holder.as_ref());
+    batch.expect_document(key.settings_key(), known.settings.as_ref());
+    batch.expect_document(key.trigger_key(), known.trigger.as_ref());
+    batch.expect_document(key.open_key(), known.open.as_ref());
+    batch.take_lease(key.lease_name());
+    batch.put_document(key.holder_key(), &begun.holder)?;
+    if known.trigger.is_some() {
+        batch.remove_document(key.trigger_key());
+    }
+    if let Plan::Full { reset: true, .. } = plan {
+        batch.remove_document(key.checkpoint_key());
+    }
+    close_earlier(engine, key, &mut batch, &mut begun, now_ms).await?;
+    store_beginning(key, &mut batch, &begun, plan != Plan::Resume)?;
+    let commit = engine.store().commit(batch).await?;
+    let fence = commit.leases.into_iter().next();
+    let fence = fence.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its lease"))?;
+    Ok(Start::Begun(Box::new(Begun { fence, run: begun })))
+}
+
+/// When the next run is due, if that is later.
+fn not_due(status: &SyncStatus, now_ms: u64) -> Option<u64> {
+    // A run that began in the future was timed by a clock that was set back since.
+    let sane = status.last_started_ms.is_none_or(|started| started <= now_ms.saturating_add(1000));
+    status.next_due_ms.filter(|due_ms| sane && *due_ms > now_ms)
+}
+
+fn plan(
+    options: &RunOptions,
+    trigger: Option<&Trigger>,
+    open: Option<&OpenRefresh>,
+    has_checkpoint: bool,
+    now_ms: u64,
+) -> Plan {
+    let asked = trigger.map_or(TriggerMode::Plain, |trigger| trigger.mode);
+    if options.full || asked != TriggerMode::Plain {
+        return Plan::Full { reset: true, clear: options.clear || asked == TriggerMode::ResetAndClear };
+    }
+    match open {
+        Some(open) if can_resume(open, now_ms) => Plan::Resume,
+        Some(open) => Plan::Full { reset: true, clear: open.clear },
+        None if has_checkpoint => Plan::Incremental,
+        None => Plan::Full { reset: false, clear: false },
+    }
+}
+
+fn can_resume(open: &OpenRefresh, now_ms: u64) -> bool {
+    let fresh = now_ms.saturating_sub(open.saved_ms) <= millis(RESUME_WITHIN);
+    (open.checkpoint.is_some() || !open.complete.is_empty()) && fresh && open.tries < FRUITLESS
+}
+
+fn prepare(
+    engine: &Engine,
+    key: &SyncKey,
+    plan: Plan,
+    known: &Known,
+    open: Option<OpenRefresh>,
+    now_ms: u64,
+) -> Result<Beginning> {
+    let mut status = known.status.clone();
+    let (id, mut report, mut open) = match (plan, open) {
+        (Plan::Resume, Some(open)) => {
+            let id = parse_run_id(&open.run)?;
+            let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
+            report.progress = open.progress;
+            report.models.clone_from(&open.models);
+            (id, report, open)
+        }
+        (Plan::Incremental, _) => {
+            let id = engine.new_run_id();
+            (id, RunReport::new(key, id, RunMode::Incremental, now_ms), OpenRefresh::default())
+        }
+        (plan, _) => {
+            let id = engine.new_run_id();
+            let clear = matches!(plan, Plan::Full { clear: true, .. });
+            let (run, started_ms) = (id.to_string(), now_ms);
+            let open = OpenRefresh { run, started_ms, saved_ms: now_ms, clear, ..OpenRefresh::default() };
+            (id, RunReport::new(key, id, RunMode::Initial, now_ms), open)
+        }
+    };
+    let checkpoint = match plan {
+        Plan::Resume => open.checkpoint.as_ref().map(|raw| Json::parse(raw.get())).transpose()?,
+        Plan::Full { .. } => None,
+        Plan::Incremental => known.checkpoint.clone(),
+    };
+    open.tries += 1;
+    report.state = RunState::Running;
+    status.last_started_ms = Some(now_ms);
+    Ok(Beginning {
+        id,
+        holder: Holder::new(engine, now_ms),
+        report,
+        open,
+        checkpoint,
+        policy: DeletePolicy::default(),
+        timeout: crate::sync::DEFAULT_TIMEOUT,
+        status,
+    })
+}
+
+/// Ends the records of earlier runs that this one takes the place of.
+async fn close_earlier(
+    engine: &Engine,
+    key: &SyncKey,
+    batch: &mut WriteBatch,
+    begun: &mut Beginning,
+    now_ms: u64,
+) -> Result<()> {
+    let store = engine.store().as_ref();
+    let own = begun.report.id.clone();
+    if let Some(report) = logs::read_run(store, key, begun.id).await? {
+        begun.report.resumed = report.resumed + 1;
+    }
+    if let Some(earlier) = begun.status.current_run.clone().filter(|earlier| *earlier != own)
+        && let Some(mut report) = logs::read_run(store, key, parse_run_id(&earlier)?).await?
+        && report.state == RunState::Running
+    {
+        report.end(RunState::Error, now_ms, Some("its process ended before the run did".to_owned()));
+        logs::put_run(batch, key, &report, false)?;
+    }
+    let full = begun.report.mode == RunMode::Initial;
+    if let Some(parked) = begun.status.parked_run.clone().filter(|_| full) {
+        // Opening this run closes the parked one's account of what it saw.
+        if let Some(mut report) = logs::read_run(store, key, parse_run_id(&parked)?).await?
+            && report.state == RunState::AwaitingApproval
+        {
+            report.end(RunState::Cancelled, now_ms, Some(format!("run {own} took its place: look at that one")));
+            logs::put_run(batch, key, &report, false)?;
+        }
+        begun.status.parked_run = None;
+    }
+    begun.status.current_run = Some(own);
+    Ok(())
+}
+
+fn store_beginning(key: &SyncKey, batch: &mut WriteBatch, begun: &Beginning, new: bool) -> Result<()> {
+    logs::put_run(batch, key, &begun.report, new)?;
+    batch.put_document(key.status_key(), &begun.status)?;
+    if begun.report.mode == RunMode::Initial {
+        batch.put_document(key.open_key(), &begun.open)?;
+    } else {
+        batch.remove_document(key.open_key());
+    }
+    Ok(())
+}
+
+/// The source forgot where we were: one commit ends the run, drops its checkpoint and begins a full one (H51).
+pub(crate) async fn begin_over(
+    engine: &Engine,
+    key: &SyncKey,
+    ended: &Begun,
+    mut report: RunReport,
+    why: &Error,
+) -> Result<Begun> {
+    let now_ms = engine.parts().environment.now_ms();
+    report.end(RunState::Error, now_ms, Some(why.to_string()));
+    let known = Known {
+        holder: None,
+        settings: None,
+        trigger: None,
+        open: None,
+        checkpoint: None,
+        status: ended.run.status.clone(),
+    };
+    let mut begun = prepare(engine, key, Plan::Full { reset: true, clear: false }, &known, None, now_ms)?;
+    begun.policy = ended.run.policy;
+    begun.timeout = ended.run.timeout;
+    begun.status.current_run = None;
+    let mut batch = WriteBatch::new();
+    batch.fence(ended.fence.clone()).remove_document(key.checkpoint_key());
+    logs::put_run(&mut batch, key, &report, false)?;
+    close_earlier(engine, key, &mut batch, &mut begun, now_ms).await?;
+    batch.put_document(key.holder_key(), &begun.holder)?;
+    store_beginning(key, &mut batch, &begun, true)?;
+    engine.store().commit(batch).await?;
+    Ok(Begun { fence: ended.fence.clone(), run: begun })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(saved_ms: u64, tries: u32, checkpoint: &str) -> OpenRefresh {
+        let checkpoint = serde_json::from_str(checkpoint).ok();
+        OpenRefresh { saved_ms, tries, checkpoint, ..OpenRefresh::default() }
+    }
+
+    #[test]
+    fn h39_an_interrupted_refresh_goes_on_or_starts_over() {
+        let options = RunOptions::default();
+        let full = Plan::Full { reset: true, clear: false };
+        let now_ms = millis(RESUME_WITHIN) + 1000;
+        let of = |open: OpenRefresh, has_checkpoint| plan(&options, None, Some(&open), has_checkpoint, now_ms);
+        assert_eq!(of(open(now_ms, 1, "7"), true), Plan::Resume);
+        assert_eq!(of(open(now_ms, 1, ""), true), full, "no page was saved");
+        assert_eq!(of(open(now_ms, FRUITLESS, "7"), true), full, "it never gets any further");
+        assert_eq!(of(open(999, 1, "7"), true), full, "too long ago");
+        assert_eq!(plan(&options, None, None, true, now_ms), Plan::Incremental);
+        assert_eq!(plan(&options, None, None, false, now_ms), Plan::Full { reset: false, clear: false });
+        let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0 };
+        assert_eq!(plan(&options, Some(&reset), Some(&open(now_ms, 1, "7")), true, now_ms), full);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_up() {
+        let status = SyncStatus { last_started_ms: Some(50_000), next_due_ms: Some(60_000), ..SyncStatus::default() };
+        assert_eq!(not_due(&status, 55_000), Some(60_000));
+        assert_eq!(not_due(&status, 60_000), None);
+        assert_eq!(not_due(&status, 1000), None);
+    }
+}

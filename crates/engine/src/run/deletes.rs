@@ -1,0 +1,167 @@
+//! The delete gate at the end of a full refresh: look the missing ones up, spare what has strikes left, ask for approval
+//! beyond the guard. The log itself deletes, and only what was there before the run and not seen in it (P26, H38).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use highwater_core::template::{ApiHost, LogLevel, SyncContext, Template};
+use highwater_core::{DeleteGuard, Error, ErrorKind, Result, Unseen, WriteBatch};
+
+use super::begin::Beginning;
+use super::host::Host;
+use super::report::HeldDeletes;
+
+/// Missing records that are looked up one by one at most; more of them are a matter for the guard.
+const VERIFIED: usize = 500;
+
+/// Ids that a parked run names.
+const NAMED: usize = 100;
+
+/// What the end of a full refresh will do to its models.
+#[derive(Debug, Default)]
+pub(super) struct Settlement {
+    pub(super) models: Vec<Settled>,
+}
+
+/// What the end of a full refresh will do to one model.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) model: String,
+    /// Missing ones that stay this time.
+    spared: Vec<Arc<str>>,
+    /// Absences so far of those that stay.
+    strikes: BTreeMap<Arc<str>, u32>,
+    pub(super) deletes: u64,
+    live: u64,
+    guard: DeleteGuard,
+}
+
+impl Settlement {
+    /// The same as deletes that wait, for a guard that found more in the end.
+    pub(super) fn held(&self) -> Vec<HeldDeletes> {
+        let deletes = self.models.iter().filter(|settled| settled.deletes > 0);
+        deletes
+            .map(|settled| HeldDeletes {
+                model: settled.model.clone(),
+                deletes: settled.deletes,
+                live: settled.live,
+                unidentified: 0,
+                ids: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// Adds the deletes to the batch that ends the run.
+    pub(super) fn write(&self, host: &Host<'_>, batch: &mut WriteBatch) -> Result<()> {
+        for settled in &self.models {
+            let stream = batch.on(&host.key.stream(&settled.model));
+            stream.in_run(host.run);
+            for id in &settled.spared {
+                stream.seen(Arc::clone(id));
+            }
+            stream.complete_run(host.run, settled.guard);
+            let key = host.key.strikes_key(&settled.model);
+            if settled.strikes.is_empty() {
+                batch.remove_document(key);
+            } else {
+                batch.put_document(key, &settled.strikes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decides about the models that were seen whole; leaves the decision with the host.
+pub(super) async fn settle(
+    host: &Host<'_>,
+    template: &dyn Template,
+    context: &mut SyncContext<'_>,
+    run: &Beginning,
+    approved: bool,
+) -> Result<()> {
+    let mut settlement = Settlement::default();
+    let (mut held, mut park) = (Vec::new(), false);
+    for model in host.open().complete {
+        let mut unseen = list(host, &model).await?;
+        if run.policy.verify && (1..=VERIFIED as u64).contains(&unseen.missing) {
+            verify(host, template, context, &model, &unseen).await?;
+            unseen = list(host, &model).await?;
+        }
+        // The guard looks at what is missing, not at what strikes would let pass this time.
+        let doubtful = run.policy.as_guard().holds_back(unseen.missing, unseen.live)
+            || (unseen.unidentified > 0 && unseen.missing > 0);
+        park |= doubtful && !approved;
+        if unseen.missing > 0 {
+            held.push(HeldDeletes {
+                model: model.clone(),
+                deletes: unseen.missing,
+                live: unseen.live,
+                unidentified: unseen.unidentified,
+                ids: unseen.ids.iter().take(NAMED).map(ToString::to_string).collect(),
+            });
+        }
+        settlement.models.push(strike(host, model, &unseen, run, approved).await?);
+    }
+    if !park {
+        host.settle(settlement);
+        return Ok(());
+    }
+    let deletes: u64 = held.iter().map(|held| held.deletes).sum();
+    let models: Vec<&str> = held.iter().map(|held| held.model.as_str()).collect();
+    let error = Error::new(
+        ErrorKind::AwaitingApproval,
+        "the run would delete more than its guard allows: look at the source, then approve or reject the run",
+    )
+    .with("run", host.run)
+    .with("models", models.join(", "))
+    .with("deletes", deletes);
+    host.change_report(|report| report.held = held);
+    Err(error)
+}
+
+async fn list(host: &Host<'_>, model: &str) -> Result<Unseen> {
+    let mut batch = host.batch();
+    batch.on(&host.key.stream(model)).list_unseen(host.run, usize::MAX);
+    let commit = host.store().commit(batch).await?;
+    let unseen = commit.streams.into_iter().next().and_then(|stream| stream.unseen);
+    unseen.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its list of unseen records"))
+}
+
+/// Asks the API for the missing ones; those that are still there are saved, and so seen.
+async fn verify(
+    host: &Host<'_>,
+    template: &dyn Template,
+    context: &mut SyncContext<'_>,
+    model: &str,
+    unseen: &Unseen,
+) -> Result<()> {
+    let ids: Vec<String> = unseen.ids.iter().map(ToString::to_string).collect();
+    let Some(found) = template.verify(context, model, &ids).await? else { return Ok(()) };
+    if !found.is_empty() {
+        let message =
+            format!("{} of {} missing {model} records are still there: they were skipped", found.len(), ids.len());
+        host.log(LogLevel::Warning, &message);
+        context.save(model, found).await?;
+    }
+    Ok(())
+}
+
+/// Counts the absence of each missing record; spares those that have not been absent often enough.
+async fn strike(host: &Host<'_>, model: String, unseen: &Unseen, run: &Beginning, approved: bool) -> Result<Settled> {
+    let mut strikes = BTreeMap::new();
+    let needed = if approved { 1 } else { run.policy.strikes };
+    if needed > 1 && unseen.missing > 0 {
+        let stored = host.store().document(&host.key.strikes_key(&model)).await?;
+        let before: BTreeMap<Arc<str>, u32> = stored.map(|stored| stored.to()).transpose()?.unwrap_or_default();
+        for id in &unseen.ids {
+            let count = before.get(id).copied().unwrap_or(0) + 1;
+            if count < needed {
+                strikes.insert(Arc::clone(id), count);
+            }
+        }
+    }
+    let spared: Vec<Arc<str>> = strikes.keys().cloned().collect();
+    let deletes = unseen.missing.saturating_sub(spared.len() as u64);
+    let guard = if approved { DeleteGuard::APPROVED } else { run.policy.as_guard() };
+    Ok(Settled { model, spared, strikes, deletes, live: unseen.live, guard })
+}

@@ -1,0 +1,254 @@
+//! The end of a run: deletes, checkpoint, report, status and lease in one commit (P27).
+
+use std::time::Duration;
+
+use highwater_core::template::{ApiHost, LogLevel};
+use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+
+use super::begin::Begun;
+use super::host::{Host, OpenRefresh};
+use super::report::{RunReport, RunState};
+use crate::engine::Engine;
+use crate::logs;
+use crate::sync::{SyncKey, SyncSettings, SyncStatus};
+use crate::timer::millis;
+
+/// The first look after the API could not be reached, and the longest time between two.
+const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// Ends a run as its outcome says; returns what the caller is to know.
+pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outcome: Result<()>) -> Result<RunReport> {
+    let error = match outcome {
+        Ok(()) => match succeed(engine, begun, host).await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    match fail(engine, begun, host, &error).await {
+        Ok(()) => Err(error),
+        // Somebody else may write now. If they stopped the run on purpose, they have said so in its record.
+        Err(fenced) if fenced.kind() == ErrorKind::Fenced => {
+            let stored = logs::read_run(host.store(), host.key, host.run).await?;
+            match stored.filter(|report| report.state == RunState::Cancelled) {
+                Some(report) => {
+                    host.change_report(|own| *own = report);
+                    host.tell(None);
+                    Err(Error::new(ErrorKind::Cancelled, "the sync was paused or turned off: the run stopped")
+                        .with("connection", &host.key.connection)
+                        .with("sync", host.key.sync_name()))
+                }
+                None => Err(fenced),
+            }
+        }
+        Err(other) => Err(if error.kind() == ErrorKind::Cancelled { error } else { other }),
+    }
+}
+
+async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunReport> {
+    let settlement = host.take_settlement();
+    let now_ms = host.now_ms();
+    for settled in &settlement.models {
+        host.change_report(|report| {
+            report.progress.deleted += settled.deletes;
+            report.models.entry(settled.model.clone()).or_default().deleted += settled.deletes;
+        });
+    }
+    host.change_report(|report| report.end(RunState::Success, now_ms, None));
+    let mut report = host.report();
+    let commit = {
+        let mut batch = ending(engine, begun, host, &report, None, now_ms).await?;
+        promote_checkpoint(host, &host.open(), &mut batch)?;
+        settlement.write(host, &mut batch)?;
+        host.write(batch).await
+    };
+    let commit = match commit {
+        Ok(commit) => commit,
+        Err(error) => {
+            // It was not to be: the report goes back to how it ran.
+            host.change_report(|report| {
+                report.state = RunState::Running;
+                report.ended_ms = None;
+                if error.kind() == ErrorKind::AwaitingApproval {
+                    report.held = settlement.held();
+                }
+                for settled in &settlement.models {
+                    report.progress.deleted = report.progress.deleted.saturating_sub(settled.deletes);
+                    let counts = report.models.entry(settled.model.clone()).or_default();
+                    counts.deleted = counts.deleted.saturating_sub(settled.deletes);
+                }
+            });
+            return Err(error);
+        }
+    };
+    let counted: u64 = settlement.models.iter().map(|settled| settled.deletes).sum();
+    let deleted: u64 = commit.streams.iter().map(|stream| stream.deleted).sum();
+    if counted != deleted {
+        // Somebody else wrote between the count and the deed.
+        report.progress.deleted = report.progress.deleted.saturating_sub(counted).saturating_add(deleted);
+        for (settled, stream) in settlement.models.iter().zip(&commit.streams) {
+            let counts = report.models.entry(settled.model.clone()).or_default();
+            counts.deleted = counts.deleted.saturating_sub(settled.deletes).saturating_add(stream.deleted);
+        }
+        let mut batch = WriteBatch::new();
+        logs::put_run(&mut batch, host.key, &report, false)?;
+        engine.store().commit(batch).await?;
+        host.change_report(|own| *own = report.clone());
+    }
+    host.tell(None);
+    Ok(report)
+}
+
+async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) -> Result<()> {
+    let now_ms = host.now_ms();
+    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(host.redact(&error.to_string()))));
+    let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
+    if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since_ms.is_none() {
+        host.log(level, &error.to_string());
+    }
+    let report = host.report();
+    let mut batch = ending(engine, begun, host, &report, Some(error), now_ms).await?;
+    if host.full {
+        let mut open = OpenRefresh { progress: report.progress, models: report.models.clone(), ..host.open() };
+        if error.kind() == ErrorKind::Fenced {
+            // Its stream no longer has the run open: it can only start over.
+            (open.checkpoint, open.complete) = (None, Default::default());
+        }
+        batch.put_document(host.key.open_key(), &open)?;
+    }
+    if report.state == RunState::AwaitingApproval {
+        // Everything was read and saved; only the deletes wait.
+        promote_checkpoint(host, &host.open(), &mut batch)?;
+    }
+    let nothing_came = report.progress.pages == 0 && report.resumed == 0;
+    if error.kind() == ErrorKind::Unavailable && begun.run.status.offline_since_ms.is_some() && nothing_came {
+        // Offline is a state: looking again and again leaves one record, not many.
+        logs::remove_run(host.store(), &mut batch, host.key, host.run).await?;
+    }
+    host.write(batch).await?;
+    host.tell(report.error);
+    Ok(())
+}
+
+/// What ends every run: report, status, the lease given back, old runs removed.
+async fn ending(
+    engine: &Engine,
+    begun: &Begun,
+    host: &Host<'_>,
+    report: &RunReport,
+    error: Option<&Error>,
+    now_ms: u64,
+) -> Result<WriteBatch> {
+    let key = host.key;
+    let mut status = begun.run.status.clone();
+    status.current_run = None;
+    status.last_run = Some(report.id.clone());
+    let settings: Option<SyncSettings> =
+        engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
+    next_due(engine, &mut status, settings.as_ref(), report, error, now_ms);
+    if report.state == RunState::AwaitingApproval {
+        status.parked_run = Some(report.id.clone());
+    }
+    let mut batch = host.batch();
+    logs::put_run(&mut batch, key, report, false)?;
+    batch.put_document(key.status_key(), &status)?;
+    batch.remove_document(key.holder_key());
+    logs::prune_runs(engine, &mut batch, key).await?;
+    let still_offline = begun.run.status.offline_since_ms.is_some()
+        && error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
+    if !still_offline {
+        host.conclude(report, error, &mut batch).await?;
+    }
+    Ok(batch)
+}
+
+/// The checkpoint that the next run goes on from, where the run has one.
+fn promote_checkpoint(host: &Host<'_>, open: &OpenRefresh, batch: &mut WriteBatch) -> Result<()> {
+    if let Some(checkpoint) = &open.checkpoint {
+        batch.put_document(host.key.checkpoint_key(), &**checkpoint)?;
+    }
+    if host.full {
+        batch.remove_document(host.key.open_key());
+    }
+    Ok(())
+}
+
+/// How the run's end changes the sync's status, and when the next run is due.
+fn next_due(
+    engine: &Engine,
+    status: &mut SyncStatus,
+    settings: Option<&SyncSettings>,
+    report: &RunReport,
+    error: Option<&Error>,
+    now_ms: u64,
+) {
+    status.last_error.clone_from(&report.error);
+    status.not_before_ms = None;
+    let started_ms = status.last_started_ms.unwrap_or(now_ms);
+    let slot = settings.and_then(|settings| {
+        let jitter = engine.random_below(settings.jitter_ms);
+        settings.schedule.next(started_ms, now_ms).ok().map(|next| next.saturating_add(jitter))
+    });
+    let offline = error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
+    if !offline {
+        (status.offline_since_ms, status.offline_tries) = (None, 0);
+    }
+    let Some(error) = error else {
+        status.last_success_ms = Some(now_ms);
+        status.failures = 0;
+        status.latest.clone_from(&report.models);
+        status.next_due_ms = slot;
+        return;
+    };
+    let due_ms = match error.kind() {
+        ErrorKind::Cancelled => slot,
+        ErrorKind::AwaitingApproval => {
+            status.last_success_ms = Some(now_ms);
+            slot
+        }
+        ErrorKind::Unavailable => {
+            status.offline_since_ms.get_or_insert(now_ms);
+            status.offline_tries += 1;
+            let doublings = status.offline_tries.saturating_sub(1).min(10);
+            let probe = PROBE.0.saturating_mul(1 << doublings).min(PROBE.1);
+            let at_ms = now_ms + millis(probe) + engine.random_below(millis(probe) / 4);
+            // A sync that runs more often than we would look is looked after anyway.
+            Some(at_ms)
+        }
+        _ => {
+            status.failures += 1;
+            let pause = error.retry_after().unwrap_or_else(|| backoff(status.failures));
+            let not_before_ms = now_ms.saturating_add(millis(pause));
+            status.not_before_ms = Some(not_before_ms);
+            if error.is_retryable() || error.kind() == ErrorKind::Remote {
+                // It may work sooner than the schedule would try.
+                Some(not_before_ms)
+            } else {
+                slot.map(|slot| slot.max(not_before_ms))
+            }
+        }
+    };
+    status.next_due_ms = due_ms.filter(|_| settings.is_some());
+}
+
+/// The pause after so many failures in a row: from half a minute to an hour.
+fn backoff(failures: u32) -> Duration {
+    Duration::from_secs(30).saturating_mul(1 << failures.saturating_sub(1).min(7)).min(Duration::from_secs(3600))
+}
+
+impl Engine {
+    /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<()> {
+        let stored = self.store().document(&key.status_key()).await?;
+        let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        let now_ms = self.parts().environment.now_ms();
+        tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");
+        status.failures += 1;
+        status.last_error = Some(error.to_string());
+        let not_before_ms = now_ms.saturating_add(millis(backoff(status.failures)));
+        (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
+        let mut batch = WriteBatch::new();
+        batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
+        self.store().commit(batch).await.map(drop)
+    }
+}

@@ -1,0 +1,280 @@
+//! What a run is asked, what it tells, what it leaves.
+
+use std::collections::BTreeMap;
+
+use highwater_core::template::{LogLevel, Progress};
+use highwater_core::{Error, ErrorKind, Result, RunId};
+use serde::{Deserialize, Serialize};
+
+use crate::cancel::CancelToken;
+use crate::sync::{DeletePolicy, ModelCounts, SyncKey};
+
+/// How a run is to be.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// Reads everything again, whatever the checkpoint says, and notices deletes.
+    pub full: bool,
+    /// Empties the streams first. With `full` alone.
+    pub clear: bool,
+    /// The host has looked at the deletes that a guard held back, and wants them.
+    pub approve_deletes: bool,
+    /// When deletes are allowed, in place of what the sync's settings say.
+    pub deletes: Option<DeletePolicy>,
+    /// Stops the run.
+    pub cancel: CancelToken,
+    /// Whether the schedule asks, rather than somebody: then only if it is due.
+    pub(crate) scheduled: bool,
+    /// Even before it is due: the network is back.
+    pub(crate) early: bool,
+}
+
+impl RunOptions {
+    /// Reads everything again.
+    #[must_use]
+    pub fn full(mut self, full: bool) -> Self {
+        self.full = full;
+        self
+    }
+
+    /// Empties the streams and reads everything again.
+    #[must_use]
+    pub fn clear(mut self, clear: bool) -> Self {
+        self.clear = clear;
+        self.full |= clear;
+        self
+    }
+
+    /// Approves deletes beyond the guard.
+    #[must_use]
+    pub fn approve_deletes(mut self, approve: bool) -> Self {
+        self.approve_deletes = approve;
+        self
+    }
+
+    /// Deletes by this policy.
+    #[must_use]
+    pub fn deletes(mut self, policy: DeletePolicy) -> Self {
+        self.deletes = Some(policy);
+        self
+    }
+
+    /// Stops when `token` is cancelled.
+    #[must_use]
+    pub fn cancel(mut self, token: CancelToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    pub(crate) fn scheduled(mut self, early: bool) -> Self {
+        self.scheduled = true;
+        self.early = early;
+        self
+    }
+}
+
+/// What a run read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RunMode {
+    /// Everything: the first run, or a full refresh.
+    Initial,
+    /// What changed since the checkpoint.
+    Incremental,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunState {
+    /// It waits for a place among the runs.
+    Queued,
+    /// It runs. In the store this may also be one whose process is gone; the next run finds out.
+    Running,
+    /// It did all it was to do.
+    Success,
+    /// It failed.
+    Error,
+    /// It was asked to stop.
+    Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+    /// It would delete more than its guard allows.
+    AwaitingApproval,
+}
+
+impl RunState {
+    /// How a run ends that failed in this way.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Cancelled => RunState::Cancelled,
+            ErrorKind::TimedOut => RunState::TimedOut,
+            ErrorKind::AwaitingApproval => RunState::AwaitingApproval,
+            _ => RunState::Error,
+        }
+    }
+}
+
+/// A line of a run's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogLine {
+    /// When: Unix milliseconds.
+    pub at_ms: u64,
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What.
+    pub message: String,
+}
+
+impl LogLine {
+    pub(crate) fn new(at_ms: u64, level: LogLevel, message: String) -> Self {
+        LogLine { at_ms, level, message }
+    }
+}
+
+/// What a parked run would delete of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HeldDeletes {
+    /// The model.
+    pub model: String,
+    /// How many records would go.
+    pub deletes: u64,
+    /// How many there are.
+    pub live: u64,
+    /// Records that came without an id: what is missing is not certain.
+    pub unidentified: u64,
+    /// The first ids.
+    pub ids: Vec<String>,
+}
+
+/// A run's account: kept in the store, and returned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// The run's id, a ULID.
+    pub id: String,
+    /// The connection.
+    pub connection: String,
+    /// The template.
+    pub template: String,
+    /// The variant, if it is not the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// What it read.
+    pub mode: RunMode,
+    /// How it stands.
+    pub state: RunState,
+    /// When it began: Unix milliseconds.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// How often it went on after an interruption.
+    #[serde(default)]
+    pub resumed: u32,
+    /// How far it came.
+    pub progress: Progress,
+    /// What it did, by model.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelCounts>,
+    /// Why it failed, in a line.
+    pub error: Option<String>,
+    /// The deletes that wait for approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldDeletes>,
+}
+
+impl RunReport {
+    pub(crate) fn new(key: &SyncKey, id: RunId, mode: RunMode, now_ms: u64) -> Self {
+        RunReport {
+            id: id.to_string(),
+            connection: key.connection.clone(),
+            template: key.template.clone(),
+            variant: key.variant.clone(),
+            mode,
+            state: RunState::Running,
+            started_ms: now_ms,
+            ended_ms: None,
+            resumed: 0,
+            progress: Progress::default(),
+            models: BTreeMap::new(),
+            error: None,
+            held: Vec::new(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Result<SyncKey> {
+        let sync = match &self.variant {
+            Some(variant) => format!("{}::{variant}", self.template),
+            None => self.template.clone(),
+        };
+        SyncKey::new(&self.connection, &sync)
+    }
+
+    pub(crate) fn run_id(&self) -> Result<RunId> {
+        parse_run_id(&self.id)
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&mut self, state: RunState, now_ms: u64, error: Option<String>) {
+        self.state = state;
+        self.ended_ms = Some(now_ms);
+        self.error = error;
+        self.progress.rate_limited_until_ms = None;
+    }
+}
+
+/// Reads the text form of a run's id.
+pub(crate) fn parse_run_id(text: &str) -> Result<RunId> {
+    RunId::from_string(text).map_err(|_| {
+        Error::new(ErrorKind::Invalid, "this is no run's id: they are listed by `highwater runs`").with("run", text)
+    })
+}
+
+/// News of a run, for those who watch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunEvent {
+    /// The run's id. Empty while it waits for a place to run.
+    pub run: String,
+    /// The connection.
+    pub connection: String,
+    /// The template.
+    pub template: String,
+    /// The variant, if it is not the default one.
+    pub variant: Option<String>,
+    /// How it stands.
+    pub state: RunState,
+    /// How far it has come.
+    pub progress: Progress,
+    /// A line of its log, if that is the news.
+    pub message: Option<String>,
+}
+
+impl RunEvent {
+    pub(crate) fn of(report: &RunReport, message: Option<String>) -> Self {
+        RunEvent {
+            run: report.id.clone(),
+            connection: report.connection.clone(),
+            template: report.template.clone(),
+            variant: report.variant.clone(),
+            state: report.state,
+            progress: report.progress,
+            message,
+        }
+    }
+
+    pub(crate) fn queued(key: &SyncKey) -> Self {
+        RunEvent {
+            run: String::new(),
+            connection: key.connection.clone(),
+            template: key.template.clone(),
+            variant: key.variant.clone(),
+            state: RunState::Queued,
+            progress: Progress::default(),
+            message: None,
+        }
+    }
+}

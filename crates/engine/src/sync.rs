@@ -1,0 +1,421 @@
+//! Syncs: their names, and what the store keeps about each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use highwater_core::{DeleteGuard, Error, ErrorKind, Result, StreamKey};
+use serde::{Deserialize, Serialize};
+
+use crate::schedule::Schedule;
+use crate::timer::millis;
+
+/// Parts a template's name from a variant's: `github/issues::closed`.
+const VARIANT_MARK: &str = "::";
+
+/// The longest path of a sync, in bytes: it is part of document keys.
+const MAX_PATH: usize = 440;
+
+/// Names a sync: a template for a connection, perhaps in a variant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SyncKey {
+    pub(crate) connection: String,
+    pub(crate) template: String,
+    pub(crate) variant: Option<String>,
+}
+
+impl SyncKey {
+    /// Of a connection and `provider/name` or `provider/name::variant`.
+    pub(crate) fn new(connection: &str, sync: &str) -> Result<Self> {
+        let (template, variant) = match sync.split_once(VARIANT_MARK) {
+            Some((template, variant)) => (template, Some(variant)),
+            None => (sync, None),
+        };
+        let sound = |text: &str| !text.is_empty() && !text.contains('/') && !text.contains(VARIANT_MARK);
+        if !sound(connection) || variant.is_some_and(|variant| !sound(variant)) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "a connection and a variant have names of at least one byte, without slash and double colon",
+            )
+            .with("connection", connection)
+            .with("sync", sync));
+        }
+        let key = SyncKey {
+            connection: connection.to_owned(),
+            template: template.to_owned(),
+            variant: variant.map(ToOwned::to_owned),
+        };
+        if key.path().len() > MAX_PATH {
+            return Err(Error::new(ErrorKind::Invalid, "the names of connection, template and variant are too long")
+                .with("bytes", key.path().len())
+                .with("allowed", MAX_PATH));
+        }
+        Ok(key)
+    }
+
+    /// Reads what [`path`](SyncKey::path) wrote.
+    pub(crate) fn from_path(path: &str) -> Result<Self> {
+        let (connection, sync) = path.split_once('/').ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "a stored name of a sync does not read").with("name", path)
+        })?;
+        SyncKey::new(connection, sync)
+    }
+
+    /// The template, and the variant behind it.
+    pub(crate) fn sync_name(&self) -> String {
+        match &self.variant {
+            Some(variant) => format!("{}{VARIANT_MARK}{variant}", self.template),
+            None => self.template.clone(),
+        }
+    }
+
+    /// An unambiguous text for document keys.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.connection, self.sync_name())
+    }
+
+    pub(crate) fn provider(&self) -> &str {
+        self.template.split('/').next().unwrap_or_default()
+    }
+
+    pub(crate) fn stream(&self, model: &str) -> StreamKey {
+        let stream = StreamKey::new(self.connection.as_str(), model);
+        match &self.variant {
+            Some(variant) => stream.variant(variant.as_str()),
+            None => stream,
+        }
+    }
+
+    /// The lease whose holder may write the sync's records.
+    pub(crate) fn lease_name(&self) -> String {
+        format!("run/{}", self.path())
+    }
+
+    pub(crate) fn settings_key(&self) -> String {
+        format!("sync/{}", self.path())
+    }
+
+    pub(crate) fn status_key(&self) -> String {
+        format!("status/{}", self.path())
+    }
+
+    pub(crate) fn checkpoint_key(&self) -> String {
+        format!("checkpoint/{}", self.path())
+    }
+
+    pub(crate) fn trigger_key(&self) -> String {
+        format!("trigger/{}", self.path())
+    }
+
+    pub(crate) fn holder_key(&self) -> String {
+        format!("holder/{}", self.path())
+    }
+
+    /// Where a full refresh keeps how far it has come.
+    pub(crate) fn open_key(&self) -> String {
+        format!("open/{}", self.path())
+    }
+
+    pub(crate) fn strikes_key(&self, model: &str) -> String {
+        format!("strikes/{}/{model}", self.path())
+    }
+
+    pub(crate) fn runs_prefix(&self) -> String {
+        format!("run/{}/", self.path())
+    }
+}
+
+impl fmt::Display for SyncKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+/// When a full refresh may delete what it did not see.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct DeletePolicy {
+    /// Up to this many deletes always pass.
+    pub count: u64,
+    /// Up to this share of the live records always passes: 0.2 is a fifth.
+    pub fraction: f64,
+    /// Whether a run that saw nothing at all may empty a stream.
+    pub confirm_empty: bool,
+    /// In how many complete runs in a row a record must be absent before it is deleted.
+    pub strikes: u32,
+    /// Whether to ask the API for each missing record first, where the template can.
+    pub verify: bool,
+}
+
+impl Default for DeletePolicy {
+    /// 20 records or a fifth, no emptying, at the first absence, after a look where that is possible.
+    fn default() -> Self {
+        let guard = DeleteGuard::default();
+        DeletePolicy {
+            count: guard.count,
+            fraction: guard.fraction,
+            confirm_empty: guard.confirm_empty,
+            strikes: 1,
+            verify: true,
+        }
+    }
+}
+
+impl DeletePolicy {
+    /// Lets so many deletes pass, or this share of the live records, whichever is more.
+    #[must_use]
+    pub fn guard(mut self, count: u64, fraction: f64) -> Self {
+        self.count = count;
+        self.fraction = fraction;
+        self
+    }
+
+    /// Lets a run that saw nothing empty the stream.
+    #[must_use]
+    pub fn confirm_empty(mut self, yes: bool) -> Self {
+        self.confirm_empty = yes;
+        self
+    }
+
+    /// Deletes after this many absences in a row.
+    #[must_use]
+    pub fn strikes(mut self, strikes: u32) -> Self {
+        self.strikes = strikes.max(1);
+        self
+    }
+
+    /// Asks for missing records one by one, or does not.
+    #[must_use]
+    pub fn verify(mut self, yes: bool) -> Self {
+        self.verify = yes;
+        self
+    }
+
+    pub(crate) fn as_guard(&self) -> DeleteGuard {
+        DeleteGuard { count: self.count, fraction: self.fraction, confirm_empty: self.confirm_empty }
+    }
+}
+
+/// How a sync is to be run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SyncOptions {
+    /// When; the template's own interval unless given.
+    pub schedule: Option<Schedule>,
+    /// Up to this much later than the schedule says, by chance, so that many syncs do not come together.
+    pub jitter: Duration,
+    /// Whether it begins to run by itself, or waits for [`Engine::start_sync`](crate::Engine::start_sync).
+    pub auto_start: bool,
+    /// When a full refresh may delete.
+    pub deletes: DeletePolicy,
+    /// The longest a run may take. 24 hours unless given.
+    pub timeout: Duration,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        SyncOptions {
+            schedule: None,
+            jitter: Duration::ZERO,
+            auto_start: true,
+            deletes: DeletePolicy::default(),
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+/// The longest a run may take unless told.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
+impl SyncOptions {
+    /// Runs by this schedule.
+    #[must_use]
+    pub fn schedule(mut self, schedule: impl Into<Schedule>) -> Self {
+        self.schedule = Some(schedule.into());
+        self
+    }
+
+    /// Runs up to this much later, by chance.
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Runs by itself, or waits to be started.
+    #[must_use]
+    pub fn auto_start(mut self, yes: bool) -> Self {
+        self.auto_start = yes;
+        self
+    }
+
+    /// Deletes by this policy.
+    #[must_use]
+    pub fn deletes(mut self, policy: DeletePolicy) -> Self {
+        self.deletes = policy;
+        self
+    }
+
+    /// Ends a run that takes longer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// A sync that is enabled, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SyncSettings {
+    /// The connection.
+    pub connection: String,
+    /// The template, such as `github/issues`.
+    pub template: String,
+    /// The variant, if it is not the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// Up to this many milliseconds later.
+    #[serde(default)]
+    pub jitter_ms: u64,
+    /// Whether it waits to be started. Survives restarts.
+    #[serde(default)]
+    pub paused: bool,
+    /// When a full refresh may delete.
+    #[serde(default)]
+    pub deletes: DeletePolicy,
+    /// The longest a run may take, in milliseconds.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+fn default_timeout_ms() -> u64 {
+    millis(DEFAULT_TIMEOUT)
+}
+
+impl SyncSettings {
+    /// The template and the variant behind it, as every call takes them.
+    pub fn sync(&self) -> String {
+        match &self.variant {
+            Some(variant) => format!("{}{VARIANT_MARK}{variant}", self.template),
+            None => self.template.clone(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Result<SyncKey> {
+        SyncKey::new(&self.connection, &self.sync())
+    }
+}
+
+/// What a sync is doing, or waiting for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// It is not enabled.
+    #[default]
+    Disabled,
+    /// It waits to be started.
+    Paused,
+    /// It waits until it is due.
+    Waiting,
+    /// It is due and waits for a place to run.
+    Queued,
+    /// It runs.
+    Running,
+    /// The API cannot be reached; it is tried again soon.
+    Offline,
+}
+
+/// What a run did to one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ModelCounts {
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted.
+    pub deleted: u64,
+}
+
+/// What became of a sync's runs so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SyncStatus {
+    /// When the last run began: Unix milliseconds.
+    pub last_started_ms: Option<u64>,
+    /// When the last successful run ended. Set once there was one: the sync has its first data.
+    pub last_success_ms: Option<u64>,
+    /// The last run's error, if it failed.
+    pub last_error: Option<String>,
+    /// Failures since the last success. Being offline is none.
+    pub failures: u32,
+    /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
+    pub not_before_ms: Option<u64>,
+    /// When the next run is due.
+    pub next_due_ms: Option<u64>,
+    /// Since when the API could not be reached.
+    pub offline_since_ms: Option<u64>,
+    /// Tries since then.
+    pub offline_tries: u32,
+    /// The run in progress, or the last one that was cut short by a crash.
+    pub current_run: Option<String>,
+    /// The last run that ended.
+    pub last_run: Option<String>,
+    /// The run whose deletes wait for approval.
+    pub parked_run: Option<String>,
+    /// What the last successful run did, by model.
+    pub latest: BTreeMap<String, ModelCounts>,
+}
+
+/// Everything there is to show about a sync. Read from the store alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SyncState {
+    /// The connection.
+    pub connection: String,
+    /// The template, and the variant behind it.
+    pub sync: String,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Whether a run has ever succeeded.
+    pub has_synced: bool,
+    /// Its runs so far.
+    pub status: SyncStatus,
+    /// Its settings, while it is enabled.
+    pub settings: Option<SyncSettings>,
+    /// The run in progress, as far as it was stored.
+    pub run: Option<crate::run::RunReport>,
+    /// Live records by model.
+    pub records: BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_unambiguous() {
+        let plain = SyncKey::new("main", "github/issues").unwrap();
+        let variant = SyncKey::new("main", "github/issues::closed").unwrap();
+        assert_eq!(plain.path(), "main/github/issues");
+        assert_eq!(variant.path(), "main/github/issues::closed");
+        for key in [&plain, &variant] {
+            assert_eq!(SyncKey::from_path(&key.path()).unwrap(), *key);
+        }
+        assert_eq!(variant.stream("Issue").to_string(), "main/Issue/closed");
+        assert_eq!(plain.provider(), "github");
+        for (connection, sync) in [("a/b", "p/t"), ("", "p/t"), ("a", "p/t::"), ("a", "p/t::x/y"), ("a", "p/t::x::y")] {
+            assert_eq!(SyncKey::new(connection, sync).unwrap_err().kind(), ErrorKind::Invalid);
+        }
+        assert!(SyncKey::new("a", &format!("p/{}", "t".repeat(500))).is_err());
+    }
+}
