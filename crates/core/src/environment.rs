@@ -12,6 +12,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Unix time in milliseconds.
     fn now_ms(&self) -> u64;
+    /// Unix time in microseconds, where the clock is that fine.
+    fn now_us(&self) -> u64 {
+        self.now_ms().saturating_mul(1_000)
+    }
     /// Fills `bytes` with unpredictable bits.
     fn fill_random(&self, bytes: &mut [u8]);
 }
@@ -26,6 +30,13 @@ impl Environment for SystemEnvironment {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods)] // the door itself
+    fn now_us(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
     }
 
     #[allow(clippy::disallowed_methods)] // the door itself

@@ -8,21 +8,58 @@
 //! * A type error (`none + 1`) yields the template's own text, as in the reference implementation.
 //! * Any other fault (an unknown filter, a date that cannot be parsed, a limit exceeded) is an error.
 
+mod compiled;
 pub mod datetime;
 pub mod duration;
+mod literal;
+mod number;
+mod runtime;
+mod syntax;
+mod text;
 mod variables;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
+use compiled::{Compiled, Reached};
+use literal::{Literal, literal};
+use runtime::Fault;
+
+pub use text::python_text;
 pub use variables::Variables;
 
+/// A template may not be longer.
+const MAXIMUM_TEMPLATE: usize = 256 << 10;
+/// Compiled templates kept; a manifest has hundreds.
+const MAXIMUM_CACHED: usize = 4_096;
+
 /// Evaluates templates; cheap to clone, shares its compiled templates between clones and threads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use highwater_core::SystemEnvironment;
+/// use highwater_declarative::interpolation::{Interpolator, Variables};
+///
+/// let interpolator = Interpolator::new(Arc::new(SystemEnvironment));
+/// let config = serde_json::json!({"page_size": "50", "start": "2024-01-02T03:04:05Z"});
+/// let variables = Variables::new().with("config", &config);
+/// assert_eq!(interpolator.evaluate("{{ config.page_size }}", &variables)?, 50);
+/// assert_eq!(interpolator.evaluate_text("{{ format_datetime(config.start, '%Y/%m') }}", &variables)?, "2024/01");
+/// assert!(interpolator.condition("{{ config.get('page_size', 0) | int > 10 }}", &variables)?);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Interpolator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     environment: Arc<dyn Environment>,
+    compiled: RwLock<HashMap<String, Arc<Compiled>>>,
 }
 
 /// The kinds of literal that a rendered text may become; anything else stays text.
@@ -44,39 +81,79 @@ impl LiteralTypes {
     pub const LIST: LiteralTypes = LiteralTypes(16);
     /// What request parameters and form fields may be: text and lists.
     pub const REQUEST: LiteralTypes = LiteralTypes(1 | 16);
+
+    fn has(self, types: LiteralTypes) -> bool {
+        self.0 & types.0 != 0
+    }
+}
+
+/// What a template came to, before it is a value of JSON.
+enum Evaluated<'a> {
+    Literal(Literal),
+    Borrowed(&'a Value),
+    /// No text at all.
+    Empty,
+    /// Something was asked of an undefined value.
+    Undefined(String),
 }
 
 impl Interpolator {
     /// An interpolator that takes time and randomness from `environment`.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
-        Interpolator { environment }
+        Interpolator { shared: Arc::new(Shared { environment, compiled: RwLock::default() }) }
     }
 
     /// The value of `template`: rendered, then read as a literal. Empty and undefined results are null.
+    ///
+    /// Whole numbers beyond 64 bits are given as text, digit for digit.
     pub fn evaluate(&self, template: &str, variables: &Variables<'_>) -> Result<Value> {
         self.evaluate_as(template, variables, LiteralTypes::ALL)
     }
 
     /// As [`evaluate`](Self::evaluate), where only literals of `types` are read; others stay text.
     pub fn evaluate_as(&self, template: &str, variables: &Variables<'_>, types: LiteralTypes) -> Result<Value> {
-        let _ = (template, variables, types, &self.environment);
-        Err(Error::new(ErrorKind::Unsupported, "interpolation is not there yet"))
+        Ok(match self.evaluated(template, variables, types)? {
+            Evaluated::Literal(literal) => literal.into_json(),
+            Evaluated::Borrowed(value) => value.clone(),
+            Evaluated::Empty | Evaluated::Undefined(_) => Value::Null,
+        })
     }
 
-    /// The value of an interpolated string: as [`evaluate`](Self::evaluate), but an empty result is empty text and an
-    /// undefined one an error.
+    /// The value of an interpolated string: as [`evaluate`](Self::evaluate), but an empty result is empty text, and an
+    /// attribute of an undefined value an error.
     pub fn evaluate_string(&self, template: &str, variables: &Variables<'_>) -> Result<Value> {
-        self.evaluate(template, variables)
+        match self.evaluated(template, variables, LiteralTypes::ALL)? {
+            Evaluated::Literal(literal) => Ok(literal.into_json()),
+            Evaluated::Borrowed(value) => Ok(value.clone()),
+            Evaluated::Empty => Ok(Value::String(String::new())),
+            Evaluated::Undefined(what) => Err(undefined(template, &what)),
+        }
     }
 
     /// An interpolated string as text, as Python's `str()` prints its value (`True`, `None`, `['a', 'b']`).
     pub fn evaluate_text(&self, template: &str, variables: &Variables<'_>) -> Result<String> {
-        self.evaluate_string(template, variables).map(|value| python_text(&value))
+        match self.evaluated(template, variables, LiteralTypes::ALL)? {
+            Evaluated::Literal(literal) => Ok(literal.to_text()),
+            Evaluated::Borrowed(value) => Ok(python_text(value)),
+            Evaluated::Empty => Ok(String::new()),
+            Evaluated::Undefined(what) => Err(undefined(template, &what)),
+        }
     }
 
     /// Whether the condition `template` holds: anything but false, null, zero-like and empty values.
     pub fn condition(&self, template: &str, variables: &Variables<'_>) -> Result<bool> {
-        self.evaluate(template, variables).map(|value| !value.is_null())
+        Ok(match self.evaluated(template, variables, LiteralTypes::ALL)? {
+            Evaluated::Literal(literal) => !literal.is_false(),
+            Evaluated::Borrowed(value) => match value {
+                Value::Null => false,
+                Value::Bool(value) => *value,
+                Value::Number(number) => number.as_f64() != Some(0.0),
+                Value::String(text) => !text.is_empty(),
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(entries) => !entries.is_empty(),
+            },
+            Evaluated::Empty | Evaluated::Undefined(_) => false,
+        })
     }
 
     /// Keys and values of a flat mapping interpolated. Keys are text; values that are no text pass unchanged; nulls stay.
@@ -100,23 +177,113 @@ impl Interpolator {
 
     /// Keys and values interpolated through nested mappings and lists; entries of mappings that become null are dropped.
     pub fn evaluate_nested(&self, value: &Value, variables: &Variables<'_>) -> Result<Value> {
-        match value {
-            Value::String(template) => self.evaluate(template, variables),
-            _ => Ok(value.clone()),
-        }
+        Ok(match value {
+            Value::String(template) => self.evaluate(template, variables)?,
+            Value::Array(items) => {
+                items.iter().map(|item| self.evaluate_nested(item, variables)).collect::<Result<Value>>()?
+            }
+            Value::Object(entries) => {
+                let mut evaluated = Map::new();
+                for (name, value) in entries {
+                    let value = self.evaluate_nested(value, variables)?;
+                    if !value.is_null() {
+                        let name = python_text(&self.evaluate(name, variables)?);
+                        evaluated.insert(name, value);
+                    }
+                }
+                Value::Object(evaluated)
+            }
+            other => other.clone(),
+        })
     }
 
     /// Compiles `template`; the error says what is wrong and where.
     pub fn check(&self, template: &str) -> Result<()> {
-        let _ = template;
-        Ok(())
+        self.compile(template).map(|_| ())
+    }
+
+    /// The names of the variables that `template` needs.
+    pub fn variables_of(&self, template: &str) -> Result<Vec<String>> {
+        let names = self.compile(template)?.undeclared.clone();
+        Ok(names.into_iter().filter(|name| !runtime::is_function(name)).collect())
+    }
+
+    fn evaluated<'a>(&self, template: &str, variables: &Variables<'a>, types: LiteralTypes) -> Result<Evaluated<'a>> {
+        let read = |text: String| match literal(&text) {
+            _ if text.is_empty() => Evaluated::Empty,
+            Some(literal) if literal.is_of(types) => Evaluated::Literal(literal),
+            _ => Evaluated::Literal(Literal::Text(text)),
+        };
+        if template.is_empty() {
+            return Ok(Evaluated::Empty);
+        }
+        let compiled = self.compile(template)?;
+        match compiled.reach(variables) {
+            Reached::Undefined => return Ok(Evaluated::Empty),
+            Reached::Value(Value::String(text)) => return Ok(read(text.clone())),
+            Reached::Value(value) if types == LiteralTypes::ALL => return Ok(Evaluated::Borrowed(value)),
+            Reached::Value(_) | Reached::Unclear => {}
+        }
+        let known = |name: &&String| variables.get(name).is_none() && !runtime::is_function(name);
+        if let Some(name) = compiled.undeclared.iter().find(known) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("unknown variable '{name}' in the template {}: it is not available here", excerpt(template)),
+            ));
+        }
+        match runtime::render(&compiled.nodes, variables, &*self.shared.environment) {
+            Ok(text) => Ok(read(text)),
+            // The reference implementation takes a template whose types do not fit for plain text.
+            Err(Fault::Type(_)) => Ok(read(template.to_owned())),
+            Err(Fault::Undefined(what)) => Ok(Evaluated::Undefined(what)),
+            Err(Fault::Other(message)) => {
+                Err(Error::new(ErrorKind::Invalid, format!("the template {} failed: {message}", excerpt(template))))
+            }
+        }
+    }
+
+    fn compile(&self, template: &str) -> Result<Arc<Compiled>> {
+        let cache = self.shared.compiled.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = cache.get(template) {
+            return Ok(Arc::clone(compiled));
+        }
+        drop(cache);
+        let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+        if template.len() > MAXIMUM_TEMPLATE {
+            return invalid(format!("a template has {} bytes: at most {MAXIMUM_TEMPLATE} are allowed", template.len()));
+        }
+        if template.contains("stream_state") {
+            return invalid(format!(
+                "stream_state in the template {} is no longer supported: use stream_interval",
+                excerpt(template)
+            ));
+        }
+        let compiled = match Compiled::new(template) {
+            Ok(compiled) => Arc::new(compiled),
+            Err(error) => {
+                let place = if template.contains('\n') { format!(" (line {})", error.line) } else { String::new() };
+                return invalid(format!("broken template {}{place}: {}", excerpt(template), error.message));
+            }
+        };
+        let mut cache = self.shared.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= MAXIMUM_CACHED {
+            cache.clear();
+        }
+        cache.insert(template.to_owned(), Arc::clone(&compiled));
+        Ok(compiled)
     }
 }
 
-/// A JSON value as Python's `str()` prints it.
-pub fn python_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+fn undefined(template: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("the template {} has no value: {what}", excerpt(template)))
+}
+
+/// A template on one line of an error.
+fn excerpt(template: &str) -> String {
+    const LENGTH: usize = 120;
+    let mut line: String = template.chars().take(LENGTH).collect();
+    if template.chars().nth(LENGTH).is_some() {
+        line.push('…');
     }
+    format!("{line:?}")
 }

@@ -1,0 +1,640 @@
+//! The grammar: statements and expressions, in Jinja's order of precedence.
+
+use super::lexer::{Token, tokens};
+use super::{Arguments, Comparison, Constant, Expr, Node, Operator, SyntaxError, Target};
+
+/// How deep expressions and blocks may nest, chains of operators and attributes included.
+const MAXIMUM_DEPTH: usize = 100;
+
+/// The nodes of `source`.
+pub(in crate::interpolation) fn parse(source: &str) -> Result<Vec<Node>, SyntaxError> {
+    let tokens = tokens(source)?;
+    let mut parser = Parser { tokens, position: 0, depth: 0 };
+    parser.body(&[]).map(|(nodes, _)| nodes)
+}
+
+struct Parser {
+    tokens: Vec<(Token, usize)>,
+    position: usize,
+    depth: usize,
+}
+
+type Parsed<T> = Result<T, SyntaxError>;
+
+impl Parser {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.position).map(|(token, _)| token)
+    }
+
+    fn error<T>(&self, message: impl Into<String>) -> Parsed<T> {
+        let at = self.tokens.get(self.position).or(self.tokens.last());
+        Err(SyntaxError { message: message.into(), line: at.map_or(1, |(_, line)| *line) })
+    }
+
+    fn unexpected<T>(&self, wanted: &str) -> Parsed<T> {
+        let found = match self.peek() {
+            None => "the end of the template".to_owned(),
+            Some(Token::Data(_)) => "text".to_owned(),
+            Some(Token::OutputBegin) => "'{{'".to_owned(),
+            Some(Token::OutputEnd) => "'}}'".to_owned(),
+            Some(Token::BlockBegin) => "'{%'".to_owned(),
+            Some(Token::BlockEnd) => "'%}'".to_owned(),
+            Some(Token::Name(name)) => format!("'{name}'"),
+            Some(Token::Text(_)) => "a string".to_owned(),
+            Some(Token::Int(_) | Token::Float(_)) => "a number".to_owned(),
+            Some(Token::Symbol(symbol)) => format!("'{symbol}'"),
+        };
+        self.error(format!("expected {wanted}, found {found}"))
+    }
+
+    fn is_symbol(&self, symbol: &str) -> bool {
+        matches!(self.peek(), Some(Token::Symbol(found)) if *found == symbol)
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        matches!(self.peek(), Some(Token::Name(found)) if found == name)
+    }
+
+    fn skip_symbol(&mut self, symbol: &str) -> bool {
+        let found = self.is_symbol(symbol);
+        self.position += usize::from(found);
+        found
+    }
+
+    fn skip_name(&mut self, name: &str) -> bool {
+        let found = self.is_name(name);
+        self.position += usize::from(found);
+        found
+    }
+
+    fn expect_symbol(&mut self, symbol: &str) -> Parsed<()> {
+        if self.skip_symbol(symbol) { Ok(()) } else { self.unexpected(&format!("'{symbol}'")) }
+    }
+
+    fn expect_token(&mut self, token: &Token, wanted: &str) -> Parsed<()> {
+        if self.peek() == Some(token) {
+            self.position += 1;
+            Ok(())
+        } else {
+            self.unexpected(wanted)
+        }
+    }
+
+    fn name(&mut self) -> Parsed<String> {
+        match self.peek() {
+            Some(Token::Name(name)) => {
+                let name = name.clone();
+                self.position += 1;
+                Ok(name)
+            }
+            _ => self.unexpected("a name"),
+        }
+    }
+
+    /// One more link of a chain, which makes the tree one deeper.
+    fn deeper(&mut self) -> Parsed<()> {
+        self.depth += 1;
+        if self.depth > MAXIMUM_DEPTH { self.error("nested too deeply: simplify the expression") } else { Ok(()) }
+    }
+
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let outer = self.depth;
+        self.deeper()?;
+        let parsed = parse(self);
+        self.depth = outer;
+        parsed
+    }
+
+    /// Nodes up to a block that starts with one of `ends`; the name of that block.
+    fn body(&mut self, ends: &[&str]) -> Parsed<(Vec<Node>, String)> {
+        let mut nodes = Vec::new();
+        loop {
+            match self.peek() {
+                None if ends.is_empty() => return Ok((nodes, String::new())),
+                None => return self.error(format!("a block is not closed: write {{% {} %}}", ends.join(" or "))),
+                Some(Token::Data(text)) => {
+                    nodes.push(Node::Text(text.clone()));
+                    self.position += 1;
+                }
+                Some(Token::OutputBegin) => {
+                    self.position += 1;
+                    nodes.push(Node::Output(self.tuple(false, &[])?));
+                    self.expect_token(&Token::OutputEnd, "'}}'")?;
+                }
+                Some(Token::BlockBegin) => {
+                    self.position += 1;
+                    let keyword = self.name()?;
+                    if ends.contains(&keyword.as_str()) {
+                        return Ok((nodes, keyword));
+                    }
+                    nodes.push(self.nested(|parser| parser.statement(&keyword))?);
+                }
+                Some(_) => return self.unexpected("text or a tag"),
+            }
+        }
+    }
+
+    fn block_end(&mut self) -> Parsed<()> {
+        self.expect_token(&Token::BlockEnd, "'%}'")
+    }
+
+    /// A body that one word ends.
+    fn closed_body(&mut self, end: &str) -> Parsed<Vec<Node>> {
+        self.block_end()?;
+        let (body, _) = self.body(&[end])?;
+        self.block_end()?;
+        Ok(body)
+    }
+
+    fn statement(&mut self, keyword: &str) -> Parsed<Node> {
+        match keyword {
+            "if" => self.if_statement(),
+            "for" => self.for_statement(),
+            "set" => self.set_statement(),
+            "with" => {
+                let mut values = Vec::new();
+                while self.peek() != Some(&Token::BlockEnd) {
+                    if !values.is_empty() {
+                        self.expect_symbol(",")?;
+                    }
+                    let target = Target::Name(self.name()?);
+                    self.expect_symbol("=")?;
+                    values.push((target, self.expression()?));
+                }
+                Ok(Node::With { values, body: self.closed_body("endwith")? })
+            }
+            "filter" => {
+                let filter = self.filter_link(None)?;
+                let filter = self.filters(filter)?;
+                Ok(Node::FilterBlock { filter, body: self.closed_body("endfilter")? })
+            }
+            other => {
+                self.position = self.position.saturating_sub(1);
+                self.error(format!("unknown or unsupported statement '{other}'"))
+            }
+        }
+    }
+
+    fn if_statement(&mut self) -> Parsed<Node> {
+        let mut branches = Vec::new();
+        loop {
+            let condition = self.tuple(false, &[])?;
+            self.block_end()?;
+            let (body, end) = self.body(&["elif", "else", "endif"])?;
+            branches.push((condition, body));
+            if end == "elif" {
+                continue;
+            }
+            let otherwise = if end == "else" { self.closed_body("endif")? } else { self.empty_body()? };
+            return Ok(Node::If { branches, otherwise });
+        }
+    }
+
+    fn empty_body(&mut self) -> Parsed<Vec<Node>> {
+        self.block_end()?;
+        Ok(Vec::new())
+    }
+
+    fn for_statement(&mut self) -> Parsed<Node> {
+        let target = self.target(&["in"])?;
+        if !self.skip_name("in") {
+            return self.unexpected("'in'");
+        }
+        let items = self.tuple(true, &["recursive"])?;
+        let condition = if self.skip_name("if") { Some(self.expression()?) } else { None };
+        if self.is_name("recursive") {
+            return self.error("recursive loops are not supported");
+        }
+        self.block_end()?;
+        let (body, end) = self.body(&["endfor", "else"])?;
+        let otherwise = if end == "else" { self.closed_body("endfor")? } else { self.empty_body()? };
+        Ok(Node::For { target, items, condition, body, otherwise })
+    }
+
+    fn set_statement(&mut self) -> Parsed<Node> {
+        let target = self.target(&[])?;
+        if self.skip_symbol("=") {
+            let value = self.tuple(false, &[])?;
+            self.block_end()?;
+            return Ok(Node::Set { target, value });
+        }
+        let Target::Name(name) = target else {
+            return self.unexpected("'='");
+        };
+        let filter = if self.is_symbol("|") {
+            self.position += 1;
+            let first = self.filter_link(None)?;
+            Some(self.filters(first)?)
+        } else {
+            None
+        };
+        Ok(Node::SetBlock { name, filter, body: self.closed_body("endset")? })
+    }
+
+    fn target(&mut self, ends: &[&str]) -> Parsed<Target> {
+        let mut targets = Vec::new();
+        let mut is_tuple = false;
+        loop {
+            if self.is_symbol("(") {
+                self.position += 1;
+                let inner = self.nested(|parser| parser.target(&[]))?;
+                self.expect_symbol(")")?;
+                targets.push(inner);
+            } else {
+                let name = self.name()?;
+                if matches!(name.as_str(), "true" | "false" | "none" | "True" | "False" | "None") {
+                    return self.error(format!("can't assign to '{name}'"));
+                }
+                let attribute = if self.skip_symbol(".") { Some(self.name()?) } else { None };
+                targets.push(match attribute {
+                    Some(attribute) => Target::Attribute(name, attribute),
+                    None => Target::Name(name),
+                });
+            }
+            if !self.skip_symbol(",") {
+                break;
+            }
+            is_tuple = true;
+            let ended = ends.iter().any(|end| self.is_name(end)) || self.is_symbol("=") || self.is_symbol(")");
+            if ended {
+                break;
+            }
+        }
+        match (is_tuple, targets.pop()) {
+            (false, Some(target)) => Ok(target),
+            (_, Some(last)) => {
+                targets.push(last);
+                Ok(Target::Tuple(targets))
+            }
+            (_, None) => self.unexpected("a name"),
+        }
+    }
+
+    /// Expressions with commas between are a tuple. In a loop's head, `if` belongs to the loop.
+    fn tuple(&mut self, loop_head: bool, ends: &[&str]) -> Parsed<Expr> {
+        let mut items = Vec::new();
+        let mut is_tuple = false;
+        loop {
+            let ended = matches!(self.peek(), None | Some(Token::OutputEnd | Token::BlockEnd))
+                || self.is_symbol(")")
+                || ends.iter().any(|end| self.is_name(end));
+            if ended {
+                break;
+            }
+            items.push(if loop_head { self.nested(Self::or)? } else { self.expression()? });
+            if !self.skip_symbol(",") {
+                break;
+            }
+            is_tuple = true;
+        }
+        if is_tuple {
+            return Ok(Expr::Tuple(items));
+        }
+        match items.pop() {
+            Some(item) => Ok(item),
+            None => self.unexpected("an expression"),
+        }
+    }
+
+    fn expression(&mut self) -> Parsed<Expr> {
+        self.nested(|parser| {
+            let mut expr = parser.or()?;
+            while parser.skip_name("if") {
+                parser.deeper()?;
+                let condition = parser.or()?;
+                let otherwise = if parser.skip_name("else") { Some(Box::new(parser.expression()?)) } else { None };
+                expr = Expr::Conditional { condition: Box::new(condition), then: Box::new(expr), otherwise };
+            }
+            Ok(expr)
+        })
+    }
+
+    fn or(&mut self) -> Parsed<Expr> {
+        let mut left = self.and()?;
+        while self.skip_name("or") {
+            self.deeper()?;
+            left = Expr::Or(Box::new(left), Box::new(self.and()?));
+        }
+        Ok(left)
+    }
+
+    fn and(&mut self) -> Parsed<Expr> {
+        let mut left = self.not()?;
+        while self.skip_name("and") {
+            self.deeper()?;
+            left = Expr::And(Box::new(left), Box::new(self.not()?));
+        }
+        Ok(left)
+    }
+
+    fn not(&mut self) -> Parsed<Expr> {
+        if self.skip_name("not") {
+            return self.nested(|parser| Ok(Expr::Not(Box::new(parser.not()?))));
+        }
+        self.compare()
+    }
+
+    fn compare(&mut self) -> Parsed<Expr> {
+        let first = self.sum()?;
+        let mut rest = Vec::new();
+        while let Some((comparison, length)) = self.comparison() {
+            self.position += length;
+            rest.push((comparison, self.sum()?));
+        }
+        Ok(if rest.is_empty() { first } else { Expr::Compare(Box::new(first), rest) })
+    }
+
+    fn comparison(&self) -> Option<(Comparison, usize)> {
+        Some(match self.peek()? {
+            Token::Symbol("==") => (Comparison::Equal, 1),
+            Token::Symbol("!=") => (Comparison::NotEqual, 1),
+            Token::Symbol("<") => (Comparison::Less, 1),
+            Token::Symbol("<=") => (Comparison::LessOrEqual, 1),
+            Token::Symbol(">") => (Comparison::Greater, 1),
+            Token::Symbol(">=") => (Comparison::GreaterOrEqual, 1),
+            Token::Name(name) if name == "in" => (Comparison::In, 1),
+            Token::Name(name) if name == "not" => match self.tokens.get(self.position + 1) {
+                Some((Token::Name(next), _)) if next == "in" => (Comparison::NotIn, 2),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    fn operator(&self, among: &[(&str, Operator)]) -> Option<Operator> {
+        among.iter().find(|(symbol, _)| self.is_symbol(symbol)).map(|(_, operator)| *operator)
+    }
+
+    fn sum(&mut self) -> Parsed<Expr> {
+        let mut left = self.concat()?;
+        while let Some(operator) = self.operator(&[("+", Operator::Add), ("-", Operator::Subtract)]) {
+            self.position += 1;
+            self.deeper()?;
+            left = Expr::Arithmetic(operator, Box::new(left), Box::new(self.concat()?));
+        }
+        Ok(left)
+    }
+
+    fn concat(&mut self) -> Parsed<Expr> {
+        let first = self.product()?;
+        if !self.is_symbol("~") {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.skip_symbol("~") {
+            items.push(self.product()?);
+        }
+        Ok(Expr::Concat(items))
+    }
+
+    fn product(&mut self) -> Parsed<Expr> {
+        const OPERATORS: [(&str, Operator); 4] = [
+            ("*", Operator::Multiply),
+            ("/", Operator::Divide),
+            ("//", Operator::FloorDivide),
+            ("%", Operator::Remainder),
+        ];
+        let mut left = self.power()?;
+        while let Some(operator) = self.operator(&OPERATORS) {
+            self.position += 1;
+            self.deeper()?;
+            left = Expr::Arithmetic(operator, Box::new(left), Box::new(self.power()?));
+        }
+        Ok(left)
+    }
+
+    fn power(&mut self) -> Parsed<Expr> {
+        let mut left = self.unary(true)?;
+        while self.skip_symbol("**") {
+            self.deeper()?;
+            left = Expr::Arithmetic(Operator::Power, Box::new(left), Box::new(self.unary(true)?));
+        }
+        Ok(left)
+    }
+
+    fn unary(&mut self, with_filters: bool) -> Parsed<Expr> {
+        let expr = if self.skip_symbol("-") {
+            self.nested(|parser| Ok(Expr::Negative(Box::new(parser.unary(false)?))))?
+        } else if self.skip_symbol("+") {
+            self.nested(|parser| Ok(Expr::Positive(Box::new(parser.unary(false)?))))?
+        } else {
+            self.primary()?
+        };
+        let expr = self.postfix(expr)?;
+        if with_filters { self.filters(expr) } else { Ok(expr) }
+    }
+
+    fn primary(&mut self) -> Parsed<Expr> {
+        let Some(token) = self.peek().cloned() else {
+            return self.unexpected("an expression");
+        };
+        let constant = match token {
+            Token::Name(name) => match name.as_str() {
+                "true" | "True" => Constant::Bool(true),
+                "false" | "False" => Constant::Bool(false),
+                "none" | "None" => Constant::None,
+                _ => {
+                    self.position += 1;
+                    return Ok(Expr::Name(name));
+                }
+            },
+            Token::Text(mut text) => {
+                while let Some((Token::Text(more), _)) = self.tokens.get(self.position + 1) {
+                    text.push_str(more);
+                    self.position += 1;
+                }
+                Constant::Text(text)
+            }
+            Token::Int(value) => Constant::Int(value),
+            Token::Float(value) => Constant::Float(value),
+            Token::Symbol("(") => {
+                self.position += 1;
+                let inner = if self.is_symbol(")") { Expr::Tuple(Vec::new()) } else { self.tuple(false, &[])? };
+                self.expect_symbol(")")?;
+                return Ok(inner);
+            }
+            Token::Symbol("[") => return self.list(),
+            Token::Symbol("{") => return self.dict(),
+            _ => return self.unexpected("an expression"),
+        };
+        self.position += 1;
+        Ok(Expr::Constant(constant))
+    }
+
+    fn list(&mut self) -> Parsed<Expr> {
+        self.position += 1;
+        let mut items = Vec::new();
+        while !self.skip_symbol("]") {
+            if !items.is_empty() {
+                self.expect_symbol(",")?;
+                if self.skip_symbol("]") {
+                    break;
+                }
+            }
+            items.push(self.expression()?);
+        }
+        Ok(Expr::List(items))
+    }
+
+    fn dict(&mut self) -> Parsed<Expr> {
+        self.position += 1;
+        let mut entries = Vec::new();
+        while !self.skip_symbol("}") {
+            if !entries.is_empty() {
+                self.expect_symbol(",")?;
+                if self.skip_symbol("}") {
+                    break;
+                }
+            }
+            let key = self.expression()?;
+            self.expect_symbol(":")?;
+            entries.push((key, self.expression()?));
+        }
+        Ok(Expr::Dict(entries))
+    }
+
+    fn postfix(&mut self, mut expr: Expr) -> Parsed<Expr> {
+        loop {
+            if self.skip_symbol(".") {
+                self.deeper()?;
+                if let Some(Token::Int(index)) = self.peek() {
+                    let index = Expr::Constant(Constant::Int(*index));
+                    self.position += 1;
+                    expr = Expr::Item(Box::new(expr), Box::new(index));
+                } else {
+                    expr = Expr::Attribute(Box::new(expr), self.name()?);
+                }
+            } else if self.skip_symbol("[") {
+                self.deeper()?;
+                let mut indices = Vec::new();
+                while !self.skip_symbol("]") {
+                    if !indices.is_empty() {
+                        self.expect_symbol(",")?;
+                    }
+                    indices.push(self.subscript()?);
+                }
+                let index = match indices.pop() {
+                    Some(index) if indices.is_empty() => index,
+                    last => {
+                        indices.extend(last);
+                        Expr::Tuple(indices)
+                    }
+                };
+                expr = Expr::Item(Box::new(expr), Box::new(index));
+            } else if self.is_symbol("(") {
+                self.deeper()?;
+                expr = Expr::Call(Box::new(expr), self.arguments()?);
+            } else {
+                return Ok(expr);
+            }
+        }
+    }
+
+    fn subscript(&mut self) -> Parsed<Expr> {
+        let start = if self.is_symbol(":") { None } else { Some(self.expression()?) };
+        if !self.skip_symbol(":") {
+            return match start {
+                Some(index) => Ok(index),
+                None => self.unexpected("an index"),
+            };
+        }
+        let bound = |parser: &mut Self| -> Parsed<Option<Expr>> {
+            let empty = parser.is_symbol(":") || parser.is_symbol("]") || parser.is_symbol(",");
+            if empty { Ok(None) } else { parser.expression().map(Some) }
+        };
+        let stop = bound(self)?;
+        let step = if self.skip_symbol(":") { bound(self)? } else { None };
+        Ok(Expr::Slice(Box::new([start, stop, step])))
+    }
+
+    fn filters(&mut self, mut expr: Expr) -> Parsed<Expr> {
+        loop {
+            if self.skip_symbol("|") {
+                self.deeper()?;
+                expr = self.filter_link(Some(Box::new(expr)))?;
+            } else if self.is_name("is") {
+                self.deeper()?;
+                expr = self.test(expr)?;
+            } else if self.is_symbol("(") {
+                self.deeper()?;
+                expr = Expr::Call(Box::new(expr), self.arguments()?);
+            } else {
+                return Ok(expr);
+            }
+        }
+    }
+
+    fn filter_link(&mut self, input: Option<Box<Expr>>) -> Parsed<Expr> {
+        let name = self.name()?;
+        if !crate::interpolation::runtime::is_filter(&name) {
+            self.position = self.position.saturating_sub(1);
+            return self.error(format!("unknown filter '{name}'"));
+        }
+        let arguments = if self.is_symbol("(") { self.arguments()? } else { Arguments::default() };
+        Ok(Expr::Filter(input, name, arguments))
+    }
+
+    fn test(&mut self, expr: Expr) -> Parsed<Expr> {
+        self.position += 1;
+        let negated = self.skip_name("not");
+        let name = self.name()?;
+        if !crate::interpolation::runtime::is_test(&name) {
+            self.position = self.position.saturating_sub(1);
+            return self.error(format!("unknown test '{name}'"));
+        }
+        let mut arguments = Arguments::default();
+        let ends = ["else", "or", "and"].iter().any(|word| self.is_name(word));
+        if self.is_symbol("(") {
+            arguments = self.arguments()?;
+        } else if self.is_name("is") {
+            return self.error("tests cannot be chained with 'is'");
+        } else if !ends
+            && matches!(
+                self.peek(),
+                Some(
+                    Token::Name(_)
+                        | Token::Text(_)
+                        | Token::Int(_)
+                        | Token::Float(_)
+                        | Token::Symbol("[")
+                        | Token::Symbol("{")
+                )
+            )
+        {
+            let argument = self.primary()?;
+            arguments.positional.push(self.postfix(argument)?);
+        }
+        let test = Expr::Test(Box::new(expr), name, arguments);
+        Ok(if negated { Expr::Not(Box::new(test)) } else { test })
+    }
+
+    fn arguments(&mut self) -> Parsed<Arguments> {
+        self.expect_symbol("(")?;
+        let mut arguments = Arguments::default();
+        let mut first = true;
+        while !self.skip_symbol(")") {
+            if !first {
+                self.expect_symbol(",")?;
+                if self.skip_symbol(")") {
+                    break;
+                }
+            }
+            first = false;
+            if self.skip_symbol("*") {
+                arguments.rest = Some(Box::new(self.expression()?));
+            } else if self.skip_symbol("**") {
+                arguments.named_rest = Some(Box::new(self.expression()?));
+            } else if let (Some(Token::Name(name)), Some((Token::Symbol("="), _))) =
+                (self.peek().cloned(), self.tokens.get(self.position + 1))
+            {
+                self.position += 2;
+                arguments.named.push((name, self.expression()?));
+            } else if arguments.named.is_empty() && arguments.rest.is_none() && arguments.named_rest.is_none() {
+                arguments.positional.push(self.expression()?);
+            } else {
+                return self.error("a positional argument follows a named one");
+            }
+        }
+        Ok(arguments)
+    }
+}
