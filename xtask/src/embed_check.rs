@@ -62,6 +62,7 @@ fn resolve(dependency: &str) -> Result<Found, String> {
         "[package]\nname = \"host\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{dependency}\nhighwater-store-sqlite = {{ path = {store:?} }}\n"
     );
     write(&folder.join("Cargo.toml"), &manifest)?;
+    fs::create_dir(folder.join("src")).map_err(|error| format!("{}: {error}", folder.display()))?;
     write(&folder.join("src/lib.rs"), "")?;
     process::capture(cargo_in(&folder, &["generate-lockfile", "--quiet"]))?;
     let lock = fs::read_to_string(folder.join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
@@ -102,11 +103,9 @@ fn bundled_sqlite(folder: &Path) -> Option<String> {
 /// Builds and tests the store with one version of rusqlite, in a copy of the sources.
 fn test_with(version: &str) -> Result<(), String> {
     let folder = scratch("embed-check-versions")?;
-    for part in ["Cargo.toml", "Cargo.lock", "README.md", "crates", "src", "xtask", "examples", "tests", "docs"] {
-        let from = root().join(part);
-        if from.exists() {
-            process::run(Command::new("cp").arg("-r").arg(from).arg(folder.join(part)))?;
-        }
+    let entries = fs::read_dir(root()).map_err(|error| format!("{}: {error}", root().display()))?;
+    for entry in entries.flatten().filter(|entry| entry.file_name() != "target" && entry.file_name() != ".git") {
+        process::run(Command::new("cp").arg("-r").arg(entry.path()).arg(&folder))?;
     }
     process::run(&mut cargo_in(&folder, &["update", "--quiet", "-p", "rusqlite", "--precise", version]))?;
     let test = ["test", "--quiet", "-p", "highwater-store-sqlite", "--tests"];
@@ -126,10 +125,7 @@ fn scratch(name: &str) -> Result<PathBuf, String> {
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    fs::create_dir_all(folder.join("src")).map_err(|error| format!("{}: {error}", folder.display()))?;
-    if name.ends_with("versions") {
-        fs::remove_dir(folder.join("src")).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)
 }
 
