@@ -11,6 +11,7 @@ mod scan;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use canonical::Canonicalizer;
 pub use canonical::{Canonical, canonical, canonical_eq};
 #[doc(hidden)]
 pub use exact::ExactHasher;

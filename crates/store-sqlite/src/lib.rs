@@ -22,6 +22,7 @@
 
 mod backend;
 mod errors;
+mod row;
 mod schema;
 mod sharing;
 mod store;

@@ -16,14 +16,10 @@ const TABLES: &str = "
 CREATE TABLE hw_log (
     key INTEGER PRIMARY KEY,
     action INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
     first_seen_at INTEGER NOT NULL,
     cursor BLOB NOT NULL,
-    birth BLOB,
-    pruned_at INTEGER,
     id TEXT NOT NULL,
-    hashes BLOB NOT NULL,
-    extra BLOB,
+    facts BLOB NOT NULL,
     payload
 );
 CREATE INDEX hw_log_deleted ON hw_log (key) WHERE action = 2;

@@ -4,34 +4,67 @@ use std::fmt;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
 use highwater_core::{Action, Error, ErrorKind, Result};
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row, ToSql};
 
 use crate::errors::Explain;
+use crate::row::{NULL, blob, log_row, number, row_key, text, write_facts};
 
-/// Streams take the upper bits of a row's key, sequence numbers the lower.
-const SEQUENCE_BITS: u32 = 40;
-
-const COLUMNS: &str = "key, action, epoch, first_seen_at, cursor, birth, pruned_at, id, hashes, extra";
+/// The statements on the log's rows. Columns as [`log_row`] reads them.
+mod sql {
+    macro_rules! columns {
+        () => {
+            "key, action, first_seen_at, cursor, id, facts"
+        };
+    }
+    pub(super) const ROW: &str = concat!("SELECT ", columns!(), " FROM hw_log WHERE key = ?1");
+    pub(super) const ROW_PAYLOAD: &str = concat!("SELECT ", columns!(), ", payload FROM hw_log WHERE key = ?1");
+    pub(super) const SCAN: &str =
+        concat!("SELECT ", columns!(), " FROM hw_log WHERE key >= ?1 AND key < ?2 ORDER BY key");
+    pub(super) const SCAN_PAYLOAD: &str =
+        concat!("SELECT ", columns!(), ", payload FROM hw_log WHERE key >= ?1 AND key < ?2 ORDER BY key");
+    pub(super) const SCAN_DELETED: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM hw_log INDEXED BY hw_log_deleted WHERE action = 2 AND key >= ?1 AND key < ?2 ORDER BY key"
+    );
+    pub(super) const SCAN_DELETED_PAYLOAD: &str = concat!(
+        "SELECT ",
+        columns!(),
+        ", payload FROM hw_log INDEXED BY hw_log_deleted WHERE action = 2 AND key >= ?1 AND key < ?2 ORDER BY key"
+    );
+    pub(super) const PUT_ROW: &str = "INSERT OR REPLACE INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    pub(super) const INDEX: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2";
+}
 
 /// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
 pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     /// Whether it is ours to end.
     open: bool,
+    /// The statements of every row, at hand from their first use to the end of the transaction:
+    /// given back to the cache, they would lose the memory of what is bound to them each time.
+    put_row: Option<CachedStatement<'c>>,
+    row: Option<CachedStatement<'c>>,
+    index: Option<CachedStatement<'c>>,
+    facts: Vec<u8>,
 }
 
 impl<'c> SqliteTransaction<'c> {
+    fn new(connection: &'c Connection, open: bool) -> Self {
+        SqliteTransaction { connection, open, put_row: None, row: None, index: None, facts: Vec::new() }
+    }
+
     /// Begins a write transaction: takes the write lock before anything is read.
     pub(crate) fn write(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN IMMEDIATE", "begin")?;
-        Ok(SqliteTransaction { connection, open: true })
+        Ok(SqliteTransaction::new(connection, true))
     }
 
     /// Opens a snapshot.
     pub(crate) fn snapshot(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN DEFERRED", "snapshot")?;
-        Ok(SqliteTransaction { connection, open: true })
+        Ok(SqliteTransaction::new(connection, true))
     }
 
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
@@ -43,7 +76,7 @@ impl<'c> SqliteTransaction<'c> {
                 "no transaction is open on this connection: begin one with BEGIN IMMEDIATE",
             ));
         }
-        Ok(SqliteTransaction { connection, open: false })
+        Ok(SqliteTransaction::new(connection, false))
     }
 
     /// The connection, for the host's own tables. Do not end the transaction on it.
@@ -105,12 +138,13 @@ impl BackendRead for SqliteTransaction<'_> {
     }
 
     fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-        let payload = if scan.payload { ", payload" } else { "" };
-        let deleted = scan.only == Some(Action::Deleted);
-        let source = if deleted { "hw_log INDEXED BY hw_log_deleted" } else { "hw_log" };
-        let only = if deleted { "action = 2 AND " } else { "" };
-        let sql = format!("SELECT {COLUMNS}{payload} FROM {source} WHERE {only}key >= ?1 AND key < ?2 ORDER BY key");
-        let mut statement = self.statement(&sql)?;
+        let sql = match (scan.only == Some(Action::Deleted), scan.payload) {
+            (false, false) => sql::SCAN,
+            (false, true) => sql::SCAN_PAYLOAD,
+            (true, false) => sql::SCAN_DELETED,
+            (true, true) => sql::SCAN_DELETED_PAYLOAD,
+        };
+        let mut statement = self.statement(sql)?;
         let range = [row_key(stream, scan.from)?, row_key(stream + 1, 0)?];
         let mut rows = statement.query(range).explain("read")?;
         while let Some(row) = rows.next().explain("read")? {
@@ -122,8 +156,13 @@ impl BackendRead for SqliteTransaction<'_> {
     }
 
     fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        let columns = if payload { ", payload" } else { "" };
-        let mut statement = self.statement(&format!("SELECT {COLUMNS}{columns} FROM hw_log WHERE key = ?1"))?;
+        let mut seldom;
+        let statement = if payload {
+            seldom = self.statement(sql::ROW_PAYLOAD)?;
+            &mut seldom
+        } else {
+            at_hand(self.connection, &mut self.row, sql::ROW)?
+        };
         let mut rows = statement.query([row_key(stream, sequence)?]).explain("read")?;
         match rows.next().explain("read")? {
             Some(row) => {
@@ -135,7 +174,7 @@ impl BackendRead for SqliteTransaction<'_> {
     }
 
     fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-        let mut statement = self.statement("SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2")?;
+        let statement = at_hand(self.connection, &mut self.index, sql::INDEX)?;
         let mut rows = statement.query((stream, key)).explain("read")?;
         match rows.next().explain("read")? {
             Some(row) => Ok(Some(unsigned(integer(row, 0)?)?)),
@@ -162,21 +201,16 @@ impl BackendWrite for SqliteTransaction<'_> {
     }
 
     fn put_row(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
-        let mut statement =
-            self.statement("INSERT OR REPLACE INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
+        write_facts(row, &mut self.facts)?;
+        let statement = at_hand(self.connection, &mut self.put_row, sql::PUT_ROW)?;
         let cursor = row.cursor.to_be_bytes();
-        let birth = (row.birth != row.cursor).then(|| row.birth.to_be_bytes());
-        let values: [ToSqlOutput<'_>; 11] = [
+        let values: [ToSqlOutput<'_>; 7] = [
             number(row_key(stream, row.sequence)?),
             number(i64::from(row.action.code())),
-            number(i64::from(row.epoch)),
             number(row.first_seen_at),
             blob(&cursor),
-            birth.as_ref().map_or(NULL, |birth| blob(birth)),
-            row.pruned_at.map_or(NULL, number),
             text(row.id.as_bytes()),
-            blob(row.hashes),
-            row.extra.map_or(NULL, blob),
+            blob(&self.facts),
             // JSON as text, so that SQLite's JSON functions read it; a codec's bytes as a blob.
             row.payload
                 .map_or(NULL, |payload| if payload.first() == Some(&b'{') { text(payload) } else { blob(payload) }),
@@ -213,68 +247,34 @@ fn run(connection: &Connection, sql: &str, what: &'static str) -> Result<()> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).explain(what)
 }
 
-fn log_row<'r>(row: &'r Row<'_>, payload: bool) -> Result<LogRow<'r>> {
-    let cursor = wide(bytes(row, 4)?)?;
-    let id = match value(row, 7)? {
-        ValueRef::Text(id) => std::str::from_utf8(id).map_err(|_| damaged("an id that is not UTF-8"))?,
-        _ => return Err(damaged("an id that is no text")),
-    };
-    let code = u8::try_from(integer(row, 1)?).map_err(|_| out_of_range())?;
-    Ok(LogRow {
-        sequence: unsigned(integer(row, 0)?)? & ((1 << SEQUENCE_BITS) - 1),
-        cursor,
-        epoch: u32::try_from(integer(row, 2)?).map_err(|_| out_of_range())?,
-        birth: optional_bytes(row, 5)?.map_or(Ok(cursor), wide)?,
-        action: Action::from_code(code).ok_or_else(|| damaged("an unknown action"))?,
-        first_seen_at: integer(row, 3)?,
-        pruned_at: match value(row, 6)? {
-            ValueRef::Integer(at) => Some(at),
-            _ => None,
-        },
-        id,
-        hashes: bytes(row, 8)?,
-        extra: optional_bytes(row, 9)?,
-        payload: if payload { optional_bytes(row, 10)? } else { None },
-    })
-}
-
-fn row_key(stream: u32, sequence: u64) -> Result<i64> {
-    if sequence >> SEQUENCE_BITS != 0 || stream >= 1 << (63 - SEQUENCE_BITS) {
-        return Err(out_of_range());
+/// A statement that stays at hand.
+fn at_hand<'s, 'c>(
+    connection: &'c Connection,
+    place: &'s mut Option<CachedStatement<'c>>,
+    sql: &str,
+) -> Result<&'s mut CachedStatement<'c>> {
+    match place {
+        Some(statement) => Ok(statement),
+        None => Ok(place.insert(connection.prepare_cached(sql).explain("prepare")?)),
     }
-    i64::try_from(u64::from(stream) << SEQUENCE_BITS | sequence).map_err(|_| out_of_range())
 }
 
-const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Value::Null);
-
-fn number<'a>(number: i64) -> ToSqlOutput<'a> {
-    ToSqlOutput::Owned(Value::Integer(number))
-}
-
-fn blob(bytes: &[u8]) -> ToSqlOutput<'_> {
-    ToSqlOutput::Borrowed(ValueRef::Blob(bytes))
-}
-
-fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
-    ToSqlOutput::Borrowed(ValueRef::Text(bytes))
-}
-
-fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>> {
+pub(crate) fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>> {
     row.get_ref(column).explain("read")
 }
 
-fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
+pub(crate) fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
     match value(row, column)? {
         ValueRef::Integer(number) => Ok(number),
         _ => Err(damaged("a column that is no number")),
     }
 }
 
-fn bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8]> {
+pub(crate) fn bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8]> {
     optional_bytes(row, column)?.ok_or_else(|| damaged("a column without a value"))
 }
 
-fn optional_bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]>> {
+pub(crate) fn optional_bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]>> {
     match value(row, column)? {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Ok(Some(bytes)),
         ValueRef::Null => Ok(None),
@@ -282,19 +282,15 @@ fn optional_bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]
     }
 }
 
-fn wide(bytes: &[u8]) -> Result<u128> {
-    bytes.try_into().map(u128::from_be_bytes).map_err(|_| damaged("a position that is not 16 bytes long"))
-}
-
-fn unsigned(number: i64) -> Result<u64> {
+pub(crate) fn unsigned(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|_| out_of_range())
 }
 
-fn out_of_range() -> Error {
+pub(crate) fn out_of_range() -> Error {
     damaged("a number that is out of range")
 }
 
-fn damaged(what: &str) -> Error {
+pub(crate) fn damaged(what: &str) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!("a table of the store has {what}: restore a backup, or sync into a new file"),

@@ -1,12 +1,16 @@
 //! The canonical encoding: equal for equal content however it is spelled, different otherwise.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::scan::Scanner;
 use super::{ContentRules, first_half};
 use crate::error::{Error, Result};
 use crate::mutants::mutant;
 use crate::row_codec::put_number;
+
+/// Room in bytes that is kept from one record to the next, at most.
+const MAX_KEPT_ROOM: usize = 1 << 20;
 
 /// Exponents beyond this are refused: no API means them.
 const MAX_EXPONENT: i64 = 1_000_000_000;
@@ -17,24 +21,58 @@ pub struct Canonical {
     /// The hash of its content.
     pub hash: [u8; 16],
     /// The top-level `id`, if it is a string, or an integer (as decimal text).
-    pub id: Option<String>,
+    pub id: Option<Arc<str>>,
 }
 
 /// Reads a record strictly (one JSON object, UTF-8, no key twice in an object, at most 128 deep)
 /// and hashes its content.
 pub fn canonical(rules: &ContentRules, payload: &[u8]) -> Result<Canonical> {
-    check_utf8(payload)?;
-    let ignored: Vec<Vec<Cow<'_, str>>> = rules.ignored().iter().map(|pointer| segments(pointer)).collect();
-    let ignored: Vec<&[Cow<'_, str>]> = ignored.iter().map(Vec::as_slice).collect();
-    let mut encoder =
-        Encoder { out: Vec::with_capacity(payload.len() + 64), members: Vec::new(), spare: Vec::new(), id: None };
-    let mut scanner = Scanner::new(payload);
-    if scanner.next_byte() != Some(b'{') {
-        return Err(scanner.error("a record is a JSON object"));
+    Canonicalizer::new(rules).read(payload)
+}
+
+/// Reads one record after the other by the same rules.
+#[derive(Default)]
+pub(crate) struct Canonicalizer {
+    ignored: Vec<Vec<String>>,
+    fingerprint: u32,
+    encoder: Encoder,
+}
+
+impl Canonicalizer {
+    pub(crate) fn new(rules: &ContentRules) -> Self {
+        let ignored = rules
+            .ignored()
+            .iter()
+            .map(|pointer| segments(pointer).into_iter().map(Cow::into_owned).collect())
+            .collect();
+        Canonicalizer { ignored, fingerprint: rules.fingerprint(), encoder: Encoder::default() }
     }
-    encoder.object(&mut scanner, 0, &ignored)?;
-    scanner.expect_end()?;
-    Ok(Canonical { hash: first_half(&blake3::hash(&encoder.out)), id: encoder.id })
+
+    /// The fingerprint of the rules.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        self.fingerprint
+    }
+
+    /// See [`canonical`].
+    pub(crate) fn read(&mut self, payload: &[u8]) -> Result<Canonical> {
+        check_utf8(payload)?;
+        let ignored: Vec<&[String]> = self.ignored.iter().map(Vec::as_slice).collect();
+        let encoder = &mut self.encoder;
+        encoder.clear(payload.len());
+        let mut scanner = Scanner::new(payload);
+        if scanner.next_byte() != Some(b'{') {
+            return Err(scanner.error("a record is a JSON object"));
+        }
+        encoder.object(&mut scanner, 0, &ignored)?;
+        scanner.expect_end()?;
+        Ok(Canonical { hash: first_half(&blake3::hash(&encoder.out)), id: encoder.id.take() })
+    }
+}
+
+impl std::fmt::Debug for Canonicalizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canonicalizer").field("ignored", &self.ignored).finish_non_exhaustive()
+    }
 }
 
 /// Whether two JSON texts have the same value. Texts that are no JSON equal nothing.
@@ -87,16 +125,28 @@ struct Member {
     end: usize,
 }
 
+#[derive(Default)]
 struct Encoder {
     out: Vec<u8>,
     /// Members of the objects that are open, the innermost last.
     members: Vec<Member>,
     spare: Vec<u8>,
-    id: Option<String>,
+    id: Option<Arc<str>>,
 }
 
 impl Encoder {
-    fn value(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+    /// Makes ready for the next record, of this size. Room that only a huge one needed is given back.
+    fn clear(&mut self, size: usize) {
+        if self.out.capacity() > MAX_KEPT_ROOM {
+            *self = Encoder::default();
+        }
+        self.out.clear();
+        self.out.reserve(size + 64);
+        self.members.clear();
+        self.id = None;
+    }
+
+    fn value(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[String]]) -> Result<()> {
         match scanner.next_byte() {
             Some(b'{') => self.object(scanner, depth, ignored),
             Some(b'[') => self.array(scanner, depth, ignored),
@@ -115,7 +165,7 @@ impl Encoder {
         }
     }
 
-    fn object(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+    fn object(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[String]]) -> Result<()> {
         scanner.check_depth(depth)?;
         scanner.expect(b'{', "an object is missing")?;
         self.out.push(b'{');
@@ -178,7 +228,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn array(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[Cow<'_, str>]]) -> Result<()> {
+    fn array(&mut self, scanner: &mut Scanner<'_>, depth: usize, ignored: &[&[String]]) -> Result<()> {
         scanner.check_depth(depth)?;
         scanner.expect(b'[', "an array is missing")?;
         self.out.push(b'[');
@@ -266,7 +316,7 @@ fn prefix(key: &[u8]) -> u64 {
 }
 
 /// What is left of the ignored pointers behind `key`.
-fn step<'p>(ignored: &[&'p [Cow<'p, str>]], key: &[u8]) -> Vec<&'p [Cow<'p, str>]> {
+fn step<'p>(ignored: &[&'p [String]], key: &[u8]) -> Vec<&'p [String]> {
     ignored
         .iter()
         .filter_map(|pointer| pointer.split_first())
@@ -281,14 +331,14 @@ fn exponent(text: &[u8]) -> Option<i64> {
 }
 
 /// The id that a value is.
-fn id_of(value: &[u8]) -> Option<String> {
+fn id_of(value: &[u8]) -> Option<Arc<str>> {
     let mut scanner = Scanner::new(value);
     if value.first() == Some(&b'"') {
-        return String::from_utf8(scanner.string().ok()?.into_owned()).ok();
+        return std::str::from_utf8(&scanner.string().ok()?).ok().map(Arc::from);
     }
     let integer = value.iter().enumerate().all(|(place, byte)| byte.is_ascii_digit() || (place == 0 && *byte == b'-'));
     let text = std::str::from_utf8(value).ok().filter(|_| integer)?;
-    Some(if text == "-0" { "0" } else { text }.to_owned())
+    Some(if text == "-0" { "0" } else { text }.into())
 }
 
 #[cfg(test)]

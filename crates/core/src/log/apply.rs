@@ -197,20 +197,21 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let hash = self.shared.exact.hash(id, payload);
             exact = Some(hash);
             if operation.version.is_none()
-                && let Some(head) = self.stream(place).memory.heads.get(head_key(id))
+                && let key = head_key(id)
+                && let Some(head) = self.stream(place).memory.heads.get(key)
                 && head.exact == hash
             {
-                tally.note_id(id, index);
+                tally.note(key, id, index);
                 self.mark_seen(place, head.sequence)?;
                 return Ok(Outcome::Unchanged);
             }
         }
-        let rules = &self.stream(place).memory.options.rules;
-        let canonical = content::canonical(rules, payload)?;
-        let fingerprint = rules.fingerprint();
+        let canonicalizer = &mut self.stream(place).memory.canonicalizer;
+        let canonical = canonicalizer.read(payload)?;
+        let fingerprint = canonicalizer.fingerprint();
         let id: Arc<str> = match (&operation.id, canonical.id) {
             (Some(id), _) => Arc::clone(id),
-            (None, Some(id)) => id.into(),
+            (None, Some(id)) => id,
             (None, None) => {
                 return Err(Error::invalid(
                     "the record has no id: give it an `id` that is a string or an integer, or name one with upsert_as",
@@ -280,7 +281,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         operation: &Operation,
         id: Arc<str>,
         hashes: Hashes,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Result<Outcome> {
         let position = self.mint()?;
         let stored = self.shared.encode_payload(&self.open_stream(place).key, &id, payload)?;
@@ -311,7 +312,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         operation: &Operation,
         old: Entry,
         hashes: Hashes,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Result<Outcome> {
         let position = self.mint()?;
         let horizon = self.stream(place).state.horizon.ulid;
@@ -330,7 +331,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         operation: &Operation,
         old: Entry,
         hashes: Hashes,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Result<Outcome> {
         let mut entry = self.successor(place, operation, &old, hashes, payload)?;
         entry.position = self.mint()?;
@@ -345,7 +346,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         operation: &Operation,
         old: &Entry,
         hashes: Hashes,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Result<Entry> {
         let stored = self.shared.encode_payload(&self.open_stream(place).key, &old.id, payload)?;
         let mut entry = Entry { hashes, payload: Some(stored), pruned_at: None, ..old.clone() };
@@ -517,7 +518,12 @@ impl<'b> Tally<'b> {
 
     /// Reports an id that came before in the same batch.
     fn note_id(&mut self, id: &str, index: usize) {
-        let first = *self.first.entry(head_key(id)).or_insert(index);
+        self.note(head_key(id), id, index);
+    }
+
+    /// The same for an id whose key is at hand.
+    fn note(&mut self, key: u64, id: &str, index: usize) {
+        let first = *self.first.entry(key).or_insert(index);
         if first < index && !self.commit.repeated.iter().any(|known| **known == *id) {
             self.commit.repeated.push(id.into());
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::backend::LogRow;
 use crate::batch::SourceVersion;
 use crate::cursor::Position;
@@ -30,7 +32,7 @@ pub(crate) struct Hashes {
 
 impl Hashes {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(36);
+        let mut out = Vec::with_capacity(48);
         out.extend_from_slice(&self.exact);
         out.extend_from_slice(&self.canonical);
         out.push(self.algorithm);
@@ -135,7 +137,7 @@ pub(crate) struct Entry {
     pub(crate) hashes: Hashes,
     pub(crate) extra: Extra,
     /// As stored: a codec's bytes, or JSON text.
-    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) payload: Option<Bytes>,
 }
 
 impl Entry {
@@ -150,7 +152,7 @@ impl Entry {
             id: row.id.into(),
             hashes: Hashes::decode(row.hashes).map_err(|error| error.with("id", row.id))?,
             extra: Extra::decode(row.extra).map_err(|error| error.with("id", row.id))?,
-            payload: row.payload.map(<[u8]>::to_vec),
+            payload: row.payload.map(Bytes::copy_from_slice),
         })
     }
 

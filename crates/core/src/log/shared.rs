@@ -117,13 +117,13 @@ impl Shared {
     }
 
     /// The stored form of a payload.
-    pub(crate) fn encode_payload(&self, stream: &StreamKey, id: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn encode_payload(&self, stream: &StreamKey, id: &str, payload: &Bytes) -> Result<Bytes> {
         match &self.codec {
-            None => Ok(payload.to_vec()),
+            None => Ok(payload.clone()),
             Some(codec) => {
                 let mut stored = Vec::with_capacity(payload.len() + 64);
                 codec.encode(&PayloadContext { stream, id }, payload, &mut stored)?;
-                Ok(stored)
+                Ok(Bytes::from(stored))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::backend::{BackendRead, BackendWrite, LogRow, Table};
+use crate::content::Canonicalizer;
 use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
@@ -55,6 +56,7 @@ pub(crate) struct StreamMemory {
     next_sequence: u64,
     revision: u64,
     pub(crate) options: StreamOptions,
+    pub(crate) canonicalizer: Canonicalizer,
     pub(crate) heads: Heads,
     pub(crate) marks: Marks,
     /// Others wrote since index entries were set aside.
@@ -157,14 +159,18 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
                 self.memory.heads = self.memory.heads.saturating_sub(memory.heads.len());
                 memory
             }
-            _ => StreamMemory {
-                next_sequence: state.next_sequence,
-                revision: state.revision,
-                options: load_options(&mut self.write, state.number)?,
-                heads: Heads::new(state.entries() == 0),
-                marks: Marks::default(),
-                foreign: false,
-            },
+            _ => {
+                let options = load_options(&mut self.write, state.number)?;
+                StreamMemory {
+                    next_sequence: state.next_sequence,
+                    revision: state.revision,
+                    canonicalizer: Canonicalizer::new(&options.rules),
+                    options,
+                    heads: Heads::new(state.entries() == 0),
+                    marks: Marks::default(),
+                    foreign: false,
+                }
+            }
         };
         let mut stream = OpenStream {
             key: key.clone(),

@@ -1,0 +1,149 @@
+//! A row of `hw_log`, between SQLite's columns and the core's.
+//!
+//! What people query has a column of its own. The rest is packed into one, `facts`: a column costs
+//! about as much to read as a hundred bytes of payload.
+
+use highwater_core::backend::LogRow;
+use highwater_core::{Action, Result};
+use rusqlite::Row;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+
+use crate::transaction::{bytes, damaged, integer, optional_bytes, out_of_range, unsigned, value};
+
+/// Streams take the upper bits of a row's key, sequence numbers the lower.
+const SEQUENCE_BITS: u32 = 40;
+
+const HAS_BIRTH: u8 = 1;
+const HAS_PRUNED: u8 = 2;
+const HAS_EXTRA: u8 = 4;
+
+pub(crate) const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Value::Null);
+
+/// The key of a row.
+pub(crate) fn row_key(stream: u32, sequence: u64) -> Result<i64> {
+    if sequence >> SEQUENCE_BITS != 0 || stream >= 1 << (63 - SEQUENCE_BITS) {
+        return Err(out_of_range());
+    }
+    i64::try_from(u64::from(stream) << SEQUENCE_BITS | sequence).map_err(|_| out_of_range())
+}
+
+/// Reads the columns `key, action, first_seen_at, cursor, id, facts` and, where wanted, `payload`.
+pub(crate) fn log_row<'r>(row: &'r Row<'_>, payload: bool) -> Result<LogRow<'r>> {
+    let cursor = bytes(row, 3)?.try_into().map(u128::from_be_bytes).map_err(|_| short())?;
+    let id = match value(row, 4)? {
+        ValueRef::Text(id) => std::str::from_utf8(id).map_err(|_| damaged("an id that is not UTF-8"))?,
+        _ => return Err(damaged("an id that is no text")),
+    };
+    let code = u8::try_from(integer(row, 1)?).map_err(|_| out_of_range())?;
+    let facts = Facts::read(bytes(row, 5)?).ok_or_else(short)?;
+    Ok(LogRow {
+        sequence: unsigned(integer(row, 0)?)? & ((1 << SEQUENCE_BITS) - 1),
+        cursor,
+        epoch: facts.epoch,
+        birth: facts.birth.unwrap_or(cursor),
+        action: Action::from_code(code).ok_or_else(|| damaged("an unknown action"))?,
+        first_seen_at: integer(row, 2)?,
+        pruned_at: facts.pruned_at,
+        id,
+        hashes: facts.hashes,
+        extra: facts.extra,
+        payload: if payload { optional_bytes(row, 6)? } else { None },
+    })
+}
+
+/// The column `facts`: a byte of flags, the epoch, the birth and the time of pruning where they
+/// are, the length of the hashes and the hashes, and whatever follows as extra.
+struct Facts<'r> {
+    epoch: u32,
+    birth: Option<u128>,
+    pruned_at: Option<i64>,
+    hashes: &'r [u8],
+    extra: Option<&'r [u8]>,
+}
+
+impl<'r> Facts<'r> {
+    fn read(bytes: &'r [u8]) -> Option<Self> {
+        let (&flags, rest) = bytes.split_first()?;
+        let (epoch, mut rest) = rest.split_first_chunk()?;
+        let (mut birth, mut pruned_at) = (None, None);
+        if flags & HAS_BIRTH != 0 {
+            let (bytes, tail) = rest.split_first_chunk()?;
+            (birth, rest) = (Some(u128::from_be_bytes(*bytes)), tail);
+        }
+        if flags & HAS_PRUNED != 0 {
+            let (bytes, tail) = rest.split_first_chunk()?;
+            (pruned_at, rest) = (Some(i64::from_be_bytes(*bytes)), tail);
+        }
+        let (&length, rest) = rest.split_first()?;
+        let (hashes, rest) = rest.split_at_checked(usize::from(length))?;
+        let extra = (flags & HAS_EXTRA != 0).then_some(rest);
+        Some(Facts { epoch: u32::from_be_bytes(*epoch), birth, pruned_at, hashes, extra })
+    }
+}
+
+/// Writes the column `facts` of a row into `out`.
+pub(crate) fn write_facts(row: &LogRow<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let birth = Some(row.birth).filter(|birth| *birth != row.cursor);
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    out.clear();
+    out.push(
+        flag(birth.is_some(), HAS_BIRTH)
+            | flag(row.pruned_at.is_some(), HAS_PRUNED)
+            | flag(row.extra.is_some(), HAS_EXTRA),
+    );
+    out.extend_from_slice(&row.epoch.to_be_bytes());
+    out.extend(birth.into_iter().flat_map(u128::to_be_bytes));
+    out.extend(row.pruned_at.into_iter().flat_map(i64::to_be_bytes));
+    out.push(u8::try_from(row.hashes.len()).map_err(|_| out_of_range())?);
+    out.extend_from_slice(row.hashes);
+    out.extend_from_slice(row.extra.unwrap_or_default());
+    Ok(())
+}
+
+pub(crate) fn number<'a>(number: i64) -> ToSqlOutput<'a> {
+    ToSqlOutput::Owned(Value::Integer(number))
+}
+
+pub(crate) fn blob(bytes: &[u8]) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Blob(bytes))
+}
+
+pub(crate) fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Text(bytes))
+}
+
+fn short() -> highwater_core::Error {
+    damaged("a row whose facts end too early")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_back_as_they_were_and_never_panic() {
+        for case in 0..8_u8 {
+            let row = LogRow {
+                sequence: 1,
+                cursor: 7,
+                epoch: 5,
+                birth: if case & 1 != 0 { 3 } else { 7 },
+                action: Action::Added,
+                first_seen_at: 9,
+                pruned_at: (case & 2 != 0).then_some(-4),
+                id: "a",
+                hashes: &[1, 2, 3],
+                extra: (case & 4 != 0).then_some(&[8, 9][..]),
+                payload: None,
+            };
+            let mut bytes = Vec::new();
+            write_facts(&row, &mut bytes).unwrap();
+            let facts = Facts::read(&bytes).unwrap();
+            assert_eq!((facts.epoch, facts.birth.unwrap_or(7), facts.pruned_at), (5, row.birth, row.pruned_at));
+            assert_eq!((facts.hashes, facts.extra), (row.hashes, row.extra));
+            for end in 0..bytes.len() - row.extra.map_or(0, <[u8]>::len) {
+                assert!(Facts::read(&bytes[..end]).is_none());
+            }
+        }
+    }
+}
