@@ -92,7 +92,9 @@ macro_rules! for_each_case {
             p26_an_incomplete_run_deletes_nothing
             p26_quarantined_records_count_as_seen
             p26_the_guard_holds_mass_deletes
+            p26_the_unseen_can_be_looked_up_first
             p27_a_runs_end_is_one
+            p28_a_changed_document_is_not_overwritten
             p28_a_superseded_lease_writes_nothing
             p28_merging_keeps_fresher_writes
             p28_older_source_versions_are_refused

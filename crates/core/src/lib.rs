@@ -16,7 +16,8 @@ pub mod key_value;
 mod log;
 mod maintenance;
 mod memory;
-mod mutants;
+#[doc(hidden)]
+pub mod mutants;
 mod options;
 mod page;
 mod record;

@@ -1,15 +1,69 @@
 //! Rules that a test build can break on purpose, one at a time, to prove that the suite notices.
 //!
-//! Without the `mutants` feature every `mutant!` is the constant `false`.
+//! Without the `mutants` feature every `mutant!` is the constant `false`. With it, the environment
+//! variable `HIGHWATER_MUTANT` names the rule to break; `cargo xtask mutants` breaks them all in turn.
+
+/// A rule that can be broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// Its name.
+    pub name: &'static str,
+    /// The property whose tests are expected to notice: the beginning of their names.
+    pub property: &'static str,
+    /// What is done instead of the right thing.
+    pub instead: &'static str,
+}
+
+const fn rule(name: &'static str, property: &'static str, instead: &'static str) -> Mutant {
+    Mutant { name, property, instead }
+}
+
+/// Every rule that can be broken, wherever it lives.
+pub const ALL: &[Mutant] = &[
+    rule("page-inclusive", "p10", "a page begins at its cursor, not behind it"),
+    rule("allocate-before-lock", "p03", "positions follow the high water of before the write lock was taken"),
+    rule("allocator-unseeded", "p03", "an opening mints from nothing, not from the stored high water"),
+    rule("allocate-equal-only", "p03", "only an equal millisecond is a tie, not a clock that went back"),
+    rule("high-water-second-transaction", "p10", "a page's end is read from a second snapshot"),
+    rule("prune-keeps-horizon", "p24", "tombstones are pruned and the horizon stays"),
+    rule("horizon-off-by-one", "p24", "the cursor just behind the horizon is still good"),
+    rule("ack-before-handler", "p21", "a poll acknowledges what it delivers"),
+    rule("filtered-next-last-match", "p15", "a filtered page ends at its last match"),
+    rule("readd-keeps-birth", "p19", "a deleted record that returns goes on with its old life"),
+    rule("delete-without-completion", "p26", "an aborted or overtaken run deletes what it did not see"),
+    rule("run-start-ignored", "p26", "a run deletes what was written after it began"),
+    rule("marks-not-persisted", "p26", "what a run saw is forgotten by a restart"),
+    rule("hash-number-text", "p34", "numbers are compared as they are written"),
+    rule("tag-without-variant", "p32", "a cursor serves every variant of its model"),
+    rule("notify-before-commit", "p22", "readers are woken before there is something to see"),
+    rule("checkpoint-own-transaction", "p29", "documents are committed before the records of their batch"),
+    rule("sled-no-flush", "p30", "sled's commit returns before it is on disk"),
+    rule("index-own-transaction", "p29", "rows are committed before the stream's end and counters"),
+    rule("epoch-not-updated", "p32", "the end of a write epoch stays at its first commit"),
+    // Beyond the twenty of the specification: rules that were wrong once, or nearly.
+    rule("fence-unchecked", "p28", "a superseded lease may write"),
+    rule("expectation-unchecked", "p28", "a document is replaced though somebody changed it meanwhile"),
+    rule("freshness-fence-ignored", "p28", "a page undoes what another origin wrote since it was asked for"),
+    rule("source-version-ignored", "p28", "an older version of the source replaces a newer one"),
+    rule("guard-ignored", "p26", "a run deletes any number of records"),
+    rule("prune-passes-consumers", "p24", "a prune does not look at named consumers"),
+    rule("payload-horizon-ignored", "p24", "a reader behind pruned payloads is not told"),
+    rule("stale-lease-accepted", "p25", "who lost a lease may still acknowledge"),
+    rule("left-not-told", "p18", "a record that stops matching a filter is passed over"),
+    rule("idle-end-without-epoch", "p32", "an equal ULID of another history counts as the stream's end"),
+    rule("rebase-remembered", "p31", "cursors known before a rebase of the clock stay good"),
+    rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),
+];
 
 /// Whether the named rule is broken in this process.
 #[cfg(feature = "mutants")]
-pub(crate) fn active(name: &str) -> bool {
+pub fn active(name: &str) -> bool {
     use std::sync::OnceLock;
     static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
     CHOSEN.get_or_init(|| std::env::var("HIGHWATER_MUTANT").ok()).as_deref() == Some(name)
 }
 
+/// Whether the named rule is broken in this process: never, in a build without the feature.
 macro_rules! mutant {
     ($name:literal) => {{
         #[cfg(feature = "mutants")]

@@ -159,7 +159,7 @@ impl KeyValueWrite for SledWrite<'_> {
 /// Always, but in a test build that breaks this rule to see whether the suite notices.
 fn flushes() -> bool {
     #[cfg(feature = "mutants")]
-    return std::env::var("HIGHWATER_MUTANT").as_deref() != Ok("sled-no-flush");
+    return !highwater_core::mutants::active("sled-no-flush");
     #[cfg(not(feature = "mutants"))]
     true
 }

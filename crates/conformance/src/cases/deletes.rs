@@ -331,6 +331,15 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
     });
     assert_eq!(deletes.outcomes, [Outcome::Kept, Outcome::Kept]);
     assert_eq!(rig.save("1", 2), Outcome::Updated);
+    // What a webhook brought while a page was on its way stays; what the sync itself wrote does not.
+    let asked_at = rig.end();
+    rig.write(|batch| batch.origin("webhook").upsert(note("0", 8)).upsert(note("4", 8)));
+    rig.save("3", 8);
+    let page = rig.write(|batch| {
+        batch.merging(Merging::KeepOthersAfter(asked_at));
+        batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
+    });
+    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Updated, Outcome::Kept, Outcome::Added]);
     let foreign = Rig::<S>::new();
     foreign.environment.set_randomness(crate::Randomness::Seeded(99));
     let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);
@@ -354,5 +363,39 @@ pub fn p34_patches_merge_deeply<S: Subject>() {
     assert_eq!(patch("a", r#"{"only":1}"#), Outcome::Added);
     assert_eq!(value("a"), serde_json::json!({"only": 1}), "a deleted record is not merged into");
     assert!(rig.try_write(|batch| batch.patch("a", "[1]")).is_err());
+    rig.verify(&notes());
+}
+
+/// A document that somebody changed meanwhile is not written over, nor is anything beside it.
+pub fn p28_a_changed_document_is_not_overwritten<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let write = |expected: Option<&highwater_core::Json>, n: u64| {
+        let mut batch = WriteBatch::new();
+        batch.expect_document("state", expected).put_document("state", &n).unwrap();
+        batch.on(&notes()).upsert(note("a", n));
+        rig.commit(batch).map(drop)
+    };
+    let read = || wait(rig.store().document("state")).unwrap();
+    write(None, 1).unwrap();
+    let mine = read();
+    write(mine.as_ref(), 2).unwrap();
+    for expected in [None, mine.as_ref()] {
+        assert_eq!(write(expected, 3).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    assert_eq!(read().unwrap().to_string(), "2");
+    assert_eq!(rig.get("a").unwrap().payload.unwrap().as_str(), note("a", 2));
+}
+
+/// What a run has not seen can be listed before it ends, and records can be counted as seen by id.
+pub fn p26_the_unseen_can_be_looked_up_first<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..6, 1);
+    let listed = rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 2)).list_unseen(RUN, 10));
+    let mut unseen: Vec<_> = listed.unseen.unwrap().ids.iter().map(|id| id.to_string()).collect();
+    unseen.sort();
+    assert_eq!(unseen, ["2", "3", "4", "5"]);
+    rig.write(|batch| batch.in_run(RUN).seen("3"));
+    assert_eq!(rig.write(|batch| batch.complete_run(RUN, DeleteGuard::default())).deleted, 3);
+    assert!(rig.get("3").unwrap().metadata.deleted_at.is_none());
     rig.verify(&notes());
 }

@@ -231,19 +231,22 @@ impl<W: BackendWrite> Transaction<'_, W> {
             length: payload.len() as u64,
         };
         let old = self.find(place, &id)?;
-        if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
-            return Ok(outcome);
+        let refused = self.refused(place, batch, operation, old.as_ref())?;
+        if refused == Some(Outcome::Stale) {
+            return Ok(Outcome::Stale);
         }
-        match old {
-            None => self.add(place, operation, id, hashes, payload),
-            Some(old) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
-            Some(old) => {
-                if self.same_content(place, &old, &hashes, payload)? {
-                    self.keep(place, operation, &old, exact)?;
-                    return Ok(Outcome::Unchanged);
-                }
-                self.change(place, operation, old, hashes, payload)
-            }
+        // The same content is no change, whoever may change it: also when nothing was remembered.
+        if let Some(old) = old.as_ref().filter(|old| old.is_live())
+            && self.same_content(place, old, &hashes, payload)?
+        {
+            self.keep(place, operation, old, exact)?;
+            return Ok(Outcome::Unchanged);
+        }
+        match (refused, old) {
+            (Some(outcome), _) => Ok(outcome),
+            (None, None) => self.add(place, operation, id, hashes, payload),
+            (None, Some(old)) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
+            (None, Some(old)) => self.change(place, operation, old, hashes, payload),
         }
     }
 
@@ -256,7 +259,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         old: Option<&Entry>,
     ) -> Result<Option<Outcome>> {
         let Some(old) = old else { return Ok(None) };
-        let stale = matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old));
+        let stale = !mutant!("source-version-ignored")
+            && matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old));
         let kept = match &batch.merging {
             Merging::Override => false,
             Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position().ulid,

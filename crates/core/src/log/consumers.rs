@@ -48,6 +48,11 @@ impl ConsumerRecord {
         }
     }
 
+    fn encode(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self)
+            .map_err(|source| Error::new(ErrorKind::Internal, "a consumer cannot be written").because(source))
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes)
             .map_err(|source| Error::corrupt("a stored consumer does not read").because(source))
@@ -82,6 +87,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             ),
             ConsumerCommand::Ack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
+                self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
                 if token.up_to.position() > record.acknowledged.position() {
                     record.acknowledged = token.up_to;
                 }
@@ -102,9 +108,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             ConsumerCommand::Status => ConsumerReply::Status(self.status(place, name, &record, now_ms)?),
             ConsumerCommand::Evict => {
-                record.evicted = true;
-                record.generation += 1;
-                record.release();
+                record.evict();
                 ConsumerReply::Done
             }
             ConsumerCommand::Remove => {
@@ -115,9 +119,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             ConsumerCommand::Unpark => ConsumerReply::Parked(std::mem::take(&mut record.parked)),
         };
         if stored.as_ref() != Some(&record) {
-            let bytes = serde_json::to_vec(&record)
-                .map_err(|source| Error::new(ErrorKind::Internal, "a consumer cannot be written").because(source))?;
-            self.write.put(Table::State, &key, &bytes)?;
+            self.write.put(Table::State, &key, &record.encode()?)?;
             self.need(place);
         }
         Ok(reply)
@@ -141,7 +143,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if record.evicted {
             return Err(Error::new(
                 ErrorKind::CursorExpired,
-                "the consumer was evicted so that pruning could go on: clear your copy and seek to the start",
+                "the consumer was evicted, or every position was given up for a new one: clear your copy and seek to the start",
             ));
         }
         let filter = options.matching.as_ref().map_or(0, ContentFilter::fingerprint);
@@ -182,6 +184,29 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: Some(cursor) };
             return Ok(Delivery { page, token, attempt: record.attempts });
         }
+    }
+
+    /// Refuses a position of a history that the store lost meanwhile.
+    fn check_cursor(&mut self, place: usize, record: &ConsumerRecord, cursor: &Cursor) -> Result<()> {
+        let shared = self.shared;
+        let (write, stream) = self.parts(place);
+        let view = stream.view(shared);
+        validate::belongs(shared, write, &view.token_key, &view.state, cursor, record.filter.unwrap_or(0))
+    }
+
+    /// Makes every consumer of a stream start over.
+    pub(crate) fn evict_consumers(&mut self, place: usize) -> Result<()> {
+        let prefix = keys::consumers(self.open_stream(place).state.number);
+        let mut records = Vec::new();
+        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            records.push((key.to_vec(), ConsumerRecord::decode(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (key, mut record) in records {
+            record.evict();
+            self.write.put(Table::State, &key, &record.encode()?)?;
+        }
+        Ok(())
     }
 
     fn seek(&mut self, place: usize, record: &ConsumerRecord, seek: &Seek) -> Result<Cursor> {
@@ -269,6 +294,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
 }
 
 impl ConsumerRecord {
+    fn evict(&mut self) {
+        self.evicted = true;
+        self.generation += 1;
+        self.release();
+    }
+
     fn release(&mut self) {
         self.leased_until_ms = 0;
         self.first = None;
@@ -277,7 +308,7 @@ impl ConsumerRecord {
 }
 
 fn check_lease(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
-    if record.generation == token.generation {
+    if record.generation == token.generation || mutant!("stale-lease-accepted") {
         return Ok(());
     }
     Err(Error::new(

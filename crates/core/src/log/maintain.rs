@@ -42,7 +42,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             .map_err(|error| error.with("stream", stream))?;
         let wanted = up_to.position().ulid;
         let (limit, held_by) = match self.prune_limit(place)? {
-            Some((name, acknowledged)) if acknowledged < wanted => (acknowledged, Some(name)),
+            Some((name, acknowledged)) if acknowledged < wanted && !mutant!("prune-passes-consumers") => {
+                (acknowledged, Some(name))
+            }
             _ => (wanted, None),
         };
         let (mut removed, horizon) = match what {
@@ -165,6 +167,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     open.state.last = entry.position;
                 }
             }
+            self.evict_consumers(place)?;
             self.forget_history(place, u128::MAX)?;
             self.stream(place).state.history_horizon = self.open_stream(place).state.last.ulid;
             self.flush_whole_index(place)?;

@@ -299,7 +299,7 @@ impl Reading<'_> {
         };
         let net = match &self.request.matching {
             Some(filter) if row.action != Action::Deleted && !matches(filter, record.payload.as_ref())? => {
-                if !held {
+                if !held || mutant!("left-not-told") {
                     return Ok(());
                 }
                 NetAction::Left

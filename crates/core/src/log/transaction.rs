@@ -44,6 +44,11 @@ impl WriterMemory {
         WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
     }
 
+    /// Whether a broken rule left something for a transaction of its own.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// The epoch in use; 0 before the first commit.
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch.unwrap_or(0)
@@ -115,6 +120,7 @@ impl<W> std::fmt::Debug for Transaction<'_, W> {
 impl<'a, W: BackendWrite> Transaction<'a, W> {
     /// Begins. `write` has taken the write lock.
     pub(crate) fn new(shared: &'a Shared, memory: &'a mut WriterMemory, mut write: W) -> Result<Self> {
+        let deferred = memory.has_deferred();
         for (stream, state) in memory.deferred.drain(..) {
             state.store(&mut write, &stream)?;
         }
@@ -133,7 +139,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             allocator: None,
             allow_clock_jump: false,
             open: Vec::new(),
-            dirty: false,
+            dirty: deferred,
             forget_positions: false,
         })
     }

@@ -74,10 +74,14 @@ pub(crate) fn not_expired(
     filter: u64,
     payloads: bool,
 ) -> Result<()> {
-    let horizon = if payloads { state.horizon.max(state.payload_horizon) } else { state.horizon };
+    let horizon = if payloads && !mutant!("payload-horizon-ignored") {
+        state.horizon.max(state.payload_horizon)
+    } else {
+        state.horizon
+    };
     let position = cursor.position().ulid;
     let behind =
-        if mutant!("horizon-off-by-one") { position.saturating_add(2) < horizon.ulid } else { position < horizon.ulid };
+        if mutant!("horizon-off-by-one") { position.saturating_add(1) < horizon.ulid } else { position < horizon.ulid };
     if cursor.is_start() || !behind {
         return Ok(());
     }

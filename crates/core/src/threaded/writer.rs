@@ -128,6 +128,9 @@ impl<B: Backend> Writer<B> {
         let value = work(&mut transaction)?;
         match transaction.commit() {
             Ok(committed) => {
+                if self.memory.has_deferred() {
+                    Transaction::new(&self.shared, &mut self.memory, backend.begin()?)?.commit()?;
+                }
                 if committed.dirty {
                     self.published();
                 }

@@ -1,0 +1,164 @@
+//! `cargo xtask mutants [NAME...]`: breaks each rule of the log in turn and sees whether the suite notices.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use highwater_core::mutants::{ALL, Mutant};
+
+use crate::process::cargo;
+
+/// The crates whose tests are the proof, the quickest first.
+const CRATES: &[&str] = &[
+    "highwater-core",
+    "highwater-conformance",
+    "highwater-store-redb",
+    "highwater-store-sqlite",
+    "highwater-store-sled",
+];
+
+const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants";
+
+/// A broken rule may make a test run for ever: that is noticed too.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Tests of one binary at a time.
+const THREADS: &str = "--test-threads=4";
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    if arguments.iter().any(|argument| argument == "--list") {
+        for mutant in ALL {
+            println!("{:32} {:4} {}", mutant.name, mutant.property, mutant.instead);
+        }
+        return Ok(());
+    }
+    let chosen: Vec<&Mutant> =
+        ALL.iter().filter(|mutant| arguments.is_empty() || arguments.iter().any(|name| name == mutant.name)).collect();
+    if chosen.is_empty() {
+        return Err("no mutant of that name; `cargo xtask mutants --list` tells them all".to_owned());
+    }
+    let began = Instant::now();
+    let suites = build()?;
+    println!("built {} suites in {} s", suites.len(), began.elapsed().as_secs());
+    let began = Instant::now();
+    for suite in &suites {
+        if let Some(test) = failure(suite, None, "")? {
+            return Err(format!("{test} fails although no rule is broken"));
+        }
+    }
+    println!("nothing broken: all tests pass ({} s)", began.elapsed().as_secs());
+    let mut survivors = Vec::new();
+    for mutant in &chosen {
+        let began = Instant::now();
+        match killer(&suites, mutant)? {
+            Some(test) => {
+                println!("{:32} killed by {test} in {:.1} s", mutant.name, began.elapsed().as_secs_f32());
+            }
+            None => {
+                println!("{:32} SURVIVED: {}", mutant.name, mutant.instead);
+                survivors.push(mutant.name);
+            }
+        }
+    }
+    println!("killed {} of {}", chosen.len() - survivors.len(), chosen.len());
+    if survivors.is_empty() { Ok(()) } else { Err(format!("survivors: {}", survivors.join(", "))) }
+}
+
+/// A test binary.
+struct Suite {
+    name: String,
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+fn build() -> Result<Vec<Suite>, String> {
+    let mut command = cargo(&["test", "--no-run", "--message-format=json", "--features", FEATURES]);
+    for name in CRATES {
+        command.args(["--package", name]);
+    }
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("cargo: {error}"))?;
+    if !output.status.success() {
+        return Err("the suites do not build".to_owned());
+    }
+    let mut suites: Vec<Suite> = String::from_utf8_lossy(&output.stdout).lines().filter_map(suite).collect();
+    suites.sort_by_key(|suite| CRATES.iter().position(|name| suite.name.starts_with(name)));
+    if suites.is_empty() { Err("cargo built no tests".to_owned()) } else { Ok(suites) }
+}
+
+/// The suite that a message of cargo tells of.
+fn suite(message: &str) -> Option<Suite> {
+    let path = PathBuf::from(text(message, "executable")?);
+    let manifest = PathBuf::from(text(message, "manifest_path")?);
+    let folder = manifest.parent()?.to_owned();
+    let package = text(message, "package_id")?;
+    let package = CRATES.iter().find(|name| package.contains(*name) || folder.ends_with(short(name)))?;
+    let target = path.file_name()?.to_str()?.split('-').next()?.to_owned();
+    Some(Suite { name: format!("{package}::{target}"), path, folder })
+}
+
+fn short(package: &str) -> &str {
+    package.trim_start_matches("highwater-")
+}
+
+/// The text behind `"key":` in a line of JSON; the paths and names asked for contain no escapes here.
+fn text<'m>(message: &'m str, key: &str) -> Option<&'m str> {
+    let begin = message.find(&format!("\"{key}\":\""))? + key.len() + 4;
+    let length = message[begin..].find('"')?;
+    Some(&message[begin..begin + length])
+}
+
+/// The first test that notices: those of the rule's own property are asked first.
+fn killer(suites: &[Suite], mutant: &Mutant) -> Result<Option<String>, String> {
+    for filter in [mutant.property, ""] {
+        for suite in suites {
+            if let Some(test) = failure(suite, Some(mutant), filter)? {
+                return Ok(Some(test));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Runs the tests of a suite whose names contain `filter`; the name of one that failed.
+fn failure(suite: &Suite, mutant: Option<&Mutant>, filter: &str) -> Result<Option<String>, String> {
+    let report = tempfile(suite);
+    let file = std::fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
+    let mut command = Command::new(&suite.path);
+    command.arg(THREADS).current_dir(&suite.folder).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
+    if !filter.is_empty() {
+        command.arg(filter);
+    }
+    match mutant {
+        Some(mutant) => command.env("HIGHWATER_MUTANT", mutant.name),
+        None => command.env_remove("HIGHWATER_MUTANT"),
+    };
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", suite.path.display()))?;
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|error| format!("{}: {error}", suite.name))? {
+            Some(status) => break Some(status),
+            None if began.elapsed() > PATIENCE => {
+                let _ = child.kill();
+                let _ = child.wait();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let told = std::fs::read(&report).unwrap_or_default();
+    let _ = std::fs::remove_file(&report);
+    match status {
+        Some(status) if status.success() => Ok(None),
+        None => Ok(Some(format!("{} (a test that did not end)", suite.name))),
+        Some(status) => {
+            let told = String::from_utf8_lossy(&told);
+            let failed = told.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+            Ok(Some(format!("{} {}", suite.name, failed.map_or_else(|| status.to_string(), str::to_owned))))
+        }
+    }
+}
+
+fn tempfile(suite: &Suite) -> PathBuf {
+    let name = format!("highwater-mutants-{}-{}", std::process::id(), suite.name.replace("::", "-"));
+    std::env::temp_dir().join(name)
+}
