@@ -79,6 +79,7 @@ impl Run<'_> {
                     client = self.client().await?;
                 }
                 outcome => {
+                    begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
                     let report = end::finish(self.engine, &begun, &host, outcome).await;
                     return Ok(Outcome::Ran(report.map(Box::new)));
                 }

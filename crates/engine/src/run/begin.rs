@@ -27,6 +27,8 @@ const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Begun {
     pub(crate) fence: Fence,
     pub(crate) run: Beginning,
+    /// Set when the engine stops, rather than the run.
+    pub(crate) interrupted: bool,
 }
 
 /// How a run begins.
@@ -146,7 +148,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     let commit = engine.store().commit(batch).await?;
     let fence = commit.leases.into_iter().next();
     let fence = fence.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its lease"))?;
-    Ok(Start::Begun(Box::new(Begun { fence, run: begun })))
+    Ok(Start::Begun(Box::new(Begun { fence, run: begun, interrupted: false })))
 }
 
 /// When the next run is due, if that is later.
@@ -304,7 +306,7 @@ pub(crate) async fn begin_over(
     batch.put_document(key.holder_key(), &begun.holder)?;
     store_beginning(key, &mut batch, &begun, true)?;
     engine.store().commit(batch).await?;
-    Ok(Begun { fence: ended.fence.clone(), run: begun })
+    Ok(Begun { fence: ended.fence.clone(), run: begun, interrupted: false })
 }
 
 #[cfg(test)]

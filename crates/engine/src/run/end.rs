@@ -146,6 +146,10 @@ async fn ending(
     let settings: Option<SyncSettings> =
         engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
     next_due(engine, &mut status, settings.as_ref(), report, error, now_ms);
+    if begun.interrupted && settings.is_some() {
+        // The engine stopped, not the run: it goes on as soon as the engine does.
+        status.next_due_ms = Some(now_ms);
+    }
     if report.state == RunState::AwaitingApproval {
         status.parked_run = Some(report.id.clone());
     }
