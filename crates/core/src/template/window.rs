@@ -76,9 +76,14 @@ impl Window {
 }
 
 fn time(text: &str) -> Result<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).map_err(|source| {
-        Error::new(ErrorKind::Remote, "the API sent a time that is not RFC 3339").with("time", text).because(source)
-    })
+    // Jira writes `+0000` where RFC 3339 wants `+00:00`.
+    let parsed = DateTime::parse_from_rfc3339(text);
+    parsed
+        .or_else(|error| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").map_err(|_| error))
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|source| {
+            Error::new(ErrorKind::Remote, "the API sent a time that is not RFC 3339").with("time", text).because(source)
+        })
 }
 
 #[cfg(test)]
@@ -92,6 +97,7 @@ mod tests {
         for (last, seconds, millis) in [
             ("2026-11-18T10:00:00.999999999Z", "2026-11-18T10:00:00Z", "2026-11-18T10:00:00.999Z"),
             ("2026-11-18T10:00:00Z", "2026-11-18T10:00:00Z", "2026-11-18T10:00:00.000Z"),
+            ("2026-11-18T12:00:00.5+0200", "2026-11-18T10:00:00Z", "2026-11-18T10:00:00.500Z"),
             ("2026-11-18T12:00:00.5+02:00", "2026-11-18T10:00:00Z", "2026-11-18T10:00:00.500Z"),
         ] {
             let window = Window::new(Some(last), Duration::ZERO, STARTED_MS).unwrap();

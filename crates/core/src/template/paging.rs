@@ -1,0 +1,504 @@
+//! From page to page: the ways in which APIs name the next one.
+//!
+//! ```no_run
+//! # use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext};
+//! # async fn fetch(context: &mut SyncContext<'_>) -> highwater_core::Result<()> {
+//! let request = HttpRequest::get("/users.list").query("limit", "200");
+//! let mut pages = Pages::new(request, Paging::cursor("/response_metadata/next_cursor", "cursor")).records_at("/members");
+//! while let Some(page) = pages.next(context).await? {
+//!     context.save("User", page.records).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::context::SyncContext;
+use super::http::{HttpRequest, HttpResponse};
+use super::records::{string_at, text_at};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
+const MAX_PAGES: usize = 1_000_000;
+
+/// Steps back in a row before a list is thought to change too fast to be read.
+const MAX_STEPS_BACK: usize = 20;
+
+/// Where a request carries the name of its page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A query parameter.
+    Query(String),
+    /// A member of the JSON body, by JSON pointer; it is made if it is not there.
+    Body(String),
+}
+
+impl From<&str> for Place {
+    /// A body's member if it begins with a slash, otherwise a query parameter.
+    fn from(text: &str) -> Self {
+        if text.starts_with('/') { Place::Body(text.to_owned()) } else { Place::Query(text.to_owned()) }
+    }
+}
+
+/// How an API names the next page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Paging {
+    /// There is one page.
+    Single,
+    /// The `Link` header with `rel="next"`.
+    Link,
+    /// A header with the whole URL.
+    HeaderUrl(String),
+    /// The URL at a JSON pointer of the answer.
+    BodyUrl(String),
+    /// The text at a JSON pointer of the answer, sent back; none or an empty one ends the list.
+    Cursor {
+        /// Where the answer has it.
+        at: String,
+        /// Where the request carries it.
+        to: Place,
+        /// Where the answer says whether there is more, if it does.
+        more: Option<String>,
+    },
+    /// The page's number, until a page is empty.
+    Number {
+        /// Where the request carries it.
+        to: Place,
+        /// The first page's.
+        first: u64,
+    },
+    /// The number of records before the page, until one brings nothing new. The server may give fewer
+    /// than were asked for. Each page reads some records of the last one again: if they are not
+    /// there, records were deleted meanwhile, and the list goes back rather than skip some.
+    Offset {
+        /// Where the request carries it.
+        to: Place,
+        /// How many records are read again.
+        overlap: usize,
+    },
+    /// The id of the page's last record, for lists that are ordered by it.
+    LastId {
+        /// Where the request carries it.
+        to: Place,
+        /// Where a record has it.
+        id: String,
+        /// Where the answer says whether there is more; without it the list ends at an empty page.
+        more: Option<String>,
+    },
+}
+
+impl Paging {
+    /// The text at `at`, sent back in `to`.
+    pub fn cursor(at: impl Into<String>, to: impl Into<Place>) -> Self {
+        Paging::Cursor { at: at.into(), to: to.into(), more: None }
+    }
+
+    /// A GraphQL connection at `connection` in the answer (Relay's specification), whose query takes `$after`.
+    pub fn relay(connection: &str) -> Self {
+        Paging::Cursor {
+            at: format!("{connection}/pageInfo/endCursor"),
+            to: Place::Body("/variables/after".to_owned()),
+            more: Some(format!("{connection}/pageInfo/hasNextPage")),
+        }
+    }
+
+    /// The last record's `id`, sent in `to`, while the answer says at `more` that there is more.
+    pub fn last_id(to: impl Into<Place>, more: impl Into<String>) -> Self {
+        Paging::LastId { to: to.into(), id: "/id".to_owned(), more: Some(more.into()) }
+    }
+
+    /// Pages by number, from `first`.
+    pub fn number(to: impl Into<Place>, first: u64) -> Self {
+        Paging::Number { to: to.into(), first }
+    }
+
+    /// Pages by offset; each reads the last record of the one before it again.
+    pub fn offset(to: impl Into<Place>) -> Self {
+        Paging::Offset { to: to.into(), overlap: 1 }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FetchedPage {
+    /// Its records, as they came.
+    pub records: Vec<Bytes>,
+    /// The whole answer.
+    pub response: HttpResponse,
+    /// Where the next page begins: [`Pages::resume`] takes it. `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// A list, page by page.
+#[derive(Debug)]
+pub struct Pages {
+    request: HttpRequest,
+    paging: Paging,
+    records: String,
+    max_pages: usize,
+    /// The next page's name; `None` for the first.
+    token: Option<String>,
+    ended: bool,
+    asked: HashSet<u64>,
+    /// For offsets: the last records of the page before.
+    tail: Vec<Bytes>,
+    size: usize,
+    steps_back: usize,
+    /// Grows with each step back: pages are asked for again then.
+    generation: usize,
+}
+
+impl Pages {
+    /// The list that `request` begins.
+    pub fn new(request: HttpRequest, paging: Paging) -> Self {
+        Pages {
+            request,
+            paging,
+            records: String::new(),
+            max_pages: MAX_PAGES,
+            token: None,
+            ended: false,
+            asked: HashSet::new(),
+            tail: Vec::new(),
+            size: 0,
+            steps_back: 0,
+            generation: 0,
+        }
+    }
+
+    /// Says where an answer has its records; unless told, it is an array.
+    #[must_use]
+    pub fn records_at(mut self, pointer: impl Into<String>) -> Self {
+        self.records = pointer.into();
+        self
+    }
+
+    /// Says how many pages there are at most.
+    #[must_use]
+    pub fn max_pages(mut self, pages: usize) -> Self {
+        self.max_pages = pages;
+        self
+    }
+
+    /// Goes on where a page said the next one begins.
+    #[must_use]
+    pub fn resume(mut self, next: Option<String>) -> Self {
+        self.token = next;
+        self
+    }
+
+    /// The next page; `None` behind the last.
+    pub async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
+        while !self.ended {
+            let request = self.page_request()?;
+            self.check_progress(&request)?;
+            let response = context.send(request).await?;
+            if let Some(page) = self.read(response)? {
+                return Ok(Some(page));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The request for the page whose turn it is.
+    fn page_request(&self) -> Result<HttpRequest> {
+        let mut request = self.request.clone();
+        match (&self.paging, &self.token) {
+            (Paging::Number { to, first }, None) => place(&mut request, to, &first.to_string())?,
+            (Paging::Offset { to, .. }, None) => place(&mut request, to, "0")?,
+            (_, None) | (Paging::Single, _) => {}
+            (Paging::Link | Paging::HeaderUrl(_) | Paging::BodyUrl(_), Some(url)) => {
+                request.url.clone_from(url);
+                request.query.clear();
+            }
+            (Paging::Cursor { to, .. } | Paging::Number { to, .. } | Paging::LastId { to, .. }, Some(token)) => {
+                place(&mut request, to, token)?;
+            }
+            (Paging::Offset { to, overlap }, Some(token)) => {
+                let offset = number(token)?.saturating_sub(self.tail.len().min(*overlap) as u64);
+                place(&mut request, to, &offset.to_string())?;
+            }
+        }
+        Ok(request)
+    }
+
+    /// Refuses to go on for ever.
+    fn check_progress(&mut self, request: &HttpRequest) -> Result<()> {
+        let mut hasher = DefaultHasher::new();
+        (&request.url, &request.query, &request.body, self.generation).hash(&mut hasher);
+        if self.asked.insert(hasher.finish()) && self.asked.len() <= self.max_pages {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Remote, "the API names a page that was read already: the list has no end")
+            .with("pages", self.asked.len()))
+    }
+
+    /// Reads a page and finds the next; `None` if the page has to be asked for in another way.
+    fn read(&mut self, response: HttpResponse) -> Result<Option<FetchedPage>> {
+        let mut records = if response.body.is_empty() || response.is_unchanged() {
+            Vec::new()
+        } else {
+            response.elements_at(&self.records)?
+        };
+        let more_at = |pointer: &Option<String>| match pointer {
+            Some(pointer) => Ok(text_at(&response.body, pointer)?.as_deref() == Some("true")),
+            None => Ok(true),
+        };
+        let next = match &self.paging {
+            Paging::Single => None,
+            Paging::Link => response.next_link(),
+            Paging::HeaderUrl(name) => response.header(name).map(str::to_owned),
+            Paging::BodyUrl(at) => text_at(&response.body, at)?,
+            Paging::Cursor { at, more, .. } => {
+                if more_at(more)? {
+                    text_at(&response.body, at)?
+                } else {
+                    None
+                }
+            }
+            Paging::Number { first, .. } => {
+                let current = self.token.as_deref().map_or(Ok(*first), number)?;
+                (!records.is_empty()).then(|| (current + 1).to_string())
+            }
+            Paging::LastId { id, more, .. } => match records.last() {
+                Some(last) if more_at(more)? => Some(string_at(last, id)?),
+                _ => None,
+            },
+            Paging::Offset { overlap, .. } => {
+                let overlap = *overlap;
+                let offset = self.token.as_deref().map_or(Ok(0), number)?;
+                match self.behind_the_tail(&records) {
+                    Some(new) => {
+                        records.drain(..new);
+                        self.steps_back = 0;
+                    }
+                    None => {
+                        self.step_back(offset)?;
+                        return Ok(None);
+                    }
+                }
+                self.size = self.size.max(records.len());
+                if !records.is_empty() {
+                    self.tail = records[records.len().saturating_sub(overlap)..].to_vec();
+                }
+                (!records.is_empty()).then(|| (offset + records.len() as u64).to_string())
+            }
+        };
+        let next = next.filter(|next| !next.is_empty());
+        self.ended = next.is_none();
+        self.token.clone_from(&next);
+        Ok(Some(FetchedPage { records, response, next }))
+    }
+
+    /// How many records of a page were read already; `None` if the page does not follow the one before it.
+    fn behind_the_tail(&self, records: &[Bytes]) -> Option<usize> {
+        let Some(last) = self.tail.last() else { return Some(0) };
+        let known = |record: &Bytes| record == last || (id_of(record).is_some() && id_of(record) == id_of(last));
+        records.iter().rposition(known).map(|place| place + 1)
+    }
+
+    /// Goes back by a page: what follows moved forward.
+    fn step_back(&mut self, offset: u64) -> Result<()> {
+        self.steps_back += 1;
+        self.generation += 1;
+        if self.steps_back > MAX_STEPS_BACK {
+            return Err(Error::new(ErrorKind::Remote, "the list changes faster than it can be read: try again later")
+                .with("offset", offset));
+        }
+        self.tail.clear();
+        self.token = Some(offset.saturating_sub(2 * self.size.max(1) as u64).to_string());
+        Ok(())
+    }
+}
+
+fn id_of(record: &Bytes) -> Option<String> {
+    text_at(record, "/id").ok().flatten()
+}
+
+fn number(token: &str) -> Result<u64> {
+    token.parse().map_err(|source| {
+        Error::new(ErrorKind::Invalid, "the page to go on from is no number").with("page", token).because(source)
+    })
+}
+
+fn place(request: &mut HttpRequest, to: &Place, value: &str) -> Result<()> {
+    match to {
+        Place::Query(name) => {
+            request.query.retain(|(known, _)| known != name);
+            request.query.push((name.clone(), value.to_owned()));
+        }
+        Place::Body(pointer) => {
+            let mut body: Value = match &request.body {
+                Some(body) => serde_json::from_slice(body).map_err(|source| {
+                    Error::new(ErrorKind::Invalid, "the request's body is no JSON").because(source)
+                })?,
+                None => Value::Null,
+            };
+            let mut target = &mut body;
+            for segment in pointer.split('/').skip(1) {
+                if !target.is_object() {
+                    *target = Value::Object(serde_json::Map::new());
+                }
+                let Value::Object(members) = target else { break };
+                target = members.entry(segment).or_insert(Value::Null);
+            }
+            *target = Value::from(value);
+            request.body = Some(body.to_string().into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(paging: Paging) -> Pages {
+        Pages::new(HttpRequest::get("/list").query("limit", "3"), paging)
+    }
+
+    /// Lets `pages` read answers made of its own requests; returns the ids in the order they came.
+    fn drive(pages: &mut Pages, mut server: impl FnMut(&HttpRequest) -> HttpResponse) -> Result<Vec<u64>> {
+        let mut ids = Vec::new();
+        while !pages.ended {
+            let request = pages.page_request()?;
+            pages.check_progress(&request)?;
+            if let Some(page) = pages.read(server(&request))? {
+                ids.extend(
+                    page.records.iter().map(|record| text_at(record, "/id").unwrap().unwrap().parse::<u64>().unwrap()),
+                );
+            }
+        }
+        Ok(ids)
+    }
+
+    fn list(ids: &[u64]) -> String {
+        format!("[{}]", ids.iter().map(|id| format!(r#"{{"id":{id}}}"#)).collect::<Vec<_>>().join(","))
+    }
+
+    fn asked(request: &HttpRequest, name: &str) -> Option<String> {
+        request.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    #[test]
+    fn cursors_in_query_and_body() {
+        let mut pages = pages(Paging::cursor("/next", "after")).records_at("/items");
+        let ids = drive(&mut pages, |request| {
+            let body = match asked(request, "after").as_deref() {
+                None => format!(r#"{{"items":{},"next":"x"}}"#, list(&[1, 2])),
+                Some("x") => format!(r#"{{"items":{},"next":7}}"#, list(&[3])),
+                Some("7") => format!(r#"{{"items":{},"next":""}}"#, list(&[4])),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(asked(request, "limit").as_deref(), Some("3"));
+            HttpResponse::new(200, Vec::new(), body)
+        });
+        assert_eq!(ids.unwrap(), [1, 2, 3, 4]);
+
+        let request = HttpRequest::post_json("/graphql", &serde_json::json!({"query": "q"})).unwrap();
+        let mut pages = Pages::new(request, Paging::relay("/data/issues")).records_at("/data/issues/nodes");
+        let mut bodies = Vec::new();
+        let ids = drive(&mut pages, |request| {
+            bodies.push(String::from_utf8(request.body.clone().unwrap().to_vec()).unwrap());
+            let more = bodies.len() < 2;
+            let body = format!(
+                r#"{{"data":{{"issues":{{"nodes":{},"pageInfo":{{"hasNextPage":{more},"endCursor":"c{}"}}}}}}}}"#,
+                list(&[bodies.len() as u64]),
+                bodies.len()
+            );
+            HttpResponse::new(200, Vec::new(), body)
+        });
+        assert_eq!(ids.unwrap(), [1, 2]);
+        assert_eq!(bodies, [r#"{"query":"q"}"#, r#"{"query":"q","variables":{"after":"c1"}}"#]);
+    }
+
+    #[test]
+    fn last_ids_numbers_and_urls() {
+        let mut by_id = pages(Paging::last_id("starting_after", "/has_more")).records_at("/data");
+        let ids = drive(&mut by_id, |request| {
+            let after: u64 = asked(request, "starting_after").map_or(0, |text| text.parse().unwrap());
+            let body = format!(r#"{{"data":{},"has_more":{}}}"#, list(&[after + 1, after + 2]), after < 4);
+            HttpResponse::new(200, Vec::new(), body)
+        });
+        assert_eq!(ids.unwrap(), [1, 2, 3, 4, 5, 6]);
+        let ids = drive(&mut pages(Paging::number("page", 1)), |request| {
+            let page: u64 = asked(request, "page").unwrap().parse().unwrap();
+            HttpResponse::new(200, Vec::new(), list(if page < 3 { &[7] } else { &[] }))
+        });
+        assert_eq!(ids.unwrap(), [7, 7]);
+        let mut by_url = pages(Paging::HeaderUrl("Next-Page".to_owned()));
+        let ids = drive(&mut by_url, |request| {
+            let first = request.url == "/list";
+            assert_eq!(request.query.is_empty(), !first, "a URL has its query");
+            let headers = if first { vec![("next-page".to_owned(), "/list?x=2".to_owned())] } else { Vec::new() };
+            HttpResponse::new(200, headers, list(&[1]))
+        });
+        assert_eq!(ids.unwrap(), [1, 1]);
+    }
+
+    #[test]
+    fn a_list_without_end_is_an_error() {
+        let body = || HttpResponse::new(200, Vec::new(), format!(r#"{{"items":{},"next":"same"}}"#, list(&[1])));
+        let mut circling = pages(Paging::cursor("/next", "after")).records_at("/items");
+        let error = drive(&mut circling, |_| body()).unwrap_err();
+        assert_eq!((error.kind(), error.context("pages")), (ErrorKind::Remote, Some("2")));
+        let mut count = 0;
+        let mut endless = pages(Paging::cursor("/next", "after")).records_at("/items").max_pages(50);
+        let error = drive(&mut endless, |_| {
+            count += 1;
+            HttpResponse::new(200, Vec::new(), format!(r#"{{"items":[],"next":"{count}"}}"#))
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Remote);
+        assert_eq!(count, 50);
+    }
+
+    /// Reads a list by offset while rows are deleted and added between pages.
+    fn drifting(paging: Paging, mut change: impl FnMut(usize, &mut Vec<u64>)) -> (Vec<u64>, Vec<u64>) {
+        let mut rows: Vec<u64> = (1..=20).collect();
+        let mut page = 0;
+        let mut list_pages = pages(paging);
+        let ids = drive(&mut list_pages, |request| {
+            change(page, &mut rows);
+            page += 1;
+            let offset = asked(request, "offset").unwrap().parse::<usize>().unwrap().min(rows.len());
+            // The server has a page size of its own, whatever was asked for.
+            HttpResponse::new(200, Vec::new(), list(&rows[offset..(offset + 4).min(rows.len())]))
+        });
+        (ids.unwrap(), rows)
+    }
+
+    #[test]
+    fn h42_offsets_skip_nothing_when_rows_are_deleted_between_pages() {
+        for at in 1..6 {
+            for deleted in [1, 3, 4] {
+                let (seen, rows) = drifting(Paging::offset("offset"), |page, rows| {
+                    if page == at {
+                        rows.drain(..deleted);
+                    }
+                });
+                assert!(rows.iter().all(|row| seen.contains(row)), "page {at}, {deleted} deleted: {seen:?}");
+            }
+        }
+        let (seen, rows) = drifting(Paging::offset("offset"), |page, rows| {
+            if page == 2 {
+                rows.insert(0, 100);
+            }
+        });
+        assert!(rows[1..].iter().all(|row| seen.contains(row)));
+        // Without the overlap the same list loses rows: the test can fail.
+        let bare = Paging::Offset { to: "offset".into(), overlap: 0 };
+        let (seen, rows) = drifting(bare, |page, rows| {
+            if page == 2 {
+                rows.drain(..3);
+            }
+        });
+        assert!(rows.iter().any(|row| !seen.contains(row)));
+    }
+}
