@@ -70,9 +70,7 @@ pub trait Template: fmt::Debug + Send + Sync + 'static {
     /// Where the API answers under these settings: whole URLs, the base URL first. Requests and credentials go to
     /// these origins alone. Unless told otherwise, the provider's, with `{setting}` filled in.
     fn origins(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
-        let provider = &self.info().provider;
-        let urls = std::iter::once(&provider.base_url).chain(&provider.origins);
-        urls.map(|url| info::fill_in(url, config)).collect()
+        self.info().provider.urls(config)
     }
 
     /// One run: reads the API and saves what it finds, page by page. It may be dropped at any await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{Template, Transport};
+use highwater_core::template::{ActionTemplate, Template, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
 
 use crate::engine::{Engine, Ingredients};
@@ -17,6 +17,7 @@ use crate::slots::Slots;
 pub struct EngineBuilder {
     store: Arc<dyn Store>,
     templates: BTreeMap<String, Arc<dyn Template>>,
+    actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     transport: Option<Arc<dyn Transport>>,
     environment: Arc<dyn Environment>,
     limits: RequestLimits,
@@ -32,6 +33,7 @@ impl EngineBuilder {
         EngineBuilder {
             store,
             templates: BTreeMap::new(),
+            actions: BTreeMap::new(),
             transport: None,
             environment: Arc::new(SystemEnvironment),
             limits: RequestLimits::default(),
@@ -54,6 +56,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn templates(self, templates: impl IntoIterator<Item = Arc<dyn Template>>) -> Self {
         templates.into_iter().fold(self, EngineBuilder::template)
+    }
+
+    /// Adds actions to the catalogue, each in place of one of the same id.
+    #[must_use]
+    pub fn actions(mut self, actions: impl IntoIterator<Item = Arc<dyn ActionTemplate>>) -> Self {
+        self.actions.extend(actions.into_iter().map(|action| (action.info().id(), action)));
+        self
     }
 
     /// Sends requests through `transport`.
@@ -123,6 +132,7 @@ impl EngineBuilder {
         Ok(Engine::new(Ingredients {
             store: self.store,
             templates: self.templates,
+            actions: self.actions,
             transport,
             environment: self.environment,
             limits: self.limits,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use highwater_core::template::{Secret, Template, TemplateInfo, Transport};
+use highwater_core::template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
 use highwater_core::{Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
@@ -34,6 +34,7 @@ pub struct Engine {
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
+    pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: RequestLimits,
@@ -57,6 +58,7 @@ pub(crate) struct Parts {
 pub(crate) struct Ingredients {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
+    pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: RequestLimits,
@@ -79,6 +81,7 @@ impl Engine {
             parts: Arc::new(Parts {
                 store: from.store,
                 templates: from.templates,
+                actions: from.actions,
                 transport: from.transport,
                 environment: from.environment,
                 limits: from.limits,
@@ -116,6 +119,10 @@ impl Engine {
         if !self.templates().any(|info| info.provider.name == settings.provider) {
             return Err(unknown_template(&settings.provider, self.parts.templates.keys().cloned()));
         }
+        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
+        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
+        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
+        settings.check_names(of_provider.flat_map(|(_, keys)| keys))?;
         let mut batch = WriteBatch::new();
         batch.put_document(connection_key(&settings.id), &settings)?;
         self.parts.store.commit(batch).await.map(drop)

@@ -1,8 +1,8 @@
 //! What the engine keeps in the store about connections and syncs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::template::TemplateInfo;
+use highwater_core::template::{ConfigKey, TemplateInfo};
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +63,12 @@ impl ConnectionSettings {
 
     /// The settings a template gets: those given, and defaults for the rest.
     pub(crate) fn config_for(&self, info: &TemplateInfo) -> Result<BTreeMap<String, String>> {
+        self.config_of(&info.id(), &info.config)
+    }
+
+    pub(crate) fn config_of(&self, template: &str, keys: &[ConfigKey]) -> Result<BTreeMap<String, String>> {
         let mut config = BTreeMap::new();
-        for key in info.config.iter().filter(|key| !key.secret) {
+        for key in keys.iter().filter(|key| !key.secret) {
             match self.config.get(&key.name).cloned().or_else(|| key.default.clone()) {
                 Some(value) => {
                     config.insert(key.name.clone(), value);
@@ -74,23 +78,26 @@ impl ConnectionSettings {
                         ErrorKind::Invalid,
                         "a setting is missing: give it in the connection's config",
                     )
-                    .with("template", info.id())
+                    .with("template", template)
                     .with("setting", &key.name)
                     .with("help", &key.help));
                 }
                 None => {}
             }
         }
-        if let Some(unknown) =
-            self.config.keys().find(|name| !info.config.iter().any(|key| key.name == **name && !key.secret))
-        {
-            let known: Vec<&str> = info.config.iter().map(|key| key.name.as_str()).collect();
-            return Err(Error::new(ErrorKind::Invalid, "the template has no such setting")
-                .with("template", info.id())
-                .with("setting", unknown)
-                .with("known", known.join(", ")));
-        }
         Ok(config)
+    }
+
+    /// Refuses settings that nothing of the provider reads: a slip of the pen would go unnoticed.
+    pub(crate) fn check_names<'k>(&self, keys: impl Iterator<Item = &'k ConfigKey>) -> Result<()> {
+        let known: BTreeSet<&str> = keys.filter(|key| !key.secret).map(|key| key.name.as_str()).collect();
+        match self.config.keys().find(|name| !known.contains(name.as_str())) {
+            None => Ok(()),
+            Some(unknown) => Err(Error::new(ErrorKind::Invalid, "no template of the provider has such a setting")
+                .with("provider", &self.provider)
+                .with("setting", unknown)
+                .with("known", known.into_iter().collect::<Vec<_>>().join(", "))),
+        }
     }
 }
 

@@ -312,8 +312,9 @@ async fn wrong_settings_are_named() {
     let world = World::new(Vec::new()).await;
     let error = world.engine.run_once("c", "hostile/other", RunOptions::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.context("known")), (ErrorKind::NotFound, Some("hostile/items")));
-    world.engine.connect(ConnectionSettings::new("c", "hostile").config("colour", "red")).await.unwrap();
-    assert_eq!(world.run().await.unwrap_err().context("setting"), Some("colour"));
+    let error =
+        world.engine.connect(ConnectionSettings::new("c", "hostile").config("colour", "red")).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("setting")), (ErrorKind::Invalid, Some("colour")));
     let error = world.engine.connect(ConnectionSettings::new("d", "nobody")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(world.engine.connection("nope").await.unwrap_err().kind(), ErrorKind::NotFound);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +184,11 @@ impl HttpResponse {
         let value = |name| self.header(name).map(str::to_owned);
         let validator = Validator { etag: value("etag"), last_modified: value("last-modified") };
         (validator != Validator::default()).then_some(validator)
+    }
+
+    /// The server's clock: the `Date` header.
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        DateTime::parse_from_rfc2822(self.header("date")?).ok().map(|time| time.with_timezone(&Utc))
     }
 
     /// The response, or the error that its status means.

@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::context::SyncContext;
 use super::http::{HttpRequest, HttpResponse};
 use super::records::{string_at, text_at};
+use crate::content;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
@@ -142,6 +143,8 @@ pub struct Pages {
     request: HttpRequest,
     paging: Paging,
     records: String,
+    may_lack_records: bool,
+    check: Option<fn(&HttpResponse) -> Result<()>>,
     max_pages: usize,
     /// The next page's name; `None` for the first.
     token: Option<String>,
@@ -162,6 +165,8 @@ impl Pages {
             request,
             paging,
             records: String::new(),
+            may_lack_records: false,
+            check: None,
             max_pages: MAX_PAGES,
             token: None,
             ended: false,
@@ -177,6 +182,20 @@ impl Pages {
     #[must_use]
     pub fn records_at(mut self, pointer: impl Into<String>) -> Self {
         self.records = pointer.into();
+        self
+    }
+
+    /// Says where an answer has its records, if it has any.
+    #[must_use]
+    pub fn optional_records_at(mut self, pointer: impl Into<String>) -> Self {
+        self.may_lack_records = true;
+        self.records_at(pointer)
+    }
+
+    /// Checks each answer first: for APIs that report faults with status 200.
+    #[must_use]
+    pub fn check(mut self, check: fn(&HttpResponse) -> Result<()>) -> Self {
+        self.check = Some(check);
         self
     }
 
@@ -242,11 +261,13 @@ impl Pages {
 
     /// Reads a page and finds the next; `None` if the page has to be asked for in another way.
     fn read(&mut self, response: HttpResponse) -> Result<Option<FetchedPage>> {
-        let mut records = if response.body.is_empty() || response.is_unchanged() {
-            Vec::new()
-        } else {
-            response.elements_at(&self.records)?
-        };
+        if let Some(check) = self.check {
+            check(&response)?;
+        }
+        let lacks_records = response.body.is_empty()
+            || response.is_unchanged()
+            || (self.may_lack_records && content::pointer(&response.body, &self.records)?.is_none());
+        let mut records = if lacks_records { Vec::new() } else { response.elements_at(&self.records)? };
         let more_at = |pointer: &Option<String>| match pointer {
             Some(pointer) => Ok(text_at(&response.body, pointer)?.as_deref() == Some("true")),
             None => Ok(true),

@@ -1,8 +1,12 @@
 //! The description of an API: where it is, how one signs in, how it limits.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use super::info::fill_in;
+use crate::error::Result;
 
 /// An API: what its templates have in common.
 ///
@@ -81,6 +85,11 @@ impl Provider {
     pub fn docs(mut self, url: impl Into<String>) -> Self {
         self.docs = url.into();
         self
+    }
+
+    /// Its URLs under these settings, the base URL first.
+    pub fn urls(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
+        std::iter::once(&self.base_url).chain(&self.origins).map(|url| fill_in(url, config)).collect()
     }
 
     /// The description of one of its syncs.

@@ -45,6 +45,11 @@ impl Window {
         self.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
+    /// The same as a time.
+    pub fn since_time(&self) -> Option<DateTime<Utc>> {
+        self.since
+    }
+
     /// The same for an API that reads milliseconds.
     pub fn since_millis(&self) -> Option<String> {
         self.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Millis, true))

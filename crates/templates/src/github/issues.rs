@@ -1,77 +1,87 @@
-//! Issues of a repository, by `since`.
+//! Issues and comments of a repository, by `since`.
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, SyncContext, Template, TemplateInfo};
+use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, text_at};
 
-use super::{Checkpoint, PER_PAGE, Position, before, describe, with_repository};
+use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, note_times, template, window};
 
-/// Issues of a repository, open and closed, without pull requests.
-///
-/// Incremental by `since` (inclusive, with two minutes of overlap). GitHub never tells of deleted
-/// issues: a full refresh notices them.
-#[derive(Debug)]
-pub struct Issues(TemplateInfo);
-
-impl Issues {
-    /// The template.
-    pub fn new() -> Self {
-        let info = with_repository(describe("issues"))
-            .description("Issues of a repository, open and closed")
-            .model("Issue", "An issue (pull requests are left out)")
-            .deletes("noticed by a full refresh");
-        Issues(info)
-    }
+template! {
+    /// Issues of a repository, open and closed, without pull requests.
+    ///
+    /// Incremental by `since` (inclusive, with two minutes of overlap). GitHub never tells of deleted
+    /// issues: a full refresh notices them.
+    Issues, issues(), fetch_issues
 }
 
-impl Default for Issues {
-    fn default() -> Self {
-        Issues::new()
-    }
+template! {
+    /// Comments on issues and pull requests of a repository, by `since`.
+    Comments, comments(), fetch_comments
 }
 
-#[async_trait]
-impl Template for Issues {
-    fn info(&self) -> &TemplateInfo {
-        &self.0
-    }
+fn issues() -> TemplateInfo {
+    describe("issues")
+        .config(repo())
+        .description("Issues of a repository, open and closed")
+        .model_info(model::<Issue>("Issue", "An issue (pull requests are left out)"))
+        .incremental("by `since`, with two minutes of overlap")
+        .deletes(DELETES_BY_REFRESH)
+}
 
-    async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
-        let path = format!("/repos/{}/{}/issues", context.config("owner")?, context.config("repo")?);
-        let last: Option<Checkpoint> = context.last_checkpoint()?;
-        let mut since = last.as_ref().map(|last| before(&last.updated_at)).transpose()?;
-        let mut newest = last.map(|last| last.updated_at);
-        let mut link: Option<String> = None;
-        loop {
-            let request = match link.take() {
-                Some(link) => HttpRequest::get(link),
-                None => first_page(&path, since.as_deref()),
-            };
-            let page = context.send(request).await?;
-            let next = page.next_link();
-            let records = page.elements()?;
-            let positions = records.iter().map(Position::of).collect::<Result<Vec<_>>>()?;
-            let end = positions.last().map(|position| position.updated_at.clone());
-            let issues: Vec<Bytes> = records
-                .into_iter()
-                .zip(&positions)
-                .filter(|(_, position)| position.pull_request.is_none())
-                .map(|(record, _)| record)
-                .collect();
-            // GitHub writes times in one fixed format: their order is the order of the texts.
-            newest = newest.max(end.clone());
-            if let Some(updated_at) = &newest {
-                context.checkpoint(&Checkpoint { updated_at: updated_at.clone() })?;
-            }
-            context.save("Issue", issues).await?;
-            let Some(next) = next else { break };
-            // An issue that changes meanwhile moves to the end and pulls the rest one place forward, past
-            // the next page's beginning. So go on from the last time seen, by page only within one second.
-            if end > since { since = end } else { link = Some(next) }
+fn comments() -> TemplateInfo {
+    describe("comments")
+        .config(repo())
+        .description("Comments on a repository's issues and pull requests")
+        .model_info(model::<Comment>("Comment", "A comment"))
+        .incremental("by `since`, with two minutes of overlap")
+        .deletes(DELETES_BY_REFRESH)
+}
+
+async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
+    by_since(context, "Issue", "issues", |record| Ok(text_at(record, "/pull_request/url")?.is_none())).await
+}
+
+async fn fetch_comments(context: &mut SyncContext<'_>) -> Result<()> {
+    by_since(context, "Comment", "issues/comments", |_| Ok(true)).await
+}
+
+async fn by_since(
+    context: &mut SyncContext<'_>,
+    model: &str,
+    list: &str,
+    wanted: impl Fn(&Bytes) -> Result<bool>,
+) -> Result<()> {
+    let path = repository_path(context, list)?;
+    let mut window = window(context, OVERLAP)?;
+    let mut since = window.since();
+    let mut link: Option<String> = None;
+    loop {
+        let request = match link.take() {
+            Some(link) => HttpRequest::get(link),
+            None => first_page(&path, since.as_deref()),
+        };
+        let response = context.send(request).await?;
+        let next = response.next_link();
+        let records = response.elements()?;
+        let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
+        note_times(&mut window, &records, "/updated_at")?;
+        if let Some(checkpoint) = window.checkpoint() {
+            context.checkpoint(checkpoint)?;
         }
-        if context.is_full_refresh() { context.complete("Issue").await } else { Ok(()) }
+        let kept = records.into_iter().filter_map(|record| match wanted(&record) {
+            Ok(true) => Some(Ok(record)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        });
+        context.save(model, kept.collect::<Result<Vec<_>>>()?).await?;
+        let Some(next) = next else { break };
+        // A record that changes meanwhile moves to the end and pulls the rest one place forward, past
+        // the next page's beginning. So go on from the last time seen, by page only within one second:
+        // GitHub writes times in one fixed format, their order is the order of the texts.
+        if end > since { since = end } else { link = Some(next) }
     }
+    complete(context, model).await
 }
 
 fn first_page(path: &str, since: Option<&str>) -> HttpRequest {

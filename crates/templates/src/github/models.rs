@@ -2,10 +2,11 @@
 //! GitHub sent; these have the ones most hosts want.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A person or a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Account number.
     pub id: u64,
@@ -14,14 +15,14 @@ pub struct User {
 }
 
 /// A label.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Label {
     /// Its text.
     pub name: String,
 }
 
 /// An issue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Issue {
     /// GitHub's number for it, unique everywhere.
     pub id: u64,
@@ -50,7 +51,7 @@ pub struct Issue {
 }
 
 /// A pull request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequest {
     /// GitHub's number for it, unique everywhere.
     pub id: u64,
@@ -76,7 +77,7 @@ pub struct PullRequest {
 }
 
 /// A repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Repository {
     /// GitHub's number for it.
     pub id: u64,
@@ -93,4 +94,48 @@ pub struct Repository {
     /// Its main language.
     #[serde(default)]
     pub language: Option<String>,
+}
+
+/// A comment on an issue or a pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Comment {
+    /// GitHub's number for it.
+    pub id: u64,
+    /// Its text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Who wrote it.
+    #[serde(default)]
+    pub user: Option<User>,
+    /// The issue's address in the API.
+    #[serde(default)]
+    pub issue_url: Option<String>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Release {
+    /// GitHub's number for it.
+    pub id: u64,
+    /// The tag it is made of.
+    pub tag_name: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its notes.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Whether it is not published yet.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether it is not meant for everyone.
+    #[serde(default)]
+    pub prerelease: bool,
+    /// When it was published.
+    #[serde(default)]
+    pub published_at: Option<DateTime<Utc>>,
 }

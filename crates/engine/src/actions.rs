@@ -1,0 +1,139 @@
+//! Writing back: actions, and any request with the connection's credentials.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use highwater_core::template::{
+    ActionContext, ActionInfo, ActionTemplate, ApiHost, HttpRequest, HttpResponse, LogLevel, Provider, Secret,
+};
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::Value;
+
+use crate::builder::unknown_template;
+use crate::engine::{Engine, Parts};
+use crate::http::Client;
+use crate::settings::ConnectionSettings;
+
+impl Engine {
+    /// The actions of the catalogue, by id.
+    pub fn actions(&self) -> impl Iterator<Item = &ActionInfo> {
+        self.parts().actions.values().map(|action| action.info())
+    }
+
+    /// Does an action with a connection: once, and never again by itself where that might do it twice.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// let input = serde_json::json!({"title": "Leak in the cellar"});
+    /// let issue = engine.act("github-main", "github/create_issue", input).await?;
+    /// println!("{}", issue["html_url"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn act(&self, connection: &str, action: &str, input: Value) -> Result<Value> {
+        let parts = self.parts();
+        let found = parts.actions.get(action).ok_or_else(|| unknown_action(action, &parts.actions))?;
+        let info = found.info();
+        let settings = self.connection(connection).await?;
+        check_provider(&settings, &info.provider)?;
+        check_input(info, &input)?;
+        let config = settings.config_of(&info.id(), &info.config)?;
+        let client = self.provider_client(&settings, &info.provider).await?;
+        let host = PlainHost { parts, client };
+        let outcome = found.run(&ActionContext::new(&host, config), input).await;
+        match &outcome {
+            Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
+            Err(error) => {
+                tracing::warn!(target: "highwater::action", action, connection, "{}", host.client.session().redact(&error.to_string()))
+            }
+        }
+        outcome
+    }
+
+    /// Sends any request with a connection's credentials: to the provider's origins alone, within the connection's budget.
+    /// The answer comes back whatever its status.
+    pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
+        let settings = self.connection(connection).await?;
+        let parts = self.parts();
+        let of_templates = parts.templates.values().map(|template| &template.info().provider);
+        let of_actions = parts.actions.values().map(|action| &action.info().provider);
+        let provider = of_templates
+            .chain(of_actions)
+            .find(|provider| provider.name == settings.provider)
+            .ok_or_else(|| unknown_template(&settings.provider, parts.templates.keys().cloned()))?;
+        let client = self.provider_client(&settings, provider).await?;
+        client.send(request.any_status(), &|_, _| {}).await
+    }
+
+    async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
+        let origins = settings.origins(provider.urls(&settings.config)?);
+        self.parts().client(&settings.id, provider, &origins).await
+    }
+}
+
+fn unknown_action(wanted: &str, actions: &BTreeMap<String, Arc<dyn ActionTemplate>>) -> Error {
+    Error::new(ErrorKind::NotFound, "no such action")
+        .with("action", wanted)
+        .with("known", actions.keys().cloned().collect::<Vec<_>>().join(", "))
+}
+
+fn check_provider(settings: &ConnectionSettings, provider: &Provider) -> Result<()> {
+    if settings.provider == provider.name {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, "the connection is one to another provider")
+        .with("connection", &settings.id)
+        .with("provider", &settings.provider)
+        .with("expected", &provider.name))
+}
+
+/// Checks the members that the schema requires; their shape is the action's to judge.
+fn check_input(info: &ActionInfo, input: &Value) -> Result<()> {
+    let required = info.input.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    match required.into_iter().find(|name| input.get(name).is_none_or(Value::is_null)) {
+        None => Ok(()),
+        Some(missing) => Err(Error::new(ErrorKind::Invalid, "the action's input lacks a member")
+            .with("action", info.id())
+            .with("member", missing)),
+    }
+}
+
+/// The engine's side of an action.
+struct PlainHost<'e> {
+    parts: &'e Parts,
+    client: Client,
+}
+
+#[async_trait]
+impl ApiHost for PlainHost<'_> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+        self.client.send(request, &|level, message| self.log(level, message)).await
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.client.session().known()?.named(name)
+    }
+
+    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
+        self.client.session().renew_secret(name, secret).await
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        let message = self.client.session().redact(message);
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "highwater::action", "{message}"),
+            LogLevel::Info => tracing::info!(target: "highwater::action", "{message}"),
+            LogLevel::Warning | LogLevel::Error => tracing::warn!(target: "highwater::action", "{message}"),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.parts.environment.now_ms()
+    }
+}

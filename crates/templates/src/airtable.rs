@@ -1,0 +1,83 @@
+//! Airtable: records of a table.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use highwater_core::Result;
+use highwater_core::template::{
+    AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
+    TemplateInfo, escape,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, template};
+
+template! {
+    /// Records of a table.
+    ///
+    /// Airtable tells in no record when it last changed, only finds those that changed since a time. That time is the
+    /// server's own, of the first answer of the last run.
+    Records, info(), fetch
+}
+
+/// Airtable. It allows five requests a second for a base, and after a refusal none for 30 seconds.
+pub fn provider() -> Provider {
+    let oauth = OAuth2::new(
+        "https://airtable.com/oauth2/v1/authorize",
+        "https://airtable.com/oauth2/v1/token",
+        DesktopSignIn::PkcePublic,
+    );
+    Provider::new("airtable", "https://api.airtable.com")
+        .auth(AuthKind::bearer("a personal access token, from airtable.com/create/tokens"))
+        .auth(AuthKind::OAuth2(oauth.scope("data.records:read")))
+        .limits(LimitHabits::new().rate(5, Duration::from_secs(1)).lock_out(Duration::from_secs(30)))
+        .docs("https://airtable.com/developers/web/api/list-records")
+}
+
+fn info() -> TemplateInfo {
+    provider()
+        .template("records")
+        .description("Records of a table")
+        .scope("data.records:read")
+        .model_info(model::<Record>("Record", "A record of the table"))
+        .config(ConfigKey::required("base", "the base's id, which begins with app"))
+        .config(ConfigKey::required("table", "the table's name or id"))
+        .incremental("by LAST_MODIFIED_TIME()")
+        .deletes(DELETES_BY_REFRESH)
+        .every(Duration::from_secs(600))
+}
+
+async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
+    let path = format!("/v0/{}/{}", escape(context.config("base")?), escape(context.config("table")?));
+    let mut request = HttpRequest::get(path).query("pageSize", "100");
+    if let Some(last) = context.last_checkpoint::<DateTime<Utc>>()? {
+        let since = (last - OVERLAP).to_rfc3339_opts(SecondsFormat::Secs, true);
+        request = request.query("filterByFormula", format!("IS_AFTER(LAST_MODIFIED_TIME(), '{since}')"));
+    }
+    let mut pages = Pages::new(request, Paging::cursor("/offset", "offset")).records_at("/records");
+    let mut began = None;
+    while let Some(page) = pages.next(context).await? {
+        began = began.or_else(|| page.response.date());
+        context.save("Record", page.records).await?;
+    }
+    // Without a clock of the server's, ours at the beginning of the run, not at its end (H46).
+    let ours = i64::try_from(context.started_ms()).ok().and_then(DateTime::from_timestamp_millis);
+    if let Some(began) = began.or(ours) {
+        context.checkpoint(&began)?;
+    }
+    complete(context, "Record").await
+}
+
+/// A record of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its id, which begins with `rec`.
+    pub id: String,
+    /// When it was created.
+    pub created_time: String,
+    /// Its fields, by name; empty ones are not there.
+    pub fields: Map<String, Value>,
+}

@@ -1,0 +1,123 @@
+//! Google Drive: files, by change token.
+
+use std::time::Duration;
+
+use highwater_core::Result;
+use highwater_core::content;
+use highwater_core::template::{
+    HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at, text_at,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{complete, model, template};
+
+template! {
+    /// Files of a drive; those in the bin have `trashed: true`.
+    Files, info(), fetch
+}
+
+/// Google Drive.
+pub fn provider() -> Provider {
+    super::provider(
+        "google-drive",
+        "https://www.googleapis.com/auth/drive.metadata.readonly",
+        "https://developers.google.com/workspace/drive/api/reference/rest/v3/changes",
+    )
+}
+
+const FIELDS: &str = "id,name,mimeType,parents,trashed,size,md5Checksum,createdTime,modifiedTime,version,webViewLink,owners(emailAddress,displayName)";
+
+fn info() -> TemplateInfo {
+    provider()
+        .template("files")
+        .description("Files and folders of a drive")
+        .model_info(model::<File>("File", "A file or folder"))
+        .incremental("by change token")
+        .deletes("told by the feed (`removed`)")
+        .every(Duration::from_secs(300))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// With which changes are asked for.
+    changes: String,
+    /// Where the first list goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+}
+
+async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
+    match context.last_checkpoint()? {
+        Some(Checkpoint { changes, page: None }) => read_changes(context, changes).await,
+        Some(Checkpoint { changes, page }) => read_list(context, changes, page).await,
+        None => {
+            // Before the list is read, so that what changes meanwhile is told again (H46).
+            let start = context.send(HttpRequest::get("/drive/v3/changes/startPageToken")).await?;
+            let changes = string_at(&start.body, "/startPageToken")?;
+            read_list(context, changes, None).await
+        }
+    }
+}
+
+async fn read_list(context: &mut SyncContext<'_>, changes: String, page: Option<String>) -> Result<()> {
+    let request = HttpRequest::get("/drive/v3/files")
+        .query("pageSize", "1000")
+        .query("fields", format!("nextPageToken,files({FIELDS})"));
+    let mut pages =
+        Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).records_at("/files").resume(page);
+    while let Some(page) = pages.next(context).await? {
+        context.checkpoint(&Checkpoint { changes: changes.clone(), page: page.next })?;
+        context.save("File", page.records).await?;
+    }
+    complete(context, "File").await
+}
+
+async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<()> {
+    let request = HttpRequest::get("/drive/v3/changes")
+        .query("pageSize", "1000")
+        .query("includeRemoved", "true")
+        .query("fields", format!("nextPageToken,newStartPageToken,changes(fileId,removed,file({FIELDS}))"));
+    let paging = Paging::cursor("/nextPageToken", "pageToken");
+    let mut pages = Pages::new(request, paging).records_at("/changes").resume(Some(changes));
+    while let Some(page) = pages.next(context).await? {
+        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
+        for change in &page.records {
+            // A change of a shared drive tells of no file at all.
+            let Some(id) = text_at(change, "/fileId")? else { continue };
+            match content::pointer(change, "/file")? {
+                Some(file) if text_at(change, "/removed")?.as_deref() != Some("true") => {
+                    changed.push(PageRecord::from(change.slice_ref(file)));
+                }
+                _ => deleted.push(id),
+            }
+        }
+        // Each page's token goes on where the page ended.
+        if let Some(next) = page.next.or(text_at(&page.response.body, "/newStartPageToken")?) {
+            context.checkpoint(&Checkpoint { changes: next, page: None })?;
+        }
+        context.apply("File", changed, deleted).await?;
+    }
+    Ok(())
+}
+
+/// A file or folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it is; folders are `application/vnd.google-apps.folder`.
+    pub mime_type: String,
+    /// The folders it is in.
+    #[serde(default)]
+    pub parents: Vec<String>,
+    /// Whether it is in the bin.
+    #[serde(default)]
+    pub trashed: bool,
+    /// Its size in bytes, as a text.
+    #[serde(default)]
+    pub size: Option<String>,
+}

@@ -1,0 +1,191 @@
+//! Gmail: messages, by history id.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use highwater_core::template::{
+    ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at, text_at,
+};
+use highwater_core::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{complete, model, read, template};
+
+template! {
+    /// Messages of a mailbox.
+    ///
+    /// The first run lists them and fetches each; later ones ask for the history behind the last history id. When Gmail
+    /// has forgotten it (status 404), the next run begins anew.
+    Messages, info(), fetch
+}
+
+/// Gmail.
+pub fn provider() -> Provider {
+    let mut provider = super::provider(
+        "gmail",
+        "https://www.googleapis.com/auth/gmail.readonly",
+        "https://developers.google.com/workspace/gmail/api/guides/sync",
+    );
+    provider.base_url = "https://gmail.googleapis.com".to_owned();
+    provider
+}
+
+fn info() -> TemplateInfo {
+    provider()
+        .template("messages")
+        .description("Messages of a mailbox")
+        .model_info(model::<Message>("Message", "A message"))
+        .config(ConfigKey::optional("query", "only messages that match, as in Gmail's search box; for the first run"))
+        .config(ConfigKey::with_default("format", "how much of a message: minimal, metadata or full", "metadata"))
+        .incremental("by history id")
+        .deletes("told by the history")
+        .every(Duration::from_secs(300))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// The history that is known.
+    history: String,
+    /// Where the first list goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+}
+
+async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
+    match context.last_checkpoint()? {
+        Some(Checkpoint { history, page: None }) => read_history(context, history).await,
+        Some(Checkpoint { history, page }) => read_list(context, history, page).await,
+        None => {
+            // Before the list is read, so that what changes meanwhile is told again (H46).
+            let profile = context.send(HttpRequest::get("/gmail/v1/users/me/profile")).await?;
+            let history = string_at(&profile.body, "/historyId")?;
+            read_list(context, history, None).await
+        }
+    }
+}
+
+async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<String>) -> Result<()> {
+    let mut request = HttpRequest::get("/gmail/v1/users/me/messages").query("maxResults", "100");
+    if let Some(query) = context.optional_config("query") {
+        request = request.query("q", query);
+    }
+    let mut pages = list(request, "/messages").resume(page);
+    while let Some(ids) = next_ids(&mut pages, context).await? {
+        let found = ids.ids.iter().map(|entry| string_at(entry, "/id")).collect::<Result<Vec<_>>>()?;
+        let (messages, gone) = messages(context, found).await?;
+        context.checkpoint(&Checkpoint { history: history.clone(), page: ids.next })?;
+        context.apply("Message", messages, gone).await?;
+    }
+    complete(context, "Message").await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct History {
+    messages_added: Vec<Changed>,
+    messages_deleted: Vec<Changed>,
+    labels_added: Vec<Changed>,
+    labels_removed: Vec<Changed>,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    message: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()> {
+    let request = HttpRequest::get("/gmail/v1/users/me/history")
+        .query("maxResults", "500")
+        .query("startHistoryId", since.clone());
+    let mut pages = list(request, "/history");
+    let (mut changed, mut deleted, mut newest) = (BTreeSet::new(), BTreeSet::new(), since);
+    while let Some(page) = next_ids(&mut pages, context).await.map_err(forgotten)? {
+        for entry in &page.ids {
+            let entry: History = read(entry)?;
+            let touched = entry.messages_added.into_iter().chain(entry.labels_added).chain(entry.labels_removed);
+            changed.extend(touched.map(|change| change.message.id));
+            deleted.extend(entry.messages_deleted.into_iter().map(|change| change.message.id));
+        }
+        newest = page.history.unwrap_or(newest);
+    }
+    let wanted: Vec<String> = changed.difference(&deleted).cloned().collect();
+    // The checkpoint moves with the last commit, when all that the history told of is saved.
+    let mut chunks = wanted.chunks(100).peekable();
+    while let Some(chunk) = chunks.next() {
+        let (messages, gone) = messages(context, chunk.to_vec()).await?;
+        deleted.extend(gone);
+        if chunks.peek().is_some() {
+            context.apply("Message", messages, Vec::new()).await?;
+        } else {
+            context.checkpoint(&Checkpoint { history: newest.clone(), page: None })?;
+            return context.apply("Message", messages, deleted.into_iter().collect()).await.map(drop);
+        }
+    }
+    context.checkpoint(&Checkpoint { history: newest, page: None })?;
+    context.apply("Message", Vec::new(), deleted.into_iter().collect()).await.map(drop)
+}
+
+fn forgotten(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::SourceReset, "Gmail forgot the history: everything has to be read again")
+                .because(error)
+        }
+        _ => error,
+    }
+}
+
+fn list(request: HttpRequest, records: &str) -> Pages {
+    // An empty list has no member at all.
+    Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).optional_records_at(records)
+}
+
+struct Ids {
+    ids: Vec<Bytes>,
+    next: Option<String>,
+    history: Option<String>,
+}
+
+async fn next_ids(pages: &mut Pages, context: &SyncContext<'_>) -> Result<Option<Ids>> {
+    let Some(page) = pages.next(context).await? else { return Ok(None) };
+    let history = text_at(&page.response.body, "/historyId")?;
+    Ok(Some(Ids { ids: page.records, next: page.next, history }))
+}
+
+/// The messages of these ids, and the ids of those that are gone meanwhile.
+async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<PageRecord>, Vec<String>)> {
+    let (mut found, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
+    for id in ids {
+        let path = format!("/gmail/v1/users/me/messages/{id}");
+        let request = HttpRequest::get(path).query("format", context.config("format")?);
+        match context.send(request).await {
+            Ok(message) => found.push(PageRecord::from(message.body)),
+            Err(error) if error.kind() == ErrorKind::NotFound => gone.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, gone))
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// The conversation it belongs to.
+    pub thread_id: String,
+    /// Its labels, such as `INBOX` and `UNREAD`.
+    #[serde(default)]
+    pub label_ids: Vec<String>,
+    /// Its beginning.
+    #[serde(default)]
+    pub snippet: String,
+}

@@ -1,0 +1,89 @@
+//! Kinto: the records of a collection, by its feed of changes with tombstones.
+
+use std::time::Duration;
+
+use highwater_core::Result;
+use highwater_core::template::{
+    AuthKind, ConfigKey, HttpRequest, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse, escape, string_at,
+    text_at,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{complete, model, template};
+
+/// Records in a page.
+const LIMIT: usize = 1000;
+
+template! {
+    /// Records of a collection.
+    ///
+    /// Kinto gives each change of a collection a time of its own (`last_modified`), and its feed tells of deletes too: the
+    /// last time seen is the whole checkpoint, and no change between two pages can be lost.
+    Records, info(), fetch
+}
+
+/// Kinto. The base URL ends with the API's version, such as `https://kinto.example/v1`.
+pub fn provider() -> Provider {
+    Provider::new("kinto", "https://{host}/v1")
+        .auth(AuthKind::basic("the account's name and password"))
+        .auth(AuthKind::bearer("an access token"))
+        .docs("https://docs.kinto-storage.org")
+}
+
+fn info() -> TemplateInfo {
+    provider()
+        .template("records")
+        .token(TokenUse::Optional)
+        .description("Records of a collection")
+        .model_info(model::<Record>("Record", "A record"))
+        .config(ConfigKey::with_default("host", "the server's name", "localhost"))
+        .config(ConfigKey::required("bucket", "the bucket's id"))
+        .config(ConfigKey::required("collection", "the collection's id"))
+        .incremental("by `_since`")
+        .deletes("told by the feed (tombstones)")
+        .every(Duration::from_secs(60))
+}
+
+async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
+    let (bucket, collection) = (escape(context.config("bucket")?), escape(context.config("collection")?));
+    let path = format!("/buckets/{bucket}/collections/{collection}/records");
+    let mut since: Option<String> = context.last_checkpoint()?;
+    loop {
+        let mut request = HttpRequest::get(&path).query("_sort", "last_modified").query("_limit", LIMIT.to_string());
+        if let Some(since) = &since {
+            request = request.query("_since", since);
+        }
+        let page = context.send(request).await?;
+        let records = page.elements_at("/data")?;
+        // A server may give fewer than were asked for: what counts is whether there is a next page.
+        let more = page.header("next-page").is_some();
+        let Some(last) = records.last() else { break };
+        let newest = string_at(last, "/last_modified")?;
+        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
+        for record in records {
+            if text_at(&record, "/deleted")?.as_deref() == Some("true") {
+                deleted.push(string_at(&record, "/id")?);
+            } else {
+                changed.push(PageRecord::from(record));
+            }
+        }
+        context.checkpoint(&newest)?;
+        context.apply("Record", changed, deleted).await?;
+        let moved = since.as_ref() != Some(&newest);
+        since = Some(newest);
+        if !more || !moved {
+            break;
+        }
+    }
+    complete(context, "Record").await
+}
+
+/// A record of a collection: its own members beside these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Its id.
+    pub id: String,
+    /// When it last changed: Unix milliseconds, unique in the collection.
+    pub last_modified: i64,
+}

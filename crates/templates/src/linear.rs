@@ -1,0 +1,224 @@
+//! Linear: issues, teams, users, by GraphQL.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use highwater_core::template::{
+    ActionContext, ActionInfo, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2, Pages, Paging,
+    Provider, SyncContext, TemplateInfo, text_at,
+};
+use highwater_core::{Error, ErrorKind, Result, content};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::common::{
+    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, OVERLAP, action, is_before, model, note_times, schema, template, window,
+};
+
+template! {
+    /// Issues, archived ones too, by the time of their last change.
+    Issues, issues(), fetch_issues
+}
+template! {
+    /// Teams.
+    Teams, whole_list::<Team>("teams", "Team", "A team"), fetch_teams
+}
+template! {
+    /// Users.
+    Users, whole_list::<User>("users", "User", "A person or an application"), fetch_users
+}
+action! {
+    /// Creates an issue.
+    CreateIssue, create_issue(), create
+}
+
+/// Linear.
+pub fn provider() -> Provider {
+    let oauth = OAuth2::new(
+        "https://linear.app/oauth/authorize",
+        "https://api.linear.app/oauth/token",
+        DesktopSignIn::PkcePublic,
+    );
+    Provider::new("linear", "https://api.linear.app")
+        .auth(AuthKind::header("authorization", "", "a personal API key, from Settings > Security & access"))
+        .auth(AuthKind::OAuth2(oauth.scope("read")))
+        // Linear answers 400 when a limit is reached, and counts in Unix milliseconds.
+        .limits(
+            LimitHabits::new()
+                .status_with(400, "RATELIMITED")
+                .headers("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset")
+                .lock_out(Duration::from_secs(60)),
+        )
+        .docs("https://linear.app/developers")
+}
+
+fn issues() -> TemplateInfo {
+    provider()
+        .template("issues")
+        .description("Issues of all teams, archived ones too")
+        .model_info(model::<Issue>("Issue", "An issue"))
+        .incremental("by `updatedAt`, newest change first")
+        .deletes(DELETES_BY_REFRESH)
+        .every(Duration::from_secs(300))
+}
+
+fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
+    let info = provider().template(name).description(format!("The workspace's {name}"));
+    info.model_info(model::<T>(model_name, description)).deletes(DELETES_BY_EVERY_RUN)
+}
+
+const ISSUE_FIELDS: &str = "id identifier number title description priority estimate url branchName \
+    createdAt updatedAt archivedAt completedAt canceledAt dueDate state { id name type } team { id key } \
+    assignee { id name email } creator { id name } labels { nodes { id name } } project { id name } parent { id }";
+
+async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
+    let mut window = window(context, OVERLAP)?;
+    let since = window.since_millis();
+    let filter = since.as_ref().map_or(json!({}), |since| json!({"updatedAt": {"gte": since}}));
+    let query = format!(
+        "query($after: String, $filter: IssueFilter) {{ issues(first: 100, after: $after, filter: $filter, \
+         includeArchived: true, orderBy: updatedAt) {{ nodes {{ {ISSUE_FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+    );
+    let mut pages = relay("issues", &json!({"query": query, "variables": {"filter": filter}}))?;
+    while let Some(page) = pages.next(context).await? {
+        note_times(&mut window, &page.records, "/updatedAt")?;
+        let oldest = page.records.last().map(|record| text_at(record, "/updatedAt")).transpose()?.flatten();
+        context.save("Issue", page.records).await?;
+        // The filter ends the list; where a server passes over it, the order does.
+        if let (Some(oldest), Some(since)) = (oldest, &since)
+            && is_before(&oldest, since)?
+        {
+            break;
+        }
+    }
+    if let Some(checkpoint) = window.checkpoint() {
+        context.checkpoint(checkpoint)?;
+    }
+    crate::common::complete(context, "Issue").await
+}
+
+async fn fetch_teams(context: &mut SyncContext<'_>) -> Result<()> {
+    fetch_whole(context, "Team", "teams", "id key name description createdAt updatedAt archivedAt").await
+}
+
+async fn fetch_users(context: &mut SyncContext<'_>) -> Result<()> {
+    fetch_whole(context, "User", "users", "id name displayName email active admin createdAt updatedAt").await
+}
+
+async fn fetch_whole(context: &mut SyncContext<'_>, model: &str, list: &str, fields: &str) -> Result<()> {
+    let query = format!(
+        "query($after: String) {{ {list}(first: 100, after: $after) {{ nodes {{ {fields} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+    );
+    let mut pages = relay(list, &json!({"query": query, "variables": {}}))?;
+    while let Some(page) = pages.next(context).await? {
+        context.save(model, page.records).await?;
+    }
+    context.complete(model).await
+}
+
+fn relay(list: &str, body: &Value) -> Result<Pages> {
+    let request = HttpRequest::post_json("/graphql", body)?;
+    Ok(Pages::new(request, Paging::relay(&format!("/data/{list}")))
+        .records_at(format!("/data/{list}/nodes"))
+        .check(no_errors))
+}
+
+/// GraphQL reports faults in an answer of status 200; part of a list is no list.
+fn no_errors(response: &HttpResponse) -> Result<()> {
+    match content::pointer(&response.body, "/errors/0")? {
+        None => Ok(()),
+        Some(error) => {
+            let told = text_at(error, "/message")?.unwrap_or_default();
+            Err(response.refusal(ErrorKind::Remote, "the API reports an error").with("told", told))
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewIssue {
+    /// The team's id.
+    team_id: String,
+    /// Its title.
+    title: String,
+    /// Its text, in Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// 0 (none) to 4 (low); 1 is urgent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    /// The id of whom it is assigned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assignee_id: Option<String>,
+}
+
+fn create_issue() -> ActionInfo {
+    let info = provider().action("create_issue").description("Creates an issue").scope("write");
+    info.input(schema::<NewIssue>()).output(schema::<Issue>())
+}
+
+async fn create(context: &ActionContext<'_>, input: NewIssue) -> Result<Value> {
+    let query = format!(
+        "mutation($input: IssueCreateInput!) {{ issueCreate(input: $input) {{ success issue {{ {ISSUE_FIELDS} }} }} }}"
+    );
+    let request = HttpRequest::post_json("/graphql", &json!({"query": query, "variables": {"input": input}}))?;
+    let response = context.send(request).await?;
+    no_errors(&response)?;
+    let answer: Value = response.json()?;
+    match answer.pointer("/data/issueCreate/issue") {
+        Some(issue) if !issue.is_null() => Ok(issue.clone()),
+        _ => Err(Error::new(ErrorKind::Remote, "the API did not create the issue, and does not say why")),
+    }
+}
+
+/// An issue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Issue {
+    /// Its id, a UUID.
+    pub id: String,
+    /// What people call it, such as `ENG-7`.
+    pub identifier: String,
+    /// Its title.
+    pub title: String,
+    /// Its text, in Markdown.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// 0 (none) to 4 (low); 1 is urgent.
+    #[serde(default)]
+    pub priority: f64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it was archived.
+    #[serde(default)]
+    pub archived_at: Option<DateTime<Utc>>,
+}
+
+/// A team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Team {
+    /// Its id, a UUID.
+    pub id: String,
+    /// The beginning of its issues' names, such as `ENG`.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A person or an application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    /// Its id, a UUID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Whether it may sign in.
+    #[serde(default)]
+    pub active: bool,
+}

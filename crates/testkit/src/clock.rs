@@ -1,0 +1,50 @@
+//! Time and chance that a test decides.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use highwater_core::Environment;
+use tokio::time::Instant;
+
+/// A clock that goes with tokio's (paused in tests, so that waits pass at once), and chance that is always the same.
+#[derive(Debug)]
+pub struct TestEnvironment {
+    started: Instant,
+    start_ms: u64,
+    skipped_ms: AtomicU64,
+    random: AtomicU64,
+}
+
+impl TestEnvironment {
+    /// A clock that begins at this Unix time in milliseconds.
+    pub fn new(start_ms: u64) -> Self {
+        TestEnvironment {
+            started: Instant::now(),
+            start_ms,
+            skipped_ms: AtomicU64::new(0),
+            random: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
+        }
+    }
+
+    /// Lets time pass for this clock alone.
+    pub fn skip(&self, time: Duration) {
+        self.skipped_ms.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Environment for TestEnvironment {
+    fn now_ms(&self) -> u64 {
+        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.start_ms + passed + self.skipped_ms.load(Ordering::Relaxed)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            // SplitMix64.
+            let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
