@@ -1,4 +1,5 @@
 //! Child processes for tests: the test program itself, told by an environment variable what to be.
+#![allow(dead_code)] // each test program uses its part
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -15,24 +16,24 @@ use highwater_store_sqlite::SqliteStore;
 const ROLE: &str = "HIGHWATER_TEST_ROLE";
 
 /// The words of the role this process has, if it is a child: the test named `child` acts on them.
-pub fn role() -> Option<Vec<String>> {
+pub(crate) fn role() -> Option<Vec<String>> {
     std::env::var(ROLE).ok().map(|role| role.split('|').map(str::to_owned).collect())
 }
 
 /// A call of this program that acts out `role`.
-pub fn command(role: &[&str]) -> Command {
+pub(crate) fn command(role: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(ROLE, role.join("|"));
     command
 }
 
 /// A child that was killed or has ended, and what it said.
-pub struct Running {
-    pub child: Child,
-    pub lines: Box<dyn Iterator<Item = String> + Send>,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) lines: Box<dyn Iterator<Item = String> + Send>,
 }
 
-pub fn start(role: &[&str]) -> Running {
+pub(crate) fn start(role: &[&str]) -> Running {
     let mut child = command(role).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(std::result::Result::ok);
     Running { child, lines: Box::new(lines) }
@@ -45,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-pub fn open(kind: &str, path: &Path) -> Result<Arc<dyn Store>> {
+pub(crate) fn open(kind: &str, path: &Path) -> Result<Arc<dyn Store>> {
     Ok(match kind {
         "sqlite" => Arc::new(SqliteStore::open(path)?),
         "redb" => Arc::new(RedbStore::open(path)?),
@@ -54,33 +55,33 @@ pub fn open(kind: &str, path: &Path) -> Result<Arc<dyn Store>> {
     })
 }
 
-pub async fn problems(store: &dyn Store, stream: &StreamKey) -> Result<Vec<String>> {
+pub(crate) async fn problems(store: &dyn Store, stream: &StreamKey) -> Result<Vec<String>> {
     match store.maintain(Maintenance::Verify(stream.clone())).await? {
         MaintenanceReport::Verified(found) => Ok(found.problems),
         other => panic!("{other:?}"),
     }
 }
 
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
 }
 
 /// A number from the environment.
-pub fn setting(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 /// Chance, from the seed in HIGHWATER_TEST_SEED or a new one. A failure prints it.
-pub struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub fn new(what: &str) -> Self {
+    pub(crate) fn new(what: &str) -> Self {
         let seed = setting("HIGHWATER_TEST_SEED", RandomState::new().build_hasher().finish() | 1);
         println!("{what}: HIGHWATER_TEST_SEED={seed}");
         Chance(seed | 1)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

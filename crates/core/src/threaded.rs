@@ -1,5 +1,6 @@
 //! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
 
+mod caught;
 mod desk;
 mod idle;
 mod inline;
@@ -28,6 +29,7 @@ use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
 use crate::store::Capabilities;
 use crate::wakeups::Wakeups;
+use caught::caught;
 use desk::{Desk, Place};
 use idle::Idle;
 use readers::Readers;
@@ -212,12 +214,14 @@ impl<B: Backend> Drop for Inner<B> {
 }
 
 fn open_identity<B: Backend>(backend: &mut B, options: &StoreOptions) -> Result<Identity> {
-    let mut write = backend.begin()?;
-    let (identity, created) = Identity::load_or_create(&mut write, &*options.environment)?;
-    if check_codec(&mut write, options.codec.as_deref())? || created {
-        write.commit()?;
-    }
-    Ok(identity)
+    caught(|| {
+        let mut write = backend.begin()?;
+        let (identity, created) = Identity::load_or_create(&mut write, &*options.environment)?;
+        if check_codec(&mut write, options.codec.as_deref())? || created {
+            write.commit()?;
+        }
+        Ok(identity)
+    })
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {

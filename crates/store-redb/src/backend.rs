@@ -1,6 +1,7 @@
 //! The database and its transactions.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
 
-use crate::errors::Explain;
+use crate::errors::{Explain, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
 
 /// A redb file as a [`Backend`].
@@ -22,12 +23,11 @@ pub struct RedbBackend {
 impl RedbBackend {
     pub(crate) fn open(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
         let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
-        let database = Database::builder()
-            .set_cache_size(cache_bytes)
-            .set_concurrency_mode(mode)
-            .create(path)
-            .explain("open")
-            .map_err(|error| error.with("path", path.display()))?;
+        // redb panics over some damaged files.
+        let opened = catch_unwind(|| {
+            Database::builder().set_cache_size(cache_bytes).set_concurrency_mode(mode).create(path).explain("open")
+        });
+        let database = opened.unwrap_or_else(|_| Err(damaged())).map_err(|error| error.with("path", path.display()))?;
         Ok(RedbBackend { database: Some(Arc::new(database)), path: path.to_owned(), exclusive })
     }
 

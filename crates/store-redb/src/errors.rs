@@ -15,6 +15,10 @@ impl<T, E: Into<redb::Error>> Explain<T> for Result<T, E> {
     }
 }
 
+pub(crate) fn damaged() -> Error {
+    Error::new(ErrorKind::Corrupt, "the store's file is damaged: restore a backup, or remove the file and sync again")
+}
+
 fn translate(source: redb::Error) -> Error {
     let (kind, message) = match &source {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {

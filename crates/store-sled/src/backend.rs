@@ -1,7 +1,8 @@
 //! The four maps in one sled tree, so that one batch changes all of them at once.
 
 use std::fmt;
-use std::path::Path;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use highwater_core::backend::{Backend, BackendReader, VisitEntry};
@@ -9,7 +10,8 @@ use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overl
 use highwater_core::{Capabilities, Result};
 use sled::{Batch, Db};
 
-use crate::errors::Explain;
+use crate::errors::{Explain, damaged};
+use crate::room::check_room;
 
 /// A sled directory as a [`Backend`].
 pub struct SledBackend {
@@ -18,19 +20,17 @@ pub struct SledBackend {
 
 struct Shared {
     database: Db,
+    path: PathBuf,
     /// sled has no snapshots: readers keep the one writer from applying meanwhile.
     applying: RwLock<()>,
 }
 
 impl SledBackend {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
-        let database = sled::Config::new()
-            .path(path)
-            .cache_capacity(cache_bytes)
-            .open()
-            .explain("open")
-            .map_err(|error| error.with("path", path.display()))?;
-        Ok(SledBackend { shared: Arc::new(Shared { database, applying: RwLock::new(()) }) })
+        // sled panics over some damaged files.
+        let opened = catch_unwind(|| sled::Config::new().path(path).cache_capacity(cache_bytes).open().explain("open"));
+        let database = opened.unwrap_or_else(|_| Err(damaged())).map_err(|error| error.with("path", path.display()))?;
+        Ok(SledBackend { shared: Arc::new(Shared { database, path: path.to_owned(), applying: RwLock::new(()) }) })
     }
 }
 
@@ -136,6 +136,7 @@ impl KeyValueRead for SledWrite<'_> {
 
 impl KeyValueWrite for SledWrite<'_> {
     fn apply(self, mut changes: Changes) -> Result<()> {
+        check_room(&self.0.path)?;
         let mut batch = Batch::default();
         for map in Map::ALL {
             for (key, value) in changes.take(map) {

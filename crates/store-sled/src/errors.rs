@@ -15,6 +15,13 @@ impl<T> Explain<T> for sled::Result<T> {
     }
 }
 
+pub(crate) fn damaged() -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the store's files are damaged: restore a backup, or remove the directory and sync again",
+    )
+}
+
 fn translate(source: sled::Error) -> Error {
     let (kind, message) = match &source {
         sled::Error::Corruption { .. } => (

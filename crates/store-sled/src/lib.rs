@@ -7,6 +7,7 @@
 
 mod backend;
 mod errors;
+mod room;
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::caught::caught;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::read::Attempt;
@@ -48,7 +49,7 @@ impl<R: BackendReader> Readers<R> {
         let task: Task<R> = Box::new(move |shared, handle| {
             // A reader that went away does not want the answer.
             if !answer.is_closed() {
-                let _ = answer.send(read(shared, handle, &work));
+                let _ = answer.send(caught(|| read(shared, handle, &work)));
             }
         });
         let tasks = self.tasks.as_ref().ok_or_else(super::closed)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::caught::caught;
 use super::idle::Idle;
 use super::readers;
 use crate::backend::{Backend, BackendRead, BackendReader};
@@ -119,6 +120,19 @@ impl<B: Backend> Writer<B> {
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
         self.backend()?;
+        // Stays so after a panic: who knows what was left half done.
+        self.poisoned = true;
+        caught(|| {
+            let outcome = self.transact_unguarded(work);
+            self.poisoned = matches!(&outcome, Err(error) if error.kind() == ErrorKind::Poisoned);
+            outcome
+        })
+    }
+
+    fn transact_unguarded<T, F>(&mut self, work: F) -> Result<T>
+    where
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
+    {
         if mutant!("notify-before-commit") {
             wake(&self.wake);
         }
@@ -136,21 +150,18 @@ impl<B: Backend> Writer<B> {
                 }
                 Ok(value)
             }
-            Err(error) => {
-                self.poisoned = error.kind() == ErrorKind::Poisoned;
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
     /// Reads through the writer, for a backend that has no other way.
     pub(super) fn read<T>(&mut self, work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>) -> Result<T> {
         let shared = Arc::clone(&self.shared);
-        let mut write = self.backend()?.begin()?;
-        match work(&shared, &mut write)? {
+        let backend = self.backend()?;
+        caught(|| match work(&shared, &mut backend.begin()?)? {
             Attempt::Done(value) => Ok(value),
             Attempt::Outdated => Err(readers::overtaken()),
-        }
+        })
     }
 
     /// Ends the work with the files.
@@ -158,7 +169,7 @@ impl<B: Backend> Writer<B> {
         self.probe = None;
         lock(&self.idle).stop();
         match self.backend.take() {
-            Some(backend) => backend.close(),
+            Some(backend) => caught(|| backend.close()),
             None => Ok(()),
         }
     }
