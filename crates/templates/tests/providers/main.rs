@@ -1,0 +1,32 @@
+//! Each template against a stateful API that follows its provider's documentation: first run, nothing, changes, deletes.
+
+mod change_feeds;
+mod hostile;
+mod stripe;
+mod updated_filters;
+
+use std::sync::Arc;
+
+use highwater_core::ErrorKind;
+use highwater_core::template::Template;
+use highwater_testkit::{FakeApi, Trial};
+
+/// What a run brought: added, updated, deleted.
+async fn run<A: FakeApi>(trial: &Trial<A>) -> (u64, u64, u64) {
+    let report = trial.run().await.unwrap();
+    (report.progress.added, report.progress.updated, report.progress.deleted)
+}
+
+/// The same of a full refresh.
+async fn refresh<A: FakeApi>(trial: &Trial<A>) -> (u64, u64, u64) {
+    let report = trial.refresh().await.unwrap();
+    (report.progress.added, report.progress.updated, report.progress.deleted)
+}
+
+async fn kind<A: FakeApi>(trial: &Trial<A>) -> ErrorKind {
+    trial.run().await.unwrap_err().kind()
+}
+
+fn shared(template: impl Template) -> Arc<dyn Template> {
+    Arc::new(template)
+}

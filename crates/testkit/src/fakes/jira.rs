@@ -1,0 +1,63 @@
+//! Jira Cloud: the search by JQL, as far as its bound on `updated` goes.
+
+use std::collections::BTreeMap;
+
+use highwater_core::template::HttpResponse;
+use serde_json::{Value, json};
+
+use super::{ok, page, refuse, time};
+use crate::fake::{FakeApi, FakeRequest};
+
+/// Jira's issues.
+#[derive(Debug, Default)]
+pub struct Jira {
+    issues: BTreeMap<u64, (u64, Value)>,
+    /// Seconds since the beginning of 2026: the server's clock.
+    pub now: u64,
+}
+
+impl Jira {
+    /// Adds or changes an issue, now.
+    pub fn put(&mut self, id: u64, summary: &str) {
+        let updated = time(self.now).replace('Z', "+0000");
+        let issue = json!({
+            "id": id.to_string(), "key": format!("ENG-{id}"), "fields": {"summary": summary, "updated": updated},
+        });
+        self.issues.insert(id, (self.now, issue));
+    }
+
+    /// Deletes an issue.
+    pub fn delete(&mut self, id: u64) {
+        self.issues.remove(&id);
+    }
+}
+
+impl FakeApi for Jira {
+    fn answer(&mut self, request: &FakeRequest) -> HttpResponse {
+        if request.path == "/rest/api/3/search" {
+            return refuse(410, "the requested API has been removed");
+        }
+        let jql = request.query("jql").unwrap_or_default();
+        // `updated >= "-7m"` or `updated >= "1970-01-01"`; JQL without a bound is refused.
+        let Some(bound) = jql.split("updated >= \"").nth(1).and_then(|rest| rest.split('"').next()) else {
+            return refuse(400, "Unbounded JQL queries are not allowed here");
+        };
+        if request.path != "/rest/api/3/search/jql" || !jql.ends_with("ORDER BY updated ASC") {
+            return refuse(400, "the query is not understood");
+        }
+        let since =
+            bound.strip_prefix('-').and_then(|text| text.strip_suffix('m')).and_then(|text| text.parse::<u64>().ok());
+        let since = since.map_or(0, |minutes| self.now.saturating_sub(minutes * 60));
+        let mut found: Vec<&(u64, Value)> = self.issues.values().filter(|(at, _)| *at >= since).collect();
+        found.sort_by_key(|(at, _)| *at);
+        let mut issues: Vec<Value> = found.into_iter().map(|(_, issue)| issue.clone()).collect();
+        if request.query("fields").is_none() {
+            issues = issues.iter().map(|issue| json!({"id": issue["id"]})).collect();
+        }
+        let (issues, next) = page(&issues, request.query("nextPageToken"));
+        match next {
+            Some(next) => ok(&json!({"issues": issues, "nextPageToken": next, "isLast": false})),
+            None => ok(&json!({"issues": issues, "isLast": true})),
+        }
+    }
+}
