@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use highwater::Action;
 
+use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
+use crate::commands::runs::{LogsOptions, RunsOptions};
+
 /// Sync an API into an embedded store and follow it by cursor.
 #[derive(Debug, Parser)]
 #[command(
@@ -36,6 +39,20 @@ pub(crate) enum Command {
     Tail(TailOptions),
     /// Show streams, syncs and consumers of a store.
     Status(StoreOptions),
+    /// List runs, show one with its log, approve or reject its deletes.
+    Runs(RunsOptions),
+    /// Print log lines of runs.
+    Logs(LogsOptions),
+    /// Let a template run by schedule for a connection.
+    Enable(EnableOptions),
+    /// Turn a sync off.
+    Disable(DisableOptions),
+    /// Keep a sync from running until it is resumed.
+    Pause(SyncName),
+    /// Let a paused sync run again.
+    Resume(SyncName),
+    /// Ask for a run of an enabled sync.
+    Trigger(TriggerOptions),
     /// Recount every stream and compare.
     Doctor(StoreOptions),
     /// Make an SQL view of a model's records (SQLite).
@@ -197,7 +214,7 @@ fn action(text: &str) -> Result<Action, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: f64 = digits.parse().map_err(|_| "write a time as 30s, 5m, 2h or 500ms".to_owned())?;
     let seconds = match &text[digits.len()..] {

@@ -1,7 +1,9 @@
 //! One module per command.
 
+pub(crate) mod control;
 pub(crate) mod doctor;
 pub(crate) mod records;
+pub(crate) mod runs;
 pub(crate) mod sql_view;
 pub(crate) mod status;
 pub(crate) mod sync;
