@@ -29,18 +29,23 @@
 //! # fn main() {}
 //! ```
 //!
-//! The macro makes one `#[test]` per property, named after it.
+//! The macro makes one `#[test]` per property, named after it, and one that runs a state machine:
+//! random histories of writes, reads, restarts, crashes, restored backups, clones and clocks that
+//! leap, each step compared with a model of a store that was written from the specification.
+//! Twenty-four histories are run unless `PROPTEST_CASES` says otherwise.
 //!
 //! Each function of [`cases`] is one property; what it checks stands above it.
 #![deny(missing_docs)]
 
 pub mod cases;
 mod environment;
+mod machine;
 mod rig;
 mod script;
 mod subject;
 
 pub use environment::{Randomness, TestEnvironment};
+pub use machine::state_machine;
 pub use rig::Rig;
 pub use script::transcript;
 pub use subject::{MemorySubject, Subject};
@@ -80,6 +85,7 @@ macro_rules! for_each_case {
             p21_unacknowledged_is_delivered_again
             p22_other_handles_wake_too
             p22_wakeups_are_hints
+            p24_a_reading_from_start_passes_the_horizon
             p24_clear_begins_anew
             p24_horizon_of_payloads
             p24_horizon_of_tombstones
@@ -134,6 +140,11 @@ macro_rules! __tests {
                 $crate::cases::$case::<$subject>();
             }
         )*
+
+        #[test]
+        fn state_machine() {
+            $crate::state_machine::<$subject>();
+        }
     };
 }
 

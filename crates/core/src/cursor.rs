@@ -32,6 +32,8 @@ pub struct Cursor {
     position: u128,
     epoch: u32,
     filtered: bool,
+    /// The prunes that a reading from START which is still below the horizon has behind it; else 0.
+    drain: u32,
     tag: u64,
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct Position {
 
 impl Cursor {
     /// Before everything: a reader that holds nothing.
-    pub const START: Cursor = Cursor { position: 0, epoch: 0, filtered: false, tag: 0 };
+    pub const START: Cursor = Cursor { position: 0, epoch: 0, filtered: false, drain: 0, tag: 0 };
 
     /// The position as a ULID.
     pub fn ulid(&self) -> Ulid {
@@ -60,6 +62,11 @@ impl Cursor {
     /// Whether this is [`Cursor::START`].
     pub fn is_start(&self) -> bool {
         self.position == 0
+    }
+
+    /// The count of prunes at which the reading began that this cursor is in the middle of; 0 for none.
+    pub(crate) fn drain(&self) -> u32 {
+        self.drain
     }
 
     pub(crate) fn position(&self) -> Position {

@@ -12,10 +12,16 @@ use crate::rig::{Rig, ids, note, notes, wait};
 use crate::script::transcript;
 use crate::subject::{MemorySubject, Subject};
 
-/// A batch that fails leaves nothing behind: no record, no document, no stream, no position.
+/// A batch that fails leaves nothing behind: no record, no document, no stream, no position, and
+/// nothing that is remembered of it.
 pub fn p29_a_failed_batch_leaves_nothing<S: Subject>() {
-    let rig = Rig::<S>::new();
+    let mut rig = Rig::<S>::new();
     rig.save("a", 1);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    rig.try_write(|batch| batch.upsert(note("b", 1)).upsert(note("a", 1)).upsert("not json")).unwrap_err();
+    assert!(rig.get("a").is_some() && rig.get("b").is_none());
     let before = (rig.page(|request| request), rig.head(), wait(rig.store().streams()).unwrap());
     let mut batch = WriteBatch::new();
     batch.put_document("checkpoint", &1).unwrap();

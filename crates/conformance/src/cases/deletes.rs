@@ -43,6 +43,32 @@ pub fn p24_horizon_of_tombstones<S: Subject>() {
     rig.verify(&notes());
 }
 
+/// A reading from START goes on below the horizon, page by page, until the next prune.
+pub fn p24_a_reading_from_start_passes_the_horizon<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..10, 1);
+    rig.save("x", 1);
+    rig.delete("x");
+    rig.save("y", 1);
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    let first = rig.page(|request| request.limit(3));
+    assert!(first.next_cursor.ulid() < rig.head().horizon.ulid());
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let text = first.next_cursor.to_string();
+    let (changes, end) = rig.drain(text.parse().unwrap(), 2);
+    assert_eq!(ids(&changes), ["3", "4", "5", "6", "7", "8", "9", "y"]);
+    assert_eq!(end, rig.head().high_water);
+    let delivery = rig.poll("copy", 4).unwrap();
+    rig.ack("copy", delivery.token).unwrap();
+    assert_eq!(rig.poll("copy", 100).unwrap().page.changes.len(), 7);
+    rig.consumer("copy", ConsumerCommand::Remove).unwrap();
+    rig.delete("8");
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    assert_eq!(rig.refusal(first.next_cursor), Some(ErrorKind::CursorExpired), "it may hold what was pruned since");
+}
+
 /// Pruned payloads expire readers of payloads, not of metadata; the record stays what it was.
 pub fn p24_horizon_of_payloads<S: Subject>() {
     let rig = Rig::<S>::new();

@@ -1,4 +1,5 @@
-//! The text form of a cursor: `<26-character ULID>.<7-character epoch><8-character tag>`.
+//! The text form of a cursor: `<26-character ULID>.<7-character epoch><8-character tag>`, and seven
+//! more characters while a reading from START is below the horizon: the count of prunes it began at.
 //!
 //! The tag is a keyed hash over the position, the epoch and the filter, under a key made from the
 //! store's secret and the stream's name (H9, H10, H60-H62).
@@ -12,7 +13,9 @@ use crate::mutants::mutant;
 use crate::stream::StreamKey;
 
 /// The longest text of a cursor, in bytes.
-pub(super) const MAX_TEXT: usize = 42;
+pub(super) const MAX_TEXT: usize = 49;
+/// Without the count of prunes.
+const SHORT_TEXT: usize = 42;
 const START_TEXT: &str = "00000000000000000000000000";
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TAG_BITS: u32 = 40;
@@ -44,6 +47,11 @@ impl TokenKey {
 
     /// The cursor of `position`, bound to the filter with this fingerprint (0: none).
     pub(crate) fn cursor(&self, position: Position, filter: u64) -> Cursor {
+        self.cursor_in_drain(position, filter, 0)
+    }
+
+    /// The cursor of a reading from START that began at this count of prunes and is below the horizon.
+    pub(crate) fn cursor_in_drain(&self, position: Position, filter: u64, drain: u32) -> Cursor {
         if position.ulid == 0 {
             return Cursor::START;
         }
@@ -51,13 +59,14 @@ impl TokenKey {
             position: position.ulid,
             epoch: position.epoch,
             filtered: filter != 0,
-            tag: self.tag(position, filter),
+            drain,
+            tag: self.tag(position, filter, drain),
         }
     }
 
     /// Whether `cursor` was tagged with this key and filter.
     pub(crate) fn vouches_for(&self, cursor: &Cursor, filter: u64) -> bool {
-        cursor.tag == self.tag(cursor.position(), filter)
+        cursor.tag == self.tag(cursor.position(), filter, cursor.drain)
     }
 
     /// Whether `cursor` says that it belongs to a filtered reading.
@@ -65,12 +74,13 @@ impl TokenKey {
         cursor.filtered
     }
 
-    fn tag(&self, position: Position, filter: u64) -> u64 {
+    fn tag(&self, position: Position, filter: u64, drain: u32) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
-        let mut message = [0; 28];
+        let mut message = [0; 32];
         message[..16].copy_from_slice(&position.ulid.to_be_bytes());
         message[16..20].copy_from_slice(&position.epoch.to_be_bytes());
-        message[20..].copy_from_slice(&filter.to_be_bytes());
+        message[20..28].copy_from_slice(&filter.to_be_bytes());
+        message[28..].copy_from_slice(&drain.to_be_bytes());
         hasher.write(&message);
         hasher.finish() >> (64 - TAG_BITS)
     }
@@ -84,8 +94,10 @@ pub(super) fn write<'b>(cursor: &Cursor, buffer: &'b mut [u8; MAX_TEXT]) -> &'b 
     buffer[26] = b'.';
     let epoch = u64::from(cursor.epoch) | if cursor.filtered { FILTERED_BIT } else { 0 };
     encode(u128::from(epoch), &mut buffer[27..34]);
-    encode(u128::from(cursor.tag), &mut buffer[34..]);
-    std::str::from_utf8(buffer).unwrap_or(START_TEXT)
+    encode(u128::from(cursor.tag), &mut buffer[34..SHORT_TEXT]);
+    encode(u128::from(cursor.drain), &mut buffer[SHORT_TEXT..]);
+    let text = if cursor.drain == 0 { &buffer[..SHORT_TEXT] } else { &buffer[..] };
+    std::str::from_utf8(text).unwrap_or(START_TEXT)
 }
 
 /// Accepts exactly what [`write`] produces.
@@ -93,7 +105,12 @@ pub(super) fn read(text: &str) -> Option<Cursor> {
     if text == START_TEXT {
         return Some(Cursor::START);
     }
-    let bytes: &[u8; MAX_TEXT] = text.as_bytes().try_into().ok()?;
+    let (bytes, drain) = text.as_bytes().split_first_chunk::<SHORT_TEXT>()?;
+    let drain = match drain.len() {
+        0 => 0,
+        7 => u32::try_from(decode(drain)?).ok().filter(|drain| *drain != 0)?,
+        _ => return None,
+    };
     if bytes[0] > b'7' || bytes[26] != b'.' {
         return None;
     }
@@ -107,6 +124,7 @@ pub(super) fn read(text: &str) -> Option<Cursor> {
         position,
         epoch: u32::try_from(epoch & (FILTERED_BIT - 1)).ok()?,
         filtered: epoch & FILTERED_BIT != 0,
+        drain,
         tag,
     })
 }
@@ -146,9 +164,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn p32_text_round_trips_and_sorts(ulids in proptest::collection::vec(1..u128::MAX, 2), epoch: u32, filter: u64) {
+        fn p32_text_round_trips_and_sorts(ulids in proptest::collection::vec(1..u128::MAX, 2), epoch: u32, filter: u64, drain: u32) {
             let cursors: Vec<Cursor> =
-                ulids.iter().map(|&ulid| key("a").cursor(Position { ulid, epoch }, filter)).collect();
+                ulids.iter().map(|&ulid| key("a").cursor_in_drain(Position { ulid, epoch }, filter, drain)).collect();
             for cursor in &cursors {
                 prop_assert_eq!(&cursor.to_string().parse::<Cursor>().unwrap(), cursor);
                 prop_assert!(key("a").vouches_for(cursor, filter));
@@ -161,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn p32_no_text_is_accepted_twice(text in "[0-9A-Za-z.]{0,44}") {
+        fn p32_no_text_is_accepted_twice(text in "[0-9A-Za-z.]{0,50}") {
             if let Some(cursor) = read(&text) {
                 prop_assert_eq!(cursor.to_string(), text);
             }

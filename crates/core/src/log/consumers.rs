@@ -171,7 +171,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             if record.attempts > options.max_attempts {
                 // Set the record aside, so that one that cannot be handled does not hold up the rest.
                 record.parked.push(id);
-                record.acknowledged = cursor;
+                let shared = self.shared;
+                let view = self.open_stream(place).view(shared);
+                record.acknowledged = view.reader_at(&record.acknowledged, cursor.position(), filter);
                 record.first = None;
                 continue;
             }

@@ -51,6 +51,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             PruneWhat::Tombstones => self.prune_tombstones(place, limit)?,
             PruneWhat::Payloads => self.prune_payloads(place, limit)?,
         };
+        if removed > 0 {
+            self.stream(place).state.prunes += 1;
+        }
         if what == PruneWhat::Payloads {
             removed += self.forget_history(place, limit)?;
         }
@@ -105,7 +108,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.dirty = true;
         }
         let state = &self.open_stream(place).state;
-        Ok((removed, state.horizon.max(state.payload_horizon)))
+        Ok((removed, state.horizon(true)))
     }
 
     /// Empties a stream: a new incarnation, in which every earlier cursor is expired.
@@ -131,6 +134,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let position = self.mint()?;
         let state = &mut self.stream(place).state;
         state.incarnation += 1;
+        state.prunes += 1;
         (state.last, state.horizon, state.payload_horizon) = (position, position, position);
         state.history_horizon = position.ulid;
         (state.live, state.deleted, state.bytes, state.checksum) = (0, 0, 0, 0);
@@ -147,6 +151,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let place = self.open(stream)?;
             let horizon = self.mint()?;
             let state = &mut self.stream(place).state;
+            state.prunes += 1;
             (state.last, state.horizon, state.payload_horizon) = (horizon, horizon, horizon);
             let mut from = 1;
             loop {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
 use crate::content;
-use crate::cursor::{Position, TokenKey, time_of};
+use crate::cursor::{Cursor, Position, TokenKey, time_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Extra, held_at};
 use crate::log::shared::Shared;
@@ -71,7 +71,7 @@ impl<'s> StreamView<'s> {
         let end = self.state.last.max(since);
         let stuck = mutant!("filtered-next-last-match") && request.actions != crate::page::Actions::ALL;
         let next = if done && !stuck { end } else { reading.scanned };
-        let next_cursor = if next == since { request.after } else { self.token_key.cursor(next, filter) };
+        let next_cursor = if next == since { request.after } else { self.reader_at(&request.after, next, filter) };
         Ok(Attempt::Done(Page {
             changes: reading.changes,
             next_cursor,
@@ -79,6 +79,15 @@ impl<'s> StreamView<'s> {
             caught_up: done,
             high_water: self.token_key.cursor(self.state.last, filter),
         }))
+    }
+
+    /// The cursor of a reader that came from `after`. Below the horizon it is good for a reading from
+    /// START only, and only until the next prune.
+    pub(crate) fn reader_at(&self, after: &Cursor, position: Position, filter: u64) -> Cursor {
+        let from_start = after.is_start() || after.drain() != 0;
+        let below = position < self.state.horizon(true) && !mutant!("drain-expires");
+        let drain = if from_start && below { self.state.prunes } else { 0 };
+        self.token_key.cursor_in_drain(position, filter, drain)
     }
 
     /// Reads on from `floor`; whether the end was reached.

@@ -115,6 +115,8 @@ pub(crate) struct StreamState {
     pub(crate) last: Position,
     pub(crate) horizon: Position,
     pub(crate) payload_horizon: Position,
+    /// How often a horizon was raised.
+    pub(crate) prunes: u32,
     /// The past is complete from here on: the greatest position that took the place of a version not kept.
     pub(crate) history_horizon: u128,
     pub(crate) live: u64,
@@ -142,6 +144,11 @@ impl StreamState {
         write.put(Table::State, &keys::stream(stream), &self.encode())
     }
 
+    /// The least position from which a reader that did not begin at START misses nothing.
+    pub(crate) fn horizon(&self, payloads: bool) -> Position {
+        if payloads { self.horizon.max(self.payload_horizon) } else { self.horizon }
+    }
+
     /// Rows in the log.
     pub(crate) fn entries(&self) -> u64 {
         self.live + self.deleted
@@ -152,6 +159,7 @@ impl StreamState {
         for number in [
             u64::from(self.number),
             u64::from(self.incarnation),
+            u64::from(self.prunes),
             self.revision,
             self.next_sequence,
             self.live,
@@ -185,6 +193,7 @@ impl StreamState {
         let mut state = StreamState {
             number: small(rest.number()?)?,
             incarnation: small(rest.number()?)?,
+            prunes: small(rest.number()?)?,
             revision: rest.number()?,
             next_sequence: rest.number()?,
             live: rest.number()?,

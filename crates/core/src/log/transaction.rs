@@ -216,8 +216,10 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// A page as this transaction sees the stream.
     pub(crate) fn read_page(&mut self, place: usize, request: &PageRequest) -> Result<Page> {
-        let shared = self.shared;
-        let (write, stream) = self.parts(place);
+        // What is found out about rows that may come to nothing must not be remembered.
+        let apart = self.dirty.then(|| self.shared.apart(self.shared.memory_budget));
+        let shared = apart.as_ref().unwrap_or(self.shared);
+        let (write, stream) = (&mut self.write, &self.open[place]);
         match stream.view(shared).page(write, request)? {
             Attempt::Done(page) => Ok(page),
             Attempt::Outdated => Err(Error::new(ErrorKind::Busy, "the stream is being rewritten; try again")),
@@ -285,8 +287,10 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         let key = index_key(id);
         let sequence = match stream.pending.get(&key) {
             Some(sequence) => Some(*sequence),
+            // What is shared is what was committed: rows of this transaction may come to nothing.
             None => {
-                self.shared.tail(stream.state.number, |tail| look_up(tail, &mut self.write, &stream.state, &key))?
+                let committed = if mutant!("uncommitted-remembered") { &stream.state } else { &stream.stored };
+                self.shared.tail(stream.state.number, |tail| look_up(tail, &mut self.write, committed, &key))?
             }
         };
         match sequence {

@@ -40,7 +40,7 @@ pub(crate) fn belongs<R: BackendRead + ?Sized>(
     }
     let end = epoch_end(read, position.epoch)?;
     if end == Some(REBASED) {
-        return Err(expired(key, state.horizon.max(state.payload_horizon), cursor, filter));
+        return Err(expired(key, state.horizon(true), cursor, filter));
     }
     if let Some(end) = end {
         shared.note_epoch(state, position.epoch, end);
@@ -74,15 +74,13 @@ pub(crate) fn not_expired(
     filter: u64,
     payloads: bool,
 ) -> Result<()> {
-    let horizon = if payloads && !mutant!("payload-horizon-ignored") {
-        state.horizon.max(state.payload_horizon)
-    } else {
-        state.horizon
-    };
+    let horizon = state.horizon(payloads && !mutant!("payload-horizon-ignored"));
     let position = cursor.position().ulid;
     let behind =
         if mutant!("horizon-off-by-one") { position.saturating_add(1) < horizon.ulid } else { position < horizon.ulid };
-    if cursor.is_start() || !behind {
+    // A reading that began at START after the last prune holds nothing that was pruned.
+    let fresh = cursor.drain() != 0 && cursor.drain() == state.prunes;
+    if cursor.is_start() || !behind || fresh {
         return Ok(());
     }
     Err(expired(key, horizon, cursor, filter))

@@ -1,0 +1,98 @@
+//! What holds after every step.
+
+use std::collections::BTreeMap;
+
+use highwater_core::content::{ContentRules, canonical, record_checksum};
+use highwater_core::{Action, Cursor, Page, PageRequest, StreamHead};
+
+use super::content::Content;
+use super::model::{LOST, Model, plain};
+use super::steps::{IDS, STREAMS};
+use super::system::{System, p10_page_is_the_models, p32_refused, stream};
+use crate::rig::wait;
+use crate::subject::Subject;
+
+/// Every check, in turn.
+pub(crate) fn everything<S: Subject>(system: &System<S>, model: &Model) {
+    let mut positions = BTreeMap::new();
+    for place in 0..STREAMS {
+        let key = stream(place);
+        let page = wait(system.rig.store().page(PageRequest::new(key.clone()).limit(1000))).expect("START is good");
+        let head = wait(system.rig.store().head(&key)).expect("the counters read");
+        p33_only_what_was_written(model, place, &page);
+        p08_metadata_is_coherent(&page);
+        p37_counters_and_checksum(model, place, &page, &head);
+        p01_every_record_is_found(system, place, &page);
+        p03_positions_ascend_as_they_were_given(model, place, &page, &mut positions);
+        system.rig.verify(&key);
+    }
+    p29_the_checkpoint_is_of_the_same_commit(system, model);
+    p32_lost_cursors_stay_refused(system);
+}
+
+fn p33_only_what_was_written(model: &Model, place: usize, page: &Page) {
+    let start = super::model::Token { stream: place, position: 0, filtered: false, drain: 0 };
+    p10_page_is_the_models(Ok(page.clone()), &model.page(start, &plain(1000, false)), false);
+}
+
+fn p08_metadata_is_coherent(page: &Page) {
+    for change in &page.changes {
+        let metadata = &change.record.metadata;
+        assert_eq!(metadata.last_modified_at, metadata.cursor.time(), "p08");
+        assert!(metadata.first_seen_at <= metadata.last_modified_at, "p08");
+        assert_eq!(metadata.deleted_at.is_some(), metadata.last_action == Action::Deleted, "p08");
+        assert!(metadata.deleted_at.is_none_or(|at| at <= metadata.last_modified_at), "p08");
+        assert!(metadata.cursor.ulid() <= page.high_water.ulid(), "p04: nothing beyond the end");
+    }
+}
+
+fn p37_counters_and_checksum(model: &Model, place: usize, page: &Page, head: &StreamHead) {
+    let live = model.live(place, false);
+    let entries = &model.world.streams[place].entries;
+    assert_eq!((head.live, head.deleted), (live.len() as u64, (entries.len() - live.len()) as u64), "p01: counters");
+    assert_eq!(head.high_water, page.high_water);
+    let sum = live.iter().fold(0_u128, |sum, (id, content)| {
+        let canonical = canonical(&ContentRules::new(), content.text(0).as_bytes()).expect("it is JSON");
+        sum.wrapping_add(record_checksum(IDS[*id], &canonical.hash))
+    });
+    assert_eq!(head.checksum, format!("{sum:032x}"), "p37: the checksum is the reader's");
+}
+
+fn p01_every_record_is_found<S: Subject>(system: &System<S>, place: usize, page: &Page) {
+    let found = wait(system.rig.store().get(&stream(place), &IDS)).expect("records read");
+    let listed: BTreeMap<&str, _> = page.changes.iter().map(|change| (&*change.record.id, &change.record)).collect();
+    for (id, record) in IDS.iter().zip(&found) {
+        assert_eq!(record.as_ref(), listed.get(id).copied(), "p01: {id:?} by its id");
+        let versions = record.as_ref().and_then(|record| record.payload.as_ref());
+        assert!(versions.is_none_or(|payload| Content::read(payload.as_str()).text(0).starts_with('{')));
+    }
+}
+
+/// The order of ULIDs is the order of commits, over all streams.
+fn p03_positions_ascend_as_they_were_given(
+    model: &Model,
+    place: usize,
+    page: &Page,
+    positions: &mut BTreeMap<u64, Cursor>,
+) {
+    for change in &page.changes {
+        let id = super::model::id_of(&change.record.id);
+        if let Some(entry) = model.world.streams[place].entries.get(&id) {
+            positions.insert(entry.position, change.record.metadata.cursor);
+        }
+    }
+    assert!(positions.values().is_sorted_by(|a, b| a.ulid() < b.ulid()), "p03: {positions:?}");
+}
+
+fn p29_the_checkpoint_is_of_the_same_commit<S: Subject>(system: &System<S>, model: &Model) {
+    let found = wait(system.rig.store().document("checkpoint")).expect("documents read");
+    let expected = model.world.checkpoint.map(|checkpoint| checkpoint.to_string());
+    assert_eq!(found.map(|document| document.to_string()), expected, "p29: the checkpoint");
+}
+
+fn p32_lost_cursors_stay_refused<S: Subject>(system: &System<S>) {
+    for cursor in system.lost.iter().rev().take(3) {
+        let page = wait(system.rig.store().page(PageRequest::new(stream(0)).since(*cursor)));
+        p32_refused(page.map(drop), LOST);
+    }
+}
