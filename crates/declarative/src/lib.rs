@@ -1,7 +1,25 @@
 //! Runs manifests of the declarative (low-code) connector language in process, unmodified.
 //!
-//! [`interpolation`] evaluates the `{{ }}` templates inside a manifest.
+//! A [`Manifest`] is read and checked once; with a config it becomes a [`Source`], whose streams are read through an
+//! [`Exchange`] (the one door to the network) into a [`Sink`], page by page. [`interpolation`] evaluates the `{{ }}`
+//! templates inside a manifest, [`replay`] compares a manifest's behaviour with recorded exchanges.
 
 #![deny(missing_docs)]
 
+mod config;
+mod dynamic;
+mod exchange;
 pub mod interpolation;
+mod manifest;
+mod model;
+mod origins;
+mod registry;
+pub mod replay;
+mod run;
+mod schema;
+mod source;
+
+pub use exchange::{Exchange, Page, Purpose, Request, Sink, Summary};
+pub use manifest::{Files, Manifest};
+pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
+pub use source::{Source, StreamInfo};

@@ -1,0 +1,139 @@
+//! From a manifest's text to one tree without references, in which every component knows its type and its parameters.
+
+mod parameters;
+mod references;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::Value;
+
+use crate::interpolation::Interpolator;
+use crate::model::{Model, Node, decode};
+use crate::registry::Registry;
+
+pub(crate) use parameters::{is_truthy, propagate};
+pub(crate) use yaml::read_value;
+
+/// The files that lie beside a manifest, by the path the manifest knows them by: its schemas and its spec.
+#[derive(Clone, Debug, Default)]
+pub struct Files(BTreeMap<String, Arc<str>>);
+
+/// More than a connector's folder ever holds.
+const MAX_FILES: usize = 4096;
+
+impl Files {
+    /// No files.
+    pub fn new() -> Self {
+        Files::default()
+    }
+
+    /// Adds a file.
+    #[must_use]
+    pub fn with(mut self, path: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        self.0.insert(path.into(), text.into());
+        self
+    }
+
+    /// The JSON and YAML files of a connector's folder and of the folders in it.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let mut files = Files::new();
+        files.add_folder(folder, "", 0)?;
+        Ok(files)
+    }
+
+    fn add_folder(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<()> {
+        let unreadable = |source: std::io::Error| {
+            Error::new(ErrorKind::NotFound, "a folder of the manifest cannot be read: check the path")
+                .with("folder", folder.display())
+                .because(source)
+        };
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let path = entry.path();
+            if path.is_dir() && depth < 4 {
+                self.add_folder(&path, &format!("{name}/"), depth + 1)?;
+            } else if matches!(path.extension().and_then(|text| text.to_str()), Some("json" | "yaml" | "yml"))
+                && self.0.len() < MAX_FILES
+            {
+                let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+                self.0.insert(name, text.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The file at `path`; a leading `./` or package folder is not counted.
+    pub(crate) fn get(&self, path: &str) -> Option<&str> {
+        let mut path = path.trim_start_matches("./");
+        loop {
+            if let Some(text) = self.0.get(path) {
+                return Some(text);
+            }
+            path = path.split_once('/')?.1;
+        }
+    }
+}
+
+/// A manifest that was read and checked: what it can do with a config is a [`Source`](crate::Source).
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub(crate) model: Arc<Model>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Manifest {
+    /// Reads a manifest in YAML or JSON. Every reference is resolved and every template compiled; an error names the
+    /// place in the manifest.
+    ///
+    /// ```
+    /// use highwater_declarative::{Files, Manifest};
+    /// let error = Manifest::parse("streams: [{retriever: {}}]", &Files::new()).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`requester` is missing: give the component there (at: streams[0].retriever)"
+    /// );
+    /// ```
+    pub fn parse(text: &str, files: &Files) -> Result<Self> {
+        Manifest::parse_with(text, files, Registry::default())
+    }
+
+    /// As [`parse`](Self::parse), with replacements for the manifest's Python classes.
+    pub fn parse_with(text: &str, files: &Files, registry: Registry) -> Result<Self> {
+        let mut tree = read_value(text)?;
+        let Some(root) = tree.as_object_mut() else {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the manifest is no mapping: give the manifest.yaml of a connector",
+            ));
+        };
+        root.entry("type").or_insert_with(|| Value::from("DeclarativeSource"));
+        let tree = references::resolve(&tree)?;
+        let tree = propagate("", &tree, &serde_json::Map::new(), false)?;
+        let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
+        let context = decode::Context::new(&interpolator, files, &registry);
+        let model = Model::decode(&Node::root(&tree), &context)?;
+        Ok(Manifest { model: Arc::new(model), files: Arc::new(files.clone()), registry: Arc::new(registry) })
+    }
+
+    /// Where the manifest says that its API is described.
+    pub fn documentation_url(&self) -> Option<&str> {
+        self.model.spec.as_ref()?.documentation_url.as_deref()
+    }
+
+    /// The names of the streams that the manifest itself declares; streams made from the config come on top.
+    pub fn stream_names(&self) -> Vec<&str> {
+        self.model.streams.iter().map(|stream| stream.name.as_str()).collect()
+    }
+
+    /// What keeps single streams from running, such as a Python class without a replacement: stream and reason.
+    pub fn problems(&self) -> Vec<(&str, &Error)> {
+        let streams = self.model.streams.iter();
+        streams.filter_map(|stream| Some((stream.name.as_str(), stream.problem.as_ref()?))).collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! Rust in the place of a manifest's Python classes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use highwater_core::Result;
+use serde_json::{Map, Value};
+
+use crate::model::Node;
+
+/// Records out of a decoded body.
+pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {
+    /// The records of `body`.
+    fn extract(&self, body: &Value, config: &Value) -> Result<Vec<Value>>;
+}
+
+/// A change to a record.
+pub trait CustomTransformation: fmt::Debug + Send + Sync + 'static {
+    /// Changes `record` in place.
+    fn transform(&self, record: &mut Map<String, Value>, config: &Value) -> Result<()>;
+}
+
+/// What a request carries to be let in.
+pub trait CustomAuthenticator: fmt::Debug + Send + Sync + 'static {
+    /// The headers to add.
+    fn headers(&self, config: &Value) -> Result<Vec<(String, String)>>;
+}
+
+type Rewrite = Arc<dyn Fn(&Map<String, Value>) -> Value + Send + Sync>;
+
+/// Replacements for the Python classes of manifests, by class name: the whole dotted path or its last part.
+///
+/// ```
+/// use highwater_declarative::{Files, Manifest, Registry};
+/// use serde_json::json;
+///
+/// // The class only wrapped the standard extractor.
+/// let registry = Registry::new().component("source_x.components.ItemExtractor", |_fields| {
+///     json!({"type": "DpathExtractor", "field_path": ["items"]})
+/// });
+/// let manifest = r#"
+/// streams:
+///   - name: things
+///     retriever:
+///       requester: {url_base: "https://x.example", path: things}
+///       record_selector:
+///         extractor: {type: CustomRecordExtractor, class_name: source_x.components.ItemExtractor}
+/// "#;
+/// assert!(Manifest::parse(manifest, &Files::new())?.problems().len() == 1);
+/// assert!(Manifest::parse_with(manifest, &Files::new(), registry)?.problems().is_empty());
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry {
+    components: BTreeMap<String, Rewrite>,
+    extractors: BTreeMap<String, Arc<dyn CustomExtractor>>,
+    transformations: BTreeMap<String, Arc<dyn CustomTransformation>>,
+    authenticators: BTreeMap<String, Arc<dyn CustomAuthenticator>>,
+}
+
+impl Registry {
+    /// No replacements.
+    pub fn new() -> Self {
+        Registry::default()
+    }
+
+    /// Replaces `class` by a component of the language, made from the fields the manifest gives to the class.
+    #[must_use]
+    pub fn component(
+        mut self,
+        class: impl Into<String>,
+        rewrite: impl Fn(&Map<String, Value>) -> Value + Send + Sync + 'static,
+    ) -> Self {
+        self.components.insert(class.into(), Arc::new(rewrite));
+        self
+    }
+
+    /// Replaces a custom record extractor.
+    #[must_use]
+    pub fn with_extractor(mut self, class: impl Into<String>, extractor: Arc<dyn CustomExtractor>) -> Self {
+        self.extractors.insert(class.into(), extractor);
+        self
+    }
+
+    /// Replaces a custom transformation.
+    #[must_use]
+    pub fn with_transformation(
+        mut self,
+        class: impl Into<String>,
+        transformation: Arc<dyn CustomTransformation>,
+    ) -> Self {
+        self.transformations.insert(class.into(), transformation);
+        self
+    }
+
+    /// Replaces a custom authenticator.
+    #[must_use]
+    pub fn with_authenticator(mut self, class: impl Into<String>, authenticator: Arc<dyn CustomAuthenticator>) -> Self {
+        self.authenticators.insert(class.into(), authenticator);
+        self
+    }
+}
+
+/// Within the crate.
+impl Registry {
+    pub(crate) fn component_of(&self, node: &Node<'_>) -> Result<Option<Value>> {
+        let Some(rewrite) = find(&self.components, node) else { return Ok(None) };
+        let replacement = rewrite(node.members()?);
+        // The replacement gets types and parameters like any other component.
+        let parameters = node.value.get("$parameters").and_then(Value::as_object).cloned().unwrap_or_default();
+        crate::manifest::propagate("", &replacement, &parameters, false).map(Some)
+    }
+
+    pub(crate) fn extractor(&self, node: &Node<'_>) -> Option<Arc<dyn CustomExtractor>> {
+        find(&self.extractors, node).cloned()
+    }
+
+    pub(crate) fn transformation(&self, node: &Node<'_>) -> Option<Arc<dyn CustomTransformation>> {
+        find(&self.transformations, node).cloned()
+    }
+
+    pub(crate) fn authenticator(&self, node: &Node<'_>) -> Option<Arc<dyn CustomAuthenticator>> {
+        find(&self.authenticators, node).cloned()
+    }
+}
+
+fn find<'r, T>(known: &'r BTreeMap<String, T>, node: &Node<'_>) -> Option<&'r T> {
+    let class = node.value.get("class_name").and_then(Value::as_str)?;
+    known.get(class).or_else(|| known.get(class.rsplit('.').next()?))
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("components", &self.components.keys().collect::<Vec<_>>())
+            .field("extractors", &self.extractors.keys().collect::<Vec<_>>())
+            .field("transformations", &self.transformations.keys().collect::<Vec<_>>())
+            .field("authenticators", &self.authenticators.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
