@@ -1,0 +1,137 @@
+//! Streams made from a template, and a list in the config, in the manifest, or of the API.
+
+use std::sync::Arc;
+
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use crate::interpolation::LiteralTypes;
+use crate::manifest::{is_truthy, propagate, read_value};
+use crate::model::{DynamicStreams, Node, Resolver, Scope, StreamEntry, decode, path_of};
+use crate::run::{PageReader, Run, Slice, dpath_get, dpath_new, dpath_set};
+use crate::source::Source;
+
+/// More streams than any source has.
+const MAX_STREAMS: usize = 10_000;
+
+/// The streams that the config alone decides on.
+pub(crate) fn from_config(source: &Source) -> Result<Vec<Arc<StreamEntry>>> {
+    let mut entries = Vec::new();
+    let scope = Scope::new(source.interpolator(), source.config());
+    for streams in &source.manifest().model.dynamic {
+        let values = match &streams.resolver {
+            Resolver::Http(_) => continue,
+            Resolver::Fixed(values) => values.clone(),
+            Resolver::Config(lists) => {
+                let mut product = vec![Map::new()];
+                for (place, list) in lists.iter().enumerate() {
+                    let path = path_of(&list.pointer, &scope)?;
+                    let mut items = match dpath_get(source.config(), &path) {
+                        Some(Value::Array(items)) => items.clone(),
+                        Some(other) => vec![other.clone()],
+                        None => Vec::new(),
+                    };
+                    items.extend(list.default_values.iter().cloned());
+                    if product.len().saturating_mul(items.len()) > MAX_STREAMS {
+                        return Err(too_many(streams));
+                    }
+                    product = product
+                        .iter()
+                        .flat_map(|left| {
+                            items.iter().enumerate().map(move |(index, item)| {
+                                let mut both = left.clone();
+                                match item {
+                                    Value::Object(item) => both.extend(item.clone()),
+                                    other => {
+                                        let pair = Value::Array(vec![Value::from(index), other.clone()]);
+                                        both.entry(format!("source_config_{place}")).or_insert(pair);
+                                    }
+                                }
+                                both
+                            })
+                        })
+                        .collect();
+                }
+                product.into_iter().map(Value::Object).collect()
+            }
+        };
+        for value in values {
+            entries.push(Arc::new(streams.entry(source, &value, &Slice::whole(), &scope, true)?));
+        }
+    }
+    Ok(entries)
+}
+
+/// The streams that the API decides on.
+pub(crate) async fn from_api(source: &Source, run: &Run<'_>) -> Result<Vec<Arc<StreamEntry>>> {
+    let mut entries = Vec::new();
+    let scope = run.scope();
+    for streams in &source.manifest().model.dynamic {
+        let Resolver::Http(retriever) = &streams.resolver else { continue };
+        let slices = match &retriever.router {
+            Some(router) => crate::run::partitions(run, router, &Value::Null).await?.slices,
+            None => vec![Slice::whole()],
+        };
+        for slice in slices {
+            let mut pages = PageReader::plain(run, retriever, slice.clone());
+            while let Some(page) = Box::pin(pages.next()).await? {
+                for record in page.records {
+                    if entries.len() >= MAX_STREAMS {
+                        return Err(too_many(streams));
+                    }
+                    entries.push(Arc::new(streams.entry(source, &record.to_value()?, &slice, &scope, false)?));
+                }
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn too_many(streams: &DynamicStreams) -> Error {
+    Error::new(ErrorKind::Invalid, format!("the list makes more than {MAX_STREAMS} streams")).with("at", &streams.path)
+}
+
+impl DynamicStreams {
+    /// The stream for one value of the list.
+    fn entry(
+        &self,
+        source: &Source,
+        value: &Value,
+        slice: &Slice,
+        scope: &Scope<'_>,
+        parse: bool,
+    ) -> Result<StreamEntry> {
+        let mut stream = self.template.clone();
+        let scope = scope.with("components_values", value).with("stream_template_config", &self.template);
+        let scope = scope.with("stream_slice", slice.view());
+        let located = |error: Error| error.with("at", &self.path);
+        for mapping in &self.mapping {
+            if let Some(condition) = &mapping.condition
+                && !condition.holds(&scope).map_err(located)?
+            {
+                continue;
+            }
+            let mut new = match mapping.value_type {
+                Some(types) => mapping.value.value_as(&scope, types),
+                None => mapping.value.value(&scope),
+            }
+            .map_err(located)?;
+            if let (true, Value::String(text)) = (parse && mapping.value_type != Some(LiteralTypes::TEXT), &new) {
+                new = read_value(text).unwrap_or_else(|_| new.clone());
+            }
+            let path = path_of(&mapping.path, &scope).map_err(located)?;
+            let set = dpath_set(&mut stream, &path, &new);
+            if let (false, true, Value::Object(members)) = (set, mapping.create && is_truthy(&new), &mut stream) {
+                dpath_new(members, &path, new);
+            }
+        }
+        let mut stream = propagate("", &stream, &Map::new(), self.parents_win)?;
+        if let Value::Object(members) = &mut stream {
+            members.entry("type").or_insert_with(|| Value::from("DeclarativeStream"));
+        }
+        let manifest = source.manifest();
+        let context = decode::Context::new(source.interpolator(), &manifest.files, &manifest.registry);
+        let node = Node::at(&stream, format!("{}.stream_template", self.path));
+        StreamEntry::decode(&node, &context, None)
+    }
+}

@@ -1,0 +1,29 @@
+//! Reading a stream: requests out, records in.
+
+mod auth;
+mod body;
+mod context;
+mod cursor;
+mod errors;
+mod expand;
+mod jobs;
+mod json;
+mod pages;
+mod paging;
+mod partitions;
+mod properties;
+mod reader;
+mod request;
+mod select;
+mod send;
+mod slice;
+mod transform;
+
+pub(crate) use context::Run;
+pub(crate) use json::{dpath_get, dpath_new, dpath_set};
+pub(crate) use pages::PageReader;
+pub(crate) use partitions::partitions;
+pub(crate) use reader::read_stream;
+pub(crate) use request::unquoted;
+pub(crate) use slice::Slice;
+pub(crate) use transform::{add_fields, apply_all, remove_fields};

@@ -1,0 +1,377 @@
+//! Credentials of requests, and the tokens behind them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, FixedOffset};
+use highwater_core::template::HttpRequest;
+use highwater_core::{Error, ErrorKind, Result};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value};
+
+use super::context::Run;
+use super::request::{Parts, form_text, pairs};
+use super::slice::Slice;
+use crate::exchange::{Purpose, Request};
+use crate::interpolation::{LiteralTypes, datetime, duration, python_text};
+use crate::model::{Authenticator, Jwt, LegacySession, OAuth, Session, Template, path_of};
+
+/// A token and until when it is good.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub text: String,
+    pub expires: Option<DateTime<FixedOffset>>,
+}
+
+impl Authenticator {
+    /// What the authenticator adds to a request.
+    pub(crate) async fn parts(&self, run: &Run<'_>) -> Result<Parts> {
+        let scope = run.scope();
+        let mut parts = Parts::default();
+        match self {
+            Authenticator::None => {}
+            Authenticator::ApiKey { option, token } => {
+                parts.inject(option, Value::String(token.text(&scope)?), &scope)?;
+            }
+            Authenticator::Bearer { token } => {
+                header(&mut parts, "Authorization", format!("Bearer {}", token.text(&scope)?))
+            }
+            Authenticator::Basic { username, password } => {
+                let pair = format!("{}:{}", username.text(&scope)?, password.text(&scope)?);
+                header(&mut parts, "Authorization", format!("Basic {}", STANDARD.encode(pair)));
+            }
+            Authenticator::OAuth(oauth) => {
+                header(&mut parts, "Authorization", format!("Bearer {}", oauth.token(run).await?));
+            }
+            Authenticator::Session(session) => {
+                let token = Value::String(session.token(run).await?);
+                match &session.api_key {
+                    None => header(&mut parts, "Authorization", format!("Bearer {}", python_text(&token))),
+                    Some((option, template)) => {
+                        let text = template.text(&scope.with("session_token", &token))?;
+                        parts.inject(option, Value::String(text), &scope)?;
+                    }
+                }
+            }
+            Authenticator::LegacySession(session) => {
+                let token = session.token(run).await?;
+                header(&mut parts, &session.header.text(&scope)?, token);
+            }
+            Authenticator::Jwt(jwt) => {
+                let token = jwt.sign(run)?;
+                let token = match &jwt.prefix {
+                    Some(prefix) => format!("{} {token}", prefix.text(&scope)?),
+                    None => token,
+                };
+                match &jwt.option {
+                    Some(option) => parts.inject(option, Value::String(token), &scope)?,
+                    None => header(&mut parts, "Authorization", token),
+                }
+            }
+            Authenticator::Selective { path, choices } => {
+                return Box::pin(selected(path, choices, run)?.parts(run)).await;
+            }
+            Authenticator::Custom(custom) => {
+                for (name, value) in custom.headers(run.config)? {
+                    header(&mut parts, &name, value);
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn header(parts: &mut Parts, name: &str, value: String) {
+    parts.headers.insert(name.to_owned(), Value::String(value));
+}
+
+fn selected<'a>(
+    path: &[String],
+    choices: &'a std::collections::BTreeMap<String, Authenticator>,
+    run: &Run<'_>,
+) -> Result<&'a Authenticator> {
+    let place = path.join(".");
+    let chosen = super::json::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, format!("the config does not say how to authenticate: set `{place}`"))
+    })?;
+    choices.get(&chosen).ok_or_else(|| {
+        let known = choices.keys().cloned().collect::<Vec<_>>().join(", ");
+        Error::new(ErrorKind::Invalid, format!("the config's `{place}` is no way to authenticate: use one of {known}"))
+    })
+}
+
+impl OAuth {
+    async fn token(&self, run: &Run<'_>) -> Result<String> {
+        let scope = run.scope();
+        let given = match &self.access_token {
+            Some(template) => Some(template.text(&scope)?).filter(|token| !token.is_empty() && token != "None"),
+            None => None,
+        };
+        let Some(endpoint) = &self.endpoint else {
+            return given.ok_or_else(|| self.invalid("the config has no access token: connect the account again"));
+        };
+        if let Some(token) = given
+            && self.given_until(run)?.is_some_and(|until| until >= run.now())
+        {
+            return Ok(token);
+        }
+        let endpoint = endpoint.text(&scope)?;
+        let arguments = self.arguments(run)?;
+        let headers = run.interpolator.evaluate_mapping(
+            &self.headers,
+            &scope.with_parameters(&self.parameters),
+            LiteralTypes::ALL,
+        )?;
+        let body = form_text(&pairs(&arguments, &self.path)?);
+        let key = format!("oauth {endpoint} {body} {}", Value::Object(headers.clone()));
+        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at > run.now())) {
+            return Ok(token.text);
+        }
+        let mut request = HttpRequest::new("POST", endpoint);
+        for (name, value) in &headers {
+            request.headers.push((name.clone(), python_text(value)));
+        }
+        if self.as_query {
+            request.query = pairs(&arguments, &self.path)?;
+        } else {
+            if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+                request.headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
+            }
+            request.body = Some(body.into());
+        }
+        let answer = ask(run, request, &self.path).await?;
+        let name = self.access_token_name.text(&scope)?;
+        let token = find_deep(&answer, &name, 0).map(python_text).filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unauthorized,
+                format!("the token endpoint's answer has no `{name}`: check the credentials"),
+            )
+            .with("at", &self.path)
+        })?;
+        let expires = match find_deep(&answer, &self.expires_in_name.text(&scope)?, 0) {
+            Some(value) if self.expiry_format.is_some() => datetime::parse_iso(&python_text(value)).ok(),
+            Some(value) => python_text(value).parse::<f64>().ok().and_then(|seconds| after(run, seconds)),
+            None => after(run, 3600.0),
+        };
+        run.set_token(key, Token { text: token.clone(), expires });
+        Ok(token)
+    }
+
+    /// Until when the config's own access token is good.
+    fn given_until(&self, run: &Run<'_>) -> Result<Option<DateTime<FixedOffset>>> {
+        let Some(expiry) = &self.expiry else { return Ok(None) };
+        let text = expiry.text(&run.scope())?;
+        if text.is_empty() || text == "None" {
+            return Ok(None);
+        }
+        if let Ok(seconds) = text.parse::<i64>() {
+            return Ok(DateTime::from_timestamp(seconds, 0).map(|instant| instant.fixed_offset()));
+        }
+        datetime::parse_iso(&text).map(Some).map_err(|_| self.invalid("`token_expiry_date` is no datetime"))
+    }
+
+    fn arguments(&self, run: &Run<'_>) -> Result<Map<String, Value>> {
+        let scope = run.scope();
+        let variables = scope.with_parameters(&self.parameters);
+        let text = |template: &Template| template.text(&scope);
+        let mut arguments = Map::new();
+        if let Some(assertion) = &self.assertion {
+            arguments.insert(text(&self.grant_type_name)?, "urn:ietf:params:oauth:grant-type:jwt-bearer".into());
+            arguments.insert("assertion".into(), assertion.sign(run)?.into());
+            return Ok(arguments);
+        }
+        let grant_type = text(&self.grant_type)?;
+        arguments.insert(text(&self.grant_type_name)?, grant_type.clone().into());
+        if !self.headers.contains_key("Authorization") {
+            for (name, value, what) in [
+                (&self.client_id_name, &self.client_id, "client_id"),
+                (&self.client_secret_name, &self.client_secret, "client_secret"),
+            ] {
+                let value = value.as_ref().ok_or_else(|| self.invalid(format!("`{what}` is missing: give it")))?;
+                arguments.insert(text(name)?, value.value(&scope)?);
+            }
+        }
+        match &self.refresh_token {
+            Some(token) => drop(arguments.insert(text(&self.refresh_token_name)?, token.text(&scope)?.into())),
+            None if grant_type == "refresh_token" => {
+                return Err(self.invalid("`refresh_token` is missing: give it, or another grant type"));
+            }
+            None => {}
+        }
+        if !self.scopes.is_empty() {
+            arguments.insert("scopes".into(), self.scopes.clone().into());
+        }
+        for (name, value) in run.interpolator.evaluate_mapping(&self.body, &variables, LiteralTypes::ALL)? {
+            if !arguments.contains_key(&name) {
+                arguments.insert(name, value);
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn invalid(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        Error::new(ErrorKind::Invalid, message).with("at", &self.path)
+    }
+}
+
+fn after(run: &Run<'_>, seconds: f64) -> Option<DateTime<FixedOffset>> {
+    // A float to integer conversion saturates.
+    run.now().checked_add_signed(Duration::try_seconds(seconds as i64)?)
+}
+
+/// The first value under `name`, however deep (to a bound).
+fn find_deep<'v>(value: &'v Value, name: &str, depth: usize) -> Option<&'v Value> {
+    if depth > 5 {
+        return None;
+    }
+    match value {
+        Value::Object(members) => match members.get(name) {
+            Some(found) => Some(found).filter(|found| !found.is_null()),
+            None => members.values().find_map(|member| find_deep(member, name, depth + 1)),
+        },
+        Value::Array(items) => items.iter().find_map(|item| find_deep(item, name, depth + 1)),
+        _ => None,
+    }
+}
+
+/// Sends a request of an authenticator; its answer is JSON.
+async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result<Value> {
+    let mut waited = 1;
+    loop {
+        let response = run.exchange.send(Request::new(request.clone(), Purpose::Authentication)).await?;
+        run.check_body(&response, at)?;
+        let status = response.status;
+        if (status == 429 || status >= 500) && waited <= 16 {
+            let seconds = super::errors::retry_after(&response, run).unwrap_or(f64::from(waited));
+            run.exchange.sleep(std::time::Duration::from_secs_f64(seconds)).await;
+            waited *= 2;
+            continue;
+        }
+        if status >= 400 {
+            let message = super::errors::message_of(&response);
+            let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+            let text = format!("the token endpoint refused with status {status}{message}");
+            return Err(run.remote(ErrorKind::Unauthorized, &text).with("at", at));
+        }
+        return serde_json::from_slice(&response.body).map_err(|_| {
+            Error::new(ErrorKind::Remote, "the token endpoint's answer is no JSON: check its URL").with("at", at)
+        });
+    }
+}
+
+impl Session {
+    async fn token(&self, run: &Run<'_>) -> Result<String> {
+        let key = format!("session {}", self.path);
+        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at > run.now())) {
+            return Ok(token.text);
+        }
+        let answer =
+            Box::pin(run.send(&self.login, &Slice::whole(), None, None, Parts::default(), Purpose::Authentication))
+                .await?;
+        let failed = |message: &'static str| Error::new(ErrorKind::Unauthorized, message).with("at", &self.path);
+        if !answer.usable {
+            return Err(failed("the login's answer was passed over: check the credentials"));
+        }
+        let bodies = super::body::decode(&self.decoder, &answer.response.body, run.limits.body_bytes)?;
+        let body = bodies.first().ok_or_else(|| failed("the login's answer is empty"))?;
+        let path = path_of(&self.token_path, &run.scope())?;
+        let token = super::json::dpath_get(body, &path).map(python_text);
+        let token = token.ok_or_else(|| failed("the login's answer has no token: check `session_token_path`"))?;
+        let expires = match &self.expiration {
+            Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),
+            None => None,
+        };
+        run.set_token(key, Token { text: token.clone(), expires });
+        Ok(token)
+    }
+}
+
+impl LegacySession {
+    /// The config's own session if it is still good, or a new one.
+    async fn token(&self, run: &Run<'_>) -> Result<String> {
+        let key = format!("session {}", self.header.source());
+        if let Some(token) = run.token(&key) {
+            return Ok(token.text);
+        }
+        let scope = run.scope();
+        let text = |template: &Option<Template>| -> Result<String> {
+            match template {
+                Some(template) if !template.source().is_empty() => template
+                    .value(&scope)
+                    .map(|value| if value.is_null() { String::new() } else { python_text(&value) }),
+                _ => Ok(String::new()),
+            }
+        };
+        let base = text(&self.api_url)?;
+        let given = text(&self.token)?;
+        if !given.is_empty() {
+            let request = HttpRequest::get(format!("{base}{}", self.validate_url.text(&scope)?))
+                .header(self.header.text(&scope)?, given.clone());
+            let response = run.exchange.send(Request::new(request, Purpose::Authentication)).await?;
+            match response.status {
+                200..=399 => {
+                    run.set_token(key, Token { text: given.clone(), expires: None });
+                    return Ok(given);
+                }
+                401 => {}
+                status => {
+                    let message = format!("the session could not be checked: status {status}");
+                    return Err(Error::new(ErrorKind::Remote, message).with("at", &self.path));
+                }
+            }
+        }
+        let (username, password) = (text(&self.username)?, text(&self.password)?);
+        if username.is_empty() || password.is_empty() {
+            let message = "the session is no longer good: give a new one, or username and password";
+            return Err(Error::new(ErrorKind::Unauthorized, message).with("at", &self.path));
+        }
+        let credentials = serde_json::json!({"username": username, "password": password});
+        let request = HttpRequest::post_json(format!("{base}{}", self.login_url.text(&scope)?), &credentials)?;
+        let answer = ask(run, request, &self.path).await?;
+        let name = self.response_key.text(&scope)?;
+        let token = answer.get(&name).map(python_text).ok_or_else(|| {
+            Error::new(ErrorKind::Unauthorized, format!("the login's answer has no `{name}`")).with("at", &self.path)
+        })?;
+        run.set_token(key, Token { text: token.clone(), expires: None });
+        Ok(token)
+    }
+}
+
+impl Jwt {
+    fn sign(&self, run: &Run<'_>) -> Result<String> {
+        let scope = run.scope();
+        let variables = scope.with_parameters(&self.parameters);
+        let map = |map: &Map<String, Value>| run.interpolator.evaluate_mapping(map, &variables, LiteralTypes::ALL);
+        let mut header = map(&self.additional_headers)?;
+        header.extend(map(&self.headers)?.into_iter().filter(|(_, value)| !value.is_null()));
+        header.entry("typ").or_insert_with(|| "JWT".into());
+        header.insert("alg".into(), self.algorithm.clone().into());
+        let mut payload = map(&self.additional_payload)?;
+        payload.extend(map(&self.payload)?.into_iter().filter(|(_, value)| !value.is_null()));
+        let now = run.now().timestamp();
+        payload.insert("iat".into(), now.into());
+        payload.insert("exp".into(), (now + self.duration).into());
+        payload.insert("nbf".into(), now.into());
+        let mut secret = self.secret.text(&scope)?;
+        if self.secret_is_base64.as_ref().map(|condition| condition.holds(&scope)).transpose()?.unwrap_or(false) {
+            secret = STANDARD.encode(secret);
+        }
+        let part = |map: Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(map).to_string());
+        let signed = format!("{}.{}", part(header), part(payload));
+        let signature = match self.algorithm.as_str() {
+            "HS256" => mac::<Hmac<sha2::Sha256>>(&secret, &signed),
+            "HS384" => mac::<Hmac<sha2::Sha384>>(&secret, &signed),
+            _ => mac::<Hmac<sha2::Sha512>>(&secret, &signed),
+        };
+        let signature = signature.ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "the JWT cannot be signed with this key").with("at", &self.path)
+        })?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+fn mac<M: Mac + KeyInit>(secret: &str, text: &str) -> Option<Vec<u8>> {
+    let mut mac = <M as KeyInit>::new_from_slice(secret.as_bytes()).ok()?;
+    mac.update(text.as_bytes());
+    Some(mac.finalize().into_bytes().to_vec())
+}

@@ -1,0 +1,196 @@
+//! What one read has at hand.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, FixedOffset, Utc};
+use highwater_core::template::HttpResponse;
+use highwater_core::{Environment, Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use super::auth::Token;
+use super::slice::Slice;
+use crate::exchange::Exchange;
+use crate::interpolation::Interpolator;
+use crate::model::Scope;
+
+/// Bounds on what a hostile or broken server can make a read do.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// The largest body that is read.
+    pub body_bytes: usize,
+    /// Pages of one slice.
+    pub pages: usize,
+    /// Slices of one partition.
+    pub windows: usize,
+    /// Bytes of answers kept for equal requests.
+    pub kept_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { body_bytes: 256 << 20, pages: 100_000, windows: 1_000_000, kept_bytes: 64 << 20 }
+    }
+}
+
+pub(crate) struct Run<'r> {
+    pub config: &'r Value,
+    pub interpolator: &'r Interpolator,
+    pub environment: &'r dyn Environment,
+    pub exchange: &'r dyn Exchange,
+    pub limits: Limits,
+    /// The state the read began with: `stream_state` of older manifests.
+    pub state: &'r Value,
+    /// Values of the config that must not be told.
+    pub secrets: &'r [String],
+    kept: Mutex<Kept>,
+    tokens: Mutex<HashMap<String, Token>>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Kept {
+    answers: HashMap<String, HttpResponse>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Notes {
+    warnings: BTreeSet<String>,
+    unsound: bool,
+    pages: u64,
+}
+
+/// A token as templates see it, and variables of a request.
+pub(crate) struct RequestVariables {
+    pub slice: Value,
+    pub next_page_token: Value,
+    pub extra: Map<String, Value>,
+}
+
+impl RequestVariables {
+    pub(crate) fn new(slice: &Slice, token: Option<&Value>) -> Self {
+        let next_page_token = match token {
+            Some(token) => Value::Object(Map::from_iter([("next_page_token".to_owned(), token.clone())])),
+            None => Value::Null,
+        };
+        RequestVariables { slice: slice.view().clone(), next_page_token, extra: slice.extra.clone() }
+    }
+}
+
+impl<'r> Run<'r> {
+    pub(crate) fn new(
+        config: &'r Value,
+        interpolator: &'r Interpolator,
+        environment: &'r dyn Environment,
+        exchange: &'r dyn Exchange,
+        state: &'r Value,
+        secrets: &'r [String],
+    ) -> Self {
+        Run {
+            config,
+            interpolator,
+            environment,
+            exchange,
+            limits: Limits::default(),
+            state,
+            secrets,
+            kept: Mutex::default(),
+            tokens: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Config alone.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope::new(self.interpolator, self.config)
+    }
+
+    /// Config, slice and page token.
+    pub(crate) fn request_scope<'s>(&'s self, variables: &'s RequestVariables) -> Scope<'s> {
+        let mut scope = self
+            .scope()
+            .with("stream_slice", &variables.slice)
+            .with("next_page_token", &variables.next_page_token)
+            .with("stream_state", self.state);
+        for (name, value) in &variables.extra {
+            scope = scope.with(name, value);
+        }
+        scope
+    }
+
+    pub(crate) fn now(&self) -> DateTime<FixedOffset> {
+        now(self.environment)
+    }
+
+    pub(crate) fn kept(&self, key: &str) -> Option<HttpResponse> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).answers.get(key).cloned()
+    }
+
+    pub(crate) fn keep(&self, key: String, response: &HttpResponse) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.bytes + response.body.len() <= self.limits.kept_bytes {
+            kept.bytes += response.body.len();
+            kept.answers.insert(key, response.clone());
+        }
+    }
+
+    pub(crate) fn token(&self, key: &str) -> Option<Token> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(crate) fn set_token(&self, key: String, token: Token) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(key, token);
+    }
+
+    pub(crate) fn drop_tokens(&self) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Notes once that something is odd.
+    pub(crate) fn warn(&self, message: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.warnings.len() < 100 {
+            notes.warnings.insert(message);
+        }
+    }
+
+    /// What was read may not be all there is.
+    pub(crate) fn unsound(&self, message: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound = true;
+        self.warn(message);
+    }
+
+    pub(crate) fn count_page(&self) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).pages += 1;
+    }
+
+    /// Warnings, whether everything was sound, and pages.
+    pub(crate) fn notes(&self) -> (Vec<String>, bool, u64) {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        (notes.warnings.iter().cloned().collect(), !notes.unsound, notes.pages)
+    }
+
+    /// A text without the secrets of the config.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    }
+
+    pub(crate) fn remote(&self, kind: ErrorKind, message: &str) -> Error {
+        Error::new(kind, self.redacted(&crate::model::decode::one_line(message)))
+    }
+
+    pub(crate) fn check_body(&self, response: &HttpResponse, at: &str) -> Result<()> {
+        if response.body.len() > self.limits.body_bytes {
+            return Err(Error::new(ErrorKind::Remote, "the response is larger than the limit: ask for smaller pages")
+                .with("at", at)
+                .with("bytes", response.body.len()));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn now(environment: &dyn Environment) -> DateTime<FixedOffset> {
+    let microseconds = i64::try_from(environment.now_us()).unwrap_or(i64::MAX);
+    DateTime::<Utc>::from_timestamp_micros(microseconds).unwrap_or_default().fixed_offset()
+}

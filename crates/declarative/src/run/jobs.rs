@@ -1,0 +1,186 @@
+//! Records that the server prepares first: create a job, ask until it is done, fetch what it made.
+
+use std::time::Duration;
+
+use highwater_core::template::HttpResponse;
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use super::context::Run;
+use super::errors::headers_value;
+use super::pages::{PageReader, PageRules, RecordPage};
+use super::request::Parts;
+use super::select::{Record, extract_values, refine};
+use super::slice::Slice;
+use crate::exchange::Purpose;
+use crate::interpolation::python_text;
+use crate::model::{AsyncRetriever, JobStatus, Requester, Template};
+
+/// Seconds between two looks at a job.
+const POLL_SECONDS: u64 = 5;
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The records of one slice's job.
+pub(crate) struct JobReader<'r> {
+    run: &'r Run<'r>,
+    retriever: &'r AsyncRetriever,
+    slice: Slice,
+    rules: PageRules<'r>,
+    stage: Stage<'r>,
+}
+
+enum Stage<'r> {
+    Before,
+    Fetching { job: Box<Slice>, targets: std::vec::IntoIter<Value>, pages: Option<Box<PageReader<'r>>> },
+    Done,
+}
+
+impl<'r> JobReader<'r> {
+    pub(crate) fn new(run: &'r Run<'r>, retriever: &'r AsyncRetriever, slice: Slice, rules: PageRules<'r>) -> Self {
+        JobReader { run, retriever, slice, rules, stage: Stage::Before }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordPage>> {
+        loop {
+            match &mut self.stage {
+                Stage::Done => return Ok(None),
+                Stage::Before => match self.completed().await? {
+                    Some((job, targets)) => {
+                        self.stage = Stage::Fetching { job: Box::new(job), targets: targets.into_iter(), pages: None }
+                    }
+                    None => self.stage = Stage::Done,
+                },
+                Stage::Fetching { job, targets, pages } => {
+                    if let Some(reader) = pages {
+                        match Box::pin(reader.next()).await? {
+                            Some(page) => return self.refined(page.records).map(Some),
+                            None => *pages = None,
+                        }
+                        continue;
+                    }
+                    match targets.next() {
+                        Some(target) => {
+                            let slice = job.with_extra("download_target", target);
+                            *pages = Some(Box::new(PageReader::plain(self.run, &self.retriever.download, slice)));
+                        }
+                        None => {
+                            if let Some(delete) = &self.retriever.delete {
+                                let slice = job.clone();
+                                self.ask(delete, &slice).await?;
+                            }
+                            self.stage = Stage::Done;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn refined(&self, found: Vec<Record>) -> Result<RecordPage> {
+        let changes = self.rules.changes();
+        let records = refine(self.run, &self.retriever.selector, found, &self.slice, None, &changes)?;
+        Ok(RecordPage { records, next: None })
+    }
+
+    /// Waits for a job to be done: the slice with its responses, and what to download.
+    async fn completed(&self) -> Result<Option<(Slice, Vec<Value>)>> {
+        let retriever = self.retriever;
+        let minutes = self.number(retriever.timeout_minutes.as_ref())?.unwrap_or(60);
+        let retry_wait = self.number(retriever.retry_wait.as_ref())?;
+        let mut attempt = 1;
+        loop {
+            let created = self.ask(&retriever.create, &self.slice).await?;
+            let job = self.slice.with_extra("creation_response", context(&created));
+            let (status, response) = self.poll(&job, minutes).await?;
+            match status {
+                JobStatus::Completed => {
+                    let job = job.with_extra("polling_response", context(&response));
+                    let targets = self.targets(&job, &response).await?;
+                    return Ok(Some((job, targets)));
+                }
+                JobStatus::Skipped => return Ok(None),
+                JobStatus::Running | JobStatus::TimedOut | JobStatus::Failed => {}
+            }
+            if status != JobStatus::Failed
+                && let Some(abort) = &retriever.abort
+            {
+                self.ask(abort, &job).await?;
+            }
+            if attempt >= MAX_ATTEMPTS {
+                let what = if status == JobStatus::Failed { "failed" } else { "did not end in time" };
+                let message = format!("the job {what} {MAX_ATTEMPTS} times: look at the API's own job list");
+                return Err(Error::new(ErrorKind::Remote, message).with("at", &retriever.path));
+            }
+            attempt += 1;
+            if let (Some(seconds), JobStatus::Failed) = (retry_wait, status) {
+                self.run.exchange.sleep(Duration::from_secs(seconds)).await;
+            }
+        }
+    }
+
+    async fn poll(&self, job: &Slice, minutes: u64) -> Result<(JobStatus, HttpResponse)> {
+        let retriever = self.retriever;
+        let mut left = minutes.saturating_mul(60) / POLL_SECONDS;
+        loop {
+            let response = self.ask(&retriever.poll, job).await?;
+            let bodies = super::body::decode(&retriever.decoder, &response.body, self.run.limits.body_bytes)
+                .map_err(|error| error.with("at", &retriever.path))?;
+            let found = Box::pin(extract_values(self.run, &retriever.status, &bodies, &retriever.path)).await?;
+            let text = found.first().map(python_text).unwrap_or_default();
+            let known = retriever.statuses.iter().find(|(name, _)| *name == text).map(|(_, status)| *status);
+            let status = known.ok_or_else(|| {
+                let message = format!("the job's status `{text}` is not in `status_mapping`: add it");
+                Error::new(ErrorKind::Remote, message).with("at", &retriever.path)
+            })?;
+            if status != JobStatus::Running {
+                return Ok((status, response));
+            }
+            if left == 0 {
+                return Ok((JobStatus::TimedOut, response));
+            }
+            left -= 1;
+            self.run.exchange.sleep(Duration::from_secs(POLL_SECONDS)).await;
+        }
+    }
+
+    async fn targets(&self, job: &Slice, polled: &HttpResponse) -> Result<Vec<Value>> {
+        let retriever = self.retriever;
+        let Some(extractor) = &retriever.target else { return Ok(vec![Value::from("")]) };
+        let asked;
+        let response = match &retriever.download_target {
+            Some(requester) => {
+                asked = self.ask(requester, job).await?;
+                &asked
+            }
+            None => polled,
+        };
+        let bodies = super::body::decode(&retriever.decoder, &response.body, self.run.limits.body_bytes)
+            .map_err(|error| error.with("at", &retriever.path))?;
+        Box::pin(extract_values(self.run, extractor, &bodies, &retriever.path)).await
+    }
+
+    async fn ask(&self, requester: &Requester, slice: &Slice) -> Result<HttpResponse> {
+        let answer = self.run.send(requester, slice, None, None, Parts::default(), Purpose::Records).await?;
+        Ok(answer.response)
+    }
+
+    fn number(&self, template: Option<&Template>) -> Result<Option<u64>> {
+        let Some(template) = template else { return Ok(None) };
+        let value = template.value(&self.run.scope())?;
+        Ok(value.as_u64().or_else(|| python_text(&value).trim().parse().ok()))
+    }
+}
+
+/// A response as templates of later requests see it.
+fn context(response: &HttpResponse) -> Value {
+    let mut members = match serde_json::from_slice(&response.body) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    members.entry("headers").or_insert_with(|| headers_value(response));
+    Value::Object(members)
+}

@@ -1,0 +1,324 @@
+//! The pages of one slice, one after the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use super::context::Run;
+use super::cursor::{Bounds, DatetimeRules, Instant};
+use super::paging::LastPage;
+use super::properties::Chunks;
+use super::request::Parts;
+use super::select::{Changes, Record, Selected, select};
+use super::slice::Slice;
+use crate::exchange::Purpose;
+use crate::model::{RequestOption, SimpleRetriever, Transformation};
+
+/// What else the pages of a stream need to know.
+#[derive(Clone, Default)]
+pub(crate) struct PageRules<'p> {
+    pub transformations: &'p [Transformation],
+    pub transform_first: bool,
+    pub schema: Option<Arc<Value>>,
+    /// Records outside are dropped before paging looks at them.
+    pub keep: Option<Bounds>,
+    /// Records outside end the paging when they come last, and are dropped after it.
+    pub feed: Option<Bounds>,
+    /// How a slice is made shorter when paging begins anew.
+    pub shorten: Option<Shorten<'p>>,
+}
+
+/// Begins a slice at the greatest value that was seen in it.
+#[derive(Clone)]
+pub(crate) struct Shorten<'p> {
+    pub rules: Arc<DatetimeRules>,
+    pub start_option: Option<&'p RequestOption>,
+}
+
+impl PageRules<'_> {
+    pub(crate) fn changes(&self) -> Changes<'_> {
+        Changes {
+            transformations: self.transformations,
+            transform_first: self.transform_first,
+            schema: self.schema.as_deref(),
+            keep: self.keep.as_ref(),
+        }
+    }
+}
+
+pub(crate) struct RecordPage {
+    pub records: Vec<Record>,
+    /// The token of the next page, if there is one.
+    pub next: Option<Value>,
+}
+
+pub(crate) struct PageReader<'p> {
+    run: &'p Run<'p>,
+    retriever: &'p SimpleRetriever,
+    slice: Slice,
+    /// What partitions and windows put into requests.
+    slicing: Parts,
+    rules: PageRules<'p>,
+    token: Option<Value>,
+    done: bool,
+    pages: usize,
+    repeated: usize,
+    last_body: Option<(u64, usize)>,
+    records_since_reset: usize,
+    /// The first answer is there already.
+    first_answer: Option<highwater_core::template::HttpResponse>,
+    resets: usize,
+    latest: Option<Instant>,
+}
+
+impl<'p> PageReader<'p> {
+    pub(crate) fn new(
+        run: &'p Run<'p>,
+        retriever: &'p SimpleRetriever,
+        slice: Slice,
+        slicing: Parts,
+        rules: PageRules<'p>,
+    ) -> Self {
+        let token = retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
+        PageReader {
+            run,
+            retriever,
+            slice,
+            slicing,
+            rules,
+            token,
+            done: false,
+            pages: 0,
+            repeated: 0,
+            last_body: None,
+            records_since_reset: 0,
+            first_answer: None,
+            resets: 0,
+            latest: None,
+        }
+    }
+
+    /// Records as they come, for use within the interpreter.
+    pub(crate) fn plain(run: &'p Run<'p>, retriever: &'p SimpleRetriever, slice: Slice) -> Self {
+        PageReader::new(run, retriever, slice, Parts::default(), PageRules::default())
+    }
+
+    /// Goes on at a page that was not read yet.
+    pub(crate) fn resume_at(&mut self, token: Value) {
+        self.token = Some(token);
+    }
+
+    /// Begins with an answer that is there already.
+    pub(crate) fn begin_with(&mut self, body: Bytes) {
+        self.first_answer = Some(highwater_core::template::HttpResponse::new(200, Vec::new(), body));
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordPage>> {
+        loop {
+            if self.done {
+                return Ok(None);
+            }
+            self.pages += 1;
+            if self.pages > self.run.limits.pages {
+                return Err(self.endless(format!("more than {} pages of one slice", self.run.limits.pages)));
+            }
+            self.run.count_page();
+            let (selected, answer) = match &self.retriever.query_properties {
+                Some(properties) => {
+                    let chunks = Box::pin(properties.chunks(self.run)).await?;
+                    self.chunked(chunks, properties).await?
+                }
+                None => self.fetch(&self.slice.clone(), None).await?,
+            };
+            if answer.as_ref().is_some_and(|answer| answer.reset) {
+                self.reset()?;
+                continue;
+            }
+            let page = self.finish(selected, answer)?;
+            return Ok(Some(page));
+        }
+    }
+
+    async fn fetch(
+        &mut self,
+        slice: &Slice,
+        extra_query: Option<(String, String)>,
+    ) -> Result<(Selected, Option<super::send::Answer>)> {
+        let paginator = self.retriever.paginator.as_ref();
+        let answer = match self.first_answer.take() {
+            Some(response) => super::send::Answer { response, usable: true, reset: false },
+            None => {
+                let mut parts = match paginator {
+                    Some(paginator) => paginator.parts(self.token.as_ref(), self.run)?,
+                    None => Parts::default(),
+                };
+                if self.token.is_none() || !self.retriever.token_alone {
+                    parts.merge(self.slicing.clone(), &self.retriever.path)?;
+                }
+                if let Some((name, value)) = extra_query {
+                    parts.query.insert(name, Value::String(value));
+                }
+                let path = paginator.and_then(|paginator| paginator.path_of(self.token.as_ref()));
+                let requester = &self.retriever.requester;
+                self.run.send(requester, slice, self.token.as_ref(), path.as_deref(), parts, Purpose::Records).await?
+            }
+        };
+        if !answer.usable {
+            return Ok((Selected::default(), Some(answer)));
+        }
+        let body = &answer.response.body;
+        let changes = self.rules.changes();
+        let selected = select(self.run, self.retriever, body, slice, self.token.as_ref(), &changes).await?;
+        Ok((selected, Some(answer)))
+    }
+
+    /// One page in several requests, each with a part of the properties; records of one key are laid over each other.
+    async fn chunked(
+        &mut self,
+        chunks: Chunks,
+        properties: &crate::model::QueryProperties,
+    ) -> Result<(Selected, Option<super::send::Answer>)> {
+        let mut merged: Vec<(String, Map<String, Value>)> = Vec::new();
+        let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        let mut all = Selected::default();
+        let mut last = None;
+        for chunk in chunks {
+            let slice = self.slice.with_extra("query_properties", Value::from(chunk.clone()));
+            let query = properties.parameter.clone().map(|name| (name, chunk.join(",")));
+            let (selected, answer) = self.fetch(&slice, query).await?;
+            all.count = selected.count;
+            let reset = answer.as_ref().is_some_and(|answer| answer.reset);
+            last = answer;
+            if reset {
+                break;
+            }
+            for record in selected.records {
+                let key = properties.chunking.as_ref().and_then(|chunking| chunking.merge_key(&record));
+                let Some(key) = key else {
+                    all.records.push(record);
+                    continue;
+                };
+                let Value::Object(members) = record.to_value()? else { continue };
+                match places.get(&key).and_then(|place| merged.get_mut(*place)) {
+                    Some((_, there)) => lay_over(there, members),
+                    None => {
+                        places.insert(key.clone(), merged.len());
+                        merged.push((key, members));
+                    }
+                }
+            }
+        }
+        all.records.extend(merged.into_iter().map(|(_, members)| Record::Value(members)));
+        Ok((all, last))
+    }
+
+    /// The page, and the token of the next one.
+    fn finish(&mut self, selected: Selected, answer: Option<super::send::Answer>) -> Result<RecordPage> {
+        let usable = answer.as_ref().is_some_and(|answer| answer.usable);
+        let records = selected.records;
+        self.records_since_reset += records.len();
+        if let Some(shorten) = &self.rules.shorten {
+            self.latest = records.iter().filter_map(|record| shorten.rules.value_of(record)).chain(self.latest).max();
+        }
+        let limit = self.retriever.reset.as_ref().and_then(|reset| reset.limit);
+        if usable && limit.is_some_and(|limit| self.records_since_reset >= limit) {
+            self.reset()?;
+            return Ok(RecordPage { records: self.fed(records), next: None });
+        }
+        let mut next = None;
+        if let (true, Some(paginator), Some(answer)) = (usable, &self.retriever.paginator, &answer) {
+            let last_record = records.last();
+            let fed_up = match (&self.rules.feed, last_record) {
+                (Some(feed), Some(record)) => !feed.contain(record),
+                _ => false,
+            };
+            if !fed_up {
+                let page = LastPage {
+                    response: &answer.response,
+                    decoder: &self.retriever.decoder,
+                    count: selected.count,
+                    kept: records.len(),
+                    last_record,
+                    token: self.token.as_ref(),
+                    slice: self.slice.view(),
+                };
+                next = paginator.next_token(&page, self.run)?;
+            }
+            if next.is_some() {
+                self.check_progress(next.as_ref(), &answer.response.body)?;
+            }
+        }
+        self.done = next.is_none();
+        self.token.clone_from(&next);
+        Ok(RecordPage { records: self.fed(records), next })
+    }
+
+    fn fed(&self, records: Vec<Record>) -> Vec<Record> {
+        match &self.rules.feed {
+            Some(feed) => records.into_iter().filter(|record| feed.contain(record)).collect(),
+            None => records,
+        }
+    }
+
+    /// Paging that gets nowhere ends in an error: the same page again and again, or the same token for ever.
+    fn check_progress(&mut self, next: Option<&Value>, body: &Bytes) -> Result<()> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        let body = (hasher.finish(), body.len());
+        // One token for many pages is fine (a scroll), and so is a page that comes twice.
+        let same = self.last_body == Some(body);
+        self.last_body = Some(body);
+        self.repeated = if same { self.repeated + 1 } else { 0 };
+        if self.repeated >= MAX_REPEATS {
+            let token = if next == self.token.as_ref() { " for the same token" } else { "" };
+            return Err(self.endless(format!("the same page came {} times in a row{token}", MAX_REPEATS + 1)));
+        }
+        Ok(())
+    }
+
+    fn endless(&self, what: String) -> Error {
+        let message = format!("the paging does not end: {what}; check the strategy and where its token goes");
+        let at = self.retriever.paginator.as_ref().map_or(&self.retriever.path, |paginator| &paginator.path);
+        Error::new(ErrorKind::Remote, message).with("at", at)
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        self.resets += 1;
+        if self.resets > MAX_RESETS {
+            return Err(self.endless(format!("more than {MAX_RESETS} resets of one slice")));
+        }
+        self.records_since_reset = 0;
+        self.last_body = None;
+        if let (Some(shorten), Some(latest)) = (&self.rules.shorten, self.latest) {
+            let start = shorten.rules.write(latest)?;
+            let mut cursor = self.slice.cursor.clone();
+            cursor.insert(shorten.rules.start_field.clone(), start.clone());
+            self.slice = self.slice.within(cursor);
+            if let Some(option) = shorten.start_option {
+                self.slicing.inject(option, start, &self.run.scope())?;
+            }
+        }
+        self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
+        Ok(())
+    }
+}
+
+const MAX_REPEATS: usize = 2;
+const MAX_RESETS: usize = 1000;
+
+/// Objects member by member, everything else replaced.
+fn lay_over(there: &mut Map<String, Value>, new: Map<String, Value>) {
+    for (name, value) in new {
+        match (there.get_mut(&name), value) {
+            (Some(Value::Object(there)), Value::Object(value)) => lay_over(there, value),
+            (_, value) => drop(there.insert(name, value)),
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! A stream from its first slice to its last.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use super::context::Run;
+use super::cursor::{CountState, DatetimeState, PartitionedState, StreamCursor, rules};
+use super::jobs::JobReader;
+use super::pages::{PageReader, PageRules, Shorten};
+use super::partitions::{Partitions, child_response, partitions};
+use super::request::Parts;
+use super::select::Record;
+use super::slice::Slice;
+use crate::exchange::{Page, Sink, Summary};
+use crate::interpolation::duration::Duration;
+use crate::interpolation::python_text;
+use crate::model::{Cursor, Retriever, Selector, Stream, StreamKind};
+
+/// The place within an open slice, in a state that is not final.
+const POSITION: &str = "__highwater";
+
+pub(crate) struct SlicePage {
+    pub records: Vec<Record>,
+    pub slice: Slice,
+}
+
+pub(crate) struct StreamReader<'r> {
+    run: &'r Run<'r>,
+    stream: &'r Stream,
+    cursor: StreamCursor,
+    began_ms: u64,
+    state: Value,
+    schema: Option<Arc<Value>>,
+    partitions: Option<VecDeque<Slice>>,
+    parent_state: Option<Value>,
+    windows: VecDeque<Slice>,
+    partition: Slice,
+    position: Option<Position>,
+    open: Option<Open<'r>>,
+}
+
+/// A slice that is being read.
+struct Open<'r> {
+    slice: Slice,
+    /// The token of the page to read next, where one was read already.
+    token: Option<Value>,
+    pages: Pages<'r>,
+}
+
+enum Pages<'r> {
+    Simple(Box<PageReader<'r>>),
+    Jobs(Box<JobReader<'r>>),
+}
+
+/// Where an interrupted read goes on.
+struct Position {
+    slice: Slice,
+    token: Value,
+}
+
+/// Which of two streams to read: everything, or changes alone.
+pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {
+    match kind {
+        StreamKind::Plain(stream) => Ok(stream),
+        StreamKind::Delegating { full, incremental, retention } => {
+            if state.as_object().is_none_or(Map::is_empty) {
+                return Ok(full);
+            }
+            let Some(retention) = retention else { return Ok(incremental) };
+            let text = retention.text(&run.scope())?;
+            if text.is_empty() || text == "None" {
+                return Ok(incremental);
+            }
+            let oldest = Duration::parse(&text)?.before(run.now())?;
+            let known = match &incremental.cursor {
+                Some(Cursor::Datetime(cursor)) => {
+                    let rules = rules(run, cursor)?;
+                    let global = state.get("state").unwrap_or(state);
+                    global.get(&rules.field).and_then(|value| rules.parse(value))
+                }
+                _ => None,
+            };
+            // A state from before what the API still tells is no use.
+            Ok(if known.is_some_and(|known| known >= oldest) { incremental } else { full })
+        }
+    }
+}
+
+impl<'r> StreamReader<'r> {
+    pub(crate) fn new(run: &'r Run<'r>, stream: &'r Stream, mut state: Value) -> Result<Self> {
+        let mut position = None;
+        if let Some(members) = state.as_object_mut() {
+            if let Some(place) = members.shift_remove(POSITION) {
+                let slice = place.get("slice").and_then(Slice::from_json);
+                position = slice.zip(place.get("token").cloned()).map(|(slice, token)| Position { slice, token });
+            }
+            members.shift_remove(super::cursor::NO_CURSOR);
+        }
+        let state = migrated(stream, state, run)?;
+        let cursor = match (&stream.cursor, stream.router()) {
+            (None, _) => StreamCursor::None,
+            (Some(Cursor::Datetime(cursor)), Some(router)) => {
+                let global = cursor.global || matches!(router, crate::model::Router::Grouping { .. });
+                StreamCursor::Partitioned(Box::new(PartitionedState::new(rules(run, cursor)?, &state, global)?))
+            }
+            (Some(Cursor::Datetime(cursor)), None) => {
+                StreamCursor::Datetime(Box::new(DatetimeState::new(rules(run, cursor)?, &state, 0)?))
+            }
+            (Some(Cursor::Count(cursor)), None) => StreamCursor::Count(Box::new(CountState::new(run, cursor, &state)?)),
+            (Some(Cursor::Count(_)), Some(_)) => {
+                let message = "an IncrementingCountCursor cannot be partitioned: remove the partition router";
+                return Err(Error::new(ErrorKind::Invalid, message).with("at", &stream.path));
+            }
+        };
+        Ok(StreamReader {
+            run,
+            stream,
+            cursor,
+            began_ms: run.environment.now_ms(),
+            state,
+            schema: None,
+            partitions: None,
+            parent_state: None,
+            windows: VecDeque::new(),
+            partition: Slice::whole(),
+            position,
+            open: None,
+        })
+    }
+
+    /// Converts values to the schema's types, where the manifest asks for it.
+    pub(crate) fn with_schema(mut self, schema: Option<Arc<Value>>) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// The next page of records; none once the stream was read.
+    pub(crate) async fn next(&mut self) -> Result<Option<SlicePage>> {
+        loop {
+            if self.open.is_none() && !self.open_next().await? {
+                return Ok(None);
+            }
+            let Some(open) = &mut self.open else { continue };
+            let slice = open.slice.clone();
+            let (page, done) = match &mut open.pages {
+                Pages::Simple(pages) => (pages.next().await?, pages.is_done()),
+                Pages::Jobs(jobs) => (jobs.next().await?, jobs.is_done()),
+            };
+            let Some(page) = page else {
+                self.close()?;
+                continue;
+            };
+            if self.stream.cursor.is_some() {
+                for record in &page.records {
+                    self.cursor.observe(record, &slice);
+                }
+            }
+            open.token = page.next;
+            if done {
+                self.close()?;
+            }
+            return Ok(Some(SlicePage { records: page.records, slice }));
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.cursor.close(&open.slice)?;
+        if self.windows.is_empty()
+            && let StreamCursor::Partitioned(cursor) = &mut self.cursor
+        {
+            cursor.close_partition(&self.partition)?;
+        }
+        Ok(())
+    }
+
+    async fn open_next(&mut self) -> Result<bool> {
+        if self.partitions.is_none() {
+            self.begin().await?;
+        }
+        while self.windows.is_empty() {
+            let Some(partition) = self.partitions.as_mut().and_then(VecDeque::pop_front) else {
+                self.finish();
+                return Ok(false);
+            };
+            let windows = match &mut self.cursor {
+                StreamCursor::None => vec![Map::new()],
+                StreamCursor::Datetime(cursor) => cursor.windows()?,
+                StreamCursor::Count(cursor) => vec![cursor.window()],
+                StreamCursor::Partitioned(cursor) => cursor.windows(&partition)?,
+            };
+            self.windows = windows.into_iter().map(|window| partition.within(window)).collect();
+            self.partition = partition;
+            self.go_on_at_position();
+        }
+        let Some(slice) = self.windows.pop_front() else { return Ok(false) };
+        let mut token = None;
+        if self.position.as_ref().is_some_and(|position| same_place(&position.slice, &slice)) {
+            token = self.position.take().map(|position| position.token);
+        }
+        let pages = match &self.stream.retriever {
+            Retriever::Simple(retriever) => {
+                let rules = self.rules(&retriever.selector, &slice);
+                let mut reader = PageReader::new(self.run, retriever, slice.clone(), self.slicing(&slice)?, rules);
+                match (&token, child_response(&slice)) {
+                    (Some(Value::Null) | None, Some(body)) => reader.begin_with(body),
+                    (Some(token), _) if !token.is_null() => reader.resume_at(token.clone()),
+                    _ => {}
+                }
+                Pages::Simple(Box::new(reader))
+            }
+            Retriever::Async(retriever) => {
+                let rules = self.rules(&retriever.selector, &slice);
+                Pages::Jobs(Box::new(JobReader::new(self.run, retriever, slice.clone(), rules)))
+            }
+        };
+        self.open = Some(Open { slice, token, pages });
+        Ok(true)
+    }
+
+    /// How the records of a slice are changed and bounded.
+    fn rules(&self, selector: &Selector, slice: &Slice) -> PageRules<'r> {
+        let (feed, client_side) = match &self.stream.cursor {
+            Some(Cursor::Datetime(cursor)) => (cursor.data_feed, cursor.client_side),
+            _ => (false, false),
+        };
+        PageRules {
+            transformations: &self.stream.transformations,
+            transform_first: selector.transform_first.unwrap_or(client_side),
+            schema: self.schema.clone(),
+            keep: (client_side && !feed).then(|| self.cursor.bounds(slice)).flatten(),
+            feed: feed.then(|| self.cursor.bounds(slice)).flatten(),
+            shorten: self.shorten(slice),
+        }
+    }
+
+    fn shorten(&self, slice: &Slice) -> Option<Shorten<'r>> {
+        let Retriever::Simple(retriever) = &self.stream.retriever else { return None };
+        let split = retriever.reset.as_ref().is_some_and(|reset| reset.split);
+        match &self.stream.cursor {
+            Some(Cursor::Datetime(cursor)) if split => {
+                let rules = self.cursor.bounds(slice)?.into_rules();
+                Some(Shorten { rules, start_option: cursor.start_option.as_ref() })
+            }
+            _ => None,
+        }
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        let found = match self.stream.router() {
+            Some(router) => partitions(self.run, router, &self.state).await?,
+            None => Partitions { slices: vec![Slice::whole()], parent_state: None },
+        };
+        let mut slices: VecDeque<Slice> = found.slices.into();
+        // Without a cursor, what was read before the interruption is passed over. With one, its state knows.
+        if let (StreamCursor::None, Some(position)) = (&self.cursor, &self.position) {
+            match slices.iter().position(|slice| slice.partition == position.slice.partition) {
+                Some(place) => drop(slices.drain(..place)),
+                None => self.position = None,
+            }
+        }
+        self.partitions = Some(slices);
+        self.parent_state = found.parent_state;
+        Ok(())
+    }
+
+    /// The window that was open keeps its end, though the clock went on.
+    fn go_on_at_position(&mut self) {
+        let Some(position) = &self.position else { return };
+        if position.slice.partition != self.partition.partition || position.slice.cursor.is_empty() {
+            return;
+        }
+        let field = match &self.cursor {
+            StreamCursor::Datetime(_) | StreamCursor::Partitioned(_) => self.start_field(),
+            StreamCursor::None | StreamCursor::Count(_) => None,
+        };
+        let Some(field) = field else { return };
+        let start = position.slice.cursor.get(&field);
+        match self.windows.iter().position(|window| window.cursor.get(&field) == start) {
+            Some(place) => {
+                if let Some(window) = self.windows.get_mut(place) {
+                    // What lies between the old end and the new one is read by the next run.
+                    *window = self.partition.within(position.slice.cursor.clone());
+                }
+            }
+            None => self.position = None,
+        }
+    }
+
+    fn start_field(&self) -> Option<String> {
+        match &self.stream.cursor {
+            Some(Cursor::Datetime(cursor)) => cursor.start_field.text(&self.run.scope()).ok(),
+            _ => None,
+        }
+    }
+
+    fn finish(&mut self) {
+        let elapsed = self.run.environment.now_ms().saturating_sub(self.began_ms).div_ceil(1000);
+        let parent_state = self.parent_state.take();
+        if let StreamCursor::Partitioned(cursor) = &mut self.cursor
+            && self.partitions.take().is_some()
+        {
+            cursor.finish(i64::try_from(elapsed).unwrap_or(i64::MAX), parent_state);
+        }
+    }
+
+    /// What partition and window put into requests.
+    fn slicing(&self, slice: &Slice) -> Result<Parts> {
+        let run = self.run;
+        let scope = run.scope();
+        let mut parts = match (self.stream.router(), &self.cursor) {
+            (Some(router), _) => router.parts(slice, run)?,
+            (None, _) => Parts::default(),
+        };
+        match &self.stream.cursor {
+            Some(Cursor::Datetime(cursor)) => {
+                for (option, field) in
+                    [(&cursor.start_option, &cursor.start_field), (&cursor.end_option, &cursor.end_field)]
+                {
+                    if let Some(option) = option {
+                        let value = slice.get(&field.text(&scope)?).cloned().unwrap_or(Value::Null);
+                        parts.inject(option, value, &scope)?;
+                    }
+                }
+            }
+            Some(Cursor::Count(cursor)) => {
+                if let (Some(option), Some(value)) = (&cursor.option, slice.get("start")) {
+                    parts.inject(option, value.clone(), &scope)?;
+                }
+            }
+            None => {}
+        }
+        Ok(parts)
+    }
+
+    /// The state once everything before it was kept.
+    pub(crate) fn state(&self) -> Result<Value> {
+        self.cursor.state()
+    }
+
+    /// The state with the place in the open slice.
+    pub(crate) fn checkpoint(&self) -> Result<Value> {
+        let mut state = match (&self.cursor, &self.open) {
+            (StreamCursor::None, Some(_)) => Value::Object(Map::new()),
+            _ => self.cursor.state()?,
+        };
+        if let (Some(members), Some(open)) = (state.as_object_mut(), &self.open) {
+            let mut place = Map::new();
+            place.insert("slice".into(), open.slice.to_json());
+            place.insert("token".into(), open.token.clone().unwrap_or(Value::Null));
+            members.insert(POSITION.to_owned(), Value::Object(place));
+        }
+        Ok(state)
+    }
+}
+
+fn same_place(left: &Slice, right: &Slice) -> bool {
+    left.partition == right.partition && left.cursor == right.cursor
+}
+
+/// The state of before partitions had states of their own.
+fn migrated(stream: &Stream, state: Value, run: &Run<'_>) -> Result<Value> {
+    let (true, Some(cursor), Some(router)) = (stream.migrates_state, &stream.cursor, stream.router()) else {
+        return Ok(state);
+    };
+    let field = cursor.field().text(&run.scope())?;
+    let Some(members) = state.as_object().filter(|members| !members.is_empty() && !members.contains_key("states"))
+    else {
+        return Ok(state);
+    };
+    let legacy = |value: &Value| value.as_object().is_some_and(|value| value.len() == 1 && value.contains_key(&field));
+    let mut parents = Vec::new();
+    router.parents(&mut |parent| parents.push(parent.field.text(&run.scope())));
+    let name = match (router, parents.into_iter().next()) {
+        (crate::model::Router::Union { field, .. }, _) => field.clone(),
+        (_, Some(name)) => name?,
+        _ => return Ok(state),
+    };
+    if !members.values().all(legacy) {
+        return Ok(state);
+    }
+    let entry = |(key, value): (&String, &Value)| {
+        let partition = Map::from_iter([(name.clone(), Value::from(python_text(&Value::from(key.as_str()))))]);
+        serde_json::json!({"partition": partition, "cursor": value})
+    };
+    Ok(serde_json::json!({"states": members.iter().map(entry).collect::<Vec<_>>()}))
+}
+
+/// Reads `kind` into `sink`, and says how it ended.
+pub(crate) async fn read_stream(
+    run: &Run<'_>,
+    kind: &StreamKind,
+    schema: Option<Value>,
+    sink: &mut dyn Sink,
+) -> Result<Summary> {
+    let stream = choose(kind, run.state, run)?;
+    let mut reader = StreamReader::new(run, stream, run.state.clone())?.with_schema(schema.map(Arc::new));
+    let mut summary = Summary::default();
+    let located = |error: Error| error.with("stream", &stream.name);
+    while let Some(page) = reader.next().await.map_err(located)? {
+        summary.records += page.records.len() as u64;
+        let records = page.records.into_iter().map(Record::into_bytes).collect();
+        sink.page(Page::new(records, reader.checkpoint()?)).await?;
+    }
+    summary.state = reader.state()?;
+    let (warnings, sound, pages) = run.notes();
+    for warning in &warnings {
+        sink.warn(warning);
+    }
+    summary.warnings = warnings;
+    summary.sound = sound;
+    summary.pages = pages;
+    Ok(summary)
+}

@@ -1,0 +1,111 @@
+//! Sending a request of a requester: credentials, tries, and answers kept for equal requests.
+
+use highwater_core::Result;
+use highwater_core::template::HttpResponse;
+
+use super::context::{RequestVariables, Run};
+use super::errors;
+use super::request::{Parts, url_of};
+use super::slice::Slice;
+use crate::exchange::{Purpose, Request};
+use crate::interpolation::python_text;
+use crate::model::{Requester, ResponseAction};
+
+/// A response that the error handler let through.
+pub(crate) struct Answer {
+    pub response: HttpResponse,
+    /// Below 400: there may be records in it. Otherwise it was passed over.
+    pub usable: bool,
+    /// Paging begins anew.
+    pub reset: bool,
+}
+
+const DEFAULT_RETRIES: u32 = 5;
+/// A rate limit is waited out longer than a failure.
+const RATE_LIMIT_RETRIES: u32 = 50;
+
+impl Run<'_> {
+    /// Sends what `requester` describes, with `extra` from paginator and slice. `path` replaces the requester's own.
+    pub(crate) async fn send(
+        &self,
+        requester: &Requester,
+        slice: &Slice,
+        token: Option<&serde_json::Value>,
+        path: Option<&str>,
+        extra: Parts,
+        purpose: Purpose,
+    ) -> Result<Answer> {
+        let variables = RequestVariables::new(slice, token);
+        let scope = self.request_scope(&variables);
+        let located = |error: highwater_core::Error| match error.context("at") {
+            None => error.with("at", &requester.path),
+            Some(_) => error,
+        };
+        let mut parts = Parts::of(requester, &scope).map_err(located)?;
+        parts.merge(extra, &requester.path)?;
+        let url = url_of(requester, path, &scope).map_err(located)?;
+        let retries = match requester.errors.max_retries() {
+            Some(template) => python_text(&template.value(&scope)?).trim().parse().unwrap_or(DEFAULT_RETRIES),
+            None => DEFAULT_RETRIES,
+        };
+        let mut attempt = 0;
+        let mut refreshed = false;
+        loop {
+            attempt += 1;
+            let mut complete = parts.clone();
+            complete.overlay(requester.authenticator.parts(self).await.map_err(located)?);
+            let request = complete.build(&requester.method, url.clone(), &requester.path)?;
+            let key = requester.use_cache.then(|| {
+                format!(
+                    "{} {} {:?} {:?} {:?}",
+                    request.method, request.url, request.query, request.headers, request.body
+                )
+            });
+            if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
+                return Ok(Answer { usable: response.status < 400, response, reset: false });
+            }
+            let response = self.exchange.send(Request::new(request, purpose)).await.map_err(located)?;
+            self.check_body(&response, &requester.path)?;
+            let verdict = errors::judge(&requester.errors, &response, self).map_err(located)?;
+            let limit = match verdict.action {
+                ResponseAction::Success => {
+                    if let Some(key) = key.filter(|_| response.status < 400) {
+                        self.keep(key, &response);
+                    }
+                    return Ok(Answer { usable: response.status < 400, response, reset: false });
+                }
+                ResponseAction::Ignore => {
+                    let url = url.split('?').next().unwrap_or_default();
+                    let said = verdict
+                        .message
+                        .unwrap_or_else(|| format!("status {} of {url} was passed over", response.status));
+                    if !matches!(response.status, 0..=400 | 404 | 410) {
+                        self.unsound(self.redacted(&said));
+                    }
+                    return Ok(Answer { usable: response.status < 400, response, reset: false });
+                }
+                ResponseAction::ResetPagination => return Ok(Answer { usable: false, response, reset: true }),
+                ResponseAction::Fail => {
+                    return Err(errors::failure(&response, &requester.method, &url, &verdict, self, &requester.path));
+                }
+                ResponseAction::Retry => retries,
+                ResponseAction::RateLimited => retries.max(RATE_LIMIT_RETRIES),
+                ResponseAction::RefreshToken if refreshed => {
+                    return Err(errors::failure(&response, &requester.method, &url, &verdict, self, &requester.path));
+                }
+                ResponseAction::RefreshToken => {
+                    refreshed = true;
+                    self.drop_tokens();
+                    retries
+                }
+            };
+            let seconds = errors::wait(&requester.errors, &response, attempt, self, &requester.path)?;
+            let wait = std::time::Duration::from_secs_f64(seconds);
+            if attempt > limit {
+                let failure = errors::failure(&response, &requester.method, &url, &verdict, self, &requester.path);
+                return Err(failure.with("tries", attempt).retry_in(wait));
+            }
+            self.exchange.sleep(wait).await;
+        }
+    }
+}

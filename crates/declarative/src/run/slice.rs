@@ -1,0 +1,68 @@
+//! A part of a stream that is read on its own: a partition, a window of time, or both.
+
+use serde_json::{Map, Value};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slice {
+    pub partition: Map<String, Value>,
+    pub cursor: Map<String, Value>,
+    pub extra: Map<String, Value>,
+    /// As templates see it.
+    view: Value,
+}
+
+impl Slice {
+    pub(crate) fn new(partition: Map<String, Value>, cursor: Map<String, Value>, extra: Map<String, Value>) -> Self {
+        let mut view = partition.clone();
+        view.extend(cursor.clone());
+        for (name, part) in [("extra_fields", &extra), ("partition", &partition), ("cursor_slice", &cursor)] {
+            if !part.is_empty() && !view.contains_key(name) {
+                view.insert(name.to_owned(), Value::Object(part.clone()));
+            }
+        }
+        Slice { partition, cursor, extra, view: Value::Object(view) }
+    }
+
+    pub(crate) fn whole() -> Self {
+        Slice::new(Map::new(), Map::new(), Map::new())
+    }
+
+    pub(crate) fn view(&self) -> &Value {
+        &self.view
+    }
+
+    /// A value of the partition or the window.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.partition.get(name).or_else(|| self.cursor.get(name))
+    }
+
+    /// The same partition with a window.
+    pub(crate) fn within(&self, cursor: Map<String, Value>) -> Self {
+        Slice::new(self.partition.clone(), cursor, self.extra.clone())
+    }
+
+    pub(crate) fn with_extra(&self, name: &str, value: Value) -> Self {
+        let mut extra = self.extra.clone();
+        extra.insert(name.to_owned(), value);
+        Slice::new(self.partition.clone(), self.cursor.clone(), extra)
+    }
+
+    /// Tells partitions apart.
+    pub(crate) fn partition_key(&self) -> String {
+        super::json::sorted_text(&Value::Object(self.partition.clone()))
+    }
+
+    /// As a checkpoint keeps it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut json = Map::new();
+        json.insert("partition".into(), Value::Object(self.partition.clone()));
+        json.insert("cursor".into(), Value::Object(self.cursor.clone()));
+        json.insert("extra".into(), Value::Object(self.extra.clone()));
+        Value::Object(json)
+    }
+
+    pub(crate) fn from_json(json: &Value) -> Option<Self> {
+        let part = |name: &str| json.get(name).and_then(Value::as_object).cloned();
+        Some(Slice::new(part("partition")?, part("cursor")?, part("extra")?))
+    }
+}

@@ -1,0 +1,204 @@
+//! A manifest with a config: which streams there are, and reading them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use highwater_core::{Environment, Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use crate::config::{check_config, defaults_of, migrate, secrets_of};
+use crate::exchange::{Exchange, Sink, Summary};
+use crate::interpolation::Interpolator;
+use crate::manifest::Manifest;
+use crate::model::{Cursor, StreamEntry, StreamKind};
+use crate::run::{Run, read_stream};
+
+/// A stream, as a host shows it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its name.
+    pub name: String,
+    /// The JSON schema of its records; an empty object where the manifest has none.
+    pub schema: Value,
+    /// The paths whose values tell records apart; empty where the manifest does not say.
+    pub primary_key: Vec<Vec<String>>,
+    /// Whether it reads changes alone once it was read.
+    pub incremental: bool,
+    /// The field by which changes are read.
+    pub cursor_field: Option<String>,
+    /// What keeps it from running.
+    pub problem: Option<String>,
+}
+
+/// A manifest with a config.
+#[derive(Clone, Debug)]
+pub struct Source {
+    manifest: Manifest,
+    config: Value,
+    environment: Arc<dyn Environment>,
+    interpolator: Interpolator,
+    secrets: Vec<String>,
+    dynamic: Vec<Arc<StreamEntry>>,
+}
+
+impl Source {
+    /// A source that takes the time from `environment`. The config is checked against the manifest's spec and brought
+    /// up to date by its rules; an error names the key that is missing or wrong.
+    pub fn new(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
+        let mut config = config;
+        if let Some(spec) = &manifest.model.spec {
+            defaults_of(&mut config, &spec.connection);
+        }
+        let source = Source::unchecked(manifest, config, environment)?;
+        match &source.manifest.model.spec {
+            Some(spec) => check_config(&source.config, spec).map(|()| source),
+            None => Ok(source),
+        }
+    }
+
+    /// As [`new`](Self::new), for configs that were never meant to fit the spec.
+    pub(crate) fn unchecked(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
+        let interpolator = Interpolator::new(Arc::clone(&environment));
+        let config = match config {
+            Value::Object(config) => config,
+            Value::Null => Map::new(),
+            _ => return Err(Error::new(ErrorKind::Invalid, "the config is no mapping: give names and values")),
+        };
+        let mut config = Value::Object(config);
+        let mut secrets = Vec::new();
+        if let Some(spec) = &manifest.model.spec {
+            migrate(&mut config, spec, &interpolator)?;
+            secrets_of(&config, &spec.connection, &mut secrets);
+        }
+        let mut source =
+            Source { manifest: manifest.clone(), config, environment, interpolator, secrets, dynamic: Vec::new() };
+        source.dynamic = crate::dynamic::from_config(&source)?;
+        Ok(source)
+    }
+
+    /// Asks the API for the streams that a manifest makes from an answer.
+    pub async fn discover(&mut self, exchange: &dyn Exchange) -> Result<()> {
+        let state = Value::Null;
+        let run = self.run(exchange, &state);
+        let found = crate::dynamic::from_api(self, &run).await?;
+        self.dynamic.extend(found);
+        Ok(())
+    }
+
+    /// The streams there are with this config.
+    pub fn streams(&self) -> Result<Vec<StreamInfo>> {
+        self.entries()?.into_iter().map(|entry| self.info(entry)).collect()
+    }
+
+    /// Reads `stream` into `sink`, going on at `state` (null for the beginning).
+    pub async fn read(
+        &self,
+        stream: &str,
+        state: &Value,
+        exchange: &dyn Exchange,
+        sink: &mut dyn Sink,
+    ) -> Result<Summary> {
+        let kind = self.stream(stream)?;
+        let run = self.run(exchange, state);
+        let normalizes = match &kind.face().retriever {
+            crate::model::Retriever::Simple(retriever) => retriever.selector.normalize,
+            crate::model::Retriever::Async(retriever) => retriever.selector.normalize,
+        };
+        let schema = match normalizes {
+            true => Some(crate::schema::schema_of(&self.manifest, kind.face(), &run).await?),
+            false => None,
+        };
+        read_stream(&run, kind, schema, sink).await
+    }
+
+    /// The schema of a stream that only the API knows.
+    pub async fn schema(&self, stream: &str, exchange: &dyn Exchange) -> Result<Value> {
+        let kind = self.stream(stream)?;
+        let state = Value::Null;
+        crate::schema::schema_of(&self.manifest, kind.face(), &self.run(exchange, &state)).await
+    }
+
+    /// The URLs that requests may go to, as far as the config tells.
+    pub fn base_urls(&self) -> Result<Vec<String>> {
+        crate::origins::base_urls(self)
+    }
+
+    pub(crate) fn run<'r>(&'r self, exchange: &'r dyn Exchange, state: &'r Value) -> Run<'r> {
+        Run::new(&self.config, &self.interpolator, &*self.environment, exchange, state, &self.secrets)
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub(crate) fn config(&self) -> &Value {
+        &self.config
+    }
+
+    pub(crate) fn interpolator(&self) -> &Interpolator {
+        &self.interpolator
+    }
+
+    /// The streams whose conditions hold, by name; a later one of a name replaces an earlier.
+    pub(crate) fn entries(&self) -> Result<Vec<&StreamEntry>> {
+        let scope = crate::model::Scope::new(&self.interpolator, &self.config);
+        let mut entries: Vec<&StreamEntry> = Vec::new();
+        let mut places = BTreeMap::new();
+        for entry in self.manifest.model.streams.iter().chain(self.dynamic.iter().map(|entry| &**entry)) {
+            if let Some(condition) = &entry.condition
+                && !condition.holds(&scope)?
+            {
+                continue;
+            }
+            match places.get(&entry.name).copied() {
+                Some(place) => {
+                    if let Some(there) = entries.get_mut::<usize>(place) {
+                        *there = entry;
+                    }
+                }
+                None => {
+                    places.insert(entry.name.clone(), entries.len());
+                    entries.push(entry);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(crate) fn stream(&self, name: &str) -> Result<&StreamKind> {
+        let entries = self.entries()?;
+        let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+            let known = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the manifest has no stream `{name}`: use one of {known}"),
+            ));
+        };
+        match (&entry.stream, &entry.problem) {
+            (Some(stream), _) => Ok(stream),
+            (None, Some(problem)) => Err(Error::new(problem.kind(), problem.to_string()).with("stream", name)),
+            (None, None) => Err(Error::new(ErrorKind::Internal, "the stream was not decoded").with("stream", name)),
+        }
+    }
+
+    fn info(&self, entry: &StreamEntry) -> Result<StreamInfo> {
+        let scope = crate::model::Scope::new(&self.interpolator, &self.config);
+        let face = entry.stream.as_ref().map(|stream| stream.face());
+        let cursor_field = match face.and_then(|face| face.cursor.as_ref()) {
+            Some(cursor) => Some(Cursor::field(cursor).text(&scope)?),
+            None => None,
+        };
+        Ok(StreamInfo {
+            name: entry.name.clone(),
+            schema: match face {
+                Some(face) => crate::schema::static_schema(&self.manifest, face, &scope)?,
+                None => Value::Object(Map::new()),
+            },
+            primary_key: face.map(|face| face.primary_key.clone()).unwrap_or_default(),
+            incremental: cursor_field.is_some(),
+            cursor_field,
+            problem: entry.problem.as_ref().map(ToString::to_string),
+        })
+    }
+}
