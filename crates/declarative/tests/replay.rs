@@ -1,0 +1,31 @@
+//! The recorded exchanges of the reference implementation, where they are at hand.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+use std::path::PathBuf;
+
+use highwater_declarative::Registry;
+use highwater_declarative::replay::replay_folders;
+
+fn shared() -> Option<PathBuf> {
+    let named = std::env::var_os("HIGHWATER_SHARED").map(PathBuf::from);
+    let beside = || {
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors().map(|folder| folder.join("shared")).find(|folder| folder.is_dir())
+    };
+    named.or_else(beside).map(|folder| folder.join("reference/manifests")).filter(|folder| folder.is_dir())
+}
+
+#[tokio::test]
+async fn manifests_behave_as_in_the_reference_implementation() {
+    let Some(folder) = shared() else {
+        println!("skipped: no shared folder with recorded exchanges");
+        return;
+    };
+    let report = replay_folders(&folder.join("connectors"), &folder.join("cassettes"), &Registry::new()).await.unwrap();
+    for stream in report.different() {
+        println!("{}/{}: {}", stream.connector, stream.stream, stream.difference.as_deref().unwrap_or_default());
+    }
+    println!("identical {} of {} streams", report.identical(), report.streams.len());
+    assert!(report.identical() >= 345, "identical {} of {} streams", report.identical(), report.streams.len());
+}
