@@ -150,3 +150,35 @@ async fn a_bad_record_takes_its_batch_with_it() {
     assert_eq!(store.head(&notes()).await.unwrap().live, 0);
     assert!(store.document("checkpoint").await.unwrap().is_none());
 }
+
+/// P17, found by the simulation: a reader comes past the place where a record ended, when the record has already come back and
+/// stands further on; then it goes again. The reader holds it from its first life and must be told.
+#[tokio::test]
+async fn p17_an_end_that_moved_on_before_the_reader_came_by_is_told_later() {
+    let store = MemoryStore::new().unwrap();
+    save(&store, &[r#"{"id":"a","x":1}"#]).await;
+    let holding = store.records(&notes()).page().await.unwrap().next_cursor;
+    delete(&store, "a").await;
+    save(&store, &[r#"{"id":"b","x":1}"#, r#"{"id":"c","x":1}"#, r#"{"id":"a","x":2}"#]).await;
+    // Past the first end of `a`, before its second life.
+    let page = store.records(&notes()).since(holding).limit(1).page().await.unwrap();
+    assert_eq!(&*page.changes[0].record.id, "b");
+    let past = page.next_cursor;
+    let filter = highwater_core::ContentFilter::new().equals("/x", 1);
+    let filtered = store.records(&notes()).matching(filter.clone()).limit(1).page().await.unwrap().next_cursor;
+    let filtered = store.records(&notes()).matching(filter).since(filtered).page().await.unwrap();
+    assert!(filtered.changes.iter().all(|change| change.net != NetAction::Void));
+    delete(&store, "a").await;
+    let page = store.records(&notes()).since(past).page().await.unwrap();
+    let told: Vec<_> = page.changes.iter().map(|change| (&*change.record.id, change.net)).collect();
+    assert_eq!(told, [("c", NetAction::Added), ("a", NetAction::Deleted)]);
+    // Also when the first end lies below a horizon by now: the reader does not.
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).upsert(r#"{"id":"a","x":3}"#);
+    store.commit(batch).await.unwrap();
+    let up_to = past;
+    store.maintain(Maintenance::Prune { stream: notes(), what: PruneWhat::Tombstones, up_to }).await.unwrap();
+    delete(&store, "a").await;
+    let page = store.records(&notes()).since(past).page().await.unwrap();
+    assert_eq!(page.changes.last().unwrap().net, NetAction::Deleted);
+}

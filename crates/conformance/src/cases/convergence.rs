@@ -23,11 +23,15 @@ pub(crate) fn apply(copy: &mut Copy, changes: &[Change], caught_up: bool) {
                 let payload = change.record.payload.as_ref().map(|payload| payload.as_str().to_owned());
                 copy.insert(id, payload.unwrap_or_default()).is_some()
             }
-            NetAction::Deleted | NetAction::Left | NetAction::Void => copy.remove(&id).is_some(),
+            NetAction::Deleted | NetAction::Left => copy.remove(&id).is_some(),
+            NetAction::Void => copy.contains_key(&id),
             other => panic!("an unknown net action: {other:?}"),
         };
         let expected = !matches!(change.net, NetAction::Added | NetAction::Void);
-        assert!(!caught_up || held == expected, "{:?} of {}", change.net, change.record.id);
+        // A record that ended more than once may be told as deleted to a reader who knows of its first end: whether
+        // he does, his cursor does not say.
+        let told_again = change.net == NetAction::Deleted;
+        assert!(!caught_up || held == expected || told_again, "{:?} of {}", change.net, change.record.id);
     }
 }
 
@@ -208,7 +212,8 @@ pub fn p19_net_action<S: Subject>() {
     assert_eq!(names(&rig, between), ["void again Updated"]);
     assert_eq!(names(&rig, Cursor::START)[1], "updated Added");
     rig.delete("returns");
-    assert_eq!(names(&rig, without).last().unwrap(), "returns Void");
+    // Not void: a reader in the middle of a drain may stand here without having been told of the first end.
+    assert_eq!(names(&rig, without).last().unwrap(), "returns Deleted");
     assert_eq!(names(&rig, reader).last().unwrap(), "returns Deleted");
     assert_eq!(names(&rig, between).last().unwrap(), "returns Deleted");
     rig.verify(&notes());

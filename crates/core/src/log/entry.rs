@@ -111,10 +111,12 @@ impl Extra {
         Ok(Extra { version, origin, lives })
     }
 
-    /// Notes a life that ended. Lives that ended before the horizon concern no reader any more.
+    /// Notes a life that ended. A life concerns readers until they have come to the birth of the next
+    /// one: its end may have moved on before they came by.
     pub(crate) fn bury(&mut self, life: Life, horizon: u128) {
         self.lives.push(life);
-        self.lives.retain(|(_, death)| *death > horizon);
+        let settled = self.lives.iter().skip(1).take_while(|(next_birth, _)| *next_birth <= horizon).count();
+        self.lives.drain(..settled);
         while self.lives.len() > MAX_LIVES {
             let (birth, _) = self.lives.remove(0);
             if let Some(oldest) = self.lives.first_mut() {

@@ -298,17 +298,19 @@ impl Reading<'_> {
         }
         let extra = Extra::decode(row.extra)?;
         let held = held_at(self.since.ulid, row, &extra.lives);
+        // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
+        let perhaps = held || extra.lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
         let mut record =
             self.view.record(row, self.filter, self.request.metadata_only && self.request.matching.is_none())?;
-        let net = match (row.action, held) {
-            (Action::Deleted, true) => NetAction::Deleted,
-            (Action::Deleted, false) => NetAction::Void,
-            (_, true) => NetAction::Updated,
-            (_, false) => NetAction::Added,
+        let net = match row.action {
+            Action::Deleted if perhaps => NetAction::Deleted,
+            Action::Deleted => NetAction::Void,
+            _ if held => NetAction::Updated,
+            _ => NetAction::Added,
         };
         let net = match &self.request.matching {
             Some(filter) if row.action != Action::Deleted && !matches(filter, record.payload.as_ref())? => {
-                if !held || mutant!("left-not-told") {
+                if !perhaps || mutant!("left-not-told") {
                     return Ok(());
                 }
                 NetAction::Left
