@@ -68,7 +68,18 @@ impl Engine {
     }
 
     async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
-        let origins = settings.origins(provider.urls(&settings.config)?);
+        let parts = self.parts();
+        let of_templates =
+            parts.templates.values().map(|template| template.info()).map(|info| (&info.provider, &info.config));
+        let of_actions = parts.actions.values().map(|action| action.info()).map(|info| (&info.provider, &info.config));
+        let of_provider = of_templates.chain(of_actions).filter(|(known, _)| known.name == provider.name);
+        let mut config = settings.config.clone();
+        for key in of_provider.flat_map(|(_, keys)| keys) {
+            if let Some(default) = &key.default {
+                config.entry(key.name.clone()).or_insert_with(|| default.clone());
+            }
+        }
+        let origins = settings.origins(provider.urls(&config)?);
         self.parts().client(&settings.id, provider, &origins).await
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use highwater_core::template::{
-    ActionContext, ActionInfo, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2, Pages, Paging,
-    Provider, SyncContext, TemplateInfo, text_at,
+    ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2,
+    Pages, Paging, Provider, SyncContext, TemplateInfo, text_at,
 };
 use highwater_core::{Error, ErrorKind, Result, content};
 use schemars::JsonSchema;
@@ -58,6 +58,10 @@ fn issues() -> TemplateInfo {
         .template("issues")
         .description("Issues of all teams, archived ones too")
         .model_info(model::<Issue>("Issue", "An issue"))
+        .config(ConfigKey::optional(
+            "fields",
+            "further fields of an issue, in GraphQL, such as `estimate parent { id }`",
+        ))
         .incremental("by `updatedAt`, newest change first")
         .deletes(DELETES_BY_REFRESH)
         .every(Duration::from_secs(300))
@@ -68,17 +72,18 @@ fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) ->
     info.model_info(model::<T>(model_name, description)).deletes(DELETES_BY_EVERY_RUN)
 }
 
-const ISSUE_FIELDS: &str = "id identifier number title description priority estimate url branchName \
+const ISSUE_FIELDS: &str = "id identifier number title description priority url \
     createdAt updatedAt archivedAt completedAt canceledAt dueDate state { id name type } team { id key } \
-    assignee { id name email } creator { id name } labels { nodes { id name } } project { id name } parent { id }";
+    assignee { id name email } creator { id name } labels { nodes { id name } } project { id name }";
 
 async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
     let mut window = window(context, OVERLAP)?;
     let since = window.since_millis();
     let filter = since.as_ref().map_or(json!({}), |since| json!({"updatedAt": {"gte": since}}));
+    let more = context.optional_config("fields").unwrap_or_default();
     let query = format!(
         "query($after: String, $filter: IssueFilter) {{ issues(first: 100, after: $after, filter: $filter, \
-         includeArchived: true, orderBy: updatedAt) {{ nodes {{ {ISSUE_FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+         includeArchived: true, orderBy: updatedAt) {{ nodes {{ {ISSUE_FIELDS} {more} }} pageInfo {{ hasNextPage endCursor }} }} }}"
     );
     let mut pages = relay("issues", &json!({"query": query, "variables": {"filter": filter}}))?;
     while let Some(page) = pages.next(context).await? {

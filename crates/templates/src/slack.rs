@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, LogLevel,
-    OAuth2, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, composite_id, string_at, text_at,
+    OAuth2, PageRecord, Pages, Paging, Place, Provider, SyncContext, TemplateInfo, composite_id, string_at, text_at,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::common::{
-    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, action, complete, listed, model, schema, template, with_member,
+    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, action, complete, listed, model, schema, template, whole, with_member,
 };
 
 template! {
@@ -74,26 +74,24 @@ fn messages() -> TemplateInfo {
 }
 
 async fn fetch_users(context: &mut SyncContext<'_>) -> Result<()> {
-    whole(context, "User", "/users.list", "/members").await
+    whole(context, "User", pages("/users.list", "/members", &[]), &[]).await
 }
 
 async fn fetch_channels(context: &mut SyncContext<'_>) -> Result<()> {
-    whole(context, "Channel", CHANNELS, "/channels").await
+    whole(context, "Channel", pages(CHANNELS.0, "/channels", &[("types", CHANNELS.1)]), &[]).await
 }
 
-const CHANNELS: &str = "/conversations.list?types=public_channel,private_channel";
+const CHANNELS: (&str, &str) = ("/conversations.list", "public_channel,private_channel");
 
-fn pages(url: &str, records: &str) -> Pages {
-    let request = HttpRequest::get(url).query("limit", "200");
-    Pages::new(request, Paging::cursor("/response_metadata/next_cursor", "cursor")).records_at(records).check(ok)
-}
-
-async fn whole(context: &mut SyncContext<'_>, model: &str, url: &str, records: &str) -> Result<()> {
-    let mut pages = pages(url, records);
-    while let Some(page) = pages.next(context).await? {
-        context.save(model, page.records).await?;
-    }
-    context.complete(model).await
+/// A list of Slack: its methods take their arguments as a form.
+fn pages(method: &str, records: &str, arguments: &[(&str, &str)]) -> Pages {
+    let fields = [("limit", "200")].into_iter().chain(arguments.iter().copied());
+    let paging = Paging::Cursor {
+        at: "/response_metadata/next_cursor".to_owned(),
+        to: Place::Form("cursor".to_owned()),
+        more: None,
+    };
+    Pages::new(HttpRequest::new("POST", method).form(fields), paging).records_at(records).check(ok)
 }
 
 async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
@@ -116,7 +114,7 @@ async fn channels(context: &SyncContext<'_>) -> Result<Vec<String>> {
     if !chosen.is_empty() {
         return Ok(chosen);
     }
-    let mut pages = pages(CHANNELS, "/channels");
+    let mut pages = pages(CHANNELS.0, "/channels", &[("types", CHANNELS.1)]);
     let mut found = Vec::new();
     while let Some(page) = pages.next(context).await? {
         for channel in &page.records {
@@ -137,12 +135,12 @@ async fn messages_of(
     days: u64,
     done: &BTreeMap<String, String>,
 ) -> Result<Option<String>> {
-    let mut request = HttpRequest::get("/conversations.history").query("channel", channel).query("limit", "200");
-    if let Some(since) = since {
-        request = request.query("oldest", before(since, days)?).query("inclusive", "true");
+    let oldest = since.map(|since| before(since, days)).transpose()?;
+    let mut arguments = vec![("channel", channel)];
+    if let Some(oldest) = &oldest {
+        arguments.extend([("oldest", oldest.as_str()), ("inclusive", "true")]);
     }
-    let paging = Paging::cursor("/response_metadata/next_cursor", "cursor");
-    let mut pages = Pages::new(request, paging).records_at("/messages").check(ok);
+    let mut pages = pages("/conversations.history", "/messages", &arguments);
     let mut newest = since.cloned();
     loop {
         let page = match pages.next(context).await {

@@ -7,6 +7,7 @@ mod airtable;
 mod google;
 mod hubspot;
 mod jira;
+mod linear;
 mod notion;
 mod stripe;
 
@@ -14,6 +15,7 @@ pub use airtable::Airtable;
 pub use google::{Calendar, Drive, Gmail};
 pub use hubspot::HubSpot;
 pub use jira::Jira;
+pub use linear::Linear;
 pub use notion::Notion;
 pub use stripe::Stripe;
 

@@ -208,7 +208,18 @@ impl HttpResponse {
             500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
             _ => (ErrorKind::Remote, "the API refused the request"),
         };
-        Err(self.refusal(kind, message))
+        let error = self.refusal(kind, message);
+        Err(match self.told() {
+            Some(told) => error.with("told", told),
+            None => error,
+        })
+    }
+
+    /// The API's own words about a refusal, in a line.
+    fn told(&self) -> Option<String> {
+        let places = ["/error/message", "/errors/0/message", "/message", "/error_description", "/error"];
+        let told = places.iter().find_map(|place| super::text_at(&self.body, place).ok().flatten())?;
+        Some(told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect())
     }
 
     /// An error about this response.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::context::SyncContext;
-use super::http::{HttpRequest, HttpResponse};
+use super::http::{HttpRequest, HttpResponse, escape};
 use super::records::{string_at, text_at};
 use crate::content;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,6 +35,8 @@ const MAX_STEPS_BACK: usize = 20;
 pub enum Place {
     /// A query parameter.
     Query(String),
+    /// A field of the form that is the body.
+    Form(String),
     /// A member of the JSON body, by JSON pointer; it is made if it is not there.
     Body(String),
 }
@@ -355,6 +357,16 @@ fn place(request: &mut HttpRequest, to: &Place, value: &str) -> Result<()> {
             request.query.retain(|(known, _)| known != name);
             request.query.push((name.clone(), value.to_owned()));
         }
+        Place::Form(name) => {
+            let body = request.body.take().unwrap_or_default();
+            let form = String::from_utf8_lossy(&body);
+            let kept = form
+                .split('&')
+                .filter(|pair| !pair.is_empty() && pair.split('=').next().is_none_or(|known| known != escape(name)));
+            let pair = format!("{}={}", escape(name), escape(value));
+            let pairs: Vec<&str> = kept.chain([pair.as_str()]).collect();
+            request.body = Some(pairs.join("&").into());
+        }
         Place::Body(pointer) => {
             let mut body: Value = match &request.body {
                 Some(body) => serde_json::from_slice(body).map_err(|source| {
@@ -438,6 +450,13 @@ mod tests {
         });
         assert_eq!(ids.unwrap(), [1, 2]);
         assert_eq!(bodies, [r#"{"query":"q"}"#, r#"{"query":"q","variables":{"after":"c1"}}"#]);
+    }
+
+    #[test]
+    fn a_form_keeps_its_other_fields() {
+        let mut request = HttpRequest::new("POST", "/list").form([("limit", "200"), ("cursor", "old")]);
+        place(&mut request, &Place::Form("cursor".to_owned()), "a=b&c").unwrap();
+        assert_eq!(request.body.unwrap(), "limit=200&cursor=a%3Db%26c");
     }
 
     #[test]

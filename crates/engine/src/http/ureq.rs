@@ -28,6 +28,8 @@ impl UreqTransport {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // WebDAV has methods of its own.
+            .allow_non_standard_methods(true)
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_global(Some(Duration::from_secs(120)))
             .user_agent(concat!("highwater/", env!("CARGO_PKG_VERSION")))

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use highwater_templates::{airtable, hubspot, jira, notion};
-use highwater_testkit::fakes::{Airtable, HubSpot, Jira, Notion};
+use highwater_core::ErrorKind;
+use highwater_templates::{airtable, hubspot, jira, linear, notion};
+use highwater_testkit::fakes::{Airtable, HubSpot, Jira, Linear, Notion};
 use highwater_testkit::{FakeApi, Trial};
 
 use super::{refresh, run, shared};
@@ -108,4 +109,29 @@ async fn airtable_by_the_servers_clock() {
     assert_eq!(run(&trial).await, (0, 1, 0));
     assert_eq!(trial.api.seen().len(), 1);
     assert_eq!(refresh(&trial).await, (0, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn linear_by_graphql() {
+    let mut api = Linear::default();
+    (1..=8).for_each(|n| api.put(&format!("ENG-{n}"), "Leak"));
+    api.limited = 2;
+    let trial = Trial::new(shared(linear::Issues::new()), api).await.unwrap();
+    an_hour_later(&trial);
+    assert_eq!(run(&trial).await, (8, 0, 0), "a limit that comes as a 400 is waited out");
+    trial.api.with(|api| {
+        api.now += 3600;
+        api.put("ENG-1", "Flood");
+        api.delete("ENG-2");
+    });
+    an_hour_later(&trial);
+    trial.api.take_seen();
+    assert_eq!(run(&trial).await, (0, 1, 0));
+    // Two minutes before the latest change known.
+    let since = &trial.api.seen()[0].json()["variables"]["filter"]["updatedAt"]["gte"];
+    assert_eq!(since, "2025-12-31T23:58:08.000Z");
+    assert_eq!(refresh(&trial).await, (0, 0, 1));
+    trial.set_credentials(highwater_engine::Credentials::token(highwater_engine::Secret::new("another")));
+    let error = trial.run().await.unwrap_err();
+    assert_eq!((error.kind(), error.context("told")), (ErrorKind::Remote, Some("not understood")));
 }
