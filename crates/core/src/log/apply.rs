@@ -187,6 +187,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         index: usize,
         tally: &mut Tally<'_>,
     ) -> Result<Outcome> {
+        let payload = &without_leading_space(payload);
         // The cheap test first: the guessed id is part of the hash, so a wrong guess proves nothing.
         let guessed = match &operation.id {
             Some(id) => Some(std::borrow::Cow::Borrowed(&**id)),
@@ -577,6 +578,12 @@ fn check_size(payload: &[u8]) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What is stored plainly begins with `{`: everything else is a codec's.
+fn without_leading_space(payload: &Bytes) -> Bytes {
+    let space = payload.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
+    payload.slice(space..)
 }
 
 fn older(new: &SourceVersion, old: &SourceVersion) -> bool {
