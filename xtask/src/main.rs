@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program for people
 
 mod embed_check;
+mod fuzz;
 mod mutants;
 mod process;
 mod test;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 /// The commands: name, what it does, how.
 const COMMANDS: &[(&str, &str, Command)] = &[
     ("embed-check", "whether SQLite libraries of hosts resolve beside ours", embed_check::run),
+    ("fuzz", "run the fuzz targets (--seconds 60, --build, or names)", fuzz::run),
     ("mutants", "break each rule of the log in turn: the suite must notice (--list, or names)", mutants::run),
     ("test", "run every test: unit, integration, documentation", test::run),
 ];

@@ -1,0 +1,126 @@
+//! `cargo xtask fuzz [--seconds N] [--build] [TARGET...]`: libFuzzer on the stable toolchain.
+//!
+//! cargo-fuzz is not needed: coverage counters come from stable codegen options, and no sanitizer is
+//! used, for all of our code is safe Rust. The corpus grows in `fuzz/corpus`, what broke a target lies
+//! in `fuzz/artifacts`; both are cargo-fuzz's own places.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process;
+
+const TARGETS: &[&str] = &["cursor_token", "canonical_hash", "payload_codec", "json", "row_codec"];
+
+/// Inputs to begin with, for targets that would take long to find the shape.
+const SEEDS: &[(&str, &[&[u8]])] = &[
+    ("cursor_token", &[b"\x00", b"\x03\x10Z", b"00000000000000000000000000"]),
+    ("canonical_hash", &[b"{\"id\":\"a\",\"n\":[1,-2,null,true]}\x00{\"n\":[1,-2,null,true],\"id\":\"\\u0061\"}"]),
+    ("payload_codec", &[b"\xc1\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", b"\xe1\x01abcd", b"\"id\":1}"]),
+    (
+        "json",
+        &[
+            b"{\"a\":{\"b\":[1,{\"c\":2}]}}\x00/a/b/1/c",
+            b"[1,{},\"x\"]\x00{}",
+            b"{\"a\":{\"b\":1}}\x00{\"a\":{\"c\":null}}",
+        ],
+    ),
+    ("row_codec", &[b"0123456789012345678901234567890123456789{\"id\":1}"]),
+];
+
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Clink-dead-code";
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let mut seconds = 60_u32;
+    let mut only_build = false;
+    let mut targets = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => {
+                let given = arguments.next().and_then(|text| text.parse().ok());
+                seconds = given.ok_or("--seconds wants a number")?;
+            }
+            "--build" => only_build = true,
+            name if TARGETS.contains(&name) => targets.push(name.to_owned()),
+            other => return Err(format!("no target {other:?}; there are {}", TARGETS.join(", "))),
+        }
+    }
+    if targets.is_empty() {
+        targets = TARGETS.iter().map(|name| (*name).to_owned()).collect();
+    }
+    let binaries = build()?;
+    if only_build {
+        println!("{} targets build", TARGETS.len());
+        return Ok(());
+    }
+    println!("{:16} {:>12} {:>10} result", "target", "executions", "seconds");
+    let mut broken = Vec::new();
+    for target in &targets {
+        match fuzz(&binaries, target, seconds) {
+            Ok(executions) => println!("{target:16} {executions:>12} {seconds:>10} ok"),
+            Err(reason) => {
+                println!("{target:16} {:>12} {:>10} BROKEN", "-", "-");
+                broken.push(format!("{target}: {reason}"));
+            }
+        }
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+fn root() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).to_owned()
+}
+
+/// Builds every target; the folder they are in.
+fn build() -> Result<PathBuf, String> {
+    let version = process::capture({
+        let mut rustc = Command::new("rustc");
+        rustc.arg("-vV");
+        rustc
+    })?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?.to_owned();
+    let folder = root().join("target/fuzz");
+    // With a target named, build scripts and macros are built without the counters.
+    let mut cargo = process::cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--bins",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target",
+        &host,
+    ]);
+    process::run(cargo.env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &folder))?;
+    Ok(folder.join(host).join("release"))
+}
+
+/// Runs a target; how many inputs it was given.
+fn fuzz(binaries: &Path, target: &str, seconds: u32) -> Result<u64, String> {
+    let make = |folder: PathBuf| {
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display())).map(|()| folder)
+    };
+    let corpus = make(root().join("fuzz/corpus").join(target))?;
+    let artifacts = make(root().join("fuzz/artifacts").join(target))?;
+    for (number, seed) in SEEDS.iter().filter(|(name, _)| *name == target).flat_map(|(_, seeds)| *seeds).enumerate() {
+        let path = corpus.join(format!("seed-{number}"));
+        fs::write(&path, seed).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let output = Command::new(binaries.join(target))
+        .arg(corpus)
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_total_time={seconds}"))
+        .args(["-print_final_stats=1", "-timeout=10", "-max_len=4096"])
+        .output()
+        .map_err(|error| format!("{target}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        let end: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        return Err(end[end.len().saturating_sub(40)..].join("\n"));
+    }
+    let executed = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    executed.and_then(|number| number.trim().parse().ok()).ok_or_else(|| "libFuzzer gave no statistics".to_owned())
+}
