@@ -3,6 +3,17 @@
 
 pub use highwater_core::*;
 
+/// Everything for programs without a runtime: calls block the calling thread.
+pub mod blocking {
+    pub use highwater_core::blocking::{Reader, Store, changed, wait};
+    #[cfg(feature = "engine")]
+    pub use highwater_engine::blocking::Engine;
+}
+
+#[cfg(all(doctest, feature = "sqlite", feature = "engine", feature = "cron"))]
+#[doc = include_str!("../docs/engine.md")]
+mod engine_page {}
+
 #[cfg(feature = "engine")]
 pub use highwater_engine as engine;
 #[cfg(feature = "engine")]

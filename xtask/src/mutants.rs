@@ -15,9 +15,11 @@ const CRATES: &[&str] = &[
     "highwater-store-redb",
     "highwater-store-sqlite",
     "highwater-store-sled",
+    "highwater-engine",
 ];
 
-const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants";
+const FEATURES: &str =
+    "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-engine/mutants";
 
 /// A broken rule may make a test run for ever: that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);

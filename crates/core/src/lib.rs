@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod batch;
+pub mod blocking;
 mod codec;
 mod consumer;
 pub mod content;

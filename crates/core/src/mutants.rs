@@ -55,6 +55,14 @@ pub const ALL: &[Mutant] = &[
     rule("drain-expires", "p24", "a reading from START expires in the middle, below the horizon"),
     rule("uncommitted-remembered", "p29", "where rows of a failed batch stood is remembered"),
     rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),
+    // Runs of the engine.
+    rule("live-lease-ignored", "h49", "a run begins while another process's run is alive"),
+    rule("resume-as-new", "h39", "an interrupted refresh goes on at its checkpoint as a run that has seen nothing"),
+    rule("pause-keeps-lease", "pause", "a paused sync's run in another process may go on writing"),
+    rule("strikes-hide-from-guard", "h38", "absences that are let pass do not count for the guard"),
+    rule("unverified-deletes", "missing", "missing records are deleted without a look"),
+    rule("begin-without-expectation", "h49", "two processes that saw the same lease both begin"),
+    rule("early-checkpoint-dropped", "h51", "a forgotten checkpoint stays for the next run"),
 ];
 
 /// Whether the named rule is broken in this process.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::logs;
+use crate::mutants::mutant;
 use crate::run::{RunEvent, RunState, parse_run_id};
 use crate::schedule::Schedule;
 use crate::sync::{Phase, SyncKey, SyncOptions, SyncSettings, SyncState, SyncStatus};
@@ -323,7 +324,10 @@ impl<'k> Draft<'k> {
 
     /// Shuts out whoever runs the sync, and says so in the run's record.
     async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
-        self.batch.take_lease(self.key.lease_name()).remove_document(self.key.holder_key());
+        if !mutant!("pause-keeps-lease") {
+            self.batch.take_lease(self.key.lease_name());
+        }
+        self.batch.remove_document(self.key.holder_key());
         let Some(run) = self.status.current_run.take() else { return Ok(()) };
         let store = engine.store().as_ref();
         if let Some(mut report) = logs::read_run(store, self.key, parse_run_id(&run)?).await?

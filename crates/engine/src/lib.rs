@@ -22,6 +22,7 @@ mod control;
 mod engine;
 mod http;
 mod logs;
+mod mutants;
 mod outbox;
 mod run;
 mod running;

@@ -89,7 +89,7 @@ async fn p28_a_superseded_run_commits_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_live_run_keeps_its_lease_for_as_long_as_it_takes() {
+async fn h49_a_live_run_keeps_its_lease_for_as_long_as_it_takes() {
     let world = World::new(5).await;
     world.api().delay = Duration::from_secs(600);
     let long = world.engine.clone();
@@ -104,6 +104,22 @@ async fn a_live_run_keeps_its_lease_for_as_long_as_it_takes() {
     long.await.unwrap().unwrap();
     assert_eq!(world.api().most_at_once, 1);
     other.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn h49_of_two_that_begin_at_once_one_does() {
+    let world = World::new(30).await;
+    world.run(RunOptions::default()).await.unwrap();
+    world.api().put([31]);
+    world.api().delay = Duration::from_secs(1);
+    let slow = world::Hesitant::over(&world);
+    let (first, second) = tokio::join!(
+        slow.run_once("c", SYNC, RunOptions::default()),
+        world.engine.run_once("c", SYNC, RunOptions::default())
+    );
+    let kinds = [first.as_ref().err(), second.as_ref().err()].map(|error| error.map(highwater_core::Error::kind));
+    assert!(kinds.contains(&None) && kinds.contains(&Some(ErrorKind::Busy)), "{kinds:?}");
+    assert_eq!(world.api().most_at_once, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,6 +209,15 @@ async fn a_record_is_deleted_after_as_many_absences_in_a_row_as_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn h38_strikes_do_not_hide_an_absence_from_the_guard() {
+    let world = World::new(100).await;
+    world.run(RunOptions::default()).await.unwrap();
+    world.api().hidden = (1..=60).collect();
+    let strikes = full().deletes(DeletePolicy::default().strikes(3).verify(false));
+    assert_eq!(world.run(strikes).await.unwrap_err().kind(), ErrorKind::AwaitingApproval);
+}
+
+#[tokio::test(start_paused = true)]
 async fn h51_a_forgotten_checkpoint_begins_a_full_run_at_once() {
     let world = World::new(20).await;
     world.run(RunOptions::default()).await.unwrap();
@@ -208,6 +233,14 @@ async fn h51_a_forgotten_checkpoint_begins_a_full_run_at_once() {
         (RunMode::Initial, RunState::Success),
     ];
     assert_eq!(states, expected);
+    // Dropped with the beginning of the full run: one that dies at once leaves no old checkpoint behind.
+    let world = World::new(20).await;
+    world.run(RunOptions::default()).await.unwrap();
+    world.api().faults = [Some(ErrorKind::SourceReset), Some(ErrorKind::Remote)].into();
+    assert_eq!(world.run(RunOptions::default()).await.unwrap_err().kind(), ErrorKind::Remote);
+    let checkpoint = world.store.document("checkpoint/c/shop/items").await.unwrap();
+    assert!(checkpoint.is_none(), "{checkpoint:?}");
+    assert_eq!(world.run(RunOptions::default()).await.unwrap().mode, RunMode::Initial);
     // A source that forgets a full refresh too does not keep us in a circle.
     world.api().faults = vec![Some(ErrorKind::SourceReset); 3].into();
     assert_eq!(world.run(RunOptions::default()).await.unwrap_err().kind(), ErrorKind::SourceReset);

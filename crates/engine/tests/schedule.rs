@@ -289,11 +289,11 @@ async fn no_more_runs_at_a_time_than_there_are_places_for() {
 async fn what_cannot_even_begin_is_told_in_the_status() {
     let world = World::new(3).await;
     world.engine.enable_with("c", SYNC, every(60)).await.unwrap();
-    world.engine.connect(ConnectionSettings::new("c", "shop").config("colour", "red")).await.unwrap();
+    world.engine.connect(ConnectionSettings::new("c", "shop").base_url("nowhere")).await.unwrap();
     let _running = start(&world);
     sleep(10.0).await;
     let status = world.engine.status("c", SYNC).await.unwrap();
-    assert!(status.last_error.unwrap().contains("colour"));
+    assert!(status.last_error.unwrap().contains("nowhere"));
     assert_eq!((status.failures, world.begun()), (1, 0));
     world.engine.connect(ConnectionSettings::new("c", "shop")).await.unwrap();
     sleep(60.0).await;

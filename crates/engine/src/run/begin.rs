@@ -11,6 +11,7 @@ use super::report::{RunMode, RunOptions, RunReport, RunState, parse_run_id};
 use crate::control::{Trigger, TriggerMode};
 use crate::engine::Engine;
 use crate::logs;
+use crate::mutants::mutant;
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
@@ -131,7 +132,9 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     }
 
     let mut batch = WriteBatch::new();
-    batch.expect_document(key.holder_key(), known.holder.as_ref());
+    if !mutant!("begin-without-expectation") {
+        batch.expect_document(key.holder_key(), known.holder.as_ref());
+    }
     batch.expect_document(key.settings_key(), known.settings.as_ref());
     batch.expect_document(key.trigger_key(), known.trigger.as_ref());
     batch.expect_document(key.open_key(), known.open.as_ref());
@@ -191,8 +194,10 @@ fn prepare(
     now_ms: u64,
 ) -> Result<Beginning> {
     let mut status = known.status.clone();
+    let resume_at = open.as_ref().and_then(|open| open.checkpoint.as_ref());
+    let resume_at = resume_at.map(|raw| Json::parse(raw.get())).transpose()?;
     let (id, mut report, mut open) = match (plan, open) {
-        (Plan::Resume, Some(open)) => {
+        (Plan::Resume, Some(open)) if !mutant!("resume-as-new") => {
             let id = parse_run_id(&open.run)?;
             let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
             report.progress = open.progress;
@@ -212,7 +217,7 @@ fn prepare(
         }
     };
     let checkpoint = match plan {
-        Plan::Resume => open.checkpoint.as_ref().map(|raw| Json::parse(raw.get())).transpose()?,
+        Plan::Resume => resume_at,
         Plan::Full { .. } => None,
         Plan::Incremental => known.checkpoint.clone(),
     };
@@ -300,7 +305,10 @@ pub(crate) async fn begin_over(
     begun.timeout = ended.run.timeout;
     begun.status.current_run = None;
     let mut batch = WriteBatch::new();
-    batch.fence(ended.fence.clone()).remove_document(key.checkpoint_key());
+    batch.fence(ended.fence.clone());
+    if !mutant!("early-checkpoint-dropped") {
+        batch.remove_document(key.checkpoint_key());
+    }
     logs::put_run(&mut batch, key, &report, false)?;
     close_earlier(engine, key, &mut batch, &mut begun, now_ms).await?;
     batch.put_document(key.holder_key(), &begun.holder)?;

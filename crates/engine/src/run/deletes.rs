@@ -10,6 +10,7 @@ use highwater_core::{DeleteGuard, Error, ErrorKind, Result, Unseen, WriteBatch};
 use super::begin::Beginning;
 use super::host::Host;
 use super::report::HeldDeletes;
+use crate::mutants::mutant;
 
 /// Missing records that are looked up one by one at most; more of them are a matter for the guard.
 const VERIFIED: usize = 500;
@@ -83,12 +84,13 @@ pub(super) async fn settle(
     let (mut held, mut park) = (Vec::new(), false);
     for model in host.open().complete {
         let mut unseen = list(host, &model).await?;
-        if run.policy.verify && (1..=VERIFIED as u64).contains(&unseen.missing) {
+        if run.policy.verify && !mutant!("unverified-deletes") && (1..=VERIFIED as u64).contains(&unseen.missing) {
             verify(host, template, context, &model, &unseen).await?;
             unseen = list(host, &model).await?;
         }
         // The guard looks at what is missing, not at what strikes would let pass this time.
-        let doubtful = run.policy.as_guard().holds_back(unseen.missing, unseen.live)
+        let hidden = mutant!("strikes-hide-from-guard") && run.policy.strikes > 1;
+        let doubtful = !hidden && run.policy.as_guard().holds_back(unseen.missing, unseen.live)
             || (unseen.unidentified > 0 && unseen.missing > 0);
         park |= doubtful && !approved;
         if unseen.missing > 0 {

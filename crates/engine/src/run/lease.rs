@@ -5,6 +5,7 @@ use highwater_core::{Error, ErrorKind, Json, Result, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
+use crate::mutants::mutant;
 use crate::sync::SyncKey;
 use crate::timer::millis;
 
@@ -47,6 +48,7 @@ pub(crate) async fn free_or_busy(engine: &Engine, key: &SyncKey, now_ms: u64) ->
     let stored = engine.parts().store.document(&key.holder_key()).await?;
     if let Some(holder) = stored.as_ref().and_then(|stored| stored.to::<Holder>().ok())
         && holder.keeps_out(engine, now_ms)
+        && !mutant!("live-lease-ignored")
     {
         let left = std::time::Duration::from_millis(holder.until_ms.saturating_sub(now_ms));
         let left = left.min(engine.parts().lease_ttl);
