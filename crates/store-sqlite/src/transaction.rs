@@ -4,6 +4,7 @@ use std::fmt;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
 use highwater_core::{Action, Error, ErrorKind, Result};
+use rusqlite::ffi::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row, ToSql};
 
@@ -33,7 +34,7 @@ mod sql {
         columns!(),
         ", payload FROM hw_log INDEXED BY hw_log_deleted WHERE action = 2 AND key >= ?1 AND key < ?2 ORDER BY key"
     );
-    pub(super) const PUT_ROW: &str = "INSERT OR REPLACE INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    pub(super) const PUT_ROW: &str = "INSERT INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     pub(super) const INDEX: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2";
 }
 
@@ -45,14 +46,14 @@ pub struct SqliteTransaction<'c> {
     /// The statements of every row, at hand from their first use to the end of the transaction:
     /// given back to the cache, they would lose the memory of what is bound to them each time.
     put_row: Option<CachedStatement<'c>>,
-    row: Option<CachedStatement<'c>>,
+    row: [Option<CachedStatement<'c>>; 2],
     index: Option<CachedStatement<'c>>,
     facts: Vec<u8>,
 }
 
 impl<'c> SqliteTransaction<'c> {
     fn new(connection: &'c Connection, open: bool) -> Self {
-        SqliteTransaction { connection, open, put_row: None, row: None, index: None, facts: Vec::new() }
+        SqliteTransaction { connection, open, put_row: None, row: [None, None], index: None, facts: Vec::new() }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
@@ -156,13 +157,9 @@ impl BackendRead for SqliteTransaction<'_> {
     }
 
     fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        let mut seldom;
-        let statement = if payload {
-            seldom = self.statement(sql::ROW_PAYLOAD)?;
-            &mut seldom
-        } else {
-            at_hand(self.connection, &mut self.row, sql::ROW)?
-        };
+        let sql = if payload { sql::ROW_PAYLOAD } else { sql::ROW };
+        let [plain, whole] = &mut self.row;
+        let statement = at_hand(self.connection, if payload { whole } else { plain }, sql)?;
         let mut rows = statement.query([row_key(stream, sequence)?]).explain("read")?;
         match rows.next().explain("read")? {
             Some(row) => {
@@ -218,7 +215,17 @@ impl BackendWrite for SqliteTransaction<'_> {
         for (place, value) in values.iter().enumerate() {
             statement.raw_bind_parameter(place + 1, value).explain("write")?;
         }
-        statement.raw_execute().map(drop).explain("write")
+        match statement.raw_execute() {
+            Ok(_) => Ok(()),
+            // Seldom: a row is replaced. OR REPLACE would pay for that on every row, with a copy of
+            // each page in a journal of the statement.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.remove_row(stream, row.sequence)?;
+                let statement = at_hand(self.connection, &mut self.put_row, sql::PUT_ROW)?;
+                statement.raw_execute().map(drop).explain("write")
+            }
+            Err(error) => Err(error).explain("write"),
+        }
     }
 
     fn remove_row(&mut self, stream: u32, sequence: u64) -> Result<()> {

@@ -85,7 +85,7 @@ pub fn canonical_eq(a: &[u8], b: &[u8]) -> bool {
 
 fn encode(text: &[u8]) -> Result<Vec<u8>> {
     check_utf8(text)?;
-    let mut encoder = Encoder { out: Vec::with_capacity(text.len()), members: Vec::new(), spare: Vec::new(), id: None };
+    let mut encoder = Encoder::default();
     let mut scanner = Scanner::new(text);
     encoder.value(&mut scanner, 1, &[])?;
     scanner.expect_end()?;
@@ -131,6 +131,8 @@ struct Encoder {
     /// Members of the objects that are open, the innermost last.
     members: Vec<Member>,
     spare: Vec<u8>,
+    /// A string that had escapes.
+    text: Vec<u8>,
     id: Option<Arc<str>>,
 }
 
@@ -151,8 +153,10 @@ impl Encoder {
             Some(b'{') => self.object(scanner, depth, ignored),
             Some(b'[') => self.array(scanner, depth, ignored),
             Some(b'"') => {
-                let text = scanner.string()?;
-                self.string(&text);
+                let mut room = std::mem::take(&mut self.text);
+                let plain = scanner.string_in(&mut room)?;
+                self.string(plain.unwrap_or(&room));
+                self.text = room;
                 Ok(())
             }
             Some(b't') => scanner.literal("true").map(|()| self.out.push(b't')),

@@ -64,33 +64,48 @@ impl<'a> Scanner<'a> {
 
     /// A string, unescaped. The text must be known to be UTF-8.
     pub(super) fn string(&mut self) -> Result<Cow<'a, [u8]>> {
+        let mut unescaped = Vec::new();
+        Ok(match self.string_in(&mut unescaped)? {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(unescaped),
+        })
+    }
+
+    /// A string as it stands in the text; one with escapes is unescaped into `room` instead.
+    pub(super) fn string_in(&mut self, room: &mut Vec<u8>) -> Result<Option<&'a [u8]>> {
         self.expect(b'"', "a string is missing")?;
         let from = self.at;
         self.skip_plain();
         if self.peek() == Some(b'"') {
             let plain = self.since(from);
             self.at += 1;
-            return Ok(Cow::Borrowed(plain));
+            return Ok(Some(plain));
         }
-        let mut unescaped = self.since(from).to_vec();
+        room.clear();
+        room.extend_from_slice(self.since(from));
         loop {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Cow::Owned(unescaped));
+                    return Ok(None);
                 }
                 Some(b'\\') => {
                     self.at += 1;
-                    self.escape(&mut unescaped)?;
+                    self.escape(room)?;
                 }
                 Some(byte) if byte >= 0x20 => {
                     let from = self.at;
                     self.skip_plain();
-                    unescaped.extend_from_slice(self.since(from));
+                    room.extend_from_slice(self.since(from));
                 }
                 _ => return Err(self.error("a string does not end, or has a control character")),
             }
         }
+    }
+
+    /// Passes a string, its escapes checked.
+    fn skip_string(&mut self) -> Result<()> {
+        self.string_in(&mut Vec::new()).map(drop)
     }
 
     /// Passes bytes that mean themselves in a string, eight at a time.
@@ -210,7 +225,7 @@ impl<'a> Scanner<'a> {
         let first = self.next_byte();
         let from = self.at;
         match first {
-            Some(b'"') => drop(self.string()?),
+            Some(b'"') => self.skip_string()?,
             Some(b'{') => self.members(depth, |_, _| Ok(()))?,
             Some(b'[') => self.items(depth, |_, _| Ok(()))?,
             Some(b't') => self.literal("true")?,

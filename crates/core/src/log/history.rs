@@ -103,7 +103,7 @@ impl StreamView<'_> {
         read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |_, value| {
             let (row, by) = read_version(value)?;
             if row.id == id {
-                let record = self.record(&row, 0, false)?;
+                let record = self.record(&row)?;
                 versions.push(Version { record, superseded_at: Some(time_of(by)) });
             }
             Ok(ControlFlow::Continue(()))
@@ -138,7 +138,7 @@ impl StreamView<'_> {
                 row.cursor <= at && row.action != Action::Deleted && (after_id.is_empty() || row.id > after_id);
             let full = found.len() >= limit && found.last_key_value().is_some_and(|(last, _)| row.id > &**last);
             if wanted && !full && limit > 0 {
-                let record = self.record(row, 0, false)?;
+                let record = self.record(row)?;
                 found.insert(Arc::clone(&record.id), record);
                 if found.len() > limit {
                     found.pop_last();

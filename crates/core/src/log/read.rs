@@ -7,7 +7,7 @@ use crate::content;
 use crate::cursor::{Cursor, Position, TokenKey, time_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Extra, held_at};
-use crate::log::shared::Shared;
+use crate::log::shared::{Room, Shared};
 use crate::log::state::StreamState;
 use crate::log::tail::{Lookup, index_key};
 use crate::log::{keys, validate};
@@ -59,7 +59,16 @@ impl<'s> StreamView<'s> {
             }
             None => since.ulid,
         };
-        let mut reading = Reading { view: self, request, since, filter, changes: Vec::new(), bytes: 0, scanned: since };
+        let mut reading = Reading {
+            view: self,
+            request,
+            since,
+            filter,
+            room: Room::shared(),
+            changes: Vec::new(),
+            bytes: 0,
+            scanned: since,
+        };
         let done = match &request.ids {
             Some(ids) => match self.read_ids(read, ids, floor, &mut reading)? {
                 Attempt::Done(done) => done,
@@ -196,6 +205,22 @@ impl<'s> StreamView<'s> {
 
     /// The sequence number of an id's row.
     pub(crate) fn find<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u64>>> {
+        self.find_row(read, id, false, |row| Ok(row.sequence))
+    }
+
+    /// The record with `id`.
+    pub(crate) fn get<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<Record>>> {
+        self.find_row(read, id, true, |row| self.record(row))
+    }
+
+    /// What `take` makes of an id's row.
+    fn find_row<R: BackendRead + ?Sized, T>(
+        &self,
+        read: &mut R,
+        id: &str,
+        payload: bool,
+        take: impl Fn(&LogRow<'_>) -> Result<T>,
+    ) -> Result<Attempt<Option<T>>> {
         if id.is_empty() || self.state.number == 0 {
             return Ok(Attempt::Done(None));
         }
@@ -207,38 +232,27 @@ impl<'s> StreamView<'s> {
             Lookup::Outdated => return Ok(Attempt::Outdated),
         };
         let Some(sequence) = found else { return Ok(Attempt::Done(None)) };
-        let mut same = None;
-        read.row(number, sequence, false, &mut |row| {
-            same = Some(row.id == id);
+        let mut taken = None;
+        let there = read.row(number, sequence, payload, &mut |row| {
+            if row.id == id {
+                taken = Some(take(row)?);
+            }
             Ok(ControlFlow::Break(()))
         })?;
-        Ok(match same {
-            Some(true) => Attempt::Done(Some(sequence)),
-            Some(false) => Attempt::Done(None),
-            // The shared index is ahead of this snapshot.
-            None => Attempt::Outdated,
-        })
-    }
-
-    /// The record with `id`.
-    pub(crate) fn get<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<Record>>> {
-        let sequence = match self.find(read, id)? {
-            Attempt::Done(Some(sequence)) => sequence,
-            Attempt::Done(None) => return Ok(Attempt::Done(None)),
-            Attempt::Outdated => return Ok(Attempt::Outdated),
-        };
-        let mut record = None;
-        read.row(self.state.number, sequence, true, &mut |row| {
-            record = Some(self.record(row, 0, false)?);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(Attempt::Done(record))
+        // Without a row the shared index is ahead of this snapshot.
+        Ok(if there { Attempt::Done(taken) } else { Attempt::Outdated })
     }
 
     /// A row as readers see it.
-    pub(crate) fn record(&self, row: &LogRow<'_>, filter: u64, metadata_only: bool) -> Result<Record> {
+    pub(crate) fn record(&self, row: &LogRow<'_>) -> Result<Record> {
+        self.record_in(&mut Room::default(), row, 0, false)
+    }
+
+    fn record_in(&self, room: &mut Room, row: &LogRow<'_>, filter: u64, metadata_only: bool) -> Result<Record> {
         let payload = match row.payload {
-            Some(stored) if !metadata_only => Some(Json::new(self.shared.decode_payload(self.key, row.id, stored)?)),
+            Some(stored) if !metadata_only => {
+                Some(Json::new(self.shared.decode_payload_in(room, self.key, row.id, stored)?))
+            }
             _ => None,
         };
         let modified = time_of(row.cursor);
@@ -278,6 +292,7 @@ struct Reading<'p> {
     request: &'p PageRequest,
     since: Position,
     filter: u64,
+    room: Room,
     changes: Vec<Change>,
     bytes: usize,
     /// How far the log was looked at.
@@ -300,8 +315,12 @@ impl Reading<'_> {
         let held = held_at(self.since.ulid, row, &extra.lives);
         // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
         let perhaps = held || extra.lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
-        let mut record =
-            self.view.record(row, self.filter, self.request.metadata_only && self.request.matching.is_none())?;
+        let mut record = self.view.record_in(
+            &mut self.room,
+            row,
+            self.filter,
+            self.request.metadata_only && self.request.matching.is_none(),
+        )?;
         let net = match row.action {
             Action::Deleted if perhaps => NetAction::Deleted,
             Action::Deleted => NetAction::Void,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::content::ExactHasher;
@@ -129,8 +129,19 @@ impl Shared {
         }
     }
 
-    /// The payload of a stored form. Plain JSON is taken as it is, also behind a codec.
+    /// The payload of a stored form.
     pub(crate) fn decode_payload(&self, stream: &StreamKey, id: &str, stored: &[u8]) -> Result<Bytes> {
+        self.decode_payload_in(&mut Room::default(), stream, id, stored)
+    }
+
+    /// The payload of a stored form, in this room. Plain JSON is taken as it is, also behind a codec.
+    pub(crate) fn decode_payload_in(
+        &self,
+        room: &mut Room,
+        stream: &StreamKey,
+        id: &str,
+        stored: &[u8],
+    ) -> Result<Bytes> {
         match &self.codec {
             Some(codec) if stored.first() != Some(&b'{') || !codec.accepts_plain() => {
                 let mut payload = Vec::with_capacity(stored.len() * 2);
@@ -145,8 +156,34 @@ impl Shared {
             )
             .with("stream", stream)
             .with("id", id)),
-            _ => Ok(Bytes::copy_from_slice(stored)),
+            _ => Ok(room.copy(stored)),
         }
+    }
+}
+
+/// Where payloads of a page lie: several in one allocation, few enough that a record which is kept
+/// does not keep much else in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    free: BytesMut,
+    size: usize,
+}
+
+impl Room {
+    /// Room for many payloads.
+    pub(crate) fn shared() -> Self {
+        Room { free: BytesMut::new(), size: 16 * 1024 }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if bytes.len() > self.size / 4 {
+            return Bytes::copy_from_slice(bytes);
+        }
+        if self.free.capacity() < bytes.len() {
+            self.free = BytesMut::with_capacity(self.size);
+        }
+        self.free.extend_from_slice(bytes);
+        self.free.split().freeze()
     }
 }
 

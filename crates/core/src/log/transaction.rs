@@ -22,6 +22,9 @@ use crate::stream::StreamKey;
 /// Index entries written per commit at least, once a set of them was put aside.
 const INDEX_SLICE: usize = 4096;
 
+/// Room made for the index entries of a transaction, once it has one: batches tend to be large.
+const PENDING_ENTRIES: usize = 1000;
+
 /// Lookups on disk after which reading all heads at once is the cheaper way.
 const MISSES_BEFORE_LOAD: u64 = 64;
 
@@ -329,6 +332,9 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         let exact = if entry.is_live() { entry.hashes.exact } else { [0; 16] };
         let head = KnownHead { sequence: entry.sequence, exact };
         stream.memory.heads.set(head_key(&entry.id), head, room);
+        if stream.pending.is_empty() {
+            stream.pending.reserve(PENDING_ENTRIES);
+        }
         stream.pending.insert(index_key(&entry.id), entry.sequence);
         self.dirty = true;
         Ok(())

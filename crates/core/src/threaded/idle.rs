@@ -1,9 +1,10 @@
-//! The answer to "anything new?" without a thread hop, when nothing was committed since the last look.
+//! The answer to "anything new?" without a thread hop, when there is nothing.
 
 use std::collections::HashMap;
 
 use crate::backend::BackendReader;
 use crate::cursor::Position;
+use crate::log::state::StreamState;
 use crate::stream::StreamKey;
 
 pub(super) struct Idle<R> {
@@ -36,9 +37,16 @@ impl<R: BackendReader> Idle<R> {
         Some(Moment(self.at))
     }
 
-    /// The position of the stream's end, where it is known for the present moment.
-    pub(super) fn end(&self, stream: &StreamKey) -> Option<Position> {
-        self.ends.get(stream).copied()
+    /// The position of the stream's end: looked up on this thread where others may write, for there
+    /// a snapshot waits for nobody and one small key answers. A hop to a reader costs more.
+    pub(super) fn look_up_end(&mut self, stream: &StreamKey) -> Option<Position> {
+        if let Some(end) = self.ends.get(stream) {
+            return Some(*end);
+        }
+        let mut snapshot = self.probe.as_mut()?.snapshot().ok()?;
+        let end = StreamState::load(&mut snapshot, stream).ok()??.last;
+        self.ends.insert(stream.clone(), end);
+        Some(end)
     }
 
     /// Remembers where a stream ended in a snapshot taken after `moment`.

@@ -43,7 +43,8 @@ impl<B: Backend> Store for Threaded<B> {
             let mut idle = lock(&self.inner.idle);
             let moment = idle.look(self.inner.generation.load(Ordering::Acquire));
             if moment.is_some()
-                && let Some(end) = idle.end(&request.stream)
+                && !request.after.is_start()
+                && let Some(end) = idle.look_up_end(&request.stream)
                 && let Some(page) = self.nothing_new(&request, end)
             {
                 return Ok(page);
@@ -204,8 +205,7 @@ impl<B: Backend> Threaded<B> {
         let token_key = self.inner.shared.token_key(&request.stream);
         // The whole position: another history may have minted the same ULID.
         let same_ulid = request.after.position().ulid == end.ulid;
-        let at_end = (request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch")))
-            && !request.after.is_start();
+        let at_end = request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch"));
         (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
             changes: Vec::new(),
             next_cursor: request.after,
