@@ -16,7 +16,7 @@
 //! # Ok::<(), highwater_core::Error>(()) }).unwrap();
 //! ```
 //!
-//! The tables are described in `SCHEMA.md` beside this crate. They begin with `hw_` and may live in
+//! The tables are described in `docs/store-format.md`. They begin with `hw_` and may live in
 //! a file of the host's own: its `user_version`, `application_id` and journal mode are left alone.
 #![deny(missing_docs)]
 

@@ -47,6 +47,9 @@ pub fn guess_id(payload: &[u8]) -> Option<Cow<'_, str>> {
 
 /// The text of the value at a JSON pointer (RFC 6901); `None` where there is none.
 pub fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Ok(None); // no pointer, so it points at nothing
+    }
     let mut value = Scanner::new(text).value(0)?;
     for segment in segments(pointer) {
         let mut scanner = Scanner::new(value);

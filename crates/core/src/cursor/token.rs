@@ -66,7 +66,8 @@ impl TokenKey {
 
     /// Whether `cursor` was tagged with this key and filter.
     pub(crate) fn vouches_for(&self, cursor: &Cursor, filter: u64) -> bool {
-        cursor.tag == self.tag(cursor.position(), filter, cursor.drain)
+        // The mark of a filter is no part of the tag: it must fit the filter that is.
+        cursor.filtered == (filter != 0) && cursor.tag == self.tag(cursor.position(), filter, cursor.drain)
     }
 
     /// Whether `cursor` says that it belongs to a filtered reading.
