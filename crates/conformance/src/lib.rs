@@ -34,7 +34,8 @@
 //! leap, each step compared with a model of a store that was written from the specification.
 //! Twenty-four histories are run unless `PROPTEST_CASES` says otherwise.
 //!
-//! Each function of [`cases`] is one property; what it checks stands above it.
+//! Each function of [`cases`] is one property; what it checks stands above it. `docs/guarantees.md`
+//! tells which test proves what, `docs/write-a-store.md` how to write a store.
 #![deny(missing_docs)]
 
 pub mod cases;
@@ -49,6 +50,10 @@ pub use machine::state_machine;
 pub use rig::Rig;
 pub use script::transcript;
 pub use subject::{MemorySubject, Subject};
+
+#[doc = include_str!("../../../docs/write-a-store.md")]
+#[cfg(doctest)]
+struct WriteAStore;
 
 #[doc(hidden)]
 #[macro_export]

@@ -3,7 +3,7 @@
 mod allocate;
 mod token;
 
-pub(crate) use allocate::Allocator;
+pub(crate) use allocate::{Allocator, is_implausible};
 pub(crate) use token::TokenKey;
 
 use std::fmt;

@@ -268,6 +268,25 @@ impl Consumer<'_> {
         self.say(ConsumerCommand::Seek(seek)).await.map(|_| ())
     }
 
+    /// Lets pruning pass this consumer: it will have to start over.
+    pub async fn evict(&self) -> Result<()> {
+        self.say(ConsumerCommand::Evict).await.map(|_| ())
+    }
+
+    /// Forgets the consumer.
+    pub async fn remove(&self) -> Result<()> {
+        self.say(ConsumerCommand::Remove).await.map(|_| ())
+    }
+
+    /// Empties the list of records that were set aside, and returns their ids: handle them by
+    /// [`Store::get`].
+    pub async fn unpark(&self) -> Result<Vec<String>> {
+        match self.say(ConsumerCommand::Unpark).await? {
+            ConsumerReply::Parked(ids) => Ok(ids),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Position, lag, lease.
     pub async fn status(&self) -> Result<ConsumerStatus> {
         match self.say(ConsumerCommand::Status).await? {

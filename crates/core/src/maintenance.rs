@@ -86,6 +86,8 @@ pub enum Maintenance {
     Clear(StreamKey),
     /// Recounts a stream and compares.
     Verify(StreamKey),
+    /// Compares the clock with the positions given out.
+    CheckClock,
     /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
     RebaseClock,
     /// Writes every payload anew with the codec of now: after a key was rotated, or compression or
@@ -118,6 +120,24 @@ pub enum MaintenanceReport {
     },
     /// The outcome of a verification.
     Verified(Verification),
+    /// The clock and the positions.
+    Clock(ClockHealth),
+}
+
+/// How the clock stands to the positions that were given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClockHealth {
+    /// What the clock shows.
+    pub now: DateTime<Utc>,
+    /// The time in the greatest position; `None` in an empty store.
+    pub last_position_at: Option<DateTime<Utc>>,
+    /// How far that is ahead of the clock. Order is not harmed; but until the clock has caught up, every
+    /// new position carries that time, and `modified_after` means little. Long leads end with
+    /// [`Maintenance::RebaseClock`].
+    pub lead: Duration,
+    /// Whether the next commit will be refused until the clock is set, or the leap is allowed.
+    pub implausible: bool,
 }
 
 /// What a recount found.

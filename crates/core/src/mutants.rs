@@ -53,6 +53,7 @@ pub const ALL: &[Mutant] = &[
     rule("idle-end-without-epoch", "p32", "an equal ULID of another history counts as the stream's end"),
     rule("rebase-remembered", "p31", "cursors known before a rebase of the clock stay good"),
     rule("drain-expires", "p24", "a reading from START expires in the middle, below the horizon"),
+    rule("epoch-survives-rebase", "p31", "a handle goes on in an epoch whose positions another gave up"),
     rule("uncommitted-remembered", "p29", "where rows of a failed batch stood is remembered"),
     rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),
     // Runs of the engine.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use highwater_core::backend::{Backend, BackendReader, VisitEntry};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
-use highwater_core::{Capabilities, Result};
+use highwater_core::{Capabilities, ErrorKind, Result};
 use sled::{Batch, Db};
 
 use crate::errors::{Explain, damaged};
@@ -28,8 +29,20 @@ struct Shared {
 impl SledBackend {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
         // sled panics over some damaged files.
-        let opened = catch_unwind(|| sled::Config::new().path(path).cache_capacity(cache_bytes).open().explain("open"));
-        let database = opened.unwrap_or_else(|_| Err(damaged())).map_err(|error| error.with("path", path.display()))?;
+        let open = || {
+            catch_unwind(|| sled::Config::new().path(path).cache_capacity(cache_bytes).open().explain("open"))
+                .unwrap_or_else(|_| Err(damaged()))
+        };
+        // sled's own threads may hold the lock a little longer than a store that was just closed.
+        let mut opened = open();
+        for _ in 0..20 {
+            match &opened {
+                Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(Duration::from_millis(25)),
+                _ => break,
+            }
+            opened = open();
+        }
+        let database = opened.map_err(|error| error.with("path", path.display()))?;
         Ok(SledBackend { shared: Arc::new(Shared { database, path: path.to_owned(), applying: RwLock::new(()) }) })
     }
 }

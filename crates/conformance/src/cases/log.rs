@@ -348,12 +348,29 @@ pub fn p31_rebase_of_the_clock<S: Subject>() {
     rig.commit(batch).unwrap();
     rig.environment.set_ms(MOMENT_MS + 1000);
     let ahead = rig.end();
+    let health = |rig: &Rig<S>| match rig.maintain(Maintenance::CheckClock) {
+        highwater_core::MaintenanceReport::Clock(health) => health,
+        other => panic!("a look at the clock was answered with {other:?}"),
+    };
+    assert_eq!(health(&rig).lead.as_millis(), 50 * 365 * 24 * 3600 * 1000 - 1000);
+    assert_eq!(health(&rig).last_position_at, Some(rig.end().time()));
     let other = if S::SHARES { Some(rig.handle()) } else { None };
+    let write = |store: &dyn highwater_core::Store, n| {
+        let mut batch = WriteBatch::new();
+        batch.on(&notes()).upsert(note("leap", n));
+        wait(store.commit(batch)).unwrap();
+    };
     if let Some(other) = &other {
         wait(other.page(highwater_core::PageRequest::new(notes()).since(ahead))).unwrap();
+        write(&**other, 1);
     }
+    let ahead = rig.end();
     rig.maintain(Maintenance::RebaseClock);
+    if let Some(other) = &other {
+        write(&**other, 2);
+    }
     assert!(rig.end().time() < ahead.time());
+    assert!(health(&rig).lead.is_zero() && !health(&rig).implausible);
     for cursor in [early, ahead] {
         assert_eq!(rig.refusal(cursor), Some(highwater_core::ErrorKind::CursorExpired), "{cursor}");
         if let Some(other) = &other {

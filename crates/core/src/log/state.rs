@@ -1,10 +1,15 @@
 //! The small facts of a store and of each stream, and their binary form.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use crate::backend::{BackendRead, BackendWrite, Table};
-use crate::cursor::Position;
+use crate::cursor::{Position, is_implausible, time_of};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
+use crate::maintenance::ClockHealth;
 use crate::row_codec::{Reader, put_number};
 use crate::stream::StreamKey;
 
@@ -69,6 +74,18 @@ impl Head {
             epoch: u32::from_be_bytes(rest.array()?),
             streams: u32::from_be_bytes(rest.array()?),
         })
+    }
+
+    /// How a clock that shows `now_ms` stands to the positions.
+    pub(crate) fn clock_health(&self, now_ms: u64) -> ClockHealth {
+        let last_ms = u64::try_from(self.high_water >> 80).unwrap_or(u64::MAX);
+        let millis = i64::try_from(now_ms).ok().and_then(DateTime::from_timestamp_millis);
+        ClockHealth {
+            now: millis.unwrap_or(DateTime::<Utc>::MAX_UTC),
+            last_position_at: (self.high_water != 0).then(|| time_of(self.high_water)),
+            lead: Duration::from_millis(last_ms.saturating_sub(now_ms)),
+            implausible: is_implausible(now_ms, self.high_water),
+        }
     }
 
     pub(crate) fn store<W: BackendWrite>(&self, write: &mut W) -> Result<()> {

@@ -254,11 +254,13 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// The next position, of this opening's epoch.
     pub(crate) fn mint(&mut self) -> Result<Position> {
-        let environment = &*self.shared.environment;
+        let shared = self.shared;
+        let environment = &*shared.environment;
         if self.allocator.is_none() {
-            let epoch = match self.memory.epoch {
-                Some(epoch) => epoch,
-                None => new_epoch(&mut self.write, self.shared)?,
+            let ours = self.memory.epoch;
+            let epoch = match ours {
+                Some(epoch) if !self.was_rebased(epoch)? => epoch,
+                _ => new_epoch(&mut self.write, self.shared)?,
             };
             self.memory.epoch = Some(epoch);
             self.head.epoch = epoch;
@@ -269,6 +271,11 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         };
         self.dirty = true;
         Ok(Position { ulid: allocator.mint(environment)?, epoch: self.head.epoch })
+    }
+
+    /// Whether another handle gave up the positions of our epoch: a new one must not revive them.
+    fn was_rebased(&mut self, epoch: u32) -> Result<bool> {
+        Ok(epoch_end(&mut self.write, epoch)? == Some(REBASED) && !mutant!("epoch-survives-rebase"))
     }
 
     /// The place of `id`'s row, if it has one, without its payload.

@@ -165,6 +165,13 @@ impl<B: Backend> Store for Threaded<B> {
                 })
                 .await
             }
+            Maintenance::CheckClock => {
+                self.read(|shared, read| {
+                    let health = log::state::Head::load(read)?.clock_health(shared.environment.now_ms());
+                    Ok(Attempt::Done(MaintenanceReport::Clock(health)))
+                })
+                .await
+            }
             Maintenance::RebaseClock => {
                 let streams: Vec<StreamKey> = self.streams().await?.into_iter().map(|head| head.stream).collect();
                 self.write(move |transaction| transaction.rebase_clock(&streams)).await
