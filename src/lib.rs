@@ -14,6 +14,8 @@ pub mod blocking {
 #[doc = include_str!("../docs/engine.md")]
 mod engine_page {}
 
+#[cfg(feature = "declarative")]
+pub use highwater_declarative as declarative;
 #[cfg(feature = "engine")]
 pub use highwater_engine as engine;
 #[cfg(feature = "engine")]

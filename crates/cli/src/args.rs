@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the templates, or show one.
+    /// List the templates, show one, and work with declarative manifests.
     Templates(TemplatesOptions),
     /// Sync a template into a store, once or again and again.
     Sync(SyncOptions),
@@ -85,9 +85,33 @@ pub(crate) struct StoreOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct TemplatesOptions {
-    /// `show NAME`: details of one template.
-    #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
-    pub(crate) show: Vec<String>,
+    #[command(subcommand)]
+    pub(crate) command: Option<TemplatesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplatesCommand {
+    /// List the templates (what happens without a subcommand).
+    List,
+    /// Details of one template.
+    Show {
+        /// Its name, such as `github/issues`.
+        name: String,
+    },
+    /// Check a declarative manifest: its streams, and what keeps some of them from running.
+    Check {
+        /// The manifest, or the folder it lies in.
+        file: PathBuf,
+    },
+    /// Compare manifests with recorded exchanges of the reference implementation.
+    Replay {
+        /// A folder with a folder for each connector.
+        #[arg(long)]
+        connectors: PathBuf,
+        /// A folder with `CONNECTOR.json.gz` files.
+        #[arg(long)]
+        cassettes: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) -> highwater::Result<()> {
     match &arguments.command {
-        Command::Templates(options) => commands::templates::run(options, output),
+        Command::Templates(options) => commands::templates::run(options, output).await,
         Command::Sync(options) => commands::sync::run(options, output, cancel).await,
         Command::Records(options) => commands::records::run(options, output).await,
         Command::Get(options) => commands::records::get(options, output).await,

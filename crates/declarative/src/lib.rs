@@ -18,8 +18,10 @@ pub mod replay;
 mod run;
 mod schema;
 mod source;
+mod template;
 
 pub use exchange::{Exchange, Page, Purpose, Request, Sink, Summary};
 pub use manifest::{Files, Manifest};
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};
+pub use template::templates;

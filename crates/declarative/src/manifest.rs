@@ -38,7 +38,7 @@ impl Files {
         self
     }
 
-    /// The JSON and YAML files of a connector's folder and of the folders in it.
+    /// The files of a connector's folder: its manifest, its spec and its schemas.
     pub fn of_folder(folder: &Path) -> Result<Self> {
         let mut files = Files::new();
         files.add_folder(folder, "", 0)?;
@@ -55,9 +55,16 @@ impl Files {
             let entry = entry.map_err(unreadable)?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             let path = entry.path();
-            if path.is_dir() && depth < 4 {
+            // A manifest may lie in a folder full of other things.
+            let belongs = depth > 0 || name == "schemas" || path.join("schemas").is_dir();
+            let known = depth > 0 || name.starts_with("manifest.") || name.starts_with("spec.");
+            if path.is_dir() {
+                if !belongs || depth >= 4 {
+                    continue;
+                }
                 self.add_folder(&path, &format!("{name}/"), depth + 1)?;
-            } else if matches!(path.extension().and_then(|text| text.to_str()), Some("json" | "yaml" | "yml"))
+            } else if known
+                && matches!(path.extension().and_then(|text| text.to_str()), Some("json" | "yaml" | "yml"))
                 && self.0.len() < MAX_FILES
             {
                 let text = std::fs::read_to_string(&path).map_err(unreadable)?;

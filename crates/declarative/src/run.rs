@@ -20,7 +20,7 @@ mod slice;
 mod transform;
 
 pub(crate) use context::Run;
-pub(crate) use json::{dpath_get, dpath_new, dpath_set};
+pub(crate) use json::{dpath_get, dpath_new, dpath_set, member};
 pub(crate) use pages::PageReader;
 pub(crate) use partitions::partitions;
 pub(crate) use reader::read_stream;

@@ -1,32 +1,36 @@
 //! `highwater templates`
 
+mod declarative;
+
 use highwater::{Error, ErrorKind, Result};
 
-use crate::args::TemplatesOptions;
+use crate::args::{TemplatesCommand, TemplatesOptions};
 use crate::output::Output;
 
-pub(crate) fn run(options: &TemplatesOptions, output: &Output) -> Result<()> {
+pub(crate) async fn run(options: &TemplatesOptions, output: &Output) -> Result<()> {
+    match &options.command {
+        None | Some(TemplatesCommand::List) => list(output),
+        Some(TemplatesCommand::Show { name }) => show(name, output),
+        Some(TemplatesCommand::Check { file }) => declarative::check(file, output),
+        Some(TemplatesCommand::Replay { connectors, cassettes }) => {
+            declarative::replay(connectors, cassettes, output).await
+        }
+    }
+}
+
+fn list(output: &Output) -> Result<()> {
+    for template in highwater::templates::all() {
+        let info = template.info();
+        output.object(info);
+        output.line(format!("{:28} {}", info.id(), info.description));
+    }
+    output.line("Details: highwater templates show NAME");
+    Ok(())
+}
+
+fn show(wanted: &str, output: &Output) -> Result<()> {
     let templates = highwater::templates::all();
-    let wanted = match options.show.as_slice() {
-        [] => None,
-        [show, name] if show == "show" => Some(name),
-        _ => {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "write `highwater templates` or `highwater templates show NAME`",
-            ));
-        }
-    };
-    let Some(wanted) = wanted else {
-        for template in &templates {
-            let info = template.info();
-            output.object(info);
-            output.line(format!("{:28} {}", info.id(), info.description));
-        }
-        output.line("Details: highwater templates show NAME");
-        return Ok(());
-    };
-    let found = templates.iter().find(|template| template.info().id() == *wanted).ok_or_else(|| {
+    let found = templates.iter().find(|template| template.info().id() == wanted).ok_or_else(|| {
         let known: Vec<String> = templates.iter().map(|template| template.info().id()).collect();
         Error::new(ErrorKind::NotFound, "no such template; the known ones are listed by `highwater templates`")
             .with("template", wanted)

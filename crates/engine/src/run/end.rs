@@ -169,7 +169,12 @@ async fn ending(
 /// The checkpoint that the next run goes on from, where the run has one.
 fn promote_checkpoint(host: &Host<'_>, open: &OpenRefresh, batch: &mut WriteBatch) -> Result<()> {
     if let Some(checkpoint) = &open.checkpoint {
-        batch.put_document(host.key.checkpoint_key(), &**checkpoint)?;
+        // Null says that there is nothing to go on from: the next run reads everything.
+        if checkpoint.get() == "null" {
+            batch.remove_document(host.key.checkpoint_key());
+        } else {
+            batch.put_document(host.key.checkpoint_key(), &**checkpoint)?;
+        }
     }
     if host.full {
         batch.remove_document(host.key.open_key());

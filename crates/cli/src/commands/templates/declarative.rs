@@ -1,0 +1,48 @@
+//! `highwater templates check` and `replay`
+
+use std::path::Path;
+
+use highwater::declarative::replay::{read_manifest, replay_folders};
+use highwater::declarative::{Files, Manifest, Registry};
+use highwater::{Error, ErrorKind, Result};
+
+use crate::output::Output;
+
+pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
+    let manifest = if file.is_dir() {
+        read_manifest(file, &Registry::new())?
+    } else {
+        let unreadable = |source: std::io::Error| {
+            Error::new(ErrorKind::NotFound, "the manifest cannot be read: check the path")
+                .with("file", file.display())
+                .because(source)
+        };
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Manifest::parse(&text, &Files::of_folder(folder)?)?
+    };
+    let problems = manifest.problems();
+    for name in manifest.stream_names() {
+        let problem = problems.iter().find(|(stream, _)| *stream == name).map(|(_, problem)| problem.to_string());
+        output.object(&serde_json::json!({ "stream": name, "problem": problem }));
+        output.line(format!("{name:32} {}", problem.as_deref().unwrap_or("ok")));
+    }
+    let total = manifest.stream_names().len();
+    output.line(format!("{} of {total} streams can run", total - problems.len()));
+    Ok(())
+}
+
+pub(crate) async fn replay(connectors: &Path, cassettes: &Path, output: &Output) -> Result<()> {
+    let report = replay_folders(connectors, cassettes, &Registry::new()).await?;
+    for stream in &report.streams {
+        output.object(stream);
+    }
+    for stream in report.different() {
+        let difference = stream.difference.as_deref().unwrap_or_default();
+        output.line(format!("{}/{}: {difference}", stream.connector, stream.stream));
+    }
+    let (identical, total) = (report.identical(), report.streams.len());
+    output.object(&serde_json::json!({ "identical": identical, "streams": total }));
+    output.line(format!("identical {identical} of {total} streams"));
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Streams of a manifest as templates of the engine.
+//!
+//! Each stream becomes a sync with one model of its name. Settings come from the manifest's spec: those it marks as
+//! secret are given with the connection's credentials, a mapping or a list as JSON text. Requests go to the base URLs
+//! that the manifest names, and nowhere else. The checkpoint is the state after each page; a stream that reads
+//! everything leaves none behind, and what it no longer sees is deleted by the engine's gate.
+
+mod clock;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use highwater_core::template::{
+    HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, SyncContext, Template, TemplateInfo, TokenUse,
+};
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+use sha2::Digest as _;
+use tokio::sync::Mutex;
+
+use crate::exchange::{Exchange, Page, Request, Sink};
+use crate::interpolation::{Interpolator, python_text};
+use crate::manifest::Manifest;
+use crate::model::Scope;
+use crate::source::Source;
+use clock::RunClock;
+use settings::{Setting, settings_of};
+
+/// The templates of a manifest under the provider name `provider`: one for each stream that can run.
+///
+/// ```
+/// use highwater_declarative::{Files, Manifest, templates};
+/// let manifest = r#"
+/// streams:
+///   - name: things
+///     primary_key: id
+///     retriever:
+///       requester: {url_base: "https://api.example", path: things}
+///       record_selector: {extractor: {field_path: [things]}}
+/// "#;
+/// let manifest = Manifest::parse(manifest, &Files::new())?;
+/// let ids: Vec<String> = templates("example", &manifest)?.iter().map(|template| template.info().id()).collect();
+/// assert_eq!(ids, ["example/things"]);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Template>>> {
+    let clock = Arc::new(RunClock::default());
+    let source = Source::unchecked(manifest, Value::Object(Map::new()), clock)?;
+    let spec = manifest.model.spec.as_ref();
+    let settings = Arc::new(spec.map(|spec| settings_of(&spec.connection)).unwrap_or_default());
+    let base_url = source.base_urls().unwrap_or_default().into_iter().next().unwrap_or_default();
+    let docs = manifest.documentation_url().unwrap_or_default();
+    let provider = Provider::new(provider, base_url).docs(docs);
+    let interpolator = Interpolator::new(Arc::new(RunClock::default()));
+    let empty = Value::Object(Map::new());
+    let scope = Scope::new(&interpolator, &empty);
+    let mut templates: Vec<Arc<dyn Template>> = Vec::new();
+    for entry in &manifest.model.streams {
+        let Some(stream) = &entry.stream else { continue };
+        let face = stream.face();
+        let schema = crate::schema::static_schema(manifest, face, &scope).unwrap_or(Value::Null);
+        let mut model = ModelInfo::new(&entry.name, format!("A record of `{}`", entry.name));
+        if schema.as_object().is_some_and(|schema| !schema.is_empty()) {
+            model = model.schema(schema);
+        }
+        let mut info = TemplateInfo::of(provider.clone(), &entry.name)
+            .description(format!("The stream `{}` of a declarative manifest", entry.name))
+            .token(TokenUse::Unused)
+            .model_info(model);
+        if face.cursor.is_some() {
+            info = info.incremental("by the manifest's cursor").deletes("on a full refresh");
+        } else {
+            info = info.deletes("every run reads everything; what is missing was deleted");
+        }
+        for setting in settings.iter() {
+            info = info.config(setting.key.clone());
+        }
+        templates.push(Arc::new(StreamTemplate {
+            info,
+            manifest: manifest.clone(),
+            settings: Arc::clone(&settings),
+            stream: entry.name.clone(),
+            primary_key: face.primary_key.clone(),
+            incremental: face.cursor.is_some(),
+        }));
+    }
+    Ok(templates)
+}
+
+#[derive(Debug)]
+struct StreamTemplate {
+    info: TemplateInfo,
+    manifest: Manifest,
+    settings: Arc<Vec<Setting>>,
+    stream: String,
+    primary_key: Vec<Vec<String>>,
+    incremental: bool,
+}
+
+#[async_trait]
+impl Template for StreamTemplate {
+    fn info(&self) -> &TemplateInfo {
+        &self.info
+    }
+
+    fn origins(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
+        let config = settings::config_of(&self.settings, config, |_| None)?;
+        let source = Source::unchecked(&self.manifest, config, Arc::new(RunClock::default()))?;
+        let urls = source.base_urls()?;
+        if urls.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "the manifest's base URL is not known from the settings alone")
+                .with("stream", &self.stream));
+        }
+        Ok(urls)
+    }
+
+    async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
+        let secret = |name: &str| context.secret(name).map(|secret| secret.expose().to_owned());
+        let config = settings::config_of(&self.settings, context.settings(), secret)?;
+        let clock = Arc::new(RunClock::at(context.now_ms()));
+        let mut source = Source::new(&self.manifest, config, Arc::clone(&clock) as _)?;
+        let state = context.last_checkpoint::<Value>()?.unwrap_or(Value::Null);
+        let full = context.is_full_refresh();
+        let door = Door { context: Mutex::new(context), clock };
+        if source.stream(&self.stream).is_err() {
+            source.discover(&door).await?;
+        }
+        let mut sink = Saver { template: self, door: &door };
+        let summary = source.read(&self.stream, &state, &door, &mut sink).await?;
+        let context = door.context.into_inner();
+        if !summary.sound && summary.records == 0 {
+            let reason = summary.warnings.into_iter().next().unwrap_or_default();
+            return Err(
+                Error::new(ErrorKind::Remote, format!("nothing could be read: {reason}")).with("stream", &self.stream)
+            );
+        }
+        if self.incremental {
+            context.checkpoint(&summary.state)?;
+        } else {
+            // The next run reads everything again.
+            context.checkpoint(&Value::Null)?;
+        }
+        match full && summary.sound {
+            true => context.complete(&self.stream).await,
+            false => Ok(()),
+        }
+    }
+}
+
+/// Requests of a read through the run's context.
+struct Door<'d, 'h> {
+    context: Mutex<&'d mut SyncContext<'h>>,
+    clock: Arc<RunClock>,
+}
+
+#[async_trait]
+impl Exchange for Door<'_, '_> {
+    async fn send(&self, request: Request) -> Result<HttpResponse> {
+        let context = self.context.lock().await;
+        self.clock.set(context.now_ms());
+        let response = context.exchange(request.http).await;
+        self.clock.set(context.now_ms());
+        response
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.context.lock().await.sleep(duration).await;
+    }
+}
+
+struct Saver<'s, 'd, 'h> {
+    template: &'s StreamTemplate,
+    door: &'s Door<'d, 'h>,
+}
+
+#[async_trait]
+impl Sink for Saver<'_, '_, '_> {
+    async fn page(&mut self, page: Page) -> Result<()> {
+        let mut context = self.door.context.lock().await;
+        context.checkpoint(&page.state)?;
+        if page.records.is_empty() {
+            return Ok(());
+        }
+        let records = page.records.into_iter().map(|record| self.template.identified(record)).collect::<Result<_>>()?;
+        context.apply(&self.template.stream, records, Vec::new()).await.map(drop)
+    }
+
+    fn warn(&mut self, message: &str) {
+        if let Ok(context) = self.door.context.try_lock() {
+            context.log(LogLevel::Warning, message);
+        }
+    }
+}
+
+impl StreamTemplate {
+    /// A record under the manifest's primary key; without one, under its `id`, or else under its content.
+    fn identified(&self, record: Bytes) -> Result<PageRecord> {
+        let missing = || {
+            let key = self.primary_key.iter().map(|path| path.join(".")).collect::<Vec<_>>().join(", ");
+            Error::new(ErrorKind::Remote, format!("a record has no primary key `{key}`: check the manifest"))
+                .with("stream", &self.stream)
+        };
+        let plain = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(_) | Value::Bool(_) => Some(python_text(value)),
+            _ => None,
+        };
+        if let [path] = self.primary_key.as_slice()
+            && let [name] = path.as_slice()
+        {
+            let value = crate::run::member(&record, name);
+            let id = value.as_ref().and_then(plain).ok_or_else(missing)?;
+            return Ok(PageRecord::with_id(id, record));
+        }
+        if self.primary_key.is_empty() {
+            let id = crate::run::member(&record, "id").as_ref().and_then(plain);
+            let id = id.unwrap_or_else(|| {
+                let digest = sha2::Sha256::digest(&record);
+                digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+            });
+            return Ok(PageRecord::with_id(id, record));
+        }
+        let value: Value = serde_json::from_slice(&record)
+            .map_err(|_| Error::new(ErrorKind::Remote, "a record is no JSON").with("stream", &self.stream))?;
+        let part = |path: &Vec<String>| crate::run::dpath_get(&value, path).and_then(plain).ok_or_else(missing);
+        let parts = self.primary_key.iter().map(part).collect::<Result<Vec<_>>>()?;
+        Ok(PageRecord::with_id(parts.join("|"), record))
+    }
+}

@@ -1,0 +1,29 @@
+//! The clock of a run, as the interpreter reads it between requests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use highwater_core::{Environment, SystemEnvironment};
+
+/// Shows the time at which the run last looked.
+#[derive(Debug, Default)]
+pub(super) struct RunClock(AtomicU64);
+
+impl RunClock {
+    pub(super) fn at(now_ms: u64) -> Self {
+        RunClock(AtomicU64::new(now_ms))
+    }
+
+    pub(super) fn set(&self, now_ms: u64) {
+        self.0.store(now_ms, Ordering::Relaxed);
+    }
+}
+
+impl Environment for RunClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        SystemEnvironment.fill_random(bytes);
+    }
+}
