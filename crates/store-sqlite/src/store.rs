@@ -47,6 +47,29 @@ impl SqliteStore {
     ///
     /// Returns `None` when there was nothing to read. `apply` runs on the writing thread: other
     /// writers wait for it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{Page, PollOptions, Store, StreamKey, WriteBatch};
+    /// use highwater_store_sqlite::{SqliteStore, rusqlite};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let store = SqliteStore::open(folder.path().join("app.db"))?;
+    /// let notes = StreamKey::new("demo", "Note");
+    /// let mut batch = WriteBatch::new();
+    /// batch.on(&notes).upsert(r#"{"id": "a"}"#);
+    /// store.commit(batch).await?;
+    ///
+    /// let copy = |connection: &rusqlite::Connection, page: &Page| {
+    ///     connection.execute_batch("CREATE TABLE IF NOT EXISTS mine (id TEXT PRIMARY KEY)")?;
+    ///     for change in &page.changes {
+    ///         connection.execute("INSERT INTO mine VALUES (?1)", [&*change.record.id])?;
+    ///     }
+    ///     Ok::<usize, rusqlite::Error>(page.changes.len())
+    /// };
+    /// assert_eq!(store.consume_in_tx(&notes, "copy", PollOptions::default(), copy).await?, Some(1));
+    /// assert_eq!(store.consume_in_tx(&notes, "copy", PollOptions::default(), copy).await?, None);
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
     pub async fn consume_in_tx<T, E, F>(
         &self,
         stream: &StreamKey,
@@ -82,6 +105,28 @@ impl SqliteStore {
 
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
     /// its own to the same file. Commit it there, then call [`Staged::publish`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{Store, StreamKey, WriteBatch};
+    /// use highwater_store_sqlite::{SqliteStore, rusqlite};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("host.db");
+    /// let mut host = rusqlite::Connection::open(&path)?;
+    /// host.execute_batch("CREATE TABLE outbox (what TEXT)")?;
+    /// let store = SqliteStore::open(&path)?;
+    /// let notes = StreamKey::new("demo", "Note");
+    ///
+    /// let mine = host.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    /// mine.execute("INSERT INTO outbox VALUES ('a note')", [])?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.on(&notes).upsert(r#"{"id": "a"}"#);
+    /// let (_, staged) = store.join(&mine, |transaction| transaction.commit(&batch))?;
+    /// mine.commit()?; // both, or neither
+    /// staged.publish();
+    /// assert_eq!(store.head(&notes).await?.live, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn join<T>(
         &self,
         connection: &Connection,
