@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask COMMAND`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program for people
 
+mod catalogue;
 mod embed_check;
 mod fuzz;
 mod mutants;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 /// The commands: name, what it does, how.
 const COMMANDS: &[(&str, &str, Command)] = &[
+    ("catalogue", "write docs/catalogue.md from the templates", catalogue::run),
     ("embed-check", "whether SQLite libraries of hosts resolve beside ours", embed_check::run),
     ("fuzz", "run the fuzz targets (--seconds 60, --build, or names)", fuzz::run),
     ("mutants", "break each rule of the log in turn: the suite must notice (--list, or names)", mutants::run),

@@ -8,6 +8,7 @@ use highwater::Action;
 
 use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
 use crate::commands::runs::{LogsOptions, RunsOptions};
+use crate::commands::try_out::{ActOptions, DryRunOptions, ProxyOptions};
 
 /// Sync an API into an embedded store and follow it by cursor.
 #[derive(Debug, Parser)]
@@ -31,6 +32,13 @@ pub(crate) enum Command {
     Templates(TemplatesOptions),
     /// Sync a template into a store, once or again and again.
     Sync(SyncOptions),
+    /// Show what a template would save, without a store.
+    #[command(name = "dryrun")]
+    DryRun(DryRunOptions),
+    /// Do an action of a provider, such as opening an issue.
+    Act(ActOptions),
+    /// Send any request with a provider's credentials.
+    Proxy(ProxyOptions),
     /// Print records: a page of the modification log.
     Records(RecordsOptions),
     /// Print single records by id.
@@ -96,6 +104,11 @@ pub(crate) enum TemplatesCommand {
     /// Details of one template.
     Show {
         /// Its name, such as `github/issues`.
+        name: String,
+    },
+    /// Write a crate to begin a template with.
+    New {
+        /// The crate's name.
         name: String,
     },
     /// Check a declarative manifest: its streams, and what keeps some of them from running.
@@ -222,7 +235,7 @@ pub(crate) struct DemoOptions {
     pub(crate) db: Option<PathBuf>,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write settings as key=value".to_owned()),

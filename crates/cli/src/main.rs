@@ -59,6 +59,9 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
     match &arguments.command {
         Command::Templates(options) => commands::templates::run(options, output).await,
         Command::Sync(options) => commands::sync::run(options, output, cancel).await,
+        Command::DryRun(options) => commands::try_out::dry_run(options, output, cancel).await,
+        Command::Act(options) => commands::try_out::act(options, output).await,
+        Command::Proxy(options) => commands::try_out::proxy(options, output).await,
         Command::Records(options) => commands::records::run(options, output).await,
         Command::Get(options) => commands::records::get(options, output).await,
         Command::Tail(options) => commands::tail::run(options, output, cancel).await,

@@ -10,6 +10,7 @@
 
 pub mod airtable;
 pub mod caldav;
+mod catalogue;
 mod common;
 pub mod github;
 pub mod google;
@@ -20,6 +21,8 @@ pub mod linear;
 pub mod notion;
 pub mod slack;
 pub mod stripe;
+
+pub use catalogue::catalogue;
 
 use std::sync::Arc;
 

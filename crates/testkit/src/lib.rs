@@ -46,6 +46,10 @@
 // It is made for tests: it speaks to tokio and panics where a test should fail.
 #![allow(clippy::disallowed_methods)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/write-a-template.md")]
+mod write_a_template {}
+
 mod cassette;
 mod clock;
 mod fake;

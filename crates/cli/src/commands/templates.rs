@@ -11,6 +11,7 @@ pub(crate) async fn run(options: &TemplatesOptions, output: &Output) -> Result<(
     match &options.command {
         None | Some(TemplatesCommand::List) => list(output),
         Some(TemplatesCommand::Show { name }) => show(name, output),
+        Some(TemplatesCommand::New { name }) => super::scaffold::run(name, output),
         Some(TemplatesCommand::Check { file }) => declarative::check(file, output),
         Some(TemplatesCommand::Replay { connectors, cassettes }) => {
             declarative::replay(connectors, cassettes, output).await

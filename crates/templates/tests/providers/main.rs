@@ -27,6 +27,13 @@ async fn kind<A: FakeApi>(trial: &Trial<A>) -> ErrorKind {
     trial.run().await.unwrap_err().kind()
 }
 
+#[test]
+fn the_catalogue_page_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/catalogue.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(page == highwater_templates::catalogue(), "run `cargo xtask catalogue`");
+}
+
 fn shared(template: impl Template) -> Arc<dyn Template> {
     Arc::new(template)
 }

@@ -1,0 +1,183 @@
+//! `highwater dryrun`, `highwater act` and `highwater proxy`: an API and its templates, without a store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use highwater::engine::{CancelToken, Credentials};
+use highwater::template::{AuthKind, HttpRequest};
+use highwater::{
+    ConnectionSettings, Cursor, Engine, Error, ErrorKind, MemoryStore, Result, RunOptions, Secret, Store, StoreExt,
+    StreamKey,
+};
+use serde_json::Value;
+
+use crate::args::key_value;
+use crate::output::Output;
+
+/// The connection's id: it lives as long as the command.
+const CONNECTION: &str = "dryrun";
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionOptions {
+    /// Settings: `owner=rust-lang,repo=cargo`.
+    #[arg(long, value_delimiter = ',', value_parser = key_value)]
+    config: Vec<(String, String)>,
+    /// Where the API is, if not at its usual place.
+    #[arg(long)]
+    base_url: Option<String>,
+    /// The environment variable that holds the token, or `name:password` where the API wants these.
+    #[arg(long, value_name = "NAME")]
+    token_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DryRunOptions {
+    /// The template, such as `github/issues`.
+    template: String,
+    /// Check every record against its model's schema.
+    #[arg(long)]
+    validate: bool,
+    /// Print at most so many records of each model.
+    #[arg(long, default_value_t = 10)]
+    limit: usize,
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActOptions {
+    /// The action, such as `github/create_issue`.
+    action: String,
+    /// Its input, as JSON.
+    #[arg(default_value = "{}")]
+    input: String,
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProxyOptions {
+    /// The provider, such as `github`.
+    provider: String,
+    /// `GET`, `POST`, ...
+    method: String,
+    /// The path, with its query.
+    path: String,
+    /// A JSON body.
+    #[arg(long)]
+    body: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
+    let provider = options.template.split('/').next().unwrap_or_default();
+    let (engine, store) = engine(provider, &options.connection).await?;
+    let found = engine.templates().find(|info| info.id() == options.template).cloned();
+    let run = RunOptions::default().cancel(cancel.clone());
+    let outcome = engine.run_once(CONNECTION, &options.template, run).await;
+    let mut faults = 0;
+    for model in found.iter().flat_map(|info| &info.models) {
+        let schema = match (&model.schema, options.validate) {
+            (Some(schema), true) => Some(jsonschema::validator_for(schema).map_err(|source| {
+                Error::new(ErrorKind::Internal, "the model's schema is not valid")
+                    .with("model", &model.name)
+                    .because(source.to_string())
+            })?),
+            (None, true) => {
+                output.note(format!("{}: the model has no schema", model.name));
+                None
+            }
+            _ => None,
+        };
+        let (mut count, mut cursor) = (0, Cursor::START);
+        loop {
+            let page = store
+                .records(&StreamKey::new(CONNECTION, model.name.as_str()))
+                .since(cursor)
+                .limit(1000)
+                .page()
+                .await?;
+            cursor = page.next_cursor;
+            for change in &page.changes {
+                count += 1;
+                if count <= options.limit {
+                    output.object(&change.record);
+                    let text = change.record.payload.as_ref().map(ToString::to_string).unwrap_or_default();
+                    output.line(format!("{} {} {text}", model.name, change.record.id));
+                }
+                if let Some(schema) = &schema {
+                    for fault in schema.iter_errors(&change.record.to::<Value>()?) {
+                        faults += 1;
+                        let told = format!("{} {}: {fault} at {}", model.name, change.record.id, fault.instance_path);
+                        output.note(told);
+                    }
+                }
+            }
+            if page.caught_up {
+                break;
+            }
+        }
+        output.note(format!("{}: {count} records would be saved", model.name));
+    }
+    outcome?;
+    match faults {
+        0 => Ok(()),
+        faults => {
+            Err(Error::new(ErrorKind::Invalid, "records do not match their model's schema").with("faults", faults))
+        }
+    }
+}
+
+pub(crate) async fn act(options: &ActOptions, output: &Output) -> Result<()> {
+    let input: Value = serde_json::from_str(&options.input)
+        .map_err(|source| Error::new(ErrorKind::Invalid, "the action's input is no JSON").because(source))?;
+    let provider = options.action.split('/').next().unwrap_or_default();
+    let (engine, _) = engine(provider, &options.connection).await?;
+    let result = engine.act(CONNECTION, &options.action, input).await?;
+    output.object(&result);
+    output.line(format!("{result:#}"));
+    Ok(())
+}
+
+pub(crate) async fn proxy(options: &ProxyOptions, output: &Output) -> Result<()> {
+    let (engine, _) = engine(&options.provider, &options.connection).await?;
+    let mut request = HttpRequest::new(options.method.to_uppercase(), &options.path);
+    if let Some(body) = &options.body {
+        request = request.body("application/json", body.clone());
+    }
+    let response = engine.proxy(CONNECTION, request).await?;
+    output.note(format!("status {}", response.status));
+    output.raw(&response.body);
+    response.successful().map(drop)
+}
+
+async fn engine(provider: &str, options: &ConnectionOptions) -> Result<(Engine, Arc<dyn Store>)> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+    let engine = Engine::builder(Arc::clone(&store))
+        .templates(highwater::templates::all())
+        .actions(highwater::templates::actions())
+        .build()?;
+    let mut settings = ConnectionSettings::new(CONNECTION, provider);
+    settings.base_url.clone_from(&options.base_url);
+    settings.config = options.config.iter().cloned().collect::<BTreeMap<_, _>>();
+    engine.connect(settings).await?;
+    if let Some(name) = &options.token_env {
+        let token = std::env::var(name).map_err(|_| {
+            Error::new(ErrorKind::Invalid, "the environment variable with the token is not set").with("name", name)
+        })?;
+        engine.set_credentials(CONNECTION, credentials(&engine, provider, token.trim()));
+    }
+    Ok((engine, store))
+}
+
+/// A token, or the two parts that an API with Basic auth wants.
+fn credentials(engine: &Engine, provider: &str, token: &str) -> Credentials {
+    let first =
+        engine.templates().find(|info| info.provider.name == provider).and_then(|info| info.provider.auth.first());
+    match (first, token.split_once(':')) {
+        (Some(AuthKind::Basic { .. }), Some((name, password))) => Credentials::basic(name, Secret::new(password)),
+        _ => Credentials::token(Secret::new(token)),
+    }
+}

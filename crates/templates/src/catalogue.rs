@@ -1,0 +1,109 @@
+//! The catalogue as a page for people: `docs/catalogue.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use highwater_core::template::{AuthKind, DesktopSignIn, Provider, SyncMode, TemplateInfo, TokenUse};
+
+/// The page, made from the templates' own descriptions.
+pub fn catalogue() -> String {
+    let templates = crate::all();
+    let actions = crate::actions();
+    let mut providers: BTreeMap<&str, (&Provider, Vec<&TemplateInfo>)> = BTreeMap::new();
+    for template in &templates {
+        let info = template.info();
+        providers.entry(&info.provider.name).or_insert((&info.provider, Vec::new())).1.push(info);
+    }
+    let mut page = "# Catalogue\n\nMade from the code by `cargo xtask catalogue`; do not edit it by hand.\n".to_owned();
+    let _ = writeln!(
+        page,
+        "\n{} APIs, {} syncs, {} actions. Records are stored as the API sends them, with every member; the typed models have \
+         the ones most hosts want.",
+        providers.len(),
+        templates.len(),
+        actions.len()
+    );
+    for (name, (provider, infos)) in providers {
+        let _ = writeln!(page, "\n## {name}\n\n{}\n", provider.docs);
+        let _ = writeln!(page, "* **Base URL** `{}`", provider.base_url);
+        for kind in &provider.auth {
+            let _ = writeln!(page, "* **Signs in** {}", sign_in(kind));
+        }
+        let _ = writeln!(page, "* **Limits** {}", limits(provider));
+        let _ = writeln!(page, "\n| sync | models | changes | deletes | every | settings |\n|---|---|---|---|---|---|");
+        for info in infos {
+            let models: Vec<&str> = info.models.iter().map(|model| model.name.as_str()).collect();
+            let changes = match info.mode {
+                SyncMode::Incremental => info.changes.as_str(),
+                _ => "reads everything; unchanged records cost nothing",
+            };
+            let settings = info.config.iter().map(|key| match (&key.default, key.required) {
+                (Some(default), _) => format!("`{}` ({}; `{default}` unless given)", key.name, key.help),
+                (None, true) => format!("**`{}`** ({})", key.name, key.help),
+                (None, false) => format!("`{}` ({})", key.name, key.help),
+            });
+            let settings = settings.collect::<Vec<_>>().join("; ");
+            let optional = if info.token == TokenUse::Optional { " (public data without credentials)" } else { "" };
+            let _ = writeln!(
+                page,
+                "| `{}`<br>{}{optional} | {} | {changes} | {} | {} s | {settings} |",
+                info.id(),
+                info.description,
+                models.join(", "),
+                info.deletes,
+                info.interval.as_secs(),
+            );
+        }
+        let of_provider: Vec<_> =
+            actions.iter().map(|action| action.info()).filter(|info| info.provider.name == name).collect();
+        if !of_provider.is_empty() {
+            let _ = writeln!(page, "\n| action | does | input |\n|---|---|---|");
+        }
+        for info in of_provider {
+            let required: Vec<&str> = required(&info.input).collect();
+            let members = info.input["properties"].as_object();
+            let members = members.into_iter().flat_map(|members| members.keys()).map(|name| {
+                if required.contains(&name.as_str()) { format!("**`{name}`**") } else { format!("`{name}`") }
+            });
+            let members = members.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(page, "| `{}` | {} | {members} |", info.id(), info.description);
+        }
+    }
+    page
+}
+
+fn required(schema: &serde_json::Value) -> impl Iterator<Item = &str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str())
+}
+
+fn sign_in(kind: &AuthKind) -> String {
+    match kind {
+        AuthKind::Bearer { help } | AuthKind::Header { help, .. } | AuthKind::Query { help, .. } => {
+            format!("with a token: {help}")
+        }
+        AuthKind::Basic { help } => format!("with name and password: {help}"),
+        AuthKind::OAuth2(oauth) => {
+            let desktop = match oauth.desktop {
+                DesktopSignIn::PkcePublic => "a desktop application needs no secret (PKCE)",
+                DesktopSignIn::PkceWithSecret => "a desktop application ships a client secret that is no secret (PKCE)",
+                DesktopSignIn::Device => "a desktop application needs no secret (device flow)",
+                _ => "the client secret stays on a server of yours; on a desktop take a token",
+            };
+            format!("with OAuth 2: {desktop}")
+        }
+        _ => "in a way of its own".to_owned(),
+    }
+}
+
+fn limits(provider: &Provider) -> String {
+    let habits = &provider.limits;
+    let mut told = vec!["429 and `Retry-After` are waited out".to_owned()];
+    if let Some(rate) = habits.rate {
+        told.insert(0, format!("at most {} requests in {} s", rate.requests, rate.period.as_secs_f64()));
+    }
+    for limit in &habits.statuses {
+        let with = limit.body.as_ref().map(|text| format!(" with `{text}`")).unwrap_or_default();
+        told.push(format!("so is {}{with}", limit.status));
+    }
+    told.join("; ")
+}
