@@ -7,7 +7,7 @@ use polyval::universal_hash::UniversalHash;
 ///
 /// POLYVAL (RFC 8452) is a universal hash: whoever does not know the key makes two records collide
 /// with a probability of at most the number of their 16-byte blocks in 2^128, whatever he sends. It
-/// costs a tenth of BLAKE3 where the processor multiplies without carries.
+/// costs a fraction of BLAKE3 where the processor multiplies without carries.
 #[derive(Clone)]
 pub struct ExactHasher(Polyval);
 
