@@ -182,3 +182,32 @@ async fn p17_an_end_that_moved_on_before_the_reader_came_by_is_told_later() {
     let page = store.records(&notes()).since(past).page().await.unwrap();
     assert_eq!(page.changes.last().unwrap().net, NetAction::Deleted);
 }
+
+/// A lease that was given while the clock was wrong does not outlive the mistake. Found by the simulation.
+#[tokio::test]
+async fn a_consumers_lease_of_a_wrong_clock_is_over_when_the_clock_is_right() {
+    #[derive(Debug)]
+    struct Clock(std::sync::atomic::AtomicU64);
+    impl highwater_core::Environment for Clock {
+        fn now_ms(&self) -> u64 {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+        fn fill_random(&self, bytes: &mut [u8]) {
+            highwater_core::SystemEnvironment.fill_random(bytes);
+        }
+    }
+    let now_ms = 1_790_000_000_000;
+    let clock = std::sync::Arc::new(Clock(now_ms.into()));
+    let options = StoreOptions::new().environment(std::sync::Arc::<Clock>::clone(&clock));
+    let store = MemoryStore::with_options(options).unwrap();
+    save(&store, &[r#"{"id":"a"}"#]).await;
+    let set = |now_ms: u64| clock.0.store(now_ms, std::sync::atomic::Ordering::Relaxed);
+    set(now_ms + 100 * 86_400_000);
+    let reader = store.reader(&notes(), "reader");
+    let first = reader.poll().await.unwrap();
+    assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    set(now_ms);
+    assert!(!reader.status().await.unwrap().leased);
+    assert_eq!(reader.poll().await.unwrap().page.changes.len(), 1);
+    assert_eq!(reader.ack(first.token).await.unwrap_err().kind(), ErrorKind::LeaseLost);
+}

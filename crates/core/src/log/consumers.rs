@@ -26,6 +26,9 @@ pub(crate) struct ConsumerRecord {
     pub(crate) evicted: bool,
     generation: u64,
     leased_until_ms: u64,
+    /// How long that lease was when it was given.
+    #[serde(default)]
+    lease_ms: u64,
     /// The first position of the last delivery, while it is not acknowledged.
     first: Option<Cursor>,
     attempts: u32,
@@ -41,11 +44,18 @@ impl ConsumerRecord {
             evicted: false,
             generation: 0,
             leased_until_ms: 0,
+            lease_ms: 0,
             first: None,
             attempts: 0,
             parked: Vec::new(),
             filter: None,
         }
+    }
+
+    /// What is left of the lease. More than it was given for comes from a clock that was wrong: then it is over.
+    fn lease_left(&self, now_ms: u64) -> Option<Duration> {
+        let left_ms = self.leased_until_ms.checked_sub(now_ms).filter(|left| (1..=self.lease_ms).contains(left))?;
+        Some(Duration::from_millis(left_ms))
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
@@ -132,8 +142,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         options: &PollOptions,
         now_ms: u64,
     ) -> Result<Delivery> {
-        if record.leased_until_ms > now_ms {
-            let wait = Duration::from_millis(record.leased_until_ms - now_ms);
+        if let Some(wait) = record.lease_left(now_ms) {
             return Err(Error::new(
                 ErrorKind::LeaseLost,
                 "another reader holds the consumer's lease; wait, or use another name",
@@ -179,7 +188,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             record.generation += 1;
             let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
-            record.leased_until_ms = now_ms.saturating_add(lease_ms);
+            (record.leased_until_ms, record.lease_ms) = (now_ms.saturating_add(lease_ms), lease_ms);
             if mutant!("ack-before-handler") {
                 record.acknowledged = page.next_cursor;
             }
@@ -273,7 +282,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             acknowledged: record.acknowledged,
             lag,
             lag_time,
-            leased: record.leased_until_ms > now_ms,
+            leased: record.lease_left(now_ms).is_some(),
             parked: record.parked.clone(),
             evicted: record.evicted,
         })
