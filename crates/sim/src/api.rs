@@ -1,0 +1,328 @@
+//! The source of truth: an API over records that change, with every bad habit an API can have.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use highwater_core::template::{HttpRequest, HttpResponse, Transport};
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
+
+use crate::plan::Knob;
+use crate::shared::Shared;
+
+/// How late a change can show: less than the templates' overlap.
+const LATE_MS: u64 = 60_000;
+
+/// A record at the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Grows with every write at the source.
+    pub(crate) version: u64,
+    pub(crate) value: u64,
+    pub(crate) created: u64,
+    pub(crate) updated_ms: u64,
+    /// Not shown before this time.
+    visible_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    items: BTreeMap<String, Item>,
+    /// Version and id of each delete the feed still knows.
+    deletes: BTreeMap<u64, String>,
+    /// Changes up to here the feed does not know any more.
+    feed_from: u64,
+    version: u64,
+    narrow: bool,
+    /// When each id was last absent, or not shown: true time, for the check of deletes.
+    absent: BTreeMap<String, u64>,
+}
+
+/// The API of one connection.
+#[derive(Debug)]
+pub(crate) struct Api {
+    shared: Arc<Shared>,
+    source: Mutex<Source>,
+}
+
+impl Api {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        let api = Arc::new(Api { shared: Arc::clone(shared), source: Mutex::default() });
+        for n in 0..shared.plan.records {
+            api.put(&format!("r{n}"), 0);
+        }
+        api
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some writes by others.
+    pub(crate) fn write(&self, writes: u8) {
+        for _ in 0..writes {
+            let id = format!("r{}", self.shared.below(self.shared.plan.records + 6));
+            if self.shared.below(4) == 0 {
+                self.delete(&id);
+            } else {
+                self.put(&id, self.shared.below(3) as u64);
+            }
+        }
+    }
+
+    fn put(&self, id: &str, value: u64) {
+        let now_ms = self.shared.true_ms();
+        let late = if self.shared.chance(Knob::LateVisibility, 40) { self.shared.below(LATE_MS as usize) } else { 0 };
+        let mut source = self.source();
+        let updated_ms = if self.shared.plan.has(Knob::CoarseTime) { now_ms / 1000 * 1000 } else { now_ms };
+        source.version += 1;
+        let created = source.items.get(id).map_or(source.version, |item| item.created);
+        if !source.items.contains_key(id) {
+            source.absent.insert(id.to_owned(), now_ms);
+        }
+        let version = source.version;
+        let item = Item { version, value, created, updated_ms, visible_ms: now_ms + late as u64 };
+        source.items.insert(id.to_owned(), item);
+    }
+
+    fn delete(&self, id: &str) {
+        let now_ms = self.shared.true_ms();
+        let mut source = self.source();
+        if source.items.remove(id).is_some() {
+            source.version += 1;
+            let version = source.version;
+            source.deletes.insert(version, id.to_owned());
+            source.absent.insert(id.to_owned(), now_ms);
+        }
+    }
+
+    pub(crate) fn narrow(&self, narrow: bool) {
+        self.source().narrow = narrow;
+    }
+
+    pub(crate) fn forget_feed(&self) {
+        let mut source = self.source();
+        source.feed_from = source.version;
+        source.deletes.clear();
+    }
+
+    /// What there is now, as values by id.
+    pub(crate) fn truth(&self) -> BTreeMap<String, (u64, u64)> {
+        self.source().items.iter().map(|(id, item)| (id.clone(), (item.version, item.value))).collect()
+    }
+
+    /// Whether the API has, at some time since, not shown the record.
+    pub(crate) fn was_absent_since(&self, id: &str, since_ms: u64) -> bool {
+        let source = self.source();
+        source.items.get(id).is_none_or(|item| item.visible_ms > since_ms)
+            || source.absent.get(id).is_some_and(|at| *at >= since_ms)
+            || source.narrow
+    }
+
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let url = request.url.strip_prefix("https://").unwrap_or_default();
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let get = |name: &str| {
+            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).filter(|text| !text.is_empty())
+        };
+        let number = |name: &str| get(name).and_then(|text| text.parse::<u64>().ok());
+        let path = url.split(['?']).next().and_then(|url| url.split_once('/')).map_or("", |(_, path)| path);
+        if path == "changes" {
+            return self.changes(number("token").unwrap_or(0));
+        }
+        let size = self.shared.plan.page_size;
+        let now_ms = self.shared.true_ms();
+        let source = self.source();
+        // A feed's own listing is of one moment.
+        let shown = |item: &Item| item.visible_ms <= now_ms || path == "snapshot";
+        let mut found: Vec<(&String, &Item)> =
+            source.items.iter().filter(|(id, item)| shown(item) && !(source.narrow && id.len() > 2)).collect();
+        if found.len() < source.items.len() && source.items.values().any(|item| !shown(item)) {
+            self.shared.reached("changed shown late");
+        }
+        let next = match path {
+            "offset" => {
+                // Pages overlap by one.
+                let size = size.max(2);
+                let from = number("from").unwrap_or(0) as usize;
+                found.sort_by_key(|(_, item)| item.created);
+                let rest = found.len().saturating_sub(from);
+                found = found.into_iter().skip(from).take(size).collect();
+                (rest > size).then(|| json!(from + size))
+            }
+            "since" => {
+                let since = number("since").unwrap_or(0);
+                let after = (number("at").unwrap_or(0), get("id").unwrap_or(""));
+                found.retain(|(id, item)| item.updated_ms >= since && (item.updated_ms, id.as_str()) > after);
+                found.sort_by_key(|(id, item)| (item.updated_ms, id.as_str()));
+                let more = found.len() > size;
+                found.truncate(size);
+                found.last().filter(|_| more).map(|(id, item)| json!([item.updated_ms, id]))
+            }
+            _ => {
+                let after = get("after").unwrap_or("");
+                found.retain(|(id, _)| id.as_str() > after);
+                let more = found.len() > size;
+                found.truncate(size);
+                found.last().filter(|_| more).map(|(id, _)| json!(id))
+            }
+        };
+        // A feed's first token: what was written after the listing began is told again.
+        let token = source.version;
+        self.page(&found, &[], next, token, path != "offset")
+    }
+
+    fn changes(&self, token: u64) -> HttpResponse {
+        let size = self.shared.plan.page_size;
+        let source = self.source();
+        if token < source.feed_from {
+            self.shared.reached("source token expired");
+            return HttpResponse::new(410, Vec::new(), r#"{"error":"gone"}"#);
+        }
+        let mut changed: Vec<(u64, &String)> = source.deletes.iter().map(|(version, id)| (*version, id)).collect();
+        changed.extend(source.items.iter().map(|(id, item)| (item.version, id)));
+        changed.retain(|(version, _)| *version > token);
+        changed.sort_unstable();
+        let more = changed.len() > size;
+        changed.truncate(size);
+        let token = changed.last().map_or(token, |(version, _)| *version);
+        let mut items = Vec::new();
+        let mut deleted = Vec::new();
+        for (version, id) in changed {
+            match source.items.get(id) {
+                Some(item) if item.version == version => items.push((id, item)),
+                // Deleted, and back by now: its present state comes later in the feed.
+                Some(_) => {}
+                None => deleted.push(id.clone()),
+            }
+        }
+        self.page(&items, &deleted, more.then(|| json!(token)), token, true)
+    }
+
+    fn page(
+        &self,
+        items: &[(&String, &Item)],
+        deleted: &[String],
+        next: Option<Value>,
+        token: u64,
+        messy: bool,
+    ) -> HttpResponse {
+        let shared = &self.shared;
+        let mut texts: Vec<String> = items.iter().map(|(id, item)| self.spelled(id, item)).collect();
+        if messy && !texts.is_empty() && shared.chance(Knob::Duplicates, 20) {
+            shared.reached("duplicate in a page");
+            texts.push(texts[shared.below(texts.len())].clone());
+        }
+        if messy && shared.chance(Knob::Unsorted, 50) {
+            shared.shuffle(&mut texts);
+        }
+        let next = next.unwrap_or(Value::Null);
+        let mut body = format!(
+            r#"{{"items":[{}],"deleted":{},"next":{next},"token":{token}}}"#,
+            texts.join(","),
+            Value::from(deleted)
+        );
+        if shared.chance(Knob::Truncated, 6) {
+            shared.reached("truncated body");
+            body.truncate(shared.below(body.len()));
+        }
+        HttpResponse::new(200, Vec::new(), body)
+    }
+
+    fn spelled(&self, id: &str, item: &Item) -> String {
+        if !self.shared.chance(Knob::Respelled, 50) {
+            return text(id, item);
+        }
+        self.shared.reached("respelled");
+        let Item { version, value, updated_ms, .. } = item;
+        format!(
+            r#"{{ "value":{value}.0, "kind":"\u0{:03x}", "version":{version}e0,"updated":{updated_ms}, "id" : "{id}"}}"#,
+            kind(*value) as u32
+        )
+    }
+}
+
+/// A record as the API writes it.
+fn text(id: &str, item: &Item) -> String {
+    let Item { version, value, updated_ms, .. } = item;
+    let kind = kind(*value);
+    format!(r#"{{"id":"{id}","version":{version},"value":{value},"kind":"{kind}","updated":{updated_ms}}}"#)
+}
+
+/// What the filtered consumer filters by.
+pub(crate) fn kind(value: u64) -> char {
+    if value == 1 { 'x' } else { 'y' }
+}
+
+/// Carries requests to the APIs, badly.
+#[derive(Debug)]
+pub(crate) struct SimTransport {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) apis: Vec<Arc<Api>>,
+    pub(crate) life: u64,
+}
+
+#[async_trait]
+impl Transport for SimTransport {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+        let shared = &self.shared;
+        shared.gate(self.life, "request").await;
+        let connection = usize::from(request.url.starts_with("https://b."));
+        let api = &self.apis[connection];
+        if shared.chance(Knob::Timeouts, 5) {
+            shared.reached("timeout before the effect");
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            return Err(Error::new(ErrorKind::Unavailable, "the API did not answer in time"));
+        }
+        let answer = api.answer(&request);
+        shared.note(|| format!("{} -> {} {}", request.url, answer.status, String::from_utf8_lossy(&answer.body)));
+        if shared.chance(Knob::Drift, 30) {
+            shared.reached("drift between pages");
+            api.write(1 + shared.below(3) as u8);
+        }
+        shared.gate(self.life, "answer").await;
+        if shared.chance(Knob::Timeouts, 5) {
+            shared.reached("timeout after the effect");
+            return Err(Error::new(ErrorKind::Unavailable, "the API's answer broke off"));
+        }
+        if shared.chance(Knob::ServerErrors, 8) {
+            shared.reached("server error");
+            return Ok(HttpResponse::new([500, 502, 503][shared.below(3)], Vec::new(), "oops"));
+        }
+        if shared.chance(Knob::RateLimits, 8) {
+            shared.reached("rate limit");
+            let headers = vec![("Retry-After".to_owned(), shared.below(30).to_string())];
+            return Ok(HttpResponse::new(429, headers, "slow down"));
+        }
+        if shared.chance(Knob::ErrorInside200, 4) {
+            shared.reached("error inside a 200");
+            return Ok(HttpResponse::new(200, Vec::new(), r#"{"error":"try again later"}"#));
+        }
+        if answer.status == 200
+            && shared.chance(Knob::EmptyPages, 15)
+            && let Some(empty) = empty_page(&request)
+        {
+            shared.reached("empty page with a next one");
+            return Ok(empty);
+        }
+        Ok(answer)
+    }
+}
+
+/// An empty page that points to the same place again.
+fn empty_page(request: &HttpRequest) -> Option<HttpResponse> {
+    let query = request.url.split_once('?').map_or("", |(_, query)| query);
+    let get = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or("");
+    let (next, token) = if request.url.contains("/changes") {
+        let token: u64 = get("token").parse().ok()?;
+        (json!(token), token)
+    } else if request.url.contains("/keyset") || request.url.contains("/snapshot") {
+        (json!(get("after")), 0)
+    } else {
+        return None;
+    };
+    let body = json!({"items": [], "deleted": [], "next": next, "token": token, "empty": true});
+    Some(HttpResponse::new(200, Vec::new(), body.to_string()))
+}

@@ -1,0 +1,316 @@
+//! Readers of the log, each with a replica of its own, each careless in its own way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use highwater_core::{
+    AckToken, ContentFilter, Cursor, CursorFault, Delivery, Error, ErrorKind, NetAction, Page, PageRequest,
+    PollOptions, Store, StoreExt, StreamKey,
+};
+use serde_json::Value;
+
+use crate::disk::SimStore;
+use crate::oracle::canonical;
+use crate::shared::Shared;
+
+/// How a consumer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Keeps its own cursor.
+    Stateless,
+    /// Lets the store keep it, and dies now and then before or after it has stored a page.
+    Named,
+    /// The second instance of the named one.
+    Twin,
+    /// Reads only some records.
+    Filtered,
+    /// Comes late and reads little.
+    Slow,
+    /// Keeps every cursor it was ever given, and goes on from an old one.
+    Hoarder,
+}
+
+type Replica = BTreeMap<String, (Cursor, Value)>;
+
+/// Where a consumer once stood: its cursor, what it held, and whether that was all there was.
+type Place = (Cursor, Replica, bool);
+
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    shared: Arc<Shared>,
+    pub(crate) kind: Kind,
+    pub(crate) stream: StreamKey,
+    pub(crate) replica: Replica,
+    pub(crate) cursor: Cursor,
+    /// Whether the replica is what was live at the cursor: at the start, and whenever it was caught up. In between,
+    /// records that moved on meanwhile are missing.
+    exact: bool,
+    seen: BTreeSet<(String, Cursor)>,
+    held: Option<AckToken>,
+    hoard: Vec<Place>,
+}
+
+impl Consumer {
+    pub(crate) fn new(shared: &Arc<Shared>, kind: Kind, stream: StreamKey) -> Self {
+        Consumer {
+            shared: Arc::clone(shared),
+            kind,
+            stream,
+            replica: BTreeMap::new(),
+            cursor: Cursor::START,
+            exact: true,
+            seen: BTreeSet::new(),
+            held: None,
+            hoard: vec![(Cursor::START, BTreeMap::new(), true)],
+        }
+    }
+
+    /// The process died: what was not stored is gone. The replica is the host's, and stays.
+    pub(crate) fn process_died(&mut self) {
+        self.held = None;
+    }
+
+    /// One step: a page, or a part of what is done with one. Whether it is caught up now.
+    pub(crate) async fn step(&mut self, store: &SimStore) -> bool {
+        match self.kind {
+            Kind::Named | Kind::Twin => self.named(store).await,
+            _ => self.stateless(store).await,
+        }
+    }
+
+    fn filter(&self) -> Option<ContentFilter> {
+        (self.kind == Kind::Filtered).then(|| ContentFilter::new().equals("/kind", "x"))
+    }
+
+    async fn stateless(&mut self, store: &SimStore) -> bool {
+        if self.kind == Kind::Hoarder && self.shared.below(4) == 0 {
+            let place = self.hoard[self.shared.below(self.hoard.len())].clone();
+            (self.cursor, self.replica, self.exact) = place;
+            self.seen.clear();
+        }
+        let limit = 1 + self.shared.below(5);
+        let mut request = PageRequest::new(self.stream.clone()).since(self.cursor).limit(limit);
+        if let Some(filter) = self.filter() {
+            request = request.matching(filter);
+        }
+        match store.inner.page(request).await {
+            Ok(page) => {
+                self.check_horizon(store, None).await;
+                self.shared.note(|| {
+                    let told = page.changes.iter().map(|change| format!("{} {:?}", change.record.id, change.net));
+                    let told: Vec<String> = told.collect();
+                    format!("{:?} reads {told:?} behind {:?}, caught up: {}", self.kind, self.cursor, page.caught_up)
+                });
+                self.check_page(&page);
+                self.apply(&page);
+                self.cursor = page.next_cursor;
+                self.exact = page.caught_up;
+                if page.caught_up {
+                    self.check_replica(store);
+                }
+                if self.kind == Kind::Hoarder && self.hoard.len() < 64 {
+                    self.hoard.push((self.cursor, self.replica.clone(), self.exact));
+                }
+                page.caught_up
+            }
+            Err(error) => {
+                self.check_horizon(store, Some(&error)).await;
+                self.start_over();
+                false
+            }
+        }
+    }
+
+    async fn named(&mut self, store: &SimStore) -> bool {
+        let name = "named";
+        let reader = store.inner.reader(&self.stream, name);
+        if let Some(token) = self.held.take() {
+            match reader.ack(token).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::LeaseLost => {
+                    self.shared.reached("stale acknowledgement refused");
+                }
+                Err(error) => self.shared.broken("P21", format!("an acknowledgement failed: {error}")),
+            }
+            return false;
+        }
+        let lease = std::time::Duration::from_millis(500);
+        let reader = reader.options(PollOptions::default().limit(1 + self.shared.below(5)).lease(lease));
+        match reader.poll().await {
+            Ok(Delivery { page, token, .. }) => {
+                if self.shared.below(6) == 0 {
+                    // It dies before it has stored the page: the page comes again.
+                    return false;
+                }
+                self.apply(&page);
+                if self.shared.below(6) == 0 {
+                    return false;
+                }
+                self.held = Some(token);
+                page.caught_up && page.changes.is_empty()
+            }
+            Err(error) if error.kind() == ErrorKind::LeaseLost => {
+                self.shared.reached("lease of a consumer held by another");
+                false
+            }
+            Err(error) if error.cursor_fault().is_some() => {
+                self.note_fault(&error);
+                let seek = store.inner.reader(&self.stream, name).seek(highwater_core::Seek::Start).await;
+                if let Err(error) = seek {
+                    self.shared.broken("P21", format!("a consumer cannot start over: {error}"));
+                }
+                self.start_over();
+                false
+            }
+            Err(error) => {
+                self.shared.broken("P21", format!("a poll failed: {error}"));
+                false
+            }
+        }
+    }
+
+    fn start_over(&mut self) {
+        self.replica.clear();
+        self.seen.clear();
+        (self.cursor, self.exact, self.held) = (Cursor::START, true, None);
+    }
+
+    fn check_page(&self, page: &Page) {
+        let mut last = self.cursor;
+        for change in &page.changes {
+            let cursor = change.record.metadata.cursor;
+            if cursor.ulid() <= last.ulid() {
+                self.shared.broken("P10", format!("{cursor:?} does not come behind {last:?}"));
+            }
+            last = cursor;
+            let held = self.replica.contains_key(&*change.record.id);
+            let fits = match change.net {
+                NetAction::Added => !held,
+                NetAction::Updated => held,
+                // One that came back and went again may be told to a reader who knows of its first end only.
+                NetAction::Deleted => held || !self.cursor.is_start(),
+                NetAction::Left => {
+                    self.shared.reached("left the filter");
+                    held
+                }
+                _ => {
+                    self.shared.reached("born and gone between two reads");
+                    !held
+                }
+            };
+            // The log does not keep what a record was, so a filtered reader may be told to remove what it never held.
+            if !fits && self.exact && self.kind != Kind::Filtered {
+                self.shared.broken(
+                    "P19",
+                    format!("{:?} is told {} as {:?}, holding it: {held}", self.kind, change.record.id, change.net),
+                );
+            }
+            if self.seen.contains(&(change.record.id.to_string(), cursor)) {
+                self.shared
+                    .broken("P14", format!("{:?} was given {} at {cursor:?} twice", self.kind, change.record.id));
+            }
+            if self.seen.iter().any(|(id, _)| **id == *change.record.id) {
+                self.shared.reached("mover seen twice");
+            }
+        }
+        if page.next_cursor.ulid() < last.ulid() {
+            self.shared.broken("P10", format!("{:?} continues before its last record {last:?}", page.next_cursor));
+        }
+        if page.has_more == page.caught_up {
+            self.shared.broken("P15", format!("a page has more: {}, is caught up: {}", page.has_more, page.caught_up));
+        }
+        if page.has_more && page.next_cursor.ulid() == self.cursor.ulid() {
+            self.shared.broken("P15", "a page with more to come does not move on".to_owned());
+        }
+    }
+
+    fn apply(&mut self, page: &Page) {
+        for change in &page.changes {
+            let (id, cursor) = (change.record.id.to_string(), change.record.metadata.cursor);
+            self.seen.insert((id.clone(), cursor));
+            // Guarded by position: a page that comes again takes nothing back.
+            if self.replica.get(&id).is_some_and(|(held, _)| held.ulid() >= cursor.ulid()) {
+                continue;
+            }
+            match (change.net, &change.record.payload) {
+                (NetAction::Added | NetAction::Updated, Some(payload)) => {
+                    self.replica.insert(id, (cursor, canonical(payload.as_bytes())));
+                }
+                // Its payload was pruned: what is held of it stays, and is not compared.
+                (NetAction::Added | NetAction::Updated, None) => {
+                    self.replica.insert(id, (cursor, Value::Null));
+                }
+                (NetAction::Deleted | NetAction::Left, _) => {
+                    self.replica.remove(&id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Caught up means: the replica is what is live (P20).
+    pub(crate) fn check_replica(&self, store: &SimStore) {
+        let mut live = store.oracle().live(&self.stream);
+        let mut replica = self.replica.clone();
+        if self.kind == Kind::Filtered {
+            // What a pruned record was is not known to the store any more.
+            let pruned = store.oracle().pruned_ids(&self.stream);
+            live.retain(|id, value| value["kind"] == "x" && !pruned.contains(id));
+            replica.retain(|id, _| !pruned.contains(id));
+        }
+        let same = live.len() == replica.len()
+            && live.iter().all(|(id, value)| replica.get(id).is_some_and(|(_, held)| held == value || held.is_null()));
+        if !same {
+            let mut held: BTreeMap<&String, &Value> = replica.iter().map(|(id, (_, value))| (id, value)).collect();
+            held.retain(|id, value| live.remove(*id).is_none_or(|live| live != **value && !value.is_null()));
+            self.shared.broken("P20", format!("{:?} is caught up, holds {held:?} and lacks {live:?}", self.kind));
+        }
+    }
+
+    /// A cursor below the horizon, or of a lost history, is refused; any other is taken (P24, P32).
+    async fn check_horizon(&self, store: &SimStore, error: Option<&Error>) {
+        let Ok(head) = store.inner.head(&self.stream).await else { return };
+        // A drain that began at the start after the prune may still be below the horizon: its cursors say so, and are longer.
+        let of_a_drain = self.cursor.to_string().len() > 42;
+        let expired = !self.cursor.is_start() && !of_a_drain && self.cursor.ulid() < head.horizon.ulid();
+        match error {
+            None if expired => {
+                self.shared.broken("P24", format!("{:?} below the horizon {:?} was taken", self.cursor, head.horizon));
+            }
+            None => {}
+            Some(error) => {
+                self.note_fault(error);
+                // A reader by content has a horizon of its own: payloads that were pruned cannot be judged.
+                if let Some(CursorFault::Expired { horizon }) = error.cursor_fault()
+                    && (self.cursor.is_start() || self.cursor.ulid() >= horizon.ulid())
+                {
+                    self.shared.broken("P24", format!("{:?} is not below the horizon {horizon:?}", self.cursor));
+                }
+            }
+        }
+    }
+
+    fn note_fault(&self, error: &Error) {
+        match error.cursor_fault() {
+            Some(CursorFault::Expired { .. }) => self.shared.reached("cursor expired"),
+            Some(CursorFault::Forked { .. } | CursorFault::Future { .. }) => self.shared.reached("fork detected"),
+            _ => self.shared.broken("P32", format!("{:?} cannot read: {error}", self.kind)),
+        }
+    }
+
+    /// Every cursor the hoarder was ever given leads to the same end (P17).
+    pub(crate) async fn replay_hoard(&mut self, store: &SimStore) {
+        for place in std::mem::take(&mut self.hoard) {
+            (self.cursor, self.replica, self.exact) = place;
+            self.seen.clear();
+            self.kind = Kind::Stateless;
+            for _ in 0..10_000 {
+                if self.stateless(store).await {
+                    break;
+                }
+            }
+            self.check_replica(store);
+            self.shared.reached("old cursor converged");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The store of a simulated process: it waits at gates, fails on demand, and shows every commit to the model.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use highwater_core::{
+    Capabilities, Commit, ConsumerCommand, ConsumerReply, Cursor, Document, Environment, Error, ErrorKind, Fence,
+    Inline, Json, MAX_LIMIT, Maintenance, MaintenanceReport, MemoryBackend, Page, PageRequest, Record, Result, RunStep,
+    Store, StoreOptions, StreamHead, StreamKey, Version, Wakeups, WriteBatch,
+};
+
+use crate::api::Api;
+use crate::oracle::Oracle;
+use crate::plan::{CONNECTIONS, Fault};
+use crate::shared::{Shared, SimEnvironment};
+use crate::template::MODEL;
+
+/// The connections' names: their first letters are their numbers.
+pub(crate) const NAMES: [&str; CONNECTIONS] = ["a", "b"];
+
+pub(crate) fn stream(connection: usize) -> StreamKey {
+    StreamKey::new(NAMES[connection], MODEL)
+}
+
+pub(crate) struct SimStore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inner: Inline<MemoryBackend>,
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
+    apis: Vec<Arc<Api>>,
+    life: u64,
+    poisoned: AtomicBool,
+}
+
+impl SimStore {
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        backend: &MemoryBackend,
+        oracle: &Arc<Mutex<Oracle>>,
+        apis: &[Arc<Api>],
+    ) -> Result<Arc<Self>> {
+        let options = StoreOptions::new().environment(Arc::new(SimEnvironment(Arc::clone(shared)))).memory_budget(4096);
+        Ok(Arc::new(SimStore {
+            shared: Arc::clone(shared),
+            inner: Inline::open(backend.clone(), options)?,
+            oracle: Arc::clone(oracle),
+            apis: apis.to_vec(),
+            life: shared.life(),
+            poisoned: AtomicBool::new(false),
+        }))
+    }
+
+    async fn gate(&self, name: &'static str) -> Result<()> {
+        self.shared.gate(self.life, name).await;
+        if self.poisoned.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Poisoned, "an earlier commit failed with unknown outcome"));
+        }
+        Ok(())
+    }
+
+    /// A stream as it is now, whole.
+    pub(crate) async fn whole(&self, stream: &StreamKey) -> Result<(Page, StreamHead)> {
+        let mut request = PageRequest::new(stream.clone()).limit(MAX_LIMIT);
+        request.max_bytes = usize::MAX;
+        Ok((self.inner.page(request).await?, self.inner.head(stream).await?))
+    }
+
+    pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
+        self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the model what a batch did.
+    async fn committed(&self, batch: &WriteBatch, commit: &Commit) -> Result<()> {
+        for (asked, done) in batch.streams().iter().zip(&commit.streams) {
+            let (page, head) = self.whole(asked.stream()).await?;
+            self.shared.note(|| {
+                format!("{}: {:?} -> {:?}", asked.stream(), asked.run_steps(), (done.added, done.updated, done.deleted))
+            });
+            let now_ms = SimEnvironment(Arc::clone(&self.shared)).now_ms();
+            if u64::try_from(head.high_water.time().timestamp_millis()).unwrap_or(0) > now_ms {
+                self.shared.reached("position ahead of the clock");
+            }
+            let gone = self.oracle().committed(asked, done, &page, &head);
+            self.check_deletes(asked.stream(), asked.run_steps(), &gone);
+            let deleted = done.deleted - gone.len() as u64;
+            if deleted > 0 && asked.named_origin().is_none() {
+                self.shared.reached("deletes by the feed");
+            }
+        }
+        // Streams that the batch does not name are not touched (P33).
+        for connection in 0..CONNECTIONS {
+            let stream = stream(connection);
+            if !batch.streams().iter().any(|asked| *asked.stream() == stream) {
+                let end = self.inner.head(&stream).await?.high_water;
+                let known = self.oracle().model(&stream).end;
+                if (!end.is_start()).then_some(end) != known {
+                    self.shared.broken("P33", format!("a commit to others moved {stream} from {known:?} to {end:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a complete run deletes was not there at the source at some time during the run (P26).
+    fn check_deletes(&self, stream: &StreamKey, steps: &[RunStep], gone: &[String]) {
+        let mut oracle = self.oracle();
+        if steps.contains(&RunStep::Begin) {
+            oracle.began.entry(stream.clone()).or_insert_with(|| (self.shared.true_ms(), self.life));
+        }
+        let (since, life) = oracle.began.get(stream).copied().unwrap_or_default();
+        if !gone.is_empty() {
+            self.shared.reached("deletes by absence");
+            let api = &self.apis[usize::from(stream.connection() == NAMES[1])];
+            for id in gone {
+                if !api.was_absent_since(id, since) {
+                    self.shared
+                        .broken("P26", format!("{id} was deleted although the source had it during the whole run"));
+                }
+            }
+        }
+        if steps.iter().any(|step| matches!(step, RunStep::Complete(_) | RunStep::Abort)) {
+            if life != self.life && life != 0 {
+                self.shared.reached("run goes on after a crash");
+            }
+            oracle.began.remove(stream);
+        }
+    }
+}
+
+impl fmt::Debug for SimStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimStore").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SimStore {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
+        self.gate("commit").await?;
+        let fault = self.shared.take_fault();
+        match fault {
+            Some(Fault::Busy) => {
+                self.shared.reached("store busy");
+                return Err(Error::new(ErrorKind::Busy, "another process holds the store"));
+            }
+            Some(Fault::Full) => {
+                self.shared.reached("store full");
+                return Err(Error::new(ErrorKind::Full, "no space is left"));
+            }
+            Some(Fault::UnknownLost) => {
+                self.shared.reached("commit unknown and lost");
+                self.poisoned.store(true, Ordering::Relaxed);
+                return Err(Error::new(ErrorKind::Poisoned, "a commit failed and may or may not have happened"));
+            }
+            Some(Fault::UnknownDone) | None => {}
+        }
+        let held_back = batch.streams().iter().any(|asked| self.oracle().held_back(asked));
+        match self.inner.commit(batch.clone()).await {
+            Ok(commit) => {
+                if held_back {
+                    self.shared.broken("P26", "deletes beyond the guard were committed".to_owned());
+                }
+                self.committed(&batch, &commit).await?;
+                if fault.is_some() {
+                    self.shared.reached("commit unknown but done");
+                    self.poisoned.store(true, Ordering::Relaxed);
+                    return Err(Error::new(ErrorKind::Poisoned, "a commit failed and may or may not have happened"));
+                }
+                self.gate("committed").await?;
+                Ok(commit)
+            }
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::AwaitingApproval => {
+                        self.shared.reached("guard tripped");
+                        if !held_back {
+                            self.shared.broken("P26", format!("the guard held back what it should let pass: {error}"));
+                        }
+                    }
+                    ErrorKind::Fenced => self.shared.reached("older run fenced off"),
+                    _ => {}
+                }
+                for asked in batch.streams() {
+                    let (page, head) = self.whole(asked.stream()).await?;
+                    self.oracle().untouched(asked.stream(), &page, &head);
+                }
+                self.shared.note(|| format!("commit refused: {error}"));
+                Err(error)
+            }
+        }
+    }
+
+    async fn page(&self, request: PageRequest) -> Result<Page> {
+        self.gate("page").await?;
+        self.inner.page(request).await
+    }
+
+    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
+        self.gate("get").await?;
+        self.inner.get(stream, ids).await
+    }
+
+    async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
+        self.gate("head").await?;
+        self.inner.head(stream).await
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamHead>> {
+        self.gate("streams").await?;
+        self.inner.streams().await
+    }
+
+    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
+        self.gate("versions").await?;
+        self.inner.versions(stream, id).await
+    }
+
+    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
+        self.gate("as of").await?;
+        self.inner.as_of(stream, cursor, after_id, limit).await
+    }
+
+    async fn document(&self, key: &str) -> Result<Option<Json>> {
+        self.gate("document").await?;
+        self.inner.document(key).await
+    }
+
+    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
+        self.gate("documents").await?;
+        self.inner.documents(prefix, after, limit).await
+    }
+
+    async fn lease(&self, name: &str) -> Result<Fence> {
+        self.gate("lease").await?;
+        let fence = self.inner.lease(name).await?;
+        self.gate("leased").await?;
+        Ok(fence)
+    }
+
+    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
+        self.gate("consumer").await?;
+        self.inner.consumer(stream, name, command).await
+    }
+
+    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
+        self.gate("consumers").await?;
+        self.inner.consumers(stream).await
+    }
+
+    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
+        self.gate("maintain").await?;
+        self.inner.maintain(task).await
+    }
+
+    fn subscribe(&self) -> Wakeups {
+        self.inner.subscribe()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}

@@ -1,0 +1,267 @@
+//! What happens in a simulation, decided in advance from its seed, so that it can be shrunk.
+
+use std::fmt;
+
+use fastrand::Rng;
+
+/// What can go wrong; each seed turns a random subset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Knob {
+    CoarseTime,
+    LateVisibility,
+    Drift,
+    ServerErrors,
+    RateLimits,
+    Timeouts,
+    Truncated,
+    ErrorInside200,
+    EmptyPages,
+    Duplicates,
+    Unsorted,
+    Respelled,
+    Narrowed,
+    TokensExpire,
+    Crashes,
+    StoreBusy,
+    StoreFull,
+    CommitUnknown,
+    Pruning,
+    ClockJumps,
+    Backups,
+    TwoEngines,
+    Cancels,
+    ConstantRandom,
+}
+
+impl Knob {
+    pub(crate) const ALL: [Knob; 24] = [
+        Knob::CoarseTime,
+        Knob::LateVisibility,
+        Knob::Drift,
+        Knob::ServerErrors,
+        Knob::RateLimits,
+        Knob::Timeouts,
+        Knob::Truncated,
+        Knob::ErrorInside200,
+        Knob::EmptyPages,
+        Knob::Duplicates,
+        Knob::Unsorted,
+        Knob::Respelled,
+        Knob::Narrowed,
+        Knob::TokensExpire,
+        Knob::Crashes,
+        Knob::StoreBusy,
+        Knob::StoreFull,
+        Knob::CommitUnknown,
+        Knob::Pruning,
+        Knob::ClockJumps,
+        Knob::Backups,
+        Knob::TwoEngines,
+        Knob::Cancels,
+        Knob::ConstantRandom,
+    ];
+}
+
+/// How a template reads its API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Everything each time, by offset, with overlapping pages.
+    Offset,
+    /// Everything each time, behind the last id.
+    Keyset,
+    /// Everything once, then what was updated since.
+    Since,
+    /// Everything once, then a feed of changes behind a token.
+    Feed,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Records change at the source of a connection.
+    Source {
+        connection: usize,
+        writes: u8,
+    },
+    /// A run is asked for.
+    Run {
+        connection: usize,
+        engine: usize,
+        full: bool,
+    },
+    /// A consumer takes its next step.
+    Consume(usize),
+    /// The process dies at the so-manieth await from now.
+    Crash {
+        after: u32,
+    },
+    /// Running syncs are cancelled.
+    Cancel,
+    /// Old entries go: a share (in percent) of what there is.
+    Prune {
+        connection: usize,
+        percent: u8,
+        payloads: bool,
+    },
+    /// The clock is set, relative to true time.
+    Clock {
+        offset_ms: i64,
+    },
+    Backup,
+    Restore,
+    /// Made-up and foreign cursors are tried.
+    ForgeCursors {
+        connection: usize,
+    },
+    /// The token of the source sees less from now on, or everything again.
+    Narrow {
+        connection: usize,
+        narrow: bool,
+    },
+    /// The source forgets its feed up to now.
+    ForgetFeed {
+        connection: usize,
+    },
+    /// The next commit fails.
+    StoreFault(Fault),
+}
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Busy,
+    Full,
+    /// It happened, and is reported as unknown.
+    UnknownDone,
+    /// It did not happen, and is reported as unknown.
+    UnknownLost,
+}
+
+pub(crate) const CONNECTIONS: usize = 2;
+pub(crate) const CONSUMERS: usize = 7;
+
+/// A whole simulation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) knobs: Vec<Knob>,
+    pub(crate) styles: [Style; CONNECTIONS],
+    pub(crate) page_size: usize,
+    pub(crate) records: usize,
+    /// Each with its pause before.
+    pub(crate) actions: Vec<(u64, Action)>,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut knobs: Vec<Knob> = Knob::ALL.into_iter().filter(|_| rng.u8(..10) < 4).collect();
+        if knobs.contains(&Knob::ConstantRandom) {
+            // Histories are told apart by a random number: without one, backups are beyond what is promised.
+            knobs.retain(|knob| *knob != Knob::Backups);
+        }
+        let style = |rng: &mut Rng| match rng.u8(..4) {
+            0 => Style::Offset,
+            1 => Style::Keyset,
+            2 => Style::Since,
+            _ => Style::Feed,
+        };
+        let styles = [style(&mut rng), style(&mut rng)];
+        let page_size = [1, 2, 3, 7, 20][rng.usize(..5)];
+        let records = [0, 3, 12, 30, 60][rng.usize(..5)];
+        let length = rng.usize(20..120);
+        let mut plan = Plan { seed, knobs, styles, page_size, records, actions: Vec::new() };
+        for _ in 0..length {
+            let pause = [0, 1, 10, 100, 1000, 20_000, 300_000][rng.usize(..7)];
+            let action = plan.action(&mut rng);
+            plan.actions.push((pause, action));
+        }
+        plan
+    }
+
+    pub(crate) fn has(&self, knob: Knob) -> bool {
+        self.knobs.contains(&knob)
+    }
+
+    fn action(&self, rng: &mut Rng) -> Action {
+        let connection = rng.usize(..CONNECTIONS);
+        loop {
+            let (knob, action) = match rng.u8(..100) {
+                0..18 => return Action::Source { connection, writes: rng.u8(1..8) },
+                18..38 => {
+                    let engine = if self.has(Knob::TwoEngines) { rng.usize(..2) } else { 0 };
+                    return Action::Run { connection, engine, full: rng.u8(..4) == 0 };
+                }
+                38..65 => return Action::Consume(rng.usize(..CONSUMERS)),
+                65..72 => (Knob::Crashes, Action::Crash { after: rng.u32(0..60) }),
+                72..75 => (Knob::Cancels, Action::Cancel),
+                75..79 => {
+                    (Knob::Pruning, Action::Prune { connection, percent: rng.u8(..=100), payloads: rng.u8(..4) == 0 })
+                }
+                79..81 => {
+                    const DAY: i64 = 86_400_000;
+                    let offset_ms = match rng.u8(..4) {
+                        0 => 0,
+                        // Together less than the leap of a year that the log refuses.
+                        1 => -rng.i64(0..150 * DAY),
+                        2 => rng.i64(0..150 * DAY),
+                        _ => rng.i64(-5000..5000),
+                    };
+                    (Knob::ClockJumps, Action::Clock { offset_ms })
+                }
+                81..83 => (Knob::Backups, Action::Backup),
+                83..85 => (Knob::Backups, Action::Restore),
+                85..87 => return Action::ForgeCursors { connection },
+                87..90 => (Knob::Narrowed, Action::Narrow { connection, narrow: rng.bool() }),
+                90..92 => (Knob::TokensExpire, Action::ForgetFeed { connection }),
+                92..93 => (Knob::StoreBusy, Action::StoreFault(Fault::Busy)),
+                93..94 => (Knob::StoreFull, Action::StoreFault(Fault::Full)),
+                94..96 => {
+                    let fault = if rng.bool() { Fault::UnknownDone } else { Fault::UnknownLost };
+                    (Knob::CommitUnknown, Action::StoreFault(fault))
+                }
+                _ => return Action::Consume(rng.usize(..CONSUMERS)),
+            };
+            if self.has(knob) {
+                return action;
+            }
+        }
+    }
+
+    /// Smaller plans, the boldest first.
+    pub(crate) fn smaller(&self) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        let mut size = self.actions.len() / 2;
+        while size > 0 {
+            for begin in (0..self.actions.len()).step_by(size) {
+                let mut plan = self.clone();
+                plan.actions.drain(begin..(begin + size).min(self.actions.len()));
+                plans.push(plan);
+            }
+            size /= 2;
+        }
+        for knob in &self.knobs {
+            let mut plan = self.clone();
+            plan.knobs.retain(|known| known != knob);
+            plans.push(plan);
+        }
+        if self.records > 3 {
+            plans.push(Plan { records: self.records / 2, ..self.clone() });
+        }
+        plans
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {}, styles {:?}, {} records in pages of {}, knobs {:?}",
+            self.seed, self.styles, self.records, self.page_size, self.knobs
+        )?;
+        for (pause, action) in &self.actions {
+            writeln!(f, "  +{pause} ms {action:?}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! What every part of a simulation touches: time, chance, the trace, the gates where a process can die.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use highwater_core::Environment;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::plan::{Fault, Knob, Plan};
+
+/// True time when a simulation begins: Unix milliseconds.
+const BEGIN_MS: u64 = 1_790_000_000_000;
+
+/// A broken property: its name and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) property: &'static str,
+    pub(crate) what: String,
+}
+
+/// Shared by everything in one simulation.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    begun: Instant,
+    /// Wakes the driver when the process has died.
+    pub(crate) death: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Decides what the API and the gates do.
+    rng: Rng,
+    /// What the engine takes for random.
+    engine_rng: Rng,
+    trace: DefaultHasher,
+    lines: Option<Vec<String>>,
+    broken: Option<Broken>,
+    hazards: BTreeMap<&'static str, u64>,
+    clock_offset_ms: i64,
+    /// The process that lives now; gates of earlier ones never open again.
+    life: u64,
+    gates: u64,
+    dies_at: Option<u64>,
+    fault: Option<Fault>,
+    /// Set in the last phase: nothing fails any more.
+    calm: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(plan: Plan, keep_lines: bool) -> Arc<Self> {
+        let seed = plan.seed;
+        Arc::new(Shared {
+            plan,
+            begun: Instant::now(),
+            death: Notify::new(),
+            state: Mutex::new(State {
+                rng: Rng::with_seed(seed ^ 0x5eed),
+                engine_rng: Rng::with_seed(seed ^ 0xe41e),
+                trace: DefaultHasher::new(),
+                lines: keep_lines.then(Vec::new),
+                broken: None,
+                hazards: BTreeMap::new(),
+                clock_offset_ms: 0,
+                life: 1,
+                gates: 0,
+                dies_at: None,
+                fault: None,
+                calm: false,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True time: Unix milliseconds.
+    pub(crate) fn true_ms(&self) -> u64 {
+        BEGIN_MS + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn set_clock(&self, offset_ms: i64) {
+        self.state().clock_offset_ms = offset_ms;
+    }
+
+    /// Adds a line to the trace.
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
+        let line = format!("{:>9} {}", self.true_ms() - BEGIN_MS, line());
+        let mut state = self.state();
+        state.trace.write(line.as_bytes());
+        if let Some(lines) = &mut state.lines {
+            lines.push(line);
+        }
+    }
+
+    pub(crate) fn trace(&self) -> (u64, Vec<String>) {
+        let state = self.state();
+        (state.trace.finish(), state.lines.clone().unwrap_or_default())
+    }
+
+    /// A property does not hold. The first one counts.
+    pub(crate) fn broken(&self, property: &'static str, what: String) {
+        self.note(|| format!("BROKEN {property}: {what}"));
+        let mut state = self.state();
+        state.broken.get_or_insert(Broken { property, what });
+    }
+
+    pub(crate) fn first_broken(&self) -> Option<Broken> {
+        self.state().broken.clone()
+    }
+
+    /// A hazard was reached.
+    pub(crate) fn reached(&self, hazard: &'static str) {
+        debug_assert!(crate::hazards::ALL.contains(&hazard), "{hazard}");
+        *self.state().hazards.entry(hazard).or_default() += 1;
+    }
+
+    pub(crate) fn hazards(&self) -> BTreeMap<&'static str, u64> {
+        self.state().hazards.clone()
+    }
+
+    /// Whether something that the knob allows happens now, with this chance in percent.
+    pub(crate) fn chance(&self, knob: Knob, percent: u8) -> bool {
+        let mut state = self.state();
+        self.plan.has(knob) && !state.calm && state.rng.u8(..100) < percent
+    }
+
+    pub(crate) fn below(&self, limit: usize) -> usize {
+        self.state().rng.usize(..limit.max(1))
+    }
+
+    pub(crate) fn shuffle<T>(&self, items: &mut [T]) {
+        self.state().rng.shuffle(items);
+    }
+
+    pub(crate) fn calm_down(&self) {
+        let mut state = self.state();
+        (state.calm, state.fault, state.dies_at, state.clock_offset_ms) = (true, None, None, 0);
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.state().fault = Some(fault);
+    }
+
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
+        self.state().fault.take()
+    }
+
+    pub(crate) fn die_after(&self, gates: u32) {
+        let mut state = self.state();
+        state.dies_at = Some(state.gates + u64::from(gates));
+    }
+
+    /// The process ends here and now; returns once the driver may look at the ruins.
+    pub(crate) fn die(&self) {
+        let mut state = self.state();
+        state.life += 1;
+        state.dies_at = None;
+        drop(state);
+        self.death.notify_one();
+    }
+
+    pub(crate) fn life(&self) -> u64 {
+        self.state().life
+    }
+
+    /// A point where a process waits, others go on, and it may die.
+    pub(crate) async fn gate(&self, life: u64, name: &'static str) {
+        match self.pass(life, name) {
+            Some(0) => tokio::task::yield_now().await,
+            Some(wait) => tokio::time::sleep(Duration::from_millis(wait)).await,
+            None => std::future::pending().await,
+        }
+        if life != ALWAYS && self.life() != life {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// How long a process waits at a gate; `None` when it is dead, or dies here.
+    fn pass(&self, life: u64, name: &'static str) -> Option<u64> {
+        let mut state = self.state();
+        if life != ALWAYS && state.life != life {
+            return None;
+        }
+        state.gates += 1;
+        if life != ALWAYS && state.dies_at.is_some_and(|at| at <= state.gates) {
+            drop(state);
+            self.note(|| format!("dies at {name}"));
+            self.reached("crash");
+            self.die();
+            return None;
+        }
+        Some([0, 0, 0, 1, 3, 40][state.rng.usize(..6)])
+    }
+}
+
+/// The life of what does not die.
+pub(crate) const ALWAYS: u64 = 0;
+
+/// The engine's and the store's clock and chance.
+#[derive(Clone, Debug)]
+pub(crate) struct SimEnvironment(pub(crate) Arc<Shared>);
+
+impl Environment for SimEnvironment {
+    fn now_ms(&self) -> u64 {
+        self.0.true_ms().saturating_add_signed(self.0.state().clock_offset_ms)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        if self.0.plan.has(Knob::ConstantRandom) {
+            bytes.fill(0xff);
+        } else {
+            self.0.state().engine_rng.fill(bytes);
+        }
+    }
+}

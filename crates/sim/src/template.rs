@@ -1,0 +1,186 @@
+//! Templates over the simulated API, one per style of reading.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::DateTime;
+use highwater_core::template::{HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo, Window};
+use highwater_core::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::plan::Style;
+
+pub(crate) const MODEL: &str = "Item";
+
+/// More than the source is ever late.
+const OVERLAP: Duration = Duration::from_secs(120);
+
+/// Pages in one run, at most: an API that never ends must not hold a run for ever.
+const MAX_PAGES: usize = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Items {
+    info: TemplateInfo,
+    style: Style,
+}
+
+impl Items {
+    /// The template of a connection: its provider is named after it.
+    pub(crate) fn new(connection: &str, style: Style) -> Self {
+        let info = TemplateInfo::new(connection, "items", format!("https://{connection}.example"));
+        Items { info: info.model(MODEL, "A record"), style }
+    }
+}
+
+#[async_trait]
+impl Template for Items {
+    fn info(&self) -> &TemplateInfo {
+        &self.info
+    }
+
+    async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
+        match self.style {
+            Style::Offset => by_offset(context).await,
+            Style::Keyset => listing(context, "keyset", json!({}), false).await.map(drop),
+            Style::Since => since(context).await,
+            Style::Feed => feed(context).await,
+        }
+    }
+}
+
+/// A page that is what it should be: it says whether another follows.
+struct Page {
+    records: Vec<Bytes>,
+    deleted: Vec<String>,
+    next: Value,
+    token: u64,
+}
+
+async fn page(context: &mut SyncContext<'_>, request: HttpRequest) -> Result<Page> {
+    let response: HttpResponse = context.send(request).await?;
+    let body: Value = response.json()?;
+    let unusable = || Error::new(ErrorKind::Remote, "the API answered something that is no page");
+    Ok(Page {
+        records: response.elements_at("/items")?,
+        deleted: body["deleted"]
+            .as_array()
+            .ok_or_else(unusable)?
+            .iter()
+            .filter_map(Value::as_str)
+            .map(Into::into)
+            .collect(),
+        next: body.get("next").cloned().ok_or_else(unusable)?,
+        token: body["token"].as_u64().ok_or_else(unusable)?,
+    })
+}
+
+fn member(record: &Bytes, name: &str) -> Result<Value> {
+    let value: Value = serde_json::from_slice(record)
+        .map_err(|source| Error::new(ErrorKind::Remote, "the API sent a record that is no JSON").because(source))?;
+    Ok(value[name].clone())
+}
+
+/// Everything, by offset: each page begins with the last record of the one before, or the run fails.
+async fn by_offset(context: &mut SyncContext<'_>) -> Result<()> {
+    let mut from = 0;
+    let mut last = Value::Null;
+    for _ in 0..MAX_PAGES {
+        let overlap = usize::from(from > 0);
+        let request = HttpRequest::get("/offset").query("from", (from - overlap).to_string());
+        let page = page(context, request).await?;
+        let ids: Vec<Value> = page.records.iter().map(|record| member(record, "id")).collect::<Result<_>>()?;
+        if overlap > 0 && ids.first() != Some(&last) {
+            return Err(Error::new(ErrorKind::Remote, "the list moved while it was read: read it again"));
+        }
+        from += ids.len() - overlap;
+        last = ids.last().cloned().unwrap_or(Value::Null);
+        context.save(MODEL, page.records).await?;
+        if page.next.is_null() {
+            return context.complete(MODEL).await;
+        }
+    }
+    Err(Error::new(ErrorKind::Remote, "the list does not end"))
+}
+
+/// Everything, behind the last id. Whether it goes on after an interruption is up to `resumable`.
+/// Returns the checkpoint's state at the end.
+async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, resumable: bool) -> Result<Value> {
+    let mut window = Window::new(state["newest"].as_str(), OVERLAP, context.started_ms())?;
+    for _ in 0..MAX_PAGES {
+        let after = state["after"].as_str().unwrap_or("").to_owned();
+        let page = page(context, HttpRequest::get(format!("/{path}")).query("after", after)).await?;
+        if state["token"].is_null() {
+            state["token"] = page.token.into();
+        }
+        for record in &page.records {
+            window.saw(&time_of(record)?)?;
+        }
+        state["newest"] = window.checkpoint().into();
+        state["after"] = page.next.clone();
+        if resumable && !page.next.is_null() {
+            context.checkpoint(&json!({"listing": state}))?;
+        }
+        context.save(MODEL, page.records).await?;
+        if page.next.is_null() {
+            if context.is_full_refresh() {
+                context.complete(MODEL).await?;
+            }
+            return Ok(state);
+        }
+    }
+    Err(Error::new(ErrorKind::Remote, "the list does not end"))
+}
+
+fn time_of(record: &Bytes) -> Result<String> {
+    let at_ms = member(record, "updated")?.as_i64().unwrap_or_default();
+    Ok(DateTime::from_timestamp_millis(at_ms).unwrap_or_default().to_rfc3339())
+}
+
+async fn since(context: &mut SyncContext<'_>) -> Result<()> {
+    let last: Value = context.last_checkpoint()?.unwrap_or_else(|| json!({"listing": {}}));
+    if let Some(state) = last.get("listing") {
+        let state = listing(context, "keyset", state.clone(), true).await?;
+        return context.checkpoint(&json!({"newest": state["newest"]}));
+    }
+    let mut window = Window::new(last["newest"].as_str(), OVERLAP, context.started_ms())?;
+    let from = window.since_millis().and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+    let from = from.map_or(0, |time| time.timestamp_millis());
+    let mut behind = Value::Null;
+    for _ in 0..MAX_PAGES {
+        let mut request = HttpRequest::get("/since").query("since", from.to_string());
+        if let (Some(at), Some(id)) = (behind[0].as_u64(), behind[1].as_str()) {
+            request = request.query("at", at.to_string()).query("id", id);
+        }
+        let page = page(context, request).await?;
+        for record in &page.records {
+            window.saw(&time_of(record)?)?;
+        }
+        context.checkpoint(&json!({"newest": window.checkpoint()}))?;
+        context.save(MODEL, page.records).await?;
+        behind = page.next;
+        if behind.is_null() {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Remote, "the list does not end"))
+}
+
+async fn feed(context: &mut SyncContext<'_>) -> Result<()> {
+    let last: Value = context.last_checkpoint()?.unwrap_or_else(|| json!({"listing": {}}));
+    if let Some(state) = last.get("listing") {
+        let state = listing(context, "snapshot", state.clone(), true).await?;
+        return context.checkpoint(&json!({"token": state["token"]}));
+    }
+    let mut token = last["token"].as_u64().unwrap_or(0);
+    for _ in 0..MAX_PAGES {
+        let page = page(context, HttpRequest::get("/changes").query("token", token.to_string())).await?;
+        token = page.token;
+        context.checkpoint(&json!({"token": token}))?;
+        let records = page.records.into_iter().map(Into::into).collect();
+        context.apply(MODEL, records, page.deleted).await?;
+        if page.next.is_null() {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Remote, "the feed does not end"))
+}
