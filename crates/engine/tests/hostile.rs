@@ -196,8 +196,14 @@ async fn limits_are_waited_out_or_told() {
         answer(200, r#"[{"id":1}]"#),
     ])
     .await;
+    let mut events = world.engine.events();
     assert_eq!(world.run().await.unwrap().progress.added, 1);
     assert_eq!(world.asked().len(), 5);
+    let mut waits = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        waits.extend(event.progress.rate_limited_until_ms.filter(|_| event.message.is_some()));
+    }
+    assert!(waits.len() >= 2, "watchers are told until when: {waits:?}");
 
     let world = World::new(vec![with(429, "", "retry-after", "3600")]).await;
     let error = world.run().await.unwrap_err();

@@ -29,6 +29,11 @@ impl Budget {
         bucket.take(rate, now_ms)
     }
 
+    /// Until when nobody asks: Unix milliseconds; in the past where anybody may.
+    pub(crate) fn quiet_until_ms(&self) -> u64 {
+        self.quiet_until_ms
+    }
+
     /// Nobody asks for this long.
     pub(crate) fn quiet_for(&mut self, wait: Duration, now_ms: u64) {
         let until_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

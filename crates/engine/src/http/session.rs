@@ -60,8 +60,10 @@ impl Parts {
 }
 
 impl Session {
+    /// Whatever the API said of its limits was said to the credentials before.
     pub(crate) fn set(&self, credentials: Credentials) {
         *lock(&self.credentials) = Some(credentials);
+        *lock(&self.budget) = Budget::default();
     }
 
     /// The credentials, asked of the host's store the first time.

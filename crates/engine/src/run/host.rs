@@ -210,6 +210,12 @@ impl<'e> Host<'e> {
         self.engine.publish(RunEvent::of(&lock(&self.report), message));
     }
 
+    /// Shows until when the run waits for the API's rate limit, if it does.
+    fn note_limit(&self) {
+        let until_ms = lock(&self.client.session().budget).quiet_until_ms();
+        lock(&self.report).progress.rate_limited_until_ms = Some(until_ms).filter(|until_ms| *until_ms > self.now_ms());
+    }
+
     /// Counts what a commit did to a model.
     pub(super) fn count(&self, model: &str, commit: &StreamCommit) {
         let mut report = lock(&self.report);
@@ -303,7 +309,13 @@ impl RunHost for Host<'_> {
 #[async_trait]
 impl ApiHost for Host<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        self.client.send(request, &|level, message| self.log(level, message)).await
+        let note = |level: LogLevel, message: &str| {
+            self.note_limit();
+            self.log(level, message);
+        };
+        let answer = self.client.send(request, &note).await;
+        lock(&self.report).progress.rate_limited_until_ms = None;
+        answer
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
