@@ -89,6 +89,11 @@ fn build() -> Result<Vec<Suite>, String> {
 
 /// The suite that a message of cargo tells of.
 fn suite(message: &str) -> Option<Suite> {
+    // Examples are built too, and some of them run for ever.
+    let profile = message.split("\"profile\":{").nth(1)?.split('}').next()?;
+    if !profile.contains("\"test\":true") {
+        return None;
+    }
     let path = PathBuf::from(text(message, "executable")?);
     let manifest = PathBuf::from(text(message, "manifest_path")?);
     let folder = manifest.parent()?.to_owned();

@@ -1,0 +1,106 @@
+//! What pruning, clearing and a new start of the clock leave.
+
+use std::collections::BTreeMap;
+
+use highwater_core::{Action, ErrorKind};
+
+use super::super::steps::STREAMS;
+use super::{Expected, LATEST_MS, Model};
+
+impl Model {
+    pub(super) fn prune(&mut self, place: usize, payloads: bool, selector: usize) -> Expected {
+        let (_, token) = self.token(selector);
+        if let Err(refusal) = self.belongs(token, place, false) {
+            return Expected::Removed(Err(refusal));
+        }
+        let stream = &mut self.world.streams[place];
+        let held = stream.consumers.values().filter(|consumer| !consumer.evicted).map(|consumer| consumer.acknowledged);
+        let limit = held.min().unwrap_or(u64::MAX).min(token.position);
+        let mut removed = 0;
+        if payloads {
+            for entry in stream.entries.values_mut().filter(|entry| entry.position <= limit && !entry.pruned) {
+                entry.pruned = true;
+                stream.payload_horizon = stream.payload_horizon.max(entry.position);
+                removed += 1;
+            }
+        } else {
+            let horizon = &mut stream.horizon;
+            stream.entries.retain(|_, entry| {
+                let goes = !entry.is_live() && entry.position <= limit;
+                if goes {
+                    *horizon = entry.position.max(*horizon);
+                    removed += 1;
+                }
+                !goes
+            });
+        }
+        stream.prunes += u64::from(removed > 0);
+        if payloads {
+            removed += stream.forget_versions(limit);
+        }
+        Expected::Removed(Ok(removed))
+    }
+
+    pub(super) fn clear(&mut self, place: usize) -> Expected {
+        let position = match self.mint(false) {
+            Ok(position) => position,
+            Err(refusal) => return Expected::Removed(Err(refusal)),
+        };
+        let stream = &mut self.world.streams[place];
+        stream.entries.clear();
+        stream.versions.clear();
+        stream.run = None;
+        stream.known = true;
+        stream.prunes += 1;
+        (stream.last, stream.horizon, stream.payload_horizon) = (position, position, position);
+        stream.history_horizon = position;
+        Expected::Removed(Ok(0))
+    }
+
+    pub(super) fn rebase(&mut self) -> Expected {
+        if self.now_ms > LATEST_MS && self.world.streams.iter().any(|stream| stream.known) {
+            return Expected::Removed(Err(&[ErrorKind::ClockImplausible]));
+        }
+        let old = std::mem::take(&mut self.world.minted);
+        self.world.rebased.extend(old);
+        self.world.high_water_ms = 0;
+        // A stored name begins with its length: "v" comes before "base".
+        for place in (0..STREAMS).rev() {
+            if !self.world.streams[place].known {
+                continue;
+            }
+            let horizon = self.mint(true).unwrap_or_default();
+            let mut order: Vec<(u64, usize)> =
+                self.world.streams[place].entries.iter().map(|(id, entry)| (entry.position, *id)).collect();
+            order.sort_unstable();
+            let mut last = horizon;
+            let mut moved = BTreeMap::new();
+            for (old, id) in order {
+                let birth = self.mint(true).unwrap_or_default();
+                let added = self.world.streams[place].entries[&id].action == Action::Added;
+                last = if added { birth } else { self.mint(true).unwrap_or_default() };
+                moved.insert(old, last);
+                let modified_ms = self.world.high_water_ms;
+                if let Some(entry) = self.world.streams[place].entries.get_mut(&id) {
+                    (entry.position, entry.birth, entry.modified_ms) = (last, birth, modified_ms);
+                    entry.lives.clear();
+                }
+            }
+            let stream = &mut self.world.streams[place];
+            stream.prunes += 1;
+            (stream.last, stream.horizon, stream.payload_horizon) = (last, horizon, horizon);
+            stream.history_horizon = last;
+            stream.versions.clear();
+            for consumer in stream.consumers.values_mut() {
+                consumer.evicted = true;
+                consumer.generation += 1;
+                consumer.release();
+            }
+            if let Some(run) = &mut stream.run {
+                run.start = moved.range(..=run.start).next_back().map_or(horizon, |(_, new)| *new);
+                run.seen = run.seen.iter().filter_map(|old| moved.get(old).copied()).collect();
+            }
+        }
+        Expected::Removed(Ok(0))
+    }
+}
