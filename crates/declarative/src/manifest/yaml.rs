@@ -15,6 +15,8 @@ pub(crate) fn read_value(text: &str) -> Result<Value> {
         return Err(Error::new(ErrorKind::Invalid, "the manifest is larger than 16 MiB").with("bytes", text.len()));
     }
     let mut options = serde_saphyr::Options::default();
+    // `y`, `n` and the like are texts: fields have such names.
+    options.strict_booleans = true;
     options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
     if let Some(budget) = &mut options.budget {
         budget.max_depth = MAX_DEPTH;
