@@ -1,6 +1,6 @@
 //! A GitHub API that this project did not write, whose quota ends in the middle of the first sync.
 #![cfg(all(feature = "sqlite", feature = "engine", feature = "http", feature = "templates"))]
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 #[path = "support/emulate.rs"]
 mod emulate;
