@@ -21,6 +21,7 @@ mod cancel;
 mod control;
 mod engine;
 mod http;
+mod incoming;
 mod logs;
 mod mutants;
 mod outbox;
@@ -42,6 +43,7 @@ pub use highwater_core::template::Secret;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
 pub use http::{CredentialStore, Credentials, OAuthTokens, RequestLimits, SignIn};
+pub use incoming::WebhookScheme;
 pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
 pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};
 pub use run::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
