@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// The order of the records' ids: `time` or `random`.
     #[arg(long, default_value = "time")]
     pub(crate) ids: Ids,
+    /// How payloads are stored: `zstd` with a dictionary trained from the first records.
+    #[arg(long, value_enum, default_value = "none")]
+    pub(crate) codec: Compressed,
     /// Measurements, each with a raw one of its own; figures are their medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) runs: u32,
@@ -38,7 +41,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn workload(&self) -> Workload {
-        Workload { records: self.records, batch: self.batch, ids: self.ids }
+        Workload { records: self.records, batch: self.batch, ids: self.ids, codec: self.codec }
     }
 }
 
@@ -48,6 +51,23 @@ pub(crate) struct Workload {
     pub(crate) records: u64,
     pub(crate) batch: u64,
     pub(crate) ids: Ids,
+    pub(crate) codec: Compressed,
+}
+
+/// How payloads are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compressed {
+    None,
+    Zstd,
+}
+
+impl Compressed {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Compressed::None => "none",
+            Compressed::Zstd => "zstd",
+        }
+    }
 }
 
 /// The stores to choose from.

@@ -70,7 +70,7 @@ fn measure_all(args: &Args) -> Outcome<()> {
 
 fn in_own_process(args: &Args, subject: Subject) -> Outcome<Figures> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--only", subject.name(), "--ids", args.ids.name()]);
+    command.args(["--only", subject.name(), "--ids", args.ids.name(), "--codec", args.codec.name()]);
     command.args(["--records", &args.records.to_string(), "--batch", &args.batch.to_string()]);
     if let Some(directory) = &args.directory {
         command.arg("--directory").arg(directory);

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use highwater_core::{Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Store, StreamKey, WriteBatch, content};
+use highwater_codec::{Codec, Compression, Dictionary};
+use highwater_core::{
+    Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Store, StoreOptions, StreamKey, WriteBatch, content,
+};
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
 use highwater_store_sqlite::SqliteStore;
 
-use crate::args::{Subject, Workload};
+use crate::args::{Compressed, Subject, Workload};
 use crate::measure::{self, Figures, Meter, median, micros, process_time};
 use crate::records::{Random, id, record};
 use crate::{Outcome, progress};
@@ -82,18 +85,30 @@ impl Bench {
 
     fn open(&self) -> Outcome<Arc<dyn Store>> {
         Ok(match self.subject {
-            Subject::Sqlite => Arc::new(SqliteStore::open(&self.path)?),
-            Subject::Redb => Arc::new(RedbStore::open(&self.path)?),
-            Subject::Sled => Arc::new(SledStore::open(&self.path)?),
-            Subject::Memory => Arc::new(MemoryStore::new()?),
+            Subject::Sqlite => Arc::new(SqliteStore::builder(&self.path).options(self.options()?).open()?),
+            Subject::Redb => Arc::new(RedbStore::builder(&self.path).options(self.options()?).open()?),
+            Subject::Sled => Arc::new(SledStore::builder(&self.path).options(self.options()?).open()?),
+            Subject::Memory => Arc::new(MemoryStore::with_options(self.options()?)?),
             Subject::Raw => return Err("raw is no store".into()),
         })
+    }
+
+    /// The defaults, and the codec that was asked for. Its dictionary is the same at every opening.
+    fn options(&self) -> Outcome<StoreOptions> {
+        let options = StoreOptions::new();
+        if self.workload.codec == Compressed::None {
+            return Ok(options);
+        }
+        let samples: Vec<_> = (0..4000).map(|number| record(self.workload.ids, number, 0)).collect();
+        let dictionary = Dictionary::train(&samples, 32 * 1024)?;
+        let compression = Compression::new().dictionary(dictionary);
+        Ok(options.codec(Codec::builder().compress(compression).build()))
     }
 
     /// The initial load, as the first run of a sync makes it; looks at pages on the way.
     async fn load(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
         progress(&format!("{}: load", self.subject.name()));
-        let Workload { records, batch, ids } = self.workload;
+        let Workload { records, batch, ids, .. } = self.workload;
         let run = self.next_run();
         let mut ends: Vec<Cursor> = Vec::new();
         let mut latencies = Vec::new();
@@ -253,7 +268,7 @@ impl Bench {
     /// A run over the whole source, its end and its deletes included.
     async fn resync(&mut self, store: &Arc<dyn Store>, name: &str, source: Source) -> Outcome<()> {
         progress(&format!("{}: {name}", self.subject.name()));
-        let Workload { records, batch, ids } = self.workload;
+        let Workload { records, batch, ids, .. } = self.workload;
         let before = store.head(&self.stream).await?;
         let run = self.next_run();
         measure::reset_peak_memory();
