@@ -20,6 +20,9 @@ use crate::template::MODEL;
 /// The connections' names: their first letters are their numbers.
 pub(crate) const NAMES: [&str; CONNECTIONS] = ["a", "b"];
 
+/// How long before its first commit a run may have asked for its first page.
+const FIRST_PAGE_MS: u64 = 600_000;
+
 pub(crate) fn stream(connection: usize) -> StreamKey {
     StreamKey::new(NAMES[connection], MODEL)
 }
@@ -109,6 +112,8 @@ impl SimStore {
             oracle.began.entry(stream.clone()).or_insert_with(|| (self.shared.true_ms(), self.life));
         }
         let (since, life) = oracle.began.get(stream).copied().unwrap_or_default();
+        // The first page was asked for before the first commit: as long as its tries may have taken.
+        let since = since.saturating_sub(FIRST_PAGE_MS);
         if !gone.is_empty() {
             self.shared.reached("deletes by absence");
             let api = &self.apis[usize::from(stream.connection() == NAMES[1])];
