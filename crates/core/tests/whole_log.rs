@@ -206,6 +206,8 @@ async fn a_consumers_lease_of_a_wrong_clock_is_over_when_the_clock_is_right() {
     let reader = store.reader(&notes(), "reader");
     let first = reader.poll().await.unwrap();
     assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    set(now_ms + 100 * 86_400_000 - 2);
+    assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost, "a clock set back a little");
     set(now_ms);
     assert!(!reader.status().await.unwrap().leased);
     assert_eq!(reader.poll().await.unwrap().page.changes.len(), 1);

@@ -52,9 +52,11 @@ impl ConsumerRecord {
         }
     }
 
-    /// What is left of the lease. More than it was given for comes from a clock that was wrong: then it is over.
+    /// What is left of the lease. A clock that was set back a little must not break it; more than twice what it
+    /// was given for comes from a clock that was wrong: then it is over.
     fn lease_left(&self, now_ms: u64) -> Option<Duration> {
-        let left_ms = self.leased_until_ms.checked_sub(now_ms).filter(|left| (1..=self.lease_ms).contains(left))?;
+        let longest_ms = self.lease_ms.saturating_mul(2);
+        let left_ms = self.leased_until_ms.checked_sub(now_ms).filter(|left| (1..=longest_ms).contains(left))?;
         Some(Duration::from_millis(left_ms))
     }
 
