@@ -46,6 +46,12 @@ impl Entry {
         let within = |birth: u64, death: u64| birth <= cursor && cursor < death;
         within(self.birth, self.position) || self.lives.iter().any(|(birth, death)| within(*birth, *death))
     }
+
+    /// Whether a reader at `cursor` may hold it: one that came past the end of an earlier life after the record
+    /// had moved on was never told of that end.
+    fn perhaps_held_at(&self, cursor: u64) -> bool {
+        self.held_at(cursor) || self.lives.iter().any(|(birth, _)| *birth <= cursor)
+    }
 }
 
 #[derive(Clone, Debug)]

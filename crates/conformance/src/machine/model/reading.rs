@@ -38,13 +38,14 @@ impl Model {
             }
             let held = entry.held_at(after);
             let matches = !look.open_only || (entry.content.open == Some(true) && !entry.pruned);
-            let net = match (entry.is_live(), held) {
-                (true, true) if !matches => NetAction::Left,
-                (true, false) if !matches => continue,
-                (true, true) => NetAction::Updated,
-                (true, false) => NetAction::Added,
-                (false, true) => NetAction::Deleted,
-                (false, false) => NetAction::Void,
+            let gone = !entry.is_live() || !matches;
+            let net = match (gone, held) {
+                (true, _) if entry.perhaps_held_at(after) && entry.is_live() => NetAction::Left,
+                (true, _) if entry.perhaps_held_at(after) => NetAction::Deleted,
+                (true, _) if entry.is_live() => continue,
+                (true, _) => NetAction::Void,
+                (false, true) => NetAction::Updated,
+                (false, false) => NetAction::Added,
             };
             page.items.push(Item { id: *id, net, entry: entry.clone() });
         }
