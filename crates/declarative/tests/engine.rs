@@ -1,0 +1,197 @@
+//! A manifest's streams as templates of the engine: a real server, a store, several runs.
+#![allow(clippy::disallowed_methods)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
+use highwater_declarative::{Files, Manifest, templates};
+use highwater_engine::{
+    ConnectionSettings, Credentials, Engine, RequestLimits, RunMode, RunOptions, RunReport, Secret,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+const MANIFEST: &str = r##"
+version: 1.0.0
+type: DeclarativeSource
+definitions:
+  requester:
+    type: HttpRequester
+    url_base: "{{ config['base_url'] }}"
+    http_method: GET
+    authenticator: {type: BearerAuthenticator, api_token: "{{ config['api_key'] }}"}
+streams:
+  - type: DeclarativeStream
+    name: items
+    primary_key: id
+    retriever:
+      type: SimpleRetriever
+      requester: {$ref: "#/definitions/requester", path: /items}
+      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: [data]}}
+      paginator:
+        type: DefaultPaginator
+        page_token_option: {type: RequestOption, inject_into: request_parameter, field_name: offset}
+        page_size_option: {type: RequestOption, inject_into: request_parameter, field_name: limit}
+        pagination_strategy: {type: OffsetIncrement, page_size: 10}
+  - type: DeclarativeStream
+    name: events
+    primary_key: [kind, number]
+    incremental_sync:
+      type: DatetimeBasedCursor
+      cursor_field: at
+      datetime_format: "%Y-%m-%dT%H:%M:%SZ"
+      start_datetime: "2026-01-01T00:00:00Z"
+      start_time_option: {type: RequestOption, inject_into: request_parameter, field_name: since}
+    retriever:
+      type: SimpleRetriever
+      requester: {$ref: "#/definitions/requester", path: /events}
+      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: []}}
+spec:
+  type: Spec
+  connection_specification:
+    type: object
+    required: [base_url, api_key]
+    properties:
+      base_url: {type: string, title: Where the API is}
+      api_key: {type: string, airbyte_secret: true}
+"##;
+
+#[derive(Debug, Default)]
+struct World {
+    items: Vec<u32>,
+    /// Minutes of the hour at which an event happened.
+    events: Vec<u32>,
+    /// Requests for items from this one on are refused with 400.
+    fails_from: Option<usize>,
+    requests: usize,
+    sinces: Vec<String>,
+}
+
+type Shared = Arc<Mutex<World>>;
+
+#[derive(Deserialize)]
+struct Window {
+    #[serde(default)]
+    offset: usize,
+    #[serde(default)]
+    limit: usize,
+    #[serde(default)]
+    since: String,
+}
+
+async fn items(State(world): State<Shared>, Query(window): Query<Window>, headers: HeaderMap) -> Response {
+    let mut world = world.lock().unwrap();
+    world.requests += 1;
+    if headers.get("authorization").is_none_or(|value| value != "Bearer good") {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if world.fails_from.is_some_and(|from| world.requests >= from) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    let page = world.items.iter().skip(window.offset).take(window.limit);
+    axum::Json(json!({ "data": page.map(|id| json!({ "id": id, "name": format!("item {id}") })).collect::<Vec<_>>() }))
+        .into_response()
+}
+
+async fn events(State(world): State<Shared>, Query(window): Query<Window>) -> Response {
+    let mut world = world.lock().unwrap();
+    world.sinces.push(window.since.clone());
+    let events = world.events.iter().map(|minute| (minute, format!("2026-01-02T10:{minute:02}:00Z")));
+    let wanted = events.filter(|(_, at)| *at >= window.since);
+    let wanted: Vec<_> = wanted.map(|(number, at)| json!({ "kind": "tick", "number": number, "at": at })).collect();
+    axum::Json(wanted).into_response()
+}
+
+struct Bench {
+    world: Shared,
+    engine: Engine,
+    store: Arc<MemoryStore>,
+}
+
+impl Bench {
+    async fn new(world: World) -> Self {
+        let world = Arc::new(Mutex::new(world));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let routes = axum::Router::new()
+            .route("/items", axum::routing::get(items))
+            .route("/events", axum::routing::get(events))
+            .with_state(Arc::clone(&world));
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let store = Arc::new(MemoryStore::new().unwrap());
+        let limits = RequestLimits::default().attempts(1).backoff(Duration::from_millis(1));
+        let mut builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
+        for template in templates("example", &Manifest::parse(MANIFEST, &Files::new()).unwrap()).unwrap() {
+            builder = builder.template(template);
+        }
+        let engine = builder.build().unwrap();
+        engine.connect(ConnectionSettings::new("c", "example").config("base_url", base_url)).await.unwrap();
+        engine.set_credentials("c", Credentials::none().secret("api_key", Secret::new("good")));
+        Bench { world, engine, store }
+    }
+
+    async fn run(&self, stream: &str) -> Result<RunReport> {
+        self.engine.run_once("c", &format!("example/{stream}"), RunOptions::default()).await
+    }
+
+    async fn live(&self, stream: &str) -> u64 {
+        self.store.head(&StreamKey::new("c", stream)).await.unwrap().live
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_a_cursor_is_read_whole_and_what_is_missing_was_deleted() {
+    let bench = Bench::new(World { items: (0..25).collect(), ..World::default() }).await;
+    let first = bench.run("items").await.unwrap();
+    assert_eq!((first.mode, first.progress.added), (RunMode::Initial, 25));
+    bench.world.lock().unwrap().items.retain(|id| *id != 7);
+    bench.world.lock().unwrap().items.push(99);
+    let second = bench.run("items").await.unwrap();
+    assert_eq!(second.mode, RunMode::Initial, "without a cursor every run reads everything");
+    assert_eq!((second.progress.added, second.progress.unchanged), (1, 24));
+    assert_eq!(bench.live("items").await, 25);
+    let record = &bench.store.get(&StreamKey::new("c", "items"), &["7"]).await.unwrap()[0];
+    assert!(record.as_ref().unwrap().metadata.deleted_at.is_some());
+}
+
+#[tokio::test]
+async fn a_run_that_breaks_off_keeps_its_pages_deletes_nothing_and_goes_on() {
+    let bench = Bench::new(World { items: (0..25).collect(), fails_from: Some(3), ..World::default() }).await;
+    let error = bench.run("items").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Remote | ErrorKind::Invalid), "{error}");
+    assert_eq!(bench.live("items").await, 20, "two pages were saved");
+    bench.world.lock().unwrap().fails_from = None;
+    let asked = bench.world.lock().unwrap().requests;
+    bench.run("items").await.unwrap();
+    assert_eq!(bench.live("items").await, 25);
+    assert_eq!(bench.world.lock().unwrap().requests - asked, 1, "it went on at the page that failed");
+}
+
+#[tokio::test]
+async fn a_stream_with_a_cursor_asks_for_what_is_new() {
+    let bench = Bench::new(World { events: vec![1, 2, 3], ..World::default() }).await;
+    bench.run("events").await.unwrap();
+    bench.world.lock().unwrap().events.push(9);
+    let second = bench.run("events").await.unwrap();
+    assert_eq!((second.mode, second.progress.added), (RunMode::Incremental, 1));
+    assert_eq!(bench.world.lock().unwrap().sinces, ["2026-01-01T00:00:00Z", "2026-01-02T10:03:00Z"]);
+    let page = bench.store.records(&StreamKey::new("c", "events")).page().await.unwrap();
+    let last = page.changes.last().unwrap();
+    assert_eq!((&*last.record.id, last.net), ("tick|9", NetAction::Added), "a key of two members");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_missing_or_wrong_is_named_and_never_shown() {
+    let bench = Bench::new(World::default()).await;
+    bench.engine.set_credentials("c", Credentials::none());
+    let error = bench.run("items").await.unwrap_err().to_string();
+    assert!(error.contains("api_key"), "{error}");
+    bench.engine.set_credentials("c", Credentials::none().secret("api_key", Secret::new("hunter2")));
+    let error = bench.run("items").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
