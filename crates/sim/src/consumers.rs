@@ -70,6 +70,15 @@ impl Consumer {
         self.held = None;
     }
 
+    /// The store is an older one again. What was read in the middle of a drain may have moved in the history that is
+    /// lost, and its cursor does not say so: such a reader has to start over (a known limit, see `docs/simulation.md`).
+    pub(crate) fn store_restored(&mut self) {
+        self.hoard.retain(|(_, _, exact)| *exact);
+        if !self.exact {
+            self.start_over();
+        }
+    }
+
     /// One step: a page, or a part of what is done with one. Whether it is caught up now.
     pub(crate) async fn step(&mut self, store: &SimStore) -> bool {
         match self.kind {

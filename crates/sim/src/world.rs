@@ -229,6 +229,9 @@ impl World {
                 self.lost.insert(text.clone());
             }
         }
+        for consumer in &mut self.consumers {
+            consumer.store_restored();
+        }
         self.shared.die();
         self.process.end().await;
         self.backend = backup.0;
