@@ -99,7 +99,14 @@ impl Api {
     }
 
     pub(crate) fn narrow(&self, narrow: bool) {
-        self.source().narrow = narrow;
+        let now_ms = self.shared.true_ms();
+        let mut source = self.source();
+        if source.narrow && !narrow {
+            // Until now they were not shown.
+            let hidden: Vec<String> = source.items.keys().filter(|id| id.len() > 2).cloned().collect();
+            source.absent.extend(hidden.into_iter().map(|id| (id, now_ms)));
+        }
+        source.narrow = narrow;
     }
 
     pub(crate) fn forget_feed(&self) {
