@@ -59,6 +59,11 @@ pub const ALL: &[Mutant] = &[
     // Runs of the engine.
     rule("live-lease-ignored", "h49", "a run begins while another process's run is alive"),
     rule("resume-as-new", "h39", "an interrupted refresh goes on at its checkpoint as a run that has seen nothing"),
+    rule(
+        "opened-late",
+        "h40",
+        "a refresh opens with its first page, and deletes what a webhook wrote while that was asked for",
+    ),
     rule("pause-keeps-lease", "pause", "a paused sync's run in another process may go on writing"),
     rule("strikes-hide-from-guard", "h38", "absences that are let pass do not count for the guard"),
     rule("unverified-deletes", "missing", "missing records are deleted without a look"),

@@ -117,6 +117,9 @@ impl Run<'_> {
             if begun.run.open.clear {
                 self.clear(host).await?;
             }
+            if full {
+                host.open_streams(self.template.info().models.iter().map(|model| model.name.as_str())).await?;
+            }
             self.template.fetch(&mut context).await?;
             context.finish().await?;
             deletes::settle(host, &*self.template, &mut context, &begun.run, self.options.approve_deletes).await

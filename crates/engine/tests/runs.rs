@@ -6,7 +6,7 @@ mod world;
 
 use std::time::Duration;
 
-use highwater_core::{ErrorKind, StreamKey};
+use highwater_core::{ErrorKind, StreamKey, WriteBatch};
 use highwater_engine::{
     CancelToken, DeletePolicy, LogFilter, LogPolicy, Phase, RunMode, RunOptions, RunState, SyncOptions,
 };
@@ -86,6 +86,25 @@ async fn p28_a_superseded_run_commits_nothing() {
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(world.engine.run(&report.id).await.unwrap().state, RunState::Success);
     assert_eq!((world.live().await, world.deleted().await), (40, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn h40_what_a_webhook_writes_during_the_first_request_is_not_deleted() {
+    let world = World::new(30).await;
+    world.run(RunOptions::default()).await.unwrap();
+    world.api().delay = Duration::from_secs(2);
+    let engine = world.engine.clone();
+    let refresh = tokio::spawn(async move { engine.run_once("c", SYNC, full()).await });
+    sleep(1.0).await;
+    assert_eq!(world.api().asked.len(), 4, "the first page is not answered yet");
+    let mut batch = WriteBatch::new();
+    batch.on(&StreamKey::new("c", "Item")).upsert(r#"{"id":999,"by":"webhook"}"#);
+    world.store.commit(batch).await.unwrap();
+    let report = refresh.await.unwrap().unwrap();
+    assert_eq!((report.progress.deleted, world.live().await), (0, 31));
+    // Once it was there before a refresh began, its absence counts.
+    world.api().delay = Duration::ZERO;
+    assert_eq!(world.run(full()).await.unwrap().progress.deleted, 1);
 }
 
 #[tokio::test(start_paused = true)]

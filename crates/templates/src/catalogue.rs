@@ -62,7 +62,10 @@ pub fn catalogue() -> String {
         for info in of_provider {
             let required: Vec<&str> = required(&info.input).collect();
             let members = info.input["properties"].as_object();
-            let members = members.into_iter().flat_map(|members| members.keys()).map(|name| {
+            let mut members: Vec<&String> = members.into_iter().flat_map(|members| members.keys()).collect();
+            // Whether a map keeps its order is another crate's choice of features.
+            members.sort_unstable();
+            let members = members.into_iter().map(|name| {
                 if required.contains(&name.as_str()) { format!("**`{name}`**") } else { format!("`{name}`") }
             });
             let members = members.collect::<Vec<_>>().join(", ");

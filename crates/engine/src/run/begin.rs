@@ -182,7 +182,8 @@ fn plan(
 
 fn can_resume(open: &OpenRefresh, now_ms: u64) -> bool {
     let fresh = now_ms.saturating_sub(open.saved_ms) <= millis(RESUME_WITHIN);
-    (open.checkpoint.is_some() || !open.complete.is_empty()) && fresh && open.tries < FRUITLESS
+    // Without a checkpoint it would list again from the beginning under the marks of the first listing.
+    open.checkpoint.is_some() && fresh && open.tries < FRUITLESS
 }
 
 fn prepare(

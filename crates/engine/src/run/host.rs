@@ -20,6 +20,7 @@ use super::report::{LogLine, RunEvent, RunMode, RunReport};
 use crate::engine::{Engine, lock};
 use crate::http::Client;
 use crate::logs;
+use crate::mutants::mutant;
 use crate::outbox::Tally;
 use crate::sync::{ModelCounts, SyncKey};
 use crate::timer::{self, millis};
@@ -224,6 +225,23 @@ impl<'e> Host<'e> {
         counts.updated += commit.updated;
         counts.unchanged += commit.unchanged;
         counts.deleted += commit.deleted;
+    }
+
+    /// Opens a full refresh on its models' streams before the first request: what others write from then on may be
+    /// missing from its pages, and is not its to delete (H40).
+    pub(super) async fn open_streams(&self, models: impl Iterator<Item = &str>) -> Result<()> {
+        let mut open = self.open();
+        let mut batch = self.batch();
+        for model in models.filter(|model| !mutant!("opened-late") && open.begun.insert((*model).to_owned())) {
+            batch.on(&self.key.stream(model)).begin_run(self.run);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.put_document(self.key.open_key(), &open)?;
+        self.write(batch).await?;
+        *lock(&self.open) = open;
+        Ok(())
     }
 
     /// Stores where a full refresh stands, with `batch`.
