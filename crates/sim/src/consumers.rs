@@ -91,12 +91,16 @@ impl Consumer {
         (self.kind == Kind::Filtered).then(|| ContentFilter::new().equals("/kind", "x"))
     }
 
-    async fn stateless(&mut self, store: &SimStore) -> bool {
+    /// One that keeps every cursor goes back to any of them now and then.
+    pub(crate) fn go_back(&mut self) {
         if self.kind == Kind::Hoarder && self.shared.below(4) == 0 {
             let place = self.hoard[self.shared.below(self.hoard.len())].clone();
             (self.cursor, self.replica, self.exact) = place;
             self.seen.clear();
         }
+    }
+
+    async fn stateless(&mut self, store: &SimStore) -> bool {
         let limit = 1 + self.shared.below(5);
         let mut request = PageRequest::new(self.stream.clone()).since(self.cursor).limit(limit);
         if let Some(filter) = self.filter() {

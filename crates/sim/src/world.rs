@@ -164,6 +164,7 @@ impl World {
             Action::Run { connection, engine, full } => self.process.run(&self.shared, connection, engine, full, false),
             Action::Consume(number) => {
                 let consumer = &mut self.consumers[number];
+                consumer.go_back();
                 let was_lost = self.lost.contains(&consumer.cursor.to_string());
                 let before = consumer.cursor;
                 consumer.step(&self.process.store).await;
@@ -381,6 +382,7 @@ impl World {
     }
 
     async fn drain(&mut self, number: usize) -> highwater_core::Result<()> {
+        self.consumers[number].go_back();
         for _ in 0..20_000 {
             let caught_up = self.consumers[number].step(&self.process.store).await;
             if caught_up {
