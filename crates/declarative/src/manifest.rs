@@ -100,7 +100,7 @@ impl Manifest {
     ///
     /// ```
     /// use highwater_declarative::{Files, Manifest};
-    /// let error = Manifest::parse("streams: [{retriever: {}}]", &Files::new()).unwrap_err();
+    /// let error = Manifest::parse("streams: [{name: things, retriever: {}}]", &Files::new()).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
     ///     "`requester` is missing: give the component there (at: streams[0].retriever)"
