@@ -72,13 +72,24 @@ impl ContentRules {
     }
 }
 
+/// Tells the hashes of checksums from every other.
+const CHECKSUM_KEY: &[u8; 32] = b"highwater checksum of a record 1";
+
 /// What one live record adds to its stream's checksum (modulo 2^128), from its canonical hash.
 pub fn record_checksum(id: &str, canonical: &[u8; 16]) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"highwater checksum 1");
-    hasher.update(canonical);
-    hasher.update(id.as_bytes());
-    u128::from_be_bytes(first_half(&hasher.finalize()))
+    // One block of BLAKE3 holds the ids that there are, nearly always; so no hasher is set up.
+    let mut block = [0; 64];
+    let length = canonical.len() + id.len();
+    let hash = match block.get_mut(..length) {
+        Some(room) => {
+            let (hash, rest) = room.split_at_mut(canonical.len());
+            hash.copy_from_slice(canonical);
+            rest.copy_from_slice(id.as_bytes());
+            blake3::keyed_hash(CHECKSUM_KEY, room)
+        }
+        None => blake3::keyed_hash(CHECKSUM_KEY, &[canonical, id.as_bytes()].concat()),
+    };
+    u128::from_be_bytes(first_half(&hash))
 }
 
 fn first_half(hash: &blake3::Hash) -> [u8; 16] {

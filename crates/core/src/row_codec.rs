@@ -100,14 +100,30 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The longest encoding of a number, in bytes.
+pub(crate) const MAX_NUMBER: usize = 10;
+
 /// Appends a number in as few bytes as it needs, seven bits each.
 #[inline]
-pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number as u8) | 0x80);
-        number >>= 7;
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u64) {
+    if number < 0x80 {
+        return out.push(number as u8);
     }
-    out.push(number as u8);
+    let (length, bytes) = number_bytes(number);
+    out.extend_from_slice(&bytes[..length]);
+}
+
+/// A number in as few bytes as it needs, and how many they are.
+#[inline]
+pub(crate) fn number_bytes(mut number: u64) -> (usize, [u8; MAX_NUMBER]) {
+    let (mut bytes, mut last) = ([0; MAX_NUMBER], 0);
+    while number >= 0x80 {
+        bytes[last] = (number as u8) | 0x80;
+        number >>= 7;
+        last += 1;
+    }
+    bytes[last] = number as u8;
+    (last + 1, bytes)
 }
 
 /// Reads what the functions above wrote.

@@ -27,33 +27,35 @@ pub(crate) fn row_key(stream: u32, sequence: u64) -> Result<i64> {
     i64::try_from(u64::from(stream) << SEQUENCE_BITS | sequence).map_err(|_| out_of_range())
 }
 
-/// Reads the columns `key, action, first_seen_at, cursor, id, facts` and, where wanted, `payload`.
+/// Reads the columns `key, action, id, facts` and, where wanted, `payload`.
 pub(crate) fn log_row<'r>(row: &'r Row<'_>, payload: bool) -> Result<LogRow<'r>> {
-    let cursor = bytes(row, 3)?.try_into().map(u128::from_be_bytes).map_err(|_| short())?;
-    let id = match value(row, 4)? {
+    let id = match value(row, 2)? {
         ValueRef::Text(id) => std::str::from_utf8(id).map_err(|_| damaged("an id that is not UTF-8"))?,
         _ => return Err(damaged("an id that is no text")),
     };
     let code = u8::try_from(integer(row, 1)?).map_err(|_| out_of_range())?;
-    let facts = Facts::read(bytes(row, 5)?).ok_or_else(short)?;
+    let facts = Facts::read(bytes(row, 3)?).ok_or_else(short)?;
     Ok(LogRow {
         sequence: unsigned(integer(row, 0)?)? & ((1 << SEQUENCE_BITS) - 1),
-        cursor,
+        cursor: facts.cursor,
         epoch: facts.epoch,
-        birth: facts.birth.unwrap_or(cursor),
+        birth: facts.birth.unwrap_or(facts.cursor),
         action: Action::from_code(code).ok_or_else(|| damaged("an unknown action"))?,
-        first_seen_at: integer(row, 2)?,
+        first_seen_at: facts.first_seen_at,
         pruned_at: facts.pruned_at,
         id,
         hashes: facts.hashes,
         extra: facts.extra,
-        payload: if payload { optional_bytes(row, 6)? } else { None },
+        payload: if payload { optional_bytes(row, 4)? } else { None },
     })
 }
 
-/// The column `facts`: a byte of flags, the epoch, the birth and the time of pruning where they
-/// are, the length of the hashes and the hashes, and whatever follows as extra.
+/// The column `facts`: the cursor, the time of the first sight, a byte of flags, the epoch, the birth
+/// and the time of pruning where they are, the length of the hashes and the hashes, and whatever
+/// follows as extra. Views read the first two.
 struct Facts<'r> {
+    cursor: u128,
+    first_seen_at: i64,
     epoch: u32,
     birth: Option<u128>,
     pruned_at: Option<i64>,
@@ -63,7 +65,9 @@ struct Facts<'r> {
 
 impl<'r> Facts<'r> {
     fn read(bytes: &'r [u8]) -> Option<Self> {
-        let (&flags, rest) = bytes.split_first()?;
+        let (cursor, rest) = bytes.split_first_chunk()?;
+        let (first_seen_at, rest) = rest.split_first_chunk()?;
+        let (&flags, rest) = rest.split_first()?;
         let (epoch, mut rest) = rest.split_first_chunk()?;
         let (mut birth, mut pruned_at) = (None, None);
         if flags & HAS_BIRTH != 0 {
@@ -77,7 +81,15 @@ impl<'r> Facts<'r> {
         let (&length, rest) = rest.split_first()?;
         let (hashes, rest) = rest.split_at_checked(usize::from(length))?;
         let extra = (flags & HAS_EXTRA != 0).then_some(rest);
-        Some(Facts { epoch: u32::from_be_bytes(*epoch), birth, pruned_at, hashes, extra })
+        Some(Facts {
+            cursor: u128::from_be_bytes(*cursor),
+            first_seen_at: i64::from_be_bytes(*first_seen_at),
+            epoch: u32::from_be_bytes(*epoch),
+            birth,
+            pruned_at,
+            hashes,
+            extra,
+        })
     }
 }
 
@@ -86,6 +98,8 @@ pub(crate) fn write_facts(row: &LogRow<'_>, out: &mut Vec<u8>) -> Result<()> {
     let birth = Some(row.birth).filter(|birth| *birth != row.cursor);
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     out.clear();
+    out.extend_from_slice(&row.cursor.to_be_bytes());
+    out.extend_from_slice(&row.first_seen_at.to_be_bytes());
     out.push(
         flag(birth.is_some(), HAS_BIRTH)
             | flag(row.pruned_at.is_some(), HAS_PRUNED)
@@ -139,7 +153,8 @@ mod tests {
             let mut bytes = Vec::new();
             write_facts(&row, &mut bytes).unwrap();
             let facts = Facts::read(&bytes).unwrap();
-            assert_eq!((facts.epoch, facts.birth.unwrap_or(7), facts.pruned_at), (5, row.birth, row.pruned_at));
+            assert_eq!((facts.cursor, facts.first_seen_at, facts.epoch), (7, 9, 5));
+            assert_eq!((facts.birth.unwrap_or(7), facts.pruned_at), (row.birth, row.pruned_at));
             assert_eq!((facts.hashes, facts.extra), (row.hashes, row.extra));
             for end in 0..bytes.len() - row.extra.map_or(0, <[u8]>::len) {
                 assert!(Facts::read(&bytes[..end]).is_none());

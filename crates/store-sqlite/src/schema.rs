@@ -16,8 +16,6 @@ const TABLES: &str = "
 CREATE TABLE hw_log (
     key INTEGER PRIMARY KEY,
     action INTEGER NOT NULL,
-    first_seen_at INTEGER NOT NULL,
-    cursor BLOB NOT NULL,
     id TEXT NOT NULL,
     facts BLOB NOT NULL,
     payload

@@ -15,7 +15,7 @@ use crate::row::{NULL, blob, log_row, number, row_key, text, write_facts};
 mod sql {
     macro_rules! columns {
         () => {
-            "key, action, first_seen_at, cursor, id, facts"
+            "key, action, id, facts"
         };
     }
     pub(super) const ROW: &str = concat!("SELECT ", columns!(), " FROM hw_log WHERE key = ?1");
@@ -34,7 +34,8 @@ mod sql {
         columns!(),
         ", payload FROM hw_log INDEXED BY hw_log_deleted WHERE action = 2 AND key >= ?1 AND key < ?2 ORDER BY key"
     );
-    pub(super) const PUT_ROW: &str = "INSERT INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    pub(super) const PUT_ROW: &str = "INSERT INTO hw_log VALUES (?1, ?2, ?3, ?4, ?5)";
+    pub(super) const PUT_INDEX: &str = "INSERT OR REPLACE INTO hw_index VALUES (?1, ?2, ?3)";
     pub(super) const INDEX: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2";
 }
 
@@ -48,12 +49,21 @@ pub struct SqliteTransaction<'c> {
     put_row: Option<CachedStatement<'c>>,
     row: [Option<CachedStatement<'c>>; 2],
     index: Option<CachedStatement<'c>>,
+    put_index: Option<CachedStatement<'c>>,
     facts: Vec<u8>,
 }
 
 impl<'c> SqliteTransaction<'c> {
     fn new(connection: &'c Connection, open: bool) -> Self {
-        SqliteTransaction { connection, open, put_row: None, row: [None, None], index: None, facts: Vec::new() }
+        SqliteTransaction {
+            connection,
+            open,
+            put_row: None,
+            row: [None, None],
+            index: None,
+            put_index: None,
+            facts: Vec::new(),
+        }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
@@ -200,12 +210,9 @@ impl BackendWrite for SqliteTransaction<'_> {
     fn put_row(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
         write_facts(row, &mut self.facts)?;
         let statement = at_hand(self.connection, &mut self.put_row, sql::PUT_ROW)?;
-        let cursor = row.cursor.to_be_bytes();
-        let values: [ToSqlOutput<'_>; 7] = [
+        let values: [ToSqlOutput<'_>; 5] = [
             number(row_key(stream, row.sequence)?),
             number(i64::from(row.action.code())),
-            number(row.first_seen_at),
-            blob(&cursor),
             text(row.id.as_bytes()),
             blob(&self.facts),
             // JSON as text, so that SQLite's JSON functions read it; a codec's bytes as a blob.
@@ -233,8 +240,12 @@ impl BackendWrite for SqliteTransaction<'_> {
     }
 
     fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()> {
+        let statement = at_hand(self.connection, &mut self.put_index, sql::PUT_INDEX)?;
         let sequence = i64::try_from(sequence).map_err(|_| out_of_range())?;
-        self.execute("INSERT OR REPLACE INTO hw_index VALUES (?1, ?2, ?3)", &[&stream, &key, &sequence])
+        for (place, value) in [number(i64::from(stream)), blob(key), number(sequence)].iter().enumerate() {
+            statement.raw_bind_parameter(place + 1, value).explain("write")?;
+        }
+        statement.raw_execute().map(drop).explain("write")
     }
 
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()> {

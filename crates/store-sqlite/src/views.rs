@@ -50,13 +50,15 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
     }
     let sql = format!(
         "DROP VIEW IF EXISTS {view};
-         CREATE VIEW {view} AS SELECT id{selected}, hex(cursor) AS _cursor,
-           strftime('%Y-%m-%dT%H:%M:%fZ', first_seen_at / 1000.0, 'unixepoch') AS _first_seen_at,
-           strftime('%Y-%m-%dT%H:%M:%fZ', {millis} / 1000.0, 'unixepoch') AS _last_modified_at,
+         CREATE VIEW {view} AS SELECT id{selected}, hex(substr(facts, 1, 16)) AS _cursor,
+           strftime('%Y-%m-%dT%H:%M:%fZ', {first_seen} / 1000.0, 'unixepoch') AS _first_seen_at,
+           strftime('%Y-%m-%dT%H:%M:%fZ', {modified} / 1000.0, 'unixepoch') AS _last_modified_at,
            CASE action WHEN 0 THEN 'ADDED' ELSE 'UPDATED' END AS _last_action
          FROM hw_log WHERE key >= {low} AND key < {high} AND action <> 2;",
         view = quoted(view, '"'),
-        millis = milliseconds(),
+        // Cursors begin with their time; what is behind them is eight bytes, of which the last six tell.
+        modified = milliseconds(1),
+        first_seen = milliseconds(19),
     );
     let outcome = connection.execute_batch(&format!("BEGIN IMMEDIATE; {sql} COMMIT;")).explain("view");
     if outcome.is_err() && !connection.is_autocommit() {
@@ -89,10 +91,10 @@ pub fn propose_columns(connection: &Connection, stream: u32, records: u32) -> Re
     Ok(columns.into_values().collect())
 }
 
-/// The time part of a cursor in SQL: its first six bytes as a number.
-fn milliseconds() -> String {
+/// A time in SQL: six bytes of `facts` as a number.
+fn milliseconds(from: usize) -> String {
     let digit = |place: usize| {
-        format!("(instr('123456789ABCDEF', substr(hex(substr(cursor, 1, 6)), {place}, 1)) << {})", (12 - place) * 4)
+        format!("(instr('123456789ABCDEF', substr(hex(substr(facts, {from}, 6)), {place}, 1)) << {})", (12 - place) * 4)
     };
     format!("({})", (1..=12).map(digit).collect::<Vec<_>>().join(" + "))
 }

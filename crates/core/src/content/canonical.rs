@@ -185,7 +185,7 @@ impl Encoder {
             let start = self.out.len();
             self.string(&key);
             let (key_end, key_start) = (self.out.len(), self.out.len() - key.len());
-            let deeper = step(ignored, &key);
+            let deeper = if ignored.is_empty() { Vec::new() } else { step(ignored, &key) };
             let value = self.out.len();
             scanner.skip_space();
             let from = scanner.at();
@@ -256,6 +256,7 @@ impl Encoder {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self, text: &[u8]) {
         self.out.push(b'"');
         put_number(&mut self.out, text.len() as u64);

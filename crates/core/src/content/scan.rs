@@ -19,22 +19,27 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0 }
     }
 
+    #[inline]
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
+    #[inline]
     pub(super) fn since(&self, from: usize) -> &'a [u8] {
         self.text.get(from..self.at).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     pub(super) fn bump(&mut self) {
         self.at += 1;
     }
 
+    #[inline]
     pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -42,11 +47,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is no space, not yet taken.
+    #[inline]
     pub(super) fn next_byte(&mut self) -> Option<u8> {
         self.skip_space();
         self.peek()
     }
 
+    #[inline]
     pub(super) fn expect(&mut self, byte: u8, what: &'static str) -> Result<()> {
         if self.next_byte() == Some(byte) {
             self.at += 1;
@@ -109,6 +116,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes bytes that mean themselves in a string, eight at a time.
+    #[inline]
     fn skip_plain(&mut self) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -206,6 +214,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     fn skip_digits(&mut self) {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
@@ -278,6 +287,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a comma, or the closing bracket: whether more follows.
+    #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool> {
         match self.next_byte() {
             Some(b',') => {

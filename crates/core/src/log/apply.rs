@@ -1,5 +1,6 @@
 //! What a batch does to the log: which operations are changes, which action each is, who gets which position.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::content;
 use crate::cursor::{Cursor, millis_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Entry, Extra, Hashes};
-use crate::log::heads::{AlreadyHashed, head_key};
+use crate::log::index_key::{AlreadyHashed, head_key};
 use crate::log::transaction::Transaction;
 use crate::log::{keys, validate};
 use crate::mutants::mutant;
@@ -187,18 +188,19 @@ impl<W: BackendWrite> Transaction<'_, W> {
         index: usize,
         tally: &mut Tally<'_>,
     ) -> Result<Outcome> {
-        let payload = &without_leading_space(payload);
+        let payload = without_leading_space(payload);
+        let payload = &*payload;
         // The cheap test first: the guessed id is part of the hash, so a wrong guess proves nothing.
         let guessed = match &operation.id {
-            Some(id) => Some(std::borrow::Cow::Borrowed(&**id)),
+            Some(id) => Some(Cow::Borrowed(&**id)),
             None => content::guess_id(payload),
         };
-        let mut exact = None;
+        let mut known = None;
         if let Some(id) = &guessed {
             let hash = self.shared.exact.hash(id, payload);
-            exact = Some(hash);
+            let key = head_key(id);
+            known = Some((key, hash));
             if operation.version.is_none()
-                && let key = head_key(id)
                 && let Some(head) = self.stream(place).memory.heads.get(key)
                 && head.exact == hash
             {
@@ -220,18 +222,18 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
         };
         check_id(&id)?;
-        tally.note_id(&id, index);
-        let exact = match (&guessed, exact) {
-            (Some(guessed), Some(exact)) if **guessed == *id => exact,
-            _ => self.shared.exact.hash(&id, payload),
+        let (key, exact) = match (&guessed, known) {
+            (Some(guessed), Some(known)) if **guessed == *id => known,
+            _ => (head_key(&id), self.shared.exact.hash(&id, payload)),
         };
+        tally.note(key, &id, index);
         let hashes = Hashes {
             exact,
             canonical: canonical.hash,
             algorithm: self.algorithm(place, fingerprint)?,
             length: payload.len() as u64,
         };
-        let old = self.find(place, &id)?;
+        let old = self.find_hashed(place, &id, key)?;
         let refused = self.refused(place, batch, operation, old.as_ref())?;
         if refused == Some(Outcome::Stale) {
             return Ok(Outcome::Stale);
@@ -245,7 +247,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         match (refused, old) {
             (Some(outcome), _) => Ok(outcome),
-            (None, None) => self.add(place, operation, id, hashes, payload),
+            (None, None) => self.add(place, operation, (id, key), hashes, payload),
             (None, Some(old)) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
             (None, Some(old)) => self.change(place, operation, old, hashes, payload),
         }
@@ -284,7 +286,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         &mut self,
         place: usize,
         operation: &Operation,
-        id: Arc<str>,
+        (id, key): (Arc<str>, u64),
         hashes: Hashes,
         payload: &Bytes,
     ) -> Result<Outcome> {
@@ -306,7 +308,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             },
             payload: Some(stored),
         };
-        self.append(place, None, entry)?;
+        self.append(place, None, entry, key)?;
         Ok(Outcome::Added)
     }
 
@@ -386,7 +388,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     fn supersede(&mut self, place: usize, old: &Entry, entry: Entry) -> Result<()> {
         self.keep_history(place, old, entry.position.ulid)?;
-        self.append(place, Some(old), entry)
+        self.append(place, Some(old), entry, head_key(&old.id))
     }
 
     /// The record came again as it is. Only what the source calls its version may be newer.
@@ -581,9 +583,11 @@ fn check_size(payload: &[u8]) -> Result<()> {
 }
 
 /// What is stored plainly begins with `{`: everything else is a codec's.
-fn without_leading_space(payload: &Bytes) -> Bytes {
-    let space = payload.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
-    payload.slice(space..)
+fn without_leading_space(payload: &Bytes) -> Cow<'_, Bytes> {
+    match payload.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count() {
+        0 => Cow::Borrowed(payload),
+        space => Cow::Owned(payload.slice(space..)),
+    }
 }
 
 fn older(new: &SourceVersion, old: &SourceVersion) -> bool {

@@ -9,11 +9,14 @@ use crate::batch::SourceVersion;
 use crate::cursor::Position;
 use crate::error::{Error, Result};
 use crate::record::Action;
-use crate::row_codec::{Reader, put_bytes, put_number};
+use crate::row_codec::{MAX_NUMBER, Reader, number_bytes, put_bytes};
 
 /// Earlier lives kept per record; beyond that the oldest two are told as one, so that a reader may
 /// be told to remove what it does not hold, but never misses a removal.
 const MAX_LIVES: usize = 32;
+
+/// Two hashes, a byte, and the longest number.
+const MAX_ENCODED_HASHES: usize = 33 + MAX_NUMBER;
 
 /// Set in the first byte of the extra facts when an origin follows.
 const HAS_ORIGIN: u8 = 0x10;
@@ -31,13 +34,14 @@ pub(crate) struct Hashes {
 }
 
 impl Hashes {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
-        out.extend_from_slice(&self.exact);
-        out.extend_from_slice(&self.canonical);
-        out.push(self.algorithm);
-        put_number(&mut out, self.length);
-        out
+    /// Writes them into `room`; returns what was written.
+    pub(crate) fn encode<'r>(&self, room: &'r mut [u8; MAX_ENCODED_HASHES]) -> &'r [u8] {
+        room[..16].copy_from_slice(&self.exact);
+        room[16..32].copy_from_slice(&self.canonical);
+        room[32] = self.algorithm;
+        let (length, bytes) = number_bytes(self.length);
+        room[33..33 + MAX_NUMBER].copy_from_slice(&bytes);
+        &room[..33 + length]
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
@@ -164,7 +168,8 @@ impl Entry {
 
     /// Calls `write` with the row as a backend takes it.
     pub(crate) fn as_row<T>(&self, write: impl FnOnce(&LogRow<'_>) -> T) -> T {
-        let hashes = self.hashes.encode();
+        let mut room = [0; MAX_ENCODED_HASHES];
+        let hashes = self.hashes.encode(&mut room);
         let extra = self.extra.encode();
         write(&LogRow {
             sequence: self.sequence,
@@ -175,7 +180,7 @@ impl Entry {
             first_seen_at: self.first_seen_at,
             pruned_at: self.pruned_at,
             id: &self.id,
-            hashes: &hashes,
+            hashes,
             extra: extra.as_deref(),
             payload: self.payload.as_deref(),
         })

@@ -2,9 +2,9 @@
 //! most records a sync brings are unchanged, and this proves it without a look at the disk.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
-use siphasher::sip::SipHasher13;
+use crate::log::index_key::AlreadyHashed;
 
 /// What one remembered record costs, the map's spare room included.
 pub(crate) const BYTES_PER_HEAD: usize = 56;
@@ -68,31 +68,4 @@ impl Heads {
 
 fn shard(key: u64) -> usize {
     (key >> 58) as usize % SHARDS
-}
-
-/// The key of an id.
-pub(crate) fn head_key(id: &str) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(0x6869_6768_7761_7465, 0x7220_6865_6164_7321);
-    hasher.write(id.as_bytes());
-    hasher.finish()
-}
-
-/// Passes a key that is a hash already on as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
 }

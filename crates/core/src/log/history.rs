@@ -8,8 +8,8 @@ use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
 use crate::cursor::{Cursor, millis_of, time_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
+use crate::log::index_key::IndexKey;
 use crate::log::read::{Attempt, StreamView};
-use crate::log::tail::index_key;
 use crate::log::transaction::Transaction;
 use crate::log::{keys, validate};
 use crate::maintenance::{History, Version};
@@ -166,7 +166,7 @@ impl StreamView<'_> {
 }
 
 fn record_prefix(stream: u32, id: &str) -> Vec<u8> {
-    let key = index_key(id);
+    let key = IndexKey::new(id);
     let mut prefix = stream.to_be_bytes().to_vec();
     prefix.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
     prefix.extend_from_slice(&key);

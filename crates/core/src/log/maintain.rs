@@ -6,8 +6,8 @@ use crate::backend::{BackendWrite, LogScan, Table};
 use crate::cursor::{Cursor, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
+use crate::log::index_key::IndexKey;
 use crate::log::marks::Marks;
-use crate::log::tail::index_key;
 use crate::log::transaction::Transaction;
 use crate::log::{keys, validate};
 use crate::maintenance::{History, MaintenanceReport, PruneWhat, StreamOptions};
@@ -73,7 +73,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             for entry in &tombstones {
                 let (write, stream) = self.parts(place);
                 write.remove_row(stream.state.number, entry.sequence)?;
-                write.remove_index(stream.state.number, &index_key(&entry.id))?;
+                write.remove_index(stream.state.number, &IndexKey::new(&entry.id))?;
                 stream.state.deleted = stream.state.deleted.saturating_sub(1);
                 if !mutant!("prune-keeps-horizon") {
                     stream.state.horizon = stream.state.horizon.max(entry.position);
@@ -127,7 +127,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let (write, open) = self.parts(place);
             for entry in &entries {
                 write.remove_row(open.state.number, entry.sequence)?;
-                write.remove_index(open.state.number, &index_key(&entry.id))?;
+                write.remove_index(open.state.number, &IndexKey::new(&entry.id))?;
             }
         }
         self.forget_history(place, u128::MAX)?;

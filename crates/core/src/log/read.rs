@@ -7,9 +7,10 @@ use crate::content;
 use crate::cursor::{Cursor, Position, TokenKey, time_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Extra, held_at};
+use crate::log::index_key::IndexKey;
 use crate::log::shared::{Room, Shared};
 use crate::log::state::StreamState;
-use crate::log::tail::{Lookup, index_key};
+use crate::log::tail::Lookup;
 use crate::log::{keys, validate};
 use crate::maintenance::StreamHead;
 use crate::mutants::mutant;
@@ -225,7 +226,7 @@ impl<'s> StreamView<'s> {
             return Ok(Attempt::Done(None));
         }
         let number = self.state.number;
-        let key = index_key(id);
+        let key = IndexKey::new(id);
         let found = match self.shared.tail(number, |tail| tail.look_up(read, &self.state, &key))? {
             Lookup::At(sequence) => Some(sequence),
             Lookup::Elsewhere => read.index(number, &key)?,

@@ -5,32 +5,22 @@
 //! a process, and is read back from the end of the log after a restart.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::backend::{BackendRead, LogScan};
 use crate::error::Result;
+use crate::log::index_key::{AlreadyHashed, IndexKey};
 use crate::log::state::StreamState;
 
-/// The longest id that is its own index key, in bytes.
-const MAX_PLAIN_KEY: usize = 40;
-
-/// The index key of an id: the id, or of a long one its beginning and a hash.
-pub(crate) fn index_key(id: &str) -> Box<[u8]> {
-    if id.len() <= MAX_PLAIN_KEY {
-        return id.as_bytes().into();
-    }
-    let mut key = Vec::with_capacity(41);
-    key.extend_from_slice(&id.as_bytes()[..24]);
-    key.extend_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);
-    key.push(u8::MAX);
-    key.into()
-}
+/// Index entries by their key.
+pub(crate) type Entries = HashMap<IndexKey, u64, BuildHasherDefault<AlreadyHashed>>;
 
 /// Sorted entries on their way to the backend.
 #[derive(Clone, Debug)]
 pub(crate) struct Frozen {
-    pub(crate) entries: Arc<Vec<(Box<[u8]>, u64)>>,
+    pub(crate) entries: Arc<Vec<(IndexKey, u64)>>,
     /// The last sequence number they cover.
     pub(crate) through: u64,
     /// How many were written.
@@ -43,7 +33,7 @@ pub(crate) struct Tail {
     from: u64,
     through: u64,
     revision: u64,
-    active: HashMap<Box<[u8]>, u64>,
+    active: Entries,
     frozen: Option<Frozen>,
 }
 
@@ -64,7 +54,7 @@ impl Tail {
         &mut self,
         read: &mut R,
         state: &StreamState,
-        key: &[u8],
+        key: &IndexKey,
     ) -> Result<Lookup> {
         self.catch_up(read, state)?;
         if state.indexed_through < self.from {
@@ -74,7 +64,7 @@ impl Tail {
             return Ok(Lookup::At(sequence));
         }
         if let Some(frozen) = &self.frozen
-            && let Ok(place) = frozen.entries.binary_search_by(|(other, _)| (**other).cmp(key))
+            && let Ok(place) = frozen.entries.binary_search_by(|(other, _)| other.cmp(key))
         {
             return Ok(Lookup::At(frozen.entries[place].1));
         }
@@ -98,7 +88,7 @@ impl Tail {
         if self.through < last {
             let scan = LogScan { from: self.through + 1, only: None, payload: false };
             read.scan(state.number, scan, &mut |row| {
-                self.active.insert(index_key(row.id), row.sequence);
+                self.active.insert(IndexKey::new(row.id), row.sequence);
                 Ok(ControlFlow::Continue(()))
             })?;
             self.through = last;
@@ -107,7 +97,7 @@ impl Tail {
     }
 
     /// Takes over what a commit appended.
-    pub(crate) fn append(&mut self, entries: impl IntoIterator<Item = (Box<[u8]>, u64)>, state: &StreamState) {
+    pub(crate) fn append(&mut self, entries: impl IntoIterator<Item = (IndexKey, u64)>, state: &StreamState) {
         self.active.extend(entries);
         self.through = self.through.max(state.next_sequence.saturating_sub(1));
     }

@@ -7,13 +7,14 @@ use crate::content::Canonicalizer;
 use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
-use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead, head_key};
+use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
+use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
 use crate::log::marks::Marks;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
-use crate::log::tail::{Lookup, index_key};
+use crate::log::tail::{Entries, Lookup};
 use crate::maintenance::StreamOptions;
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
@@ -79,7 +80,7 @@ pub(crate) struct OpenStream {
     stored: StreamState,
     pub(crate) memory: StreamMemory,
     /// Index entries of this transaction.
-    pending: HashMap<Box<[u8]>, u64>,
+    pending: Entries,
     /// Set when everything known about the tail is written or void.
     reset_tail: bool,
     /// Whether the batch at hand belongs to the stream's open run.
@@ -186,7 +187,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             stored: state.clone(),
             state,
             memory,
-            pending: HashMap::new(),
+            pending: Entries::default(),
             reset_tail: false,
             in_run: false,
             origin: None,
@@ -280,7 +281,11 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// The place of `id`'s row, if it has one, without its payload.
     pub(crate) fn find(&mut self, place: usize, id: &str) -> Result<Option<Entry>> {
-        let key = head_key(id);
+        self.find_hashed(place, id, head_key(id))
+    }
+
+    /// The same for an id whose [`head_key`] is at hand.
+    pub(crate) fn find_hashed(&mut self, place: usize, id: &str, key: u64) -> Result<Option<Entry>> {
         let stream = &mut self.open[place];
         if let Some(head) = stream.memory.heads.get(key) {
             if let Some(entry) = entry_at(&mut self.write, stream.state.number, head.sequence, false)?
@@ -294,7 +299,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         }
         self.load_heads_if_worth_it(place)?;
         let stream = &mut self.open[place];
-        let key = index_key(id);
+        let key = IndexKey::hashed(id, key);
         let sequence = match stream.pending.get(&key) {
             Some(sequence) => Some(*sequence),
             // What is shared is what was committed: rows of this transaction may come to nothing.
@@ -320,8 +325,8 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         })
     }
 
-    /// Appends a row at the end of the log, in place of `old`. Gives it sequence and position.
-    pub(crate) fn append(&mut self, place: usize, old: Option<&Entry>, mut entry: Entry) -> Result<()> {
+    /// Appends a row at the end of the log, in place of `old`, under its id's [`head_key`]. Gives it its sequence number.
+    pub(crate) fn append(&mut self, place: usize, old: Option<&Entry>, mut entry: Entry, key: u64) -> Result<()> {
         let room =
             (self.memory.heads + self.open[place].memory.heads.len()) * BYTES_PER_HEAD < self.shared.memory_budget;
         let stream = &mut self.open[place];
@@ -338,11 +343,11 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         entry.as_row(|row| self.write.put_row(state.number, row))?;
         let exact = if entry.is_live() { entry.hashes.exact } else { [0; 16] };
         let head = KnownHead { sequence: entry.sequence, exact };
-        stream.memory.heads.set(head_key(&entry.id), head, room);
+        stream.memory.heads.set(key, head, room);
         if stream.pending.is_empty() {
             stream.pending.reserve(PENDING_ENTRIES);
         }
-        stream.pending.insert(index_key(&entry.id), entry.sequence);
+        stream.pending.insert(IndexKey::hashed(&entry.id, key), entry.sequence);
         self.dirty = true;
         Ok(())
     }
@@ -456,12 +461,12 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
     pub(crate) fn flush_whole_index(&mut self, place: usize) -> Result<()> {
         let stream = &mut self.open[place];
         let state = &mut stream.state;
-        let mut waiting: Vec<(Box<[u8]>, u64)> = Vec::new();
+        let mut waiting: Vec<(IndexKey, u64)> = Vec::new();
         self.write.scan(
             state.number,
             crate::backend::LogScan { from: state.indexed_through + 1, only: None, payload: false },
             &mut |row| {
-                waiting.push((index_key(row.id), row.sequence));
+                waiting.push((IndexKey::new(row.id), row.sequence));
                 Ok(std::ops::ControlFlow::Continue(()))
             },
         )?;
@@ -529,7 +534,7 @@ fn look_up<W: BackendRead>(
     tail: &mut crate::log::tail::Tail,
     write: &mut W,
     state: &StreamState,
-    key: &[u8],
+    key: &IndexKey,
 ) -> Result<Option<u64>> {
     match tail.look_up(write, state, key)? {
         Lookup::At(sequence) => Ok(Some(sequence)),
