@@ -4,6 +4,7 @@ mod caught;
 mod desk;
 mod idle;
 mod inline;
+mod nearby;
 mod readers;
 mod store;
 mod transaction;
@@ -32,6 +33,7 @@ use crate::wakeups::Wakeups;
 use caught::caught;
 use desk::{Desk, Place};
 use idle::Idle;
+use nearby::Nearby;
 use readers::Readers;
 use writer::{Job, Writer};
 
@@ -51,6 +53,7 @@ struct Inner<B: Backend> {
     desk: Desk<B>,
     readers: Mutex<Option<Readers<B::Reader>>>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
+    nearby: Nearby<B::Reader>,
     generation: Arc<AtomicU64>,
     wake: watch::Sender<u64>,
     wakeups: Wakeups,
@@ -81,6 +84,7 @@ impl<B: Backend> Threaded<B> {
         let readers = if read_handles.is_empty() { None } else { Some(Readers::start(read_handles, &shared)?) };
         let probe = if capabilities.multi_process { backend.reader()? } else { None };
         let idle = Arc::new(Mutex::new(Idle::new(probe)));
+        let near = if capabilities.multi_process && place == Place::Threads { backend.reader()? } else { None };
         let (wake, wakeups) = Wakeups::channel();
         let generation = Arc::new(AtomicU64::new(0));
         let reader = if place == Place::Here { backend.reader()? } else { None };
@@ -106,6 +110,7 @@ impl<B: Backend> Threaded<B> {
                 desk,
                 readers: Mutex::new(readers),
                 idle,
+                nearby: Nearby::new(near),
                 generation,
                 wake,
                 wakeups,
@@ -209,6 +214,7 @@ impl<B: Backend> Drop for Inner<B> {
     /// opened again at once.
     fn drop(&mut self) {
         *lock(&self.readers) = None;
+        self.nearby.stop();
         self.desk.close();
     }
 }

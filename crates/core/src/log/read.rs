@@ -28,6 +28,15 @@ pub(crate) enum Attempt<T> {
     Outdated,
 }
 
+impl<T> Attempt<T> {
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Attempt<U> {
+        match self {
+            Attempt::Done(value) => Attempt::Done(with(value)),
+            Attempt::Outdated => Attempt::Outdated,
+        }
+    }
+}
+
 /// One stream as a snapshot shows it.
 pub(crate) struct StreamView<'s> {
     pub(crate) shared: &'s Shared,
@@ -207,6 +216,27 @@ impl<'s> StreamView<'s> {
     /// The sequence number of an id's row.
     pub(crate) fn find<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u64>>> {
         self.find_row(read, id, false, |row| Ok(row.sequence))
+    }
+
+    /// Whether an id is found without first reading much of the log's tail.
+    pub(crate) fn finds_at_once(&self) -> bool {
+        self.shared.tail(self.state.number, |tail| tail.is_near(&self.state))
+    }
+
+    /// The records with these ids, in their order.
+    pub(crate) fn get_all<R: BackendRead + ?Sized>(
+        &self,
+        read: &mut R,
+        ids: &[impl AsRef<str>],
+    ) -> Result<Attempt<Vec<Option<Record>>>> {
+        let mut records = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.get(read, id.as_ref())? {
+                Attempt::Done(record) => records.push(record),
+                Attempt::Outdated => return Ok(Attempt::Outdated),
+            }
+        }
+        Ok(Attempt::Done(records))
     }
 
     /// The record with `id`.

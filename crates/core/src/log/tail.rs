@@ -27,6 +27,9 @@ pub(crate) struct Frozen {
     pub(crate) written: usize,
 }
 
+/// Rows that are read without a second thought.
+const NEAR: u64 = 1000;
+
 /// The entries of rows behind `from`, as far as `through`.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
@@ -69,6 +72,12 @@ impl Tail {
             return Ok(Lookup::At(frozen.entries[place].1));
         }
         Ok(Lookup::Elsewhere)
+    }
+
+    /// Whether bringing the tail to this state takes a short look at most.
+    pub(crate) fn is_near(&self, state: &StreamState) -> bool {
+        let known = if self.revision == state.revision { self.through.max(state.indexed_through) } else { 0 };
+        state.next_sequence.saturating_sub(known) <= NEAR
     }
 
     /// Reads what was appended since, by this process or another.

@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::writer::Job;
-use super::{Threaded, closed};
-use crate::backend::{Backend, Table};
+use super::{Threaded, closed, nearby};
+use crate::backend::{Backend, BackendRead, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{ConsumerCommand, ConsumerReply};
 use crate::cursor::{Cursor, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log;
 use crate::log::read::{Attempt, StreamView};
-use crate::log::shared::lock;
+use crate::log::shared::{Shared, lock};
 use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
@@ -54,8 +54,16 @@ impl<B: Backend> Store for Threaded<B> {
         let stream = request.stream.clone();
         let limit = request.limit.clamp(1, crate::page::MAX_LIMIT);
         let request = PageRequest { limit, ..request };
-        let page = self.read(move |shared, read| StreamView::load(shared, read, &request.stream)?.page(read, &request));
-        let page = page.await.map_err(|error| error.during("page"))?;
+        let page = match self.page_nearby(&request) {
+            Some(page) => page,
+            None => {
+                let whole = move |shared: &Shared, read: &mut dyn BackendRead| {
+                    StreamView::load(shared, read, &request.stream)?.page(read, &request)
+                };
+                self.read(whole).await
+            }
+        };
+        let page = page.map_err(|error| error.during("page"))?;
         let page =
             if mutant!("high-water-second-transaction") { self.with_later_end(&stream, page).await? } else { page };
         if page.caught_up
@@ -67,21 +75,26 @@ impl<B: Backend> Store for Threaded<B> {
     }
 
     async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
-        let stream = stream.clone();
-        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        self.read(move |shared, read| {
-            let view = StreamView::load(shared, read, &stream)?;
-            let mut records = Vec::with_capacity(ids.len());
-            for id in &ids {
-                match view.get(read, id)? {
-                    Attempt::Done(record) => records.push(record),
-                    Attempt::Outdated => return Ok(Attempt::Outdated),
+        let near = if ids.len() <= nearby::MOST_RECORDS {
+            self.inner.nearby.read(&self.inner.shared, |shared, read| {
+                let view = StreamView::load(shared, read, stream)?;
+                if !view.finds_at_once() {
+                    return Ok(Attempt::Done(None));
                 }
+                view.get_all(read, ids).map(|records| records.map(Some))
+            })
+        } else {
+            None
+        };
+        let records = match near.map(Result::transpose).and_then(|records| records) {
+            Some(records) => records,
+            None => {
+                let stream = stream.clone();
+                let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+                self.read(move |shared, read| StreamView::load(shared, read, &stream)?.get_all(read, &ids)).await
             }
-            Ok(Attempt::Done(records))
-        })
-        .await
-        .map_err(|error| error.during("get"))
+        };
+        records.map_err(|error| error.during("get"))
     }
 
     async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
@@ -195,6 +208,7 @@ impl<B: Backend> Store for Threaded<B> {
         // Reading threads end first: they hold handles to the files.
         let readers = lock(&self.inner.readers).take();
         drop(readers);
+        self.inner.nearby.stop();
         let outcome = self.on_writer(|writer| writer.close()).await;
         self.inner.desk.hang_up();
         wake_closed(&self.inner.wake);
@@ -206,6 +220,17 @@ impl<B: Backend> Store for Threaded<B> {
 }
 
 impl<B: Backend> Threaded<B> {
+    /// The page, read on this thread, if it is a small one.
+    fn page_nearby(&self, request: &PageRequest) -> Option<Result<Page>> {
+        let small = nearby::small(request)?;
+        let page = self.inner.nearby.read(&self.inner.shared, |shared, read| {
+            StreamView::load(shared, read, &small.stream)?.page(read, &small)
+        })?;
+        // Large records cut it short: another thread reads it whole.
+        let short = |page: &Page| page.has_more && page.changes.len() < small.limit;
+        Some(page).filter(|page| small.max_bytes == request.max_bytes || !page.as_ref().is_ok_and(short))
+    }
+
     /// The empty page, if the request's cursor is the stream's end and valid.
     fn nothing_new(&self, request: &PageRequest, end: Position) -> Option<Page> {
         let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
