@@ -147,6 +147,12 @@ pub trait Backend: Send + 'static {
     fn begin(&mut self) -> Result<Self::Write<'_>>;
     /// A reader for one more thread, or `None` when everything must go through the writer.
     fn reader(&self) -> Result<Option<Self::Reader>>;
+    /// A number that differs from the last call's when any *other* handle or process has committed
+    /// since, whatever this one did meanwhile; `None` where that cannot be told. A backend with a
+    /// single process need not answer. Asked between transactions, after each commit.
+    fn others_version(&mut self) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// Gives space back to the file system, as far as the backend can.
     fn compact(&mut self) -> Result<()>;
     /// The size on disk in bytes, where it is known.

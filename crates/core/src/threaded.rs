@@ -88,14 +88,12 @@ impl<B: Backend> Threaded<B> {
         let (wake, wakeups) = Wakeups::channel();
         let generation = Arc::new(AtomicU64::new(0));
         let reader = if place == Place::Here { backend.reader()? } else { None };
-        let probe = if capabilities.multi_process { backend.reader()? } else { None };
         let writer = Writer::new(
             backend,
             Arc::clone(&shared),
             wake.clone(),
             Arc::clone(&generation),
             Arc::clone(&idle),
-            probe,
             options.foreign_poll,
         );
         let desk = match place {

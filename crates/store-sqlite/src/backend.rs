@@ -66,6 +66,10 @@ impl Backend for SqliteBackend {
         open_reader(&self.path, &self.settings).map(|connection| Some(SqliteReader { connection }))
     }
 
+    fn others_version(&mut self) -> Result<Option<u64>> {
+        data_version(&self.connection).map(Some)
+    }
+
     fn compact(&mut self) -> Result<()> {
         self.connection.execute_batch("VACUUM").explain("compact")?;
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).explain("compact")
@@ -96,8 +100,13 @@ impl BackendReader for SqliteReader {
     }
 
     fn version(&mut self) -> Result<u64> {
-        let mut statement = self.connection.prepare_cached("PRAGMA data_version").explain("version")?;
-        let version: i64 = statement.query_row([], |row| row.get(0)).explain("version")?;
-        Ok(version.cast_unsigned())
+        data_version(&self.connection)
     }
+}
+
+/// Changes when another connection commits.
+fn data_version(connection: &Connection) -> Result<u64> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version").explain("version")?;
+    let version: i64 = statement.query_row([], |row| row.get(0)).explain("version")?;
+    Ok(version.cast_unsigned())
 }

@@ -148,6 +148,36 @@ async fn two_handles_see_each_others_commits() {
 }
 
 #[tokio::test]
+async fn p22_a_commit_of_ours_hides_none_of_others() {
+    if !several_connections() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let (one, two) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
+    let elsewhere = |number: u32| {
+        let mut batch = WriteBatch::new();
+        batch.put_document("elsewhere", &number).unwrap();
+        batch
+    };
+    save(&one, &some(3)).await;
+    let mut at = one.records(&notes()).page().await.unwrap().next_cursor;
+    for round in 0..20_usize {
+        // Our own commits keep the end of the stream known ...
+        one.commit(elsewhere(1)).await.unwrap();
+        assert!(one.records(&notes()).since(at).page().await.unwrap().changes.is_empty());
+        // ... until another handle moves it, between two of them or just before a look.
+        save(&two, &some(4 + round)).await;
+        if round % 2 == 0 {
+            one.commit(elsewhere(2)).await.unwrap();
+        }
+        let page = one.records(&notes()).since(at).page().await.unwrap();
+        assert_eq!(page.changes.len(), 1, "round {round}");
+        at = page.next_cursor;
+    }
+}
+
+#[tokio::test]
 async fn p23_the_hosts_tables_and_the_acknowledgement_are_one() {
     if !several_connections() {
         return;

@@ -157,7 +157,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                             )
                             .with("id", id));
                         };
-                        let base = self.shared.decode_payload(&batch.stream, id, stored)?;
+                        let base = self.shared.decode_payload(&batch.stream, id, stored)?.into_bytes();
                         Bytes::from(content::deep_merge(&base, patch)?)
                     }
                     None => patch.clone(),
@@ -424,7 +424,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let stored = self.with_payload(place, old)?;
         let Some(stored) = stored.payload else { return Ok(false) };
         let stream = self.open_stream(place);
-        let before = self.shared.decode_payload(&stream.key, &old.id, &stored)?;
+        let before = self.shared.decode_payload(&stream.key, &old.id, &stored)?.into_bytes();
         let rules = &stream.memory.options.rules;
         Ok(content::canonical(rules, &before)?.hash == content::canonical(rules, payload)?.hash)
     }

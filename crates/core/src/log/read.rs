@@ -3,19 +3,18 @@
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
-use crate::content;
 use crate::cursor::{Cursor, Position, TokenKey, time_of};
-use crate::error::{Error, ErrorKind, Result};
-use crate::log::entry::{Extra, held_at};
+use crate::error::{Error, Result};
 use crate::log::index_key::IndexKey;
-use crate::log::shared::{Room, Shared};
+use crate::log::reading::{self, Reading};
+use crate::log::shared::Shared;
 use crate::log::state::StreamState;
 use crate::log::tail::Lookup;
 use crate::log::{keys, validate};
 use crate::maintenance::StreamHead;
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
-use crate::record::{Action, Change, Json, Metadata, NetAction, Record};
+use crate::record::{Json, Record};
 use crate::stream::StreamKey;
 
 /// Rows that one page looks at, at most, before it returns what it has.
@@ -69,16 +68,7 @@ impl<'s> StreamView<'s> {
             }
             None => since.ulid,
         };
-        let mut reading = Reading {
-            view: self,
-            request,
-            since,
-            filter,
-            room: Room::shared(),
-            changes: Vec::new(),
-            bytes: 0,
-            scanned: since,
-        };
+        let mut reading = Reading::new(self, request, since, filter);
         let done = match &request.ids {
             Some(ids) => match self.read_ids(read, ids, floor, &mut reading)? {
                 Attempt::Done(done) => done,
@@ -92,7 +82,7 @@ impl<'s> StreamView<'s> {
         let next = if done && !stuck { end } else { reading.scanned };
         let next_cursor = if next == since { request.after } else { self.reader_at(&request.after, next, filter) };
         Ok(Attempt::Done(Page {
-            changes: reading.changes,
+            changes: reading.finish(),
             next_cursor,
             has_more: !done,
             caught_up: done,
@@ -150,7 +140,7 @@ impl<'s> StreamView<'s> {
         })?;
         let (position, next) =
             if done { (self.state.last, self.state.next_sequence) } else { (reading.scanned, last + 1) };
-        self.shared.add_hint(self.state.number, position.ulid, next);
+        self.shared.add_hint(&self.state, position.ulid, next);
         Ok(done)
     }
 
@@ -194,10 +184,7 @@ impl<'s> StreamView<'s> {
         if position == 0 {
             return Ok(1);
         }
-        if let Some(sequence) = self.shared.hint(self.state.number, position) {
-            return Ok(sequence);
-        }
-        let (mut low, mut high) = (1, self.state.next_sequence);
+        let (mut low, mut high) = self.shared.bounds(&self.state, position);
         while low < high {
             let middle = low + (high - low) / 2;
             let mut probe = None;
@@ -276,29 +263,11 @@ impl<'s> StreamView<'s> {
 
     /// A row as readers see it.
     pub(crate) fn record(&self, row: &LogRow<'_>) -> Result<Record> {
-        self.record_in(&mut Room::default(), row, 0, false)
-    }
-
-    fn record_in(&self, room: &mut Room, row: &LogRow<'_>, filter: u64, metadata_only: bool) -> Result<Record> {
         let payload = match row.payload {
-            Some(stored) if !metadata_only => {
-                Some(Json::new(self.shared.decode_payload_in(room, self.key, row.id, stored)?))
-            }
-            _ => None,
+            Some(stored) => Some(Json::new(self.shared.decode_payload(self.key, row.id, stored)?.into_bytes())),
+            None => None,
         };
-        let modified = time_of(row.cursor);
-        Ok(Record {
-            id: row.id.into(),
-            payload,
-            metadata: Metadata {
-                cursor: self.token_key.cursor(Position { ulid: row.cursor, epoch: row.epoch }, filter),
-                first_seen_at: millis(row.first_seen_at),
-                last_modified_at: modified,
-                last_action: row.action,
-                deleted_at: (row.action == Action::Deleted).then_some(modified),
-                pruned_at: row.pruned_at.map(millis),
-            },
-        })
+        Ok(reading::record(&self.token_key, row, 0, payload, (millis(row.first_seen_at), time_of(row.cursor))))
     }
 
     pub(crate) fn head(&self) -> StreamHead {
@@ -315,80 +284,6 @@ impl<'s> StreamView<'s> {
             number: self.state.number,
         }
     }
-}
-
-/// A page in the making.
-struct Reading<'p> {
-    view: &'p StreamView<'p>,
-    request: &'p PageRequest,
-    since: Position,
-    filter: u64,
-    room: Room,
-    changes: Vec<Change>,
-    bytes: usize,
-    /// How far the log was looked at.
-    scanned: Position,
-}
-
-impl Reading<'_> {
-    fn is_full(&self, row: &LogRow<'_>) -> bool {
-        let more = row.payload.map_or(0, <[u8]>::len);
-        self.changes.len() >= self.request.limit
-            || (!self.changes.is_empty() && self.bytes + more > self.request.max_bytes)
-    }
-
-    fn visit(&mut self, row: &LogRow<'_>) -> Result<()> {
-        let position = Position { ulid: row.cursor, epoch: row.epoch };
-        if !mutant!("filtered-next-last-match") {
-            self.scanned = position;
-        }
-        let extra = Extra::decode(row.extra)?;
-        let held = held_at(self.since.ulid, row, &extra.lives);
-        // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
-        let perhaps = held || extra.lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
-        let mut record = self.view.record_in(
-            &mut self.room,
-            row,
-            self.filter,
-            self.request.metadata_only && self.request.matching.is_none(),
-        )?;
-        let net = match row.action {
-            Action::Deleted if perhaps => NetAction::Deleted,
-            Action::Deleted => NetAction::Void,
-            _ if held => NetAction::Updated,
-            _ => NetAction::Added,
-        };
-        let net = match &self.request.matching {
-            Some(filter) if row.action != Action::Deleted && !matches(filter, record.payload.as_ref())? => {
-                if !perhaps || mutant!("left-not-told") {
-                    return Ok(());
-                }
-                NetAction::Left
-            }
-            _ => net,
-        };
-        self.scanned = position;
-        if self.request.metadata_only {
-            record.payload = None;
-        }
-        self.bytes += row.payload.map_or(0, <[u8]>::len);
-        self.changes.push(Change { net, record });
-        Ok(())
-    }
-}
-
-/// Whether a payload meets every condition. A pruned payload meets none.
-fn matches(filter: &ContentFilter, payload: Option<&Json>) -> Result<bool> {
-    let Some(payload) = payload else { return Ok(false) };
-    for (pointer, expected) in &filter.conditions {
-        let expected = serde_json::to_vec(expected)
-            .map_err(|source| Error::new(ErrorKind::Internal, "a filter's value cannot be written").because(source))?;
-        let found = content::pointer(payload.as_bytes(), pointer)?;
-        if !found.is_some_and(|found| content::canonical_eq(found, &expected)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Every stream of the store.
@@ -434,6 +329,6 @@ pub(crate) fn documents<R: BackendRead + ?Sized>(
     Ok(found)
 }
 
-fn millis(milliseconds: i64) -> chrono::DateTime<chrono::Utc> {
+pub(super) fn millis(milliseconds: i64) -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
 }

@@ -69,7 +69,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             })?;
             let Some(mut entry) = entry else { continue };
             let Some(stored) = &entry.payload else { continue };
-            let payload = shared.decode_payload(stream, &entry.id, stored)?;
+            let payload = shared.decode_payload(stream, &entry.id, stored)?.into_bytes();
             entry.payload = Some(shared.encode_payload(stream, &entry.id, &payload)?);
             entry.as_row(|row| write.put_row(number, row))?;
             rewritten += 1;
@@ -97,7 +97,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         for (key, value) in &versions {
             let (row, by) = read_version(value)?;
             let Some(stored) = row.payload else { continue };
-            let payload = shared.decode_payload(stream, row.id, stored)?;
+            let payload = shared.decode_payload(stream, row.id, stored)?.into_bytes();
             let stored = shared.encode_payload(stream, row.id, &payload)?;
             let mut changed = Vec::with_capacity(stored.len() + 128);
             write_version(&LogRow { payload: Some(&stored), ..row }, by, &mut changed);

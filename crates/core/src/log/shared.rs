@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::content::ExactHasher;
 use crate::cursor::{Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::log::hints::Hints;
 use crate::log::state::{Identity, StreamState};
 use crate::log::tail::Tail;
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
-
-/// Positions remembered per store, so that the next page need not search for its beginning.
-const MAX_HINTS: usize = 1024;
 
 /// Budget of memory per index entry that waits to be written, and the bounds of what may wait.
 const BYTES_PER_WAITING_ENTRY: usize = 640;
@@ -30,7 +28,7 @@ pub(crate) struct Shared {
     secret: [u8; 32],
     tails: Mutex<HashMap<u32, Tail>>,
     token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
-    hints: Mutex<HashMap<(u32, u128), u64>>,
+    hints: Mutex<Hints>,
     epochs: Mutex<HashMap<(u32, u32), (u64, u128)>>,
 }
 
@@ -80,17 +78,14 @@ impl Shared {
         key
     }
 
-    /// The first sequence number behind a position, where it is known. It never changes.
-    pub(crate) fn hint(&self, stream: u32, position: u128) -> Option<u64> {
-        lock(&self.hints).get(&(stream, position)).copied()
+    /// See [`Hints::bounds`].
+    pub(crate) fn bounds(&self, state: &StreamState, position: u128) -> (u64, u64) {
+        lock(&self.hints).bounds(state, position)
     }
 
-    pub(crate) fn add_hint(&self, stream: u32, position: u128, sequence: u64) {
-        let mut hints = lock(&self.hints);
-        if hints.len() >= MAX_HINTS {
-            hints.clear();
-        }
-        hints.insert((stream, position), sequence);
+    /// Remembers that the rows behind `position` begin at `sequence`.
+    pub(crate) fn add_hint(&self, state: &StreamState, position: u128, sequence: u64) {
+        lock(&self.hints).add(state, position, sequence);
     }
 
     /// Forgets everything that a rewrite of the log's positions makes wrong.
@@ -129,26 +124,15 @@ impl Shared {
         }
     }
 
-    /// The payload of a stored form.
-    pub(crate) fn decode_payload(&self, stream: &StreamKey, id: &str, stored: &[u8]) -> Result<Bytes> {
-        self.decode_payload_in(&mut Room::default(), stream, id, stored)
-    }
-
-    /// The payload of a stored form, in this room. Plain JSON is taken as it is, also behind a codec.
-    pub(crate) fn decode_payload_in(
-        &self,
-        room: &mut Room,
-        stream: &StreamKey,
-        id: &str,
-        stored: &[u8],
-    ) -> Result<Bytes> {
+    /// The payload of a stored form. Plain JSON is taken as it is, also behind a codec.
+    pub(crate) fn decode_payload<'s>(&self, stream: &StreamKey, id: &str, stored: &'s [u8]) -> Result<Payload<'s>> {
         match &self.codec {
             Some(codec) if stored.first() != Some(&b'{') || !codec.accepts_plain() => {
                 let mut payload = Vec::with_capacity(stored.len() * 2);
                 codec
                     .decode(&PayloadContext { stream, id }, stored, &mut payload)
                     .map_err(|error| error.with("stream", stream).with("id", id))?;
-                Ok(Bytes::from(payload))
+                Ok(Payload::Decoded(Bytes::from(payload)))
             }
             None if stored.first() != Some(&b'{') => Err(crate::Error::new(
                 crate::ErrorKind::Corrupt,
@@ -156,34 +140,33 @@ impl Shared {
             )
             .with("stream", stream)
             .with("id", id)),
-            _ => Ok(room.copy(stored)),
+            _ => Ok(Payload::Plain(stored)),
         }
     }
 }
 
-/// Where payloads of a page lie: several in one allocation, few enough that a record which is kept
-/// does not keep much else in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    free: BytesMut,
-    size: usize,
+/// A payload as JSON text.
+#[derive(Debug)]
+pub(crate) enum Payload<'s> {
+    /// As it is stored.
+    Plain(&'s [u8]),
+    /// Out of a codec's hands.
+    Decoded(Bytes),
 }
 
-impl Room {
-    /// Room for many payloads.
-    pub(crate) fn shared() -> Self {
-        Room { free: BytesMut::new(), size: 16 * 1024 }
+impl Payload<'_> {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Payload::Plain(bytes) => bytes,
+            Payload::Decoded(bytes) => bytes,
+        }
     }
 
-    fn copy(&mut self, bytes: &[u8]) -> Bytes {
-        if bytes.len() > self.size / 4 {
-            return Bytes::copy_from_slice(bytes);
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Payload::Plain(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Decoded(bytes) => bytes,
         }
-        if self.free.capacity() < bytes.len() {
-            self.free = BytesMut::with_capacity(self.size);
-        }
-        self.free.extend_from_slice(bytes);
-        self.free.split().freeze()
     }
 }
 

@@ -408,6 +408,9 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         }
         let mut committed = Committed { dirty: self.dirty, streams: Vec::new() };
         for mut stream in self.open {
+            if stream.state.next_sequence != stream.stored.next_sequence {
+                self.shared.add_hint(&stream.state, stream.state.last.ulid, stream.state.next_sequence);
+            }
             if stream.state != stream.stored {
                 committed.streams.push((stream.key.clone(), stream.state.last));
             }

@@ -104,11 +104,11 @@ impl StreamView<'_> {
             Ok(payload) => payload,
             Err(error) => return problem(found, row, &error.to_string()),
         };
-        if self.shared.exact.hash(row.id, &payload) != entry.hashes.exact {
+        if self.shared.exact.hash(row.id, payload.as_bytes()) != entry.hashes.exact {
             return problem(found, row, "has a payload that is not the one that was saved");
         }
         let comparable = self.state.algorithms.get(usize::from(entry.hashes.algorithm)) == Some(&fingerprint);
-        match content::canonical(rules, &payload) {
+        match content::canonical(rules, payload.as_bytes()) {
             Ok(canonical) if comparable && canonical.hash != entry.hashes.canonical => {
                 problem(found, row, "has a content hash that does not fit its payload");
             }

@@ -1,10 +1,12 @@
 //! The answer to "anything new?" without a thread hop, when there is nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::BackendReader;
 use crate::cursor::Position;
 use crate::log::state::StreamState;
+use crate::mutants::mutant;
 use crate::stream::StreamKey;
 
 pub(super) struct Idle<R> {
@@ -13,6 +15,8 @@ pub(super) struct Idle<R> {
     /// When the ends below were true: other processes' commits, and ours.
     at: (u64, u64),
     ends: HashMap<StreamKey, Position>,
+    /// What the writing handle told of other handles' commits when we last committed.
+    others: Option<u64>,
 }
 
 /// The moment of a look; a later commit makes it void.
@@ -21,7 +25,7 @@ pub(super) struct Moment((u64, u64));
 
 impl<R: BackendReader> Idle<R> {
     pub(super) fn new(probe: Option<R>) -> Self {
-        Idle { probe, at: (0, 0), ends: HashMap::new() }
+        Idle { probe, at: (0, 0), ends: HashMap::new(), others: None }
     }
 
     /// The present moment; `None` when it cannot be told.
@@ -35,6 +39,37 @@ impl<R: BackendReader> Idle<R> {
             self.ends.clear();
         }
         Some(Moment(self.at))
+    }
+
+    /// Whether anybody, in this process or another, committed since the last call; `seen` is this caller's memory.
+    pub(super) fn changed(&mut self, seen: &mut u64) -> bool {
+        let version = self.probe.as_mut().and_then(|probe| probe.version().ok()).unwrap_or(*seen);
+        std::mem::replace(seen, version) != version
+    }
+
+    /// Takes note of a commit of ours that left these streams' ends where they are now. The other
+    /// ends stay known if nobody else committed since the last one: `others` changes when they do,
+    /// and is asked after the version was, so that no commit falls in between. `None`: unknown.
+    pub(super) fn committed(
+        &mut self,
+        generation: &AtomicU64,
+        ends: Vec<(StreamKey, Position)>,
+        others: impl FnOnce() -> Option<u64>,
+    ) {
+        let version = match &mut self.probe {
+            Some(probe) => probe.version().ok(),
+            None => Some(0),
+        };
+        let others = others();
+        let alone = self.probe.is_none() || (others.is_some() && others == self.others) || mutant!("others-unnoticed");
+        self.others = others;
+        let before = generation.fetch_add(1, Ordering::Release);
+        if !alone || self.at.1 != before {
+            self.ends.clear();
+        }
+        self.ends.extend(ends);
+        // Without a version, the next look differs from this and forgets the ends.
+        self.at = (version.unwrap_or(u64::MAX), before + 1);
     }
 
     /// The position of the stream's end: looked up on this thread where others may write, for there

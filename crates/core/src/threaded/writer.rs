@@ -1,6 +1,6 @@
 //! The one thread that writes: group commit, poison, and an eye on other processes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -9,13 +9,15 @@ use tokio::sync::{oneshot, watch};
 use super::caught::caught;
 use super::idle::Idle;
 use super::readers;
-use crate::backend::{Backend, BackendRead, BackendReader};
+use crate::backend::{Backend, BackendRead};
 use crate::batch::{Commit, WriteBatch};
+use crate::cursor::Position;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::read::Attempt;
 use crate::log::shared::{Shared, lock};
 use crate::log::transaction::{Transaction, WriterMemory};
 use crate::mutants::mutant;
+use crate::stream::StreamKey;
 use crate::wakeups::wake;
 
 /// Record operations after which no further batch joins a commit.
@@ -35,8 +37,8 @@ pub(super) struct Writer<B: Backend> {
     wake: watch::Sender<u64>,
     generation: Arc<AtomicU64>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
-    /// Tells of commits by other processes.
-    probe: Option<B::Reader>,
+    /// Whether others can commit to the same files.
+    shares: bool,
     seen: u64,
     foreign_poll: Duration,
     poisoned: bool,
@@ -49,17 +51,16 @@ impl<B: Backend> Writer<B> {
         wake: watch::Sender<u64>,
         generation: Arc<AtomicU64>,
         idle: Arc<Mutex<Idle<B::Reader>>>,
-        probe: Option<B::Reader>,
         foreign_poll: Duration,
     ) -> Self {
         Writer {
+            shares: backend.capabilities().multi_process,
             backend: Some(backend),
             memory: WriterMemory::default(),
             shared,
             wake,
             generation,
             idle,
-            probe,
             seen: 0,
             foreign_poll,
             poisoned: false,
@@ -146,7 +147,7 @@ impl<B: Backend> Writer<B> {
                     Transaction::new(&self.shared, &mut self.memory, backend.begin()?)?.commit()?;
                 }
                 if committed.dirty {
-                    self.published();
+                    self.published(committed.streams);
                 }
                 Ok(value)
             }
@@ -166,7 +167,6 @@ impl<B: Backend> Writer<B> {
 
     /// Ends the work with the files.
     pub(super) fn close(&mut self) -> Result<()> {
-        self.probe = None;
         lock(&self.idle).stop();
         match self.backend.take() {
             Some(backend) => caught(|| backend.close()),
@@ -177,7 +177,7 @@ impl<B: Backend> Writer<B> {
     fn receive(&mut self, queue: &mpsc::Receiver<Job<B>>) -> Option<Job<B>> {
         loop {
             // Others are watched only while somebody waits to be woken.
-            if self.probe.is_none() || self.wake.receiver_count() <= 1 {
+            if !self.shares || self.wake.receiver_count() <= 1 {
                 return queue.recv().ok();
             }
             match queue.recv_timeout(self.foreign_poll) {
@@ -189,9 +189,7 @@ impl<B: Backend> Writer<B> {
     }
 
     fn watch_others(&mut self) {
-        let version = self.probe.as_mut().and_then(|probe| probe.version().ok()).unwrap_or(self.seen);
-        if version != self.seen {
-            self.seen = version;
+        if lock(&self.idle).changed(&mut self.seen) {
             wake(&self.wake);
         }
     }
@@ -228,11 +226,15 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    fn published(&mut self) {
-        self.generation.fetch_add(1, Ordering::Release);
-        if let Some(version) = self.probe.as_mut().and_then(|probe| probe.version().ok()) {
-            self.seen = version;
-        }
+    fn published(&mut self, ends: Vec<(StreamKey, Position)>) {
+        let Writer { idle, backend, generation, seen, shares, .. } = self;
+        let mut idle = lock(idle);
+        let others =
+            || backend.as_mut().filter(|_| *shares).and_then(|backend| backend.others_version().ok().flatten());
+        idle.committed(generation, ends, others);
+        // Whoever waits is woken for this commit, and finds those of others that came before it.
+        idle.changed(seen);
+        drop(idle);
         if !mutant!("notify-before-commit") {
             wake(&self.wake);
         }

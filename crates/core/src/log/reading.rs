@@ -1,0 +1,194 @@
+//! A page in the making: from rows to changes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::backend::LogRow;
+use crate::content;
+use crate::cursor::{Position, TokenKey, millis_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::entry::{Extra, held_at};
+use crate::log::read::{StreamView, millis};
+use crate::log::shared::Payload;
+use crate::mutants::mutant;
+use crate::page::{ContentFilter, PageRequest};
+use crate::record::{Action, Change, Json, Metadata, NetAction, Record};
+
+/// Bytes of payloads in one allocation: several, but few enough that a record which is kept does not
+/// keep much else in memory.
+const CHUNK: usize = 16 * 1024;
+
+/// Changes for which room is made at once.
+const EXPECTED: usize = 1024;
+
+/// A page in the making.
+pub(super) struct Reading<'p> {
+    view: &'p StreamView<'p>,
+    pub(super) request: &'p PageRequest,
+    since: Position,
+    filter: u64,
+    changes: Vec<Change>,
+    bytes: usize,
+    /// How far the log was looked at.
+    pub(super) scanned: Position,
+    /// Payloads of the latest changes, and which change has which part of them.
+    chunk: Vec<u8>,
+    waiting: Vec<(usize, Range<usize>)>,
+    first_seen: LastDate,
+    modified: LastDate,
+}
+
+impl<'p> Reading<'p> {
+    pub(super) fn new(view: &'p StreamView<'p>, request: &'p PageRequest, since: Position, filter: u64) -> Self {
+        Reading {
+            view,
+            request,
+            since,
+            filter,
+            changes: Vec::new(),
+            bytes: 0,
+            scanned: since,
+            chunk: Vec::new(),
+            waiting: Vec::new(),
+            first_seen: LastDate::default(),
+            modified: LastDate::default(),
+        }
+    }
+
+    pub(super) fn is_full(&self, row: &LogRow<'_>) -> bool {
+        let more = row.payload.map_or(0, <[u8]>::len);
+        self.changes.len() >= self.request.limit
+            || (!self.changes.is_empty() && self.bytes + more > self.request.max_bytes)
+    }
+
+    pub(super) fn visit(&mut self, row: &LogRow<'_>) -> Result<()> {
+        let position = Position { ulid: row.cursor, epoch: row.epoch };
+        if !mutant!("filtered-next-last-match") {
+            self.scanned = position;
+        }
+        let extra = Extra::decode(row.extra)?;
+        let held = held_at(self.since.ulid, row, &extra.lives);
+        // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
+        let perhaps = held || extra.lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
+        let net = match row.action {
+            Action::Deleted if perhaps => NetAction::Deleted,
+            Action::Deleted => NetAction::Void,
+            _ if held => NetAction::Updated,
+            _ => NetAction::Added,
+        };
+        let matching = self.request.matching.as_ref();
+        let payload = match row.payload {
+            Some(stored) if matching.is_some() || !self.request.metadata_only => {
+                Some(self.view.shared.decode_payload(self.view.key, row.id, stored)?)
+            }
+            _ => None,
+        };
+        let net = match matching {
+            Some(filter)
+                if row.action != Action::Deleted && !matches(filter, payload.as_ref().map(Payload::as_bytes))? =>
+            {
+                if !perhaps || mutant!("left-not-told") {
+                    return Ok(());
+                }
+                NetAction::Left
+            }
+            _ => net,
+        };
+        self.scanned = position;
+        let payload = payload.filter(|_| !self.request.metadata_only).and_then(|payload| self.keep(payload));
+        let (seen, modified) = (self.first_seen.of(row.first_seen_at), self.modified.of(millis_of(row.cursor)));
+        let record = record(&self.view.token_key, row, self.filter, payload, (seen, modified));
+        self.bytes += row.payload.map_or(0, <[u8]>::len);
+        if self.changes.is_empty() {
+            self.changes.reserve(self.request.limit.min(EXPECTED));
+        }
+        self.changes.push(Change { net, record });
+        Ok(())
+    }
+
+    /// The changes, with their payloads.
+    pub(super) fn finish(mut self) -> Vec<Change> {
+        self.hand_out();
+        self.changes
+    }
+
+    /// Keeps the payload of the next change; `None` while it waits in the chunk with others.
+    fn keep(&mut self, payload: Payload<'_>) -> Option<Json> {
+        let Payload::Plain(plain) = payload else { return Some(Json::new(payload.into_bytes())) };
+        if plain.len() > CHUNK / 4 {
+            return Some(Json::new(Bytes::copy_from_slice(plain)));
+        }
+        if self.chunk.capacity() - self.chunk.len() < plain.len() {
+            self.hand_out();
+            self.chunk.reserve_exact(CHUNK);
+        }
+        let start = self.chunk.len();
+        self.chunk.extend_from_slice(plain);
+        self.waiting.push((self.changes.len(), start..self.chunk.len()));
+        None
+    }
+
+    /// Gives the changes that wait their part of the chunk.
+    fn hand_out(&mut self) {
+        let chunk = Bytes::from(std::mem::take(&mut self.chunk));
+        for (place, part) in self.waiting.drain(..) {
+            if let Some(change) = self.changes.get_mut(place) {
+                change.record.payload = Some(Json::new(chunk.slice(part)));
+            }
+        }
+    }
+}
+
+/// The last time that was told as a date: many in a row are the same.
+#[derive(Default)]
+struct LastDate {
+    milliseconds: i64,
+    date: DateTime<Utc>,
+}
+
+impl LastDate {
+    fn of(&mut self, milliseconds: i64) -> DateTime<Utc> {
+        if self.milliseconds != milliseconds {
+            *self = LastDate { milliseconds, date: millis(milliseconds) };
+        }
+        self.date
+    }
+}
+
+/// A row as readers see it, with the times of its first sight and its last change.
+pub(super) fn record(
+    token_key: &TokenKey,
+    row: &LogRow<'_>,
+    filter: u64,
+    payload: Option<Json>,
+    (first_seen_at, modified): (DateTime<Utc>, DateTime<Utc>),
+) -> Record {
+    Record {
+        id: row.id.into(),
+        payload,
+        metadata: Metadata {
+            cursor: token_key.cursor(Position { ulid: row.cursor, epoch: row.epoch }, filter),
+            first_seen_at,
+            last_modified_at: modified,
+            last_action: row.action,
+            deleted_at: (row.action == Action::Deleted).then_some(modified),
+            pruned_at: row.pruned_at.map(millis),
+        },
+    }
+}
+
+/// Whether a payload meets every condition. A pruned payload meets none.
+fn matches(filter: &ContentFilter, payload: Option<&[u8]>) -> Result<bool> {
+    let Some(payload) = payload else { return Ok(false) };
+    for (pointer, expected) in &filter.conditions {
+        let expected = serde_json::to_vec(expected)
+            .map_err(|source| Error::new(ErrorKind::Internal, "a filter's value cannot be written").because(source))?;
+        let found = content::pointer(payload, pointer)?;
+        if !found.is_some_and(|found| content::canonical_eq(found, &expected)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
