@@ -1,14 +1,14 @@
 //! A row of `hw_log`, between SQLite's columns and the core's.
 //!
-//! What people query has a column of its own. The rest is packed into one, `facts`: a column costs
-//! about as much to read as a hundred bytes of payload.
+//! What people query has a column of its own. All but the id and the payload is packed into one,
+//! `facts`: a column costs about as much to read as a hundred bytes of payload.
 
 use highwater_core::backend::LogRow;
 use highwater_core::{Action, Result};
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
-use crate::transaction::{bytes, damaged, integer, optional_bytes, out_of_range, unsigned, value};
+use crate::transaction::{bytes, damaged, optional_bytes, out_of_range, value};
 
 /// Streams take the upper bits of a row's key, sequence numbers the lower.
 const SEQUENCE_BITS: u32 = 40;
@@ -16,6 +16,11 @@ const SEQUENCE_BITS: u32 = 40;
 const HAS_BIRTH: u8 = 1;
 const HAS_PRUNED: u8 = 2;
 const HAS_EXTRA: u8 = 4;
+/// The action stands above the flags.
+const ACTION_SHIFT: u32 = 4;
+
+/// Sequence numbers take this many bytes.
+const SEQUENCE_BYTES: usize = SEQUENCE_BITS as usize / 8;
 
 pub(crate) const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Value::Null);
 
@@ -27,35 +32,36 @@ pub(crate) fn row_key(stream: u32, sequence: u64) -> Result<i64> {
     i64::try_from(u64::from(stream) << SEQUENCE_BITS | sequence).map_err(|_| out_of_range())
 }
 
-/// Reads the columns `key, action, id, facts` and, where wanted, `payload`.
+/// Reads the columns `id, facts` and, where wanted, `payload`.
 pub(crate) fn log_row<'r>(row: &'r Row<'_>, payload: bool) -> Result<LogRow<'r>> {
-    let id = match value(row, 2)? {
+    let id = match value(row, 0)? {
         ValueRef::Text(id) => std::str::from_utf8(id).map_err(|_| damaged("an id that is not UTF-8"))?,
         _ => return Err(damaged("an id that is no text")),
     };
-    let code = u8::try_from(integer(row, 1)?).map_err(|_| out_of_range())?;
-    let facts = Facts::read(bytes(row, 3)?).ok_or_else(short)?;
+    let facts = Facts::read(bytes(row, 1)?).ok_or_else(short)?;
     Ok(LogRow {
-        sequence: unsigned(integer(row, 0)?)? & ((1 << SEQUENCE_BITS) - 1),
+        sequence: facts.sequence,
         cursor: facts.cursor,
         epoch: facts.epoch,
         birth: facts.birth.unwrap_or(facts.cursor),
-        action: Action::from_code(code).ok_or_else(|| damaged("an unknown action"))?,
+        action: Action::from_code(facts.action).ok_or_else(|| damaged("an unknown action"))?,
         first_seen_at: facts.first_seen_at,
         pruned_at: facts.pruned_at,
         id,
         hashes: facts.hashes,
         extra: facts.extra,
-        payload: if payload { optional_bytes(row, 4)? } else { None },
+        payload: if payload { optional_bytes(row, 2)? } else { None },
     })
 }
 
-/// The column `facts`: the cursor, the time of the first sight, a byte of flags, the epoch, the birth
-/// and the time of pruning where they are, the length of the hashes and the hashes, and whatever
-/// follows as extra. Views read the first two.
+/// The column `facts`: the cursor, the time of the first sight, a byte of action and flags, the sequence
+/// number, the epoch, the birth and the time of pruning where they are, the length of the hashes and
+/// the hashes, and whatever follows as extra. Views read the first two.
 struct Facts<'r> {
     cursor: u128,
     first_seen_at: i64,
+    action: u8,
+    sequence: u64,
     epoch: u32,
     birth: Option<u128>,
     pruned_at: Option<i64>,
@@ -68,6 +74,7 @@ impl<'r> Facts<'r> {
         let (cursor, rest) = bytes.split_first_chunk()?;
         let (first_seen_at, rest) = rest.split_first_chunk()?;
         let (&flags, rest) = rest.split_first()?;
+        let (sequence, rest) = rest.split_first_chunk::<SEQUENCE_BYTES>()?;
         let (epoch, mut rest) = rest.split_first_chunk()?;
         let (mut birth, mut pruned_at) = (None, None);
         if flags & HAS_BIRTH != 0 {
@@ -84,6 +91,8 @@ impl<'r> Facts<'r> {
         Some(Facts {
             cursor: u128::from_be_bytes(*cursor),
             first_seen_at: i64::from_be_bytes(*first_seen_at),
+            action: flags >> ACTION_SHIFT,
+            sequence: sequence.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
             epoch: u32::from_be_bytes(*epoch),
             birth,
             pruned_at,
@@ -103,8 +112,11 @@ pub(crate) fn write_facts(row: &LogRow<'_>, out: &mut Vec<u8>) -> Result<()> {
     out.push(
         flag(birth.is_some(), HAS_BIRTH)
             | flag(row.pruned_at.is_some(), HAS_PRUNED)
-            | flag(row.extra.is_some(), HAS_EXTRA),
+            | flag(row.extra.is_some(), HAS_EXTRA)
+            | row.action.code() << ACTION_SHIFT,
     );
+    let sequence = row.sequence.to_be_bytes();
+    out.extend_from_slice(sequence.get(sequence.len() - SEQUENCE_BYTES..).unwrap_or_default());
     out.extend_from_slice(&row.epoch.to_be_bytes());
     out.extend(birth.into_iter().flat_map(u128::to_be_bytes));
     out.extend(row.pruned_at.into_iter().flat_map(i64::to_be_bytes));
@@ -138,11 +150,11 @@ mod tests {
     fn facts_come_back_as_they_were_and_never_panic() {
         for case in 0..8_u8 {
             let row = LogRow {
-                sequence: 1,
+                sequence: (1 << SEQUENCE_BITS) - 2,
                 cursor: 7,
                 epoch: 5,
                 birth: if case & 1 != 0 { 3 } else { 7 },
-                action: Action::Added,
+                action: Action::from_code(case % 3).unwrap(),
                 first_seen_at: 9,
                 pruned_at: (case & 2 != 0).then_some(-4),
                 id: "a",
@@ -154,6 +166,7 @@ mod tests {
             write_facts(&row, &mut bytes).unwrap();
             let facts = Facts::read(&bytes).unwrap();
             assert_eq!((facts.cursor, facts.first_seen_at, facts.epoch), (7, 9, 5));
+            assert_eq!((facts.action, facts.sequence), (row.action.code(), row.sequence));
             assert_eq!((facts.birth.unwrap_or(7), facts.pruned_at), (row.birth, row.pruned_at));
             assert_eq!((facts.hashes, facts.extra), (row.hashes, row.extra));
             for end in 0..bytes.len() - row.extra.map_or(0, <[u8]>::len) {

@@ -15,7 +15,7 @@ use crate::row::{NULL, blob, log_row, number, row_key, text, write_facts};
 mod sql {
     macro_rules! columns {
         () => {
-            "key, action, id, facts"
+            "id, facts"
         };
     }
     pub(super) const ROW: &str = concat!("SELECT ", columns!(), " FROM hw_log WHERE key = ?1");
