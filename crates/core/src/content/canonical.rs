@@ -1,11 +1,12 @@
 //! The canonical encoding: equal for equal content however it is spelled, different otherwise.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::scan::Scanner;
 use super::{ContentRules, first_half};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mutants::mutant;
 use crate::row_codec::put_number;
 
@@ -55,7 +56,6 @@ impl Canonicalizer {
 
     /// See [`canonical`].
     pub(crate) fn read(&mut self, payload: &[u8]) -> Result<Canonical> {
-        check_utf8(payload)?;
         let ignored: Vec<&[String]> = self.ignored.iter().map(Vec::as_slice).collect();
         let encoder = &mut self.encoder;
         encoder.clear(payload.len());
@@ -84,19 +84,11 @@ pub fn canonical_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn encode(text: &[u8]) -> Result<Vec<u8>> {
-    check_utf8(text)?;
     let mut encoder = Encoder::default();
     let mut scanner = Scanner::new(text);
     encoder.value(&mut scanner, 1, &[])?;
     scanner.expect_end()?;
     Ok(encoder.out)
-}
-
-fn check_utf8(text: &[u8]) -> Result<()> {
-    match std::str::from_utf8(text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::invalid("the record is not UTF-8").with("byte", error.valid_up_to())),
-    }
 }
 
 /// The steps of a JSON pointer.
@@ -130,10 +122,32 @@ struct Encoder {
     out: Vec<u8>,
     /// Members of the objects that are open, the innermost last.
     members: Vec<Member>,
+    orders: Orders,
     spare: Vec<u8>,
     /// A string that had escapes.
     text: Vec<u8>,
     id: Option<Arc<str>>,
+}
+
+/// Kinds of objects whose order is remembered, and members of each, at most.
+const KINDS: usize = 64;
+const MAX_KEPT_ORDER: usize = 1024;
+
+/// How the members of earlier objects had to be put in order: the records of a stream nearly always
+/// have the same members, in the same places.
+#[derive(Default)]
+struct Orders(Vec<Vec<u32>>);
+
+impl Orders {
+    /// The order of the last object that looked like this one. It may not fit.
+    fn of(&mut self, members: &[Member]) -> &mut Vec<u32> {
+        let first = members.first().map_or(0, |member| member.prefix);
+        let mixed = (first ^ members.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        if self.0.is_empty() {
+            self.0.resize_with(KINDS, Vec::new);
+        }
+        &mut self.0[(mixed >> 32) as usize % KINDS]
+    }
 }
 
 impl Encoder {
@@ -211,21 +225,38 @@ impl Encoder {
     fn sort(&mut self, first: usize, body: usize, scanner: &Scanner<'_>) -> Result<()> {
         let out = &self.out;
         let key = |member: &Member| out.get(member.key..member.key_end).unwrap_or_default();
-        let members = self.members.get_mut(first..).unwrap_or_default();
-        let order = |a: &Member, b: &Member| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b)));
-        let sorted = members.windows(2).all(|pair| matches!(pair, [a, b] if order(a, b).is_lt()));
-        if sorted {
+        let members = self.members.get(first..).unwrap_or_default();
+        let compare = |a: &Member, b: &Member| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b)));
+        if members.windows(2).all(|pair| matches!(pair, [a, b] if compare(a, b).is_lt())) {
             return Ok(());
         }
-        members.sort_unstable_by(order);
-        let twice = members.windows(2).find(|pair| matches!(pair, [a, b] if order(a, b).is_eq()));
-        if let Some([member, _]) = twice {
-            let name = String::from_utf8_lossy(key(member)).into_owned();
-            return Err(scanner.error("an object has the same key twice").with("key", name));
+        let order = self.orders.of(members);
+        let at = |place: &u32| members.get(*place as usize);
+        let ascends = |order: &[u32]| {
+            order.windows(2).all(|pair| match pair {
+                [a, b] => matches!((at(a), at(b)), (Some(a), Some(b)) if compare(a, b).is_lt()),
+                _ => false,
+            })
+        };
+        if order.len() != members.len() || !ascends(order) {
+            order.clear();
+            order.extend(0..u32::try_from(members.len()).unwrap_or(u32::MAX));
+            order.sort_unstable_by(|a, b| at(a).zip(at(b)).map_or(Ordering::Equal, |(a, b)| compare(a, b)));
+            let twice = order.windows(2).find_map(|pair| match pair {
+                [a, b] => at(a).zip(at(b)).filter(|(a, b)| compare(a, b).is_eq()),
+                _ => None,
+            });
+            if let Some((member, _)) = twice {
+                let name = String::from_utf8_lossy(key(member)).into_owned();
+                return Err(scanner.error("an object has the same key twice").with("key", name));
+            }
         }
         self.spare.clear();
-        for member in members.iter() {
+        for member in order.iter().filter_map(at) {
             self.spare.extend_from_slice(out.get(member.start..member.end).unwrap_or_default());
+        }
+        if order.len() > MAX_KEPT_ORDER {
+            *order = Vec::new();
         }
         self.out.truncate(body);
         self.out.extend_from_slice(&self.spare);

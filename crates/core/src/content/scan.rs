@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, unescaped. The text must be known to be UTF-8.
+    /// A string, unescaped.
     pub(super) fn string(&mut self) -> Result<Cow<'a, [u8]>> {
         let mut unescaped = Vec::new();
         Ok(match self.string_in(&mut unescaped)? {
@@ -81,15 +81,13 @@ impl<'a> Scanner<'a> {
     /// A string as it stands in the text; one with escapes is unescaped into `room` instead.
     pub(super) fn string_in(&mut self, room: &mut Vec<u8>) -> Result<Option<&'a [u8]>> {
         self.expect(b'"', "a string is missing")?;
-        let from = self.at;
-        self.skip_plain();
+        let plain = self.plain()?;
         if self.peek() == Some(b'"') {
-            let plain = self.since(from);
             self.at += 1;
             return Ok(Some(plain));
         }
         room.clear();
-        room.extend_from_slice(self.since(from));
+        room.extend_from_slice(plain);
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -101,9 +99,7 @@ impl<'a> Scanner<'a> {
                     self.escape(room)?;
                 }
                 Some(byte) if byte >= 0x20 => {
-                    let from = self.at;
-                    self.skip_plain();
-                    room.extend_from_slice(self.since(from));
+                    room.extend_from_slice(self.plain()?);
                 }
                 _ => return Err(self.error("a string does not end, or has a control character")),
             }
@@ -115,14 +111,30 @@ impl<'a> Scanner<'a> {
         self.string_in(&mut Vec::new()).map(drop)
     }
 
-    /// Passes bytes that mean themselves in a string, eight at a time.
+    /// The bytes from here on that mean themselves in a string. They are UTF-8: an escape stands for
+    /// whole characters, so that each piece between escapes is whole as well.
     #[inline]
-    fn skip_plain(&mut self) {
+    fn plain(&mut self) -> Result<&'a [u8]> {
+        let from = self.at;
+        let ascii = self.skip_plain();
+        let plain = self.since(from);
+        if !ascii && let Err(error) = std::str::from_utf8(plain) {
+            return Err(Error::invalid("the record is not UTF-8").with("byte", from + error.valid_up_to()));
+        }
+        Ok(plain)
+    }
+
+    /// Passes bytes that mean themselves in a string, eight at a time; whether they are ASCII, or else
+    /// perhaps not.
+    #[inline]
+    fn skip_plain(&mut self) -> bool {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
         let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+        let mut high = 0;
         while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_le_bytes(*chunk);
+            high |= word & HIGH;
             let quote = zero_in(word ^ (ONES * u64::from(b'"')));
             let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
             let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
@@ -130,13 +142,15 @@ impl<'a> Scanner<'a> {
             let found = quote | backslash | control;
             if found != 0 {
                 self.at += (found.trailing_zeros() / 8) as usize;
-                return;
+                return high == 0;
             }
             self.at += 8;
         }
-        while self.peek().is_some_and(|byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
+        while let Some(byte) = self.peek().filter(|byte| *byte != b'"' && *byte != b'\\' && *byte >= 0x20) {
+            high |= u64::from(byte) & HIGH;
             self.at += 1;
         }
+        high == 0
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<()> {
