@@ -65,6 +65,8 @@ pub const ALL: &[Mutant] = &[
         "h40",
         "a refresh opens with its first page, and deletes what a webhook wrote while that was asked for",
     ),
+    rule("asked-unnoted", "p28", "a page of a run undoes what a webhook wrote since it was asked for"),
+    rule("event-forgotten", "incoming", "an event that comes again is taken again"),
     rule("pause-keeps-lease", "pause", "a paused sync's run in another process may go on writing"),
     rule("strikes-hide-from-guard", "h38", "absences that are let pass do not count for the guard"),
     rule("unverified-deletes", "missing", "missing records are deleted without a look"),

@@ -41,6 +41,7 @@ mod paging;
 mod provider;
 mod records;
 mod secret;
+mod webhook;
 mod window;
 
 pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
@@ -51,6 +52,7 @@ pub use paging::{FetchedPage, Pages, Paging, Place};
 pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate};
 pub use records::{composite_id, id_at, string_at, text_at};
 pub use secret::Secret;
+pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
 pub use window::Window;
 
 use std::collections::BTreeMap;
@@ -83,5 +85,13 @@ pub trait Template: fmt::Debug + Send + Sync + 'static {
     async fn verify(&self, context: &mut SyncContext<'_>, model: &str, ids: &[String]) -> Result<Option<Vec<Bytes>>> {
         let _ = (context, model, ids);
         Ok(None)
+    }
+
+    /// What a genuine event of the provider means to this sync under the connection's settings. Without
+    /// requests: an event that needs one asks for a run. An error refuses the event, and the provider
+    /// tries again.
+    fn webhook(&self, event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+        let _ = event;
+        Ok(WebhookReaction::new())
     }
 }

@@ -56,15 +56,19 @@ impl Engine {
     /// The answer comes back whatever its status.
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
+        let client = self.provider_client(&settings, self.provider_of(&settings)?).await?;
+        client.send(request.any_status(), &|_, _| {}).await
+    }
+
+    /// The provider of a connection, as the catalogue knows it.
+    pub(crate) fn provider_of(&self, settings: &ConnectionSettings) -> Result<&Provider> {
         let parts = self.parts();
         let of_templates = parts.templates.values().map(|template| &template.info().provider);
         let of_actions = parts.actions.values().map(|action| &action.info().provider);
-        let provider = of_templates
+        of_templates
             .chain(of_actions)
             .find(|provider| provider.name == settings.provider)
-            .ok_or_else(|| unknown_template(&settings.provider, parts.templates.keys().cloned()))?;
-        let client = self.provider_client(&settings, provider).await?;
-        client.send(request.any_status(), &|_, _| {}).await
+            .ok_or_else(|| unknown_template(&settings.provider, parts.templates.keys().cloned()))
     }
 
     async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {

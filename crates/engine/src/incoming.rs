@@ -2,80 +2,65 @@
 
 use std::time::Duration;
 
-use highwater_core::Result;
-use highwater_core::template::Secret;
+use highwater_core::template::{Secret, WebhookScheme};
+use highwater_core::{Error, ErrorKind, Result};
 
 use crate::signature::{Verified, fresh, header, refused, verify, verify_hex};
 
-/// How a provider signs its webhooks.
+/// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
+/// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
 ///
 /// ```
-/// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, WebhookScheme};
+/// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, WebhookScheme, verify_webhook};
 /// let headers = [
 ///     ("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"),
 ///     ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
 /// ];
-/// let secrets = [Secret::new("It's a Secret to Everybody")];
-/// let event = WebhookScheme::GitHub.check(&headers, b"Hello, World!", &secrets, 0, SIGNATURE_TOLERANCE)?;
+/// let (secrets, body) = ([Secret::new("It's a Secret to Everybody")], b"Hello, World!");
+/// let event = verify_webhook(WebhookScheme::GitHub, &headers, body, &secrets, 0, SIGNATURE_TOLERANCE)?;
 /// assert_eq!(event.id, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WebhookScheme {
-    /// `X-Hub-Signature-256`; the id is `X-GitHub-Delivery`. It has no time: a repetition is known by its id alone.
-    GitHub,
-    /// `Stripe-Signature`; the id is the event's own.
-    Stripe,
-    /// `X-Slack-Signature`; the id is the event's own, where it has one.
-    Slack,
-    /// Standard Webhooks.
-    Standard,
-}
-
-impl WebhookScheme {
-    /// Checks a webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
-    /// The id is the provider's: the same for every try of one event; keep it to notice repetitions.
-    pub fn check<N: AsRef<str>, V: AsRef<str>>(
-        self,
-        headers: &[(N, V)],
-        body: &[u8],
-        secrets: &[Secret],
-        now_seconds: i64,
-        tolerance: Duration,
-    ) -> Result<Verified> {
-        let get = |name: &'static str| {
-            header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
-        };
-        match self {
-            WebhookScheme::GitHub => {
-                let signature = get("x-hub-signature-256")?;
-                let signature = signature.strip_prefix("sha256=").unwrap_or_default();
-                matching(verify_hex(secrets, body, signature))?;
-                Ok(Verified { id: get("x-github-delivery")?.to_owned(), timestamp: now_seconds })
-            }
-            WebhookScheme::Stripe => {
-                let pairs: Vec<(&str, &str)> =
-                    get("stripe-signature")?.split(',').filter_map(|pair| pair.trim().split_once('=')).collect();
-                let at = pairs.iter().find(|(name, _)| *name == "t").map_or("", |(_, value)| value);
-                let timestamp = fresh(at, now_seconds, tolerance)?;
-                let content = [at.as_bytes(), b".", body].concat();
-                let mut signatures = pairs.iter().filter(|(name, _)| *name == "v1");
-                matching(signatures.any(|(_, signature)| verify_hex(secrets, &content, signature)))?;
-                Ok(Verified { id: event_id(body, "/id")?, timestamp })
-            }
-            WebhookScheme::Slack => {
-                let at = get("x-slack-request-timestamp")?;
-                let timestamp = fresh(at, now_seconds, tolerance)?;
-                let content = [b"v0:", at.as_bytes(), b":", body].concat();
-                let signature = get("x-slack-signature")?.strip_prefix("v0=").unwrap_or_default();
-                matching(verify_hex(secrets, &content, signature))?;
-                // A command or an action has no event id: its signature is as good.
-                let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
-                Ok(Verified { id, timestamp })
-            }
-            WebhookScheme::Standard => verify(headers, body, secrets, now_seconds, tolerance),
+pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
+    scheme: WebhookScheme,
+    headers: &[(N, V)],
+    body: &[u8],
+    secrets: &[Secret],
+    now_seconds: i64,
+    tolerance: Duration,
+) -> Result<Verified> {
+    let get = |name: &'static str| {
+        header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
+    };
+    match scheme {
+        WebhookScheme::GitHub => {
+            let signature = get("x-hub-signature-256")?;
+            let signature = signature.strip_prefix("sha256=").unwrap_or_default();
+            matching(verify_hex(secrets, body, signature))?;
+            Ok(Verified { id: get("x-github-delivery")?.to_owned(), timestamp: now_seconds })
         }
+        WebhookScheme::Stripe => {
+            let pairs: Vec<(&str, &str)> =
+                get("stripe-signature")?.split(',').filter_map(|pair| pair.trim().split_once('=')).collect();
+            let at = pairs.iter().find(|(name, _)| *name == "t").map_or("", |(_, value)| value);
+            let timestamp = fresh(at, now_seconds, tolerance)?;
+            let content = [at.as_bytes(), b".", body].concat();
+            let mut signatures = pairs.iter().filter(|(name, _)| *name == "v1");
+            matching(signatures.any(|(_, signature)| verify_hex(secrets, &content, signature)))?;
+            Ok(Verified { id: event_id(body, "/id")?, timestamp })
+        }
+        WebhookScheme::Slack => {
+            let at = get("x-slack-request-timestamp")?;
+            let timestamp = fresh(at, now_seconds, tolerance)?;
+            let content = [b"v0:", at.as_bytes(), b":", body].concat();
+            let signature = get("x-slack-signature")?.strip_prefix("v0=").unwrap_or_default();
+            matching(verify_hex(secrets, &content, signature))?;
+            // A command or an action has no event id: its signature is as good.
+            let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
+            Ok(Verified { id, timestamp })
+        }
+        WebhookScheme::Standard => verify(headers, body, secrets, now_seconds, tolerance),
+        _ => Err(Error::new(ErrorKind::Unsupported, "this way to sign is not known here")),
     }
 }
 
@@ -103,7 +88,7 @@ mod tests {
         now_seconds: i64,
     ) -> Result<Verified> {
         let secrets = [Secret::new("an older one"), Secret::new(secret)];
-        scheme.check(headers, body.as_bytes(), &secrets, now_seconds, SIGNATURE_TOLERANCE)
+        verify_webhook(scheme, headers, body.as_bytes(), &secrets, now_seconds, SIGNATURE_TOLERANCE)
     }
 
     /// The vector of GitHub's documentation.

@@ -447,14 +447,18 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
     }
 }
 
-/// Removes the runs of a sync beyond the policy's count and age.
+/// Removes the runs of a sync beyond the policy's count and age. Webhooks count apart: many of them hide no run.
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
     let oldest_ms = engine.parts().environment.now_ms().saturating_sub(millis(policy.max_age));
-    let kept = store.documents(&key.runs_prefix(), "", policy.runs_per_sync + 20).await?;
-    for (place, document) in kept.iter().enumerate() {
+    let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
+    let (mut runs, mut webhooks) = (0, 0);
+    for document in &kept {
         let Some(id) = id_of(&document.key) else { continue };
-        if place >= policy.runs_per_sync || id.timestamp_ms() < oldest_ms {
+        let report: RunReport = document.value.to()?;
+        let count = if report.mode == RunMode::Webhook { &mut webhooks } else { &mut runs };
+        *count += 1;
+        if *count > policy.runs_per_sync || id.timestamp_ms() < oldest_ms {
             remove_run(store, batch, key, id).await?;
         }
     }

@@ -74,7 +74,7 @@ pub(crate) struct FilterOptions {
     /// Only in these states.
     #[arg(long, value_delimiter = ',', value_parser = state)]
     pub(crate) state: Vec<RunState>,
-    /// Only of this type: `initial` or `incremental`.
+    /// Only of this type: `initial`, `incremental` or `webhook`.
     #[arg(long = "type", value_parser = mode, value_name = "TYPE")]
     pub(crate) mode: Option<RunMode>,
     /// Only since this time: RFC 3339, or `2h` ago.
@@ -215,7 +215,11 @@ pub(crate) fn engine(store: &Arc<dyn Store>) -> Result<Engine> {
 }
 
 fn line(run: &RunReport) -> String {
-    let mode = if run.mode == RunMode::Initial { "initial" } else { "incremental" };
+    let mode = match run.mode {
+        RunMode::Initial => "initial",
+        RunMode::Incremental => "incremental",
+        RunMode::Webhook => "webhook",
+    };
     let state = serde_json::to_value(run.state).ok().and_then(|state| state.as_str().map(ToOwned::to_owned));
     let progress = &run.progress;
     let mut text = format!(
@@ -249,7 +253,8 @@ fn mode(text: &str) -> Result<RunMode, String> {
     match text.to_lowercase().as_str() {
         "initial" => Ok(RunMode::Initial),
         "incremental" => Ok(RunMode::Incremental),
-        _ => Err("a type is initial or incremental".to_owned()),
+        "webhook" => Ok(RunMode::Webhook),
+        _ => Err("a type is initial, incremental or webhook".to_owned()),
     }
 }
 

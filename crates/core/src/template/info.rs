@@ -33,18 +33,30 @@ pub struct ModelInfo {
     /// The JSON schema of its records, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
+    /// Where a record tells its version, as a JSON pointer, if it does: see [`versioned_by`](ModelInfo::versioned_by).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl ModelInfo {
     /// A record type.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
-        ModelInfo { name: name.into(), description: description.into(), schema: None }
+        ModelInfo { name: name.into(), description: description.into(), schema: None, version: None }
     }
 
     /// Gives it a JSON schema.
     #[must_use]
     pub fn schema(mut self, schema: Value) -> Self {
         self.schema = Some(schema);
+        self
+    }
+
+    /// Says where a record tells its version: a text whose order is the order of time (such as
+    /// `2026-11-24T18:00:00Z`, always in one form), or an integer. An older version then never takes the place of a
+    /// younger one, whether a page or a webhook brings it. Costs a full reading of records that did not change.
+    #[must_use]
+    pub fn versioned_by(mut self, pointer: impl Into<String>) -> Self {
+        self.version = Some(pointer.into());
         self
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::info::fill_in;
+use super::webhook::WebhookScheme;
 use crate::error::Result;
 
 /// An API: what its templates have in common.
@@ -36,6 +37,8 @@ pub struct Provider {
     pub limits: LimitHabits,
     /// Where its documentation is.
     pub docs: String,
+    /// How it signs webhooks, if its templates take them.
+    pub webhooks: Option<WebhookScheme>,
 }
 
 impl Provider {
@@ -49,7 +52,15 @@ impl Provider {
             headers: Vec::new(),
             limits: LimitHabits::default(),
             docs: String::new(),
+            webhooks: None,
         }
+    }
+
+    /// Says how it signs webhooks.
+    #[must_use]
+    pub fn webhooks(mut self, scheme: WebhookScheme) -> Self {
+        self.webhooks = Some(scheme);
+        self
     }
 
     /// Adds an origin that its templates may ask, with credentials.

@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) budget: Mutex<Budget>,
     /// Held while tokens are refreshed, so that one refresh serves all.
     pub(super) refreshing: tokio::sync::Mutex<()>,
+    /// Held while a webhook is written.
+    pub(crate) receiving: tokio::sync::Mutex<()>,
 }
 
 impl Sessions {
@@ -44,6 +46,7 @@ impl Sessions {
                 credentials: Mutex::default(),
                 budget: Mutex::default(),
                 refreshing: tokio::sync::Mutex::default(),
+                receiving: tokio::sync::Mutex::default(),
             })
         });
         Arc::clone(session)

@@ -23,6 +23,8 @@ const PAGE: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Tally {
     sync: SyncKey,
+    /// Where the note lies meanwhile.
+    note: String,
     /// Whether anybody is to be told.
     active: bool,
     models: Mutex<BTreeMap<String, Counted>>,
@@ -41,8 +43,18 @@ struct Counted {
 impl Tally {
     /// Opens the account of a run, with what earlier runs left untold.
     pub(crate) async fn open(store: &dyn Store, sync: &SyncKey) -> Result<Self> {
+        Tally::open_at(store, sync, format!("outbox/untold/{}", sync.path())).await
+    }
+
+    /// Opens the account of a webhook's changes, apart from a run that may be in progress. What a crash leaves
+    /// untold, the next webhook tells.
+    pub(crate) async fn open_apart(store: &dyn Store, sync: &SyncKey) -> Result<Self> {
+        Tally::open_at(store, sync, format!("outbox/untold-webhook/{}", sync.path())).await
+    }
+
+    async fn open_at(store: &dyn Store, sync: &SyncKey, note: String) -> Result<Self> {
         let active = destinations(store).await?.iter().any(|destination| destination.disabled.is_none());
-        let untold = match store.document(&key(sync)).await? {
+        let untold = match store.document(&note).await? {
             Some(document) if active => document.to::<BTreeMap<String, String>>()?,
             _ => BTreeMap::new(),
         };
@@ -51,7 +63,7 @@ impl Tally {
             let from = from.parse().unwrap_or(Cursor::START);
             (model, Counted { from, inherited: true, added: 0, updated: 0, deleted: 0 })
         });
-        Ok(Tally { sync: sync.clone(), active, models: Mutex::new(models.collect()) })
+        Ok(Tally { sync: sync.clone(), note, active, models: Mutex::new(models.collect()) })
     }
 
     /// Before a commit to `model`: notes where its stream ends, with the commit itself.
@@ -65,7 +77,7 @@ impl Tally {
         models.insert(model.to_owned(), counted);
         let untold: BTreeMap<&String, String> =
             models.iter().map(|(model, counted)| (model, counted.from.to_string())).collect();
-        batch.put_document(key(&self.sync), &untold)?;
+        batch.put_document(&*self.note, &untold)?;
         Ok(())
     }
 
@@ -115,7 +127,7 @@ impl Tally {
         };
         add_rows(store, environment, &news, batch).await?;
         if error.is_none() {
-            batch.remove_document(key(&self.sync));
+            batch.remove_document(&*self.note);
         }
         Ok(())
     }
@@ -159,8 +171,4 @@ async fn net_counts(store: &dyn Store, stream: &StreamKey, from: Cursor) -> Resu
         }
         request = request.since(page.next_cursor);
     }
-}
-
-fn key(sync: &SyncKey) -> String {
-    format!("outbox/untold/{}", sync.path())
 }

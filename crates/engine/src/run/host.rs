@@ -9,7 +9,9 @@ use bytes::Bytes;
 use highwater_core::template::{
     ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret,
 };
-use highwater_core::{Error, ErrorKind, Fence, Result, RunId, Store, StreamCommit, WriteBatch};
+use highwater_core::{
+    Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -24,6 +26,7 @@ use crate::mutants::mutant;
 use crate::outbox::Tally;
 use crate::sync::{ModelCounts, SyncKey};
 use crate::timer::{self, millis};
+use crate::versions;
 
 /// The longest stored line, in bytes.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -67,6 +70,15 @@ pub(crate) struct Host<'e> {
     tally: Tally,
     /// What earlier attempts of the run did.
     before: Progress,
+    asked: Mutex<Asked>,
+}
+
+/// Where the streams ended when the pages at hand were asked for: what others wrote since is fresher (H40).
+#[derive(Debug, Default)]
+struct Asked {
+    ends: BTreeMap<String, Cursor>,
+    /// Pages were saved since: the next request begins anew.
+    saved: bool,
 }
 
 /// Log lines on their way to the store.
@@ -97,6 +109,7 @@ impl<'e> Host<'e> {
             open: Mutex::new(run.open.clone()),
             settlement: Mutex::default(),
             tally,
+            asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
         }
     }
 
@@ -244,6 +257,29 @@ impl<'e> Host<'e> {
         Ok(())
     }
 
+    /// Before a request: notes where the streams end, if its answer may be the next page to be saved.
+    async fn note_ends(&self) -> Result<()> {
+        if !lock(&self.asked).saved || mutant!("asked-unnoted") {
+            return Ok(());
+        }
+        let mut ends = BTreeMap::new();
+        for model in &self.engine.template(&self.key.template)?.info().models {
+            let head = self.store().head(&self.key.stream(&model.name)).await?;
+            ends.insert(model.name.clone(), head.high_water);
+        }
+        *lock(&self.asked) = Asked { ends, saved: false };
+        Ok(())
+    }
+
+    /// What others wrote since the page was asked for stays.
+    fn fence_page(&self, page: &PageOfChanges, stream: &mut StreamBatch) {
+        let mut asked = lock(&self.asked);
+        asked.saved = true;
+        if let Some(end) = asked.ends.get(&page.model) {
+            stream.merging(Merging::KeepOthersAfter(*end));
+        }
+    }
+
     /// Stores where a full refresh stands, with `batch`.
     fn put_open(&self, batch: &mut WriteBatch, page: &PageOfChanges) -> Result<OpenRefresh> {
         let mut open = self.open();
@@ -288,11 +324,11 @@ impl RunHost for Host<'_> {
                 stream.begin_run(self.run);
             }
         }
+        self.fence_page(&page, stream);
+        let models = &self.engine.template(&self.key.template)?.info().models;
+        let info = models.iter().find(|model| model.name == page.model);
         for record in page.records {
-            match record.id {
-                Some(id) => stream.upsert_as(id, record.payload),
-                None => stream.upsert(record.payload),
-            };
+            versions::upsert(stream, info, record);
         }
         for id in page.deleted {
             stream.delete(id);
@@ -331,6 +367,7 @@ impl ApiHost for Host<'_> {
             self.note_limit();
             self.log(level, message);
         };
+        self.note_ends().await?;
         let answer = self.client.send(request, &note).await;
         lock(&self.report).progress.rate_limited_until_ms = None;
         answer

@@ -73,7 +73,7 @@ impl RunOptions {
     }
 }
 
-/// What a run read.
+/// What a run read, or who brought its changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunMode {
@@ -81,6 +81,8 @@ pub enum RunMode {
     Initial,
     /// What changed since the checkpoint.
     Incremental,
+    /// No run, but a webhook of the provider: see [`Engine::receive`](crate::Engine::receive).
+    Webhook,
 }
 
 /// How a run stands.

@@ -1,0 +1,310 @@
+//! Taking a provider's webhook: checked, known once, written beside whatever runs, told.
+
+use std::sync::Arc;
+
+use highwater_core::template::{Template, WebhookChange, WebhookEvent, WebhookReaction};
+use highwater_core::{Error, ErrorKind, Json, Result, Store, StreamCommit, WriteBatch, template};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::control::TriggerMode;
+use crate::engine::Engine;
+use crate::incoming::verify_webhook;
+use crate::logs;
+use crate::mutants::mutant;
+use crate::outbox::Tally;
+use crate::run::{RunEvent, RunMode, RunReport, RunState};
+use crate::signature::SIGNATURE_TOLERANCE;
+use crate::sync::{SyncKey, SyncSettings};
+use crate::versions;
+
+/// The secret settings that a connection's webhooks are signed with: the one in use, and one that is on its way out.
+pub const WEBHOOK_SECRETS: [&str; 2] = ["webhook_secret", "webhook_secret_previous"];
+
+/// Who makes the changes that a webhook brings.
+const ORIGIN: &str = "webhook";
+
+/// Ids are remembered in so many documents a connection, so many in each, for so long.
+const BUCKETS: u8 = 64;
+const IDS_PER_BUCKET: usize = 64;
+const REMEMBERED_MS: u64 = 3 * 24 * 3_600_000;
+
+/// Tries of a commit that others keep overtaking.
+const TRIES: u32 = 20;
+
+/// Syncs read at a time.
+const PAGE: usize = 500;
+
+/// What became of a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Received {
+    /// The provider's id of the event.
+    pub event: String,
+    /// Whether it came before: nothing was done.
+    pub duplicate: bool,
+    /// What was written, as the log has it: one report for each sync whose records the event concerned.
+    pub changes: Vec<RunReport>,
+    /// The syncs that were asked to run.
+    pub triggered: Vec<String>,
+}
+
+/// Ids of events, the latest last, and when each came.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Seen(Vec<(String, u64)>);
+
+impl Seen {
+    fn has(&self, id: &str, now_ms: u64) -> bool {
+        self.0.iter().any(|(known, at_ms)| known == id && at_ms.saturating_add(REMEMBERED_MS) > now_ms)
+    }
+
+    fn add(&mut self, id: String, now_ms: u64) {
+        self.0.retain(|(_, at_ms)| at_ms.saturating_add(REMEMBERED_MS) > now_ms);
+        let surplus = (self.0.len() + 1).saturating_sub(IDS_PER_BUCKET);
+        self.0.drain(..surplus);
+        self.0.push((id, now_ms));
+    }
+}
+
+/// A sync that an event means something to.
+struct Concerned {
+    key: SyncKey,
+    settings: Json,
+    template: Arc<dyn Template>,
+    reaction: WebhookReaction,
+}
+
+impl Engine {
+    /// Takes a provider's webhook for a connection: checks who signed it, drops what came before, lets each enabled
+    /// sync's template say what it means, writes that, and asks for the runs that are wanted. Once this returns, all
+    /// of it is durable: answer the provider with a 2xx then, and with a 4xx or 5xx on an error.
+    ///
+    /// The secret is the connection's secret setting `webhook_secret`; while it is changed, the old one is
+    /// `webhook_secret_previous`. `body` is the body as it came. A paused sync takes nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine, headers: Vec<(String, String)>, body: Vec<u8>) -> highwater_core::Result<()> {
+    /// use highwater_engine::{Credentials, Secret};
+    /// let credentials = Credentials::token(Secret::new("ghp_...")).secret("webhook_secret", Secret::new("It's a secret"));
+    /// engine.set_credentials("github-main", credentials);
+    /// let received = engine.receive("github-main", &headers, &body).await?;
+    /// println!("{}: {} changes", received.event, received.changes.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn receive<N: AsRef<str>, V: AsRef<str>>(
+        &self,
+        connection: &str,
+        headers: &[(N, V)],
+        body: &[u8],
+    ) -> Result<Received> {
+        let settings = self.connection(connection).await?;
+        let provider = self.provider_of(&settings)?;
+        let scheme = provider.webhooks.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "no template of this provider takes webhooks: trigger a run instead")
+                .with("provider", &provider.name)
+        })?;
+        let session = self.parts().sessions.of(connection);
+        let credentials = session.credentials().await?;
+        let secrets: Vec<_> = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name)).collect();
+        if secrets.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the connection has no webhook secret: give it as its secret setting `webhook_secret`",
+            )
+            .with("connection", connection));
+        }
+        let now_s = i64::try_from(self.parts().environment.now_ms() / 1000).unwrap_or(i64::MAX);
+        let verified = verify_webhook(scheme, headers, body, &secrets, now_s, SIGNATURE_TOLERANCE)
+            .map_err(|error| error.with("connection", connection))?;
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        // One at a time for a connection: each notes where its streams ended before it.
+        let _alone = session.receiving.lock().await;
+        let mut tries = 0;
+        loop {
+            match self.take(connection, &verified.id, &headers, body).await {
+                // Somebody else changed something meanwhile: look again.
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => return outcome.map_err(|error| error.with("event", &verified.id)),
+            }
+        }
+    }
+
+    async fn take(&self, connection: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Received> {
+        let (store, now_ms) = (self.store().as_ref(), self.parts().environment.now_ms());
+        let (place, digest) = place_of(connection, id);
+        let stored = store.document(&place).await?;
+        let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        let mut received =
+            Received { event: id.to_owned(), duplicate: false, changes: Vec::new(), triggered: Vec::new() };
+        if seen.has(&digest, now_ms) {
+            received.duplicate = true;
+            return Ok(received);
+        }
+        seen.add(digest, now_ms);
+        let mut batch = WriteBatch::new();
+        batch.expect_document(&*place, stored.as_ref());
+        if !mutant!("event-forgotten") {
+            batch.put_document(&*place, &seen)?;
+        }
+        let concerned = self.concerned(connection, id, headers, body).await?;
+        // Before the event counts as known: an event that comes again may ask again, but none asks in vain.
+        for sync in concerned.iter().filter(|sync| sync.reaction.asks_for_run()) {
+            let name = sync.key.sync_name();
+            self.trigger(connection, &name, TriggerMode::Plain).await?;
+            received.triggered.push(name);
+        }
+        let mut written = Vec::new();
+        for sync in concerned.iter().filter(|sync| sync.reaction.changes().next().is_some()) {
+            written.push(self.write_changes(sync, now_ms, &mut batch).await?);
+        }
+        let commit = store.commit(batch).await?;
+        for (key, mut report, tally) in written {
+            for commit in &commit.streams {
+                if report.models.keys().any(|model| key.stream(model) == commit.stream) {
+                    note(&mut report, commit);
+                    tally.note(commit.stream.model(), commit);
+                }
+            }
+            self.tell_received(&key, &report, &tally).await?;
+            received.changes.push(report);
+        }
+        Ok(received)
+    }
+
+    /// The enabled syncs of the connection that the event means something to. A paused one writes nothing.
+    async fn concerned(
+        &self,
+        connection: &str,
+        id: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Vec<Concerned>> {
+        let settings = self.connection(connection).await?;
+        let (prefix, mut after, mut found) = (format!("sync/{connection}/"), String::new(), Vec::new());
+        loop {
+            let page = self.store().documents(&prefix, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after.clone_from(&last.key);
+            for document in page {
+                let sync: SyncSettings = document.value.to()?;
+                // A template that this program does not have cannot say anything.
+                let Ok(template) = self.template(&sync.template) else { continue };
+                if sync.paused {
+                    continue;
+                }
+                let config = settings.config_for(template.info())?;
+                let event = WebhookEvent::new(id, body, &config).headers(headers.iter().copied());
+                let reaction = template.webhook(&event)?;
+                if reaction.is_empty() {
+                    continue;
+                }
+                let key = SyncKey { connection: sync.connection, template: sync.template, variant: sync.variant };
+                found.push(Concerned { key, settings: document.value, template: Arc::clone(template), reaction });
+            }
+        }
+    }
+
+    /// Adds a sync's changes to the batch, with their record in the log.
+    async fn write_changes(
+        &self,
+        sync: &Concerned,
+        now_ms: u64,
+        batch: &mut WriteBatch,
+    ) -> Result<(SyncKey, RunReport, Tally)> {
+        let store = self.store().as_ref();
+        let key = &sync.key;
+        let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now_ms);
+        report.end(RunState::Success, now_ms, None);
+        // Paused or turned off meanwhile, it may write nothing more.
+        batch.expect_document(key.settings_key(), Some(&sync.settings));
+        let tally = Tally::open_apart(store, key).await?;
+        for (model, change) in sync.reaction.changes() {
+            let info = model_of(&*sync.template, model)?;
+            tally.begin(store, model, batch).await?;
+            report.models.entry(model.to_owned()).or_default();
+            let stream = batch.on(&key.stream(model)).origin(ORIGIN);
+            match change {
+                WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
+                WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
+                _ => return Err(Error::new(ErrorKind::Unsupported, "this change of a webhook is not known here")),
+            }
+        }
+        logs::put_run(batch, key, &report, true)?;
+        Ok((key.clone(), report, tally))
+    }
+
+    /// Tells what was written: in the log, to watchers, by the outbox.
+    async fn tell_received(&self, key: &SyncKey, report: &RunReport, tally: &Tally) -> Result<()> {
+        let store = self.store().as_ref();
+        let mut end = WriteBatch::new();
+        logs::put_run(&mut end, key, report, false)?;
+        tally.conclude(store, &*self.parts().environment, report, None, &mut end).await?;
+        logs::prune_runs(self, &mut end, key).await?;
+        store.commit(end).await?;
+        tracing::info!(target: "highwater::webhook", sync = %key, run = %report.id, "a webhook was taken");
+        self.publish(RunEvent::of(report, None));
+        Ok(())
+    }
+}
+
+fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template::ModelInfo> {
+    template.info().models.iter().find(|info| info.name == model).ok_or_else(|| {
+        Error::new(ErrorKind::Internal, "the template's webhook names a model that it does not have")
+            .with("template", template.info().id())
+            .with("model", model)
+    })
+}
+
+fn note(report: &mut RunReport, commit: &StreamCommit) {
+    let counts = report.models.entry(commit.stream.model().to_owned()).or_default();
+    counts.added += commit.added;
+    counts.updated += commit.updated;
+    counts.unchanged += commit.unchanged;
+    counts.deleted += commit.deleted;
+    let progress = &mut report.progress;
+    progress.fetched += commit.outcomes.len() as u64;
+    progress.added += commit.added;
+    progress.updated += commit.updated;
+    progress.unchanged += commit.unchanged;
+    progress.deleted += commit.deleted;
+}
+
+/// The document that remembers an event, and its name there.
+fn place_of(connection: &str, id: &str) -> (String, String) {
+    let hash = Sha256::digest(id.as_bytes());
+    let mut digest = String::new();
+    for byte in hash.iter().take(12) {
+        digest.push_str(&format!("{byte:02x}"));
+    }
+    let bucket = hash.first().copied().unwrap_or(0) % BUCKETS;
+    (format!("event/{connection}/{bucket:02x}"), digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_remembered_within_bounds() {
+        let mut seen = Seen::default();
+        for number in 0..1000_u64 {
+            seen.add(number.to_string(), number);
+        }
+        assert_eq!(seen.0.len(), IDS_PER_BUCKET);
+        assert!(seen.has("999", 1000) && !seen.has("10", 1000));
+        assert!(seen.has("999", 999 + REMEMBERED_MS - 1) && !seen.has("999", 999 + REMEMBERED_MS));
+        seen.add("late".into(), 2 * REMEMBERED_MS);
+        assert_eq!(seen.0.len(), 1, "what is too old goes");
+    }
+
+    #[test]
+    fn an_event_has_its_place() {
+        let places: std::collections::BTreeSet<String> =
+            (0..1000).map(|number| place_of("c", &number.to_string()).0).collect();
+        assert_eq!(places.len(), usize::from(BUCKETS));
+        assert_ne!(place_of("c", "a").1, place_of("c", "b").1);
+        let none = std::collections::BTreeMap::new();
+        assert!(WebhookEvent::new("a", b"{}", &none).header("x").is_none());
+    }
+}

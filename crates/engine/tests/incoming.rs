@@ -1,0 +1,263 @@
+//! Webhooks of providers: taken once, beside whatever runs, and never undone by a page that was asked for before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use highwater_core::template::{
+    HttpRequest, HttpResponse, ModelInfo, SyncContext, Template, TemplateInfo, Transport, WebhookEvent,
+    WebhookReaction, WebhookScheme, text_at,
+};
+use highwater_core::{ErrorKind, Inline, MemoryBackend, NetAction, Result, Store, StoreExt, StoreOptions, StreamKey};
+use highwater_engine::{
+    ConnectionSettings, Credentials, Destination, Engine, LogFilter, Outbox, Received, RunMode, RunOptions, RunState,
+    Secret, SyncOptions,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const SYNC: &str = "notes/notes";
+
+/// Notes of an API; a webhook brings whole notes, or the news that one is gone.
+#[derive(Debug)]
+struct Notes(TemplateInfo);
+
+#[async_trait]
+impl Template for Notes {
+    fn info(&self) -> &TemplateInfo {
+        &self.0
+    }
+
+    async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
+        let page = context.send(HttpRequest::get("/notes")).await?;
+        context.save("Note", page.elements()?).await?;
+        context.complete("Note").await
+    }
+
+    fn webhook(&self, event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+        let body: Value = event.json()?;
+        let reaction = WebhookReaction::new();
+        Ok(match event.header("x-event") {
+            Some("saved") => reaction.save("Note", Bytes::from(body["note"].to_string())),
+            Some("gone") => reaction.delete("Note", body["id"].as_str().unwrap_or_default()),
+            Some("many") => reaction.run(),
+            _ => reaction,
+        })
+    }
+}
+
+/// What happens between the API's reading of its notes and the arrival of the page.
+type Meanwhile = Box<dyn FnOnce(&Engine) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> + Send>;
+
+#[derive(Default)]
+struct Api {
+    notes: Mutex<BTreeMap<String, Value>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+    engine: Mutex<Option<Engine>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for Api {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse> {
+        let page: Vec<Value> = self.notes.lock().unwrap().values().cloned().collect();
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            let engine = self.engine.lock().unwrap().clone().unwrap();
+            meanwhile(&engine).await;
+        }
+        Ok(HttpResponse::new(200, Vec::new(), json!(page).to_string()))
+    }
+}
+
+struct World {
+    api: Arc<Api>,
+    store: Arc<dyn Store>,
+    engine: Engine,
+}
+
+impl World {
+    async fn new(model: ModelInfo) -> Self {
+        let store: Arc<dyn Store> = Arc::new(Inline::open(MemoryBackend::default(), StoreOptions::new()).unwrap());
+        let api = Arc::new(Api::default());
+        let engine = engine(&store, &api, model);
+        engine.connect(ConnectionSettings::new("c", "notes")).await.unwrap();
+        engine.enable_with("c", SYNC, SyncOptions::default()).await.unwrap();
+        *api.engine.lock().unwrap() = Some(engine.clone());
+        World { api, store, engine }
+    }
+
+    fn put(&self, id: &str, text: &str, version: u64) {
+        self.api.notes.lock().unwrap().insert(id.to_owned(), note(id, text, version));
+    }
+
+    async fn run(&self) {
+        self.engine.run_once("c", SYNC, RunOptions::default().full(true)).await.unwrap();
+    }
+
+    /// The text of each note that is there.
+    async fn texts(&self) -> BTreeMap<String, String> {
+        let page = self.store.records(&stream()).page().await.unwrap();
+        let live = page.changes.iter().filter(|change| !matches!(change.net, NetAction::Void | NetAction::Deleted));
+        live.map(|change| {
+            let payload = Bytes::copy_from_slice(change.record.payload.as_ref().unwrap().as_bytes());
+            (change.record.id.to_string(), text_at(&payload, "/text").unwrap().unwrap())
+        })
+        .collect()
+    }
+}
+
+fn engine(store: &Arc<dyn Store>, api: &Arc<Api>, model: ModelInfo) -> Engine {
+    let mut info = TemplateInfo::new("notes", "notes", "https://notes.example").model_info(model);
+    info.provider = info.provider.clone().webhooks(WebhookScheme::GitHub);
+    let engine = Engine::builder(Arc::clone(store))
+        .template(Arc::new(Notes(info)))
+        .transport(Arc::clone(api) as Arc<dyn Transport>)
+        .build()
+        .unwrap();
+    let secrets = Credentials::none()
+        .secret("webhook_secret", Secret::new("new secret"))
+        .secret("webhook_secret_previous", Secret::new("old secret"));
+    engine.set_credentials("c", secrets);
+    engine
+}
+
+fn note(id: &str, text: &str, version: u64) -> Value {
+    json!({"id": id, "text": text, "version": version})
+}
+
+fn stream() -> StreamKey {
+    StreamKey::new("c", "Note")
+}
+
+async fn receive(engine: &Engine, id: &str, event: &str, body: &Value, secret: &str) -> Result<Received> {
+    let body = body.to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let headers = [
+        ("X-Hub-Signature-256", format!("sha256={hex}")),
+        ("X-GitHub-Delivery", id.to_owned()),
+        ("X-Event", event.to_owned()),
+    ];
+    engine.receive("c", &headers, body.as_bytes()).await
+}
+
+async fn saved(engine: &Engine, delivery: &str, note: Value) -> Received {
+    receive(engine, delivery, "saved", &json!({"note": note}), "new secret").await.unwrap()
+}
+
+#[tokio::test]
+async fn incoming_events_are_taken_once() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let first = saved(&world.engine, "d1", note("a", "one", 1)).await;
+    assert!(!first.duplicate);
+    assert_eq!((first.changes.len(), first.changes[0].progress.added), (1, 1));
+    world.put("a", "two", 2);
+    world.run().await;
+    // The same delivery again, after newer content: nothing happens, also in another process.
+    for engine in [world.engine.clone(), engine(&world.store, &world.api, ModelInfo::new("Note", "a note"))] {
+        let again = saved(&engine, "d1", note("a", "one", 1)).await;
+        assert!(again.duplicate && again.changes.is_empty());
+    }
+    assert_eq!(world.texts().await["a"], "two");
+    let gone = receive(&world.engine, "d2", "gone", &json!({"id": "a"}), "old secret").await.unwrap();
+    assert_eq!(gone.changes[0].progress.deleted, 1);
+    assert!(world.texts().await.is_empty());
+    // The log tells of webhooks, and can tell them from runs.
+    let mut filter = LogFilter::default();
+    filter.mode = Some(RunMode::Webhook);
+    let kept = world.engine.runs_matching(&filter).await.unwrap().runs;
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().all(|report| report.state == RunState::Success && report.ended_ms.is_some()));
+}
+
+#[tokio::test]
+async fn incoming_events_must_be_genuine_and_wanted() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let forged = receive(&world.engine, "d1", "saved", &json!({"note": note("a", "x", 1)}), "guess").await.unwrap_err();
+    assert!(forged.to_string().contains("signature"), "{forged}");
+    let unasked = receive(&world.engine, "d2", "ping", &json!({}), "new secret").await.unwrap();
+    assert!(unasked.changes.is_empty() && unasked.triggered.is_empty() && !unasked.duplicate);
+    let error = receive(&world.engine, "d3", "saved", &json!([1]), "new secret").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    // What was refused was not remembered: the provider tries again.
+    assert!(!saved(&world.engine, "d3", note("a", "x", 1)).await.duplicate);
+    world.engine.pause_sync("c", SYNC).await.unwrap();
+    assert!(saved(&world.engine, "d4", note("b", "x", 1)).await.changes.is_empty());
+    assert_eq!(world.texts().await.len(), 1, "a paused sync writes nothing");
+    world.engine.set_credentials("c", Credentials::none());
+    let error = receive(&world.engine, "d5", "many", &json!({}), "new secret").await.unwrap_err();
+    assert!(error.to_string().contains("webhook_secret"), "{error}");
+}
+
+#[tokio::test]
+async fn incoming_events_ask_for_runs() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let received = receive(&world.engine, "d1", "many", &json!({}), "new secret").await.unwrap();
+    assert_eq!(received.triggered, [SYNC]);
+    let state = world.engine.sync_state("c", SYNC).await.unwrap();
+    assert_eq!(state.phase, highwater_engine::Phase::Queued);
+}
+
+/// H40: the page was read by the API before the webhook, and comes after it.
+#[tokio::test]
+async fn p28_a_page_never_undoes_what_came_since_it_was_asked_for() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    world.put("a", "old", 1);
+    world.put("b", "old", 1);
+    world.run().await;
+    *world.api.meanwhile.lock().unwrap() = Some(Box::new(|engine| {
+        Box::pin(async move {
+            saved(engine, "d1", note("a", "new", 2)).await;
+            saved(engine, "d2", note("c", "new", 1)).await;
+            receive(engine, "d3", "gone", &json!({"id": "b"}), "new secret").await.unwrap();
+        })
+    }));
+    world.run().await;
+    let texts = world.texts().await;
+    assert_eq!(texts.get("a").map(String::as_str), Some("new"), "the page showed what was before");
+    assert_eq!(texts.get("c").map(String::as_str), Some("new"), "the page did not have it yet");
+    assert!(!texts.contains_key("b"), "the page still had it");
+    // The next run sees what is.
+    world.put("a", "newest", 3);
+    world.put("b", "back", 2);
+    world.run().await;
+    let texts = world.texts().await;
+    assert_eq!((texts["a"].as_str(), texts["b"].as_str(), texts.len()), ("newest", "back", 2));
+}
+
+#[tokio::test]
+async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
+    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+    world.put("a", "three", 3);
+    world.run().await;
+    let late = saved(&world.engine, "d1", note("a", "two", 2)).await;
+    assert_eq!(late.changes[0].progress.updated, 0);
+    assert_eq!(world.texts().await["a"], "three");
+    saved(&world.engine, "d2", note("a", "four", 4)).await;
+    world.run().await;
+    assert_eq!(world.texts().await["a"], "four", "nor does a page that is behind");
+}
+
+#[tokio::test]
+async fn incoming_changes_are_told_by_the_outbox() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let outbox = Outbox::new(&world.engine);
+    outbox.add(Destination::new("host", "https://host.example/hook")).await.unwrap();
+    saved(&world.engine, "d1", note("a", "one", 1)).await;
+    let rows = outbox.waiting("host", "", 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let body: Value = serde_json::from_str(&rows[0].body).unwrap();
+    assert_eq!((&body["syncType"], &body["responseResults"]["added"]), (&json!("WEBHOOK"), &json!(1)));
+    let to = body["cursor"]["to"].as_str().unwrap().parse().unwrap();
+    let page = world.store.records(&stream()).since(to).page().await.unwrap();
+    assert!(page.changes.is_empty() && page.caught_up, "the range covers what was written");
+}
