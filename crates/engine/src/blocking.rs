@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use crate::control::{DisableMode, TriggerMode};
 use crate::engine::lock;
 use crate::logs::{LinePage, LogFilter, RunPage};
+use crate::receive::Received;
 use crate::run::{LogLine, RunOptions, RunReport};
 use crate::running::Running;
 use crate::schedule::Schedule;
@@ -100,6 +101,16 @@ impl Engine {
     /// See [`Engine::connections`](crate::Engine::connections).
     pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         self.wait(self.engine().connections())
+    }
+
+    /// See [`Engine::receive`](crate::Engine::receive).
+    pub fn receive<N: AsRef<str>, V: AsRef<str>>(
+        &self,
+        connection: &str,
+        headers: &[(N, V)],
+        body: &[u8],
+    ) -> Result<Received> {
+        self.wait(self.engine().receive(connection, headers, body))
     }
 
     /// See [`Engine::enable`](crate::Engine::enable).

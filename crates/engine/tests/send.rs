@@ -22,6 +22,7 @@ fn calls(engine: &Engine) {
     drop(sent(engine.runs_matching(&LogFilter::default())));
     drop(sent(engine.log_lines(&LogFilter::default())));
     drop(sent(engine.sweep_logs()));
+    drop(sent(engine.receive("c", &[("a", "b")], b"{}")));
 }
 
 #[test]

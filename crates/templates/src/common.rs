@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A template of an `info` expression and an async `fetch` function.
+/// A template of an `info` expression, an async `fetch` function and, where it takes webhooks, a function of an event.
 macro_rules! template {
-    ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path) => {
+    ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path $(, $webhook:path)?) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name(highwater_core::template::TemplateInfo);
@@ -38,6 +38,15 @@ macro_rules! template {
             async fn fetch(&self, context: &mut highwater_core::template::SyncContext<'_>) -> highwater_core::Result<()> {
                 $fetch(context).await
             }
+
+            $(
+                fn webhook(
+                    &self,
+                    event: &highwater_core::template::WebhookEvent<'_>,
+                ) -> highwater_core::Result<highwater_core::template::WebhookReaction> {
+                    $webhook(event)
+                }
+            )?
         }
     };
 }

@@ -6,6 +6,7 @@ mod issues;
 mod models;
 mod others;
 mod pull_requests;
+mod webhooks;
 
 pub use actions::{CloseIssue, CommentOnIssue, CreateIssue};
 pub use issues::{Comments, Issues};
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use highwater_core::Result;
 use highwater_core::template::{
-    AuthKind, ConfigKey, DesktopSignIn, LimitHabits, OAuth2, Provider, SyncContext, TemplateInfo, TokenUse, escape,
+    AuthKind, ConfigKey, DesktopSignIn, LimitHabits, OAuth2, Provider, SyncContext, TemplateInfo, TokenUse,
+    WebhookScheme, escape,
 };
 
 /// Records in a page: the most GitHub gives.
@@ -38,6 +40,7 @@ pub fn provider() -> Provider {
         // A secondary limit without a time: GitHub asks to wait a minute at least.
         .limits(LimitHabits::new().status_with(403, "secondary rate limit").lock_out(Duration::from_secs(60)))
         .docs("https://docs.github.com/en/rest")
+        .webhooks(WebhookScheme::GitHub)
 }
 
 fn owner() -> ConfigKey {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, HttpRequest, LogLevel, PageRecord, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, string_at, text_at,
+    TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme, string_at, text_at,
 };
 use highwater_core::{Error, ErrorKind, Result, content};
 use schemars::JsonSchema;
@@ -24,19 +24,19 @@ const KEPT_S: i64 = 29 * 24 * 60 * 60;
 
 template! {
     /// Customers.
-    Customers, describe::<Customer>("customers", "Customer", "A customer"), fetch_customers
+    Customers, describe::<Customer>("customers", "Customer", "A customer"), fetch_customers, webhook_of_customers
 }
 template! {
     /// Subscriptions, ended ones too.
-    Subscriptions, describe::<Subscription>("subscriptions", "Subscription", "A subscription"), fetch_subscriptions
+    Subscriptions, describe::<Subscription>("subscriptions", "Subscription", "A subscription"), fetch_subscriptions, webhook_of_subscriptions
 }
 template! {
     /// Invoices.
-    Invoices, describe::<Invoice>("invoices", "Invoice", "An invoice"), fetch_invoices
+    Invoices, describe::<Invoice>("invoices", "Invoice", "An invoice"), fetch_invoices, webhook_of_invoices
 }
 template! {
     /// Charges.
-    Charges, describe::<Charge>("charges", "Charge", "A charge"), fetch_charges
+    Charges, describe::<Charge>("charges", "Charge", "A charge"), fetch_charges, webhook_of_charges
 }
 action! {
     /// Creates a customer.
@@ -48,6 +48,7 @@ pub fn provider() -> Provider {
     Provider::new("stripe", "https://api.stripe.com")
         .auth(AuthKind::bearer("a secret or restricted key, from Developers > API keys"))
         .docs("https://docs.stripe.com/api")
+        .webhooks(WebhookScheme::Stripe)
 }
 
 fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
@@ -68,23 +69,53 @@ struct Kind {
     gone: &'static [&'static str],
 }
 
+const CUSTOMERS: Kind = Kind { model: "Customer", list: "customers", events: "customer.", gone: &["customer.deleted"] };
+/// A subscription that ended is still there, with its last status.
+const SUBSCRIPTIONS: Kind =
+    Kind { model: "Subscription", list: "subscriptions", events: "customer.subscription.", gone: &[] };
+const INVOICES: Kind = Kind { model: "Invoice", list: "invoices", events: "invoice.", gone: &["invoice.deleted"] };
+const CHARGES: Kind = Kind { model: "Charge", list: "charges", events: "charge.", gone: &[] };
+
 async fn fetch_customers(context: &mut SyncContext<'_>) -> Result<()> {
-    fetch(context, &Kind { model: "Customer", list: "customers", events: "customer.", gone: &["customer.deleted"] })
-        .await
+    fetch(context, &CUSTOMERS).await
 }
 
 async fn fetch_subscriptions(context: &mut SyncContext<'_>) -> Result<()> {
-    // A subscription that ended is still there, with its last status.
-    let kind = Kind { model: "Subscription", list: "subscriptions", events: "customer.subscription.", gone: &[] };
-    fetch(context, &kind).await
+    fetch(context, &SUBSCRIPTIONS).await
 }
 
 async fn fetch_invoices(context: &mut SyncContext<'_>) -> Result<()> {
-    fetch(context, &Kind { model: "Invoice", list: "invoices", events: "invoice.", gone: &["invoice.deleted"] }).await
+    fetch(context, &INVOICES).await
 }
 
 async fn fetch_charges(context: &mut SyncContext<'_>) -> Result<()> {
-    fetch(context, &Kind { model: "Charge", list: "charges", events: "charge.", gone: &[] }).await
+    fetch(context, &CHARGES).await
+}
+
+fn webhook_of_customers(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+    on_event(event, &CUSTOMERS)
+}
+
+fn webhook_of_subscriptions(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+    on_event(event, &SUBSCRIPTIONS)
+}
+
+fn webhook_of_invoices(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+    on_event(event, &INVOICES)
+}
+
+fn webhook_of_charges(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+    on_event(event, &CHARGES)
+}
+
+/// Webhooks come in any order, `/v1/events` in its own: so each asks for a run, which reads on from there.
+fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
+    let name = text_at(event.body(), "/type")?.unwrap_or_default();
+    let concerned = match content::pointer(event.body(), "/data/object")? {
+        Some(object) => of_kind(kind, &name, object)?,
+        None => false,
+    };
+    Ok(if concerned { WebhookReaction::new().run() } else { WebhookReaction::new() })
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use highwater_core::Result;
 use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, text_at};
 
-use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path};
+use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, note_times, template, window};
 
 template! {
@@ -12,19 +12,19 @@ template! {
     ///
     /// Incremental by `since` (inclusive, with two minutes of overlap). GitHub never tells of deleted
     /// issues: a full refresh notices them.
-    Issues, issues(), fetch_issues
+    Issues, issues(), fetch_issues, webhooks::issues
 }
 
 template! {
     /// Comments on issues and pull requests of a repository, by `since`.
-    Comments, comments(), fetch_comments
+    Comments, comments(), fetch_comments, webhooks::comments
 }
 
 fn issues() -> TemplateInfo {
     describe("issues")
         .config(repo())
         .description("Issues of a repository, open and closed")
-        .model_info(model::<Issue>("Issue", "An issue (pull requests are left out)"))
+        .model_info(model::<Issue>("Issue", "An issue (pull requests are left out)").versioned_by("/updated_at"))
         .incremental("by `since`, with two minutes of overlap")
         .deletes(DELETES_BY_REFRESH)
 }
@@ -33,7 +33,7 @@ fn comments() -> TemplateInfo {
     describe("comments")
         .config(repo())
         .description("Comments on a repository's issues and pull requests")
-        .model_info(model::<Comment>("Comment", "A comment"))
+        .model_info(model::<Comment>("Comment", "A comment").versioned_by("/updated_at"))
         .incremental("by `since`, with two minutes of overlap")
         .deletes(DELETES_BY_REFRESH)
 }

@@ -3,7 +3,7 @@
 use highwater_core::template::{ConfigKey, HttpRequest, Pages, Paging, SyncContext, TemplateInfo, escape};
 use highwater_core::{Error, ErrorKind, Result};
 
-use super::{PER_PAGE, Release, Repository, describe, repo, repository_path};
+use super::{PER_PAGE, Release, Repository, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_EVERY_RUN, model, template, whole};
 
 template! {
@@ -13,7 +13,7 @@ template! {
 
 template! {
     /// Releases of a repository: read whole each time.
-    Releases, releases(), fetch_releases
+    Releases, releases(), fetch_releases, webhooks::releases
 }
 
 fn repositories() -> TemplateInfo {

@@ -3,7 +3,7 @@
 use highwater_core::Result;
 use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext, TemplateInfo};
 
-use super::{PER_PAGE, PullRequest, describe, repo, repository_path};
+use super::{PER_PAGE, PullRequest, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, OVERLAP, model, newest_first, template, window};
 
 template! {
@@ -11,7 +11,7 @@ template! {
     ///
     /// GitHub has no `since` here: an incremental run reads from the latest change back to the last
     /// checkpoint. One that changes meanwhile moves to the front, which repeats a record but skips none.
-    PullRequests, info(), fetch
+    PullRequests, info(), fetch, webhooks::pull_requests
 }
 
 fn info() -> TemplateInfo {
