@@ -1,4 +1,4 @@
-//! The recorded exchanges of the reference implementation, where they are at hand.
+//! The recorded exchanges of the reference implementation: our own small manifests, and real ones where they are at hand.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
@@ -28,4 +28,16 @@ async fn manifests_behave_as_in_the_reference_implementation() {
     }
     println!("identical {} of {} streams", report.identical(), report.streams.len());
     assert!(report.identical() >= 345, "identical {} of {} streams", report.identical(), report.streams.len());
+}
+
+#[tokio::test]
+async fn each_component_behaves_as_in_the_reference_implementation() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let report = replay_folders(&folder.join("connectors"), &folder.join("cassettes"), &Registry::new()).await.unwrap();
+    let different: Vec<String> = report
+        .different()
+        .map(|stream| format!("{}/{}: {}", stream.connector, stream.stream, stream.difference.as_deref().unwrap_or("")))
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert!(report.identical() > 100, "only {} streams were replayed", report.identical());
 }

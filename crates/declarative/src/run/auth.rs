@@ -346,8 +346,12 @@ impl Jwt {
         header.extend(map(&self.headers)?.into_iter().filter(|(_, value)| !value.is_null()));
         header.entry("typ").or_insert_with(|| "JWT".into());
         header.insert("alg".into(), self.algorithm.clone().into());
+        // Members stand as the reference writes them: some receivers compare whole tokens.
+        header.sort_keys();
         let mut payload = map(&self.additional_payload)?;
-        payload.extend(map(&self.payload)?.into_iter().filter(|(_, value)| !value.is_null()));
+        let mut claims = map(&self.payload)?;
+        let known = ["iss", "sub", "aud"].map(|name| (name.to_owned(), claims.shift_remove(name).unwrap_or_default()));
+        payload.extend(known.into_iter().chain(claims).filter(|(_, value)| !value.is_null()));
         let now = run.now().timestamp();
         payload.insert("iat".into(), now.into());
         payload.insert("exp".into(), (now + self.duration).into());

@@ -1,5 +1,6 @@
 //! Changes to records.
 
+use any_ascii::any_ascii;
 use highwater_core::Result;
 use serde_json::{Map, Value};
 
@@ -119,9 +120,9 @@ fn rename(record: &mut Map<String, Value>, name: &dyn Fn(&str) -> String) {
         .collect();
 }
 
-/// `FooBar 2x` becomes `foo_bar_2_x`.
+/// `FooBar 2x` becomes `foo_bar_2_x`, `Größe` becomes `grosse`.
 fn snake_case(key: &str) -> String {
-    let characters: Vec<char> = key.chars().collect();
+    let characters: Vec<char> = any_ascii(key).chars().collect();
     let mut tokens: Vec<String> = Vec::new();
     let mut at = 0;
     let run = |from: usize, test: &dyn Fn(char) -> bool| {
@@ -315,6 +316,8 @@ mod tests {
             ("2Foo", "_2_foo"),
             ("HTTPServer", "httpserver"),
             ("_x_", "_x_"),
+            ("ÀB", "ab"),
+            ("Größe 2", "grosse_2"),
         ] {
             assert_eq!(snake_case(key), expected, "{key}");
         }
