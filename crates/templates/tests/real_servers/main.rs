@@ -4,6 +4,7 @@
 
 mod emulate;
 mod kinto;
+mod manifests;
 mod radicale;
 mod server;
 
@@ -61,19 +62,24 @@ impl Bench {
 
     /// The live records of a model.
     async fn records(&self, model: &str) -> BTreeMap<String, Value> {
-        let stream = StreamKey::new("c", model);
-        let (mut found, mut cursor) = (BTreeMap::new(), Cursor::START);
-        loop {
-            let page = self.store.records(&stream).since(cursor).limit(1000).page().await.unwrap();
-            cursor = page.next_cursor;
-            for change in page.changes {
-                if change.record.metadata.deleted_at.is_none() {
-                    found.insert(change.record.id.to_string(), change.record.to().unwrap());
-                }
+        live_records(&self.store, model).await
+    }
+}
+
+/// The live records of a model of the connection `c`.
+async fn live_records(store: &MemoryStore, model: &str) -> BTreeMap<String, Value> {
+    let stream = StreamKey::new("c", model);
+    let (mut found, mut cursor) = (BTreeMap::new(), Cursor::START);
+    loop {
+        let page = store.records(&stream).since(cursor).limit(1000).page().await.unwrap();
+        cursor = page.next_cursor;
+        for change in page.changes {
+            if change.record.metadata.deleted_at.is_none() {
+                found.insert(change.record.id.to_string(), change.record.to().unwrap());
             }
-            if page.caught_up {
-                return found;
-            }
+        }
+        if page.caught_up {
+            return found;
         }
     }
 }
