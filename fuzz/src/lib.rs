@@ -1,5 +1,7 @@
 //! What the fuzz targets check. Each takes any bytes and panics when a promise is broken.
 
+pub mod declarative;
+
 use std::sync::{Arc, LazyLock};
 
 use highwater_codec::{Codec, Compression, EncryptionKey, KeyRing};

@@ -10,7 +10,8 @@ use std::process::Command;
 
 use crate::process;
 
-const TARGETS: &[&str] = &["cursor_token", "canonical_hash", "payload_codec", "json", "row_codec"];
+const TARGETS: &[&str] =
+    &["cursor_token", "canonical_hash", "payload_codec", "json", "row_codec", "manifest", "interpolation"];
 
 /// Inputs to begin with, for targets that would take long to find the shape.
 const SEEDS: &[(&str, &[&[u8]])] = &[
@@ -26,7 +27,32 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         ],
     ),
     ("row_codec", &[b"0123456789012345678901234567890123456789{\"id\":1}"]),
+    ("manifest", &[MANIFEST.as_bytes(), b"a: &a [*a]", b"streams: [{$ref: '#/streams/0'}]"]),
+    (
+        "interpolation",
+        &[
+            b"{{ config['a'][0] + 1 if record.b is not none else 'x' | upper }}\x00{\"a\":[1],\"b\":null}",
+            b"{% if config %}{{ format_datetime(now_utc(), '%Y-%m-%d') }}{% endif %}",
+            b"{{ [1, 2] | join(',') }} {{ {'a': 1}.get('a') }} {{ 'a' * 3 }}",
+        ],
+    ),
 ];
+
+/// A small whole manifest.
+const MANIFEST: &str = "definitions:
+  r: {type: HttpRequester, url_base: 'https://x.example', path: '/{{ config.api_key }}'}
+streams:
+  - type: DeclarativeStream
+    name: s
+    primary_key: id
+    $parameters: {p: 1}
+    incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y-%m-%d', start_datetime: '2024-01-01', step: P1D, cursor_granularity: P1D}
+    retriever:
+      requester: {$ref: '#/definitions/r'}
+      record_selector: {extractor: {field_path: [data]}, record_filter: {condition: '{{ record.id > 1 }}'}}
+      paginator: {type: DefaultPaginator, pagination_strategy: {type: OffsetIncrement, page_size: 2}}
+      partition_router: {type: ListPartitionRouter, values: [a, b], cursor_field: k}
+";
 
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
