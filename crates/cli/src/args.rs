@@ -9,6 +9,7 @@ use highwater::Action;
 use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
 use crate::commands::runs::{LogsOptions, RunsOptions};
 use crate::commands::try_out::{ActOptions, DryRunOptions, ProxyOptions};
+use crate::commands::webhooks::WebhooksOptions;
 
 /// Sync an API into an embedded store and follow it by cursor.
 #[derive(Debug, Parser)]
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Runs(RunsOptions),
     /// Print log lines of runs.
     Logs(LogsOptions),
+    /// List where webhooks go, what waits and what was given up; try that again.
+    Webhooks(WebhooksOptions),
     /// Let a template run by schedule for a connection.
     Enable(EnableOptions),
     /// Turn a sync off.

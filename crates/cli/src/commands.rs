@@ -11,3 +11,4 @@ pub(crate) mod sync;
 pub(crate) mod tail;
 pub(crate) mod templates;
 pub(crate) mod try_out;
+pub(crate) mod webhooks;

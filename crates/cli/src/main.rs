@@ -68,6 +68,7 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
         Command::Status(options) => commands::status::run(options, output).await,
         Command::Runs(options) => commands::runs::run(options, output).await,
         Command::Logs(options) => commands::runs::logs(options, output).await,
+        Command::Webhooks(options) => commands::webhooks::run(options, output).await,
         Command::Enable(options) => commands::control::enable(options, output).await,
         Command::Disable(options) => commands::control::disable(options, output).await,
         Command::Pause(name) => commands::control::pause(name, output).await,

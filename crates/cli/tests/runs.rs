@@ -3,6 +3,11 @@
 
 mod support;
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use highwater::engine::{Destination, Outbox};
+use highwater::{Engine, SqliteStore, Store, WriteBatch};
 use serde_json::Value;
 use support::{GitHub, Mood, run, sync, text};
 
@@ -54,4 +59,50 @@ fn syncs_are_enabled_paused_and_triggered() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("enable it first"));
     let wrong = run(here, &["enable", "main", "github/issues", "--cron", "now and then", "--db", "app.db"]);
     assert_eq!(wrong.status.code(), Some(1));
+}
+
+#[test]
+fn deliveries_are_listed_and_the_dead_are_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let server = GitHub::start(3, Mood::Well);
+    let file = here.join("app.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let with_outbox = |work: &dyn Fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()>>>| {
+        runtime.block_on(async {
+            let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file).unwrap());
+            work(Arc::clone(&store)).await;
+            store.close().await.unwrap();
+        });
+    };
+    with_outbox(&|store| {
+        Box::pin(async move {
+            let outbox = Outbox::new(&Engine::builder(store).build().unwrap());
+            outbox.add(Destination::new("crm", "https://crm.example/hook")).await.unwrap();
+        })
+    });
+    assert!(sync(here, &server, &[]).status.success());
+    let told = text(here, &["webhooks", "--db", "app.db"]);
+    assert!(told.contains("crm https://crm.example/hook: 1 waiting, 0 dead"), "{told}");
+    let waiting = objects(&text(here, &["webhooks", "waiting", "crm", "--db", "app.db", "--json"]));
+    let body: Value = serde_json::from_str(waiting[0]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["responseResults"]["added"], 3);
+    // Three days later.
+    let id = waiting[0]["id"].as_str().unwrap().to_owned();
+    let row = waiting[0].clone();
+    with_outbox(&|store| {
+        let (id, row) = (id.clone(), row.clone());
+        Box::pin(async move {
+            let mut batch = WriteBatch::new();
+            batch.remove_document(format!("outbox/row/crm/{id}"));
+            batch.put_document(format!("outbox/dead/crm/{id}"), &row).unwrap();
+            store.commit(batch).await.unwrap();
+        })
+    });
+    assert!(text(here, &["webhooks", "--db", "app.db"]).contains("0 waiting, 1 dead"));
+    assert!(text(here, &["webhooks", "dead", "crm", "--db", "app.db"]).contains(&id));
+    let unknown = run(here, &["webhooks", "replay", "crm", "no-such", "--db", "app.db"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(here, &["webhooks", "replay", "crm", &id, "--db", "app.db"]).contains("1 wait again"));
+    assert!(text(here, &["webhooks", "--db", "app.db"]).contains("1 waiting, 0 dead"));
 }

@@ -239,7 +239,7 @@ fn line(run: &RunReport) -> String {
     text
 }
 
-fn moment(at_ms: u64) -> String {
+pub(crate) fn moment(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
     time.map_or_else(|| at_ms.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

@@ -1,0 +1,135 @@
+//! `highwater webhooks`
+
+use clap::{Args, Subcommand};
+use highwater::Result;
+use highwater::engine::{Outbox, OutboxRow};
+use serde_json::json;
+
+use crate::args::StoreOptions;
+use crate::commands::runs::{engine, moment};
+use crate::output::Output;
+use crate::stores;
+
+/// Deliveries counted or listed, at most.
+const MOST: usize = 1000;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct WebhooksOptions {
+    #[command(subcommand)]
+    pub(crate) action: Option<WebhooksAction>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhooksAction {
+    /// List what waits to be delivered, oldest first.
+    Waiting(DestinationOptions),
+    /// List what was given up after three days, oldest first.
+    Dead(DestinationOptions),
+    /// Put what was given up back among what waits.
+    Replay(ReplayOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DestinationOptions {
+    /// The destination's id.
+    pub(crate) destination: String,
+    /// Continue behind this delivery.
+    #[arg(long, default_value = "")]
+    pub(crate) after: String,
+    /// At most this many.
+    #[arg(long, default_value_t = 25)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayOptions {
+    /// The destination's id.
+    pub(crate) destination: String,
+    /// The delivery's id; all of them unless told.
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+pub(crate) async fn run(options: &WebhooksOptions, output: &Output) -> Result<()> {
+    match &options.action {
+        None => list(&options.store, output).await,
+        Some(WebhooksAction::Waiting(of)) => deliveries(of, output, false).await,
+        Some(WebhooksAction::Dead(of)) => deliveries(of, output, true).await,
+        Some(WebhooksAction::Replay(replay)) => replay_dead(replay, output).await,
+    }
+}
+
+async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(options)?;
+    let outbox = Outbox::new(&engine(&store)?);
+    let destinations = outbox.destinations().await?;
+    for destination in &destinations {
+        let waiting = outbox.waiting(&destination.id, "", MOST).await?.len();
+        let dead = outbox.dead_letters(&destination.id, "", MOST).await?.len();
+        output.object(&json!({"destination": destination, "waiting": waiting, "dead": dead}));
+        let disabled = destination.disabled.as_ref().map_or(String::new(), |why| format!(", disabled: {why}"));
+        output.line(format!(
+            "{} {}: {} waiting, {} dead{disabled}",
+            destination.id,
+            destination.url,
+            counted(waiting),
+            counted(dead)
+        ));
+        if dead > 0 {
+            output.note(format!("Look at them: highwater webhooks dead {}", destination.id));
+        }
+    }
+    if destinations.is_empty() {
+        output.note("No destinations: the program that delivers adds them (docs/webhooks.md).");
+    }
+    store.close().await
+}
+
+fn counted(count: usize) -> String {
+    if count < MOST { count.to_string() } else { format!("{MOST} or more") }
+}
+
+async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -> Result<()> {
+    let store = stores::open_existing(&options.store)?;
+    let outbox = Outbox::new(&engine(&store)?);
+    let (destination, after, limit) = (&options.destination, &options.after, options.limit.clamp(1, MOST));
+    let rows = match dead {
+        true => outbox.dead_letters(destination, after, limit).await?,
+        false => outbox.waiting(destination, after, limit).await?,
+    };
+    for row in &rows {
+        output.object(row);
+        output.line(line(row, dead));
+    }
+    match rows.last() {
+        None => output.note("None."),
+        Some(last) if rows.len() == limit => output.note(format!("More: --after {}", last.id)),
+        Some(_) if dead => output.note(format!("Try them again: highwater webhooks replay {destination}")),
+        Some(_) => {}
+    }
+    store.close().await
+}
+
+fn line(row: &OutboxRow, dead: bool) -> String {
+    let next = if dead { String::new() } else { format!(", next try {}", moment(row.next_ms)) };
+    let why = row.last_error.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    format!("{} of {}: {} tries{next}{why}", row.id, moment(row.created_ms), row.attempts)
+}
+
+async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(&options.store)?;
+    let outbox = Outbox::new(&engine(&store)?);
+    let replayed = match &options.id {
+        Some(id) => outbox.replay(&options.destination, id).await.map(|()| 1)?,
+        None => outbox.replay_all(&options.destination).await?,
+    };
+    output.object(&json!({"destination": options.destination, "replayed": replayed}));
+    output.line(format!("{replayed} wait again; the program that delivers takes them within a minute."));
+    store.close().await
+}
