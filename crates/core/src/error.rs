@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::cursor::Cursor;
@@ -216,21 +216,38 @@ impl Error {
     }
 }
 
+/// One line, whatever a source, a manifest or a user put into it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        let mut line = OneLine(f);
+        line.write_str(&self.0.message)?;
         if !self.0.context.is_empty() {
-            f.write_str(" (")?;
+            line.write_str(" (")?;
             for (position, (name, value)) in self.0.context.iter().enumerate() {
                 if position > 0 {
-                    f.write_str(", ")?;
+                    line.write_str(", ")?;
                 }
-                write!(f, "{name}: {value}")?;
+                write!(line, "{name}: {value}")?;
             }
-            f.write_str(")")?;
+            line.write_str(")")?;
         }
         if let Some(source) = &self.0.source {
-            write!(f, ": {source}")?;
+            write!(line, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes control characters as their escapes.
+struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            match piece.chars().next_back().filter(|last| last.is_control()) {
+                Some(last) => write!(self.0, "{}{}", &piece[..piece.len() - last.len_utf8()], last.escape_default())?,
+                None => self.0.write_str(piece)?,
+            }
         }
         Ok(())
     }
@@ -253,5 +270,17 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line() {
+        let error = Error::invalid("what\r\nit said").with("text", "a\u{1b}[1mb\n").because("a\tcause\n");
+        assert_eq!(error.to_string(), "what\\r\\nit said (text: a\\u{1b}[1mb\\n): a\\tcause\\n");
+        assert_eq!(Error::invalid("größer als").to_string(), "größer als");
     }
 }
