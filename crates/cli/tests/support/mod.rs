@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     GarbageFrom(usize),
     /// Sends records without ids on this page.
     NamelessOn(usize),
+    /// Sends a record without its state on this page.
+    StatelessOn(usize),
     /// Never answers from this page on.
     SilentFrom(usize),
 }
@@ -61,7 +63,7 @@ impl GitHub {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let app = axum::Router::new()
-                    .route("/repos/o/r/issues", axum::routing::get(issues_page))
+                    .route("/repos/o/r/issues", axum::routing::get(issues_page).post(create_issue))
                     .fallback(|| async { (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#) })
                     .with_state(served);
                 axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), app).await.unwrap();
@@ -113,6 +115,10 @@ async fn issues_page(State(server): State<GitHub>, Query(query): Query<PageQuery
         }
         Mood::GarbageFrom(from) if number >= from => return "<html>maintenance</html>".into_response(),
         Mood::NamelessOn(at) if number == at => return r#"[{"updated_at":"2026-01-01T00:00:00Z"}]"#.into_response(),
+        Mood::StatelessOn(at) if number >= at => {
+            return r#"[{"id":7,"number":7,"title":"x","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}]"#
+                .into_response();
+        }
         Mood::SilentFrom(from) if number >= from => std::future::pending().await,
         _ => {}
     }
@@ -126,6 +132,13 @@ async fn issues_page(State(server): State<GitHub>, Query(query): Query<PageQuery
     }
     let next = format!("<{}/repos/o/r/issues?page={}&since={since}>; rel=\"next\"", server.url, page + 1);
     ([("link", next)], body).into_response()
+}
+
+async fn create_issue(State(server): State<GitHub>, axum::Json(input): axum::Json<serde_json::Value>) -> Response {
+    let mut shared = server.shared.lock().unwrap();
+    let made = issue(shared.issues).1.replace(&format!("Issue {}", shared.issues), input["title"].as_str().unwrap());
+    shared.issues += 1;
+    (StatusCode::CREATED, made).into_response()
 }
 
 /// The command, with nothing of this machine's environment that it would read.
