@@ -36,8 +36,30 @@ struct Source {
     feed_from: u64,
     version: u64,
     narrow: bool,
+    /// What webhooks would tell, the latest last.
+    events: Vec<Event>,
     /// When each id was last absent, or not shown: true time, for the check of deletes.
     absent: BTreeMap<String, u64>,
+}
+
+/// A change, as a webhook tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) id: String,
+    pub(crate) body: String,
+}
+
+/// Events that may still be delivered.
+const EVENTS: usize = 40;
+
+impl Source {
+    fn tell(&mut self, id: &str, item: Option<&Item>) {
+        let item: Value = item.and_then(|item| serde_json::from_str(&text(id, item)).ok()).unwrap_or_default();
+        let event = Event { id: format!("e{}", self.version), body: json!({"id": id, "item": item}).to_string() };
+        self.events.push(event);
+        let surplus = self.events.len().saturating_sub(EVENTS);
+        self.events.drain(..surplus);
+    }
 }
 
 /// The API of one connection.
@@ -84,6 +106,7 @@ impl Api {
         }
         let version = source.version;
         let item = Item { version, value, created, updated_ms, visible_ms: now_ms + late as u64 };
+        source.tell(id, Some(&item));
         source.items.insert(id.to_owned(), item);
     }
 
@@ -95,7 +118,17 @@ impl Api {
             let version = source.version;
             source.deletes.insert(version, id.to_owned());
             source.absent.insert(id.to_owned(), now_ms);
+            source.tell(id, None);
         }
+    }
+
+    /// One of the latest events.
+    pub(crate) fn event(&self, pick: u8) -> Option<Event> {
+        let source = self.source();
+        let count = source.events.len();
+        // Mostly one of the very latest.
+        let back = if pick < 192 { usize::from(pick) % 4 } else { usize::from(pick) % EVENTS };
+        source.events.get(count.checked_sub(back + 1)?).cloned()
     }
 
     pub(crate) fn narrow(&self, narrow: bool) {

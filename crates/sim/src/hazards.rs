@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 38] = [
+pub(crate) const ALL: [&str; 43] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -40,4 +40,9 @@ pub(crate) const ALL: [&str; 38] = [
     "left the filter",
     "born and gone between two reads",
     "old cursor converged",
+    "webhook written",
+    "webhook asked for a run",
+    "webhook came twice",
+    "webhook refused",
+    "page older than a webhook",
 ];

@@ -9,6 +9,7 @@ use highwater_core::{
 };
 use serde_json::Value;
 
+use crate::plan::Knob;
 use crate::shared::Shared;
 
 /// A record as the model knows it.
@@ -36,6 +37,8 @@ pub(crate) struct Model {
     /// The greatest position that was pruned away.
     pub(crate) horizon: Option<Cursor>,
     run: Option<Run>,
+    /// Operations of pages that gave way to what others had written.
+    kept: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -105,7 +108,11 @@ impl Oracle {
         let shared = Arc::clone(&self.shared);
         let model = self.model(batch.stream());
         let end = model.end;
+        let kept = model.kept;
         let (mut changes, mut gone) = (model.operate(batch), Vec::new());
+        if model.kept > kept {
+            shared.reached("page older than a webhook");
+        }
         for step in batch.run_steps() {
             if let RunStep::Complete(guard) = step {
                 if !model.may_complete(guard) {
@@ -131,6 +138,18 @@ impl Oracle {
             change.action == Action::Added && model.entries.get(&change.id).is_some_and(|entry| !entry.is_live())
         }) {
             shared.reached("record came back");
+        }
+        // Without late visibility an older version comes from a page that was asked for before the webhook (P28).
+        if batch.named_origin().is_none() && !shared.plan.has(Knob::LateVisibility) {
+            for change in &changes {
+                let version = |value: &Value| value["version"].as_u64().unwrap_or(0);
+                let before = model.entries.get(&change.id).filter(|entry| entry.origin.as_deref() == Some("webhook"));
+                if let Some(before) = before.filter(|entry| entry.is_live() && change.action == Action::Updated)
+                    && version(&before.value) > version(&change.value)
+                {
+                    shared.broken("P28", format!("a page put {} in place of {}", change.value, before.value));
+                }
+            }
         }
         // Of several changes of one record the last stands, at its place in the order.
         let mut last: BTreeMap<&str, usize> = BTreeMap::new();
@@ -263,6 +282,7 @@ impl Model {
                 };
             let live = known.as_ref().is_some_and(|(_, action)| *action != Action::Deleted);
             if kept {
+                self.kept += 1;
                 if live {
                     self.see(in_run, &id);
                 }

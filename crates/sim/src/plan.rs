@@ -31,10 +31,11 @@ pub(crate) enum Knob {
     TwoEngines,
     Cancels,
     ConstantRandom,
+    Webhooks,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 24] = [
+    pub(crate) const ALL: [Knob; 25] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -59,6 +60,7 @@ impl Knob {
         Knob::TwoEngines,
         Knob::Cancels,
         Knob::ConstantRandom,
+        Knob::Webhooks,
     ];
 }
 
@@ -121,6 +123,13 @@ pub(crate) enum Action {
     /// The source forgets its feed up to now.
     ForgetFeed {
         connection: usize,
+    },
+    /// One of the source's latest events is delivered: any of them, so that some come late, in another order, twice
+    /// or never.
+    Webhook {
+        connection: usize,
+        engine: usize,
+        pick: u8,
     },
     /// The next commit fails.
     StoreFault(Fault),
@@ -192,7 +201,8 @@ impl Plan {
                     let engine = if self.has(Knob::TwoEngines) { rng.usize(..2) } else { 0 };
                     return Action::Run { connection, engine, full: rng.u8(..4) == 0 };
                 }
-                38..65 => return Action::Consume(rng.usize(..CONSUMERS)),
+                38..60 => return Action::Consume(rng.usize(..CONSUMERS)),
+                60..65 => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),
                 65..72 => (Knob::Crashes, Action::Crash { after: rng.u32(0..60) }),
                 72..75 => (Knob::Cancels, Action::Cancel),
                 75..79 => {
@@ -220,7 +230,7 @@ impl Plan {
                     let fault = if rng.bool() { Fault::UnknownDone } else { Fault::UnknownLost };
                     (Knob::CommitUnknown, Action::StoreFault(fault))
                 }
-                _ => return Action::Consume(rng.usize(..CONSUMERS)),
+                _ => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),
             };
             if self.has(knob) {
                 return action;

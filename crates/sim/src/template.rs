@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
-use highwater_core::template::{HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo, Window};
+use highwater_core::template::{
+    HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme,
+    Window,
+};
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -27,7 +30,8 @@ pub(crate) struct Items {
 impl Items {
     /// The template of a connection: its provider is named after it.
     pub(crate) fn new(connection: &str, style: Style) -> Self {
-        let info = TemplateInfo::new(connection, "items", format!("https://{connection}.example"));
+        let mut info = TemplateInfo::new(connection, "items", format!("https://{connection}.example"));
+        info.provider = info.provider.webhooks(WebhookScheme::GitHub);
         Items { info: info.model(MODEL, "A record"), style }
     }
 }
@@ -45,6 +49,20 @@ impl Template for Items {
             Style::Since => since(context).await,
             Style::Feed => feed(context).await,
         }
+    }
+
+    fn webhook(&self, event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
+        let body: Value = event.json()?;
+        let reaction = WebhookReaction::new();
+        Ok(match self.style {
+            // Whatever a late event leaves behind, the next listing mends.
+            Style::Offset | Style::Keyset if body["item"].is_null() => {
+                reaction.delete(MODEL, body["id"].as_str().unwrap_or_default())
+            }
+            Style::Offset | Style::Keyset => reaction.save(MODEL, Bytes::from(body["item"].to_string())),
+            // What was read would not be read again.
+            Style::Since | Style::Feed => reaction.run(),
+        })
     }
 }
 

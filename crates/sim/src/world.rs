@@ -1,18 +1,20 @@
 //! One simulation, from its plan to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_core::{
     Cursor, DEFAULT_VARIANT, ErrorKind, Inline, Maintenance, MaintenanceReport, MemoryBackend, PageRequest, PruneWhat,
     Store, StoreOptions, StreamKey, WriteBatch,
 };
-use highwater_engine::{CancelToken, ConnectionSettings, Engine, RunOptions};
+use highwater_engine::{CancelToken, ConnectionSettings, Credentials, Engine, RunOptions, Secret, SyncOptions};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::api::{Api, SimTransport, kind};
+use crate::api::{Api, Event, SimTransport, kind};
 use crate::consumers::{Consumer, Kind};
 use crate::disk::{NAMES, SimStore, stream};
 use crate::oracle::{Model, Oracle};
@@ -73,7 +75,14 @@ struct World {
     lost: BTreeSet<String>,
     /// Every cursor the consumers were given.
     given: BTreeMap<String, StreamKey>,
+    /// Events that were taken, by connection.
+    taken: Taken,
 }
+
+type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
+
+/// What every webhook is signed with.
+const SECRET: &str = "the secret of the simulated source";
 
 impl World {
     async fn run(shared: &Arc<Shared>) -> highwater_core::Result<()> {
@@ -102,6 +111,7 @@ impl World {
             .build()?;
         for name in NAMES {
             engine.connect(ConnectionSettings::new(name, name)).await?;
+            engine.enable_with(name, &format!("{name}/items"), SyncOptions::default()).await?;
         }
         let consumers = [
             (Kind::Stateless, 0),
@@ -123,6 +133,7 @@ impl World {
             consumers,
             lost: BTreeSet::new(),
             given: BTreeMap::new(),
+            taken: Taken::default(),
         })
     }
 
@@ -200,6 +211,15 @@ impl World {
                 }
                 self.apis[connection].narrow(narrow);
             }
+            Action::Webhook { connection, engine, pick } => {
+                // Often at once: in the middle of a run, after the page was read and before it came.
+                if pick % 2 == 0 {
+                    self.apis[connection].write(3);
+                }
+                if let Some(event) = self.apis[connection].event(pick) {
+                    self.process.receive(&self.shared, &self.taken, connection, engine, event);
+                }
+            }
             Action::ForgetFeed { connection } => self.apis[connection].forget_feed(),
             Action::StoreFault(fault) => self.shared.set_fault(fault),
         }
@@ -235,6 +255,8 @@ impl World {
         }
         self.shared.die();
         self.process.end().await;
+        // What came since may come again.
+        lock(&self.taken).clear();
         self.backend = backup.0;
         self.process.store.oracle().models = backup.1;
         self.wait(Duration::ZERO).await
@@ -427,7 +449,43 @@ impl Process {
                 .build()
         };
         let engines = vec![engine()?, engine()?];
+        for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
+            engine.set_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
+        }
         Ok(Process { store, engines, runs: JoinSet::new(), cancels: Vec::new() })
+    }
+
+    /// A webhook arrives.
+    fn receive(&mut self, shared: &Arc<Shared>, taken: &Taken, connection: usize, engine: usize, event: Event) {
+        let (engine, shared, taken) = (self.engines[engine].clone(), Arc::clone(shared), Arc::clone(taken));
+        self.runs.spawn(async move {
+            let name = NAMES[connection];
+            let headers = [
+                ("x-github-delivery", event.id.clone()),
+                ("x-hub-signature-256", format!("sha256={}", signature(event.body.as_bytes()))),
+            ];
+            match engine.receive(name, &headers, event.body.as_bytes()).await {
+                Ok(received) => {
+                    shared.note(|| format!("webhook {} of {name}: {received:?}", event.id));
+                    match received.duplicate {
+                        true => shared.reached("webhook came twice"),
+                        // A leap of the clock makes events old enough to be forgotten.
+                        false
+                            if !lock(&taken).insert((connection, event.id.clone()))
+                                && !shared.plan.has(Knob::ClockJumps) =>
+                        {
+                            shared.broken("webhooks", format!("{} of {name} was taken twice", event.id));
+                        }
+                        false if received.triggered.is_empty() => shared.reached("webhook written"),
+                        false => shared.reached("webhook asked for a run"),
+                    }
+                }
+                Err(error) => {
+                    shared.reached("webhook refused");
+                    shared.note(|| format!("webhook {} of {name}: {error}", event.id));
+                }
+            }
+        });
     }
 
     /// Nothing of it runs any more.
@@ -457,4 +515,15 @@ impl Process {
         });
         debug_assert_eq!(DEFAULT_VARIANT, "base");
     }
+}
+
+fn signature(body: &[u8]) -> String {
+    // A key of any length is good.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else { return String::new() };
+    mac.update(body);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
