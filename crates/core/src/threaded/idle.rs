@@ -50,12 +50,13 @@ impl<R: BackendReader> Idle<R> {
     /// Takes note of a commit of ours that left these streams' ends where they are now. The other
     /// ends stay known if nobody else committed since the last one: `others` changes when they do,
     /// and is asked after the version was, so that no commit falls in between. `None`: unknown.
+    /// Returns the version as it is now.
     pub(super) fn committed(
         &mut self,
         generation: &AtomicU64,
         ends: Vec<(StreamKey, Position)>,
         others: impl FnOnce() -> Option<u64>,
-    ) {
+    ) -> Option<u64> {
         let version = match &mut self.probe {
             Some(probe) => probe.version().ok(),
             None => Some(0),
@@ -70,6 +71,7 @@ impl<R: BackendReader> Idle<R> {
         self.ends.extend(ends);
         // Without a version, the next look differs from this and forgets the ends.
         self.at = (version.unwrap_or(u64::MAX), before + 1);
+        version
     }
 
     /// The position of the stream's end: looked up on this thread where others may write, for there

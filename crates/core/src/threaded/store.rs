@@ -243,7 +243,10 @@ impl<B: Backend> Threaded<B> {
             next_cursor: request.after,
             has_more: false,
             caught_up: true,
-            high_water: token_key.cursor(request.after.position(), filter),
+            high_water: match request.after.drain() {
+                0 => request.after,
+                _ => token_key.cursor(request.after.position(), filter),
+            },
         })
     }
 

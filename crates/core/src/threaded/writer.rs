@@ -231,9 +231,8 @@ impl<B: Backend> Writer<B> {
         let mut idle = lock(idle);
         let others =
             || backend.as_mut().filter(|_| *shares).and_then(|backend| backend.others_version().ok().flatten());
-        idle.committed(generation, ends, others);
         // Whoever waits is woken for this commit, and finds those of others that came before it.
-        idle.changed(seen);
+        *seen = idle.committed(generation, ends, others).unwrap_or(*seen);
         drop(idle);
         if !mutant!("notify-before-commit") {
             wake(&self.wake);
