@@ -14,6 +14,10 @@ pub mod blocking {
 #[doc = include_str!("../docs/engine.md")]
 mod engine_page {}
 
+#[cfg(all(doctest, feature = "engine"))]
+#[doc = include_str!("../docs/webhooks.md")]
+mod webhooks_page {}
+
 #[cfg(feature = "declarative")]
 pub use highwater_declarative as declarative;
 #[cfg(feature = "engine")]

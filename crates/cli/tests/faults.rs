@@ -70,7 +70,8 @@ fn failures_in_the_middle_of_paging_keep_what_came_before() {
         server.set_mood(Mood::Well);
         assert!(sync(folder.path(), &server, &[]).status.success());
         assert_eq!(record_count(folder.path()), 35, "{mood:?}: the next sync goes on");
-        text(folder.path(), &["doctor", "--db", "app.db"]);
+        let told = text(folder.path(), &["doctor", "--db", "app.db"]);
+        assert!(told.contains("all well") && told.contains("clock: in step with the log"), "{told}");
     }
 }
 

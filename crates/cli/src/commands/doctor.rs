@@ -26,6 +26,22 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             }
         }
     }
+    let clock = match store.maintain(Maintenance::CheckClock).await? {
+        MaintenanceReport::Clock(health) => Some(health),
+        _ => None,
+    };
+    if let Some(health) = clock.filter(|health| !health.lead.is_zero() || health.implausible) {
+        output.object(&json!({ "clock": health }));
+        let lead = std::time::Duration::from_secs(health.lead.as_secs());
+        output.line(format!("clock: it shows {}, the last position is {lead:?} ahead", health.now.to_rfc3339()));
+        output.note(match health.implausible {
+            true => "Set the clock right before the next sync: it will be refused.",
+            false => "Order is not harmed; new records carry the later time until the clock has caught up.",
+        });
+    } else if clock.is_some() {
+        output.object(&json!({ "clock": clock }));
+        output.line("clock: in step with the log");
+    }
     store.close().await?;
     if broken == 0 {
         return Ok(());
