@@ -1,26 +1,29 @@
 //! What a batch does to the log: which operations are changes, which action each is, who gets which position.
 
+mod documents;
+mod quarantine;
+mod tally;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{BackendWrite, Table};
+use crate::backend::BackendWrite;
 use crate::batch::{
-    BadRecords, Commit, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, Rejected,
-    RunStep, SourceVersion, StreamBatch, StreamCommit, WriteBatch,
+    BadRecords, Commit, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, RunStep,
+    SourceVersion, StreamBatch, StreamCommit, WriteBatch,
 };
 use crate::content;
-use crate::cursor::{Cursor, millis_of};
+use crate::cursor::millis_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Entry, Extra, Hashes};
-use crate::log::index_key::{AlreadyHashed, head_key};
+use crate::log::index_key::head_key;
 use crate::log::transaction::Transaction;
-use crate::log::{keys, validate};
+use crate::log::validate;
 use crate::mutants::mutant;
 use crate::record::Action;
+use tally::Tally;
 
 /// Fingerprints of content rules a stream can have had; a row names its own in one byte.
 const MAX_ALGORITHMS: usize = 255;
@@ -44,44 +47,6 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         let streams = batch.streams.iter().map(|stream| self.apply_stream(stream)).collect::<Result<_>>()?;
         Ok(Commit { streams, leases })
-    }
-
-    fn check_fence(&mut self, name: &str, token: u64) -> Result<()> {
-        let latest = fence_token(&mut self.write, name)?;
-        if latest == token || mutant!("fence-unchecked") {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Fenced, "a newer run holds the lease; nothing of this batch was written")
-            .with("lease", name)
-            .with("held", token)
-            .with("latest", latest))
-    }
-
-    fn check_document(&mut self, key: &str, expected: Option<&[u8]>) -> Result<()> {
-        let found = self.write.get(Table::State, &keys::document(key))?;
-        if found.as_deref() == expected || mutant!("expectation-unchecked") {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Conflict, "somebody changed the document meanwhile; read it again").with("key", key))
-    }
-
-    /// Gives out the next token of a lease.
-    pub(crate) fn next_fence(&mut self, name: &str) -> Result<u64> {
-        let token = fence_token(&mut self.write, name)? + 1;
-        self.write.put(Table::State, &keys::fence(name), &token.to_be_bytes())?;
-        self.dirty = true;
-        Ok(token)
-    }
-
-    pub(crate) fn set_document(&mut self, key: &str, value: Option<&Bytes>) -> Result<()> {
-        if key.is_empty() || key.len() > 512 {
-            return Err(Error::invalid("a document's key must have 1 to 512 bytes").with("bytes", key.len()));
-        }
-        self.dirty = true;
-        match value {
-            Some(value) => self.write.put(Table::State, &keys::document(key), value),
-            None => self.write.remove(Table::State, &keys::document(key)),
-        }
     }
 
     fn apply_stream(&mut self, batch: &StreamBatch) -> Result<StreamCommit> {
@@ -446,107 +411,6 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         u8::try_from(place).map_err(|_| Error::corrupt("a stream has too many content rules"))
     }
-
-    fn quarantine(
-        &mut self,
-        place: usize,
-        batch: &StreamBatch,
-        operation: &Operation,
-        index: usize,
-        error: &Error,
-        tally: &mut Tally<'_>,
-    ) -> Result<()> {
-        let (payload, known) = match &operation.kind {
-            OperationKind::Upsert(payload) | OperationKind::Patch(payload) => {
-                let guessed = content::guess_id(payload).map(|id| id.into_owned());
-                (Some(payload), operation.id.as_ref().map(|id| id.to_string()).or(guessed))
-            }
-            OperationKind::Delete | OperationKind::Seen => (None, operation.id.as_ref().map(|id| id.to_string())),
-        };
-        let known = known.filter(|id| check_id(id).is_ok());
-        // The source still has the record: that it was unreadable must not delete it.
-        match &known {
-            Some(id) => {
-                if let Some(entry) = self.find(place, id)?.filter(Entry::is_live) {
-                    self.mark_seen(place, entry.sequence)?;
-                }
-            }
-            None => self.note_unidentified(place),
-        }
-        // What a codec would hide does not lie open here.
-        let excerpt: String = payload
-            .filter(|_| self.shared.codec.is_none())
-            .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(65_536)]).into_owned())
-            .unwrap_or_default();
-        let name = known
-            .clone()
-            .unwrap_or_else(|| format!("{:032x}", self.shared_hash(payload.map_or(&[], |payload| payload))));
-        let document = serde_json::json!({
-            "stream": batch.stream.to_string(), "id": known, "reason": error.to_string(),
-            "at_ms": self.shared.environment.now_ms(), "payload": excerpt,
-        });
-        let name: String = name.chars().take(200).collect();
-        let key = format!("quarantine/{}/{}", self.stream(place).state.number, name);
-        self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
-        tally.commit.rejected.push(Rejected { index, reason: error.to_string() });
-        Ok(())
-    }
-
-    fn shared_hash(&self, bytes: &[u8]) -> u128 {
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-        u128::from_be_bytes(hash)
-    }
-}
-
-/// The running account of one stream's batch.
-struct Tally<'b> {
-    batch: &'b StreamBatch,
-    commit: StreamCommit,
-    first: HashMap<u64, usize, BuildHasherDefault<AlreadyHashed>>,
-}
-
-impl<'b> Tally<'b> {
-    fn new(batch: &'b StreamBatch) -> Self {
-        let commit = StreamCommit {
-            stream: batch.stream.clone(),
-            outcomes: Vec::with_capacity(batch.operations.len()),
-            added: 0,
-            updated: 0,
-            unchanged: 0,
-            deleted: 0,
-            repeated: Vec::new(),
-            rejected: Vec::new(),
-            unseen: None,
-            cursor: Cursor::START,
-        };
-        Tally { batch, commit, first: HashMap::with_capacity_and_hasher(batch.operations.len(), Default::default()) }
-    }
-
-    /// Reports an id that came before in the same batch.
-    fn note_id(&mut self, id: &str, index: usize) {
-        self.note(head_key(id), id, index);
-    }
-
-    /// The same for an id whose key is at hand.
-    fn note(&mut self, key: u64, id: &str, index: usize) {
-        let first = *self.first.entry(key).or_insert(index);
-        if first < index && !self.commit.repeated.iter().any(|known| **known == *id) {
-            self.commit.repeated.push(id.into());
-        }
-    }
-
-    fn count(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Added => self.commit.added += 1,
-            Outcome::Updated => self.commit.updated += 1,
-            Outcome::Unchanged => self.commit.unchanged += 1,
-            Outcome::Deleted => self.commit.deleted += 1,
-            Outcome::Missing | Outcome::Stale | Outcome::Kept | Outcome::Rejected => {}
-        }
-        self.commit.outcomes.push(outcome);
-        debug_assert!(self.commit.outcomes.len() <= self.batch.operations.len());
-    }
 }
 
 /// Whether an error concerns one record of the batch, so that the others can be kept.
@@ -595,14 +459,5 @@ fn older(new: &SourceVersion, old: &SourceVersion) -> bool {
         (SourceVersion::Number(new), SourceVersion::Number(old)) => new < old,
         (SourceVersion::Text(new), SourceVersion::Text(old)) => new < old,
         _ => false,
-    }
-}
-
-fn fence_token<W: BackendWrite>(write: &mut W, name: &str) -> Result<u64> {
-    match write.get(Table::State, &keys::fence(name))? {
-        None => Ok(0),
-        Some(bytes) => {
-            bytes.try_into().map(u64::from_be_bytes).map_err(|_| Error::corrupt("a stored lease has the wrong length"))
-        }
     }
 }
