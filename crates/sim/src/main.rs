@@ -7,6 +7,7 @@ mod disk;
 mod hazards;
 mod oracle;
 mod plan;
+mod process;
 mod shared;
 mod template;
 mod world;

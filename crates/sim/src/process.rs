@@ -1,0 +1,142 @@
+//! What lives until the next crash: a store, two engines, runs and webhooks on their way.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
+use highwater_engine::{CancelToken, Credentials, Engine, RunOptions, Secret};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::task::JoinSet;
+
+use crate::api::{Api, Event, SimTransport};
+use crate::disk::{NAMES, SimStore};
+use crate::oracle::Oracle;
+use crate::plan::{Knob, Plan};
+use crate::shared::{Shared, SimEnvironment};
+use crate::template::Items;
+
+/// Events that were taken, by connection.
+pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
+
+/// What every webhook is signed with.
+const SECRET: &str = "the secret of the simulated source";
+
+/// What lives until the next crash.
+pub(crate) struct Process {
+    pub(crate) store: Arc<SimStore>,
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) runs: JoinSet<()>,
+    pub(crate) cancels: Vec<CancelToken>,
+}
+
+pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_core::template::Template>> {
+    let pairs = NAMES.into_iter().zip(plan.styles);
+    pairs
+        .map(|(name, style)| Arc::new(Items::new(name, style)) as Arc<dyn highwater_core::template::Template>)
+        .collect()
+}
+
+impl Process {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        backend: &MemoryBackend,
+        oracle: &Arc<Mutex<Oracle>>,
+        apis: &[Arc<Api>],
+    ) -> highwater_core::Result<Self> {
+        let store = SimStore::open(shared, backend, oracle, apis)?;
+        let life = shared.life();
+        let transport = Arc::new(SimTransport { shared: Arc::clone(shared), apis: apis.to_vec(), life });
+        let engine = || {
+            Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
+                .transport(Arc::clone(&transport) as Arc<dyn highwater_core::template::Transport>)
+                .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
+                .templates(templates(&shared.plan))
+                .build()
+        };
+        let engines = vec![engine()?, engine()?];
+        for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
+            engine.set_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
+        }
+        Ok(Process { store, engines, runs: JoinSet::new(), cancels: Vec::new() })
+    }
+
+    /// A webhook arrives.
+    pub(crate) fn receive(
+        &mut self,
+        shared: &Arc<Shared>,
+        taken: &Taken,
+        connection: usize,
+        engine: usize,
+        event: Event,
+    ) {
+        let (engine, shared, taken) = (self.engines[engine].clone(), Arc::clone(shared), Arc::clone(taken));
+        self.runs.spawn(async move {
+            let name = NAMES[connection];
+            let headers = [
+                ("x-github-delivery", event.id.clone()),
+                ("x-hub-signature-256", format!("sha256={}", signature(event.body.as_bytes()))),
+            ];
+            match engine.receive(name, &headers, event.body.as_bytes()).await {
+                Ok(received) => {
+                    shared.note(|| format!("webhook {} of {name}: {received:?}", event.id));
+                    match received.duplicate {
+                        true => shared.reached("webhook came twice"),
+                        // A leap of the clock makes events old enough to be forgotten.
+                        false
+                            if !lock(&taken).insert((connection, event.id.clone()))
+                                && !shared.plan.has(Knob::ClockJumps) =>
+                        {
+                            shared.broken("webhooks", format!("{} of {name} was taken twice", event.id));
+                        }
+                        false if received.triggered.is_empty() => shared.reached("webhook written"),
+                        false => shared.reached("webhook asked for a run"),
+                    }
+                }
+                Err(error) => {
+                    shared.reached("webhook refused");
+                    shared.note(|| format!("webhook {} of {name}: {error}", event.id));
+                }
+            }
+        });
+    }
+
+    /// Nothing of it runs any more.
+    pub(crate) async fn end(&mut self) {
+        self.runs.shutdown().await;
+    }
+
+    pub(crate) fn run(&mut self, shared: &Arc<Shared>, connection: usize, engine: usize, full: bool, approve: bool) {
+        let (engine, shared) = (self.engines[engine].clone(), Arc::clone(shared));
+        let cancel = CancelToken::new();
+        self.cancels.push(cancel.clone());
+        let options = RunOptions::default().full(full).approve_deletes(approve).cancel(cancel);
+        self.runs.spawn(async move {
+            let name = NAMES[connection];
+            let outcome = engine.run_once(name, &format!("{name}/items"), options).await;
+            shared.note(|| match &outcome {
+                Ok(report) => format!("run of {name} ended: {:?} {:?}", report.state, report.progress),
+                Err(error) => format!("run of {name} ended: {error}"),
+            });
+            match outcome.as_ref().map_err(highwater_core::Error::kind) {
+                Err(ErrorKind::Busy) => shared.reached("run refused while another runs"),
+                Err(ErrorKind::AwaitingApproval) => shared.reached("guard tripped"),
+                Err(ErrorKind::Cancelled) => shared.reached("run cancelled"),
+                Err(_) => shared.reached("run failed"),
+                Ok(_) => {}
+            }
+        });
+        debug_assert_eq!(DEFAULT_VARIANT, "base");
+    }
+}
+
+fn signature(body: &[u8]) -> String {
+    // A key of any length is good.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else { return String::new() };
+    mac.update(body);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
