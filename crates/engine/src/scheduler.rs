@@ -2,7 +2,7 @@
 
 mod due;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, Result, Wakeups};
@@ -54,13 +54,13 @@ pub(crate) struct Scheduler {
     wakeups: Option<Wakeups>,
     due: Due,
     runs: JoinSet<(SyncKey, Ended)>,
-    running: HashSet<SyncKey>,
+    running: BTreeSet<SyncKey>,
     /// Changed while they ran.
-    changed: HashSet<SyncKey>,
-    offline: HashSet<SyncKey>,
+    changed: BTreeSet<SyncKey>,
+    offline: BTreeSet<SyncKey>,
     /// To be tried before they are due.
-    early: HashSet<SyncKey>,
-    schedules: HashMap<SyncKey, SyncSettings>,
+    early: BTreeSet<SyncKey>,
+    schedules: BTreeMap<SyncKey, SyncSettings>,
     seen_changes: u64,
     paused: bool,
     watch: JumpWatch,
@@ -97,11 +97,11 @@ impl Scheduler {
             wakeups,
             due: Due::default(),
             runs: JoinSet::new(),
-            running: HashSet::new(),
-            changed: HashSet::new(),
-            offline: HashSet::new(),
-            early: HashSet::new(),
-            schedules: HashMap::new(),
+            running: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            offline: BTreeSet::new(),
+            early: BTreeSet::new(),
+            schedules: BTreeMap::new(),
             seen_changes: 0,
             paused: false,
             watch,
@@ -119,6 +119,7 @@ impl Scheduler {
                 Err(error) => {
                     tracing::warn!(target: "highwater::schedule", "{error}");
                     tokio::select! {
+                        biased;
                         () = self.cancel.cancelled() => return,
                         () = timer::sleep(LOOK) => {}
                     }

@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 43] = [
+pub(crate) const ALL: [&str; 44] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -45,4 +45,5 @@ pub(crate) const ALL: [&str; 43] = [
     "webhook came twice",
     "webhook refused",
     "page older than a webhook",
+    "run by the schedule",
 ];

@@ -32,10 +32,11 @@ pub(crate) enum Knob {
     Cancels,
     ConstantRandom,
     Webhooks,
+    Scheduled,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 25] = [
+    pub(crate) const ALL: [Knob; 26] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -61,6 +62,7 @@ impl Knob {
         Knob::Cancels,
         Knob::ConstantRandom,
         Knob::Webhooks,
+        Knob::Scheduled,
     ];
 }
 

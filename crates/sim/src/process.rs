@@ -1,18 +1,20 @@
 //! What lives until the next crash: a store, two engines, runs and webhooks on their way.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
 use highwater_engine::{CancelToken, Credentials, Engine, RunOptions, Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::api::{Api, Event, SimTransport};
 use crate::disk::{NAMES, SimStore};
 use crate::oracle::Oracle;
-use crate::plan::{Knob, Plan};
+use crate::plan::{CONNECTIONS, Knob, Plan};
 use crate::shared::{Shared, SimEnvironment};
 use crate::template::Items;
 
@@ -28,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) engines: Vec<Engine>,
     pub(crate) runs: JoinSet<()>,
     pub(crate) cancels: Vec<CancelToken>,
+    /// Runs of each connection that the plan asked for, and that go on.
+    by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }
 
 pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_core::template::Template>> {
@@ -58,7 +62,29 @@ impl Process {
         for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
             engine.set_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
         }
-        Ok(Process { store, engines, runs: JoinSet::new(), cancels: Vec::new() })
+        let mut process =
+            Process { store, engines, runs: JoinSet::new(), cancels: Vec::new(), by_hand: Arc::default() };
+        if shared.plan.has(Knob::Scheduled) && !shared.is_calm() {
+            process.keep_schedules(shared);
+        }
+        Ok(process)
+    }
+
+    /// Both engines run what is due.
+    fn keep_schedules(&mut self, shared: &Arc<Shared>) {
+        for engine in &self.engines {
+            let (engine, shared, by_hand) = (engine.clone(), Arc::clone(shared), Arc::clone(&self.by_hand));
+            self.runs.spawn(async move {
+                let mut events = engine.events();
+                let _running = engine.start(&Handle::current());
+                while let Ok(event) = events.recv().await {
+                    let asked = NAMES.iter().position(|name| *name == event.connection);
+                    if asked.is_some_and(|place| by_hand[place].load(Ordering::Relaxed) == 0) {
+                        shared.reached("run by the schedule");
+                    }
+                }
+            });
+        }
     }
 
     /// A webhook arrives.
@@ -111,9 +137,12 @@ impl Process {
         let cancel = CancelToken::new();
         self.cancels.push(cancel.clone());
         let options = RunOptions::default().full(full).approve_deletes(approve).cancel(cancel);
+        let by_hand = Arc::clone(&self.by_hand);
+        by_hand[connection].fetch_add(1, Ordering::Relaxed);
         self.runs.spawn(async move {
             let name = NAMES[connection];
             let outcome = engine.run_once(name, &format!("{name}/items"), options).await;
+            by_hand[connection].fetch_sub(1, Ordering::Relaxed);
             shared.note(|| match &outcome {
                 Ok(report) => format!("run of {name} ended: {:?} {:?}", report.state, report.progress),
                 Err(error) => format!("run of {name} ended: {error}"),

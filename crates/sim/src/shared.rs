@@ -139,6 +139,11 @@ impl Shared {
         self.state().rng.shuffle(items);
     }
 
+    /// Whether nothing goes wrong any more.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.state().calm
+    }
+
     pub(crate) fn calm_down(&self) {
         let mut state = self.state();
         (state.calm, state.fault, state.dies_at, state.clock_offset_ms) = (true, None, None, 0);

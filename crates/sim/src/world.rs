@@ -95,7 +95,8 @@ impl World {
             .build()?;
         for name in NAMES {
             engine.connect(ConnectionSettings::new(name, name)).await?;
-            engine.enable_with(name, &format!("{name}/items"), SyncOptions::default()).await?;
+            let options = SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30));
+            engine.enable_with(name, &format!("{name}/items"), options).await?;
         }
         let consumers = [
             (Kind::Stateless, 0),
