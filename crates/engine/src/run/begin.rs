@@ -170,7 +170,9 @@ fn plan(
 ) -> Plan {
     let asked = trigger.map_or(TriggerMode::Plain, |trigger| trigger.mode);
     if options.full || asked != TriggerMode::Plain {
-        return Plan::Full { reset: true, clear: options.clear || asked == TriggerMode::ResetAndClear };
+        // An earlier wish to clear that did not come to it still stands.
+        let wished = open.is_some_and(|open| open.clear);
+        return Plan::Full { reset: true, clear: wished || options.clear || asked == TriggerMode::ResetAndClear };
     }
     match open {
         Some(open) if can_resume(open, now_ms) => Plan::Resume,
@@ -341,6 +343,9 @@ mod tests {
         assert_eq!(plan(&options, None, None, false, now_ms), Plan::Full { reset: false, clear: false });
         let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0 };
         assert_eq!(plan(&options, Some(&reset), Some(&open(now_ms, 1, "7")), true, now_ms), full);
+        let uncleared = OpenRefresh { clear: true, ..open(now_ms, 1, "") };
+        let cleared = Plan::Full { reset: true, clear: true };
+        assert_eq!(plan(&options, Some(&reset), Some(&uncleared), true, now_ms), cleared, "an earlier wish stands");
     }
 
     #[test]
