@@ -5,7 +5,7 @@ pub use highwater_core::*;
 
 /// Everything for programs without a runtime: calls block the calling thread.
 pub mod blocking {
-    pub use highwater_core::blocking::{Reader, Store, changed, wait};
+    pub use highwater_core::blocking::{Follow, Reader, Store, changed, wait};
     #[cfg(feature = "engine")]
     pub use highwater_engine::blocking::Engine;
 }

@@ -1,5 +1,6 @@
 //! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
 
+mod accounts;
 mod consumers;
 mod convergence;
 mod crash;
@@ -7,6 +8,7 @@ mod deletes;
 mod log;
 mod paging;
 
+pub use accounts::*;
 pub use consumers::*;
 pub use convergence::*;
 pub use crash::*;

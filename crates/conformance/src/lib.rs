@@ -90,6 +90,7 @@ macro_rules! for_each_case {
             p21_unacknowledged_is_delivered_again
             p22_other_handles_wake_too
             p22_wakeups_are_hints
+            p24_a_batch_can_clear_first
             p24_a_reading_from_start_passes_the_horizon
             p24_clear_begins_anew
             p24_horizon_of_payloads
@@ -111,6 +112,7 @@ macro_rules! for_each_case {
             p28_older_source_versions_are_refused
             p29_a_crash_keeps_what_was_acknowledged
             p29_a_failed_batch_leaves_nothing
+            p29_an_account_has_what_the_log_has
             p30_nothing_delivered_is_taken_back
             p31_positions_after_a_crash
             p31_rebase_of_the_clock

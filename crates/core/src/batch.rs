@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::cursor::Cursor;
@@ -227,6 +227,8 @@ pub struct StreamBatch {
     pub(crate) origin: Option<Arc<str>>,
     pub(crate) run: Option<RunId>,
     pub(crate) run_steps: Vec<RunStep>,
+    pub(crate) clear: bool,
+    pub(crate) accounts: Vec<String>,
 }
 
 impl fmt::Debug for StreamBatch {
@@ -265,6 +267,8 @@ impl StreamBatch {
             origin: None,
             run: None,
             run_steps: Vec::new(),
+            clear: false,
+            accounts: Vec::new(),
         }
     }
 
@@ -364,6 +368,21 @@ impl StreamBatch {
         self
     }
 
+    /// Empties the stream before anything else of the batch, as [`Maintenance::Clear`](crate::Maintenance::Clear)
+    /// does by itself: under the batch's fences, and with the rest of it or not at all.
+    pub fn clear(&mut self) -> &mut Self {
+        self.clear = true;
+        self
+    }
+
+    /// Keeps an [`Account`] of what this batch does to the stream in the document `key`, in the same transaction:
+    /// whatever crashes, the account has what the log has. Batches that name the same document add up in it; removing
+    /// the document closes it.
+    pub fn account(&mut self, key: impl Into<String>) -> &mut Self {
+        self.accounts.push(key.into());
+        self
+    }
+
     /// How many record operations it holds.
     pub fn len(&self) -> usize {
         self.operations.len()
@@ -436,6 +455,53 @@ pub struct StreamCommit {
     pub unseen: Option<Unseen>,
     /// The stream's greatest position after this commit: wait for it to read your own writes.
     pub cursor: Cursor,
+}
+
+/// What batches did to a stream, as the document of a [`StreamBatch::account`] has it.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// use highwater_core::{Account, MemoryStore, Store, StreamKey, WriteBatch};
+/// let store = MemoryStore::new()?;
+/// for page in [r#"{"id": "a"}"#, r#"{"id": "b"}"#] {
+///     let mut batch = WriteBatch::new();
+///     batch.on(&StreamKey::new("demo", "Note")).account("account/notes").upsert(page);
+///     store.commit(batch).await?;
+/// }
+/// let account: Account = store.document("account/notes").await?.unwrap().to()?;
+/// assert_eq!((account.added, account.from.is_start()), (2, true));
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Account {
+    /// Where the stream ended before the first of them.
+    pub from: Cursor,
+    /// Where it ended after the last: a reader that begins at `from` and gets there has seen all they did.
+    pub to: Cursor,
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted, those of a completed run included.
+    pub deleted: u64,
+}
+
+impl Account {
+    pub(crate) fn open(from: Cursor) -> Self {
+        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0 }
+    }
+
+    pub(crate) fn add(&mut self, commit: &StreamCommit) {
+        self.to = commit.cursor;
+        self.added += commit.added;
+        self.updated += commit.updated;
+        self.unchanged += commit.unchanged;
+        self.deleted += commit.deleted;
+    }
 }
 
 /// What an open run has not seen.

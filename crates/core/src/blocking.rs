@@ -18,12 +18,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
 
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{AckToken, ConsumerStatus, Delivery, PollOptions, Seek};
 use crate::cursor::Cursor;
 use crate::error::Result;
-use crate::ext::{Consumer, Records, StoreExt};
+use crate::ext::{Consumer, Records, StoreExt, TypedPage};
+use crate::following::Following;
 use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::page::{Page, PageRequest};
 use crate::record::{Json, Record};
@@ -82,6 +86,20 @@ impl Store {
     /// Reads a page of a stream's modifications: `store.records(&stream, |r| r.since(cursor))`.
     pub fn records(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Result<Page> {
         wait(wanted(self.store.records(stream)).page())
+    }
+
+    /// Reads a page of a stream's modifications as `T`: `store.records_as::<Issue>(&stream, |r| r.since(cursor))`.
+    pub fn records_as<T: DeserializeOwned>(
+        &self,
+        stream: &StreamKey,
+        wanted: impl FnOnce(Records<'_>) -> Records<'_>,
+    ) -> Result<TypedPage<T>> {
+        wait(self.store.records_as::<T>(stream).with(wanted).page())
+    }
+
+    /// Follows a stream: its pages, then whatever comes. See [`Follow`].
+    pub fn follow(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Follow<'_> {
+        Follow(wanted(self.store.records(stream)).follow())
     }
 
     /// See [`Store::get`](crate::Store::get).
@@ -150,6 +168,60 @@ impl Store {
     }
 }
 
+/// An endless reading of a stream that blocks: each turn waits for a page that is not empty. After an error the same
+/// page is tried again; once the store is closed, every turn is an error.
+///
+/// ```
+/// use std::sync::Arc;
+/// use highwater_core::{MemoryStore, StreamKey, WriteBatch, blocking};
+/// let store = blocking::Store::new(Arc::new(MemoryStore::new()?));
+/// let notes = StreamKey::new("demo", "Note");
+/// let mut batch = WriteBatch::new();
+/// batch.on(&notes).upsert(r#"{"id": "a"}"#).upsert(r#"{"id": "b"}"#);
+/// store.commit(batch)?;
+/// for page in store.follow(&notes, |records| records.limit(1)).take(2) {
+///     println!("store the changes, then {}", page?.next_cursor);
+/// }
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Follow<'s>(Following<'s>);
+
+impl Follow<'_> {
+    /// The next page that is not empty, if one comes within this time.
+    pub fn next_within(&mut self, time: Duration) -> Result<Option<Page>> {
+        wait_at_most(time, self.0.next()).transpose()
+    }
+
+    /// Where the reading stands.
+    pub fn cursor(&self) -> Cursor {
+        self.0.cursor()
+    }
+}
+
+impl Iterator for Follow<'_> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Result<Page>> {
+        Some(wait(self.0.next()))
+    }
+}
+
+/// Waits for a future, but no longer than this.
+#[allow(clippy::disallowed_methods)] // how long the calling thread waits is no time of the log
+fn wait_at_most<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let begun = Instant::now();
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Some(value);
+        }
+        thread::park_timeout(time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero())?);
+    }
+}
+
 /// Blocks until something was committed since the last call, or since `subscribe`.
 pub fn changed(wakeups: &mut Wakeups) -> Result<()> {
     wait(wakeups.changed())
@@ -184,6 +256,21 @@ impl Reader<'_> {
     /// See [`Consumer::seek`].
     pub fn seek(&self, seek: Seek) -> Result<()> {
         wait(self.0.seek(seek))
+    }
+
+    /// See [`Consumer::evict`].
+    pub fn evict(&self) -> Result<()> {
+        wait(self.0.evict())
+    }
+
+    /// See [`Consumer::remove`].
+    pub fn remove(&self) -> Result<()> {
+        wait(self.0.remove())
+    }
+
+    /// See [`Consumer::unpark`].
+    pub fn unpark(&self) -> Result<Vec<String>> {
+        wait(self.0.unpark())
     }
 
     /// See [`Consumer::status`].
@@ -224,7 +311,41 @@ mod tests {
         reader.ack(delivery.token).unwrap();
         assert_eq!(reader.status().unwrap().lag, 0);
         writing.join().unwrap();
+        reader.remove().unwrap();
+        assert!(store.consumers(&notes).unwrap().is_empty());
         store.close().unwrap();
         assert_eq!(store.head(&notes).unwrap_err().kind(), crate::ErrorKind::Closed);
+    }
+
+    #[test]
+    fn following_waits_for_what_comes_and_ends_with_the_store() {
+        #[derive(serde::Deserialize)]
+        struct Note {
+            id: String,
+        }
+        let store = Store::new(Arc::new(MemoryStore::new().unwrap()));
+        let notes = StreamKey::new("demo", "Note");
+        let save = |store: &Store, id: u32| {
+            let mut batch = WriteBatch::new();
+            batch.on(&StreamKey::new("demo", "Note")).upsert(format!(r#"{{"id":"{id}"}}"#));
+            store.commit(batch).unwrap();
+        };
+        save(&store, 1);
+        let mut following = store.follow(&notes, |records| records.limit(1));
+        let first = following.next().unwrap().unwrap();
+        assert_eq!(&*first.changes[0].record.id, "1");
+        assert!(following.next_within(Duration::from_millis(5)).unwrap().is_none());
+        let writer = store.clone();
+        let writing = thread::spawn(move || (2..5).for_each(|id| save(&writer, id)));
+        // What was given up waiting for is not missed.
+        let rest: Vec<String> =
+            following.by_ref().take(3).map(|page| page.unwrap().changes[0].record.id.to_string()).collect();
+        assert_eq!(rest, ["2", "3", "4"]);
+        writing.join().unwrap();
+        let typed = store.records_as::<Note>(&notes, |records| records.since(first.next_cursor).limit(2)).unwrap();
+        let ids: Vec<&str> = typed.changes.iter().map(|change| change.value.as_ref().unwrap().id.as_str()).collect();
+        assert_eq!((ids, typed.next_cursor < following.cursor()), (vec!["2", "3"], true));
+        store.close().unwrap();
+        assert_eq!(following.next().unwrap().unwrap_err().kind(), crate::ErrorKind::Closed);
     }
 }

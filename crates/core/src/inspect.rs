@@ -86,6 +86,16 @@ impl StreamBatch {
         &self.run_steps
     }
 
+    /// Whether the stream is emptied first.
+    pub fn clears(&self) -> bool {
+        self.clear
+    }
+
+    /// The documents that keep account of what the batch does to the stream.
+    pub fn accounts(&self) -> &[String] {
+        &self.accounts
+    }
+
     /// Who wins against somebody else's write.
     pub fn merging_strategy(&self) -> &Merging {
         &self.merging

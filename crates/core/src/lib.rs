@@ -32,8 +32,8 @@ mod wakeups;
 #[doc(hidden)]
 pub use async_trait;
 pub use batch::{
-    BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome, Rejected,
-    RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
+    Account, BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome,
+    Rejected, RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
 };
 pub use codec::{PayloadCodec, PayloadContext};
 pub use consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};

@@ -51,6 +51,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     fn apply_stream(&mut self, batch: &StreamBatch) -> Result<StreamCommit> {
         let place = self.open(&batch.stream)?;
+        if batch.clear {
+            self.clear(&batch.stream)?;
+        }
+        let before = self.stream(place).state.last;
         if let Some(cursor) = batch.merging.cursor() {
             let (shared, token_key) = (self.shared, self.shared.token_key(&batch.stream));
             let (write, stream) = self.parts(place);
@@ -92,7 +96,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 RunStep::ListUnseen(limit) => tally.commit.unseen = Some(self.list_unseen(place, *limit)?),
             }
         }
-        tally.commit.cursor = self.shared.token_key(&batch.stream).cursor(self.stream(place).state.last, 0);
+        let token_key = self.shared.token_key(&batch.stream);
+        tally.commit.cursor = token_key.cursor(self.stream(place).state.last, 0);
+        for key in &batch.accounts {
+            self.keep_account(key, token_key.cursor(before, 0), &tally.commit)?;
+        }
         Ok(tally.commit)
     }
 

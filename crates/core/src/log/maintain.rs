@@ -118,6 +118,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let (write, open) = self.parts(place);
             Marks::discard(write, open.state.number, &run)?;
             open.state.run = None;
+            open.memory.marks = Marks::default();
         }
         loop {
             let entries = self.slice(place, 1, u128::MAX, false, |_| true)?;
@@ -139,6 +140,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         state.history_horizon = position.ulid;
         (state.live, state.deleted, state.bytes, state.checksum) = (0, 0, 0, 0);
         state.indexed_through = state.next_sequence.saturating_sub(1);
+        // What follows in the same transaction must not find what was here.
+        self.forget_rows(place);
         self.void_memory(place);
         Ok(MaintenanceReport::Done)
     }

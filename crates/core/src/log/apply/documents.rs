@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use crate::backend::{BackendWrite, Table};
+use crate::batch::{Account, StreamCommit};
+use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
 use crate::log::transaction::Transaction;
@@ -48,6 +50,22 @@ impl<W: BackendWrite> Transaction<'_, W> {
             Some(value) => self.write.put(Table::State, &keys::document(key), value),
             None => self.write.remove(Table::State, &keys::document(key)),
         }
+    }
+
+    /// Adds what a batch did to a stream to the account in a document; `from` is where the stream ended before.
+    pub(super) fn keep_account(&mut self, key: &str, from: Cursor, commit: &StreamCommit) -> Result<()> {
+        let mut account = match self.write.get(Table::State, &keys::document(key))? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|source| {
+                Error::invalid("the document is no account: keep the account under another key")
+                    .with("key", key)
+                    .because(source)
+            })?,
+            None => Account::open(from),
+        };
+        account.add(commit);
+        let text = serde_json::to_vec(&account)
+            .map_err(|source| Error::new(ErrorKind::Internal, "an account cannot be written").because(source))?;
+        self.set_document(key, Some(&Bytes::from(text)))
     }
 }
 

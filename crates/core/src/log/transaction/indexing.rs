@@ -72,6 +72,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(())
     }
 
+    /// The stream has no row any more: nothing of what was remembered stands.
+    pub(crate) fn forget_rows(&mut self, place: usize) {
+        let stream = &mut self.open[place];
+        stream.pending.clear();
+        stream.memory.heads = Heads::new(true);
+    }
+
     /// Tells every process that the stream changed otherwise than by new rows.
     pub(crate) fn void_memory(&mut self, place: usize) {
         let stream = &mut self.open[place];

@@ -1,0 +1,86 @@
+//! What a batch does beside its records: clear the stream first, keep account of itself (P24, P28, P29).
+
+use highwater_core::{Account, DeleteGuard, ErrorKind, Outcome, RunId, WriteBatch};
+
+use crate::rig::{Rig, ids, note, notes, wait};
+use crate::subject::Subject;
+
+const RUN: RunId = RunId::from_parts(1, 1);
+const NEXT_RUN: RunId = RunId::from_parts(2, 2);
+
+/// A batch that clears its stream leaves what it writes and nothing of before; one that is refused clears nothing.
+pub fn p24_a_batch_can_clear_first<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..30, 1);
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)));
+    let before = rig.end();
+    let stale = wait(rig.store().lease("sync")).unwrap();
+    wait(rig.store().lease("sync")).unwrap();
+    let mut refused = WriteBatch::new();
+    refused.fence(stale).on(&notes()).clear();
+    assert_eq!(rig.commit(refused).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!((rig.head().live, rig.refusal(before)), (30, None));
+    // The same bytes as before are new: nothing of the former life is remembered.
+    let commit =
+        rig.write(|batch| batch.upsert(note("0", 1)).upsert(note("new", 1)).delete("7").begin_run(NEXT_RUN).clear());
+    assert_eq!(commit.outcomes, [Outcome::Added, Outcome::Added, Outcome::Missing]);
+    for _ in 0..2 {
+        assert_eq!(rig.refusal(before), Some(ErrorKind::CursorExpired));
+        let head = rig.head();
+        assert_eq!((head.live, head.deleted, head.incarnation), (2, 0, 1));
+        assert_eq!(head.open_run, Some(NEXT_RUN.to_string()));
+        assert_eq!(ids(&rig.page(|request| request).changes), ["0", "new"]);
+        assert!(rig.get("0").is_some() && rig.get("7").is_none());
+        assert_eq!(rig.save("0", 1), Outcome::Unchanged);
+        rig.verify(&notes());
+        if S::REOPENS {
+            rig.reopen();
+        }
+    }
+    assert_eq!(rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED)).deleted, 0);
+}
+
+/// An account is written with what it accounts for, or not at all.
+pub fn p29_an_account_has_what_the_log_has<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save("old", 1);
+    let from = rig.end();
+    rig.write(|batch| batch.account("account/a").account("account/b").upsert(note("a", 1)).upsert(note("b", 1)));
+    rig.save("by others", 1);
+    rig.write(|batch| batch.account("account/a").upsert(note("a", 2)).upsert(note("b", 1)).delete("old"));
+    let to = rig.end();
+    let torn = rig.try_write(|batch| batch.account("account/a").upsert(note("c", 1)).upsert("no object"));
+    assert_eq!(torn.unwrap_err().kind(), ErrorKind::Invalid);
+    let account = |rig: &Rig<S>, key| {
+        let found = wait(rig.store().document(key)).unwrap();
+        found.map(|document| document.to::<Account>().unwrap())
+    };
+    let counts = |account: Account| [account.added, account.updated, account.unchanged, account.deleted];
+    for image in [rig.image(), None] {
+        let rig = image.as_ref().unwrap_or(&rig);
+        let kept = account(rig, "account/a").unwrap();
+        assert_eq!((kept.from, kept.to, counts(kept)), (from, to, [2, 1, 1, 1]));
+        assert_eq!(counts(account(rig, "account/b").unwrap()), [2, 0, 0, 0]);
+    }
+    if S::REOPENS {
+        rig.reopen();
+    }
+    // The deletes of a completed run are in it: those of the very batch that ends the run.
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("a", 2)));
+    let end = rig.write(|batch| batch.account("account/a").complete_run(RUN, DeleteGuard::APPROVED));
+    let kept = account(&rig, "account/a").unwrap();
+    assert_eq!((end.deleted, kept.deleted, kept.to), (2, 3, rig.end()));
+    assert_eq!(rig.page(|request| request.since(kept.from)).next_cursor, kept.to);
+    // Closed and opened anew in one batch.
+    let before = rig.end();
+    let mut batch = WriteBatch::new();
+    batch.remove_document("account/a").put_document("account/other", &1).unwrap();
+    batch.on(&notes()).account("account/a").upsert(note("d", 1));
+    rig.commit(batch).unwrap();
+    let kept = account(&rig, "account/a").unwrap();
+    assert_eq!((kept.from, counts(kept)), (before, [1, 0, 0, 0]));
+    let error = rig.try_write(|batch| batch.account("account/other").upsert(note("e", 1))).unwrap_err();
+    assert_eq!((error.kind(), error.context("key")), (ErrorKind::Invalid, Some("account/other")));
+    assert!(rig.get("e").is_none());
+    rig.verify(&notes());
+}
