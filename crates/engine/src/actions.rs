@@ -15,6 +15,7 @@ use crate::builder::unknown_template;
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
 use crate::settings::ConnectionSettings;
+use crate::timer;
 
 impl Engine {
     /// The actions of the catalogue, by id.
@@ -136,7 +137,7 @@ impl ApiHost for PlainHost<'_> {
     }
 
     async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        timer::sleep(time).await;
     }
 
     fn log(&self, level: LogLevel, message: &str) {

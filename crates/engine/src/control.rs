@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Json, Maintenance, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
+use crate::outbox::untold_key;
 use crate::run::{RunEvent, RunState, parse_run_id};
 use crate::schedule::Schedule;
 use crate::sync::{Phase, SyncKey, SyncOptions, SyncSettings, SyncState, SyncStatus};
@@ -105,7 +106,8 @@ impl Engine {
         Ok(settings)
     }
 
-    /// Turns a template off. A run in progress commits nothing more, in whatever process it is.
+    /// Turns a template off. A run in progress commits nothing more, in whatever process it is; where the records are
+    /// to go, they go in the same commit.
     pub async fn disable(&self, connection: &str, sync: &str, mode: impl Into<DisableMode>) -> Result<()> {
         let key = SyncKey::new(connection, sync)?;
         let found = self.template(&key.template)?;
@@ -117,18 +119,15 @@ impl Engine {
                 batch.remove_document(key.status_key());
                 batch.remove_document(key.open_key());
                 for model in &found.info().models {
+                    batch.on(&key.stream(&model.name)).clear();
                     batch.remove_document(key.strikes_key(&model.name));
+                    batch.remove_document(untold_key(&key, &model.name));
                 }
             }
             Ok(())
         })
         .await?;
         self.wait_for_end(&key).await;
-        if clear {
-            for model in &found.info().models {
-                self.store().maintain(Maintenance::Clear(key.stream(&model.name))).await?;
-            }
-        }
         Ok(())
     }
 

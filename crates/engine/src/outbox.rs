@@ -1,7 +1,9 @@
 //! Webhooks to others: committed with the end of a run, delivered at least once.
 
+mod collapse;
 mod deliver;
 mod destination;
+mod draft;
 mod lease;
 mod news;
 mod row;
@@ -9,8 +11,9 @@ mod tally;
 
 pub use deliver::{Delivering, Pass};
 pub use destination::Destination;
+pub(crate) use draft::{Draft, drafts_of, tell};
 pub use row::OutboxRow;
-pub(crate) use tally::Tally;
+pub(crate) use tally::{Tally, untold_key};
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +33,7 @@ const REPLAYED: usize = 500;
 /// Tells others of runs that ended: a signed `POST` per run and model.
 ///
 /// What is to be told is committed with the run itself, so no crash loses it; it is tried for three
-/// days and then kept as a dead letter. A delivery that was answered may come once more after a
+/// days and then kept as a dead letter. For a receiver that stays away a bounded number of deliveries is kept. A delivery that was answered may come once more after a
 /// crash: its `webhook-id` stays the same. A delivery holds no records: it says where to look.
 ///
 /// ```no_run

@@ -1,5 +1,7 @@
 //! Taking a provider's webhook: checked, known once, written beside whatever runs, told.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use highwater_core::template::{Template, WebhookChange, WebhookEvent, WebhookReaction};
@@ -12,7 +14,7 @@ use crate::engine::Engine;
 use crate::incoming::verify_webhook;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::Tally;
+use crate::outbox::{Draft, drafts_of, tell};
 use crate::run::{RunEvent, RunMode, RunReport, RunState};
 use crate::signature::SIGNATURE_TOLERANCE;
 use crate::sync::{SyncKey, SyncSettings};
@@ -156,17 +158,18 @@ impl Engine {
         }
         let mut written = Vec::new();
         for sync in concerned.iter().filter(|sync| sync.reaction.changes().next().is_some()) {
-            written.push(self.write_changes(sync, now_ms, &mut batch).await?);
+            written.push((&sync.key, self.write_changes(sync, now_ms, &mut batch)?));
+            logs::prune_runs(self, &mut batch, &sync.key).await?;
         }
         let commit = store.commit(batch).await?;
-        for (key, mut report, tally) in written {
+        // From here on it is taken, whatever happens: what is still to be told is told later.
+        for (key, mut report) in written {
             for commit in &commit.streams {
                 if report.models.keys().any(|model| key.stream(model) == commit.stream) {
                     note(&mut report, commit);
-                    tally.note(commit.stream.model(), commit);
                 }
             }
-            self.tell_received(&key, &report, &tally).await?;
+            self.tell_received(key, &report).await;
             received.changes.push(report);
         }
         Ok(received)
@@ -205,25 +208,23 @@ impl Engine {
         }
     }
 
-    /// Adds a sync's changes to the batch, with their record in the log.
-    async fn write_changes(
-        &self,
-        sync: &Concerned,
-        now_ms: u64,
-        batch: &mut WriteBatch,
-    ) -> Result<(SyncKey, RunReport, Tally)> {
-        let store = self.store().as_ref();
+    /// Adds a sync's changes to the batch, with their record in the log and what is to be told of them.
+    fn write_changes(&self, sync: &Concerned, now_ms: u64, batch: &mut WriteBatch) -> Result<RunReport> {
         let key = &sync.key;
         let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now_ms);
         report.end(RunState::Success, now_ms, None);
         // Paused or turned off meanwhile, it may write nothing more.
         batch.expect_document(key.settings_key(), Some(&sync.settings));
-        let tally = Tally::open_apart(store, key).await?;
+        let mut accounts = BTreeMap::new();
         for (model, change) in sync.reaction.changes() {
             let info = model_of(&*sync.template, model)?;
-            tally.begin(store, model, batch).await?;
+            report.progress.fetched += 1;
             report.models.entry(model.to_owned()).or_default();
             let stream = batch.on(&key.stream(model)).origin(ORIGIN);
+            // One for each event: others are on their way at the same time, in other processes too.
+            if let Entry::Vacant(entry) = accounts.entry(model.to_owned()) {
+                stream.account(entry.insert(format!("outbox/event/{}/{model}", report.id)).as_str());
+            }
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
                 WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
@@ -231,20 +232,20 @@ impl Engine {
             }
         }
         logs::put_run(batch, key, &report, true)?;
-        Ok((key.clone(), report, tally))
+        let draft = Draft::new(&report, accounts);
+        batch.put_document(draft.key(key), &draft)?;
+        Ok(report)
     }
 
-    /// Tells what was written: in the log, to watchers, by the outbox.
-    async fn tell_received(&self, key: &SyncKey, report: &RunReport, tally: &Tally) -> Result<()> {
-        let store = self.store().as_ref();
-        let mut end = WriteBatch::new();
-        logs::put_run(&mut end, key, report, false)?;
-        tally.conclude(store, &*self.parts().environment, report, None, &mut end).await?;
-        logs::prune_runs(self, &mut end, key).await?;
-        store.commit(end).await?;
+    /// Tells what was written: in the log, to watchers, by the outbox. What cannot be told now waits for the next look
+    /// at the outbox, or for the next event.
+    async fn tell_received(&self, key: &SyncKey, report: &RunReport) {
+        let (store, environment) = (self.store().as_ref(), &*self.parts().environment);
+        if let Err(error) = tell(store, environment, &drafts_of(key)).await {
+            tracing::warn!(target: "highwater::webhook", sync = %key, run = %report.id, "its news wait for the next look: {error}");
+        }
         tracing::info!(target: "highwater::webhook", sync = %key, run = %report.id, "a webhook was taken");
         self.publish(RunEvent::of(report, None));
-        Ok(())
     }
 }
 
@@ -263,7 +264,6 @@ fn note(report: &mut RunReport, commit: &StreamCommit) {
     counts.unchanged += commit.unchanged;
     counts.deleted += commit.deleted;
     let progress = &mut report.progress;
-    progress.fetched += commit.outcomes.len() as u64;
     progress.added += commit.added;
     progress.updated += commit.updated;
     progress.unchanged += commit.unchanged;

@@ -6,6 +6,7 @@ mod deletes;
 mod end;
 mod host;
 mod lease;
+mod lines;
 mod report;
 
 pub(crate) use report::parse_run_id;
@@ -14,7 +15,7 @@ pub use report::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport,
 use std::sync::Arc;
 
 use highwater_core::template::{ApiHost, LogLevel, RunSetup, SyncContext, Template, TokenUse};
-use highwater_core::{Error, ErrorKind, Maintenance, Result};
+use highwater_core::{Error, ErrorKind, Result};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
@@ -67,8 +68,7 @@ impl Run<'_> {
                 sync = %self.key.sync_name(),
                 mode = ?begun.run.report.mode,
             );
-            let tally = Tally::open(self.engine.store().as_ref(), self.key).await?;
-            let host = Host::new(self.engine, self.key, client, &begun, tally);
+            let host = Host::new(self.engine, self.key, client, &begun, Tally::new(self.key));
             host.tell(None);
             let outcome = self.attempt(&begun, &host).instrument(span).await;
             match outcome {
@@ -114,9 +114,7 @@ impl Run<'_> {
             .started_ms(begun.run.report.started_ms);
         let mut context = SyncContext::new(host, setup);
         let work = async {
-            if begun.run.open.clear {
-                self.clear(host).await?;
-            }
+            host.open_tally().await?;
             if full {
                 host.open_streams(self.template.info().models.iter().map(|model| model.name.as_str())).await?;
             }
@@ -136,16 +134,6 @@ impl Run<'_> {
             )
             .with("seconds", begun.run.timeout.as_secs())),
         }
-    }
-
-    /// Empties the streams, as a run that begins over was asked to. Done again after a crash.
-    async fn clear(&self, host: &Host<'_>) -> Result<()> {
-        // A fenced write first: whoever lost the lease must not empty anything.
-        host.beat().await?;
-        for model in &self.template.info().models {
-            self.engine.store().maintain(Maintenance::Clear(self.key.stream(&model.name))).await?;
-        }
-        Ok(())
     }
 }
 

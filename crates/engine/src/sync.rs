@@ -120,6 +120,11 @@ impl SyncKey {
         format!("strikes/{}/{model}", self.path())
     }
 
+    /// Where a run keeps account of what it does to a model, until the next one begins.
+    pub(crate) fn counts_key(&self, model: &str) -> String {
+        format!("counts/{}/{model}", self.path())
+    }
+
     pub(crate) fn runs_prefix(&self) -> String {
         format!("run/{}/", self.path())
     }

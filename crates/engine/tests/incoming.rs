@@ -1,7 +1,11 @@
 //! Webhooks of providers: taken once, beside whatever runs, and never undone by a page that was asked for before.
 
+#[path = "support/staged.rs"]
+mod staged;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +21,7 @@ use highwater_engine::{
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use staged::Staged;
 
 const SYNC: &str = "notes/notes";
 
@@ -260,4 +265,60 @@ async fn incoming_changes_are_told_by_the_outbox() {
     let to = body["cursor"]["to"].as_str().unwrap().parse().unwrap();
     let page = world.store.records(&stream()).since(to).page().await.unwrap();
     assert!(page.changes.is_empty() && page.caught_up, "the range covers what was written");
+}
+
+/// What the rows of a destination say was added, all together.
+async fn told(outbox: &Outbox) -> u64 {
+    let rows = outbox.waiting("host", "", 100).await.unwrap();
+    let bodies = rows.iter().map(|row| serde_json::from_str::<Value>(&row.body).unwrap());
+    bodies.map(|body| body["responseResults"]["added"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn incoming_events_are_told_although_the_store_fails_right_after() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let outbox = Outbox::new(&world.engine);
+    outbox.add(Destination::new("host", "https://host.example/hook")).await.unwrap();
+    outbox.set_secrets("host", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]).unwrap();
+    let failing: Arc<dyn Store> = Staged::failing_at(&world.store, 1);
+    let failing = engine(&failing, &world.api, ModelInfo::new("Note", "a note"));
+    let first = saved(&failing, "d1", note("a", "one", 1)).await;
+    assert_eq!(first.changes[0].progress.added, 1, "it was committed: the provider need not try again");
+    assert_eq!(told(&outbox).await, 0);
+    assert!(saved(&failing, "d1", note("a", "one", 1)).await.duplicate);
+    assert_eq!(outbox.deliver_due().await.unwrap().delivered, 1, "the next look tells");
+    assert_eq!(outbox.deliver_due().await.unwrap().delivered, 0);
+    let kept = world.engine.runs("c", SYNC).await.unwrap();
+    assert_eq!((kept.len(), kept[0].progress.fetched, kept[0].progress.added), (1, 1, 1));
+    assert!(world.store.documents("outbox/draft/", "", 1).await.unwrap().is_empty());
+    assert!(world.store.documents("outbox/event/", "", 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn incoming_events_of_two_processes_are_both_told() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let outbox = Outbox::new(&world.engine);
+    outbox.add(Destination::new("host", "https://host.example/hook")).await.unwrap();
+    // One process waits before its commit; the other dies behind its own.
+    let go_on = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&go_on);
+    let late: Arc<dyn Store> = Staged::over(&world.store, move |number| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            if number == 0 {
+                gate.notified().await;
+            }
+            Ok(())
+        })
+    });
+    let late = engine(&late, &world.api, ModelInfo::new("Note", "a note"));
+    let late = tokio::runtime::Handle::current().spawn(async move { saved(&late, "d2", note("b", "two", 1)).await });
+    tokio::task::yield_now().await;
+    let dying: Arc<dyn Store> = Staged::stuck_at(&world.store, 1);
+    let dying = engine(&dying, &world.api, ModelInfo::new("Note", "a note"));
+    let cut = tokio::time::timeout(Duration::from_millis(50), saved(&dying, "d1", note("a", "one", 1))).await;
+    assert!(cut.is_err(), "it was to hang");
+    go_on.notify_one();
+    assert_eq!(late.await.unwrap().changes[0].progress.added, 1);
+    assert_eq!((world.texts().await.len(), told(&outbox).await), (2, 2));
 }

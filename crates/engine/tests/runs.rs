@@ -1,6 +1,8 @@
 //! Runs, in virtual time: what interrupts them, what they go on with, what they delete and what they never do.
 #![allow(clippy::disallowed_methods)]
 
+#[path = "support/staged.rs"]
+mod staged;
 #[path = "support/world.rs"]
 mod world;
 
@@ -10,6 +12,7 @@ use highwater_core::{ErrorKind, StreamKey, WriteBatch};
 use highwater_engine::{
     CancelToken, DeletePolicy, LogFilter, LogPolicy, Phase, RunMode, RunOptions, RunState, SyncOptions,
 };
+use staged::Staged;
 use world::{SYNC, World, sleep};
 
 fn full() -> RunOptions {
@@ -80,12 +83,64 @@ async fn p28_a_superseded_run_commits_nothing() {
     world.clock.jump(100_000);
     world.api().delay = Duration::ZERO;
     let report = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
-    // What a page counted is stored with the next one: of a run that dies, the last page is not in the account.
-    assert_eq!(report.progress.fetched, 30 + 1);
+    assert_eq!((report.progress.fetched, report.progress.added), (40 + 1, 40 + 1));
     let error = stalled.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(world.engine.run(&report.id).await.unwrap().state, RunState::Success);
     assert_eq!((world.live().await, world.deleted().await), (40, 0));
+}
+
+/// A holder is stalled at any of its writes, while the clock says that its lease is over.
+#[tokio::test(start_paused = true)]
+async fn p28_who_lost_the_lease_empties_nothing_of_a_successors() {
+    for stalled_at in 0..12 {
+        let world = World::new(30).await;
+        world.run(RunOptions::default()).await.unwrap();
+        // Shorter than the time between two signs of life: it does not find out by itself.
+        let store = Staged::slow_at(&world.store, stalled_at, Duration::from_secs(5));
+        let stalled = world.engine_over(store);
+        let stalled = tokio::spawn(async move { stalled.run_once("c", SYNC, RunOptions::default().clear(true)).await });
+        sleep(1.0).await;
+        world.clock.jump(100_000);
+        world.run(full()).await.unwrap();
+        assert_eq!(world.live().await, 30, "stalled at its write {stalled_at}");
+        let outcome = stalled.await.unwrap();
+        assert!(outcome.as_ref().is_ok_and(|_| stalled_at == 0) || outcome.is_err() || stalled_at > 7, "{outcome:?}");
+        assert_eq!((world.live().await, world.deleted().await), (30, 0), "stalled at its write {stalled_at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p29_the_counts_of_a_run_that_dies_are_those_of_its_pages() {
+    let world = World::new(10).await;
+    world.run(RunOptions::default()).await.unwrap();
+    world.api().put(5..36);
+    world.api().delay = Duration::from_millis(100);
+    let dying = tokio::time::timeout(Duration::from_millis(250), world.run(RunOptions::default())).await;
+    assert!(dying.is_err());
+    world.clock.jump(100_000);
+    let next = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    let dead = world.engine.runs("c", SYNC).await.unwrap().remove(1);
+    let counts = |report: &highwater_engine::RunReport| {
+        let progress = report.progress;
+        [progress.pages, progress.fetched, progress.added, progress.updated, progress.unchanged]
+    };
+    assert_eq!((dead.state, counts(&dead)), (RunState::Error, [2, 20, 14, 6, 0]));
+    assert_eq!((dead.models["Item"].added, dead.models["Item"].updated), (14, 6));
+    assert_eq!(counts(&next), [2, 11, 11, 0, 0]);
+
+    // A refresh goes on with the counts of every page it saved, the last one too; one that cannot go on keeps them.
+    let dying = tokio::time::timeout(Duration::from_millis(250), world.run(full())).await;
+    assert!(dying.is_err());
+    world.clock.jump(100_000);
+    let resumed = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    assert_eq!((resumed.resumed, counts(&resumed)), (1, [5, 36, 0, 0, 36]));
+    let dying = tokio::time::timeout(Duration::from_millis(250), world.run(full())).await;
+    assert!(dying.is_err());
+    world.clock.jump(100_000);
+    world.another().run_once("c", SYNC, full()).await.unwrap();
+    let dead = world.engine.runs("c", SYNC).await.unwrap().remove(1);
+    assert_eq!((dead.state, counts(&dead)), (RunState::Error, [2, 20, 0, 0, 20]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +186,13 @@ async fn h49_of_two_that_begin_at_once_one_does() {
     world.run(RunOptions::default()).await.unwrap();
     world.api().put([31]);
     world.api().delay = Duration::from_secs(1);
-    let slow = world::Hesitant::over(&world);
+    let slow = Staged::over(&world.store, |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        })
+    });
+    let slow = world.engine_over(slow);
     let (first, second) = tokio::join!(
         slow.run_once("c", SYNC, RunOptions::default()),
         world.engine.run_once("c", SYNC, RunOptions::default())

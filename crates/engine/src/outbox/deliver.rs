@@ -9,13 +9,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::collapse::collapse_dead;
 use super::destination::{Destination, destination_key, destinations};
+use super::draft::{DRAFTS, tell};
 use super::lease::{Bid, Lease};
 use super::row::{OutboxRow, dead_key, row_key};
 use super::{Outbox, lock};
 use crate::cancel::CancelToken;
 use crate::http::time_until;
 use crate::signature::{hex_signature, standard_signatures};
+use crate::timer;
 
 /// How long a receiver may take to answer. Less than what a lease must have left.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,6 +109,8 @@ impl Outbox {
 
     async fn pass(&self, cancel: &CancelToken) -> Result<Pass> {
         let (store, environment) = (&*self.parts.store, &*self.parts.environment);
+        // What a process did not get to tell after it had committed it.
+        tell(store, environment, DRAFTS).await?;
         let mut destinations = destinations(store).await?;
         destinations.retain(|destination| destination.disabled.is_none());
         let mut pass = Pass::default();
@@ -227,6 +232,7 @@ impl Outbox {
         let verdict = self.send(destination, &row).await;
         let now_ms = environment.now_ms();
         let mut batch = lease.lock().await.batch();
+        let dead = pass.dead;
         let well = match verdict {
             Verdict::Accepted => {
                 pass.delivered += 1;
@@ -259,6 +265,9 @@ impl Outbox {
             }
         };
         self.conclude(destination, &row, batch).await?;
+        if pass.dead > dead {
+            collapse_dead(&*self.parts.store, environment, destination).await?;
+        }
         Ok(well)
     }
 
@@ -288,10 +297,10 @@ impl Outbox {
             Ok(request) => request,
             Err(error) => return Verdict::failed(error.to_string()),
         };
-        match tokio::time::timeout(PATIENCE, self.parts.transport.send(request)).await {
-            Ok(Ok(response)) => verdict(&response, now_ms),
-            Ok(Err(error)) => Verdict::failed(error.to_string()),
-            Err(_) => Verdict::failed("the receiver did not answer in 20 seconds".to_owned()),
+        match timer::timeout(PATIENCE, self.parts.transport.send(request)).await {
+            Some(Ok(response)) => verdict(&response, now_ms),
+            Some(Err(error)) => Verdict::failed(error.to_string()),
+            None => Verdict::failed("the receiver did not answer in 20 seconds".to_owned()),
         }
     }
 }
@@ -364,10 +373,10 @@ async fn work(outbox: Outbox, cancel: CancelToken) {
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => {}
-                    () = tokio::time::sleep(GATHER) => {}
+                    () = timer::sleep(GATHER) => {}
                 }
             }
-            () = tokio::time::sleep(pause) => {}
+            () = timer::sleep(pause) => {}
         }
     }
 }

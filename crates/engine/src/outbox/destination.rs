@@ -33,6 +33,10 @@ pub struct Destination {
     /// Whether the URL may name an address of a private network.
     #[serde(default)]
     pub allow_private: bool,
+    /// Beyond so many deliveries that wait, those that tell of the same stream become one; dead letters alike. 1,000
+    /// unless told.
+    #[serde(default = "most")]
+    pub max_rows: usize,
     /// Why nothing is delivered any more, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<String>,
@@ -40,6 +44,10 @@ pub struct Destination {
 
 fn yes() -> bool {
     true
+}
+
+fn most() -> usize {
+    1000
 }
 
 impl Destination {
@@ -53,6 +61,7 @@ impl Destination {
             on_unchanged: false,
             on_error: true,
             allow_private: false,
+            max_rows: most(),
             disabled: None,
         }
     }
@@ -89,6 +98,13 @@ impl Destination {
     #[must_use]
     pub fn allow_private(mut self, allow: bool) -> Self {
         self.allow_private = allow;
+        self
+    }
+
+    /// Keeps about so many deliveries for a receiver that is away, and so many dead letters.
+    #[must_use]
+    pub fn max_rows(mut self, rows: usize) -> Self {
+        self.max_rows = rows;
         self
     }
 

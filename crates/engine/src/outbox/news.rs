@@ -1,142 +1,152 @@
-//! What a run has to tell: the bodies of its deliveries, committed with its end.
+//! What a run has to tell: the bodies of its deliveries.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::{Cursor, Environment, Error, Result, RunId, Store, WriteBatch};
-use serde::Serialize;
+use highwater_core::{Account, Environment, Error, Result, RunId, Store, WriteBatch};
+use serde::{Deserialize, Serialize};
 
 use super::destination::{Destination, destinations};
+use super::draft::Draft;
 use super::row::{OutboxRow, row_key};
 use crate::run::RunMode;
 
-/// What a run did to one model.
-#[derive(Clone, Debug)]
-pub(super) struct ModelNews {
-    pub(super) added: u64,
-    pub(super) updated: u64,
-    pub(super) deleted: u64,
-    /// The stream's end before the run's first commit and after its last.
-    pub(super) from: Cursor,
-    pub(super) to: Cursor,
-}
-
-/// A run that ended.
+/// A run that ended, and what it did to each model.
 #[derive(Debug)]
 pub(super) struct RunNews<'r> {
-    pub(super) run: &'r str,
-    pub(super) connection: &'r str,
-    pub(super) integration: &'r str,
-    pub(super) sync: &'r str,
-    pub(super) variant: &'r str,
-    pub(super) mode: RunMode,
-    pub(super) started_ms: u64,
-    pub(super) ended_ms: u64,
-    pub(super) models: &'r BTreeMap<String, ModelNews>,
-    pub(super) error: Option<&'r Error>,
+    pub(super) draft: &'r Draft,
+    pub(super) accounts: &'r BTreeMap<String, Account>,
 }
 
-/// Adds a row per destination and model to the batch that ends the run.
+/// Adds a row per destination and model to the batch; returns the destinations that are told.
 pub(super) async fn add_rows(
     store: &dyn Store,
     environment: &dyn Environment,
     news: &RunNews<'_>,
     batch: &mut WriteBatch,
-) -> Result<()> {
+) -> Result<Vec<Destination>> {
+    let mut told = Vec::new();
+    let (integration, _) = news.draft.names();
     for destination in destinations(store).await? {
-        if !destination.wants(news.connection, news.integration) || destination.disabled.is_some() {
+        if !destination.wants(&news.draft.connection, integration) || destination.disabled.is_some() {
             continue;
         }
-        for body in bodies(&destination, news) {
-            let id = new_id(environment, news.ended_ms).to_string();
-            let row = OutboxRow::new(id, body, news.ended_ms);
+        let bodies = news.bodies(&destination);
+        for body in &bodies {
+            let id = new_id(environment, news.draft.ended_ms).to_string();
+            let row = OutboxRow::new(id, body.text()?, news.draft.ended_ms);
             batch.put_document(row_key(&destination.id, &row.id), &row)?;
         }
+        if !bodies.is_empty() {
+            told.push(destination);
+        }
     }
-    Ok(())
+    Ok(told)
 }
 
-fn bodies(destination: &Destination, news: &RunNews<'_>) -> Vec<String> {
-    let body = |model: &str, found: Option<&ModelNews>| {
-        let error = news.error.map(|error| Failure {
-            description: error.to_string(),
-            failed_at: iso(news.ended_ms),
-            r#type: format!("{:?}", error.kind()),
+impl Draft {
+    /// The integration and the name of its sync.
+    fn names(&self) -> (&str, &str) {
+        self.template.split_once('/').unwrap_or(("", &self.template))
+    }
+}
+
+impl RunNews<'_> {
+    fn bodies(&self, destination: &Destination) -> Vec<Body> {
+        if self.draft.error.is_some() {
+            let models: Vec<&str> = self.draft.accounts.keys().map(String::as_str).collect();
+            return if destination.on_error { vec![self.body(models.join(","), None)] } else { Vec::new() };
+        }
+        let told = self
+            .accounts
+            .iter()
+            .filter(|(_, found)| destination.on_unchanged || found.added + found.updated + found.deleted > 0);
+        told.map(|(model, found)| self.body(model.clone(), Some(found))).collect()
+    }
+
+    fn body(&self, model: String, found: Option<&Account>) -> Body {
+        let draft = self.draft;
+        let (integration, sync) = draft.names();
+        let error = draft.error.as_ref().map(|failure| BodyError {
+            description: failure.description.clone(),
+            failed_at: iso(draft.ended_ms),
+            r#type: failure.kind.clone(),
         });
-        // A plain structure of strings and numbers: writing it cannot fail.
-        serde_json::to_string(&Body {
-            connection_id: news.connection,
+        Body {
+            collapsed: None,
+            connection_id: draft.connection.clone(),
             cursor: found.map(|found| CursorRange { from: found.from.to_string(), to: found.to.to_string() }),
             error,
-            from: "highwater",
+            from: "highwater".to_owned(),
             model,
-            modified_after: iso(news.started_ms),
-            provider_config_key: news.integration,
+            modified_after: iso(draft.started_ms),
+            provider_config_key: integration.to_owned(),
             response_results: found.map_or_else(Results::default, |found| Results {
                 added: found.added,
                 deleted: found.deleted,
                 updated: found.updated,
             }),
-            run_id: news.run,
-            started_at: iso(news.started_ms),
-            success: news.error.is_none(),
-            sync_name: news.sync,
-            sync_type: news.mode,
-            sync_variant: news.variant,
-            r#type: "sync",
-        })
-        .unwrap_or_default()
-    };
-    if news.error.is_some() {
-        let models: Vec<&str> = news.models.keys().map(String::as_str).collect();
-        return if destination.on_error { vec![body(&models.join(","), None)] } else { Vec::new() };
+            run_id: draft.run.clone(),
+            started_at: iso(draft.started_ms),
+            success: draft.error.is_none(),
+            sync_name: sync.to_owned(),
+            sync_type: draft.mode,
+            sync_variant: draft.variant.clone().unwrap_or_else(|| highwater_core::DEFAULT_VARIANT.to_owned()),
+            r#type: "sync".to_owned(),
+        }
     }
-    let told = news
-        .models
-        .iter()
-        .filter(|(_, found)| destination.on_unchanged || found.added + found.updated + found.deleted > 0);
-    told.map(|(model, found)| body(model, Some(found))).collect()
 }
 
 /// The members are in order of their names, so that the text is the same for the same facts.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'n> {
-    connection_id: &'n str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<CursorRange>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
-    from: &'static str,
-    model: &'n str,
-    modified_after: String,
-    provider_config_key: &'n str,
-    response_results: Results,
-    run_id: &'n str,
-    started_at: String,
-    success: bool,
-    sync_name: &'n str,
-    sync_type: RunMode,
-    sync_variant: &'n str,
-    r#type: &'static str,
+pub(super) struct Body {
+    /// How many deliveries this one took the place of, where the receiver was away for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) collapsed: Option<u64>,
+    pub(super) connection_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cursor: Option<CursorRange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<BodyError>,
+    pub(super) from: String,
+    pub(super) model: String,
+    pub(super) modified_after: String,
+    pub(super) provider_config_key: String,
+    pub(super) response_results: Results,
+    pub(super) run_id: String,
+    pub(super) started_at: String,
+    pub(super) success: bool,
+    pub(super) sync_name: String,
+    pub(super) sync_type: RunMode,
+    pub(super) sync_variant: String,
+    pub(super) r#type: String,
 }
 
-#[derive(Serialize)]
-struct CursorRange {
-    from: String,
-    to: String,
+impl Body {
+    pub(super) fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|source| {
+            Error::new(highwater_core::ErrorKind::Internal, "the body of a delivery cannot be written").because(source)
+        })
+    }
 }
 
-#[derive(Serialize, Default)]
-struct Results {
-    added: u64,
-    deleted: u64,
-    updated: u64,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct CursorRange {
+    pub(super) from: String,
+    pub(super) to: String,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, Default)]
+pub(super) struct Results {
+    pub(super) added: u64,
+    pub(super) deleted: u64,
+    pub(super) updated: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+pub(super) struct BodyError {
     description: String,
     failed_at: String,
     r#type: String,
@@ -147,7 +157,7 @@ fn iso(at_ms: u64) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn new_id(environment: &dyn Environment, now_ms: u64) -> RunId {
+pub(super) fn new_id(environment: &dyn Environment, now_ms: u64) -> RunId {
     let mut random = [0; 16];
     environment.fill_random(&mut random[6..]);
     RunId::from_parts(now_ms, u128::from_be_bytes(random))

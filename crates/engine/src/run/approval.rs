@@ -6,6 +6,7 @@ use super::lease::free_or_busy;
 use super::report::{RunEvent, RunReport, RunState};
 use crate::engine::Engine;
 use crate::logs;
+use crate::outbox::Tally;
 use crate::sync::{SyncKey, SyncStatus};
 
 impl Engine {
@@ -13,8 +14,12 @@ impl Engine {
     pub async fn approve(&self, run: &str) -> Result<RunReport> {
         let (mut report, key, mut batch, mut status) = self.parked(run).await?;
         let id = report.run_id()?;
+        // What the run saved was not told either: it did not end well until now.
+        let tally = Tally::new(&key);
+        tally.open(self.store().as_ref(), &*self.parts().environment).await?;
         for held in &report.held {
-            batch.on(&key.stream(&held.model)).complete_run(id, DeleteGuard::APPROVED);
+            let stream = batch.on(&key.stream(&held.model)).complete_run(id, DeleteGuard::APPROVED);
+            tally.account(&held.model, stream);
             batch.remove_document(key.strikes_key(&held.model));
         }
         let now_ms = self.parts().environment.now_ms();
@@ -25,7 +30,10 @@ impl Engine {
         }
         status.latest.clone_from(&report.models);
         status.last_success_ms = Some(now_ms);
-        self.settle(&key, batch, status, report).await
+        tally.conclude(&report, None, &mut batch)?;
+        let report = self.settle(&key, batch, status, report).await?;
+        tally.tell_now(self.store().as_ref(), &*self.parts().environment).await;
+        Ok(report)
     }
 
     /// Drops the deletes of a run that waits for approval. What it saved stays.

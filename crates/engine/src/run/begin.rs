@@ -1,8 +1,10 @@
 //! The beginning of a run: one commit that takes the lease, decides what kind of run it is, and leaves its record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Fence, Json, Result, RunId, WriteBatch};
+use highwater_core::template::Progress;
+use highwater_core::{Account, Error, ErrorKind, Fence, Json, Result, RunId, WriteBatch};
 use serde::de::DeserializeOwned;
 
 use super::host::OpenRefresh;
@@ -12,6 +14,7 @@ use crate::control::{Trigger, TriggerMode};
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
+use crate::outbox::untold_key;
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
@@ -72,6 +75,15 @@ struct Known {
     open: Option<Json>,
     checkpoint: Option<Json>,
     status: SyncStatus,
+    /// What the latest run changed.
+    accounts: BTreeMap<String, Account>,
+}
+
+/// What an earlier run had come to when it was cut short.
+struct Reached<'k> {
+    accounts: &'k BTreeMap<String, Account>,
+    /// Of a full refresh.
+    pages: Option<(String, Progress)>,
 }
 
 impl Known {
@@ -85,8 +97,20 @@ impl Known {
             open: store.document(&key.open_key()).await?,
             checkpoint: store.document(&key.checkpoint_key()).await?,
             status: read(status.as_ref())?.unwrap_or_default(),
+            accounts: accounts(engine, key).await?,
         })
     }
+}
+
+/// What the latest run has changed so far, as it was committed with its pages.
+async fn accounts(engine: &Engine, key: &SyncKey) -> Result<BTreeMap<String, Account>> {
+    let mut found = BTreeMap::new();
+    for model in &engine.template(&key.template)?.info().models {
+        if let Some(stored) = engine.store().document(&key.counts_key(&model.name)).await? {
+            found.insert(model.name.clone(), stored.to()?);
+        }
+    }
+    Ok(found)
 }
 
 fn read<T: DeserializeOwned>(document: Option<&Json>) -> Result<Option<T>> {
@@ -125,6 +149,8 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     }
     let open: Option<OpenRefresh> = read(known.open.as_ref())?;
     let plan = plan(options, trigger.as_ref(), open.as_ref(), known.checkpoint.is_some(), now_ms);
+    let pages = open.as_ref().map(|open| (open.run.clone(), open.progress));
+    let reached = Reached { accounts: &known.accounts, pages };
     let mut begun = prepare(engine, key, plan, &known, open, now_ms)?;
     begun.policy = options.deletes.or(settings.as_ref().map(|settings| settings.deletes)).unwrap_or_default();
     if let Some(settings) = &settings {
@@ -146,12 +172,33 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     if let Plan::Full { reset: true, .. } = plan {
         batch.remove_document(key.checkpoint_key());
     }
-    close_earlier(engine, key, &mut batch, &mut begun, now_ms).await?;
+    if let Plan::Full { clear: true, .. } = plan {
+        clear(engine, key, &mut batch)?;
+    }
+    close_earlier(engine, key, &mut batch, &mut begun, &reached, now_ms).await?;
+    if plan != Plan::Resume {
+        remove_accounts(key, &mut batch, &known.accounts);
+    }
     store_beginning(key, &mut batch, &begun, plan != Plan::Resume)?;
     let commit = engine.store().commit(batch).await?;
     let fence = commit.leases.into_iter().next();
     let fence = fence.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its lease"))?;
     Ok(Start::Begun(Box::new(Begun { fence, run: begun, interrupted: false })))
+}
+
+/// Empties the streams, in the commit that begins the run: whoever loses the lease later has nothing left to empty.
+fn clear(engine: &Engine, key: &SyncKey, batch: &mut WriteBatch) -> Result<()> {
+    for model in &engine.template(&key.template)?.info().models {
+        batch.on(&key.stream(&model.name)).clear();
+        batch.remove_document(key.strikes_key(&model.name)).remove_document(untold_key(key, &model.name));
+    }
+    Ok(())
+}
+
+fn remove_accounts(key: &SyncKey, batch: &mut WriteBatch, accounts: &BTreeMap<String, Account>) {
+    for model in accounts.keys() {
+        batch.remove_document(key.counts_key(model));
+    }
 }
 
 /// When the next run is due, if that is later.
@@ -170,13 +217,11 @@ fn plan(
 ) -> Plan {
     let asked = trigger.map_or(TriggerMode::Plain, |trigger| trigger.mode);
     if options.full || asked != TriggerMode::Plain {
-        // An earlier wish to clear that did not come to it still stands.
-        let wished = open.is_some_and(|open| open.clear);
-        return Plan::Full { reset: true, clear: wished || options.clear || asked == TriggerMode::ResetAndClear };
+        return Plan::Full { reset: true, clear: options.clear || asked == TriggerMode::ResetAndClear };
     }
     match open {
         Some(open) if can_resume(open, now_ms) => Plan::Resume,
-        Some(open) => Plan::Full { reset: true, clear: open.clear },
+        Some(_) => Plan::Full { reset: true, clear: false },
         None if has_checkpoint => Plan::Incremental,
         None => Plan::Full { reset: false, clear: false },
     }
@@ -204,18 +249,17 @@ fn prepare(
             let id = parse_run_id(&open.run)?;
             let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
             report.progress = open.progress;
-            report.models.clone_from(&open.models);
+            report.take_counts(&known.accounts);
             (id, report, open)
         }
         (Plan::Incremental, _) => {
             let id = engine.new_run_id();
             (id, RunReport::new(key, id, RunMode::Incremental, now_ms), OpenRefresh::default())
         }
-        (plan, _) => {
+        _ => {
             let id = engine.new_run_id();
-            let clear = matches!(plan, Plan::Full { clear: true, .. });
             let (run, started_ms) = (id.to_string(), now_ms);
-            let open = OpenRefresh { run, started_ms, saved_ms: now_ms, clear, ..OpenRefresh::default() };
+            let open = OpenRefresh { run, started_ms, saved_ms: now_ms, ..OpenRefresh::default() };
             (id, RunReport::new(key, id, RunMode::Initial, now_ms), open)
         }
     };
@@ -245,6 +289,7 @@ async fn close_earlier(
     key: &SyncKey,
     batch: &mut WriteBatch,
     begun: &mut Beginning,
+    reached: &Reached<'_>,
     now_ms: u64,
 ) -> Result<()> {
     let store = engine.store().as_ref();
@@ -256,6 +301,10 @@ async fn close_earlier(
         && let Some(mut report) = logs::read_run(store, key, parse_run_id(&earlier)?).await?
         && report.state == RunState::Running
     {
+        if let Some((_, progress)) = reached.pages.as_ref().filter(|(run, _)| *run == report.id) {
+            report.progress = *progress;
+        }
+        report.take_counts(reached.accounts);
         report.end(RunState::Error, now_ms, Some("its process ended before the run did".to_owned()));
         logs::put_run(batch, key, &report, false)?;
     }
@@ -302,6 +351,7 @@ pub(crate) async fn begin_over(
         open: None,
         checkpoint: None,
         status: ended.run.status.clone(),
+        accounts: accounts(engine, key).await?,
     };
     let mut begun = prepare(engine, key, Plan::Full { reset: true, clear: false }, &known, None, now_ms)?;
     begun.policy = ended.run.policy;
@@ -313,7 +363,9 @@ pub(crate) async fn begin_over(
         batch.remove_document(key.checkpoint_key());
     }
     logs::put_run(&mut batch, key, &report, false)?;
-    close_earlier(engine, key, &mut batch, &mut begun, now_ms).await?;
+    let reached = Reached { accounts: &known.accounts, pages: None };
+    close_earlier(engine, key, &mut batch, &mut begun, &reached, now_ms).await?;
+    remove_accounts(key, &mut batch, &known.accounts);
     batch.put_document(key.holder_key(), &begun.holder)?;
     store_beginning(key, &mut batch, &begun, true)?;
     engine.store().commit(batch).await?;
@@ -343,9 +395,9 @@ mod tests {
         assert_eq!(plan(&options, None, None, false, now_ms), Plan::Full { reset: false, clear: false });
         let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0 };
         assert_eq!(plan(&options, Some(&reset), Some(&open(now_ms, 1, "7")), true, now_ms), full);
-        let uncleared = OpenRefresh { clear: true, ..open(now_ms, 1, "") };
+        let clear = Trigger { mode: TriggerMode::ResetAndClear, at_ms: 0 };
         let cleared = Plan::Full { reset: true, clear: true };
-        assert_eq!(plan(&options, Some(&reset), Some(&uncleared), true, now_ms), cleared, "an earlier wish stands");
+        assert_eq!(plan(&options, Some(&clear), Some(&open(now_ms, 1, "7")), true, now_ms), cleared);
     }
 
     #[test]

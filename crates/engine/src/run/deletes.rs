@@ -61,6 +61,7 @@ impl Settlement {
                 stream.seen(Arc::clone(id));
             }
             stream.complete_run(host.run, settled.guard);
+            host.account(&settled.model, stream);
             let key = host.key.strikes_key(&settled.model);
             if settled.strikes.is_empty() {
                 batch.remove_document(key);

@@ -60,6 +60,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
         let mut batch = ending(engine, begun, host, &report, None, now_ms).await?;
         promote_checkpoint(host, &host.open(), &mut batch)?;
         settlement.write(host, &mut batch)?;
+        host.conclude(&report, None, &mut batch)?;
         host.write(batch).await
     };
     let commit = match commit {
@@ -95,6 +96,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
         engine.store().commit(batch).await?;
         host.change_report(|own| *own = report.clone());
     }
+    host.tell_now().await;
     host.tell(None);
     Ok(report)
 }
@@ -109,7 +111,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     let report = host.report();
     let mut batch = ending(engine, begun, host, &report, Some(error), now_ms).await?;
     if host.full {
-        let mut open = OpenRefresh { progress: report.progress, models: report.models.clone(), ..host.open() };
+        let mut open = OpenRefresh { progress: report.progress, ..host.open() };
         if error.kind() == ErrorKind::Fenced {
             // Its stream no longer has the run open: it can only start over.
             (open.checkpoint, open.complete) = (None, Default::default());
@@ -125,7 +127,12 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
         // Offline is a state: looking again and again leaves one record, not many.
         logs::remove_run(host.store(), &mut batch, host.key, host.run).await?;
     }
+    let still_offline = begun.run.status.offline_since_ms.is_some() && error.kind() == ErrorKind::Unavailable;
+    if !still_offline {
+        host.conclude(&report, Some(error), &mut batch)?;
+    }
     host.write(batch).await?;
+    host.tell_now().await;
     host.tell(report.error);
     Ok(())
 }
@@ -158,11 +165,6 @@ async fn ending(
     batch.put_document(key.status_key(), &status)?;
     batch.remove_document(key.holder_key());
     logs::prune_runs(engine, &mut batch, key).await?;
-    let still_offline = begun.run.status.offline_since_ms.is_some()
-        && error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
-    if !still_offline {
-        host.conclude(report, error, &mut batch).await?;
-    }
     Ok(batch)
 }
 

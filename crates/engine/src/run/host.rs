@@ -18,18 +18,16 @@ use serde_json::value::RawValue;
 use super::begin::Begun;
 use super::deletes::Settlement;
 use super::lease::Holder;
-use super::report::{LogLine, RunEvent, RunMode, RunReport};
+use super::lines::Lines;
+use super::report::{RunEvent, RunMode, RunReport};
 use crate::engine::{Engine, lock};
 use crate::http::Client;
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::Tally;
-use crate::sync::{ModelCounts, SyncKey};
+use crate::sync::SyncKey;
 use crate::timer::{self, millis};
 use crate::versions;
-
-/// The longest stored line, in bytes.
-const LONGEST_LINE: usize = 8 * 1024;
 
 /// How far a full refresh has come: stored with each of its pages, so that it can go on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,12 +42,10 @@ pub(crate) struct OpenRefresh {
     /// Models that were seen whole.
     pub(crate) complete: BTreeSet<String>,
     pub(crate) checkpoint: Option<Box<RawValue>>,
+    /// Its pages and what was fetched; what they changed is in the accounts of its models.
     pub(crate) progress: Progress,
-    pub(crate) models: BTreeMap<String, ModelCounts>,
     /// Attempts since the last page.
     pub(crate) tries: u32,
-    /// The streams are still to be emptied.
-    pub(crate) clear: bool,
 }
 
 pub(crate) struct Host<'e> {
@@ -81,16 +77,6 @@ struct Asked {
     saved: bool,
 }
 
-/// Log lines on their way to the store.
-#[derive(Debug, Default)]
-struct Lines {
-    waiting: Vec<LogLine>,
-    attempt: u32,
-    chunks: u32,
-    kept: u64,
-    full: bool,
-}
-
 impl<'e> Host<'e> {
     pub(super) fn new(engine: &'e Engine, key: &'e SyncKey, client: Client, begun: &Begun, tally: Tally) -> Self {
         let run = &begun.run;
@@ -104,7 +90,7 @@ impl<'e> Host<'e> {
             client,
             holder: Mutex::new(run.holder.clone()),
             before: report.progress,
-            lines: Mutex::new(Lines { attempt: report.resumed, ..Lines::default() }),
+            lines: Mutex::new(Lines::of_attempt(report.resumed)),
             report: Mutex::new(report),
             open: Mutex::new(run.open.clone()),
             settlement: Mutex::default(),
@@ -130,14 +116,24 @@ impl<'e> Host<'e> {
         change(&mut lock(&self.report));
     }
 
+    /// Finds out whether anybody is to be told of the run, and what earlier runs left to it.
+    pub(super) async fn open_tally(&self) -> Result<()> {
+        self.tally.open(self.store(), &*self.engine.parts().environment).await
+    }
+
+    /// Keeps account of what a batch of the run does to a model, for webhooks.
+    pub(super) fn account(&self, model: &str, stream: &mut StreamBatch) {
+        self.tally.account(model, stream);
+    }
+
     /// Adds what the webhooks tell of the run to the batch that ends it.
-    pub(super) async fn conclude(
-        &self,
-        report: &RunReport,
-        error: Option<&Error>,
-        batch: &mut WriteBatch,
-    ) -> Result<()> {
-        self.tally.conclude(self.store(), &*self.engine.parts().environment, report, error, batch).await
+    pub(super) fn conclude(&self, report: &RunReport, error: Option<&Error>, batch: &mut WriteBatch) -> Result<()> {
+        self.tally.conclude(report, error, batch)
+    }
+
+    /// Makes deliveries of it, once the run has ended.
+    pub(super) async fn tell_now(&self) {
+        self.tally.tell_now(self.store(), &*self.engine.parts().environment).await;
     }
 
     pub(super) fn settle(&self, settlement: Settlement) {
@@ -161,12 +157,10 @@ impl<'e> Host<'e> {
 
     /// Commits, with the lines that wait.
     pub(super) async fn write(&self, mut batch: WriteBatch) -> Result<highwater_core::Commit> {
-        let taken = self.take_lines(&mut batch)?;
+        let taken = lock(&self.lines).take(self.run, &mut batch)?;
         let outcome = self.store().commit(batch).await;
         if outcome.is_err() {
-            let mut lines = lock(&self.lines);
-            let later = std::mem::replace(&mut lines.waiting, taken);
-            lines.waiting.extend(later);
+            lock(&self.lines).put_back(taken);
         }
         outcome
     }
@@ -208,16 +202,6 @@ impl<'e> Host<'e> {
             batch.put_document(self.key.holder_key(), &*holder)?;
         }
         Ok(())
-    }
-
-    fn take_lines(&self, batch: &mut WriteBatch) -> Result<Vec<LogLine>> {
-        let mut lines = lock(&self.lines);
-        let taken = std::mem::take(&mut lines.waiting);
-        if !taken.is_empty() {
-            logs::put_lines(batch, self.run, lines.attempt, lines.chunks, &taken)?;
-            lines.chunks += 1;
-        }
-        Ok(taken)
     }
 
     pub(super) fn tell(&self, message: Option<String>) {
@@ -280,6 +264,15 @@ impl<'e> Host<'e> {
         }
     }
 
+    /// How far the run will have come once a page is saved. What the page changes is not known before: that is in the
+    /// accounts.
+    fn progress_with(&self, page: &PageOfChanges) -> Progress {
+        let mut progress = lock(&self.report).progress;
+        progress.pages += u64::from(!page.records.is_empty());
+        progress.fetched += page.records.len() as u64;
+        progress
+    }
+
     /// Stores where a full refresh stands, with `batch`.
     fn put_open(&self, batch: &mut WriteBatch, page: &PageOfChanges) -> Result<OpenRefresh> {
         let mut open = self.open();
@@ -290,14 +283,9 @@ impl<'e> Host<'e> {
         if let Some(checkpoint) = &page.checkpoint {
             open.checkpoint = Some(raw(checkpoint)?);
         }
-        {
-            let report = lock(&self.report);
-            open.progress = report.progress;
-            open.models.clone_from(&report.models);
-        }
+        open.progress = self.progress_with(page);
         open.saved_ms = self.now_ms();
         open.tries = 0;
-        open.clear = false;
         batch.put_document(self.key.open_key(), &open)?;
         Ok(open)
     }
@@ -311,10 +299,16 @@ impl RunHost for Host<'_> {
         let mut open = None;
         if self.full {
             open = Some(self.put_open(&mut batch, &page)?);
-        } else if let Some(checkpoint) = &page.checkpoint {
-            batch.put_document(self.key.checkpoint_key(), &*raw(checkpoint)?)?;
+        } else {
+            let report = RunReport { progress: self.progress_with(&page), ..self.report() };
+            logs::put_run(&mut batch, self.key, &report, false)?;
+            if let Some(checkpoint) = &page.checkpoint {
+                batch.put_document(self.key.checkpoint_key(), &*raw(checkpoint)?)?;
+            }
         }
         let stream = batch.on(&self.key.stream(&page.model));
+        stream.account(self.key.counts_key(&page.model));
+        self.account(&page.model, stream);
         if self.full {
             // Only a run that reads everything keeps account of what it saw. A stream that was begun
             // must still have this run open: opened anew it would take all that was seen for gone.
@@ -333,7 +327,6 @@ impl RunHost for Host<'_> {
         for id in page.deleted {
             stream.delete(id);
         }
-        self.tally.begin(self.store(), &page.model, &mut batch).await?;
         let mut commit = self.write(batch).await?;
         if let Some(open) = open {
             *lock(&self.open) = open;
@@ -343,7 +336,6 @@ impl RunHost for Host<'_> {
             .pop()
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))?;
         self.count(&page.model, &commit);
-        self.tally.note(&page.model, &commit);
         Ok(commit)
     }
 
@@ -393,19 +385,7 @@ impl ApiHost for Host<'_> {
             LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
             LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
         }
-        let policy = &self.engine.parts().logs;
-        if level >= policy.level {
-            let mut lines = lock(&self.lines);
-            let at_ms = self.now_ms();
-            if lines.kept < policy.lines_per_run || level == LogLevel::Error {
-                lines.kept += 1;
-                lines.waiting.push(LogLine::new(at_ms, level, shortened(message)));
-            } else if !lines.full {
-                lines.full = true;
-                let note = "the run writes more lines than are kept: only errors from here on".to_owned();
-                lines.waiting.push(LogLine::new(at_ms, LogLevel::Warning, note));
-            }
-        }
+        lock(&self.lines).push(&self.engine.parts().logs, self.now_ms(), level, message);
         self.tell(Some(message.to_owned()));
     }
 
@@ -424,14 +404,6 @@ fn sum(before: Progress, mut now: Progress) -> Progress {
     now.deleted += before.deleted;
     now.total = now.total.or(before.total);
     now
-}
-
-fn shortened(message: &str) -> String {
-    if message.len() <= LONGEST_LINE {
-        return message.to_owned();
-    }
-    let end = (0..=LONGEST_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
-    format!("{} ... ({} bytes)", message.get(..end).unwrap_or_default(), message.len())
 }
 
 pub(super) fn raw(checkpoint: &[u8]) -> Result<Box<RawValue>> {

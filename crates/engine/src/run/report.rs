@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use highwater_core::template::{LogLevel, Progress};
-use highwater_core::{Error, ErrorKind, Result, RunId};
+use highwater_core::{Account, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::CancelToken;
@@ -204,6 +204,20 @@ impl RunReport {
             models: BTreeMap::new(),
             error: None,
             held: Vec::new(),
+        }
+    }
+
+    /// Takes over what the accounts of its models say it changed.
+    pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, Account>) {
+        let progress = &mut self.progress;
+        (progress.added, progress.updated, progress.unchanged, progress.deleted) = (0, 0, 0, 0);
+        for (model, account) in accounts {
+            let Account { added, updated, unchanged, deleted, .. } = *account;
+            self.models.insert(model.clone(), ModelCounts { added, updated, unchanged, deleted });
+            progress.added += added;
+            progress.updated += updated;
+            progress.unchanged += unchanged;
+            progress.deleted += deleted;
         }
     }
 

@@ -199,6 +199,11 @@ impl World {
         World { clock, store, api, template, engine }
     }
 
+    /// An engine on another way to the store.
+    pub fn engine_over(&self, store: Arc<dyn Store>) -> Engine {
+        engine_on(&self.clock, &store, &self.template, |builder| builder)
+    }
+
     /// Another engine on the same store, as another process would have.
     pub fn another(&self) -> Engine {
         engine_on(&self.clock, &self.store, &self.template, |builder| builder)
@@ -240,80 +245,4 @@ fn engine_on(
 
 pub async fn sleep(seconds: f64) {
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-}
-
-/// A store whose commits take a while to get there, so that others come in between.
-#[derive(Debug)]
-pub struct Hesitant(Arc<dyn Store>);
-
-impl Hesitant {
-    /// An engine on the world's store that hesitates.
-    pub fn over(world: &World) -> Engine {
-        let store: Arc<dyn Store> = Arc::new(Hesitant(Arc::clone(&world.store)));
-        engine_on(&world.clock, &store, &world.template, |builder| builder)
-    }
-}
-
-#[async_trait]
-impl Store for Hesitant {
-    fn capabilities(&self) -> highwater_core::Capabilities {
-        self.0.capabilities()
-    }
-    async fn commit(&self, batch: highwater_core::WriteBatch) -> Result<highwater_core::Commit> {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        self.0.commit(batch).await
-    }
-    async fn page(&self, request: highwater_core::PageRequest) -> Result<highwater_core::Page> {
-        self.0.page(request).await
-    }
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<highwater_core::Record>>> {
-        self.0.get(stream, ids).await
-    }
-    async fn head(&self, stream: &StreamKey) -> Result<highwater_core::StreamHead> {
-        self.0.head(stream).await
-    }
-    async fn streams(&self) -> Result<Vec<highwater_core::StreamHead>> {
-        self.0.streams().await
-    }
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<highwater_core::Version>> {
-        self.0.versions(stream, id).await
-    }
-    async fn as_of(
-        &self,
-        stream: &StreamKey,
-        cursor: highwater_core::Cursor,
-        after_id: &str,
-        limit: usize,
-    ) -> Result<Vec<highwater_core::Record>> {
-        self.0.as_of(stream, cursor, after_id, limit).await
-    }
-    async fn document(&self, key: &str) -> Result<Option<highwater_core::Json>> {
-        self.0.document(key).await
-    }
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<highwater_core::Document>> {
-        self.0.documents(prefix, after, limit).await
-    }
-    async fn lease(&self, name: &str) -> Result<highwater_core::Fence> {
-        self.0.lease(name).await
-    }
-    async fn consumer(
-        &self,
-        stream: &StreamKey,
-        name: &str,
-        command: highwater_core::ConsumerCommand,
-    ) -> Result<highwater_core::ConsumerReply> {
-        self.0.consumer(stream, name, command).await
-    }
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
-        self.0.consumers(stream).await
-    }
-    async fn maintain(&self, task: highwater_core::Maintenance) -> Result<highwater_core::MaintenanceReport> {
-        self.0.maintain(task).await
-    }
-    fn subscribe(&self) -> highwater_core::Wakeups {
-        self.0.subscribe()
-    }
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
-    }
 }

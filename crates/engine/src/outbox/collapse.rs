@@ -1,0 +1,143 @@
+//! A receiver that is away for long does not fill the disk: beyond a number of rows, those that tell of the same
+//! stream become one, which says all that they said.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
+
+use super::destination::Destination;
+use super::news::{Body, new_id};
+use super::row::{OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
+
+/// Rows read at a time.
+const PAGE: usize = 500;
+
+/// Collapses what waits for a destination, if that is more than it keeps.
+pub(super) async fn collapse_waiting(
+    store: &dyn Store,
+    environment: &dyn Environment,
+    destination: &Destination,
+) -> Result<()> {
+    let kept = Kept { prefix: rows_prefix(&destination.id), key: row_key };
+    collapse(store, environment, destination, &kept).await
+}
+
+/// Collapses the dead letters of a destination, if they are more than it keeps.
+pub(super) async fn collapse_dead(
+    store: &dyn Store,
+    environment: &dyn Environment,
+    destination: &Destination,
+) -> Result<()> {
+    let kept = Kept { prefix: dead_prefix(&destination.id), key: dead_key };
+    collapse(store, environment, destination, &kept).await
+}
+
+/// Where rows of one kind lie.
+struct Kept {
+    prefix: String,
+    key: fn(&str, &str) -> String,
+}
+
+/// Rows that tell of the same stream, or of the failures of the same sync.
+type Group = (String, String, String, String, Option<String>);
+
+async fn collapse(
+    store: &dyn Store,
+    environment: &dyn Environment,
+    destination: &Destination,
+    kept: &Kept,
+) -> Result<()> {
+    if store.documents(&kept.prefix, "", destination.max_rows.saturating_add(1)).await?.len() <= destination.max_rows {
+        return Ok(());
+    }
+    let (mut groups, mut rows, mut after) =
+        (BTreeMap::<Group, Vec<(Document, OutboxRow, Body)>>::new(), 0, String::new());
+    loop {
+        let page = store.documents(&kept.prefix, &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.key);
+        for document in page {
+            let row: OutboxRow = document.value.to()?;
+            rows += 1;
+            // A body that this version does not know stays as it is.
+            let Ok(body) = serde_json::from_str::<Body>(&row.body) else { continue };
+            groups.entry(group(&body)).or_default().push((document, row, body));
+        }
+    }
+    let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>();
+    let mut batch = WriteBatch::new();
+    for group in groups.into_values().filter(|group| group.len() > 1) {
+        for (document, ..) in &group {
+            batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
+        }
+        let mut merged: Option<(OutboxRow, Body)> = None;
+        for (_, row, body) in group {
+            merged = Some(match merged {
+                None => (row, body),
+                Some((earlier_row, earlier)) => (later(earlier_row, row), merge(earlier, body)),
+            });
+        }
+        let Some((row, body)) = merged else { continue };
+        // Under an id of its own: what a receiver has seen already it need not take for this.
+        let id = new_id(environment, environment.now_ms()).to_string();
+        let row = OutboxRow { id, body: body.text()?, ..row };
+        batch.put_document((kept.key)(&destination.id, &row.id), &row)?;
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match store.commit(batch).await {
+        Ok(_) => {
+            tracing::warn!(
+                target: "highwater::outbox",
+                destination = %destination.id,
+                rows,
+                left,
+                "too much is kept for the receiver: what tells of the same stream was made one delivery",
+            );
+            Ok(())
+        }
+        // One of them was tried at this moment: the next look finds the rest.
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn group(body: &Body) -> Group {
+    (
+        body.connection_id.clone(),
+        body.provider_config_key.clone(),
+        body.sync_name.clone(),
+        body.sync_variant.clone(),
+        body.success.then(|| body.model.clone()),
+    )
+}
+
+/// The later row, tried for as long as that one is.
+fn later(earlier: OutboxRow, row: OutboxRow) -> OutboxRow {
+    OutboxRow { last_error: row.last_error.or(earlier.last_error), created_ms: earlier.created_ms, ..row }
+}
+
+/// One body that says what both say: from where the earlier begins to where the later ends.
+fn merge(earlier: Body, mut body: Body) -> Body {
+    body.collapsed = Some(earlier.collapsed.unwrap_or(1) + body.collapsed.unwrap_or(1));
+    if let (Some(range), Some(before)) = (&mut body.cursor, earlier.cursor) {
+        // Rows lie in order of a clock, which may have gone back.
+        range.from = either(before.from, std::mem::take(&mut range.from), Ordering::is_le);
+        range.to = either(before.to, std::mem::take(&mut range.to), Ordering::is_ge);
+    }
+    let (results, before) = (&mut body.response_results, earlier.response_results);
+    results.added += before.added;
+    results.updated += before.updated;
+    results.deleted += before.deleted;
+    body.started_at = earlier.started_at;
+    body.modified_after = earlier.modified_after;
+    body
+}
+
+/// The one of two cursors that stands so to the other.
+fn either(one: String, other: String, stands: fn(Ordering) -> bool) -> String {
+    let position = |text: &str| text.parse::<Cursor>().map_or(Cursor::START, |cursor| cursor).ulid();
+    if stands(position(&one).cmp(&position(&other))) { one } else { other }
+}

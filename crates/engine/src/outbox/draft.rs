@@ -1,0 +1,149 @@
+//! News on their way: committed with what they tell of, and made into deliveries right after, or by whoever looks next.
+
+use std::collections::BTreeMap;
+
+use highwater_core::{Account, Document, Environment, Error, ErrorKind, Result, Store, WriteBatch};
+use serde::{Deserialize, Serialize};
+
+use super::collapse::collapse_waiting;
+use super::news::{RunNews, add_rows};
+use crate::logs;
+use crate::run::{RunMode, RunReport};
+use crate::sync::SyncKey;
+
+/// Drafts read at a time.
+const PAGE: usize = 100;
+
+/// Tries of a draft whose accounts others keep adding to.
+const TRIES: u32 = 20;
+
+/// Where every draft lies.
+pub(super) const DRAFTS: &str = "outbox/draft/";
+
+/// What a run or a webhook has to tell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Draft {
+    pub(super) run: String,
+    pub(super) connection: String,
+    pub(super) template: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) variant: Option<String>,
+    pub(super) mode: RunMode,
+    pub(super) started_ms: u64,
+    pub(super) ended_ms: u64,
+    /// Where the account of each model lies.
+    pub(super) accounts: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<Failure>,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(super) kind: String,
+    pub(super) description: String,
+}
+
+impl Failure {
+    pub(super) fn of(error: &Error) -> Self {
+        Failure { kind: format!("{:?}", error.kind()), description: error.to_string() }
+    }
+}
+
+impl Draft {
+    pub(crate) fn new(report: &RunReport, accounts: BTreeMap<String, String>) -> Self {
+        Draft {
+            run: report.id.clone(),
+            connection: report.connection.clone(),
+            template: report.template.clone(),
+            variant: report.variant.clone(),
+            mode: report.mode,
+            started_ms: report.started_ms,
+            ended_ms: report.ended_ms.unwrap_or(report.started_ms),
+            accounts,
+            error: None,
+        }
+    }
+
+    /// Where it lies.
+    pub(crate) fn key(&self, sync: &SyncKey) -> String {
+        format!("{}{}", drafts_of(sync), self.run)
+    }
+}
+
+/// Where a sync's drafts lie.
+pub(crate) fn drafts_of(sync: &SyncKey) -> String {
+    format!("{DRAFTS}{}/", sync.path())
+}
+
+/// Makes deliveries of the drafts under a prefix. Several may do this at a time: each draft becomes deliveries once.
+pub(crate) async fn tell(store: &dyn Store, environment: &dyn Environment, prefix: &str) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let page = store.documents(prefix, &after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after.clone_from(&last.key);
+        for document in &page {
+            tell_one(store, environment, document).await?;
+        }
+    }
+}
+
+async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &Document) -> Result<()> {
+    let draft: Draft = document.value.to()?;
+    let mut tries = 0;
+    loop {
+        let mut batch = WriteBatch::new();
+        batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
+        let mut accounts = BTreeMap::new();
+        // A run that failed leaves its accounts to the next one.
+        for (model, key) in draft.accounts.iter().filter(|_| draft.error.is_none()) {
+            // Told with another draft already: what came since is in an account of its own.
+            let Some(stored) = store.document(key).await? else { continue };
+            batch.expect_document(&**key, Some(&stored)).remove_document(&**key);
+            accounts.insert(model.clone(), stored.to::<Account>()?);
+        }
+        if draft.mode == RunMode::Webhook {
+            count(store, &draft, &accounts, &mut batch).await?;
+        }
+        let told = add_rows(store, environment, &RunNews { draft: &draft, accounts: &accounts }, &mut batch).await?;
+        match store.commit(batch).await {
+            Ok(_) => {
+                for destination in &told {
+                    collapse_waiting(store, environment, destination).await?;
+                }
+                return Ok(());
+            }
+            // Somebody else told it, or a later run adds to its accounts just now.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                tries += 1;
+                if store.document(&document.key).await?.is_none() {
+                    return Ok(());
+                }
+                if tries >= TRIES {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes into a webhook's record what it changed: known only once it was committed.
+async fn count(
+    store: &dyn Store,
+    draft: &Draft,
+    accounts: &BTreeMap<String, Account>,
+    batch: &mut WriteBatch,
+) -> Result<()> {
+    let key = SyncKey {
+        connection: draft.connection.clone(),
+        template: draft.template.clone(),
+        variant: draft.variant.clone(),
+    };
+    let Some(mut report) = logs::read_run(store, &key, crate::run::parse_run_id(&draft.run)?).await? else {
+        return Ok(()); // no longer kept
+    };
+    report.take_counts(accounts);
+    logs::put_run(batch, &key, &report, false)
+}

@@ -1,0 +1,66 @@
+//! Log lines on their way to the store: as many as are kept, as long as is useful.
+
+use highwater_core::template::LogLevel;
+use highwater_core::{Result, RunId, WriteBatch};
+
+use super::report::LogLine;
+use crate::logs::{self, LogPolicy};
+
+/// The longest stored line, in bytes.
+const LONGEST: usize = 8 * 1024;
+
+/// Lines that wait for the next commit.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    waiting: Vec<LogLine>,
+    attempt: u32,
+    chunks: u32,
+    kept: u64,
+    full: bool,
+}
+
+impl Lines {
+    /// Those of a run's so-manieth attempt.
+    pub(crate) fn of_attempt(attempt: u32) -> Self {
+        Lines { attempt, ..Lines::default() }
+    }
+
+    /// Adds a line, if the policy keeps it. It holds no secret any more.
+    pub(crate) fn push(&mut self, policy: &LogPolicy, at_ms: u64, level: LogLevel, message: &str) {
+        if level < policy.level {
+            return;
+        }
+        if self.kept < policy.lines_per_run || level == LogLevel::Error {
+            self.kept += 1;
+            self.waiting.push(LogLine::new(at_ms, level, shortened(message)));
+        } else if !self.full {
+            self.full = true;
+            let note = "the run writes more lines than are kept: only errors from here on".to_owned();
+            self.waiting.push(LogLine::new(at_ms, LogLevel::Warning, note));
+        }
+    }
+
+    /// Moves what waits into a batch; it comes back with [`put_back`](Lines::put_back) if the batch fails.
+    pub(crate) fn take(&mut self, run: RunId, batch: &mut WriteBatch) -> Result<Vec<LogLine>> {
+        let taken = std::mem::take(&mut self.waiting);
+        if !taken.is_empty() {
+            logs::put_lines(batch, run, self.attempt, self.chunks, &taken)?;
+            self.chunks += 1;
+        }
+        Ok(taken)
+    }
+
+    /// Lines whose batch failed, before those that came since.
+    pub(crate) fn put_back(&mut self, taken: Vec<LogLine>) {
+        let later = std::mem::replace(&mut self.waiting, taken);
+        self.waiting.extend(later);
+    }
+}
+
+fn shortened(message: &str) -> String {
+    if message.len() <= LONGEST {
+        return message.to_owned();
+    }
+    let end = (0..=LONGEST).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    format!("{} ... ({} bytes)", message.get(..end).unwrap_or_default(), message.len())
+}
