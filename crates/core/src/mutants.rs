@@ -51,6 +51,7 @@ pub const ALL: &[Mutant] = &[
     rule("stale-lease-accepted", "p25", "who lost a lease may still acknowledge"),
     rule("left-not-told", "p18", "a record that stops matching a filter is passed over"),
     rule("idle-end-without-epoch", "p32", "an equal ULID of another history counts as the stream's end"),
+    rule("others-unseen", "p22", "a poll at the end asks nobody whether another handle or process committed"),
     rule("others-unnoticed", "p22", "a commit of ours hides those that others made before it"),
     rule("rebase-remembered", "p31", "cursors known before a rebase of the clock stay good"),
     rule("drain-expires", "p24", "a reading from START expires in the middle, below the horizon"),

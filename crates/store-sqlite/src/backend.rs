@@ -7,6 +7,7 @@ use highwater_core::backend::{Backend, BackendReader};
 use highwater_core::{Capabilities, Result};
 use rusqlite::Connection;
 
+use crate::commit_sign::{Watcher, data_version};
 use crate::errors::{Explain, error};
 use crate::schema::{Settings, open_reader, open_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
@@ -63,7 +64,8 @@ impl Backend for SqliteBackend {
         if self.settings.exclusive {
             return Ok(None);
         }
-        open_reader(&self.path, &self.settings).map(|connection| Some(SqliteReader { connection }))
+        open_reader(&self.path, &self.settings)
+            .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection) }))
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
@@ -89,24 +91,17 @@ impl Backend for SqliteBackend {
 /// A connection that reads.
 #[derive(Debug)]
 pub struct SqliteReader {
-    connection: Connection,
+    watcher: Watcher,
 }
 
 impl BackendReader for SqliteReader {
     type Snapshot<'a> = SqliteTransaction<'a>;
 
     fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
-        SqliteTransaction::snapshot(&self.connection)
+        SqliteTransaction::snapshot(self.watcher.connection())
     }
 
     fn version(&mut self) -> Result<u64> {
-        data_version(&self.connection)
+        self.watcher.version()
     }
-}
-
-/// Changes when another connection commits.
-fn data_version(connection: &Connection) -> Result<u64> {
-    let mut statement = connection.prepare_cached("PRAGMA data_version").explain("version")?;
-    let version: i64 = statement.query_row([], |row| row.get(0)).explain("version")?;
-    Ok(version.cast_unsigned())
 }

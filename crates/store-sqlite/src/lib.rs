@@ -21,6 +21,7 @@
 #![deny(missing_docs)]
 
 mod backend;
+mod commit_sign;
 mod errors;
 mod row;
 mod schema;

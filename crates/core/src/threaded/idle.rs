@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::BackendReader;
-use crate::cursor::Position;
+use crate::cursor::{Position, TokenKey};
+use crate::log::shared::Shared;
 use crate::log::state::StreamState;
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
@@ -14,9 +15,16 @@ pub(super) struct Idle<R> {
     probe: Option<R>,
     /// When the ends below were true: other processes' commits, and ours.
     at: (u64, u64),
-    ends: HashMap<StreamKey, Position>,
+    ends: HashMap<StreamKey, End>,
     /// What the writing handle told of other handles' commits when we last committed.
     others: Option<u64>,
+}
+
+/// Where a stream ends, and what tags its cursors: all that a poll at the end needs, in one look-up.
+#[derive(Clone, Copy)]
+pub(super) struct End {
+    pub(super) position: Position,
+    pub(super) token_key: TokenKey,
 }
 
 /// The moment of a look; a later commit makes it void.
@@ -31,6 +39,7 @@ impl<R: BackendReader> Idle<R> {
     /// The present moment; `None` when it cannot be told.
     pub(super) fn look(&mut self, generation: u64) -> Option<Moment> {
         let version = match &mut self.probe {
+            Some(_) if mutant!("others-unseen") => self.at.0,
             Some(probe) => probe.version().ok()?,
             None => 0,
         };
@@ -54,6 +63,7 @@ impl<R: BackendReader> Idle<R> {
     pub(super) fn committed(
         &mut self,
         generation: &AtomicU64,
+        shared: &Shared,
         ends: Vec<(StreamKey, Position)>,
         others: impl FnOnce() -> Option<u64>,
     ) -> Option<u64> {
@@ -68,28 +78,32 @@ impl<R: BackendReader> Idle<R> {
         if !alone || self.at.1 != before {
             self.ends.clear();
         }
-        self.ends.extend(ends);
+        for (stream, position) in ends {
+            let token_key = shared.token_key(&stream);
+            self.ends.insert(stream, End { position, token_key });
+        }
         // Without a version, the next look differs from this and forgets the ends.
         self.at = (version.unwrap_or(u64::MAX), before + 1);
         version
     }
 
-    /// The position of the stream's end: looked up on this thread where others may write, for there
+    /// The stream's end: looked up on this thread where others may write, for there
     /// a snapshot waits for nobody and one small key answers. A hop to a reader costs more.
-    pub(super) fn look_up_end(&mut self, stream: &StreamKey) -> Option<Position> {
+    pub(super) fn look_up_end(&mut self, shared: &Shared, stream: &StreamKey) -> Option<End> {
         if let Some(end) = self.ends.get(stream) {
             return Some(*end);
         }
         let mut snapshot = self.probe.as_mut()?.snapshot().ok()?;
-        let end = StreamState::load(&mut snapshot, stream).ok()??.last;
+        let position = StreamState::load(&mut snapshot, stream).ok()??.last;
+        let end = End { position, token_key: shared.token_key(stream) };
         self.ends.insert(stream.clone(), end);
         Some(end)
     }
 
     /// Remembers where a stream ended in a snapshot taken after `moment`.
-    pub(super) fn note(&mut self, moment: Moment, stream: &StreamKey, end: Position) {
+    pub(super) fn note(&mut self, moment: Moment, shared: &Shared, stream: &StreamKey, position: Position) {
         if self.at == moment.0 {
-            self.ends.insert(stream.clone(), end);
+            self.ends.insert(stream.clone(), End { position, token_key: shared.token_key(stream) });
         }
     }
 

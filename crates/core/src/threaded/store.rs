@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::idle::End;
 use super::writer::Job;
 use super::{Threaded, closed, nearby};
 use crate::backend::{Backend, BackendRead, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{ConsumerCommand, ConsumerReply};
-use crate::cursor::{Cursor, Position};
+use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log;
 use crate::log::read::{Attempt, StreamView};
@@ -44,8 +45,8 @@ impl<B: Backend> Store for Threaded<B> {
             let moment = idle.look(self.inner.generation.load(Ordering::Acquire));
             if moment.is_some()
                 && !request.after.is_start()
-                && let Some(end) = idle.look_up_end(&request.stream)
-                && let Some(page) = self.nothing_new(&request, end)
+                && let Some(end) = idle.look_up_end(&self.inner.shared, &request.stream)
+                && let Some(page) = nothing_new(&request, end)
             {
                 return Ok(page);
             }
@@ -69,7 +70,7 @@ impl<B: Backend> Store for Threaded<B> {
         if page.caught_up
             && let Some(moment) = moment
         {
-            lock(&self.inner.idle).note(moment, &stream, page.high_water.position());
+            lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position());
         }
         Ok(page)
     }
@@ -231,25 +232,6 @@ impl<B: Backend> Threaded<B> {
         Some(page).filter(|page| small.max_bytes == request.max_bytes || !page.as_ref().is_ok_and(short))
     }
 
-    /// The empty page, if the request's cursor is the stream's end and valid.
-    fn nothing_new(&self, request: &PageRequest, end: Position) -> Option<Page> {
-        let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
-        let token_key = self.inner.shared.token_key(&request.stream);
-        // The whole position: another history may have minted the same ULID.
-        let same_ulid = request.after.position().ulid == end.ulid;
-        let at_end = request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch"));
-        (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
-            changes: Vec::new(),
-            next_cursor: request.after,
-            has_more: false,
-            caught_up: true,
-            high_water: match request.after.drain() {
-                0 => request.after,
-                _ => token_key.cursor(request.after.position(), filter),
-            },
-        })
-    }
-
     /// Slice by slice, so that other writers get their turn.
     async fn recode(&self) -> Result<MaintenanceReport> {
         let mut payloads = 0;
@@ -276,4 +258,22 @@ impl<B: Backend> Threaded<B> {
         }
         Ok(page)
     }
+}
+
+/// The empty page, if the request's cursor is the stream's end and valid.
+fn nothing_new(request: &PageRequest, End { position: end, token_key }: End) -> Option<Page> {
+    let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
+    // The whole position: another history may have minted the same ULID.
+    let same_ulid = request.after.position().ulid == end.ulid;
+    let at_end = request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch"));
+    (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
+        changes: Vec::new(),
+        next_cursor: request.after,
+        has_more: false,
+        caught_up: true,
+        high_water: match request.after.drain() {
+            0 => request.after,
+            _ => token_key.cursor(request.after.position(), filter),
+        },
+    })
 }

@@ -227,12 +227,12 @@ impl<B: Backend> Writer<B> {
     }
 
     fn published(&mut self, ends: Vec<(StreamKey, Position)>) {
-        let Writer { idle, backend, generation, seen, shares, .. } = self;
+        let Writer { idle, backend, generation, seen, shares, shared, .. } = self;
         let mut idle = lock(idle);
         let others =
             || backend.as_mut().filter(|_| *shares).and_then(|backend| backend.others_version().ok().flatten());
         // Whoever waits is woken for this commit, and finds those of others that came before it.
-        *seen = idle.committed(generation, ends, others).unwrap_or(*seen);
+        *seen = idle.committed(generation, shared, ends, others).unwrap_or(*seen);
         drop(idle);
         if !mutant!("notify-before-commit") {
             wake(&self.wake);
