@@ -329,30 +329,6 @@ async fn damage_is_an_error_and_never_a_panic() {
     }
 }
 
-#[tokio::test]
-async fn p29_a_torn_wal_shows_a_prefix() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let store = SqliteStore::open(&path).unwrap();
-    for n in 0..30 {
-        save(&store, &[format!(r#"{{"id":"{n}"}}"#)]).await;
-    }
-    let (main, wal) = (std::fs::read(&path).unwrap(), std::fs::read(path.with_extension("db-wal")).unwrap());
-    let mut seen = std::collections::BTreeSet::new();
-    for part in 0..=40 {
-        let torn = folder.path().join(format!("torn{part}.db"));
-        std::fs::write(&torn, &main).unwrap();
-        std::fs::write(torn.with_extension("db-wal"), &wal[..wal.len() * part / 40]).unwrap();
-        let Ok(store) = SqliteStore::open(&torn) else { panic!("torn image {part} does not open") };
-        let page = store.records(&notes()).since(Cursor::START).limit(100).page().await.unwrap();
-        let ids: Vec<String> = page.changes.iter().map(|change| change.record.id.to_string()).collect();
-        assert_eq!(ids, (0..ids.len()).map(|n| n.to_string()).collect::<Vec<_>>());
-        assert_clean(&store).await;
-        seen.insert(ids.len());
-    }
-    assert!(seen.len() > 10, "{seen:?}");
-}
-
 const CHILD: &str = "HIGHWATER_TEST_CHILD";
 
 #[test]
