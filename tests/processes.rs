@@ -7,12 +7,13 @@ mod support;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use highwater::{Cursor, ErrorKind, PollOptions, Store, StoreExt, StreamKey, WriteBatch};
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
-use support::{Chance, block_on, open, problems, setting, start};
+use support::{Chance, Running, block_on, open, problems, setting, start};
 
 const WRITERS: usize = 4;
 
@@ -30,6 +31,7 @@ fn child() {
             ["write", kind, path, who, commits] => write(kind, path, who, commits.parse().unwrap()).await,
             ["tail", kind, path] => tail(kind, path).await,
             ["count", kind, path] => count(kind, path).await,
+            ["tally", kind, path, who] => tally(kind, path, who).await,
             ["consume", path] => consume(path).await,
             ["hold", kind, path] => {
                 let _store = open(kind, Path::new(path)).unwrap();
@@ -99,41 +101,68 @@ async fn tail(kind: &str, path: &str) {
     }
 }
 
+/// A process that follows the stream, and what it says it saw: position and id.
+struct Follower {
+    running: Running,
+    reader: JoinHandle<Vec<(String, String)>>,
+}
+
+impl Follower {
+    fn start(kind: &str, path: &str) -> Self {
+        let mut running = start(&["tail", kind, path]);
+        assert!(running.lines.any(|line| line.ends_with("tailing")));
+        // What it says is read all the time, so that it never waits for us.
+        let lines = std::mem::replace(&mut running.lines, Box::new(std::iter::empty()));
+        let seen = |line: String| {
+            let (cursor, id) = line.strip_prefix("saw ")?.split_once(' ')?;
+            Some((cursor.to_owned(), id.to_owned()))
+        };
+        let reader = std::thread::spawn(move || lines.filter_map(seen).collect());
+        Follower { running, reader }
+    }
+
+    /// Writes the last record, and waits until the follower has seen it. It saw positions in their order, and every
+    /// entry that is there now, at the very position where it is.
+    fn end(mut self, kind: &str, path: &str) -> Vec<String> {
+        let entries = block_on(async {
+            let store = open_shared(kind, path).await;
+            let mut batch = WriteBatch::new();
+            batch.on(&notes()).upsert(r#"{"id":"end"}"#);
+            commit(&*store, batch).await;
+            assert_eq!(problems(&*store, &notes()).await.unwrap(), Vec::<String>::new());
+            let page = store.records(&notes()).limit(100_000).page().await.unwrap();
+            assert!(page.caught_up);
+            page.changes
+        });
+        let seen = self.reader.join().unwrap();
+        assert!(self.running.child.wait().unwrap().success(), "{kind}: the reader failed");
+        for pair in seen.windows(2) {
+            assert!(pair[0].0[..26] < pair[1].0[..26], "{kind}: {:?} after {:?}", pair[1], pair[0]);
+        }
+        let positions: HashMap<&str, &str> = seen.iter().map(|(cursor, id)| (&**cursor, &**id)).collect();
+        for change in &entries {
+            let cursor = change.record.metadata.cursor.to_string();
+            assert_eq!(positions.get(&*cursor), Some(&&*change.record.id), "{kind}: {cursor} was never seen");
+        }
+        seen.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
 fn nothing_is_lost_between_processes(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let path = path.to_str().unwrap();
     let commits = usize::try_from(setting("HIGHWATER_TEST_COMMITS", 100)).unwrap();
-    let mut tail = start(&["tail", kind, path]);
-    assert!(tail.lines.any(|line| line.ends_with("tailing")));
-    // What it says is read all the time, so that it never waits for us.
-    let lines = std::mem::replace(&mut tail.lines, Box::new(std::iter::empty()));
-    let reader = std::thread::spawn(move || {
-        lines.filter_map(|line| line.strip_prefix("saw ").map(str::to_owned)).collect::<Vec<_>>()
-    });
+    let tail = Follower::start(kind, path);
     let names: Vec<String> = (0..WRITERS).map(|n| format!("writer{n}")).collect();
     let writers: Vec<_> = names.iter().map(|who| start(&["write", kind, path, who, &commits.to_string()])).collect();
     for mut writer in writers {
         assert!(writer.lines.any(|line| line.ends_with("written")), "{kind}: a writer failed");
         assert!(writer.child.wait().unwrap().success());
     }
-    block_on(async {
-        let store = open_shared(kind, path).await;
-        let mut batch = WriteBatch::new();
-        batch.on(&notes()).upsert(r#"{"id":"end"}"#);
-        commit(&*store, batch).await;
-        assert_eq!(problems(&*store, &notes()).await.unwrap(), Vec::<String>::new());
-    });
-    let seen = reader.join().unwrap();
-    assert!(tail.child.wait().unwrap().success(), "{kind}: the reader failed");
+    let seen = tail.end(kind, path);
     let mut times: HashMap<&str, usize> = HashMap::new();
-    let mut last = "";
-    for line in &seen {
-        let (cursor, id) = line.split_once(' ').unwrap();
-        assert!(cursor[..26] > *last, "{kind}: {cursor} after {last}");
-        last = &cursor[..26];
-        *times.entry(id).or_default() += 1;
-    }
+    seen.iter().for_each(|id| *times.entry(id).or_default() += 1);
     for who in &names {
         for n in 0..commits {
             for part in 0..=n % 4 {
@@ -158,6 +187,64 @@ fn p3_p4_p14_sqlite_loses_nothing_between_processes() {
 #[test]
 fn p3_p4_p14_redb_loses_nothing_between_processes() {
     nothing_is_lost_between_processes("redb");
+}
+
+/// Commits one record after another beside others, each with a document of its own that counts them.
+async fn tally(kind: &str, path: &str, who: &str) {
+    let store = open_shared(kind, path).await;
+    let key = format!("count/{who}");
+    let begin: u64 = match store.document(&key).await.unwrap() {
+        Some(count) => count.to().unwrap(),
+        None => 0,
+    };
+    for n in begin.. {
+        let mut batch = WriteBatch::new();
+        batch.on(&notes()).upsert(format!(r#"{{"id":"{who}-{n}"}}"#));
+        batch.put_document(key.as_str(), &(n + 1)).unwrap();
+        commit(&*store, batch).await;
+        println!("acknowledged {n}");
+    }
+}
+
+/// Writers are killed and begin again, beside each other and beside a reader that goes on all the time.
+fn the_killed_harm_nobody(kind: &'static str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store").to_str().unwrap().to_owned();
+    let tail = Follower::start(kind, &path);
+    let rounds = setting("HIGHWATER_TEST_KILLS", 20);
+    let writers = ["one", "two", "three"].map(|who| {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut chance = Chance::new(&format!("{kind} {who}"));
+            let kill = |_| run_and_kill(&["tally", kind, &path, who], 8, &mut chance).unwrap();
+            (who, (0..rounds).map(kill).max().unwrap())
+        })
+    });
+    let last = writers.map(|writer| writer.join().unwrap());
+    let seen = tail.end(kind, &path);
+    let mut total = 1;
+    for (who, acknowledged) in last {
+        let beginning = format!("{who}-");
+        let numbers: Vec<u64> = seen.iter().filter_map(|id| id.strip_prefix(&beginning)?.parse().ok()).collect();
+        assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "{kind} {who}");
+        assert!(numbers.len() as u64 > acknowledged, "{kind} {who}: {acknowledged} was acknowledged");
+        total += numbers.len();
+    }
+    assert_eq!(seen.len(), total, "{kind}: nothing else, nothing twice");
+    println!("{kind}: 3 writers killed {rounds} times each, {total} positions seen, 0 lost, 0 twice");
+}
+
+#[test]
+fn p4_p29_writers_of_sqlite_are_killed_beside_a_reader() {
+    if highwater_store_sqlite::rusqlite::version_number() < 3_051_003 {
+        return println!("skipped: this SQLite has a WAL file for itself");
+    }
+    the_killed_harm_nobody("sqlite");
+}
+
+#[test]
+fn p4_p29_writers_of_redb_are_killed_beside_a_reader() {
+    the_killed_harm_nobody("redb");
 }
 
 #[test]
