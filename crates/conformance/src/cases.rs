@@ -7,6 +7,7 @@ mod crash;
 mod deletes;
 mod log;
 mod paging;
+mod writers;
 
 pub use accounts::*;
 pub use consumers::*;
@@ -15,3 +16,4 @@ pub use crash::*;
 pub use deletes::*;
 pub use log::*;
 pub use paging::*;
+pub use writers::*;

@@ -125,6 +125,8 @@ macro_rules! for_each_case {
             p35_boundary_refetch
             p36_same_script_same_answers
             p37_checksum_is_the_readers
+            p38_an_own_write_comes_back_as_nothing
+            p39_a_page_from_before_an_own_write_does_not_undo_it
         }
     };
 }

@@ -1,8 +1,8 @@
-//! Pruning and runs: P24, P26 to P28.
+//! Pruning and runs: P24, P26, P27.
 
 use highwater_core::{
-    BadRecords, ConsumerCommand, Cursor, CursorFault, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, Merging,
-    Outcome, PruneWhat, RunId, Seek, StreamBatch, WriteBatch,
+    BadRecords, ConsumerCommand, CursorFault, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, Outcome,
+    PruneWhat, RunId, Seek, StreamBatch, WriteBatch,
 };
 
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -309,70 +309,6 @@ pub fn p27_a_runs_end_is_one<S: Subject>() {
     assert!(rig.head().open_run.is_none());
 }
 
-/// Whoever lost the lease writes nothing, documents included.
-pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
-    let mut rig = Rig::<S>::new();
-    let old = wait(rig.store().lease("sync/demo")).unwrap();
-    if S::REOPENS {
-        rig.reopen();
-    }
-    let other = wait(rig.store().lease("sync/other")).unwrap();
-    let new = wait(rig.store().lease("sync/demo")).unwrap();
-    assert!(new.token() > old.token());
-    let write = |fence: &highwater_core::Fence| {
-        let mut batch = WriteBatch::new();
-        batch.on(&notes()).upsert(note("a", fence.token()));
-        batch.put_document("by", &fence.token()).unwrap();
-        batch.fence(other.clone()).fence(fence.clone());
-        rig.commit(batch)
-    };
-    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
-    assert!(rig.get("a").is_none() && wait(rig.store().document("by")).unwrap().is_none());
-    write(&new).unwrap();
-    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(wait(rig.store().document("by")).unwrap().unwrap().to_string(), new.token().to_string());
-}
-
-/// `ignore_if_modified_after` keeps what somebody else wrote since; an override does not.
-pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
-    let rig = Rig::<S>::new();
-    rig.save_all(0..3, 1);
-    let asked_at = rig.end();
-    rig.save("1", 7);
-    rig.delete("2");
-    let page = rig.write(|batch| {
-        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
-        (0..4).for_each(|n| {
-            batch.upsert(note(&n.to_string(), 2));
-        });
-        batch
-    });
-    assert_eq!(page.outcomes, [Outcome::Updated, Outcome::Kept, Outcome::Kept, Outcome::Added]);
-    assert_eq!(rig.get("1").unwrap().payload.unwrap().as_str(), note("1", 7));
-    assert!(rig.get("2").unwrap().metadata.deleted_at.is_some());
-    let deletes = rig.write(|batch| {
-        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
-        batch.delete("1").delete("3");
-        batch
-    });
-    assert_eq!(deletes.outcomes, [Outcome::Kept, Outcome::Kept]);
-    assert_eq!(rig.save("1", 2), Outcome::Updated);
-    // What a webhook brought while a page was on its way stays; what the sync itself wrote does not.
-    let asked_at = rig.end();
-    rig.write(|batch| batch.origin("webhook").upsert(note("0", 8)).upsert(note("4", 8)));
-    rig.save("3", 8);
-    let page = rig.write(|batch| {
-        batch.merging(Merging::KeepOthersAfter(asked_at));
-        batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
-    });
-    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Updated, Outcome::Kept, Outcome::Added]);
-    let foreign = Rig::<S>::new();
-    foreign.environment.set_randomness(crate::Randomness::Seeded(99));
-    let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);
-    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 1))).outcomes, [Outcome::Added]);
-    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [Outcome::Kept]);
-}
-
 /// A patch is a deep merge: objects member by member, arrays whole; compared after merging.
 pub fn p34_patches_merge_deeply<S: Subject>() {
     let rig = Rig::<S>::new();
@@ -390,26 +326,6 @@ pub fn p34_patches_merge_deeply<S: Subject>() {
     assert_eq!(value("a"), serde_json::json!({"only": 1}), "a deleted record is not merged into");
     assert!(rig.try_write(|batch| batch.patch("a", "[1]")).is_err());
     rig.verify(&notes());
-}
-
-/// A document that somebody changed meanwhile is not written over, nor is anything beside it.
-pub fn p28_a_changed_document_is_not_overwritten<S: Subject>() {
-    let rig = Rig::<S>::new();
-    let write = |expected: Option<&highwater_core::Json>, n: u64| {
-        let mut batch = WriteBatch::new();
-        batch.expect_document("state", expected).put_document("state", &n).unwrap();
-        batch.on(&notes()).upsert(note("a", n));
-        rig.commit(batch).map(drop)
-    };
-    let read = || wait(rig.store().document("state")).unwrap();
-    write(None, 1).unwrap();
-    let mine = read();
-    write(mine.as_ref(), 2).unwrap();
-    for expected in [None, mine.as_ref()] {
-        assert_eq!(write(expected, 3).unwrap_err().kind(), ErrorKind::Conflict);
-    }
-    assert_eq!(read().unwrap().to_string(), "2");
-    assert_eq!(rig.get("a").unwrap().payload.unwrap().as_str(), note("a", 2));
 }
 
 /// What a run has not seen can be listed before it ends, and records can be counted as seen by id.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use highwater_core::{Action, Cursor, Maintenance, Outcome, SourceVersion, WriteBatch};
+use highwater_core::{Action, Cursor, Maintenance, Outcome, WriteBatch};
 
 use crate::environment::{MOMENT_MS, Randomness};
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -295,43 +295,6 @@ pub fn p09_batch_is_a_sequence<S: Subject>() {
         rig.verify(&notes());
     }
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{results:#?}");
-}
-
-/// An older version of the source never replaces a newer one; of equal ones the later arrival wins.
-pub fn p28_older_source_versions_are_refused<S: Subject>() {
-    let mut rig = Rig::<S>::new();
-    let save = |rig: &Rig<S>, n: u64, version: i64| {
-        rig.write(|batch| batch.upsert(note("a", n)).at_version(SourceVersion::Number(version))).outcomes[0]
-    };
-    assert_eq!(save(&rig, 1, 5), Outcome::Added);
-    assert_eq!(save(&rig, 2, 4), Outcome::Stale);
-    assert_eq!(save(&rig, 2, 5), Outcome::Updated);
-    assert_eq!(save(&rig, 2, 9), Outcome::Unchanged);
-    assert_eq!(save(&rig, 3, 7), Outcome::Stale, "the newer version of an unchanged record counts");
-    if S::REOPENS {
-        rig.reopen();
-        assert_eq!(save(&rig, 3, 8), Outcome::Stale);
-    }
-    let stale = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(1)));
-    assert_eq!(stale.outcomes, [Outcome::Stale]);
-    let gone = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(10)));
-    assert_eq!(gone.outcomes, [Outcome::Deleted]);
-    assert_eq!(save(&rig, 4, 9), Outcome::Stale, "a page fetched before the delete brings nothing back");
-    assert_eq!(save(&rig, 4, 11), Outcome::Added);
-    let text = |rig: &Rig<S>, version: &str| {
-        let version = SourceVersion::Text(version.into());
-        rig.write(|batch| batch.upsert(note("t", version_number(&version))).at_version(version)).outcomes[0]
-    };
-    assert_eq!(text(&rig, "2026-01-02T00:00:00Z"), Outcome::Added);
-    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Stale);
-    rig.verify(&notes());
-}
-
-fn version_number(version: &SourceVersion) -> u64 {
-    match version {
-        SourceVersion::Number(_) => 0,
-        SourceVersion::Text(text) => text.len() as u64 + u64::from(text.as_bytes()[9]),
-    }
 }
 
 /// A clock that ran away can be brought back: every position new, every old cursor expired.

@@ -1,0 +1,184 @@
+//! Several writers of one record, and what the host itself wrote: P28, P38, P39.
+
+use highwater_core::{Cursor, DeleteGuard, ErrorKind, Merging, Outcome, RunId, SourceVersion, WriteBatch};
+
+use crate::rig::{Rig, ids, note, notes, wait};
+use crate::subject::Subject;
+
+const RUN: RunId = RunId::from_parts(1, 1);
+
+/// An older version of the source never replaces a newer one; of equal ones the later arrival wins.
+pub fn p28_older_source_versions_are_refused<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let save = |rig: &Rig<S>, n: u64, version: i64| {
+        rig.write(|batch| batch.upsert(note("a", n)).at_version(SourceVersion::Number(version))).outcomes[0]
+    };
+    assert_eq!(save(&rig, 1, 5), Outcome::Added);
+    assert_eq!(save(&rig, 2, 4), Outcome::Stale);
+    assert_eq!(save(&rig, 2, 5), Outcome::Updated);
+    assert_eq!(save(&rig, 2, 9), Outcome::Unchanged);
+    assert_eq!(save(&rig, 3, 7), Outcome::Stale, "the newer version of an unchanged record counts");
+    if S::REOPENS {
+        rig.reopen();
+        assert_eq!(save(&rig, 3, 8), Outcome::Stale);
+    }
+    let stale = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(1)));
+    assert_eq!(stale.outcomes, [Outcome::Stale]);
+    let gone = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(10)));
+    assert_eq!(gone.outcomes, [Outcome::Deleted]);
+    assert_eq!(save(&rig, 4, 9), Outcome::Stale, "a page fetched before the delete brings nothing back");
+    assert_eq!(save(&rig, 4, 11), Outcome::Added);
+    let text = |rig: &Rig<S>, version: &str| {
+        let version = SourceVersion::Text(version.into());
+        rig.write(|batch| batch.upsert(note("t", version_number(&version))).at_version(version)).outcomes[0]
+    };
+    assert_eq!(text(&rig, "2026-01-02T00:00:00Z"), Outcome::Added);
+    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Stale);
+    rig.verify(&notes());
+}
+
+fn version_number(version: &SourceVersion) -> u64 {
+    match version {
+        SourceVersion::Number(_) => 0,
+        SourceVersion::Text(text) => text.len() as u64 + u64::from(text.as_bytes()[9]),
+    }
+}
+
+/// Whoever lost the lease writes nothing, documents included.
+pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let old = wait(rig.store().lease("sync/demo")).unwrap();
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let other = wait(rig.store().lease("sync/other")).unwrap();
+    let new = wait(rig.store().lease("sync/demo")).unwrap();
+    assert!(new.token() > old.token());
+    let write = |fence: &highwater_core::Fence| {
+        let mut batch = WriteBatch::new();
+        batch.on(&notes()).upsert(note("a", fence.token()));
+        batch.put_document("by", &fence.token()).unwrap();
+        batch.fence(other.clone()).fence(fence.clone());
+        rig.commit(batch)
+    };
+    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
+    assert!(rig.get("a").is_none() && wait(rig.store().document("by")).unwrap().is_none());
+    write(&new).unwrap();
+    assert_eq!(write(&old).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(wait(rig.store().document("by")).unwrap().unwrap().to_string(), new.token().to_string());
+}
+
+/// `ignore_if_modified_after` keeps what somebody else wrote since; an override does not.
+pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let asked_at = rig.end();
+    rig.save("1", 7);
+    rig.delete("2");
+    let page = rig.write(|batch| {
+        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
+        (0..4).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 2));
+        });
+        batch
+    });
+    assert_eq!(page.outcomes, [Outcome::Updated, Outcome::Kept, Outcome::Kept, Outcome::Added]);
+    assert_eq!(rig.get("1").unwrap().payload.unwrap().as_str(), note("1", 7));
+    assert!(rig.get("2").unwrap().metadata.deleted_at.is_some());
+    let deletes = rig.write(|batch| {
+        batch.merging(Merging::IgnoreIfModifiedAfter(asked_at));
+        batch.delete("1").delete("3");
+        batch
+    });
+    assert_eq!(deletes.outcomes, [Outcome::Kept, Outcome::Kept]);
+    assert_eq!(rig.save("1", 2), Outcome::Updated);
+    // What a webhook brought while a page was on its way stays; what the sync itself wrote does not.
+    let asked_at = rig.end();
+    rig.write(|batch| batch.origin("webhook").upsert(note("0", 8)).upsert(note("4", 8)));
+    rig.save("3", 8);
+    let page = rig.write(|batch| {
+        batch.merging(Merging::KeepOthersAfter(asked_at));
+        batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
+    });
+    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Updated, Outcome::Kept, Outcome::Added]);
+    let foreign = Rig::<S>::new();
+    foreign.environment.set_randomness(crate::Randomness::Seeded(99));
+    let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 1))).outcomes, [Outcome::Added]);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [Outcome::Kept]);
+}
+
+/// A document that somebody changed meanwhile is not written over, nor is anything beside it.
+pub fn p28_a_changed_document_is_not_overwritten<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let write = |expected: Option<&highwater_core::Json>, n: u64| {
+        let mut batch = WriteBatch::new();
+        batch.expect_document("state", expected).put_document("state", &n).unwrap();
+        batch.on(&notes()).upsert(note("a", n));
+        rig.commit(batch).map(drop)
+    };
+    let read = || wait(rig.store().document("state")).unwrap();
+    write(None, 1).unwrap();
+    let mine = read();
+    write(mine.as_ref(), 2).unwrap();
+    for expected in [None, mine.as_ref()] {
+        assert_eq!(write(expected, 3).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    assert_eq!(read().unwrap().to_string(), "2");
+    assert_eq!(rig.get("a").unwrap().payload.unwrap().as_str(), note("a", 2));
+}
+
+/// What the host wrote to the API and saved is one change; that a page brings it again is none.
+pub fn p38_an_own_write_comes_back_as_nothing<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let before = rig.end();
+    // The API's answer to an action, saved by whoever did it.
+    rig.write(|batch| batch.origin("action").upsert(note("0", 2)).upsert(note("new", 2)));
+    let told = rig.page(|request| request.since(before));
+    assert_eq!((ids(&told.changes), told.caught_up), (vec!["0", "new"], true));
+    let (head, asked_at) = (rig.head(), rig.end());
+    for merging in [Merging::Override, Merging::KeepOthersAfter(before), Merging::KeepOthersAfter(asked_at)] {
+        let page = rig.write(|batch| {
+            batch.begin_run(RUN).merging(merging);
+            batch.upsert(r#"{ "n": 2.0, "id": "new" }"#).upsert(r#"{"n":2,"id":"0"}"#);
+            batch.upsert(note("1", 1)).upsert(note("2", 1)).complete_run(RUN, DeleteGuard::default())
+        });
+        assert_eq!((page.outcomes, page.deleted), (vec![Outcome::Unchanged; 4], 0), "{merging:?}");
+        assert_eq!(rig.head(), head, "{merging:?}");
+        assert!(rig.page(|request| request.since(told.next_cursor)).changes.is_empty());
+    }
+    // Somebody else's change to the same record is one.
+    rig.write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note("0", 3)));
+    assert_eq!(ids(&rig.page(|request| request.since(told.next_cursor)).changes), ["0"]);
+    rig.verify(&notes());
+}
+
+/// A page that was asked for before the host wrote neither undoes that write nor deletes what it made.
+pub fn p39_a_page_from_before_an_own_write_does_not_undo_it<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..4, 1);
+    rig.write(|batch| batch.begin_run(RUN));
+    let asked_at = rig.end();
+    rig.write(|batch| batch.origin("action").upsert(note("0", 2)).upsert(note("new", 2)).delete("1"));
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let page = rig.write(|batch| {
+        batch.in_run(RUN).merging(Merging::KeepOthersAfter(asked_at));
+        (0..3).for_each(|n| {
+            batch.upsert(note(&n.to_string(), 1));
+        });
+        batch.delete("new").complete_run(RUN, DeleteGuard::default())
+    });
+    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Kept, Outcome::Unchanged, Outcome::Kept]);
+    assert_eq!(page.deleted, 1, "only what neither the page nor the host had: 3");
+    let payload = |id: &str| rig.get(id).unwrap().payload.unwrap().to_string();
+    assert_eq!((payload("0"), payload("new")), (note("0", 2), note("new", 2)));
+    assert!(rig.get("1").unwrap().metadata.deleted_at.is_some() && rig.get("3").unwrap().metadata.deleted_at.is_some());
+    // A page that was asked for afterwards knows better.
+    let asked_at = rig.end();
+    let later = rig.write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note("0", 5)).delete("new"));
+    assert_eq!(later.outcomes, [Outcome::Updated, Outcome::Deleted]);
+    rig.verify(&notes());
+}
