@@ -72,6 +72,7 @@ macro_rules! for_each_case {
             p08_metadata_is_coherent
             p09_batch_is_a_sequence
             p10_page_is_a_prefix
+            p11_bytes_end_a_page
             p11_pages_concatenate
             p12_same_call_same_answer
             p12_the_past_stays_as_it_was
@@ -80,6 +81,7 @@ macro_rules! for_each_case {
             p15_a_filtered_page_advances
             p16_time_window
             p17_every_cursor_converges
+            p18_a_named_reader_keeps_to_its_filter
             p18_content_filter_converges
             p18_filters_on_actions
             p18_reading_by_ids
@@ -97,11 +99,13 @@ macro_rules! for_each_case {
             p24_horizon_of_tombstones
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
+            p25_a_removed_consumers_lease_stays_lost
             p25_lag
             p25_leases_fence
             p26_a_resumed_run_remembers_what_it_saw
             p26_a_run_spares_what_it_saw_and_what_is_new
             p26_an_incomplete_run_deletes_nothing
+            p26_each_bad_record_is_set_aside_by_itself
             p26_quarantined_records_count_as_seen
             p26_the_guard_holds_mass_deletes
             p26_the_unseen_can_be_looked_up_first

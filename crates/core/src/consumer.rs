@@ -129,6 +129,8 @@ pub enum ConsumerCommand {
     Nack(AckToken),
     /// Continue elsewhere; breaks a running lease.
     Seek(Seek),
+    /// The same for a consumer that reads only records with this content. Fixes the filter, as a first poll does.
+    SeekMatching(Seek, ContentFilter),
     /// Tell the state.
     Status,
     /// Let pruning pass this consumer: it will have to start over.

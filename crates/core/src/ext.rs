@@ -263,9 +263,13 @@ impl Consumer<'_> {
         self.say(ConsumerCommand::Nack(token)).await.map(|_| ())
     }
 
-    /// Continues elsewhere.
+    /// Continues elsewhere. With a filter among the [`options`](Consumer::options) a cursor must be of that filter.
     pub async fn seek(&self, seek: Seek) -> Result<()> {
-        self.say(ConsumerCommand::Seek(seek)).await.map(|_| ())
+        let command = match &self.options.matching {
+            Some(filter) => ConsumerCommand::SeekMatching(seek, filter.clone()),
+            None => ConsumerCommand::Seek(seek),
+        };
+        self.say(command).await.map(|_| ())
     }
 
     /// Lets pruning pass this consumer: it will have to start over.

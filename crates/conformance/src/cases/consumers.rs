@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use highwater_core::{
-    ConsumerCommand, ConsumerReply, ContentFilter, Cursor, ErrorKind, History, Maintenance, PollOptions, PruneWhat,
-    Seek, StreamKey, StreamOptions, WriteBatch,
+    ConsumerCommand, ConsumerReply, ContentFilter, Cursor, ErrorKind, History, Maintenance, NetAction, PollOptions,
+    PruneWhat, Seek, StreamKey, StreamOptions, WriteBatch,
 };
 
-use crate::rig::{Rig, ids, note, notes, wait};
+use crate::rig::{Rig, ids, nets, note, notes, wait};
 use crate::subject::Subject;
 
 /// What was not acknowledged is delivered again: after a failure, a lost lease, a restart.
@@ -185,6 +185,72 @@ pub fn p25_leases_fence<S: Subject>() {
     let filter = PollOptions::default().matching(ContentFilter::new().equals("/n", 1));
     let error = rig.consumer("other", ConsumerCommand::Poll(filter)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FilterMismatch);
+}
+
+/// The lease of a consumer that was removed stays lost when the name comes into use again.
+pub fn p25_a_removed_consumers_lease_stays_lost<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save_all(0..6, 1);
+    let old = rig.poll("copy", 4).unwrap();
+    rig.consumer("copy", ConsumerCommand::Remove).unwrap();
+    assert_eq!(rig.ack("copy", old.token).unwrap_err().kind(), ErrorKind::NotFound);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let new = rig.poll("copy", 1).unwrap();
+    assert_eq!(rig.ack("copy", old.token).unwrap_err().kind(), ErrorKind::LeaseLost);
+    rig.ack("copy", new.token).unwrap();
+    assert_eq!(rig.status("copy").lag, 5, "what the old reader held was not acknowledged");
+}
+
+/// A named reader keeps to its filter: what leaves it is told, and it can begin anywhere.
+pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let ones = ContentFilter::new().equals("/n", 1);
+    let poll = |rig: &Rig<S>, name: &str| {
+        let options = PollOptions::default().matching(ones.clone());
+        match rig.consumer(name, ConsumerCommand::Poll(options)).unwrap() {
+            ConsumerReply::Delivery(delivery) => {
+                rig.ack(name, delivery.token).unwrap();
+                nets(&delivery.page.changes).into_iter().map(|(id, net)| (id.to_owned(), net)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let told = |changes: &[(&str, NetAction)]| -> Vec<(String, NetAction)> {
+        changes.iter().map(|(id, net)| ((*id).to_owned(), *net)).collect()
+    };
+    rig.save_all(0..3, 1);
+    rig.save("other", 2);
+    let filtered = rig.page(|request| request.matching(ones.clone()).limit(1)).next_cursor;
+    assert_eq!(poll(&rig, "ones"), told(&[("0", NetAction::Added), ("1", NetAction::Added), ("2", NetAction::Added)]));
+    // Where a reader is sent before its first poll, with the filter or without.
+    rig.seek("late", Seek::End);
+    rig.consumer("behind", ConsumerCommand::SeekMatching(Seek::Cursor(filtered), ones.clone())).unwrap();
+    let plain = ConsumerCommand::Seek(Seek::Cursor(filtered));
+    assert_eq!(rig.consumer("plain", plain).unwrap_err().kind(), ErrorKind::FilterMismatch);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert_eq!(poll(&rig, "late"), told(&[]));
+    assert_eq!(poll(&rig, "behind"), told(&[("1", NetAction::Added), ("2", NetAction::Added)]));
+    rig.save("1", 2);
+    rig.delete("2");
+    rig.save("other", 1);
+    rig.save("other", 3);
+    let gone = told(&[("1", NetAction::Left), ("2", NetAction::Deleted)]);
+    for name in ["ones", "behind"] {
+        let mut changes = poll(&rig, name);
+        // A record that never matched may be told as having left: to remove it again is harmless.
+        changes.retain(|(id, net)| !(id == "other" && *net == NetAction::Left));
+        assert_eq!(changes, gone, "{name}");
+    }
+    // The filter is fixed, whatever is asked for.
+    assert_eq!(rig.poll("ones", 1).unwrap_err().kind(), ErrorKind::FilterMismatch);
+    let another = ConsumerCommand::SeekMatching(Seek::Start, ContentFilter::new().equals("/n", 2));
+    assert_eq!(rig.consumer("ones", another).unwrap_err().kind(), ErrorKind::FilterMismatch);
+    rig.save("1", 1);
+    assert_eq!(poll(&rig, "ones"), told(&[("1", NetAction::Updated)]));
 }
 
 /// A consumer's lag is counted in records and in time.

@@ -269,7 +269,13 @@ pub fn p34_canonical_content<S: Subject>() {
     }
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default()));
     assert_eq!(seen(1), Outcome::Unchanged);
+    assert_eq!(seen(2), Outcome::Updated, "it was the same under the rules of then; now it counts");
     assert_eq!(seen(3), Outcome::Updated);
+    let rules = ContentRules::new().ignoring("/x").unwrap();
+    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().rules(rules)));
+    assert_eq!(seen(4), Outcome::Updated, "other rules, other members");
+    let other = rig.write(|batch| batch.upsert(r#"{"id":"d","seen":4,"x":2}"#)).outcomes[0];
+    assert_eq!(other, Outcome::Unchanged);
     rig.verify(&notes());
 }
 

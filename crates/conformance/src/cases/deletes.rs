@@ -281,6 +281,51 @@ pub fn p26_quarantined_records_count_as_seen<S: Subject>() {
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "who knows which record that was");
 }
 
+/// Whatever its id, a bad record is set aside by itself, and nothing else of its batch suffers.
+pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let waves = "🌊".repeat(1024);
+    let bad_ids = [
+        "plain".to_owned(),
+        "a\0b".to_owned(),
+        "a/b".to_owned(),
+        format!("{}1", &waves[4..]),
+        format!("{}2", &waves[4..]),
+    ];
+    let write = |rig: &Rig<S>, text: &'static str| {
+        rig.write(|batch| {
+            batch.bad_records(BadRecords::Quarantine);
+            for id in &bad_ids {
+                batch.upsert_as(id.as_str(), text);
+            }
+            batch.upsert(note("good", 1)).upsert(r#"{"n":1}"#).upsert(r#"{"n":2}"#).upsert_as("", "{}")
+        })
+    };
+    // The stream has nothing yet: what is set aside must be found under the number it has later.
+    let outcomes = rig.write(|batch| batch.bad_records(BadRecords::Quarantine).upsert_as("first", "[")).outcomes;
+    assert_eq!(outcomes, [Outcome::Rejected]);
+    let commit = write(&rig, "[1]");
+    assert_eq!(commit.rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 6, 7, 8]);
+    assert_eq!((commit.added, rig.head().live), (1, 1));
+    write(&rig, "[2]");
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let prefix = format!("quarantine/{}/", rig.head().number);
+    let documents = wait(rig.store().documents(&prefix, "", 100)).unwrap();
+    let values: Vec<serde_json::Value> = documents.iter().map(|document| document.value.to().unwrap()).collect();
+    let mut told: Vec<&str> = values.iter().filter_map(|value| value["id"].as_str()).collect();
+    told.sort_unstable();
+    let mut expected: Vec<&str> = bad_ids.iter().map(String::as_str).chain(["first"]).collect();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    assert_eq!(values.len(), expected.len() + 3, "those without an id are told apart by their content");
+    for value in values.iter().filter(|value| value["id"].is_string() && value["id"] != "first") {
+        assert_eq!(value["payload"], "[2]", "the newest content");
+    }
+    rig.verify(&notes());
+}
+
 /// A run's end is one: deletes, checkpoint and state, or nothing of them.
 pub fn p27_a_runs_end_is_one<S: Subject>() {
     let mut rig = Rig::<S>::new();

@@ -64,6 +64,47 @@ pub fn p11_pages_concatenate<S: Subject>() {
     }
 }
 
+/// A page ends before the record that would make it too large; one record always fits.
+pub fn p11_bytes_end_a_page<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let sized = |id: &str, bytes: usize| {
+        let empty = format!(r#"{{"id":"{id}","text":""}}"#);
+        format!(r#"{{"id":"{id}","text":"{}"}}"#, "x".repeat(bytes - empty.len()))
+    };
+    let sizes = [("a", 40), ("b", 40), ("c", 40), ("huge", 5000), ("d", 40), ("e", 60)];
+    rig.write(|batch| {
+        sizes.iter().for_each(|(id, bytes)| {
+            batch.upsert(sized(id, *bytes));
+        });
+        batch
+    });
+    for (most, expected) in [
+        (0, vec!["a", "b", "c", "huge", "d", "e"]),
+        (79, vec!["a", "b", "c", "huge", "d", "e"]),
+        (80, vec!["a b", "c", "huge", "d", "e"]),
+        (100, vec!["a b", "c", "huge", "d e"]),
+        (120, vec!["a b c", "huge", "d e"]),
+        (5099, vec!["a b c", "huge d", "e"]),
+        (5119, vec!["a b c", "huge d e"]),
+        (5120, vec!["a b c huge", "d e"]),
+        (10_000, vec!["a b c huge d e"]),
+    ] {
+        let (mut pages, mut cursor) = (Vec::new(), Cursor::START);
+        loop {
+            let page = rig.page(|request| request.since(cursor).limit(100).max_bytes(most));
+            pages.push(ids(&page.changes).join(" "));
+            cursor = page.next_cursor;
+            assert_eq!((page.caught_up, pages.len() > 10), (!page.has_more, false), "{most}");
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!(pages, expected, "{most} bytes");
+    }
+    let without = rig.page(|request| request.max_bytes(1).metadata_only());
+    assert_eq!((without.changes.len(), without.has_more), (6, false), "payloads that are not read do not count");
+}
+
 /// The same call on the same stream has the same answer; later writes only take from the range read.
 pub fn p12_same_call_same_answer<S: Subject>() {
     let mut rig = Rig::<S>::new();

@@ -34,6 +34,15 @@ pub fn p28_older_source_versions_are_refused<S: Subject>() {
     };
     assert_eq!(text(&rig, "2026-01-02T00:00:00Z"), Outcome::Added);
     assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Stale);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert_eq!(text(&rig, "2026-01-01T23:59:59Z"), Outcome::Stale, "texts compare byte by byte");
+    assert_eq!(text(&rig, "2026-01-03T00:00:00Z"), Outcome::Updated);
+    // Of two kinds neither is older; the latest arrival wins, and its kind counts from then on.
+    let number = rig.write(|batch| batch.upsert(note("t", 7)).at_version(SourceVersion::Number(1))).outcomes[0];
+    assert_eq!(number, Outcome::Updated);
+    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Updated);
     rig.verify(&notes());
 }
 

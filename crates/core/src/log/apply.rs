@@ -241,9 +241,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             Merging::Override => false,
             Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position().ulid,
             Merging::KeepOthersAfter(cursor) => {
-                old.position.ulid > cursor.position().ulid
-                    && old.extra.origin != batch.origin
-                    && !mutant!("freshness-fence-ignored")
+                let by_others = old.extra.origin != batch.origin || mutant!("own-writes-kept");
+                by_others && old.position.ulid > cursor.position().ulid && !mutant!("freshness-fence-ignored")
             }
         };
         if !stale && !kept {
@@ -390,7 +389,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if old.hashes.exact == new.exact {
             return Ok(true);
         }
-        if old.hashes.algorithm == new.algorithm {
+        if old.hashes.algorithm == new.algorithm || mutant!("hashes-of-other-rules") {
             return Ok(old.hashes.canonical == new.canonical);
         }
         // The rules changed since: compare both under the rules of now.
@@ -465,7 +464,8 @@ fn without_leading_space(payload: &Bytes) -> Cow<'_, Bytes> {
 fn older(new: &SourceVersion, old: &SourceVersion) -> bool {
     match (new, old) {
         (SourceVersion::Number(new), SourceVersion::Number(old)) => new < old,
-        (SourceVersion::Text(new), SourceVersion::Text(old)) => new < old,
-        _ => false,
+        (SourceVersion::Text(new), SourceVersion::Text(old)) => new < old && !mutant!("text-versions-equal"),
+        (SourceVersion::Number(_), SourceVersion::Text(_)) => mutant!("kinds-of-versions-compare"),
+        (SourceVersion::Text(_), SourceVersion::Number(_)) => false,
     }
 }

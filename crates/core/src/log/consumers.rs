@@ -38,11 +38,11 @@ pub(crate) struct ConsumerRecord {
 }
 
 impl ConsumerRecord {
-    fn new() -> Self {
+    fn new(generation: u64) -> Self {
         ConsumerRecord {
             acknowledged: Cursor::START,
             evicted: false,
-            generation: 0,
+            generation,
             leased_until_ms: 0,
             lease_ms: 0,
             first: None,
@@ -55,7 +55,7 @@ impl ConsumerRecord {
     /// What is left of the lease. A clock that was set back a little must not break it; more than twice what it
     /// was given for comes from a clock that was wrong: then it is over.
     fn lease_left(&self, now_ms: u64) -> Option<Duration> {
-        let longest_ms = self.lease_ms.saturating_mul(2);
+        let longest_ms = if mutant!("wrong-clock-lease") { u64::MAX } else { self.lease_ms.saturating_mul(2) };
         let left_ms = self.leased_until_ms.checked_sub(now_ms).filter(|left| (1..=longest_ms).contains(left))?;
         Some(Duration::from_millis(left_ms))
     }
@@ -86,8 +86,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let key = keys::consumer(number, name);
         let stored = self.write.get(Table::State, &key)?.map(|bytes| ConsumerRecord::decode(&bytes)).transpose()?;
         let known = stored.is_some();
-        let mut record = stored.clone().unwrap_or_else(ConsumerRecord::new);
-        if !known && !matches!(command, ConsumerCommand::Poll(_) | ConsumerCommand::Seek(_)) {
+        let mut record = match &stored {
+            Some(stored) => stored.clone(),
+            None => ConsumerRecord::new(self.generation_of_removed(number, name)?),
+        };
+        let makes =
+            matches!(command, ConsumerCommand::Poll(_) | ConsumerCommand::Seek(_) | ConsumerCommand::SeekMatching(..));
+        if !known && !makes {
             return Err(Error::new(ErrorKind::NotFound, "no such consumer: poll with its name once to make it")
                 .with("stream", stream)
                 .with("consumer", name));
@@ -100,7 +105,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             ConsumerCommand::Ack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
                 self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
-                if token.up_to.position() > record.acknowledged.position() {
+                if token.up_to.position() > record.acknowledged.position() || mutant!("ack-goes-back") {
                     record.acknowledged = token.up_to;
                 }
                 record.release();
@@ -112,10 +117,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 ConsumerReply::Done
             }
             ConsumerCommand::Seek(seek) => {
-                record.acknowledged = self.seek(place, &record, seek)?;
-                record.generation += 1;
-                record.evicted = false;
-                record.release();
+                self.seek_to(place, &mut record, seek)?;
+                ConsumerReply::Done
+            }
+            ConsumerCommand::SeekMatching(seek, filter) => {
+                record.fix_filter(filter.fingerprint()).map_err(|error| error.with("consumer", name))?;
+                self.seek_to(place, &mut record, seek)?;
                 ConsumerReply::Done
             }
             ConsumerCommand::Status => ConsumerReply::Status(self.status(place, name, &record, now_ms)?),
@@ -125,6 +132,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             ConsumerCommand::Remove => {
                 self.write.remove(Table::State, &key)?;
+                // Leases of before stay lost when the name comes into use again.
+                let generation = record.generation.to_be_bytes();
+                self.write.put(Table::State, &keys::removed_consumer(number, name), &generation)?;
                 self.dirty = true;
                 return Ok(ConsumerReply::Done);
             }
@@ -158,13 +168,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
             ));
         }
         let filter = options.matching.as_ref().map_or(0, ContentFilter::fingerprint);
-        if record.filter.is_some_and(|fixed| fixed != filter) {
-            return Err(Error::new(
-                ErrorKind::FilterMismatch,
-                "the consumer reads with another filter; use another name",
-            ));
+        let first_poll = record.filter.is_none();
+        record.fix_filter(filter)?;
+        if first_poll && !mutant!("unfiltered-start") {
+            // It may have been sent somewhere before the filter was known.
+            let (position, drain) = (record.acknowledged.position(), record.acknowledged.drain());
+            let token_key = self.shared.token_key(&self.open_stream(place).key);
+            record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
         }
-        record.filter = Some(filter);
         loop {
             let mut request =
                 PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(options.limit);
@@ -179,7 +190,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let (cursor, id) = (first.record.metadata.cursor, first.record.id.to_string());
             record.attempts = if record.first == Some(cursor) { record.attempts + 1 } else { 1 };
             record.first = Some(cursor);
-            if record.attempts > options.max_attempts {
+            if record.attempts > options.max_attempts && !mutant!("poison-delivered") {
                 // Set the record aside, so that one that cannot be handled does not hold up the rest.
                 record.parked.push(id);
                 let shared = self.shared;
@@ -219,6 +230,26 @@ impl<W: BackendWrite> Transaction<'_, W> {
             record.evict();
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
+        Ok(())
+    }
+
+    /// How often a consumer of this name was leased before it was removed.
+    fn generation_of_removed(&mut self, stream: u32, name: &str) -> Result<u64> {
+        match self.write.get(Table::State, &keys::removed_consumer(stream, name))? {
+            None => Ok(0),
+            Some(_) if mutant!("removed-lease-revived") => Ok(0),
+            Some(bytes) => bytes
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| Error::corrupt("what is kept of a removed consumer has the wrong length")),
+        }
+    }
+
+    fn seek_to(&mut self, place: usize, record: &mut ConsumerRecord, seek: &Seek) -> Result<()> {
+        record.acknowledged = self.seek(place, record, seek)?;
+        record.generation += 1;
+        record.evicted = false;
+        record.release();
         Ok(())
     }
 
@@ -307,6 +338,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
 }
 
 impl ConsumerRecord {
+    /// A consumer reads with one filter for ever.
+    fn fix_filter(&mut self, filter: u64) -> Result<()> {
+        if *self.filter.get_or_insert(filter) == filter || mutant!("filter-not-fixed") {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::FilterMismatch, "the consumer reads with another filter; use another name"))
+    }
+
     fn evict(&mut self) {
         self.evicted = true;
         self.generation += 1;

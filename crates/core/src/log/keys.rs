@@ -49,6 +49,13 @@ pub(crate) fn consumer(stream: u32, name: &str) -> Vec<u8> {
     key
 }
 
+/// What is kept of a consumer that was removed.
+pub(crate) fn removed_consumer(stream: u32, name: &str) -> Vec<u8> {
+    let mut key = numbered(b'r', stream).to_vec();
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
 /// The first key behind every key that begins with `prefix`. None of our prefixes ends the key space.
 pub(crate) fn behind(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();

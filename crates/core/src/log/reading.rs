@@ -59,8 +59,9 @@ impl<'p> Reading<'p> {
 
     pub(super) fn is_full(&self, row: &LogRow<'_>) -> bool {
         let more = row.payload.map_or(0, <[u8]>::len);
+        let first = self.changes.is_empty() && !mutant!("no-record-fits");
         self.changes.len() >= self.request.limit
-            || (!self.changes.is_empty() && self.bytes + more > self.request.max_bytes)
+            || (!first && self.bytes + more > self.request.max_bytes && !mutant!("page-bytes-ignored"))
     }
 
     pub(super) fn visit(&mut self, row: &LogRow<'_>) -> Result<()> {

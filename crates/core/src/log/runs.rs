@@ -58,6 +58,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let stream = self.stream(place);
         if let Some(run) = &mut stream.state.run
             && stream.in_run
+            && !mutant!("unidentified-uncounted")
         {
             run.unidentified += 1;
         }

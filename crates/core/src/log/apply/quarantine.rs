@@ -1,5 +1,7 @@
 //! Records that cannot be stored, set aside so that the others of their batch can be.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::check_id;
@@ -10,6 +12,10 @@ use crate::content;
 use crate::error::{Error, Result};
 use crate::log::entry::Entry;
 use crate::log::transaction::Transaction;
+use crate::mutants::mutant;
+
+/// The longest part of a key, in bytes, that comes from an id.
+const MAX_KEY_PART: usize = 200;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Sets an operation aside, with the reason. The record it names counts as seen.
@@ -33,7 +39,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         // The source still has the record: that it was unreadable must not delete it.
         match &known {
             Some(id) => {
-                if let Some(entry) = self.find(place, id)?.filter(Entry::is_live) {
+                let entry = self.find(place, id)?.filter(Entry::is_live);
+                if let Some(entry) = entry.filter(|_| !mutant!("quarantine-unseen")) {
                     self.mark_seen(place, entry.sequence)?;
                 }
             }
@@ -44,23 +51,35 @@ impl<W: BackendWrite> Transaction<'_, W> {
             .filter(|_| self.shared.codec.is_none())
             .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(65_536)]).into_owned())
             .unwrap_or_default();
-        let name = known
-            .clone()
-            .unwrap_or_else(|| format!("{:032x}", self.shared_hash(payload.map_or(&[], |payload| payload))));
+        let name =
+            known.clone().unwrap_or_else(|| format!("{:032x}", short_hash(payload.map_or(&[], |payload| payload))));
         let document = serde_json::json!({
             "stream": batch.stream.to_string(), "id": known, "reason": error.to_string(),
             "at_ms": self.shared.environment.now_ms(), "payload": excerpt,
         });
-        let name: String = name.chars().take(200).collect();
-        let key = format!("quarantine/{}/{}", self.stream(place).state.number, name);
+        let key = format!("quarantine/{}/{}", self.open_stream(place).state.number, key_part(&name));
+        // The number must stay the stream's, also when it has nothing else yet.
+        self.need(place);
         self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
         tally.commit.rejected.push(Rejected { index, reason: error.to_string() });
         Ok(())
     }
+}
 
-    fn shared_hash(&self, bytes: &[u8]) -> u128 {
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-        u128::from_be_bytes(hash)
+/// An id as part of a document's key. One that is too long is told apart from others by its hash.
+fn key_part(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_KEY_PART {
+        return Cow::Borrowed(name);
     }
+    let cut = (0..MAX_KEY_PART - 33).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    if mutant!("quarantine-by-beginning") {
+        return Cow::Borrowed(&name[..cut]);
+    }
+    Cow::Owned(format!("{}~{:032x}", &name[..cut], short_hash(name.as_bytes())))
+}
+
+fn short_hash(bytes: &[u8]) -> u128 {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    u128::from_be_bytes(hash)
 }
