@@ -1,6 +1,7 @@
 //! The state machine: random histories, each step compared with the model, every property that can
 //! be seen from outside checked after each step.
 
+mod chances;
 mod checks;
 mod content;
 mod model;
@@ -32,7 +33,7 @@ impl ReferenceStateMachine for Reference {
     }
 
     fn transitions(_: &Model) -> BoxedStrategy<Step> {
-        steps::step().boxed()
+        chances::step().boxed()
     }
 
     fn apply(mut state: Model, step: &Step) -> Model {

@@ -1,7 +1,5 @@
 //! What can happen to a store, as plain data.
 
-use proptest::prelude::*;
-
 use super::content::Content;
 
 /// Streams of the machine.
@@ -10,6 +8,10 @@ pub(crate) const STREAMS: usize = 2;
 pub(crate) const IDS: [&str; 6] = ["a", "b", "c", "d", "é", "an id longer than every plain key of an index is"];
 /// Consumers of each stream.
 pub(crate) const CONSUMERS: [&str; 2] = ["one", "two"];
+/// Writers that are not the sync itself.
+pub(crate) const ORIGINS: [&str; 2] = ["webhook", "action"];
+/// Versions that are texts, in their order.
+pub(crate) const VERSIONS: [&str; 3] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "2026-02"];
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -25,11 +27,7 @@ pub(crate) enum Step {
     Converge {
         token: usize,
     },
-    Poll {
-        stream: usize,
-        name: usize,
-        limit: usize,
-    },
+    Poll(Poll),
     Ack {
         token: usize,
     },
@@ -40,11 +38,22 @@ pub(crate) enum Step {
         stream: usize,
         name: usize,
         to: To,
+        open_only: bool,
     },
     Evict {
         stream: usize,
         name: usize,
     },
+    Remove {
+        stream: usize,
+        name: usize,
+    },
+    Unpark {
+        stream: usize,
+        name: usize,
+    },
+    /// The next fencing number.
+    Lease,
     Prune {
         stream: usize,
         payloads: bool,
@@ -53,9 +62,12 @@ pub(crate) enum Step {
     Clear {
         stream: usize,
     },
-    History {
+    Configure {
         stream: usize,
+        /// Whether superseded versions are kept.
         keep: bool,
+        /// Whether a change of `n` is none.
+        without_n: bool,
     },
     Rebase,
     Past {
@@ -73,6 +85,16 @@ pub(crate) enum Step {
     },
 }
 
+/// A named reader asks for more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poll {
+    pub(crate) stream: usize,
+    pub(crate) name: usize,
+    pub(crate) limit: usize,
+    pub(crate) open_only: bool,
+    pub(crate) lease_ms: u64,
+}
+
 /// Where a consumer is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum To {
@@ -88,17 +110,38 @@ pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
     pub(crate) run: RunUse,
     /// Keep what was modified after this cursor.
-    pub(crate) merging: Option<usize>,
+    pub(crate) merging: Option<(usize, Merge)>,
+    /// Who writes, where it is not the sync itself.
+    pub(crate) origin: Option<u8>,
+    /// A fencing number that was given out at some time.
+    pub(crate) fence: Option<usize>,
+    /// Whether the checkpoint is expected to be another than it is.
+    pub(crate) expects_another: bool,
+    /// Whether records that cannot be stored are set aside.
+    pub(crate) quarantine: bool,
     pub(crate) allow_leap: bool,
-    /// Whether a record that cannot be stored comes last.
-    pub(crate) poison: bool,
+}
+
+/// Whose later writes are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Merge {
+    KeepAll,
+    KeepOthers,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Write {
     pub(crate) id: usize,
     pub(crate) kind: Kind,
-    pub(crate) version: Option<i64>,
+    pub(crate) version: Option<Version>,
+}
+
+/// What the source calls the version of a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Version {
+    Number(i64),
+    /// A place in [`VERSIONS`].
+    Text(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +149,37 @@ pub(crate) enum Kind {
     Upsert(Content, u8),
     Patch(Content),
     Delete,
+    /// The run knows that it exists.
+    Seen,
+    Bad(Bad),
+}
+
+/// What no store can keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bad {
+    /// Named by the caller, and cut short.
+    Cut,
+    /// A patch that is no object.
+    NoObject,
+    /// An object without an id.
+    NoId,
+    /// Another.
+    NoIdEither,
+}
+
+impl Bad {
+    pub(crate) fn payload(self) -> &'static str {
+        match self {
+            Bad::Cut => r#"{"n":1,"open":"#,
+            Bad::NoObject => "[1]",
+            Bad::NoId => r#"{"n":1}"#,
+            Bad::NoIdEither => r#"{"n":2,"open":true}"#,
+        }
+    }
+
+    pub(crate) fn is_named(self) -> bool {
+        matches!(self, Bad::Cut | Bad::NoObject)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +206,8 @@ pub(crate) struct Look {
     /// Read another stream than the cursor's.
     pub(crate) elsewhere: bool,
     pub(crate) limit: usize,
+    /// Payload bytes after which the page ends.
+    pub(crate) max_bytes: Option<usize>,
     /// Bits of actions; 0 for all.
     pub(crate) actions: u8,
     /// Whether only open records are wanted.
@@ -140,114 +216,4 @@ pub(crate) struct Look {
     /// Only what was modified from this many milliseconds before now on.
     pub(crate) last_ms: Option<u64>,
     pub(crate) metadata_only: bool,
-}
-
-fn content() -> impl Strategy<Value = Content> {
-    let small = || prop_oneof![2 => Just(None), 3 => (0..3_u8).prop_map(Some)];
-    (small(), prop_oneof![Just(None), any::<bool>().prop_map(Some)], small(), small())
-        .prop_map(|(n, open, a, b)| Content { n, open, deep: [a, b] })
-}
-
-fn write() -> impl Strategy<Value = Write> {
-    let kind = prop_oneof![
-        6 => (content(), 0..8_u8).prop_map(|(content, spelling)| Kind::Upsert(content, spelling)),
-        1 => content().prop_map(Kind::Patch),
-        3 => Just(Kind::Delete),
-    ];
-    let version = prop_oneof![5 => Just(None), 1 => (0..4_i64).prop_map(Some)];
-    (0..IDS.len(), kind, version).prop_map(|(id, kind, version)| Write { id, kind, version })
-}
-
-fn batch() -> impl Strategy<Value = Batch> {
-    let run = prop_oneof![
-        8 => Just(RunUse::None),
-        2 => Just(RunUse::Begin),
-        3 => Just(RunUse::Page),
-        2 => prop_oneof![Just(Guard::Default), Just(Guard::Tight), Just(Guard::Approved)].prop_map(RunUse::Complete),
-        1 => Just(RunUse::Abort),
-        1 => Just(RunUse::Stranger),
-    ];
-    let merging = prop_oneof![6 => Just(None), 1 => any::<usize>().prop_map(Some)];
-    (
-        0..STREAMS,
-        any::<bool>(),
-        prop::collection::vec(write(), 0..6),
-        run,
-        merging,
-        prop::bool::weighted(0.3),
-        prop::bool::weighted(0.05),
-    )
-        .prop_map(|(stream, other_handle, writes, run, merging, allow_leap, poison)| Batch {
-            stream,
-            other_handle,
-            writes,
-            run,
-            merging,
-            allow_leap,
-            poison,
-        })
-}
-
-fn look() -> impl Strategy<Value = Look> {
-    let ids = prop_oneof![4 => Just(None), 1 => prop::collection::vec(0..IDS.len(), 0..4).prop_map(Some)];
-    let last_ms = prop_oneof![4 => Just(None), 1 => prop_oneof![Just(0_u64), 1..3000_u64].prop_map(Some)];
-    (
-        any::<usize>(),
-        prop::bool::weighted(0.05),
-        prop_oneof![3 => 1..5_usize, 1 => Just(1000)],
-        prop_oneof![3 => Just(0), 1 => 1..8_u8],
-        prop::bool::weighted(0.25),
-        ids,
-        last_ms,
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(token, elsewhere, limit, actions, open_only, ids, last_ms, metadata_only)| Look {
-            token,
-            elsewhere,
-            limit,
-            actions,
-            open_only,
-            ids,
-            last_ms,
-            metadata_only,
-        })
-}
-
-fn clock() -> impl Strategy<Value = i64> {
-    let year = 365 * 24 * 3600 * 1000;
-    prop_oneof![
-        4 => 1..2000_i64,
-        1 => Just(61_000),
-        2 => -5000..0_i64,
-        1 => prop_oneof![Just(-10 * year), Just(-year), Just(2 * year), Just(9 * year), Just(70 * year)],
-    ]
-}
-
-/// One step, any.
-pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let (stream, name) = (|| 0..STREAMS, || 0..CONSUMERS.len());
-    prop_oneof![
-        16 => batch().prop_map(Step::Commit),
-        8 => look().prop_map(Step::Look),
-        6 => (0..3_usize, 1..4_usize).prop_map(|(reader, limit)| Step::Read { reader, limit }),
-        3 => any::<usize>().prop_map(|token| Step::Converge { token }),
-        4 => (stream(), name(), 1..4_usize).prop_map(|(stream, name, limit)| Step::Poll { stream, name, limit }),
-        3 => any::<usize>().prop_map(|token| Step::Ack { token }),
-        1 => any::<usize>().prop_map(|token| Step::Nack { token }),
-        1 => (stream(), name(), prop_oneof![Just(To::Start), Just(To::End), any::<usize>().prop_map(To::Token)])
-            .prop_map(|(stream, name, to)| Step::Seek { stream, name, to }),
-        1 => (stream(), name()).prop_map(|(stream, name)| Step::Evict { stream, name }),
-        3 => (stream(), prop::bool::weighted(0.3), any::<usize>())
-            .prop_map(|(stream, payloads, token)| Step::Prune { stream, payloads, token }),
-        1 => stream().prop_map(|stream| Step::Clear { stream }),
-        1 => (stream(), any::<bool>()).prop_map(|(stream, keep)| Step::History { stream, keep }),
-        1 => Just(Step::Rebase),
-        2 => any::<usize>().prop_map(|token| Step::Past { token }),
-        5 => clock().prop_map(Step::Clock),
-        3 => Just(Step::Reopen),
-        1 => Just(Step::Crash),
-        1 => Just(Step::Backup),
-        1 => any::<usize>().prop_map(|backup| Step::Restore { backup }),
-        1 => any::<bool>().prop_map(|go_on_with_the_copy| Step::Clone { go_on_with_the_copy }),
-    ]
 }

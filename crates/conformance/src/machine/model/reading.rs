@@ -1,9 +1,9 @@
-//! What readers get: pages, deliveries, the past.
+//! What readers get: pages, and the past.
 
 use highwater_core::{ErrorKind, NetAction};
 
-use super::super::steps::{Look, To};
-use super::{Entry, Expected, Item, LEASE_MS, Lease, MAX_ATTEMPTS, Model, Paged, Refusal, Token, plain};
+use super::super::steps::Look;
+use super::{Entry, Expected, Item, Model, Paged, Refusal, Token};
 
 impl Model {
     /// The page that a token and a look come to.
@@ -30,12 +30,16 @@ impl Model {
             .collect();
         rows.sort_by_key(|(_, entry)| entry.position);
         let mut page = Paged { items: Vec::new(), next: stream.last.max(after), drain: 0, has_more: false };
+        let (mut bytes, mut looked_at) = (0, after);
         for (id, entry) in rows {
-            if page.items.len() == look.limit {
+            let weight = weight(entry, look);
+            let too_heavy = look.max_bytes.is_some_and(|most| !page.items.is_empty() && bytes + weight > most);
+            if page.items.len() == look.limit || too_heavy {
                 page.has_more = true;
-                page.next = page.items.last().map_or(after, |item| item.entry.position);
+                page.next = looked_at;
                 break;
             }
+            looked_at = entry.position;
             let held = entry.held_at(after);
             let matches = !look.open_only || (entry.content.open == Some(true) && !entry.pruned);
             let gone = !entry.is_live() || !matches;
@@ -47,6 +51,7 @@ impl Model {
                 (false, true) => NetAction::Updated,
                 (false, false) => NetAction::Added,
             };
+            bytes += weight;
             page.items.push(Item { id: *id, net, entry: entry.clone() });
         }
         page.drain = if page.next == after { token.drain } else { stream.drain_at(after, token.drain, page.next) };
@@ -61,106 +66,6 @@ impl Model {
             self.tokens.push(Token { stream, position: page.next, filtered: look.open_only, drain: page.drain });
         }
         Expected::Page(page)
-    }
-
-    pub(super) fn poll(&mut self, place: usize, name: usize, limit: usize) -> Expected {
-        let mut consumer = self.world.streams[place].consumers.get(&name).cloned().unwrap_or_default();
-        // More than twice the lease is left only where a clock was wrong.
-        if (1..=2 * LEASE_MS).contains(&consumer.leased_until.saturating_sub(self.now_ms)) {
-            return Expected::Delivery(Err(&[ErrorKind::LeaseLost]));
-        }
-        if consumer.evicted {
-            return Expected::Delivery(Err(&[ErrorKind::CursorExpired]));
-        }
-        let page = loop {
-            let (position, drain) = (consumer.acknowledged, consumer.drain);
-            let token = Token { stream: place, position, filtered: false, drain };
-            let page = match self.page(token, &plain(limit, false)) {
-                Ok(page) => page,
-                Err(refusal) => return Expected::Delivery(Err(refusal)),
-            };
-            let Some(first) = page.items.first().map(|item| item.entry.position) else {
-                (consumer.acknowledged, consumer.drain) = (page.next, page.drain);
-                consumer.release();
-                consumer.attempts = 1;
-                break page;
-            };
-            consumer.attempts = if consumer.first == Some(first) { consumer.attempts + 1 } else { 1 };
-            consumer.first = Some(first);
-            if consumer.attempts > MAX_ATTEMPTS {
-                consumer.drain = self.world.streams[place].drain_at(position, drain, first);
-                consumer.acknowledged = first;
-                consumer.first = None;
-                continue;
-            }
-            consumer.generation += 1;
-            consumer.leased_until = self.now_ms + LEASE_MS;
-            break page;
-        };
-        let attempt = consumer.attempts;
-        if page.items.is_empty() {
-            consumer.attempts = 0;
-        }
-        self.leases.push(Lease {
-            stream: place,
-            name,
-            generation: consumer.generation,
-            up_to: page.next,
-            drain: page.drain,
-        });
-        self.world.streams[place].known = true;
-        self.world.streams[place].consumers.insert(name, consumer);
-        Expected::Delivery(Ok((page, attempt)))
-    }
-
-    pub(super) fn acknowledge(&mut self, selector: usize, good: bool) -> Expected {
-        if self.leases.is_empty() {
-            return Expected::Nothing;
-        }
-        let lease = self.leases[selector % self.leases.len()];
-        let Some(consumer) = self.world.streams[lease.stream].consumers.get(&lease.name) else {
-            return Expected::Removed(Err(&[ErrorKind::NotFound]));
-        };
-        if consumer.generation != lease.generation {
-            return Expected::Removed(Err(&[ErrorKind::LeaseLost]));
-        }
-        let up_to = Token { stream: lease.stream, position: lease.up_to, filtered: false, drain: lease.drain };
-        if good && let Err(refusal) = self.belongs(up_to, lease.stream, false) {
-            return Expected::Removed(Err(refusal));
-        }
-        if let Some(consumer) = self.world.streams[lease.stream].consumers.get_mut(&lease.name) {
-            consumer.leased_until = 0;
-            if good {
-                if lease.up_to > consumer.acknowledged {
-                    (consumer.acknowledged, consumer.drain) = (lease.up_to, lease.drain);
-                }
-                consumer.release();
-            }
-        }
-        Expected::Removed(Ok(0))
-    }
-
-    pub(super) fn seek(&mut self, place: usize, name: usize, to: To) -> Expected {
-        let (position, drain) = match to {
-            To::Start => (0, 0),
-            To::End => (self.world.streams[place].last, 0),
-            To::Token(selector) => {
-                let (_, token) = self.token(selector);
-                let look = Look { elsewhere: token.stream != place, ..plain(1, false) };
-                if let Err(refusal) = self.page(token, &look) {
-                    return Expected::Removed(Err(refusal));
-                }
-                (token.position, token.drain)
-            }
-        };
-        let stream = &mut self.world.streams[place];
-        stream.known = true;
-        let consumer = stream.consumers.entry(name).or_default();
-        (consumer.acknowledged, consumer.drain) = (position, drain);
-        consumer.generation += 1;
-        consumer.evicted = false;
-        consumer.release();
-        Expected::Removed(Ok(0))
     }
 
     pub(super) fn past(&self, selector: usize) -> Expected {
@@ -181,4 +86,10 @@ impl Model {
         let found = present.chain(before).filter(|(_, entry)| entry.is_live());
         Expected::Past(Ok(found.map(|(id, entry)| (*id, entry.clone())).collect()))
     }
+}
+
+/// Bytes that a record adds to a page: its payload, where it is read.
+fn weight(entry: &Entry, look: &Look) -> usize {
+    let read = !entry.pruned && (!look.metadata_only || look.open_only);
+    if read { entry.spelled.text.len() } else { 0 }
 }

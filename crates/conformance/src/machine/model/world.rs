@@ -1,0 +1,158 @@
+//! What a store is, told as plain maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use highwater_core::Action;
+
+use super::super::content::{Content, Spelled};
+use super::super::steps::{STREAMS, Version};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) position: u64,
+    pub(super) birth: u64,
+    /// Earlier lives: birth and death.
+    pub(super) lives: Vec<(u64, u64)>,
+    pub(crate) action: Action,
+    pub(crate) content: Content,
+    pub(crate) spelled: Spelled,
+    /// Whether `n` did not count when it was written.
+    pub(crate) without_n: bool,
+    pub(super) version: Option<Version>,
+    /// Who wrote it, where it was not the sync itself.
+    pub(super) origin: Option<u8>,
+    pub(crate) pruned: bool,
+    pub(super) modified_ms: u64,
+}
+
+impl Entry {
+    pub(crate) fn is_live(&self) -> bool {
+        self.action != Action::Deleted
+    }
+
+    pub(super) fn held_at(&self, cursor: u64) -> bool {
+        let within = |birth: u64, death: u64| birth <= cursor && cursor < death;
+        within(self.birth, self.position) || self.lives.iter().any(|(birth, death)| within(*birth, *death))
+    }
+
+    /// Whether a reader at `cursor` may hold it: one that came past the end of an earlier life after the record
+    /// had moved on was never told of that end.
+    pub(super) fn perhaps_held_at(&self, cursor: u64) -> bool {
+        self.held_at(cursor) || self.lives.iter().any(|(birth, _)| *birth <= cursor)
+    }
+
+    /// Whether new content is the same, in a stream where `n` counts or not. What was pruned can be compared
+    /// only under the rules it was written under.
+    pub(super) fn is_same(&self, content: &Content, spelled: &Spelled, without_n: bool) -> bool {
+        if self.spelled.text == spelled.text {
+            return true;
+        }
+        if self.pruned && self.without_n != without_n {
+            return false;
+        }
+        !self.content.differs(content, without_n)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) number: u64,
+    pub(super) start: u64,
+    pub(super) seen: BTreeSet<u64>,
+    /// Records that came without an id.
+    pub(super) unidentified: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Consumer {
+    pub(crate) acknowledged: u64,
+    pub(super) drain: u64,
+    pub(super) generation: u64,
+    pub(super) leased_until: u64,
+    pub(super) lease_ms: u64,
+    pub(super) first: Option<u64>,
+    pub(super) attempts: u32,
+    pub(crate) evicted: bool,
+    /// Ids set aside.
+    pub(crate) parked: Vec<usize>,
+    /// Whether it reads only open records; fixed by its first poll.
+    pub(super) open_only: Option<bool>,
+}
+
+impl Consumer {
+    pub(super) fn release(&mut self) {
+        self.leased_until = 0;
+        self.first = None;
+        self.attempts = 0;
+    }
+
+    /// More than twice the lease is left only where a clock was wrong.
+    pub(crate) fn is_leased(&self, now_ms: u64) -> bool {
+        (1..=2 * self.lease_ms).contains(&self.leased_until.saturating_sub(now_ms))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    pub(super) known: bool,
+    pub(crate) entries: BTreeMap<usize, Entry>,
+    pub(crate) last: u64,
+    pub(crate) horizon: u64,
+    pub(super) payload_horizon: u64,
+    pub(super) prunes: u64,
+    pub(super) history_horizon: u64,
+    pub(super) keeps_history: bool,
+    /// Whether a change of `n` is none.
+    pub(super) without_n: bool,
+    /// Superseded entries, and what took their place.
+    pub(super) versions: Vec<(usize, Entry, u64)>,
+    pub(super) run: Option<Run>,
+    pub(crate) consumers: BTreeMap<usize, Consumer>,
+    /// How far consumers had come that were removed: their leases stay lost.
+    pub(super) removed: BTreeMap<usize, u64>,
+}
+
+impl Stream {
+    /// Whether a reader that comes from `after` is in the middle of a reading from START, below the horizon.
+    pub(super) fn drain_at(&self, after: u64, drain: u64, position: u64) -> u64 {
+        let below = position < self.horizon.max(self.payload_horizon);
+        if below && (after == 0 || drain != 0) { self.prunes } else { 0 }
+    }
+
+    pub(super) fn see(&mut self, position: u64) {
+        if let Some(run) = &mut self.run
+            && position <= run.start
+        {
+            run.seen.insert(position);
+        }
+    }
+
+    pub(super) fn forget_versions(&mut self, up_to: u64) -> u64 {
+        let before = self.versions.len();
+        let horizon = &mut self.history_horizon;
+        self.versions.retain(|(_, _, by)| {
+            if *by <= up_to {
+                *horizon = (*by).max(*horizon);
+            }
+            *by > up_to
+        });
+        (before - self.versions.len()) as u64
+    }
+}
+
+/// A record that was set aside: its stream, its id or what was given for it.
+pub(crate) type Aside = (usize, Result<usize, &'static str>);
+
+/// What a backup would hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) streams: [Stream; STREAMS],
+    pub(crate) checkpoint: Option<u64>,
+    /// The payload of each record in quarantine.
+    pub(crate) quarantine: BTreeMap<Aside, String>,
+    /// The newest fencing number.
+    pub(super) fence: u64,
+    pub(super) high_water_ms: u64,
+    pub(super) minted: BTreeSet<u64>,
+    pub(super) rebased: BTreeSet<u64>,
+}

@@ -1,0 +1,266 @@
+//! What a batch does: which operation is a change, what a run deletes.
+
+use std::collections::BTreeSet;
+
+use highwater_core::{Action, ErrorKind, Outcome};
+
+use super::super::steps::{Batch, Guard, Kind, Merge, RunUse, Version, Write};
+use super::world::Run;
+use super::{Entry, Model, Refusal};
+
+/// What holds for every write of a batch.
+struct Terms {
+    place: usize,
+    /// Keep what was modified behind this position, by anybody or by others.
+    keep: Option<(u64, Merge)>,
+    in_run: bool,
+    origin: Option<u8>,
+    quarantine: bool,
+    allow_leap: bool,
+}
+
+impl Model {
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(Vec<Outcome>, u64), Refusal> {
+        let place = batch.stream;
+        if let Some(number) = batch.fence.and_then(|selector| self.fence(selector))
+            && number != self.world.fence
+        {
+            return Err(&[ErrorKind::Fenced]);
+        }
+        if batch.expects_another && self.world.checkpoint.is_some() {
+            return Err(&[ErrorKind::Conflict]);
+        }
+        self.world.checkpoint = Some(self.next);
+        let keep = match batch.merging {
+            Some((selector, merge)) => {
+                let (_, token) = self.token(selector);
+                self.belongs(token, place, false)?;
+                Some((token.position, merge))
+            }
+            None => None,
+        };
+        let in_run = self.open_run(batch)?;
+        let terms = Terms {
+            place,
+            keep,
+            in_run,
+            origin: batch.origin,
+            quarantine: batch.quarantine,
+            allow_leap: batch.allow_leap,
+        };
+        let mut outcomes = Vec::new();
+        for write in &batch.writes {
+            outcomes.push(self.write(&terms, write)?);
+        }
+        let deleted = match batch.run {
+            RunUse::Complete(guard) => self.complete(&terms, guard)?,
+            RunUse::Abort => {
+                self.world.streams[place].run = None;
+                0
+            }
+            _ => 0,
+        };
+        Ok((outcomes, deleted))
+    }
+
+    /// A fencing number that was given out.
+    pub(crate) fn fence(&self, selector: usize) -> Option<u64> {
+        let count = self.fences.len();
+        (count > 0).then(|| self.fences[selector % count])
+    }
+
+    /// Whether the batch belongs to the stream's open run.
+    fn open_run(&mut self, batch: &Batch) -> Result<bool, Refusal> {
+        if let RunUse::Begin = batch.run {
+            self.run += 1;
+            let stream = &mut self.world.streams[batch.stream];
+            let (number, start) = (self.run, stream.last);
+            stream.run = Some(Run { number, start, seen: BTreeSet::new(), unidentified: 0 });
+            stream.known = true;
+        }
+        let number = match batch.run {
+            RunUse::None => return Ok(false),
+            RunUse::Stranger => 0,
+            _ => self.run,
+        };
+        match &self.world.streams[batch.stream].run {
+            Some(run) if run.number == number => Ok(true),
+            _ => Err(&[ErrorKind::Fenced]),
+        }
+    }
+
+    fn write(&mut self, terms: &Terms, write: &Write) -> Result<Outcome, Refusal> {
+        let stream = &mut self.world.streams[terms.place];
+        let without_n = stream.without_n;
+        let old = stream.entries.get(&write.id).cloned();
+        let live = old.as_ref().filter(|old| old.is_live());
+        let new = match write.kind {
+            Kind::Upsert(content, spelling) => Some((content, content.spelled(spelling))),
+            Kind::Patch(patch) => match live {
+                Some(old) if old.pruned => {
+                    return self.set_aside(terms, write, &patch.spelled(0).text, &[ErrorKind::NotFound]);
+                }
+                Some(old) => Some((old.content.merged(&patch), old.spelled.patched(&old.content, &patch))),
+                None => Some((patch, patch.spelled(0))),
+            },
+            Kind::Bad(bad) => {
+                return self.set_aside(terms, write, bad.payload(), &[ErrorKind::Invalid, ErrorKind::NotFound]);
+            }
+            Kind::Delete => None,
+            Kind::Seen => {
+                let Some(position) = live.map(|old| old.position) else { return Ok(Outcome::Missing) };
+                if terms.in_run {
+                    stream.see(position);
+                }
+                return Ok(Outcome::Unchanged);
+            }
+        };
+        let stale = old.as_ref().is_some_and(|old| is_older(write.version, old.version));
+        let kept = old.as_ref().is_some_and(|old| match terms.keep {
+            None => false,
+            Some((cursor, Merge::KeepAll)) => old.position > cursor,
+            Some((cursor, Merge::KeepOthers)) => old.position > cursor && old.origin != terms.origin,
+        });
+        let same = match (live, &new) {
+            (Some(old), Some((content, spelled))) => old.is_same(content, spelled, without_n),
+            _ => false,
+        };
+        if let (Some(old), true, true) = (live, terms.in_run, stale || kept || same) {
+            stream.see(old.position);
+        }
+        if stale {
+            return Ok(Outcome::Stale);
+        }
+        if same {
+            if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), write.version) {
+                entry.version = Some(version);
+            }
+            return Ok(Outcome::Unchanged);
+        }
+        if kept {
+            return Ok(Outcome::Kept);
+        }
+        let Some((content, spelled)) = new else {
+            let Some(old) = live.cloned() else { return Ok(Outcome::Missing) };
+            let version = write.version.or(old.version);
+            self.put(terms, write.id, Entry { action: Action::Deleted, version, ..old })?;
+            return Ok(Outcome::Deleted);
+        };
+        let version = write.version.or(old.as_ref().and_then(|old| old.version));
+        let mut entry = Entry {
+            position: 0,
+            // It begins here.
+            birth: 0,
+            lives: Vec::new(),
+            action: Action::Added,
+            content,
+            spelled,
+            without_n,
+            version,
+            origin: None,
+            pruned: false,
+            modified_ms: 0,
+        };
+        let outcome = match old {
+            Some(old) if old.is_live() => {
+                (entry.action, entry.birth, entry.lives) = (Action::Updated, old.birth, old.lives);
+                Outcome::Updated
+            }
+            Some(mut old) => {
+                old.lives.push((old.birth, old.position));
+                entry.lives = old.lives;
+                Outcome::Added
+            }
+            None => Outcome::Added,
+        };
+        self.put(terms, write.id, entry)?;
+        Ok(outcome)
+    }
+
+    /// What cannot be stored fails the batch, or goes into quarantine: it counts as seen.
+    fn set_aside(&mut self, terms: &Terms, write: &Write, payload: &str, refusal: Refusal) -> Result<Outcome, Refusal> {
+        if !terms.quarantine {
+            return Err(refusal);
+        }
+        let stream = &mut self.world.streams[terms.place];
+        let id = match write.kind {
+            Kind::Bad(bad) if !bad.is_named() => Err(bad.payload()),
+            _ => Ok(write.id),
+        };
+        if terms.in_run {
+            let position = id.ok().and_then(|id| stream.entries.get(&id)).filter(|old| old.is_live());
+            if let Some(position) = position.map(|old| old.position) {
+                stream.see(position);
+            }
+            if let (Err(_), Some(run)) = (id, &mut stream.run) {
+                run.unidentified += 1;
+            }
+        }
+        stream.known = true;
+        self.world.quarantine.insert((terms.place, id), payload.to_owned());
+        Ok(Outcome::Rejected)
+    }
+
+    /// Puts an entry at the end of its stream.
+    fn put(&mut self, terms: &Terms, id: usize, mut entry: Entry) -> Result<(), Refusal> {
+        entry.position = self.mint(terms.allow_leap)?;
+        entry.modified_ms = self.world.high_water_ms;
+        entry.origin = terms.origin;
+        if entry.birth == 0 {
+            entry.birth = entry.position;
+        }
+        let stream = &mut self.world.streams[terms.place];
+        stream.last = entry.position;
+        stream.known = true;
+        let position = entry.position;
+        if let Some(old) = stream.entries.insert(id, entry) {
+            if stream.keeps_history {
+                stream.versions.push((id, old, position));
+            } else {
+                stream.history_horizon = position;
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, terms: &Terms, guard: Guard) -> Result<u64, Refusal> {
+        let stream = &mut self.world.streams[terms.place];
+        let Some(run) = stream.run.take() else { return Err(&[ErrorKind::Fenced]) };
+        let live = stream.entries.values().filter(|entry| entry.is_live()).count();
+        let mut missing: Vec<(u64, usize)> = stream
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_live() && entry.position <= run.start && !run.seen.contains(&entry.position))
+            .map(|(id, entry)| (entry.position, *id))
+            .collect();
+        missing.sort_unstable();
+        let gone = missing.len();
+        let (count, fraction) = match guard {
+            Guard::Default => (20, 0.2),
+            Guard::Tight => (1, 0.3),
+            Guard::Approved => (usize::MAX, 1.0),
+        };
+        let nothing_seen = gone > 0 && gone == live;
+        let held = nothing_seen || (gone > count && gone as f64 > fraction * live as f64);
+        // Of what came without an id nobody knows which of the missing it was.
+        let uncertain = gone > 0 && run.unidentified > 0;
+        if (held || uncertain) && !matches!(guard, Guard::Approved) {
+            return Err(&[ErrorKind::AwaitingApproval]);
+        }
+        for (_, id) in &missing {
+            if let Some(old) = self.world.streams[terms.place].entries.get(id).cloned() {
+                self.put(terms, *id, Entry { action: Action::Deleted, ..old })?;
+            }
+        }
+        Ok(gone as u64)
+    }
+}
+
+/// Versions of one kind have an order; others have none.
+fn is_older(new: Option<Version>, old: Option<Version>) -> bool {
+    match (new, old) {
+        (Some(Version::Number(new)), Some(Version::Number(old))) => new < old,
+        (Some(Version::Text(new)), Some(Version::Text(old))) => new < old,
+        _ => false,
+    }
+}

@@ -1,0 +1,102 @@
+//! What was found beside what the model says.
+
+use highwater_core::{Error, NetAction, Page, Result};
+
+use super::super::content::Content;
+use super::super::model::{Item, Model, Paged, Refusal, Token, id_of};
+use super::Copy;
+
+/// The refusal is one of those that the specification allows.
+pub(crate) fn p32_refused(outcome: Result<()>, refusal: Refusal) {
+    match outcome {
+        Ok(()) => panic!("p32: accepted, where the specification says {refusal:?}"),
+        Err(error) => assert!(refusal.contains(&error.kind()), "p32: {refusal:?} expected: {error:?}"),
+    }
+}
+
+pub(super) fn p25_consumer_answer(outcome: Result<(), Error>, expected: &std::result::Result<u64, Refusal>) {
+    match expected {
+        Ok(_) => outcome.expect("p25: the consumer is served"),
+        Err(refusal) => p32_refused(outcome, refusal),
+    }
+}
+
+/// A page holds exactly what the model says, in its order, and ends where the model ends.
+pub(crate) fn p10_page_is_the_models(
+    page: Result<Page>,
+    expected: &std::result::Result<Paged, Refusal>,
+    metadata_only: bool,
+) -> Option<Page> {
+    let expected = match expected {
+        Ok(expected) => expected,
+        Err(refusal) => {
+            p32_refused(page.map(drop), refusal);
+            return None;
+        }
+    };
+    let page = page.expect("p32: a good cursor is accepted");
+    let found: Vec<_> = page
+        .changes
+        .iter()
+        .map(|change| {
+            let payload = change.record.payload.as_ref().map(|payload| payload.as_str());
+            (id_of(&change.record.id), change.net, change.record.metadata.last_action, payload)
+        })
+        .collect();
+    let items: Vec<_> = expected
+        .items
+        .iter()
+        .map(|Item { id, net, entry }| {
+            let payload = (!entry.pruned && !metadata_only).then_some(&*entry.spelled.text);
+            (*id, *net, entry.action, payload)
+        })
+        .collect();
+    assert_eq!(found, items, "p10: the page");
+    assert_eq!((page.has_more, page.caught_up), (expected.has_more, !expected.has_more), "p15: the end of the page");
+    let cursors: Vec<_> = page.changes.iter().map(|change| change.record.metadata.cursor.ulid()).collect();
+    assert!(cursors.is_sorted_by(|a, b| a < b), "p02: strictly ascending");
+    assert!(cursors.last().is_none_or(|last| *last <= page.next_cursor.ulid()));
+    Some(page)
+}
+
+/// Puts and removes; told exactly to whom held everything.
+pub(super) fn p19_apply(copy: &mut Copy, page: &Page, exact: bool) {
+    for change in &page.changes {
+        let id = id_of(&change.record.id);
+        let held = match change.net {
+            NetAction::Added | NetAction::Updated => {
+                let content = change.record.payload.as_ref().map(|payload| Content::read(payload.as_str()));
+                copy.insert(id, content).is_some()
+            }
+            _ => copy.remove(&id).is_some(),
+        };
+        let expected = !matches!(change.net, NetAction::Added | NetAction::Void);
+        assert!(!exact || held == expected, "p19: {:?} of {:?}", change.net, change.record.id);
+    }
+}
+
+pub(super) fn p20_caught_up_is_true(model: &Model, token: Token, copy: &Copy) {
+    let mut truth: Copy = model.world.streams[token.stream]
+        .entries
+        .iter()
+        .filter(|(_, entry)| entry.is_live())
+        .map(|(id, entry)| (*id, (!entry.pruned).then_some(entry.content)))
+        .collect();
+    let mut copy = copy.clone();
+    if token.filtered {
+        truth.retain(|_, content| content.is_some_and(|content| content.open == Some(true)));
+    }
+    // What was pruned after it was read is still in the reader's copy.
+    for (id, content) in &truth {
+        if content.is_none()
+            && let Some(held) = copy.get_mut(id)
+        {
+            *held = None;
+        }
+    }
+    if token.filtered {
+        let pruned = |id: &usize| model.world.streams[token.stream].entries.get(id).is_some_and(|entry| entry.pruned);
+        copy.retain(|id, _| !pruned(id));
+    }
+    assert_eq!(copy, truth, "p20: caught up, and not the truth");
+}
