@@ -30,6 +30,11 @@ impl Entry {
         self.action != Action::Deleted
     }
 
+    /// Whether it had a life before this one.
+    pub(crate) fn ended_before(&self) -> bool {
+        !self.lives.is_empty()
+    }
+
     pub(super) fn held_at(&self, cursor: u64) -> bool {
         let within = |birth: u64, death: u64| birth <= cursor && cursor < death;
         within(self.birth, self.position) || self.lives.iter().any(|(birth, death)| within(*birth, *death))

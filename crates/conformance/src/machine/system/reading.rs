@@ -44,7 +44,7 @@ impl<S: Subject> System<S> {
         let Some(page) = p10_page_is_the_models(page, expected, false) else { return };
         let given = &self.given[place];
         let copy = given.copy.clone().map(|mut copy| {
-            p19_apply(&mut copy, &page, given.caught_up && !token.filtered);
+            p19_apply(&mut copy, &page, model, token, given.caught_up && !token.filtered);
             copy
         });
         if let (true, Some(copy)) = (page.caught_up, &copy) {
@@ -67,7 +67,7 @@ impl<S: Subject> System<S> {
                 request = request.matching(open_only());
             }
             let page = wait(self.rig.store().page(request)).expect("a good cursor stays good");
-            p19_apply(&mut copy, &page, exact);
+            p19_apply(&mut copy, &page, model, token, exact);
             (cursor, exact) = (page.next_cursor, false);
             if page.caught_up {
                 return p20_caught_up_is_true(model, token, &copy);
