@@ -99,6 +99,7 @@ async fn fill(kind: &str, folder: &Path) {
     };
     println!("{kind}: {saved} saved, then {:?}: {error}", error.kind());
     assert!(matches!(error.kind(), ErrorKind::Full | ErrorKind::Poisoned), "{kind}: {error}");
+    names_the_place(&error, &path);
     std::fs::remove_file(ballast).unwrap();
     // A store that does not know how its last commit ended wants to be opened again.
     if save(&*store, saved..saved + 1, 20).await.is_err() {
@@ -147,6 +148,7 @@ async fn unwritable(kind: &str, path: &Path) {
     };
     println!("{kind}: {error}");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{kind}: {error}");
+    names_the_place(&error, path);
 }
 
 #[test]
@@ -166,11 +168,20 @@ fn a_file_that_cannot_be_written_is_told() {
     }
 }
 
+/// Whoever reads the error knows which store is meant.
+fn names_the_place(error: &highwater::Error, path: &Path) {
+    assert_eq!(error.context("path"), Some(&*path.display().to_string()), "{error}");
+    assert!(!error.to_string().contains('\n'), "one line: {error}");
+}
+
 /// Reads everything there is; whatever is wrong must be an error, or be found by `verify`.
 async fn inspect(kind: &str, path: &Path) {
     let store = match open(kind, path) {
         Ok(store) => store,
-        Err(error) => return println!("outcome open {:?}", error.kind()),
+        Err(error) => {
+            names_the_place(&error, path);
+            return println!("outcome open {:?}", error.kind());
+        }
     };
     let verified = problems(&*store, &notes()).await;
     let page = store.records(&notes()).limit(100_000).page().await;
@@ -179,6 +190,7 @@ async fn inspect(kind: &str, path: &Path) {
     let saved = save(&*store, 900..910, 50).await;
     let errors =
         [verified.as_ref().err(), page.as_ref().err(), found.as_ref().err(), head.as_ref().err(), saved.as_ref().err()];
+    errors.iter().flatten().for_each(|error| names_the_place(error, path));
     let intact = page.as_ref().is_ok_and(|page| {
         page.changes.len() == 500
             && page.changes.iter().enumerate().all(|(n, change)| {

@@ -153,6 +153,10 @@ pub trait Backend: Send + 'static {
     fn others_version(&mut self) -> Result<Option<u64>> {
         Ok(None)
     }
+    /// Where the files are, for messages: an error about them names this place.
+    fn location(&self) -> Option<String> {
+        None
+    }
     /// Gives space back to the file system, as far as the backend can.
     fn compact(&mut self) -> Result<()>;
     /// The size on disk in bytes, where it is known.

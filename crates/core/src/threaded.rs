@@ -59,6 +59,8 @@ struct Inner<B: Backend> {
     wakeups: Wakeups,
     /// The epoch of transactions that hosts let us join; 0 until the first.
     joined_epoch: AtomicU32,
+    /// Where the files are.
+    location: Option<String>,
 }
 
 impl<B: Backend> Threaded<B> {
@@ -68,7 +70,7 @@ impl<B: Backend> Threaded<B> {
     }
 
     fn open_at(place: Place, mut backend: B, options: StoreOptions) -> Result<Self> {
-        let capabilities = backend.capabilities();
+        let (capabilities, location) = (backend.capabilities(), backend.location());
         let identity = open_identity(&mut backend, &options)?;
         let shared = Arc::new(Shared::new(
             identity,
@@ -113,6 +115,7 @@ impl<B: Backend> Threaded<B> {
                 wake,
                 wakeups,
                 joined_epoch: AtomicU32::new(0),
+                location,
             }),
         })
     }
@@ -165,7 +168,26 @@ impl<B: Backend> Threaded<B> {
             // Nobody waits any more: what was done stays done.
             let _ = answer.send(work(writer));
         })))?;
-        answered.await.map_err(|_| closed())?
+        answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
+    }
+
+    /// Names the place in an error that is about the files there.
+    fn named(&self, error: Error) -> Error {
+        let about_files = matches!(
+            error.kind(),
+            ErrorKind::Busy
+                | ErrorKind::Corrupt
+                | ErrorKind::Full
+                | ErrorKind::Incompatible
+                | ErrorKind::Internal
+                | ErrorKind::Locked
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Poisoned
+        );
+        match &self.inner.location {
+            Some(location) if about_files && error.context("path").is_none() => error.with("path", location),
+            _ => error,
+        }
     }
 
     /// Runs `work` on a snapshot.
@@ -174,7 +196,7 @@ impl<B: Backend> Threaded<B> {
         work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>> + Send + 'static,
     ) -> Result<T> {
         if let Some(value) = self.inner.desk.read_here(&self.inner.shared, &work) {
-            return value;
+            return value.map_err(|error| self.named(error));
         }
         let (answer, answered) = oneshot::channel();
         match &*lock(&self.inner.readers) {
@@ -184,7 +206,7 @@ impl<B: Backend> Threaded<B> {
                 let _ = answer.send(writer.read(work));
             })))?,
         }
-        answered.await.map_err(|_| closed())?
+        answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
     }
 
     fn send(&self, job: Job<B>) -> Result<()> {

@@ -62,6 +62,10 @@ impl Backend for RedbBackend {
         Ok(Some(RedbReader { database: Arc::clone(self.database()?), exclusive: self.exclusive }))
     }
 
+    fn location(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
+
     fn compact(&mut self) -> Result<()> {
         match self.database.as_mut().and_then(Arc::get_mut) {
             Some(database) => database.compact().explain("compact").map(drop),

@@ -84,6 +84,9 @@ impl RedbBuilder {
     /// Opens the store.
     pub fn open(self) -> Result<RedbStore> {
         let backend = RedbBackend::open(&self.path, self.cache_bytes, self.exclusive)?;
-        Threaded::open(backend, self.options).map(RedbStore).map_err(|error| error.with("path", self.path.display()))
+        Threaded::open(backend, self.options).map(RedbStore).map_err(|error| match error.context("path") {
+            None => error.with("path", self.path.display()),
+            Some(_) => error,
+        })
     }
 }

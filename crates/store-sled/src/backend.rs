@@ -69,6 +69,10 @@ impl Backend for SledBackend {
         Ok(Some(SledReader { shared: Arc::clone(&self.shared) }))
     }
 
+    fn location(&self) -> Option<String> {
+        Some(self.shared.path.display().to_string())
+    }
+
     fn compact(&mut self) -> Result<()> {
         Ok(()) // sled gives space back by itself
     }

@@ -72,6 +72,9 @@ impl SledBuilder {
     /// Opens the store.
     pub fn open(self) -> Result<SledStore> {
         let backend = SledBackend::open(&self.path, self.cache_bytes)?;
-        Threaded::open(backend, self.options).map(SledStore).map_err(|error| error.with("path", self.path.display()))
+        Threaded::open(backend, self.options).map(SledStore).map_err(|error| match error.context("path") {
+            None => error.with("path", self.path.display()),
+            Some(_) => error,
+        })
     }
 }

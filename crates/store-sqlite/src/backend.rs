@@ -72,6 +72,10 @@ impl Backend for SqliteBackend {
         data_version(&self.connection).map(Some)
     }
 
+    fn location(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
+
     fn compact(&mut self) -> Result<()> {
         self.connection.execute_batch("VACUUM").explain("compact")?;
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).explain("compact")

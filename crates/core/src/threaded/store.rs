@@ -36,7 +36,7 @@ impl<B: Backend> Store for Threaded<B> {
     async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Commit(batch, answer))?;
-        answered.await.map_err(|_| closed())?.map_err(|error| error.during("commit"))
+        answered.await.map_err(|_| closed())?.map_err(|error| self.named(error).during("commit"))
     }
 
     async fn page(&self, request: PageRequest) -> Result<Page> {
@@ -64,7 +64,7 @@ impl<B: Backend> Store for Threaded<B> {
                 self.read(whole).await
             }
         };
-        let page = page.map_err(|error| error.during("page"))?;
+        let page = page.map_err(|error| self.named(error).during("page"))?;
         let page =
             if mutant!("high-water-second-transaction") { self.with_later_end(&stream, page).await? } else { page };
         if page.caught_up
@@ -95,7 +95,7 @@ impl<B: Backend> Store for Threaded<B> {
                 self.read(move |shared, read| StreamView::load(shared, read, &stream)?.get_all(read, &ids)).await
             }
         };
-        records.map_err(|error| error.during("get"))
+        records.map_err(|error| self.named(error).during("get"))
     }
 
     async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
