@@ -1,11 +1,13 @@
 //! What the templates share: the loops over pages, and the shapes of a template and of an action.
 
 use bytes::Bytes;
-use highwater_core::template::{ModelInfo, PageRecord, Pages, SyncContext, Window, id_at, string_at};
+use highwater_core::template::{
+    HttpResponse, ModelInfo, PageRecord, Pages, SyncContext, Validator, Window, id_at, string_at,
+};
 use highwater_core::{Result, content};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -135,6 +137,43 @@ pub(crate) fn window(context: &SyncContext<'_>, overlap: Duration) -> Result<Win
     Window::new(last.as_deref(), overlap, context.started_ms())
 }
 
+/// The checkpoint of a sync by time whose API can say that nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Mark {
+    /// The last time seen.
+    Time(String),
+    /// The same, and what the answer was marked with that told of nothing later.
+    Known {
+        /// The last time seen.
+        at: String,
+        /// What the answer was marked with.
+        validator: Validator,
+    },
+}
+
+impl Mark {
+    pub(crate) fn new(at: &str, validator: Option<Validator>) -> Self {
+        match validator {
+            Some(validator) => Mark::Known { at: at.to_owned(), validator },
+            None => Mark::Time(at.to_owned()),
+        }
+    }
+
+    pub(crate) fn at(&self) -> &str {
+        match self {
+            Mark::Time(at) | Mark::Known { at, .. } => at,
+        }
+    }
+
+    pub(crate) fn validator(&self) -> Option<&Validator> {
+        match self {
+            Mark::Time(_) => None,
+            Mark::Known { validator, .. } => Some(validator),
+        }
+    }
+}
+
 /// Notes the times of a page's records.
 pub(crate) fn note_times(window: &mut Window, records: &[Bytes], pointer: &str) -> Result<()> {
     records.iter().try_for_each(|record| window.saw(&string_at(record, pointer)?))
@@ -163,25 +202,39 @@ pub(crate) async fn oldest_first(
 pub(crate) async fn newest_first(
     context: &mut SyncContext<'_>,
     model: &str,
-    mut pages: Pages,
+    pages: Pages,
     window: &mut Window,
     updated: &str,
 ) -> Result<()> {
+    save_newest_first(context, model, pages, window, updated).await?;
+    if let Some(checkpoint) = window.checkpoint() {
+        context.checkpoint(checkpoint)?;
+    }
+    complete(context, model).await
+}
+
+/// The same without its checkpoint and its end; returns the first page's answer.
+pub(crate) async fn save_newest_first(
+    context: &mut SyncContext<'_>,
+    model: &str,
+    mut pages: Pages,
+    window: &mut Window,
+    updated: &str,
+) -> Result<Option<HttpResponse>> {
     let since = window.since();
+    let mut first = None;
     while let Some(page) = pages.next(context).await? {
         note_times(window, &page.records, updated)?;
         let oldest = page.records.last().map(|record| string_at(record, updated)).transpose()?;
         context.save(model, page.records).await?;
+        first.get_or_insert(page.response);
         if let (Some(oldest), Some(since)) = (oldest, &since)
             && is_before(&oldest, since)?
         {
             break;
         }
     }
-    if let Some(checkpoint) = window.checkpoint() {
-        context.checkpoint(checkpoint)?;
-    }
-    complete(context, model).await
+    Ok(first)
 }
 
 /// Whether one RFC 3339 time is before another.

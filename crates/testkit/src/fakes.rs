@@ -4,6 +4,7 @@
 //! refuses requests that the real API would refuse.
 
 mod airtable;
+mod github;
 mod google;
 mod hubspot;
 mod jira;
@@ -12,6 +13,7 @@ mod notion;
 mod stripe;
 
 pub use airtable::Airtable;
+pub use github::GitHub;
 pub use google::{Calendar, Drive, Gmail};
 pub use hubspot::HubSpot;
 pub use jira::Jira;

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, text_at};
+use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, Window, text_at};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, note_times, template, window};
+use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, note_times, template};
 
 template! {
     /// Issues of a repository, open and closed, without pull requests.
     ///
-    /// Incremental by `since` (inclusive, with two minutes of overlap). GitHub never tells of deleted
-    /// issues: a full refresh notices them.
+    /// Incremental by `since` (inclusive, with two minutes of overlap); where nothing changed, GitHub says so at
+    /// no charge. It never tells of deleted issues: a full refresh notices them.
     Issues, issues(), fetch_issues, webhooks::issues
 }
 
@@ -53,21 +53,35 @@ async fn by_since(
     wanted: impl Fn(&Bytes) -> Result<bool>,
 ) -> Result<()> {
     let path = repository_path(context, list)?;
-    let mut window = window(context, OVERLAP)?;
+    let known: Option<Mark> = context.last_checkpoint()?;
+    let started_ms = context.started_ms();
+    let behind = |at: Option<&str>| Window::new(at, OVERLAP, started_ms);
+    let mut window = behind(known.as_ref().map(Mark::at))?;
     let mut since = window.since();
     let mut link: Option<String> = None;
+    let mut validator = known.as_ref().and_then(Mark::validator).filter(|_| !context.is_full_refresh());
     loop {
+        let by_time = link.is_none();
         let request = match link.take() {
             Some(link) => HttpRequest::get(link),
             None => first_page(&path, since.as_deref()),
         };
-        let response = context.send(request).await?;
+        let response = match validator.take() {
+            Some(validator) => context.send(request.if_changed_since(validator)).await?,
+            None => context.send(request).await?,
+        };
+        if response.is_unchanged() {
+            break;
+        }
         let next = response.next_link();
         let records = response.elements()?;
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
         note_times(&mut window, &records, "/updated_at")?;
-        if let Some(checkpoint) = window.checkpoint() {
-            context.checkpoint(checkpoint)?;
+        if let Some(at) = window.checkpoint() {
+            // The next run will ask this very question again, and may ask whether the answer is still the same.
+            let asks_again = by_time && next.is_none() && behind(Some(at))?.since() == since;
+            let mark = Mark::new(at, response.validator().filter(|_| asks_again));
+            context.checkpoint(&mark)?;
         }
         let kept = records.into_iter().filter_map(|record| match wanted(&record) {
             Ok(true) => Some(Ok(record)),

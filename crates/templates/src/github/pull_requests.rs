@@ -1,16 +1,16 @@
 //! Pull requests of a repository, newest changes first.
 
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext, TemplateInfo};
+use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext, TemplateInfo, Window};
 
 use super::{PER_PAGE, PullRequest, describe, repo, repository_path, webhooks};
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, model, newest_first, template, window};
+use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, save_newest_first, template};
 
 template! {
     /// Pull requests of a repository, open and closed.
     ///
     /// GitHub has no `since` here: an incremental run reads from the latest change back to the last
-    /// checkpoint. One that changes meanwhile moves to the front, which repeats a record but skips none.
+    /// checkpoint; where nothing changed, GitHub says so at no charge. One that changes meanwhile moves to the front, which repeats a record but skips none.
     PullRequests, info(), fetch, webhooks::pull_requests
 }
 
@@ -29,6 +29,17 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         .query("sort", "updated")
         .query("direction", "desc")
         .query("per_page", PER_PAGE);
-    let mut window = window(context, OVERLAP)?;
-    newest_first(context, "PullRequest", Pages::new(request, Paging::Link), &mut window, "/updated_at").await
+    let known: Option<Mark> = context.last_checkpoint()?;
+    let mut window = Window::new(known.as_ref().map(Mark::at), OVERLAP, context.started_ms())?;
+    // The first page has the latest change: if it is the same, so is everything behind it.
+    let request = match known.as_ref().and_then(Mark::validator) {
+        Some(validator) if !context.is_full_refresh() => request.if_changed_since(validator),
+        _ => request,
+    };
+    let pages = Pages::new(request, Paging::Link);
+    let first = save_newest_first(context, "PullRequest", pages, &mut window, "/updated_at").await?;
+    if let (Some(first), Some(at)) = (first.filter(|first| !first.is_unchanged()), window.checkpoint()) {
+        context.checkpoint(&Mark::new(at, first.validator()))?;
+    }
+    complete(context, "PullRequest").await
 }
