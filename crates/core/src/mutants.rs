@@ -76,7 +76,7 @@ pub const ALL: &[Mutant] = &[
         "a reader that was sent somewhere before its first poll keeps a cursor without filter",
     ),
     rule("removed-lease-revived", "p25", "a consumer that was removed and made again honours leases of before"),
-    rule("wrong-clock-lease", "machine", "a lease that a wrong clock gave holds until that time comes"),
+    rule("wrong-clock-lease", "p25", "a lease that a wrong clock gave holds until that time comes"),
     // Runs of the engine.
     rule("live-lease-ignored", "h49", "a run begins while another process's run is alive"),
     rule("resume-as-new", "h39", "an interrupted refresh goes on at its checkpoint as a run that has seen nothing"),

@@ -187,6 +187,42 @@ pub fn p25_leases_fence<S: Subject>() {
     assert_eq!(error.kind(), ErrorKind::FilterMismatch);
 }
 
+/// A lease that was given by a clock which ran ahead does not hold until that time comes; one of just now does.
+pub fn p25_a_wrong_clock_gives_no_lease_for_years<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let year = 365 * 24 * 3600 * 1000;
+    rig.environment.step_ms(10 * year);
+    rig.poll("copy", 1).unwrap();
+    rig.environment.step_ms(-30_000);
+    assert_eq!(rig.poll("copy", 1).unwrap_err().kind(), ErrorKind::LeaseLost, "set back by less than a lease");
+    rig.environment.step_ms(30_000 - 10 * year);
+    let delivery = rig.poll("copy", 1).unwrap();
+    assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["0"], 2));
+    assert_eq!(rig.poll("copy", 1).unwrap_err().kind(), ErrorKind::LeaseLost);
+}
+
+/// An acknowledgement that comes twice, late, takes nothing back.
+pub fn p21_an_acknowledgement_never_goes_back<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let ones = PollOptions::default().matching(ContentFilter::new().equals("/n", 1)).limit(1);
+    let poll = || match rig.consumer("ones", ConsumerCommand::Poll(ones.clone())).unwrap() {
+        ConsumerReply::Delivery(delivery) => delivery,
+        other => panic!("{other:?}"),
+    };
+    rig.save("a", 1);
+    rig.save("b", 2);
+    let delivery = poll();
+    assert_eq!(ids(&delivery.page.changes), ["a"]);
+    rig.ack("ones", delivery.token).unwrap();
+    rig.save("c", 2);
+    assert!(poll().page.changes.is_empty(), "what it passes over is acknowledged without a word");
+    let before = rig.status("ones");
+    assert_eq!((before.lag, before.acknowledged.ulid()), (0, rig.head().high_water.ulid()));
+    rig.ack("ones", delivery.token).unwrap();
+    assert_eq!(rig.status("ones"), before);
+}
+
 /// The lease of a consumer that was removed stays lost when the name comes into use again.
 pub fn p25_a_removed_consumers_lease_stays_lost<S: Subject>() {
     let mut rig = Rig::<S>::new();

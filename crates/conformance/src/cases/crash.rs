@@ -268,6 +268,8 @@ pub fn p34_canonical_content<S: Subject>() {
         assert_eq!(outcome, Outcome::Unchanged, "new rules alone change nothing (p06)");
     }
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default()));
+    let respelled = rig.write(|batch| batch.upsert(r#"{"x":1.0,"seen":1e0,"id":"d"}"#)).outcomes[0];
+    assert_eq!(respelled, Outcome::Unchanged, "both are compared under the rules of now");
     assert_eq!(seen(1), Outcome::Unchanged);
     assert_eq!(seen(2), Outcome::Updated, "it was the same under the rules of then; now it counts");
     assert_eq!(seen(3), Outcome::Updated);
