@@ -18,6 +18,10 @@ mod engine_page {}
 #[doc = include_str!("../docs/webhooks.md")]
 mod webhooks_page {}
 
+#[cfg(all(doctest, feature = "sqlite", feature = "encryption", feature = "zstd"))]
+#[doc = include_str!("../docs/encryption.md")]
+mod encryption_page {}
+
 #[cfg(feature = "declarative")]
 pub use highwater_declarative as declarative;
 #[cfg(feature = "engine")]

@@ -2,13 +2,16 @@
 
 use crate::process::{self, cargo, succeeds};
 
+/// What no member of the workspace asks for, and the documentation shows.
+const FEATURES: &[&str] = &["--features", "highwater/encryption,highwater/zstd"];
+
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let further: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if succeeds(&mut cargo(&["nextest", "--version"])) {
-        process::run(cargo(&["nextest", "run", "--workspace"]).args(&further))?;
+        process::run(cargo(&["nextest", "run", "--workspace"]).args(FEATURES).args(&further))?;
         // nextest leaves the examples of the documentation out.
-        process::run(&mut cargo(&["test", "--workspace", "--doc"]))
+        process::run(cargo(&["test", "--workspace", "--doc"]).args(FEATURES))
     } else {
-        process::run(cargo(&["test", "--workspace"]).args(&further))
+        process::run(cargo(&["test", "--workspace"]).args(FEATURES).args(&further))
     }
 }

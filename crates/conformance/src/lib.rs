@@ -26,7 +26,7 @@
 //! }
 //!
 //! conformance_tests!(InMemory);
-//! # fn main() {}
+//! # fn main() { highwater_conformance::check_all::<InMemory>(); }
 //! ```
 //!
 //! The macro makes one `#[test]` per property, named after it, and one that runs a state machine:
