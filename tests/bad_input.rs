@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater::{
-    BadRecords, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, Outcome, Result, Store, StreamKey, WriteBatch,
+    BadRecords, ConsumerCommand, ErrorKind, MAX_PAYLOAD_BYTES, Maintenance, MaintenanceReport, MemoryStore, Outcome,
+    PageRequest, PollOptions, Result, Store, StreamKey, WriteBatch,
 };
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
@@ -55,6 +56,8 @@ fn refused_under(name: &'static str, id: impl Into<String>) -> Case {
 fn cases() -> Vec<Case> {
     let deep = |depth: usize| format!(r#"{{"id":"deep{depth}","d":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let big = format!(r#"{{"id":"big","text":"{}"}}"#, "x".repeat(16 << 20));
+    let frame = r#"{"id":"big2","text":""}"#.len();
+    let too_big = format!(r#"{{"id":"big2","text":"{}"}}"#, "x".repeat(MAX_PAYLOAD_BYTES + 1 - frame));
     vec![
         // Ids.
         refused("an empty id", r#"{"id":""}"#),
@@ -80,6 +83,7 @@ fn cases() -> Vec<Case> {
         kept("decomposed is another", "{\"id\":\"e\u{301}\"}", "e\u{301}"),
         // Payloads.
         kept("sixteen megabytes", big, "big"),
+        refused("one byte more than a record may have", too_big),
         kept(
             "integers beyond 2^64",
             r#"{"id":"int","n":123456789012345678901234567890,"m":-99999999999999999999}"#,
@@ -218,4 +222,114 @@ async fn with_quarantine_nothing_good_suffers_and_nothing_bad_is_forgotten() {
         let said: Vec<String> = outcome.rejected.iter().map(|rejected| rejected.reason.clone()).collect();
         assert_eq!(*reasons.get_or_insert_with(|| said.clone()), said, "{kind}");
     }
+}
+
+/// A delete, a patch and a mark need an id as an upsert does.
+#[tokio::test]
+async fn no_operation_takes_a_bad_id() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(kind, &folder.path().join("store")).unwrap();
+        for id in [String::new(), "i".repeat(4097), "🌊".repeat(1 << 18)] {
+            for operation in ["delete", "patch", "seen"] {
+                for policy in [BadRecords::Fail, BadRecords::Quarantine] {
+                    let mut batch = WriteBatch::new();
+                    let target = batch.on(&notes());
+                    target.bad_records(policy).upsert(r#"{"id":"good"}"#);
+                    match operation {
+                        "delete" => target.delete(id.as_str()),
+                        "patch" => target.patch(id.as_str(), "{}"),
+                        _ => target.seen(id.as_str()),
+                    };
+                    let what = format!("{kind}: {operation} of {} bytes, {policy:?}", id.len());
+                    match (store.commit(batch).await, policy) {
+                        (Ok(commit), BadRecords::Quarantine) => {
+                            assert_eq!(commit.streams[0].outcomes[1], Outcome::Rejected, "{what}");
+                            assert!(commit.streams[0].rejected[0].reason.len() < 400, "{what}");
+                        }
+                        (Err(error), BadRecords::Fail) => {
+                            assert_eq!(error.kind(), ErrorKind::Invalid, "{what}: {error}");
+                            assert_eq!(error.context("record"), Some("1"), "{what}: {error}");
+                        }
+                        other => panic!("{what}: {other:?}"),
+                    }
+                }
+            }
+        }
+        assert_eq!(store.head(&notes()).await.unwrap().live, 1);
+        // To ask for an id that cannot be is no fault: there is no such record.
+        let long = "i".repeat(1 << 20);
+        assert_eq!(store.get(&notes(), &["", &long]).await.unwrap(), [None, None]);
+        let page = store.page(PageRequest::new(notes()).ids(["", &long, "good"])).await.unwrap();
+        assert_eq!((page.changes.len(), page.caught_up), (1, true));
+        assert_eq!(verified(&*store).await, Vec::<String>::new(), "{kind}");
+    }
+}
+
+/// Names of streams, consumers, documents and leases: too short or too long is refused before anything is written.
+#[tokio::test]
+async fn names_are_checked_wherever_they_are_given() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(kind, &folder.path().join("store")).unwrap();
+        for (what, error) in refused_names(&*store).await {
+            let error = error.unwrap_or_else(|| panic!("{kind}: {what}: taken"));
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{kind}: {what}: {error}");
+            assert!(error.to_string().len() < 400 && error.to_string().contains("must have 1 to"), "{what}: {error}");
+        }
+        assert_eq!(store.streams().await.unwrap(), [], "{kind}");
+        assert_eq!(store.documents("", "", 10).await.unwrap(), [], "{kind}");
+        // The longest there may be, of letters that are four bytes each; and letters that mean something elsewhere.
+        for name in ["🌊".repeat(63), "a/b\0c'\"%\\".to_owned()] {
+            let stream = StreamKey::new(name.as_str(), name.as_str()).variant(name.as_str());
+            let mut batch = WriteBatch::new();
+            batch.on(&stream).upsert(r#"{"id":"a"}"#);
+            batch.put_document(name.as_str(), &1).unwrap();
+            batch.take_lease(name.as_str());
+            store.commit(batch).await.unwrap();
+            store.consumer(&stream, &name, ConsumerCommand::Poll(PollOptions::default())).await.unwrap();
+            assert_eq!(store.head(&stream).await.unwrap().live, 1, "{kind}");
+            assert_eq!(store.consumers(&stream).await.unwrap(), [name.as_str()], "{kind}");
+            assert_eq!(store.document(&name).await.unwrap().unwrap().as_str(), "1", "{kind}");
+            assert_eq!(store.lease(&name).await.unwrap().token(), 2, "{kind}");
+        }
+        assert_eq!(store.streams().await.unwrap().len(), 2, "{kind}");
+    }
+}
+
+/// What a store says to names of no bytes and of too many, wherever one can be given.
+async fn refused_names(store: &dyn Store) -> Vec<(String, Option<highwater::Error>)> {
+    let mut said = Vec::new();
+    let commit = async |fill: &dyn Fn(&mut WriteBatch)| {
+        let mut batch = WriteBatch::new();
+        fill(&mut batch);
+        store.commit(batch).await.err()
+    };
+    for name in [String::new(), "n".repeat(600)] {
+        let bytes = name.len();
+        let streams = [
+            StreamKey::new(name.as_str(), "Note"),
+            StreamKey::new("demo", name.as_str()),
+            notes().variant(name.as_str()),
+        ];
+        for stream in &streams {
+            let save = |batch: &mut WriteBatch| {
+                batch.on(stream).upsert(r#"{"id":"a"}"#);
+            };
+            said.push((format!("a save to {stream:?}"), commit(&save).await));
+            said.push((format!("a page of {stream:?}"), store.page(PageRequest::new(stream.clone())).await.err()));
+        }
+        let document = |batch: &mut WriteBatch| {
+            batch.put_document(name.as_str(), &1).unwrap();
+        };
+        said.push((format!("a document's key of {bytes} bytes"), commit(&document).await));
+        let poll = ConsumerCommand::Poll(PollOptions::default());
+        said.push((format!("a consumer's name of {bytes} bytes"), store.consumer(&notes(), &name, poll).await.err()));
+        said.push((format!("a lease's name of {bytes} bytes"), store.lease(&name).await.err()));
+        let lease = |batch: &mut WriteBatch| {
+            batch.take_lease(name.as_str());
+        };
+        said.push((format!("a lease of {bytes} bytes, with a batch"), commit(&lease).await));
+    }
+    said
 }

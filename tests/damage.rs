@@ -168,6 +168,24 @@ fn a_file_that_cannot_be_written_is_told() {
     }
 }
 
+/// The file (or directory) alone, in a folder that can be written.
+#[test]
+fn a_read_only_file_is_told() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let path = path.to_str().unwrap();
+        let script = format!(
+            "env {}; mount --bind '{path}' '{path}'; mount -o remount,bind,ro '{path}'; timeout 60 env {}",
+            call(&["save", kind, path]),
+            call(&["unwritable", kind, path])
+        );
+        if let Some(command) = in_small_file_system("40m", folder.path(), &script) {
+            println!("{}", run(command).unwrap());
+        }
+    }
+}
+
 /// Whoever reads the error knows which store is meant.
 fn names_the_place(error: &highwater::Error, path: &Path) {
     assert_eq!(error.context("path"), Some(&*path.display().to_string()), "{error}");

@@ -67,6 +67,7 @@ pub const ALL: &[Mutant] = &[
     rule("quarantine-unseen", "p26", "a record that could not be read counts as gone"),
     rule("unidentified-uncounted", "p26", "records without an id leave no doubt what is missing"),
     rule("quarantine-by-beginning", "p26", "records whose long ids begin alike take each other's place in quarantine"),
+    rule("quarantine-without-stream", "p26", "a stream whose first batch was all bad gets another number later"),
     rule("ack-goes-back", "p21", "an acknowledgement counts even if it is behind an earlier one"),
     rule("poison-delivered", "p21", "a record that fails again and again is delivered again and again"),
     rule("filter-not-fixed", "p18", "a named reader takes any filter at any poll"),

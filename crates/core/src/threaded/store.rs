@@ -12,7 +12,7 @@ use crate::backend::{Backend, BackendRead, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{ConsumerCommand, ConsumerReply};
 use crate::cursor::Cursor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::log;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::shared::{Shared, lock};
@@ -136,9 +136,6 @@ impl<B: Backend> Store for Threaded<B> {
     }
 
     async fn lease(&self, name: &str) -> Result<Fence> {
-        if name.is_empty() || name.len() > 512 {
-            return Err(Error::new(ErrorKind::Invalid, "a lease's name must have 1 to 512 bytes"));
-        }
         let name = name.to_owned();
         self.write(move |transaction| {
             let token = transaction.next_fence(&name)?;

@@ -10,6 +10,9 @@ use crate::log::keys;
 use crate::log::transaction::Transaction;
 use crate::mutants::mutant;
 
+/// The longest name of a lease, in bytes.
+const MAX_LEASE_NAME: usize = 512;
+
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Refuses a batch whose lease a newer holder has taken.
     pub(super) fn check_fence(&mut self, name: &str, token: u64) -> Result<()> {
@@ -34,6 +37,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     /// Gives out the next token of a lease.
     pub(crate) fn next_fence(&mut self, name: &str) -> Result<u64> {
+        if name.is_empty() || name.len() > MAX_LEASE_NAME {
+            return Err(Error::invalid(format!("a lease's name must have 1 to {MAX_LEASE_NAME} bytes"))
+                .with("bytes", name.len()));
+        }
         let token = fence_token(&mut self.write, name)? + 1;
         self.write.put(Table::State, &keys::fence(name), &token.to_be_bytes())?;
         self.dirty = true;
