@@ -122,7 +122,12 @@ impl Interpolator {
     /// The value of an interpolated string: as [`evaluate`](Self::evaluate), but an empty result is empty text, and an
     /// attribute of an undefined value an error.
     pub fn evaluate_string(&self, template: &str, variables: &Variables<'_>) -> Result<Value> {
-        match self.evaluated(template, variables, LiteralTypes::ALL)? {
+        self.evaluate_string_as(template, variables, LiteralTypes::ALL)
+    }
+
+    /// As [`evaluate_string`](Self::evaluate_string), where only literals of the given types are read as such.
+    pub fn evaluate_string_as(&self, template: &str, variables: &Variables<'_>, types: LiteralTypes) -> Result<Value> {
+        match self.evaluated(template, variables, types)? {
             Evaluated::Literal(literal) => Ok(literal.into_json()),
             Evaluated::Borrowed(value) => Ok(value.clone()),
             Evaluated::Empty => Ok(Value::String(String::new())),

@@ -77,6 +77,11 @@ impl Source {
         Ok(source)
     }
 
+    /// Whether the API decides on some of the streams.
+    pub(crate) fn asks_for_streams(&self) -> bool {
+        self.manifest.model.dynamic.iter().any(|streams| matches!(streams.resolver, crate::model::Resolver::Http(_)))
+    }
+
     /// Asks the API for the streams that a manifest makes from an answer.
     pub async fn discover(&mut self, exchange: &dyn Exchange) -> Result<()> {
         let state = Value::Null;
@@ -101,15 +106,7 @@ impl Source {
     ) -> Result<Summary> {
         let kind = self.stream(stream)?;
         let run = self.run(exchange, state);
-        let normalizes = match &kind.face().retriever {
-            crate::model::Retriever::Simple(retriever) => retriever.selector.normalize,
-            crate::model::Retriever::Async(retriever) => retriever.selector.normalize,
-        };
-        let schema = match normalizes {
-            true => Some(crate::schema::schema_of(&self.manifest, kind.face(), &run).await?),
-            false => None,
-        };
-        read_stream(&run, kind, schema, sink).await
+        read_stream(&run, kind, sink).await
     }
 
     /// The schema of a stream that only the API knows.
@@ -125,7 +122,7 @@ impl Source {
     }
 
     pub(crate) fn run<'r>(&'r self, exchange: &'r dyn Exchange, state: &'r Value) -> Run<'r> {
-        Run::new(&self.config, &self.interpolator, &*self.environment, exchange, state, &self.secrets)
+        Run::new(&self.manifest, &self.config, &self.interpolator, &*self.environment, exchange, state, &self.secrets)
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {

@@ -151,7 +151,7 @@ fn records() -> Vec<Case> {
             name: "fields added, removed, renamed, flattened",
             stream: "transformations:\n  - {type: AddFields, fields: [{path: [meta, n], value: \"{{ record.id + 1 }}\"}]}\n  - {type: RemoveFields, field_pointers: [[secret], [list, \"0\"]]}\n  - {type: KeysToSnakeCase}\n  - {type: KeysReplace, old: foo, new: bar}\n  - {type: DpathFlattenFields, field_path: [deep], delete_origin_value: true}",
             answers: &[r#"{"items": [{"id": 1, "secret": 2, "list": [1, 2], "fooBar": 3, "deep": {"x": 4}}]}"#],
-            records: json!([{"id": 1, "list": [2], "bar_bar": 3, "meta": {"n": 2}, "x": 4}]),
+            records: json!([{"id": 1, "list": [null, 2], "bar_bar": 3, "meta": {"n": 2}, "x": 4}]),
             ..Case::default()
         },
         Case {

@@ -24,6 +24,14 @@ pub(crate) enum Authenticator {
     Custom(Arc<dyn CustomAuthenticator>),
 }
 
+/// Paths into the config.
+#[derive(Debug)]
+pub(crate) struct KeptTokens {
+    pub access_token: Vec<String>,
+    pub refresh_token: Vec<String>,
+    pub expiry: Vec<String>,
+}
+
 #[derive(Debug)]
 pub(crate) struct OAuth {
     pub path: String,
@@ -47,6 +55,8 @@ pub(crate) struct OAuth {
     pub expiry_format: Option<String>,
     pub assertion: Option<Jwt>,
     pub parameters: Parameters,
+    /// Where the config keeps tokens, with a `refresh_token_updater`.
+    pub kept: Option<KeptTokens>,
 }
 
 /// A token that a login request gives.
@@ -226,9 +236,26 @@ impl OAuth {
                 }
                 _ => None,
             },
+            kept: updater.as_ref().map(KeptTokens::decode).transpose()?,
             parameters: parameters.clone(),
         };
         Ok(oauth)
+    }
+}
+
+impl KeptTokens {
+    fn decode(updater: &Node<'_>) -> Result<Self> {
+        let path = |name: &str, usual: &str| -> Result<Vec<String>> {
+            match updater.get(name) {
+                Some(_) => updater.texts(name),
+                None => Ok(vec!["credentials".to_owned(), usual.to_owned()]),
+            }
+        };
+        Ok(KeptTokens {
+            access_token: path("access_token_config_path", "access_token")?,
+            refresh_token: path("refresh_token_config_path", "refresh_token")?,
+            expiry: path("token_expiry_date_config_path", "token_expiry_date")?,
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! How far a stream was read, by a field of its records.
 
-use highwater_core::Result;
+use highwater_core::{Error, ErrorKind, Result};
 
 use super::decode::{Context, Node};
-use super::{Parameters, RequestOption, Template};
+use super::{Parameters, RequestOption, Scope, Template};
 
 #[derive(Debug)]
 pub(crate) enum Cursor {
@@ -30,7 +30,15 @@ pub(crate) struct DatetimeCursor {
     pub client_side: bool,
     pub strict: bool,
     pub global: bool,
-    pub clamping: Option<Clamping>,
+    pub clamping: Option<ClampingRule>,
+}
+
+/// The edges that windows are moved to, as the manifest says it.
+#[derive(Debug)]
+pub(crate) struct ClampingRule {
+    path: String,
+    target: Template,
+    weekday: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,27 +128,45 @@ impl DatetimeCursor {
             client_side: node.boolean("is_client_side_incremental")?.unwrap_or(false),
             strict: node.boolean("is_compare_strictly")?.unwrap_or(false),
             global: node.boolean("global_substream_cursor")?.unwrap_or(false),
-            clamping: node.get("clamping").map(|node| Clamping::decode(&node)).transpose()?,
+            clamping: node.get("clamping").map(|node| ClampingRule::decode(&node, context)).transpose()?,
         })
     }
 }
 
-impl Clamping {
-    fn decode(node: &Node<'_>) -> Result<Self> {
-        Ok(match node.require("target", "say what to clamp to")?.text()?.as_str() {
+impl ClampingRule {
+    fn decode(node: &Node<'_>, context: &Context<'_>) -> Result<Self> {
+        let target = node.required_template(context, "target", "say what to clamp to")?;
+        let weekday = node.get("target_details").and_then(|details| details.get("weekday"));
+        let weekday = weekday.map(|weekday| weekday.text()).transpose()?;
+        let rule = ClampingRule { path: node.path.clone(), target, weekday };
+        if !rule.target.mentions("{") {
+            rule.target_of(rule.target.source())?;
+        }
+        Ok(rule)
+    }
+
+    /// What to clamp to, under a config.
+    pub(crate) fn clamping(&self, scope: &Scope<'_>) -> Result<Clamping> {
+        self.target_of(&self.target.text(scope)?)
+    }
+
+    fn target_of(&self, target: &str) -> Result<Clamping> {
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, message).with("at", &self.path);
+        Ok(match target {
             "DAY" => Clamping::Day,
             "MONTH" => Clamping::Month,
             "WEEK" => {
-                let details = node.require("target_details", "give the weekday")?;
-                let weekday = details.require("weekday", "give the weekday")?.text()?;
+                let missing =
+                    || invalid("a week begins on some day: give `target_details` with a `weekday`".to_owned());
+                let weekday = self.weekday.as_deref().ok_or_else(missing)?;
                 let days = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
-                let day = days.iter().position(|day| *day == weekday);
+                let day = days.iter().position(|day| day.eq_ignore_ascii_case(weekday));
                 Clamping::Week(
                     day.and_then(|day| u32::try_from(day).ok())
-                        .ok_or_else(|| details.invalid(format!("`{weekday}` is no weekday: write it like MONDAY")))?,
+                        .ok_or_else(|| invalid(format!("`{weekday}` is no weekday: write it like MONDAY")))?,
                 )
             }
-            other => return Err(node.invalid(format!("`{other}` cannot be clamped to: use DAY, WEEK or MONTH"))),
+            other => return Err(invalid(format!("`{other}` cannot be clamped to: use DAY, WEEK or MONTH"))),
         })
     }
 }

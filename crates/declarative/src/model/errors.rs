@@ -36,6 +36,8 @@ pub(crate) enum ResponseAction {
     ResetPagination,
     RateLimited,
     RefreshToken,
+    ReducePageSize,
+    SplitWindow,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,8 @@ impl ResponseFilter {
                 "RESET_PAGINATION" => ResponseAction::ResetPagination,
                 "RATE_LIMITED" => ResponseAction::RateLimited,
                 "REFRESH_TOKEN_THEN_RETRY" => ResponseAction::RefreshToken,
+                "REDUCE_PAGE_SIZE" => ResponseAction::ReducePageSize,
+                "SPLIT_REQUEST_WINDOW" => ResponseAction::SplitWindow,
                 other => {
                     return Err(action.invalid(format!("`{other}` is no action: use SUCCESS, FAIL, RETRY or IGNORE")));
                 }

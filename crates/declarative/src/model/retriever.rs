@@ -4,7 +4,9 @@ use highwater_core::Result;
 use serde_json::Value;
 
 use super::decode::{Context, Node};
-use super::{Decoder, Extractor, Inputs, Paginator, Requester, Router, Selector, Template};
+use super::{
+    Decoder, Extractor, Inputs, PageReduction, Paginator, Requester, Router, Selector, Template, WindowSplitting,
+};
 
 #[derive(Debug)]
 pub(crate) enum Retriever {
@@ -21,6 +23,8 @@ pub(crate) struct SimpleRetriever {
     pub paginator: Option<Paginator>,
     pub router: Option<Router>,
     pub reset: Option<PaginationReset>,
+    pub reduction: Option<PageReduction>,
+    pub splitting: Option<WindowSplitting>,
     /// Once a page token is there, the slice's own parameters are left out.
     pub token_alone: bool,
     pub query_properties: Option<QueryProperties>,
@@ -135,6 +139,8 @@ impl SimpleRetriever {
             },
             router: Router::of(node, context, depth)?,
             reset,
+            reduction: PageReduction::of(node)?,
+            splitting: WindowSplitting::of(node)?,
             token_alone: node.boolean("ignore_stream_slicer_parameters_on_paginated_requests")?.unwrap_or(false),
             query_properties,
         })
@@ -232,6 +238,8 @@ impl AsyncRetriever {
             },
             router: None,
             reset: None,
+            reduction: None,
+            splitting: None,
             token_alone: false,
             query_properties: None,
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use highwater_core::Result;
 
 use super::decode::{Context, Node};
+use super::encoding::Encoding;
 use super::{Condition, Parameters, SimpleRetriever, Template};
 use crate::registry::CustomExtractor;
 
@@ -23,6 +24,8 @@ pub(crate) enum Decoder {
     Lines,
     Gzip(Box<Decoder>),
     Zip(Box<Decoder>),
+    /// Text that is not UTF-8.
+    Recoded(Encoding, Box<Decoder>),
 }
 
 #[derive(Debug)]
@@ -70,7 +73,10 @@ impl Decoder {
         Ok(match node.kind()? {
             "JsonDecoder" | "JsonParser" => Decoder::Json,
             "JsonlDecoder" | "JsonLineParser" => Decoder::JsonLines,
-            "JsonItemsDecoder" => Decoder::JsonItems(node.require("items_path", "say where the items are")?.text()?),
+            "JsonItemsDecoder" => {
+                let path = node.require("items_path", "say where the items are")?.text()?;
+                recoded(node, Decoder::JsonItems(path))?
+            }
             "CsvDecoder" | "CsvParser" => {
                 let delimiter = node.get("delimiter").map_or(Ok(",".to_owned()), |text| text.text())?;
                 let delimiter = match delimiter.as_str() {
@@ -80,13 +86,7 @@ impl Decoder {
                         _ => return Err(node.invalid("`delimiter` must be one character")),
                     },
                 };
-                if let Some(encoding) = node.get("encoding") {
-                    let name = encoding.text()?.to_ascii_lowercase();
-                    if !matches!(name.as_str(), "utf-8" | "utf8" | "utf-8-sig" | "ascii") {
-                        return Err(encoding.unsupported(format!("the encoding {name} is not read: use utf-8")));
-                    }
-                }
-                Decoder::Csv { delimiter, none: node.texts("set_values_to_none")? }
+                recoded(node, Decoder::Csv { delimiter, none: node.texts("set_values_to_none")? })?
             }
             "XmlDecoder" => Decoder::Xml,
             "IterableDecoder" => Decoder::Lines,
@@ -116,6 +116,14 @@ impl Decoder {
             },
         })
     }
+}
+
+/// A decoder of text in the encoding that the manifest names.
+fn recoded(node: &Node<'_>, decoder: Decoder) -> Result<Decoder> {
+    Ok(match Encoding::of(node)? {
+        Some(encoding) => Decoder::Recoded(encoding, Box::new(decoder)),
+        None => decoder,
+    })
 }
 
 impl Selector {

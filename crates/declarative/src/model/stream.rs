@@ -111,6 +111,11 @@ impl StreamKind {
 }
 
 impl Stream {
+    /// Whether the API alone knows the schema.
+    pub(crate) fn has_dynamic_schema(&self) -> bool {
+        self.schema.iter().any(|loader| matches!(loader, SchemaLoader::Dynamic(_)))
+    }
+
     pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>, depth: usize) -> Result<Self> {
         if depth > 16 {
             return Err(node.invalid("parent streams are nested more than 16 deep"));

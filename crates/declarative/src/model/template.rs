@@ -81,7 +81,7 @@ impl Template {
 
     pub(crate) fn value_as(&self, scope: &Scope<'_>, types: LiteralTypes) -> Result<Value> {
         let variables = scope.with_parameters(&self.parameters);
-        scope.interpolator.evaluate_as(&self.text, &variables, types).map_err(|error| self.failed(error))
+        scope.interpolator.evaluate_string_as(&self.text, &variables, types).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn text(&self, scope: &Scope<'_>) -> Result<String> {

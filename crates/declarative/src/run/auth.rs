@@ -90,7 +90,7 @@ fn selected<'a>(
     run: &Run<'_>,
 ) -> Result<&'a Authenticator> {
     let place = path.join(".");
-    let chosen = super::json::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
+    let chosen = super::dpath::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, format!("the config does not say how to authenticate: set `{place}`"))
     })?;
     choices.get(&chosen).ok_or_else(|| {
@@ -102,9 +102,10 @@ fn selected<'a>(
 impl OAuth {
     async fn token(&self, run: &Run<'_>) -> Result<String> {
         let scope = run.scope();
-        let given = match &self.access_token {
-            Some(template) => Some(template.text(&scope)?).filter(|token| !token.is_empty() && token != "None"),
-            None => None,
+        let given = match (&self.kept, &self.access_token) {
+            (Some(kept), _) => self.configured(&kept.access_token, run),
+            (None, Some(template)) => Some(template.text(&scope)?).filter(|token| !token.is_empty() && token != "None"),
+            (None, None) => None,
         };
         let Some(endpoint) = &self.endpoint else {
             return given.ok_or_else(|| self.invalid("the config has no access token: connect the account again"));
@@ -123,7 +124,7 @@ impl OAuth {
         )?;
         let body = form_text(&pairs(&arguments, &self.path)?);
         let key = format!("oauth {endpoint} {body} {}", Value::Object(headers.clone()));
-        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at > run.now())) {
+        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
             return Ok(token.text);
         }
         let mut request = HttpRequest::new("POST", endpoint);
@@ -159,8 +160,11 @@ impl OAuth {
 
     /// Until when the config's own access token is good.
     fn given_until(&self, run: &Run<'_>) -> Result<Option<DateTime<FixedOffset>>> {
-        let Some(expiry) = &self.expiry else { return Ok(None) };
-        let text = expiry.text(&run.scope())?;
+        let text = match (&self.kept, &self.expiry) {
+            (Some(kept), _) => self.configured(&kept.expiry, run).unwrap_or_default(),
+            (None, Some(expiry)) => expiry.text(&run.scope())?,
+            (None, None) => return Ok(None),
+        };
         if text.is_empty() || text == "None" {
             return Ok(None);
         }
@@ -191,8 +195,14 @@ impl OAuth {
                 arguments.insert(text(name)?, value.value(&scope)?);
             }
         }
-        match &self.refresh_token {
-            Some(token) => drop(arguments.insert(text(&self.refresh_token_name)?, token.text(&scope)?.into())),
+        let kept = self.kept.as_ref().and_then(|kept| self.configured(&kept.refresh_token, run));
+        let refresh_token = match (kept, &self.refresh_token) {
+            (Some(token), _) => Some(token),
+            (None, Some(template)) => Some(template.text(&scope)?),
+            (None, None) => None,
+        };
+        match refresh_token {
+            Some(token) => drop(arguments.insert(text(&self.refresh_token_name)?, token.into())),
             None if grant_type == "refresh_token" => {
                 return Err(self.invalid("`refresh_token` is missing: give it, or another grant type"));
             }
@@ -207,6 +217,12 @@ impl OAuth {
             }
         }
         Ok(arguments)
+    }
+
+    /// A text of the config; none where it is empty or missing.
+    fn configured(&self, path: &[String], run: &Run<'_>) -> Option<String> {
+        let value = super::dpath::dpath_get(run.config, path).filter(|value| !value.is_null())?;
+        Some(python_text(value)).filter(|text| !text.is_empty())
     }
 
     fn invalid(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -262,7 +278,7 @@ async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result<Value> {
 impl Session {
     async fn token(&self, run: &Run<'_>) -> Result<String> {
         let key = format!("session {}", self.path);
-        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at > run.now())) {
+        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
             return Ok(token.text);
         }
         let answer =
@@ -275,7 +291,7 @@ impl Session {
         let bodies = super::body::decode(&self.decoder, &answer.response.body, run.limits.body_bytes)?;
         let body = bodies.first().ok_or_else(|| failed("the login's answer is empty"))?;
         let path = path_of(&self.token_path, &run.scope())?;
-        let token = super::json::dpath_get(body, &path).map(python_text);
+        let token = super::dpath::dpath_get(body, &path).map(python_text);
         let token = token.ok_or_else(|| failed("the login's answer has no token: check `session_token_path`"))?;
         let expires = match &self.expiration {
             Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),

@@ -10,6 +10,11 @@ use crate::model::Decoder;
 
 /// The bodies in a response: one for plain JSON, one per row or line for others. A JSON list is its items.
 pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Vec<Value>> {
+    decode_noting(decoder, bytes, limit, &mut 0)
+}
+
+/// As [`decode`], counting the lines that are no JSON: they are passed over, as in the reference.
+pub(crate) fn decode_noting(decoder: &Decoder, bytes: &[u8], limit: usize, bad: &mut usize) -> Result<Vec<Value>> {
     match decoder {
         Decoder::Json => Ok(match serde_json::from_slice(bytes) {
             Ok(Value::Array(items)) => items,
@@ -18,14 +23,14 @@ pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Ve
         }),
         Decoder::JsonLines => {
             let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-            lines
-                .map(|line| serde_json::from_slice(line).map_err(|error| unreadable("JSON lines", &error.to_string())))
-                .collect()
+            let read: Vec<Option<Value>> = lines.map(|line| serde_json::from_slice(line).ok()).collect();
+            *bad += read.iter().filter(|line| line.is_none()).count();
+            Ok(read.into_iter().flatten().collect())
         }
         Decoder::JsonItems(path) => {
             let body: Value = serde_json::from_slice(bytes).map_err(|error| unreadable("JSON", &error.to_string()))?;
             let path: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
-            match super::json::dpath_get(&body, &path) {
+            match super::dpath::dpath_get(&body, &path) {
                 Some(Value::Array(items)) => Ok(items.clone()),
                 _ => Ok(Vec::new()),
             }
@@ -39,18 +44,19 @@ pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Ve
         }
         Decoder::Gzip(inner) => {
             if !bytes.starts_with(&[0x1f, 0x8b]) {
-                return decode(inner, bytes, limit);
+                return decode_noting(inner, bytes, limit, bad);
             }
             let unpacked = read_bounded(flate2::read::MultiGzDecoder::new(bytes), limit)?;
-            decode(inner, &unpacked, limit)
+            decode_noting(inner, &unpacked, limit, bad)
         }
         Decoder::Zip(inner) => {
             let mut bodies = Vec::new();
             for file in unzip(bytes, limit)? {
-                bodies.extend(decode(inner, &file, limit)?);
+                bodies.extend(decode_noting(inner, &file, limit, bad)?);
             }
             Ok(bodies)
         }
+        Decoder::Recoded(encoding, inner) => decode_noting(inner, encoding.to_utf8(bytes).as_bytes(), limit, bad),
     }
 }
 
@@ -71,8 +77,10 @@ fn read_bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>> {
     Ok(unpacked)
 }
 
+/// Where the values of a row go that no column has; Python's name for it is `None`.
+const BEYOND: &str = "null";
+
 fn rows(bytes: &[u8], delimiter: u8, none: &[String]) -> Result<Vec<Value>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);
     let failed = |error: csv::Error| unreadable("CSV", &error.to_string());
     let names = reader.headers().map_err(failed)?.clone();
@@ -87,6 +95,10 @@ fn rows(bytes: &[u8], delimiter: u8, none: &[String]) -> Result<Vec<Value>> {
                 None => Value::Null,
             };
             record.insert(name.to_owned(), value);
+        }
+        if row.len() > names.len() {
+            let beyond = row.iter().skip(names.len()).map(Value::from).collect();
+            record.insert(BEYOND.to_owned(), Value::Array(beyond));
         }
         rows.push(Value::Object(record));
     }
@@ -289,6 +301,9 @@ mod tests {
             [json!({"a": "1", "b": null}), json!({"a": "x;y", "b": "2"})]
         );
         assert_eq!(decode(&Decoder::JsonLines, b"{\"a\":1}\n\n[2]\n", 1000).unwrap(), [json!({"a": 1}), json!([2])]);
+        let mut bad = 0;
+        let lines = decode_noting(&Decoder::JsonLines, b"{\"a\":1}\n{\n[2]\n", 1000, &mut bad).unwrap();
+        assert_eq!((lines.len(), bad), (2, 1));
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut packed, b"{\"a\": 1}").unwrap();
         let packed = packed.finish().unwrap();

@@ -12,6 +12,7 @@ use super::auth::Token;
 use super::slice::Slice;
 use crate::exchange::Exchange;
 use crate::interpolation::Interpolator;
+use crate::manifest::Manifest;
 use crate::model::Scope;
 
 /// Bounds on what a hostile or broken server can make a read do.
@@ -34,6 +35,7 @@ impl Default for Limits {
 }
 
 pub(crate) struct Run<'r> {
+    pub manifest: &'r Manifest,
     pub config: &'r Value,
     pub interpolator: &'r Interpolator,
     pub environment: &'r dyn Environment,
@@ -80,6 +82,7 @@ impl RequestVariables {
 
 impl<'r> Run<'r> {
     pub(crate) fn new(
+        manifest: &'r Manifest,
         config: &'r Value,
         interpolator: &'r Interpolator,
         environment: &'r dyn Environment,
@@ -88,6 +91,7 @@ impl<'r> Run<'r> {
         secrets: &'r [String],
     ) -> Self {
         Run {
+            manifest,
             config,
             interpolator,
             environment,

@@ -28,6 +28,8 @@ pub(crate) fn judge(handler: &ErrorHandler, response: &HttpResponse, run: &Run<'
                         | ResponseAction::Retry
                         | ResponseAction::Ignore
                         | ResponseAction::ResetPagination
+                        | ResponseAction::ReducePageSize
+                        | ResponseAction::SplitWindow
                 );
                 last = verdict;
                 if decided {

@@ -4,7 +4,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::context::Run;
-use super::json::{dpath_delete, dpath_get, dpath_new, dpath_values};
+use super::dpath::{dpath_delete, dpath_get, dpath_new, dpath_values};
 use super::pages::PageReader;
 use super::slice::Slice;
 use crate::manifest::is_truthy;

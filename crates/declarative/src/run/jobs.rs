@@ -29,15 +29,31 @@ pub(crate) struct JobReader<'r> {
     stage: Stage<'r>,
 }
 
+/// A job that is done: its slice with the API's answers, and what to download.
+pub(crate) struct Job {
+    slice: Slice,
+    targets: Vec<Value>,
+}
+
 enum Stage<'r> {
-    Before,
     Fetching { job: Box<Slice>, targets: std::vec::IntoIter<Value>, pages: Option<Box<PageReader<'r>>> },
     Done,
 }
 
 impl<'r> JobReader<'r> {
-    pub(crate) fn new(run: &'r Run<'r>, retriever: &'r AsyncRetriever, slice: Slice, rules: PageRules<'r>) -> Self {
-        JobReader { run, retriever, slice, rules, stage: Stage::Before }
+    /// The records of `job`; none of a job that made nothing.
+    pub(crate) fn new(
+        run: &'r Run<'r>,
+        retriever: &'r AsyncRetriever,
+        slice: Slice,
+        rules: PageRules<'r>,
+        job: Option<Job>,
+    ) -> Self {
+        let stage = match job {
+            Some(job) => Stage::Fetching { job: Box::new(job.slice), targets: job.targets.into_iter(), pages: None },
+            None => Stage::Done,
+        };
+        JobReader { run, retriever, slice, rules, stage }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -48,12 +64,6 @@ impl<'r> JobReader<'r> {
         loop {
             match &mut self.stage {
                 Stage::Done => return Ok(None),
-                Stage::Before => match self.completed().await? {
-                    Some((job, targets)) => {
-                        self.stage = Stage::Fetching { job: Box::new(job), targets: targets.into_iter(), pages: None }
-                    }
-                    None => self.stage = Stage::Done,
-                },
                 Stage::Fetching { job, targets, pages } => {
                     if let Some(reader) = pages {
                         match Box::pin(reader.next()).await? {
@@ -70,7 +80,7 @@ impl<'r> JobReader<'r> {
                         None => {
                             if let Some(delete) = &self.retriever.delete {
                                 let slice = job.clone();
-                                self.ask(delete, &slice).await?;
+                                ask(self.run, delete, &slice).await?;
                             }
                             self.stage = Stage::Done;
                         }
@@ -85,22 +95,34 @@ impl<'r> JobReader<'r> {
         let records = refine(self.run, &self.retriever.selector, found, &self.slice, None, &changes)?;
         Ok(RecordPage { records, next: None })
     }
+}
 
-    /// Waits for a job to be done: the slice with its responses, and what to download.
-    async fn completed(&self) -> Result<Option<(Slice, Vec<Value>)>> {
+/// Creates the job of a slice and waits for it to be done.
+pub(crate) async fn prepare(run: &Run<'_>, retriever: &AsyncRetriever, slice: &Slice) -> Result<Option<Job>> {
+    Preparation { run, retriever, slice }.completed().await
+}
+
+struct Preparation<'p> {
+    run: &'p Run<'p>,
+    retriever: &'p AsyncRetriever,
+    slice: &'p Slice,
+}
+
+impl Preparation<'_> {
+    async fn completed(&self) -> Result<Option<Job>> {
         let retriever = self.retriever;
         let minutes = self.number(retriever.timeout_minutes.as_ref())?.unwrap_or(60);
         let retry_wait = self.number(retriever.retry_wait.as_ref())?;
         let mut attempt = 1;
         loop {
-            let created = self.ask(&retriever.create, &self.slice).await?;
+            let created = ask(self.run, &retriever.create, self.slice).await?;
             let job = self.slice.with_extra("creation_response", context(&created));
             let (status, response) = self.poll(&job, minutes).await?;
             match status {
                 JobStatus::Completed => {
-                    let job = job.with_extra("polling_response", context(&response));
-                    let targets = self.targets(&job, &response).await?;
-                    return Ok(Some((job, targets)));
+                    let slice = job.with_extra("polling_response", context(&response));
+                    let targets = self.targets(&slice, &response).await?;
+                    return Ok(Some(Job { slice, targets }));
                 }
                 JobStatus::Skipped => return Ok(None),
                 JobStatus::Running | JobStatus::TimedOut | JobStatus::Failed => {}
@@ -108,7 +130,7 @@ impl<'r> JobReader<'r> {
             if status != JobStatus::Failed
                 && let Some(abort) = &retriever.abort
             {
-                self.ask(abort, &job).await?;
+                ask(self.run, abort, &job).await?;
             }
             if attempt >= MAX_ATTEMPTS {
                 let what = if status == JobStatus::Failed { "failed" } else { "did not end in time" };
@@ -126,7 +148,7 @@ impl<'r> JobReader<'r> {
         let retriever = self.retriever;
         let mut left = minutes.saturating_mul(60) / POLL_SECONDS;
         loop {
-            let response = self.ask(&retriever.poll, job).await?;
+            let response = ask(self.run, &retriever.poll, job).await?;
             let bodies = super::body::decode(&retriever.decoder, &response.body, self.run.limits.body_bytes)
                 .map_err(|error| error.with("at", &retriever.path))?;
             let found = Box::pin(extract_values(self.run, &retriever.status, &bodies, &retriever.path)).await?;
@@ -153,7 +175,7 @@ impl<'r> JobReader<'r> {
         let asked;
         let response = match &retriever.download_target {
             Some(requester) => {
-                asked = self.ask(requester, job).await?;
+                asked = ask(self.run, requester, job).await?;
                 &asked
             }
             None => polled,
@@ -163,16 +185,16 @@ impl<'r> JobReader<'r> {
         Box::pin(extract_values(self.run, extractor, &bodies, &retriever.path)).await
     }
 
-    async fn ask(&self, requester: &Requester, slice: &Slice) -> Result<HttpResponse> {
-        let answer = self.run.send(requester, slice, None, None, Parts::default(), Purpose::Records).await?;
-        Ok(answer.response)
-    }
-
     fn number(&self, template: Option<&Template>) -> Result<Option<u64>> {
         let Some(template) = template else { return Ok(None) };
         let value = template.value(&self.run.scope())?;
         Ok(value.as_u64().or_else(|| python_text(&value).trim().parse().ok()))
     }
+}
+
+async fn ask(run: &Run<'_>, requester: &Requester, slice: &Slice) -> Result<HttpResponse> {
+    let answer = run.send(requester, slice, None, None, Parts::default(), Purpose::Records).await?;
+    Ok(answer.response)
 }
 
 /// A response as templates of later requests see it.

@@ -7,14 +7,16 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::context::Run;
-use super::cursor::{Bounds, DatetimeRules, Instant};
+use super::cursor::{Bounds, Instant};
 use super::paging::LastPage;
 use super::properties::Chunks;
 use super::request::Parts;
 use super::select::{Changes, Record, Selected, select};
+use super::send::{Answer, Wish};
 use super::slice::Slice;
+use super::smaller::{PageSize, Windows};
 use crate::exchange::Purpose;
-use crate::model::{RequestOption, SimpleRetriever, Transformation};
+use crate::model::{SimpleRetriever, Transformation};
 
 /// What else the pages of a stream need to know.
 #[derive(Clone, Default)]
@@ -26,15 +28,8 @@ pub(crate) struct PageRules<'p> {
     pub keep: Option<Bounds>,
     /// Records outside end the paging when they come last, and are dropped after it.
     pub feed: Option<Bounds>,
-    /// How a slice is made shorter when paging begins anew.
-    pub shorten: Option<Shorten<'p>>,
-}
-
-/// Begins a slice at the greatest value that was seen in it.
-#[derive(Clone)]
-pub(crate) struct Shorten<'p> {
-    pub rules: Arc<DatetimeRules>,
-    pub start_option: Option<&'p RequestOption>,
+    /// How the window of a slice is made shorter.
+    pub windows: Option<Windows<'p>>,
 }
 
 impl PageRules<'_> {
@@ -71,6 +66,12 @@ pub(crate) struct PageReader<'p> {
     first_answer: Option<highwater_core::template::HttpResponse>,
     resets: usize,
     latest: Option<Instant>,
+    size: PageSize,
+    /// The reduced size that the open page was asked for with.
+    sized: Option<u64>,
+    /// Parts of a split window that are still to be read, the next one last, and how often each was split.
+    rest: Vec<(Slice, usize)>,
+    splits: usize,
 }
 
 impl<'p> PageReader<'p> {
@@ -97,6 +98,10 @@ impl<'p> PageReader<'p> {
             first_answer: None,
             resets: 0,
             latest: None,
+            size: PageSize::default(),
+            sized: None,
+            rest: Vec::new(),
+            splits: 0,
         }
     }
 
@@ -136,9 +141,24 @@ impl<'p> PageReader<'p> {
                 }
                 None => self.fetch(&self.slice.clone(), None).await?,
             };
-            if answer.as_ref().is_some_and(|answer| answer.reset) {
-                self.reset()?;
-                continue;
+            match answer.as_ref().and_then(|answer| answer.wish) {
+                Some(Wish::Reset) => {
+                    self.reset()?;
+                    continue;
+                }
+                Some(Wish::SmallerPage) => {
+                    self.reduce().await?;
+                    continue;
+                }
+                Some(Wish::ShorterWindow) => {
+                    self.split()?;
+                    continue;
+                }
+                None => {}
+            }
+            if let Some(reduction) = &self.retriever.reduction {
+                self.sized = self.size.reduced;
+                self.size.worked(reduction);
             }
             let page = self.finish(selected, answer)?;
             return Ok(Some(page));
@@ -149,13 +169,13 @@ impl<'p> PageReader<'p> {
         &mut self,
         slice: &Slice,
         extra_query: Option<(String, String)>,
-    ) -> Result<(Selected, Option<super::send::Answer>)> {
+    ) -> Result<(Selected, Option<Answer>)> {
         let paginator = self.retriever.paginator.as_ref();
         let answer = match self.first_answer.take() {
-            Some(response) => super::send::Answer { response, usable: true, reset: false },
+            Some(response) => Answer { response, usable: true, wish: None },
             None => {
                 let mut parts = match paginator {
-                    Some(paginator) => paginator.parts(self.token.as_ref(), self.run)?,
+                    Some(paginator) => paginator.parts(self.token.as_ref(), self.size.reduced, self.run)?,
                     None => Parts::default(),
                 };
                 if self.token.is_none() || !self.retriever.token_alone {
@@ -183,7 +203,7 @@ impl<'p> PageReader<'p> {
         &mut self,
         chunks: Chunks,
         properties: &crate::model::QueryProperties,
-    ) -> Result<(Selected, Option<super::send::Answer>)> {
+    ) -> Result<(Selected, Option<Answer>)> {
         let mut merged: Vec<(String, Map<String, Value>)> = Vec::new();
         let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
         let mut all = Selected::default();
@@ -193,9 +213,9 @@ impl<'p> PageReader<'p> {
             let query = properties.parameter.clone().map(|name| (name, chunk.join(",")));
             let (selected, answer) = self.fetch(&slice, query).await?;
             all.count = selected.count;
-            let reset = answer.as_ref().is_some_and(|answer| answer.reset);
+            let asks_again = answer.as_ref().is_some_and(|answer| answer.wish.is_some());
             last = answer;
-            if reset {
+            if asks_again {
                 break;
             }
             for record in selected.records {
@@ -219,12 +239,12 @@ impl<'p> PageReader<'p> {
     }
 
     /// The page, and the token of the next one.
-    fn finish(&mut self, selected: Selected, answer: Option<super::send::Answer>) -> Result<RecordPage> {
+    fn finish(&mut self, selected: Selected, answer: Option<Answer>) -> Result<RecordPage> {
         let usable = answer.as_ref().is_some_and(|answer| answer.usable);
         let records = selected.records;
         self.records_since_reset += records.len();
-        if let Some(shorten) = &self.rules.shorten {
-            self.latest = records.iter().filter_map(|record| shorten.rules.value_of(record)).chain(self.latest).max();
+        if let Some(windows) = self.rules.windows.as_ref().filter(|windows| windows.moves_on) {
+            self.latest = records.iter().filter_map(|record| windows.rules.value_of(record)).chain(self.latest).max();
         }
         let limit = self.retriever.reset.as_ref().and_then(|reset| reset.limit);
         if usable && limit.is_some_and(|limit| self.records_since_reset >= limit) {
@@ -246,6 +266,7 @@ impl<'p> PageReader<'p> {
                     kept: records.len(),
                     last_record,
                     token: self.token.as_ref(),
+                    size: self.sized,
                     slice: self.slice.view(),
                 };
                 next = paginator.next_token(&page, self.run)?;
@@ -254,8 +275,12 @@ impl<'p> PageReader<'p> {
                 self.check_progress(next.as_ref(), &answer.response.body)?;
             }
         }
-        self.done = next.is_none();
         self.token.clone_from(&next);
+        if next.is_none() {
+            self.next_window()?;
+        }
+        // A token of a part of the slice is no place to go on at.
+        let next = next.filter(|_| self.splits == 0 && self.rest.is_empty());
         Ok(RecordPage { records: self.fed(records), next })
     }
 
@@ -296,15 +321,57 @@ impl<'p> PageReader<'p> {
         }
         self.records_since_reset = 0;
         self.last_body = None;
-        if let (Some(shorten), Some(latest)) = (&self.rules.shorten, self.latest) {
-            let start = shorten.rules.write(latest)?;
+        if let (Some(windows), Some(latest)) = (&self.rules.windows, self.latest) {
             let mut cursor = self.slice.cursor.clone();
-            cursor.insert(shorten.rules.start_field.clone(), start.clone());
+            cursor.insert(windows.rules.start_field.clone(), windows.rules.write(latest)?);
             self.slice = self.slice.within(cursor);
-            if let Some(option) = shorten.start_option {
-                self.slicing.inject(option, start, &self.run.scope())?;
-            }
+            windows.place(&self.slice, &mut self.slicing, self.run)?;
         }
+        self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
+        Ok(())
+    }
+
+    async fn reduce(&mut self) -> Result<()> {
+        let path = &self.retriever.path;
+        let (Some(reduction), Some(paginator)) = (&self.retriever.reduction, &self.retriever.paginator) else {
+            let message = "the API asks for a smaller page: give the retriever `page_size_reduction`";
+            return Err(Error::new(ErrorKind::Invalid, message).with("at", path));
+        };
+        self.size.reduce(reduction, paginator.page_size(self.run)?, self.run, path).await
+    }
+
+    /// Reads the open window in two halves instead.
+    fn split(&mut self) -> Result<()> {
+        let path = &self.retriever.path;
+        let (Some(splitting), Some(windows)) = (&self.retriever.splitting, &self.rules.windows) else {
+            let message = "the API asks for a shorter window: give the retriever `request_window_splitting` and the \
+                           stream a DatetimeBasedCursor";
+            return Err(Error::new(ErrorKind::Invalid, message).with("at", path));
+        };
+        if self.splits >= MAX_SPLITS {
+            return Err(self.endless(format!("the window was split {MAX_SPLITS} times")));
+        }
+        let [first, second] = windows.halves(&self.slice, splitting, path)?;
+        let splits = self.splits + 1;
+        self.rest.extend([(second, splits), (first, splits)]);
+        self.next_window()
+    }
+
+    /// Goes to the next part of a split window; without one, the slice was read.
+    fn next_window(&mut self) -> Result<()> {
+        let Some((slice, splits)) = self.rest.pop() else {
+            self.done = true;
+            return Ok(());
+        };
+        if let Some(windows) = &self.rules.windows {
+            windows.place(&slice, &mut self.slicing, self.run)?;
+        }
+        self.slice = slice;
+        self.splits = splits;
+        self.size = PageSize::default();
+        self.records_since_reset = 0;
+        self.latest = None;
+        self.last_body = None;
         self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
         Ok(())
     }
@@ -312,6 +379,7 @@ impl<'p> PageReader<'p> {
 
 const MAX_REPEATS: usize = 2;
 const MAX_RESETS: usize = 1000;
+const MAX_SPLITS: usize = 10;
 
 /// Objects member by member, everything else replaced.
 fn lay_over(there: &mut Map<String, Value>, new: Map<String, Value>) {

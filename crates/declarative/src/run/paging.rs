@@ -22,6 +22,8 @@ pub(crate) struct LastPage<'l> {
     pub kept: usize,
     pub last_record: Option<&'l Record>,
     pub token: Option<&'l Value>,
+    /// The page size, where it is not the strategy's own.
+    pub size: Option<u64>,
     pub slice: &'l Value,
 }
 
@@ -42,8 +44,8 @@ impl Paginator {
         }
     }
 
-    /// What token and page size add to a request.
-    pub(crate) fn parts(&self, token: Option<&Value>, run: &Run<'_>) -> Result<Parts> {
+    /// What token and page size (`size`, or else the strategy's own) add to a request.
+    pub(crate) fn parts(&self, token: Option<&Value>, size: Option<u64>, run: &Run<'_>) -> Result<Parts> {
         let scope = run.scope();
         let mut parts = Parts::default();
         let mut inject = |option: &RequestOption, value: Value| parts.inject(option, value, &scope);
@@ -51,16 +53,22 @@ impl Paginator {
             inject(option, token.clone())?;
         }
         if let Some(option) = &self.size_option
-            && let Some(size) = self.page_size(run)?.filter(|size| *size > 0)
+            && let Some(size) =
+                size.map_or_else(|| self.page_size(run), |size| Ok(Some(size)))?.filter(|size| *size > 0)
         {
             inject(option, Value::from(size))?;
         }
         Ok(parts)
     }
 
-    fn page_size(&self, run: &Run<'_>) -> Result<Option<u64>> {
+    pub(crate) fn page_size(&self, run: &Run<'_>) -> Result<Option<u64>> {
         let Some(template) = self.strategy.size() else { return Ok(None) };
         self.whole(template, &template.value(&run.scope()).map_err(|error| error.with("at", &self.path))?)
+    }
+
+    /// The size that a page was asked for with.
+    fn size_of(&self, page: &LastPage<'_>, run: &Run<'_>) -> Result<Option<u64>> {
+        page.size.map_or_else(|| self.page_size(run), |size| Ok(Some(size)))
     }
 
     fn whole(&self, template: &Template, value: &Value) -> Result<Option<u64>> {
@@ -79,18 +87,18 @@ impl Paginator {
     pub(crate) fn next_token(&self, page: &LastPage<'_>, run: &Run<'_>) -> Result<Option<Value>> {
         let next = match &self.strategy {
             Strategy::Page { start, .. } => {
-                if self.is_last(page, self.page_size(run)?, run) {
+                if self.is_last(page, self.size_of(page, run)?, run) {
                     return Ok(None);
                 }
                 Value::from(self.position(page.token)?.map_or(*start, |position| position).saturating_add(1))
             }
             Strategy::Offset { size, .. } => {
                 let size = match size {
-                    Some(template) if template.mentions("response") => {
+                    Some(template) if page.size.is_none() && template.mentions("response") => {
                         let body = decoded(page, run);
                         self.whole(template, &template.value(&run.scope().with("response", &body))?)?
                     }
-                    _ => self.page_size(run)?,
+                    _ => self.size_of(page, run)?,
                 };
                 if self.is_last(page, size, run) {
                     return Ok(None);
@@ -108,7 +116,7 @@ impl Paginator {
                     None => Value::Null,
                 };
                 let kept = Value::from(page.kept);
-                let size = match self.page_size(run)? {
+                let size = match self.size_of(page, run)? {
                     Some(size) => Value::from(size),
                     None => Value::Null,
                 };

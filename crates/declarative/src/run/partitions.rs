@@ -9,7 +9,8 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::context::Run;
-use super::json::{dpath_get, path_segments, sorted_text};
+use super::dpath::{dpath_get, path_segments};
+use super::json::sorted_text;
 use super::reader::StreamReader;
 use super::request::Parts;
 use super::slice::Slice;
@@ -43,6 +44,10 @@ pub(crate) fn partitions<'a>(
                     Values::Template(template) => match template.value(&scope)? {
                         Value::Array(values) => values,
                         Value::Null => Vec::new(),
+                        // Python goes through the characters of a text.
+                        Value::String(text) => {
+                            text.chars().map(|character| Value::from(character.to_string())).collect()
+                        }
                         other => vec![other],
                     },
                 };
@@ -168,7 +173,7 @@ impl Parent {
             true => parent_state(child_state, &name, self, run)?,
             false => Value::Object(Map::new()),
         };
-        let stream = super::reader::choose(&self.stream, &state, run)?;
+        let stream = super::stream::choose(&self.stream, &state, run)?;
         let mut reader = StreamReader::new(run, stream, state)?;
         while let Some(page) = Box::pin(reader.next()).await? {
             let mut parent_partition = page.slice.partition.clone();

@@ -3,7 +3,7 @@
 use highwater_core::Result;
 
 use super::context::Run;
-use super::json::dpath_get;
+use super::dpath::dpath_get;
 use super::pages::PageReader;
 use super::select::Record;
 use super::slice::Slice;

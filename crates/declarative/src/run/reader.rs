@@ -8,16 +8,15 @@ use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::cursor::{CountState, DatetimeState, PartitionedState, StreamCursor, rules};
-use super::jobs::JobReader;
-use super::pages::{PageReader, PageRules, Shorten};
+use super::jobs::{Job, JobReader, prepare};
+use super::pages::{PageReader, PageRules};
 use super::partitions::{Partitions, child_response, partitions};
 use super::request::Parts;
 use super::select::Record;
 use super::slice::Slice;
-use crate::exchange::{Page, Sink, Summary};
-use crate::interpolation::duration::Duration;
-use crate::interpolation::python_text;
-use crate::model::{Cursor, Retriever, Selector, Stream, StreamKind};
+use super::smaller::Windows;
+use super::stream::migrated;
+use crate::model::{Cursor, Retriever, Selector, Stream};
 
 /// The place within an open slice, in a state that is not final.
 const POSITION: &str = "__highwater";
@@ -34,17 +33,31 @@ pub(crate) struct StreamReader<'r> {
     began_ms: u64,
     state: Value,
     schema: Option<Arc<Value>>,
+    asked_for_schema: bool,
     partitions: Option<VecDeque<Slice>>,
     parent_state: Option<Value>,
-    windows: VecDeque<Slice>,
-    partition: Slice,
+    /// The slices to read next.
+    planned: VecDeque<Planned>,
+    /// The jobs of the first of them, where the stream has jobs.
+    jobs: VecDeque<Result<Option<Job>>>,
     position: Option<Position>,
     open: Option<Open<'r>>,
 }
 
+/// A slice that is to be read.
+struct Planned {
+    slice: Slice,
+    /// Whether the partition ends with it.
+    last: bool,
+}
+
+/// So many jobs are made ready before the first is fetched.
+const JOBS_AHEAD: usize = 10;
+
 /// A slice that is being read.
 struct Open<'r> {
     slice: Slice,
+    last: bool,
     /// The token of the page to read next, where one was read already.
     token: Option<Value>,
     pages: Pages<'r>,
@@ -59,34 +72,6 @@ enum Pages<'r> {
 struct Position {
     slice: Slice,
     token: Value,
-}
-
-/// Which of two streams to read: everything, or changes alone.
-pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {
-    match kind {
-        StreamKind::Plain(stream) => Ok(stream),
-        StreamKind::Delegating { full, incremental, retention } => {
-            if state.as_object().is_none_or(Map::is_empty) {
-                return Ok(full);
-            }
-            let Some(retention) = retention else { return Ok(incremental) };
-            let text = retention.text(&run.scope())?;
-            if text.is_empty() || text == "None" {
-                return Ok(incremental);
-            }
-            let oldest = Duration::parse(&text)?.before(run.now())?;
-            let known = match &incremental.cursor {
-                Some(Cursor::Datetime(cursor)) => {
-                    let rules = rules(run, cursor)?;
-                    let global = state.get("state").unwrap_or(state);
-                    global.get(&rules.field).and_then(|value| rules.parse(value))
-                }
-                _ => None,
-            };
-            // A state from before what the API still tells is no use.
-            Ok(if known.is_some_and(|known| known >= oldest) { incremental } else { full })
-        }
-    }
 }
 
 impl<'r> StreamReader<'r> {
@@ -122,19 +107,14 @@ impl<'r> StreamReader<'r> {
             began_ms: run.environment.now_ms(),
             state,
             schema: None,
+            asked_for_schema: false,
             partitions: None,
             parent_state: None,
-            windows: VecDeque::new(),
-            partition: Slice::whole(),
+            planned: VecDeque::new(),
+            jobs: VecDeque::new(),
             position,
             open: None,
         })
-    }
-
-    /// Converts values to the schema's types, where the manifest asks for it.
-    pub(crate) fn with_schema(mut self, schema: Option<Arc<Value>>) -> Self {
-        self.schema = schema;
-        self
     }
 
     /// The next page of records; none once the stream was read.
@@ -169,10 +149,10 @@ impl<'r> StreamReader<'r> {
     fn close(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         self.cursor.close(&open.slice)?;
-        if self.windows.is_empty()
+        if open.last
             && let StreamCursor::Partitioned(cursor) = &mut self.cursor
         {
-            cursor.close_partition(&self.partition)?;
+            cursor.close_partition(&open.slice)?;
         }
         Ok(())
     }
@@ -181,22 +161,26 @@ impl<'r> StreamReader<'r> {
         if self.partitions.is_none() {
             self.begin().await?;
         }
-        while self.windows.is_empty() {
-            let Some(partition) = self.partitions.as_mut().and_then(VecDeque::pop_front) else {
-                self.finish();
-                return Ok(false);
-            };
-            let windows = match &mut self.cursor {
-                StreamCursor::None => vec![Map::new()],
-                StreamCursor::Datetime(cursor) => cursor.windows()?,
-                StreamCursor::Count(cursor) => vec![cursor.window()],
-                StreamCursor::Partitioned(cursor) => cursor.windows(&partition)?,
-            };
-            self.windows = windows.into_iter().map(|window| partition.within(window)).collect();
-            self.partition = partition;
-            self.go_on_at_position();
+        let ahead = match &self.stream.retriever {
+            Retriever::Async(_) if self.jobs.is_empty() => JOBS_AHEAD,
+            _ => 1,
+        };
+        while self.planned.len() < ahead && self.plan()? {}
+        if let (Retriever::Async(retriever), true) = (&self.stream.retriever, self.jobs.is_empty()) {
+            for planned in self.planned.iter().take(JOBS_AHEAD) {
+                let job = prepare(self.run, retriever, &planned.slice).await;
+                let failed = job.is_err();
+                self.jobs.push_back(job);
+                if failed {
+                    break;
+                }
+            }
         }
-        let Some(slice) = self.windows.pop_front() else { return Ok(false) };
+        let Some(Planned { slice, last }) = self.planned.pop_front() else {
+            self.finish();
+            return Ok(false);
+        };
+        self.ask_for_schema().await?;
         let mut token = None;
         if self.position.as_ref().is_some_and(|position| same_place(&position.slice, &slice)) {
             token = self.position.take().map(|position| position.token);
@@ -214,11 +198,45 @@ impl<'r> StreamReader<'r> {
             }
             Retriever::Async(retriever) => {
                 let rules = self.rules(&retriever.selector, &slice);
-                Pages::Jobs(Box::new(JobReader::new(self.run, retriever, slice.clone(), rules)))
+                let job = self.jobs.pop_front().transpose()?.flatten();
+                Pages::Jobs(Box::new(JobReader::new(self.run, retriever, slice.clone(), rules, job)))
             }
         };
-        self.open = Some(Open { slice, token, pages });
+        self.open = Some(Open { slice, last, token, pages });
         Ok(true)
+    }
+
+    /// Plans the slices of the next partition; false once there is none.
+    fn plan(&mut self) -> Result<bool> {
+        let Some(partition) = self.partitions.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
+        let windows = match &mut self.cursor {
+            StreamCursor::None => vec![Map::new()],
+            StreamCursor::Datetime(cursor) => cursor.windows()?,
+            StreamCursor::Count(cursor) => vec![cursor.window()],
+            StreamCursor::Partitioned(cursor) => cursor.windows(&partition)?,
+        };
+        let mut slices: Vec<Slice> = windows.into_iter().map(|window| partition.within(window)).collect();
+        self.go_on_at_position(&partition, &mut slices);
+        let count = slices.len();
+        let planned = slices.into_iter().enumerate().map(|(place, slice)| Planned { slice, last: place + 1 == count });
+        self.planned.extend(planned);
+        Ok(true)
+    }
+
+    /// The schema is asked for before the first slice, where values are converted or the API alone knows it.
+    async fn ask_for_schema(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.asked_for_schema, true) {
+            return Ok(());
+        }
+        let normalizes = match &self.stream.retriever {
+            Retriever::Simple(retriever) => retriever.selector.normalize,
+            Retriever::Async(retriever) => retriever.selector.normalize,
+        };
+        if normalizes || self.stream.has_dynamic_schema() {
+            let schema = Box::pin(crate::schema::schema_of(self.run.manifest, self.stream, self.run)).await?;
+            self.schema = Some(Arc::new(schema));
+        }
+        Ok(())
     }
 
     /// How the records of a slice are changed and bounded.
@@ -233,18 +251,21 @@ impl<'r> StreamReader<'r> {
             schema: self.schema.clone(),
             keep: (client_side && !feed).then(|| self.cursor.bounds(slice)).flatten(),
             feed: feed.then(|| self.cursor.bounds(slice)).flatten(),
-            shorten: self.shorten(slice),
+            windows: self.movable(slice),
         }
     }
 
-    fn shorten(&self, slice: &Slice) -> Option<Shorten<'r>> {
+    /// The window of a slice, where the retriever may move or split it.
+    fn movable(&self, slice: &Slice) -> Option<Windows<'r>> {
         let Retriever::Simple(retriever) = &self.stream.retriever else { return None };
-        let split = retriever.reset.as_ref().is_some_and(|reset| reset.split);
+        let moves_on = retriever.reset.as_ref().is_some_and(|reset| reset.split);
         match &self.stream.cursor {
-            Some(Cursor::Datetime(cursor)) if split => {
-                let rules = self.cursor.bounds(slice)?.into_rules();
-                Some(Shorten { rules, start_option: cursor.start_option.as_ref() })
-            }
+            Some(Cursor::Datetime(cursor)) if moves_on || retriever.splitting.is_some() => Some(Windows {
+                rules: self.cursor.bounds(slice)?.into_rules(),
+                start_option: cursor.start_option.as_ref(),
+                end_option: cursor.end_option.as_ref(),
+                moves_on,
+            }),
             _ => None,
         }
     }
@@ -268,9 +289,9 @@ impl<'r> StreamReader<'r> {
     }
 
     /// The window that was open keeps its end, though the clock went on.
-    fn go_on_at_position(&mut self) {
+    fn go_on_at_position(&mut self, partition: &Slice, windows: &mut [Slice]) {
         let Some(position) = &self.position else { return };
-        if position.slice.partition != self.partition.partition || position.slice.cursor.is_empty() {
+        if position.slice.partition != partition.partition || position.slice.cursor.is_empty() {
             return;
         }
         let field = match &self.cursor {
@@ -279,13 +300,9 @@ impl<'r> StreamReader<'r> {
         };
         let Some(field) = field else { return };
         let start = position.slice.cursor.get(&field);
-        match self.windows.iter().position(|window| window.cursor.get(&field) == start) {
-            Some(place) => {
-                if let Some(window) = self.windows.get_mut(place) {
-                    // What lies between the old end and the new one is read by the next run.
-                    *window = self.partition.within(position.slice.cursor.clone());
-                }
-            }
+        match windows.iter_mut().find(|window| window.cursor.get(&field) == start) {
+            // What lies between the old end and the new one is read by the next run.
+            Some(window) => *window = partition.within(position.slice.cursor.clone()),
             None => self.position = None,
         }
     }
@@ -359,59 +376,4 @@ impl<'r> StreamReader<'r> {
 
 fn same_place(left: &Slice, right: &Slice) -> bool {
     left.partition == right.partition && left.cursor == right.cursor
-}
-
-/// The state of before partitions had states of their own.
-fn migrated(stream: &Stream, state: Value, run: &Run<'_>) -> Result<Value> {
-    let (true, Some(cursor), Some(router)) = (stream.migrates_state, &stream.cursor, stream.router()) else {
-        return Ok(state);
-    };
-    let field = cursor.field().text(&run.scope())?;
-    let Some(members) = state.as_object().filter(|members| !members.is_empty() && !members.contains_key("states"))
-    else {
-        return Ok(state);
-    };
-    let legacy = |value: &Value| value.as_object().is_some_and(|value| value.len() == 1 && value.contains_key(&field));
-    let mut parents = Vec::new();
-    router.parents(&mut |parent| parents.push(parent.field.text(&run.scope())));
-    let name = match (router, parents.into_iter().next()) {
-        (crate::model::Router::Union { field, .. }, _) => field.clone(),
-        (_, Some(name)) => name?,
-        _ => return Ok(state),
-    };
-    if !members.values().all(legacy) {
-        return Ok(state);
-    }
-    let entry = |(key, value): (&String, &Value)| {
-        let partition = Map::from_iter([(name.clone(), Value::from(python_text(&Value::from(key.as_str()))))]);
-        serde_json::json!({"partition": partition, "cursor": value})
-    };
-    Ok(serde_json::json!({"states": members.iter().map(entry).collect::<Vec<_>>()}))
-}
-
-/// Reads `kind` into `sink`, and says how it ended.
-pub(crate) async fn read_stream(
-    run: &Run<'_>,
-    kind: &StreamKind,
-    schema: Option<Value>,
-    sink: &mut dyn Sink,
-) -> Result<Summary> {
-    let stream = choose(kind, run.state, run)?;
-    let mut reader = StreamReader::new(run, stream, run.state.clone())?.with_schema(schema.map(Arc::new));
-    let mut summary = Summary::default();
-    let located = |error: Error| error.with("stream", &stream.name);
-    while let Some(page) = reader.next().await.map_err(located)? {
-        summary.records += page.records.len() as u64;
-        let records = page.records.into_iter().map(Record::into_bytes).collect();
-        sink.page(Page::new(records, reader.checkpoint()?)).await?;
-    }
-    summary.state = reader.state()?;
-    let (warnings, sound, pages) = run.notes();
-    for warning in &warnings {
-        sink.warn(warning);
-    }
-    summary.warnings = warnings;
-    summary.sound = sound;
-    summary.pages = pages;
-    Ok(summary)
 }

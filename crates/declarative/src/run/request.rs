@@ -59,7 +59,7 @@ impl Parts {
             Part::Form => &mut self.form,
             Part::Json => &mut self.json,
         };
-        super::json::dpath_new(target, &path, value);
+        super::dpath::nest(target, &path, value);
         Ok(())
     }
 
@@ -274,13 +274,20 @@ pub(crate) fn join(base: &str, path: &str) -> String {
         return format!("{scheme}://{rest}");
     }
     let (host, directory) = rest.split_once('/').unwrap_or((rest, ""));
-    if let Some(path) = path.strip_prefix('/') {
-        return format!("{scheme}://{host}/{path}");
-    }
+    let (path, query) = path.find(['?', '#']).map_or((path, ""), |at| path.split_at(at));
     let directory = directory.split(['?', '#']).next().unwrap_or_default();
-    let directory = directory.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let slash = if directory.is_empty() { "" } else { "/" };
-    format!("{scheme}://{host}/{directory}{slash}{}", without_dots(path))
+    if path.is_empty() {
+        return format!("{scheme}://{host}/{directory}{query}");
+    }
+    let segments: Vec<&str> = match path.strip_prefix('/') {
+        Some(path) => path.split('/').collect(),
+        None => {
+            let directory = directory.split('/').rev().skip(1).collect::<Vec<_>>().into_iter().rev();
+            let (middle, last) = path.rsplit_once('/').unwrap_or(("", path));
+            directory.chain(middle.split('/')).filter(|part| !part.is_empty()).chain([last]).collect()
+        }
+    };
+    format!("{scheme}://{host}/{}{query}", without_dots(&segments))
 }
 
 fn has_scheme(path: &str) -> bool {
@@ -288,23 +295,19 @@ fn has_scheme(path: &str) -> bool {
     !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-'))
 }
 
-fn without_dots(path: &str) -> String {
-    let (path, query) = match path.find(['?', '#']) {
-        Some(at) => path.split_at(at),
-        None => (path, ""),
-    };
-    if !path.split('/').any(|part| part == "." || part == "..") {
-        return format!("{path}{query}");
-    }
+fn without_dots(segments: &[&str]) -> String {
     let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
+    for segment in segments {
+        match *segment {
             "." => {}
             ".." => drop(parts.pop()),
-            part => parts.push(part),
+            segment => parts.push(segment),
         }
     }
-    format!("{}{query}", parts.join("/"))
+    if matches!(segments.last(), Some(&("." | ".."))) {
+        parts.push("");
+    }
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -320,6 +323,9 @@ mod tests {
             ("https://a.example/v1", "https://b.example/x", "https://b.example/x"),
             ("https://a.example/v1", "/root", "https://a.example/root"),
             ("https://a.example/v1", "./a/../up", "https://a.example/v1/up"),
+            ("https://a.example/v1", "../up?x=../y", "https://a.example/up?x=../y"),
+            ("https://a.example/v1", "a//b/", "https://a.example/v1/a/b/"),
+            ("https://a.example", "items/..", "https://a.example/"),
             ("https://a.example/v1", "?page=2", "https://a.example/v1/?page=2"),
         ] {
             assert_eq!(join(base, path), joined);

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::context::{RequestVariables, Run};
 use super::cursor::Bounds;
-use super::json::{Found, dpath_get, dpath_values, find};
+use super::dpath::{dpath_get, dpath_values};
+use super::json::{Found, find};
 use super::slice::Slice;
 use super::transform::{apply_all, normalize};
 use crate::manifest::is_truthy;
@@ -148,13 +149,17 @@ pub(crate) async fn extract(
             };
         }
     }
-    let bodies = match super::body::decode(decoder, body, run.limits.body_bytes) {
+    let mut bad = 0;
+    let bodies = match super::body::decode_noting(decoder, body, run.limits.body_bytes, &mut bad) {
         Ok(bodies) => bodies,
         Err(error) if matches!(decoder, Decoder::Json | Decoder::Xml) => {
             return unreadable(run, body, error.message(), at);
         }
         Err(error) => return Err(error.with("at", at)),
     };
+    if bad > 0 {
+        run.unsound(format!("{bad} lines of a response are no JSON and were passed over (at: {at})"));
+    }
     let values = Box::pin(extract_values(run, extractor, &bodies, at)).await?;
     Ok(values.into_iter().filter_map(record).collect())
 }

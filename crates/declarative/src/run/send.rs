@@ -16,8 +16,21 @@ pub(crate) struct Answer {
     pub response: HttpResponse,
     /// Below 400: there may be records in it. Otherwise it was passed over.
     pub usable: bool,
+    /// What the API wants done before it answers.
+    pub wish: Option<Wish>,
+}
+
+/// A way of asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
     /// Paging begins anew.
-    pub reset: bool,
+    Reset,
+    SmallerPage,
+    ShorterWindow,
+}
+
+fn wish(response: HttpResponse, wish: Wish) -> Answer {
+    Answer { response, usable: false, wish: Some(wish) }
 }
 
 const DEFAULT_RETRIES: u32 = 5;
@@ -62,7 +75,7 @@ impl Run<'_> {
                 )
             });
             if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
-                return Ok(Answer { usable: response.status < 400, response, reset: false });
+                return Ok(Answer { usable: response.status < 400, response, wish: None });
             }
             let response = self.exchange.send(Request::new(request, purpose)).await.map_err(located)?;
             self.check_body(&response, &requester.path)?;
@@ -72,7 +85,7 @@ impl Run<'_> {
                     if let Some(key) = key.filter(|_| response.status < 400) {
                         self.keep(key, &response);
                     }
-                    return Ok(Answer { usable: response.status < 400, response, reset: false });
+                    return Ok(Answer { usable: response.status < 400, response, wish: None });
                 }
                 ResponseAction::Ignore => {
                     let url = url.split('?').next().unwrap_or_default();
@@ -82,9 +95,11 @@ impl Run<'_> {
                     if !matches!(response.status, 0..=400 | 404 | 410) {
                         self.unsound(self.redacted(&said));
                     }
-                    return Ok(Answer { usable: response.status < 400, response, reset: false });
+                    return Ok(Answer { usable: response.status < 400, response, wish: None });
                 }
-                ResponseAction::ResetPagination => return Ok(Answer { usable: false, response, reset: true }),
+                ResponseAction::ResetPagination => return Ok(wish(response, Wish::Reset)),
+                ResponseAction::ReducePageSize => return Ok(wish(response, Wish::SmallerPage)),
+                ResponseAction::SplitWindow => return Ok(wish(response, Wish::ShorterWindow)),
                 ResponseAction::Fail => {
                     return Err(errors::failure(&response, &requester.method, &url, &verdict, self, &requester.path));
                 }

@@ -4,7 +4,7 @@ use any_ascii::any_ascii;
 use highwater_core::Result;
 use serde_json::{Map, Value};
 
-use super::json::{dpath_delete, dpath_get, dpath_new, dpath_values};
+use super::dpath::{delete_leaves, dpath_delete, dpath_get, dpath_new, dpath_values};
 use crate::interpolation::python_text;
 use crate::model::{AddedField, Condition, Scope, Transformation, path_of};
 
@@ -94,13 +94,16 @@ pub(crate) fn remove_fields(
     let mut failure = None;
     let mut value = Value::Object(std::mem::take(record));
     for pointer in pointers {
-        dpath_delete(&mut value, pointer, &mut |property| match condition {
-            None => true,
-            Some(condition) => condition.holds(&scope.with("property", property)).unwrap_or_else(|error| {
-                failure.get_or_insert(error);
-                false
+        match condition {
+            None => dpath_delete(&mut value, pointer, &mut |_| true),
+            // As the reference does it: the condition alone decides, on every leaf of the record.
+            Some(condition) => delete_leaves(&mut value, &mut |property| {
+                condition.holds(&scope.with("property", property)).unwrap_or_else(|error| {
+                    failure.get_or_insert(error);
+                    false
+                })
             }),
-        });
+        }
     }
     if let Value::Object(members) = value {
         *record = members;

@@ -53,7 +53,8 @@ impl DatetimeRules {
             Some(moment) => instant(moment, run).map_err(located)?,
             None => run.now(),
         };
-        let end = match cursor.clamping {
+        let clamping = cursor.clamping.as_ref().map(|rule| rule.clamping(&scope)).transpose()?;
+        let end = match clamping {
             // The end is clamped down, and lies one unit before the next window.
             Some(clamping) => {
                 let unit = granularity.unwrap_or(match clamping {
@@ -75,7 +76,7 @@ impl DatetimeRules {
             granularity,
             step: length(&cursor.step).map_err(located)?,
             lookback: length(&cursor.lookback).map_err(located)?,
-            clamping: cursor.clamping,
+            clamping,
             strict: cursor.strict,
             path: cursor.path.clone(),
             max_windows: run.limits.windows,
@@ -98,6 +99,28 @@ impl DatetimeRules {
 
     pub(crate) fn value_of(&self, record: &Record) -> Option<Instant> {
         self.parse(&record.member(&self.field)?)
+    }
+
+    /// Where a window is split in two, each of whole units: the end of the first half and the start of the second.
+    /// None where it is too short for that, or has no units.
+    pub(crate) fn middle(
+        &self,
+        start: Instant,
+        end: Instant,
+        minimum: Option<Duration>,
+    ) -> Result<Option<(Instant, Instant)>> {
+        let unit = self.granularity.filter(|unit| unit.months == 0 && unit.microseconds > 0);
+        let (Some(unit), Some(span)) = (unit, (end - start).num_microseconds().filter(|span| *span > 0)) else {
+            return Ok(None);
+        };
+        if minimum.is_some_and(|minimum| span <= minimum.microseconds) {
+            return Ok(None);
+        }
+        let units = span / unit.microseconds + 1;
+        let first = Duration { months: 0, microseconds: (units / 2 - 1).saturating_mul(unit.microseconds) };
+        let first_end = first.after(start)?;
+        let second_start = unit.after(first_end)?;
+        Ok((units > 1 && start <= first_end && second_start <= end).then_some((first_end, second_start)))
     }
 
     fn next(&self, instant: Instant) -> Result<Instant> {

@@ -1,0 +1,91 @@
+//! A whole stream: which one of a pair is read, the state it begins with, and reading it.
+
+use highwater_core::{Error, Result};
+use serde_json::{Map, Value};
+
+use super::context::Run;
+use super::cursor::rules;
+use super::reader::StreamReader;
+use super::select::Record;
+use crate::exchange::{Page, Sink, Summary};
+use crate::interpolation::duration::Duration;
+use crate::interpolation::python_text;
+use crate::model::{Cursor, Stream, StreamKind};
+
+/// Which of two streams to read: everything, or changes alone.
+pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {
+    match kind {
+        StreamKind::Plain(stream) => Ok(stream),
+        StreamKind::Delegating { full, incremental, retention } => {
+            if state.as_object().is_none_or(Map::is_empty) {
+                return Ok(full);
+            }
+            let Some(retention) = retention else { return Ok(incremental) };
+            let text = retention.text(&run.scope())?;
+            if text.is_empty() || text == "None" {
+                return Ok(incremental);
+            }
+            let oldest = Duration::parse(&text)?.before(run.now())?;
+            let known = match &incremental.cursor {
+                Some(Cursor::Datetime(cursor)) => {
+                    let rules = rules(run, cursor)?;
+                    let global = state.get("state").unwrap_or(state);
+                    global.get(&rules.field).and_then(|value| rules.parse(value))
+                }
+                _ => None,
+            };
+            // A state from before what the API still tells is no use.
+            Ok(if known.is_some_and(|known| known >= oldest) { incremental } else { full })
+        }
+    }
+}
+
+/// The state of before partitions had states of their own.
+pub(super) fn migrated(stream: &Stream, state: Value, run: &Run<'_>) -> Result<Value> {
+    let (true, Some(cursor), Some(router)) = (stream.migrates_state, &stream.cursor, stream.router()) else {
+        return Ok(state);
+    };
+    let field = cursor.field().text(&run.scope())?;
+    let Some(members) = state.as_object().filter(|members| !members.is_empty() && !members.contains_key("states"))
+    else {
+        return Ok(state);
+    };
+    let legacy = |value: &Value| value.as_object().is_some_and(|value| value.len() == 1 && value.contains_key(&field));
+    let mut parents = Vec::new();
+    router.parents(&mut |parent| parents.push(parent.field.text(&run.scope())));
+    let name = match (router, parents.into_iter().next()) {
+        (crate::model::Router::Union { field, .. }, _) => field.clone(),
+        (_, Some(name)) => name?,
+        _ => return Ok(state),
+    };
+    if !members.values().all(legacy) {
+        return Ok(state);
+    }
+    let entry = |(key, value): (&String, &Value)| {
+        let partition = Map::from_iter([(name.clone(), Value::from(python_text(&Value::from(key.as_str()))))]);
+        serde_json::json!({"partition": partition, "cursor": value})
+    };
+    Ok(serde_json::json!({"states": members.iter().map(entry).collect::<Vec<_>>()}))
+}
+
+/// Reads `kind` into `sink`, and says how it ended.
+pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn Sink) -> Result<Summary> {
+    let stream = choose(kind, run.state, run)?;
+    let mut reader = StreamReader::new(run, stream, run.state.clone())?;
+    let mut summary = Summary::default();
+    let located = |error: Error| error.with("stream", &stream.name);
+    while let Some(page) = reader.next().await.map_err(located)? {
+        summary.records += page.records.len() as u64;
+        let records = page.records.into_iter().map(Record::into_bytes).collect();
+        sink.page(Page::new(records, reader.checkpoint()?)).await?;
+    }
+    summary.state = reader.state()?;
+    let (warnings, sound, pages) = run.notes();
+    for warning in &warnings {
+        sink.warn(warning);
+    }
+    summary.warnings = warnings;
+    summary.sound = sound;
+    summary.pages = pages;
+    Ok(summary)
+}
