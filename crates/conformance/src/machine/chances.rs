@@ -50,7 +50,7 @@ fn batch() -> impl Strategy<Value = Batch> {
     (
         (0..STREAMS, any::<bool>(), prop::collection::vec(write(), 0..6), run),
         (merging, origin, fence, prop::bool::weighted(0.03)),
-        (prop::bool::weighted(0.6), prop::bool::weighted(0.3)),
+        (prop::bool::weighted(0.6), prop::bool::weighted(0.3), prop::bool::weighted(0.03), prop::bool::weighted(0.2)),
     )
         .prop_map(|((stream, other_handle, writes, run), (merging, origin, fence, expects_another), rest)| Batch {
             stream,
@@ -63,6 +63,8 @@ fn batch() -> impl Strategy<Value = Batch> {
             expects_another,
             quarantine: rest.0,
             allow_leap: rest.1,
+            clear: rest.2,
+            account: rest.3,
         })
 }
 

@@ -163,7 +163,7 @@ impl Model {
                 Expected::Fence(self.world.fence)
             }
             Step::Prune { stream, payloads, token } => self.prune(*stream, *payloads, *token),
-            Step::Clear { stream } => self.clear(*stream),
+            Step::Clear { stream } => Expected::Removed(self.clear(*stream, false)),
             Step::Configure { stream, keep, without_n } => {
                 let target = &mut self.world.streams[*stream];
                 (target.keeps_history, target.without_n) = (*keep, *without_n);

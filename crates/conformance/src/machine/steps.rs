@@ -119,6 +119,10 @@ pub(crate) struct Batch {
     pub(crate) expects_another: bool,
     /// Whether records that cannot be stored are set aside.
     pub(crate) quarantine: bool,
+    /// Whether the stream is emptied first.
+    pub(crate) clear: bool,
+    /// Whether the stream's account is kept.
+    pub(crate) account: bool,
     pub(crate) allow_leap: bool,
 }
 

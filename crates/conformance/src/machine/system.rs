@@ -52,6 +52,11 @@ pub(crate) fn stream(place: usize) -> StreamKey {
     if place == 0 { StreamKey::new("c", "M") } else { StreamKey::new("c", "M").variant("v") }
 }
 
+/// Where a stream's account is kept.
+pub(crate) fn account(place: usize) -> String {
+    format!("account/{place}")
+}
+
 pub(crate) fn open_only() -> ContentFilter {
     ContentFilter::new().equals("/open", true)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use highwater_core::{Action, ErrorKind};
 
 use super::super::steps::STREAMS;
-use super::{Expected, LATEST_MS, Model};
+use super::{Expected, LATEST_MS, Model, Refusal};
 
 impl Model {
     pub(super) fn prune(&mut self, place: usize, payloads: bool, selector: usize) -> Expected {
@@ -41,11 +41,8 @@ impl Model {
         Expected::Removed(Ok(removed))
     }
 
-    pub(super) fn clear(&mut self, place: usize) -> Expected {
-        let position = match self.mint(false) {
-            Ok(position) => position,
-            Err(refusal) => return Expected::Removed(Err(refusal)),
-        };
+    pub(super) fn clear(&mut self, place: usize, allow_leap: bool) -> Result<u64, Refusal> {
+        let position = self.mint(allow_leap)?;
         let stream = &mut self.world.streams[place];
         stream.entries.clear();
         stream.versions.clear();
@@ -54,7 +51,7 @@ impl Model {
         stream.prunes += 1;
         (stream.last, stream.horizon, stream.payload_horizon) = (position, position, position);
         stream.history_horizon = position;
-        Expected::Removed(Ok(0))
+        Ok(0)
     }
 
     pub(super) fn rebase(&mut self) -> Expected {

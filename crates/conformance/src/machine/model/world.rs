@@ -155,6 +155,8 @@ pub(crate) struct World {
     pub(crate) checkpoint: Option<u64>,
     /// The payload of each record in quarantine.
     pub(crate) quarantine: BTreeMap<Aside, String>,
+    /// Of each stream: records added, updated, unchanged and deleted.
+    pub(crate) accounts: [Option<[u64; 4]>; STREAMS],
     /// The newest fencing number.
     pub(super) fence: u64,
     pub(super) high_water_ms: u64,

@@ -31,6 +31,9 @@ impl Model {
             return Err(&[ErrorKind::Conflict]);
         }
         self.world.checkpoint = Some(self.next);
+        if batch.clear {
+            self.clear(place, batch.allow_leap)?;
+        }
         let keep = match batch.merging {
             Some((selector, merge)) => {
                 let (_, token) = self.token(selector);
@@ -60,6 +63,13 @@ impl Model {
             }
             _ => 0,
         };
+        if batch.account {
+            let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
+            let [added, updated, unchanged] = [Outcome::Added, Outcome::Updated, Outcome::Unchanged].map(count);
+            let now = [added, updated, unchanged, count(Outcome::Deleted) + deleted];
+            let sums = self.world.accounts[place].get_or_insert([0; 4]);
+            sums.iter_mut().zip(now).for_each(|(sum, now)| *sum += now);
+        }
         Ok((outcomes, deleted))
     }
 

@@ -1,11 +1,13 @@
 //! Batches, as the store takes them.
 
-use highwater_core::{BadRecords, DeleteGuard, Merging, Outcome, RunId, SourceVersion, Store, StreamBatch, WriteBatch};
+use highwater_core::{
+    Account, BadRecords, Cursor, DeleteGuard, Merging, Outcome, RunId, SourceVersion, Store, StreamBatch, WriteBatch,
+};
 
 use super::super::model::{Model, Refusal};
 use super::super::steps::{Bad, Batch, Guard, IDS, Kind, Merge, ORIGINS, RunUse, VERSIONS, Version, Write};
 use super::compare::p32_refused;
-use super::{System, stream};
+use super::{System, account, stream};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -17,6 +19,12 @@ impl<S: Subject> System<S> {
         batch.writes.iter().for_each(|write| put(target, write));
         if batch.quarantine {
             target.bad_records(BadRecords::Quarantine);
+        }
+        if batch.clear {
+            target.clear();
+        }
+        if batch.account {
+            target.account(account(batch.stream));
         }
         if let Some(origin) = batch.origin {
             target.origin(ORIGINS[usize::from(origin)]);
@@ -58,11 +66,22 @@ impl<S: Subject> System<S> {
                 assert_eq!(&found.outcomes, outcomes, "p07: what each operation was");
                 let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
                 assert_eq!(found.deleted - count(Outcome::Deleted), *deleted, "p26: what the run deleted");
+                self.p29_account(batch, found.cursor);
                 assert_eq!(found.rejected.len() as u64, count(Outcome::Rejected), "p26: each is told");
             }
             (outcome, Err(refusal)) => p32_refused(outcome.map(drop), refusal),
             (Err(error), Ok(_)) => panic!("the commit should have succeeded: {error}"),
         }
+    }
+
+    /// It reaches to the end of what it accounts for.
+    fn p29_account(&self, batch: &Batch, end: Cursor) {
+        if !batch.account {
+            return;
+        }
+        let kept = wait(self.rig.store().document(&account(batch.stream))).expect("documents read");
+        let kept: Account = kept.expect("the account is kept").to().expect("it is one");
+        assert_eq!(kept.to, end, "p29: an account is of the same commit");
     }
 
     pub(super) fn take_lease(&mut self, number: u64) {
