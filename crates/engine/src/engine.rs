@@ -44,6 +44,7 @@ pub(crate) struct Parts {
     /// By chance; tells this engine's leases from others'.
     pub(crate) name: String,
     pub(crate) sessions: Sessions,
+    last_run: Mutex<RunId>,
     /// The runs of this engine, and how to stop each.
     pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
     pub(crate) queued: Mutex<HashSet<SyncKey>>,
@@ -90,6 +91,7 @@ impl Engine {
                 slots: from.slots,
                 name: format!("{:016x}", u64::from_le_bytes(random)),
                 sessions: from.sessions,
+                last_run: Mutex::default(),
                 running: Mutex::default(),
                 queued: Mutex::default(),
                 ended: watch::channel(0).0,
@@ -248,7 +250,11 @@ impl Engine {
         let environment = &self.parts.environment;
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
-        RunId::from_parts(environment.now_ms(), u128::from_be_bytes(random))
+        let id = RunId::from_parts(environment.now_ms(), u128::from_be_bytes(random));
+        // None twice, even where chance gives the same number each time.
+        let mut last = lock(&self.parts.last_run);
+        *last = if last.timestamp_ms() == id.timestamp_ms() { id.max(RunId::from(last.0.wrapping_add(1))) } else { id };
+        *last
     }
 
     /// A number below `end`; 0 for 0.

@@ -32,16 +32,19 @@ pub struct LogPolicy {
     pub runs_per_sync: usize,
     /// Runs older than this go.
     pub max_age: std::time::Duration,
+    /// Whether actions and requests by proxy are kept too, each in a commit of its own.
+    pub calls: bool,
 }
 
 impl Default for LogPolicy {
-    /// Infos and above, 5,000 lines of a run, 50 runs of a sync, 30 days.
+    /// Infos and above, 5,000 lines of a run, 50 runs of a sync (as many webhooks, calls of an action, requests), 30 days.
     fn default() -> Self {
         LogPolicy {
             level: LogLevel::Info,
             lines_per_run: 5000,
             runs_per_sync: 50,
             max_age: std::time::Duration::from_secs(30 * 24 * 3600),
+            calls: true,
         }
     }
 }
@@ -65,6 +68,13 @@ impl LogPolicy {
     #[must_use]
     pub fn runs_per_sync(mut self, runs: usize) -> Self {
         self.runs_per_sync = runs.max(1);
+        self
+    }
+
+    /// Keeps actions and requests by proxy, or does not.
+    #[must_use]
+    pub fn calls(mut self, keep: bool) -> Self {
+        self.calls = keep;
         self
     }
 
@@ -447,16 +457,18 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
     }
 }
 
-/// Removes the runs of a sync beyond the policy's count and age. Webhooks count apart: many of them hide no run.
-pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey) -> Result<()> {
+/// Removes the runs of a sync beyond the policy's count and age. What is no run counts apart: many webhooks hide no run;
+/// so many of them come with the batch.
+pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
     let oldest_ms = engine.parts().environment.now_ms().saturating_sub(millis(policy.max_age));
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
-    let (mut runs, mut webhooks) = (0, 0);
+    let (mut runs, mut others) = (0, coming);
     for document in &kept {
         let Some(id) = id_of(&document.key) else { continue };
         let report: RunReport = document.value.to()?;
-        let count = if report.mode == RunMode::Webhook { &mut webhooks } else { &mut runs };
+        let is_run = matches!(report.mode, RunMode::Initial | RunMode::Incremental);
+        let count = if is_run { &mut runs } else { &mut others };
         *count += 1;
         if *count > policy.runs_per_sync || id.timestamp_ms() < oldest_ms {
             remove_run(store, batch, key, id).await?;

@@ -25,7 +25,7 @@ use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use crate::engine::Engine;
 use crate::signature::signing_key;
 use destination::{destination_key, destinations};
-use row::{dead_key, dead_prefix, row_key, rows_prefix};
+use row::{dead_key, dead_prefix, rest_key, row_key, rows_prefix};
 
 /// Dead letters replayed in one commit.
 const REPLAYED: usize = 500;
@@ -57,8 +57,6 @@ struct OutboxParts {
     transport: Arc<dyn Transport>,
     environment: Arc<dyn Environment>,
     secrets: Mutex<HashMap<String, Vec<Secret>>>,
-    /// Until when a destination is left alone, after it failed: Unix milliseconds.
-    resting: Mutex<HashMap<String, u64>>,
 }
 
 impl Outbox {
@@ -71,7 +69,6 @@ impl Outbox {
                 transport: Arc::clone(&parts.transport),
                 environment: Arc::clone(&parts.environment),
                 secrets: Mutex::default(),
-                resting: Mutex::default(),
             }),
         }
     }
@@ -93,6 +90,7 @@ impl Outbox {
     pub async fn add(&self, destination: Destination) -> Result<()> {
         destination.check()?;
         let mut batch = WriteBatch::new();
+        batch.remove_document(rest_key(&destination.id));
         batch.put_document(destination_key(&destination.id), &Destination { disabled: None, ..destination })?;
         self.parts.store.commit(batch).await.map(drop)
     }
@@ -105,7 +103,7 @@ impl Outbox {
     /// Forgets a destination, what waits for it and its dead letters.
     pub async fn remove(&self, id: &str) -> Result<()> {
         let mut batch = WriteBatch::new();
-        batch.remove_document(destination_key(id));
+        batch.remove_document(destination_key(id)).remove_document(rest_key(id));
         self.parts.store.commit(batch).await?;
         for prefix in [rows_prefix(id), dead_prefix(id)] {
             loop {
@@ -166,7 +164,7 @@ impl Outbox {
             batch.remove_document(dead_key(destination, &row.id));
             batch.put_document(row_key(destination, &row.id), &row)?;
         }
-        lock(&self.parts.resting).remove(destination);
+        batch.remove_document(rest_key(destination));
         self.parts.store.commit(batch).await.map(drop)
     }
 

@@ -159,7 +159,7 @@ impl Engine {
         let mut written = Vec::new();
         for sync in concerned.iter().filter(|sync| sync.reaction.changes().next().is_some()) {
             written.push((&sync.key, self.write_changes(sync, now_ms, &mut batch)?));
-            logs::prune_runs(self, &mut batch, &sync.key).await?;
+            logs::prune_runs(self, &mut batch, &sync.key, 1).await?;
         }
         let commit = store.commit(batch).await?;
         // From here on it is taken, whatever happens: what is still to be told is told later.
@@ -223,7 +223,7 @@ impl Engine {
             let stream = batch.on(&key.stream(model)).origin(ORIGIN);
             // One for each event: others are on their way at the same time, in other processes too.
             if let Entry::Vacant(entry) = accounts.entry(model.to_owned()) {
-                stream.account(entry.insert(format!("outbox/event/{}/{model}", report.id)).as_str());
+                stream.account(entry.insert(format!("outbox/event/{}/{}/{model}", key.connection, report.id)).as_str());
             }
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),

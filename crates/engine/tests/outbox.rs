@@ -304,6 +304,7 @@ async fn deletes_that_were_approved_are_told() {
     let run = world.engine.run_once("demo", "notes/all", RunOptions::default().full(true)).await.unwrap_err();
     assert_eq!(run.kind(), ErrorKind::AwaitingApproval);
     let parked = world.engine.runs("demo", "notes/all").await.unwrap().remove(0);
+    world.pass_time(1);
     world.engine.approve(&parked.id).await.unwrap();
     let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
     let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
@@ -466,6 +467,24 @@ async fn of_two_processes_one_delivers() {
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!((one.delivered + two.delivered, one.delivered.min(two.delivered)), (6, 0));
     assert_eq!(world.receiver.seen(), 6);
+}
+
+#[tokio::test]
+async fn a_pause_holds_in_every_process_and_over_restarts() {
+    let world = World::new().await;
+    world.run(&[r#"{"id":"a"}"#]).await;
+    world.run(&[r#"{"id":"b"}"#]).await;
+    world.receiver.will_answer(&[(429, Some("7200"))]);
+    assert_eq!(world.deliver().await, (0, 1));
+    let other = Outbox::new(&world.another(Arc::<MemoryStore>::clone(&world.store)));
+    other.set_secrets("crm", vec![Secret::new(SECRET)]).unwrap();
+    for _ in 0..3 {
+        world.pass_time(HOUR / 2);
+        assert_eq!(other.deliver_due().await.unwrap().failed, 0);
+        assert_eq!(world.receiver.seen(), 1, "it asked for two hours");
+    }
+    world.pass_time(HOUR);
+    assert_eq!(other.deliver_due().await.unwrap().delivered, 2);
 }
 
 #[tokio::test]

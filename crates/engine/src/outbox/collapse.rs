@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
 use super::destination::Destination;
-use super::news::{Body, new_id};
+use super::news::{Body, Ids};
 use super::row::{OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
 
 /// Rows read at a time.
@@ -67,6 +67,7 @@ async fn collapse(
     }
     let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>();
     let mut batch = WriteBatch::new();
+    let mut ids = Ids::new(environment, environment.now_ms(), 0);
     for group in groups.into_values().filter(|group| group.len() > 1) {
         for (document, ..) in &group {
             batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
@@ -80,9 +81,9 @@ async fn collapse(
         }
         let Some((row, body)) = merged else { continue };
         // Under an id of its own: what a receiver has seen already it need not take for this.
-        let id = new_id(environment, environment.now_ms()).to_string();
-        let row = OutboxRow { id, body: body.text()?, ..row };
-        batch.put_document((kept.key)(&destination.id, &row.id), &row)?;
+        let row = OutboxRow { id: ids.next(), body: body.text()?, ..row };
+        let key = (kept.key)(&destination.id, &row.id);
+        batch.expect_document(&*key, None).put_document(&*key, &row)?;
     }
     if batch.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ use super::collapse::collapse_dead;
 use super::destination::{Destination, destination_key, destinations};
 use super::draft::{DRAFTS, tell};
 use super::lease::{Bid, Lease};
-use super::row::{OutboxRow, dead_key, row_key};
+use super::row::{OutboxRow, Rest, dead_key, rest_key, row_key};
 use super::{Outbox, lock};
 use crate::cancel::CancelToken;
 use crate::http::time_until;
@@ -111,18 +111,8 @@ impl Outbox {
         let (store, environment) = (&*self.parts.store, &*self.parts.environment);
         // What a process did not get to tell after it had committed it.
         tell(store, environment, DRAFTS).await?;
-        let mut destinations = destinations(store).await?;
-        destinations.retain(|destination| destination.disabled.is_none());
         let mut pass = Pass::default();
-        let mut wanted = Vec::new();
-        for destination in destinations {
-            match self.next_due(&destination).await? {
-                Some(due_ms) if due_ms > environment.now_ms() => pass.due(due_ms),
-                Some(_) => wanted.push(destination),
-                None => {}
-            }
-        }
-        if wanted.is_empty() {
+        if self.due(&mut pass).await?.is_empty() {
             return Ok(pass);
         }
         let lease = match Lease::bid(store, environment).await? {
@@ -132,13 +122,34 @@ impl Outbox {
                 return Ok(pass);
             }
         };
-        let outcome = self.serve(wanted, &lease, cancel).await;
+        // What others did until they gave the work back counts: a destination that wants nothing more, say.
+        pass = Pass::default();
+        let outcome = match self.due(&mut pass).await {
+            Ok(wanted) => self.serve(wanted, &lease, cancel).await,
+            Err(error) => Err(error),
+        };
         if let Some(lease) = Arc::into_inner(lease) {
             // Whoever took the work over has no use for it being given back.
             let _ = lease.into_inner().release(store).await;
         }
         pass.add(outcome?);
         Ok(pass)
+    }
+
+    /// The destinations for which something is due now; when something is for the others is noted.
+    async fn due(&self, pass: &mut Pass) -> Result<Vec<Destination>> {
+        let mut wanted = Vec::new();
+        for destination in destinations(&*self.parts.store).await? {
+            if destination.disabled.is_some() {
+                continue;
+            }
+            match self.next_due(&destination).await? {
+                Some(due_ms) if due_ms > self.parts.environment.now_ms() => pass.due(due_ms),
+                Some(_) => wanted.push(destination),
+                None => {}
+            }
+        }
+        Ok(wanted)
     }
 
     async fn serve(
@@ -183,13 +194,15 @@ impl Outbox {
                 break;
             }
         }
-        let rest_ms = self.rest_of(&destination.id, now_ms);
+        if next.is_none() {
+            return Ok(None);
+        }
+        let rest: Option<Rest> = match self.parts.store.document(&rest_key(&destination.id)).await? {
+            Some(stored) => Some(stored.to()?),
+            None => None,
+        };
+        let rest_ms = rest.map_or(0, |rest| rest.until(now_ms));
         Ok(next.map(|due_ms| due_ms.max(rest_ms)))
-    }
-
-    fn rest_of(&self, destination: &str, now_ms: u64) -> u64 {
-        let resting = lock(&self.parts.resting);
-        resting.get(destination).copied().filter(|until| until.saturating_sub(now_ms) <= 25 * 3_600_000).unwrap_or(0)
     }
 
     /// Tries what is due for a destination, oldest first, until one fails.
@@ -236,8 +249,7 @@ impl Outbox {
         let well = match verdict {
             Verdict::Accepted => {
                 pass.delivered += 1;
-                batch.remove_document(row_key(&destination.id, &row.id));
-                lock(&self.parts.resting).remove(&destination.id);
+                batch.remove_document(row_key(&destination.id, &row.id)).remove_document(rest_key(&destination.id));
                 true
             }
             Verdict::Gone => {
@@ -260,7 +272,7 @@ impl Outbox {
                 }
                 let rest_ms = row.next_ms.min(now_ms + LONGEST_REST_MS);
                 let asked_ms = if retry_after.is_some() { row.next_ms } else { 0 };
-                lock(&self.parts.resting).insert(destination.id.clone(), rest_ms.max(asked_ms));
+                batch.put_document(rest_key(&destination.id), &Rest { until_ms: rest_ms.max(asked_ms) })?;
                 false
             }
         };

@@ -106,7 +106,8 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
         if draft.mode == RunMode::Webhook {
             count(store, &draft, &accounts, &mut batch).await?;
         }
-        let told = add_rows(store, environment, &RunNews { draft: &draft, accounts: &accounts }, &mut batch).await?;
+        let news = RunNews { draft: &draft, accounts: &accounts };
+        let told = add_rows(store, environment, &news, tries, &mut batch).await?;
         match store.commit(batch).await {
             Ok(_) => {
                 for destination in &told {
@@ -114,7 +115,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
                 }
                 return Ok(());
             }
-            // Somebody else told it, or a later run adds to its accounts just now.
+            // Somebody else told it, a later run adds to its accounts just now, or an id was given twice.
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 tries += 1;
                 if store.document(&document.key).await?.is_none() {

@@ -23,9 +23,11 @@ pub(super) async fn add_rows(
     store: &dyn Store,
     environment: &dyn Environment,
     news: &RunNews<'_>,
+    attempt: u32,
     batch: &mut WriteBatch,
 ) -> Result<Vec<Destination>> {
     let mut told = Vec::new();
+    let mut ids = Ids::new(environment, news.draft.ended_ms, attempt);
     let (integration, _) = news.draft.names();
     for destination in destinations(store).await? {
         if !destination.wants(&news.draft.connection, integration) || destination.disabled.is_some() {
@@ -33,9 +35,9 @@ pub(super) async fn add_rows(
         }
         let bodies = news.bodies(&destination);
         for body in &bodies {
-            let id = new_id(environment, news.draft.ended_ms).to_string();
-            let row = OutboxRow::new(id, body.text()?, news.draft.ended_ms);
-            batch.put_document(row_key(&destination.id, &row.id), &row)?;
+            let row = OutboxRow::new(ids.next(), body.text()?, news.draft.ended_ms);
+            let key = row_key(&destination.id, &row.id);
+            batch.expect_document(&*key, None).put_document(&*key, &row)?;
         }
         if !bodies.is_empty() {
             told.push(destination);
@@ -157,8 +159,21 @@ fn iso(at_ms: u64) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-pub(super) fn new_id(environment: &dyn Environment, now_ms: u64) -> RunId {
-    let mut random = [0; 16];
-    environment.fill_random(&mut random[6..]);
-    RunId::from_parts(now_ms, u128::from_be_bytes(random))
+/// Ids for the rows of one batch: none twice, even where chance gives the same number each time.
+pub(super) struct Ids(u128);
+
+impl Ids {
+    /// Begins by chance; another attempt begins elsewhere.
+    pub(super) fn new(environment: &dyn Environment, now_ms: u64, attempt: u32) -> Self {
+        let mut random = [0; 16];
+        environment.fill_random(&mut random[6..]);
+        let first = RunId::from_parts(now_ms, u128::from_be_bytes(random)).0;
+        Ids(first.wrapping_add(u128::from(attempt) << 32))
+    }
+
+    pub(super) fn next(&mut self) -> String {
+        let id = RunId::from(self.0);
+        self.0 = self.0.wrapping_add(1);
+        id.to_string()
+    }
 }

@@ -69,6 +69,24 @@ fn pause_ms(attempts: u32, chance: u32) -> u64 {
     pause + pause * u64::from(chance % 1000) / 4000
 }
 
+/// Until when a destination is left alone after a try that failed: Unix milliseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Rest {
+    pub(super) until_ms: u64,
+}
+
+impl Rest {
+    /// Until when, at this time. A rest longer than any can be comes from a clock that was wrong.
+    pub(super) fn until(self, now_ms: u64) -> u64 {
+        if self.until_ms.saturating_sub(now_ms) > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS { 0 } else { self.until_ms }
+    }
+}
+
+/// Where a destination's rest lies, for every process and over restarts.
+pub(super) fn rest_key(destination: &str) -> String {
+    format!("outbox/rest/{destination}")
+}
+
 pub(super) fn rows_prefix(destination: &str) -> String {
     format!("outbox/row/{destination}/")
 }

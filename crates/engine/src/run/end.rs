@@ -164,7 +164,7 @@ async fn ending(
     logs::put_run(&mut batch, key, report, false)?;
     batch.put_document(key.status_key(), &status)?;
     batch.remove_document(key.holder_key());
-    logs::prune_runs(engine, &mut batch, key).await?;
+    logs::prune_runs(engine, &mut batch, key, 0).await?;
     Ok(batch)
 }
 
