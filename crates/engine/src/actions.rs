@@ -12,8 +12,10 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::builder::unknown_template;
+use crate::calls::{Call, asked};
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
+use crate::run::RunMode;
 use crate::settings::ConnectionSettings;
 use crate::timer;
 
@@ -23,7 +25,8 @@ impl Engine {
         self.parts().actions.values().map(|action| action.info())
     }
 
-    /// Does an action with a connection: once, and never again by itself where that might do it twice.
+    /// Does an action with a connection: once, and never again by itself where that might do it twice. The log keeps
+    /// that it was done ([`RunMode::Action`](crate::RunMode::Action)), and how.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -42,7 +45,8 @@ impl Engine {
         check_input(info, &input)?;
         let config = settings.config_of(&info.id(), &info.config)?;
         let client = self.provider_client(&settings, &info.provider).await?;
-        let host = PlainHost { parts, client };
+        let call = Call::begin(self, connection, &info.id(), RunMode::Action)?;
+        let host = PlainHost { parts, client, call };
         let outcome = found.run(&ActionContext::new(&host, config), input).await;
         match &outcome {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
@@ -50,15 +54,30 @@ impl Engine {
                 tracing::warn!(target: "highwater::action", action, connection, "{}", host.client.session().redact(&error.to_string()))
             }
         }
+        host.call.end(&host.client, outcome.as_ref().err()).await;
         outcome
     }
 
     /// Sends any request with a connection's credentials: to the provider's origins alone, within the connection's budget.
-    /// The answer comes back whatever its status.
+    /// The answer comes back whatever its status. The log keeps method, path and status
+    /// ([`RunMode::Proxy`](crate::RunMode::Proxy)).
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
         let client = self.provider_client(&settings, self.provider_of(&settings)?).await?;
-        client.send(request.any_status(), &|_, _| {}).await
+        let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy)?;
+        let asked = asked(&request);
+        let note = |level, message: &str| call.line(level, &client.session().redact(message));
+        let answer = client.send(request.any_status(), &note).await;
+        call.note_exchange(&client, &asked, &answer);
+        let failed = match &answer {
+            Ok(answer) if answer.status >= 400 => {
+                Some(Error::new(ErrorKind::Remote, "the API refused the request").with("status", answer.status))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Error::new(error.kind(), "the request failed").with("reason", error)),
+        };
+        call.end(&client, failed.as_ref()).await;
+        answer
     }
 
     /// The provider of a connection, as the catalogue knows it.
@@ -120,12 +139,16 @@ fn check_input(info: &ActionInfo, input: &Value) -> Result<()> {
 struct PlainHost<'e> {
     parts: &'e Parts,
     client: Client,
+    call: Call<'e>,
 }
 
 #[async_trait]
 impl ApiHost for PlainHost<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        self.client.send(request, &|level, message| self.log(level, message)).await
+        let asked = asked(&request);
+        let answer = self.client.send(request, &|level, message| self.log(level, message)).await;
+        self.call.note_exchange(&self.client, &asked, &answer);
+        answer
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
@@ -142,6 +165,7 @@ impl ApiHost for PlainHost<'_> {
 
     fn log(&self, level: LogLevel, message: &str) {
         let message = self.client.session().redact(message);
+        self.call.line(level, &message);
         match level {
             LogLevel::Debug => tracing::debug!(target: "highwater::action", "{message}"),
             LogLevel::Info => tracing::info!(target: "highwater::action", "{message}"),

@@ -23,13 +23,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use highwater_core::template::Secret;
+use highwater_core::template::{HttpRequest, HttpResponse, Secret};
 use highwater_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::control::{DisableMode, TriggerMode};
 use crate::engine::lock;
+use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::receive::Received;
 use crate::run::{LogLine, RunOptions, RunReport};
@@ -91,6 +92,21 @@ impl Engine {
     /// See [`Engine::set_token`](crate::Engine::set_token).
     pub fn set_token(&self, connection: impl AsRef<str>, token: Secret) {
         self.engine().set_token(connection, token);
+    }
+
+    /// See [`Engine::set_credentials`](crate::Engine::set_credentials).
+    pub fn set_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        self.engine().set_credentials(connection, credentials);
+    }
+
+    /// See [`Engine::act`](crate::Engine::act).
+    pub fn act(&self, connection: &str, action: &str, input: serde_json::Value) -> Result<serde_json::Value> {
+        self.wait(self.engine().act(connection, action, input))
+    }
+
+    /// See [`Engine::proxy`](crate::Engine::proxy).
+    pub fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
+        self.wait(self.engine().proxy(connection, request))
     }
 
     /// See [`Engine::connection`](crate::Engine::connection).

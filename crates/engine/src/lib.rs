@@ -17,6 +17,7 @@
 mod actions;
 pub mod blocking;
 mod builder;
+mod calls;
 mod cancel;
 mod control;
 mod engine;

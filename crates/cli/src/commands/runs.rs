@@ -74,7 +74,7 @@ pub(crate) struct FilterOptions {
     /// Only in these states.
     #[arg(long, value_delimiter = ',', value_parser = state)]
     pub(crate) state: Vec<RunState>,
-    /// Only of this type: `initial`, `incremental` or `webhook`.
+    /// Only of this type: `initial`, `incremental`, `webhook`, `action` or `proxy`.
     #[arg(long = "type", value_parser = mode, value_name = "TYPE")]
     pub(crate) mode: Option<RunMode>,
     /// Only since this time: RFC 3339, or `2h` ago.
@@ -219,6 +219,8 @@ fn line(run: &RunReport) -> String {
         RunMode::Initial => "initial",
         RunMode::Incremental => "incremental",
         RunMode::Webhook => "webhook",
+        RunMode::Action => "action",
+        RunMode::Proxy => "proxy",
     };
     let state = serde_json::to_value(run.state).ok().and_then(|state| state.as_str().map(ToOwned::to_owned));
     let progress = &run.progress;
@@ -254,7 +256,9 @@ fn mode(text: &str) -> Result<RunMode, String> {
         "initial" => Ok(RunMode::Initial),
         "incremental" => Ok(RunMode::Incremental),
         "webhook" => Ok(RunMode::Webhook),
-        _ => Err("a type is initial, incremental or webhook".to_owned()),
+        "action" => Ok(RunMode::Action),
+        "proxy" => Ok(RunMode::Proxy),
+        _ => Err("a type is initial, incremental, webhook, action or proxy".to_owned()),
     }
 }
 

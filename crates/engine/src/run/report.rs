@@ -73,7 +73,7 @@ impl RunOptions {
     }
 }
 
-/// What a run read, or who brought its changes.
+/// What a run read; or that it was no run, but something else that is kept in the same log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunMode {
@@ -83,6 +83,10 @@ pub enum RunMode {
     Incremental,
     /// No run, but a webhook of the provider: see [`Engine::receive`](crate::Engine::receive).
     Webhook,
+    /// No run, but an action: see [`Engine::act`](crate::Engine::act).
+    Action,
+    /// No run, but a request of the host's own: see [`Engine::proxy`](crate::Engine::proxy).
+    Proxy,
 }
 
 /// How a run stands.
