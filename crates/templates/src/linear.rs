@@ -7,7 +7,7 @@ use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2,
     Pages, Paging, Provider, SyncContext, TemplateInfo, text_at,
 };
-use highwater_core::{Error, ErrorKind, Result, content};
+use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -131,10 +131,10 @@ fn relay(list: &str, body: &Value) -> Result<Pages> {
 
 /// GraphQL reports faults in an answer of status 200; part of a list is no list.
 fn no_errors(response: &HttpResponse) -> Result<()> {
-    match content::pointer(&response.body, "/errors/0")? {
+    match response.value_at("/errors/0")? {
         None => Ok(()),
         Some(error) => {
-            let told = text_at(error, "/message")?.unwrap_or_default();
+            let told = text_at(&error, "/message")?.unwrap_or_default();
             Err(response.refusal(ErrorKind::Remote, "the API reports an error").with("told", told))
         }
     }

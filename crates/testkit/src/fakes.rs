@@ -10,6 +10,7 @@ mod hubspot;
 mod jira;
 mod linear;
 mod notion;
+mod slack;
 mod stripe;
 
 pub use airtable::Airtable;
@@ -19,6 +20,7 @@ pub use hubspot::HubSpot;
 pub use jira::Jira;
 pub use linear::Linear;
 pub use notion::Notion;
+pub use slack::Slack;
 pub use stripe::Stripe;
 
 use highwater_core::template::HttpResponse;

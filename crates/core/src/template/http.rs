@@ -252,6 +252,19 @@ impl HttpResponse {
             .map_err(|source| self.unusable("not a JSON array").because(source))
     }
 
+    /// The text at a JSON pointer of the body, as [`text_at`](super::text_at) reads it.
+    pub fn text_at(&self, pointer: &str) -> Result<Option<String>> {
+        super::text_at(&self.body, pointer).map_err(|source| self.unusable("not JSON").because(source))
+    }
+
+    /// The value at a JSON pointer of the body, as it is written.
+    pub fn value_at(&self, pointer: &str) -> Result<Option<Bytes>> {
+        match content::pointer(&self.body, pointer) {
+            Ok(value) => Ok(value.map(|value| self.body.slice_ref(value))),
+            Err(source) => Err(self.unusable("not JSON").because(source)),
+        }
+    }
+
     /// The target of the `Link` header with `rel="next"` (RFC 8288).
     pub fn next_link(&self) -> Option<String> {
         let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
@@ -345,5 +358,10 @@ mod tests {
         assert_eq!(response.elements_at("/data/items").unwrap(), [r#"{"a":1}"#, "2"]);
         assert_eq!(response.elements().unwrap_err().kind(), ErrorKind::Remote);
         assert_eq!(response.elements_at("/data/none").unwrap_err().context("pointer"), Some("/data/none"));
+        assert_eq!(response.text_at("/data/items/0/a").unwrap().as_deref(), Some("1"));
+        assert_eq!(response.value_at("/data/items/0").unwrap().unwrap(), r#"{"a":1}"#);
+        let cut = HttpResponse::new(200, Vec::new(), r#"{"data":{"items":["#);
+        assert_eq!(cut.text_at("/next").unwrap_err().kind(), ErrorKind::Remote);
+        assert_eq!(cut.value_at("/errors").unwrap_err().kind(), ErrorKind::Remote);
     }
 }

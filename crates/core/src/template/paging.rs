@@ -21,7 +21,6 @@ use serde_json::Value;
 use super::context::SyncContext;
 use super::http::{HttpRequest, HttpResponse, escape};
 use super::records::{string_at, text_at};
-use crate::content;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
@@ -268,20 +267,20 @@ impl Pages {
         }
         let lacks_records = response.body.is_empty()
             || response.is_unchanged()
-            || (self.may_lack_records && content::pointer(&response.body, &self.records)?.is_none());
+            || (self.may_lack_records && response.value_at(&self.records)?.is_none());
         let mut records = if lacks_records { Vec::new() } else { response.elements_at(&self.records)? };
         let more_at = |pointer: &Option<String>| match pointer {
-            Some(pointer) => Ok(text_at(&response.body, pointer)?.as_deref() == Some("true")),
+            Some(pointer) => Ok(response.text_at(pointer)?.as_deref() == Some("true")),
             None => Ok(true),
         };
         let next = match &self.paging {
             Paging::Single => None,
             Paging::Link => response.next_link(),
             Paging::HeaderUrl(name) => response.header(name).map(str::to_owned),
-            Paging::BodyUrl(at) => text_at(&response.body, at)?,
+            Paging::BodyUrl(at) => response.text_at(at)?,
             Paging::Cursor { at, more, .. } => {
                 if more_at(more)? {
-                    text_at(&response.body, at)?
+                    response.text_at(at)?
                 } else {
                     None
                 }

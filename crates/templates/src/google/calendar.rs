@@ -72,7 +72,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
                 changed.push(PageRecord::from(event));
             }
         }
-        match (page.next, text_at(&page.response.body, "/nextSyncToken")?) {
+        match (page.next, page.response.text_at("/nextSyncToken")?) {
             (Some(next), _) if listing => context.checkpoint(&Checkpoint::Page(next))?,
             (None, Some(token)) => context.checkpoint(&Checkpoint::Sync(token))?,
             _ => {}

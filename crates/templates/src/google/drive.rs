@@ -93,7 +93,7 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
             }
         }
         // Each page's token goes on where the page ended.
-        if let Some(next) = page.next.or(text_at(&page.response.body, "/newStartPageToken")?) {
+        if let Some(next) = page.next.or(page.response.text_at("/newStartPageToken")?) {
             context.checkpoint(&Checkpoint { changes: next, page: None })?;
         }
         context.apply("File", changed, deleted).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_core::template::{
-    ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at, text_at,
+    ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
@@ -155,7 +155,7 @@ struct Ids {
 
 async fn next_ids(pages: &mut Pages, context: &SyncContext<'_>) -> Result<Option<Ids>> {
     let Some(page) = pages.next(context).await? else { return Ok(None) };
-    let history = text_at(&page.response.body, "/historyId")?;
+    let history = page.response.text_at("/historyId")?;
     Ok(Some(Ids { ids: page.records, next: page.next, history }))
 }
 

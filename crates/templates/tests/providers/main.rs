@@ -3,6 +3,7 @@
 mod change_feeds;
 mod github;
 mod hostile;
+mod slack;
 mod stripe;
 mod updated_filters;
 
