@@ -64,6 +64,11 @@ impl<A: FakeApi> Hostile<A> {
         self.faults.extend(faults);
     }
 
+    /// Takes back the faults that did not come yet.
+    pub fn clear(&mut self) {
+        self.faults.clear();
+    }
+
     /// How many faults did not come yet.
     pub fn left(&self) -> usize {
         self.faults.len()

@@ -79,12 +79,17 @@ impl<A: FakeApi> Trial<A> {
 
     /// Runs the template once: incrementally where there is a checkpoint.
     pub async fn run(&self) -> Result<RunReport> {
-        self.engine.run_once(CONNECTION, &self.template, RunOptions::default()).await
+        self.run_with(RunOptions::default()).await
     }
 
-    /// Runs a full refresh.
+    /// Runs a full refresh; what is missing is deleted, however much it is.
     pub async fn refresh(&self) -> Result<RunReport> {
-        self.engine.run_once(CONNECTION, &self.template, RunOptions::default().full(true).approve_deletes(true)).await
+        self.run_with(RunOptions::default().full(true).approve_deletes(true)).await
+    }
+
+    /// Runs the template with these options.
+    pub async fn run_with(&self, options: RunOptions) -> Result<RunReport> {
+        self.engine.run_once(CONNECTION, &self.template, options).await
     }
 
     /// Does an action.

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::content;
@@ -257,6 +257,19 @@ impl HttpResponse {
         super::text_at(&self.body, pointer).map_err(|source| self.unusable("not JSON").because(source))
     }
 
+    /// As [`text_at`](HttpResponse::text_at), where the value must be there.
+    pub fn string_at(&self, pointer: &str) -> Result<String> {
+        self.text_at(pointer)?.ok_or_else(|| self.unusable("without an expected member").with("pointer", pointer))
+    }
+
+    /// The body as a record: one whole JSON object.
+    pub fn record(&self) -> Result<Bytes> {
+        serde_json::from_slice::<IgnoredAny>(&self.body)
+            .map_err(|source| self.unusable("no JSON object").because(source))?;
+        let is_object = self.body.trim_ascii_start().starts_with(b"{");
+        is_object.then(|| self.body.clone()).ok_or_else(|| self.unusable("no JSON object"))
+    }
+
     /// The value at a JSON pointer of the body, as it is written.
     pub fn value_at(&self, pointer: &str) -> Result<Option<Bytes>> {
         match content::pointer(&self.body, pointer) {
@@ -360,8 +373,13 @@ mod tests {
         assert_eq!(response.elements_at("/data/none").unwrap_err().context("pointer"), Some("/data/none"));
         assert_eq!(response.text_at("/data/items/0/a").unwrap().as_deref(), Some("1"));
         assert_eq!(response.value_at("/data/items/0").unwrap().unwrap(), r#"{"a":1}"#);
+        assert_eq!(response.record().unwrap(), response.body);
         let cut = HttpResponse::new(200, Vec::new(), r#"{"data":{"items":["#);
         assert_eq!(cut.text_at("/next").unwrap_err().kind(), ErrorKind::Remote);
         assert_eq!(cut.value_at("/errors").unwrap_err().kind(), ErrorKind::Remote);
+        for body in [&cut.body[..], b"", b"[]", b"null", b"{} {}"] {
+            let response = HttpResponse::new(200, Vec::new(), body.to_vec());
+            assert_eq!(response.record().unwrap_err().kind(), ErrorKind::Remote);
+        }
     }
 }

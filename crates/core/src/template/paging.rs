@@ -265,7 +265,8 @@ impl Pages {
         if let Some(check) = self.check {
             check(&response)?;
         }
-        let lacks_records = response.body.is_empty()
+        // A body that is empty without a status that says so is half an answer: it must not end a list.
+        let lacks_records = response.status == 204
             || response.is_unchanged()
             || (self.may_lack_records && response.value_at(&self.records)?.is_none());
         let mut records = if lacks_records { Vec::new() } else { response.elements_at(&self.records)? };

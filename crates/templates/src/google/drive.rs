@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use highwater_core::Result;
 use highwater_core::content;
-use highwater_core::template::{
-    HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at, text_at,
-};
+use highwater_core::template::{HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, text_at};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +52,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         None => {
             // Before the list is read, so that what changes meanwhile is told again (H46).
             let start = context.send(HttpRequest::get("/drive/v3/changes/startPageToken")).await?;
-            let changes = string_at(&start.body, "/startPageToken")?;
+            let changes = start.string_at("/startPageToken")?;
             read_list(context, changes, None).await
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_core::template::{
-    ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at,
+    ConfigKey, HttpRequest, HttpResponse, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
@@ -60,7 +60,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         None => {
             // Before the list is read, so that what changes meanwhile is told again (H46).
             let profile = context.send(HttpRequest::get("/gmail/v1/users/me/profile")).await?;
-            let history = string_at(&profile.body, "/historyId")?;
+            let history = profile.string_at("/historyId")?;
             read_list(context, history, None).await
         }
     }
@@ -71,7 +71,7 @@ async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<
     if let Some(query) = context.optional_config("query") {
         request = request.query("q", query);
     }
-    let mut pages = list(request, "/messages").resume(page);
+    let mut pages = list(request, "/messages").check(is_list).resume(page);
     while let Some(ids) = next_ids(&mut pages, context).await? {
         let found = ids.ids.iter().map(|entry| string_at(entry, "/id")).collect::<Result<Vec<_>>>()?;
         let (messages, gone) = messages(context, found).await?;
@@ -104,7 +104,7 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
     let request = HttpRequest::get("/gmail/v1/users/me/history")
         .query("maxResults", "500")
         .query("startHistoryId", since.clone());
-    let mut pages = list(request, "/history");
+    let mut pages = list(request, "/history").check(is_history);
     let (mut changed, mut deleted, mut newest) = (BTreeSet::new(), BTreeSet::new(), since);
     while let Some(page) = next_ids(&mut pages, context).await.map_err(forgotten)? {
         for entry in &page.ids {
@@ -147,6 +147,15 @@ fn list(request: HttpRequest, records: &str) -> Pages {
     Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).optional_records_at(records)
 }
 
+/// What every answer has, so that one of another shape is not taken for the end of the list.
+fn is_list(response: &HttpResponse) -> Result<()> {
+    response.string_at("/resultSizeEstimate").map(drop)
+}
+
+fn is_history(response: &HttpResponse) -> Result<()> {
+    response.string_at("/historyId").map(drop)
+}
+
 struct Ids {
     ids: Vec<Bytes>,
     next: Option<String>,
@@ -166,7 +175,10 @@ async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<Pa
         let path = format!("/gmail/v1/users/me/messages/{id}");
         let request = HttpRequest::get(path).query("format", context.config("format")?);
         match context.send(request).await {
-            Ok(message) => found.push(PageRecord::from(message.body)),
+            Ok(message) => {
+                message.string_at("/id")?;
+                found.push(PageRecord::from(message.record()?));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => gone.push(id),
             Err(error) => return Err(error),
         }

@@ -1,6 +1,7 @@
 //! Each template against a stateful API that follows its provider's documentation: first run, nothing, changes, deletes.
 
 mod change_feeds;
+mod faults;
 mod github;
 mod hostile;
 mod slack;

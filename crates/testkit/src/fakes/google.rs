@@ -132,13 +132,14 @@ fn list(name: &str, items: &[Value], request: &FakeRequest, history: Option<u64>
     let (items, next) = page(items, request.query("pageToken"));
     let mut body = json!({});
     if !items.is_empty() {
-        body[name] = Value::from(items);
+        body[name] = Value::from(items.clone());
     }
     if let Some(next) = next {
         body["nextPageToken"] = Value::from(next);
     }
-    if let Some(history) = history {
-        body["historyId"] = Value::from(history.to_string());
+    match history {
+        Some(history) => body["historyId"] = Value::from(history.to_string()),
+        None => body["resultSizeEstimate"] = Value::from(items.len()),
     }
     ok(&body)
 }
