@@ -8,7 +8,8 @@ mod model;
 mod steps;
 mod system;
 
-use proptest::strategy::{BoxedStrategy, Just, Strategy};
+use proptest::bool::weighted;
+use proptest::strategy::{BoxedStrategy, Strategy};
 use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
@@ -29,7 +30,7 @@ impl ReferenceStateMachine for Reference {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Model> {
-        Just(Model::new()).boxed()
+        weighted(0.7).prop_map(Model::new).boxed()
     }
 
     fn transitions(_: &Model) -> BoxedStrategy<Step> {
@@ -48,8 +49,8 @@ impl<S: Subject> StateMachineTest for Machine<S> {
     type SystemUnderTest = System<S>;
     type Reference = Reference;
 
-    fn init_test(_: &Model) -> System<S> {
-        System::new()
+    fn init_test(model: &Model) -> System<S> {
+        System::new(model.remembers)
     }
 
     fn apply(mut system: System<S>, model: &Model, step: Step) -> System<S> {

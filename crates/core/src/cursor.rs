@@ -3,6 +3,7 @@
 mod allocate;
 mod token;
 
+use allocate::MAX_TIME_MS;
 pub(crate) use allocate::{Allocator, is_implausible};
 pub(crate) use token::TokenKey;
 
@@ -72,6 +73,12 @@ impl Cursor {
     pub(crate) fn position(&self) -> Position {
         Position { ulid: self.position, epoch: self.epoch }
     }
+}
+
+/// The last position before all that can be minted at a time or later.
+pub(crate) fn just_before(time: DateTime<Utc>) -> u128 {
+    let milliseconds = u64::try_from(time.timestamp_millis()).unwrap_or(0).min(MAX_TIME_MS);
+    (u128::from(milliseconds) << 80).saturating_sub(1)
 }
 
 /// The time part of a position. Positions never lie beyond chrono's range: 48 bits of milliseconds.

@@ -87,6 +87,12 @@ pub fn p21_seeking_replays<S: Subject>() {
     assert_eq!(after(Seek::Time(cursors[0].time())).len(), 8);
     let later = cursors[7].time() + chrono::Duration::days(1);
     assert!(after(Seek::Time(later)).is_empty());
+    let no_position_has = chrono::DateTime::from_timestamp_millis((1 << 48) + 5).unwrap();
+    for far in [no_position_has, chrono::DateTime::<chrono::Utc>::MAX_UTC] {
+        assert!(after(Seek::Time(far)).is_empty(), "{far}");
+        assert!(rig.page(|request| request.modified_after(far)).changes.is_empty(), "{far}");
+    }
+    assert_eq!(after(Seek::Time(chrono::DateTime::<chrono::Utc>::MIN_UTC)).len(), 8);
     let error = rig.consumer("unknown", ConsumerCommand::Status).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     rig.delete("0");

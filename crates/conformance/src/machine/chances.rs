@@ -107,7 +107,12 @@ fn poll() -> impl Strategy<Value = Poll> {
 }
 
 fn seek() -> impl Strategy<Value = Step> {
-    let to = prop_oneof![Just(To::Start), Just(To::End), any::<usize>().prop_map(To::Token)];
+    let to = prop_oneof![
+        Just(To::Start),
+        Just(To::End),
+        any::<usize>().prop_map(To::Token),
+        prop_oneof![Just(0_u64), 1..4000_u64].prop_map(To::LastMs),
+    ];
     (0..STREAMS, 0..CONSUMERS.len(), to, any::<bool>()).prop_map(|(stream, name, to, as_before)| Step::Seek {
         stream,
         name,
@@ -145,7 +150,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (stream(), prop::bool::weighted(0.3), any::<usize>())
             .prop_map(|(stream, payloads, token)| Step::Prune { stream, payloads, token }),
         2 => stream().prop_map(|stream| Step::Clear { stream }),
-        3 => (stream(), any::<bool>(), any::<bool>())
+        3 => (stream(), prop_oneof![Just(0_usize), 1..3_usize, Just(1000)], any::<bool>())
             .prop_map(|(stream, keep, without_n)| Step::Configure { stream, keep, without_n }),
         2 => Just(Step::Rebase),
         4 => any::<usize>().prop_map(|token| Step::Past { token }),

@@ -91,10 +91,12 @@ pub(crate) struct Model {
     pub(crate) read_from: Option<usize>,
     next: u64,
     pub(crate) run: u64,
+    /// Whether the store may remember anything beside what it has on disk.
+    pub(crate) remembers: bool,
 }
 
 impl Model {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(remembers: bool) -> Self {
         let start = |stream, filtered| Token { stream, position: 0, filtered, drain: 0 };
         Model {
             now_ms: MOMENT_MS,
@@ -108,6 +110,7 @@ impl Model {
             read_from: None,
             next: 1,
             run: 0,
+            remembers,
         }
     }
 
@@ -166,9 +169,9 @@ impl Model {
             Step::Clear { stream } => Expected::Removed(self.clear(*stream, false)),
             Step::Configure { stream, keep, without_n } => {
                 let target = &mut self.world.streams[*stream];
-                (target.keeps_history, target.without_n) = (*keep, *without_n);
+                (target.keeps_versions, target.without_n) = (*keep, *without_n);
                 target.known = true;
-                if !keep {
+                if *keep == 0 {
                     target.forget_versions(u64::MAX);
                 }
                 Expected::Removed(Ok(0))

@@ -64,8 +64,8 @@ pub(crate) enum Step {
     },
     Configure {
         stream: usize,
-        /// Whether superseded versions are kept.
-        keep: bool,
+        /// How many superseded versions of each record are kept.
+        keep: usize,
         /// Whether a change of `n` is none.
         without_n: bool,
     },
@@ -101,6 +101,8 @@ pub(crate) enum To {
     Start,
     End,
     Token(usize),
+    /// What was modified from this many milliseconds before now on.
+    LastMs(u64),
 }
 
 #[derive(Clone, Debug)]

@@ -57,6 +57,11 @@ pub(crate) fn account(place: usize) -> String {
     format!("account/{place}")
 }
 
+/// A time as a date.
+pub(crate) fn time_of(milliseconds: u64) -> chrono::DateTime<chrono::Utc> {
+    i64::try_from(milliseconds).ok().and_then(chrono::DateTime::from_timestamp_millis).expect("a time")
+}
+
 pub(crate) fn open_only() -> ContentFilter {
     ContentFilter::new().equals("/open", true)
 }
@@ -67,10 +72,10 @@ pub(crate) fn rules(without_n: bool) -> ContentRules {
 }
 
 impl<S: Subject> System<S> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(remembers: bool) -> Self {
         let start = || Given { cursor: Cursor::START, copy: Some(Copy::new()), caught_up: true, at: 0 };
         System {
-            rig: Rig::at(S::new(), Arc::new(TestEnvironment::new(42)), 64 << 20),
+            rig: Rig::at(S::new(), Arc::new(TestEnvironment::new(42)), if remembers { 64 << 20 } else { 0 }),
             second: None,
             given: vec![start(), start(), start()],
             leases: Vec::new(),
@@ -122,7 +127,7 @@ impl<S: Subject> System<S> {
                 self.care(Maintenance::Clear(stream(*place)), expected);
             }
             (Step::Configure { stream: place, keep, without_n }, Expected::Removed(expected)) => {
-                let history = if *keep { History::Versions(1000) } else { History::Off };
+                let history = if *keep == 0 { History::Off } else { History::Versions(*keep as u32) };
                 let options = StreamOptions::default().history(history).rules(rules(*without_n));
                 self.care(Maintenance::Configure(stream(*place), options), expected);
             }
@@ -154,7 +159,7 @@ impl<S: Subject> System<S> {
                 let at = *at;
                 let copy = image.image().expect("what was copied once can be copied");
                 let environment = Arc::clone(&self.rig.environment);
-                self.replace(Rig::at(copy, environment, 64 << 20));
+                self.replace(Rig::at(copy, environment, self.rig.memory_budget));
                 for given in self.given.iter_mut().filter(|given| given.at > at) {
                     given.copy = None;
                 }

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mutants::mutant;
 
 /// The greatest time a ULID can hold.
-const MAX_TIME_MS: u64 = (1 << 48) - 1;
+pub(crate) const MAX_TIME_MS: u64 = (1 << 48) - 1;
 
 /// How far a clock may leap ahead of the stored high water before that needs a word from the host.
 const MAX_LEAP_MS: u64 = 366 * 24 * 3600 * 1000;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendRead, BackendWrite, LogScan, Table};
 use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
-use crate::cursor::{Cursor, Position, millis_of};
+use crate::cursor::{Cursor, Position, just_before, millis_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::transaction::Transaction;
 use crate::log::{keys, validate};
@@ -267,11 +267,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 Ok(*cursor)
             }
             Seek::Time(time) => {
-                let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0);
-                let floor = (millis << 80).saturating_sub(1);
                 let mut before = Position::default();
-                // The entry before: the least sequence number behind `floor`, and one step back.
-                let behind = view.first_behind(write, floor)?;
+                // The entry before: the least sequence number of that time, and one step back.
+                let behind = view.first_behind(write, just_before(*time))?;
                 let mut from = behind.saturating_sub(1);
                 let mut step = 1;
                 while from >= 1 && before == Position::default() {

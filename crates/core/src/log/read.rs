@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
-use crate::cursor::{Cursor, Position, TokenKey, time_of};
+use crate::cursor::{Cursor, Position, TokenKey, just_before, time_of};
 use crate::error::{Error, Result};
 use crate::log::index_key::IndexKey;
 use crate::log::reading::{self, Reading};
@@ -62,10 +62,7 @@ impl<'s> StreamView<'s> {
             .map_err(|error| error.with("stream", self.key))?;
         let since = request.after.position();
         let floor = match request.modified_after {
-            Some(time) => {
-                let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
-                since.ulid.max((millis << 80).saturating_sub(1))
-            }
+            Some(time) => since.ulid.max(just_before(time)),
             None => since.ulid,
         };
         let mut reading = Reading::new(self, request, since, filter);

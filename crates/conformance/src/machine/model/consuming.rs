@@ -120,6 +120,7 @@ impl Model {
                 }
                 (token.position, token.drain)
             }
+            To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0),
         };
         (consumer.acknowledged, consumer.drain) = (position, drain);
         consumer.generation += 1;

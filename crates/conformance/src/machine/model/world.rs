@@ -106,7 +106,8 @@ pub(crate) struct Stream {
     pub(super) payload_horizon: u64,
     pub(super) prunes: u64,
     pub(super) history_horizon: u64,
-    pub(super) keeps_history: bool,
+    /// Superseded versions kept of each record.
+    pub(super) keeps_versions: usize,
     /// Whether a change of `n` is none.
     pub(super) without_n: bool,
     /// Superseded entries, and what took their place.
@@ -124,12 +125,39 @@ impl Stream {
         if below && (after == 0 || drain != 0) { self.prunes } else { 0 }
     }
 
+    /// The position of the last entry from before a time; START where that is below the horizon.
+    pub(super) fn before(&self, since_ms: u64) -> u64 {
+        let older = self.entries.values().filter(|entry| entry.modified_ms < since_ms);
+        let last = older.map(|entry| entry.position).max().unwrap_or(0);
+        if last < self.horizon.max(self.payload_horizon) { 0 } else { last }
+    }
+
     pub(super) fn see(&mut self, position: u64) {
         if let Some(run) = &mut self.run
             && position <= run.start
         {
             run.seen.insert(position);
         }
+    }
+
+    /// Keeps an entry that gave way to the one at `by`, and no more of its record than are to be kept.
+    pub(super) fn supersede(&mut self, id: usize, old: Entry, by: u64) {
+        if self.keeps_versions == 0 {
+            self.history_horizon = by;
+            return;
+        }
+        self.versions.push((id, old, by));
+        let of_record = self.versions.iter().filter(|(other, ..)| *other == id).count();
+        let mut surplus = of_record.saturating_sub(self.keeps_versions);
+        let horizon = &mut self.history_horizon;
+        self.versions.retain(|(other, _, by)| {
+            let goes = *other == id && surplus > 0;
+            if goes {
+                surplus -= 1;
+                *horizon = (*by).max(*horizon);
+            }
+            !goes
+        });
     }
 
     pub(super) fn forget_versions(&mut self, up_to: u64) -> u64 {

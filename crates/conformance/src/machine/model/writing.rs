@@ -224,11 +224,7 @@ impl Model {
         stream.known = true;
         let position = entry.position;
         if let Some(old) = stream.entries.insert(id, entry) {
-            if stream.keeps_history {
-                stream.versions.push((id, old, position));
-            } else {
-                stream.history_horizon = position;
-            }
+            stream.supersede(id, old, position);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use highwater_core::{ConsumerCommand, ConsumerReply, ConsumerStatus, PollOptions
 use super::super::model::{MAX_ATTEMPTS, Model, Paged, Refusal, consumer_name, id_of};
 use super::super::steps::{Poll, To};
 use super::compare::{p10_page_is_the_models, p25_consumer_answer, p32_refused};
-use super::{System, open_only, stream};
+use super::{System, open_only, stream, time_of};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -54,6 +54,7 @@ impl<S: Subject> System<S> {
             To::Start => Seek::Start,
             To::End => Seek::End,
             To::Token(selector) => Seek::Cursor(self.given[model.token(selector).0].cursor),
+            To::LastMs(last_ms) => Seek::Time(time_of(model.now_ms.saturating_sub(last_ms))),
         };
         let command = if filtered { ConsumerCommand::SeekMatching(to, open_only()) } else { ConsumerCommand::Seek(to) };
         p25_consumer_answer(self.say(place, name, command).map(drop), expected);

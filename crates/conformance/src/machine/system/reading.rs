@@ -6,7 +6,7 @@ use super::super::content::Content;
 use super::super::model::{Model, Paged, Refusal, Token, id_of, plain};
 use super::super::steps::{IDS, Look};
 use super::compare::{p10_page_is_the_models, p19_apply, p20_caught_up_is_true, p32_refused};
-use super::{Copy, Given, System, open_only, stream};
+use super::{Copy, Given, System, open_only, stream, time_of};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -24,8 +24,7 @@ impl<S: Subject> System<S> {
             request = request.ids(ids.iter().map(|id| IDS[*id]));
         }
         if let Some(last_ms) = look.last_ms {
-            let since = i64::try_from(now_ms.saturating_sub(last_ms)).unwrap_or(i64::MAX);
-            request = request.modified_after(chrono::DateTime::from_timestamp_millis(since).expect("a time"));
+            request = request.modified_after(time_of(now_ms.saturating_sub(last_ms)));
         }
         if look.metadata_only {
             request = request.metadata_only();
