@@ -137,9 +137,19 @@ async fn entries(
          <d:prop><d:getetag/><c:calendar-data/></d:prop>{wanted}</c:calendar-multiget>"
     );
     let MultiStatus { entries, .. } = xml::multi_status(&context.send(report(calendar, body)).await?.body)?;
+    if entries.len() < hrefs.len() {
+        return Err(Error::new(ErrorKind::Remote, "the server left entries out that it was asked for")
+            .with("asked", hrefs.len())
+            .with("answered", entries.len()));
+    }
     let (mut found, mut gone) = (Vec::with_capacity(entries.len()), Vec::new());
     for entry in entries {
         let (Some(etag), Some(calendar_data)) = (entry.etag, entry.calendar_data) else {
+            // Only what the server says is gone is gone: without that, an entry that it cannot show now would be deleted.
+            if !matches!(entry.status, Some(404 | 410)) {
+                return Err(Error::new(ErrorKind::Remote, "the server does not show an entry: try again later")
+                    .with("href", entry.href));
+            }
             gone.push(entry.href);
             continue;
         };

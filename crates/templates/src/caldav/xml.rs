@@ -28,6 +28,7 @@ pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
     let mut reader = NsReader::from_reader(body);
     let mut answer = MultiStatus::default();
     let (mut path, mut text): (Vec<String>, String) = (Vec::new(), String::new());
+    let mut found = false;
     let unreadable = || Error::new(ErrorKind::Remote, "the server's answer is not the XML that was expected");
     loop {
         match reader.read_resolved_event().map_err(|source| unreadable().because(source))? {
@@ -38,6 +39,7 @@ pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
                     return Err(unreadable());
                 }
                 path.push(if known { name } else { "?".to_owned() });
+                found |= matches!(path.as_slice(), [root] if root == "multistatus");
                 text.clear();
                 if path.last().is_some_and(|name| name == "response") {
                     answer.entries.push(Entry::default());
@@ -58,7 +60,8 @@ pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
                 path.pop();
                 text.clear();
             }
-            (_, Event::Eof) if path.is_empty() => return Ok(answer),
+            // A page for people, or no body at all, tells nothing: it must not be taken for an empty answer.
+            (_, Event::Eof) if path.is_empty() && found => return Ok(answer),
             (_, Event::Eof) => return Err(unreadable()),
             _ => {}
         }
@@ -109,10 +112,18 @@ SUMMARY:Fish &amp; chips</calendar-data></x:prop><x:status>HTTP/1.1 200 OK</x:st
         assert_eq!(answer.entries[0].etag.as_deref(), Some("\"1\""));
         assert_eq!(answer.entries[0].calendar_data.as_deref(), Some("BEGIN:VCALENDAR\r\nSUMMARY:Fish & chips"));
         assert_eq!((answer.entries[1].href.as_str(), answer.entries[1].status), ("/u/gone.ics", Some(404)));
-        for broken in ["", "<a>", "<html>sorry</html", r#"<m xmlns="DAV:"><response>&bogus;</response></m>"#] {
-            let read = multi_status(broken.as_bytes());
-            assert!(read.is_err() || read.unwrap() == MultiStatus::default(), "{broken}");
+        for broken in [
+            "",
+            "<a>",
+            "<html>sorry</html",
+            "<html>sorry</html>",
+            "<multistatus/>",
+            r#"<multistatus xmlns="DAV:"><response>"#,
+            r#"<m xmlns="DAV:"><response>&bogus;</response></m>"#,
+        ] {
+            assert_eq!(multi_status(broken.as_bytes()).unwrap_err().kind(), ErrorKind::Remote, "{broken}");
         }
+        assert_eq!(multi_status(br#"<d:multistatus xmlns:d="DAV:"></d:multistatus>"#).unwrap(), MultiStatus::default());
         assert!(multi_status("<a>".repeat(10_000).as_bytes()).is_err(), "a deep one is refused");
     }
 }

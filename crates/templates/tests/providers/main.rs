@@ -1,5 +1,6 @@
 //! Each template against a stateful API that follows its provider's documentation: first run, nothing, changes, deletes.
 
+mod caldav;
 mod change_feeds;
 mod faults;
 mod github;

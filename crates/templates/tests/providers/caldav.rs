@@ -1,0 +1,76 @@
+//! A CalDAV server that does not show everything it names.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use highwater_core::ErrorKind;
+use highwater_core::template::{HttpResponse, Secret};
+use highwater_engine::Credentials;
+use highwater_templates::caldav::Entries;
+use highwater_testkit::{FakeApi, FakeRequest, Trial};
+
+use super::{refresh, run, shared};
+
+#[derive(Default)]
+struct Calendar {
+    entries: BTreeMap<String, u32>,
+    /// An entry that is named but not shown, and how.
+    hidden: Option<(String, Hidden)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Hidden {
+    LeftOut,
+    Forbidden,
+    Gone,
+}
+
+impl FakeApi for Calendar {
+    fn answer(&mut self, request: &FakeRequest) -> HttpResponse {
+        let asked = String::from_utf8_lossy(&request.body).into_owned();
+        let whole = asked.contains("sync-collection");
+        let mut body = r#"<d:multistatus xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav">"#.to_owned();
+        for (href, version) in self.entries.iter().filter(|(href, _)| whole || asked.contains(href.as_str())) {
+            let hidden = self.hidden.as_ref().filter(|(known, _)| known == href && !whole).map(|(_, how)| *how);
+            let shown = match hidden {
+                None => format!(
+                    "<d:propstat><d:prop><d:getetag>{version}</d:getetag><c:calendar-data>BEGIN:{version}</c:calendar-data>\
+                     </d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+                ),
+                Some(Hidden::LeftOut) => continue,
+                Some(Hidden::Forbidden) => "<d:propstat><d:prop><c:calendar-data/></d:prop>\
+                    <d:status>HTTP/1.1 403 Forbidden</d:status></d:propstat>"
+                    .to_owned(),
+                Some(Hidden::Gone) => "<d:status>HTTP/1.1 404 Not Found</d:status>".to_owned(),
+            };
+            write!(body, "<d:response><d:href>{href}</d:href>{shown}</d:response>").unwrap();
+        }
+        body.push_str("<d:sync-token>urn:t:1</d:sync-token></d:multistatus>");
+        HttpResponse::new(207, Vec::new(), body)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_the_server_calls_gone_is_gone() {
+    let mut api = Calendar::default();
+    (1..=5).for_each(|n| {
+        api.entries.insert(format!("/u/work/e{n}.ics"), 1);
+    });
+    let settings = [("host", "localhost"), ("calendar", "/u/work/")];
+    let trial = Trial::with_config(shared(Entries::new()), api, &settings).await.unwrap();
+    trial.set_credentials(Credentials::basic("u", Secret::new("p")));
+    assert_eq!(run(&trial).await, (5, 0, 0));
+    for hidden in [Hidden::LeftOut, Hidden::Forbidden] {
+        trial.api.with(|api| {
+            api.hidden = Some(("/u/work/e2.ics".to_owned(), hidden));
+            *api.entries.get_mut("/u/work/e2.ics").unwrap() += 1;
+        });
+        assert_eq!(trial.run().await.unwrap_err().kind(), ErrorKind::Remote);
+        assert_eq!(trial.refresh().await.unwrap_err().kind(), ErrorKind::Remote);
+        assert_eq!(trial.ids("Entry").await.unwrap().len(), 5);
+        trial.api.with(|api| api.hidden = None);
+        assert_eq!(run(&trial).await, (0, 1, 0), "the change that could not be shown then");
+    }
+    trial.api.with(|api| api.hidden = Some(("/u/work/e2.ics".to_owned(), Hidden::Gone)));
+    assert_eq!(refresh(&trial).await, (0, 0, 1));
+}
