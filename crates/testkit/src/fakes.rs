@@ -23,6 +23,8 @@ pub use notion::Notion;
 pub use slack::Slack;
 pub use stripe::Stripe;
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use highwater_core::template::HttpResponse;
 use serde_json::{Value, json};
 
@@ -51,4 +53,9 @@ fn page(items: &[Value], token: Option<&str>) -> (Vec<Value>, Option<String>) {
 fn time(second: u64) -> String {
     let at = chrono::DateTime::from_timestamp(1_767_225_600 + i64::try_from(second).unwrap_or(0), 0);
     at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
+/// The same time as an HTTP date.
+fn date(second: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(1_767_225_600 + second))
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use highwater_core::Result;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use highwater_core::template::{
     ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, escape, string_at, text_at,
 };
+use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{complete, model, template};
+use crate::common::{OVERLAP, complete, model, template};
 
 template! {
     /// Events of a calendar.
@@ -42,8 +44,8 @@ fn info() -> TemplateInfo {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Checkpoint {
-    /// Where the first list goes on.
-    Page(String),
+    /// Where the first list goes on, and when it was begun by Google's clock.
+    Page(String, Option<DateTime<Utc>>),
     /// With which changes are asked for.
     Sync(String),
 }
@@ -51,35 +53,79 @@ enum Checkpoint {
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     let path = format!("/calendar/v3/calendars/{}/events", escape(context.config("calendar")?));
     // Google wants the same parameters with every page and every token.
-    let mut request = HttpRequest::get(path).query("maxResults", "2500");
-    let mut page_token = None;
+    let request = HttpRequest::get(path).query("maxResults", "2500");
     match context.last_checkpoint()? {
-        Some(Checkpoint::Sync(token)) => request = request.query("syncToken", token),
-        Some(Checkpoint::Page(token)) => page_token = Some(token),
-        None => {}
-    }
-    let listing = !request.query.iter().any(|(name, _)| name == "syncToken");
-    let mut pages =
-        Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).records_at("/items").resume(page_token);
-    while let Some(page) = pages.next(context).await? {
-        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
-        for event in page.records {
-            // An exception that cancels one occurrence stays a record: it says that the occurrence does not take place.
-            let cancelled = text_at(&event, "/status")?.as_deref() == Some("cancelled");
-            if cancelled && text_at(&event, "/recurringEventId")?.is_none() {
-                deleted.push(string_at(&event, "/id")?);
-            } else {
-                changed.push(PageRecord::from(event));
-            }
+        Some(Checkpoint::Sync(token)) => {
+            save_changes(context, list(request.query("syncToken", token)), true).await?;
+            complete(context, "Event").await
         }
+        Some(Checkpoint::Page(next, begun)) => read_list(context, request, Some(next), begun).await,
+        None => read_list(context, request, None, None).await,
+    }
+}
+
+fn list(request: HttpRequest) -> Pages {
+    Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).records_at("/items")
+}
+
+/// Reads the list whole. Google does not say whether the token at its end stands for the time of the first page or of
+/// the last, which may have been read a day later: so what changed since the first is asked for once more.
+async fn read_list(
+    context: &mut SyncContext<'_>,
+    request: HttpRequest,
+    page: Option<String>,
+    mut begun: Option<DateTime<Utc>>,
+) -> Result<()> {
+    let mut several = page.is_some();
+    let mut pages = list(request.clone()).resume(page);
+    while let Some(page) = pages.next(context).await? {
+        begun = begun.or(page.response.date());
+        let (changed, deleted) = told(page.records)?;
         match (page.next, page.response.text_at("/nextSyncToken")?) {
-            (Some(next), _) if listing => context.checkpoint(&Checkpoint::Page(next))?,
-            (None, Some(token)) => context.checkpoint(&Checkpoint::Sync(token))?,
-            _ => {}
+            (Some(next), _) => {
+                several = true;
+                context.checkpoint(&Checkpoint::Page(next, begun))?;
+                context.apply("Event", changed, deleted).await?;
+            }
+            (None, Some(token)) => {
+                context.apply("Event", changed, deleted).await?;
+                if let Some(begun) = begun.filter(|_| several) {
+                    let since = (begun - OVERLAP).to_rfc3339_opts(SecondsFormat::Secs, true);
+                    save_changes(context, list(request.clone().query("updatedMin", since)), false).await?;
+                }
+                context.checkpoint(&Checkpoint::Sync(token))?;
+            }
+            (None, None) => return Err(page.response.refusal(ErrorKind::Remote, "the list ends without a sync token")),
+        }
+    }
+    complete(context, "Event").await
+}
+
+/// Saves what a list of changes tells; with its end goes the new token, if it `leads` on.
+async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bool) -> Result<()> {
+    while let Some(page) = pages.next(context).await? {
+        let (changed, deleted) = told(page.records)?;
+        if let Some(token) = page.response.text_at("/nextSyncToken")?.filter(|_| leads && page.next.is_none()) {
+            context.checkpoint(&Checkpoint::Sync(token))?;
         }
         context.apply("Event", changed, deleted).await?;
     }
-    complete(context, "Event").await
+    Ok(())
+}
+
+/// The events that there are, and the ids of those that are no more.
+fn told(events: Vec<Bytes>) -> Result<(Vec<PageRecord>, Vec<String>)> {
+    let (mut changed, mut deleted) = (Vec::new(), Vec::new());
+    for event in events {
+        // An exception that cancels one occurrence stays a record: it says that the occurrence does not take place.
+        let cancelled = text_at(&event, "/status")?.as_deref() == Some("cancelled");
+        if cancelled && text_at(&event, "/recurringEventId")?.is_none() {
+            deleted.push(string_at(&event, "/id")?);
+        } else {
+            changed.push(PageRecord::from(event));
+        }
+    }
+    Ok((changed, deleted))
 }
 
 /// An event.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use highwater_core::template::HttpResponse;
 use serde_json::{Value, json};
 
-use super::{ok, page, refuse};
-use crate::fake::{FakeApi, FakeRequest};
+use super::{date, ok, page, refuse, time};
+use crate::fake::{FakeApi, FakeRequest, with_header};
 
-/// Google Calendar's events with sync tokens.
+/// Google Calendar's events with sync tokens. A second passes with every change.
 #[derive(Debug, Default)]
 pub struct Calendar {
     /// Events by id, with the number of their last change; cancelled ones stay.
@@ -22,13 +22,15 @@ impl Calendar {
     /// Adds or changes an event.
     pub fn put(&mut self, id: &str, summary: &str) {
         self.serial += 1;
-        self.events.insert(id.to_owned(), (self.serial, json!({"id": id, "status": "confirmed", "summary": summary})));
+        let event = json!({"id": id, "status": "confirmed", "summary": summary, "updated": time(self.serial)});
+        self.events.insert(id.to_owned(), (self.serial, event));
     }
 
     /// Cancels an event.
     pub fn cancel(&mut self, id: &str) {
         self.serial += 1;
-        self.events.insert(id.to_owned(), (self.serial, json!({"id": id, "status": "cancelled"})));
+        let event = json!({"id": id, "status": "cancelled", "updated": time(self.serial)});
+        self.events.insert(id.to_owned(), (self.serial, event));
     }
 
     /// Forgets every token given so far.
@@ -50,17 +52,20 @@ impl FakeApi for Calendar {
             None => None,
         };
         let mut found: Vec<&(u64, Value)> = self.events.values().collect();
-        match since {
-            Some(since) => found.retain(|(changed, _)| *changed > since),
+        match (since, request.query("updatedMin")) {
+            (Some(_), Some(_)) => return refuse(400, "updatedMin goes with no sync token"),
+            (Some(since), None) => found.retain(|(changed, _)| *changed > since),
+            (None, Some(least)) => found.retain(|(_, event)| event["updated"].as_str() >= Some(least)),
             // A first list has no cancelled events, unless one asks for them.
-            None => found.retain(|(_, event)| event["status"] != "cancelled"),
+            (None, None) => found.retain(|(_, event)| event["status"] != "cancelled"),
         }
         let items: Vec<Value> = found.into_iter().map(|(_, event)| event.clone()).collect();
         let (items, next) = page(&items, request.query("pageToken"));
-        match next {
-            Some(next) => ok(&json!({"items": items, "nextPageToken": next})),
-            None => ok(&json!({"items": items, "nextSyncToken": self.serial.to_string()})),
-        }
+        let answer = match next {
+            Some(next) => json!({"items": items, "nextPageToken": next}),
+            None => json!({"items": items, "nextSyncToken": self.serial.to_string()}),
+        };
+        with_header(ok(&answer), "Date", date(self.serial))
     }
 }
 
