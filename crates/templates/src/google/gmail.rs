@@ -176,7 +176,11 @@ async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<Pa
         let request = HttpRequest::get(path).query("format", context.config("format")?);
         match context.send(request).await {
             Ok(message) => {
-                message.string_at("/id")?;
+                if message.string_at("/id")? != id {
+                    return Err(message
+                        .refusal(ErrorKind::Remote, "Gmail answered with another message")
+                        .with("id", id));
+                }
                 found.push(PageRecord::from(message.record()?));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => gone.push(id),
