@@ -1,4 +1,4 @@
-//! Several processes on one store, and processes that are killed with SIGKILL at any moment.
+//! Several processes on one store, also while some of them are killed with SIGKILL.
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
@@ -10,10 +10,8 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use highwater::{Cursor, ErrorKind, PollOptions, Store, StoreExt, StreamKey, WriteBatch};
-use highwater_store_sqlite::SqliteStore;
-use highwater_store_sqlite::rusqlite::Connection;
-use support::{Chance, Running, block_on, open, problems, setting, start};
+use highwater::{Cursor, ErrorKind, Store, StoreExt, StreamKey, WriteBatch};
+use support::{Chance, Running, block_on, open, problems, run_and_kill, setting, start};
 
 const WRITERS: usize = 4;
 
@@ -30,9 +28,7 @@ fn child() {
         match *role.as_slice() {
             ["write", kind, path, who, commits] => write(kind, path, who, commits.parse().unwrap()).await,
             ["tail", kind, path] => tail(kind, path).await,
-            ["count", kind, path] => count(kind, path).await,
             ["tally", kind, path, who] => tally(kind, path, who).await,
-            ["consume", path] => consume(path).await,
             ["hold", kind, path] => {
                 let _store = open(kind, Path::new(path)).unwrap();
                 println!("holding");
@@ -258,158 +254,4 @@ fn sled_serves_one_process_and_says_so() {
     drop(holder);
     // The lock goes with the process, and processes may take turns.
     block_on(async { open("sled", &path).unwrap().close().await.unwrap() });
-}
-
-/// Commits one record after another, each with the document that counts them.
-async fn count(kind: &str, path: &str) {
-    let store = open(kind, Path::new(path)).unwrap();
-    let begin = store.head(&notes()).await.unwrap().live;
-    for n in begin.. {
-        let mut batch = WriteBatch::new();
-        batch.on(&notes()).upsert(format!(r#"{{"id":"{n}","n":{n}}}"#));
-        batch.put_document("count", &(n + 1)).unwrap();
-        store.commit(batch).await.unwrap();
-        println!("acknowledged {n}");
-    }
-}
-
-/// Kills the child at a random moment after a random number of acknowledgements; the last of them.
-fn run_and_kill(role: &[&str], most: u64, chance: &mut Chance) -> Option<u64> {
-    let mut running = start(role);
-    let mut acknowledged = None;
-    let wanted = 1 + chance.below(most);
-    for _ in 0..wanted {
-        let Some(line) = running.lines.by_ref().find(|line| line.contains("acknowledged ")) else {
-            panic!("the child ended by itself");
-        };
-        acknowledged = line.rsplit(' ').next().and_then(|n| n.parse().ok());
-    }
-    std::thread::sleep(Duration::from_micros(chance.below(4000)));
-    running.child.kill().unwrap();
-    running.child.wait().unwrap();
-    // Said before the kill, read after it.
-    for line in running.lines.by_ref() {
-        if let Some(n) = line.strip_prefix("acknowledged ").and_then(|n| n.parse().ok()) {
-            acknowledged = Some(n);
-        }
-    }
-    acknowledged
-}
-
-fn what_was_acknowledged_survives(kind: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let mut chance = Chance::new(kind);
-    let mut last = Cursor::START;
-    let rounds = setting("HIGHWATER_TEST_KILLS", 20);
-    for round in 0..rounds {
-        let acknowledged = run_and_kill(&["count", kind, path.to_str().unwrap()], 30, &mut chance).unwrap();
-        block_on(async {
-            let store = open(kind, &path).unwrap();
-            let head = store.head(&notes()).await.unwrap();
-            assert!(head.live > acknowledged, "{kind} round {round}: {} of {acknowledged}", head.live);
-            assert!(head.high_water.ulid() > last.ulid());
-            last = head.high_water;
-            let count = store.document("count").await.unwrap().unwrap();
-            assert_eq!(count.as_bytes(), head.live.to_string().as_bytes(), "{kind}: half a batch");
-            assert_eq!(problems(&*store, &notes()).await.unwrap(), Vec::<String>::new());
-            let page = store.records(&notes()).limit(100_000).page().await.unwrap();
-            let ids: Vec<_> = page.changes.iter().map(|change| change.record.id.to_string()).collect();
-            assert_eq!(ids, (0..head.live).map(|n| n.to_string()).collect::<Vec<_>>());
-            assert!(
-                page.changes.is_sorted_by(|a, b| a.record.metadata.cursor.ulid() < b.record.metadata.cursor.ulid())
-            );
-            store.close().await.unwrap();
-        });
-    }
-    println!("{kind}: killed {rounds} times, nothing acknowledged was lost");
-}
-
-#[test]
-fn p29_p31_sqlite_survives_kill_9() {
-    what_was_acknowledged_survives("sqlite");
-}
-
-#[test]
-fn p29_p31_redb_survives_kill_9() {
-    what_was_acknowledged_survives("redb");
-}
-
-#[test]
-fn p29_p31_sled_survives_kill_9() {
-    what_was_acknowledged_survives("sled");
-}
-
-/// Writes records and applies them to a table of the host's in the same file.
-async fn consume(path: &str) {
-    let store = SqliteStore::open(path).unwrap();
-    let begin = store.head(&notes()).await.unwrap().live;
-    for n in begin.. {
-        let mut batch = WriteBatch::new();
-        batch.on(&notes()).upsert(format!(r#"{{"id":"{n}"}}"#));
-        store.commit(batch).await.unwrap();
-        if n % 3 == 0 {
-            apply_some(&store).await;
-        }
-        println!("acknowledged {n}");
-    }
-}
-
-/// One delivery: counts each record, on purpose not idempotently.
-async fn apply_some(store: &SqliteStore) -> usize {
-    let apply = |connection: &Connection, page: &highwater::Page| {
-        for change in &page.changes {
-            connection.execute(
-                "INSERT INTO copy VALUES (?1, 1) ON CONFLICT DO UPDATE SET times = times + 1",
-                [&*change.record.id],
-            )?;
-        }
-        connection.execute("UPDATE total SET n = n + ?1", [i64::try_from(page.changes.len()).unwrap()])?;
-        Ok::<_, highwater_store_sqlite::rusqlite::Error>(page.changes.len())
-    };
-    let options = PollOptions::default().limit(2);
-    store.consume_in_tx(&notes(), "copy", options, apply).await.unwrap().unwrap_or(0)
-}
-
-#[test]
-fn p23_consume_in_tx_is_exactly_once_under_kill_9_in_a_hosts_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("host.db");
-    let host = Connection::open(&path).unwrap();
-    host.execute_batch(
-        "PRAGMA user_version = 7; PRAGMA application_id = 99;
-         CREATE TABLE copy (id TEXT PRIMARY KEY, times INTEGER); CREATE TABLE total (n INTEGER);
-         INSERT INTO total VALUES (0)",
-    )
-    .unwrap();
-    drop(host);
-    let mut chance = Chance::new("consume_in_tx");
-    let rounds = setting("HIGHWATER_TEST_KILLS", 20);
-    for _ in 0..rounds {
-        run_and_kill(&["consume", path.to_str().unwrap()], 12, &mut chance);
-        block_on(async {
-            let store = SqliteStore::open(&path).unwrap();
-            assert_eq!(problems(&store, &notes()).await.unwrap(), Vec::<String>::new());
-            store.close().await.unwrap();
-        });
-        let host = Connection::open(&path).unwrap();
-        let counts =
-            "SELECT count(*), coalesce(max(times), 1), coalesce(sum(times), 0), (SELECT n FROM total) FROM copy";
-        let (rows, most, sum, total): (i64, i64, i64, i64) =
-            host.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
-        assert_eq!((most, sum, total), (1, rows, rows), "applied twice, or half");
-    }
-    let live = block_on(async {
-        let store = SqliteStore::open(&path).unwrap();
-        while apply_some(&store).await > 0 {}
-        store.head(&notes()).await.unwrap().live
-    });
-    let host = Connection::open(&path).unwrap();
-    let number = |sql: &str| host.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(number("SELECT count(*) FROM copy"), live.cast_signed());
-    assert_eq!((number("SELECT max(times) FROM copy"), number("SELECT n FROM total")), (1, live.cast_signed()));
-    assert_eq!((number("PRAGMA user_version"), number("PRAGMA application_id")), (7, 99));
-    let journal: String = host.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(journal, "delete");
-    println!("killed {rounds} times, {live} records applied exactly once each");
 }

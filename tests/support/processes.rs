@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater::{Maintenance, MaintenanceReport, Result, Store, StreamKey};
 use highwater_store_redb::RedbStore;
@@ -87,4 +88,27 @@ impl Chance {
         self.0 ^= self.0 << 17;
         self.0 % end.max(1)
     }
+}
+
+/// Kills the child at a random moment after a random number of acknowledgements; the last of them.
+pub(crate) fn run_and_kill(role: &[&str], most: u64, chance: &mut Chance) -> Option<u64> {
+    let mut running = start(role);
+    let mut acknowledged = None;
+    let wanted = 1 + chance.below(most);
+    for _ in 0..wanted {
+        let Some(line) = running.lines.by_ref().find(|line| line.contains("acknowledged ")) else {
+            panic!("the child ended by itself");
+        };
+        acknowledged = line.rsplit(' ').next().and_then(|n| n.parse().ok());
+    }
+    std::thread::sleep(Duration::from_micros(chance.below(4000)));
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    // Said before the kill, read after it.
+    for line in running.lines.by_ref() {
+        if let Some(n) = line.strip_prefix("acknowledged ").and_then(|n| n.parse().ok()) {
+            acknowledged = Some(n);
+        }
+    }
+    acknowledged
 }
