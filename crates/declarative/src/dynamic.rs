@@ -121,7 +121,8 @@ impl DynamicStreams {
             }
             let path = path_of(&mapping.path, &scope).map_err(located)?;
             let set = dpath_set(&mut stream, &path, &new);
-            if let (false, true, Value::Object(members)) = (set, mapping.create && is_truthy(&new), &mut stream) {
+            let create = parse && mapping.create && is_truthy(&new);
+            if let (false, true, Value::Object(members)) = (set, create, &mut stream) {
                 dpath_new(members, &path, new);
             }
         }

@@ -71,6 +71,29 @@ fn a_python_class_keeps_its_stream_from_running_and_no_other() {
     );
 }
 
+#[test]
+fn a_fault_stops_its_own_stream() {
+    let retriever = |path: &str| {
+        format!(
+            "{{requester: {{url_base: \"https://x.example\", path: \"{path}\"}}, record_selector: {{extractor: {{field_path: []}}}}}}"
+        )
+    };
+    let (broken, good) = (retriever("/{{ config[ }}"), retriever("/x"));
+    let text = format!("streams:\n  - {{name: a, retriever: {broken}}}\n  - {{name: b, retriever: {good}}}");
+    let manifest = Manifest::parse(&text, &Files::new()).unwrap();
+    let problems: Vec<_> = manifest.problems().into_iter().map(|(name, error)| (name, error.to_string())).collect();
+    assert_eq!(problems.len(), 1);
+    let (name, problem) = &problems[0];
+    assert_eq!(*name, "a");
+    assert!(
+        problem.contains("does not parse") && problem.contains("(at: streams[0].retriever.requester.path)"),
+        "{problem}"
+    );
+    let step = "incremental_sync: {type: DatetimeBasedCursor, cursor_field: u, datetime_format: \"%Y\", start_datetime: \"2024\", step: 5 days, cursor_granularity: P1D}";
+    let error = parse_error(&format!("streams: [{{name: c, {step}, retriever: {good}}}]"));
+    assert!(error.contains("5 days") && error.contains("(at: streams[0].incremental_sync.step)"), "{error}");
+}
+
 #[tokio::test]
 async fn faults_of_configs_and_servers_are_named_too() {
     let spec = "spec: {type: Spec, connection_specification: {type: object, required: [key], properties: {key: {type: string, title: API key, airbyte_secret: true}, n: {type: integer}}}}\n";

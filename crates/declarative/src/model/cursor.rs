@@ -2,8 +2,9 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 
-use super::decode::{Context, Node};
+use super::decode::{Context, Node, has_markup};
 use super::{Parameters, RequestOption, Scope, Template};
+use crate::interpolation::duration::Duration;
 
 #[derive(Debug)]
 pub(crate) enum Cursor {
@@ -101,6 +102,13 @@ impl DatetimeCursor {
             Ok(given.unwrap_or_else(|| Template::new(default, parameters.clone())))
         };
         let granularity = node.get("cursor_granularity").map(|text| text.text()).transpose()?;
+        for name in ["cursor_granularity", "step", "lookback_window"] {
+            let Some(length) = node.get(name) else { continue };
+            let text = length.text()?;
+            if !text.is_empty() && !has_markup(&text) {
+                Duration::parse(&text).map_err(|error| length.invalid(error.message().to_owned()))?;
+            }
+        }
         let step = node.optional_template(context, "step")?;
         if step.is_some() != granularity.is_some() {
             return Err(node.invalid("`step` and `cursor_granularity` go together: give both or none"));

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::decode::{Context, Node};
 use super::{
-    Decoder, Extractor, Inputs, PageReduction, Paginator, Requester, Router, Selector, Template, WindowSplitting,
+    Decoder, Extractor, Inputs, PageReduction, Paginator, Requester, Router, Selector, Template, Transformation,
+    WindowSplitting,
 };
 
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct QueryProperties {
     pub list: PropertyList,
     pub always: Vec<String>,
     pub chunking: Option<PropertyChunking>,
+    /// Only properties of the stream's schema are asked for, once these changes were made to it.
+    pub selector: Option<Vec<Transformation>>,
 }
 
 #[derive(Debug)]
@@ -159,7 +162,13 @@ impl QueryProperties {
         }
         if let Some(endpoint) = requester.get("fetch_properties_from_endpoint") {
             let list = PropertyList::endpoint(&endpoint, context)?;
-            return Ok(Some(QueryProperties { parameter: None, list, always: Vec::new(), chunking: None }));
+            return Ok(Some(QueryProperties {
+                parameter: None,
+                list,
+                always: Vec::new(),
+                chunking: None,
+                selector: None,
+            }));
         }
         requester.get("query_properties").map(|node| QueryProperties::properties(&node, context, None)).transpose()
     }
@@ -184,7 +193,17 @@ impl QueryProperties {
                 Some(PropertyChunking { characters: kind == "characters", limit, merge_keys })
             }
         };
-        Ok(QueryProperties { parameter, list, always: node.texts("always_include_properties")?, chunking })
+        let selector = match node.get("property_selector") {
+            None => None,
+            Some(selector) => match selector.kind()? {
+                "JsonSchemaPropertySelector" => {
+                    let changes = selector.list("transformations")?;
+                    Some(changes.iter().map(|change| Transformation::decode(change, context)).collect::<Result<_>>()?)
+                }
+                other => return Err(selector.unknown(other, &["JsonSchemaPropertySelector"])),
+            },
+        };
+        Ok(QueryProperties { parameter, list, always: node.texts("always_include_properties")?, chunking, selector })
     }
 }
 

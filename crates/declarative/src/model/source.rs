@@ -77,6 +77,15 @@ impl Model {
         if streams.is_empty() && dynamic.is_empty() {
             return Err(root.invalid("the manifest has no streams: list them under `streams`"));
         }
+        // A fault stops its own stream; where no stream is left, it is the manifest's.
+        if dynamic.is_empty() && streams.iter().all(|entry| entry.stream.is_none()) {
+            let fault = streams
+                .iter_mut()
+                .filter_map(|entry| entry.problem.take_if(|error| error.kind() == ErrorKind::Invalid));
+            if let Some(error) = fault.into_iter().next() {
+                return Err(error);
+            }
+        }
         mark_parents(&mut streams);
         let spec = Spec::decode(root, context)?;
         Ok(Model { streams, dynamic, spec })
@@ -105,10 +114,7 @@ impl StreamEntry {
         let name = node.require("name", "name the stream")?.text()?;
         match StreamKind::decode(node, context, 0) {
             Ok(stream) => Ok(StreamEntry { name, condition, stream: Some(std::sync::Arc::new(stream)), problem: None }),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                Ok(StreamEntry { name, condition, stream: None, problem: Some(error) })
-            }
-            Err(error) => Err(error),
+            Err(error) => Ok(StreamEntry { name, condition, stream: None, problem: Some(error) }),
         }
     }
 }

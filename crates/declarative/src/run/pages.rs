@@ -136,7 +136,7 @@ impl<'p> PageReader<'p> {
             self.run.count_page();
             let (selected, answer) = match &self.retriever.query_properties {
                 Some(properties) => {
-                    let chunks = Box::pin(properties.chunks(self.run)).await?;
+                    let chunks = Box::pin(properties.chunks(self.run, self.rules.schema.as_deref())).await?;
                     self.chunked(chunks, properties).await?
                 }
                 None => self.fetch(&self.slice.clone(), None).await?,

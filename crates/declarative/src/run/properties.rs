@@ -1,12 +1,14 @@
 //! Which properties to ask for, in parts that the API accepts.
 
 use highwater_core::Result;
+use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::dpath::dpath_get;
 use super::pages::PageReader;
 use super::select::Record;
 use super::slice::Slice;
+use super::transform::apply_all;
 use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{PropertyChunking, PropertyList, QueryProperties, path_of};
@@ -15,8 +17,10 @@ use crate::model::{PropertyChunking, PropertyList, QueryProperties, path_of};
 pub(crate) type Chunks = Vec<Vec<String>>;
 
 impl QueryProperties {
-    pub(crate) async fn chunks(&self, run: &Run<'_>) -> Result<Chunks> {
-        let names = match &self.list {
+    /// The properties of each request; those that `schema` lacks are left out where the manifest asks for it.
+    pub(crate) async fn chunks(&self, run: &Run<'_>, schema: Option<&Value>) -> Result<Chunks> {
+        let selected = self.selected(run, schema)?;
+        let names: Vec<String> = match &self.list {
             PropertyList::Fixed(names) => names.clone(),
             PropertyList::Endpoint { retriever, path } => {
                 let path = path_of(path, &run.scope())?;
@@ -36,15 +40,21 @@ impl QueryProperties {
             self.chunking.as_ref().and_then(|chunking| chunking.limit.map(|limit| (limit, chunking.characters)));
         let Some((limit, characters)) = limit else {
             // The reference puts the fixed ones first without a limit, last with an unlimited chunking.
-            let (first, last) = if self.chunking.is_some() { (&names, &self.always) } else { (&self.always, &names) };
-            return Ok(vec![first.iter().chain(last).cloned().collect()]);
+            if self.chunking.is_some() {
+                return Ok(vec![names.iter().chain(&self.always).cloned().collect()]);
+            }
+            let names = names.iter().filter(|name| selected.as_ref().is_none_or(|known| known.contains_key(*name)));
+            return Ok(vec![self.always.iter().chain(names).cloned().collect()]);
         };
         let mut chunks = Vec::new();
         let mut chunk = self.always.clone();
         let mut size = 0;
         for name in names {
+            if selected.as_ref().is_some_and(|known| !known.contains_key(&name)) {
+                continue;
+            }
             let cost = if characters { name.chars().count() + 3 } else { 1 };
-            if size + cost > limit && size > 0 {
+            if size + cost > limit {
                 chunks.push(std::mem::replace(&mut chunk, self.always.clone()));
                 size = 0;
             }
@@ -53,6 +63,15 @@ impl QueryProperties {
         }
         chunks.push(chunk);
         Ok(chunks)
+    }
+
+    /// The properties of the schema, under the names that the API has for them.
+    fn selected(&self, run: &Run<'_>, schema: Option<&Value>) -> Result<Option<Map<String, Value>>> {
+        let Some(changes) = &self.selector else { return Ok(None) };
+        let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+        let mut properties = properties.cloned().unwrap_or_default();
+        apply_all(&mut properties, changes, &run.scope())?;
+        Ok(Some(properties))
     }
 }
 

@@ -16,7 +16,7 @@ use super::select::Record;
 use super::slice::Slice;
 use super::smaller::Windows;
 use super::stream::migrated;
-use crate::model::{Cursor, Retriever, Selector, Stream};
+use crate::model::{Cursor, QueryProperties, Retriever, Selector, Stream};
 
 /// The place within an open slice, in a state that is not final.
 const POSITION: &str = "__highwater";
@@ -51,8 +51,10 @@ struct Planned {
     last: bool,
 }
 
-/// So many jobs are made ready before the first is fetched.
-const JOBS_AHEAD: usize = 10;
+/// So many jobs are made ready before the first is fetched, if it does not take longer than this: what a job made is
+/// not kept for ever.
+const JOBS_AHEAD: usize = 1000;
+const MAX_AHEAD_MS: u64 = 60_000;
 
 /// A slice that is being read.
 struct Open<'r> {
@@ -167,11 +169,12 @@ impl<'r> StreamReader<'r> {
         };
         while self.planned.len() < ahead && self.plan()? {}
         if let (Retriever::Async(retriever), true) = (&self.stream.retriever, self.jobs.is_empty()) {
+            let began_ms = self.run.environment.now_ms();
             for planned in self.planned.iter().take(JOBS_AHEAD) {
                 let job = prepare(self.run, retriever, &planned.slice).await;
                 let failed = job.is_err();
                 self.jobs.push_back(job);
-                if failed {
+                if failed || self.run.environment.now_ms().saturating_sub(began_ms) >= MAX_AHEAD_MS {
                     break;
                 }
             }
@@ -223,16 +226,19 @@ impl<'r> StreamReader<'r> {
         Ok(true)
     }
 
-    /// The schema is asked for before the first slice, where values are converted or the API alone knows it.
+    /// The schema is asked for before the first slice, where values or properties depend on it or the API alone knows it.
     async fn ask_for_schema(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.asked_for_schema, true) {
             return Ok(());
         }
-        let normalizes = match &self.stream.retriever {
-            Retriever::Simple(retriever) => retriever.selector.normalize,
+        let needed = match &self.stream.retriever {
+            Retriever::Simple(retriever) => {
+                let selects = |properties: &QueryProperties| properties.selector.is_some();
+                retriever.selector.normalize || retriever.query_properties.as_ref().is_some_and(selects)
+            }
             Retriever::Async(retriever) => retriever.selector.normalize,
         };
-        if normalizes || self.stream.has_dynamic_schema() {
+        if needed || self.stream.has_dynamic_schema() {
             let schema = Box::pin(crate::schema::schema_of(self.run.manifest, self.stream, self.run)).await?;
             self.schema = Some(Arc::new(schema));
         }
