@@ -23,7 +23,7 @@ pub struct SqliteBackend {
 impl SqliteBackend {
     pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
         let version = rusqlite::version_number();
-        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(path))?;
+        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(path)?)?;
         let connection = open_writer(path, &settings)?;
         Ok(SqliteBackend { connection, path: path.to_owned(), settings })
     }

@@ -33,11 +33,18 @@ pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> R
 
 /// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18), for
 /// asking SQLite would already open the WAL in the shared way.
-pub(crate) fn header_says_wal(path: &Path) -> bool {
+pub(crate) fn header_says_wal(path: &Path) -> Result<bool> {
     let mut header = [0; 20];
     match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
-        Ok(()) => header[18] == 2,
-        Err(_) => true, // new or empty: ours to arrange
+        // SQLite itself would open it for reading alone, as if a permission were missing.
+        Ok(()) if header.starts_with(b"SQLite format 3\0") && header[18] > 2 => Err(Error::new(
+            ErrorKind::Incompatible,
+            "the file's header names a way of writing that this SQLite does not know: it is damaged, or of a later SQLite",
+        )
+        .with("path", path.display())
+        .with("write_version", header[18])),
+        Ok(()) => Ok(header[18] == 2),
+        Err(_) => Ok(true), // new or empty: ours to arrange
     }
 }
 
@@ -78,11 +85,18 @@ mod tests {
     fn the_header_tells_of_the_journal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host.db");
-        assert!(header_says_wal(&path));
+        assert!(header_says_wal(&path).unwrap());
         let host = rusqlite::Connection::open(&path).unwrap();
         host.execute_batch("CREATE TABLE mine (x)").unwrap();
-        assert!(!header_says_wal(&path));
+        assert!(!header_says_wal(&path).unwrap());
         host.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
-        assert!(header_says_wal(&path));
+        assert!(header_says_wal(&path).unwrap());
+        drop(host);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[18] = 6;
+        std::fs::write(&path, bytes).unwrap();
+        let error = crate::SqliteStore::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible);
+        assert_eq!(error.context("path"), Some(&*path.display().to_string()));
     }
 }
