@@ -10,6 +10,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use crate::plan::Knob;
+use crate::receivers::Receivers;
 use crate::shared::Shared;
 
 /// How late a change can show: less than the templates' overlap.
@@ -301,12 +302,27 @@ pub(crate) fn kind(value: u64) -> char {
 pub(crate) struct SimTransport {
     pub(crate) shared: Arc<Shared>,
     pub(crate) apis: Vec<Arc<Api>>,
+    pub(crate) receivers: Arc<Receivers>,
     pub(crate) life: u64,
+}
+
+impl SimTransport {
+    /// A delivery of a webhook, on its way to its receiver.
+    async fn deliver(&self, place: usize, request: &HttpRequest) -> Result<HttpResponse> {
+        let row = self.receivers.sent(place, request);
+        self.shared.gate(self.life, "delivery").await;
+        let answer = self.receivers.answer(row, self.life).await;
+        self.shared.gate(self.life, "answer to a delivery").await;
+        answer
+    }
 }
 
 #[async_trait]
 impl Transport for SimTransport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+        if let Some(place) = self.receivers.place(&request) {
+            return self.deliver(place, &request).await;
+        }
         let shared = &self.shared;
         shared.gate(self.life, "request").await;
         let connection = usize::from(request.url.starts_with("https://b."));

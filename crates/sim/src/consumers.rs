@@ -115,6 +115,7 @@ impl Consumer {
                     format!("{:?} reads {told:?} behind {:?}, caught up: {}", self.kind, self.cursor, page.caught_up)
                 });
                 self.check_page(&page);
+                self.check_skipped(store, &page);
                 self.apply(&page);
                 self.cursor = page.next_cursor;
                 self.exact = page.caught_up;
@@ -234,6 +235,18 @@ impl Consumer {
         }
         if page.has_more && page.next_cursor.ulid() == self.cursor.ulid() {
             self.shared.broken("P15", "a page with more to come does not move on".to_owned());
+        }
+    }
+
+    /// Whatever stands between the cursor and the page's end is in the page (P13): this page is of this moment.
+    fn check_skipped(&self, store: &SimStore, page: &Page) {
+        if self.kind == Kind::Filtered {
+            return;
+        }
+        for (id, cursor) in store.oracle().between(&self.stream, self.cursor, page.next_cursor) {
+            if !page.changes.iter().any(|change| *change.record.id == *id && change.record.metadata.cursor == cursor) {
+                self.shared.broken("P13", format!("{:?} passes {id} at {cursor:?} and is not told of it", self.kind));
+            }
         }
     }
 

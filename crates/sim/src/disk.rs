@@ -14,6 +14,7 @@ use highwater_core::{
 use crate::api::Api;
 use crate::oracle::Oracle;
 use crate::plan::{CONNECTIONS, Fault};
+use crate::receivers::Receivers;
 use crate::shared::{Shared, SimEnvironment};
 use crate::template::MODEL;
 
@@ -32,6 +33,7 @@ pub(crate) struct SimStore {
     pub(crate) inner: Inline<MemoryBackend>,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     apis: Vec<Arc<Api>>,
+    receivers: Arc<Receivers>,
     life: u64,
     poisoned: AtomicBool,
 }
@@ -42,6 +44,7 @@ impl SimStore {
         backend: &MemoryBackend,
         oracle: &Arc<Mutex<Oracle>>,
         apis: &[Arc<Api>],
+        receivers: &Arc<Receivers>,
     ) -> Result<Arc<Self>> {
         let options = StoreOptions::new().environment(Arc::new(SimEnvironment(Arc::clone(shared)))).memory_budget(4096);
         Ok(Arc::new(SimStore {
@@ -49,6 +52,7 @@ impl SimStore {
             inner: Inline::open(backend.clone(), options)?,
             oracle: Arc::clone(oracle),
             apis: apis.to_vec(),
+            receivers: Arc::clone(receivers),
             life: shared.life(),
             poisoned: AtomicBool::new(false),
         }))
@@ -84,13 +88,21 @@ impl SimStore {
             if u64::try_from(head.high_water.time().timestamp_millis()).unwrap_or(0) > now_ms {
                 self.shared.reached("position ahead of the clock");
             }
+            let connection = usize::from(asked.stream().connection() == NAMES[1]);
+            if asked.clears() {
+                self.shared.reached("stream cleared");
+                self.receivers.cleared(connection);
+            }
+            let before = self.oracle().model(asked.stream()).end;
             let gone = self.oracle().committed(asked, done, &page, &head);
+            self.receivers.changed(connection, before, &page);
             self.check_deletes(asked.stream(), asked.run_steps(), &gone);
             let deleted = done.deleted - gone.len() as u64;
             if deleted > 0 && asked.named_origin().is_none() {
                 self.shared.reached("deletes by the feed");
             }
         }
+        self.receivers.committed(batch);
         // Streams that the batch does not name are not touched (P33).
         for connection in 0..CONNECTIONS {
             let stream = stream(connection);

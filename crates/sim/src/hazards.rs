@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 44] = [
+pub(crate) const ALL: [&str; 57] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -46,4 +46,17 @@ pub(crate) const ALL: [&str; 44] = [
     "webhook refused",
     "page older than a webhook",
     "run by the schedule",
+    "stream cleared",
+    "delivery received",
+    "delivery came twice",
+    "delivery lost",
+    "delivery refused",
+    "answer to a delivery lost",
+    "receiver asked for a pause",
+    "receiver gone",
+    "receiver came back",
+    "delivery given up",
+    "deliveries collapsed",
+    "crash between a run and its news",
+    "delivery on its way in a crash",
 ];

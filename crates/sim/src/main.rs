@@ -4,10 +4,12 @@
 mod api;
 mod consumers;
 mod disk;
+mod end;
 mod hazards;
 mod oracle;
 mod plan;
 mod process;
+mod receivers;
 mod shared;
 mod template;
 mod world;

@@ -80,6 +80,14 @@ impl Oracle {
         entries.filter(|(_, entry)| entry.is_live()).map(|(id, entry)| (id.clone(), entry.value.clone())).collect()
     }
 
+    /// Records that stand behind one cursor and not behind another.
+    pub(crate) fn between(&self, stream: &StreamKey, from: Cursor, to: Cursor) -> Vec<(String, Cursor)> {
+        let entries = self.models.get(stream).map(|model| &model.entries).into_iter().flatten();
+        let between =
+            entries.filter(|(_, entry)| entry.cursor.ulid() > from.ulid() && entry.cursor.ulid() <= to.ulid());
+        between.map(|(id, entry)| (id.clone(), entry.cursor)).collect()
+    }
+
     /// Records whose payload was pruned.
     pub(crate) fn pruned_ids(&self, stream: &StreamKey) -> BTreeSet<String> {
         let entries = self.models.get(stream).map(|model| &model.entries).into_iter().flatten();
@@ -165,6 +173,9 @@ impl Oracle {
         }
         model.observe(&shared, page, head);
         let model = self.model(batch.stream());
+        if batch.clears() {
+            model.horizon = Some(head.horizon);
+        }
         for id in order.iter().map(String::as_str) {
             let place = last[id];
             let change = &changes[place];
@@ -186,6 +197,15 @@ impl Oracle {
         if !minted.is_sorted() || minted.first().is_some_and(|first| end.is_some_and(|end| *first <= end)) {
             shared.broken("P3", format!("positions {minted:?} were minted behind {end:?}"));
         }
+        let elsewhere = self.models.iter().filter(|(stream, _)| *stream != batch.stream());
+        for (stream, other) in elsewhere {
+            if let Some(twice) =
+                other.entries.values().find(|entry| minted.iter().any(|new| new.ulid() == entry.cursor.ulid()))
+            {
+                shared.broken("P2", format!("{:?} was minted for {} and for {stream}", twice.cursor, batch.stream()));
+            }
+        }
+        let model = self.model(batch.stream());
         // Everything else is as it was, to the byte.
         for (id, before) in &expected {
             if model.entries.get(id) != Some(before) {
@@ -243,6 +263,9 @@ impl Oracle {
 impl Model {
     /// The changes that a batch's operations make, and what they mean to its run.
     fn operate(&mut self, batch: &StreamBatch) -> Vec<Change> {
+        if batch.clears() {
+            (self.entries, self.run) = (BTreeMap::new(), None);
+        }
         if batch.run_steps().contains(&RunStep::Begin)
             && let Some(id) = batch.run()
             && self.run.as_ref().is_none_or(|run| run.id != id)
@@ -343,7 +366,13 @@ impl Model {
             if metadata.cursor <= last {
                 shared.broken("P10", format!("{:?} does not come behind {last:?}", metadata.cursor));
             }
+            if !last.is_start() && metadata.cursor.to_string() <= last.to_string() {
+                shared.broken("P2", format!("the text of {:?} does not sort behind that of {last:?}", metadata.cursor));
+            }
             last = metadata.cursor;
+            if self.entries.get(&*record.id).is_some_and(|before| metadata.cursor < before.cursor) {
+                shared.broken("P5", format!("{} moved back to {:?}", record.id, metadata.cursor));
+            }
             let known = self.entries.get(&*record.id).filter(|entry| entry.cursor == metadata.cursor);
             let value = match (&record.payload, known) {
                 (Some(payload), _) => canonical(payload.as_bytes()),

@@ -33,10 +33,12 @@ pub(crate) enum Knob {
     ConstantRandom,
     Webhooks,
     Scheduled,
+    Outbox,
+    BadReceivers,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 26] = [
+    pub(crate) const ALL: [Knob; 28] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -63,6 +65,8 @@ impl Knob {
         Knob::ConstantRandom,
         Knob::Webhooks,
         Knob::Scheduled,
+        Knob::Outbox,
+        Knob::BadReceivers,
     ];
 }
 
@@ -92,6 +96,8 @@ pub(crate) enum Action {
         connection: usize,
         engine: usize,
         full: bool,
+        /// The streams are emptied first.
+        clear: bool,
     },
     /// A consumer takes its next step.
     Consume(usize),
@@ -133,6 +139,8 @@ pub(crate) enum Action {
         engine: usize,
         pick: u8,
     },
+    /// The host wants a receiver served again that said that it was gone.
+    Welcome,
     /// The next commit fails.
     StoreFault(Fault),
 }
@@ -201,7 +209,8 @@ impl Plan {
                 0..18 => return Action::Source { connection, writes: rng.u8(1..8) },
                 18..38 => {
                     let engine = if self.has(Knob::TwoEngines) { rng.usize(..2) } else { 0 };
-                    return Action::Run { connection, engine, full: rng.u8(..4) == 0 };
+                    let (full, clear) = (rng.u8(..4) == 0, rng.u8(..16) == 0);
+                    return Action::Run { connection, engine, full: full || clear, clear };
                 }
                 38..60 => return Action::Consume(rng.usize(..CONSUMERS)),
                 60..65 => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),
@@ -223,7 +232,8 @@ impl Plan {
                 }
                 81..83 => (Knob::Backups, Action::Backup),
                 83..85 => (Knob::Backups, Action::Restore),
-                85..87 => return Action::ForgeCursors { connection },
+                85..86 => return Action::ForgeCursors { connection },
+                86..87 => (Knob::Outbox, Action::Welcome),
                 87..90 => (Knob::Narrowed, Action::Narrow { connection, narrow: rng.bool() }),
                 90..92 => (Knob::TokensExpire, Action::ForgetFeed { connection }),
                 92..93 => (Knob::StoreBusy, Action::StoreFault(Fault::Busy)),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
-use highwater_engine::{CancelToken, Credentials, Engine, RunOptions, Secret};
+use highwater_engine::{CancelToken, Credentials, Delivering, Engine, Outbox, RunOptions, Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use crate::api::{Api, Event, SimTransport};
 use crate::disk::{NAMES, SimStore};
 use crate::oracle::Oracle;
 use crate::plan::{CONNECTIONS, Knob, Plan};
+use crate::receivers::{Receivers, secrets};
 use crate::shared::{Shared, SimEnvironment};
 use crate::template::Items;
 
@@ -30,6 +31,9 @@ pub(crate) struct Process {
     pub(crate) engines: Vec<Engine>,
     pub(crate) runs: JoinSet<()>,
     pub(crate) cancels: Vec<CancelToken>,
+    /// Each engine's outbox, and its work.
+    pub(crate) outboxes: Vec<Outbox>,
+    deliveries: Vec<Delivering>,
     /// Runs of each connection that the plan asked for, and that go on.
     by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }
@@ -47,10 +51,12 @@ impl Process {
         backend: &MemoryBackend,
         oracle: &Arc<Mutex<Oracle>>,
         apis: &[Arc<Api>],
+        receivers: &Arc<Receivers>,
     ) -> highwater_core::Result<Self> {
-        let store = SimStore::open(shared, backend, oracle, apis)?;
+        let store = SimStore::open(shared, backend, oracle, apis, receivers)?;
         let life = shared.life();
-        let transport = Arc::new(SimTransport { shared: Arc::clone(shared), apis: apis.to_vec(), life });
+        let (apis, receivers) = (apis.to_vec(), Arc::clone(receivers));
+        let transport = Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life });
         let engine = || {
             Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
                 .transport(Arc::clone(&transport) as Arc<dyn highwater_core::template::Transport>)
@@ -62,8 +68,24 @@ impl Process {
         for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
             engine.set_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
         }
-        let mut process =
-            Process { store, engines, runs: JoinSet::new(), cancels: Vec::new(), by_hand: Arc::default() };
+        let mut outboxes = Vec::new();
+        for engine in engines.iter().filter(|_| shared.plan.has(Knob::Outbox)) {
+            let outbox = Outbox::new(engine);
+            for (place, secret) in secrets() {
+                outbox.set_secrets(place, vec![secret])?;
+            }
+            outboxes.push(outbox);
+        }
+        let deliveries = outboxes.iter().map(|outbox| outbox.start(&Handle::current())).collect();
+        let mut process = Process {
+            store,
+            engines,
+            runs: JoinSet::new(),
+            cancels: Vec::new(),
+            outboxes,
+            deliveries,
+            by_hand: Arc::default(),
+        };
         if shared.plan.has(Knob::Scheduled) && !shared.is_calm() {
             process.keep_schedules(shared);
         }
@@ -129,14 +151,15 @@ impl Process {
 
     /// Nothing of it runs any more.
     pub(crate) async fn end(&mut self) {
+        self.deliveries.clear();
         self.runs.shutdown().await;
     }
 
-    pub(crate) fn run(&mut self, shared: &Arc<Shared>, connection: usize, engine: usize, full: bool, approve: bool) {
+    pub(crate) fn run(&mut self, shared: &Arc<Shared>, connection: usize, engine: usize, options: RunOptions) {
         let (engine, shared) = (self.engines[engine].clone(), Arc::clone(shared));
         let cancel = CancelToken::new();
         self.cancels.push(cancel.clone());
-        let options = RunOptions::default().full(full).approve_deletes(approve).cancel(cancel);
+        let options = options.cancel(cancel);
         let by_hand = Arc::clone(&self.by_hand);
         by_hand[connection].fetch_add(1, Ordering::Relaxed);
         self.runs.spawn(async move {

@@ -198,6 +198,9 @@ impl Shared {
             drop(state);
             self.note(|| format!("dies at {name}"));
             self.reached("crash");
+            if ["delivery", "delivered", "answer to a delivery"].contains(&name) {
+                self.reached("delivery on its way in a crash");
+            }
             self.die();
             return None;
         }

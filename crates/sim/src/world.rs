@@ -5,22 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater_core::{
-    Cursor, Inline, Maintenance, MaintenanceReport, MemoryBackend, PageRequest, PruneWhat, Store, StoreOptions,
-    StreamKey, WriteBatch,
+    Cursor, Inline, Maintenance, MemoryBackend, PageRequest, PruneWhat, Store, StoreOptions, StreamKey, WriteBatch,
 };
-use highwater_engine::{ConnectionSettings, Engine, RunOptions, SyncOptions};
+use highwater_engine::{ConnectionSettings, Engine, Outbox, RunOptions, SyncOptions};
 use tokio::time::Instant;
 
-use crate::api::{Api, SimTransport, kind};
+use crate::api::{Api, SimTransport};
 use crate::consumers::{Consumer, Kind};
 use crate::disk::{NAMES, stream};
 use crate::oracle::{Model, Oracle};
-use crate::plan::{Action, CONNECTIONS, Knob, Plan, Style};
+use crate::plan::{Action, CONNECTIONS, Knob, Plan};
 use crate::process::{Process, Taken, lock, templates};
+use crate::receivers::{self, Kept, LEAVING, Receivers};
 use crate::shared::{ALWAYS, Broken, Shared, SimEnvironment};
-
-/// How long the last phase may take, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
 /// What became of a simulation.
 #[derive(Debug)]
@@ -52,14 +49,30 @@ pub(crate) fn simulate(plan: &Plan, keep_lines: bool) -> Outcome {
     })
 }
 
-struct World {
-    shared: Arc<Shared>,
+/// An engine that nothing happens to.
+fn calm_engine(
+    shared: &Arc<Shared>,
+    process: &Process,
+    apis: &[Arc<Api>],
+    receivers: &Arc<Receivers>,
+) -> highwater_core::Result<Engine> {
+    let (apis, receivers) = (apis.to_vec(), Arc::clone(receivers));
+    Engine::builder(Arc::new(process.store.inner.clone()))
+        .transport(Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life: ALWAYS }))
+        .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
+        .templates(templates(&shared.plan))
+        .build()
+}
+
+pub(crate) struct World {
+    pub(crate) shared: Arc<Shared>,
     backend: MemoryBackend,
-    backup: Option<(MemoryBackend, BTreeMap<StreamKey, Model>)>,
+    backup: Option<(MemoryBackend, BTreeMap<StreamKey, Model>, Kept)>,
     oracle: Arc<Mutex<Oracle>>,
-    apis: Vec<Arc<Api>>,
-    process: Process,
-    consumers: Vec<Consumer>,
+    pub(crate) apis: Vec<Arc<Api>>,
+    pub(crate) receivers: Arc<Receivers>,
+    pub(crate) process: Process,
+    pub(crate) consumers: Vec<Consumer>,
     /// Cursors of histories that are lost.
     lost: BTreeSet<String>,
     /// Every cursor the consumers were given.
@@ -86,13 +99,13 @@ impl World {
         let backend = MemoryBackend::default();
         let oracle = Arc::new(Mutex::new(Oracle::new(shared)));
         let apis: Vec<Arc<Api>> = (0..CONNECTIONS).map(|_| Api::new(shared)).collect();
-        let process = Process::start(shared, &backend, &oracle, &apis)?;
-        // The connections are there before anything goes wrong.
-        let engine = Engine::builder(Arc::new(process.store.inner.clone()))
-            .transport(Arc::new(SimTransport { shared: Arc::clone(shared), apis: apis.clone(), life: ALWAYS }))
-            .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
-            .templates(templates(&shared.plan))
-            .build()?;
+        let receivers = Receivers::new(shared);
+        let process = Process::start(shared, &backend, &oracle, &apis, &receivers)?;
+        // The connections and the receivers are there before anything goes wrong.
+        let engine = calm_engine(shared, &process, &apis, &receivers)?;
+        for place in receivers::places().filter(|_| shared.plan.has(Knob::Outbox)) {
+            Outbox::new(&engine).add(receivers::destination(place)).await?;
+        }
         for name in NAMES {
             engine.connect(ConnectionSettings::new(name, name)).await?;
             let options = SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30));
@@ -114,6 +127,7 @@ impl World {
             backup: None,
             oracle,
             apis,
+            receivers,
             process,
             consumers,
             lost: BTreeSet::new(),
@@ -123,7 +137,7 @@ impl World {
     }
 
     /// Lets the others work; a process that dies meanwhile is started again.
-    async fn wait(&mut self, time: Duration) -> highwater_core::Result<()> {
+    pub(crate) async fn wait(&mut self, time: Duration) -> highwater_core::Result<()> {
         let until = Instant::now() + time;
         loop {
             let shared = Arc::clone(&self.shared);
@@ -144,7 +158,10 @@ impl World {
         for consumer in &mut self.consumers {
             consumer.process_died();
         }
-        self.process = Process::start(&self.shared, &self.backend, &self.oracle, &self.apis)?;
+        self.process = Process::start(&self.shared, &self.backend, &self.oracle, &self.apis, &self.receivers)?;
+        if !self.process.store.inner.documents("outbox/draft/", "", 1).await?.is_empty() {
+            self.shared.reached("crash between a run and its news");
+        }
         // What lies on the disk is what was committed.
         for connection in 0..CONNECTIONS {
             let stream = stream(connection);
@@ -157,7 +174,10 @@ impl World {
     async fn act(&mut self, action: &Action) -> highwater_core::Result<()> {
         match *action {
             Action::Source { connection, writes } => self.apis[connection].write(writes),
-            Action::Run { connection, engine, full } => self.process.run(&self.shared, connection, engine, full, false),
+            Action::Run { connection, engine, full, clear } => {
+                let options = RunOptions::default().full(full).clear(clear);
+                self.process.run(&self.shared, connection, engine, options);
+            }
             Action::Consume(number) => {
                 let consumer = &mut self.consumers[number];
                 consumer.go_back();
@@ -186,7 +206,7 @@ impl World {
             }
             Action::Backup => {
                 let models = self.process.store.oracle().models.clone();
-                self.backup = Some((self.backend.backup(), models));
+                self.backup = Some((self.backend.backup(), models, self.receivers.kept()));
             }
             Action::Restore => self.restore().await?,
             Action::ForgeCursors { connection } => self.forge(connection).await?,
@@ -206,6 +226,11 @@ impl World {
                 }
             }
             Action::ForgetFeed { connection } => self.apis[connection].forget_feed(),
+            Action::Welcome => {
+                let engine = calm_engine(&self.shared, &self.process, &self.apis, &self.receivers)?;
+                self.receivers.welcome(LEAVING);
+                Outbox::new(&engine).add(receivers::destination(LEAVING)).await?;
+            }
             Action::StoreFault(fault) => self.shared.set_fault(fault),
         }
         Ok(())
@@ -226,8 +251,9 @@ impl World {
 
     /// The disk is what it was when it was backed up. What was given out since belongs to a lost history.
     async fn restore(&mut self) -> highwater_core::Result<()> {
-        let Some((backup, models)) = &self.backup else { return Ok(()) };
+        let Some((backup, models, kept)) = &self.backup else { return Ok(()) };
         let backup = (backup.backup(), models.clone());
+        let kept = kept.clone();
         for (text, stream) in &self.given {
             let known = backup.1.get(stream).and_then(|model| model.end);
             let cursor: Cursor = text.parse()?;
@@ -244,6 +270,7 @@ impl World {
         lock(&self.taken).clear();
         self.backend = backup.0;
         self.process.store.oracle().models = backup.1;
+        self.receivers.restore(kept);
         self.wait(Duration::ZERO).await
     }
 
@@ -274,136 +301,6 @@ impl World {
             if !genuine && store.inner.page(PageRequest::new(stream.clone()).since(cursor)).await.is_ok() {
                 self.shared.broken("P32", format!("the forged {text} was taken by {stream}"));
             }
-        }
-        Ok(())
-    }
-
-    /// Faults stop, writes stop: everything comes to the same.
-    async fn end(&mut self) -> highwater_core::Result<()> {
-        self.shared.note(|| "the end begins".to_owned());
-        self.shared.calm_down();
-        self.shared.die();
-        self.wait(Duration::from_secs(600)).await?;
-        for connection in 0..CONNECTIONS {
-            self.apis[connection].narrow(false);
-            self.converge(connection).await?;
-        }
-        for number in 0..self.consumers.len() {
-            if self.consumers[number].kind != Kind::Twin {
-                self.drain(number).await?;
-            }
-        }
-        if let Some(hoarder) = self.consumers.iter_mut().find(|consumer| consumer.kind == Kind::Hoarder) {
-            hoarder.replay_hoard(&self.process.store).await;
-        }
-        Ok(())
-    }
-
-    async fn converge(&mut self, connection: usize) -> highwater_core::Result<()> {
-        let plan = self.shared.plan.clone();
-        let stream = stream(connection);
-        // Without a full refresh first: what the template promises by itself. The first run may but end a listing
-        // that was interrupted.
-        self.run_until_well(connection, false).await?;
-        self.run_until_well(connection, false).await?;
-        let narrowed = plan.actions.iter().any(|(_, action)| matches!(action, Action::Narrow { .. }));
-        let exact = match plan.styles[connection] {
-            Style::Offset | Style::Keyset => true,
-            Style::Feed => !narrowed,
-            Style::Since => false,
-        };
-        let reads_all = !plan.has(Knob::ClockJumps) && !narrowed;
-        if exact {
-            self.compare(connection, &stream, "the source and the log differ after a run", false);
-        } else if plan.styles[connection] == Style::Since && reads_all {
-            self.compare(connection, &stream, "an incremental run missed a change", true);
-        }
-        self.run_until_well(connection, true).await?;
-        self.compare(connection, &stream, "the source and the log differ after a full refresh", false);
-        let before = self.process.store.inner.head(&stream).await?;
-        self.run_until_well(connection, true).await?;
-        let after = self.process.store.inner.head(&stream).await?;
-        if (before.high_water, &before.checksum) != (after.high_water, &after.checksum) {
-            self.shared.broken("P6", "a second refresh of an unchanged source emitted something".to_owned());
-        }
-        match self.process.store.inner.maintain(Maintenance::Verify(stream.clone())).await? {
-            MaintenanceReport::Verified(found) if found.is_clean() => {}
-            other => self.shared.broken("P37", format!("the recount of {stream} finds {other:?}")),
-        }
-        self.check_checksum(&stream, &after.checksum).await
-    }
-
-    /// A consumer that has the same records has the same checksum (P37).
-    async fn check_checksum(&self, stream: &StreamKey, expected: &str) -> highwater_core::Result<()> {
-        let (page, _) = self.process.store.whole(stream).await?;
-        if page.changes.iter().any(|change| change.record.metadata.pruned_at.is_some()) {
-            return Ok(());
-        }
-        let copy = Inline::open(MemoryBackend::default(), StoreOptions::new())?;
-        let mut batch = WriteBatch::new();
-        let live = page.changes.iter().filter(|change| change.record.metadata.deleted_at.is_none());
-        for payload in live.filter_map(|change| change.record.payload.as_ref()) {
-            batch.on(stream).upsert(payload.as_bytes().to_vec());
-        }
-        copy.commit(batch).await?;
-        let found = copy.head(stream).await?.checksum;
-        if found != expected {
-            self.shared.broken("P37", format!("the checksum is {expected}, that of the same records {found}"));
-        }
-        Ok(())
-    }
-
-    async fn run_until_well(&mut self, connection: usize, full: bool) -> highwater_core::Result<()> {
-        let begun = Instant::now();
-        let name = NAMES[connection];
-        let template = format!("{name}/items");
-        loop {
-            let options = RunOptions::default().full(full).approve_deletes(true);
-            match self.process.engines[0].run_once(name, &template, options).await {
-                Ok(_) => return Ok(()),
-                Err(error) => self.shared.note(|| format!("at the end: {error}")),
-            }
-            if begun.elapsed() > PATIENCE {
-                self.shared.broken("P27", format!("no run of {template} succeeds although nothing fails any more"));
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
-    }
-
-    fn compare(&self, connection: usize, stream: &StreamKey, what: &str, only_there: bool) {
-        let live = self.process.store.oracle().live(stream);
-        let live: BTreeMap<String, (u64, u64)> = live
-            .into_iter()
-            .map(|(id, value)| (id, (value["version"].as_u64().unwrap_or(0), value["value"].as_u64().unwrap_or(0))))
-            .collect();
-        let mut truth = self.apis[connection].truth();
-        if only_there {
-            truth.retain(|id, item| live.get(id) != Some(item));
-        }
-        let same = if only_there { truth.is_empty() } else { truth == live };
-        if !same {
-            self.shared.broken("P17", format!("{what}: {stream} has {live:?}, the source {truth:?}"));
-        }
-        debug_assert!(live.values().all(|(_, value)| matches!(kind(*value), 'x' | 'y')));
-    }
-
-    async fn drain(&mut self, number: usize) -> highwater_core::Result<()> {
-        self.consumers[number].go_back();
-        for _ in 0..20_000 {
-            let caught_up = self.consumers[number].step(&self.process.store).await;
-            if caught_up {
-                // The last acknowledgement.
-                if matches!(self.consumers[number].kind, Kind::Named) {
-                    self.consumers[number].step(&self.process.store).await;
-                }
-                break;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        // The twins share what they were told between them.
-        if !matches!(self.consumers[number].kind, Kind::Named | Kind::Twin) {
-            self.consumers[number].check_replica(&self.process.store);
         }
         Ok(())
     }

@@ -1,0 +1,175 @@
+//! The end of a simulation: nothing fails any more, and everything comes to the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use highwater_core::{
+    Inline, Maintenance, MaintenanceReport, MemoryBackend, Store, StoreOptions, StreamKey, WriteBatch,
+};
+use highwater_engine::RunOptions;
+use tokio::time::Instant;
+
+use crate::api::kind;
+use crate::consumers::Kind;
+use crate::disk::{NAMES, stream};
+use crate::plan::{Action, CONNECTIONS, Knob, Style};
+use crate::world::World;
+
+/// How long the last phase may take, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(3 * 3600);
+
+impl World {
+    /// Faults stop, writes stop: everything comes to the same.
+    pub(crate) async fn end(&mut self) -> highwater_core::Result<()> {
+        self.shared.note(|| "the end begins".to_owned());
+        self.shared.calm_down();
+        self.shared.die();
+        self.wait(Duration::from_secs(600)).await?;
+        for connection in 0..CONNECTIONS {
+            self.apis[connection].narrow(false);
+            self.converge(connection).await?;
+        }
+        for number in 0..self.consumers.len() {
+            if self.consumers[number].kind != Kind::Twin {
+                self.drain(number).await?;
+            }
+        }
+        if let Some(hoarder) = self.consumers.iter_mut().find(|consumer| consumer.kind == Kind::Hoarder) {
+            hoarder.replay_hoard(&self.process.store).await;
+        }
+        self.settle_deliveries().await
+    }
+
+    /// Receivers are well from now on, and what was given up is tried again.
+    async fn settle_deliveries(&mut self) -> highwater_core::Result<()> {
+        let Some(outbox) = self.process.outboxes.first() else { return Ok(()) };
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            for destination in outbox.destinations().await?.iter().filter(|found| found.disabled.is_none()) {
+                outbox.replay_all(&destination.id).await?;
+            }
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            if self.receivers.is_done() {
+                break;
+            }
+        }
+        self.receivers.check_end();
+        let left = self.process.store.inner.documents("outbox/", "", 1000).await?;
+        for document in left.iter().filter(|found| !found.key.starts_with("outbox/destination/")) {
+            let of_leaving = document.key.contains("/leaving");
+            if !of_leaving && !document.key.starts_with("outbox/rest/") && document.key != "outbox/worker" {
+                self.shared.broken("outbox", format!("{} is left at the end", document.key));
+            }
+        }
+        Ok(())
+    }
+
+    async fn converge(&mut self, connection: usize) -> highwater_core::Result<()> {
+        let plan = self.shared.plan.clone();
+        let stream = stream(connection);
+        // Without a full refresh first: what the template promises by itself. The first run may but end a listing
+        // that was interrupted.
+        self.run_until_well(connection, false).await?;
+        self.run_until_well(connection, false).await?;
+        let narrowed = plan.actions.iter().any(|(_, action)| matches!(action, Action::Narrow { .. }));
+        let exact = match plan.styles[connection] {
+            Style::Offset | Style::Keyset => true,
+            Style::Feed => !narrowed,
+            Style::Since => false,
+        };
+        let reads_all = !plan.has(Knob::ClockJumps) && !narrowed;
+        if exact {
+            self.compare(connection, &stream, "the source and the log differ after a run", false);
+        } else if plan.styles[connection] == Style::Since && reads_all {
+            self.compare(connection, &stream, "an incremental run missed a change", true);
+        }
+        self.run_until_well(connection, true).await?;
+        self.compare(connection, &stream, "the source and the log differ after a full refresh", false);
+        let before = self.process.store.inner.head(&stream).await?;
+        self.run_until_well(connection, true).await?;
+        let after = self.process.store.inner.head(&stream).await?;
+        if (before.high_water, &before.checksum) != (after.high_water, &after.checksum) {
+            self.shared.broken("P6", "a second refresh of an unchanged source emitted something".to_owned());
+        }
+        match self.process.store.inner.maintain(Maintenance::Verify(stream.clone())).await? {
+            MaintenanceReport::Verified(found) if found.is_clean() => {}
+            other => self.shared.broken("P37", format!("the recount of {stream} finds {other:?}")),
+        }
+        self.check_checksum(&stream, &after.checksum).await
+    }
+
+    /// A consumer that has the same records has the same checksum (P37).
+    async fn check_checksum(&self, stream: &StreamKey, expected: &str) -> highwater_core::Result<()> {
+        let (page, _) = self.process.store.whole(stream).await?;
+        if page.changes.iter().any(|change| change.record.metadata.pruned_at.is_some()) {
+            return Ok(());
+        }
+        let copy = Inline::open(MemoryBackend::default(), StoreOptions::new())?;
+        let mut batch = WriteBatch::new();
+        let live = page.changes.iter().filter(|change| change.record.metadata.deleted_at.is_none());
+        for payload in live.filter_map(|change| change.record.payload.as_ref()) {
+            batch.on(stream).upsert(payload.as_bytes().to_vec());
+        }
+        copy.commit(batch).await?;
+        let found = copy.head(stream).await?.checksum;
+        if found != expected {
+            self.shared.broken("P37", format!("the checksum is {expected}, that of the same records {found}"));
+        }
+        Ok(())
+    }
+
+    async fn run_until_well(&mut self, connection: usize, full: bool) -> highwater_core::Result<()> {
+        let begun = Instant::now();
+        let name = NAMES[connection];
+        let template = format!("{name}/items");
+        loop {
+            let options = RunOptions::default().full(full).approve_deletes(true);
+            match self.process.engines[0].run_once(name, &template, options).await {
+                Ok(_) => return Ok(()),
+                Err(error) => self.shared.note(|| format!("at the end: {error}")),
+            }
+            if begun.elapsed() > PATIENCE {
+                self.shared.broken("P27", format!("no run of {template} succeeds although nothing fails any more"));
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+
+    fn compare(&self, connection: usize, stream: &StreamKey, what: &str, only_there: bool) {
+        let live = self.process.store.oracle().live(stream);
+        let live: BTreeMap<String, (u64, u64)> = live
+            .into_iter()
+            .map(|(id, value)| (id, (value["version"].as_u64().unwrap_or(0), value["value"].as_u64().unwrap_or(0))))
+            .collect();
+        let mut truth = self.apis[connection].truth();
+        if only_there {
+            truth.retain(|id, item| live.get(id) != Some(item));
+        }
+        let same = if only_there { truth.is_empty() } else { truth == live };
+        if !same {
+            self.shared.broken("P17", format!("{what}: {stream} has {live:?}, the source {truth:?}"));
+        }
+        debug_assert!(live.values().all(|(_, value)| matches!(kind(*value), 'x' | 'y')));
+    }
+
+    async fn drain(&mut self, number: usize) -> highwater_core::Result<()> {
+        self.consumers[number].go_back();
+        for _ in 0..20_000 {
+            let caught_up = self.consumers[number].step(&self.process.store).await;
+            if caught_up {
+                // The last acknowledgement.
+                if matches!(self.consumers[number].kind, Kind::Named) {
+                    self.consumers[number].step(&self.process.store).await;
+                }
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // The twins share what they were told between them.
+        if !matches!(self.consumers[number].kind, Kind::Named | Kind::Twin) {
+            self.consumers[number].check_replica(&self.process.store);
+        }
+        Ok(())
+    }
+}

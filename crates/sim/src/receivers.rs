@@ -1,0 +1,370 @@
+//! The receivers of webhooks, careless as they are, and the books about what they must be sent: each delivery that was
+//! committed arrives, together they cover what was committed, none comes after a 410 or too early, none goes to another.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use highwater_core::template::{HttpRequest, HttpResponse};
+use highwater_core::{Cursor, Error, ErrorKind, Page, Result, WriteBatch};
+use highwater_engine::{Destination, OutboxRow, SIGNATURE_TOLERANCE, Secret, verify};
+use serde_json::Value;
+
+use crate::disk::NAMES;
+use crate::plan::{CONNECTIONS, Knob};
+use crate::shared::Shared;
+
+/// A receiver.
+#[derive(Debug)]
+struct Place {
+    id: &'static str,
+    url: &'static str,
+    secret: &'static str,
+    /// The one connection that it is told of.
+    connection: Option<usize>,
+    /// How many rows are kept for it.
+    max_rows: usize,
+}
+
+const PLACES: [Place; 3] = [
+    Place {
+        id: "every",
+        url: "https://every.hook/",
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        connection: None,
+        max_rows: 3,
+    },
+    Place {
+        id: "only-a",
+        url: "https://only-a.hook/",
+        secret: "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+        connection: Some(0),
+        max_rows: 1000,
+    },
+    Place {
+        id: "leaving",
+        url: "https://leaving.hook/",
+        secret: "whsec_GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG",
+        connection: Some(1),
+        max_rows: 1000,
+    },
+];
+
+/// The place that says 410 at times.
+pub(crate) const LEAVING: usize = 2;
+
+/// A place's settings.
+pub(crate) fn destination(place: usize) -> Destination {
+    let Place { id, url, connection, max_rows, .. } = PLACES[place];
+    let destination = Destination::new(id, url).max_rows(max_rows);
+    match connection {
+        Some(connection) => destination.connection(NAMES[connection]),
+        None => destination,
+    }
+}
+
+/// Every place's id and secret.
+pub(crate) fn secrets() -> impl Iterator<Item = (&'static str, Secret)> {
+    PLACES.iter().map(|place| (place.id, Secret::new(place.secret)))
+}
+
+pub(crate) fn places() -> std::ops::Range<usize> {
+    0..PLACES.len()
+}
+
+/// What a delivery tells.
+#[derive(Clone, Debug)]
+struct Told {
+    connection: usize,
+    model: String,
+    success: bool,
+    /// From where to where the receiver is to read; of a failure nowhere.
+    range: Option<(Cursor, Cursor)>,
+}
+
+impl Told {
+    fn read(body: &str) -> Option<Self> {
+        let body: Value = serde_json::from_str(body).ok()?;
+        let cursor = |name: &str| body["cursor"][name].as_str()?.parse::<Cursor>().ok();
+        Some(Told {
+            connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
+            model: body["model"].as_str()?.to_owned(),
+            success: body["success"].as_bool()?,
+            range: cursor("from").zip(cursor("to")),
+        })
+    }
+
+    /// Whether a receiver that deals with this has dealt with `other`.
+    fn covers(&self, other: &Told) -> bool {
+        let around = match (self.range, other.range) {
+            (Some((from, to)), Some((first, last))) => from.ulid() <= first.ulid() && to.ulid() >= last.ulid(),
+            _ => true,
+        };
+        let same_model = self.model == other.model || !self.success;
+        self.connection == other.connection && self.success == other.success && same_model && around
+    }
+}
+
+/// A row: its place, and its id.
+type Row = (usize, String);
+
+/// What lies on the disk, as the commits say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    waiting: BTreeMap<Row, u32>,
+    dead: BTreeMap<Row, u32>,
+    disabled: [bool; PLACES.len()],
+    /// Where each change of a connection was committed.
+    positions: Vec<(usize, Cursor)>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    kept: Kept,
+    /// Every row that was ever committed.
+    known: BTreeMap<Row, Told>,
+    /// Those that a receiver dealt with.
+    received: BTreeMap<Row, u32>,
+    /// Until when a receiver asked to be left alone: true time. It holds once that was noted.
+    asked_ms: [Option<(Row, u64)>; PLACES.len()],
+    quiet_ms: [u64; PLACES.len()],
+}
+
+/// All receivers; they outlive every process.
+#[derive(Debug)]
+pub(crate) struct Receivers {
+    shared: Arc<Shared>,
+    books: Mutex<Books>,
+}
+
+impl Receivers {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Receivers { shared: Arc::clone(shared), books: Mutex::default() })
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The receiver of a request, if it is a delivery.
+    pub(crate) fn place(&self, request: &HttpRequest) -> Option<usize> {
+        PLACES.iter().position(|place| request.url == place.url)
+    }
+
+    /// What is kept now, for a backup.
+    pub(crate) fn kept(&self) -> Kept {
+        self.books().kept.clone()
+    }
+
+    /// The disk is an older one again.
+    pub(crate) fn restore(&self, kept: Kept) {
+        let mut books = self.books();
+        books.kept = kept;
+        (books.asked_ms, books.quiet_ms) = Default::default();
+    }
+
+    /// The host wants the place served again.
+    pub(crate) fn welcome(&self, place: usize) {
+        let mut books = self.books();
+        if std::mem::take(&mut books.kept.disabled[place]) {
+            self.shared.reached("receiver came back");
+        }
+        (books.asked_ms[place], books.quiet_ms[place]) = (None, 0);
+    }
+
+    /// A batch was committed.
+    pub(crate) fn committed(&self, batch: &WriteBatch) {
+        let mut books = self.books();
+        let (mut removed, mut put) = (Vec::new(), Vec::new());
+        for (key, value) in batch.documents() {
+            let Some((kind, rest)) = key.strip_prefix("outbox/").and_then(|key| key.split_once('/')) else { continue };
+            let (id, row) = rest.split_once('/').unwrap_or((rest, ""));
+            let Some(place) = PLACES.iter().position(|place| place.id == id) else { continue };
+            let name = (place, row.to_owned());
+            match (kind, value) {
+                ("destination", Some(value)) => {
+                    let settings: Value = serde_json::from_slice(value).unwrap_or_default();
+                    books.kept.disabled[place] = settings["disabled"].is_string();
+                    if books.kept.disabled[place] {
+                        self.shared.reached("receiver gone");
+                    }
+                }
+                ("row" | "dead", Some(value)) => {
+                    let Ok(row) = serde_json::from_slice::<OutboxRow>(value) else {
+                        self.shared.broken("outbox", format!("the row {name:?} does not read"));
+                        continue;
+                    };
+                    self.put(&mut books, kind, name.clone(), &row);
+                    put.push(name);
+                }
+                ("row", None) => {
+                    books.kept.waiting.remove(&name);
+                    removed.push(name);
+                }
+                ("dead", None) => {
+                    books.kept.dead.remove(&name);
+                    removed.push(name);
+                }
+                _ => {}
+            }
+        }
+        for row in removed {
+            if books.received.contains_key(&row) || put.contains(&row) {
+                continue;
+            }
+            let Some(gone) = books.known.get(&row) else { continue };
+            let heir = put.iter().filter(|heir| heir.0 == row.0).filter_map(|heir| books.known.get(heir));
+            if heir.into_iter().any(|heir| heir.covers(gone)) {
+                self.shared.reached("deliveries collapsed");
+            } else {
+                self.shared.broken("outbox", format!("{row:?} went unsent: {gone:?}"));
+            }
+        }
+    }
+
+    fn put(&self, books: &mut Books, kind: &str, name: Row, row: &OutboxRow) {
+        let Some(told) = Told::read(&row.body) else {
+            self.shared.broken("outbox", format!("{name:?} tells something strange: {}", row.body));
+            return;
+        };
+        let place = name.0;
+        if PLACES[place].connection.is_some_and(|connection| connection != told.connection) {
+            self.shared.broken("outbox", format!("{name:?} is told of another connection: {told:?}"));
+        }
+        books.known.entry(name.clone()).or_insert(told);
+        if kind == "dead" {
+            self.shared.reached("delivery given up");
+            books.kept.dead.insert(name, row.attempts);
+            return;
+        }
+        let before = books.kept.waiting.insert(name.clone(), row.attempts);
+        if before.is_some_and(|before| before < row.attempts)
+            && let Some((_, until_ms)) = books.asked_ms[place].take_if(|(asked, _)| *asked == name)
+        {
+            books.quiet_ms[place] = until_ms;
+        }
+    }
+
+    /// A stream was changed by a commit: `before` is where it ended, `page` all it has now.
+    pub(crate) fn changed(&self, connection: usize, before: Option<Cursor>, page: &Page) {
+        let cursors = page.changes.iter().map(|change| change.record.metadata.cursor);
+        let minted = cursors.filter(|cursor| before.is_none_or(|before| *cursor > before));
+        self.books().kept.positions.extend(minted.map(|cursor| (connection, cursor)));
+    }
+
+    /// A stream was emptied: what was in it is told nobody.
+    pub(crate) fn cleared(&self, connection: usize) {
+        self.books().kept.positions.retain(|(of, _)| *of != connection);
+    }
+
+    /// A delivery sets out.
+    pub(crate) fn sent(&self, place: usize, request: &HttpRequest) -> Row {
+        let body = request.body.clone().unwrap_or_default();
+        let timestamp = request.headers.iter().find(|(name, _)| name == "webhook-timestamp");
+        let at = timestamp.and_then(|(_, value)| value.parse().ok()).unwrap_or_default();
+        let secrets = [Secret::new(PLACES[place].secret)];
+        let id = match verify(&request.headers, &body, &secrets, at, SIGNATURE_TOLERANCE) {
+            Ok(verified) => verified.id.strip_prefix("msg_").unwrap_or_default().to_owned(),
+            Err(error) => {
+                self.shared.broken("outbox", format!("a delivery to {} is not genuine: {error}", PLACES[place].id));
+                String::new()
+            }
+        };
+        let (row, mut books) = ((place, id), self.books());
+        // What it asked for and nobody lived to note is forgotten.
+        books.asked_ms[place] = None;
+        if !books.known.contains_key(&row) {
+            self.shared.broken("outbox", format!("{row:?} was sent and never committed"));
+        }
+        if books.kept.disabled[place] {
+            self.shared.broken("outbox", format!("{row:?} was sent after a 410 was noted"));
+        }
+        let now_ms = self.shared.true_ms();
+        if now_ms < books.quiet_ms[place] && !self.shared.plan.has(Knob::ClockJumps) {
+            self.shared.broken("outbox", format!("{row:?} was sent {} ms too early", books.quiet_ms[place] - now_ms));
+        }
+        row
+    }
+
+    /// The receiver's answer to a delivery that arrived.
+    pub(crate) async fn answer(&self, row: Row, life: u64) -> Result<HttpResponse> {
+        let (shared, place) = (&self.shared, row.0);
+        let late = || async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Err(Error::new(ErrorKind::Unavailable, "the receiver did not answer"))
+        };
+        if shared.chance(Knob::BadReceivers, 8) {
+            shared.reached("delivery lost");
+            return late().await;
+        }
+        if shared.chance(Knob::BadReceivers, 20) {
+            shared.reached("delivery refused");
+            return Ok(HttpResponse::new([500, 503, 404, 302][shared.below(4)], Vec::new(), ""));
+        }
+        if shared.chance(Knob::BadReceivers, 12) {
+            shared.reached("receiver asked for a pause");
+            let seconds = 1 + shared.below(900) as u64;
+            self.books().asked_ms[place] = Some((row, shared.true_ms() + seconds * 1000));
+            let headers = vec![("Retry-After".to_owned(), seconds.to_string())];
+            return Ok(HttpResponse::new(429, headers, "slow down"));
+        }
+        if place == LEAVING && shared.chance(Knob::BadReceivers, 15) {
+            return Ok(HttpResponse::new(410, Vec::new(), "no more"));
+        }
+        {
+            let mut books = self.books();
+            let times = books.received.entry(row.clone()).or_default();
+            *times += 1;
+            shared.reached(if *times > 1 { "delivery came twice" } else { "delivery received" });
+        }
+        shared.note(|| format!("{row:?} was received"));
+        shared.gate(life, "delivered").await;
+        if shared.chance(Knob::BadReceivers, 8) {
+            shared.reached("answer to a delivery lost");
+            return late().await;
+        }
+        Ok(HttpResponse::new(204, Vec::new(), ""))
+    }
+
+    /// Whether nothing waits that can be delivered.
+    pub(crate) fn is_done(&self) -> bool {
+        let kept = &self.books().kept;
+        kept.dead.keys().chain(kept.waiting.keys()).all(|(place, _)| kept.disabled[*place])
+    }
+
+    /// At the end: everything that was committed for a place has arrived there.
+    pub(crate) fn check_end(&self) {
+        let books = self.books();
+        if !self.is_done_in(&books.kept) {
+            self.shared.broken("outbox", format!("not everything is delivered: {:?}", books.kept.waiting));
+        }
+        for place in places().filter(|place| *place != LEAVING) {
+            let arrived: Vec<&Told> = books
+                .known
+                .iter()
+                .filter(|(row, told)| row.0 == place && told.success && books.received.contains_key(*row))
+                .map(|(_, told)| told)
+                .collect();
+            let wanted =
+                (0..CONNECTIONS).filter(|connection| PLACES[place].connection.is_none_or(|of| of == *connection));
+            for connection in wanted {
+                for (_, position) in books.kept.positions.iter().filter(|(of, _)| *of == connection) {
+                    let told = arrived.iter().any(|told| {
+                        told.connection == connection
+                            && told
+                                .range
+                                .is_some_and(|(from, to)| from.ulid() < position.ulid() && position.ulid() <= to.ulid())
+                    });
+                    if !told {
+                        let place = PLACES[place].id;
+                        self.shared.broken("outbox", format!("{place} was never told of {position:?} of {connection}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_done_in(&self, kept: &Kept) -> bool {
+        kept.waiting.keys().all(|(place, _)| kept.disabled[*place])
+    }
+}
