@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::idle::End;
+use super::idle::{End, Moment};
 use super::writer::Job;
 use super::{Threaded, closed, nearby};
 use crate::backend::{Backend, BackendRead, Table};
@@ -52,27 +52,8 @@ impl<B: Backend> Store for Threaded<B> {
             }
             moment
         };
-        let stream = request.stream.clone();
-        let limit = request.limit.clamp(1, crate::page::MAX_LIMIT);
-        let request = PageRequest { limit, ..request };
-        let page = match self.page_nearby(&request) {
-            Some(page) => page,
-            None => {
-                let whole = move |shared: &Shared, read: &mut dyn BackendRead| {
-                    StreamView::load(shared, read, &request.stream)?.page(read, &request)
-                };
-                self.read(whole).await
-            }
-        };
-        let page = page.map_err(|error| self.named(error).during("page"))?;
-        let page =
-            if mutant!("high-water-second-transaction") { self.with_later_end(&stream, page).await? } else { page };
-        if page.caught_up
-            && let Some(moment) = moment
-        {
-            lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position());
-        }
-        Ok(page)
+        // In a box of its own: a poll that finds nothing need not carry the room that reading takes.
+        Box::pin(self.read_page(request, moment)).await
     }
 
     async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
@@ -218,6 +199,31 @@ impl<B: Backend> Store for Threaded<B> {
 }
 
 impl<B: Backend> Threaded<B> {
+    /// The page, and what it tells of the stream's end at `moment`.
+    async fn read_page(&self, request: PageRequest, moment: Option<Moment>) -> Result<Page> {
+        let stream = request.stream.clone();
+        let limit = request.limit.clamp(1, crate::page::MAX_LIMIT);
+        let request = PageRequest { limit, ..request };
+        let page = match self.page_nearby(&request) {
+            Some(page) => page,
+            None => {
+                let whole = move |shared: &Shared, read: &mut dyn BackendRead| {
+                    StreamView::load(shared, read, &request.stream)?.page(read, &request)
+                };
+                self.read(whole).await
+            }
+        };
+        let page = page.map_err(|error| self.named(error).during("page"))?;
+        let page =
+            if mutant!("high-water-second-transaction") { self.with_later_end(&stream, page).await? } else { page };
+        if page.caught_up
+            && let Some(moment) = moment
+        {
+            lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position());
+        }
+        Ok(page)
+    }
+
     /// The page, read on this thread, if it is a small one.
     fn page_nearby(&self, request: &PageRequest) -> Option<Result<Page>> {
         let small = nearby::small(request)?;
