@@ -42,9 +42,11 @@ impl OutboxRow {
         OutboxRow { id, body, created_ms: now_ms, attempts: 0, next_ms: now_ms, since_ms: now_ms, last_error: None }
     }
 
-    /// Whether a try is due. A time further away than any pause comes from a clock that was wrong.
+    /// Whether a try is due: the first one always is. A time further away than any pause comes from a clock that was wrong.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.next_ms <= now_ms || self.next_ms - now_ms > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
+        self.attempts == 0
+            || self.next_ms <= now_ms
+            || self.next_ms - now_ms > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
     }
 
     /// Notes a failed try; whether it was the last.
@@ -136,5 +138,7 @@ mod tests {
         // A clock that went back by a year does not hold it up for a year.
         row.next_ms = 365 * 24 * 3_600_000;
         assert!(row.is_due(0));
+        // What was never tried waits for no clock at all.
+        assert!(OutboxRow::new("y".into(), "{}".into(), 3_600_000).is_due(0));
     }
 }
