@@ -9,6 +9,7 @@ mod errors;
 mod expand;
 mod jobs;
 mod json;
+mod jwt;
 mod pages;
 mod paging;
 mod partitions;

@@ -88,6 +88,7 @@ pub(crate) struct LegacySession {
 pub(crate) struct Jwt {
     pub path: String,
     pub secret: Template,
+    pub passphrase: Option<Template>,
     pub secret_is_base64: Option<Condition>,
     pub algorithm: String,
     pub duration: i64,
@@ -284,6 +285,10 @@ impl Session {
     }
 }
 
+/// What a JWT can be signed with.
+const ALGORITHMS: [&str; 12] =
+    ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
 impl Jwt {
     fn decode(node: &Node<'_>, context: &Context<'_>) -> Result<Self> {
         let map = |name: &str| {
@@ -295,14 +300,16 @@ impl Jwt {
             })
         };
         let algorithm = node.require("algorithm", "name the algorithm, such as HS256")?.text()?;
-        if !matches!(algorithm.as_str(), "HS256" | "HS384" | "HS512") {
+        if !ALGORITHMS.contains(&algorithm.as_str()) {
             return Err(node.unsupported(format!(
-                "the JWT algorithm {algorithm} is not built in: use HS256, HS384 or HS512, or register an authenticator"
+                "the JWT algorithm {algorithm} is not built in: use one of {}, or register an authenticator",
+                ALGORITHMS.join(", ")
             )));
         }
         Ok(Jwt {
             path: node.path.clone(),
             secret: node.required_template(context, "secret_key", "give the key to sign with")?,
+            passphrase: node.optional_template(context, "passphrase")?,
             secret_is_base64: node.condition(context, "base64_encode_secret_key")?,
             algorithm,
             duration: node.integer("token_duration")?.unwrap_or(1200),
