@@ -1,13 +1,17 @@
 //! What a writer hands to the store: visible at once or not at all.
 
+mod outcome;
+mod policy;
+
+pub use outcome::{Account, Commit, Document, Outcome, Rejected, StreamCommit, Unseen};
+pub use policy::{BadRecords, DeleteGuard, Merging, RunId, RunStep, SourceVersion};
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
+use serde::Serialize;
 
-use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::record::Json;
 use crate::stream::StreamKey;
@@ -125,96 +129,6 @@ impl Fence {
     pub fn token(&self) -> u64 {
         self.token
     }
-}
-
-/// Names one run over a stream, so that a resumed run continues its own bookkeeping.
-pub type RunId = Ulid;
-
-/// What happens to a record that cannot be stored (no id, no JSON object, too large).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BadRecords {
-    /// The whole batch is refused with an error that names the record. Nothing is written.
-    #[default]
-    Fail,
-    /// The rest is committed; the record is listed in [`StreamCommit::rejected`] and kept as a
-    /// quarantine document (without its content where the store has a codec).
-    Quarantine,
-}
-
-/// Who wins when a record was written by somebody else meanwhile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Merging {
-    /// The later write.
-    #[default]
-    Override,
-    /// The stored record, if it was modified after this position.
-    IgnoreIfModifiedAfter(Cursor),
-    /// The stored record, if another [origin](StreamBatch::origin) modified it after this position. For
-    /// what was fetched since: a page must not undo what a webhook brought while it was on its way.
-    KeepOthersAfter(Cursor),
-}
-
-impl Merging {
-    pub(crate) fn cursor(&self) -> Option<&Cursor> {
-        match self {
-            Merging::Override => None,
-            Merging::IgnoreIfModifiedAfter(cursor) | Merging::KeepOthersAfter(cursor) => Some(cursor),
-        }
-    }
-}
-
-/// How a source orders the versions of a record. An older version never replaces a newer one; of
-/// equal versions the later arrival wins.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum SourceVersion {
-    /// Compared as a number.
-    Number(i64),
-    /// Compared byte by byte: a timestamp in one fixed format, say.
-    Text(Arc<str>),
-}
-
-/// How many deletes a completed run may imply before somebody has to approve it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeleteGuard {
-    /// Up to this many deletes always pass.
-    pub count: u64,
-    /// Up to this share of the stream's live records always passes: 0.2 is a fifth.
-    pub fraction: f64,
-    /// Whether a run that saw nothing at all may empty the stream.
-    pub confirm_empty: bool,
-}
-
-impl Default for DeleteGuard {
-    /// 20 records or a fifth, and no emptying.
-    fn default() -> Self {
-        DeleteGuard { count: 20, fraction: 0.2, confirm_empty: false }
-    }
-}
-
-impl DeleteGuard {
-    /// Whether a run that did not see `missing` of a stream's `live` records has to be approved.
-    pub fn holds_back(&self, missing: u64, live: u64) -> bool {
-        let nothing_seen = missing > 0 && missing == live;
-        let within = missing <= self.count || missing as f64 <= self.fraction * live as f64;
-        (nothing_seen && !self.confirm_empty) || !within
-    }
-
-    /// No guard: the host has approved.
-    pub const APPROVED: DeleteGuard = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: true };
-}
-
-/// What a batch does to the run over its stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RunStep {
-    /// Opens the run, or continues it if it is already the open one.
-    Begin,
-    /// Deletes what the run did not see.
-    Complete(DeleteGuard),
-    /// Forgets the run; deletes nothing.
-    Abort,
-    /// Tells what the run has not seen, at most so many ids.
-    ListUnseen(usize),
 }
 
 /// The writes to one stream. Order matters: a batch is a sequence, the last write of an id wins.
@@ -396,150 +310,5 @@ impl StreamBatch {
     fn push(&mut self, id: Option<Arc<str>>, kind: OperationKind) -> &mut Self {
         self.operations.push(Operation { id, version: None, kind });
         self
-    }
-}
-
-/// What became of one operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// A new record, or one that came back.
-    Added,
-    /// Its content changed.
-    Updated,
-    /// The same content: nothing was written.
-    Unchanged,
-    /// It was deleted.
-    Deleted,
-    /// There was nothing to delete.
-    Missing,
-    /// The stored version is newer.
-    Stale,
-    /// The merging strategy kept the stored record.
-    Kept,
-    /// The record could not be stored; see [`StreamCommit::rejected`].
-    Rejected,
-}
-
-/// What a commit did.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Commit {
-    /// One entry per stream of the batch, in its order.
-    pub streams: Vec<StreamCommit>,
-    /// The leases that the batch took, in its order.
-    pub leases: Vec<Fence>,
-}
-
-/// What a commit did to one stream.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct StreamCommit {
-    /// The stream.
-    pub stream: StreamKey,
-    /// What became of each operation, in order.
-    pub outcomes: Vec<Outcome>,
-    /// Records added.
-    pub added: u64,
-    /// Records updated.
-    pub updated: u64,
-    /// Records found unchanged.
-    pub unchanged: u64,
-    /// Records deleted, those of a completed run included.
-    pub deleted: u64,
-    /// Ids that came more than once in the batch; the last one won.
-    pub repeated: Vec<Arc<str>>,
-    /// Records that could not be stored, under [`BadRecords::Quarantine`].
-    pub rejected: Vec<Rejected>,
-    /// What the run had not seen, if the batch asked.
-    pub unseen: Option<Unseen>,
-    /// The stream's greatest position after this commit: wait for it to read your own writes.
-    pub cursor: Cursor,
-}
-
-/// What batches did to a stream, as the document of a [`StreamBatch::account`] has it.
-///
-/// ```
-/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-/// # runtime.block_on(async {
-/// use highwater_core::{Account, MemoryStore, Store, StreamKey, WriteBatch};
-/// let store = MemoryStore::new()?;
-/// for page in [r#"{"id": "a"}"#, r#"{"id": "b"}"#] {
-///     let mut batch = WriteBatch::new();
-///     batch.on(&StreamKey::new("demo", "Note")).account("account/notes").upsert(page);
-///     store.commit(batch).await?;
-/// }
-/// let account: Account = store.document("account/notes").await?.unwrap().to()?;
-/// assert_eq!((account.added, account.from.is_start()), (2, true));
-/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Account {
-    /// Where the stream ended before the first of them.
-    pub from: Cursor,
-    /// Where it ended after the last: a reader that begins at `from` and gets there has seen all they did.
-    pub to: Cursor,
-    /// Records added.
-    pub added: u64,
-    /// Records updated.
-    pub updated: u64,
-    /// Records found unchanged.
-    pub unchanged: u64,
-    /// Records deleted, those of a completed run included.
-    pub deleted: u64,
-}
-
-impl Account {
-    pub(crate) fn open(from: Cursor) -> Self {
-        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0 }
-    }
-
-    pub(crate) fn add(&mut self, commit: &StreamCommit) {
-        self.to = commit.cursor;
-        self.added += commit.added;
-        self.updated += commit.updated;
-        self.unchanged += commit.unchanged;
-        self.deleted += commit.deleted;
-    }
-}
-
-/// What an open run has not seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unseen {
-    /// How many live records completing the run would delete.
-    pub missing: u64,
-    /// Live records of the stream.
-    pub live: u64,
-    /// Records that came without an id: what is missing is not certain.
-    pub unidentified: u64,
-    /// The missing records' ids, up to the limit.
-    pub ids: Vec<Arc<str>>,
-}
-
-/// A record that could not be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rejected {
-    /// Its place in the batch.
-    pub index: usize,
-    /// Why, in one line.
-    pub reason: String,
-}
-
-/// A document with its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Document {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value: Json,
-}
-
-impl Document {
-    pub(crate) fn new(key: String, value: Json) -> Self {
-        Document { key, value }
     }
 }

@@ -1,0 +1,155 @@
+//! What a commit did.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Fence;
+use crate::cursor::Cursor;
+use crate::record::Json;
+use crate::stream::StreamKey;
+
+/// What became of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A new record, or one that came back.
+    Added,
+    /// Its content changed.
+    Updated,
+    /// The same content: nothing was written.
+    Unchanged,
+    /// It was deleted.
+    Deleted,
+    /// There was nothing to delete.
+    Missing,
+    /// The stored version is newer.
+    Stale,
+    /// The merging strategy kept the stored record.
+    Kept,
+    /// The record could not be stored; see [`StreamCommit::rejected`].
+    Rejected,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Commit {
+    /// One entry per stream of the batch, in its order.
+    pub streams: Vec<StreamCommit>,
+    /// The leases that the batch took, in its order.
+    pub leases: Vec<Fence>,
+}
+
+/// What a commit did to one stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StreamCommit {
+    /// The stream.
+    pub stream: StreamKey,
+    /// What became of each operation, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted, those of a completed run included.
+    pub deleted: u64,
+    /// Ids that came more than once in the batch; the last one won.
+    pub repeated: Vec<Arc<str>>,
+    /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine).
+    pub rejected: Vec<Rejected>,
+    /// What the run had not seen, if the batch asked.
+    pub unseen: Option<Unseen>,
+    /// The stream's greatest position after this commit: wait for it to read your own writes.
+    pub cursor: Cursor,
+}
+
+/// What batches did to a stream, as the document of a [`StreamBatch::account`](super::StreamBatch::account) has it.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// use highwater_core::{Account, MemoryStore, Store, StreamKey, WriteBatch};
+/// let store = MemoryStore::new()?;
+/// for page in [r#"{"id": "a"}"#, r#"{"id": "b"}"#] {
+///     let mut batch = WriteBatch::new();
+///     batch.on(&StreamKey::new("demo", "Note")).account("account/notes").upsert(page);
+///     store.commit(batch).await?;
+/// }
+/// let account: Account = store.document("account/notes").await?.unwrap().to()?;
+/// assert_eq!((account.added, account.from.is_start()), (2, true));
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Account {
+    /// Where the stream ended before the first of them.
+    pub from: Cursor,
+    /// Where it ended after the last: a reader that begins at `from` and gets there has seen all they did.
+    pub to: Cursor,
+    /// Records added.
+    pub added: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records found unchanged.
+    pub unchanged: u64,
+    /// Records deleted, those of a completed run included.
+    pub deleted: u64,
+}
+
+impl Account {
+    pub(crate) fn open(from: Cursor) -> Self {
+        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0 }
+    }
+
+    pub(crate) fn add(&mut self, commit: &StreamCommit) {
+        self.to = commit.cursor;
+        self.added += commit.added;
+        self.updated += commit.updated;
+        self.unchanged += commit.unchanged;
+        self.deleted += commit.deleted;
+    }
+}
+
+/// What an open run has not seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unseen {
+    /// How many live records completing the run would delete.
+    pub missing: u64,
+    /// Live records of the stream.
+    pub live: u64,
+    /// Records that came without an id: what is missing is not certain.
+    pub unidentified: u64,
+    /// The missing records' ids, up to the limit.
+    pub ids: Vec<Arc<str>>,
+}
+
+/// A record that could not be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// A document with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Document {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Json,
+}
+
+impl Document {
+    pub(crate) fn new(key: String, value: Json) -> Self {
+        Document { key, value }
+    }
+}

@@ -1,0 +1,97 @@
+//! How a batch is to be taken: the run it belongs to, who wins, and what is refused.
+
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use crate::cursor::Cursor;
+
+/// Names one run over a stream, so that a resumed run continues its own bookkeeping.
+pub type RunId = Ulid;
+
+/// What happens to a record that cannot be stored (no id, no JSON object, too large).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRecords {
+    /// The whole batch is refused with an error that names the record. Nothing is written.
+    #[default]
+    Fail,
+    /// The rest is committed; the record is listed in [`StreamCommit::rejected`](super::StreamCommit::rejected) and kept as a
+    /// quarantine document (without its content where the store has a codec).
+    Quarantine,
+}
+
+/// Who wins when a record was written by somebody else meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Merging {
+    /// The later write.
+    #[default]
+    Override,
+    /// The stored record, if it was modified after this position.
+    IgnoreIfModifiedAfter(Cursor),
+    /// The stored record, if another [origin](super::StreamBatch::origin) modified it after this position. For
+    /// what was fetched since: a page must not undo what a webhook brought while it was on its way.
+    KeepOthersAfter(Cursor),
+}
+
+impl Merging {
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Merging::Override => None,
+            Merging::IgnoreIfModifiedAfter(cursor) | Merging::KeepOthersAfter(cursor) => Some(cursor),
+        }
+    }
+}
+
+/// How a source orders the versions of a record. An older version never replaces a newer one; of
+/// equal versions the later arrival wins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceVersion {
+    /// Compared as a number.
+    Number(i64),
+    /// Compared byte by byte: a timestamp in one fixed format, say.
+    Text(Arc<str>),
+}
+
+/// How many deletes a completed run may imply before somebody has to approve it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeleteGuard {
+    /// Up to this many deletes always pass.
+    pub count: u64,
+    /// Up to this share of the stream's live records always passes: 0.2 is a fifth.
+    pub fraction: f64,
+    /// Whether a run that saw nothing at all may empty the stream.
+    pub confirm_empty: bool,
+}
+
+impl Default for DeleteGuard {
+    /// 20 records or a fifth, and no emptying.
+    fn default() -> Self {
+        DeleteGuard { count: 20, fraction: 0.2, confirm_empty: false }
+    }
+}
+
+impl DeleteGuard {
+    /// Whether a run that did not see `missing` of a stream's `live` records has to be approved.
+    pub fn holds_back(&self, missing: u64, live: u64) -> bool {
+        let nothing_seen = missing > 0 && missing == live;
+        let within = missing <= self.count || missing as f64 <= self.fraction * live as f64;
+        (nothing_seen && !self.confirm_empty) || !within
+    }
+
+    /// No guard: the host has approved.
+    pub const APPROVED: DeleteGuard = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: true };
+}
+
+/// What a batch does to the run over its stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RunStep {
+    /// Opens the run, or continues it if it is already the open one.
+    Begin,
+    /// Deletes what the run did not see.
+    Complete(DeleteGuard),
+    /// Forgets the run; deletes nothing.
+    Abort,
+    /// Tells what the run has not seen, at most so many ids.
+    ListUnseen(usize),
+}
