@@ -3,7 +3,7 @@
 //!
 //! Every commit writes another header, and SQLite itself tells by comparing it whether a connection's
 //! cache is out of date. `PRAGMA data_version` gives the same answer at the price of two locks and a
-//! statement: a hundred times that of reading 48 bytes. This is the one module with unsafe code.
+//! statement. This is the one module with unsafe code.
 #![expect(unsafe_code, reason = "SQLite hands out shared memory as a pointer")]
 
 use std::ffi::{c_int, c_void};

@@ -30,6 +30,7 @@ fn faults() -> Vec<(&'static str, Vec<Fault>)> {
         ("too many requests", vec![Fault::RetryAfter(3)]),
         ("an ended token", vec![Fault::TokenEnded]),
         ("an empty object", vec![body("{}")]),
+        ("another record", vec![body(r#"{"id":"another"}"#)]),
         ("null", vec![body("null")]),
         ("nothing", vec![body("")]),
         ("a page for people", vec![body("<html><body>We are working on it</body></html>")]),
