@@ -1,6 +1,9 @@
 //! Processes killed at any moment, on a real file, reading a real server. `HIGHWATER_KILLS` says how often (20).
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+#[path = "support/server.rs"]
+mod server;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -85,24 +88,13 @@ async fn end(State(source): State<Shared>, Query(asked): Query<Asked>) {
     source.lock().unwrap().inside.remove(&asked.process.unwrap());
 }
 
-/// On a runtime of its own, so that the parent may block.
 fn serve(source: &Shared) -> String {
-    let (tell, told) = std::sync::mpsc::channel();
-    let source = Arc::clone(source);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
-            let app = axum::Router::new()
-                .route("/items", get(items))
-                .route("/begin", get(begin))
-                .route("/end", get(end))
-                .with_state(source);
-            axum::serve(listener, app).await.unwrap();
-        });
-    });
-    told.recv().unwrap()
+    let app = axum::Router::new()
+        .route("/items", get(items))
+        .route("/begin", get(begin))
+        .route("/end", get(end))
+        .with_state(Arc::clone(source));
+    server::serve(app)
 }
 
 // ---- the child ----

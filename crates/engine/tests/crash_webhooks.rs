@@ -2,6 +2,9 @@
 //! `HIGHWATER_KILLS` says how often in all (20); each phase gets its share.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+#[path = "support/server.rs"]
+mod server;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -106,22 +109,12 @@ async fn hook(State(world): State<Shared>, headers: HeaderMap, body: Bytes) -> S
 }
 
 fn serve(world: &Shared) -> String {
-    let (tell, told) = std::sync::mpsc::channel();
-    let world = Arc::clone(world);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
-            let app = axum::Router::new()
-                .route("/event", get(event))
-                .route("/done", get(done))
-                .route("/hook", post(hook))
-                .with_state(world);
-            axum::serve(listener, app).await.unwrap();
-        });
-    });
-    told.recv().unwrap()
+    let app = axum::Router::new()
+        .route("/event", get(event))
+        .route("/done", get(done))
+        .route("/hook", post(hook))
+        .with_state(Arc::clone(world));
+    server::serve(app)
 }
 
 // ---- the child ----
