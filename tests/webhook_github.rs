@@ -1,5 +1,8 @@
 //! A host's own HTTP server hands GitHub's webhooks to the engine: signed, repeated, forged, late.
 
+#[path = "support/webhooks.rs"]
+mod webhooks;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,23 +12,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use highwater::engine::{Credentials, SyncOptions, UreqTransport};
 use highwater::template::{HttpRequest, Transport};
-use highwater::{ConnectionSettings, Engine, ErrorKind, Secret, SqliteStore, Store, StreamKey};
+use highwater::{ConnectionSettings, Engine, Secret, SqliteStore, Store, StreamKey};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 const SECRET: &str = "It's a Secret to Everybody";
 
-async fn hook(State(engine): State<Engine>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let headers: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    match engine.receive("github-main", &headers, &body).await {
-        Ok(received) => (StatusCode::OK, serde_json::to_string(&received).unwrap()),
-        Err(error) if error.kind() == ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, error.to_string()),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
+async fn hook(engine: State<Engine>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    webhooks::receive("github-main", engine, headers, body).await
 }
 
 struct Host {

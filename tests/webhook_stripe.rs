@@ -1,5 +1,8 @@
 //! Stripe's webhooks end to end: a host's HTTP server takes them, the engine reads `/v1/events` of a small account.
 
+#[path = "support/webhooks.rs"]
+mod webhooks;
+
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Query, State};
@@ -10,8 +13,7 @@ use bytes::Bytes;
 use highwater::engine::{Credentials, SyncOptions, UreqTransport};
 use highwater::template::{HttpRequest, Transport};
 use highwater::{
-    ConnectionSettings, Engine, Environment, ErrorKind, RunOptions, Secret, SqliteStore, Store, StreamKey,
-    SystemEnvironment,
+    ConnectionSettings, Engine, Environment, RunOptions, Secret, SqliteStore, Store, StreamKey, SystemEnvironment,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -68,16 +70,8 @@ async fn events(State(account): State<Shared>, Query(asked): Query<Asked>) -> Js
     Json(json!({"object": "list", "data": newest_first, "has_more": false}))
 }
 
-async fn hook(State(engine): State<Engine>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let headers: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    match engine.receive("shop", &headers, &body).await {
-        Ok(received) => (StatusCode::OK, serde_json::to_string(&received).unwrap()),
-        Err(error) if error.kind() == ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, error.to_string()),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
+async fn hook(engine: State<Engine>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    webhooks::receive("shop", engine, headers, body).await
 }
 
 async fn serve(router: Router) -> String {
