@@ -51,6 +51,10 @@ fn of_authenticator(authenticator: &Authenticator, scope: &Scope<'_>, urls: &mut
             let url = oauth.endpoint.as_ref().and_then(|template| template.text(scope).ok());
             urls.extend(url.filter(|url| url.contains("://")));
         }
+        Authenticator::Pool(pool) => {
+            let url = pool.status.url.text(scope).ok();
+            urls.extend(url.filter(|url| url.contains("://")));
+        }
         Authenticator::Session(session) => of_requester(&session.login, scope, urls),
         Authenticator::Selective { choices, .. } => {
             choices.values().for_each(|choice| of_authenticator(choice, scope, urls));

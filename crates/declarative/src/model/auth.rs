@@ -7,7 +7,7 @@ use highwater_core::Result;
 use serde_json::{Map, Value};
 
 use super::decode::{Context, Node};
-use super::{Condition, Decoder, Parameters, Part, RequestOption, Requester, Template};
+use super::{Condition, Decoder, Parameters, Part, RequestOption, Requester, Template, TokenPool};
 use crate::registry::CustomAuthenticator;
 
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) enum Authenticator {
     Session(Box<Session>),
     LegacySession(Box<LegacySession>),
     Jwt(Box<Jwt>),
+    Pool(Box<TokenPool>),
     Selective { path: Vec<String>, choices: BTreeMap<String, Authenticator> },
     Custom(Arc<dyn CustomAuthenticator>),
 }
@@ -101,7 +102,7 @@ pub(crate) struct Jwt {
     pub parameters: Parameters,
 }
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "ApiKeyAuthenticator",
     "BasicHttpAuthenticator",
     "BearerAuthenticator",
@@ -109,6 +110,7 @@ const KNOWN: [&str; 9] = [
     "JwtAuthenticator",
     "SessionTokenAuthenticator",
     "SelectiveAuthenticator",
+    "RateLimitedMultipleTokenAuthenticator",
     "LegacySessionTokenAuthenticator",
     "NoAuth",
 ];
@@ -152,6 +154,7 @@ impl Authenticator {
             "OAuthAuthenticator" => Authenticator::OAuth(Box::new(OAuth::decode(node, context)?)),
             "JwtAuthenticator" => Authenticator::Jwt(Box::new(Jwt::decode(node, context)?)),
             "SessionTokenAuthenticator" => Authenticator::Session(Box::new(Session::decode(node, context)?)),
+            "RateLimitedMultipleTokenAuthenticator" => Authenticator::Pool(Box::new(TokenPool::decode(node, context)?)),
             "LegacySessionTokenAuthenticator" => Authenticator::LegacySession(Box::new(LegacySession {
                 path: node.path.clone(),
                 api_url: url_base,

@@ -3,16 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, FixedOffset};
-use highwater_core::template::HttpRequest;
+use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::request::{Parts, form_text, pairs};
-use super::slice::Slice;
 use crate::exchange::{Purpose, Request};
-use crate::interpolation::{LiteralTypes, datetime, duration, python_text};
-use crate::model::{Authenticator, LegacySession, OAuth, Session, Template, path_of};
+use crate::interpolation::{LiteralTypes, datetime, python_text};
+use crate::model::{Authenticator, OAuth, Template, TokenPool};
 
 /// A token and until when it is good.
 #[derive(Clone)]
@@ -27,7 +26,8 @@ impl Authenticator {
         let scope = run.scope();
         let mut parts = Parts::default();
         match self {
-            Authenticator::None => {}
+            // A pool chooses its token once the request is complete.
+            Authenticator::None | Authenticator::Pool(_) => {}
             Authenticator::ApiKey { option, token } => {
                 parts.inject(option, Value::String(token.text(&scope)?), &scope)?;
             }
@@ -76,6 +76,15 @@ impl Authenticator {
             }
         }
         Ok(parts)
+    }
+
+    /// The tokens to choose from, where there are several.
+    pub(crate) fn pool(&self, run: &Run<'_>) -> Result<Option<&TokenPool>> {
+        match self {
+            Authenticator::Pool(pool) => Ok(Some(pool)),
+            Authenticator::Selective { path, choices } => selected(path, choices, run)?.pool(run),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -250,104 +259,36 @@ fn find_deep<'v>(value: &'v Value, name: &str, depth: usize) -> Option<&'v Value
 }
 
 /// Sends a request of an authenticator; its answer is JSON.
-async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result<Value> {
+pub(super) async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result<Value> {
+    let response = ask_patiently(run, request, &[], at).await?;
+    if response.status >= 400 {
+        let message = super::errors::message_of(&response);
+        let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+        let text = format!("the token endpoint refused with status {}{message}", response.status);
+        return Err(run.remote(ErrorKind::Unauthorized, &text).with("at", at));
+    }
+    serde_json::from_slice(&response.body).map_err(|_| {
+        Error::new(ErrorKind::Remote, "the token endpoint's answer is no JSON: check its URL").with("at", at)
+    })
+}
+
+/// The answer to a request, once the server is neither busy nor broken; statuses of `known` are answers in any case.
+pub(super) async fn ask_patiently(
+    run: &Run<'_>,
+    request: HttpRequest,
+    known: &[u16],
+    at: &str,
+) -> Result<HttpResponse> {
     let mut waited = 1;
     loop {
         let response = run.exchange.send(Request::new(request.clone(), Purpose::Authentication)).await?;
         run.check_body(&response, at)?;
         let status = response.status;
-        if (status == 429 || status >= 500) && waited <= 16 {
-            let seconds = super::errors::retry_after(&response, run).unwrap_or(f64::from(waited));
-            run.exchange.sleep(std::time::Duration::from_secs_f64(seconds)).await;
-            waited *= 2;
-            continue;
+        if known.contains(&status) || !(status == 429 || status >= 500) || waited > 16 {
+            return Ok(response);
         }
-        if status >= 400 {
-            let message = super::errors::message_of(&response);
-            let message = message.map(|message| format!(": {message}")).unwrap_or_default();
-            let text = format!("the token endpoint refused with status {status}{message}");
-            return Err(run.remote(ErrorKind::Unauthorized, &text).with("at", at));
-        }
-        return serde_json::from_slice(&response.body).map_err(|_| {
-            Error::new(ErrorKind::Remote, "the token endpoint's answer is no JSON: check its URL").with("at", at)
-        });
-    }
-}
-
-impl Session {
-    async fn token(&self, run: &Run<'_>) -> Result<String> {
-        let key = format!("session {}", self.path);
-        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
-            return Ok(token.text);
-        }
-        let answer =
-            Box::pin(run.send(&self.login, &Slice::whole(), None, None, Parts::default(), Purpose::Authentication))
-                .await?;
-        let failed = |message: &'static str| Error::new(ErrorKind::Unauthorized, message).with("at", &self.path);
-        if !answer.usable {
-            return Err(failed("the login's answer was passed over: check the credentials"));
-        }
-        let bodies = super::body::decode(&self.decoder, &answer.response.body, run.limits.body_bytes)?;
-        let body = bodies.first().ok_or_else(|| failed("the login's answer is empty"))?;
-        let path = path_of(&self.token_path, &run.scope())?;
-        let token = super::dpath::dpath_get(body, &path).map(python_text);
-        let token = token.ok_or_else(|| failed("the login's answer has no token: check `session_token_path`"))?;
-        let expires = match &self.expiration {
-            Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),
-            None => None,
-        };
-        run.set_token(key, Token { text: token.clone(), expires });
-        Ok(token)
-    }
-}
-
-impl LegacySession {
-    /// The config's own session if it is still good, or a new one.
-    async fn token(&self, run: &Run<'_>) -> Result<String> {
-        let key = format!("session {}", self.header.source());
-        if let Some(token) = run.token(&key) {
-            return Ok(token.text);
-        }
-        let scope = run.scope();
-        let text = |template: &Option<Template>| -> Result<String> {
-            match template {
-                Some(template) if !template.source().is_empty() => template
-                    .value(&scope)
-                    .map(|value| if value.is_null() { String::new() } else { python_text(&value) }),
-                _ => Ok(String::new()),
-            }
-        };
-        let base = text(&self.api_url)?;
-        let given = text(&self.token)?;
-        if !given.is_empty() {
-            let request = HttpRequest::get(format!("{base}{}", self.validate_url.text(&scope)?))
-                .header(self.header.text(&scope)?, given.clone());
-            let response = run.exchange.send(Request::new(request, Purpose::Authentication)).await?;
-            match response.status {
-                200..=399 => {
-                    run.set_token(key, Token { text: given.clone(), expires: None });
-                    return Ok(given);
-                }
-                401 => {}
-                status => {
-                    let message = format!("the session could not be checked: status {status}");
-                    return Err(Error::new(ErrorKind::Remote, message).with("at", &self.path));
-                }
-            }
-        }
-        let (username, password) = (text(&self.username)?, text(&self.password)?);
-        if username.is_empty() || password.is_empty() {
-            let message = "the session is no longer good: give a new one, or username and password";
-            return Err(Error::new(ErrorKind::Unauthorized, message).with("at", &self.path));
-        }
-        let credentials = serde_json::json!({"username": username, "password": password});
-        let request = HttpRequest::post_json(format!("{base}{}", self.login_url.text(&scope)?), &credentials)?;
-        let answer = ask(run, request, &self.path).await?;
-        let name = self.response_key.text(&scope)?;
-        let token = answer.get(&name).map(python_text).ok_or_else(|| {
-            Error::new(ErrorKind::Unauthorized, format!("the login's answer has no `{name}`")).with("at", &self.path)
-        })?;
-        run.set_token(key, Token { text: token.clone(), expires: None });
-        Ok(token)
+        let seconds = super::errors::retry_after(&response, run).unwrap_or(f64::from(waited));
+        run.exchange.sleep(std::time::Duration::from_secs_f64(seconds)).await;
+        waited *= 2;
     }
 }

@@ -1,7 +1,7 @@
 //! What one read has at hand.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::template::HttpResponse;
@@ -9,6 +9,7 @@ use highwater_core::{Environment, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::auth::Token;
+use super::quota::Counters;
 use super::slice::Slice;
 use crate::exchange::Exchange;
 use crate::interpolation::Interpolator;
@@ -47,6 +48,8 @@ pub(crate) struct Run<'r> {
     pub secrets: &'r [String],
     kept: Mutex<Kept>,
     tokens: Mutex<HashMap<String, Token>>,
+    /// What is left of the quotas of tokens, by the pool they belong to.
+    counters: Mutex<HashMap<String, Counters>>,
     notes: Mutex<Notes>,
 }
 
@@ -101,6 +104,7 @@ impl<'r> Run<'r> {
             secrets,
             kept: Mutex::default(),
             tokens: Mutex::default(),
+            counters: Mutex::default(),
             notes: Mutex::default(),
         }
     }
@@ -149,6 +153,10 @@ impl<'r> Run<'r> {
 
     pub(crate) fn drop_tokens(&self) {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn counters(&self) -> MutexGuard<'_, HashMap<String, Counters>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes once that something is odd.

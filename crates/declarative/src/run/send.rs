@@ -1,7 +1,7 @@
 //! Sending a request of a requester: credentials, tries, and answers kept for equal requests.
 
 use highwater_core::Result;
-use highwater_core::template::HttpResponse;
+use highwater_core::template::{HttpRequest, HttpResponse};
 
 use super::context::{RequestVariables, Run};
 use super::errors;
@@ -34,6 +34,8 @@ fn wish(response: HttpResponse, wish: Wish) -> Answer {
 }
 
 const DEFAULT_RETRIES: u32 = 5;
+/// Before the same request goes out with another token.
+const ROTATION_SECONDS: f64 = 1.1;
 /// A rate limit is waited out longer than a failure.
 const RATE_LIMIT_RETRIES: u32 = 50;
 
@@ -61,24 +63,27 @@ impl Run<'_> {
             Some(template) => python_text(&template.value(&scope)?).trim().parse().unwrap_or(DEFAULT_RETRIES),
             None => DEFAULT_RETRIES,
         };
+        let pool = requester.authenticator.pool(self).map_err(located)?;
         let mut attempt = 0;
         let mut refreshed = false;
         loop {
             attempt += 1;
             let mut complete = parts.clone();
             complete.overlay(requester.authenticator.parts(self).await.map_err(located)?);
-            let request = complete.build(&requester.method, url.clone(), &requester.path)?;
-            let key = requester.use_cache.then(|| {
-                format!(
-                    "{} {} {:?} {:?} {:?}",
-                    request.method, request.url, request.query, request.headers, request.body
-                )
-            });
+            let mut request = complete.build(&requester.method, url.clone(), &requester.path)?;
+            if let Some(pool) = pool {
+                pool.sign(&mut request, self).await.map_err(located)?;
+            }
+            let key = requester.use_cache.then(|| key_of(&request));
             if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
                 return Ok(Answer { usable: response.status < 400, response, wish: None });
             }
+            let sent = pool.map(|pool| (pool, request.clone()));
             let response = self.exchange.send(Request::new(request, purpose)).await.map_err(located)?;
             self.check_body(&response, &requester.path)?;
+            if let Some((pool, request)) = &sent {
+                pool.learn(request, &response, self);
+            }
             let verdict = errors::judge(&requester.errors, &response, self).map_err(located)?;
             let limit = match verdict.action {
                 ResponseAction::Success => {
@@ -114,7 +119,14 @@ impl Run<'_> {
                     retries
                 }
             };
-            let seconds = errors::wait(&requester.errors, &response, attempt, self, &requester.path)?;
+            let rotates = sent.as_ref().is_some_and(|(pool, request)| {
+                verdict.action == ResponseAction::RateLimited && pool.has_another(request, self)
+            });
+            let seconds = match rotates {
+                // What the server asks to wait is about the token that it refused.
+                true => ROTATION_SECONDS,
+                false => errors::wait(&requester.errors, &response, attempt, self, &requester.path)?,
+            };
             let wait = std::time::Duration::from_secs_f64(seconds);
             if attempt > limit {
                 let failure = errors::failure(&response, &requester.method, &url, &verdict, self, &requester.path);
@@ -123,4 +135,11 @@ impl Run<'_> {
             self.exchange.sleep(wait).await;
         }
     }
+}
+
+/// Tells equal requests; whose token they carry makes no difference.
+fn key_of(request: &HttpRequest) -> String {
+    let headers: Vec<_> =
+        request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("authorization")).collect();
+    format!("{} {} {:?} {headers:?} {:?}", request.method, request.url, request.query, request.body)
 }

@@ -1,0 +1,110 @@
+//! Which requests a limit is about.
+
+use fancy_regex::Regex;
+use highwater_core::Result;
+use highwater_core::template::HttpRequest;
+use serde_json::Map;
+
+use super::decode::Node;
+use crate::interpolation::python_text;
+use crate::run::unquoted;
+
+/// Fits a request where everything that it names does.
+#[derive(Debug)]
+pub(crate) struct RequestMatcher {
+    method: Option<String>,
+    /// Scheme and host.
+    url_base: Option<String>,
+    url_path: Option<Regex>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+}
+
+impl RequestMatcher {
+    pub(crate) fn decode(node: &Node<'_>) -> Result<Self> {
+        let text = |name: &str| -> Result<Option<String>> {
+            let text = node.get(name).map(|node| node.text()).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let url_path = match text("url_path_pattern")? {
+            None => None,
+            Some(pattern) => Some(Regex::new(&pattern).map_err(|error| {
+                let reason = super::decode::one_line(&error.to_string());
+                node.invalid(format!("the pattern {pattern} of `url_path_pattern` does not parse: {reason}"))
+            })?),
+        };
+        let pairs = |name: &str| -> Result<Vec<(String, String)>> {
+            let none = Map::new();
+            let members = node.get(name).map_or(Ok(&none), |node| node.members())?;
+            Ok(members.iter().map(|(name, value)| (name.clone(), python_text(value))).collect())
+        };
+        Ok(RequestMatcher {
+            method: text("method")?,
+            url_base: text("url_base")?.map(|base| base.trim_end_matches('/').to_owned()),
+            url_path,
+            query: pairs("params")?,
+            headers: pairs("headers")?,
+        })
+    }
+
+    pub(crate) fn list(node: &Node<'_>) -> Result<Vec<Self>> {
+        node.list("matchers")?.iter().map(RequestMatcher::decode).collect()
+    }
+
+    pub(crate) fn fits(&self, request: &HttpRequest) -> bool {
+        let (scheme, rest) = request.url.split_once("://").unwrap_or(("", &request.url));
+        let (host, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let path = tail.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let header = |name: &str| request.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&request.method))
+            && self.url_base.as_ref().is_none_or(|base| base.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
+            && self.url_path.as_ref().is_none_or(|pattern| pattern.is_match(path).unwrap_or(false))
+            && self.query.iter().all(|(name, value)| last_value(request, name).as_ref() == Some(value))
+            && self.headers.iter().all(|(name, value)| header(name).is_some_and(|(_, found)| found == value))
+    }
+}
+
+/// A parameter of a request, in its query or already in its URL; an empty one is none.
+fn last_value(request: &HttpRequest, name: &str) -> Option<String> {
+    let given = request.query.iter().rev().find(|(known, value)| known == name && !value.is_empty());
+    let in_url = || {
+        let query = request.url.split_once('?')?.1.split('#').next()?;
+        let pairs = query.split('&').rev().filter_map(|pair| pair.split_once('='));
+        pairs
+            .map(|(known, value)| (unquoted(known), unquoted(value)))
+            .find(|(known, value)| known == name && !value.is_empty())
+    };
+    given.cloned().or_else(in_url).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fits(matcher: &serde_json::Value, request: &HttpRequest) -> bool {
+        RequestMatcher::decode(&Node::at(matcher, "m")).unwrap().fits(request)
+    }
+
+    #[test]
+    fn everything_that_is_named_must_fit() {
+        let request = HttpRequest::get("https://API.x.example/v1/items/?own=1").query("a", "2").header("X-Kind", "big");
+        for (matcher, expected) in [
+            (json!({}), true),
+            (json!({"method": "get"}), true),
+            (json!({"method": "POST"}), false),
+            (json!({"url_base": "https://api.x.example/"}), true),
+            (json!({"url_base": "http://api.x.example"}), false),
+            (json!({"url_path_pattern": "items$"}), true),
+            (json!({"url_path_pattern": "^items"}), false),
+            (json!({"params": {"a": 2, "own": "1"}}), true),
+            (json!({"params": {"a": 3}}), false),
+            (json!({"headers": {"x-kind": "big"}}), true),
+            (json!({"headers": {"x-kind": "Big"}}), false),
+            (json!({"method": "GET", "headers": {"other": "1"}}), false),
+        ] {
+            assert_eq!(fits(&matcher, &request), expected, "{matcher}");
+        }
+    }
+}
