@@ -4,10 +4,13 @@
 //! encoding is written down in `docs/content-hash.md`, with test vectors.
 
 mod canonical;
+mod encode;
 mod exact;
 mod merge;
+mod number;
 mod pick;
 mod scan;
+mod shapes;
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,24 @@ use crate::error::{Error, Result};
 /// Nesting beyond this is refused, so that no input can exhaust the stack.
 pub(super) const MAX_DEPTH: usize = 128;
 
+const UNENDED: &str = "a string does not end, or has a control character";
+
+/// The highest bit of each of eight bytes.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// How many of eight bytes stand before one that means something in a string: quote, backslash, control character.
+#[inline]
+fn bytes_before_special(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    // The lowest set bit is exact; above it a borrow may have left others.
+    let found = quote | backslash | control;
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+}
+
 /// A place in a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scanner<'a> {
@@ -27,6 +45,18 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(super) fn since(&self, from: usize) -> &'a [u8] {
         self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    /// The text from here on.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Passes bytes that the caller has looked at.
+    #[inline]
+    pub(super) fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     #[inline]
@@ -101,7 +131,7 @@ impl<'a> Scanner<'a> {
                 Some(byte) if byte >= 0x20 => {
                     room.extend_from_slice(self.plain()?);
                 }
-                _ => return Err(self.error("a string does not end, or has a control character")),
+                _ => return Err(self.error(UNENDED)),
             }
         }
     }
@@ -128,20 +158,12 @@ impl<'a> Scanner<'a> {
     /// perhaps not.
     #[inline]
     fn skip_plain(&mut self) -> bool {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
         let mut high = 0;
-        while let Some(chunk) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+        while let Some(chunk) = self.rest().first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
             high |= word & HIGH;
-            let quote = zero_in(word ^ (ONES * u64::from(b'"')));
-            let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
-            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            // The lowest set bit is exact; above it a borrow may have left others.
-            let found = quote | backslash | control;
-            if found != 0 {
-                self.at += (found.trailing_zeros() / 8) as usize;
+            if let Some(bytes) = bytes_before_special(word) {
+                self.at += bytes;
                 return high == 0;
             }
             self.at += 8;
@@ -151,6 +173,51 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         high == 0
+    }
+
+    /// Writes a string to `out`, unescaped: reads and copies in one go.
+    pub(super) fn copy_string(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.expect(b'"', "a string is missing")?;
+        let (from, start) = (self.at, out.len());
+        let mut ascii = true;
+        loop {
+            ascii &= self.copy_plain(out);
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape(out)?;
+                }
+                _ => return Err(self.error(UNENDED)),
+            }
+        }
+        self.at += 1;
+        if !ascii && std::str::from_utf8(out.get(start..).unwrap_or_default()).is_err() {
+            return Err(Error::invalid("the record is not UTF-8: one of its strings is not").with("byte", from));
+        }
+        Ok(())
+    }
+
+    /// Like [`Self::skip_plain`], and copies what it passes.
+    #[inline]
+    fn copy_plain(&mut self, out: &mut Vec<u8>) -> bool {
+        let mut high = 0;
+        while let Some(chunk) = self.rest().first_chunk::<8>() {
+            let word = u64::from_le_bytes(*chunk);
+            // Eight bytes are copied in a single move; those too many are taken back.
+            out.extend_from_slice(chunk);
+            high |= word & HIGH;
+            if let Some(bytes) = bytes_before_special(word) {
+                out.truncate(out.len() - 8 + bytes);
+                self.at += bytes;
+                return high == 0;
+            }
+            self.at += 8;
+        }
+        let from = self.at;
+        let ascii = self.skip_plain();
+        out.extend_from_slice(self.since(from));
+        ascii && high == 0
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<()> {
@@ -193,6 +260,20 @@ impl<'a> Scanner<'a> {
         }
         self.at += 4;
         Ok(code)
+    }
+
+    /// Passes a number without fraction and exponent that is not zero, if one comes next: its sign and digits.
+    #[inline]
+    pub(super) fn plain_integer(&mut self) -> Option<(u8, &'a [u8])> {
+        let (sign, digits) = match self.rest() {
+            [b'-', digits @ ..] => (b'-', digits),
+            digits => (b'+', digits),
+        };
+        let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let whole = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
+        let digits = digits.get(..length).filter(|digits| whole && !matches!(digits, [] | [b'0', ..]))?;
+        self.at += length + usize::from(sign == b'-');
+        Some((sign, digits))
     }
 
     /// A number's text, checked against the grammar.
