@@ -1,6 +1,7 @@
 //! The components of a manifest as types: decoded once, with every template checked, never walked as JSON at run time.
 
 mod auth;
+mod budget;
 mod cursor;
 pub(crate) mod decode;
 mod encoding;
@@ -20,6 +21,7 @@ mod template;
 mod transformation;
 
 pub(crate) use auth::*;
+pub(crate) use budget::*;
 pub(crate) use cursor::*;
 pub(crate) use decode::Node;
 pub(crate) use errors::*;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod budget;
 mod context;
 mod cursor;
 mod dpath;
@@ -25,6 +26,7 @@ mod smaller;
 mod stream;
 mod transform;
 
+pub(crate) use budget::Spent;
 pub(crate) use context::Run;
 pub(crate) use dpath::{dpath_get, dpath_new, dpath_set};
 pub(crate) use json::member;

@@ -11,7 +11,7 @@ use crate::exchange::{Exchange, Sink, Summary};
 use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
 use crate::model::{Cursor, StreamEntry, StreamKind};
-use crate::run::{Run, read_stream};
+use crate::run::{Run, Spent, read_stream};
 
 /// A stream, as a host shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Source {
     environment: Arc<dyn Environment>,
     interpolator: Interpolator,
     secrets: Vec<String>,
+    /// Shared by all reads.
+    budget: Arc<Spent>,
     dynamic: Vec<Arc<StreamEntry>>,
 }
 
@@ -71,10 +73,23 @@ impl Source {
             migrate(&mut config, spec, &interpolator)?;
             secrets_of(&config, &spec.connection, &mut secrets);
         }
-        let mut source =
-            Source { manifest: manifest.clone(), config, environment, interpolator, secrets, dynamic: Vec::new() };
+        let mut source = Source {
+            manifest: manifest.clone(),
+            config,
+            environment,
+            interpolator,
+            secrets,
+            budget: Arc::default(),
+            dynamic: Vec::new(),
+        };
         source.dynamic = crate::dynamic::from_config(&source)?;
         Ok(source)
+    }
+
+    /// Shares the budget of requests with other sources.
+    pub(crate) fn with_budget(mut self, budget: Arc<Spent>) -> Self {
+        self.budget = budget;
+        self
     }
 
     /// Whether the API decides on some of the streams.
@@ -122,7 +137,7 @@ impl Source {
     }
 
     pub(crate) fn run<'r>(&'r self, exchange: &'r dyn Exchange, state: &'r Value) -> Run<'r> {
-        Run::new(&self.manifest, &self.config, &self.interpolator, &*self.environment, exchange, state, &self.secrets)
+        Run::new(self, exchange, state)
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -135,6 +150,19 @@ impl Source {
 
     pub(crate) fn interpolator(&self) -> &Interpolator {
         &self.interpolator
+    }
+
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        &*self.environment
+    }
+
+    pub(crate) fn budget(&self) -> &Spent {
+        &self.budget
+    }
+
+    /// Values of the config that must not be told.
+    pub(crate) fn secrets(&self) -> &[String] {
+        &self.secrets
     }
 
     /// The streams whose conditions hold, by name; a later one of a name replaces an earlier.

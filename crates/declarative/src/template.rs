@@ -9,7 +9,7 @@ mod clock;
 mod settings;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,7 @@ use crate::exchange::{Exchange, Page, Request, Sink};
 use crate::interpolation::{Interpolator, python_text};
 use crate::manifest::Manifest;
 use crate::model::Scope;
+use crate::run::Spent;
 use crate::source::Source;
 use clock::RunClock;
 use settings::{Setting, settings_of};
@@ -55,6 +56,7 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
     let base_url = source.base_urls().unwrap_or_default().into_iter().next().unwrap_or_default();
     let docs = manifest.documentation_url().unwrap_or_default();
     let provider = Provider::new(provider, base_url).docs(docs);
+    let budgets = Arc::new(Budgets::default());
     let interpolator = Interpolator::new(Arc::new(RunClock::default()));
     let empty = Value::Object(Map::new());
     let scope = Scope::new(&interpolator, &empty);
@@ -83,6 +85,7 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
             info,
             manifest: manifest.clone(),
             settings: Arc::clone(&settings),
+            budgets: Arc::clone(&budgets),
             stream: entry.name.clone(),
             primary_key: face.primary_key.clone(),
             incremental: face.cursor.is_some(),
@@ -91,11 +94,23 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
     Ok(templates)
 }
 
+/// The manifest's budget of requests, one for each connection: its streams share it.
+#[derive(Debug, Default)]
+struct Budgets(std::sync::Mutex<BTreeMap<String, Arc<Spent>>>);
+
+impl Budgets {
+    fn of(&self, connection: &str) -> Arc<Spent> {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(budgets.entry(connection.to_owned()).or_default())
+    }
+}
+
 #[derive(Debug)]
 struct StreamTemplate {
     info: TemplateInfo,
     manifest: Manifest,
     settings: Arc<Vec<Setting>>,
+    budgets: Arc<Budgets>,
     stream: String,
     primary_key: Vec<Vec<String>>,
     incremental: bool,
@@ -122,7 +137,8 @@ impl Template for StreamTemplate {
         let secret = |name: &str| context.secret(name).map(|secret| secret.expose().to_owned());
         let config = settings::config_of(&self.settings, context.settings(), secret)?;
         let clock = Arc::new(RunClock::at(context.now_ms()));
-        let mut source = Source::new(&self.manifest, config, Arc::clone(&clock) as _)?;
+        let budget = self.budgets.of(context.connection());
+        let mut source = Source::new(&self.manifest, config, Arc::clone(&clock) as _)?.with_budget(budget);
         let state = context.last_checkpoint::<Value>()?.unwrap_or(Value::Null);
         let full = context.is_full_refresh();
         let door = Door { context: Mutex::new(context), clock };
@@ -168,7 +184,9 @@ impl Exchange for Door<'_, '_> {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.context.lock().await.sleep(duration).await;
+        let context = self.context.lock().await;
+        context.sleep(duration).await;
+        self.clock.set(context.now_ms());
     }
 }
 

@@ -114,6 +114,10 @@ struct Bench {
 
 impl Bench {
     async fn new(world: World) -> Self {
+        Bench::with(MANIFEST, world).await
+    }
+
+    async fn with(manifest: &str, world: World) -> Self {
         let world = Arc::new(Mutex::new(world));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -125,7 +129,7 @@ impl Bench {
         let store = Arc::new(MemoryStore::new().unwrap());
         let limits = RequestLimits::default().attempts(1).backoff(Duration::from_millis(1));
         let mut builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
-        for template in templates("example", &Manifest::parse(MANIFEST, &Files::new()).unwrap()).unwrap() {
+        for template in templates("example", &Manifest::parse(manifest, &Files::new()).unwrap()).unwrap() {
             builder = builder.template(template);
         }
         let engine = builder.build().unwrap();
@@ -194,4 +198,20 @@ async fn a_secret_that_is_missing_or_wrong_is_named_and_never_shown() {
     let error = bench.run("items").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn the_streams_of_a_connection_share_the_manifests_budget() {
+    let budget = "
+api_budget:
+  type: HTTPAPIBudget
+  policies: [{type: FixedWindowCallRatePolicy, period: P1D, call_limit: 4, matchers: []}]
+";
+    let world = World { items: (0..25).collect(), events: vec![1], ..World::default() };
+    let bench = Bench::with(&format!("{MANIFEST}{budget}"), world).await;
+    bench.run("items").await.unwrap();
+    bench.run("events").await.unwrap();
+    let error = bench.run("events").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited, "{error}");
+    assert_eq!(bench.world.lock().unwrap().sinces.len(), 1, "the fifth request was not sent");
 }

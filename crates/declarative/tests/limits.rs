@@ -118,3 +118,97 @@ async fn what_keeps_tokens_from_being_used_is_named() {
     let error = read_with("  max_wait_time: P1M\n", json!({"tokens": "a"}), vec![left(0, 5)]).await;
     assert_eq!(error.message(), "`max_wait_time` has months or years: write it in days or hours");
 }
+
+/// A manifest of one stream with four pages, and with a budget.
+fn budgeted(budget: &str) -> String {
+    format!("api_budget:\n  type: HTTPAPIBudget\n{budget}{}", manifest("", PAGES, ""))
+}
+
+async fn waits(budget: &str, config: Value, answers: Vec<HttpResponse>) -> (Vec<f64>, Option<highwater_core::Error>) {
+    let server = Server::of(answers);
+    let (summary, _) = read(&budgeted(budget), config, Value::Null, &server).await;
+    let slept = server.slept.lock().unwrap().iter().map(Duration::as_secs_f64).collect();
+    (slept, summary.err())
+}
+
+#[tokio::test]
+async fn a_budget_spreads_requests_as_its_policies_say() {
+    let pages = || vec![page(1), page(2), page(3), end()];
+    let moving = "  policies:
+    - type: MovingWindowCallRatePolicy
+      rates: [{limit: \"{{ config.most }}\", interval: PT10S}, {limit: 3, interval: PT1M}]
+      matchers: []
+";
+    let (slept, error) = waits(moving, json!({"most": 2}), pages()).await;
+    assert_eq!((slept, error.map(|error| error.to_string())), (vec![10.001, 60.001], None));
+
+    let fixed = "  policies:
+    - type: UnlimitedCallRatePolicy
+      matchers: [{params: {page: 2}}]
+    - type: FixedWindowCallRatePolicy
+      period: PT1M
+      call_limit: 4
+      matchers: [{method: get, url_path_pattern: items$, weight: 2}]
+";
+    let (slept, error) = waits(fixed, json!({}), pages()).await;
+    assert_eq!((slept, error.map(|error| error.to_string())), (vec![60.0], None));
+
+    let other = "  policies:
+    - type: FixedWindowCallRatePolicy
+      period: PT1M
+      call_limit: 1
+      matchers: [{url_base: \"https://elsewhere.example\"}]
+";
+    assert_eq!(waits(other, json!({}), pages()).await.0, Vec::<f64>::new());
+}
+
+#[tokio::test]
+async fn answers_tell_what_is_left_of_a_budget() {
+    let fixed = "  ratelimit_reset_header: X-Reset
+  ratelimit_remaining_header: X-Left
+  status_codes_for_ratelimit_hit: [420]
+  policies: [{type: FixedWindowCallRatePolicy, period: PT1H, call_limit: 100, matchers: []}]
+";
+    let told = |left: &str, seconds: u64| {
+        let reset = (NOW_MS / 1000 + seconds).to_string();
+        let headers = vec![("X-Left".into(), left.to_owned()), ("X-Reset".into(), reset)];
+        HttpResponse::new(200, headers, r#"{"items": [{"id": 1}]}"#)
+    };
+    let (slept, error) = waits(fixed, json!({}), vec![told("1", 30), told("0", 30), end()]).await;
+    assert_eq!((slept, error.map(|error| error.to_string())), (vec![30.0], None));
+
+    let refused = HttpResponse::new(420, vec![("X-Reset".into(), (NOW_MS / 1000 + 5).to_string())], "{}");
+    let (slept, _) = waits(fixed, json!({}), vec![refused, page(1), end()]).await;
+    assert_eq!(slept, [2.0, 5.0, 5.0], "the usual wait after a refusal, and the budget's");
+}
+
+#[tokio::test]
+async fn a_long_wait_ends_the_read_and_faults_are_named() {
+    let daily = "  policies: [{type: FixedWindowCallRatePolicy, period: P1D, call_limit: 1, matchers: []}]\n";
+    let (slept, error) = waits(daily, json!({}), vec![page(1), end()]).await;
+    let error = error.unwrap();
+    assert_eq!((slept.len(), error.kind()), (0, ErrorKind::RateLimited));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)));
+    assert_eq!(
+        error.to_string(),
+        "the manifest's `api_budget` is used up: what was read stays, come again later (at: api_budget.policies[0], stream: s)"
+    );
+    for (policy, message) in [
+        (
+            "{type: FixedWindowCallRatePolicy, period: P1M, call_limit: 1, matchers: []}",
+            "a period of a fixed length is expected here: write it in days, hours or seconds",
+        ),
+        (
+            "{type: FixedWindowCallRatePolicy, period: PT1M, call_limit: 1, matchers: [{weight: 2}]}",
+            "a request weighs 2, but the policy never allows so many calls",
+        ),
+        (
+            "{type: MovingWindowCallRatePolicy, rates: [{limit: \"{{ config.none }}\", interval: PT1M}], matchers: []}",
+            "the limit  of a rate is no whole number from 1 on",
+        ),
+        ("{type: MovingWindowCallRatePolicy, rates: [], matchers: []}", "`rates` is empty: list at least one"),
+    ] {
+        let (_, error) = waits(&format!("  policies: [{policy}]\n"), json!({}), vec![page(1)]).await;
+        assert_eq!(error.unwrap().message(), message);
+    }
+}

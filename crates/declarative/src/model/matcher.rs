@@ -1,11 +1,12 @@
 //! Which requests a limit is about.
 
 use fancy_regex::Regex;
-use highwater_core::Result;
 use highwater_core::template::HttpRequest;
+use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Map;
 
-use super::decode::Node;
+use super::decode::{Context, Node};
+use super::{Parameters, Scope, Template};
 use crate::interpolation::python_text;
 use crate::run::unquoted;
 
@@ -18,10 +19,11 @@ pub(crate) struct RequestMatcher {
     url_path: Option<Regex>,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    weight: Option<Template>,
 }
 
 impl RequestMatcher {
-    pub(crate) fn decode(node: &Node<'_>) -> Result<Self> {
+    pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>) -> Result<Self> {
         let text = |name: &str| -> Result<Option<String>> {
             let text = node.get(name).map(|node| node.text()).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
@@ -44,11 +46,12 @@ impl RequestMatcher {
             url_path,
             query: pairs("params")?,
             headers: pairs("headers")?,
+            weight: node.get("weight").map(|node| node.template(context, &Parameters::default())).transpose()?,
         })
     }
 
-    pub(crate) fn list(node: &Node<'_>) -> Result<Vec<Self>> {
-        node.list("matchers")?.iter().map(RequestMatcher::decode).collect()
+    pub(crate) fn list(node: &Node<'_>, context: &Context<'_>) -> Result<Vec<Self>> {
+        node.list("matchers")?.iter().map(|node| RequestMatcher::decode(node, context)).collect()
     }
 
     pub(crate) fn fits(&self, request: &HttpRequest) -> bool {
@@ -61,6 +64,17 @@ impl RequestMatcher {
             && self.url_path.as_ref().is_none_or(|pattern| pattern.is_match(path).unwrap_or(false))
             && self.query.iter().all(|(name, value)| last_value(request, name).as_ref() == Some(value))
             && self.headers.iter().all(|(name, value)| header(name).is_some_and(|(_, found)| found == value))
+    }
+
+    /// How many calls such a request counts for.
+    pub(crate) fn weight(&self, scope: &Scope<'_>) -> Result<u64> {
+        let Some(template) = &self.weight else { return Ok(1) };
+        let value = template.value(scope)?;
+        let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
+        number.filter(|number| *number >= 1).ok_or_else(|| {
+            let message = format!("the weight {} of a request is no whole number from 1 on", python_text(&value));
+            Error::new(ErrorKind::Invalid, message)
+        })
     }
 }
 
@@ -79,12 +93,19 @@ fn last_value(request: &HttpRequest, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use highwater_core::SystemEnvironment;
     use serde_json::json;
 
     use super::*;
+    use crate::interpolation::Interpolator;
+    use crate::manifest::Files;
+    use crate::registry::Registry;
 
     fn fits(matcher: &serde_json::Value, request: &HttpRequest) -> bool {
-        RequestMatcher::decode(&Node::at(matcher, "m")).unwrap().fits(request)
+        let interpolator = Interpolator::new(std::sync::Arc::new(SystemEnvironment));
+        let (files, registry) = (Files::new(), Registry::new());
+        let context = Context::new(&interpolator, &files, &registry);
+        RequestMatcher::decode(&Node::at(matcher, "m"), &context).unwrap().fits(request)
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl TokenPool {
             header: text("header", "Authorization")?,
             method: text("auth_method", "Bearer")?,
             status: QuotaStatus::decode(&status, context)?,
-            quotas: quotas.iter().map(Quota::decode).collect::<Result<_>>()?,
+            quotas: quotas.iter().map(|node| Quota::decode(node, context)).collect::<Result<_>>()?,
             max_wait: max_wait.unwrap_or_else(|| Template::new("PT2H", none.clone())),
             reserve_fraction: number("budget_reserve_fraction", 0.1)?,
             min_reserve: number("budget_min_reserve", 50.0)?,
@@ -124,7 +124,7 @@ impl QuotaStatus {
 }
 
 impl Quota {
-    fn decode(node: &Node<'_>) -> Result<Self> {
+    fn decode(node: &Node<'_>, context: &Context<'_>) -> Result<Self> {
         let path = |name: &str| -> Result<Vec<String>> {
             node.require(name, "say where it stands in the answer about quotas")?;
             node.texts(name)
@@ -139,7 +139,7 @@ impl Quota {
                 .map(|_| node.texts("limit_path"))
                 .transpose()?
                 .filter(|path| !path.is_empty()),
-            matchers: RequestMatcher::list(node)?,
+            matchers: RequestMatcher::list(node, context)?,
             remaining_header: header("remaining_header")?,
             reset_header: header("reset_header")?,
             limit_header: header("limit_header")?,
@@ -155,7 +155,7 @@ impl Quota {
 }
 
 /// A list of HTTP statuses.
-fn statuses(node: &Node<'_>, name: &str) -> Result<Vec<u16>> {
+pub(super) fn statuses(node: &Node<'_>, name: &str) -> Result<Vec<u16>> {
     let status = |node: &Node<'_>| node.text()?.trim().parse().map_err(|_| node.wrong("a status code"));
     node.list(name)?.iter().map(status).collect()
 }

@@ -6,13 +6,14 @@ use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use super::decode::{Context, Node};
-use super::{Condition, Parameters, Spec, StreamKind, Template};
+use super::{Budget, Condition, Parameters, Spec, StreamKind, Template};
 
 #[derive(Debug)]
 pub(crate) struct Model {
     pub streams: Vec<StreamEntry>,
     pub dynamic: Vec<DynamicStreams>,
     pub spec: Option<Spec>,
+    pub budget: Option<Budget>,
 }
 
 /// A stream of the manifest, or why it cannot run.
@@ -88,7 +89,7 @@ impl Model {
         }
         mark_parents(&mut streams);
         let spec = Spec::decode(root, context)?;
-        Ok(Model { streams, dynamic, spec })
+        Ok(Model { streams, dynamic, spec, budget: Budget::of(root, context)? })
     }
 }
 

@@ -9,12 +9,14 @@ use highwater_core::{Environment, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::auth::Token;
+use super::budget::Spent;
 use super::quota::Counters;
 use super::slice::Slice;
 use crate::exchange::Exchange;
 use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
 use crate::model::Scope;
+use crate::source::Source;
 
 /// Bounds on what a hostile or broken server can make a read do.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Run<'r> {
     pub interpolator: &'r Interpolator,
     pub environment: &'r dyn Environment,
     pub exchange: &'r dyn Exchange,
+    /// What was used of the manifest's budget of requests.
+    pub budget: &'r Spent,
     pub limits: Limits,
     /// The state the read began with: `stream_state` of older manifests.
     pub state: &'r Value,
@@ -84,24 +88,17 @@ impl RequestVariables {
 }
 
 impl<'r> Run<'r> {
-    pub(crate) fn new(
-        manifest: &'r Manifest,
-        config: &'r Value,
-        interpolator: &'r Interpolator,
-        environment: &'r dyn Environment,
-        exchange: &'r dyn Exchange,
-        state: &'r Value,
-        secrets: &'r [String],
-    ) -> Self {
+    pub(crate) fn new(source: &'r Source, exchange: &'r dyn Exchange, state: &'r Value) -> Self {
         Run {
-            manifest,
-            config,
-            interpolator,
-            environment,
+            manifest: source.manifest(),
+            config: source.config(),
+            interpolator: source.interpolator(),
+            environment: source.environment(),
             exchange,
+            budget: source.budget(),
             limits: Limits::default(),
             state,
-            secrets,
+            secrets: source.secrets(),
             kept: Mutex::default(),
             tokens: Mutex::default(),
             counters: Mutex::default(),

@@ -78,11 +78,16 @@ impl Run<'_> {
             if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
                 return Ok(Answer { usable: response.status < 400, response, wish: None });
             }
-            let sent = pool.map(|pool| (pool, request.clone()));
+            let budget = self.manifest.model.budget.as_ref();
+            if let Some(budget) = budget {
+                budget.acquire(&request, self).await?;
+            }
+            let sent = (pool.is_some() || budget.is_some()).then(|| request.clone());
             let response = self.exchange.send(Request::new(request, purpose)).await.map_err(located)?;
             self.check_body(&response, &requester.path)?;
-            if let Some((pool, request)) = &sent {
-                pool.learn(request, &response, self);
+            if let Some(request) = &sent {
+                pool.inspect(|pool| pool.learn(request, &response, self));
+                budget.inspect(|budget| budget.learn(request, &response, self));
             }
             let verdict = errors::judge(&requester.errors, &response, self).map_err(located)?;
             let limit = match verdict.action {
@@ -119,9 +124,8 @@ impl Run<'_> {
                     retries
                 }
             };
-            let rotates = sent.as_ref().is_some_and(|(pool, request)| {
-                verdict.action == ResponseAction::RateLimited && pool.has_another(request, self)
-            });
+            let rotates = verdict.action == ResponseAction::RateLimited
+                && pool.zip(sent.as_ref()).is_some_and(|(pool, request)| pool.has_another(request, self));
             let seconds = match rotates {
                 // What the server asks to wait is about the token that it refused.
                 true => ROTATION_SECONDS,
