@@ -6,6 +6,7 @@ mod consumers;
 mod disk;
 mod end;
 mod hazards;
+mod model;
 mod oracle;
 mod plan;
 mod process;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use clap::Parser;
 
 use plan::Plan;
+use shared::Watch;
 use world::{Outcome, simulate};
 
 /// Runs Highwater in seeded simulations.
@@ -62,12 +64,12 @@ fn main() -> ExitCode {
                         return;
                     }
                     let plan = Plan::new(seed);
-                    let outcome = simulate(&plan, arguments.trace);
+                    let outcome = simulate(&plan, Watch::CHECKS.with_lines(arguments.trace));
                     if arguments.trace {
                         print!("{plan}");
                         outcome.lines.iter().for_each(|line| println!("{line}"));
                     }
-                    if outcome.broken.is_some() || simulate(&plan, false).trace != outcome.trace {
+                    if outcome.broken.is_some() || simulate(&plan, Watch::TRACE).trace != outcome.trace {
                         stop.store(true, Ordering::Relaxed);
                         lock(&failed).push(seed);
                         return;
@@ -96,10 +98,10 @@ fn main() -> ExitCode {
 
 /// Shows the smallest plan that breaks the same property.
 fn explain(plan: &Plan) {
-    let outcome = simulate(plan, false);
+    let outcome = simulate(plan, Watch::CHECKS);
     let Some(broken) = &outcome.broken else {
         println!("seed {}: two runs of it differ: the engine is not deterministic", plan.seed);
-        let (one, two) = (simulate(plan, true).lines, simulate(plan, true).lines);
+        let [one, two] = [Watch::CHECKS, Watch::TRACE].map(|watch| simulate(plan, watch.with_lines(true)).lines);
         if let Some((one, two)) = one.iter().zip(&two).find(|(one, two)| one != two) {
             println!("  first: {one}\n second: {two}");
         }
@@ -107,7 +109,7 @@ fn explain(plan: &Plan) {
     };
     println!("seed {}: {} is broken: {}", plan.seed, broken.property, broken.what);
     let small = shrink(plan, broken.property);
-    let outcome: Outcome = simulate(&small, true);
+    let outcome: Outcome = simulate(&small, Watch::CHECKS.with_lines(true));
     print!("minimised: {small}");
     outcome.lines.iter().for_each(|line| println!("    {line}"));
 }
@@ -117,7 +119,7 @@ fn shrink(plan: &Plan, property: &str) -> Plan {
     // Each round ends with a smaller plan, or is the last.
     'rounds: loop {
         for smaller in smallest.smaller() {
-            if simulate(&smaller, false).broken.is_some_and(|broken| broken.property == property) {
+            if simulate(&smaller, Watch::CHECKS).broken.is_some_and(|broken| broken.property == property) {
                 smallest = smaller;
                 continue 'rounds;
             }

@@ -22,10 +22,33 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
+/// What is looked at while a plan is run. Nothing of it changes what happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    /// Whether the model follows, and everything is compared with it.
+    pub(crate) checks: bool,
+    /// Whether the lines of the trace are kept.
+    pub(crate) lines: bool,
+}
+
+impl Watch {
+    /// What must hold.
+    pub(crate) const CHECKS: Watch = Watch { checks: true, lines: false };
+    /// The trace alone: whether the same happens again.
+    pub(crate) const TRACE: Watch = Watch { checks: false, lines: false };
+
+    /// The lines too.
+    pub(crate) fn with_lines(self, lines: bool) -> Self {
+        Watch { lines, ..self }
+    }
+}
+
 /// Shared by everything in one simulation.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
+    /// Whether what must hold is checked.
+    pub(crate) checks: bool,
     begun: Instant,
     /// Wakes the driver when the process has died.
     pub(crate) death: Notify,
@@ -53,17 +76,18 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Plan, keep_lines: bool) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, watch: Watch) -> Arc<Self> {
         let seed = plan.seed;
         Arc::new(Shared {
             plan,
+            checks: watch.checks,
             begun: Instant::now(),
             death: Notify::new(),
             state: Mutex::new(State {
                 rng: Rng::with_seed(seed ^ 0x5eed),
                 engine_rng: Rng::with_seed(seed ^ 0xe41e),
                 trace: DefaultHasher::new(),
-                lines: keep_lines.then(Vec::new),
+                lines: watch.lines.then(Vec::new),
                 broken: None,
                 hazards: BTreeMap::new(),
                 clock_offset_ms: 0,
@@ -106,6 +130,9 @@ impl Shared {
 
     /// A property does not hold. The first one counts.
     pub(crate) fn broken(&self, property: &'static str, what: String) {
+        if !self.checks {
+            return;
+        }
         self.note(|| format!("BROKEN {property}: {what}"));
         let mut state = self.state();
         state.broken.get_or_insert(Broken { property, what });
