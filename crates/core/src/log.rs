@@ -4,10 +4,11 @@
 //! * [`apply`], [`runs`], [`history`]: what a batch does.
 //! * [`read`], [`validate`]: what a page is, and which cursors are valid.
 //! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
-//! * [`heads`], [`tail`], [`index_key`], [`marks`], [`shared`]: what is kept in memory.
+//! * [`heads`], [`tail`], [`index_key`], [`marks`], [`chunks`], [`shared`]: what is kept in memory.
 //! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
 
 pub(crate) mod apply;
+mod chunks;
 pub(crate) mod consumers;
 pub(crate) mod entry;
 mod heads;

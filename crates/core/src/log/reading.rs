@@ -9,16 +9,13 @@ use crate::backend::LogRow;
 use crate::content;
 use crate::cursor::{Position, TokenKey, millis_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::chunks::CHUNK;
 use crate::log::entry::{Extra, held_at};
 use crate::log::read::{StreamView, millis};
 use crate::log::shared::Payload;
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, PageRequest};
 use crate::record::{Action, Change, Json, Metadata, NetAction, Record};
-
-/// Bytes of payloads in one allocation: several, but few enough that a record which is kept does not
-/// keep much else in memory.
-const CHUNK: usize = 16 * 1024;
 
 /// Changes for which room is made at once.
 const EXPECTED: usize = 1024;
@@ -123,7 +120,7 @@ impl<'p> Reading<'p> {
         }
         if self.chunk.capacity() - self.chunk.len() < plain.len() {
             self.hand_out();
-            self.chunk.reserve_exact(CHUNK);
+            self.chunk = self.view.shared.chunks.take();
         }
         let start = self.chunk.len();
         self.chunk.extend_from_slice(plain);
@@ -133,7 +130,10 @@ impl<'p> Reading<'p> {
 
     /// Gives the changes that wait their part of the chunk.
     fn hand_out(&mut self) {
-        let chunk = Bytes::from(std::mem::take(&mut self.chunk));
+        if self.waiting.is_empty() {
+            return;
+        }
+        let chunk = self.view.shared.chunks.share(std::mem::take(&mut self.chunk));
         for (place, part) in self.waiting.drain(..) {
             if let Some(change) = self.changes.get_mut(place) {
                 change.record.payload = Some(Json::new(chunk.slice(part)));

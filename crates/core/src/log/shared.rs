@@ -10,6 +10,7 @@ use crate::content::ExactHasher;
 use crate::cursor::{Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::log::chunks::Chunks;
 use crate::log::hints::Hints;
 use crate::log::state::{Identity, StreamState};
 use crate::log::tail::Tail;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) codec: Option<Arc<dyn PayloadCodec>>,
     pub(crate) memory_budget: usize,
     pub(crate) exact: ExactHasher,
+    /// Memory of pages.
+    pub(crate) chunks: Arc<Chunks>,
     secret: [u8; 32],
     tails: Mutex<HashMap<u32, Tail>>,
     token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
@@ -44,6 +47,7 @@ impl Shared {
             codec,
             memory_budget,
             exact: ExactHasher::new(&identity.secret),
+            chunks: Arc::default(),
             secret: identity.secret,
             tails: Mutex::default(),
             token_keys: Mutex::default(),
