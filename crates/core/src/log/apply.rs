@@ -1,5 +1,7 @@
 //! What a batch does to the log: which operations are changes, which action each is, who gets which position.
 
+mod changes;
+mod content_rules;
 mod documents;
 mod quarantine;
 mod tally;
@@ -15,18 +17,13 @@ use crate::batch::{
     SourceVersion, StreamBatch, StreamCommit, WriteBatch,
 };
 use crate::content;
-use crate::cursor::millis_of;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::entry::{Entry, Extra, Hashes};
+use crate::log::entry::{Entry, Hashes};
 use crate::log::index_key::head_key;
 use crate::log::transaction::Transaction;
 use crate::log::validate;
 use crate::mutants::mutant;
-use crate::record::Action;
 use tally::Tally;
-
-/// Fingerprints of content rules a stream can have had; a row names its own in one byte.
-const MAX_ALGORITHMS: usize = 255;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Applies a batch. After an error the transaction must be dropped: part of it may be done.
@@ -252,171 +249,6 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.mark_seen(place, old.sequence)?;
         }
         Ok(Some(if stale { Outcome::Stale } else { Outcome::Kept }))
-    }
-
-    fn add(
-        &mut self,
-        place: usize,
-        operation: &Operation,
-        (id, key): (Arc<str>, u64),
-        hashes: Hashes,
-        payload: &Bytes,
-    ) -> Result<Outcome> {
-        let position = self.mint()?;
-        let stored = self.shared.encode_payload(&self.open_stream(place).key, &id, payload)?;
-        let entry = Entry {
-            sequence: 0,
-            position,
-            birth: position.ulid,
-            action: Action::Added,
-            first_seen_at: millis_of(position.ulid),
-            pruned_at: None,
-            id,
-            hashes,
-            extra: Extra {
-                version: operation.version.clone(),
-                origin: self.open_stream(place).origin.clone(),
-                lives: Vec::new(),
-            },
-            payload: Some(stored),
-        };
-        self.append(place, None, entry, key)?;
-        Ok(Outcome::Added)
-    }
-
-    /// A deleted record comes back: a new life.
-    fn revive(
-        &mut self,
-        place: usize,
-        operation: &Operation,
-        old: Entry,
-        hashes: Hashes,
-        payload: &Bytes,
-    ) -> Result<Outcome> {
-        let position = self.mint()?;
-        let horizon = self.stream(place).state.horizon.ulid;
-        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
-        entry.position = position;
-        entry.action = Action::Added;
-        entry.birth = if mutant!("readd-keeps-birth") { old.birth } else { position.ulid };
-        entry.extra.bury((old.birth, old.position.ulid), horizon);
-        self.supersede(place, &old, entry)?;
-        Ok(Outcome::Added)
-    }
-
-    fn change(
-        &mut self,
-        place: usize,
-        operation: &Operation,
-        old: Entry,
-        hashes: Hashes,
-        payload: &Bytes,
-    ) -> Result<Outcome> {
-        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
-        entry.position = self.mint()?;
-        entry.action = Action::Updated;
-        self.supersede(place, &old, entry)?;
-        Ok(Outcome::Updated)
-    }
-
-    fn successor(
-        &mut self,
-        place: usize,
-        operation: &Operation,
-        old: &Entry,
-        hashes: Hashes,
-        payload: &Bytes,
-    ) -> Result<Entry> {
-        let stored = self.shared.encode_payload(&self.open_stream(place).key, &old.id, payload)?;
-        let mut entry = Entry { hashes, payload: Some(stored), pruned_at: None, ..old.clone() };
-        if operation.version.is_some() {
-            entry.extra.version.clone_from(&operation.version);
-        }
-        entry.extra.origin.clone_from(&self.open_stream(place).origin);
-        Ok(entry)
-    }
-
-    fn delete(&mut self, place: usize, batch: &StreamBatch, operation: &Operation, id: &str) -> Result<Outcome> {
-        let old = self.find(place, id)?;
-        if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
-            return Ok(outcome);
-        }
-        let Some(old) = old.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
-        self.bury(place, &old, operation.version.as_ref())?;
-        Ok(Outcome::Deleted)
-    }
-
-    /// Turns a live row into a tombstone that keeps the last payload.
-    pub(crate) fn bury(&mut self, place: usize, old: &Entry, version: Option<&SourceVersion>) -> Result<()> {
-        let mut entry = self.with_payload(place, old)?;
-        entry.position = self.mint()?;
-        entry.action = Action::Deleted;
-        if version.is_some() {
-            entry.extra.version = version.cloned();
-        }
-        entry.extra.origin.clone_from(&self.open_stream(place).origin);
-        self.supersede(place, old, entry)
-    }
-
-    fn supersede(&mut self, place: usize, old: &Entry, entry: Entry) -> Result<()> {
-        self.keep_history(place, old, entry.position.ulid)?;
-        self.append(place, Some(old), entry, head_key(&old.id))
-    }
-
-    /// The record came again as it is. Only what the source calls its version may be newer.
-    fn keep(&mut self, place: usize, operation: &Operation, old: &Entry, exact: [u8; 16]) -> Result<()> {
-        self.mark_seen(place, old.sequence)?;
-        if operation.version.is_some() && operation.version != old.extra.version {
-            let mut entry = self.with_payload(place, old)?;
-            entry.extra.version.clone_from(&operation.version);
-            let number = self.stream(place).state.number;
-            entry.as_row(|row| self.write.put_row(number, row))?;
-            self.dirty = true;
-        }
-        // Another spelling of the same content: next time it is recognised at a glance.
-        let heads = &mut self.stream(place).memory.heads;
-        if let Some(mut head) = heads.get(head_key(&old.id))
-            && head.sequence == old.sequence
-        {
-            head.exact = exact;
-            heads.set(head_key(&old.id), head, false);
-        }
-        Ok(())
-    }
-
-    /// Whether a live record has the same content as the given hashes and payload.
-    fn same_content(&mut self, place: usize, old: &Entry, new: &Hashes, payload: &[u8]) -> Result<bool> {
-        if old.hashes.exact == new.exact {
-            return Ok(true);
-        }
-        if old.hashes.algorithm == new.algorithm || mutant!("hashes-of-other-rules") {
-            return Ok(old.hashes.canonical == new.canonical);
-        }
-        // The rules changed since: compare both under the rules of now.
-        let stored = self.with_payload(place, old)?;
-        let Some(stored) = stored.payload else { return Ok(false) };
-        let stream = self.open_stream(place);
-        let before = self.shared.decode_payload(&stream.key, &old.id, &stored)?.into_bytes();
-        let rules = &stream.memory.options.rules;
-        Ok(content::canonical(rules, &before)?.hash == content::canonical(rules, payload)?.hash)
-    }
-
-    fn algorithm(&mut self, place: usize, fingerprint: u32) -> Result<u8> {
-        let algorithms = &mut self.stream(place).state.algorithms;
-        let place = match algorithms.iter().position(|known| *known == fingerprint) {
-            Some(place) => place,
-            None if algorithms.len() >= MAX_ALGORITHMS => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "the stream's content rules were changed more than 254 times; clear the stream to change them again",
-                ));
-            }
-            None => {
-                algorithms.push(fingerprint);
-                algorithms.len() - 1
-            }
-        };
-        u8::try_from(place).map_err(|_| Error::corrupt("a stream has too many content rules"))
     }
 }
 

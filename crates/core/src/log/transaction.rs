@@ -1,11 +1,13 @@
 //! One write transaction over a backend: the streams it has opened, the positions it has minted.
 
+mod commit;
 mod counters;
 mod indexing;
+mod memory;
 
 pub(crate) use counters::checksum;
-
-use std::collections::HashMap;
+use memory::StreamMemory;
+pub(crate) use memory::{OpenStream, WriterMemory};
 
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::content::Canonicalizer;
@@ -16,7 +18,7 @@ use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
 use crate::log::marks::Marks;
-use crate::log::read::{Attempt, StreamView};
+use crate::log::read::Attempt;
 use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
 use crate::log::tail::{Entries, Lookup};
@@ -28,76 +30,6 @@ use counters::{count, uncount};
 
 /// Room made for the index entries of a transaction, once it has one: batches tend to be large.
 const PENDING_ENTRIES: usize = 1000;
-
-/// What the one writer remembers between transactions.
-#[derive(Debug, Default)]
-pub(crate) struct WriterMemory {
-    streams: HashMap<StreamKey, StreamMemory>,
-    /// The epoch of this opening; made with its first commit.
-    epoch: Option<u32>,
-    /// As of the last commit of this opening.
-    high_water: u128,
-    heads: usize,
-    /// For a broken rule only: what should have been in the transaction before.
-    deferred: Vec<(StreamKey, StreamState)>,
-}
-
-impl WriterMemory {
-    /// The memory of a writer that goes on under an earlier epoch of its own (0: none).
-    pub(crate) fn with_epoch(epoch: u32) -> Self {
-        WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
-    }
-
-    /// Whether a broken rule left something for a transaction of its own.
-    pub(crate) fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty()
-    }
-
-    /// The epoch in use; 0 before the first commit.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.unwrap_or(0)
-    }
-}
-
-/// What the writer remembers of one stream, as of `next_sequence` and `revision`.
-#[derive(Debug)]
-pub(crate) struct StreamMemory {
-    next_sequence: u64,
-    revision: u64,
-    pub(crate) options: StreamOptions,
-    pub(crate) canonicalizer: Canonicalizer,
-    pub(crate) heads: Heads,
-    pub(crate) marks: Marks,
-    /// Others wrote since index entries were set aside.
-    foreign: bool,
-}
-
-/// A stream that a transaction works on.
-#[derive(Debug)]
-pub(crate) struct OpenStream {
-    pub(crate) key: StreamKey,
-    pub(crate) state: StreamState,
-    stored: StreamState,
-    pub(crate) memory: StreamMemory,
-    /// Index entries of this transaction.
-    pending: Entries,
-    /// Set when everything known about the tail is written or void.
-    reset_tail: bool,
-    /// Whether the batch at hand belongs to the stream's open run.
-    pub(crate) in_run: bool,
-    /// Who makes the changes of the batch at hand, where it is not the sync itself.
-    pub(crate) origin: Option<std::sync::Arc<str>>,
-    /// Whether the store has the stream, or must have it from now on.
-    known: bool,
-    needed: bool,
-}
-
-impl OpenStream {
-    /// The stream as this transaction sees it.
-    pub(crate) fn view<'s>(&'s self, shared: &'s Shared) -> StreamView<'s> {
-        StreamView { shared, key: &self.key, token_key: shared.token_key(&self.key), state: self.state.clone() }
-    }
-}
 
 pub(crate) struct Transaction<'a, W> {
     pub(crate) shared: &'a Shared,
@@ -351,87 +283,6 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         self.dirty = true;
         Ok(())
     }
-
-    /// Commits, if there is anything to commit.
-    pub(crate) fn commit(mut self) -> Result<Committed> {
-        let mut flushed = Vec::new();
-        for place in 0..self.open.len() {
-            let (write, stream) = (&mut self.write, &mut self.open[place]);
-            if let Some(run) = &mut stream.state.run
-                && stream.memory.marks.save(write, stream.state.number, run)?
-            {
-                self.dirty = true;
-            }
-            if !stream.reset_tail && stream.state != stream.stored {
-                flushed.push((place, self.flush_index(place)?));
-            }
-            let (write, stream) = (&mut self.write, &mut self.open[place]);
-            if stream.state != stream.stored || (stream.needed && !stream.known) {
-                if mutant!("index-own-transaction") {
-                    self.memory.deferred.push((stream.key.clone(), stream.state.clone()));
-                } else {
-                    stream.state.store(write, &stream.key)?;
-                }
-                self.dirty = true;
-            }
-        }
-        let minted = self.allocator.as_ref().map(Allocator::high_water);
-        if let Some(high_water) = minted {
-            self.head.high_water = high_water;
-            if !mutant!("epoch-not-updated") || epoch_end(&mut self.write, self.head.epoch)?.is_none() {
-                self.write.put(Table::State, &keys::epoch(self.head.epoch), &high_water.to_be_bytes())?;
-            }
-            self.head.store(&mut self.write)?;
-        }
-        if self.dirty {
-            self.write.commit().map_err(|error| match error.kind() {
-                // Nothing was written: the same may be tried again.
-                ErrorKind::Busy | ErrorKind::Locked | ErrorKind::Full | ErrorKind::PermissionDenied => error,
-                _ => Error::new(
-                    ErrorKind::Poisoned,
-                    "a commit failed and may or may not have happened: close the store and open it again",
-                )
-                .because(error),
-            })?;
-        }
-        if self.forget_positions {
-            self.shared.forget_positions();
-        }
-        if let Some(high_water) = minted {
-            self.memory.high_water = high_water;
-            for stream in &self.open {
-                self.shared.note_epoch(&stream.state, self.head.epoch, high_water);
-            }
-        }
-        for (place, written) in flushed {
-            self.shared.tail(self.open[place].state.number, |tail| tail.wrote(written));
-        }
-        let mut committed = Committed { dirty: self.dirty, streams: Vec::new() };
-        for mut stream in self.open {
-            if stream.state.next_sequence != stream.stored.next_sequence {
-                self.shared.add_hint(&stream.state, stream.state.last.ulid, stream.state.next_sequence);
-            }
-            if stream.state != stream.stored {
-                committed.streams.push((stream.key.clone(), stream.state.last));
-            }
-            if !stream.reset_tail {
-                self.shared.tail(stream.state.number, |tail| tail.append(stream.pending.drain(), &stream.state));
-            }
-            stream.memory.next_sequence = stream.state.next_sequence;
-            if stream.memory.revision == stream.state.revision {
-                self.memory.heads += stream.memory.heads.len();
-                self.memory.streams.insert(stream.key, stream.memory);
-            }
-        }
-        Ok(committed)
-    }
-}
-
-/// What a transaction did, for those who wait.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) dirty: bool,
-    pub(crate) streams: Vec<(StreamKey, Position)>,
 }
 
 fn look_up<W: BackendRead>(

@@ -1,0 +1,153 @@
+//! What each change does to a record's row.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::backend::BackendWrite;
+use crate::batch::{Operation, Outcome, SourceVersion, StreamBatch};
+use crate::cursor::millis_of;
+use crate::error::Result;
+use crate::log::entry::{Entry, Extra, Hashes};
+use crate::log::index_key::head_key;
+use crate::log::transaction::Transaction;
+use crate::mutants::mutant;
+use crate::record::Action;
+
+impl<W: BackendWrite> Transaction<'_, W> {
+    pub(super) fn add(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        (id, key): (Arc<str>, u64),
+        hashes: Hashes,
+        payload: &Bytes,
+    ) -> Result<Outcome> {
+        let position = self.mint()?;
+        let stored = self.shared.encode_payload(&self.open_stream(place).key, &id, payload)?;
+        let entry = Entry {
+            sequence: 0,
+            position,
+            birth: position.ulid,
+            action: Action::Added,
+            first_seen_at: millis_of(position.ulid),
+            pruned_at: None,
+            id,
+            hashes,
+            extra: Extra {
+                version: operation.version.clone(),
+                origin: self.open_stream(place).origin.clone(),
+                lives: Vec::new(),
+            },
+            payload: Some(stored),
+        };
+        self.append(place, None, entry, key)?;
+        Ok(Outcome::Added)
+    }
+
+    /// A deleted record comes back: a new life.
+    pub(super) fn revive(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: Entry,
+        hashes: Hashes,
+        payload: &Bytes,
+    ) -> Result<Outcome> {
+        let position = self.mint()?;
+        let horizon = self.stream(place).state.horizon.ulid;
+        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
+        entry.position = position;
+        entry.action = Action::Added;
+        entry.birth = if mutant!("readd-keeps-birth") { old.birth } else { position.ulid };
+        entry.extra.bury((old.birth, old.position.ulid), horizon);
+        self.supersede(place, &old, entry)?;
+        Ok(Outcome::Added)
+    }
+
+    pub(super) fn change(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: Entry,
+        hashes: Hashes,
+        payload: &Bytes,
+    ) -> Result<Outcome> {
+        let mut entry = self.successor(place, operation, &old, hashes, payload)?;
+        entry.position = self.mint()?;
+        entry.action = Action::Updated;
+        self.supersede(place, &old, entry)?;
+        Ok(Outcome::Updated)
+    }
+
+    fn successor(
+        &mut self,
+        place: usize,
+        operation: &Operation,
+        old: &Entry,
+        hashes: Hashes,
+        payload: &Bytes,
+    ) -> Result<Entry> {
+        let stored = self.shared.encode_payload(&self.open_stream(place).key, &old.id, payload)?;
+        let mut entry = Entry { hashes, payload: Some(stored), pruned_at: None, ..old.clone() };
+        if operation.version.is_some() {
+            entry.extra.version.clone_from(&operation.version);
+        }
+        entry.extra.origin.clone_from(&self.open_stream(place).origin);
+        Ok(entry)
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        place: usize,
+        batch: &StreamBatch,
+        operation: &Operation,
+        id: &str,
+    ) -> Result<Outcome> {
+        let old = self.find(place, id)?;
+        if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
+            return Ok(outcome);
+        }
+        let Some(old) = old.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
+        self.bury(place, &old, operation.version.as_ref())?;
+        Ok(Outcome::Deleted)
+    }
+
+    /// Turns a live row into a tombstone that keeps the last payload.
+    pub(crate) fn bury(&mut self, place: usize, old: &Entry, version: Option<&SourceVersion>) -> Result<()> {
+        let mut entry = self.with_payload(place, old)?;
+        entry.position = self.mint()?;
+        entry.action = Action::Deleted;
+        if version.is_some() {
+            entry.extra.version = version.cloned();
+        }
+        entry.extra.origin.clone_from(&self.open_stream(place).origin);
+        self.supersede(place, old, entry)
+    }
+
+    fn supersede(&mut self, place: usize, old: &Entry, entry: Entry) -> Result<()> {
+        self.keep_history(place, old, entry.position.ulid)?;
+        self.append(place, Some(old), entry, head_key(&old.id))
+    }
+
+    /// The record came again as it is. Only what the source calls its version may be newer.
+    pub(super) fn keep(&mut self, place: usize, operation: &Operation, old: &Entry, exact: [u8; 16]) -> Result<()> {
+        self.mark_seen(place, old.sequence)?;
+        if operation.version.is_some() && operation.version != old.extra.version {
+            let mut entry = self.with_payload(place, old)?;
+            entry.extra.version.clone_from(&operation.version);
+            let number = self.stream(place).state.number;
+            entry.as_row(|row| self.write.put_row(number, row))?;
+            self.dirty = true;
+        }
+        // Another spelling of the same content: next time it is recognised at a glance.
+        let heads = &mut self.stream(place).memory.heads;
+        if let Some(mut head) = heads.get(head_key(&old.id))
+            && head.sequence == old.sequence
+        {
+            head.exact = exact;
+            heads.set(head_key(&old.id), head, false);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! What the writer remembers from one transaction to the next, and of the streams of the one at hand.
+
+use std::collections::HashMap;
+
+use crate::content::Canonicalizer;
+use crate::log::heads::Heads;
+use crate::log::marks::Marks;
+use crate::log::read::StreamView;
+use crate::log::shared::Shared;
+use crate::log::state::StreamState;
+use crate::log::tail::Entries;
+use crate::maintenance::StreamOptions;
+use crate::stream::StreamKey;
+
+/// What the one writer remembers between transactions.
+#[derive(Debug, Default)]
+pub(crate) struct WriterMemory {
+    pub(super) streams: HashMap<StreamKey, StreamMemory>,
+    /// The epoch of this opening; made with its first commit.
+    pub(super) epoch: Option<u32>,
+    /// As of the last commit of this opening.
+    pub(super) high_water: u128,
+    pub(super) heads: usize,
+    /// For a broken rule only: what should have been in the transaction before.
+    pub(super) deferred: Vec<(StreamKey, StreamState)>,
+}
+
+impl WriterMemory {
+    /// The memory of a writer that goes on under an earlier epoch of its own (0: none).
+    pub(crate) fn with_epoch(epoch: u32) -> Self {
+        WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
+    }
+
+    /// Whether a broken rule left something for a transaction of its own.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// The epoch in use; 0 before the first commit.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.unwrap_or(0)
+    }
+}
+
+/// What the writer remembers of one stream, as of `next_sequence` and `revision`.
+#[derive(Debug)]
+pub(crate) struct StreamMemory {
+    pub(super) next_sequence: u64,
+    pub(super) revision: u64,
+    pub(crate) options: StreamOptions,
+    pub(crate) canonicalizer: Canonicalizer,
+    pub(crate) heads: Heads,
+    pub(crate) marks: Marks,
+    /// Others wrote since index entries were set aside.
+    pub(super) foreign: bool,
+}
+
+/// A stream that a transaction works on.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    pub(crate) key: StreamKey,
+    pub(crate) state: StreamState,
+    pub(super) stored: StreamState,
+    pub(crate) memory: StreamMemory,
+    /// Index entries of this transaction.
+    pub(super) pending: Entries,
+    /// Set when everything known about the tail is written or void.
+    pub(super) reset_tail: bool,
+    /// Whether the batch at hand belongs to the stream's open run.
+    pub(crate) in_run: bool,
+    /// Who makes the changes of the batch at hand, where it is not the sync itself.
+    pub(crate) origin: Option<std::sync::Arc<str>>,
+    /// Whether the store has the stream, or must have it from now on.
+    pub(super) known: bool,
+    pub(super) needed: bool,
+}
+
+impl OpenStream {
+    /// The stream as this transaction sees it.
+    pub(crate) fn view<'s>(&'s self, shared: &'s Shared) -> StreamView<'s> {
+        StreamView { shared, key: &self.key, token_key: shared.token_key(&self.key), state: self.state.clone() }
+    }
+}
