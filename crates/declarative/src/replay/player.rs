@@ -54,6 +54,11 @@ impl<'p> Player<'p> {
         }
     }
 
+    fn same_follows(&self, place: usize) -> bool {
+        let (this, next) = (self.requests.get(place), self.requests.get(place + 1));
+        this.zip(next).is_some_and(|(this, next)| compare::same_recorded(this, next))
+    }
+
     fn answer(&self, request: &Request) -> Result<HttpResponse> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         let authentication = request.purpose == Purpose::Authentication;
@@ -75,6 +80,12 @@ impl<'p> Player<'p> {
             return Err(Error::new(ErrorKind::Unavailable, "the request was not recorded"));
         }
         if authentication {
+            // Of several equal ones in a row, the reference used what the last gave.
+            while self.requests.get(place.next).is_some_and(|this| this.response.status < 400)
+                && self.same_follows(place.next)
+            {
+                place.next += 1;
+            }
             let next = place.next;
             place.authentications.push(next);
         }

@@ -1,5 +1,6 @@
 //! Bodies to values.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use highwater_core::{Error, ErrorKind, Result};
@@ -80,8 +81,15 @@ fn read_bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>> {
 /// Where the values of a row go that no column has; Python's name for it is `None`.
 const BEYOND: &str = "null";
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 fn rows(bytes: &[u8], delimiter: u8, none: &[String]) -> Result<Vec<Value>> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);
+    // The reader drops one mark; in the reference it stays in the first name.
+    let bytes = match bytes.starts_with(BYTE_ORDER_MARK) {
+        true => Cow::Owned([BYTE_ORDER_MARK, bytes].concat()),
+        false => Cow::Borrowed(bytes),
+    };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&*bytes);
     let failed = |error: csv::Error| unreadable("CSV", &error.to_string());
     let names = reader.headers().map_err(failed)?.clone();
     let mut rows = Vec::new();

@@ -64,12 +64,20 @@ impl Run<'_> {
             None => DEFAULT_RETRIES,
         };
         let pool = requester.authenticator.pool(self).map_err(located)?;
+        let mut credentials: Option<Parts> = None;
         let mut attempt = 0;
         let mut refreshed = false;
         loop {
             attempt += 1;
             let mut complete = parts.clone();
-            complete.overlay(requester.authenticator.parts(self).await.map_err(located)?);
+            // A further try has new headers; what else the credentials put into the request stays.
+            let known = credentials.take().filter(|parts| parts.headers.is_empty());
+            let parts = match known {
+                Some(parts) => parts,
+                None => requester.authenticator.parts(self).await.map_err(located)?,
+            };
+            complete.overlay(parts.clone());
+            credentials = Some(parts);
             let mut request = complete.build(&requester.method, url.clone(), &requester.path)?;
             if let Some(pool) = pool {
                 pool.sign(&mut request, self).await.map_err(located)?;

@@ -33,7 +33,10 @@ impl Session {
             Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),
             None => None,
         };
-        run.set_token(key, Token { text: token.clone(), expires });
+        // Without a duration nobody knows how long the session is good: each request has its own.
+        if expires.is_some() {
+            run.set_token(key, Token { text: token.clone(), expires });
+        }
         Ok(token)
     }
 }

@@ -3,6 +3,7 @@
 mod lists;
 mod numbers;
 mod texts;
+mod wrap;
 
 use super::arguments::{Given, made, text_or};
 use super::data::Data;
@@ -38,7 +39,7 @@ const LISTS: [&str; 24] = [
     "count",
 ];
 const NUMBERS: [&str; 5] = ["int", "float", "abs", "round", "filesizeformat"];
-const TEXTS: [&str; 21] = [
+const TEXTS: [&str; 22] = [
     "lower",
     "upper",
     "capitalize",
@@ -47,6 +48,7 @@ const TEXTS: [&str; 21] = [
     "replace",
     "truncate",
     "wordcount",
+    "wordwrap",
     "center",
     "indent",
     "format",

@@ -14,7 +14,7 @@ use super::operators::{self, Number, number};
 use super::strings::percent_encode;
 use super::{Fault, Outcome, methods};
 
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 16] = [
     "now_utc",
     "today_utc",
     "today_with_timezone",
@@ -28,6 +28,7 @@ const FUNCTIONS: [&str; 15] = [
     "sanitize_url",
     "camel_case_to_snake_case",
     "generate_uuid",
+    "json_loads",
     "dict",
     "namespace",
 ];
@@ -89,6 +90,7 @@ pub(super) fn call<'a>(evaluator: &mut Evaluator<'a>, name: &str, given: Given<'
             }
             made(snake, budget)
         }
+        "json_loads" => super::json::loads(&given.one("s")?.expect_text()?, budget),
         "generate_uuid" => {
             given.none()?;
             made(uuid(evaluator), budget)

@@ -1,5 +1,7 @@
 //! `json.dumps` as Python does it.
 
+use serde_json::Value;
+
 use super::super::number::float_text;
 use super::super::text::number_text;
 use super::data::{Budget, Data};
@@ -7,54 +9,121 @@ use super::{Fault, Outcome};
 
 /// JSON with Python's separators and escapes.
 pub(super) fn dumps(data: &Data<'_>, sorted: bool, budget: &Budget) -> Outcome<String> {
-    let mut output = String::new();
-    write(data, sorted, &mut output, budget)?;
-    budget.spend_bytes(output.len())?;
-    Ok(output)
+    Style { sorted, indent: None }.dumps(data, budget)
 }
 
 /// JSON that is safe within HTML, with sorted keys: the `tojson` filter.
-pub(super) fn dumps_for_html(data: &Data<'_>, budget: &Budget) -> Outcome<String> {
-    let text = dumps(data, true, budget)?;
+pub(super) fn dumps_for_html(data: &Data<'_>, indent: Option<String>, budget: &Budget) -> Outcome<String> {
+    let text = Style { sorted: true, indent }.dumps(data, budget)?;
     Ok(text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027"))
 }
 
-fn write(data: &Data<'_>, sorted: bool, output: &mut String, budget: &Budget) -> Outcome<()> {
+/// What `json.loads` makes of a text.
+pub(super) fn loads<'a>(text: &str, budget: &Budget) -> Outcome<Data<'a>> {
+    let value = serde_json::from_str(text).map_err(|error| Fault::Other(format!("json_loads failed: {error}")))?;
+    owned(value, budget)
+}
+
+fn owned<'a>(value: Value, budget: &Budget) -> Outcome<Data<'a>> {
     budget.spend(1)?;
-    match data {
-        Data::None => output.push_str("null"),
-        Data::Bool(value) => output.push_str(if *value { "true" } else { "false" }),
-        Data::Int(value) => output.push_str(&value.to_string()),
-        Data::Float(value) => output.push_str(&float(*value)),
-        Data::Text(text) => write_text(text.as_str(), output),
-        Data::JsonList(_) | Data::List(_) | Data::Tuple(_) => {
-            output.push('[');
-            for (position, item) in data.items(budget)?.iter().enumerate() {
-                output.push_str(if position > 0 { ", " } else { "" });
-                write(item, sorted, output, budget)?;
-            }
-            output.push(']');
+    Ok(match value {
+        Value::String(text) => Data::text(text),
+        Value::Array(items) => {
+            Data::list(items.into_iter().map(|item| owned(item, budget)).collect::<Outcome<Vec<_>>>()?)
         }
-        Data::JsonDict(_) | Data::Dict(_) => {
-            let mut entries = Vec::new();
-            for (name, value) in data.entries(budget)?.unwrap_or_default() {
-                entries.push((key(&name)?, value));
-            }
-            if sorted {
-                entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-            }
-            output.push('{');
-            for (position, (key, value)) in entries.iter().enumerate() {
-                output.push_str(if position > 0 { ", " } else { "" });
-                write_text(key, output);
-                output.push_str(": ");
-                write(value, sorted, output, budget)?;
-            }
-            output.push('}');
+        Value::Object(members) => {
+            let entry = |(name, value)| Ok((Data::text(name), owned(value, budget)?));
+            Data::dict(members.into_iter().map(entry).collect::<Outcome<Vec<_>>>()?)
         }
-        other => return Err(Fault::Type(format!("object of type {} is not JSON serializable", other.type_name()))),
+        Value::Bool(value) => Data::Bool(value),
+        Value::Null => Data::None,
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(value), _) => Data::Int(value.into()),
+            (_, Some(value)) => Data::Int(value.into()),
+            _ => Data::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+    })
+}
+
+/// How JSON is laid out.
+struct Style {
+    sorted: bool,
+    /// What stands before each level of a line of its own.
+    indent: Option<String>,
+}
+
+impl Style {
+    fn dumps(&self, data: &Data<'_>, budget: &Budget) -> Outcome<String> {
+        let mut output = String::new();
+        self.write(data, 0, &mut output, budget)?;
+        budget.spend_bytes(output.len())?;
+        Ok(output)
     }
-    Ok(())
+
+    fn write(&self, data: &Data<'_>, level: usize, output: &mut String, budget: &Budget) -> Outcome<()> {
+        budget.spend(1)?;
+        match data {
+            Data::None => output.push_str("null"),
+            Data::Bool(value) => output.push_str(if *value { "true" } else { "false" }),
+            Data::Int(value) => output.push_str(&value.to_string()),
+            Data::Float(value) => output.push_str(&float(*value)),
+            Data::Text(text) => write_text(text.as_str(), output),
+            Data::JsonList(_) | Data::List(_) | Data::Tuple(_) => {
+                let items = data.items(budget)?;
+                output.push('[');
+                for (position, item) in items.iter().enumerate() {
+                    self.between(position, level + 1, output, budget)?;
+                    self.write(item, level + 1, output, budget)?;
+                }
+                self.after(items.len(), level, output, budget)?;
+                output.push(']');
+            }
+            Data::JsonDict(_) | Data::Dict(_) => {
+                let mut entries = Vec::new();
+                for (name, value) in data.entries(budget)?.unwrap_or_default() {
+                    entries.push((key(&name)?, value));
+                }
+                if self.sorted {
+                    entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+                }
+                output.push('{');
+                for (position, (key, value)) in entries.iter().enumerate() {
+                    self.between(position, level + 1, output, budget)?;
+                    write_text(key, output);
+                    output.push_str(": ");
+                    self.write(value, level + 1, output, budget)?;
+                }
+                self.after(entries.len(), level, output, budget)?;
+                output.push('}');
+            }
+            other => return Err(Fault::Type(format!("object of type {} is not JSON serializable", other.type_name()))),
+        }
+        Ok(())
+    }
+
+    /// Before the item at a position.
+    fn between(&self, position: usize, level: usize, output: &mut String, budget: &Budget) -> Outcome<()> {
+        output.push_str(match (&self.indent, position) {
+            (_, 0) => "",
+            (Some(_), _) => ",",
+            (None, _) => ", ",
+        });
+        self.new_line(level, output, budget)
+    }
+
+    /// After the last item.
+    fn after(&self, items: usize, level: usize, output: &mut String, budget: &Budget) -> Outcome<()> {
+        if items > 0 { self.new_line(level, output, budget) } else { Ok(()) }
+    }
+
+    fn new_line(&self, level: usize, output: &mut String, budget: &Budget) -> Outcome<()> {
+        if let Some(indent) = &self.indent {
+            budget.spend_bytes(indent.len() * level)?;
+            output.push('\n');
+            output.push_str(&indent.repeat(level));
+        }
+        Ok(())
+    }
 }
 
 fn float(value: f64) -> String {

@@ -2,9 +2,11 @@
 
 use super::super::arguments::{Bound, Given, int_or, made, text_or};
 use super::super::data::{Budget, Data};
+use super::super::operators::undefined;
 use super::super::strings::{Align, capitalize, lines, padded, percent_encode, percent_format, title};
 use super::super::{Fault, Outcome, json, methods};
 use super::trimmed;
+use super::wrap::wrapped;
 
 pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: &Budget) -> Outcome<Data<'a>> {
     match name {
@@ -15,10 +17,12 @@ pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: 
         }
         "tojson" => {
             let [indent] = given.bind(["indent"], 0)?;
-            if indent.is_some_and(|indent| !matches!(indent, Data::None)) {
-                return Err(Fault::Other("tojson with an indent is not supported".to_owned()));
-            }
-            return made(json::dumps_for_html(&value, budget)?, budget);
+            let indent = match indent {
+                None | Some(Data::None) => None,
+                Some(Data::Text(text)) => Some(text.as_str().to_owned()),
+                Some(width) => Some(padded("", width.expect_int()?, ' ', Align::Left, budget)?),
+            };
+            return made(json::dumps_for_html(&value, indent, budget)?, budget);
         }
         "urlencode" => {
             given.none()?;
@@ -44,6 +48,14 @@ pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: 
                 return Err(Fault::Other("can't handle positional and keyword arguments at the same time".to_owned()));
             };
             return percent_format(&text, &arguments, budget);
+        }
+        "wordwrap" => {
+            let text = match &value {
+                Data::Undefined(what) => return Err(undefined(what)),
+                other => other.as_text(),
+            };
+            let missing = || Fault::Other(format!("'{}' object has no attribute 'splitlines'", value.type_name()));
+            return made(wrapped(text.ok_or_else(missing)?, given, budget)?, budget);
         }
         "truncate" | "indent" => {
             let Some(text) = value.as_text() else {
