@@ -45,7 +45,9 @@ mod webhook;
 mod window;
 
 pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
-pub use context::{ApiHost, LogLevel, PageOfChanges, PageRecord, Progress, RunHost, RunSetup, SyncContext};
+pub use context::{
+    ApiHost, LogLevel, PageOfChanges, PageRecord, Progress, RunHost, RunSetup, SecretRenewal, SyncContext,
+};
 pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
 pub use paging::{FetchedPage, Pages, Paging, Place};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::template::{
     ActionContext, ActionInfo, ActionTemplate, ApiHost, HttpRequest, HttpResponse, LogLevel, Provider, Secret,
+    SecretRenewal,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
@@ -157,6 +158,10 @@ impl ApiHost for PlainHost<'_> {
 
     async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
         self.client.session().renew_secret(name, secret).await
+    }
+
+    async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        self.client.renew_secrets(renewal).await
     }
 
     async fn sleep(&self, time: Duration) {

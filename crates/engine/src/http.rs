@@ -5,7 +5,9 @@ mod client;
 mod credentials;
 mod limits;
 mod oauth;
+mod renewal;
 mod session;
+mod turn;
 #[cfg(feature = "http")]
 mod ureq;
 

@@ -14,6 +14,7 @@ pub(crate) use report::parse_run_id;
 pub use report::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::template::{ApiHost, LogLevel, RunSetup, SyncContext, Template, TokenUse};
 use highwater_core::{Error, ErrorKind, Result};
@@ -28,6 +29,9 @@ use crate::sync::SyncKey;
 use crate::timer;
 use begin::{Begun, Start};
 use host::Host;
+
+/// How long a run that is to stop still waits for credentials that are being renewed.
+const RENEWAL_GRACE: Duration = Duration::from_secs(5);
 
 /// What came of a run that the schedule asked for.
 pub(crate) enum Outcome {
@@ -123,18 +127,27 @@ impl Run<'_> {
             context.finish().await?;
             deletes::settle(host, &*self.template, &mut context, &begun.run, self.options.approve_deletes).await
         };
-        tokio::select! {
+        let mut work = std::pin::pin!(work);
+        let error = tokio::select! {
             biased;
-            () = self.options.cancel.cancelled() => Err(cancelled()),
-            () = self.stop.cancelled() => Err(cancelled()),
-            outcome = work => outcome,
-            error = host.keep_alive() => Err(error),
-            () = timer::sleep(begun.run.timeout) => Err(Error::new(
+            () = self.options.cancel.cancelled() => cancelled(),
+            () = self.stop.cancelled() => cancelled(),
+            outcome = &mut work => return outcome,
+            error = host.keep_alive() => error,
+            () = timer::sleep(begun.run.timeout) => Error::new(
                 ErrorKind::TimedOut,
                 "the run took longer than it may; what was saved stays, the next run goes on from there",
             )
-            .with("seconds", begun.run.timeout.as_secs())),
+            .with("seconds", begun.run.timeout.as_secs()),
+        };
+        // A token that works once may be on its way: dropped now, it would be lost for good.
+        tokio::select! {
+            biased;
+            () = host.renewed() => {}
+            _ = work => {}
+            () = timer::sleep(RENEWAL_GRACE) => {}
         }
+        Err(error)
     }
 }
 

@@ -1,20 +1,18 @@
 //! The engine's way to an API: signing in, refreshing, budgets, what never leaves. In process, under a clock of its own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::template::{
-    AuthKind, ClientAuth, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, LogLevel, OAuth2, Provider, Secret,
-    SyncContext, Template, TemplateInfo, Validator,
+    AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, LogLevel, OAuth2, Provider, Secret, SyncContext,
+    Template, TemplateInfo, Validator,
 };
-use highwater_core::{Environment, ErrorKind, MemoryStore, Result, Store};
-use highwater_engine::{
-    ConnectionSettings, CredentialStore, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions, SignIn,
-};
+use highwater_core::{Environment, ErrorKind, Result};
+use highwater_engine::{Credentials, OAuthTokens, SignIn};
 use highwater_testkit::{
-    Cassette, FakeApi, FakeRequest, FakeTransport, Fault, Hostile, ServedApi, TestEnvironment, Trial, json, with_header,
+    Cassette, FakeRequest, FakeTransport, Fault, Hostile, ServedApi, TestEnvironment, Trial, json, with_header,
 };
 
 /// Asks `/items` a few times, and says what came.
@@ -94,128 +92,6 @@ async fn secrets_reach_no_log_and_no_error() {
     let told = format!("{report:?} {error:?} {error} {documents:?} {:?}", trial.engine);
     assert!(told.contains("the key is [secret]"), "{told}");
     assert!(!told.contains("t0ken") && !told.contains("k3y-of-keys"), "{told}");
-}
-
-/// An API whose access tokens live for a time, and whose refresh tokens work once.
-#[derive(Default)]
-struct Rotating {
-    serial: u32,
-    revoked: bool,
-    basic: bool,
-}
-
-impl FakeApi for Rotating {
-    fn answer(&mut self, request: &FakeRequest) -> HttpResponse {
-        if request.path != "/token" {
-            let expected = format!("Bearer access-{}", self.serial);
-            return if request.header("authorization") == Some(&expected) { items(request) } else { json(401, "{}") };
-        }
-        let form = request.form();
-        let signed_in = match self.basic {
-            true => request.header("authorization") == Some("Basic YXBwOmg0c2g="),
-            false => form.get("client_id").map(String::as_str) == Some("app"),
-        };
-        let expected = format!("refresh-{}", self.serial);
-        let granted = match form.get("grant_type").map(String::as_str) {
-            Some("refresh_token") => form.get("refresh_token") == Some(&expected),
-            Some("client_credentials") => true,
-            _ => false,
-        };
-        if !signed_in || !granted || self.revoked {
-            return json(400, r#"{"error":"invalid_grant","error_description":"refresh-0 is over"}"#);
-        }
-        self.serial += 1;
-        let body =
-            format!(r#"{{"access_token":"access-{0}","refresh_token":"refresh-{0}","expires_in":"600"}}"#, self.serial);
-        json(200, body)
-    }
-}
-
-/// What a host's keychain would do.
-#[derive(Debug, Default)]
-struct Keychain(Mutex<BTreeMap<String, Secret>>);
-
-#[async_trait]
-impl CredentialStore for Keychain {
-    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        self.0.lock().unwrap().get(connection).map(Credentials::from_secret).transpose()
-    }
-
-    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
-        self.0.lock().unwrap().insert(connection.to_owned(), credentials.to_secret()?);
-        Ok(())
-    }
-}
-
-fn oauth(client: ClientAuth) -> Provider {
-    let oauth = OAuth2::new("https://acme.example/authorize", "https://acme.example/token", DesktopSignIn::PkcePublic);
-    provider().auth(AuthKind::OAuth2(oauth.client(client)))
-}
-
-fn engine(
-    api: &FakeTransport<Rotating>,
-    keychain: &Arc<Keychain>,
-    clock: &Arc<TestEnvironment>,
-    client: ClientAuth,
-) -> Engine {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new().unwrap());
-    Engine::builder(store)
-        .template(asker(oauth(client), 2))
-        .transport(Arc::new(api.clone()))
-        .environment(Arc::clone(clock) as Arc<dyn Environment>)
-        .credential_store(Arc::clone(keychain) as Arc<dyn CredentialStore>)
-        .limits(RequestLimits::default().attempts(2).backoff(Duration::from_millis(1)))
-        .build()
-        .unwrap()
-}
-
-#[tokio::test]
-async fn rotating_tokens_are_refreshed_early_and_kept_before_they_are_used() {
-    let (api, keychain) = (FakeTransport::new(Rotating::default()), Arc::new(Keychain::default()));
-    let clock = Arc::new(TestEnvironment::new(1_767_225_600_000));
-    let first = OAuthTokens::new("app").refresh(Secret::new("refresh-0"));
-    keychain.save("c", &Credentials::oauth2(first)).await.unwrap();
-    let run = async |engine: &Engine| engine.run_once("c", "acme/items", RunOptions::default()).await;
-
-    let engine_1 = engine(&api, &keychain, &clock, ClientAuth::Body);
-    engine_1.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
-    run(&engine_1).await.unwrap();
-    run(&engine_1).await.unwrap();
-    assert_eq!(api.with(|api| api.serial), 1, "one refresh serves until the token ends");
-    clock.skip(Duration::from_secs(560));
-    run(&engine_1).await.unwrap();
-    assert_eq!(api.with(|api| api.serial), 2, "a minute before the end");
-    // The API ends a token before its time: one 401, one refresh.
-    api.with(|api| api.serial = 7);
-    keychain.0.lock().unwrap().clear();
-    let known = OAuthTokens::new("app").access(Secret::new("access-6"), None).refresh(Secret::new("refresh-7"));
-    engine_1.set_credentials("c", Credentials::oauth2(known));
-    run(&engine_1).await.unwrap();
-    assert_eq!(api.with(|api| api.serial), 8);
-
-    // Another process goes on with what the keychain has.
-    let engine_2 = engine(&api, &keychain, &clock, ClientAuth::Body);
-    engine_2.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
-    run(&engine_2).await.unwrap();
-    assert_eq!(api.with(|api| api.serial), 8);
-    api.with(|api| api.revoked = true);
-    clock.skip(Duration::from_secs(600));
-    let error = run(&engine_2).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
-    assert_eq!(error.context("error"), Some("invalid_grant"));
-    assert!(!format!("{error:?}").contains("refresh-"), "{error:?}");
-}
-
-#[tokio::test]
-async fn client_credentials_by_basic_auth() {
-    let (api, keychain) =
-        (FakeTransport::new(Rotating { basic: true, ..Rotating::default() }), Arc::new(Keychain::default()));
-    let clock = Arc::new(TestEnvironment::new(1_767_225_600_000));
-    let engine = engine(&api, &keychain, &clock, ClientAuth::Basic);
-    engine.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
-    engine.set_credentials("c", Credentials::oauth2(OAuthTokens::new("app").client_secret(Secret::new("h4sh"))));
-    engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap();
-    assert_eq!(api.with(|api| api.serial), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,6 +91,51 @@ pub struct PageOfChanges {
     pub complete: bool,
 }
 
+/// How secret settings of a connection are renewed, such as a refresh token that works once. The host sees to it that
+/// one run at a time does it.
+///
+/// ```
+/// use highwater_core::async_trait::async_trait;
+/// use highwater_core::template::{HttpRequest, Secret, SecretRenewal, SyncContext};
+/// use highwater_core::{Error, ErrorKind, Result};
+///
+/// /// A key that the API changes for another.
+/// struct Exchanged<'c, 'h> {
+///     context: &'c SyncContext<'h>,
+///     used: Option<Secret>,
+/// }
+///
+/// #[async_trait]
+/// impl SecretRenewal for Exchanged<'_, '_> {
+///     async fn renew(
+///         &mut self,
+///         current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
+///     ) -> Result<Vec<(String, Secret)>> {
+///         let key = current("key").ok_or_else(|| Error::new(ErrorKind::Invalid, "there is no key: give one"))?;
+///         if self.used.as_ref() != Some(&key) {
+///             return Ok(Vec::new()); // somebody was faster
+///         }
+///         let request = HttpRequest::new("POST", "/keys/exchange").form([("key", key.expose())]);
+///         let key: String = self.context.send(request).await?.json()?;
+///         Ok(vec![("key".to_owned(), Secret::new(key))])
+///     }
+/// }
+///
+/// async fn renew(context: &SyncContext<'_>) -> Result<()> {
+///     context.renew_secrets(&mut Exchanged { context, used: context.secret("key") }).await
+/// }
+/// # let _ = renew;
+/// ```
+#[async_trait]
+pub trait SecretRenewal: Send {
+    /// The secret settings that changed; none if they were renewed already. `current` reads one as it is now: another run
+    /// may have renewed it while this one waited. What is returned is kept before anything else happens.
+    async fn renew(
+        &mut self,
+        current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
+    ) -> Result<Vec<(String, Secret)>>;
+}
+
 /// The way to the API of one connection: the engine, or a test's own.
 #[async_trait]
 pub trait ApiHost: Send + Sync {
@@ -100,6 +145,8 @@ pub trait ApiHost: Send + Sync {
     fn secret(&self, name: &str) -> Option<Secret>;
     /// Keeps a secret setting that changed, such as a refresh token that works once.
     async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()>;
+    /// Renews secret settings while nobody else renews any of the connection.
+    async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()>;
     /// Waits.
     async fn sleep(&self, time: Duration);
     /// Notes a line of the log.
@@ -225,6 +272,12 @@ impl<'h> SyncContext<'h> {
     /// the new one is used.
     pub async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
         self.host.renew_secret(name, secret).await
+    }
+
+    /// Renews secret settings that work once: of all runs of the connection, in this process and others on the store, one
+    /// at a time, each with what the one before it left.
+    pub async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        self.host.renew_secrets(renewal).await
     }
 
     /// The sync's variant, if it is not the default one.

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use highwater_core::template::{AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, Transport};
-use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_core::template::{
+    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
+};
+use highwater_core::{Environment, Error, ErrorKind, Result, Store};
+use tokio::sync::watch;
 use url::Url;
 
 use super::credentials::{Credentials, Means};
 use super::limits::{RequestLimits, Verdict, remaining, rest, verdict};
 use super::oauth;
+use super::renewal::Way;
 use super::session::{Session, lock};
 
 /// Redirects followed within the origins.
@@ -27,11 +31,14 @@ pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
 pub(crate) struct Client {
     transport: Arc<dyn Transport>,
     environment: Arc<dyn Environment>,
+    store: Arc<dyn Store>,
     limits: RequestLimits,
     /// The first is the base URL.
     origins: Vec<Url>,
     provider: Provider,
     session: Arc<Session>,
+    /// How many renewals of credentials are under way.
+    renewals: watch::Sender<usize>,
 }
 
 impl Client {
@@ -39,6 +46,7 @@ impl Client {
     pub(crate) async fn new(
         transport: Arc<dyn Transport>,
         environment: Arc<dyn Environment>,
+        store: Arc<dyn Store>,
         limits: RequestLimits,
         origins: &[String],
         provider: &Provider,
@@ -46,7 +54,8 @@ impl Client {
     ) -> Result<Self> {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = origins.iter().map(|url| origin(url, secrets)).collect::<Result<Vec<_>>>()?;
-        Ok(Client { transport, environment, limits, origins, provider: provider.clone(), session })
+        let (provider, renewals) = (provider.clone(), watch::channel(0).0);
+        Ok(Client { transport, environment, store, limits, origins, provider, session, renewals })
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {
@@ -233,8 +242,9 @@ impl Client {
         }
     }
 
-    /// The credentials, refreshed where they are about to end.
+    /// The credentials, refreshed where they are about to end, and kept by the host before they are used.
     async fn credentials(&self) -> Result<Credentials> {
+        self.session.save().await?;
         let credentials = self.session.credentials().await?;
         match &credentials.sign_in {
             Means::OAuth2(tokens) if oauth::is_due(tokens, self.environment.now_ms()) && oauth::can_refresh(tokens) => {
@@ -245,27 +255,27 @@ impl Client {
         }
     }
 
-    /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
     async fn refresh(&self, used: &Credentials, refused: bool) -> Result<bool> {
-        let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
-        if !oauth::can_refresh(old) {
-            return Ok(false);
-        }
-        let _alone = self.session.refreshing.lock().await;
-        let now = self.session.credentials().await?;
-        let Means::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
-        let due = oauth::is_due(tokens, self.environment.now_ms());
-        // Another sync may have refreshed while this one waited for its turn.
-        if tokens.access_token != old.access_token && !due {
-            return Ok(true);
-        }
-        if !refused && !due {
-            return Ok(true);
-        }
-        let fresh = oauth::refresh(self.oauth2(), tokens, &self.transport, &*self.environment).await?;
-        let renewed = Credentials { sign_in: Means::OAuth2(fresh), secrets: now.secrets.clone() };
-        self.session.keep(renewed).await?;
-        Ok(true)
+        let _under_way = UnderWay::begin(&self.renewals);
+        self.session.refresh(&self.way(), used, refused).await
+    }
+
+    /// See [`SyncContext::renew_secrets`](highwater_core::template::SyncContext::renew_secrets).
+    pub(crate) async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        let _under_way = UnderWay::begin(&self.renewals);
+        self.session.renew_secrets(&self.way(), renewal).await
+    }
+
+    /// Waits until no renewal of this client's is under way.
+    pub(crate) async fn renewed(&self) {
+        let mut renewals = self.renewals.subscribe();
+        // The sender lives in `self`: waiting cannot fail.
+        let _ = renewals.wait_for(|renewals| *renewals == 0).await;
+    }
+
+    fn way(&self) -> Way<'_> {
+        let (transport, environment, store) = (&self.transport, &self.environment, &self.store);
+        Way { oauth: self.oauth2(), transport, environment, store }
     }
 
     fn oauth2(&self) -> Option<&OAuth2> {
@@ -312,6 +322,22 @@ impl Client {
     /// A URL without its query, and without any secret that stands in its path.
     fn shown(&self, url: &Url) -> String {
         self.session.redact(&format!("{}{}", url.origin().ascii_serialization(), url.path()))
+    }
+}
+
+/// Counts a renewal while it lasts.
+struct UnderWay<'c>(&'c watch::Sender<usize>);
+
+impl<'c> UnderWay<'c> {
+    fn begin(renewals: &'c watch::Sender<usize>) -> Self {
+        renewals.send_modify(|renewals| *renewals += 1);
+        UnderWay(renewals)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|renewals| *renewals -= 1);
     }
 }
 

@@ -203,12 +203,38 @@ impl fmt::Debug for Credentials {
 }
 
 /// Where the host keeps credentials: a keychain, its own vault. The engine asks it for a connection it
-/// has no credentials of, and tells it of tokens that were refreshed *before* it uses them.
+/// has no credentials of and before each refresh, and gives it renewed ones *before* it uses them.
+///
+/// ```
+/// use highwater_core::async_trait::async_trait;
+/// use highwater_engine::{CredentialStore, Credentials, Secret};
+/// # use std::{collections::BTreeMap, sync::Mutex};
+/// # #[derive(Debug, Default)] struct Vault(Mutex<BTreeMap<String, Secret>>);
+/// # impl Vault {
+/// #     fn read(&self, name: &str) -> Option<Secret> { self.0.lock().ok()?.get(name).cloned() }
+/// #     fn write(&self, name: &str, secret: Secret) { self.0.lock().unwrap().insert(name.to_owned(), secret); }
+/// # }
+///
+/// #[derive(Debug)]
+/// struct Keychain(Vault);
+///
+/// #[async_trait]
+/// impl CredentialStore for Keychain {
+///     async fn load(&self, connection: &str) -> highwater_core::Result<Option<Credentials>> {
+///         self.0.read(connection).as_ref().map(Credentials::from_secret).transpose()
+///     }
+///     async fn save(&self, connection: &str, credentials: &Credentials) -> highwater_core::Result<()> {
+///         self.0.write(connection, credentials.to_secret()?); // durable when it returns
+///         Ok(())
+///     }
+/// }
+/// # let _ = Keychain(Vault::default());
+/// ```
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {
     /// The credentials of a connection.
     async fn load(&self, connection: &str) -> Result<Option<Credentials>>;
-    /// Keeps them.
+    /// Keeps them, durably: what was there before may be good for nothing any more.
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()>;
 }
 

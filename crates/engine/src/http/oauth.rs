@@ -1,7 +1,6 @@
 //! OAuth 2: refresh and client credentials (RFC 6749), the authorization code with PKCE (RFC 7636).
 
 use std::fmt;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -109,7 +108,7 @@ impl SignIn {
             ("code_verifier", self.verifier.expose()),
         ];
         let asked = TokenRequest { oauth: Some(&self.oauth), tokens: &self.client, fields: &fields };
-        asked.send(transport, environment).await
+        asked.send(transport, environment).await.map_err(|refusal| refusal.error)
     }
 }
 
@@ -132,20 +131,38 @@ pub(super) fn can_refresh(tokens: &OAuthTokens) -> bool {
     tokens.refresh_token.is_some() || tokens.client_secret.is_some()
 }
 
+/// Why there are no new tokens.
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// Asking with this refresh token will never bring any.
+    pub(super) over: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal { error, over: false }
+    }
+}
+
+/// The error for a refresh token that the API does not take.
+pub(super) fn over() -> Error {
+    Error::new(ErrorKind::Unauthorized, "the sign-in is over or was revoked: sign in again")
+}
+
 /// New tokens for old.
 pub(super) async fn refresh(
     oauth: Option<&OAuth2>,
     tokens: &OAuthTokens,
-    transport: &Arc<dyn Transport>,
+    transport: &dyn Transport,
     environment: &dyn Environment,
-) -> Result<OAuthTokens> {
+) -> Result<OAuthTokens, Refusal> {
     let scope = tokens.scopes.join(" ");
     let fields: Vec<(&str, &str)> = match &tokens.refresh_token {
         Some(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
         None if scope.is_empty() => vec![("grant_type", "client_credentials")],
         None => vec![("grant_type", "client_credentials"), ("scope", &scope)],
     };
-    TokenRequest { oauth, tokens, fields: &fields }.send(&**transport, environment).await
+    TokenRequest { oauth, tokens, fields: &fields }.send(transport, environment).await
 }
 
 struct TokenRequest<'a> {
@@ -164,14 +181,41 @@ struct TokenAnswer {
     expires_in: Option<serde_json::Value>,
 }
 
+/// What a token endpoint complains of.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct TokenFault {
-    #[serde(default)]
     error: String,
+    error_description: String,
+    /// HubSpot's name for it.
+    status: String,
+}
+
+impl TokenFault {
+    /// Its code, where it is one.
+    fn code(&self) -> String {
+        let code = if self.error.is_empty() { &self.status } else { &self.error };
+        code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
+    }
+
+    /// Whether the refresh token (or the code) is what is refused. The standard has one name for it, and APIs have more.
+    fn is_over(&self) -> bool {
+        match self.code().as_str() {
+            "invalid_grant"
+            | "bad_refresh_token"
+            | "invalid_refresh_token"
+            | "BAD_REFRESH_TOKEN"
+            | "token_revoked"
+            | "token_expired" => true,
+            // Atlassian says so of the application, and means the token.
+            "unauthorized_client" | "invalid_request" => self.error_description.contains("refresh_token is invalid"),
+            _ => false,
+        }
+    }
 }
 
 impl TokenRequest<'_> {
-    async fn send(&self, transport: &dyn Transport, environment: &dyn Environment) -> Result<OAuthTokens> {
+    async fn send(&self, transport: &dyn Transport, environment: &dyn Environment) -> Result<OAuthTokens, Refusal> {
         let request = self.request()?;
         let response = transport.send(request).await.map_err(|error| error.during("refreshing the token"))?;
         self.read(&response, environment.now_ms())
@@ -207,28 +251,27 @@ impl TokenRequest<'_> {
         Ok(request.form(fields))
     }
 
-    fn read(&self, response: &HttpResponse, now_ms: u64) -> Result<OAuthTokens> {
+    fn read(&self, response: &HttpResponse, now_ms: u64) -> Result<OAuthTokens, Refusal> {
         // What the token endpoint writes may hold secrets: only its error code is told.
         let fault: TokenFault = serde_json::from_slice(&response.body).unwrap_or_default();
         let answer: Result<TokenAnswer, _> = serde_json::from_slice(&response.body);
         let answer = match answer {
             Ok(answer) if (200..300).contains(&response.status) => answer,
             _ => {
-                let (kind, message) = match (response.status, fault.error.as_str()) {
-                    (_, "invalid_grant") => {
-                        (ErrorKind::Unauthorized, "the sign-in is over or was revoked: sign in again")
-                    }
-                    (_, "invalid_client" | "unauthorized_client") | (401 | 403, _) => {
-                        (ErrorKind::Unauthorized, "the API does not accept the application: check client id and secret")
-                    }
-                    (429, _) => (ErrorKind::RateLimited, "the API asks to slow down: try again later"),
-                    (500.., _) => (ErrorKind::Unavailable, "the API's token endpoint fails: try again later"),
-                    _ => (ErrorKind::Unauthorized, "the API gave no token"),
+                let over = fault.is_over();
+                let code = fault.code();
+                let error = match (response.status, code.as_str()) {
+                    _ if over => self::over(),
+                    (_, "invalid_client" | "unauthorized_client") | (401 | 403, _) => Error::new(
+                        ErrorKind::Unauthorized,
+                        "the API does not accept the application: check client id and secret",
+                    ),
+                    (429, _) => Error::new(ErrorKind::RateLimited, "the API asks to slow down: try again later"),
+                    (500.., _) => Error::new(ErrorKind::Unavailable, "the API's token endpoint fails: try again later"),
+                    _ => Error::new(ErrorKind::Unauthorized, "the API gave no token: check client id and secret"),
                 };
-                let code = fault.error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40);
-                return Err(Error::new(kind, message)
-                    .with("status", response.status)
-                    .with("error", code.collect::<String>()));
+                let error = error.with("status", response.status).with("error", code);
+                return Err(Refusal { error, over });
             }
         };
         let mut tokens = self.tokens.clone();

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use highwater_core::Result;
 use highwater_core::template::{Provider, Secret};
+use highwater_core::{Environment, Result};
 
 use super::budget::Budget;
 use super::client::Client;
-use super::credentials::{CredentialStore, Credentials};
+use super::credentials::{CredentialStore, Credentials, Means};
+use super::renewal::Refreshing;
 use crate::engine::Parts;
 
 /// The sessions of all connections.
@@ -23,12 +24,28 @@ pub(crate) struct Sessions {
 pub(crate) struct Session {
     connection: String,
     store: Option<Arc<dyn CredentialStore>>,
-    credentials: Mutex<Option<Credentials>>,
+    held: Mutex<Held>,
+    /// Held while the host's store is looked into or written.
+    keeping: tokio::sync::Mutex<()>,
     pub(crate) budget: Mutex<Budget>,
     /// Held while tokens are refreshed, so that one refresh serves all.
-    pub(super) refreshing: tokio::sync::Mutex<()>,
+    pub(super) refreshing: tokio::sync::Mutex<Refreshing>,
+    /// Held while secret settings are renewed.
+    pub(super) renewing: tokio::sync::Mutex<()>,
     /// Held while a webhook is written.
     pub(crate) receiving: tokio::sync::Mutex<()>,
+}
+
+/// The credentials here, and what is known of the host's.
+#[derive(Debug, Default)]
+struct Held {
+    credentials: Option<Credentials>,
+    /// The host does not have them yet.
+    unsaved: bool,
+    /// What the host's store had at the last look; none before the first.
+    stored: Option<Option<Credentials>>,
+    /// Under which name this session takes turns with other processes.
+    holder: String,
 }
 
 impl Sessions {
@@ -43,9 +60,11 @@ impl Sessions {
             Arc::new(Session {
                 connection: connection.to_owned(),
                 store: self.store.clone(),
-                credentials: Mutex::default(),
+                held: Mutex::default(),
+                keeping: tokio::sync::Mutex::default(),
                 budget: Mutex::default(),
                 refreshing: tokio::sync::Mutex::default(),
+                renewing: tokio::sync::Mutex::default(),
                 receiving: tokio::sync::Mutex::default(),
             })
         });
@@ -58,45 +77,111 @@ impl Parts {
     pub(crate) async fn client(&self, connection: &str, provider: &Provider, origins: &[String]) -> Result<Client> {
         let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
         let session = self.sessions.of(connection);
-        Client::new(transport, environment, self.limits.clone(), origins, provider, session).await
+        let store = Arc::clone(&self.store);
+        Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await
     }
 }
 
 impl Session {
     /// Whatever the API said of its limits was said to the credentials before.
     pub(crate) fn set(&self, credentials: Credentials) {
-        *lock(&self.credentials) = Some(credentials);
+        let mut held = lock(&self.held);
+        (held.credentials, held.unsaved, held.stored) = (Some(credentials), false, None);
+        drop(held);
         *lock(&self.budget) = Budget::default();
+    }
+
+    pub(super) fn connection(&self) -> &str {
+        &self.connection
+    }
+
+    pub(super) fn has_store(&self) -> bool {
+        self.store.is_some()
     }
 
     /// The credentials, asked of the host's store the first time.
     pub(crate) async fn credentials(&self) -> Result<Credentials> {
-        if let Some(known) = self.known() {
-            return Ok(known);
+        if self.known().is_none() {
+            self.look().await?;
         }
-        let Some(store) = &self.store else { return Ok(Credentials::none()) };
-        let Some(loaded) = store.load(&self.connection).await? else { return Ok(Credentials::none()) };
-        // Somebody may have set newer ones meanwhile.
-        Ok(lock(&self.credentials).get_or_insert(loaded).clone())
+        Ok(self.known().unwrap_or_default())
     }
 
     pub(crate) fn known(&self) -> Option<Credentials> {
-        lock(&self.credentials).clone()
+        lock(&self.held).credentials.clone()
     }
 
-    /// Keeps new credentials: first with the host, then here, so that a token that works once is never lost.
-    pub(crate) async fn keep(&self, credentials: Credentials) -> Result<()> {
-        if let Some(store) = &self.store {
-            store.save(&self.connection, &credentials).await?;
+    /// Looks into the host's store: what changed there since the last look is taken over. What the host gave the engine
+    /// directly stands until then.
+    pub(super) async fn look(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let _alone = self.keeping.lock().await;
+        let loaded = store.load(&self.connection).await?;
+        let mut held = lock(&self.held);
+        let changed = held.stored.as_ref().is_some_and(|stored| *stored != loaded);
+        if loaded.is_some() && !held.unsaved && (changed || held.credentials.is_none()) {
+            held.credentials.clone_from(&loaded);
         }
-        self.set(credentials);
+        held.stored = Some(loaded);
+        Ok(())
+    }
+
+    /// Takes what the host's store has, if its refresh token is another than this one, which is over.
+    pub(super) fn take_other_than(&self, over: Option<&Secret>) -> bool {
+        let mut held = lock(&self.held);
+        let other = held.stored.clone().flatten().filter(|stored| match &stored.sign_in {
+            Means::OAuth2(tokens) => tokens.refresh_token.as_ref() != over,
+            _ => stored.can_sign_in(),
+        });
+        let found = other.is_some();
+        if found {
+            (held.credentials, held.unsaved) = (other, false);
+        }
+        found
+    }
+
+    /// Changes the credentials. The host is to keep them before they are used.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Credentials)) {
+        let mut held = lock(&self.held);
+        change(held.credentials.get_or_insert_default());
+        held.unsaved = true;
+    }
+
+    /// Has the host keep what it does not have yet. What it could not keep is offered again before the next request.
+    pub(super) async fn save(&self) -> Result<()> {
+        if !lock(&self.held).unsaved {
+            return Ok(());
+        }
+        let _alone = self.keeping.lock().await;
+        let Some(credentials) = self.known() else { return Ok(()) };
+        if let Some(store) = &self.store {
+            let saved = store.save(&self.connection, &credentials).await;
+            saved.map_err(|error| error.during("keeping renewed credentials").with("connection", &self.connection))?;
+        }
+        let mut held = lock(&self.held);
+        if held.credentials.as_ref() == Some(&credentials) {
+            held.unsaved = false;
+        }
+        held.stored = Some(Some(credentials));
         Ok(())
     }
 
     pub(crate) async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
-        let _alone = self.refreshing.lock().await;
-        let credentials = self.credentials().await?.secret(name, secret);
-        self.keep(credentials).await
+        let _alone = self.renewing.lock().await;
+        self.credentials().await?;
+        self.change(|credentials| drop(credentials.secrets.insert(name.to_owned(), secret)));
+        self.save().await
+    }
+
+    /// The name under which this session takes turns with other processes.
+    pub(super) fn name_of_holder(&self, environment: &dyn Environment) -> String {
+        let mut held = lock(&self.held);
+        if held.holder.is_empty() {
+            let mut bytes = [0; 16];
+            environment.fill_random(&mut bytes);
+            held.holder = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        }
+        held.holder.clone()
     }
 
     /// `text` without any of the connection's secrets.

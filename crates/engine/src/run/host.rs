@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::template::{
-    ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret,
+    ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret, SecretRenewal,
 };
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
@@ -102,6 +102,11 @@ impl<'e> Host<'e> {
     /// Without the connection's secrets.
     pub(super) fn redact(&self, text: &str) -> String {
         self.client.session().redact(text)
+    }
+
+    /// Waits until no renewal of credentials is under way.
+    pub(super) async fn renewed(&self) {
+        self.client.renewed().await;
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -371,6 +376,10 @@ impl ApiHost for Host<'_> {
 
     async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
         self.client.session().renew_secret(name, secret).await
+    }
+
+    async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        self.client.renew_secrets(renewal).await
     }
 
     async fn sleep(&self, time: Duration) {

@@ -1,0 +1,176 @@
+//! Renewing credentials: one renewal of a connection's at a time, and what comes of it is kept before it is used.
+//!
+//! A refresh token that works once is used up by the request that sends it. So the request belongs to the session and not
+//! to the run that asked: when the run is stopped, the next one awaits the same answer. Tokens that the host could not
+//! keep stay here, and nothing is sent before it has them.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use highwater_core::template::{OAuth2, Secret, SecretRenewal, Transport};
+use highwater_core::{Environment, Error, Result, Store};
+
+use super::credentials::{Credentials, Means, OAuthTokens};
+use super::oauth::{self, Refusal};
+use super::session::Session;
+use super::turn::Turn;
+
+/// How many refresh tokens are tried in a row: ours, and one that another process has kept meanwhile.
+const TRIES: usize = 2;
+
+/// What one refresh leaves to the next.
+#[derive(Default)]
+pub(super) struct Refreshing {
+    /// A request under way. Whoever asked may be gone.
+    asked: Option<Asked>,
+    /// The refresh token that the API refused for good: it is not asked about again.
+    refused: Option<Secret>,
+}
+
+struct Asked {
+    /// What was sent.
+    old: OAuthTokens,
+    answer: Pin<Box<dyn Future<Output = Result<OAuthTokens, Refusal>> + Send>>,
+}
+
+impl fmt::Debug for Refreshing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refreshing").field("under_way", &self.asked.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What a renewal needs beside the session.
+pub(super) struct Way<'w> {
+    pub(super) oauth: Option<&'w OAuth2>,
+    pub(super) transport: &'w Arc<dyn Transport>,
+    pub(super) environment: &'w Arc<dyn Environment>,
+    pub(super) store: &'w Arc<dyn Store>,
+}
+
+impl Session {
+    /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
+    pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
+        let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
+        if !oauth::can_refresh(old) {
+            return Ok(false);
+        }
+        let mut refreshing = self.refreshing.lock().await;
+        if refreshing.asked.is_some()
+            && let Err(refusal) = self.await_answer(&mut refreshing).await
+        {
+            tracing::debug!(target: "highwater::http", "a refresh whose run was stopped: {}", refusal.error);
+        }
+        let turn = self.turn(way, "tokens").await?;
+        let outcome = self.refresh_alone(way, old, refused, &mut refreshing).await;
+        if let Some(turn) = turn {
+            turn.end().await;
+        }
+        outcome
+    }
+
+    async fn refresh_alone(
+        &self,
+        way: &Way<'_>,
+        old: &OAuthTokens,
+        refused: bool,
+        refreshing: &mut Refreshing,
+    ) -> Result<bool> {
+        self.save().await?;
+        // Another process may have renewed them, or the user signed in again.
+        self.look().await?;
+        let mut tries = 0;
+        loop {
+            let now = self.credentials().await?;
+            let Means::OAuth2(tokens) = now.sign_in else { return Ok(true) };
+            let changed = tokens.access_token != old.access_token;
+            let due = oauth::is_due(&tokens, way.environment.now_ms());
+            if !due && (changed || !refused) {
+                return Ok(true);
+            }
+            if !oauth::can_refresh(&tokens) {
+                return Ok(changed);
+            }
+            if tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused {
+                return Err(self.named(oauth::over()));
+            }
+            let (oauth, sent) = (way.oauth.cloned(), tokens.clone());
+            let (transport, environment) = (Arc::clone(way.transport), Arc::clone(way.environment));
+            let answer =
+                Box::pin(async move { oauth::refresh(oauth.as_ref(), &sent, &*transport, &*environment).await });
+            refreshing.asked = Some(Asked { old: tokens.clone(), answer });
+            tries += 1;
+            match self.await_answer(refreshing).await {
+                Ok(()) => return self.save().await.map(|()| true),
+                Err(Refusal { error, over: true }) => {
+                    self.look().await?;
+                    if tries < TRIES && self.take_other_than(tokens.refresh_token.as_ref()) {
+                        continue;
+                    }
+                    refreshing.refused = tokens.refresh_token;
+                    return Err(self.named(error));
+                }
+                Err(Refusal { error, .. }) => return Err(self.named(error)),
+            }
+        }
+    }
+
+    /// Awaits the request under way. Dropped while it waits, it leaves the request where it is.
+    async fn await_answer(&self, refreshing: &mut Refreshing) -> Result<(), Refusal> {
+        let Some(asked) = &mut refreshing.asked else { return Ok(()) };
+        let answer = asked.answer.as_mut().await;
+        let old = refreshing.asked.take().map(|asked| asked.old);
+        let fresh = answer?;
+        if fresh.refresh_token != old.as_ref().and_then(|old| old.refresh_token.clone()) && !self.has_store() {
+            tracing::warn!(
+                target: "highwater::http",
+                connection = self.connection(),
+                "the API gave a new refresh token, and nobody keeps it: give the engine a credential store",
+            );
+        }
+        self.change(|credentials| {
+            // Whoever signed in anew meanwhile keeps that.
+            if let (Means::OAuth2(tokens), Some(old)) = (&mut credentials.sign_in, old)
+                && *tokens == old
+            {
+                *tokens = fresh;
+            }
+        });
+        Ok(())
+    }
+
+    /// Renews secret settings of a template's own, while nobody else does.
+    pub(super) async fn renew_secrets(&self, way: &Way<'_>, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        let _alone = self.renewing.lock().await;
+        let turn = self.turn(way, "secrets").await?;
+        let renewed = async {
+            self.save().await?;
+            self.look().await?;
+            let changed = renewal.renew(&|name| self.known()?.named(name)).await?;
+            if changed.is_empty() {
+                return Ok(());
+            }
+            self.change(|credentials| credentials.secrets.extend(changed));
+            self.save().await
+        };
+        let outcome = renewed.await;
+        if let Some(turn) = turn {
+            turn.end().await;
+        }
+        outcome
+    }
+
+    /// The turn among processes, where they can share credentials at all.
+    async fn turn(&self, way: &Way<'_>, what: &str) -> Result<Option<Turn>> {
+        if !self.has_store() {
+            return Ok(None);
+        }
+        let by = self.name_of_holder(&**way.environment);
+        Turn::take(way.store, &**way.environment, &format!("{}/{what}", self.connection()), &by).await.map(Some)
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.with("connection", self.connection())
+    }
+}
