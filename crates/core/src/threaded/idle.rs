@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::BackendReader;
-use crate::cursor::{Position, TokenKey};
+use crate::cursor::{Cursor, Position, TokenKey};
 use crate::log::shared::Shared;
 use crate::log::state::StreamState;
 use crate::mutants::mutant;
@@ -24,7 +24,15 @@ pub(super) struct Idle<R> {
 #[derive(Clone, Copy)]
 pub(super) struct End {
     pub(super) position: Position,
+    /// The cursor of an unfiltered reader that stands there: the same one needs no tag to be made again.
+    pub(super) cursor: Cursor,
     pub(super) token_key: TokenKey,
+}
+
+impl End {
+    fn new(position: Position, token_key: TokenKey) -> Self {
+        End { position, cursor: token_key.cursor(position, 0), token_key }
+    }
 }
 
 /// The moment of a look; a later commit makes it void.
@@ -79,8 +87,8 @@ impl<R: BackendReader> Idle<R> {
             self.ends.clear();
         }
         for (stream, position) in ends {
-            let token_key = shared.token_key(&stream);
-            self.ends.insert(stream, End { position, token_key });
+            let end = End::new(position, shared.token_key(&stream));
+            self.ends.insert(stream, end);
         }
         // Without a version, the next look differs from this and forgets the ends.
         self.at = (version.unwrap_or(u64::MAX), before + 1);
@@ -95,7 +103,7 @@ impl<R: BackendReader> Idle<R> {
         }
         let mut snapshot = self.probe.as_mut()?.snapshot().ok()?;
         let position = StreamState::load(&mut snapshot, stream).ok()??.last;
-        let end = End { position, token_key: shared.token_key(stream) };
+        let end = End::new(position, shared.token_key(stream));
         self.ends.insert(stream.clone(), end);
         Some(end)
     }
@@ -103,7 +111,7 @@ impl<R: BackendReader> Idle<R> {
     /// Remembers where a stream ended in a snapshot taken after `moment`.
     pub(super) fn note(&mut self, moment: Moment, shared: &Shared, stream: &StreamKey, position: Position) {
         if self.at == moment.0 {
-            self.ends.insert(stream.clone(), End { position, token_key: shared.token_key(stream) });
+            self.ends.insert(stream.clone(), End::new(position, shared.token_key(stream)));
         }
     }
 

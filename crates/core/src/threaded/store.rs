@@ -264,7 +264,11 @@ impl<B: Backend> Threaded<B> {
 }
 
 /// The empty page, if the request's cursor is the stream's end and valid.
-fn nothing_new(request: &PageRequest, End { position: end, token_key }: End) -> Option<Page> {
+fn nothing_new(request: &PageRequest, End { position: end, cursor, token_key }: End) -> Option<Page> {
+    if request.after == cursor && request.matching.is_none() {
+        let (changes, next_cursor, high_water) = (Vec::new(), cursor, cursor);
+        return Some(Page { changes, next_cursor, has_more: false, caught_up: true, high_water });
+    }
     let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
     // The whole position: another history may have minted the same ULID.
     let same_ulid = request.after.position().ulid == end.ulid;
