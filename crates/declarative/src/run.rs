@@ -11,6 +11,7 @@ mod expand;
 mod jobs;
 mod json;
 mod jwt;
+mod keys;
 mod pages;
 mod paging;
 mod partitions;

@@ -7,11 +7,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::context::Run;
-use crate::interpolation::LiteralTypes;
+use super::keys::{of_curve, private_key};
+use crate::interpolation::{LiteralTypes, python_text};
 use crate::manifest::is_truthy;
 use crate::model::Jwt;
 
@@ -35,25 +35,34 @@ impl Jwt {
         payload.insert("exp".into(), (now + self.duration).into());
         payload.insert("nbf".into(), now.into());
         let passphrase = self.passphrase.as_ref().map(|passphrase| passphrase.value(&scope)).transpose()?;
-        if passphrase.as_ref().is_some_and(is_truthy) {
-            let message = "a key with a passphrase is not read: give the key without one, and no passphrase";
-            return Err(Error::new(ErrorKind::Unsupported, message).with("at", &self.path));
-        }
+        let passphrase = passphrase.filter(is_truthy).map(|passphrase| python_text(&passphrase));
         let mut secret = self.secret.text(&scope)?;
-        if self.secret_is_base64.as_ref().map(|condition| condition.holds(&scope)).transpose()?.unwrap_or(false) {
+        let encodes =
+            self.secret_is_base64.as_ref().map(|condition| condition.holds(&scope)).transpose()?.unwrap_or(false);
+        if encodes && passphrase.is_none() {
             secret = STANDARD.encode(secret);
         }
         let part = |map: Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(map).to_string());
         let signed = format!("{}.{}", part(header), part(payload));
-        let signature = signature(&self.algorithm, &secret, signed.as_bytes()).map_err(|reason| {
+        let key = Key { text: &secret, passphrase: passphrase.as_deref() };
+        let signature = signature(&self.algorithm, key, signed.as_bytes()).map_err(|reason| {
             Error::new(ErrorKind::Invalid, format!("the JWT cannot be signed: {reason}")).with("at", &self.path)
         })?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }
 
+/// A secret, or a private key as a text.
+#[derive(Clone, Copy)]
+struct Key<'k> {
+    text: &'k str,
+    passphrase: Option<&'k str>,
+}
+
+type Signature = std::result::Result<Vec<u8>, &'static str>;
+
 /// The signature of `text`, or what is wrong with the key.
-fn signature(algorithm: &str, key: &str, text: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
+fn signature(algorithm: &str, key: Key<'_>, text: &[u8]) -> Signature {
     match algorithm {
         "HS256" => mac::<Hmac<sha2::Sha256>>(key, text),
         "HS384" => mac::<Hmac<sha2::Sha384>>(key, text),
@@ -64,10 +73,12 @@ fn signature(algorithm: &str, key: &str, text: &[u8]) -> std::result::Result<Vec
         "PS256" => rsa(&signature::RSA_PSS_SHA256, key, text),
         "PS384" => rsa(&signature::RSA_PSS_SHA384, key, text),
         "PS512" => rsa(&signature::RSA_PSS_SHA512, key, text),
-        "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, key, text),
-        "ES384" => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, key, text),
+        "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, P256, key, text),
+        "ES384" => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, P384, key, text),
         "EdDSA" => {
-            let PrivateKeyDer::Pkcs8(der) = pem(key)? else { return Err(PKCS8) };
+            let PrivateKeyDer::Pkcs8(der) = private_key(key.text, key.passphrase)? else {
+                return Err("give the key in PKCS #8 (`openssl pkcs8 -topk8 -nocrypt`)");
+            };
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der());
             Ok(pair.map_err(|_| "the key is no Ed25519 key")?.sign(text).as_ref().to_vec())
         }
@@ -75,16 +86,21 @@ fn signature(algorithm: &str, key: &str, text: &[u8]) -> std::result::Result<Vec
     }
 }
 
-const PKCS8: &str = "give the key in PKCS #8 (`openssl pkcs8 -topk8 -nocrypt`)";
+/// Object identifiers in DER.
+const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 
-fn mac<M: Mac + KeyInit>(key: &str, text: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
-    let mut mac = <M as KeyInit>::new_from_slice(key.as_bytes()).map_err(|_| "the key has no length to use")?;
+fn mac<M: Mac + KeyInit>(key: Key<'_>, text: &[u8]) -> Signature {
+    if key.passphrase.is_some() {
+        return Err("a passphrase belongs to an encrypted private key: remove it, or name the key's algorithm");
+    }
+    let mut mac = <M as KeyInit>::new_from_slice(key.text.as_bytes()).map_err(|_| "the key has no length to use")?;
     mac.update(text);
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-fn rsa(encoding: &'static dyn RsaEncoding, key: &str, text: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
-    let pair = match pem(key)? {
+fn rsa(encoding: &'static dyn RsaEncoding, key: Key<'_>, text: &[u8]) -> Signature {
+    let pair = match private_key(key.text, key.passphrase)? {
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
         _ => return Err("the key is no RSA key"),
@@ -95,22 +111,13 @@ fn rsa(encoding: &'static dyn RsaEncoding, key: &str, text: &[u8]) -> std::resul
     Ok(signed)
 }
 
-fn ecdsa(
-    algorithm: &'static EcdsaSigningAlgorithm,
-    key: &str,
-    text: &[u8],
-) -> std::result::Result<Vec<u8>, &'static str> {
-    let PrivateKeyDer::Pkcs8(der) = pem(key)? else { return Err(PKCS8) };
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, curve: &[u8], key: Key<'_>, text: &[u8]) -> Signature {
+    let der = of_curve(&private_key(key.text, key.passphrase)?, curve)?;
     let random = SystemRandom::new();
-    let pair = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random)
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, &der, &random)
         .map_err(|_| "the key is of no such curve, or lacks its public part")?;
     let signed = pair.sign(&random, text).map_err(|_| "the system has no random numbers")?;
     Ok(signed.as_ref().to_vec())
-}
-
-fn pem(key: &str) -> std::result::Result<PrivateKeyDer<'static>, &'static str> {
-    PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|_| "the key is no PEM text of a private key without a passphrase")
 }
 
 #[cfg(test)]

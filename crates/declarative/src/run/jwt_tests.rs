@@ -63,14 +63,14 @@ hbJPdmuLBDtd6FBNL7+Wggxo9LmxWEbo/mgcoLQEhqi7fJsEqPVcRwh1zMGPVQIq
 -----END RSA PRIVATE KEY-----
 ";
 
-const P256: &str = "-----BEGIN PRIVATE KEY-----
+const P256_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9yoIEPkrCuwWlfD3
 xQ6WtLPjXDLFX+8qrceely3H2RGhRANCAATPzcNCrfn4VPEX7CBRySrlyfFjoW2p
 DuWleUuQq+y36t+GH8Kx3EtJA2Zw84zrpodFNwYXnA8p7K7f1izyil7x
 -----END PRIVATE KEY-----
 ";
 
-const P384: &str = "-----BEGIN PRIVATE KEY-----
+const P384_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDCUVQKjvDsh0n1K4O15
 ucOxB4PMipYe4fHCPgqb+/l+GfCEVYl1ZhLhfXej6GHkHUahZANiAAQv3Zs+dCD8
 b9oDkvqrqVWGKLbaDOUMCR1ky5ia4FRcUmnZBmUYHc2XOkk70Cqm/sc4NH25RM99
@@ -90,16 +90,79 @@ AwEHoUQDQgAEFJ7tDGNJzyii0RpM0bjNcj5Mhd8jcLXD5x3RadUrJj+tIj09EIOP
 -----END EC PRIVATE KEY-----
 ";
 
+/// `P256_KEY`, under the passphrase `SESAME`.
+const P256_AES: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAh1n/amwgbvswICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEOXUZWvo6qF3Xm0nLrxAsfMEgZBa
+zFNjGLvvNDlI4+idGUoVW1Zdac/EziY0JLL895UZJ/nHzrSy3WL6rij0jz4WTzqP
+vp46pe24e0jBY13V5fubqsBZsp6IcpndgH436dQlr0gPNMGnmmHwFnQgXH4sTxGh
+Ty+Df70WPU2xLUlwCsplR76Uaq7ns++I+6geENGbDxEQrMvCEGna0SRohZWqSkY=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+const P256_DES: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHVMEAGCSqGSIb3DQEFDTAzMBsGCSqGSIb3DQEFDDAOBAjYY1zU7BjaGwICCAAw
+FAYIKoZIhvcNAwcECCWFhI2ehNPEBIGQZgJopZINctie5WcovNHvzQxCW0MCjvrP
+AhsHGko47j+JgIQqIZg1EHD3dRyG77p89Ty7mKHfwhmrC6ZpeR6IpDlMkF2yHVql
+J/naVEcHvCHu47IaCILd06xEq2qBF1wAtJqA5L5EvLIi8CIpx3ztEoTyXlhzcgBQ
+MLe4BIGy/4PhrhclQERYP8RLuqqQoNmX
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+const P256_SCRYPT: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHkME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAiX7Jew3wm7yQICBAAC
+AQgCAQEwHQYJYIZIAWUDBAEqBBC1B71I/DbIT5ilrAPF6hv2BIGQ4mFd/iF6nJMW
+BmKXDOARjTuEJhrJWMIgdLOapWUaaGpG5bY+ihV3y5EoVN0xKTkfDcwPMkEngVs3
+x4TYzGpdaV6FhM1YTXZDQ4lPROcgvIYzj7ybgG3Q5trRRJ/hLbTCLrpdMLibJirg
+f1HHOdU9Tx0ARqZpY4ZlPF125EiREJor8yQDtfzzdA8im6F3nlws
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+const P256_OLD: &str = "-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-128-CBC,1785BFAF01C13E09F5AD0AC97224A75F
+
+nMivcn+USPIFkVnIClEsqwwQLceuKo3Z4P+5jag+cP9Z54HbB93arPtz9R7N5rSU
+yrprEQMnyjf23LbzuzARI5fIY3CAUCtB04Cuq8AXm0fcUfUhW6RgycklMrk3eCR+
+HBZ4f5n19gJXrMHNKiIAsoBRqA6EmKsYCIwnypB6JCc=
+-----END EC PRIVATE KEY-----
+";
+
+const P256_SEC1: &str = "-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIPcqCBD5KwrsFpXw98UOlrSz41wyxV/vKq3Hnpctx9kRoAoGCCqGSM49
+AwEHoUQDQgAEz83DQq35+FTxF+wgUckq5cnxY6FtqQ7lpXlLkKvst+rfhh/CsdxL
+SQNmcPOM66aHRTcGF5wPKeyu39Ys8ope8Q==
+-----END EC PRIVATE KEY-----
+";
+
+const SEC1_384: &str = "-----BEGIN EC PRIVATE KEY-----
+MIGkAgEBBDACfAh3N1pTrO/Yi8t2GWOAsNHbmCwcKNTh1sUdQ90hjL7oj+Jr8jRu
+5bccbugFkJegBwYFK4EEACKhZANiAAQB6893K1NVpl6kX2dtGcoEFsrWtICQTQlZ
+4+LxEphgPZ3T+3kBVUJtSurg7aX5xYUuMyNK/5Z5CF7RP7g8ZzunNDLGZ2EE/xCp
+BfIoJAnm+pqU5nO9n6qvvPv9yrL/N0w=
+-----END EC PRIVATE KEY-----
+";
+
+const SESAME: &str = "open sesame ü";
+
 const TEXT: &[u8] = b"header.payload";
 
+fn plain(text: &str) -> Key<'_> {
+    Key { text, passphrase: None }
+}
+
 fn good(algorithm: &str, with: &'static dyn VerificationAlgorithm, key: &str, public: &[u8]) {
+    good_key(algorithm, with, plain(key), public);
+}
+
+fn good_key(algorithm: &str, with: &'static dyn VerificationAlgorithm, key: Key<'_>, public: &[u8]) {
     let signed = signature(algorithm, key, TEXT).unwrap();
     UnparsedPublicKey::new(with, public).verify(TEXT, &signed).unwrap();
     UnparsedPublicKey::new(with, public).verify(b"header.other", &signed).unwrap_err();
 }
 
 fn pkcs8(key: &str) -> Vec<u8> {
-    let PrivateKeyDer::Pkcs8(der) = pem(key).unwrap() else { panic!("{key}") };
+    let PrivateKeyDer::Pkcs8(der) = private_key(key, None).unwrap() else { panic!("{key}") };
     der.secret_pkcs8_der().to_vec()
 }
 
@@ -116,10 +179,12 @@ fn every_algorithm_signs_what_its_public_key_verifies() {
         good("PS512", &signature::RSA_PSS_2048_8192_SHA512, key, public);
     }
     let random = SystemRandom::new();
-    let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8(P256), &random).unwrap();
-    good("ES256", &signature::ECDSA_P256_SHA256_FIXED, P256, pair.public_key().as_ref());
-    let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8(P384), &random).unwrap();
-    good("ES384", &signature::ECDSA_P384_SHA384_FIXED, P384, pair.public_key().as_ref());
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8(P256_KEY), &random).unwrap();
+    good("ES256", &signature::ECDSA_P256_SHA256_FIXED, P256_KEY, pair.public_key().as_ref());
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &pkcs8(P384_KEY), &random).unwrap();
+    good("ES384", &signature::ECDSA_P384_SHA384_FIXED, P384_KEY, pair.public_key().as_ref());
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8(ED25519)).unwrap();
     good("EdDSA", &signature::ED25519, ED25519, pair.public_key().as_ref());
 }
@@ -129,14 +194,42 @@ fn a_key_of_another_kind_is_an_error_that_says_so() {
     for (algorithm, key, told) in [
         ("RS256", "secret", "PEM"),
         ("RS256", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "RSA"),
-        ("RS256", P256, "RSA"),
+        ("RS256", P256_KEY, "RSA"),
         ("ES256", RSA, "curve"),
-        ("ES256", P384, "curve"),
-        ("ES256", SEC1, "PKCS #8"),
-        ("EdDSA", P256, "Ed25519"),
+        ("ES256", P384_KEY, "curve"),
+        ("ES256", RSA_PKCS1, "elliptic"),
+        ("ES256", SEC1_384, "curve"),
+        ("ES256", P256_AES, "give its `passphrase`"),
+        ("ES256", P256_OLD, "openssl pkcs8"),
+        ("EdDSA", SEC1, "PKCS #8"),
+        ("EdDSA", P256_KEY, "Ed25519"),
         ("none", RSA, "not built in"),
     ] {
-        let reason = signature(algorithm, key, TEXT).unwrap_err();
+        let reason = signature(algorithm, plain(key), TEXT).unwrap_err();
         assert!(reason.contains(told), "{algorithm}: {reason}");
     }
+    let with = |algorithm, text, passphrase| {
+        signature(algorithm, Key { text, passphrase: Some(passphrase) }, TEXT).unwrap_err()
+    };
+    assert!(with("ES256", P256_AES, "wrong").contains("does not open"));
+    assert!(with("ES256", P256_KEY, SESAME).contains("not encrypted"));
+    assert!(with("HS256", "secret", SESAME).contains("remove it"));
+    let cut = P256_AES.replace("MIH", "");
+    assert!(with("ES256", &cut, SESAME).contains("cannot be read"));
+}
+
+#[test]
+fn keys_under_a_passphrase_and_keys_of_older_forms_sign_too() {
+    let random = SystemRandom::new();
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8(P256_KEY), &random).unwrap();
+    let public = pair.public_key().as_ref();
+    for text in [P256_AES, P256_DES, P256_SCRYPT] {
+        let one_line = text.replace('\n', " ");
+        for text in [text, &one_line] {
+            good_key("ES256", &signature::ECDSA_P256_SHA256_FIXED, Key { text, passphrase: Some(SESAME) }, public);
+        }
+    }
+    good("ES256", &signature::ECDSA_P256_SHA256_FIXED, P256_SEC1, public);
+    assert!(signature("ES384", plain(SEC1_384), TEXT).is_ok());
 }
