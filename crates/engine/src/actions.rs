@@ -46,9 +46,9 @@ impl Engine {
         check_input(info, &input)?;
         let config = settings.config_of(&info.id(), &info.config)?;
         let client = self.provider_client(&settings, &info.provider).await?;
-        let call = Call::begin(self, connection, &info.id(), RunMode::Action)?;
+        let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
         let host = PlainHost { parts, client, call };
-        let outcome = found.run(&ActionContext::new(&host, config), input).await;
+        let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
         match &outcome {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
             Err(error) => {
@@ -65,10 +65,10 @@ impl Engine {
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
         let client = self.provider_client(&settings, self.provider_of(&settings)?).await?;
-        let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy)?;
+        let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
         let asked = asked(&request);
         let note = |level, message: &str| call.line(level, &client.session().redact(message));
-        let answer = client.send(request.any_status(), &note).await;
+        let answer = call.during(client.send(request.any_status(), &note)).await;
         call.note_exchange(&client, &asked, &answer);
         let failed = match &answer {
             Ok(answer) if answer.status >= 400 => {

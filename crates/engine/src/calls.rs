@@ -1,31 +1,105 @@
 //! The log of what a host did with a connection by itself: actions, and requests by proxy. They lie beside the runs and
 //! are found by the same filters.
+//!
+//! A record is stored before anything is sent. Where a crash, or a host that lost patience, cuts a call off, whoever
+//! looks next ends its record: what came of it is unknown.
 
+use std::convert::Infallible;
 use std::sync::Mutex;
 
 use highwater_core::template::{HttpRequest, HttpResponse, LogLevel};
-use highwater_core::{Error, Result, WriteBatch};
+use highwater_core::{Document, Error, ErrorKind, Result, RunId, WriteBatch};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, lock};
 use crate::http::Client;
 use crate::logs;
-use crate::run::{Lines, RunEvent, RunMode, RunReport, RunState};
+use crate::mutants::mutant;
+use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState, parse_run_id};
 use crate::sync::SyncKey;
+use crate::timer;
+
+/// Where every call in progress lies.
+const OPEN: &str = "call/";
+
+/// Calls read at a time.
+const PAGE: usize = 100;
+
+/// What is told of a call that was cut off.
+const INTERRUPTED: &str = "interrupted: outcome unknown; look at the API before you do it again";
+
+/// A call in progress, for whoever finds it later.
+#[derive(Debug, Serialize, Deserialize)]
+struct Open {
+    sync: String,
+    holder: Holder,
+}
 
 /// A call in progress.
 pub(crate) struct Call<'e> {
     engine: &'e Engine,
+    active: Active<'e>,
     key: SyncKey,
     report: RunReport,
     lines: Mutex<Lines>,
 }
 
 impl<'e> Call<'e> {
-    /// Begins the record of an action or a request. `name` takes the place of a template's.
-    pub(crate) fn begin(engine: &'e Engine, connection: &str, name: &str, mode: RunMode) -> Result<Self> {
+    /// Begins the record of an action or a request. `name` takes the place of a template's. A store that fails here
+    /// hinders nothing.
+    pub(crate) async fn begin(engine: &'e Engine, connection: &str, name: &str, mode: RunMode) -> Result<Self> {
         let key = SyncKey::new(connection, name)?;
-        let report = RunReport::new(&key, engine.new_run_id(), mode, engine.parts().environment.now_ms());
-        Ok(Call { engine, key, report, lines: Mutex::default() })
+        let id = engine.new_run_id();
+        let report = RunReport::new(&key, id, mode, engine.parts().environment.now_ms());
+        let call = Call { engine, active: Active::begin(engine, id), key, report, lines: Mutex::default() };
+        if engine.parts().logs.calls
+            && let Err(error) = call.open().await
+        {
+            tracing::warn!(target: "highwater::action", sync = %call.key, "the beginning of a call could not be stored: {error}");
+        }
+        Ok(call)
+    }
+
+    async fn open(&self) -> Result<()> {
+        self.engine.settle_calls().await?;
+        if mutant!("call-unopened") {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::new();
+        logs::put_run(&mut batch, &self.key, &self.report, true)?;
+        self.put_open(&mut batch)?;
+        self.engine.store().commit(batch).await.map(drop)
+    }
+
+    /// Says that the call is alive.
+    fn put_open(&self, batch: &mut WriteBatch) -> Result<()> {
+        let holder = Holder::new(self.engine, self.engine.parts().environment.now_ms());
+        let open = Open { sync: self.key.path(), holder };
+        batch.put_document(open_key(self.active.id), &open).map(drop)
+    }
+
+    /// Does the work of the call, and says at intervals that it is alive.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.keep_alive(), if self.engine.parts().logs.calls => match never {},
+        }
+    }
+
+    async fn keep_alive(&self) -> Infallible {
+        loop {
+            timer::sleep(self.engine.parts().lease_ttl / 3).await;
+            let mut batch = WriteBatch::new();
+            let outcome = match self.put_open(&mut batch) {
+                Ok(()) => self.engine.store().commit(batch).await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                // At worst its outcome is told as unknown until it ends.
+                tracing::warn!(target: "highwater::action", sync = %self.key, "a sign of life: {error}");
+            }
+        }
     }
 
     /// Adds a line. It holds no secret any more.
@@ -47,27 +121,93 @@ impl<'e> Call<'e> {
     }
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
-    pub(crate) async fn end(self, client: &Client, error: Option<&Error>) {
-        let Call { engine, key, mut report, lines } = self;
+    pub(crate) async fn end(mut self, client: &Client, error: Option<&Error>) {
         let state = error.map_or(RunState::Success, RunState::of);
         let error = error.map(|error| client.session().redact(&error.to_string()));
-        let now_ms = engine.parts().environment.now_ms();
-        report.end(state, now_ms, error);
-        if engine.parts().logs.calls
-            && let Err(error) = store(engine, &key, &report, &lines).await
+        self.report.end(state, self.engine.parts().environment.now_ms(), error);
+        if self.engine.parts().logs.calls
+            && let Err(error) = self.store().await
         {
-            tracing::warn!(target: "highwater::action", sync = %key, "the record of a call could not be stored: {error}");
+            tracing::warn!(target: "highwater::action", sync = %self.key, "the record of a call could not be stored: {error}");
         }
-        engine.publish(RunEvent::of(&report, report.error.clone()));
+        self.engine.publish(RunEvent::of(&self.report, self.report.error.clone()));
+    }
+
+    async fn store(&self) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        // Its record may be one that was ended meanwhile, or pruned away: this is how it was.
+        logs::put_run(&mut batch, &self.key, &self.report, true)?;
+        batch.remove_document(open_key(self.active.id));
+        lock(&self.lines).take(self.active.id, &mut batch)?;
+        logs::prune_runs(self.engine, &mut batch, &self.key, 0).await?;
+        self.engine.store().commit(batch).await.map(drop)
     }
 }
 
-async fn store(engine: &Engine, key: &SyncKey, report: &RunReport, lines: &Mutex<Lines>) -> Result<()> {
-    let mut batch = WriteBatch::new();
-    logs::put_run(&mut batch, key, report, true)?;
-    lock(lines).take(report.run_id()?, &mut batch)?;
-    logs::prune_runs(engine, &mut batch, key, 1).await?;
-    engine.store().commit(batch).await.map(drop)
+/// A call's place among those of its engine; given back when dropped.
+struct Active<'e> {
+    engine: &'e Engine,
+    id: RunId,
+}
+
+impl<'e> Active<'e> {
+    fn begin(engine: &'e Engine, id: RunId) -> Self {
+        lock(&engine.parts().calls).insert(id);
+        Active { engine, id }
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.parts().calls).remove(&self.id);
+    }
+}
+
+impl Engine {
+    /// Ends the records of calls that were cut off. Returns when to look again at those that may yet be alive in
+    /// another process.
+    pub(crate) async fn settle_calls(&self) -> Result<Option<u64>> {
+        let (mut after, mut next) = (String::new(), None::<u64>);
+        loop {
+            let page = self.store().documents(OPEN, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(next) };
+            after.clone_from(&last.key);
+            for document in &page {
+                let open: Open = document.value.to()?;
+                let id = parse_run_id(document.key.strip_prefix(OPEN).unwrap_or_default())?;
+                if open.holder.keeps_out(self, self.parts().environment.now_ms()) {
+                    next = Some(next.map_or(open.holder.until_ms, |known| known.min(open.holder.until_ms)));
+                } else if !lock(&self.parts().calls).contains(&id) {
+                    self.settle_call(document, &SyncKey::from_path(&open.sync)?, id).await?;
+                }
+            }
+        }
+    }
+
+    async fn settle_call(&self, document: &Document, key: &SyncKey, id: RunId) -> Result<()> {
+        let place = &*document.key;
+        let mut batch = WriteBatch::new();
+        batch.expect_document(place, Some(&document.value)).remove_document(place);
+        let report = logs::read_run(self.store().as_ref(), key, id).await?;
+        let mut report = report.filter(|report| report.state == RunState::Running);
+        if let Some(report) = &mut report {
+            report.end(RunState::Error, self.parts().environment.now_ms(), Some(INTERRUPTED.to_owned()));
+            logs::put_run(&mut batch, key, report, false)?;
+        }
+        match self.store().commit(batch).await {
+            // It ended, or showed that it is alive, at this moment.
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(()),
+            outcome => outcome?,
+        };
+        if let Some(report) = report {
+            self.publish(RunEvent::of(&report, report.error.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn open_key(id: RunId) -> String {
+    format!("{OPEN}{id}")
 }
 
 /// The method and the path of a request: what may stand in a log.

@@ -48,6 +48,8 @@ pub(crate) struct Parts {
     /// The runs of this engine, and how to stop each.
     pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
     pub(crate) queued: Mutex<HashSet<SyncKey>>,
+    /// Actions and requests of this engine that are on their way.
+    pub(crate) calls: Mutex<HashSet<RunId>>,
     /// Counts runs that ended.
     pub(crate) ended: watch::Sender<u64>,
     pub(crate) events: broadcast::Sender<RunEvent>,
@@ -94,6 +96,7 @@ impl Engine {
                 last_run: Mutex::default(),
                 running: Mutex::default(),
                 queued: Mutex::default(),
+                calls: Mutex::default(),
                 ended: watch::channel(0).0,
                 events: broadcast::channel(EVENTS).0,
                 changes: broadcast::channel(EVENTS).0,

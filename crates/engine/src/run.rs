@@ -9,6 +9,7 @@ mod lease;
 mod lines;
 mod report;
 
+pub(crate) use lease::Holder;
 pub(crate) use lines::Lines;
 pub(crate) use report::parse_run_id;
 pub use report::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};

@@ -27,6 +27,9 @@ const REST: Duration = Duration::from_millis(100);
 /// After a resume and after getting online, runs begin within this time, by chance.
 const SPREAD_MS: u64 = 2000;
 
+/// How often calls that were cut off are looked for.
+const CALLS_MS: u64 = 60_000;
+
 /// How often old runs are swept out.
 const SWEEP_MS: u64 = 24 * 3600 * 1000;
 
@@ -65,6 +68,7 @@ pub(crate) struct Scheduler {
     paused: bool,
     watch: JumpWatch,
     next_sweep_ms: u64,
+    next_calls_ms: u64,
 }
 
 /// What came of a run, for the schedule.
@@ -106,6 +110,7 @@ impl Scheduler {
             paused: false,
             watch,
             next_sweep_ms: 0,
+            next_calls_ms: 0,
         }
     }
 
@@ -126,6 +131,7 @@ impl Scheduler {
                 }
             }
         }
+        self.settle_calls(self.now_ms()).await;
         let mut rested = true;
         while !self.cancel.is_cancelled() {
             self.look_at_clock();
@@ -390,6 +396,10 @@ impl Scheduler {
 
     async fn sweep(&mut self) {
         let now_ms = self.now_ms();
+        // A clock that was set back holds nothing up.
+        if self.next_calls_ms <= now_ms || self.next_calls_ms > now_ms.saturating_add(CALLS_MS) {
+            self.settle_calls(now_ms).await;
+        }
         if now_ms < self.next_sweep_ms {
             return;
         }
@@ -397,6 +407,20 @@ impl Scheduler {
         if let Err(error) = self.engine.sweep_logs().await {
             tracing::warn!(target: "highwater::schedule", "sweeping old runs: {error}");
         }
+    }
+}
+
+impl Scheduler {
+    /// Says of actions and requests that were cut off that nobody knows what came of them.
+    async fn settle_calls(&mut self, now_ms: u64) {
+        let latest_ms = now_ms.saturating_add(CALLS_MS);
+        self.next_calls_ms = match self.engine.settle_calls().await {
+            Ok(next_ms) => next_ms.map_or(latest_ms, |next_ms| next_ms.clamp(now_ms, latest_ms)),
+            Err(error) => {
+                tracing::warn!(target: "highwater::schedule", "settling calls that were cut off: {error}");
+                latest_ms
+            }
+        };
     }
 }
 

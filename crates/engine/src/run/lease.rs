@@ -35,7 +35,7 @@ impl Holder {
     }
 
     /// Whether somebody else holds the lease and is not known to be gone.
-    fn keeps_out(&self, engine: &Engine, now_ms: u64) -> bool {
+    pub(crate) fn keeps_out(&self, engine: &Engine, now_ms: u64) -> bool {
         let alone = !engine.parts().store.capabilities().multi_process;
         let gone = alone && self.process != std::process::id();
         let far = self.until_ms > now_ms.saturating_add(FAR * millis(engine.parts().lease_ttl));
