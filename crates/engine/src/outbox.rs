@@ -4,6 +4,7 @@ mod collapse;
 mod deliver;
 mod destination;
 mod draft;
+mod due;
 mod lease;
 mod news;
 mod row;

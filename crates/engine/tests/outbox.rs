@@ -155,6 +155,30 @@ async fn a_pause_holds_in_every_process_and_over_restarts() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_puts_nothing_off() {
+    let world = World::new().await;
+    world.run(&[r#"{"id":"a"}"#]).await;
+    // Once the pause is the schedule's, once the receiver asked for it.
+    for (answer, pause) in [((503, None), 6_300), ((429, Some("600")), 600_000)] {
+        world.pass_time(20 * HOUR);
+        world.receiver.will_answer(&[answer]);
+        assert_eq!(world.deliver().await, (0, 1));
+        world.clock.0.fetch_sub(20 * HOUR, Ordering::Relaxed);
+        // It waits for its pause from now on, and no longer, whoever looks and however often.
+        let seen = world.receiver.seen();
+        for _ in 0..3 {
+            assert_eq!(world.deliver().await, (0, 0));
+            world.pass_time(pause / 4);
+        }
+        assert_eq!((world.deliver().await, world.receiver.seen()), ((0, 0), seen));
+        world.pass_time(pause / 4);
+        world.receiver.will_answer(&[(200, None)]);
+        assert_eq!(world.deliver().await, (1, 0), "{answer:?}");
+        world.run(&[r#"{"id":"a","x":1}"#]).await;
+    }
+}
+
+#[tokio::test]
 async fn in_the_background_news_leave_at_once() {
     let world = World::new().await;
     let delivering = world.outbox.start(&tokio::runtime::Handle::current());

@@ -6,25 +6,25 @@ use std::time::Duration;
 use highwater_core::template::{HttpRequest, HttpResponse, Secret};
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::collapse::collapse_dead;
-use super::destination::{Destination, destination_key, destinations};
+use super::destination::{Destination, destination_key};
 use super::draft::{DRAFTS, tell};
 use super::lease::{Bid, Lease};
 use super::row::{OutboxRow, Rest, dead_key, rest_key, row_key};
 use super::{Outbox, lock};
 use crate::cancel::CancelToken;
 use crate::http::time_until;
+use crate::mutants::mutant;
 use crate::signature::{hex_signature, standard_signatures};
 use crate::timer;
 
-/// How long a receiver may take to answer. Less than what a lease must have left.
+/// How long a receiver may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Rows read at a time.
-const PAGE: usize = 64;
+pub(super) const PAGE: usize = 64;
 
 /// Destinations served at the same time.
 const AT_ONCE: usize = 8;
@@ -62,7 +62,8 @@ impl Pass {
         }
     }
 
-    fn due(&mut self, at_ms: u64) {
+    /// There is something to do at this time.
+    pub(super) fn due(&mut self, at_ms: u64) {
         self.next_ms = Some(self.next_ms.map_or(at_ms, |known| known.min(at_ms)));
     }
 }
@@ -110,13 +111,15 @@ impl Outbox {
     async fn pass(&self, cancel: &CancelToken) -> Result<Pass> {
         let (store, environment) = (&*self.parts.store, &*self.parts.environment);
         // What a process did not get to tell after it had committed it.
-        tell(store, environment, DRAFTS).await?;
+        if !mutant!("draft-told-by-its-run-alone") {
+            tell(store, environment, DRAFTS).await?;
+        }
         let mut pass = Pass::default();
         if self.due(&mut pass).await?.is_empty() {
             return Ok(pass);
         }
         let lease = match Lease::bid(store, environment).await? {
-            Bid::Won(lease) => Arc::new(Mutex::new(lease)),
+            Bid::Won(lease) => Arc::new(lease),
             Bid::HeldUntil(until_ms) => {
                 pass.due(until_ms);
                 return Ok(pass);
@@ -125,39 +128,25 @@ impl Outbox {
         // What others did until they gave the work back counts: a destination that wants nothing more, say.
         pass = Pass::default();
         let outcome = match self.due(&mut pass).await {
-            Ok(wanted) => self.serve(wanted, &lease, cancel).await,
+            Ok(wanted) => {
+                tokio::select! {
+                    biased;
+                    served = self.serve(wanted, &lease, cancel) => served,
+                    // Tries on their way end with it.
+                    lost = lease.keep(store, environment) => Err(lost),
+                }
+            }
             Err(error) => Err(error),
         };
         if let Some(lease) = Arc::into_inner(lease) {
             // Whoever took the work over has no use for it being given back.
-            let _ = lease.into_inner().release(store).await;
+            let _ = lease.release(store).await;
         }
         pass.add(outcome?);
         Ok(pass)
     }
 
-    /// The destinations for which something is due now; when something is for the others is noted.
-    async fn due(&self, pass: &mut Pass) -> Result<Vec<Destination>> {
-        let mut wanted = Vec::new();
-        for destination in destinations(&*self.parts.store).await? {
-            if destination.disabled.is_some() {
-                continue;
-            }
-            match self.next_due(&destination).await? {
-                Some(due_ms) if due_ms > self.parts.environment.now_ms() => pass.due(due_ms),
-                Some(_) => wanted.push(destination),
-                None => {}
-            }
-        }
-        Ok(wanted)
-    }
-
-    async fn serve(
-        &self,
-        mut wanted: Vec<Destination>,
-        lease: &Arc<Mutex<Lease>>,
-        cancel: &CancelToken,
-    ) -> Result<Pass> {
+    async fn serve(&self, mut wanted: Vec<Destination>, lease: &Arc<Lease>, cancel: &CancelToken) -> Result<Pass> {
         let mut pass = Pass::default();
         let mut serving: JoinSet<Result<Pass>> = JoinSet::new();
         loop {
@@ -177,36 +166,8 @@ impl Outbox {
         }
     }
 
-    /// When the destination's next try is due; `None` when nothing waits.
-    async fn next_due(&self, destination: &Destination) -> Result<Option<u64>> {
-        let now_ms = self.parts.environment.now_ms();
-        let mut next: Option<u64> = None;
-        let mut after = String::new();
-        loop {
-            let rows = self.waiting(&destination.id, &after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after.clone_from(&last.id);
-            for row in &rows {
-                let due_ms = if row.is_due(now_ms) { now_ms } else { row.next_ms };
-                next = Some(next.map_or(due_ms, |known| known.min(due_ms)));
-            }
-            if next == Some(now_ms) {
-                break;
-            }
-        }
-        if next.is_none() {
-            return Ok(None);
-        }
-        let rest: Option<Rest> = match self.parts.store.document(&rest_key(&destination.id)).await? {
-            Some(stored) => Some(stored.to()?),
-            None => None,
-        };
-        let rest_ms = rest.map_or(0, |rest| rest.until(now_ms));
-        Ok(next.map(|due_ms| due_ms.max(rest_ms)))
-    }
-
     /// Tries what is due for a destination, oldest first, until one fails.
-    async fn serve_one(&self, destination: &Destination, lease: &Mutex<Lease>, cancel: &CancelToken) -> Result<Pass> {
+    async fn serve_one(&self, destination: &Destination, lease: &Lease, cancel: &CancelToken) -> Result<Pass> {
         let environment = &*self.parts.environment;
         let mut pass = Pass::default();
         let mut after = String::new();
@@ -221,7 +182,7 @@ impl Outbox {
                 if !row.is_due(environment.now_ms()) {
                     continue;
                 }
-                lease.lock().await.renew(&*self.parts.store, environment).await?;
+                lease.check(&*self.parts.store, environment).await?;
                 if !self.try_one(destination, row, lease, &mut pass).await? {
                     break 'rows;
                 }
@@ -238,13 +199,13 @@ impl Outbox {
         &self,
         destination: &Destination,
         mut row: OutboxRow,
-        lease: &Mutex<Lease>,
+        lease: &Lease,
         pass: &mut Pass,
     ) -> Result<bool> {
         let environment = &*self.parts.environment;
         let verdict = self.send(destination, &row).await;
         let now_ms = environment.now_ms();
-        let mut batch = lease.lock().await.batch();
+        let mut batch = lease.batch();
         let dead = pass.dead;
         let well = match verdict {
             Verdict::Accepted => {
@@ -272,7 +233,9 @@ impl Outbox {
                 }
                 let rest_ms = row.next_ms.min(now_ms + LONGEST_REST_MS);
                 let asked_ms = if retry_after.is_some() { row.next_ms } else { 0 };
-                batch.put_document(rest_key(&destination.id), &Rest { until_ms: rest_ms.max(asked_ms) })?;
+                if !mutant!("rest-forgotten") {
+                    batch.put_document(rest_key(&destination.id), &Rest::new(now_ms, rest_ms.max(asked_ms)))?;
+                }
                 false
             }
         };

@@ -1,30 +1,58 @@
 //! Of several processes one delivers; another takes over when it stops.
+//!
+//! Who delivers shows a sign of life every few seconds, whatever its receivers do meanwhile, and cuts its tries short
+//! once it may no longer. So the term can be much shorter than a try: it is what others wait for after a kill.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Fence, Result, Store, WriteBatch};
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::mutant;
+use crate::timer;
+
 const KEY: &str = "outbox/worker";
 const NAME: &str = "outbox";
 
-/// How long a process holds the work without a sign of life.
-const TERM_MS: u64 = 60_000;
+/// How often whoever delivers shows that it is alive.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How long it holds the work after a sign of life: two of them may fail to come.
+const TERM_MS: u64 = 15_000;
+
+/// What is left of a term behind which a sign of life is overdue.
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// A term that ends later than this was begun by another clock.
 const FAR_MS: u64 = 2 * TERM_MS;
 
-/// What must be left of it before a try begins: longer than a try can last.
-pub(super) const ENOUGH_MS: u64 = 30_000;
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {
     until_ms: u64,
+    #[serde(default)]
+    process: u32,
+}
+
+impl Held {
+    fn new(until_ms: u64) -> Self {
+        Held { until_ms, process: std::process::id() }
+    }
+
+    /// Whether the holder may be at work.
+    fn keeps_out(&self, store: &dyn Store, now_ms: u64) -> bool {
+        // A store that only one process can have open is ours alone.
+        let gone = !store.capabilities().multi_process && self.process != std::process::id();
+        let alive = self.until_ms > now_ms && self.until_ms - now_ms <= FAR_MS;
+        alive && !gone && !mutant!("two-deliver")
+    }
 }
 
 /// The right to deliver.
 #[derive(Debug)]
 pub(super) struct Lease {
     fence: Fence,
-    until_ms: u64,
+    until_ms: AtomicU64,
 }
 
 /// The answer to a bid.
@@ -40,17 +68,16 @@ impl Lease {
         // Behind the look: a term that somebody begins while we look is not from the future.
         let now_ms = environment.now_ms();
         if let Some(held) = found.as_ref().and_then(|found| found.to::<Held>().ok())
-            && held.until_ms > now_ms
-            && held.until_ms - now_ms <= FAR_MS
+            && held.keeps_out(store, now_ms)
         {
             return Ok(Bid::HeldUntil(held.until_ms));
         }
         let until_ms = now_ms + TERM_MS;
         let mut batch = WriteBatch::new();
-        batch.expect_document(KEY, found.as_ref()).put_document(KEY, &Held { until_ms })?.take_lease(NAME);
+        batch.expect_document(KEY, found.as_ref()).put_document(KEY, &Held::new(until_ms))?.take_lease(NAME);
         match store.commit(batch).await {
             Ok(mut commit) => match commit.leases.pop() {
-                Some(fence) => Ok(Bid::Won(Lease { fence, until_ms })),
+                Some(fence) => Ok(Bid::Won(Lease { fence, until_ms: until_ms.into() })),
                 None => Err(Error::new(ErrorKind::Internal, "a commit came back without its lease")),
             },
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(Bid::HeldUntil(until_ms)),
@@ -65,17 +92,42 @@ impl Lease {
         batch
     }
 
-    /// Keeps the work, if the term is about to end. Fails once somebody else has it.
-    pub(super) async fn renew(&mut self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
-        let now_ms = environment.now_ms();
-        if self.until_ms.saturating_sub(now_ms) >= ENOUGH_MS {
-            return Ok(());
+    /// Shows signs of life for as long as nobody else has the work; then tells why it is over.
+    pub(super) async fn keep(&self, store: &dyn Store, environment: &dyn Environment) -> Error {
+        loop {
+            timer::sleep(BEAT.min(self.left(environment))).await;
+            let left = self.left(environment);
+            if left.is_zero() {
+                return lost();
+            }
+            match timer::timeout(left, self.renew(store, environment)).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) if error.kind() == ErrorKind::Fenced => return error,
+                // What is wrong with the store may pass before the term does.
+                Some(Err(error)) => tracing::warn!(target: "highwater::outbox", "a sign of life: {error}"),
+                None => return lost(),
+            }
         }
-        let until_ms = now_ms + TERM_MS;
+    }
+
+    /// Before a try: that the work is still ours, where a sign of life is overdue. A process that was asleep learns it here.
+    pub(super) async fn check(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
+        if self.left(environment) > OVERDUE { Ok(()) } else { self.renew(store, environment).await }
+    }
+
+    /// What is left of the term.
+    fn left(&self, environment: &dyn Environment) -> Duration {
+        let left_ms = self.until_ms.load(Ordering::Relaxed).saturating_sub(environment.now_ms());
+        Duration::from_millis(left_ms.min(TERM_MS))
+    }
+
+    /// Begins a new term. Fails once somebody else has the work.
+    async fn renew(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
+        let until_ms = environment.now_ms() + TERM_MS;
         let mut batch = self.batch();
-        batch.put_document(KEY, &Held { until_ms })?;
+        batch.put_document(KEY, &Held::new(until_ms))?;
         store.commit(batch).await?;
-        self.until_ms = until_ms;
+        self.until_ms.store(until_ms, Ordering::Relaxed);
         Ok(())
     }
 
@@ -85,4 +137,11 @@ impl Lease {
         batch.remove_document(KEY);
         store.commit(batch).await.map(drop)
     }
+}
+
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        "no sign of life could be stored in time: deliveries are left to whoever looks at the outbox next",
+    )
 }

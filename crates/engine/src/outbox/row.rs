@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::mutant;
+
 /// The first pause after a failed try; each later one is three times as long.
 const FIRST_PAUSE_MS: u64 = 5_000;
 
@@ -15,6 +17,11 @@ const LONGEST_RETRY_AFTER_MS: u64 = 24 * 3_600_000;
 
 /// How long a delivery is tried before it becomes a dead letter.
 pub(super) const RETRY_FOR_MS: u64 = 72 * 3_600_000;
+
+/// No pause is longer.
+fn longest() -> u64 {
+    LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
+}
 
 /// A delivery that waits, or a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +37,9 @@ pub struct OutboxRow {
     pub attempts: u32,
     /// When the next try is due: Unix milliseconds.
     pub next_ms: u64,
+    /// How long the pause before it is: whatever a clock says, it waits no longer.
+    #[serde(default = "longest")]
+    pub pause_ms: u64,
     /// From when on it is tried: its creation, or its last replay.
     pub since_ms: u64,
     /// Why the last try failed.
@@ -39,14 +49,31 @@ pub struct OutboxRow {
 
 impl OutboxRow {
     pub(super) fn new(id: String, body: String, now_ms: u64) -> Self {
-        OutboxRow { id, body, created_ms: now_ms, attempts: 0, next_ms: now_ms, since_ms: now_ms, last_error: None }
+        OutboxRow {
+            id,
+            body,
+            created_ms: now_ms,
+            attempts: 0,
+            next_ms: now_ms,
+            pause_ms: 0,
+            since_ms: now_ms,
+            last_error: None,
+        }
     }
 
-    /// Whether a try is due: the first one always is. A time further away than any pause comes from a clock that was wrong.
+    /// Whether a try is due: the first one always is.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.attempts == 0
-            || self.next_ms <= now_ms
-            || self.next_ms - now_ms > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
+        self.attempts == 0 || self.next_ms <= now_ms
+    }
+
+    /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Whether
+    /// that changed anything.
+    pub(super) fn draw_in(&mut self, now_ms: u64) -> bool {
+        let far = self.attempts > 0 && draw_in(&mut self.next_ms, self.pause_ms, now_ms);
+        if far {
+            self.since_ms = self.since_ms.min(now_ms);
+        }
+        far
     }
 
     /// Notes a failed try; whether it was the last.
@@ -54,13 +81,13 @@ impl OutboxRow {
         self.attempts = self.attempts.saturating_add(1);
         self.last_error = Some(error);
         let asked = retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let pause = pause_ms(self.attempts, chance).max(asked.min(LONGEST_RETRY_AFTER_MS));
-        self.next_ms = now_ms.saturating_add(pause);
+        self.pause_ms = pause_ms(self.attempts, chance).max(asked.min(LONGEST_RETRY_AFTER_MS));
+        self.next_ms = now_ms.saturating_add(self.pause_ms);
         self.next_ms.saturating_sub(self.since_ms) > RETRY_FOR_MS
     }
 
     pub(super) fn replay(&mut self, now_ms: u64) {
-        (self.attempts, self.next_ms, self.since_ms) = (0, now_ms, now_ms);
+        (self.attempts, self.next_ms, self.pause_ms, self.since_ms) = (0, now_ms, 0, now_ms);
     }
 }
 
@@ -75,13 +102,30 @@ fn pause_ms(attempts: u32, chance: u32) -> u64 {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Rest {
     pub(super) until_ms: u64,
+    /// How long it is.
+    #[serde(default = "longest")]
+    pub(super) for_ms: u64,
 }
 
 impl Rest {
-    /// Until when, at this time. A rest longer than any can be comes from a clock that was wrong.
-    pub(super) fn until(self, now_ms: u64) -> u64 {
-        if self.until_ms.saturating_sub(now_ms) > LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS { 0 } else { self.until_ms }
+    pub(super) fn new(now_ms: u64, until_ms: u64) -> Self {
+        Rest { until_ms, for_ms: until_ms.saturating_sub(now_ms) }
     }
+
+    /// Draws its end in where a clock that was ahead has put it off. Whether that changed anything.
+    pub(super) fn draw_in(&mut self, now_ms: u64) -> bool {
+        draw_in(&mut self.until_ms, self.for_ms, now_ms)
+    }
+}
+
+/// A time further away than its pause was set by a clock that was ahead, and has gone back since.
+fn draw_in(at_ms: &mut u64, pause_ms: u64, now_ms: u64) -> bool {
+    let latest_ms = now_ms.saturating_add(pause_ms);
+    let far = *at_ms > latest_ms && !mutant!("far-times-kept");
+    if far {
+        *at_ms = latest_ms;
+    }
+    far
 }
 
 /// Where a destination's rest lies, for every process and over restarts.
@@ -135,10 +179,20 @@ mod tests {
         assert!(!row.is_due(119_999) && row.is_due(120_000));
         row.failed("busy".into(), Some(Duration::from_secs(u64::MAX)), 0, 0);
         assert_eq!(row.next_ms, LONGEST_RETRY_AFTER_MS);
-        // A clock that went back by a year does not hold it up for a year.
-        row.next_ms = 365 * 24 * 3_600_000;
-        assert!(row.is_due(0));
         // What was never tried waits for no clock at all.
         assert!(OutboxRow::new("y".into(), "{}".into(), 3_600_000).is_due(0));
+    }
+    #[test]
+    fn times_of_a_clock_that_was_ahead_are_drawn_in() {
+        const AHEAD: u64 = 20 * 3_600_000;
+        let mut row = OutboxRow::new("x".into(), "{}".into(), AHEAD);
+        row.failed("busy".into(), Some(Duration::from_secs(120)), AHEAD, 0);
+        assert!(!row.draw_in(AHEAD) && !row.draw_in(AHEAD + 60_000), "nothing is drawn in while the clock is right");
+        assert!(row.draw_in(5000));
+        assert_eq!((row.next_ms, row.since_ms), (125_000, 5000));
+        assert!(!row.draw_in(5000) && !row.draw_in(6000), "once is enough");
+        let mut rest = Rest::new(AHEAD, AHEAD + 60_000);
+        assert!(!rest.draw_in(AHEAD) && rest.draw_in(5000) && !rest.draw_in(5000));
+        assert_eq!(rest.until_ms, 65_000);
     }
 }

@@ -2,7 +2,7 @@
 #![allow(unreachable_pub, dead_code)] // shared by several test binaries
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const HOUR: u64 = 3_600_000;
 
 #[derive(Debug)]
-pub struct Clock(pub AtomicU64);
+pub struct Clock(pub AtomicU64, /** Whether chance gives the same number each time. */ pub AtomicBool);
 
 impl Environment for Clock {
     fn now_ms(&self) -> u64 {
@@ -24,6 +24,9 @@ impl Environment for Clock {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
+        if self.1.load(Ordering::Relaxed) {
+            return bytes.fill(0xff);
+        }
         highwater_core::SystemEnvironment.fill_random(bytes);
     }
 }
@@ -112,7 +115,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let store = Arc::new(MemoryStore::new().unwrap());
-        let clock = Arc::new(Clock(AtomicU64::new(1_700_000_000_000)));
+        let clock = Arc::new(Clock(AtomicU64::new(1_700_000_000_000), AtomicBool::new(false)));
         let (receiver, pages) = (Arc::new(Receiver::default()), Arc::new(Mutex::new(Vec::new())));
         let engine = engine(Arc::<MemoryStore>::clone(&store), &pages, &receiver, &clock);
         engine.connect(ConnectionSettings::new("demo", "notes")).await.unwrap();

@@ -204,6 +204,11 @@ impl World {
         engine_on(&self.clock, &store, &self.template, |builder| builder)
     }
 
+    /// An engine on another way to the store, built otherwise.
+    pub fn engine_with(&self, store: Arc<dyn Store>, change: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Engine {
+        engine_on(&self.clock, &store, &self.template, change)
+    }
+
     /// Another engine on the same store, as another process would have.
     pub fn another(&self) -> Engine {
         engine_on(&self.clock, &self.store, &self.template, |builder| builder)

@@ -1,0 +1,77 @@
+//! When something is due: by the rows that wait for a destination, and by its rest.
+
+use highwater_core::{ErrorKind, Result, WriteBatch};
+
+use super::Outbox;
+use super::deliver::{PAGE, Pass};
+use super::destination::{Destination, destinations};
+use super::row::{OutboxRow, Rest, rest_key, rows_prefix};
+
+impl Outbox {
+    /// The destinations for which something is due now; when something is for the others is noted.
+    pub(super) async fn due(&self, pass: &mut Pass) -> Result<Vec<Destination>> {
+        let mut wanted = Vec::new();
+        for destination in destinations(&*self.parts.store).await? {
+            if destination.disabled.is_some() {
+                continue;
+            }
+            match self.next_due(&destination).await? {
+                Some(due_ms) if due_ms > self.parts.environment.now_ms() => pass.due(due_ms),
+                Some(_) => wanted.push(destination),
+                None => {}
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// When the destination's next try is due; `None` when nothing waits.
+    pub(super) async fn next_due(&self, destination: &Destination) -> Result<Option<u64>> {
+        let next = self.next_row(destination).await?;
+        let place = rest_key(&destination.id);
+        let Some(stored) = self.parts.store.document(&place).await?.filter(|_| next.is_some()) else { return Ok(next) };
+        let mut rest: Rest = stored.to()?;
+        if rest.draw_in(self.parts.environment.now_ms()) {
+            let mut batch = WriteBatch::new();
+            batch.expect_document(&*place, Some(&stored)).put_document(&*place, &rest)?;
+            self.draw_in(batch).await?;
+        }
+        Ok(next.map(|due_ms| due_ms.max(rest.until_ms)))
+    }
+
+    /// When the first of the destination's rows is due, by itself.
+    async fn next_row(&self, destination: &Destination) -> Result<Option<u64>> {
+        let store = &*self.parts.store;
+        let (prefix, mut after, mut next) = (rows_prefix(&destination.id), String::new(), None::<u64>);
+        loop {
+            let page = store.documents(&prefix, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(next) };
+            after.clone_from(&last.key);
+            // Behind the look: a pause that begins while we look does not come from a clock that was ahead.
+            let now_ms = self.parts.environment.now_ms();
+            let mut drawn = WriteBatch::new();
+            for document in &page {
+                let mut row: OutboxRow = document.value.to()?;
+                if row.draw_in(now_ms) {
+                    let place = &*document.key;
+                    drawn.expect_document(place, Some(&document.value)).put_document(place, &row)?;
+                }
+                let due_ms = if row.is_due(now_ms) { now_ms } else { row.next_ms };
+                next = Some(next.map_or(due_ms, |known| known.min(due_ms)));
+            }
+            if !drawn.is_empty() {
+                self.draw_in(drawn).await?;
+            }
+            if next == Some(now_ms) {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// Keeps times that were drawn in; those that somebody else set at this moment need it no more.
+    async fn draw_in(&self, batch: WriteBatch) -> Result<()> {
+        match self.parts.store.commit(batch).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+}
