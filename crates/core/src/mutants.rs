@@ -93,6 +93,18 @@ pub const ALL: &[Mutant] = &[
     rule("unverified-deletes", "missing", "missing records are deleted without a look"),
     rule("begin-without-expectation", "h49", "two processes that saw the same lease both begin"),
     rule("early-checkpoint-dropped", "h51", "a forgotten checkpoint stays for the next run"),
+    rule("clear-before-commit", "p29_a_refresh", "the streams are emptied before the commit that begins the run"),
+    rule("clear-unfenced", "p24_a_batch", "who lost the lease may still empty a stream"),
+    rule("call-unopened", "cut_off", "an action leaves no trace before it has ended"),
+    // News of runs, and their deliveries.
+    rule("account-of-one-batch", "p29_an_account", "an account has what its last batch did"),
+    rule("account-unnamed", "told", "a run tells nothing of the accounts that it opened itself"),
+    rule("draft-told-by-its-run-alone", "told", "what a dead process had to tell is told by nobody"),
+    rule("draft-stays", "told", "what was told is told again at the next look"),
+    rule("two-deliver", "delivers", "a process delivers though another does"),
+    rule("rest-forgotten", "pause", "a receiver's pause is known to whoever was asked for it alone"),
+    rule("row-ids-by-chance", "rows_of_the_same", "a row takes the place of another whose id it was given"),
+    rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
 ];
 
 /// Whether the named rule is broken in this process.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::untold_key;
+use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 use crate::run::{RunEvent, RunState, parse_run_id};
 use crate::schedule::Schedule;
 use crate::sync::{Phase, SyncKey, SyncOptions, SyncSettings, SyncState, SyncStatus};
@@ -112,21 +112,24 @@ impl Engine {
         let key = SyncKey::new(connection, sync)?;
         let found = self.template(&key.template)?;
         let clear = mode.into() == DisableMode::Clear;
+        let told = (clear && anybody_listens(self.store().as_ref()).await?).then(|| self.new_run_id());
         self.change(&key, true, |Draft { batch, .. }| {
             batch.remove_document(key.settings_key()).remove_document(key.trigger_key());
             if clear {
                 batch.remove_document(key.checkpoint_key());
                 batch.remove_document(key.status_key());
                 batch.remove_document(key.open_key());
-                for model in &found.info().models {
-                    batch.on(&key.stream(&model.name)).clear();
-                    batch.remove_document(key.strikes_key(&model.name));
-                    batch.remove_document(untold_key(&key, &model.name));
-                }
+                let models = found.info().models.iter().map(|model| model.name.as_str());
+                clear_streams(&key, models, told, self.parts().environment.now_ms(), batch)?;
             }
             Ok(())
         })
         .await?;
+        if told.is_some()
+            && let Err(error) = tell(self.store().as_ref(), &*self.parts().environment, &drafts_of(&key)).await
+        {
+            tracing::warn!(target: "highwater::outbox", sync = %key, "its news wait for the next look: {error}");
+        }
         self.wait_for_end(&key).await;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Webhooks to others: committed with the end of a run, delivered at least once.
 
+mod cleared;
 mod collapse;
 mod deliver;
 mod destination;
@@ -10,11 +11,12 @@ mod news;
 mod row;
 mod tally;
 
+pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{Delivering, Pass};
 pub use destination::Destination;
 pub(crate) use draft::{Draft, drafts_of, tell};
 pub use row::OutboxRow;
-pub(crate) use tally::{Tally, untold_key};
+pub(crate) use tally::Tally;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -7,10 +7,11 @@ mod receiver;
 mod staged;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use highwater_core::{Cursor, Environment, ErrorKind, MemoryStore, Store, StoreExt, StreamKey};
-use highwater_engine::{Destination, RunOptions, SIGNATURE_TOLERANCE, Secret, verify};
+use highwater_engine::{Destination, DisableMode, RunOptions, SIGNATURE_TOLERANCE, Secret, verify};
 use receiver::{HOUR, SECRET, World, body_of, header};
 use serde_json::Value;
 use staged::Staged;
@@ -70,6 +71,20 @@ async fn a_run_is_told_signed_and_once() {
 }
 
 #[tokio::test]
+async fn rows_of_the_same_moment_have_ids_of_their_own_whatever_chance_gives() {
+    let world = World::new().await;
+    world.clock.1.store(true, Ordering::Relaxed);
+    for page in [r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#] {
+        world.run(&[page]).await;
+        world.clock.0.fetch_sub(1, Ordering::Relaxed);
+    }
+    let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
+    let (added, _) = sum(rows.iter().map(|row| row.body.as_str()));
+    assert_eq!((rows.len(), added), (3, 3));
+    assert_eq!(world.deliver().await, (3, 0));
+}
+
+#[tokio::test]
 async fn what_a_lost_run_changed_is_told_by_the_next() {
     let world = World::new().await;
     *world.pages.lock().unwrap() = vec![r#"{"id":"a"};{"id":"b"}"#, "hang"];
@@ -124,6 +139,46 @@ async fn nothing_goes_untold_whichever_write_is_the_last() {
             assert_eq!((added, range), (4, Some((Cursor::START, end))), "write {write}, dies: {dies}: {seen:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn streams_that_were_emptied_are_told_also_after_a_crash() {
+    let world = World::new().await;
+    world.run(&[r#"{"id":"a"};{"id":"b"}"#]).await;
+    assert_eq!(world.deliver().await, (1, 0));
+    let stream = StreamKey::new("demo", "Note");
+    let end = async || world.store.head(&stream).await.unwrap().high_water;
+    // The commit that empties the streams is the last thing the process does.
+    let failing = world.another(Staged::failing_at(&(Arc::<MemoryStore>::clone(&world.store) as Arc<dyn Store>), 1));
+    failing.disable("demo", "notes/all", DisableMode::Clear).await.unwrap();
+    assert_eq!((world.waiting().await, world.deliver().await), (0, (1, 0)));
+    let told = body_of(&world.receiver.last());
+    assert_eq!(told["syncType"], "CLEAR");
+    assert_eq!(told["responseResults"], serde_json::json!({"added": 0, "updated": 0, "deleted": 2}));
+    let range =
+        |told: &Value| ["from", "to"].map(|end| told["cursor"][end].as_str().unwrap().parse::<Cursor>().unwrap());
+    assert_eq!(range(&told), [Cursor::START, end().await]);
+    // Nothing was there: nobody is told.
+    world.engine.disable("demo", "notes/all", DisableMode::Clear).await.unwrap();
+    assert_eq!(world.deliver().await, (0, 0));
+
+    // A run that empties them first tells both, each by itself.
+    world.run(&[r#"{"id":"a"}"#]).await;
+    assert_eq!(world.deliver().await, (1, 0));
+    let run = world.engine.run_once("demo", "notes/all", RunOptions::default().clear(true)).await.unwrap();
+    let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
+    let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
+    let kinds: Vec<_> = told.iter().map(|told| (&told["syncType"], &told["runId"], &told["responseResults"])).collect();
+    let counts = |added: u64, deleted: u64| serde_json::json!({"added": added, "updated": 0, "deleted": deleted});
+    let id = Value::from(run.id);
+    let mut expected = [(&"CLEAR".into(), &id, &counts(0, 1)), (&"INITIAL".into(), &id, &counts(1, 0))];
+    // Of the same millisecond, and so in any order.
+    if kinds[0].0 == "INITIAL" {
+        expected.reverse();
+    }
+    assert_eq!(kinds, expected);
+    assert_eq!(world.deliver().await, (2, 0));
+    assert_eq!(world.store.documents("outbox/", "", 10).await.unwrap().len(), 1, "the destination alone is left");
 }
 
 #[tokio::test]

@@ -111,6 +111,15 @@ async fn p28_who_lost_the_lease_empties_nothing_of_a_successors() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p29_a_refresh_that_cannot_begin_empties_nothing() {
+    let world = World::new(30).await;
+    world.run(RunOptions::default()).await.unwrap();
+    let failing = world.engine_over(Staged::failing_at(&world.store, 0));
+    let error = failing.run_once("c", SYNC, RunOptions::default().clear(true)).await.unwrap_err();
+    assert_eq!((error.kind(), world.live().await), (ErrorKind::Full, 30));
+}
+
+#[tokio::test(start_paused = true)]
 async fn p29_the_counts_of_a_run_that_dies_are_those_of_its_pages() {
     let world = World::new(10).await;
     world.run(RunOptions::default()).await.unwrap();

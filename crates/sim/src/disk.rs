@@ -94,7 +94,8 @@ impl SimStore {
             let connection = usize::from(asked.stream().connection() == NAMES[1]);
             if asked.clears() {
                 self.shared.reached("stream cleared");
-                self.receivers.cleared(connection);
+                let had_records = !self.oracle().live(asked.stream()).is_empty();
+                self.receivers.cleared(connection, had_records, head.high_water);
             }
             let before = self.oracle().model(asked.stream()).end;
             let gone = self.oracle().committed(asked, done, &page, &head);

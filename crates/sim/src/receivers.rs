@@ -116,6 +116,8 @@ pub(crate) struct Kept {
     disabled: [bool; PLACES.len()],
     /// Where each change of a connection was committed.
     positions: Vec<(usize, Cursor)>,
+    /// Where the stream of a connection ended when it had been emptied.
+    clears: Vec<(usize, Cursor)>,
 }
 
 #[derive(Debug, Default)]
@@ -252,9 +254,14 @@ impl Receivers {
         self.books().kept.positions.extend(minted.map(|cursor| (connection, cursor)));
     }
 
-    /// A stream was emptied: what was in it is told nobody.
-    pub(crate) fn cleared(&self, connection: usize) {
-        self.books().kept.positions.retain(|(of, _)| *of != connection);
+    /// A stream was emptied by a commit, and ends here now: what was in it is told nobody, but that it is gone is, if
+    /// anything was in it.
+    pub(crate) fn cleared(&self, connection: usize, had_records: bool, end: Cursor) {
+        let kept = &mut self.books().kept;
+        kept.positions.retain(|(of, _)| *of != connection);
+        if had_records {
+            kept.clears.push((connection, end));
+        }
     }
 
     /// A delivery sets out.
@@ -358,6 +365,16 @@ impl Receivers {
                     if !told {
                         let place = PLACES[place].id;
                         self.shared.broken("outbox", format!("{place} was never told of {position:?} of {connection}"));
+                    }
+                }
+                for (_, end) in books.kept.clears.iter().filter(|(of, _)| *of == connection) {
+                    let told = arrived.iter().any(|told| {
+                        told.connection == connection
+                            && told.range.is_some_and(|(from, to)| from.is_start() && end.ulid() <= to.ulid())
+                    });
+                    if !told {
+                        let place = PLACES[place].id;
+                        self.shared.broken("outbox", format!("{place} was never told that {connection} was emptied"));
                     }
                 }
             }

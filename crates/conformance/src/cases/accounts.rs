@@ -24,6 +24,7 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
     let commit =
         rig.write(|batch| batch.upsert(note("0", 1)).upsert(note("new", 1)).delete("7").begin_run(NEXT_RUN).clear());
     assert_eq!(commit.outcomes, [Outcome::Added, Outcome::Added, Outcome::Missing]);
+    assert_eq!((commit.cleared, commit.deleted), (30, 0));
     for _ in 0..2 {
         assert_eq!(rig.refusal(before), Some(ErrorKind::CursorExpired));
         let head = rig.head();
@@ -82,5 +83,9 @@ pub fn p29_an_account_has_what_the_log_has<S: Subject>() {
     let error = rig.try_write(|batch| batch.account("account/other").upsert(note("e", 1))).unwrap_err();
     assert_eq!((error.kind(), error.context("key")), (ErrorKind::Invalid, Some("account/other")));
     assert!(rig.get("e").is_none());
+    let live = rig.head().live;
+    let cleared = rig.write(|batch| batch.account("account/c").clear());
+    let kept = account(&rig, "account/c").unwrap();
+    assert_eq!((cleared.cleared, kept.cleared, counts(kept), kept.to), (live, live, [0; 4], rig.end()));
     rig.verify(&notes());
 }

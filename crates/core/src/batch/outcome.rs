@@ -57,6 +57,8 @@ pub struct StreamCommit {
     pub unchanged: u64,
     /// Records deleted, those of a completed run included.
     pub deleted: u64,
+    /// Live records that the batch's clear removed: they left no tombstone and are not among the deleted.
+    pub cleared: u64,
     /// Ids that came more than once in the batch; the last one won.
     pub repeated: Vec<Arc<str>>,
     /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine).
@@ -98,11 +100,14 @@ pub struct Account {
     pub unchanged: u64,
     /// Records deleted, those of a completed run included.
     pub deleted: u64,
+    /// Live records that clears removed.
+    #[serde(default)]
+    pub cleared: u64,
 }
 
 impl Account {
     pub(crate) fn open(from: Cursor) -> Self {
-        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0 }
+        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0, cleared: 0 }
     }
 
     pub(crate) fn add(&mut self, commit: &StreamCommit) {
@@ -111,6 +116,7 @@ impl Account {
         self.updated += commit.updated;
         self.unchanged += commit.unchanged;
         self.deleted += commit.deleted;
+        self.cleared += commit.cleared;
     }
 }
 

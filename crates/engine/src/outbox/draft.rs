@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{Account, Document, Environment, Error, ErrorKind, Result, Store, WriteBatch};
+use highwater_core::{Account, Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use super::collapse::collapse_waiting;
 use super::news::{RunNews, add_rows};
 use crate::logs;
+use crate::mutants::mutant;
 use crate::run::{RunMode, RunReport};
 use crate::sync::SyncKey;
 
@@ -35,6 +36,9 @@ pub(crate) struct Draft {
     pub(super) accounts: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Failure>,
+    /// Whether it tells that the streams were emptied, rather than what a run or a webhook did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) cleared: bool,
 }
 
 /// Why a run failed.
@@ -62,12 +66,33 @@ impl Draft {
             ended_ms: report.ended_ms.unwrap_or(report.started_ms),
             accounts,
             error: None,
+            cleared: false,
+        }
+    }
+
+    /// That the streams are emptied, by the run of this id or by somebody else.
+    pub(super) fn of_clear(key: &SyncKey, id: RunId, now_ms: u64) -> Self {
+        let mut report = RunReport::new(key, id, RunMode::Initial, now_ms);
+        report.ended_ms = Some(now_ms);
+        Draft { cleared: true, ..Draft::new(&report, BTreeMap::new()) }
+    }
+
+    /// What a receiver is told that it was.
+    pub(super) fn sync_type(&self) -> &'static str {
+        match self.mode {
+            _ if self.cleared => "CLEAR",
+            RunMode::Initial => "INITIAL",
+            RunMode::Incremental => "INCREMENTAL",
+            RunMode::Webhook => "WEBHOOK",
+            RunMode::Action => "ACTION",
+            RunMode::Proxy => "PROXY",
         }
     }
 
     /// Where it lies.
     pub(crate) fn key(&self, sync: &SyncKey) -> String {
-        format!("{}{}", drafts_of(sync), self.run)
+        // The run itself has something to tell too.
+        format!("{}{}{}", drafts_of(sync), self.run, if self.cleared { "-clear" } else { "" })
     }
 }
 
@@ -94,7 +119,9 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
     let mut tries = 0;
     loop {
         let mut batch = WriteBatch::new();
-        batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
+        if !mutant!("draft-stays") {
+            batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
+        }
         let mut accounts = BTreeMap::new();
         // A run that failed leaves its accounts to the next one.
         for (model, key) in draft.accounts.iter().filter(|_| draft.error.is_none()) {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::{Account, Environment, Error, Result, RunId, Store, WriteBatch};
+use highwater_core::{Account, Cursor, Environment, Error, Result, RunId, Store, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use super::destination::{Destination, destinations};
 use super::draft::Draft;
 use super::row::{OutboxRow, row_key};
-use crate::run::RunMode;
+use crate::mutants::mutant;
 
 /// A run that ended, and what it did to each model.
 #[derive(Debug)]
@@ -37,7 +37,10 @@ pub(super) async fn add_rows(
         for body in &bodies {
             let row = OutboxRow::new(ids.next(), body.text()?, news.draft.ended_ms);
             let key = row_key(&destination.id, &row.id);
-            batch.expect_document(&*key, None).put_document(&*key, &row)?;
+            if !mutant!("row-ids-by-chance") {
+                batch.expect_document(&*key, None);
+            }
+            batch.put_document(&*key, &row)?;
         }
         if !bodies.is_empty() {
             told.push(destination);
@@ -59,10 +62,8 @@ impl RunNews<'_> {
             let models: Vec<&str> = self.draft.accounts.keys().map(String::as_str).collect();
             return if destination.on_error { vec![self.body(models.join(","), None)] } else { Vec::new() };
         }
-        let told = self
-            .accounts
-            .iter()
-            .filter(|(_, found)| destination.on_unchanged || found.added + found.updated + found.deleted > 0);
+        let changes = |found: &Account| found.added + found.updated + found.deleted + found.cleared;
+        let told = self.accounts.iter().filter(|(_, found)| destination.on_unchanged || changes(found) > 0);
         told.map(|(model, found)| self.body(model.clone(), Some(found))).collect()
     }
 
@@ -77,7 +78,11 @@ impl RunNews<'_> {
         Body {
             collapsed: None,
             connection_id: draft.connection.clone(),
-            cursor: found.map(|found| CursorRange { from: found.from.to_string(), to: found.to.to_string() }),
+            // Behind a clear everything is to be read anew.
+            cursor: found.map(|found| CursorRange {
+                from: if draft.cleared { Cursor::START } else { found.from }.to_string(),
+                to: found.to.to_string(),
+            }),
             error,
             from: "highwater".to_owned(),
             model,
@@ -85,14 +90,14 @@ impl RunNews<'_> {
             provider_config_key: integration.to_owned(),
             response_results: found.map_or_else(Results::default, |found| Results {
                 added: found.added,
-                deleted: found.deleted,
+                deleted: found.deleted + found.cleared,
                 updated: found.updated,
             }),
             run_id: draft.run.clone(),
             started_at: iso(draft.started_ms),
             success: draft.error.is_none(),
             sync_name: sync.to_owned(),
-            sync_type: draft.mode,
+            sync_type: draft.sync_type().to_owned(),
             sync_variant: draft.variant.clone().unwrap_or_else(|| highwater_core::DEFAULT_VARIANT.to_owned()),
             r#type: "sync".to_owned(),
         }
@@ -120,7 +125,7 @@ pub(super) struct Body {
     pub(super) started_at: String,
     pub(super) success: bool,
     pub(super) sync_name: String,
-    pub(super) sync_type: RunMode,
+    pub(super) sync_type: String,
     pub(super) sync_variant: String,
     pub(super) r#type: String,
 }

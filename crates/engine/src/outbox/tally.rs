@@ -8,9 +8,10 @@ use std::sync::Mutex;
 
 use highwater_core::{Environment, Error, Result, Store, StreamBatch, WriteBatch};
 
-use super::destination::destinations;
+use super::cleared::anybody_listens;
 use super::draft::{Draft, Failure, drafts_of, tell};
 use super::lock;
+use crate::mutants::mutant;
 use crate::run::{RunReport, RunState};
 use crate::sync::SyncKey;
 
@@ -40,7 +41,7 @@ impl Tally {
 
     /// Tells what earlier runs ended without telling, and takes over what they left untold.
     pub(crate) async fn open(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
-        let active = destinations(store).await?.iter().any(|destination| destination.disabled.is_none());
+        let active = anybody_listens(store).await?;
         let mut models = BTreeSet::new();
         if active {
             tell(store, environment, &drafts_of(&self.sync)).await?;
@@ -61,7 +62,9 @@ impl Tally {
     pub(crate) fn account(&self, model: &str, stream: &mut StreamBatch) {
         let mut state = lock(&self.state);
         if state.active {
-            state.models.insert(model.to_owned());
+            if !mutant!("account-unnamed") {
+                state.models.insert(model.to_owned());
+            }
             stream.account(untold_key(&self.sync, model));
         }
     }
@@ -91,6 +94,6 @@ fn untold_prefix(sync: &SyncKey) -> String {
 }
 
 /// Where the account of a model lies until it is told.
-pub(crate) fn untold_key(sync: &SyncKey, model: &str) -> String {
+pub(super) fn untold_key(sync: &SyncKey, model: &str) -> String {
     format!("{}{model}", untold_prefix(sync))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use highwater_core::template::Progress;
-use highwater_core::{Account, Error, ErrorKind, Fence, Json, Result, RunId, WriteBatch};
+use highwater_core::{Account, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
 use serde::de::DeserializeOwned;
 
 use super::host::OpenRefresh;
@@ -14,7 +14,7 @@ use crate::control::{Trigger, TriggerMode};
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::untold_key;
+use crate::outbox::{anybody_listens, clear_streams};
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
@@ -173,7 +173,15 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
         batch.remove_document(key.checkpoint_key());
     }
     if let Plan::Full { clear: true, .. } = plan {
-        clear(engine, key, &mut batch)?;
+        if mutant!("clear-before-commit") {
+            for model in &engine.template(&key.template)?.info().models {
+                engine.store().maintain(Maintenance::Clear(key.stream(&model.name))).await?;
+            }
+        }
+        // In the commit that begins the run: whoever loses the lease later has nothing left to empty.
+        let told = anybody_listens(engine.store().as_ref()).await?.then_some(begun.id);
+        let models = &engine.template(&key.template)?.info().models;
+        clear_streams(key, models.iter().map(|model| model.name.as_str()), told, now_ms, &mut batch)?;
     }
     close_earlier(engine, key, &mut batch, &mut begun, &reached, now_ms).await?;
     if plan != Plan::Resume {
@@ -184,15 +192,6 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     let fence = commit.leases.into_iter().next();
     let fence = fence.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its lease"))?;
     Ok(Start::Begun(Box::new(Begun { fence, run: begun, interrupted: false })))
-}
-
-/// Empties the streams, in the commit that begins the run: whoever loses the lease later has nothing left to empty.
-fn clear(engine: &Engine, key: &SyncKey, batch: &mut WriteBatch) -> Result<()> {
-    for model in &engine.template(&key.template)?.info().models {
-        batch.on(&key.stream(&model.name)).clear();
-        batch.remove_document(key.strikes_key(&model.name)).remove_document(untold_key(key, &model.name));
-    }
-    Ok(())
 }
 
 fn remove_accounts(key: &SyncKey, batch: &mut WriteBatch, accounts: &BTreeMap<String, Account>) {

@@ -23,6 +23,7 @@ impl<'b> Tally<'b> {
             updated: 0,
             unchanged: 0,
             deleted: 0,
+            cleared: 0,
             repeated: Vec::new(),
             rejected: Vec::new(),
             unseen: None,

@@ -1,0 +1,39 @@
+//! Streams that are emptied: in the commit of whoever wants it, with what is to be told of that.
+
+use highwater_core::{Result, RunId, Store, WriteBatch};
+
+use super::destination::destinations;
+use super::draft::Draft;
+use super::tally::untold_key;
+use crate::sync::SyncKey;
+
+/// Whether anybody is to be told that streams are emptied.
+pub(crate) async fn anybody_listens(store: &dyn Store) -> Result<bool> {
+    Ok(destinations(store).await?.iter().any(|destination| destination.disabled.is_none()))
+}
+
+/// Adds to a batch that it empties a sync's streams. `told` is the id under which that is told, if it is.
+pub(crate) fn clear_streams<'m>(
+    key: &SyncKey,
+    models: impl Iterator<Item = &'m str>,
+    told: Option<RunId>,
+    now_ms: u64,
+    batch: &mut WriteBatch,
+) -> Result<()> {
+    let mut draft = told.map(|id| Draft::of_clear(key, id, now_ms));
+    for model in models {
+        let stream = batch.on(&key.stream(model));
+        stream.clear();
+        if let Some(draft) = &mut draft {
+            // Apart from what runs did, and will do: what is emptied is told by itself.
+            let account = format!("outbox/cleared/{}/{model}", key.path());
+            stream.account(&*account);
+            draft.accounts.insert(model.to_owned(), account);
+        }
+        batch.remove_document(key.strikes_key(model)).remove_document(untold_key(key, model));
+    }
+    if let Some(draft) = draft {
+        batch.put_document(draft.key(key), &draft)?;
+    }
+    Ok(())
+}
