@@ -19,6 +19,10 @@ fn hashing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("content");
     group.throughput(Throughput::Bytes(payload.len() as u64));
     group.bench_function("canonical hash", |b| b.iter(|| content::canonical(&rules, black_box(&payload))));
+    group.bench_function("canonical hash, one of many", |b| {
+        let mut canonicalizer = content::Canonicalizer::new(&rules);
+        b.iter(|| canonicalizer.read(black_box(&payload)));
+    });
     let rules = ContentRules::new().ignoring("/updated_at").and_then(|rules| rules.ignoring("/user/login"));
     let rules = rules.expect("two pointers");
     group.bench_function("canonical hash, two members ignored", |b| {

@@ -14,8 +14,7 @@ mod shapes;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use canonical::Canonicalizer;
-pub use canonical::{Canonical, canonical, canonical_eq};
+pub use canonical::{Canonical, Canonicalizer, canonical, canonical_eq};
 #[doc(hidden)]
 pub use exact::ExactHasher;
 pub use merge::deep_merge;

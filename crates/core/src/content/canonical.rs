@@ -23,16 +23,31 @@ pub fn canonical(rules: &ContentRules, payload: &[u8]) -> Result<Canonical> {
     Canonicalizer::new(rules).read(payload)
 }
 
-/// Reads one record after the other by the same rules.
-#[derive(Default)]
-pub(crate) struct Canonicalizer {
+/// Reads one record after the other by the same rules: twice as fast as [`canonical`] where the records have the
+/// same members in the same places, for it remembers what earlier ones looked like. The answers are the same.
+///
+/// It keeps some kilobytes of memory; after large records up to a few megabytes.
+///
+/// ```
+/// use highwater_core::ContentRules;
+/// use highwater_core::content::{Canonicalizer, record_checksum};
+/// let mut canonicalizer = Canonicalizer::new(&ContentRules::new());
+/// let mut checksum = 0_u128;
+/// for (id, payload) in [("1", r#"{"id":1}"#), ("2", r#"{"id":2}"#)] {
+///     let canonical = canonicalizer.read(payload.as_bytes())?;
+///     checksum = checksum.wrapping_add(record_checksum(id, &canonical.hash));
+/// }
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub struct Canonicalizer {
     ignored: Vec<Vec<String>>,
     fingerprint: u32,
     encoder: Encoder,
 }
 
 impl Canonicalizer {
-    pub(crate) fn new(rules: &ContentRules) -> Self {
+    /// A reader that has seen nothing yet.
+    pub fn new(rules: &ContentRules) -> Self {
         let ignored = rules
             .ignored()
             .iter()
@@ -46,8 +61,12 @@ impl Canonicalizer {
         self.fingerprint
     }
 
-    /// See [`canonical`].
-    pub(crate) fn read(&mut self, payload: &[u8]) -> Result<Canonical> {
+    /// Reads a record as [`canonical`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the `byte` where the text is no such object.
+    pub fn read(&mut self, payload: &[u8]) -> Result<Canonical> {
         let ignored: Vec<&[String]> = self.ignored.iter().map(Vec::as_slice).collect();
         let (encoded, id) = self.encoder.record(payload, &ignored)?;
         Ok(Canonical { hash: first_half(&blake3::hash(encoded)), id: id.and_then(id_of) })
