@@ -43,6 +43,20 @@ pub trait Exchange: Send + Sync {
 
     /// Waits, as the manifest or the server asked for.
     async fn sleep(&self, duration: Duration);
+
+    /// Renews what a `refresh_token_updater` keeps in the config: `renewal` alone, with the config as it is now, and what it
+    /// gives back kept before this returns. Unless told otherwise, it is kept until the read ends and no longer.
+    async fn renew_config(&self, renewal: &mut dyn ConfigRenewal) -> Result<()> {
+        renewal.renew(None).await.map(drop)
+    }
+}
+
+/// Tokens of the config, to be renewed.
+#[async_trait]
+pub trait ConfigRenewal: Send {
+    /// The new values and their paths in the config; none where `config`, as it is now, has good ones already. `None`
+    /// for the config that the read began with, and what was renewed since.
+    async fn renew(&mut self, config: Option<Value>) -> Result<Vec<(Vec<String>, Value)>>;
 }
 
 /// Records that belong together, and how far the stream was read with them.

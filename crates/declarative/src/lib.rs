@@ -20,7 +20,7 @@ mod schema;
 mod source;
 mod template;
 
-pub use exchange::{Exchange, Page, Purpose, Request, Sink, Summary};
+pub use exchange::{ConfigRenewal, Exchange, Page, Purpose, Request, Sink, Summary};
 pub use manifest::{Files, Manifest};
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};

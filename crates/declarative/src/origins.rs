@@ -1,64 +1,82 @@
-//! Where a manifest's requests go, as far as it can be known before the first one.
+//! What a manifest's requesters and authenticators say before the first request: where requests go, and which members of
+//! the config are renewed.
 
 use std::collections::BTreeSet;
 
 use highwater_core::Result;
 
-use crate::model::{Authenticator, Requester, Retriever, Scope, Stream};
+use crate::model::{Authenticator, Requester, Retriever, Scope, Stream, StreamEntry};
 use crate::source::Source;
 
 /// The base URLs of every requester and token endpoint that config and parameters alone decide on.
 pub(crate) fn base_urls(source: &Source) -> Result<Vec<String>> {
     let scope = Scope::new(source.interpolator(), source.config());
     let mut urls = BTreeSet::new();
-    for entry in source.entries()? {
-        if let Some(stream) = &entry.stream {
-            stream.each(&mut |stream| of_stream(stream, &scope, &mut urls));
+    each_requester(source.entries()?, &mut |requester| {
+        let endpoints =
+            authenticators(&requester.authenticator).into_iter().filter_map(|authenticator| match authenticator {
+                Authenticator::OAuth(oauth) => oauth.endpoint.as_ref(),
+                Authenticator::Pool(pool) => Some(&pool.status.url),
+                _ => None,
+            });
+        for template in [&requester.url_base, &requester.url].into_iter().flatten().chain(endpoints) {
+            urls.extend(template.text(&scope).ok().filter(|url| url.contains("://")));
         }
-    }
+    });
     Ok(urls.into_iter().collect())
 }
 
-fn of_stream(stream: &Stream, scope: &Scope<'_>, urls: &mut BTreeSet<String>) {
+/// The paths into the config where a `refresh_token_updater` keeps tokens.
+pub(crate) fn renewed_paths<'s>(entries: impl IntoIterator<Item = &'s StreamEntry>) -> BTreeSet<Vec<String>> {
+    let mut paths = BTreeSet::new();
+    each_requester(entries, &mut |requester| {
+        for authenticator in authenticators(&requester.authenticator) {
+            if let Authenticator::OAuth(oauth) = authenticator
+                && let Some(kept) = &oauth.kept
+            {
+                paths.extend([&kept.access_token, &kept.refresh_token, &kept.expiry].into_iter().cloned());
+            }
+        }
+    });
+    paths
+}
+
+fn each_requester<'s>(entries: impl IntoIterator<Item = &'s StreamEntry>, visit: &mut dyn FnMut(&Requester)) {
+    for entry in entries {
+        if let Some(stream) = &entry.stream {
+            stream.each(&mut |stream| of_stream(stream, visit));
+        }
+    }
+}
+
+fn of_stream(stream: &Stream, visit: &mut dyn FnMut(&Requester)) {
     match &stream.retriever {
-        Retriever::Simple(retriever) => of_requester(&retriever.requester, scope, urls),
+        Retriever::Simple(retriever) => of_requester(&retriever.requester, visit),
         Retriever::Async(retriever) => {
             let optional = [&retriever.download_target, &retriever.abort, &retriever.delete];
             let all = [&retriever.create, &retriever.poll, &retriever.download.requester];
-            all.into_iter()
-                .chain(optional.into_iter().flatten())
-                .for_each(|requester| of_requester(requester, scope, urls));
+            all.into_iter().chain(optional.into_iter().flatten()).for_each(|requester| of_requester(requester, visit));
         }
     }
     if let Some(router) = stream.router() {
-        router.parents(&mut |parent| parent.stream.each(&mut |stream| of_stream(stream, scope, urls)));
+        router.parents(&mut |parent| parent.stream.each(&mut |stream| of_stream(stream, visit)));
     }
 }
 
-fn of_requester(requester: &Requester, scope: &Scope<'_>, urls: &mut BTreeSet<String>) {
-    let mut add = |template: &Option<crate::model::Template>| {
-        let url = template.as_ref().and_then(|template| template.text(scope).ok());
-        urls.extend(url.filter(|url| url.contains("://")));
-    };
-    add(&requester.url_base);
-    add(&requester.url);
-    of_authenticator(&requester.authenticator, scope, urls);
+/// The requester, and those that log in for it.
+fn of_requester(requester: &Requester, visit: &mut dyn FnMut(&Requester)) {
+    visit(requester);
+    for authenticator in authenticators(&requester.authenticator) {
+        if let Authenticator::Session(session) = authenticator {
+            of_requester(&session.login, visit);
+        }
+    }
 }
 
-fn of_authenticator(authenticator: &Authenticator, scope: &Scope<'_>, urls: &mut BTreeSet<String>) {
+/// The authenticator, or those it selects from.
+fn authenticators(authenticator: &Authenticator) -> Vec<&Authenticator> {
     match authenticator {
-        Authenticator::OAuth(oauth) => {
-            let url = oauth.endpoint.as_ref().and_then(|template| template.text(scope).ok());
-            urls.extend(url.filter(|url| url.contains("://")));
-        }
-        Authenticator::Pool(pool) => {
-            let url = pool.status.url.text(scope).ok();
-            urls.extend(url.filter(|url| url.contains("://")));
-        }
-        Authenticator::Session(session) => of_requester(&session.login, scope, urls),
-        Authenticator::Selective { choices, .. } => {
-            choices.values().for_each(|choice| of_authenticator(choice, scope, urls));
-        }
-        _ => {}
+        Authenticator::Selective { choices, .. } => choices.values().flat_map(authenticators).collect(),
+        one => vec![one],
     }
 }

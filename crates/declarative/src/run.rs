@@ -11,6 +11,7 @@ mod expand;
 mod jobs;
 mod json;
 mod jwt;
+mod kept_tokens;
 mod keys;
 mod pages;
 mod paging;
@@ -29,7 +30,7 @@ mod transform;
 
 pub(crate) use budget::Spent;
 pub(crate) use context::Run;
-pub(crate) use dpath::{dpath_get, dpath_new, dpath_set};
+pub(crate) use dpath::{dpath_get, dpath_new, dpath_set, nest};
 pub(crate) use json::member;
 pub(crate) use pages::PageReader;
 pub(crate) use partitions::partitions;

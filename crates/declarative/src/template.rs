@@ -15,14 +15,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::template::{
-    HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, SyncContext, Template, TemplateInfo, TokenUse,
+    HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, RunHost, Secret, SecretRenewal, SyncContext, Template,
+    TemplateInfo, TokenUse,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 use sha2::Digest as _;
 use tokio::sync::Mutex;
 
-use crate::exchange::{Exchange, Page, Request, Sink};
+use crate::exchange::{ConfigRenewal, Exchange, Page, Request, Sink};
 use crate::interpolation::{Interpolator, python_text};
 use crate::manifest::Manifest;
 use crate::model::Scope;
@@ -52,7 +53,8 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
     let clock = Arc::new(RunClock::default());
     let source = Source::unchecked(manifest, Value::Object(Map::new()), clock)?;
     let spec = manifest.model.spec.as_ref();
-    let settings = Arc::new(spec.map(|spec| settings_of(&spec.connection)).unwrap_or_default());
+    let renewed = crate::origins::renewed_paths(&manifest.model.streams);
+    let settings = Arc::new(settings_of(spec.map_or(&Value::Null, |spec| &spec.connection), &renewed));
     let base_url = source.base_urls().unwrap_or_default().into_iter().next().unwrap_or_default();
     let docs = manifest.documentation_url().unwrap_or_default();
     let provider = Provider::new(provider, base_url).docs(docs);
@@ -141,7 +143,8 @@ impl Template for StreamTemplate {
         let mut source = Source::new(&self.manifest, config, Arc::clone(&clock) as _)?.with_budget(budget);
         let state = context.last_checkpoint::<Value>()?.unwrap_or(Value::Null);
         let full = context.is_full_refresh();
-        let door = Door { context: Mutex::new(context), clock };
+        let (host, settings) = (context.host(), context.settings().clone());
+        let door = Door { context: Mutex::new(context), host, settings, template: self, clock };
         if source.stream(&self.stream).is_err() {
             source.discover(&door).await?;
         }
@@ -170,6 +173,10 @@ impl Template for StreamTemplate {
 /// Requests of a read through the run's context.
 struct Door<'d, 'h> {
     context: Mutex<&'d mut SyncContext<'h>>,
+    /// For what lasts over several requests.
+    host: &'h dyn RunHost,
+    settings: BTreeMap<String, String>,
+    template: &'d StreamTemplate,
     clock: Arc<RunClock>,
 }
 
@@ -187,6 +194,31 @@ impl Exchange for Door<'_, '_> {
         let context = self.context.lock().await;
         context.sleep(duration).await;
         self.clock.set(context.now_ms());
+    }
+
+    async fn renew_config(&self, renewal: &mut dyn ConfigRenewal) -> Result<()> {
+        self.host.renew_secrets(&mut Renewal { door: self, renewal }).await
+    }
+}
+
+/// A renewal of the config as one of the connection's secrets.
+struct Renewal<'r, 'd, 'h> {
+    door: &'r Door<'d, 'h>,
+    renewal: &'r mut dyn ConfigRenewal,
+}
+
+#[async_trait]
+impl SecretRenewal for Renewal<'_, '_, '_> {
+    async fn renew(
+        &mut self,
+        current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
+    ) -> Result<Vec<(String, Secret)>> {
+        let Door { template, settings, clock, .. } = self.door;
+        let secret = |name: &str| current(name).map(|secret| secret.expose().to_owned());
+        let given = settings::config_of(&template.settings, settings, secret)?;
+        let source = Source::new(&template.manifest, given.clone(), Arc::clone(clock) as _)?;
+        let changes = self.renewal.renew(Some(source.config().clone())).await?;
+        Ok(settings::secrets_of(&template.settings, &given, changes))
     }
 }
 

@@ -280,6 +280,11 @@ impl<'h> SyncContext<'h> {
         self.host.renew_secrets(renewal).await
     }
 
+    /// What stands behind this context: for work that lasts while the context is used otherwise.
+    pub fn host(&self) -> &'h dyn RunHost {
+        self.host
+    }
+
     /// The sync's variant, if it is not the default one.
     pub fn variant(&self) -> Option<&str> {
         self.setup.variant.as_deref()

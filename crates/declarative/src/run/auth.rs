@@ -109,48 +109,40 @@ fn selected<'a>(
 
 impl OAuth {
     async fn token(&self, run: &Run<'_>) -> Result<String> {
+        if let Some(kept) = &self.kept {
+            return self.kept_token(kept, run).await;
+        }
         let scope = run.scope();
-        let given = match (&self.kept, &self.access_token) {
-            (Some(kept), _) => self.configured(&kept.access_token, run),
-            (None, Some(template)) => Some(template.text(&scope)?).filter(|token| !token.is_empty() && token != "None"),
-            (None, None) => None,
+        let given = match &self.access_token {
+            Some(template) => Some(template.text(&scope)?).filter(|token| !token.is_empty() && token != "None"),
+            None => None,
         };
         let Some(endpoint) = &self.endpoint else {
-            return given.ok_or_else(|| self.invalid("the config has no access token: connect the account again"));
+            return given.ok_or_else(|| self.no_token());
         };
+        let until = self.expiry.as_ref().map_or(Ok(String::new()), |expiry| expiry.text(&scope))?;
         if let Some(token) = given
-            && self.given_until(run)?.is_some_and(|until| until >= run.now())
+            && self.instant(&until)?.is_some_and(|until| until >= run.now())
         {
             return Ok(token);
         }
-        let endpoint = endpoint.text(&scope)?;
-        let arguments = self.arguments(run)?;
-        let headers = run.interpolator.evaluate_mapping(
-            &self.headers,
-            &scope.with_parameters(&self.parameters),
-            LiteralTypes::ALL,
-        )?;
-        let body = form_text(&pairs(&arguments, &self.path)?);
-        let key = format!("oauth {endpoint} {body} {}", Value::Object(headers.clone()));
+        let request = self.token_request(endpoint, run.config, run)?;
+        let key = format!("oauth {request:?}");
         if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
             return Ok(token.text);
         }
-        let mut request = HttpRequest::new("POST", endpoint);
-        for (name, value) in &headers {
-            request.headers.push((name.clone(), python_text(value)));
-        }
-        if self.as_query {
-            request.query = pairs(&arguments, &self.path)?;
-        } else {
-            if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
-                request.headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
-            }
-            request.body = Some(body.into());
-        }
+        let (token, _) = self.ask_token(request, run).await?;
+        run.set_token(key, token.clone());
+        Ok(token.text)
+    }
+
+    /// Asks for a token; the token, and the whole answer.
+    pub(super) async fn ask_token(&self, request: HttpRequest, run: &Run<'_>) -> Result<(Token, Value)> {
+        let scope = run.scope();
         let answer = ask(run, request, &self.path).await?;
         let name = self.access_token_name.text(&scope)?;
         let token = find_deep(&answer, &name, 0).map(python_text).filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| {
+        let text = token.ok_or_else(|| {
             Error::new(
                 ErrorKind::Unauthorized,
                 format!("the token endpoint's answer has no `{name}`: check the credentials"),
@@ -162,27 +154,49 @@ impl OAuth {
             Some(value) => python_text(value).parse::<f64>().ok().and_then(|seconds| after(run, seconds)),
             None => after(run, 3600.0),
         };
-        run.set_token(key, Token { text: token.clone(), expires });
-        Ok(token)
+        Ok((Token { text, expires }, answer))
     }
 
-    /// Until when the config's own access token is good.
-    fn given_until(&self, run: &Run<'_>) -> Result<Option<DateTime<FixedOffset>>> {
-        let text = match (&self.kept, &self.expiry) {
-            (Some(kept), _) => self.configured(&kept.expiry, run).unwrap_or_default(),
-            (None, Some(expiry)) => expiry.text(&run.scope())?,
-            (None, None) => return Ok(None),
-        };
+    /// The request for a token, with what `config` keeps.
+    pub(super) fn token_request(&self, endpoint: &Template, config: &Value, run: &Run<'_>) -> Result<HttpRequest> {
+        let scope = run.scope();
+        let arguments = self.arguments(config, run)?;
+        let headers = run.interpolator.evaluate_mapping(
+            &self.headers,
+            &scope.with_parameters(&self.parameters),
+            LiteralTypes::ALL,
+        )?;
+        let mut request = HttpRequest::new("POST", endpoint.text(&scope)?);
+        for (name, value) in &headers {
+            request.headers.push((name.clone(), python_text(value)));
+        }
+        if self.as_query {
+            request.query = pairs(&arguments, &self.path)?;
+        } else {
+            if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+                request.headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
+            }
+            request.body = Some(form_text(&pairs(&arguments, &self.path)?).into());
+        }
+        Ok(request)
+    }
+
+    /// When a token ends, as a config tells it.
+    pub(super) fn instant(&self, text: &str) -> Result<Option<DateTime<FixedOffset>>> {
         if text.is_empty() || text == "None" {
             return Ok(None);
         }
         if let Ok(seconds) = text.parse::<i64>() {
             return Ok(DateTime::from_timestamp(seconds, 0).map(|instant| instant.fixed_offset()));
         }
-        datetime::parse_iso(&text).map(Some).map_err(|_| self.invalid("`token_expiry_date` is no datetime"))
+        datetime::parse_iso(text).map(Some).map_err(|_| self.invalid("`token_expiry_date` is no datetime"))
     }
 
-    fn arguments(&self, run: &Run<'_>) -> Result<Map<String, Value>> {
+    pub(super) fn no_token(&self) -> Error {
+        self.invalid("the config has no access token: connect the account again")
+    }
+
+    fn arguments(&self, config: &Value, run: &Run<'_>) -> Result<Map<String, Value>> {
         let scope = run.scope();
         let variables = scope.with_parameters(&self.parameters);
         let text = |template: &Template| template.text(&scope);
@@ -203,7 +217,7 @@ impl OAuth {
                 arguments.insert(text(name)?, value.value(&scope)?);
             }
         }
-        let kept = self.kept.as_ref().and_then(|kept| self.configured(&kept.refresh_token, run));
+        let kept = self.kept.as_ref().and_then(|kept| configured(&kept.refresh_token, config));
         let refresh_token = match (kept, &self.refresh_token) {
             (Some(token), _) => Some(token),
             (None, Some(template)) => Some(template.text(&scope)?),
@@ -227,15 +241,15 @@ impl OAuth {
         Ok(arguments)
     }
 
-    /// A text of the config; none where it is empty or missing.
-    fn configured(&self, path: &[String], run: &Run<'_>) -> Option<String> {
-        let value = super::dpath::dpath_get(run.config, path).filter(|value| !value.is_null())?;
-        Some(python_text(value)).filter(|text| !text.is_empty())
-    }
-
     fn invalid(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         Error::new(ErrorKind::Invalid, message).with("at", &self.path)
     }
+}
+
+/// A text of the config; none where it is empty or missing.
+pub(super) fn configured(path: &[String], config: &Value) -> Option<String> {
+    let value = super::dpath::dpath_get(config, path).filter(|value| !value.is_null())?;
+    Some(python_text(value)).filter(|text| !text.is_empty())
 }
 
 fn after(run: &Run<'_>, seconds: f64) -> Option<DateTime<FixedOffset>> {
@@ -244,7 +258,7 @@ fn after(run: &Run<'_>, seconds: f64) -> Option<DateTime<FixedOffset>> {
 }
 
 /// The first value under `name`, however deep (to a bound).
-fn find_deep<'v>(value: &'v Value, name: &str, depth: usize) -> Option<&'v Value> {
+pub(super) fn find_deep<'v>(value: &'v Value, name: &str, depth: usize) -> Option<&'v Value> {
     if depth > 5 {
         return None;
     }
@@ -263,8 +277,11 @@ pub(super) async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result
     let response = ask_patiently(run, request, &[], at).await?;
     if response.status >= 400 {
         let message = super::errors::message_of(&response);
+        // The standard's word for a refresh token (or an assertion) that is no longer taken.
+        let over = message.as_ref().is_some_and(|message| message.contains("invalid_grant"));
+        let advice = if over { "sign in again" } else { "check the credentials" };
         let message = message.map(|message| format!(": {message}")).unwrap_or_default();
-        let text = format!("the token endpoint refused with status {}{message}", response.status);
+        let text = format!("the token endpoint refused with status {}{message}; {advice}", response.status);
         return Err(run.remote(ErrorKind::Unauthorized, &text).with("at", at));
     }
     serde_json::from_slice(&response.body).map_err(|_| {

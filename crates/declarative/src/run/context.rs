@@ -54,7 +54,18 @@ pub(crate) struct Run<'r> {
     tokens: Mutex<HashMap<String, Token>>,
     /// What is left of the quotas of tokens, by the pool they belong to.
     counters: Mutex<HashMap<String, Counters>>,
+    renewed: Mutex<Renewed>,
     notes: Mutex<Notes>,
+}
+
+/// The config since tokens in it were renewed.
+#[derive(Default)]
+struct Renewed {
+    config: Option<Value>,
+    /// The config's access token that was used last.
+    used: Option<String>,
+    /// The one that the API did not take.
+    refused: Option<String>,
 }
 
 #[derive(Default)]
@@ -102,6 +113,7 @@ impl<'r> Run<'r> {
             kept: Mutex::default(),
             tokens: Mutex::default(),
             counters: Mutex::default(),
+            renewed: Mutex::default(),
             notes: Mutex::default(),
         }
     }
@@ -150,6 +162,28 @@ impl<'r> Run<'r> {
 
     pub(crate) fn drop_tokens(&self) {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.refused = renewed.used.take();
+    }
+
+    /// The config with the tokens that were renewed since.
+    pub(crate) fn renewed_config(&self) -> Value {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.config.as_ref().unwrap_or(self.config).clone()
+    }
+
+    pub(crate) fn set_renewed(&self, config: Value) {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).config = Some(config);
+    }
+
+    /// Whether an access token of the config may be used, as far as the API has told. Notes that it is.
+    pub(crate) fn use_token(&self, token: &str) -> bool {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.refused.as_deref() == Some(token) {
+            return false;
+        }
+        renewed.used = Some(token.to_owned());
+        true
     }
 
     pub(super) fn counters(&self) -> MutexGuard<'_, HashMap<String, Counters>> {

@@ -1,18 +1,21 @@
 //! The spec's config as settings of a template, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::template::ConfigKey;
+use highwater_core::template::{ConfigKey, Secret};
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use crate::interpolation::python_text;
+use crate::run::nest;
 
 /// A member of the config.
 #[derive(Debug)]
 pub(super) struct Setting {
     pub key: ConfigKey,
     kind: Kind,
+    /// Runs renew it: then it is kept with the credentials, whether the spec takes it for a secret or not.
+    renewed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,23 @@ enum Kind {
     Json,
 }
 
-pub(super) fn settings_of(schema: &Value) -> Vec<Setting> {
+pub(super) fn settings_of(schema: &Value, renewed: &BTreeSet<Vec<String>>) -> Vec<Setting> {
+    let mut settings = of_spec(schema);
+    for path in renewed {
+        let Some(name) = path.first() else { continue };
+        match settings.iter_mut().find(|setting| setting.key.name == *name) {
+            Some(setting) => setting.renewed = true,
+            None => {
+                let kind = if path.len() > 1 { Kind::Json } else { Kind::Text };
+                let key = ConfigKey::optional(name, "tokens that runs keep up to date").secret();
+                settings.push(Setting { key, kind, renewed: true });
+            }
+        }
+    }
+    settings
+}
+
+fn of_spec(schema: &Value) -> Vec<Setting> {
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -59,7 +78,7 @@ fn setting(name: &str, property: &Value, required: bool) -> Setting {
     if has_secret(property, 0) {
         key = key.secret();
     }
-    Setting { key, kind }
+    Setting { key, kind, renewed: false }
 }
 
 fn as_text(value: &Value) -> String {
@@ -81,6 +100,26 @@ fn has_secret(schema: &Value, depth: usize) -> bool {
         || properties.into_iter().flatten().any(|(_, property)| has_secret(property, depth + 1))
 }
 
+/// The members of `config` that are among the changes, as the secrets to keep: a mapping as a whole.
+pub(super) fn secrets_of(
+    settings: &[Setting],
+    config: &Value,
+    changes: Vec<(Vec<String>, Value)>,
+) -> Vec<(String, Secret)> {
+    let names: BTreeSet<String> = changes.iter().filter_map(|(path, _)| path.first().cloned()).collect();
+    let mut members = config.as_object().cloned().unwrap_or_default();
+    for (path, value) in changes {
+        nest(&mut members, &path, value);
+    }
+    let written = |name: String| {
+        let value = members.get(&name)?;
+        let json = settings.iter().any(|setting| setting.key.name == name && setting.kind == Kind::Json);
+        let text = if json { value.to_string() } else { python_text(value) };
+        Some((name, Secret::new(text)))
+    };
+    names.into_iter().filter_map(written).collect()
+}
+
 /// The config out of settings and secrets.
 pub(super) fn config_of(
     settings: &[Setting],
@@ -90,7 +129,7 @@ pub(super) fn config_of(
     let mut config = Map::new();
     for setting in settings {
         let name = &setting.key.name;
-        let text = if setting.key.secret { secret(name) } else { None };
+        let text = if setting.key.secret || setting.renewed { secret(name) } else { None };
         let Some(text) = text.or_else(|| given.get(name).cloned()).or_else(|| setting.key.default.clone()) else {
             continue;
         };
