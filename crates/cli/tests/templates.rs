@@ -98,6 +98,17 @@ fn manifests_are_checked_and_compared() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("does not parse") && told.contains("1 of 2 streams can run"), "{told}");
     assert_eq!(output.status.code(), Some(1));
+    // What would fail only once it is used.
+    std::fs::write(
+        here.join("broken.yaml"),
+        format!("definitions: {{idle: {{}}}}\nstreams:\n{}", stream("a", "{{ confg.x }}")),
+    )
+    .unwrap();
+    let output = run(here, &["templates", "check", "broken.yaml"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("1 of 1 streams can run") && told.contains("did you mean `config`?"), "{told}");
+    assert!(told.contains("note: definitions.idle: nothing refers to it"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
     // Another answer than the recorded one is noticed.
     std::fs::create_dir_all(here.join("cassettes")).unwrap();
     let cassette = std::fs::read_to_string(format!("{cassettes}/filter.json")).unwrap();

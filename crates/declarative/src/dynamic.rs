@@ -92,6 +92,12 @@ fn too_many(streams: &DynamicStreams) -> Error {
 }
 
 impl DynamicStreams {
+    /// The template as it stands: enough to know where its requests go, where no value of the list decides on it.
+    pub(crate) fn unfilled(&self, source: &Source) -> Option<StreamEntry> {
+        let stream = propagate("", &self.template, &Map::new(), self.parents_win).ok()?;
+        self.decoded(source, stream).ok()
+    }
+
     /// The stream for one value of the list.
     fn entry(
         &self,
@@ -126,7 +132,11 @@ impl DynamicStreams {
                 dpath_new(members, &path, new);
             }
         }
-        let mut stream = propagate("", &stream, &Map::new(), self.parents_win)?;
+        let stream = propagate("", &stream, &Map::new(), self.parents_win)?;
+        self.decoded(source, stream)
+    }
+
+    fn decoded(&self, source: &Source, mut stream: Value) -> Result<StreamEntry> {
         if let Value::Object(members) = &mut stream {
             members.entry("type").or_insert_with(|| Value::from("DeclarativeStream"));
         }

@@ -21,7 +21,7 @@ mod source;
 mod template;
 
 pub use exchange::{ConfigRenewal, Exchange, Page, Purpose, Request, Sink, Summary};
-pub use manifest::{Files, Manifest};
+pub use manifest::{Files, Finding, Manifest};
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};
 pub use template::templates;

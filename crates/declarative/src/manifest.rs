@@ -1,5 +1,6 @@
 //! From a manifest's text to one tree without references, in which every component knows its type and its parameters.
 
+mod findings;
 mod parameters;
 mod references;
 mod yaml;
@@ -15,6 +16,7 @@ use crate::interpolation::Interpolator;
 use crate::model::{Model, Node, decode};
 use crate::registry::Registry;
 
+pub use findings::Finding;
 pub(crate) use parameters::{is_truthy, propagate};
 pub(crate) use yaml::read_value;
 
@@ -92,6 +94,8 @@ pub struct Manifest {
     pub(crate) model: Arc<Model>,
     pub(crate) files: Arc<Files>,
     pub(crate) registry: Arc<Registry>,
+    /// As it was written, and with references resolved.
+    trees: Arc<(Value, Value)>,
 }
 
 impl Manifest {
@@ -120,12 +124,18 @@ impl Manifest {
             ));
         };
         root.entry("type").or_insert_with(|| Value::from("DeclarativeSource"));
-        let tree = references::resolve(&tree)?;
+        let raw = tree;
+        let tree = references::resolve(&raw)?;
         let tree = propagate("", &tree, &serde_json::Map::new(), false)?;
         let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
         let context = decode::Context::new(&interpolator, files, &registry);
         let model = Model::decode(&Node::root(&tree), &context)?;
-        Ok(Manifest { model: Arc::new(model), files: Arc::new(files.clone()), registry: Arc::new(registry) })
+        Ok(Manifest {
+            model: Arc::new(model),
+            files: Arc::new(files.clone()),
+            registry: Arc::new(registry),
+            trees: Arc::new((raw, tree)),
+        })
     }
 
     /// Where the manifest says that its API is described.
@@ -136,6 +146,13 @@ impl Manifest {
     /// The names of the streams that the manifest itself declares; streams made from the config come on top.
     pub fn stream_names(&self) -> Vec<&str> {
         self.model.streams.iter().map(|stream| stream.name.as_str()).collect()
+    }
+
+    /// What will fail once it is used, and what the manifest does not need: unknown directives of datetimes, variables
+    /// that no template sees, texts in the place of paths, definitions that nothing refers to.
+    pub fn findings(&self) -> Vec<Finding> {
+        let (raw, tree) = &*self.trees;
+        findings::find(tree, raw, &Interpolator::new(Arc::new(highwater_core::SystemEnvironment)))
     }
 
     /// What keeps single streams from running, such as a Python class without a replacement: stream and reason.

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use highwater_core::Result;
 
-use crate::model::{Authenticator, Requester, Retriever, Scope, Stream, StreamEntry};
+use crate::model::{Authenticator, Requester, Resolver, Retriever, Router, Scope, Stream, StreamEntry};
 use crate::source::Source;
 
 /// The base URLs of every requester and token endpoint that config and parameters alone decide on.
 pub(crate) fn base_urls(source: &Source) -> Result<Vec<String>> {
     let scope = Scope::new(source.interpolator(), source.config());
     let mut urls = BTreeSet::new();
-    each_requester(source.entries()?, &mut |requester| {
+    let mut visit = |requester: &Requester| {
         let endpoints =
             authenticators(&requester.authenticator).into_iter().filter_map(|authenticator| match authenticator {
                 Authenticator::OAuth(oauth) => oauth.endpoint.as_ref(),
@@ -22,7 +22,15 @@ pub(crate) fn base_urls(source: &Source) -> Result<Vec<String>> {
         for template in [&requester.url_base, &requester.url].into_iter().flatten().chain(endpoints) {
             urls.extend(template.text(&scope).ok().filter(|url| url.contains("://")));
         }
-    });
+    };
+    each_requester(source.entries()?, &mut visit);
+    for streams in &source.manifest().model.dynamic {
+        if let Resolver::Http(retriever) = &streams.resolver {
+            of_requester(&retriever.requester, &mut visit);
+            retriever.router.iter().for_each(|router| of_router(router, &mut visit));
+            each_requester(streams.unfilled(source).as_ref(), &mut visit);
+        }
+    }
     Ok(urls.into_iter().collect())
 }
 
@@ -58,9 +66,11 @@ fn of_stream(stream: &Stream, visit: &mut dyn FnMut(&Requester)) {
             all.into_iter().chain(optional.into_iter().flatten()).for_each(|requester| of_requester(requester, visit));
         }
     }
-    if let Some(router) = stream.router() {
-        router.parents(&mut |parent| parent.stream.each(&mut |stream| of_stream(stream, visit)));
-    }
+    stream.router().iter().for_each(|router| of_router(router, visit));
+}
+
+fn of_router(router: &Router, visit: &mut dyn FnMut(&Requester)) {
+    router.parents(&mut |parent| parent.stream.each(&mut |stream| of_stream(stream, visit)));
 }
 
 /// The requester, and those that log in for it.

@@ -59,8 +59,22 @@ impl Source {
         }
     }
 
+    /// A source before anybody gave a config: with the streams that need none.
+    pub(crate) fn without_config(manifest: &Manifest, environment: Arc<dyn Environment>) -> Result<Self> {
+        let mut source = Source::bare(manifest, Value::Null, environment)?;
+        // A list that only a config has is no fault yet.
+        source.dynamic = crate::dynamic::from_config(&source).unwrap_or_default();
+        Ok(source)
+    }
+
     /// As [`new`](Self::new), for configs that were never meant to fit the spec.
     pub(crate) fn unchecked(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
+        let mut source = Source::bare(manifest, config, environment)?;
+        source.dynamic = crate::dynamic::from_config(&source)?;
+        Ok(source)
+    }
+
+    fn bare(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
         let interpolator = Interpolator::new(Arc::clone(&environment));
         let config = match config {
             Value::Object(config) => config,
@@ -73,7 +87,7 @@ impl Source {
             migrate(&mut config, spec, &interpolator)?;
             secrets_of(&config, &spec.connection, &mut secrets);
         }
-        let mut source = Source {
+        Ok(Source {
             manifest: manifest.clone(),
             config,
             environment,
@@ -81,9 +95,7 @@ impl Source {
             secrets,
             budget: Arc::default(),
             dynamic: Vec::new(),
-        };
-        source.dynamic = crate::dynamic::from_config(&source)?;
-        Ok(source)
+        })
     }
 
     /// Shares the budget of requests with other sources.
@@ -163,6 +175,11 @@ impl Source {
     /// Values of the config that must not be told.
     pub(crate) fn secrets(&self) -> &[String] {
         &self.secrets
+    }
+
+    /// Streams that the manifest does not write out.
+    pub(crate) fn dynamic(&self) -> impl Iterator<Item = &StreamEntry> {
+        self.dynamic.iter().map(|entry| &**entry)
     }
 
     /// The streams whose conditions hold, by name; a later one of a name replaces an earlier.

@@ -19,20 +19,21 @@ use highwater_core::template::{
     TemplateInfo, TokenUse,
 };
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::Digest as _;
 use tokio::sync::Mutex;
 
 use crate::exchange::{ConfigRenewal, Exchange, Page, Request, Sink};
-use crate::interpolation::{Interpolator, python_text};
+use crate::interpolation::python_text;
 use crate::manifest::Manifest;
-use crate::model::Scope;
+use crate::model::{Scope, StreamEntry};
 use crate::run::Spent;
 use crate::source::Source;
 use clock::RunClock;
 use settings::{Setting, settings_of};
 
-/// The templates of a manifest under the provider name `provider`: one for each stream that can run.
+/// The templates of a manifest under the provider name `provider`: one for each stream that can run whatever the config.
+/// Those that a config or the API lists come from [`Source::templates`].
 ///
 /// ```
 /// use highwater_declarative::{Files, Manifest, templates};
@@ -50,20 +51,67 @@ use settings::{Setting, settings_of};
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Template>>> {
-    let clock = Arc::new(RunClock::default());
-    let source = Source::unchecked(manifest, Value::Object(Map::new()), clock)?;
+    let source = Source::without_config(manifest, Arc::new(RunClock::default()))?;
+    let mut entries: Vec<&StreamEntry> = manifest.model.streams.iter().collect();
+    for entry in source.dynamic() {
+        if !entries.iter().any(|known| known.name == entry.name) {
+            entries.push(entry);
+        }
+    }
+    Ok(templates_of(provider, &source, &entries))
+}
+
+impl Source {
+    /// The streams there are with this config as templates of the engine: those of the manifest, those that the config
+    /// lists, and those that [`discover`](Source::discover) found.
+    ///
+    /// A run reads under the config of its own connection. A stream that the API lists is asked for there again; one
+    /// that is gone is an error of its run.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use highwater_core::SystemEnvironment;
+    /// use highwater_declarative::{Files, Manifest, Source};
+    /// let manifest = r#"
+    /// dynamic_streams:
+    ///   - type: DynamicDeclarativeStream
+    ///     stream_template:
+    ///       name: ""
+    ///       primary_key: id
+    ///       retriever:
+    ///         requester: {url_base: "https://api.example", path: ""}
+    ///         record_selector: {extractor: {field_path: []}}
+    ///     components_resolver:
+    ///       type: ConfigComponentsResolver
+    ///       stream_config: {type: StreamConfig, configs_pointer: [tables]}
+    ///       components_mapping:
+    ///         - {type: ComponentMappingDefinition, field_path: [name], value: "{{ components_values.name }}"}
+    ///         - {type: ComponentMappingDefinition, field_path: [retriever, requester, path], value: "{{ components_values.name }}"}
+    /// "#;
+    /// let manifest = Manifest::parse(manifest, &Files::new())?;
+    /// let config = serde_json::json!({"tables": [{"name": "north"}, {"name": "south"}]});
+    /// let source = Source::new(&manifest, config, Arc::new(SystemEnvironment))?;
+    /// let ids: Vec<String> = source.templates("example")?.iter().map(|template| template.info().id()).collect();
+    /// assert_eq!(ids, ["example/north", "example/south"]);
+    /// # Ok::<(), highwater_core::Error>(())
+    /// ```
+    pub fn templates(&self, provider: &str) -> Result<Vec<Arc<dyn Template>>> {
+        Ok(templates_of(provider, self, &self.entries()?))
+    }
+}
+
+fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Vec<Arc<dyn Template>> {
+    let manifest = source.manifest();
     let spec = manifest.model.spec.as_ref();
-    let renewed = crate::origins::renewed_paths(&manifest.model.streams);
+    let renewed = crate::origins::renewed_paths(manifest.model.streams.iter().chain(entries.iter().copied()));
     let settings = Arc::new(settings_of(spec.map_or(&Value::Null, |spec| &spec.connection), &renewed));
     let base_url = source.base_urls().unwrap_or_default().into_iter().next().unwrap_or_default();
     let docs = manifest.documentation_url().unwrap_or_default();
     let provider = Provider::new(provider, base_url).docs(docs);
     let budgets = Arc::new(Budgets::default());
-    let interpolator = Interpolator::new(Arc::new(RunClock::default()));
-    let empty = Value::Object(Map::new());
-    let scope = Scope::new(&interpolator, &empty);
+    let scope = Scope::new(source.interpolator(), source.config());
     let mut templates: Vec<Arc<dyn Template>> = Vec::new();
-    for entry in &manifest.model.streams {
+    for entry in entries {
         let Some(stream) = &entry.stream else { continue };
         let face = stream.face();
         let schema = crate::schema::static_schema(manifest, face, &scope).unwrap_or(Value::Null);
@@ -93,7 +141,7 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
             incremental: face.cursor.is_some(),
         }));
     }
-    Ok(templates)
+    templates
 }
 
 /// The manifest's budget of requests, one for each connection: its streams share it.
@@ -145,7 +193,7 @@ impl Template for StreamTemplate {
         let full = context.is_full_refresh();
         let (host, settings) = (context.host(), context.settings().clone());
         let door = Door { context: Mutex::new(context), host, settings, template: self, clock };
-        if source.stream(&self.stream).is_err() {
+        if source.asks_for_streams() && source.stream(&self.stream).is_err() {
             source.discover(&door).await?;
         }
         let mut sink = Saver { template: self, door: &door };

@@ -1,5 +1,7 @@
 //! A manifest's streams as templates of the engine: a real server, a store, several runs.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use highwater_core::template::Template;
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
 use highwater_declarative::{Files, Manifest, templates};
 use highwater_engine::{
@@ -68,6 +71,7 @@ struct World {
     /// Requests for items from this one on are refused with 400.
     fails_from: Option<usize>,
     requests: usize,
+    boards: serde_json::Value,
     sinces: Vec<String>,
 }
 
@@ -106,6 +110,10 @@ async fn events(State(world): State<Shared>, Query(window): Query<Window>) -> Re
     axum::Json(wanted).into_response()
 }
 
+async fn boards(State(world): State<Shared>) -> Response {
+    axum::Json(world.lock().unwrap().boards.clone()).into_response()
+}
+
 struct Bench {
     world: Shared,
     engine: Engine,
@@ -118,21 +126,24 @@ impl Bench {
     }
 
     async fn with(manifest: &str, world: World) -> Self {
+        let manifest = Manifest::parse(manifest, &Files::new()).unwrap();
+        Bench::of(templates("example", &manifest).unwrap(), world).await
+    }
+
+    async fn of(templates: Vec<Arc<dyn Template>>, world: World) -> Self {
         let world = Arc::new(Mutex::new(world));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let routes = axum::Router::new()
             .route("/items", axum::routing::get(items))
             .route("/events", axum::routing::get(events))
+            .route("/boards", axum::routing::get(boards))
             .with_state(Arc::clone(&world));
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let store = Arc::new(MemoryStore::new().unwrap());
         let limits = RequestLimits::default().attempts(1).backoff(Duration::from_millis(1));
-        let mut builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
-        for template in templates("example", &Manifest::parse(manifest, &Files::new()).unwrap()).unwrap() {
-            builder = builder.template(template);
-        }
-        let engine = builder.build().unwrap();
+        let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
+        let engine = builder.templates(templates).build().unwrap();
         engine.connect(ConnectionSettings::new("c", "example").config("base_url", base_url)).await.unwrap();
         engine.set_credentials("c", Credentials::none().secret("api_key", Secret::new("good")));
         Bench { world, engine, store }
@@ -214,4 +225,53 @@ api_budget:
     let error = bench.run("events").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited, "{error}");
     assert_eq!(bench.world.lock().unwrap().sinces.len(), 1, "the fifth request was not sent");
+}
+
+#[tokio::test]
+async fn streams_that_the_api_lists_are_templates_once_they_were_found() {
+    let dynamic = r##"
+dynamic_streams:
+  - type: DynamicDeclarativeStream
+    stream_template:
+      type: DeclarativeStream
+      name: ""
+      primary_key: id
+      retriever:
+        type: SimpleRetriever
+        requester: {$ref: "#/definitions/requester", path: ""}
+        record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: [data]}}
+        paginator:
+          type: DefaultPaginator
+          page_size_option: {type: RequestOption, inject_into: request_parameter, field_name: limit}
+          pagination_strategy: {type: OffsetIncrement, page_size: 10}
+    components_resolver:
+      type: HttpComponentsResolver
+      retriever:
+        type: SimpleRetriever
+        requester: {$ref: "#/definitions/requester", path: /boards}
+        record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: []}}
+      components_mapping:
+        - {type: ComponentMappingDefinition, field_path: [name], value: "board_{{ components_values.name }}"}
+        - {type: ComponentMappingDefinition, field_path: [retriever, requester, path], value: "{{ components_values.path }}"}
+"##;
+    let manifest = format!("{MANIFEST}{dynamic}");
+    let boards = json!([{"name": "north", "path": "items"}, {"name": "south", "path": "nowhere"}]);
+    let config = json!({"base_url": "https://x.example", "api_key": "good"});
+    let mut source = support::source(&manifest, config).unwrap();
+    let ids = |source: &highwater_declarative::Source| -> Vec<String> {
+        source.templates("example").unwrap().iter().map(|template| template.info().name.clone()).collect()
+    };
+    assert_eq!(ids(&source), ["items", "events"]);
+    let list = highwater_core::template::HttpResponse::new(200, Vec::new(), boards.to_string());
+    source.discover(&support::Server::of(vec![list])).await.unwrap();
+    assert_eq!(ids(&source), ["items", "events", "board_north", "board_south"]);
+
+    let world = World { items: (0..3).collect(), boards, ..World::default() };
+    let bench = Bench::of(source.templates("example").unwrap(), world).await;
+    bench.run("board_north").await.unwrap();
+    assert_eq!(bench.live("board_north").await, 3);
+    bench.world.lock().unwrap().boards = json!([]);
+    let error = bench.run("board_north").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(bench.live("board_north").await, 3, "a stream that is gone deletes nothing");
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use highwater_declarative::Registry;
-use highwater_declarative::replay::replay_folders;
+use highwater_declarative::replay::{read_manifest, replay_folders};
 
 fn shared() -> Option<PathBuf> {
     let named = std::env::var_os("HIGHWATER_SHARED").map(PathBuf::from);
@@ -14,6 +14,17 @@ fn shared() -> Option<PathBuf> {
         here.ancestors().map(|folder| folder.join("shared")).find(|folder| folder.is_dir())
     };
     named.or_else(beside).map(|folder| folder.join("reference/manifests")).filter(|folder| folder.is_dir())
+}
+
+#[test]
+fn manifests_that_run_have_no_faults_to_find() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference/connectors");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(manifest) = read_manifest(&folder, &Registry::new()) else { continue };
+        let faults: Vec<_> = manifest.findings().into_iter().filter(|finding| finding.is_fault).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", folder.display());
+    }
 }
 
 #[tokio::test]

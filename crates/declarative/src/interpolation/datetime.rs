@@ -40,6 +40,11 @@ pub fn parse(text: &str, format: &str) -> Result<DateTime<FixedOffset>> {
     })
 }
 
+/// The first directive of a format that nothing can be read by, `%_ms` aside.
+pub(crate) fn unknown_directive(format: &str) -> Option<String> {
+    strptime::unknown_directive(&format.replace("%_ms", "%f"))
+}
+
 /// Reads an ISO 8601 date or datetime; without an offset it is UTC. The result is in UTC.
 pub fn parse_iso(text: &str) -> Result<DateTime<FixedOffset>> {
     iso::parse(text).ok_or_else(|| {

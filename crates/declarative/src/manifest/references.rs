@@ -105,7 +105,7 @@ impl<'m> Resolver<'m> {
 }
 
 /// A key may contain slashes: the longest rest that is a key wins at each step.
-fn lookup<'m>(mut value: &'m Value, mut path: &str) -> Option<&'m Value> {
+pub(super) fn lookup<'m>(mut value: &'m Value, mut path: &str) -> Option<&'m Value> {
     while !path.is_empty() {
         if let Some(found) = value.as_object().and_then(|members| members.get(path)) {
             return Some(found);

@@ -239,7 +239,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// Edits between two names.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.chars().take(64).enumerate() {

@@ -29,12 +29,19 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
     }
     let total = manifest.stream_names().len();
     output.line(format!("{} of {total} streams can run", total - problems.len()));
+    let findings = manifest.findings();
+    for finding in &findings {
+        output.object(&serde_json::json!({ "at": finding.at, "finding": finding.message, "fault": finding.is_fault }));
+        output.line(finding.to_string());
+    }
     // What the language has and we do not is no fault of the manifest.
-    match problems.iter().filter(|(_, problem)| problem.kind() == ErrorKind::Invalid).count() {
+    let streams = problems.iter().filter(|(_, problem)| problem.kind() == ErrorKind::Invalid).count();
+    let others = findings.iter().filter(|finding| finding.is_fault).count();
+    match streams + others {
         0 => Ok(()),
         faults => Err(Error::new(
             ErrorKind::Invalid,
-            format!("faulty streams: {faults}; the lines above say what to correct"),
+            format!("the manifest has faults: {faults}; the lines above say what to correct"),
         )),
     }
 }

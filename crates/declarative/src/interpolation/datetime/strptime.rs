@@ -12,6 +12,22 @@ pub(super) fn strptime(text: &str, format: &str) -> Option<DateTime<FixedOffset>
     fields.instant()
 }
 
+/// The first directive of a format that Python does not know.
+pub(super) fn unknown_directive(format: &str) -> Option<String> {
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        if c == '%' {
+            match chars.next() {
+                Some(kind) if DIRECTIVES.contains(kind) || "%cxX".contains(kind) => {}
+                kind => return Some(format!("%{}", kind.map(String::from).unwrap_or_default())),
+            }
+        }
+    }
+    None
+}
+
+const DIRECTIVES: &str = "aAbBpdHIjmMSUWwuVyYGfzZ";
+
 enum Item {
     Literal(char),
     Whitespace,
@@ -46,7 +62,7 @@ fn compile(format: &str, items: &mut Vec<Item>) -> Option<()> {
                 'c' => compile("%a %b %d %H:%M:%S %Y", items)?,
                 'x' => compile("%m/%d/%y", items)?,
                 'X' => compile("%H:%M:%S", items)?,
-                kind if "aAbBpdHIjmMSUWwuVyYGfzZ".contains(kind) => items.push(Item::Directive(kind)),
+                kind if DIRECTIVES.contains(kind) => items.push(Item::Directive(kind)),
                 _ => return None,
             },
             c if c.is_whitespace() => {

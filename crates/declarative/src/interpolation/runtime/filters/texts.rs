@@ -57,6 +57,8 @@ pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: 
             let missing = || Fault::Other(format!("'{}' object has no attribute 'splitlines'", value.type_name()));
             return made(wrapped(text.ok_or_else(missing)?, given, budget)?, budget);
         }
+        // Nothing is short enough.
+        "truncate" if value.is_undefined() => return Ok(value),
         "truncate" | "indent" => {
             let Some(text) = value.as_text() else {
                 return Err(Fault::Type(format!("expected str, not {}", value.type_name())));
