@@ -194,8 +194,8 @@ pub(crate) struct RecordsOptions {
 pub(crate) struct GetOptions {
     #[command(flatten)]
     pub(crate) stream: StreamOptions,
-    /// The ids.
-    #[arg(required = true, last = true)]
+    /// The ids; behind `--`, also those that begin with a hyphen.
+    #[arg(required = true)]
     pub(crate) ids: Vec<String>,
 }
 

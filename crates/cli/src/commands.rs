@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod account;
 pub(crate) mod control;
 pub(crate) mod doctor;
 pub(crate) mod records;

@@ -35,7 +35,10 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
     store.close().await?;
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     output.object(&json!({ "view": name, "stream": stream.to_string(), "columns": names }));
-    output.line(format!("view {name}: id, {}", names.join(", ")));
+    match names.as_slice() {
+        [] => output.line(format!("view {name}: id alone; the model has no records yet: sync, then make it again")),
+        names => output.line(format!("view {name}: id, {}", names.join(", "))),
+    }
     output.line(format!("Next: sqlite3 {} 'SELECT * FROM \"{name}\" LIMIT 5'", options.db.display()));
     Ok(())
 }

@@ -46,7 +46,8 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             output.object(&json!({ "connection": connection.id, "template": info.id(), "status": status }));
             let outcome = match &status.last_error {
                 None => "well".to_owned(),
-                Some(error) => format!("failed {} times: {error}", status.failures.max(1)),
+                Some(error) if status.failures <= 1 => format!("failed: {error}"),
+                Some(error) => format!("failed, {} in a row: {error}", status.failures),
             };
             output.line(format!("{} {}: last run {outcome}", connection.id, info.id()));
         }

@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
-use highwater::engine::{CancelToken, RunEvent};
-use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions, Secret};
+use highwater::engine::{CancelToken, RunEvent, RunState};
+use highwater::template::{Template, TemplateInfo, TokenUse};
+use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
 
+use super::account;
 use crate::args::SyncOptions;
 use crate::output::{Meter, Output};
 use crate::stores;
 
 pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let template = format!("{}/{}", options.provider, options.template);
-    let token = options.token_env.as_deref().map(read_token).transpose()?;
-    check_template(&template, options)?;
+    let templates = highwater::templates::all();
+    let info = check_template(&templates, &template, options)?.clone();
+    let token = options.token_env.as_deref().map(account::read_token).transpose()?;
     let store = stores::open(&options.store)?;
-    let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
+    let engine = Engine::builder(Arc::clone(&store)).templates(templates).build()?;
     let connection = options.connection.clone().unwrap_or_else(|| default_connection(options));
     let mut settings = ConnectionSettings::new(&connection, &options.provider);
     settings.base_url.clone_from(&options.base_url);
     settings.config.extend(options.config.iter().cloned());
     engine.connect(settings).await?;
     if let Some(token) = token {
-        engine.set_token(&connection, token);
+        engine.set_credentials(&connection, account::credentials(Some(&info), &token));
     }
     let outcome = loop {
         let run =
@@ -34,7 +37,10 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
         let outcome = loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
-                Some(event) = next(&mut events) => meter.update(output, &event.progress, event.message.as_deref()),
+                // How it ended is told below.
+                Some(event) = next(&mut events) => if event.state != RunState::Error {
+                    meter.update(output, &event.progress, event.message.as_deref());
+                },
             }
         };
         meter.end();
@@ -55,8 +61,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     store.close().await?;
     if outcome.is_ok() {
         let db = options.store.db.display();
-        let model = engine.templates().find(|info| info.id() == template).and_then(|info| info.models.first());
-        if let Some(model) = model {
+        if let Some(model) = info.models.first() {
             output.line(format!("Next: highwater tail {} --connection {connection} --db {db}", model.name));
         }
     }
@@ -74,35 +79,23 @@ async fn next(events: &mut Receiver<RunEvent>) -> Option<RunEvent> {
     }
 }
 
-/// Tells of a wrong template before any file is made.
-fn check_template(wanted: &str, options: &SyncOptions) -> Result<()> {
-    let templates = highwater::templates::all();
-    let Some(found) = templates.iter().find(|template| template.info().id() == wanted) else {
-        let known: Vec<String> = templates.iter().map(|template| template.info().id().replace('/', " ")).collect();
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            "no such template; the known ones are listed by `highwater templates`",
-        )
-        .with("template", wanted)
-        .with("known", known.join(", ")));
-    };
+/// Tells of a wrong template, a missing setting and a missing token before any file is made.
+fn check_template<'t>(
+    templates: &'t [Arc<dyn Template>],
+    wanted: &str,
+    options: &SyncOptions,
+) -> Result<&'t TemplateInfo> {
+    let infos = || templates.iter().map(|template| template.info());
+    let info = infos().find(|info| info.id() == wanted).ok_or_else(|| account::no_such_template(wanted, infos()))?;
     let given = |name: &str| options.config.iter().any(|(key, _)| key == name);
-    match found.info().config.iter().find(|key| key.required && !given(&key.name)) {
-        None => Ok(()),
-        Some(key) => {
-            Err(Error::new(ErrorKind::Invalid, format!("a setting is missing: add --config {}=...", key.name))
-                .with("help", &key.help))
-        }
+    if let Some(key) = info.config.iter().find(|key| key.required && !key.secret && !given(&key.name)) {
+        let message = format!("a setting is missing: add --config {}=...", key.name);
+        return Err(Error::new(ErrorKind::Invalid, message).with("help", &key.help));
     }
-}
-
-fn read_token(name: &str) -> Result<Secret> {
-    match std::env::var(name) {
-        Ok(token) if !token.trim().is_empty() => Ok(Secret::new(token.trim())),
-        _ => {
-            Err(Error::new(ErrorKind::Invalid, "the environment variable with the token is not set").with("name", name))
-        }
+    if info.token == TokenUse::Required && options.token_env.is_none() {
+        return Err(account::needs_token(info));
     }
+    Ok(info)
 }
 
 /// One connection per provider and settings, so that two repositories do not share a stream.

@@ -2,8 +2,9 @@
 
 mod declarative;
 
-use highwater::{Error, ErrorKind, Result};
+use highwater::Result;
 
+use super::account;
 use crate::args::{TemplatesCommand, TemplatesOptions};
 use crate::output::Output;
 
@@ -31,13 +32,8 @@ fn list(output: &Output) -> Result<()> {
 
 fn show(wanted: &str, output: &Output) -> Result<()> {
     let templates = highwater::templates::all();
-    let found = templates.iter().find(|template| template.info().id() == wanted).ok_or_else(|| {
-        let known: Vec<String> = templates.iter().map(|template| template.info().id()).collect();
-        Error::new(ErrorKind::NotFound, "no such template; the known ones are listed by `highwater templates`")
-            .with("template", wanted)
-            .with("known", known.join(", "))
-    })?;
-    let info = found.info();
+    let infos = || templates.iter().map(|template| template.info());
+    let info = infos().find(|info| info.id() == wanted).ok_or_else(|| account::no_such_template(wanted, infos()))?;
     output.object(info);
     output.line(format!("{}: {}", info.id(), info.description));
     output.line(format!("  API       {}", info.provider.base_url));

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
-use highwater::engine::{CancelToken, Credentials};
-use highwater::template::{AuthKind, HttpRequest};
+use highwater::engine::CancelToken;
+use highwater::template::HttpRequest;
 use highwater::{
-    ConnectionSettings, Cursor, Engine, Error, ErrorKind, MemoryStore, Result, RunOptions, Secret, Store, StoreExt,
-    StreamKey,
+    ConnectionSettings, Cursor, Engine, Error, ErrorKind, MemoryStore, Result, RunOptions, Store, StoreExt, StreamKey,
 };
 use serde_json::Value;
 
+use super::account;
 use crate::args::key_value;
 use crate::output::Output;
 
@@ -110,8 +110,9 @@ pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &C
                 if let Some(schema) = &schema {
                     for fault in schema.iter_errors(&change.record.to::<Value>()?) {
                         faults += 1;
-                        let told = format!("{} {}: {fault} at {}", model.name, change.record.id, fault.instance_path);
-                        output.note(told);
+                        let at = fault.instance_path.to_string();
+                        let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
+                        output.note(format!("{} {}: {fault}{at}", model.name, change.record.id));
                     }
                 }
             }
@@ -159,25 +160,17 @@ async fn engine(provider: &str, options: &ConnectionOptions) -> Result<(Engine, 
         .templates(highwater::templates::all())
         .actions(highwater::templates::actions())
         .build()?;
+    if !engine.templates().any(|info| info.provider.name == provider) {
+        return Err(account::no_such_template(provider, engine.templates()));
+    }
     let mut settings = ConnectionSettings::new(CONNECTION, provider);
     settings.base_url.clone_from(&options.base_url);
     settings.config = options.config.iter().cloned().collect::<BTreeMap<_, _>>();
     engine.connect(settings).await?;
     if let Some(name) = &options.token_env {
-        let token = std::env::var(name).map_err(|_| {
-            Error::new(ErrorKind::Invalid, "the environment variable with the token is not set").with("name", name)
-        })?;
-        engine.set_credentials(CONNECTION, credentials(&engine, provider, token.trim()));
+        let token = account::read_token(name)?;
+        let info = engine.templates().find(|info| info.provider.name == provider);
+        engine.set_credentials(CONNECTION, account::credentials(info, &token));
     }
     Ok((engine, store))
-}
-
-/// A token, or the two parts that an API with Basic auth wants.
-fn credentials(engine: &Engine, provider: &str, token: &str) -> Credentials {
-    let first =
-        engine.templates().find(|info| info.provider.name == provider).and_then(|info| info.provider.auth.first());
-    match (first, token.split_once(':')) {
-        (Some(AuthKind::Basic { .. }), Some((name, password))) => Credentials::basic(name, Secret::new(password)),
-        _ => Credentials::token(Secret::new(token)),
-    }
 }

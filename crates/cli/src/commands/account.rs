@@ -1,0 +1,57 @@
+//! What commands that reach an API have in common: the template's name, and the token.
+
+use highwater::engine::Credentials;
+use highwater::template::{AuthKind, TemplateInfo};
+use highwater::{Error, ErrorKind, Result, Secret};
+
+/// The error for a template that there is none of: it names the provider's, or else the providers.
+pub(super) fn no_such_template<'i>(wanted: &str, templates: impl Iterator<Item = &'i TemplateInfo>) -> Error {
+    let provider = wanted.split('/').next().unwrap_or_default();
+    let mut ids: Vec<(String, String)> = templates.map(|info| (info.provider.name.clone(), info.id())).collect();
+    ids.sort();
+    let of_provider: Vec<String> =
+        ids.iter().filter(|(name, _)| name == provider).map(|(_, id)| id.replace('/', " ")).collect();
+    let error =
+        Error::new(ErrorKind::NotFound, "no such template; `highwater templates` lists them").with("template", wanted);
+    if of_provider.is_empty() {
+        ids.dedup_by(|one, other| one.0 == other.0);
+        let providers: Vec<String> = ids.into_iter().map(|(name, _)| name).collect();
+        return error.with("providers", providers.join(", "));
+    }
+    error.with("known", of_provider.join(", "))
+}
+
+/// The token in an environment variable.
+pub(super) fn read_token(variable: &str) -> Result<Secret> {
+    match std::env::var(variable) {
+        Ok(token) if !token.trim().is_empty() => Ok(Secret::new(token.trim())),
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the environment variable with the token is not set: export {variable}=..."),
+        )),
+    }
+}
+
+/// A token, or the two parts that an API with Basic auth wants.
+pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Credentials {
+    let first = info.and_then(|info| info.provider.auth.first());
+    match (first, token.expose().split_once(':')) {
+        (Some(AuthKind::Basic { .. }), Some((name, password))) => Credentials::basic(name, Secret::new(password)),
+        _ => Credentials::token(token.clone()),
+    }
+}
+
+/// How one gets a token for a template, where it cannot do without.
+pub(super) fn needs_token(info: &TemplateInfo) -> Error {
+    let help = info.provider.auth.iter().find_map(|kind| match kind {
+        AuthKind::Bearer { help }
+        | AuthKind::Header { help, .. }
+        | AuthKind::Query { help, .. }
+        | AuthKind::Basic { help } => Some(help.as_str()),
+        _ => None,
+    });
+    let message = "the template needs a token: put one into an environment variable and add --token-env NAME";
+    Error::new(ErrorKind::Unauthorized, message)
+        .with("template", info.id())
+        .with("token", help.unwrap_or("see the API's documentation"))
+}
