@@ -26,6 +26,7 @@ mod session;
 mod slice;
 mod smaller;
 mod stream;
+mod table;
 mod transform;
 
 pub(crate) use budget::Spent;

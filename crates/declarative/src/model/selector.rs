@@ -39,8 +39,19 @@ pub(crate) struct Selector {
 
 #[derive(Debug)]
 pub(crate) enum Extractor {
-    Path { path: Vec<Template>, expander: Option<Expander> },
-    Combined { extractors: Vec<Extractor>, first_match: bool, skip_empty: bool },
+    Path {
+        path: Vec<Template>,
+        expander: Option<Expander>,
+    },
+    Combined {
+        extractors: Vec<Extractor>,
+        first_match: bool,
+        skip_empty: bool,
+    },
+    /// A file of comma-separated values, whatever the decoder.
+    Table {
+        keep_missing: bool,
+    },
     Custom(Arc<dyn CustomExtractor>),
 }
 
@@ -189,14 +200,18 @@ impl Extractor {
                     skip_empty: node.boolean("skip_empty_records")?.unwrap_or(false),
                 })
             }
-            "ResponseToFileExtractor" => Ok(Extractor::whole()),
+            "ResponseToFileExtractor" => {
+                Ok(Extractor::Table { keep_missing: node.boolean("preserve_na_values")?.unwrap_or(false) })
+            }
             other => {
                 if let Some(custom) = context.registry.extractor(node) {
                     return Ok(Extractor::Custom(custom));
                 }
                 match context.registry.component_of(node)? {
                     Some(replacement) => Extractor::decode(&Node::at(&replacement, &node.path), context),
-                    None => Err(node.unknown(other, &["DpathExtractor", "CombinedExtractor"])),
+                    None => {
+                        Err(node.unknown(other, &["DpathExtractor", "CombinedExtractor", "ResponseToFileExtractor"]))
+                    }
                 }
             }
         }

@@ -65,7 +65,7 @@ fn unreadable(kind: &str, reason: &str) -> Error {
     Error::new(ErrorKind::Remote, format!("the response is no {kind}: {reason}"))
 }
 
-fn read_bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>> {
+pub(super) fn read_bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(bound).read_to_end(&mut unpacked).map_err(|error| unreadable("compressed data", &error.to_string()))?;

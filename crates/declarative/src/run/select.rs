@@ -149,6 +149,11 @@ pub(crate) async fn extract(
             };
         }
     }
+    if let Extractor::Table { keep_missing } = extractor {
+        let rows =
+            super::table::rows(body, *keep_missing, run.limits.body_bytes).map_err(|error| error.with("at", at))?;
+        return Ok(rows.into_iter().map(Record::Value).collect());
+    }
     let mut bad = 0;
     let bodies = match super::body::decode_noting(decoder, body, run.limits.body_bytes, &mut bad) {
         Ok(bodies) => bodies,
@@ -252,6 +257,10 @@ pub(crate) async fn extract_values(
                 }
             }
             Ok(all)
+        }
+        Extractor::Table { .. } => {
+            let message = "`ResponseToFileExtractor` reads whole files: use it as `download_extractor` alone";
+            Err(Error::new(ErrorKind::Invalid, message).with("at", at))
         }
         Extractor::Custom(custom) => {
             let mut found = Vec::new();
