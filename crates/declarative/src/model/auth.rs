@@ -321,7 +321,7 @@ impl Jwt {
             payload: map("jwt_payload")?,
             additional_headers: map("additional_jwt_headers")?,
             additional_payload: map("additional_jwt_payload")?,
-            option: RequestOption::of(node, context, "request_option")?,
+            option: RequestOption::bare(node, context, "request_option")?,
             parameters: node.parameters(),
         })
     }

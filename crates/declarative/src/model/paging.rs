@@ -40,13 +40,13 @@ impl Paginator {
         let strategy = node.require("pagination_strategy", "say how the next page is found")?;
         let paginator = Paginator {
             path: node.path.clone(),
-            size_option: RequestOption::of(node, context, "page_size_option")?,
+            size_option: RequestOption::bare(node, context, "page_size_option")?,
             token_option: match node.get("page_token_option") {
                 None => None,
                 Some(option) if option.value.get("type").and_then(serde_json::Value::as_str) == Some("RequestPath") => {
                     Some(TokenOption::Path)
                 }
-                Some(option) => Some(TokenOption::Option(RequestOption::decode(&option, context)?)),
+                Some(_) => RequestOption::bare(node, context, "page_token_option")?.map(TokenOption::Option),
             },
             strategy: Strategy::decode(&strategy, context)?,
         };

@@ -132,7 +132,16 @@ impl RequestOption {
         node.get(name).map(|node| RequestOption::decode(&node, context)).transpose()
     }
 
+    /// As [`of`](Self::of), for the components that do not hand their parameters on to their options.
+    pub(crate) fn bare(node: &Node<'_>, context: &Context<'_>, name: &str) -> Result<Option<Self>> {
+        node.get(name).map(|node| RequestOption::decode_with(&node, context, &Parameters::default())).transpose()
+    }
+
     pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>) -> Result<Self> {
+        RequestOption::decode_with(node, context, &node.parameters())
+    }
+
+    fn decode_with(node: &Node<'_>, context: &Context<'_>, parameters: &Parameters) -> Result<Self> {
         let into = node.require("inject_into", "say into which part of the request")?;
         let into = match into.text()?.as_str() {
             "request_parameter" => Part::Query,
@@ -146,9 +155,12 @@ impl RequestOption {
             }
         };
         let field = match node.get("field_path") {
-            Some(_) if into == Part::Json => node.templates(context, "field_path")?,
+            Some(path) if into == Part::Json => match path.value.is_string() {
+                true => vec![path.template(context, parameters)?],
+                false => path.items()?.iter().map(|item| item.template(context, parameters)).collect::<Result<_>>()?,
+            },
             Some(path) => return Err(path.invalid("a nested field is possible in body_json alone: use `field_name`")),
-            None => vec![node.required_template(context, "field_name", "name the field")?],
+            None => vec![node.require("field_name", "name the field")?.template(context, parameters)?],
         };
         Ok(RequestOption { into, field })
     }

@@ -81,7 +81,7 @@ impl Router {
                         false => Values::Template(values.template(context, &node.parameters())?),
                     },
                     field: node.required_template(context, "cursor_field", "name the partition's field")?,
-                    option: RequestOption::of(node, context, "request_option")?,
+                    option: RequestOption::bare(node, context, "request_option")?,
                 })))
             }
             "GroupingPartitionRouter" if grouping => {
@@ -143,7 +143,7 @@ impl Parent {
             stream,
             key: node.required_template(context, "parent_key", "name the parent's field")?,
             field: node.required_template(context, "partition_field", "name the partition's field")?,
-            option: RequestOption::of(node, context, "request_option")?,
+            option: RequestOption::bare(node, context, "request_option")?,
             extra_fields,
             incremental: node.boolean("incremental_dependency")?.unwrap_or(false),
             lazy_pointer: node.templates(context, "lazy_read_pointer")?,

@@ -92,7 +92,7 @@ impl<'r> JobReader<'r> {
 
     fn refined(&self, found: Vec<Record>) -> Result<RecordPage> {
         let changes = self.rules.changes();
-        let records = refine(self.run, &self.retriever.selector, found, &self.slice, None, &changes)?;
+        let records = refine(self.run, &self.retriever.selector, found, &self.slice, &changes)?;
         Ok(RecordPage { records, next: None })
     }
 }

@@ -194,7 +194,7 @@ impl<'p> PageReader<'p> {
         }
         let body = &answer.response.body;
         let changes = self.rules.changes();
-        let selected = select(self.run, self.retriever, body, slice, self.token.as_ref(), &changes).await?;
+        let selected = select(self.run, self.retriever, body, slice, &changes).await?;
         Ok((selected, Some(answer)))
     }
 

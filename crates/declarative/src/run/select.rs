@@ -68,13 +68,12 @@ pub(crate) async fn select(
     retriever: &SimpleRetriever,
     body: &Bytes,
     slice: &Slice,
-    token: Option<&Value>,
     changes: &Changes<'_>,
 ) -> Result<Selected> {
     let selector = &retriever.selector;
     let found = extract(run, &selector.extractor, &retriever.decoder, body, &selector.path).await?;
     let count = found.len();
-    let records = refine(run, selector, found, slice, token, changes)?;
+    let records = refine(run, selector, found, slice, changes)?;
     Ok(Selected { records, count })
 }
 
@@ -84,7 +83,6 @@ pub(crate) fn refine(
     selector: &Selector,
     found: Vec<Record>,
     slice: &Slice,
-    token: Option<&Value>,
     changes: &Changes<'_>,
 ) -> Result<Vec<Record>> {
     let schema = changes.schema.filter(|_| selector.normalize);
@@ -94,7 +92,8 @@ pub(crate) fn refine(
             None => found,
         });
     }
-    let variables = RequestVariables::new(slice, token);
+    // In the reference, records do not know which page they stand on.
+    let variables = RequestVariables::new(slice, None);
     let scope = run.request_scope(&variables);
     let located = |error: Error| error.with("at", &selector.path);
     let mut records = Vec::with_capacity(found.len());
@@ -142,7 +141,8 @@ pub(crate) async fn extract(
     let scope = run.scope();
     if let (Decoder::Json, Some(path)) = (decoder, extractor.plain_path()) {
         let path = path_of(path, &scope)?;
-        if !path.iter().any(|segment| matches!(segment.as_str(), "*" | "**")) {
+        // A place counted from the end of a list is found once all of the list is there.
+        if !path.iter().any(|segment| matches!(segment.as_str(), "*" | "**") || segment.starts_with('-')) {
             return match extract_text(run, body, &path, at) {
                 Ok(records) => Ok(records),
                 Err(error) => unreadable(run, body, &error.to_string(), at),
