@@ -109,7 +109,7 @@ impl DynamicStreams {
     ) -> Result<StreamEntry> {
         let mut stream = self.template.clone();
         let scope = scope.with("components_values", value).with("stream_template_config", &self.template);
-        let scope = scope.with("stream_slice", slice.view());
+        let scope = slice.seen(&scope);
         let located = |error: Error| error.with("at", &self.path);
         for mapping in &self.mapping {
             if let Some(condition) = &mapping.condition

@@ -29,6 +29,7 @@ use literal::{Literal, literal};
 use runtime::Fault;
 
 pub use text::python_text;
+pub(crate) use variables::SLICE_PARTS;
 pub use variables::Variables;
 
 /// A template may not be longer.

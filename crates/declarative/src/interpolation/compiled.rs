@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Variables;
 use super::runtime::DICT_METHODS;
 use super::syntax::{Constant, Expr, Node, SyntaxError, parse, undeclared};
+use super::variables::part_of_slice;
 
 /// A template ready for evaluation.
 #[derive(Debug)]
@@ -98,6 +99,11 @@ impl Path {
             return Reached::Unclear;
         };
         for (position, key) in self.keys.iter().enumerate() {
+            if let (0, Key::Name(name)) = (position, key)
+                && part_of_slice(variables, &self.variable, name).is_some()
+            {
+                return Reached::Unclear;
+            }
             let found = match (value, key) {
                 (Value::Object(entries), Key::Name(name)) => match entries.get(name) {
                     None if DICT_METHODS.contains(&name.as_str()) || name.starts_with("__") => return Reached::Unclear,

@@ -2,6 +2,17 @@
 
 use serde_json::Value;
 
+/// The variable with what `stream_slice` can be asked for besides its members: no template can name it.
+pub(crate) const SLICE_PARTS: &str = "stream_slice.";
+
+/// The name under which a slice's own part stands, if `variable` is a slice.
+pub(super) fn part_of_slice<'a>(variables: &Variables<'a>, variable: &str, name: &str) -> Option<&'a Value> {
+    match variable {
+        "stream_slice" | "stream_partition" | "stream_interval" => variables.get(SLICE_PARTS)?.get(name),
+        _ => None,
+    }
+}
+
 /// The named values of one evaluation, borrowed: a whole response costs nothing to pass.
 ///
 /// `stream_interval` and `stream_partition` are other names of `stream_slice`.

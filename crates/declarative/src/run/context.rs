@@ -82,19 +82,18 @@ struct Notes {
 }
 
 /// A token as templates see it, and variables of a request.
-pub(crate) struct RequestVariables {
-    pub slice: Value,
-    pub next_page_token: Value,
-    pub extra: Map<String, Value>,
+pub(crate) struct RequestVariables<'s> {
+    slice: &'s Slice,
+    next_page_token: Value,
 }
 
-impl RequestVariables {
-    pub(crate) fn new(slice: &Slice, token: Option<&Value>) -> Self {
+impl<'s> RequestVariables<'s> {
+    pub(crate) fn new(slice: &'s Slice, token: Option<&Value>) -> Self {
         let next_page_token = match token {
             Some(token) => Value::Object(Map::from_iter([("next_page_token".to_owned(), token.clone())])),
             None => Value::Null,
         };
-        RequestVariables { slice: slice.view().clone(), next_page_token, extra: slice.extra.clone() }
+        RequestVariables { slice, next_page_token }
     }
 }
 
@@ -124,13 +123,13 @@ impl<'r> Run<'r> {
     }
 
     /// Config, slice and page token.
-    pub(crate) fn request_scope<'s>(&'s self, variables: &'s RequestVariables) -> Scope<'s> {
-        let mut scope = self
-            .scope()
-            .with("stream_slice", &variables.slice)
+    pub(crate) fn request_scope<'s>(&'s self, variables: &'s RequestVariables<'s>) -> Scope<'s> {
+        let mut scope = variables
+            .slice
+            .seen(&self.scope())
             .with("next_page_token", &variables.next_page_token)
             .with("stream_state", self.state);
-        for (name, value) in &variables.extra {
+        for (name, value) in &variables.slice.extra {
             scope = scope.with(name, value);
         }
         scope

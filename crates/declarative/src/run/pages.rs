@@ -267,7 +267,7 @@ impl<'p> PageReader<'p> {
                     last_record,
                     token: self.token.as_ref(),
                     size: self.sized,
-                    slice: self.slice.view(),
+                    slice: &self.slice,
                 };
                 next = paginator.next_token(&page, self.run)?;
             }

@@ -8,6 +8,7 @@ use super::context::Run;
 use super::errors::headers_value;
 use super::request::Parts;
 use super::select::Record;
+use super::slice::Slice;
 use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{Decoder, Paginator, RequestOption, Strategy, Template, TokenOption};
@@ -24,7 +25,7 @@ pub(crate) struct LastPage<'l> {
     pub token: Option<&'l Value>,
     /// The page size, where it is not the strategy's own.
     pub size: Option<u64>,
-    pub slice: &'l Value,
+    pub slice: &'l Slice,
 }
 
 impl Paginator {
@@ -126,8 +127,8 @@ impl Paginator {
                     .with("headers", &headers)
                     .with("last_record", &last)
                     .with("last_page_size", &kept)
-                    .with("page_size", &size)
-                    .with("stream_slice", page.slice);
+                    .with("page_size", &size);
+                let scope = page.slice.seen(&scope);
                 let located = |error: Error| error.with("at", &self.path);
                 if let Some(stop) = stop
                     && stop.holds(&scope).map_err(located)?

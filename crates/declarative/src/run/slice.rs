@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::interpolation::SLICE_PARTS;
+use crate::model::Scope;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slice {
     pub partition: Map<String, Value>,
@@ -9,26 +12,27 @@ pub(crate) struct Slice {
     pub extra: Map<String, Value>,
     /// As templates see it.
     view: Value,
+    /// What templates may ask it for besides: `partition`, `cursor_slice` and `extra_fields`.
+    parts: Value,
 }
 
 impl Slice {
     pub(crate) fn new(partition: Map<String, Value>, cursor: Map<String, Value>, extra: Map<String, Value>) -> Self {
         let mut view = partition.clone();
         view.extend(cursor.clone());
-        for (name, part) in [("extra_fields", &extra), ("partition", &partition), ("cursor_slice", &cursor)] {
-            if !part.is_empty() && !view.contains_key(name) {
-                view.insert(name.to_owned(), Value::Object(part.clone()));
-            }
-        }
-        Slice { partition, cursor, extra, view: Value::Object(view) }
+        let parts = [("extra_fields", &extra), ("partition", &partition), ("cursor_slice", &cursor)];
+        let parts = parts.map(|(name, part)| (name.to_owned(), Value::Object(part.clone())));
+        let parts = Value::Object(Map::from_iter(parts));
+        Slice { partition, cursor, extra, view: Value::Object(view), parts }
     }
 
     pub(crate) fn whole() -> Self {
         Slice::new(Map::new(), Map::new(), Map::new())
     }
 
-    pub(crate) fn view(&self) -> &Value {
-        &self.view
+    /// The variables of a slice.
+    pub(crate) fn seen<'s>(&'s self, scope: &Scope<'s>) -> Scope<'s> {
+        scope.with("stream_slice", &self.view).with(SLICE_PARTS, &self.parts)
     }
 
     /// A value of the partition or the window.

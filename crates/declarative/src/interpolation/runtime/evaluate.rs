@@ -216,6 +216,9 @@ impl<'a> Evaluator<'a> {
             }),
             Expr::Name(name) => self.name(name),
             Expr::Attribute(inner, name) => {
+                if let Some(part) = self.part_of_slice(inner, name) {
+                    return Ok(part);
+                }
                 let inner = self.expr(inner)?;
                 self.attribute(&inner, name)
             }

@@ -7,6 +7,7 @@ use super::super::data::Data;
 use super::super::{Fault, Outcome, calendar, functions, methods, operators, sequences};
 use super::Evaluator;
 use crate::interpolation::syntax::Expr;
+use crate::interpolation::variables::part_of_slice;
 
 impl<'a> Evaluator<'a> {
     pub(in super::super) fn call(&mut self, callee: &Data<'a>, given: Given<'a>) -> Outcome<Data<'a>> {
@@ -51,8 +52,14 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    pub(super) fn subscript(&mut self, inner: &'a Expr, index: &'a Expr) -> Outcome<Data<'a>> {
-        let inner = self.expr(inner)?;
+    /// What a slice has as attributes only: they are not among its members.
+    pub(super) fn part_of_slice(&self, slice: &Expr, name: &str) -> Option<Data<'a>> {
+        let Expr::Name(variable) = slice else { return None };
+        part_of_slice(self.variables, variable, name).map(Data::from_json)
+    }
+
+    pub(super) fn subscript(&mut self, expr: &'a Expr, index: &'a Expr) -> Outcome<Data<'a>> {
+        let inner = self.expr(expr)?;
         if let Data::Undefined(what) = &inner {
             return Err(operators::undefined(what));
         }
@@ -67,6 +74,11 @@ impl<'a> Evaluator<'a> {
             return sequences::slice(&inner, evaluated, &self.budget);
         }
         let index = self.expr(index)?;
+        if self.keyed(&inner, &index)?.is_none()
+            && let Some(part) = index.as_text().and_then(|name| self.part_of_slice(expr, name))
+        {
+            return Ok(part);
+        }
         self.item(&inner, &index)
     }
 
