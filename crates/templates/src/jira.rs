@@ -42,7 +42,7 @@ fn info() -> TemplateInfo {
         .template("issues")
         .description("Issues of a site, or of those projects that JQL chooses")
         .model_info(model::<Issue>("Issue", "An issue"))
-        .config(ConfigKey::required("site", "the site's name, as in SITE.atlassian.net"))
+        .config(ConfigKey::required("site", "the site's name, as in SITE.atlassian.net; with OAuth the connection's base URL is also https://api.atlassian.com/ex/jira/CLOUD_ID"))
         .config(ConfigKey::optional("jql", "which issues, in JQL without ORDER BY; all unless given"))
         .incremental("by `updated`, which JQL keeps to the minute")
         .deletes(DELETES_BY_REFRESH)

@@ -1,8 +1,8 @@
 //! Issues and comments of a repository, by `since`.
 
 use bytes::Bytes;
-use highwater_core::Result;
 use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, Window, text_at};
+use highwater_core::{Error, ErrorKind, Result};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, note_times, template};
@@ -66,10 +66,11 @@ async fn by_since(
             Some(link) => HttpRequest::get(link),
             None => first_page(&path, since.as_deref()),
         };
-        let response = match validator.take() {
-            Some(validator) => context.send(request.if_changed_since(validator)).await?,
-            None => context.send(request).await?,
+        let request = match validator.take() {
+            Some(validator) => request.if_changed_since(validator),
+            None => request,
         };
+        let response = context.send(request).await.map_err(|error| switched_off(error, &path))?;
         if response.is_unchanged() {
             break;
         }
@@ -96,6 +97,15 @@ async fn by_since(
         if end > since { since = end } else { link = Some(next) }
     }
     complete(context, model).await
+}
+
+/// GitHub forgets no checkpoint: `410 Gone` says that the repository has no issues to ask for.
+fn switched_off(error: Error, path: &str) -> Error {
+    if error.kind() != ErrorKind::SourceReset {
+        return error;
+    }
+    let message = "issues are switched off in this repository: switch them on in its settings, or disable the sync";
+    Error::new(ErrorKind::NotFound, message).with("path", path)
 }
 
 fn first_page(path: &str, since: Option<&str>) -> HttpRequest {

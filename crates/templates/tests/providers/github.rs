@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use highwater_core::ErrorKind;
 use highwater_core::template::Template;
 use highwater_templates::github;
-use highwater_testkit::Trial;
 use highwater_testkit::fakes::GitHub;
+use highwater_testkit::{FakeRequest, Trial, json};
 
 use super::{refresh, run, shared};
 
@@ -147,4 +148,26 @@ async fn releases_and_repositories_whole() {
         let place = if kind == "user" { "/users/acme/repos" } else { "/orgs/acme/repos" };
         assert!(trial.api.seen().iter().all(|request| request.path == place));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn issues_that_were_switched_off_are_told_as_that_and_stay() {
+    let mut on = true;
+    let api = move |_: &FakeRequest| {
+        let answer = match on {
+            true => json(200, r#"[{"id": 1, "number": 1, "updated_at": "2025-12-01T10:00:00Z"}]"#),
+            false => json(410, r#"{"message": "Issues are disabled for this repo"}"#),
+        };
+        on = false;
+        answer
+    };
+    let settings = [("owner", "acme"), ("repo", "pump")];
+    let trial = Trial::with_config(shared(github::Issues::new()), api, &settings).await.unwrap();
+    trial.run().await.unwrap();
+    for attempt in 2..4 {
+        let error = trial.run().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("switched off"), "{error}");
+        assert_eq!(trial.api.seen().len(), attempt, "nothing is read again for it");
+    }
+    assert_eq!(trial.ids("Issue").await.unwrap(), ["1"]);
 }
