@@ -2,7 +2,8 @@
 //!
 //! cargo-fuzz is not needed: coverage counters come from stable codegen options, and no sanitizer is
 //! used, for all of our code is safe Rust. The corpus grows in `fuzz/corpus`, what broke a target lies
-//! in `fuzz/artifacts`; both are cargo-fuzz's own places.
+//! in `fuzz/artifacts`; both are cargo-fuzz's own places. With `--build` each target is built with its
+//! counters but without optimisation, which takes a third of the time, and is given its seeds alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,10 @@ streams:
 
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Clink-dead-code";
+     -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// What is for long runs alone.
+const LONG_RUNS: &str = "-Ccodegen-units=1 -Clink-dead-code";
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut seconds = 60_u32;
@@ -77,15 +81,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if targets.is_empty() {
         targets = TARGETS.iter().map(|name| (*name).to_owned()).collect();
     }
-    let binaries = build()?;
-    if only_build {
-        println!("{} targets build", TARGETS.len());
-        return Ok(());
-    }
+    let binaries = build(only_build)?;
     println!("{:16} {:>12} {:>10} result", "target", "executions", "seconds");
     let mut broken = Vec::new();
     for target in &targets {
-        match fuzz(&binaries, target, seconds) {
+        let executed = if only_build { seeds(&binaries, target) } else { fuzz(&binaries, target, seconds) };
+        match executed {
+            Ok(executions) if only_build => println!("{target:16} {executions:>12} {:>10} ok", "-"),
             Ok(executions) => println!("{target:16} {executions:>12} {seconds:>10} ok"),
             Err(reason) => {
                 println!("{target:16} {:>12} {:>10} BROKEN", "-", "-");
@@ -100,8 +102,8 @@ fn root() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).to_owned()
 }
 
-/// Builds every target; the folder they are in.
-fn build() -> Result<PathBuf, String> {
+/// Builds every target; the folder they are in. `quick` is for builds that are not to find anything.
+fn build(quick: bool) -> Result<PathBuf, String> {
     let version = process::capture({
         let mut rustc = Command::new("rustc");
         rustc.arg("-vV");
@@ -110,35 +112,54 @@ fn build() -> Result<PathBuf, String> {
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?.to_owned();
     let folder = root().join("target/fuzz");
     // With a target named, build scripts and macros are built without the counters.
-    let mut cargo = process::cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--bins",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-        "--target",
-        &host,
-    ]);
-    process::run(cargo.env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &folder))?;
-    Ok(folder.join(host).join("release"))
+    let mut cargo = process::cargo(&["build", "--quiet", "--locked", "--bins", "--target", &host]);
+    cargo.args(["--manifest-path", "fuzz/Cargo.toml"]).env("CARGO_TARGET_DIR", &folder);
+    let profile = if quick {
+        cargo.env("RUSTFLAGS", COVERAGE);
+        "debug"
+    } else {
+        cargo.arg("--release").env("RUSTFLAGS", format!("{COVERAGE} {LONG_RUNS}"));
+        "release"
+    };
+    process::run(&mut cargo)?;
+    Ok(folder.join(host).join(profile))
 }
 
 /// Runs a target; how many inputs it was given.
 fn fuzz(binaries: &Path, target: &str, seconds: u32) -> Result<u64, String> {
-    let make = |folder: PathBuf| {
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display())).map(|()| folder)
-    };
-    let corpus = make(root().join("fuzz/corpus").join(target))?;
-    let artifacts = make(root().join("fuzz/artifacts").join(target))?;
+    let corpus = root().join("fuzz/corpus").join(target);
+    write_seeds(&corpus, target)?;
+    let mut command = Command::new(binaries.join(target));
+    command.arg(corpus).arg(format!("-max_total_time={seconds}"));
+    execute(command, target)
+}
+
+/// Gives a target its seeds and an empty input, each once; how many there were.
+fn seeds(binaries: &Path, target: &str) -> Result<u64, String> {
+    let mut command = Command::new(binaries.join(target));
+    let folder = std::env::temp_dir().join(format!("highwater-seeds-{}-{target}", std::process::id()));
+    write_seeds(&folder, target)?;
+    command.arg(&folder).arg("-runs=0");
+    let outcome = execute(command, target);
+    let _ = fs::remove_dir_all(&folder);
+    outcome
+}
+
+fn write_seeds(folder: &Path, target: &str) -> Result<(), String> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (number, seed) in SEEDS.iter().filter(|(name, _)| *name == target).flat_map(|(_, seeds)| *seeds).enumerate() {
-        let path = corpus.join(format!("seed-{number}"));
-        fs::write(&path, seed).map_err(|error| format!("{}: {error}", path.display()))?;
+        let path = folder.join(format!("seed-{number}"));
+        fs::write(&path, seed).map_err(|error| failed(&path, error))?;
     }
-    let output = Command::new(binaries.join(target))
-        .arg(corpus)
+    Ok(())
+}
+
+fn execute(mut command: Command, target: &str) -> Result<u64, String> {
+    let artifacts = root().join("fuzz/artifacts").join(target);
+    fs::create_dir_all(&artifacts).map_err(|error| format!("{}: {error}", artifacts.display()))?;
+    let output = command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg(format!("-max_total_time={seconds}"))
         .args(["-print_final_stats=1", "-timeout=10", "-max_len=4096"])
         .output()
         .map_err(|error| format!("{target}: {error}"))?;

@@ -93,7 +93,7 @@ pub const ALL: &[Mutant] = &[
     rule("unverified-deletes", "missing", "missing records are deleted without a look"),
     rule("begin-without-expectation", "h49", "two processes that saw the same lease both begin"),
     rule("early-checkpoint-dropped", "h51", "a forgotten checkpoint stays for the next run"),
-    rule("clear-before-commit", "p29_a_refresh", "the streams are emptied before the commit that begins the run"),
+    rule("clear-before-commit", "emptied", "the streams are emptied before the commit that begins the run"),
     rule("clear-unfenced", "p24_a_batch", "who lost the lease may still empty a stream"),
     rule("call-unopened", "cut_off", "an action leaves no trace before it has ended"),
     // News of runs, and their deliveries.
