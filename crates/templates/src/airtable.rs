@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use highwater_core::Result;
 use highwater_core::template::{
-    AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, escape,
+    AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
+    SyncContext, TemplateInfo, escape,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub fn provider() -> Provider {
     );
     Provider::new("airtable", "https://api.airtable.com")
         .auth(AuthKind::bearer("a personal access token, from airtable.com/create/tokens"))
-        .auth(AuthKind::OAuth2(oauth.scope("data.records:read")))
+        .auth(AuthKind::OAuth2(oauth.scope("data.records:read").client(ClientAuth::Basic)))
         .limits(LimitHabits::new().rate(5, Duration::from_secs(1)).lock_out(Duration::from_secs(30)))
         .docs("https://airtable.com/developers/web/api/list-records")
 }

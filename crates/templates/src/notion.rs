@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use highwater_core::Result;
 use highwater_core::template::{
-    AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, escape,
+    AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
+    SyncContext, TemplateInfo, escape,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub fn provider() -> Provider {
     );
     Provider::new("notion", "https://api.notion.com")
         .auth(AuthKind::bearer("an internal integration's secret, from notion.so/profile/integrations"))
-        .auth(AuthKind::OAuth2(oauth))
+        .auth(AuthKind::OAuth2(oauth.client(ClientAuth::BasicWithJson)))
         .header("notion-version", "2025-09-03")
         .limits(LimitHabits::new().rate(3, Duration::from_secs(1)))
         .docs("https://developers.notion.com/reference")

@@ -234,6 +234,8 @@ pub enum ClientAuth {
     Body,
     /// `Authorization: Basic`.
     Basic,
+    /// `Authorization: Basic`, and the rest as a JSON object in place of a form.
+    BasicWithJson,
 }
 
 /// What an application on a desktop can do to sign a user in.

@@ -1,5 +1,6 @@
 //! OAuth 2: refresh and client credentials (RFC 6749), the authorization code with PKCE (RFC 7636).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -236,7 +237,8 @@ impl TokenRequest<'_> {
         let secret = self.tokens.client_secret.as_ref();
         let mut fields = self.fields.to_vec();
         let request = HttpRequest::new("POST", url).header("accept", "application/json");
-        let by_header = self.oauth.is_some_and(|oauth| oauth.client == ClientAuth::Basic);
+        let client = self.oauth.map(|oauth| oauth.client).unwrap_or_default();
+        let by_header = client != ClientAuth::Body;
         let request = match secret {
             Some(secret) if by_header => {
                 let pair = format!("{}:{}", escape(&self.tokens.client_id), escape(secret.expose()));
@@ -248,6 +250,9 @@ impl TokenRequest<'_> {
                 request
             }
         };
+        if client == ClientAuth::BasicWithJson {
+            return request.json(&fields.into_iter().collect::<BTreeMap<_, _>>());
+        }
         Ok(request.form(fields))
     }
 
