@@ -1,5 +1,6 @@
 //! Filters: `value | name`.
 
+mod html;
 mod lists;
 mod numbers;
 mod texts;

@@ -5,6 +5,7 @@ use super::super::data::{Budget, Data};
 use super::super::operators::undefined;
 use super::super::strings::{Align, capitalize, lines, padded, percent_encode, percent_format, title};
 use super::super::{Fault, Outcome, json, methods};
+use super::html::without_tags;
 use super::trimmed;
 use super::wrap::wrapped;
 
@@ -188,18 +189,4 @@ fn indented(text: &str, given: Given<'_>, budget: &Budget) -> Outcome<String> {
         output.push_str(line);
     }
     Ok(output)
-}
-
-fn without_tags(text: &str) -> String {
-    let mut output = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, tag)) = rest.split_once('<') {
-        let Some((_, after)) = tag.split_once('>') else {
-            break;
-        };
-        output.push_str(before);
-        rest = after;
-    }
-    output.push_str(rest);
-    output.split_whitespace().collect::<Vec<_>>().join(" ")
 }
