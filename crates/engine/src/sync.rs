@@ -1,140 +1,18 @@
-//! Syncs: their names, and what the store keeps about each.
+//! Syncs: how they are to be run, and what became of it.
+
+mod key;
+
+pub(crate) use key::SyncKey;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use highwater_core::{DeleteGuard, Error, ErrorKind, Result, StreamKey};
+use highwater_core::{DeleteGuard, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Schedule;
 use crate::timer::millis;
-
-/// Parts a template's name from a variant's: `github/issues::closed`.
-const VARIANT_MARK: &str = "::";
-
-/// The longest path of a sync, in bytes: it is part of document keys.
-const MAX_PATH: usize = 440;
-
-/// Names a sync: a template for a connection, perhaps in a variant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SyncKey {
-    pub(crate) connection: String,
-    pub(crate) template: String,
-    pub(crate) variant: Option<String>,
-}
-
-impl SyncKey {
-    /// Of a connection and `provider/name` or `provider/name::variant`.
-    pub(crate) fn new(connection: &str, sync: &str) -> Result<Self> {
-        let (template, variant) = match sync.split_once(VARIANT_MARK) {
-            Some((template, variant)) => (template, Some(variant)),
-            None => (sync, None),
-        };
-        let sound = |text: &str| !text.is_empty() && !text.contains('/') && !text.contains(VARIANT_MARK);
-        if !sound(connection) || variant.is_some_and(|variant| !sound(variant)) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "a connection and a variant have names of at least one byte, without slash and double colon",
-            )
-            .with("connection", connection)
-            .with("sync", sync));
-        }
-        let key = SyncKey {
-            connection: connection.to_owned(),
-            template: template.to_owned(),
-            variant: variant.map(ToOwned::to_owned),
-        };
-        if key.path().len() > MAX_PATH {
-            return Err(Error::new(ErrorKind::Invalid, "the names of connection, template and variant are too long")
-                .with("bytes", key.path().len())
-                .with("allowed", MAX_PATH));
-        }
-        Ok(key)
-    }
-
-    /// Reads what [`path`](SyncKey::path) wrote.
-    pub(crate) fn from_path(path: &str) -> Result<Self> {
-        let (connection, sync) = path.split_once('/').ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "a stored name of a sync does not read").with("name", path)
-        })?;
-        SyncKey::new(connection, sync)
-    }
-
-    /// The template, and the variant behind it.
-    pub(crate) fn sync_name(&self) -> String {
-        match &self.variant {
-            Some(variant) => format!("{}{VARIANT_MARK}{variant}", self.template),
-            None => self.template.clone(),
-        }
-    }
-
-    /// An unambiguous text for document keys.
-    pub(crate) fn path(&self) -> String {
-        format!("{}/{}", self.connection, self.sync_name())
-    }
-
-    pub(crate) fn provider(&self) -> &str {
-        self.template.split('/').next().unwrap_or_default()
-    }
-
-    pub(crate) fn stream(&self, model: &str) -> StreamKey {
-        let stream = StreamKey::new(self.connection.as_str(), model);
-        match &self.variant {
-            Some(variant) => stream.variant(variant.as_str()),
-            None => stream,
-        }
-    }
-
-    /// The lease whose holder may write the sync's records.
-    pub(crate) fn lease_name(&self) -> String {
-        format!("run/{}", self.path())
-    }
-
-    pub(crate) fn settings_key(&self) -> String {
-        format!("sync/{}", self.path())
-    }
-
-    pub(crate) fn status_key(&self) -> String {
-        format!("status/{}", self.path())
-    }
-
-    pub(crate) fn checkpoint_key(&self) -> String {
-        format!("checkpoint/{}", self.path())
-    }
-
-    pub(crate) fn trigger_key(&self) -> String {
-        format!("trigger/{}", self.path())
-    }
-
-    pub(crate) fn holder_key(&self) -> String {
-        format!("holder/{}", self.path())
-    }
-
-    /// Where a full refresh keeps how far it has come.
-    pub(crate) fn open_key(&self) -> String {
-        format!("open/{}", self.path())
-    }
-
-    pub(crate) fn strikes_key(&self, model: &str) -> String {
-        format!("strikes/{}/{model}", self.path())
-    }
-
-    /// Where a run keeps account of what it does to a model, until the next one begins.
-    pub(crate) fn counts_key(&self, model: &str) -> String {
-        format!("counts/{}/{model}", self.path())
-    }
-
-    pub(crate) fn runs_prefix(&self) -> String {
-        format!("run/{}/", self.path())
-    }
-}
-
-impl fmt::Display for SyncKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path())
-    }
-}
+use key::VARIANT_MARK;
 
 /// When a full refresh may delete what it did not see.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -401,26 +279,4 @@ pub struct SyncState {
     pub run: Option<crate::run::RunReport>,
     /// Live records by model.
     pub records: BTreeMap<String, u64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_unambiguous() {
-        let plain = SyncKey::new("main", "github/issues").unwrap();
-        let variant = SyncKey::new("main", "github/issues::closed").unwrap();
-        assert_eq!(plain.path(), "main/github/issues");
-        assert_eq!(variant.path(), "main/github/issues::closed");
-        for key in [&plain, &variant] {
-            assert_eq!(SyncKey::from_path(&key.path()).unwrap(), *key);
-        }
-        assert_eq!(variant.stream("Issue").to_string(), "main/Issue/closed");
-        assert_eq!(plain.provider(), "github");
-        for (connection, sync) in [("a/b", "p/t"), ("", "p/t"), ("a", "p/t::"), ("a", "p/t::x/y"), ("a", "p/t::x::y")] {
-            assert_eq!(SyncKey::new(connection, sync).unwrap_err().kind(), ErrorKind::Invalid);
-        }
-        assert!(SyncKey::new("a", &format!("p/{}", "t".repeat(500))).is_err());
-    }
 }

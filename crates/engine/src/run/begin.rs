@@ -1,5 +1,7 @@
 //! The beginning of a run: one commit that takes the lease, decides what kind of run it is, and leaves its record.
 
+mod plan;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,22 +12,16 @@ use serde::de::DeserializeOwned;
 use super::host::OpenRefresh;
 use super::lease::{Holder, free_or_busy};
 use super::report::{RunMode, RunOptions, RunReport, RunState, parse_run_id};
-use crate::control::{Trigger, TriggerMode};
+use crate::control::Trigger;
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{anybody_listens, clear_streams};
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
-use crate::timer::millis;
+use plan::{Plan, not_due, plan};
 
 /// Tries of a beginning that others keep overtaking.
 const TRIES: u32 = 20;
-
-/// Attempts of a full refresh that save no page, after which it starts over.
-const FRUITLESS: u32 = 3;
-
-/// An interrupted full refresh older than this starts over: too much may have moved at the source.
-const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 /// A run that has the lease.
 pub(crate) struct Begun {
@@ -54,17 +50,6 @@ pub(crate) enum Start {
     NotDue(u64),
     /// The sync is paused or disabled.
     NotWanted,
-}
-
-/// What the next run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plan {
-    /// The interrupted full refresh goes on.
-    Resume,
-    /// Everything, from the beginning.
-    Full { reset: bool, clear: bool },
-    /// What changed since the checkpoint.
-    Incremental,
 }
 
 /// Everything the store knows about a sync, as a batch may expect it.
@@ -198,38 +183,6 @@ fn remove_accounts(key: &SyncKey, batch: &mut WriteBatch, accounts: &BTreeMap<St
     for model in accounts.keys() {
         batch.remove_document(key.counts_key(model));
     }
-}
-
-/// When the next run is due, if that is later.
-fn not_due(status: &SyncStatus, now_ms: u64) -> Option<u64> {
-    // A run that began in the future was timed by a clock that was set back since.
-    let sane = status.last_started_ms.is_none_or(|started| started <= now_ms.saturating_add(1000));
-    status.next_due_ms.filter(|due_ms| sane && *due_ms > now_ms)
-}
-
-fn plan(
-    options: &RunOptions,
-    trigger: Option<&Trigger>,
-    open: Option<&OpenRefresh>,
-    has_checkpoint: bool,
-    now_ms: u64,
-) -> Plan {
-    let asked = trigger.map_or(TriggerMode::Plain, |trigger| trigger.mode);
-    if options.full || asked != TriggerMode::Plain {
-        return Plan::Full { reset: true, clear: options.clear || asked == TriggerMode::ResetAndClear };
-    }
-    match open {
-        Some(open) if can_resume(open, now_ms) => Plan::Resume,
-        Some(_) => Plan::Full { reset: true, clear: false },
-        None if has_checkpoint => Plan::Incremental,
-        None => Plan::Full { reset: false, clear: false },
-    }
-}
-
-fn can_resume(open: &OpenRefresh, now_ms: u64) -> bool {
-    let fresh = now_ms.saturating_sub(open.saved_ms) <= millis(RESUME_WITHIN);
-    // Without a checkpoint it would list again from the beginning under the marks of the first listing.
-    open.checkpoint.is_some() && fresh && open.tries < FRUITLESS
 }
 
 fn prepare(
@@ -369,41 +322,4 @@ pub(crate) async fn begin_over(
     store_beginning(key, &mut batch, &begun, true)?;
     engine.store().commit(batch).await?;
     Ok(Begun { fence: ended.fence.clone(), run: begun, interrupted: false })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(saved_ms: u64, tries: u32, checkpoint: &str) -> OpenRefresh {
-        let checkpoint = serde_json::from_str(checkpoint).ok();
-        OpenRefresh { saved_ms, tries, checkpoint, ..OpenRefresh::default() }
-    }
-
-    #[test]
-    fn h39_an_interrupted_refresh_goes_on_or_starts_over() {
-        let options = RunOptions::default();
-        let full = Plan::Full { reset: true, clear: false };
-        let now_ms = millis(RESUME_WITHIN) + 1000;
-        let of = |open: OpenRefresh, has_checkpoint| plan(&options, None, Some(&open), has_checkpoint, now_ms);
-        assert_eq!(of(open(now_ms, 1, "7"), true), Plan::Resume);
-        assert_eq!(of(open(now_ms, 1, ""), true), full, "no page was saved");
-        assert_eq!(of(open(now_ms, FRUITLESS, "7"), true), full, "it never gets any further");
-        assert_eq!(of(open(999, 1, "7"), true), full, "too long ago");
-        assert_eq!(plan(&options, None, None, true, now_ms), Plan::Incremental);
-        assert_eq!(plan(&options, None, None, false, now_ms), Plan::Full { reset: false, clear: false });
-        let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0 };
-        assert_eq!(plan(&options, Some(&reset), Some(&open(now_ms, 1, "7")), true, now_ms), full);
-        let clear = Trigger { mode: TriggerMode::ResetAndClear, at_ms: 0 };
-        let cleared = Plan::Full { reset: true, clear: true };
-        assert_eq!(plan(&options, Some(&clear), Some(&open(now_ms, 1, "7")), true, now_ms), cleared);
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_holds_nothing_up() {
-        let status = SyncStatus { last_started_ms: Some(50_000), next_due_ms: Some(60_000), ..SyncStatus::default() };
-        assert_eq!(not_due(&status, 55_000), Some(60_000));
-        assert_eq!(not_due(&status, 60_000), None);
-        assert_eq!(not_due(&status, 1000), None);
-    }
 }

@@ -1,0 +1,99 @@
+//! Which runs are wanted, and which of their lines.
+
+use highwater_core::template::LogLevel;
+
+use crate::run::{LogLine, RunMode, RunReport, RunState};
+
+/// Which runs, and which of their lines. All conditions apply together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogFilter {
+    /// In one of these states; empty: any.
+    pub states: Vec<RunState>,
+    /// Of this type.
+    pub mode: Option<RunMode>,
+    /// Of this provider.
+    pub provider: Option<String>,
+    /// Of this connection.
+    pub connection: Option<String>,
+    /// Of this template (and variant behind `::`).
+    pub sync: Option<String>,
+    /// Begun (lines: written) at or after this time, Unix milliseconds.
+    pub since_ms: Option<u64>,
+    /// Begun (lines: written) before this time.
+    pub until_ms: Option<u64>,
+    /// Lines at or above this level.
+    pub level: Option<LogLevel>,
+    /// With this text, in any case: in the error of a run, in a line.
+    pub text: Option<String>,
+    /// Where to continue: the last page's `next`.
+    pub after: Option<String>,
+    /// At most this many. 25 runs or 100 lines unless told.
+    pub limit: Option<usize>,
+}
+
+impl LogFilter {
+    /// Of this connection.
+    #[must_use]
+    pub fn connection(mut self, connection: impl Into<String>) -> Self {
+        self.connection = Some(connection.into());
+        self
+    }
+
+    /// Of this template.
+    #[must_use]
+    pub fn sync(mut self, sync: impl Into<String>) -> Self {
+        self.sync = Some(sync.into());
+        self
+    }
+
+    /// In this state.
+    #[must_use]
+    pub fn state(mut self, state: RunState) -> Self {
+        self.states.push(state);
+        self
+    }
+
+    /// With this text.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// At most so many.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Behind the page that named this.
+    #[must_use]
+    pub fn after(mut self, next: Option<String>) -> Self {
+        self.after = next;
+        self
+    }
+
+    pub(super) fn takes(&self, report: &RunReport) -> bool {
+        let sync = report.key().map(|key| key.sync_name()).unwrap_or_default();
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let provider = report.template.split('/').next().unwrap_or_default();
+        (self.states.is_empty() || self.states.contains(&report.state))
+            && self.mode.is_none_or(|mode| mode == report.mode)
+            && is(&self.provider, provider)
+            && is(&self.connection, &report.connection)
+            && is(&self.sync, &sync)
+    }
+
+    pub(super) fn has_text(&self, text: &str) -> bool {
+        self.text.as_ref().is_none_or(|wanted| text.to_lowercase().contains(&wanted.to_lowercase()))
+    }
+
+    pub(super) fn takes_line(&self, line: &LogLine) -> bool {
+        self.level.is_none_or(|level| line.level >= level)
+            && self.since_ms.is_none_or(|since| line.at_ms >= since)
+            && self.until_ms.is_none_or(|until| line.at_ms < until)
+            && self.has_text(&line.message)
+    }
+}

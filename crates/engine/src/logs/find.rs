@@ -1,0 +1,193 @@
+//! Finding runs and lines again, page by page, newest first.
+
+use highwater_core::{Document, Result, RunId};
+use serde::Serialize;
+
+use super::{LogFilter, PAGE, POINTERS, backwards, find_run, id_of, lines_of, read_run};
+use crate::engine::Engine;
+use crate::run::{LogLine, RunReport, parse_run_id};
+use crate::sync::SyncKey;
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunPage {
+    /// The runs.
+    pub runs: Vec<RunReport>,
+    /// Where to continue, if there may be more.
+    pub next: Option<String>,
+}
+
+/// A line, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RunLine {
+    /// The run.
+    pub run: String,
+    /// The connection.
+    pub connection: String,
+    /// The template, and the variant behind it.
+    pub sync: String,
+    /// The line.
+    #[serde(flatten)]
+    pub line: LogLine,
+}
+
+/// A page of lines: newest run first, each run's lines in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LinePage {
+    /// The lines.
+    pub lines: Vec<RunLine>,
+    /// Where to continue, if there may be more.
+    pub next: Option<String>,
+}
+
+impl Engine {
+    /// The kept runs of every sync, newest first.
+    pub async fn runs_matching(&self, filter: &LogFilter) -> Result<RunPage> {
+        let limit = filter.limit.unwrap_or(25).max(1);
+        let mut scan = RunScan::new(self, filter)?;
+        let mut runs: Vec<RunReport> = Vec::new();
+        while let Some(report) = scan.next().await? {
+            if filter.text.is_some() && !filter.has_text(report.error.as_deref().unwrap_or_default()) {
+                continue;
+            }
+            if runs.len() == limit {
+                let next = runs.last().map(|last| last.id.clone());
+                return Ok(RunPage { runs, next });
+            }
+            runs.push(report);
+        }
+        Ok(RunPage { runs, next: None })
+    }
+
+    /// The kept runs of a sync, newest first.
+    pub async fn runs(&self, connection: &str, sync: &str) -> Result<Vec<RunReport>> {
+        let filter = LogFilter::default().connection(connection).sync(sync).limit(usize::MAX);
+        Ok(self.runs_matching(&filter).await?.runs)
+    }
+
+    /// A run by its id.
+    pub async fn run(&self, id: &str) -> Result<RunReport> {
+        let id = parse_run_id(id)?;
+        find_run(self.store().as_ref(), id).await?.ok_or_else(|| {
+            highwater_core::Error::new(
+                highwater_core::ErrorKind::NotFound,
+                "no such run: it never was, or is no longer kept",
+            )
+            .with("run", id)
+        })
+    }
+
+    /// Log lines of every run.
+    pub async fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
+        let limit = filter.limit.unwrap_or(100).max(1);
+        let (resume, mut skip) = match filter.after.as_deref().map(|after| after.split_once(':')) {
+            Some(Some((run, count))) => (Some(parse_run_id(run)?), count.parse().unwrap_or(0)),
+            _ => (None, 0_usize),
+        };
+        // Runs that began before the period may have lines within it.
+        let mut runs = filter.clone();
+        (runs.since_ms, runs.after) = (None, None);
+        let mut scan = RunScan::new(self, &runs)?;
+        if let Some(run) = resume {
+            scan.begin_at(run);
+        }
+        let mut lines: Vec<RunLine> = Vec::new();
+        while let Some(report) = scan.next().await? {
+            if filter.since_ms.is_some_and(|since| report.ended_ms.is_some_and(|ended| ended < since)) {
+                continue;
+            }
+            let kept = lines_of(self.store().as_ref(), report.run_id()?).await?;
+            let from =
+                if resume.is_some_and(|run| run.to_string() == report.id) { std::mem::take(&mut skip) } else { 0 };
+            for (place, line) in kept.into_iter().enumerate().skip(from) {
+                if !filter.takes_line(&line) {
+                    continue;
+                }
+                if lines.len() == limit {
+                    return Ok(LinePage { lines, next: Some(format!("{}:{place}", report.id)) });
+                }
+                lines.push(RunLine {
+                    run: report.id.clone(),
+                    connection: report.connection.clone(),
+                    sync: report.key()?.sync_name(),
+                    line,
+                });
+            }
+        }
+        Ok(LinePage { lines, next: None })
+    }
+
+    /// Every kept line of a run, in order.
+    pub async fn run_log(&self, id: &str) -> Result<Vec<LogLine>> {
+        lines_of(self.store().as_ref(), parse_run_id(id)?).await
+    }
+}
+
+/// Reads reports, newest first.
+struct RunScan<'e> {
+    engine: &'e Engine,
+    filter: &'e LogFilter,
+    /// The one sync that is asked for, if it is one.
+    prefix: String,
+    after: String,
+    read: std::vec::IntoIter<Document>,
+    ended: bool,
+}
+
+impl<'e> RunScan<'e> {
+    fn new(engine: &'e Engine, filter: &'e LogFilter) -> Result<Self> {
+        let prefix = match (&filter.connection, &filter.sync) {
+            (Some(connection), Some(sync)) => SyncKey::new(connection, sync)?.runs_prefix(),
+            _ => POINTERS.to_owned(),
+        };
+        let mut after = String::new();
+        if let Some(until_ms) = filter.until_ms {
+            // Keys run backwards in time: this one lies before every run of the period.
+            after = format!("{prefix}{}", backwards(RunId::from_parts(until_ms, 0)));
+        }
+        if let Some(last) = &filter.after {
+            after = after.max(format!("{prefix}{}", backwards(parse_run_id(last)?)));
+        }
+        Ok(RunScan { engine, filter, prefix, after, read: Vec::new().into_iter(), ended: false })
+    }
+
+    /// Begins with this run, itself included.
+    fn begin_at(&mut self, run: RunId) {
+        self.after = format!("{}{}", self.prefix, backwards(RunId::from(run.0.saturating_add(1))));
+    }
+
+    async fn next(&mut self) -> Result<Option<RunReport>> {
+        loop {
+            let Some(document) = self.read.next() else {
+                if self.ended {
+                    return Ok(None);
+                }
+                let page = self.engine.store().documents(&self.prefix, &self.after, PAGE).await?;
+                self.ended = page.len() < PAGE;
+                if let Some(last) = page.last() {
+                    self.after.clone_from(&last.key);
+                }
+                self.read = page.into_iter();
+                continue;
+            };
+            let Some(id) = id_of(&document.key) else { continue };
+            if self.filter.since_ms.is_some_and(|since| id.timestamp_ms() < since) {
+                self.ended = true;
+                self.read = Vec::new().into_iter();
+                return Ok(None);
+            }
+            let report: Option<RunReport> = if self.prefix == POINTERS {
+                let path: String = document.value.to()?;
+                read_run(self.engine.store().as_ref(), &SyncKey::from_path(&path)?, id).await?
+            } else {
+                Some(document.value.to()?)
+            };
+            if let Some(report) = report.filter(|report| self.filter.takes(report)) {
+                return Ok(Some(report));
+            }
+        }
+    }
+}

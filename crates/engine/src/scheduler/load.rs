@@ -1,0 +1,113 @@
+//! What the store says about each sync, and what other processes changed about it.
+
+use highwater_core::Result;
+
+use super::{LOOK, Scheduler};
+use crate::control::{CHANGES_KEY, Changes};
+use crate::sync::{SyncKey, SyncSettings, SyncStatus};
+use crate::timer::millis;
+
+impl Scheduler {
+    /// Reads every enabled sync, once.
+    pub(super) async fn load(&mut self) -> Result<()> {
+        self.seen_changes = self.changes().await?.count;
+        for settings in self.engine.enabled().await? {
+            let key = settings.key()?;
+            self.place(&key, settings).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a sync into the schedule.
+    pub(super) async fn place(&mut self, key: &SyncKey, settings: SyncSettings) -> Result<()> {
+        let store = self.engine.store();
+        let status = store.document(&key.status_key()).await?;
+        let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
+        let triggered = store.document(&key.trigger_key()).await?.is_some();
+        let now_ms = self.now_ms();
+        if status.offline_since_ms.is_some() {
+            self.offline.insert(key.clone());
+        } else {
+            self.offline.remove(key);
+        }
+        if triggered {
+            self.due.set(key, now_ms);
+        } else if settings.paused {
+            self.due.remove(key);
+        } else {
+            let mut at_ms = status.next_due_ms.unwrap_or(now_ms);
+            if status.last_started_ms.is_some_and(|started| started > now_ms) {
+                // That run was timed by a clock that was set back since.
+                at_ms = at_ms.min(now_ms.saturating_add(settings.schedule.longest_wait(now_ms)?));
+            }
+            self.due.set(key, at_ms);
+        }
+        self.schedules.insert(key.clone(), settings);
+        Ok(())
+    }
+
+    /// Reads one sync again.
+    pub(super) async fn reload(&mut self, key: &SyncKey) {
+        if self.running.contains(key) {
+            self.changed.insert(key.clone());
+            return;
+        }
+        let outcome = async {
+            match self.engine.store().document(&key.settings_key()).await? {
+                Some(stored) => self.place(key, stored.to()?).await,
+                None => {
+                    self.due.remove(key);
+                    self.offline.remove(key);
+                    self.schedules.remove(key);
+                    Ok(())
+                }
+            }
+        };
+        if let Err(error) = outcome.await {
+            tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
+            let at_ms = self.now_ms() + millis(LOOK);
+            self.due.set(key, at_ms);
+        }
+    }
+
+    pub(super) async fn reload_all(&mut self) {
+        let known: Vec<SyncKey> = self.schedules.keys().cloned().collect();
+        for key in known {
+            self.reload(&key).await;
+        }
+        if let Err(error) = self.load().await {
+            tracing::warn!(target: "highwater::schedule", "{error}");
+        }
+    }
+
+    async fn changes(&self) -> Result<Changes> {
+        let stored = self.engine.store().document(CHANGES_KEY).await?;
+        Ok(stored.map(|stored| stored.to()).transpose()?.unwrap_or_default())
+    }
+
+    /// What other processes changed since the last look: one small document.
+    pub(super) async fn look_at_others(&mut self) {
+        let changes = match self.changes().await {
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::warn!(target: "highwater::schedule", "{error}");
+                return;
+            }
+        };
+        let seen = std::mem::replace(&mut self.seen_changes, changes.count);
+        if changes.count == seen {
+            return;
+        }
+        if changes.recent.first().is_none_or(|(first, _)| *first > seen + 1)
+            && changes.count - seen > changes.recent.len() as u64
+        {
+            self.reload_all().await;
+            return;
+        }
+        for (_, path) in changes.recent.iter().filter(|(count, _)| *count > seen) {
+            if let Ok(key) = SyncKey::from_path(path) {
+                self.reload(&key).await;
+            }
+        }
+    }
+}
