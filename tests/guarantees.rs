@@ -111,6 +111,14 @@ fn every_property_is_proven_by_tests_that_are_there() {
             named.insert(name);
         }
     }
+    let engine = page.split("## The engine").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let proofs = engine
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    let missing: Vec<&str> = proofs.filter(|name| !others.contains_key(*name)).collect();
+    assert!(missing.is_empty() && engine.contains('`'), "the engine's table names what is no test: {missing:?}");
     let unnamed: Vec<&String> = kit.difference(&named).collect();
     assert!(unnamed.is_empty(), "tests of the kit that no property names: {unnamed:?}");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,11 +47,11 @@ impl Template for Items {
 struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, headers: Vec::new(), body: body.to_owned() }
+    Answer { status, headers: Vec::new(), body: body.into() }
 }
 
 fn with(status: u16, body: &str, name: &'static str, value: impl Into<String>) -> Answer {
@@ -179,6 +180,27 @@ async fn bodies_that_are_no_records_are_refused_whole() {
         assert_eq!(error.kind(), kind, "{body}: {error}");
         assert_eq!(world.live().await, 0);
         assert!(!error.to_string().contains('\n'));
+    }
+}
+
+#[tokio::test]
+async fn answers_are_bounded_in_bytes_once_unpacked_and_in_depth() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..66 {
+        bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = Answer { body: bomb.finish().unwrap(), ..with(200, "", "content-encoding", "gzip") };
+    assert!(bomb.body.len() < 1 << 20, "{}", bomb.body.len());
+    let world = World::new(vec![bomb]).await;
+    let error = world.run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Remote);
+    assert!(error.to_string().contains("64 MiB"), "{error}");
+    for depth in [200, 100_000] {
+        let deep = format!(r#"[{{"id":1,"d":{}{}}}]"#, "[".repeat(depth), "]".repeat(depth));
+        let world = World::new(vec![answer(200, &deep)]).await;
+        let error = world.run().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Remote | ErrorKind::Invalid), "{error}");
+        assert_eq!(world.live().await, 0);
     }
 }
 

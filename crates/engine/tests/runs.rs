@@ -112,11 +112,17 @@ async fn p28_who_lost_the_lease_empties_nothing_of_a_successors() {
 
 #[tokio::test(start_paused = true)]
 async fn p29_a_refresh_that_cannot_begin_empties_nothing() {
-    let world = World::new(30).await;
-    world.run(RunOptions::default()).await.unwrap();
-    let failing = world.engine_over(Staged::failing_at(&world.store, 0));
-    let error = failing.run_once("c", SYNC, RunOptions::default().clear(true)).await.unwrap_err();
-    assert_eq!((error.kind(), world.live().await), (ErrorKind::Full, 30));
+    // Whichever write fails: the streams are emptied by the one that begins the run, and by no other.
+    for write in 0..4 {
+        let world = World::new(30).await;
+        world.run(RunOptions::default()).await.unwrap();
+        let failing = world.engine_over(Staged::failing_at(&world.store, write));
+        let error = failing.run_once("c", SYNC, RunOptions::default().clear(true)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full);
+        let has_begun = world.engine.runs("c", SYNC).await.unwrap().len() == 2;
+        assert_eq!(has_begun, write > 0, "write {write}");
+        assert_eq!(world.live().await == 30, !has_begun, "write {write}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -408,6 +414,13 @@ async fn logs_are_kept_found_again_and_swept_out() {
     assert_eq!(found(LogFilter::default()).await, 3);
     assert_eq!(found(LogFilter::default().state(RunState::Error)).await, 1);
     assert_eq!(found(LogFilter::default().connection("d")).await, 1);
+    assert_eq!(found(LogFilter::default().sync(SYNC)).await, 3);
+    assert_eq!(found(LogFilter::default().sync("shop/others")).await, 0);
+    for (provider, expected) in [("shop", 3), ("sho", 0)] {
+        let mut filter = LogFilter::default();
+        filter.provider = Some(provider.to_owned());
+        assert_eq!(found(filter).await, expected);
+    }
     assert_eq!(found(LogFilter::default().text("TOLD TO FAIL")).await, 1);
     let mut filter = LogFilter::default();
     filter.mode = Some(RunMode::Initial);
