@@ -5,7 +5,7 @@ use std::time::Duration;
 use highwater_core::template::{Secret, WebhookScheme};
 use highwater_core::{Error, ErrorKind, Result};
 
-use crate::signature::{Verified, fresh, header, refused, verify, verify_hex};
+use crate::signature::{Verified, fresh, refused, required, verify, verify_hex};
 
 /// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
 /// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
@@ -29,9 +29,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     now_seconds: i64,
     tolerance: Duration,
 ) -> Result<Verified> {
-    let get = |name: &'static str| {
-        header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
-    };
+    let get = |name: &str| required(headers, name);
     match scheme {
         WebhookScheme::GitHub => {
             let signature = get("x-hub-signature-256")?;

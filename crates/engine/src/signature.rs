@@ -44,9 +44,7 @@ pub fn verify<N: AsRef<str>, V: AsRef<str>>(
     now_seconds: i64,
     tolerance: Duration,
 ) -> Result<Verified> {
-    let header = |name: &'static str| {
-        header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
-    };
+    let header = |name: &str| required(headers, name);
     let (id, timestamp, signatures) =
         (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);
     let timestamp = fresh(timestamp, now_seconds, tolerance)?;
@@ -94,6 +92,11 @@ pub(crate) fn fresh(timestamp: &str, now_seconds: i64, tolerance: Duration) -> R
 /// A header's value, whatever the case of its name.
 pub(crate) fn header<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], name: &str) -> Option<&'h str> {
     headers.iter().find(|(known, _)| known.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
+}
+
+/// A header that no signature does without.
+pub(crate) fn required<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], name: &str) -> Result<&'h str> {
+    header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
 }
 
 pub(crate) fn refused(message: &'static str) -> Error {

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// A template of an `info` expression, an async `fetch` function and, where it takes webhooks, a function of an event.
-macro_rules! template {
-    ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path $(, $webhook:path)?) => {
+/// A type that holds its description.
+macro_rules! described {
+    ($(#[$doc:meta])* $name:ident, $description:ty, $info:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name(highwater_core::template::TemplateInfo);
+        pub struct $name($description);
 
         impl $name {
-            /// The template.
+            /// With its description.
             pub fn new() -> Self {
                 $name($info)
             }
@@ -30,6 +30,13 @@ macro_rules! template {
                 $name::new()
             }
         }
+    };
+}
+
+/// A template of an `info` expression, an async `fetch` function and, where it takes webhooks, a function of an event.
+macro_rules! template {
+    ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path $(, $webhook:path)?) => {
+        crate::common::described! { $(#[$doc])* $name, highwater_core::template::TemplateInfo, $info }
 
         #[async_trait::async_trait]
         impl highwater_core::template::Template for $name {
@@ -56,22 +63,7 @@ macro_rules! template {
 /// An action of an `info` expression and an async function of its input.
 macro_rules! action {
     ($(#[$doc:meta])* $name:ident, $info:expr, $run:path) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name(highwater_core::template::ActionInfo);
-
-        impl $name {
-            /// The action.
-            pub fn new() -> Self {
-                $name($info)
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                $name::new()
-            }
-        }
+        crate::common::described! { $(#[$doc])* $name, highwater_core::template::ActionInfo, $info }
 
         #[async_trait::async_trait]
         impl highwater_core::template::ActionTemplate for $name {
@@ -90,7 +82,7 @@ macro_rules! action {
     };
 }
 
-pub(crate) use {action, template};
+pub(crate) use {action, described, template};
 
 /// The schema of a Rust type.
 pub(crate) fn schema<T: JsonSchema>() -> Value {

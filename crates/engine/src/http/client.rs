@@ -37,6 +37,8 @@ pub(crate) struct Client {
     origins: Vec<Url>,
     provider: Provider,
     session: Arc<Session>,
+    /// The engine's name among others.
+    engine: String,
     /// How many renewals of credentials are under way.
     renewals: watch::Sender<usize>,
 }
@@ -55,7 +57,14 @@ impl Client {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = origins.iter().map(|url| origin(url, secrets)).collect::<Result<Vec<_>>>()?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
-        Ok(Client { transport, environment, store, limits, origins, provider, session, renewals })
+        let engine = String::new();
+        Ok(Client { transport, environment, store, limits, origins, provider, session, engine, renewals })
+    }
+
+    /// With the name by which its engine takes turns with others.
+    pub(crate) fn of_engine(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.engine);
+        self
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {
@@ -275,7 +284,7 @@ impl Client {
 
     fn way(&self) -> Way<'_> {
         let (transport, environment, store) = (&self.transport, &self.environment, &self.store);
-        Way { oauth: self.oauth2(), transport, environment, store }
+        Way { oauth: self.oauth2(), transport, environment, store, engine: &self.engine }
     }
 
     fn oauth2(&self) -> Option<&OAuth2> {

@@ -47,6 +47,8 @@ pub(super) struct Way<'w> {
     pub(super) transport: &'w Arc<dyn Transport>,
     pub(super) environment: &'w Arc<dyn Environment>,
     pub(super) store: &'w Arc<dyn Store>,
+    /// The engine's name among others.
+    pub(super) engine: &'w str,
 }
 
 impl Session {
@@ -166,8 +168,8 @@ impl Session {
         if !self.has_store() {
             return Ok(None);
         }
-        let by = self.name_of_holder(&**way.environment);
-        Turn::take(way.store, &**way.environment, &format!("{}/{what}", self.connection()), &by).await.map(Some)
+        let name = format!("{}/{what}", self.connection());
+        Turn::take(way.store, &**way.environment, &name, way.engine).await.map(Some)
     }
 
     fn named(&self, error: Error) -> Error {

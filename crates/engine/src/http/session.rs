@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use highwater_core::Result;
 use highwater_core::template::{Provider, Secret};
-use highwater_core::{Environment, Result};
 
 use super::budget::Budget;
 use super::client::Client;
@@ -44,8 +44,6 @@ struct Held {
     unsaved: bool,
     /// What the host's store had at the last look; none before the first.
     stored: Option<Option<Credentials>>,
-    /// Under which name this session takes turns with other processes.
-    holder: String,
 }
 
 impl Sessions {
@@ -78,7 +76,8 @@ impl Parts {
         let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
         let session = self.sessions.of(connection);
         let store = Arc::clone(&self.store);
-        Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await
+        let client = Client::new(transport, environment, store, self.limits.clone(), origins, provider, session);
+        client.await.map(|client| client.of_engine(&self.name))
     }
 }
 
@@ -171,17 +170,6 @@ impl Session {
         self.credentials().await?;
         self.change(|credentials| drop(credentials.secrets.insert(name.to_owned(), secret)));
         self.save().await
-    }
-
-    /// The name under which this session takes turns with other processes.
-    pub(super) fn name_of_holder(&self, environment: &dyn Environment) -> String {
-        let mut held = lock(&self.held);
-        if held.holder.is_empty() {
-            let mut bytes = [0; 16];
-            environment.fill_random(&mut bytes);
-            held.holder = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        }
-        held.holder.clone()
     }
 
     /// `text` without any of the connection's secrets.

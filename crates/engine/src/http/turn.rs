@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
-    /// Who has it: a session of one engine, which may take its own turn again.
+    /// Which engine has it: that one may take its own turn again.
     by: String,
     until_ms: u64,
 }
