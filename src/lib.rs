@@ -7,7 +7,7 @@ pub use highwater_core::*;
 pub mod blocking {
     pub use highwater_core::blocking::{Follow, Reader, Store, changed, wait};
     #[cfg(feature = "engine")]
-    pub use highwater_engine::blocking::Engine;
+    pub use highwater_engine::blocking::{Engine, Outbox};
 }
 
 #[cfg(all(doctest, feature = "sqlite", feature = "engine", feature = "cron"))]

@@ -19,6 +19,10 @@
 //! # }
 //! ```
 
+mod outbox;
+
+pub use outbox::Outbox;
+
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -224,6 +228,11 @@ impl Engine {
         self.wait(self.engine().run_log(id))
     }
 
+    /// See [`Engine::sweep_logs`](crate::Engine::sweep_logs).
+    pub fn sweep_logs(&self) -> Result<u64> {
+        self.wait(self.engine().sweep_logs())
+    }
+
     /// Begins to run the enabled syncs on the engine's thread, if it does not yet.
     pub fn start(&self) -> Result<()> {
         let mut running = lock(&self.inner.running);
@@ -246,6 +255,11 @@ impl Engine {
     /// The network is back: whatever was offline is tried now.
     pub fn notify_online(&self) -> Result<()> {
         self.control().map_or(Ok(()), |control| self.wait(control.notify_online()))
+    }
+
+    /// The machine was asleep. It is noticed without this too, within a few seconds.
+    pub fn notify_resumed(&self) -> Result<()> {
+        self.control().map_or(Ok(()), |control| self.wait(control.notify_resumed()))
     }
 
     /// Stops the background, as [`Running::shutdown`] does. It can be started again.

@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use highwater_core::template::{ConfigKey, HttpRequest, SyncContext, Template, TemplateInfo, TokenUse};
+use highwater_core::template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo, TokenUse};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
-use highwater_engine::{CancelToken, ConnectionSettings, Engine, RequestLimits, RunOptions, RunState, Secret};
+use highwater_engine::{
+    CancelToken, ConnectionSettings, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
+};
 
 /// Reads `/items?page=n` until a page names no next one.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl World {
         let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
             .template(Arc::new(Items(info)))
             .limits(limits)
+            .logs(LogPolicy::default().level(LogLevel::Debug))
             .build()
             .unwrap();
         engine.connect(ConnectionSettings::new("c", "hostile")).await.unwrap();
@@ -144,6 +147,28 @@ async fn refusals_have_their_own_kinds() {
         assert!(!format!("{error:?} {error}").contains("s3cret"));
         let status = world.engine.status("c", "hostile/items").await.unwrap();
         assert_eq!((status.failures, status.last_error.is_some()), (1, true));
+    }
+}
+
+#[tokio::test]
+async fn every_request_has_its_line_in_the_log() {
+    let world = World::new(vec![
+        answer(500, "s3cret"),
+        with(429, "", "retry-after", "0"),
+        with(302, "", "location", "/items?page=1&token=s3cret"),
+        with(200, "[]", "link", NEXT),
+        answer(404, "{}"),
+    ])
+    .await;
+    world.run().await.unwrap_err();
+    let run = &world.engine.runs("c", "hostile/items").await.unwrap()[0].id;
+    let lines = world.engine.run_log(run).await.unwrap();
+    assert!(!format!("{lines:?}").contains("s3cret"));
+    let told = |line: &&highwater_engine::LogLine| line.message.starts_with("GET ") && line.message.ends_with(" ms");
+    let told: Vec<&str> = lines.iter().filter(told).map(|line| line.message.as_str()).collect();
+    assert_eq!(told.len(), world.asked().len(), "{told:#?}");
+    for (line, status) in told.iter().zip([500, 429, 302, 200, 404]) {
+        assert!(line.contains(&format!(": {status}, ")), "{line}");
     }
 }
 

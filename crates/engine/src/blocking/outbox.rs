@@ -1,0 +1,100 @@
+//! The outbox for programs without a runtime.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use highwater_core::Result;
+use highwater_core::template::Secret;
+
+use super::Engine;
+use crate::engine::lock;
+use crate::outbox::{Delivering, Destination, OutboxRow, Pass};
+
+/// An [`Outbox`](crate::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
+/// of them.
+///
+/// ```no_run
+/// # fn example(engine: &highwater_engine::blocking::Engine) -> highwater_core::Result<()> {
+/// use highwater_engine::{Destination, Secret, blocking};
+/// let outbox = blocking::Outbox::new(engine);
+/// outbox.add(Destination::new("crm", "https://crm.example/hooks/highwater"))?;
+/// outbox.set_secrets("crm", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")])?;
+/// outbox.start();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Outbox {
+    engine: Engine,
+    outbox: crate::Outbox,
+    delivering: Arc<Mutex<Option<Delivering>>>,
+}
+
+impl Outbox {
+    /// The outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
+    pub fn new(engine: &Engine) -> Self {
+        Outbox { outbox: crate::Outbox::new(engine.engine()), engine: engine.clone(), delivering: Arc::default() }
+    }
+
+    /// See [`Outbox::set_secrets`](crate::Outbox::set_secrets).
+    pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
+        self.outbox.set_secrets(destination, secrets)
+    }
+
+    /// See [`Outbox::add`](crate::Outbox::add).
+    pub fn add(&self, destination: Destination) -> Result<()> {
+        self.engine.wait(self.outbox.add(destination))
+    }
+
+    /// See [`Outbox::destinations`](crate::Outbox::destinations).
+    pub fn destinations(&self) -> Result<Vec<Destination>> {
+        self.engine.wait(self.outbox.destinations())
+    }
+
+    /// See [`Outbox::remove`](crate::Outbox::remove).
+    pub fn remove(&self, id: &str) -> Result<()> {
+        self.engine.wait(self.outbox.remove(id))
+    }
+
+    /// See [`Outbox::waiting`](crate::Outbox::waiting).
+    pub fn waiting(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
+        self.engine.wait(self.outbox.waiting(destination, after, limit))
+    }
+
+    /// See [`Outbox::dead_letters`](crate::Outbox::dead_letters).
+    pub fn dead_letters(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
+        self.engine.wait(self.outbox.dead_letters(destination, after, limit))
+    }
+
+    /// See [`Outbox::replay`](crate::Outbox::replay).
+    pub fn replay(&self, destination: &str, id: &str) -> Result<()> {
+        self.engine.wait(self.outbox.replay(destination, id))
+    }
+
+    /// See [`Outbox::replay_all`](crate::Outbox::replay_all).
+    pub fn replay_all(&self, destination: &str) -> Result<usize> {
+        self.engine.wait(self.outbox.replay_all(destination))
+    }
+
+    /// See [`Outbox::deliver_due`](crate::Outbox::deliver_due).
+    pub fn deliver_due(&self) -> Result<Pass> {
+        self.engine.wait(self.outbox.deliver_due())
+    }
+
+    /// Begins to deliver on the engine's thread, if it does not yet.
+    pub fn start(&self) {
+        lock(&self.delivering).get_or_insert_with(|| self.outbox.start(&self.engine.inner.handle));
+    }
+
+    /// Begins no further try and waits for the one in progress. It can be started again.
+    pub fn shutdown(&self) -> Result<()> {
+        let delivering = lock(&self.delivering).take();
+        delivering.map_or(Ok(()), |delivering| self.engine.wait(delivering.shutdown()))
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("delivering", &lock(&self.delivering).is_some()).finish_non_exhaustive()
+    }
+}
