@@ -86,15 +86,21 @@ impl Image {
     }
 }
 
+/// A store in a file of the host's, with all commits but those of the host's transaction.
+async fn hosts_file(path: &Path) -> SqliteStore {
+    Connection::open(path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    let store = SqliteStore::open(path).unwrap();
+    for n in 0..COMMITS {
+        store.commit(batch(n)).await.unwrap();
+    }
+    store
+}
+
 #[tokio::test]
 async fn p29_a_torn_rollback_journal_shows_the_last_commit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host.db");
-    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
-    let store = SqliteStore::open(&path).unwrap();
-    for n in 0..COMMITS {
-        store.commit(batch(n)).await.unwrap();
-    }
+    let store = hosts_file(&path).await;
     let before = Image::of(&path);
     before.shows(COMMITS, "nothing under way").await;
 
@@ -121,11 +127,7 @@ async fn p29_a_torn_rollback_journal_shows_the_last_commit() {
 async fn p29_a_transaction_that_spilled_into_the_file_is_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host.db");
-    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
-    let store = SqliteStore::open(&path).unwrap();
-    for n in 0..COMMITS {
-        store.commit(batch(n)).await.unwrap();
-    }
+    let store = hosts_file(&path).await;
     let before = Image::of(&path);
 
     let host = Connection::open(&path).unwrap();

@@ -101,44 +101,22 @@ impl<'a> Scanner<'a> {
 
     /// A string, unescaped.
     pub(super) fn string(&mut self) -> Result<Cow<'a, [u8]>> {
-        let mut unescaped = Vec::new();
-        Ok(match self.string_in(&mut unescaped)? {
-            Some(plain) => Cow::Borrowed(plain),
-            None => Cow::Owned(unescaped),
-        })
-    }
-
-    /// A string as it stands in the text; one with escapes is unescaped into `room` instead.
-    pub(super) fn string_in(&mut self, room: &mut Vec<u8>) -> Result<Option<&'a [u8]>> {
+        let from = self.at;
         self.expect(b'"', "a string is missing")?;
         let plain = self.plain()?;
         if self.peek() == Some(b'"') {
             self.at += 1;
-            return Ok(Some(plain));
+            return Ok(Cow::Borrowed(plain));
         }
-        room.clear();
-        room.extend_from_slice(plain);
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(None);
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    self.escape(room)?;
-                }
-                Some(byte) if byte >= 0x20 => {
-                    room.extend_from_slice(self.plain()?);
-                }
-                _ => return Err(self.error(UNENDED)),
-            }
-        }
+        self.at = from;
+        let mut unescaped = Vec::new();
+        self.copy_string(&mut unescaped)?;
+        Ok(Cow::Owned(unescaped))
     }
 
     /// Passes a string, its escapes checked.
     fn skip_string(&mut self) -> Result<()> {
-        self.string_in(&mut Vec::new()).map(drop)
+        self.string().map(drop)
     }
 
     /// The bytes from here on that mean themselves in a string. They are UTF-8: an escape stands for
