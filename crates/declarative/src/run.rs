@@ -12,7 +12,6 @@ mod jobs;
 mod json;
 mod jwt;
 mod kept_tokens;
-mod keys;
 mod pages;
 mod paging;
 mod partitions;

@@ -273,5 +273,4 @@ impl Orders {
 }
 
 #[cfg(test)]
-#[path = "shapes_tests.rs"]
 mod tests;

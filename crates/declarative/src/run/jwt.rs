@@ -1,5 +1,7 @@
 //! Tokens that are signed here: JWT (RFC 7519, RFC 7518).
 
+mod keys;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use highwater_core::{Error, ErrorKind, Result};
@@ -10,10 +12,10 @@ use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Map, Value};
 
 use super::context::Run;
-use super::keys::{of_curve, private_key};
 use crate::interpolation::{LiteralTypes, python_text};
 use crate::manifest::is_truthy;
 use crate::model::Jwt;
+use keys::{of_curve, private_key};
 
 impl Jwt {
     pub(super) fn sign(&self, run: &Run<'_>) -> Result<String> {
@@ -121,5 +123,4 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, curve: &[u8], key: Key<'_>, 
 }
 
 #[cfg(test)]
-#[path = "jwt_tests.rs"]
 mod tests;
