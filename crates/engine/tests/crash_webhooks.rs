@@ -137,7 +137,7 @@ impl Template for Items {
     }
 }
 
-/// Time that runs a thousand times as fast, also over restarts: the right to deliver of a process that died is over soon.
+/// Time that runs a hundred times as fast, also over restarts: the right to deliver of a process that died is over soon.
 #[derive(Debug)]
 struct Fast;
 
@@ -145,7 +145,7 @@ impl Environment for Fast {
     fn now_ms(&self) -> u64 {
         const DAYS_MS: u64 = 10 * 86_400_000;
         let real_ms = SystemEnvironment.now_ms();
-        1_790_000_000_000 + real_ms % DAYS_MS * 1000
+        1_790_000_000_000 + real_ms % DAYS_MS * 100
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -104,6 +104,11 @@ impl Outbox {
     }
 
     /// Delivers what is due now, once. For hosts with a schedule of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] or [`ErrorKind::Fenced`] where this process stood still for longer than it may hold the work
+    /// (a computer that slept, a disk that did not answer for 15 s): ask again. And those of the store.
     pub async fn deliver_due(&self) -> Result<Pass> {
         self.pass(&CancelToken::new()).await
     }
