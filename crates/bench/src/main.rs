@@ -88,7 +88,7 @@ fn measure_one(args: &Args, subject: Subject) -> Outcome<()> {
         None => tempfile::tempdir()?,
     };
     let figures = match subject {
-        Subject::Raw => raw::run(&args.workload(), directory.path())?,
+        Subject::Raw => raw::run(args.records, args.batch, args.ids, directory.path())?,
         store => workload::run(store, &args.workload(), directory.path())?,
     };
     println!("{}", serde_json::to_string(&figures)?);

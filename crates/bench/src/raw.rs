@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::args::Workload;
 use crate::measure::{self, Figures, Meter};
-use crate::records::record;
+use crate::records::{Ids, record};
 use crate::{Outcome, progress};
 
-/// Loads and scans a bare table. Settings as the SQLite store has them.
-pub(crate) fn run(workload: &Workload, directory: &Path) -> Outcome<Figures> {
+/// Loads and scans a bare table of so many records, in batches. Settings as the SQLite store has them.
+pub(crate) fn run(records: u64, batch: u64, ids: Ids, directory: &Path) -> Outcome<Figures> {
     let path = directory.join("raw.db");
     let mut figures = Figures::new();
     let connection = Connection::open(&path)?;
@@ -27,23 +26,23 @@ pub(crate) fn run(workload: &Workload, directory: &Path) -> Outcome<Figures> {
     let written = measure::written_bytes();
     let mut meter = Meter::start();
     let mut next = 0;
-    while next < workload.records {
-        let until = workload.records.min(next + workload.batch);
-        let batch: Vec<_> = meter.aside(|| (next..until).map(|number| record(workload.ids, number, 0)).collect());
+    while next < records {
+        let until = records.min(next + batch);
+        let payloads: Vec<_> = meter.aside(|| (next..until).map(|number| record(ids, number, 0)).collect());
         let began = Instant::now();
         connection.execute_batch("BEGIN IMMEDIATE")?;
         {
             let mut insert = connection.prepare_cached("INSERT INTO raw (payload) VALUES (?1)")?;
-            for payload in &batch {
+            for payload in &payloads {
                 insert.execute([std::str::from_utf8(payload)?])?;
             }
         }
         connection.execute_batch("COMMIT")?;
         meter.piece(began);
-        payload_bytes += batch.iter().map(|payload| payload.len() as u64).sum::<u64>();
+        payload_bytes += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
         next = until;
     }
-    meter.finish(&mut figures, "load", workload.records);
+    meter.finish(&mut figures, "load", records);
     if let (Some(before), Some(after)) = (written, measure::written_bytes()) {
         figures.insert("load_written_bytes".into(), after - before);
     }
@@ -59,7 +58,7 @@ pub(crate) fn run(workload: &Workload, directory: &Path) -> Outcome<Figures> {
         bytes += row.get_ref(1)?.as_bytes()?.len() as u64;
     }
     meter.piece(began);
-    meter.finish(&mut figures, "scan", workload.records);
+    meter.finish(&mut figures, "scan", records);
     if bytes != payload_bytes {
         return Err(format!("the scan read {bytes} bytes of {payload_bytes}").into());
     }
