@@ -28,5 +28,6 @@ mod tail;
 pub(crate) mod transaction;
 mod validate;
 mod verify;
+mod waiting;
 
 pub(crate) use keys::document as document_key;

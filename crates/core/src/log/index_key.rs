@@ -1,7 +1,7 @@
 //! The key under which an id stands in the index, with a hash of the id that is made once.
 
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 use std::ops::Deref;
 
 use siphasher::sip::SipHasher13;
@@ -42,6 +42,11 @@ impl IndexKey {
         };
         IndexKey { hash, length: length as u8, bytes }
     }
+
+    /// The id's [`head_key`].
+    pub(crate) fn head_key(&self) -> u64 {
+        self.hash
+    }
 }
 
 impl Deref for IndexKey {
@@ -69,12 +74,6 @@ impl PartialOrd for IndexKey {
 impl Ord for IndexKey {
     fn cmp(&self, other: &Self) -> Ordering {
         (**self).cmp(&**other)
-    }
-}
-
-impl Hash for IndexKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
     }
 }
 

@@ -4,18 +4,14 @@
 //! writes instead of one each. What is missing stands here, shared by the writer and the readers of
 //! a process, and is read back from the end of the log after a restart.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::backend::{BackendRead, LogScan};
 use crate::error::Result;
-use crate::log::index_key::{AlreadyHashed, IndexKey};
+use crate::log::index_key::IndexKey;
 use crate::log::state::StreamState;
-
-/// Index entries by their key.
-pub(crate) type Entries = HashMap<IndexKey, u64, BuildHasherDefault<AlreadyHashed>>;
+use crate::log::waiting::Waiting;
 
 /// Sorted entries on their way to the backend.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ pub(crate) struct Tail {
     from: u64,
     through: u64,
     revision: u64,
-    active: Entries,
+    active: Waiting,
     frozen: Option<Frozen>,
 }
 
@@ -63,7 +59,7 @@ impl Tail {
         if state.indexed_through < self.from {
             return Ok(Lookup::Outdated);
         }
-        if let Some(&sequence) = self.active.get(key) {
+        if let Some(sequence) = self.active.get(key) {
             return Ok(Lookup::At(sequence));
         }
         if let Some(frozen) = &self.frozen
@@ -106,8 +102,8 @@ impl Tail {
     }
 
     /// Takes over what a commit appended.
-    pub(crate) fn append(&mut self, entries: impl IntoIterator<Item = (IndexKey, u64)>, state: &StreamState) {
-        self.active.extend(entries);
+    pub(crate) fn append(&mut self, entries: Waiting, state: &StreamState) {
+        self.active.append(entries);
         self.through = self.through.max(state.next_sequence.saturating_sub(1));
     }
 
@@ -121,8 +117,7 @@ impl Tail {
 
     /// Sets the present entries aside for writing.
     pub(crate) fn freeze(&mut self) {
-        let mut entries: Vec<_> = std::mem::take(&mut self.active).into_iter().collect();
-        entries.sort_unstable();
+        let entries = std::mem::take(&mut self.active).into_sorted();
         self.frozen = Some(Frozen { entries: Arc::new(entries), through: self.through, written: 0 });
     }
 

@@ -21,7 +21,8 @@ use crate::log::marks::Marks;
 use crate::log::read::Attempt;
 use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
-use crate::log::tail::{Entries, Lookup};
+use crate::log::tail::Lookup;
+use crate::log::waiting::Waiting;
 use crate::maintenance::StreamOptions;
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
@@ -119,7 +120,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             stored: state.clone(),
             state,
             memory,
-            pending: Entries::default(),
+            pending: Waiting::default(),
             reset_tail: false,
             in_run: false,
             origin: None,
@@ -233,7 +234,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         let stream = &mut self.open[place];
         let key = IndexKey::hashed(id, key);
         let sequence = match stream.pending.get(&key) {
-            Some(sequence) => Some(*sequence),
+            Some(sequence) => Some(sequence),
             // What is shared is what was committed: rows of this transaction may come to nothing.
             None => {
                 let committed = if mutant!("uncommitted-remembered") { &stream.state } else { &stream.stored };

@@ -80,7 +80,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 committed.streams.push((stream.key.clone(), stream.state.last));
             }
             if !stream.reset_tail {
-                self.shared.tail(stream.state.number, |tail| tail.append(stream.pending.drain(), &stream.state));
+                self.shared.tail(stream.state.number, |tail| tail.append(stream.pending, &stream.state));
             }
             stream.memory.next_sequence = stream.state.next_sequence;
             if stream.memory.revision == stream.state.revision {

@@ -8,7 +8,7 @@ use crate::log::marks::Marks;
 use crate::log::read::StreamView;
 use crate::log::shared::Shared;
 use crate::log::state::StreamState;
-use crate::log::tail::Entries;
+use crate::log::waiting::Waiting;
 use crate::maintenance::StreamOptions;
 use crate::stream::StreamKey;
 
@@ -63,7 +63,7 @@ pub(crate) struct OpenStream {
     pub(super) stored: StreamState,
     pub(crate) memory: StreamMemory,
     /// Index entries of this transaction.
-    pub(super) pending: Entries,
+    pub(super) pending: Waiting,
     /// Set when everything known about the tail is written or void.
     pub(super) reset_tail: bool,
     /// Whether the batch at hand belongs to the stream's open run.
