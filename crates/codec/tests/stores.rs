@@ -231,6 +231,18 @@ async fn encryption_can_be_switched_on_for_a_store_that_has_records() {
     }
 }
 
+/// Changes the stored payloads of the first block, given where each lies.
+fn change_stored(host: &rusqlite::Connection, change: impl FnOnce(&mut [u8], &[std::ops::Range<usize>])) {
+    let sql = "SELECT key, directory, payloads FROM hw_log";
+    let (key, directory, mut payloads): (i64, Vec<u8>, Vec<u8>) =
+        host.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let end = |entry: &[u8]| u32::from_be_bytes(entry[38..42].try_into().unwrap()) as usize;
+    let ends: Vec<usize> = directory.chunks(44).map(end).collect();
+    let places: Vec<_> = std::iter::once(0).chain(ends.clone()).zip(ends).map(|(start, end)| start..end).collect();
+    change(&mut payloads, &places);
+    host.execute("UPDATE hw_log SET payloads = ?1 WHERE key = ?2", (payloads, key)).unwrap();
+}
+
 #[tokio::test]
 async fn moved_and_changed_payloads_are_noticed() {
     let place = Place::all().swap_remove(1);
@@ -238,8 +250,8 @@ async fn moved_and_changed_payloads_are_noticed() {
     let store = place.open(encrypting(1)).unwrap();
     save(&*store, 0..5, SECRET).await;
     let host = rusqlite::Connection::open(&path).unwrap();
-    let swap = "UPDATE hw_log SET payload = (SELECT payload FROM hw_log WHERE id = '1') WHERE id = '2'";
-    host.execute(swap, []).unwrap();
+    // Record 1's payload in the place of record 2's.
+    change_stored(&host, |payloads, of| payloads.copy_within(of[1].clone(), of[2].start));
     let error = store.get(&notes(), &["2"]).await.unwrap_err();
     assert_eq!((error.kind(), error.context("id")), (ErrorKind::Corrupt, Some("2")), "{error}");
     assert_eq!(problems(&*store).await.len(), 1);
@@ -250,11 +262,13 @@ async fn moved_and_changed_payloads_are_noticed() {
     assert_eq!(store.commit(batch).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(store.get(&notes(), &["77"]).await.unwrap()[0].is_none());
 
-    let flip = "UPDATE hw_log SET payload = substr(payload, 1, 40) || x'00' || substr(payload, 42) WHERE id = '3'";
-    host.execute(flip, []).unwrap();
+    change_stored(&host, |payloads, of| payloads[of[3].start + 40] ^= 1);
     assert_eq!(store.get(&notes(), &["3"]).await.unwrap_err().kind(), ErrorKind::Corrupt);
     // Someone who can write to the file puts a plain payload there.
-    host.execute("UPDATE hw_log SET payload = '{\"id\":\"4\"}' WHERE id = '4'", []).unwrap();
+    change_stored(&host, |payloads, of| {
+        let plain = format!("{:1$}", r#"{"id":"4"}"#, of[4].len());
+        payloads[of[4].clone()].copy_from_slice(plain.as_bytes());
+    });
     assert!(store.get(&notes(), &["4"]).await.unwrap()[0].is_some());
     store.close().await.unwrap();
     drop(store);

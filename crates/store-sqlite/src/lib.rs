@@ -21,13 +21,15 @@
 #![deny(missing_docs)]
 
 mod backend;
+mod block;
 mod commit_sign;
 mod errors;
-mod row;
+mod log_table;
 mod schema;
 mod sharing;
 mod store;
 mod transaction;
+mod values;
 mod views;
 
 pub use backend::{SqliteBackend, SqliteReader};

@@ -10,17 +10,17 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::errors::Explain;
 
 /// The version of the tables below.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE hw_log (
     key INTEGER PRIMARY KEY,
-    action INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    facts BLOB NOT NULL,
-    payload
+    deleted INTEGER NOT NULL,
+    directory BLOB NOT NULL,
+    details BLOB NOT NULL,
+    payloads NOT NULL
 );
-CREATE INDEX hw_log_deleted ON hw_log (key) WHERE action = 2;
+CREATE INDEX hw_log_deleted ON hw_log (key) WHERE deleted > 0;
 CREATE TABLE hw_index (stream INTEGER NOT NULL, id BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (stream, id)) WITHOUT ROWID;
 CREATE TABLE hw_state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE hw_history (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -76,7 +76,12 @@ fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<()> {
         )
         .with("format", other)
         .with("known", FORMAT)),
-        Some(other) => Err(Error::new(ErrorKind::Corrupt, "the database has an unknown format").with("format", other)),
+        Some(other) => Err(Error::new(
+            ErrorKind::Incompatible,
+            "the database was written by a Highwater before its first release: sync into a new file",
+        )
+        .with("format", other)
+        .with("known", FORMAT)),
         None => create_tables(connection),
     }
 }

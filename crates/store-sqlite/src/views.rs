@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
+use crate::block::{ACTION_SHIFT, ENTRY, MAX_ROWS, place};
 use crate::errors::Explain;
 
 /// Columns a proposed view has, at most.
@@ -42,23 +43,40 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
     let (low, high) = (i64::from(stream) << 40, i64::from(stream + 1) << 40);
     let mut selected = String::new();
     for column in columns {
+        let Some(path) = column.path.strip_prefix('$') else {
+            return Err(Error::new(ErrorKind::Invalid, "a column's path begins with `$`, as in `$.user.login`")
+                .with("column", &column.name)
+                .with("path", &column.path));
+        };
         selected.push_str(&format!(
-            ", CASE typeof(payload) WHEN 'text' THEN json_extract(payload, {}) END AS {}",
-            quoted(&column.path, '\''),
+            ", CASE typeof(payloads) WHEN 'text' THEN json_extract(payloads, '$[' || n || ']' || {}) END AS {}",
+            quoted(path, '\''),
             quoted(&column.name, '"')
         ));
     }
+    // A row of the table is a block of records: `slot` counts them off.
     let sql = format!(
         "DROP VIEW IF EXISTS {view};
-         CREATE VIEW {view} AS SELECT id{selected}, hex(substr(facts, 1, 16)) AS _cursor,
+         CREATE VIEW {view} AS
+         WITH RECURSIVE slot(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM slot WHERE n < {most} - 1),
+         record AS (
+           SELECT n, details, payloads, substr(directory, n * {ENTRY} + 1, {ENTRY}) AS entry,
+             CASE n WHEN 0 THEN 0 ELSE {details_end} END AS begin
+           FROM hw_log CROSS JOIN slot WHERE key >= {low} AND key < {high} AND n * {ENTRY} < length(directory))
+         SELECT CAST(substr(details, begin + 1, {id_length}) AS TEXT) AS id{selected},
+           hex(substr(entry, 1, 16)) AS _cursor,
            strftime('%Y-%m-%dT%H:%M:%fZ', {first_seen} / 1000.0, 'unixepoch') AS _first_seen_at,
            strftime('%Y-%m-%dT%H:%M:%fZ', {modified} / 1000.0, 'unixepoch') AS _last_modified_at,
-           CASE action WHEN 0 THEN 'ADDED' ELSE 'UPDATED' END AS _last_action
-         FROM hw_log WHERE key >= {low} AND key < {high} AND action <> 2;",
+           CASE {action} WHEN 0 THEN 'ADDED' ELSE 'UPDATED' END AS _last_action
+         FROM record WHERE {action} <> 2;",
         view = quoted(view, '"'),
-        // Cursors begin with their time; what is behind them is eight bytes, of which the last six tell.
-        modified = milliseconds(1),
-        first_seen = milliseconds(19),
+        most = MAX_ROWS,
+        details_end = whole("directory", &format!("(n - 1) * {ENTRY} + {}", place::DETAILS_END), 4),
+        id_length = whole("entry", &place::ID_LENGTH.to_string(), 2),
+        // Cursors begin with their time; times are eight bytes, of which the last six tell.
+        modified = whole("entry", &place::CURSOR.to_string(), 6),
+        first_seen = whole("entry", &(place::FIRST_SEEN + 2).to_string(), 6),
+        action = action("entry"),
     );
     let outcome = connection.execute_batch(&format!("BEGIN IMMEDIATE; {sql} COMMIT;")).explain("view");
     if outcome.is_err() && !connection.is_autocommit() {
@@ -69,13 +87,20 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
 
 /// Proposes a column for every scalar member of the newest live records, and for those one level deeper.
 pub fn propose_columns(connection: &Connection, stream: u32, records: u32) -> Result<Vec<ViewColumn>> {
-    let sql = "SELECT DISTINCT tree.fullkey, tree.path = '$' FROM
-                 (SELECT payload FROM hw_log WHERE key >= ?1 AND key < ?2 AND action <> 2 AND typeof(payload) = 'text'
-                  ORDER BY key DESC LIMIT ?3) AS newest,
-                 json_tree(newest.payload) AS tree
-               WHERE tree.type NOT IN ('object', 'array') AND tree.fullkey NOT LIKE '%[%'
-                 AND length(tree.fullkey) - length(replace(tree.fullkey, '.', '')) <= 2";
-    let mut statement = connection.prepare_cached(sql).explain("view")?;
+    let sql = format!(
+        "SELECT DISTINCT tree.fullkey, tree.path = '$' FROM
+           (SELECT item.value AS record FROM
+              (SELECT key, directory, payloads FROM hw_log
+               WHERE key >= ?1 AND key < ?2 AND typeof(payloads) = 'text' ORDER BY key DESC LIMIT ?3) AS block,
+              json_each(block.payloads) AS item
+            WHERE item.type = 'object' AND {action} <> 2
+            ORDER BY block.key DESC, item.key DESC LIMIT ?3) AS newest,
+           json_tree(newest.record) AS tree
+         WHERE tree.type NOT IN ('object', 'array') AND tree.fullkey NOT LIKE '%[%'
+           AND length(tree.fullkey) - length(replace(tree.fullkey, '.', '')) <= 2",
+        action = action(&format!("substr(block.directory, item.key * {ENTRY} + 1, {ENTRY})")),
+    );
+    let mut statement = connection.prepare(&sql).explain("view")?;
     let range = (i64::from(stream) << 40, i64::from(stream + 1) << 40, records);
     let mut rows = statement.query(range).explain("view")?;
     let mut columns = BTreeMap::new();
@@ -91,12 +116,21 @@ pub fn propose_columns(connection: &Connection, stream: u32, records: u32) -> Re
     Ok(columns.into_values().collect())
 }
 
-/// A time in SQL: six bytes of `facts` as a number.
-fn milliseconds(from: usize) -> String {
+/// In SQL: bytes of a blob as a number, from a place that is counted from 0.
+fn whole(blob: &str, from: &str, bytes: usize) -> String {
+    let digits = bytes * 2;
     let digit = |place: usize| {
-        format!("(instr('123456789ABCDEF', substr(hex(substr(facts, {from}, 6)), {place}, 1)) << {})", (12 - place) * 4)
+        format!(
+            "(instr('123456789ABCDEF', substr(hex(substr({blob}, {from} + 1, {bytes})), {place}, 1)) << {})",
+            (digits - place) * 4
+        )
     };
-    format!("({})", (1..=12).map(digit).collect::<Vec<_>>().join(" + "))
+    format!("({})", (1..=digits).map(digit).collect::<Vec<_>>().join(" + "))
+}
+
+/// In SQL: the action in an entry of a directory.
+fn action(entry: &str) -> String {
+    format!("({} >> {ACTION_SHIFT})", whole(entry, &place::FLAGS.to_string(), 1))
 }
 
 fn quoted(text: &str, quote: char) -> String {

@@ -267,9 +267,80 @@ async fn a_view_shows_records_as_columns() {
     let modified = store.records(&notes()).page().await.unwrap().changes[3].record.metadata.last_modified_at;
     assert_eq!((row.0, row.1, &*row.2, &*row.3), (4, 6, "u3", "ADDED"));
     assert_eq!(row.4, modified.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
-    let bad = vec![ViewColumn { name: "x".into(), path: "'); DROP TABLE hw_log; --".into() }];
-    store.create_view(&notes(), "bad", bad).await.ok();
+    let bad = |path: &str| vec![ViewColumn { name: "x".into(), path: path.into() }];
+    let error = store.create_view(&notes(), "bad", bad("'); DROP TABLE hw_log; --")).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("column")), (ErrorKind::Invalid, Some("x")), "{error}");
+    store.create_view(&notes(), "odd", bad("$'); DROP TABLE hw_log; --")).await.unwrap();
+    assert!(host.query_row("SELECT x FROM odd", [], |_| Ok(())).is_err(), "no path, and nothing else either");
     assert_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_view_shows_each_record_as_the_store_does() {
+    if !several_connections() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = SqliteStore::open(&path).unwrap();
+    // Blocks of many and of few, some with gaps; ids that are no ASCII, of many lengths, with a NUL.
+    let text = |n: usize| "é".repeat(n * n % 700);
+    let id = |n: usize| format!("{n}\0ü{}", "i".repeat(n % 60));
+    let payload = |n: usize, v: usize| {
+        serde_json::json!({"id": id(n), "n": n, "v": v, "text": text(n), "deep": {"er": n}}).to_string()
+    };
+    for first in (0..300).step_by(60) {
+        save(&store, &(first..first + 60).map(|n| payload(n, 0)).collect::<Vec<_>>()).await;
+    }
+    save(&store, &(0..300).step_by(7).map(|n| payload(n, 1)).collect::<Vec<_>>()).await;
+    let mut batch = WriteBatch::new();
+    for n in (0..300).step_by(11) {
+        batch.on(&notes()).delete(id(n));
+    }
+    store.commit(batch).await.unwrap();
+    store.create_view(&notes(), "n", Vec::new()).await.unwrap();
+
+    let host = Connection::open(&path).unwrap();
+    let sql =
+        "SELECT CAST(id AS BLOB), n, v, deep_er, text, _cursor, _first_seen_at, _last_modified_at, _last_action FROM n";
+    let mut statement = host.prepare(sql).unwrap();
+    let mut shown: Vec<_> = statement
+        .query_map([], |row| {
+            let id = String::from_utf8(row.get(0)?).unwrap();
+            let values: (u32, u32, u32, String) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            let metadata: (String, String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
+            Ok((id, values, metadata))
+        })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    shown.sort();
+    let mut wanted = Vec::new();
+    let mut after = Cursor::START;
+    loop {
+        let page = store.records(&notes()).since(after).page().await.unwrap();
+        for change in page.changes.iter().filter(|change| change.record.metadata.deleted_at.is_none()) {
+            let (record, metadata) = (&change.record, &change.record.metadata);
+            let value: serde_json::Value = record.to().unwrap();
+            let n = u32::try_from(value["n"].as_u64().unwrap()).unwrap();
+            let v = u32::try_from(value["v"].as_u64().unwrap()).unwrap();
+            let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let shown = (
+                format!("{:032X}", metadata.cursor.ulid().0),
+                time(metadata.first_seen_at),
+                time(metadata.last_modified_at),
+                metadata.last_action.to_string(),
+            );
+            wanted.push((record.id.to_string(), (n, v, n, text(n as usize)), shown));
+        }
+        after = page.next_cursor;
+        if page.caught_up {
+            break;
+        }
+    }
+    wanted.sort();
+    assert_eq!(wanted.len(), 300 - 300_usize.div_ceil(11));
+    assert_eq!(shown, wanted);
 }
 
 #[tokio::test]

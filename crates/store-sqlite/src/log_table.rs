@@ -1,0 +1,312 @@
+//! `hw_log` within one transaction: rows of the core's log, in blocks.
+//!
+//! Rows are added to the last block of their stream, in memory, until it is full; so are the last changes
+//! within one block. All is written before the table is searched, and before the commit.
+
+use highwater_core::backend::{LogRow, LogScan, VisitRow};
+use highwater_core::{Action, Result};
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, Row};
+
+use crate::block::{Block, BlockBuilder, Payloads};
+use crate::errors::Explain;
+use crate::values::{SEQUENCE_BITS, bytes, damaged, integer, number, row_key, unsigned, value};
+
+/// The statements. Columns as [`block_of`] reads them.
+mod sql {
+    // Each twice: without the payloads, and with them.
+    macro_rules! columns {
+        ($behind:literal) => {
+            [
+                concat!("SELECT key, directory, details FROM hw_log ", $behind),
+                concat!("SELECT key, directory, details, payloads FROM hw_log ", $behind),
+            ]
+        };
+    }
+    /// The block in which a row lies, if it is there.
+    pub(super) const FIND: [&str; 2] = columns!("WHERE key <= ?1 AND key >= ?2 ORDER BY key DESC LIMIT 1");
+    pub(super) const SCAN: [&str; 2] = columns!(
+        "WHERE key >= coalesce((SELECT max(key) FROM hw_log WHERE key <= ?1 AND key >= ?3), ?1) AND key < ?2 ORDER BY key"
+    );
+    pub(super) const SCAN_DELETED: [&str; 2] = columns!(
+        "INDEXED BY hw_log_deleted WHERE deleted > 0 AND key < ?2 AND
+         key >= coalesce((SELECT max(key) FROM hw_log WHERE key <= ?1 AND key >= ?3), ?1) ORDER BY key"
+    );
+    pub(super) const INSERT: &str = "INSERT INTO hw_log VALUES (?5, ?1, ?2, ?3, ?4)";
+    pub(super) const UPDATE: &str =
+        "UPDATE hw_log SET deleted = ?1, directory = ?2, details = ?3, payloads = ?4 WHERE key = ?5";
+    pub(super) const DELETE: &str = "DELETE FROM hw_log WHERE key = ?1";
+}
+
+/// Streams whose last blocks are kept open at a time.
+const ENDS: usize = 8;
+
+/// What a page of the file has besides the block's bytes: its own header, the cell's and the row's, and a little room.
+const PAGE_OVERHEAD: usize = 64;
+
+/// A block in memory.
+#[derive(Debug)]
+struct Open {
+    stream: u32,
+    key: i64,
+    /// The sequence numbers that belong into it.
+    from: u64,
+    until: u64,
+    /// Whether it is in the table, and whether it was changed since.
+    stored: bool,
+    changed: bool,
+    rows: BlockBuilder,
+}
+
+impl Open {
+    fn holds(&self, stream: u32, sequence: u64) -> bool {
+        self.stream == stream && (self.from..=self.until).contains(&sequence)
+    }
+}
+
+/// The table.
+pub(crate) struct LogTable<'c> {
+    connection: &'c Connection,
+    /// At hand from their first use to the end of the transaction: given back to the cache, statements would lose
+    /// the memory of what is bound to them each time.
+    find: [Option<CachedStatement<'c>>; 2],
+    insert: Option<CachedStatement<'c>>,
+    update: Option<CachedStatement<'c>>,
+    /// The last blocks of streams, to which rows are added.
+    ends: Vec<Open>,
+    /// The block in which a row was replaced or removed last.
+    edited: Option<Open>,
+    spare: BlockBuilder,
+    /// How many bytes a block has room for; 0 until somebody asks.
+    room: usize,
+}
+
+impl<'c> LogTable<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        LogTable {
+            connection,
+            find: [None, None],
+            insert: None,
+            update: None,
+            ends: Vec::new(),
+            edited: None,
+            spare: BlockBuilder::default(),
+            room: 0,
+        }
+    }
+
+    /// The rows of a stream from `scan.from`.
+    pub(crate) fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
+        self.flush()?;
+        let sql = if scan.only == Some(Action::Deleted) { sql::SCAN_DELETED } else { sql::SCAN };
+        let sql = sql[usize::from(scan.payload)];
+        let mut statement = self.connection.prepare_cached(sql).explain("prepare")?;
+        let range = [row_key(stream, scan.from)?, row_key(stream + 1, 0)?, row_key(stream, 0)?];
+        let mut rows = statement.query(range).explain("read")?;
+        while let Some(row) = rows.next().explain("read")? {
+            let block = block_of(row, scan.payload)?;
+            for row in block.rows(block.place_of(scan.from)) {
+                if visit(&row?)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row with a sequence number; whether there is one.
+    pub(crate) fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
+        let open = self.ends.iter().chain(&self.edited).find(|open| open.holds(stream, sequence));
+        if let Some(open) = open {
+            return if open.rows.is_empty() { Ok(false) } else { visit_row(&open.rows.block()?, sequence, visit) };
+        }
+        let statement = self.finder(payload)?;
+        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream, 0)?]).explain("read")?;
+        match rows.next().explain("read")? {
+            Some(row) => visit_row(&block_of(row, payload)?, sequence, visit),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes a row, in place of the one with its sequence number.
+    pub(crate) fn put(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
+        let room = self.room()?;
+        let place = match self.ends.iter().position(|end| end.stream == stream) {
+            Some(place) => place,
+            None => self.open_end(stream, row.sequence)?,
+        };
+        let Some(end) = self.ends.get_mut(place) else { return Ok(()) };
+        if row.sequence < end.from || end.rows.last().is_some_and(|last| last >= row.sequence) {
+            return self.edit(stream, row.sequence, Some(row));
+        }
+        if !end.rows.takes(row, room) {
+            let next = new_block(stream, row.sequence, std::mem::take(&mut self.spare))?;
+            let full = std::mem::replace(end, next);
+            self.store(full)?;
+        }
+        if let Some(end) = self.ends.get_mut(place) {
+            end.changed = true;
+            end.rows.push(row)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a row, if it is there.
+    pub(crate) fn remove(&mut self, stream: u32, sequence: u64) -> Result<()> {
+        self.edit(stream, sequence, None)
+    }
+
+    /// Writes what lies in memory only.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        while let Some(end) = self.ends.pop() {
+            self.store(end)?;
+        }
+        self.edited.take().map_or(Ok(()), |edited| self.store(edited))
+    }
+
+    /// Opens the last block of a stream for more rows, or a new one that begins with `sequence`; its place.
+    fn open_end(&mut self, stream: u32, sequence: u64) -> Result<usize> {
+        // It may be the last one.
+        if let Some(edited) = self.edited.take_if(|edited| edited.stream == stream) {
+            self.store(edited)?;
+        }
+        if self.ends.len() >= ENDS {
+            let oldest = self.ends.remove(0);
+            self.store(oldest)?;
+        }
+        let end = match self.load(stream, (1 << SEQUENCE_BITS) - 1)? {
+            Some(last) => Open { until: u64::MAX, ..last },
+            None => new_block(stream, sequence, std::mem::take(&mut self.spare))?,
+        };
+        self.ends.push(end);
+        Ok(self.ends.len() - 1)
+    }
+
+    /// Puts `instead` in the place of a row; nothing in the place of nothing.
+    fn edit(&mut self, stream: u32, sequence: u64, instead: Option<&LogRow<'_>>) -> Result<()> {
+        let open = |open: &Open| open.holds(stream, sequence);
+        if !self.ends.iter().any(open) && !self.edited.as_ref().is_some_and(open) {
+            if let Some(edited) = self.edited.take() {
+                self.store(edited)?;
+            }
+            self.edited = match self.load(stream, sequence)? {
+                Some(found) => Some(Open { until: found.until.max(sequence), ..found }),
+                None if instead.is_none() => return Ok(()),
+                // Before all that are stored.
+                None => {
+                    let block = new_block(stream, sequence, std::mem::take(&mut self.spare))?;
+                    Some(Open { until: sequence, ..block })
+                }
+            };
+        }
+        let Some(open) = self.ends.iter_mut().chain(&mut self.edited).find(|open| open.holds(stream, sequence)) else {
+            return Ok(());
+        };
+        if open.rows.is_empty() {
+            return instead.map_or(Ok(()), |row| {
+                open.changed = true;
+                open.rows.push(row)
+            });
+        }
+        let block = open.rows.block()?;
+        if instead.is_none() && block.sequence(block.place_of(sequence)) != Some(sequence) {
+            return Ok(());
+        }
+        self.spare.copy(&block, Some(sequence), instead)?;
+        std::mem::swap(&mut self.spare, &mut open.rows);
+        self.spare.clear();
+        open.changed = true;
+        Ok(())
+    }
+
+    /// The stored block in which a row lies, if it is there.
+    fn load(&mut self, stream: u32, sequence: u64) -> Result<Option<Open>> {
+        let mut builder = std::mem::take(&mut self.spare);
+        let statement = self.finder(true)?;
+        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream, 0)?]).explain("read")?;
+        let Some(row) = rows.next().explain("read")? else { return Ok(None) };
+        let key = integer(row, 0)?;
+        builder.copy(&block_of(row, true)?, None, None)?;
+        let from = unsigned(key)? & ((1 << SEQUENCE_BITS) - 1);
+        let until = builder.last().unwrap_or(from);
+        Ok(Some(Open { stream, key, from, until, stored: true, changed: false, rows: builder }))
+    }
+
+    fn store(&mut self, mut open: Open) -> Result<()> {
+        if open.changed && open.rows.is_empty() {
+            if open.stored {
+                let mut statement = self.connection.prepare_cached(sql::DELETE).explain("prepare")?;
+                statement.execute([open.key]).explain("write")?;
+            }
+        } else if open.changed {
+            let (statement, sql) =
+                if open.stored { (&mut self.update, sql::UPDATE) } else { (&mut self.insert, sql::INSERT) };
+            let statement = at_hand(self.connection, statement, sql)?;
+            let [deleted, directory, details, payloads] = open.rows.columns();
+            for (place, value) in [deleted, directory, details, payloads, number(open.key)].iter().enumerate() {
+                statement.raw_bind_parameter(place + 1, value).explain("write")?;
+            }
+            if statement.raw_execute().explain("write")? != 1 {
+                return Err(damaged("a block that vanished while it was changed"));
+            }
+        }
+        open.rows.clear();
+        self.spare = open.rows;
+        Ok(())
+    }
+
+    fn finder(&mut self, payload: bool) -> Result<&mut CachedStatement<'c>> {
+        let [plain, whole] = &mut self.find;
+        let (place, sql) = if payload { (whole, sql::FIND[1]) } else { (plain, sql::FIND[0]) };
+        at_hand(self.connection, place, sql)
+    }
+
+    fn room(&mut self) -> Result<usize> {
+        if self.room == 0 {
+            let mut statement = self.connection.prepare_cached("PRAGMA page_size").explain("prepare")?;
+            let page: u32 = statement.query_row([], |row| row.get(0)).explain("read")?;
+            self.room = (page as usize).saturating_sub(PAGE_OVERHEAD).max(1);
+        }
+        Ok(self.room)
+    }
+}
+
+fn new_block(stream: u32, sequence: u64, rows: BlockBuilder) -> Result<Open> {
+    let key = row_key(stream, sequence)?;
+    Ok(Open { stream, key, from: sequence, until: u64::MAX, stored: false, changed: false, rows })
+}
+
+/// The columns `key, directory, details` and, where wanted, `payloads`.
+fn block_of<'r>(row: &'r Row<'_>, payload: bool) -> Result<Block<'r>> {
+    let payloads = match payload.then(|| value(row, 3)).transpose()? {
+        None => Payloads::Unread,
+        Some(ValueRef::Text(text)) => Payloads::Text(text),
+        Some(ValueRef::Blob(bytes)) => Payloads::Bytes(bytes),
+        Some(_) => return Err(damaged("a column that holds no bytes")),
+    };
+    Block::new(bytes(row, 1)?, bytes(row, 2)?, payloads)
+}
+
+fn visit_row(block: &Block<'_>, sequence: u64, visit: &mut VisitRow<'_>) -> Result<bool> {
+    let place = block.place_of(sequence);
+    if block.sequence(place) != Some(sequence) {
+        return Ok(false);
+    }
+    let _ = visit(&block.row(place)?)?;
+    Ok(true)
+}
+
+/// A statement that stays at hand.
+pub(crate) fn at_hand<'s, 'c>(
+    connection: &'c Connection,
+    place: &'s mut Option<CachedStatement<'c>>,
+    sql: &str,
+) -> Result<&'s mut CachedStatement<'c>> {
+    match place {
+        Some(statement) => Ok(statement),
+        None => Ok(place.insert(connection.prepare_cached(sql).explain("prepare")?)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
