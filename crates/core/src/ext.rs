@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::following::Following;
 use crate::page::{Actions, ContentFilter, Page, PageRequest};
-use crate::record::{Change, Metadata, NetAction};
+use crate::record::{Change, Metadata, NetAction, RecordId};
 use crate::store::Store;
 use crate::stream::StreamKey;
 
@@ -143,7 +143,7 @@ pub struct TypedChange<T> {
     /// What it means to the reader.
     pub net: NetAction,
     /// The record's id.
-    pub id: std::sync::Arc<str>,
+    pub id: RecordId,
     /// The content; `None` when there is none any more.
     pub value: Option<T>,
     /// Where it stands in the log, and since when.

@@ -1,7 +1,10 @@
 //! Records as a reader sees them.
 
+mod id;
+
+pub use id::RecordId;
+
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -148,7 +151,7 @@ impl Serialize for Json {
 #[non_exhaustive]
 pub struct Record {
     /// The record's id, unique in its stream.
-    pub id: Arc<str>,
+    pub id: RecordId,
     /// The payload; `None` once pruned, and where only metadata was asked for.
     pub payload: Option<Json>,
     /// Where it stands in the log, and since when.

@@ -148,8 +148,7 @@ pub fn p13_no_skip_under_concurrency<S: Subject>() {
         for change in &page.changes {
             let position = change.record.metadata.cursor.ulid();
             assert!(position > cursor.ulid(), "p14: a position came twice");
-            let earlier =
-                last.insert(std::sync::Arc::clone(&change.record.id), (position, change.record.payload.clone()));
+            let earlier = last.insert(change.record.id.clone(), (position, change.record.payload.clone()));
             assert!(earlier.is_none_or(|(earlier, _)| earlier < position), "p14: {} went back", change.record.id);
         }
         cursor = page.next_cursor;

@@ -4,9 +4,7 @@
 //! The tag is a keyed hash over the position, the epoch and the filter, under a key made from the
 //! store's secret and the stream's name (H9, H10, H60-H62).
 
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher24;
+use siphasher::sip::SipHasher13;
 
 use super::{Cursor, Position};
 use crate::mutants::mutant;
@@ -21,9 +19,9 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TAG_BITS: u32 = 40;
 const FILTERED_BIT: u64 = 1 << 32;
 
-/// The key under which the cursors of one stream are tagged.
+/// The key under which the cursors of one stream are tagged, ready to hash.
 #[derive(Clone, Copy)]
-pub(crate) struct TokenKey([u8; 16]);
+pub(crate) struct TokenKey(SipHasher13);
 
 impl std::fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,7 +40,7 @@ impl TokenKey {
         }
         let mut key = [0; 16];
         hasher.finalize_xof().fill(&mut key);
-        TokenKey(key)
+        TokenKey(SipHasher13::new_with_key(&key))
     }
 
     /// The cursor of `position`, bound to the filter with this fingerprint (0: none).
@@ -76,14 +74,12 @@ impl TokenKey {
     }
 
     fn tag(&self, position: Position, filter: u64, drain: u32) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
         let mut message = [0; 32];
         message[..16].copy_from_slice(&position.ulid.to_be_bytes());
         message[16..20].copy_from_slice(&position.epoch.to_be_bytes());
         message[20..28].copy_from_slice(&filter.to_be_bytes());
         message[28..].copy_from_slice(&drain.to_be_bytes());
-        hasher.write(&message);
-        hasher.finish() >> (64 - TAG_BITS)
+        self.0.hash(&message) >> (64 - TAG_BITS)
     }
 }
 

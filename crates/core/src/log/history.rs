@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
 use crate::cursor::{Cursor, millis_of, time_of};
@@ -14,7 +13,7 @@ use crate::log::transaction::Transaction;
 use crate::log::{keys, validate};
 use crate::maintenance::{History, Version};
 use crate::mutants::mutant;
-use crate::record::{Action, Record};
+use crate::record::{Action, Record, RecordId};
 use crate::row_codec::{decode_row, encode_row};
 
 impl<W: BackendWrite> Transaction<'_, W> {
@@ -132,14 +131,14 @@ impl StreamView<'_> {
             .with("stream", self.key)
             .with("cursor", cursor));
         }
-        let mut found: BTreeMap<Arc<str>, Record> = BTreeMap::new();
+        let mut found: BTreeMap<RecordId, Record> = BTreeMap::new();
         let mut take = |row: &LogRow<'_>| -> Result<()> {
             let wanted =
                 row.cursor <= at && row.action != Action::Deleted && (after_id.is_empty() || row.id > after_id);
             let full = found.len() >= limit && found.last_key_value().is_some_and(|(last, _)| row.id > &**last);
             if wanted && !full && limit > 0 {
                 let record = self.record(row)?;
-                found.insert(Arc::clone(&record.id), record);
+                found.insert(record.id.clone(), record);
                 if found.len() > limit {
                     found.pop_last();
                 }

@@ -159,6 +159,7 @@ impl LastDate {
 }
 
 /// A row as readers see it, with the times of its first sight and its last change.
+#[inline]
 pub(super) fn record(
     token_key: &TokenKey,
     row: &LogRow<'_>,
