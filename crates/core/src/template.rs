@@ -37,6 +37,7 @@ mod action;
 mod context;
 mod http;
 mod info;
+mod outline;
 mod paging;
 mod provider;
 mod records;

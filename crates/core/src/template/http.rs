@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::content;
+use super::outline;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A request. The path is taken relative to the connection's base URL; a whole URL must be of the
@@ -233,23 +233,25 @@ impl HttpResponse {
             .map_err(|source| self.unusable("not the JSON that was expected").because(source))
     }
 
-    /// The elements of a body that is a JSON array, as they are written, sharing the body's memory.
+    /// The elements of a body that is a JSON array, as they are written, sharing the body's memory. What lies within an
+    /// element is read when it is saved.
     pub fn elements(&self) -> Result<Vec<Bytes>> {
-        content::elements(&self.body)
-            .map(|element| element.map(|element| self.body.slice_ref(element)))
-            .collect::<Result<_>>()
-            .map_err(|source| self.unusable("not a JSON array").because(source))
+        self.parts(&self.body)
     }
 
     /// The elements of the array at a JSON pointer of the body.
     pub fn elements_at(&self, pointer: &str) -> Result<Vec<Bytes>> {
-        let array = content::pointer(&self.body, pointer)
+        let array = outline::pointer(&self.body, pointer)
             .map_err(|source| self.unusable("not JSON").because(source))?
             .ok_or_else(|| self.unusable("without the expected list").with("pointer", pointer))?;
-        content::elements(array)
-            .map(|element| element.map(|element| self.body.slice_ref(element)))
-            .collect::<Result<_>>()
-            .map_err(|source| self.unusable("not a JSON array").because(source))
+        self.parts(array)
+    }
+
+    fn parts(&self, array: &[u8]) -> Result<Vec<Bytes>> {
+        let mut parts = Vec::new();
+        outline::elements(array, |part| parts.push(self.body.slice_ref(part)))
+            .map_err(|source| self.unusable("not a JSON array").because(source))?;
+        Ok(parts)
     }
 
     /// The text at a JSON pointer of the body, as [`text_at`](super::text_at) reads it.
@@ -272,7 +274,7 @@ impl HttpResponse {
 
     /// The value at a JSON pointer of the body, as it is written.
     pub fn value_at(&self, pointer: &str) -> Result<Option<Bytes>> {
-        match content::pointer(&self.body, pointer) {
+        match outline::pointer(&self.body, pointer) {
             Ok(value) => Ok(value.map(|value| self.body.slice_ref(value))),
             Err(source) => Err(self.unusable("not JSON").because(source)),
         }

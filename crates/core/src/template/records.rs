@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::content;
+use super::outline;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The value at a JSON pointer as text: a string's content, a number or a boolean as it is written.
@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 pub fn text_at(record: &[u8], pointer: &str) -> Result<Option<String>> {
-    let Some(value) = content::pointer(record, pointer)? else { return Ok(None) };
+    let Some(value) = outline::pointer(record, pointer)? else { return Ok(None) };
     match value.first() {
         Some(b'"') => serde_json::from_slice(value).map(Some).map_err(|source| {
             Error::new(ErrorKind::Remote, "a string of the record cannot be read")
