@@ -66,6 +66,26 @@ impl Heads {
     }
 }
 
+/// The map takes a key's lowest bits for a place and its highest seven to tell keys there apart: a shard
+/// whose keys had those in common would have to look at many of them.
 fn shard(key: u64) -> usize {
-    (key >> 58) as usize % SHARDS
+    (key >> 51) as usize % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::log::index_key::head_key;
+
+    #[test]
+    fn keys_of_a_shard_differ_in_the_bits_that_its_map_compares() {
+        let mut compared: Vec<HashSet<u64>> = vec![HashSet::new(); SHARDS];
+        for number in 0..SHARDS * 1000 {
+            let key = head_key(&number.to_string());
+            compared[shard(key)].insert(key >> 57);
+        }
+        assert!(compared.iter().all(|bits| bits.len() > 100), "{compared:?}");
+    }
 }
