@@ -111,3 +111,47 @@ async fn h38_the_guard_holds_a_run_back_and_what_it_saw_stays_known() {
     assert_eq!(store.head(&notes()).await.unwrap().live, 10);
     assert_eq!(store.commit(complete(DeleteGuard::APPROVED)).await.unwrap().streams[0].deleted, 9);
 }
+
+#[tokio::test]
+async fn p26_what_is_missing_is_found_wherever_it_stands() {
+    let store = MemoryStore::new().unwrap();
+    let save = |numbers: Vec<u32>, text: &'static str| {
+        let mut batch = WriteBatch::new();
+        for n in numbers {
+            batch.on(&notes()).upsert(format!(r#"{{"id":"{n}","text":"{text}"}}"#));
+        }
+        batch
+    };
+    store.commit(save((0..600).collect(), "one")).await.unwrap();
+    // Some rows are gone, some are tombstones, others stand at the end.
+    store.commit(save((100..140).collect(), "two")).await.unwrap();
+    let mut gone = WriteBatch::new();
+    gone.on(&notes()).delete("300").delete("130");
+    store.commit(gone).await.unwrap();
+
+    let missing = [0, 1, 17, 18, 40, 99, 100, 139, 141, 250, 267, 284, 302, 303, 450, 598];
+    let run = RunId::from_parts(1, 1);
+    let mut begin = WriteBatch::new();
+    begin.on(&notes()).begin_run(run);
+    for n in (0..600).filter(|n| !missing.contains(n) && ![300, 130].contains(n)) {
+        let text = if (100..140).contains(&n) { "two" } else { "one" };
+        begin.on(&notes()).upsert(format!(r#"{{"id":"{n}","text":"{text}"}}"#));
+    }
+    begin.on(&notes()).upsert(r#"{"id":"new"}"#);
+    store.commit(begin).await.unwrap();
+
+    let mut ask = WriteBatch::new();
+    ask.on(&notes()).in_run(run).list_unseen(run, 14);
+    let unseen = store.commit(ask).await.unwrap().streams.remove(0).unseen.unwrap();
+    let ids: Vec<u32> = unseen.ids.iter().map(|id| id.parse().unwrap()).collect();
+    assert_eq!(ids, [0, 1, 17, 18, 40, 99, 141, 250, 267, 284, 302, 303, 450, 598]);
+
+    let mut end = WriteBatch::new();
+    end.on(&notes()).complete_run(run, DeleteGuard::default());
+    assert_eq!(store.commit(end).await.unwrap().streams[0].deleted, missing.len() as u64);
+    for n in 0..600 {
+        let found = store.get(&notes(), &[&n.to_string()]).await.unwrap().remove(0).unwrap();
+        let live = found.metadata.deleted_at.is_none();
+        assert_eq!(live, !missing.contains(&n) && ![300, 130].contains(&n), "{n}");
+    }
+}

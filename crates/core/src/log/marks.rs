@@ -69,6 +69,20 @@ impl Marks {
         self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
+    /// The first sequence number from this one on that has no mark.
+    pub(crate) fn next_unmarked(&self, sequence: u64) -> u64 {
+        let (first, bit) = place(sequence);
+        let mut wanted = !(bit - 1);
+        for (word, bits) in self.bits.iter().enumerate().skip(first) {
+            let unmarked = !bits & wanted;
+            if unmarked != 0 {
+                return word as u64 * 64 + u64::from(unmarked.trailing_zeros());
+            }
+            wanted = u64::MAX;
+        }
+        sequence.max(self.bits.len() as u64 * 64)
+    }
+
     /// Records seen and still where they were.
     pub(crate) fn count(&self) -> u64 {
         self.count
@@ -129,4 +143,25 @@ impl Marks {
 
 fn place(sequence: u64) -> (usize, u64) {
     ((sequence / 64) as usize, 1 << (sequence % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_has_no_mark_is_found(
+            marked in proptest::collection::vec(prop_oneof![0_u64..300, 60_u64..70], 0..200), from in 0_u64..400
+        ) {
+            let mut marks = Marks::default();
+            marked.iter().for_each(|sequence| marks.set(*sequence));
+            let marked: BTreeSet<u64> = marked.into_iter().collect();
+            prop_assert_eq!(Some(marks.next_unmarked(from)), (from..).find(|sequence| !marked.contains(sequence)));
+        }
+    }
 }
