@@ -15,7 +15,8 @@ const LONGEST_PAUSE_MS: u64 = 6 * 3_600_000;
 /// The longest that a receiver can ask us to stay away.
 const LONGEST_RETRY_AFTER_MS: u64 = 24 * 3_600_000;
 
-/// How long a delivery is tried before it becomes a dead letter.
+/// How long the pauses of a delivery are, taken together, before it becomes a dead letter. What clocks say, and how
+/// long nobody was there to try, does not matter.
 pub(super) const RETRY_FOR_MS: u64 = 72 * 3_600_000;
 
 /// No pause is longer.
@@ -40,8 +41,9 @@ pub struct OutboxRow {
     /// How long the pause before it is: whatever a clock says, it waits no longer.
     #[serde(default = "longest")]
     pub pause_ms: u64,
-    /// From when on it is tried: its creation, or its last replay.
-    pub since_ms: u64,
+    /// How long all its pauses are, since its creation or its last replay.
+    #[serde(default)]
+    pub waited_ms: u64,
     /// Why the last try failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -56,7 +58,7 @@ impl OutboxRow {
             attempts: 0,
             next_ms: now_ms,
             pause_ms: 0,
-            since_ms: now_ms,
+            waited_ms: 0,
             last_error: None,
         }
     }
@@ -69,11 +71,7 @@ impl OutboxRow {
     /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Whether
     /// that changed anything.
     pub(super) fn draw_in(&mut self, now_ms: u64) -> bool {
-        let far = self.attempts > 0 && draw_in(&mut self.next_ms, self.pause_ms, now_ms);
-        if far {
-            self.since_ms = self.since_ms.min(now_ms);
-        }
-        far
+        self.attempts > 0 && draw_in(&mut self.next_ms, self.pause_ms, now_ms)
     }
 
     /// Notes a failed try; whether it was the last.
@@ -83,11 +81,12 @@ impl OutboxRow {
         let asked = retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         self.pause_ms = pause_ms(self.attempts, chance).max(asked.min(LONGEST_RETRY_AFTER_MS));
         self.next_ms = now_ms.saturating_add(self.pause_ms);
-        self.next_ms.saturating_sub(self.since_ms) > RETRY_FOR_MS
+        self.waited_ms = self.waited_ms.saturating_add(self.pause_ms);
+        self.waited_ms > RETRY_FOR_MS
     }
 
     pub(super) fn replay(&mut self, now_ms: u64) {
-        (self.attempts, self.next_ms, self.pause_ms, self.since_ms) = (0, now_ms, 0, now_ms);
+        (self.attempts, self.next_ms, self.pause_ms, self.waited_ms) = (0, now_ms, 0, 0);
     }
 }
 
@@ -182,6 +181,22 @@ mod tests {
         // What was never tried waits for no clock at all.
         assert!(OutboxRow::new("y".into(), "{}".into(), 3_600_000).is_due(0));
     }
+
+    #[test]
+    fn a_clock_that_leaps_and_days_without_a_process_cost_no_tries() {
+        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
+        let mut now_ms = 0;
+        for tries in 1.. {
+            now_ms += 30 * 86_400_000;
+            if row.failed("no".into(), None, now_ms, 0) {
+                assert!(tries > 15, "given up after {tries} tries");
+                break;
+            }
+        }
+        row.replay(now_ms);
+        assert!(!row.failed("no".into(), None, now_ms, 0));
+    }
+
     #[test]
     fn times_of_a_clock_that_was_ahead_are_drawn_in() {
         const AHEAD: u64 = 20 * 3_600_000;
@@ -189,7 +204,7 @@ mod tests {
         row.failed("busy".into(), Some(Duration::from_secs(120)), AHEAD, 0);
         assert!(!row.draw_in(AHEAD) && !row.draw_in(AHEAD + 60_000), "nothing is drawn in while the clock is right");
         assert!(row.draw_in(5000));
-        assert_eq!((row.next_ms, row.since_ms), (125_000, 5000));
+        assert_eq!(row.next_ms, 125_000);
         assert!(!row.draw_in(5000) && !row.draw_in(6000), "once is enough");
         let mut rest = Rest::new(AHEAD, AHEAD + 60_000);
         assert!(!rest.draw_in(AHEAD) && rest.draw_in(5000) && !rest.draw_in(5000));
