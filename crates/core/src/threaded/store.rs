@@ -80,8 +80,15 @@ impl<B: Backend> Store for Threaded<B> {
     }
 
     async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
-        let stream = stream.clone();
-        self.read(move |shared, read| Ok(Attempt::Done(StreamView::load(shared, read, &stream)?.head()))).await
+        let look = |stream: StreamKey| {
+            move |shared: &Shared, read: &mut dyn BackendRead| {
+                Ok(Attempt::Done(StreamView::load(shared, read, &stream)?.head()))
+            }
+        };
+        match self.inner.nearby.read(&self.inner.shared, look(stream.clone())) {
+            Some(head) => head.map_err(|error| self.named(error)),
+            None => self.read(look(stream.clone())).await,
+        }
     }
 
     async fn streams(&self) -> Result<Vec<StreamHead>> {
