@@ -53,7 +53,7 @@ pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
 pub use paging::{FetchedPage, Pages, Paging, Place};
 pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate};
-pub use records::{composite_id, id_at, string_at, text_at};
+pub use records::{composite_id, id_at, string_at, text_at, value_at};
 pub use secret::Secret;
 pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
 pub use window::Window;

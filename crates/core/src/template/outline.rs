@@ -12,6 +12,17 @@ use crate::error::{Error, Result};
 /// Bytes that are looked at together: one bit of a word for each.
 const BLOCK: usize = 64;
 
+/// One bit for each of eight bytes, over and over.
+const BITS: [u8; BLOCK] = {
+    let mut bits = [0; BLOCK];
+    let mut place = 0;
+    while place < BLOCK {
+        bits[place] = 1 << (place % 8);
+        place += 1;
+    }
+    bits
+};
+
 /// Calls `visit` with each element of a JSON array, as it is written.
 pub(super) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
     let mut outline = Outline { text: array, at: 0 };
@@ -137,7 +148,7 @@ impl<'a> Outline<'a> {
         self.at += 1;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let Some(plain) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            let Some(plain) = plain_bytes(rest) else {
                 return Err(self.error("a string does not end"));
             };
             let ends = rest.get(plain) == Some(&b'"');
@@ -246,11 +257,11 @@ impl<'a> Outline<'a> {
 /// Written so that the compiler compares sixteen bytes at a time.
 #[inline]
 fn signs(block: &[u8; BLOCK]) -> u64 {
-    let mut bits = [0_u8; BLOCK];
-    for (place, (bit, byte)) in bits.iter_mut().zip(block).enumerate() {
+    let mut bits = BITS;
+    for (bit, byte) in bits.iter_mut().zip(block) {
         // Three bits that brackets and the backslash have in common.
         let is_sign = *byte == b'"' || byte & 0x58 == 0x58;
-        *bit = if is_sign { 1 << (place % 8) } else { 0 };
+        *bit = if is_sign { *bit } else { 0 };
     }
     let mut signs = 0;
     for (place, eight) in bits.as_chunks::<8>().0.iter().enumerate() {
@@ -259,6 +270,24 @@ fn signs(block: &[u8; BLOCK]) -> u64 {
         signs |= sum << (8 * place);
     }
     signs
+}
+
+/// How many bytes stand before a quote or a backslash; `None` if there is none of them.
+#[inline]
+fn plain_bytes(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (eights, rest) = text.as_chunks::<8>();
+    for (place, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+        // The lowest set bit is exact; above it a borrow may have left others.
+        let found = zero_in(word ^ (ONES * u64::from(b'"'))) | zero_in(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(8 * place + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let before = text.len() - rest.len();
+    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|place| before + place)
 }
 
 /// The brackets that are open, the innermost in the lowest bit: set for a curly one.

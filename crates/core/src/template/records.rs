@@ -5,6 +5,20 @@ use bytes::Bytes;
 use super::outline;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The value at a JSON pointer, as it is written; `None` where there is none. It is found by brackets and strings alone:
+/// the record, and what lies within the value, may yet turn out to be no JSON.
+///
+/// ```
+/// use highwater_core::template::value_at;
+/// let record = br#"{"id": 7, "parts": [{"size": 1.50}]}"#;
+/// assert_eq!(value_at(record, "/parts/0")?, Some(&br#"{"size": 1.50}"#[..]));
+/// assert_eq!(value_at(record, "/parts/1")?, None);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn value_at<'r>(record: &'r [u8], pointer: &str) -> Result<Option<&'r [u8]>> {
+    outline::pointer(record, pointer)
+}
+
 /// The value at a JSON pointer as text: a string's content, a number or a boolean as it is written.
 /// `None` where there is none, or `null`, or an object or array.
 ///
@@ -17,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 pub fn text_at(record: &[u8], pointer: &str) -> Result<Option<String>> {
-    let Some(value) = outline::pointer(record, pointer)? else { return Ok(None) };
+    let Some(value) = value_at(record, pointer)? else { return Ok(None) };
     match value.first() {
         Some(b'"') => serde_json::from_slice(value).map(Some).map_err(|source| {
             Error::new(ErrorKind::Remote, "a string of the record cannot be read")
