@@ -66,10 +66,11 @@ impl<'p> Reading<'p> {
         if !mutant!("filtered-next-last-match") {
             self.scanned = position;
         }
-        let extra = Extra::decode(row.extra)?;
-        let held = held_at(self.since.ulid, row, &extra.lives);
+        let extra = row.extra.map(|extra| Extra::decode(Some(extra))).transpose()?;
+        let lives = extra.as_ref().map_or(&[][..], |extra| &extra.lives);
+        let held = held_at(self.since.ulid, row, lives);
         // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
-        let perhaps = held || extra.lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
+        let perhaps = held || lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
         let net = match row.action {
             Action::Deleted if perhaps => NetAction::Deleted,
             Action::Deleted => NetAction::Void,
