@@ -8,11 +8,13 @@ use highwater_codec::{Codec, Compression, EncryptionKey, KeyRing};
 use highwater_core::backend::LogRow;
 use highwater_core::content::{Canonicalizer, canonical, canonical_eq, deep_merge, elements, guess_id, pointer};
 use highwater_core::row_codec::{decode_row, encode_row};
+use highwater_core::template::{HttpResponse, value_at};
 use highwater_core::{
     Action, ContentRules, Cursor, ErrorKind, MemoryStore, PayloadCodec, PayloadContext, Store, StoreExt, StreamKey,
     WriteBatch,
 };
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A store with a few positions, and the cursors it gave out.
 struct Issued {
@@ -166,6 +168,27 @@ pub fn json(data: &[u8]) {
             let same = deep_merge(one, b"{}").unwrap();
             assert_eq!(exactly(&same), Some(base));
         }
+    }
+}
+
+/// An answer is parted as strict reading parts it; one that is no JSON is refused, or one of its parts is none.
+pub fn answer(data: &[u8]) {
+    let (body, path) = halves(data);
+    let path = String::from_utf8_lossy(path);
+    let is_json = |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok();
+    let shallow = body.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() < 100;
+    let parts = HttpResponse::new(200, Vec::new(), body.to_vec()).elements();
+    match (serde_json::from_slice::<Vec<&RawValue>>(body), parts) {
+        (Ok(strict), parts) => {
+            assert!(parts.unwrap().iter().eq(strict.iter().map(|part| part.get().as_bytes())));
+        }
+        (Err(_), Ok(parts)) if shallow => assert!(!parts.iter().all(|part| is_json(part))),
+        _ => {}
+    }
+    let found = value_at(body, &path);
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        let found: Option<Value> = found.unwrap().map(|found| serde_json::from_slice(found).unwrap());
+        assert_eq!(found.as_ref(), value.pointer(&path));
     }
 }
 

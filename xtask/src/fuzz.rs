@@ -12,7 +12,7 @@ use std::process::Command;
 use crate::process;
 
 const TARGETS: &[&str] =
-    &["cursor_token", "canonical_hash", "payload_codec", "json", "row_codec", "manifest", "interpolation"];
+    &["cursor_token", "canonical_hash", "payload_codec", "json", "answer", "row_codec", "manifest", "interpolation"];
 
 /// Inputs to begin with, for targets that would take long to find the shape.
 const SEEDS: &[(&str, &[&[u8]])] = &[
@@ -27,6 +27,7 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
             b"{\"a\":{\"b\":1}}\x00{\"a\":{\"c\":null}}",
         ],
     ),
+    ("answer", &[b"{\"data\":{\"items\":[{\"a\":\"\\\"]\"}, 2]}}\x00/data/items/0", b" [1, {\"a\": [true]}, \"x\"] "]),
     ("row_codec", &[b"0123456789012345678901234567890123456789{\"id\":1}"]),
     ("manifest", &[MANIFEST.as_bytes(), b"a: &a [*a]", b"streams: [{$ref: '#/streams/0'}]"]),
     (
