@@ -448,3 +448,26 @@ async fn p29_what_was_acknowledged_survives_kill_9() {
         assert_clean(&store).await;
     }
 }
+
+#[tokio::test]
+async fn pages_are_whole_whichever_thread_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("app.db")).unwrap();
+    let stream = |bytes: usize| StreamKey::new("demo", format!("Of{bytes}"));
+    for bytes in [10, 900, 1100, 9000] {
+        let mut batch = WriteBatch::new();
+        for n in 0..1200 {
+            batch.on(&stream(bytes)).upsert(format!(r#"{{"id":{n},"text":"{}"}}"#, "x".repeat(bytes)));
+        }
+        store.commit(batch).await.unwrap();
+        for limit in [1, 100, 128, 129, 1000, 1001] {
+            let page = store.records(&stream(bytes)).limit(limit).page().await.unwrap();
+            assert_eq!((page.changes.len(), page.has_more), (limit, true), "{bytes} bytes, {limit} records");
+            let rest = store.records(&stream(bytes)).since(page.next_cursor).limit(10_000).page().await.unwrap();
+            assert_eq!((rest.changes.len(), rest.caught_up), (1200 - limit, true));
+        }
+        let page =
+            store.page(highwater_core::PageRequest::new(stream(bytes)).limit(1000).max_bytes(50_000)).await.unwrap();
+        assert!(page.has_more && page.changes.len() <= 50_000 / bytes);
+    }
+}

@@ -57,7 +57,7 @@ impl<B: Backend> Store for Threaded<B> {
     }
 
     async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
-        let near = if ids.len() <= nearby::MOST_RECORDS {
+        let near = if ids.len() <= nearby::MOST_IDS {
             self.inner.nearby.read(&self.inner.shared, |shared, read| {
                 let view = StreamView::load(shared, read, stream)?;
                 if !view.finds_at_once() {
@@ -235,8 +235,13 @@ impl<B: Backend> Threaded<B> {
     fn page_nearby(&self, request: &PageRequest) -> Option<Result<Page>> {
         let small = nearby::small(request)?;
         let page = self.inner.nearby.read(&self.inner.shared, |shared, read| {
-            StreamView::load(shared, read, &small.stream)?.page(read, &small)
+            let view = StreamView::load(shared, read, &small.stream)?;
+            if !nearby::fits(&small, &view.state) {
+                return Ok(Attempt::Done(None));
+            }
+            view.page(read, &small).map(|page| page.map(Some))
         })?;
+        let page = page.transpose()?;
         // Large records cut it short: another thread reads it whole.
         let short = |page: &Page| page.has_more && page.changes.len() < small.limit;
         Some(page).filter(|page| small.max_bytes == request.max_bytes || !page.as_ref().is_ok_and(short))
