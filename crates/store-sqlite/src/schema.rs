@@ -27,6 +27,9 @@ CREATE TABLE hw_history (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWI
 CREATE TABLE hw_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+/// The page cache of a reading connection: the inner pages of the log and the index of a million records.
+const READER_CACHE_KIB: u32 = 4096;
+
 /// How connections are set up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -51,7 +54,7 @@ pub(crate) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
 pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).explain("open")?;
-    configure(&connection, settings, 2048)?;
+    configure(&connection, settings, READER_CACHE_KIB)?;
     Ok(connection)
 }
 
