@@ -141,6 +141,9 @@ pub(crate) enum Action {
     },
     /// The host wants a receiver served again that said that it was gone.
     Welcome,
+    /// For days no receiver takes anything, on a computer that sleeps through most of them: it wakes up once a day, and the
+    /// clock has leapt.
+    Outage,
     /// The next commit fails.
     StoreFault(Fault),
 }
@@ -233,6 +236,9 @@ impl Plan {
                 81..83 => (Knob::Backups, Action::Backup),
                 83..85 => (Knob::Backups, Action::Restore),
                 85..86 => return Action::ForgeCursors { connection },
+                86..87 if self.has(Knob::ClockJumps) && self.has(Knob::BadReceivers) && rng.bool() => {
+                    (Knob::Outbox, Action::Outage)
+                }
                 86..87 => (Knob::Outbox, Action::Welcome),
                 87..90 => (Knob::Narrowed, Action::Narrow { connection, narrow: rng.bool() }),
                 90..92 => (Knob::TokensExpire, Action::ForgetFeed { connection }),

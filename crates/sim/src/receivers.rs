@@ -130,6 +130,8 @@ struct Books {
     /// Until when a receiver asked to be left alone: true time. It holds once that was noted.
     asked_ms: [Option<(Row, u64)>; PLACES.len()],
     quiet_ms: [u64; PLACES.len()],
+    /// No receiver takes anything.
+    closed: bool,
 }
 
 /// All receivers; they outlive every process.
@@ -163,6 +165,11 @@ impl Receivers {
         let mut books = self.books();
         books.kept = kept;
         (books.asked_ms, books.quiet_ms) = Default::default();
+    }
+
+    /// Whether all receivers take nothing from now on.
+    pub(crate) fn close(&self, closed: bool) {
+        self.books().closed = closed;
     }
 
     /// The host wants the place served again.
@@ -300,6 +307,10 @@ impl Receivers {
             tokio::time::sleep(Duration::from_secs(60)).await;
             Err(Error::new(ErrorKind::Unavailable, "the receiver did not answer"))
         };
+        if self.books().closed && !shared.is_calm() {
+            let headers = vec![("Retry-After".to_owned(), "86400".to_owned())];
+            return Ok(HttpResponse::new(503, headers, "closed for days"));
+        }
         if shared.chance(Knob::BadReceivers, 8) {
             shared.reached("delivery lost");
             return late().await;

@@ -113,6 +113,11 @@ impl Shared {
         self.state().clock_offset_ms = offset_ms;
     }
 
+    /// The clock goes on by more than the time that passed.
+    pub(crate) fn leap(&self, by: Duration) {
+        self.state().clock_offset_ms += i64::try_from(by.as_millis()).unwrap_or(0);
+    }
+
     /// Adds a line to the trace.
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         let line = format!("{:>9} {}", self.true_ms() - BEGIN_MS, line());

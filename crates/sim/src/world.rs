@@ -232,6 +232,15 @@ impl World {
                 self.receivers.welcome(LEAVING);
                 Outbox::new(&engine).add(receivers::destination(LEAVING)).await?;
             }
+            Action::Outage => {
+                for day in 0..7 {
+                    // On the last day they are back.
+                    self.receivers.close(day < 6);
+                    self.shared.leap(Duration::from_secs(25 * 3600));
+                    // The longest that the outbox sleeps is half of it.
+                    self.wait(Duration::from_secs(60)).await?;
+                }
+            }
             Action::StoreFault(fault) => self.shared.set_fault(fault),
         }
         Ok(())
