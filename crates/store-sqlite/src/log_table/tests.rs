@@ -173,7 +173,7 @@ fn play(connection: &Connection, steps: Vec<Step>) {
     for (stream, (_, rows)) in model {
         assert_eq!(scanned(&mut table, stream, 0, None, true), rows.into_iter().collect::<Vec<_>>());
     }
-    // A block fits into a page, unless one row alone does not; and its count of deleted rows is right.
+    // Each block's count of deleted rows is right.
     let sql = "SELECT directory, details, payloads, deleted FROM hw_log";
     let mut statement = connection.prepare(sql).unwrap();
     let mut rows = statement.query([]).unwrap();
