@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use highwater_codec::{Codec, Compression, EncryptionKey, KeyRing};
 use highwater_core::backend::LogRow;
-use highwater_core::content::{Canonicalizer, canonical, canonical_eq, deep_merge, elements, guess_id, pointer};
+use highwater_core::content::{Canonicalizer, canonical, canonical_eq, deep_merge, guess_id, pointer};
 use highwater_core::row_codec::{decode_row, encode_row};
 use highwater_core::template::{HttpResponse, value_at};
 use highwater_core::{
@@ -143,11 +143,6 @@ pub fn payload_codec(data: &[u8]) {
 /// Picking and merging never panic, and agree with another parser.
 pub fn json(data: &[u8]) {
     let (one, two) = halves(data);
-    for element in elements(one).take(1000) {
-        if element.is_err() {
-            break;
-        }
-    }
     let path = String::from_utf8_lossy(two);
     if let Ok(Some(found)) = pointer(one, &path)
         && let Ok(value) = serde_json::from_slice::<Value>(one)

@@ -18,7 +18,7 @@ pub use canonical::{Canonical, Canonicalizer, canonical, canonical_eq};
 #[doc(hidden)]
 pub use exact::ExactHasher;
 pub use merge::deep_merge;
-pub use pick::{Elements, elements, guess_id, pointer};
+pub use pick::{guess_id, pointer};
 
 use crate::error::{Error, Result};
 

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{elements, pointer};
 use crate::content;
@@ -10,7 +11,8 @@ fn parted(text: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 fn strictly(text: &[u8]) -> Option<Vec<&[u8]>> {
-    content::elements(text).collect::<Result<_, _>>().ok()
+    let parts: Vec<&RawValue> = serde_json::from_slice(text).ok()?;
+    Some(parts.into_iter().map(|part| part.get().as_bytes()).collect())
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -115,7 +117,7 @@ fn brackets_match_and_their_depth_is_bounded() {
     for (depth, sound) in [(128, true), (129, false), (100_000, false)] {
         let text = format!("[{}{}]", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(parted(text.as_bytes()).is_some(), sound, "{depth}");
-        assert_eq!(strictly(text.as_bytes()).is_some(), sound, "{depth}");
+        assert_eq!(content::pointer(text.as_bytes(), "").is_ok(), sound, "{depth}");
     }
 }
 
