@@ -144,7 +144,8 @@ pub struct TypedChange<T> {
     pub net: NetAction,
     /// The record's id.
     pub id: RecordId,
-    /// The content; `None` when there is none any more.
+    /// The content to store; `None` where the record is to be removed, also if its last content is still kept, and
+    /// where the payload was pruned or not asked for.
     pub value: Option<T>,
     /// Where it stands in the log, and since when.
     pub metadata: Metadata,
@@ -205,9 +206,10 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
 }
 
 fn typed<T: DeserializeOwned>(change: Change) -> Result<TypedChange<T>> {
+    let stays = matches!(change.net, NetAction::Added | NetAction::Updated);
     let value = match &change.record.payload {
-        Some(_) => Some(change.record.to()?),
-        None => None,
+        Some(_) if stays => Some(change.record.to()?),
+        _ => None,
     };
     Ok(TypedChange { net: change.net, id: change.record.id, value, metadata: change.record.metadata })
 }

@@ -71,7 +71,8 @@ pub enum NetAction {
     Deleted,
     /// The record no longer matches the reader's filter: remove it.
     Left,
-    /// Born and deleted since the reader's cursor: nothing to do.
+    /// Born and deleted since the reader's cursor: nothing to do. A reader that stored records but lost the cursor
+    /// behind them reads them again from an older one: it removes what it has of this record.
     Void,
 }
 

@@ -1,8 +1,8 @@
 //! The log from outside, on the memory store: what a batch does, what a page tells.
 
 use highwater_core::{
-    Action, Cursor, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, NetAction, Outcome,
-    PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, WriteBatch,
+    Action, ContentFilter, Cursor, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, NetAction,
+    Outcome, PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, TypedPage, WriteBatch,
 };
 
 fn notes() -> StreamKey {
@@ -43,6 +43,45 @@ async fn p07_every_row_of_the_truth_table() {
     assert_eq!(delete(&store, "a").await, Outcome::Missing);
     assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [Outcome::Added]);
     assert_clean(&store).await;
+}
+
+/// As the five steps of the README have it: upsert, or remove where there is no value.
+#[tokio::test]
+async fn a_typed_change_has_a_value_where_there_is_something_to_store() {
+    let store = MemoryStore::new().unwrap();
+    save(&store, &[r#"{"id":"a","x":1}"#, r#"{"id":"b","x":1}"#]).await;
+    let open = ContentFilter::new().equals("/x", 1);
+    let read = |cursor| store.records_as::<serde_json::Value>(&notes()).since(cursor);
+    let all = read(Cursor::START).page().await.unwrap();
+    let matching = read(Cursor::START).with(|records| records.matching(open.clone())).page().await.unwrap();
+    assert!(all.changes.iter().chain(&matching.changes).all(|change| change.value.is_some()));
+    delete(&store, "a").await;
+    save(&store, &[r#"{"id":"b","x":2}"#, r#"{"id":"c","x":1}"#]).await;
+    delete(&store, "c").await;
+    assert!(
+        store.get(&notes(), &["a"]).await.unwrap()[0].as_ref().unwrap().payload.is_some(),
+        "the last content is kept"
+    );
+    let told = |page: TypedPage<serde_json::Value>| -> Vec<_> {
+        page.changes.into_iter().map(|change| (change.id.to_string(), change.net, change.value.is_some())).collect()
+    };
+    assert_eq!(
+        told(read(all.next_cursor).page().await.unwrap()),
+        [
+            ("a".to_owned(), NetAction::Deleted, false),
+            ("b".to_owned(), NetAction::Updated, true),
+            ("c".to_owned(), NetAction::Void, false)
+        ]
+    );
+    let filtered = read(matching.next_cursor).with(|records| records.matching(open.clone())).page().await.unwrap();
+    assert_eq!(
+        told(filtered),
+        [
+            ("a".to_owned(), NetAction::Deleted, false),
+            ("b".to_owned(), NetAction::Left, false),
+            ("c".to_owned(), NetAction::Void, false)
+        ]
+    );
 }
 
 #[tokio::test]
