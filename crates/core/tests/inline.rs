@@ -1,7 +1,8 @@
 //! The store without threads; writers that keep out of each other's way.
 
 use highwater_core::{
-    Inline, MemoryBackend, MemoryStore, Merging, Outcome, Store, StoreExt, StoreOptions, StreamKey, WriteBatch,
+    Inline, MemoryBackend, MemoryStore, Merging, Outcome, PageRequest, Store, StoreExt, StoreOptions, StreamKey,
+    Threaded, WriteBatch,
 };
 
 fn notes() -> StreamKey {
@@ -95,4 +96,21 @@ async fn p28_a_page_does_not_undo_a_fresher_webhook() {
     let mut batch = WriteBatch::new();
     batch.on(&stream).merging(Merging::IgnoreIfModifiedAfter(asked_at)).delete("a");
     assert_eq!(commit(&store, batch).await, [Outcome::Kept]);
+}
+
+/// P13: a page for no record at all, in a transaction of the host's, takes nothing from anybody.
+#[tokio::test]
+async fn p13_a_limit_of_nothing_is_one_and_hides_nothing() {
+    let store = Threaded::open(MemoryBackend::default(), StoreOptions::new()).unwrap();
+    let mut batch = WriteBatch::new();
+    for id in 0..4 {
+        batch.on(&notes()).upsert(format!(r#"{{"id":{id}}}"#));
+    }
+    commit(&store, batch).await;
+    let first = store.records(&notes()).limit(1).page().await.unwrap().next_cursor;
+    let mut request = PageRequest::new(notes()).since(first);
+    request.limit = 0;
+    let page = store.transaction(move |transaction| transaction.page(&request)).await.unwrap();
+    assert_eq!((page.changes.len(), page.has_more), (1, true));
+    assert_eq!(store.records(&notes()).since(first).page().await.unwrap().changes.len(), 3);
 }

@@ -1,8 +1,8 @@
 //! Pruning and runs: P24, P26, P27.
 
 use highwater_core::{
-    BadRecords, ConsumerCommand, CursorFault, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, Outcome,
-    PruneWhat, RunId, Seek, StreamBatch, WriteBatch,
+    BadRecords, ConsumerCommand, ContentFilter, CursorFault, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport,
+    Outcome, PruneWhat, RunId, Seek, StreamBatch, WriteBatch,
 };
 
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -75,11 +75,15 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     rig.save_all(0..6, 1);
     let early = rig.page(|request| request.limit(2)).next_cursor;
     let up_to = rig.page(|request| request.limit(4)).next_cursor;
+    let ones = ContentFilter::new().equals("/n", 1);
+    let filtered = rig.page(|request| request.matching(ones.clone()).limit(2)).next_cursor;
     let checksum = rig.head().checksum;
     assert_eq!(rig.prune(PruneWhat::Payloads, up_to), 4);
     assert_eq!(rig.refusal(early), Some(ErrorKind::CursorExpired));
     assert_eq!(rig.refusal(up_to), None);
     assert_eq!(rig.page(|request| request.since(early).metadata_only()).changes.len(), 4);
+    let error = rig.try_page(|request| request.since(filtered).matching(ones).metadata_only()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CursorExpired, "whether what was pruned matches cannot be told");
     let record = rig.get("0").unwrap();
     assert!(record.payload.is_none() && record.metadata.pruned_at.is_some() && record.metadata.deleted_at.is_none());
     assert_eq!(rig.head().checksum, checksum);

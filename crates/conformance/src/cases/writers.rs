@@ -27,7 +27,13 @@ pub fn p28_older_source_versions_are_refused<S: Subject>() {
     let gone = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(10)));
     assert_eq!(gone.outcomes, [Outcome::Deleted]);
     assert_eq!(save(&rig, 4, 9), Outcome::Stale, "a page fetched before the delete brings nothing back");
-    assert_eq!(save(&rig, 4, 11), Outcome::Added);
+    let again = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(12)));
+    assert_eq!(again.outcomes, [Outcome::Missing]);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert_eq!(save(&rig, 4, 11), Outcome::Stale, "nor does one from before a second delete");
+    assert_eq!(save(&rig, 4, 13), Outcome::Added);
     let text = |rig: &Rig<S>, version: &str| {
         let version = SourceVersion::Text(version.into());
         rig.write(|batch| batch.upsert(note("t", version_number(&version))).at_version(version)).outcomes[0]

@@ -56,7 +56,9 @@ impl<'s> StreamView<'s> {
         let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
         validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, filter)
             .and_then(|()| {
-                let payloads = !request.metadata_only;
+                // Also a filter on content looks at payloads.
+                let filtered = request.matching.is_some() && !mutant!("filter-blind-to-pruned");
+                let payloads = !request.metadata_only || filtered;
                 validate::not_expired(&self.token_key, &self.state, &request.after, filter, payloads)
             })
             .map_err(|error| error.with("stream", self.key))?;

@@ -57,7 +57,7 @@ impl<'p> Reading<'p> {
     pub(super) fn is_full(&self, row: &LogRow<'_>) -> bool {
         let more = row.payload.map_or(0, <[u8]>::len);
         let first = self.changes.is_empty() && !mutant!("no-record-fits");
-        self.changes.len() >= self.request.limit
+        self.changes.len() >= self.request.limit.max(1)
             || (!first && self.bytes + more > self.request.max_bytes && !mutant!("page-bytes-ignored"))
     }
 

@@ -12,7 +12,8 @@ impl Model {
         self.belongs(token, place, look.open_only)?;
         let stream = &self.world.streams[place];
         let after = token.position;
-        let payload_horizon = if look.metadata_only { 0 } else { stream.payload_horizon };
+        let payloads = !look.metadata_only || look.open_only;
+        let payload_horizon = if payloads { stream.payload_horizon } else { 0 };
         let fresh = token.drain != 0 && token.drain == stream.prunes;
         if after != 0 && after < stream.horizon.max(payload_horizon) && !fresh {
             return Err(&[ErrorKind::CursorExpired]);

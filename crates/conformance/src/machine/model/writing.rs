@@ -151,7 +151,13 @@ impl Model {
             return Ok(Outcome::Kept);
         }
         let Some((content, spelled)) = new else {
-            let Some(old) = live.cloned() else { return Ok(Outcome::Missing) };
+            let Some(old) = live.cloned() else {
+                // A tombstone keeps the newest version that it was deleted at.
+                if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), write.version) {
+                    entry.version = Some(version);
+                }
+                return Ok(Outcome::Missing);
+            };
             let version = write.version.or(old.version);
             self.put(terms, write.id, Entry { action: Action::Deleted, version, ..old })?;
             return Ok(Outcome::Deleted);

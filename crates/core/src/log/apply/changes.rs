@@ -108,9 +108,18 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
             return Ok(outcome);
         }
-        let Some(old) = old.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
-        self.bury(place, &old, operation.version.as_ref())?;
-        Ok(Outcome::Deleted)
+        match old {
+            Some(old) if old.is_live() => {
+                self.bury(place, &old, operation.version.as_ref())?;
+                Ok(Outcome::Deleted)
+            }
+            // Deleted again, by a newer word of the source: what is older than that must not bring it back.
+            Some(old) if !mutant!("second-delete-unversioned") => {
+                self.note_version(place, operation, &old)?;
+                Ok(Outcome::Missing)
+            }
+            _ => Ok(Outcome::Missing),
+        }
     }
 
     /// Turns a live row into a tombstone that keeps the last payload.
@@ -133,13 +142,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// The record came again as it is. Only what the source calls its version may be newer.
     pub(super) fn keep(&mut self, place: usize, operation: &Operation, old: &Entry, exact: [u8; 16]) -> Result<()> {
         self.mark_seen(place, old.sequence)?;
-        if operation.version.is_some() && operation.version != old.extra.version {
-            let mut entry = self.with_payload(place, old)?;
-            entry.extra.version.clone_from(&operation.version);
-            let number = self.stream(place).state.number;
-            entry.as_row(|row| self.write.put_row(number, row))?;
-            self.dirty = true;
-        }
+        self.note_version(place, operation, old)?;
         // Another spelling of the same content: next time it is recognised at a glance.
         let heads = &mut self.stream(place).memory.heads;
         if let Some(mut head) = heads.get(head_key(&old.id))
@@ -148,6 +151,19 @@ impl<W: BackendWrite> Transaction<'_, W> {
             head.exact = exact;
             heads.set(head_key(&old.id), head, false);
         }
+        Ok(())
+    }
+
+    /// Gives a record that stays as it is the version that the source calls it by now.
+    fn note_version(&mut self, place: usize, operation: &Operation, old: &Entry) -> Result<()> {
+        if operation.version.is_none() || operation.version == old.extra.version {
+            return Ok(());
+        }
+        let mut entry = self.with_payload(place, old)?;
+        entry.extra.version.clone_from(&operation.version);
+        let number = self.stream(place).state.number;
+        entry.as_row(|row| self.write.put_row(number, row))?;
+        self.dirty = true;
         Ok(())
     }
 }
