@@ -1,8 +1,11 @@
 //! The store without threads; writers that keep out of each other's way.
 
+use std::task::Poll;
+use std::time::Duration;
+
 use highwater_core::{
-    Inline, MemoryBackend, MemoryStore, Merging, Outcome, PageRequest, Store, StoreExt, StoreOptions, StreamKey,
-    Threaded, WriteBatch,
+    Inline, Maintenance, MemoryBackend, MemoryStore, Merging, Outcome, PageRequest, Store, StoreExt, StoreOptions,
+    StreamKey, Threaded, WriteBatch,
 };
 
 fn notes() -> StreamKey {
@@ -113,4 +116,33 @@ async fn p13_a_limit_of_nothing_is_one_and_hides_nothing() {
     let page = store.transaction(move |transaction| transaction.page(&request)).await.unwrap();
     assert_eq!((page.changes.len(), page.has_more), (1, true));
     assert_eq!(store.records(&notes()).since(first).page().await.unwrap().changes.len(), 3);
+}
+
+/// P31: a stream that is made while the clock is about to be rebased is rebased too.
+#[tokio::test]
+async fn p31_no_stream_is_left_behind_by_a_rebase() {
+    let store = MemoryStore::new().unwrap();
+    let mut batch = WriteBatch::new();
+    batch.on(&notes()).upsert(r#"{"id":1}"#);
+    commit(&store, batch).await;
+    let mut rebase = std::pin::pin!(store.maintain(Maintenance::RebaseClock));
+    let begun = std::future::poll_fn(|context| Poll::Ready(rebase.as_mut().poll(context))).await;
+    // Whatever it does first, it has done by now.
+    std::thread::sleep(Duration::from_millis(50));
+    let new = StreamKey::new("demo", "New");
+    let mut batch = WriteBatch::new();
+    batch.on(&new).upsert(r#"{"id":1}"#);
+    commit(&store, batch).await;
+    if begun.is_pending() {
+        rebase.await.unwrap();
+    }
+    for stream in [notes(), new] {
+        let page = store.records(&stream).page().await.unwrap();
+        assert_eq!(page.changes.len(), 1);
+        let mut batch = WriteBatch::new();
+        batch.on(&stream).upsert(r#"{"id":2}"#);
+        commit(&store, batch).await;
+        let page = store.records(&stream).since(page.next_cursor).page().await.unwrap();
+        assert_eq!(page.changes.len(), 1, "{stream}");
+    }
 }

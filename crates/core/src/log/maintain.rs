@@ -9,7 +9,7 @@ use crate::log::entry::Entry;
 use crate::log::index_key::IndexKey;
 use crate::log::marks::Marks;
 use crate::log::transaction::Transaction;
-use crate::log::{keys, validate};
+use crate::log::{keys, read, validate};
 use crate::maintenance::{History, MaintenanceReport, PruneWhat, StreamOptions};
 use crate::mutants::mutant;
 use crate::record::Action;
@@ -148,10 +148,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     /// Gives every entry a new position by the clock of now, in the old order. Every cursor given
     /// out before expires: what it was worth cannot be told on the new scale.
-    pub(crate) fn rebase_clock(&mut self, streams: &[StreamKey]) -> Result<MaintenanceReport> {
+    pub(crate) fn rebase_clock(&mut self) -> Result<MaintenanceReport> {
         self.restart_positions()?;
-        for stream in streams {
-            let place = self.open(stream)?;
+        // As this transaction sees them: one that was left out would stand at positions that were given up.
+        for head in read::streams(self.shared, &mut self.write)? {
+            let place = self.open(&head.stream)?;
             let horizon = self.mint()?;
             let state = &mut self.stream(place).state;
             state.prunes += 1;

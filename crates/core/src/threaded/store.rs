@@ -171,10 +171,7 @@ impl<B: Backend> Store for Threaded<B> {
                 })
                 .await
             }
-            Maintenance::RebaseClock => {
-                let streams: Vec<StreamKey> = self.streams().await?.into_iter().map(|head| head.stream).collect();
-                self.write(move |transaction| transaction.rebase_clock(&streams)).await
-            }
+            Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
             Maintenance::Recode => self.recode().await,
             Maintenance::Compact => {
                 self.with_backend(|backend| backend.compact().map(|()| MaintenanceReport::Done)).await
