@@ -51,7 +51,7 @@ pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
 pub use options::StoreOptions;
 pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LIMIT, Page, PageRequest};
 pub use record::{Action, Change, Json, Metadata, NetAction, Record, RecordId};
-pub use store::{Capabilities, Store};
+pub use store::{Capabilities, Store, StoreFuture};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
 pub use threaded::{Inline, LogTransaction, Staged, Threaded};
 pub use wakeups::Wakeups;

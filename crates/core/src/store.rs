@@ -1,6 +1,7 @@
 //! The storage interface that hosts, the engine and templates hold.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -101,6 +102,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn close(&self) -> Result<()>;
 }
 
+/// What a method of a [`Store`] returns: a boxed future, as `async_trait` makes it.
+pub type StoreFuture<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+
 /// Implements [`Store`] for a type that holds a store, by forwarding every method.
 ///
 /// ```
@@ -114,77 +118,65 @@ macro_rules! store_by_delegation {
         $crate::store_by_delegation!(@methods [] $holder, self => self.$inner);
     };
     (@methods [$($generics:tt)*] $holder:ty, $self:ident => $inner:expr) => {
-        #[$crate::async_trait::async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<$($generics)*> $crate::Store for $holder {
             fn capabilities(&$self) -> $crate::Capabilities {
                 $inner.capabilities()
             }
-            async fn commit(&$self, batch: $crate::WriteBatch) -> $crate::Result<$crate::Commit> {
-                $inner.commit(batch).await
-            }
-            async fn page(&$self, request: $crate::PageRequest) -> $crate::Result<$crate::Page> {
-                $inner.page(request).await
-            }
-            async fn get(
-                &$self,
-                stream: &$crate::StreamKey,
-                ids: &[&str],
-            ) -> $crate::Result<Vec<Option<$crate::Record>>> {
-                $inner.get(stream, ids).await
-            }
-            async fn head(&$self, stream: &$crate::StreamKey) -> $crate::Result<$crate::StreamHead> {
-                $inner.head(stream).await
-            }
-            async fn streams(&$self) -> $crate::Result<Vec<$crate::StreamHead>> {
-                $inner.streams().await
-            }
-            async fn versions(&$self, stream: &$crate::StreamKey, id: &str) -> $crate::Result<Vec<$crate::Version>> {
-                $inner.versions(stream, id).await
-            }
-            async fn as_of(
-                &$self,
-                stream: &$crate::StreamKey,
-                cursor: $crate::Cursor,
-                after_id: &str,
-                limit: usize,
-            ) -> $crate::Result<Vec<$crate::Record>> {
-                $inner.as_of(stream, cursor, after_id, limit).await
-            }
-            async fn document(&$self, key: &str) -> $crate::Result<Option<$crate::Json>> {
-                $inner.document(key).await
-            }
-            async fn documents(
-                &$self,
-                prefix: &str,
-                after: &str,
-                limit: usize,
-            ) -> $crate::Result<Vec<$crate::Document>> {
-                $inner.documents(prefix, after, limit).await
-            }
-            async fn lease(&$self, name: &str) -> $crate::Result<$crate::Fence> {
-                $inner.lease(name).await
-            }
-            async fn consumer(
-                &$self,
-                stream: &$crate::StreamKey,
-                name: &str,
-                command: $crate::ConsumerCommand,
-            ) -> $crate::Result<$crate::ConsumerReply> {
-                $inner.consumer(stream, name, command).await
-            }
-            async fn consumers(&$self, stream: &$crate::StreamKey) -> $crate::Result<Vec<String>> {
-                $inner.consumers(stream).await
-            }
-            async fn maintain(&$self, task: $crate::Maintenance) -> $crate::Result<$crate::MaintenanceReport> {
-                $inner.maintain(task).await
-            }
+            $crate::store_by_delegation!(@method ['life0] commit(
+                $self => $inner, batch: $crate::WriteBatch
+            ) -> $crate::Commit);
+            $crate::store_by_delegation!(@method ['life0] page(
+                $self => $inner, request: $crate::PageRequest
+            ) -> $crate::Page);
+            $crate::store_by_delegation!(@method ['life0 'life1 'life2 'life3] get(
+                $self => $inner, stream: &'life1 $crate::StreamKey, ids: &'life2 [&'life3 str]
+            ) -> Vec<Option<$crate::Record>>);
+            $crate::store_by_delegation!(@method ['life0 'life1] head(
+                $self => $inner, stream: &'life1 $crate::StreamKey
+            ) -> $crate::StreamHead);
+            $crate::store_by_delegation!(@method ['life0] streams($self => $inner) -> Vec<$crate::StreamHead>);
+            $crate::store_by_delegation!(@method ['life0 'life1 'life2] versions(
+                $self => $inner, stream: &'life1 $crate::StreamKey, id: &'life2 str
+            ) -> Vec<$crate::Version>);
+            $crate::store_by_delegation!(@method ['life0 'life1 'life2] as_of(
+                $self => $inner, stream: &'life1 $crate::StreamKey, cursor: $crate::Cursor, after_id: &'life2 str, limit: usize
+            ) -> Vec<$crate::Record>);
+            $crate::store_by_delegation!(@method ['life0 'life1] document(
+                $self => $inner, key: &'life1 str
+            ) -> Option<$crate::Json>);
+            $crate::store_by_delegation!(@method ['life0 'life1 'life2] documents(
+                $self => $inner, prefix: &'life1 str, after: &'life2 str, limit: usize
+            ) -> Vec<$crate::Document>);
+            $crate::store_by_delegation!(@method ['life0 'life1] lease(
+                $self => $inner, name: &'life1 str
+            ) -> $crate::Fence);
+            $crate::store_by_delegation!(@method ['life0 'life1 'life2] consumer(
+                $self => $inner, stream: &'life1 $crate::StreamKey, name: &'life2 str, command: $crate::ConsumerCommand
+            ) -> $crate::ConsumerReply);
+            $crate::store_by_delegation!(@method ['life0 'life1] consumers(
+                $self => $inner, stream: &'life1 $crate::StreamKey
+            ) -> Vec<String>);
+            $crate::store_by_delegation!(@method ['life0] maintain(
+                $self => $inner, task: $crate::Maintenance
+            ) -> $crate::MaintenanceReport);
             fn subscribe(&$self) -> $crate::Wakeups {
                 $inner.subscribe()
             }
-            async fn close(&$self) -> $crate::Result<()> {
-                $inner.close().await
-            }
+            $crate::store_by_delegation!(@method ['life0] close($self => $inner) -> ());
+        }
+    };
+    // What `async_trait` would write, less a future of its own around the inner store's.
+    (@method [$($life:lifetime)*] $name:ident($self:ident => $inner:expr $(, $argument:ident: $type:ty)*) -> $answer:ty) => {
+        fn $name<$($life,)* 'async_trait>(
+            &'life0 $self,
+            $($argument: $type),*
+        ) -> $crate::StoreFuture<'async_trait, $answer>
+        where
+            $($life: 'async_trait,)*
+            Self: 'async_trait,
+        {
+            $inner.$name($($argument),*)
         }
     };
 }
