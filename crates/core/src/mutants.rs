@@ -57,6 +57,11 @@ pub const ALL: &[Mutant] = &[
     rule("others-unnoticed", "p22", "a commit of ours hides those that others made before it"),
     rule("rebase-remembered", "p31", "cursors known before a rebase of the clock stay good"),
     rule("drain-expires", "p24", "a reading from START expires in the middle, below the horizon"),
+    rule(
+        "prune-expires-drains",
+        "p24",
+        "a named reader in the middle of its first reading expires by a prune that stopped at it",
+    ),
     rule("epoch-survives-rebase", "p31", "a handle goes on in an epoch whose positions another gave up"),
     rule("uncommitted-remembered", "p29", "where rows of a failed batch stood is remembered"),
     rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),

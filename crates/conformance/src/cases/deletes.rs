@@ -69,6 +69,32 @@ pub fn p24_a_reading_from_start_passes_the_horizon<S: Subject>() {
     assert_eq!(rig.refusal(first.next_cursor), Some(ErrorKind::CursorExpired), "it may hold what was pruned since");
 }
 
+/// A prune that stopped at a named reader in the middle of its first reading does not expire it, nor what it was given
+/// meanwhile; a clear does.
+pub fn p24_a_named_reading_from_start_outlives_prunes<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save("y", 1);
+    rig.save("x", 1);
+    rig.delete("x");
+    rig.save_all(0..9, 1);
+    rig.prune(PruneWhat::Payloads, rig.end());
+    let first = rig.poll("copy", 3).unwrap();
+    assert_eq!(ids(&first.page.changes), ["y", "x", "0"]);
+    rig.ack("copy", first.token).unwrap();
+    let second = rig.poll("copy", 2).unwrap();
+    assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), 1, "x, which the reader has behind it");
+    if S::REOPENS {
+        rig.reopen();
+    }
+    rig.ack("copy", second.token).unwrap();
+    let third = rig.poll("copy", 2).unwrap();
+    assert_eq!(ids(&third.page.changes), ["3", "4"]);
+    rig.maintain(Maintenance::Clear(notes()));
+    rig.save("5", 7);
+    rig.ack("copy", third.token).unwrap();
+    assert_eq!(rig.poll("copy", 2).unwrap_err().kind(), ErrorKind::CursorExpired, "0 to 4 are in its copy");
+}
+
 /// Pruned payloads expire readers of payloads, not of metadata; the record stays what it was.
 pub fn p24_horizon_of_payloads<S: Subject>() {
     let rig = Rig::<S>::new();

@@ -106,7 +106,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
                 self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
                 if token.up_to.position() > record.acknowledged.position() || mutant!("ack-goes-back") {
-                    record.acknowledged = token.up_to;
+                    record.acknowledged = self.renewed(place, &record, token.up_to);
                 }
                 record.release();
                 ConsumerReply::Done
@@ -210,6 +210,43 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
     }
 
+    /// A prune stops at consumers, so what it took lies behind those that are in the middle of a reading from START:
+    /// they go on.
+    pub(crate) fn renew_drains(&mut self, place: usize, prunes: u32) -> Result<()> {
+        for (key, mut record) in self.consumer_records(place)? {
+            let drain = record.acknowledged.drain();
+            if drain == 0 || drain + 1 != prunes || record.evicted || mutant!("prune-expires-drains") {
+                continue;
+            }
+            let token_key = self.shared.token_key(&self.open_stream(place).key);
+            let (position, filter) = (record.acknowledged.position(), record.filter.unwrap_or(0));
+            record.acknowledged = token_key.cursor_in_drain(position, filter, prunes);
+            self.write.put(Table::State, &key, &record.encode()?)?;
+        }
+        Ok(())
+    }
+
+    /// The end of a delivery, as the consumer stands there now: a prune since then did not concern it.
+    fn renewed(&self, place: usize, record: &ConsumerRecord, up_to: Cursor) -> Cursor {
+        let stream = self.open_stream(place);
+        let drain = record.acknowledged.drain();
+        if up_to.drain() == 0 || drain == 0 || drain != stream.state.prunes {
+            return up_to;
+        }
+        let token_key = self.shared.token_key(&stream.key);
+        token_key.cursor_in_drain(up_to.position(), record.filter.unwrap_or(0), drain)
+    }
+
+    fn consumer_records(&mut self, place: usize) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
+        let prefix = keys::consumers(self.open_stream(place).state.number);
+        let mut records = Vec::new();
+        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            records.push((key.to_vec(), ConsumerRecord::decode(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(records)
+    }
+
     /// Refuses a position of a history that the store lost meanwhile.
     fn check_cursor(&mut self, place: usize, record: &ConsumerRecord, cursor: &Cursor) -> Result<()> {
         let shared = self.shared;
@@ -220,13 +257,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     /// Makes every consumer of a stream start over.
     pub(crate) fn evict_consumers(&mut self, place: usize) -> Result<()> {
-        let prefix = keys::consumers(self.open_stream(place).state.number);
-        let mut records = Vec::new();
-        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
-            records.push((key.to_vec(), ConsumerRecord::decode(value)?));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for (key, mut record) in records {
+        for (key, mut record) in self.consumer_records(place)? {
             record.evict();
             self.write.put(Table::State, &key, &record.encode()?)?;
         }

@@ -52,7 +52,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
             PruneWhat::Payloads => self.prune_payloads(place, limit)?,
         };
         if removed > 0 {
-            self.stream(place).state.prunes += 1;
+            let state = &mut self.stream(place).state;
+            state.prunes += 1;
+            let prunes = state.prunes;
+            self.renew_drains(place, prunes)?;
         }
         if what == PruneWhat::Payloads {
             removed += self.forget_history(place, limit)?;

@@ -34,7 +34,14 @@ impl Model {
                 !goes
             });
         }
-        stream.prunes += u64::from(removed > 0);
+        if removed > 0 {
+            stream.prunes += 1;
+            // It stopped at them, so it took nothing that they have yet to read.
+            let prunes = stream.prunes;
+            let reading =
+                stream.consumers.values_mut().filter(|consumer| !consumer.evicted && consumer.drain + 1 == prunes);
+            reading.filter(|consumer| consumer.drain != 0).for_each(|consumer| consumer.drain = prunes);
+        }
         if payloads {
             removed += stream.forget_versions(limit);
         }

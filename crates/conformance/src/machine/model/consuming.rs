@@ -88,11 +88,14 @@ impl Model {
         if good && let Err(refusal) = self.belongs(up_to, lease.stream, filtered) {
             return Expected::Removed(Err(refusal));
         }
+        let prunes = self.world.streams[lease.stream].prunes;
         if let Some(consumer) = self.world.streams[lease.stream].consumers.get_mut(&lease.name) {
             consumer.leased_until = 0;
             if good {
                 if lease.up_to > consumer.acknowledged {
-                    (consumer.acknowledged, consumer.drain) = (lease.up_to, lease.drain);
+                    let goes_on = lease.drain != 0 && consumer.drain == prunes;
+                    let drain = if goes_on { prunes } else { lease.drain };
+                    (consumer.acknowledged, consumer.drain) = (lease.up_to, drain);
                 }
                 consumer.release();
             }
