@@ -47,6 +47,11 @@ pub const ALL: &[Mutant] = &[
     rule("source-version-ignored", "p28", "an older version of the source replaces a newer one"),
     rule("second-delete-unversioned", "p28", "a delete of what is deleted already leaves its version as it was"),
     rule("guard-ignored", "p26", "a run deletes any number of records"),
+    rule(
+        "empty-run-unnoticed",
+        "p26",
+        "a run that met nothing passes for one that did, if somebody else wrote meanwhile",
+    ),
     rule("prune-passes-consumers", "p24", "a prune does not look at named consumers"),
     rule("payload-horizon-ignored", "p24", "a reader behind pruned payloads is not told"),
     rule("filter-blind-to-pruned", "p24", "a reader of metadata with a filter is not told of pruned payloads"),

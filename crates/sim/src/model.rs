@@ -47,6 +47,8 @@ pub(crate) struct Run {
     /// Live records when it began, and where they stood.
     start: BTreeMap<String, Cursor>,
     seen: BTreeSet<String>,
+    /// Whether it brought anything.
+    met: bool,
 }
 
 /// What a stream was before the latest look.
@@ -74,9 +76,12 @@ impl Model {
         {
             let live = self.entries.iter().filter(|(_, entry)| entry.is_live());
             let start = live.map(|(id, entry)| (id.clone(), entry.cursor)).collect();
-            self.run = Some(Run { id, start, seen: BTreeSet::new() });
+            self.run = Some(Run { id, start, seen: BTreeSet::new(), met: false });
         }
         let in_run = batch.run().is_some();
+        if let Some(run) = self.run.as_mut().filter(|_| in_run) {
+            run.met |= batch.operations().next().is_some();
+        }
         let mut now: BTreeMap<String, (Arc<Value>, Action)> = BTreeMap::new();
         let mut changes = Vec::new();
         for operation in batch.operations() {
@@ -150,8 +155,9 @@ impl Model {
     pub(crate) fn may_complete(&self, guard: &DeleteGuard) -> bool {
         let missing = self.unseen().len() as u64;
         let live = self.run_live();
+        let met = self.run.as_ref().is_some_and(|run| run.met);
         let within = missing <= guard.count || missing as f64 <= guard.fraction * live as f64;
-        missing == 0 || (within && (missing < live || guard.confirm_empty))
+        missing == 0 || (within && (missing < live && met || guard.confirm_empty))
     }
 
     /// Live records, those of the batch at hand included: what the guard's share is taken of.

@@ -277,8 +277,18 @@ pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
     let all = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: false };
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "an empty source is not believed unasked");
+    // Nor if the stream is not empty, because somebody else wrote meanwhile.
+    rig.write(|batch| batch.origin("webhook").upsert(note("new", 1)));
+    rig.write(|batch| batch.in_run(NEXT_RUN).seen("unknown").delete("unknown"));
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "the run itself met nothing");
+    let unseen = rig.write(|batch| batch.list_unseen(NEXT_RUN, 1)).unseen.unwrap();
+    assert_eq!((unseen.missing, unseen.live, unseen.met), (79, 80, false));
     let approved = rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED));
-    assert_eq!((approved.deleted, rig.head().live), (79, 0), "an honestly empty source can be");
+    assert_eq!((approved.deleted, rig.head().live), (79, 1), "an honestly empty source can be");
     rig.verify(&notes());
 }
 

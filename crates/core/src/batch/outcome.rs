@@ -130,6 +130,9 @@ pub struct Unseen {
     pub live: u64,
     /// Records that came without an id: what is missing is not certain.
     pub unidentified: u64,
+    /// Whether the run met any record at all, known or new. Others may have written meanwhile: that the stream is not
+    /// empty does not say so.
+    pub met: bool,
     /// The missing records' ids, up to the limit.
     pub ids: Vec<Arc<str>>,
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
+use super::Unseen;
 use crate::cursor::Cursor;
+use crate::mutants::mutant;
 
 /// Names one run over a stream, so that a resumed run continues its own bookkeeping.
 pub type RunId = Ulid;
@@ -71,9 +73,11 @@ impl Default for DeleteGuard {
 }
 
 impl DeleteGuard {
-    /// Whether a run that did not see `missing` of a stream's `live` records has to be approved.
-    pub fn holds_back(&self, missing: u64, live: u64) -> bool {
-        let nothing_seen = missing > 0 && missing == live;
+    /// Whether a run that did not see these records has to be approved.
+    pub fn holds_back(&self, unseen: &Unseen) -> bool {
+        let Unseen { missing, live, .. } = *unseen;
+        let met = unseen.met || mutant!("empty-run-unnoticed");
+        let nothing_seen = missing > 0 && (missing == live || !met);
         let within = missing <= self.count || missing as f64 <= self.fraction * live as f64;
         (nothing_seen && !self.confirm_empty) || !within
     }

@@ -88,6 +88,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             };
             tally.count(outcome);
         }
+        if batch.run.is_some() && tally.commit.outcomes.iter().any(|outcome| *outcome != Outcome::Missing) {
+            self.note_met(place);
+        }
         for step in &batch.run_steps {
             match step {
                 RunStep::Begin => {}

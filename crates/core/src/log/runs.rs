@@ -9,12 +9,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::marks::Marks;
 use crate::log::state::OpenRun;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{OpenStream, Transaction};
 use crate::mutants::mutant;
 use crate::record::Action;
 
 /// Rows that a run saw, one behind the other, from which on a new scan behind them costs less than reading them.
 const WORTH_A_LEAP: u64 = 16;
+
+/// What completing the run now would delete, in numbers.
+fn unseen(stream: &OpenStream, run: &OpenRun) -> Unseen {
+    Unseen {
+        missing: run.old_live.saturating_sub(stream.memory.marks.count()),
+        live: stream.state.live,
+        unidentified: run.unidentified,
+        met: run.met,
+        ids: Vec::new(),
+    }
+}
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Opens a run, or continues it. Another run that was open is given up.
@@ -26,7 +37,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         self.abandon_run(place)?;
         let state = &mut self.stream(place).state;
         let start = state.next_sequence.saturating_sub(1);
-        state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0 });
+        state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0, met: false });
         self.dirty = true;
         Ok(())
     }
@@ -56,6 +67,16 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(())
     }
 
+    /// The batch at hand brought records of the source.
+    pub(crate) fn note_met(&mut self, place: usize) {
+        let stream = self.stream(place);
+        if let Some(run) = &mut stream.state.run
+            && stream.in_run
+        {
+            run.met = true;
+        }
+    }
+
     /// A record came whose id could not be told.
     pub(crate) fn note_unidentified(&mut self, place: usize) {
         let stream = self.stream(place);
@@ -73,9 +94,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
-        let (missing, live) = (run.old_live.saturating_sub(stream.memory.marks.count()), stream.state.live);
-        let nothing_seen = missing > 0 && missing == live;
-        if (guard.holds_back(missing, live) && !mutant!("guard-ignored"))
+        let unseen = unseen(stream, &run);
+        let Unseen { missing, live, .. } = unseen;
+        let nothing_seen = missing > 0 && (missing == live || !run.met);
+        if (guard.holds_back(&unseen) && !mutant!("guard-ignored"))
             || (run.unidentified > 0 && *guard != DeleteGuard::APPROVED)
         {
             let message = if run.unidentified > 0 && missing > 0 {
@@ -107,11 +129,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
-        let missing = run.old_live.saturating_sub(stream.memory.marks.count());
-        let live = stream.state.live;
-        let unseen = if missing > 0 { self.unseen(place, &run, limit)? } else { Vec::new() };
-        let ids = unseen.into_iter().map(|entry| entry.id).collect();
-        Ok(Unseen { missing, live, unidentified: run.unidentified, ids })
+        let told = unseen(stream, &run);
+        let entries = if told.missing > 0 { self.unseen(place, &run, limit)? } else { Vec::new() };
+        Ok(Unseen { ids: entries.into_iter().map(|entry| entry.id).collect(), ..told })
     }
 
     pub(crate) fn abort_run(&mut self, place: usize) -> Result<()> {

@@ -119,6 +119,8 @@ pub(crate) struct OpenRun {
     pub(crate) mark_rows: u32,
     /// Records that came without an id: what they are is unknown, so nothing may be deleted.
     pub(crate) unidentified: u64,
+    /// Whether it met any record, known or new.
+    pub(crate) met: bool,
 }
 
 /// Everything counted about one stream.
@@ -198,7 +200,7 @@ impl StreamState {
         }
         if let Some(run) = &self.run {
             out.extend_from_slice(&run.id.to_be_bytes());
-            for number in [run.start, run.old_live, u64::from(run.mark_rows), run.unidentified] {
+            for number in [run.start, run.old_live, u64::from(run.mark_rows), run.unidentified, u64::from(run.met)] {
                 put_number(&mut out, number);
             }
         }
@@ -235,6 +237,8 @@ impl StreamState {
                 old_live: rest.number()?,
                 mark_rows: small(rest.number()?)?,
                 unidentified: rest.number()?,
+                // Not told by earlier versions.
+                met: rest.is_empty() || rest.number()? != 0,
             });
         }
         Ok(state)

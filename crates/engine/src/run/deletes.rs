@@ -91,8 +91,8 @@ pub(super) async fn settle(
         }
         // The guard looks at what is missing, not at what strikes would let pass this time.
         let hidden = mutant!("strikes-hide-from-guard") && run.policy.strikes > 1;
-        let doubtful = !hidden && run.policy.as_guard().holds_back(unseen.missing, unseen.live)
-            || (unseen.unidentified > 0 && unseen.missing > 0);
+        let doubtful =
+            !hidden && run.policy.as_guard().holds_back(&unseen) || (unseen.unidentified > 0 && unseen.missing > 0);
         park |= doubtful && !approved;
         if unseen.missing > 0 {
             held.push(HeldDeletes {

@@ -66,6 +66,8 @@ pub(super) struct Run {
     pub(super) seen: BTreeSet<u64>,
     /// Records that came without an id.
     pub(super) unidentified: u64,
+    /// Whether it met any record.
+    pub(super) met: bool,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -55,6 +55,9 @@ impl Model {
         for write in &batch.writes {
             outcomes.push(self.write(&terms, write)?);
         }
+        if let Some(run) = self.world.streams[place].run.as_mut().filter(|_| in_run) {
+            run.met |= outcomes.iter().any(|outcome| *outcome != Outcome::Missing);
+        }
         let deleted = match batch.run {
             RunUse::Complete(guard) => self.complete(&terms, guard)?,
             RunUse::Abort => {
@@ -85,7 +88,7 @@ impl Model {
             self.run += 1;
             let stream = &mut self.world.streams[batch.stream];
             let (number, start) = (self.run, stream.last);
-            stream.run = Some(Run { number, start, seen: BTreeSet::new(), unidentified: 0 });
+            stream.run = Some(Run { number, start, seen: BTreeSet::new(), unidentified: 0, met: false });
             stream.known = true;
         }
         let number = match batch.run {
@@ -252,7 +255,7 @@ impl Model {
             Guard::Tight => (1, 0.3),
             Guard::Approved => (usize::MAX, 1.0),
         };
-        let nothing_seen = gone > 0 && gone == live;
+        let nothing_seen = gone > 0 && (gone == live || !run.met);
         let held = nothing_seen || (gone > count && gone as f64 > fraction * live as f64);
         // Of what came without an id nobody knows which of the missing it was.
         let uncertain = gone > 0 && run.unidentified > 0;
