@@ -91,6 +91,7 @@ macro_rules! for_each_case {
             p21_poison_is_parked
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
+            p21_what_was_stored_without_a_word_is_taken_back
             p22_other_handles_wake_too
             p22_wakeups_are_hints
             p24_a_batch_can_clear_first

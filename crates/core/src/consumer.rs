@@ -87,7 +87,7 @@ impl AckToken {
 /// Where a consumer is to continue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seek {
-    /// At the very start.
+    /// At the very start: for a reader that holds nothing, or has cleared its copy.
     Start,
     /// With what comes from now on.
     End,

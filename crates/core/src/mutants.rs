@@ -57,6 +57,11 @@ pub const ALL: &[Mutant] = &[
     rule("filter-blind-to-pruned", "p24", "a reader of metadata with a filter is not told of pruned payloads"),
     rule("stale-lease-accepted", "p25", "who lost a lease may still acknowledge"),
     rule("left-not-told", "p18", "a record that stops matching a filter is passed over"),
+    rule(
+        "untold-left-behind",
+        "p21",
+        "a named reader that dies with what it stored is not told what of that left its filter",
+    ),
     rule("idle-end-without-epoch", "p32", "an equal ULID of another history counts as the stream's end"),
     rule("others-unseen", "p22", "a poll at the end asks nobody whether another handle or process committed"),
     rule("others-unnoticed", "p22", "a commit of ours hides those that others made before it"),

@@ -114,6 +114,8 @@ pub struct PageRequest {
     pub matching: Option<ContentFilter>,
     /// Leave the payloads out.
     pub metadata_only: bool,
+    /// How far the reader was told before, if it may have to read that part again.
+    pub(crate) told: u128,
 }
 
 impl PageRequest {
@@ -129,6 +131,7 @@ impl PageRequest {
             actions: Actions::ALL,
             matching: None,
             metadata_only: false,
+            told: 0,
         }
     }
 
@@ -176,6 +179,9 @@ impl PageRequest {
     }
 
     /// Only records with this content; the cursors of such a reading serve the same filter only.
+    ///
+    /// Store records and cursor in one transaction, or read as a named consumer: whoever stored records of a page, and
+    /// went on from an older cursor than the page's, is not told what of them left the filter meanwhile.
     #[must_use]
     pub fn matching(mut self, filter: ContentFilter) -> Self {
         self.matching = Some(filter).filter(|filter| !filter.conditions.is_empty());

@@ -65,6 +65,59 @@ pub fn p21_poison_is_parked<S: Subject>() {
     assert!(rig.status("copy").parked.is_empty());
 }
 
+/// A named reader that stored records and died, or went back, is told when these end, or leave its filter, before it
+/// comes by again.
+pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let (all, ones) = (PollOptions::default(), PollOptions::default().matching(ContentFilter::new().equals("/n", 1)));
+    let poll = |rig: &Rig<S>, name: &str, options: &PollOptions| match rig
+        .consumer(name, ConsumerCommand::Poll(options.clone().lease(Duration::from_secs(1))))
+        .unwrap()
+    {
+        ConsumerReply::Delivery(delivery) => delivery,
+        other => panic!("{other:?}"),
+    };
+    rig.save_all(0..2, 1);
+    rig.save("never", 2);
+    for (name, options) in [("all", &all), ("ones", &ones)] {
+        assert_eq!(
+            nets(&poll(&rig, name, options).page.changes)[..2],
+            [("0", NetAction::Added), ("1", NetAction::Added)]
+        );
+    }
+    // Both stored that, and neither lived to say so.
+    rig.environment.step_ms(2000);
+    rig.save("0", 2);
+    rig.delete("1");
+    rig.save("new", 1);
+    rig.delete("new");
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let expected = [("0", NetAction::Left), ("1", NetAction::Deleted), ("new", NetAction::Void)];
+    let delivery = poll(&rig, "ones", &ones);
+    assert_eq!(nets(&delivery.page.changes), expected);
+    rig.ack("ones", delivery.token).unwrap();
+    assert!(poll(&rig, "ones", &ones).page.changes.is_empty());
+    let delivery = poll(&rig, "all", &all);
+    let expected =
+        [("never", NetAction::Added), ("0", NetAction::Added), ("1", NetAction::Deleted), ("new", NetAction::Void)];
+    assert_eq!(nets(&delivery.page.changes), expected);
+    // The same for one that is sent back: it holds what it read since.
+    let before = rig.page(|request| request.matching(ContentFilter::new().equals("/n", 1))).next_cursor;
+    rig.save("later", 1);
+    let delivery = poll(&rig, "ones", &ones);
+    rig.ack("ones", delivery.token).unwrap();
+    rig.save("later", 2);
+    let back = ConsumerCommand::SeekMatching(Seek::Cursor(before), ContentFilter::new().equals("/n", 1));
+    rig.consumer("ones", back).unwrap();
+    assert_eq!(nets(&poll(&rig, "ones", &ones).page.changes), [("later", NetAction::Left)]);
+    // From START it begins with nothing.
+    rig.consumer("ones", ConsumerCommand::Seek(Seek::Start)).unwrap();
+    let delivery = poll(&rig, "ones", &ones);
+    assert_eq!(nets(&delivery.page.changes), [("1", NetAction::Void), ("new", NetAction::Void)]);
+}
+
 /// Reading again from anywhere ends at the same copy.
 pub fn p21_seeking_replays<S: Subject>() {
     let rig = Rig::<S>::new();

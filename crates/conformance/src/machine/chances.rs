@@ -92,6 +92,7 @@ fn look() -> impl Strategy<Value = Look> {
             ids,
             last_ms,
             metadata_only,
+            told: 0,
         })
 }
 

@@ -244,6 +244,7 @@ pub(crate) fn plain(limit: usize, open_only: bool) -> Look {
         ids: None,
         last_ms: None,
         metadata_only: false,
+        told: 0,
     }
 }
 

@@ -222,4 +222,6 @@ pub(crate) struct Look {
     /// Only what was modified from this many milliseconds before now on.
     pub(crate) last_ms: Option<u64>,
     pub(crate) metadata_only: bool,
+    /// How far a named reader was told before.
+    pub(crate) told: u64,
 }

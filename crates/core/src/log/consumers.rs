@@ -29,6 +29,9 @@ pub(crate) struct ConsumerRecord {
     /// How long that lease was when it was given.
     #[serde(default)]
     lease_ms: u64,
+    /// How far it was ever told, acknowledged or not: it may hold that.
+    #[serde(default)]
+    told: Option<Cursor>,
     /// The first position of the last delivery, while it is not acknowledged.
     first: Option<Cursor>,
     attempts: u32,
@@ -45,6 +48,7 @@ impl ConsumerRecord {
             generation,
             leased_until_ms: 0,
             lease_ms: 0,
+            told: None,
             first: None,
             attempts: 0,
             parked: Vec::new(),
@@ -180,6 +184,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let mut request =
                 PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(options.limit);
             request.matching.clone_from(&options.matching);
+            request.told = record.told.map_or(0, |told| told.position().ulid);
             let page = self.read_page(place, &request)?;
             let Some(first) = page.changes.first() else {
                 record.acknowledged = page.next_cursor;
@@ -199,6 +204,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 record.first = None;
                 continue;
             }
+            record.note_told(page.next_cursor);
             record.generation += 1;
             let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
             (record.leased_until_ms, record.lease_ms) = (now_ms.saturating_add(lease_ms), lease_ms);
@@ -259,6 +265,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     pub(crate) fn evict_consumers(&mut self, place: usize) -> Result<()> {
         for (key, mut record) in self.consumer_records(place)? {
             record.evict();
+            // Where it stood cannot be told on the new scale.
+            (record.acknowledged, record.told) = (Cursor::START, None);
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
         Ok(())
@@ -277,7 +285,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     fn seek_to(&mut self, place: usize, record: &mut ConsumerRecord, seek: &Seek) -> Result<()> {
-        record.acknowledged = self.seek(place, record, seek)?;
+        let to = self.seek(place, record, seek)?;
+        // What it holds from behind there it will read again; at START it begins with nothing.
+        record.note_told(record.acknowledged);
+        if *seek == Seek::Start {
+            record.told = None;
+        }
+        record.acknowledged = to;
         record.generation += 1;
         record.evicted = false;
         record.release();
@@ -379,6 +393,12 @@ impl ConsumerRecord {
         self.evicted = true;
         self.generation += 1;
         self.release();
+    }
+
+    fn note_told(&mut self, up_to: Cursor) {
+        if self.told.is_none_or(|told| told.position() < up_to.position()) {
+            self.told = Some(up_to);
+        }
     }
 
     fn release(&mut self) {

@@ -25,6 +25,8 @@ pub(super) struct Reading<'p> {
     view: &'p StreamView<'p>,
     pub(super) request: &'p PageRequest,
     since: Position,
+    /// How far the reader may have come before, without a word of it.
+    told: u128,
     filter: u64,
     changes: Vec<Change>,
     bytes: usize,
@@ -43,6 +45,7 @@ impl<'p> Reading<'p> {
             view,
             request,
             since,
+            told: if mutant!("untold-left-behind") { since.ulid } else { since.ulid.max(request.told) },
             filter,
             changes: Vec::new(),
             bytes: 0,
@@ -70,7 +73,9 @@ impl<'p> Reading<'p> {
         let lives = extra.as_ref().map_or(&[][..], |extra| &extra.lives);
         let held = held_at(self.since.ulid, row, lives);
         // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
-        let perhaps = held || lives.iter().any(|(birth, _)| *birth <= self.since.ulid);
+        // One that reads again may hold what has been born since, but for a record that is as it was born.
+        let perhaps =
+            (row.birth <= self.told && row.birth < row.cursor) || lives.iter().any(|(birth, _)| *birth <= self.told);
         let net = match row.action {
             Action::Deleted if perhaps => NetAction::Deleted,
             Action::Deleted => NetAction::Void,

@@ -97,6 +97,7 @@ impl Model {
             stream.versions.clear();
             for consumer in stream.consumers.values_mut() {
                 consumer.evicted = true;
+                (consumer.acknowledged, consumer.drain, consumer.told) = (0, 0, 0);
                 consumer.generation += 1;
                 consumer.release();
             }

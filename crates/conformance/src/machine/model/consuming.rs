@@ -22,7 +22,8 @@ impl Model {
         let page = loop {
             let (position, drain) = (consumer.acknowledged, consumer.drain);
             let token = Token { stream: place, position, filtered: open_only, drain };
-            let page = match self.page(token, &plain(limit, open_only)) {
+            let look = Look { told: consumer.told, ..plain(limit, open_only) };
+            let page = match self.page(token, &look) {
                 Ok(page) => page,
                 Err(refusal) => return Expected::Delivery(Err(refusal)),
             };
@@ -41,6 +42,7 @@ impl Model {
                 consumer.first = None;
                 continue;
             }
+            consumer.told = consumer.told.max(page.next);
             consumer.generation += 1;
             (consumer.leased_until, consumer.lease_ms) = (self.now_ms + lease_ms, lease_ms);
             break page;
@@ -125,6 +127,7 @@ impl Model {
             }
             To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0),
         };
+        consumer.told = if let To::Start = to { 0 } else { consumer.told.max(consumer.acknowledged) };
         (consumer.acknowledged, consumer.drain) = (position, drain);
         consumer.generation += 1;
         consumer.evicted = false;

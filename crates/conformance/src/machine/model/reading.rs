@@ -42,11 +42,12 @@ impl Model {
             }
             looked_at = entry.position;
             let held = entry.held_at(after);
+            let perhaps = entry.perhaps_held_at(after.max(look.told));
             let matches = !look.open_only || (entry.content.open == Some(true) && !entry.pruned);
             let gone = !entry.is_live() || !matches;
             let net = match (gone, held) {
-                (true, _) if entry.perhaps_held_at(after) && entry.is_live() => NetAction::Left,
-                (true, _) if entry.perhaps_held_at(after) => NetAction::Deleted,
+                (true, _) if perhaps && entry.is_live() => NetAction::Left,
+                (true, _) if perhaps => NetAction::Deleted,
                 (true, _) if entry.is_live() => continue,
                 (true, _) => NetAction::Void,
                 (false, true) => NetAction::Updated,

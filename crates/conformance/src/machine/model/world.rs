@@ -40,10 +40,11 @@ impl Entry {
         within(self.birth, self.position) || self.lives.iter().any(|(birth, death)| within(*birth, *death))
     }
 
-    /// Whether a reader at `cursor` may hold it: one that came past the end of an earlier life after the record
-    /// had moved on was never told of that end.
+    /// Whether a reader that was told of things up to `cursor` may hold another version of it: one that came past the
+    /// end of an earlier life after the record had moved on was never told of that end.
     pub(super) fn perhaps_held_at(&self, cursor: u64) -> bool {
-        self.held_at(cursor) || self.lives.iter().any(|(birth, _)| *birth <= cursor)
+        let changed = self.birth < self.position;
+        changed && self.birth <= cursor || self.lives.iter().any(|(birth, _)| *birth <= cursor)
     }
 
     /// Whether new content is the same, in a stream where `n` counts or not. What was pruned can be compared
@@ -77,6 +78,7 @@ pub(crate) struct Consumer {
     pub(super) generation: u64,
     pub(super) leased_until: u64,
     pub(super) lease_ms: u64,
+    pub(super) told: u64,
     pub(super) first: Option<u64>,
     pub(super) attempts: u32,
     pub(crate) evicted: bool,
