@@ -42,12 +42,19 @@ fn translate(source: redb::Error) -> Error {
             io::ErrorKind::NotFound => {
                 (ErrorKind::NotFound, "the directory of the file does not exist: create it first")
             }
+            io::ErrorKind::IsADirectory => {
+                (ErrorKind::Incompatible, "the path is a directory, a redb store is a file: choose another path")
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::Full, "the disk is full: make room and try again")
             }
             io::ErrorKind::InvalidData => {
                 (ErrorKind::Incompatible, "the file is not a redb database: choose another path")
             }
+            io::ErrorKind::UnexpectedEof => (
+                ErrorKind::Corrupt,
+                "the store's file was cut short: restore a backup, or remove the file and sync again",
+            ),
             io::ErrorKind::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),
             _ => (ErrorKind::Internal, "reading or writing the store's file failed"),
         },

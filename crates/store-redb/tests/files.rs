@@ -55,4 +55,7 @@ async fn two_handles_share_and_an_exclusive_one_does_not() {
     let text = folder.path().join("text");
     std::fs::write(&text, "no database".repeat(1000)).unwrap();
     assert_eq!(RedbStore::open(&text).unwrap_err().kind(), ErrorKind::Incompatible);
+    let error = RedbStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+    assert!(error.message().contains("directory"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use highwater_core::backend::{Backend, BackendReader, VisitEntry};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
-use highwater_core::{Capabilities, ErrorKind, Result};
+use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use sled::{Batch, Db};
 
 use crate::errors::{Explain, damaged};
@@ -28,6 +28,10 @@ struct Shared {
 
 impl SledBackend {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            // sled would fill the working directory.
+            return Err(Error::new(ErrorKind::Invalid, "the path is empty: name the store's directory"));
+        }
         // sled panics over some damaged files.
         let open = || {
             catch_unwind(|| sled::Config::new().path(path).cache_capacity(cache_bytes).open().explain("open"))

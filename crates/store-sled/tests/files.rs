@@ -47,5 +47,7 @@ async fn a_second_opener_and_a_file_in_the_way_are_told_plainly() {
     assert_eq!(SledStore::open(&path).unwrap_err().kind(), ErrorKind::Locked);
     let file = folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(SledStore::open(&file).is_err());
+    assert_eq!(SledStore::open(&file).unwrap_err().kind(), ErrorKind::Incompatible);
+    // Not the working directory.
+    assert_eq!(SledStore::open("").unwrap_err().kind(), ErrorKind::Invalid);
 }

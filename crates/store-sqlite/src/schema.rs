@@ -43,9 +43,16 @@ pub(crate) struct Settings {
 /// Opens the writer's connection, and makes the tables where they are missing.
 pub(crate) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection> {
     let named = |error: Error| error.with("path", path.display());
-    check_directory(path)?;
+    check_path(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).explain("open").map_err(named)?;
+    // `:memory:`, the empty path, and what SQLite takes for such a one.
+    if connection.path().is_none_or(str::is_empty) {
+        return Err(named(Error::new(
+            ErrorKind::Invalid,
+            "the path stands for a database without a file, of which each connection has its own: name a file, or use MemoryStore",
+        )));
+    }
     prepare_writer(&connection, settings).map_err(named)?;
     Ok(connection)
 }
@@ -105,12 +112,29 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta')", [], |row| row.get(0))
         .explain("open")?;
     if !known {
-        return Ok(None);
+        let left: Option<String> = connection
+            .query_row("SELECT name FROM sqlite_schema WHERE name IN ('hw_log', 'hw_state')", [], |row| row.get(0))
+            .optional()
+            .explain("open")?;
+        return match left {
+            None => Ok(None),
+            Some(table) => Err(Error::new(
+                ErrorKind::Corrupt,
+                "the database has tables of Highwater without hw_meta: restore a backup, or sync into a new file",
+            )
+            .with("table", table)),
+        };
     }
-    connection
+    let format = connection
         .query_row("SELECT value FROM hw_meta WHERE name = 'format'", [], |row| row.get(0))
         .optional()
-        .explain("open")
+        .explain("open")?;
+    format.map(Some).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Corrupt,
+            "hw_meta does not tell the format of the tables: restore a backup, or sync into a new file",
+        )
+    })
 }
 
 fn create_tables(connection: &Connection) -> Result<()> {
@@ -128,7 +152,14 @@ fn create_tables(connection: &Connection) -> Result<()> {
     outcome
 }
 
-fn check_directory(path: &Path) -> Result<()> {
+fn check_path(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Incompatible,
+            "the path is a directory, an SQLite store is a file: choose another path",
+        )
+        .with("path", path.display()));
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

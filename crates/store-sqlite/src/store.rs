@@ -1,6 +1,8 @@
 //! The store, and what only SQLite can do: the host's own tables in the same transaction.
 
+use std::any::Any;
 use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,8 +47,9 @@ impl SqliteStore {
     /// transaction: what `apply` writes to the host's own tables on the connection it is given and
     /// the acknowledgement become durable together, or not at all. Exactly once, whatever crashes.
     ///
-    /// Returns `None` when there was nothing to read. `apply` runs on the writing thread: other
-    /// writers wait for it.
+    /// Returns `None` when there was nothing to read. When `apply` fails or panics, that is
+    /// [`ErrorKind::Cancelled`], nothing was stored, and the same batch comes again. `apply` must leave the transaction
+    /// open (savepoints are fine). It runs on the writing thread: other writers wait for it.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -92,11 +95,26 @@ impl SqliteStore {
                 if delivery.page.changes.is_empty() {
                     return Ok(None);
                 }
-                let value = apply(transaction.backend().connection(), &delivery.page).map_err(|source| {
-                    Error::new(ErrorKind::Cancelled, "the host's work failed: nothing was stored, nothing acknowledged")
-                        .with("consumer", &name)
-                        .because(source)
-                })?;
+                let connection = transaction.backend().connection();
+                let failed = |message: &'static str, source: Box<dyn StdError + Send + Sync>| {
+                    Error::new(ErrorKind::Cancelled, message).with("consumer", &name).because(source)
+                };
+                let value = match catch_unwind(AssertUnwindSafe(|| apply(connection, &delivery.page))) {
+                    Ok(applied) => applied.map_err(|source| {
+                        failed("the host's work failed: nothing was stored, nothing acknowledged", source.into())
+                    })?,
+                    Err(panic) => {
+                        let message = "the host's work panicked: nothing was stored, nothing acknowledged";
+                        return Err(failed(message, said(&*panic).into()));
+                    }
+                };
+                if connection.is_autocommit() {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        "the host's work ended the transaction, and nothing was acknowledged: leave BEGIN, COMMIT and ROLLBACK out, use savepoints",
+                    )
+                    .with("consumer", &name));
+                }
                 transaction.consumer(&stream, &name, &ConsumerCommand::Ack(delivery.token))?;
                 Ok(Some(value))
             })
@@ -105,6 +123,9 @@ impl SqliteStore {
 
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
     /// its own to the same file. Commit it there, then call [`Staged::publish`].
+    ///
+    /// When `work` fails or panics, nothing of it is left in the host's transaction: what the host did before
+    /// stays, and may be committed or rolled back.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -159,6 +180,12 @@ impl SqliteStore {
             })
             .await
     }
+}
+
+/// The words of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// How an SQLite store is opened.

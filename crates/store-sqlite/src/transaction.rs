@@ -16,33 +16,42 @@ const INDEX: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2
 /// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
 pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
-    /// Whether it is ours to end.
-    open: bool,
+    part: Part,
     log: LogTable<'c>,
     /// Statements of the index that stay at hand.
     index: Option<CachedStatement<'c>>,
     put_index: Option<CachedStatement<'c>>,
 }
 
+/// What of the connection's transaction is ours to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// A savepoint in the host's: what fails leaves nothing there, whatever the host does next.
+    Savepoint,
+    Ended,
+}
+
 impl<'c> SqliteTransaction<'c> {
-    fn new(connection: &'c Connection, open: bool) -> Self {
-        SqliteTransaction { connection, open, log: LogTable::new(connection), index: None, put_index: None }
+    fn new(connection: &'c Connection, part: Part) -> Self {
+        SqliteTransaction { connection, part, log: LogTable::new(connection), index: None, put_index: None }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
     pub(crate) fn write(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN IMMEDIATE", "begin")?;
-        Ok(SqliteTransaction::new(connection, true))
+        Ok(SqliteTransaction::new(connection, Part::Whole))
     }
 
     /// Opens a snapshot.
     pub(crate) fn snapshot(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN DEFERRED", "snapshot")?;
-        Ok(SqliteTransaction::new(connection, true))
+        Ok(SqliteTransaction::new(connection, Part::Whole))
     }
 
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
-    /// Committing and rolling back stays with the host.
+    /// Committing and rolling back stays with the host; until [`commit`](BackendWrite::commit) the part that is done here
+    /// lies in a savepoint, and is undone when this is dropped.
     pub fn join(connection: &'c Connection) -> Result<Self> {
         if connection.is_autocommit() {
             return Err(Error::new(
@@ -50,7 +59,8 @@ impl<'c> SqliteTransaction<'c> {
                 "no transaction is open on this connection: begin one with BEGIN IMMEDIATE",
             ));
         }
-        Ok(SqliteTransaction::new(connection, false))
+        run(connection, "SAVEPOINT hw_join", "join")?;
+        Ok(SqliteTransaction::new(connection, Part::Savepoint))
     }
 
     /// The connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
@@ -70,15 +80,22 @@ impl<'c> SqliteTransaction<'c> {
 
 impl fmt::Debug for SqliteTransaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteTransaction").field("ours", &self.open).finish_non_exhaustive()
+        f.debug_struct("SqliteTransaction").field("part", &self.part).finish_non_exhaustive()
     }
 }
 
 impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
-        if self.open && !self.connection.is_autocommit() {
-            // A rollback that fails leaves nothing behind either: the connection's end undoes it.
-            let _ = run(self.connection, "ROLLBACK", "rollback");
+        let undo: &[&str] = match self.part {
+            // After some errors SQLite itself has ended the transaction.
+            _ if self.connection.is_autocommit() => &[],
+            Part::Whole => &["ROLLBACK"],
+            Part::Savepoint => &["ROLLBACK TO hw_join", "RELEASE hw_join"],
+            Part::Ended => &[],
+        };
+        for sql in undo {
+            // One that fails leaves nothing behind either: the connection's end undoes it.
+            let _ = run(self.connection, sql, "rollback");
         }
     }
 }
@@ -170,10 +187,12 @@ impl BackendWrite for SqliteTransaction<'_> {
 
     fn commit(mut self) -> Result<()> {
         self.log.flush()?;
-        if self.open {
-            run(self.connection, "COMMIT", "commit")?;
-            self.open = false;
+        match self.part {
+            Part::Whole => run(self.connection, "COMMIT", "commit")?,
+            Part::Savepoint => run(self.connection, "RELEASE hw_join", "commit")?,
+            Part::Ended => {}
         }
+        self.part = Part::Ended;
         Ok(())
     }
 }

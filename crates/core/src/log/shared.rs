@@ -62,6 +62,11 @@ impl Shared {
         Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget)
     }
 
+    /// Whether this is the store with that identity.
+    pub(crate) fn is(&self, identity: &Identity) -> bool {
+        self.secret == identity.secret
+    }
+
     /// Index entries that may wait before they are set aside for writing.
     pub(crate) fn waiting_limit(&self) -> usize {
         (self.memory_budget / BYTES_PER_WAITING_ENTRY).clamp(*WAITING_ENTRIES.start(), *WAITING_ENTRIES.end())

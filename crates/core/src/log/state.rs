@@ -23,13 +23,18 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// The store's identity, if it has one.
+    pub(crate) fn load<R: BackendRead + ?Sized>(read: &mut R) -> Result<Option<Self>> {
+        read.get(Table::State, keys::IDENTITY)?.map(|bytes| Identity::decode(&bytes)).transpose()
+    }
+
     /// The store's identity, made up on first use.
     pub(crate) fn load_or_create<W: BackendWrite>(
         write: &mut W,
         environment: &dyn Environment,
     ) -> Result<(Self, bool)> {
-        if let Some(bytes) = write.get(Table::State, keys::IDENTITY)? {
-            return Ok((Identity::decode(&bytes)?, false));
+        if let Some(identity) = Identity::load(write)? {
+            return Ok((identity, false));
         }
         let mut secret = [0; 32];
         environment.fill_random(&mut secret);

@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use crate::backend::BackendWrite;
 use crate::batch::{Commit, WriteBatch};
 use crate::consumer::{ConsumerCommand, ConsumerReply};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::shared::Shared;
+use crate::log::state::Identity;
 use crate::log::transaction::{Transaction, WriterMemory};
 use crate::options::StoreOptions;
 use crate::page::{Page, PageRequest};
@@ -89,13 +90,21 @@ pub(super) fn join<W: BackendWrite, T>(
     shared: &Shared,
     options: &StoreOptions,
     epoch: &AtomicU32,
-    write: W,
+    mut write: W,
     work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
 ) -> Result<T> {
+    if !Identity::load(&mut write)?.is_some_and(|identity| shared.is(&identity)) {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "the transaction to join is one of another store: begin it on a connection to this store's file",
+        ));
+    }
     let apart = shared.apart(options.memory_budget);
     let mut memory = WriterMemory::with_epoch(epoch.load(Ordering::Relaxed));
     let mut transaction = Transaction::new(&apart, &mut memory, write)?;
     let value = work(&mut LogTransaction::new(&mut transaction))?;
+    // Also where the log did not change: what `work` did beside it is kept.
+    transaction.dirty = true;
     transaction.commit()?;
     epoch.store(memory.epoch(), Ordering::Relaxed);
     Ok(value)
