@@ -146,6 +146,8 @@ pub struct ClockHealth {
 pub struct Verification {
     /// Entries looked at.
     pub entries: u64,
+    /// Kept versions of entries looked at.
+    pub versions: u64,
     /// Each difference or damage, in one line. Empty: all is well.
     pub problems: Vec<String>,
 }

@@ -19,8 +19,10 @@ pub fn row_key(stream: u32, sequence: u64) -> [u8; 12] {
 
 /// The sequence number in a key made by [`row_key`].
 pub fn sequence_of_key(key: &[u8]) -> Result<u64> {
-    let bytes = key.get(4..12).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(u64::from_be_bytes).ok_or_else(|| Error::corrupt("a log key has the wrong length"))
+    let key = <[u8; 12]>::try_from(key)
+        .map_err(|_| Error::corrupt("a log key has the wrong length: restore a backup, or sync into a new store"))?;
+    let [_, _, _, _, sequence @ ..] = key;
+    Ok(u64::from_be_bytes(sequence))
 }
 
 /// The key of an index entry: the stream, then the id's key.

@@ -14,13 +14,17 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         let report = store.maintain(Maintenance::Verify(head.stream.clone())).await?;
         let MaintenanceReport::Verified(found) = report else { continue };
         output.object(
-            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "problems": found.problems }),
+            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "versions": found.versions, "problems": found.problems }),
         );
+        let counted = match found.versions {
+            0 => format!("{}: {} entries", head.stream, found.entries),
+            versions => format!("{}: {} entries, {versions} kept versions", head.stream, found.entries),
+        };
         if found.is_clean() {
-            output.line(format!("{}: {} entries, all well", head.stream, found.entries));
+            output.line(format!("{counted}, all well"));
         } else {
             broken += 1;
-            output.line(format!("{}: {} entries", head.stream, found.entries));
+            output.line(counted);
             for problem in &found.problems {
                 output.line(format!("  {problem}"));
             }

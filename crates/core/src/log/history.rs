@@ -10,7 +10,7 @@ use crate::log::entry::Entry;
 use crate::log::index_key::IndexKey;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::transaction::Transaction;
-use crate::log::{keys, validate};
+use crate::log::{keys, out_of_order, validate};
 use crate::maintenance::{History, Version};
 use crate::mutants::mutant;
 use crate::record::{Action, Record, RecordId};
@@ -27,10 +27,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let old = self.with_payload(place, old)?;
         let number = self.open_stream(place).state.number;
         let prefix = record_prefix(number, &old.id);
-        let mut key = prefix.clone();
-        key.extend_from_slice(&old.sequence.to_be_bytes());
-        let mut value = Vec::new();
-        old.as_row(|row| write_version(row, by, &mut value));
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        old.as_row(|row| {
+            key = version_key(number, row);
+            write_version(row, by, &mut value);
+        });
         self.write.put(Table::History, &key, &value)?;
 
         let mut kept = Vec::new();
@@ -80,7 +81,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             removed += slice.len() as u64;
             match next {
-                Some(next) => from = next,
+                Some(next) if next > from => from = next,
+                Some(_) => return Err(out_of_order()),
                 None => {
                     self.stream(place).state.history_horizon = horizon;
                     return Ok(removed);
@@ -170,6 +172,13 @@ fn record_prefix(stream: u32, id: &str) -> Vec<u8> {
     prefix.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
     prefix.extend_from_slice(&key);
     prefix
+}
+
+/// Under what a version of a record is kept.
+pub(super) fn version_key(stream: u32, row: &LogRow<'_>) -> Vec<u8> {
+    let mut key = record_prefix(stream, row.id);
+    key.extend_from_slice(&row.sequence.to_be_bytes());
+    key
 }
 
 fn superseded_by(value: &[u8]) -> Result<u128> {

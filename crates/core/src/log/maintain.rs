@@ -9,7 +9,7 @@ use crate::log::entry::Entry;
 use crate::log::index_key::IndexKey;
 use crate::log::marks::Marks;
 use crate::log::transaction::Transaction;
-use crate::log::{keys, read, validate};
+use crate::log::{keys, out_of_order, read, validate};
 use crate::maintenance::{History, MaintenanceReport, PruneWhat, StreamOptions};
 use crate::mutants::mutant;
 use crate::record::Action;
@@ -72,7 +72,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             if removed == 0 {
                 self.flush_whole_index(place)?;
             }
-            from = last.sequence + 1;
+            from = behind(from, last)?;
             for entry in &tombstones {
                 let (write, stream) = self.parts(place);
                 write.remove_row(stream.state.number, entry.sequence)?;
@@ -94,7 +94,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         loop {
             let entries = self.slice(place, from, up_to, false, |entry| entry.pruned_at.is_none())?;
             let Some(last) = entries.last() else { break };
-            from = last.sequence + 1;
+            from = behind(from, last)?;
             for mut entry in entries {
                 let (write, stream) = self.parts(place);
                 let state = &mut stream.state;
@@ -123,11 +123,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
             open.state.run = None;
             open.memory.marks = Marks::default();
         }
+        let mut from = 1;
         loop {
-            let entries = self.slice(place, 1, u128::MAX, false, |_| true)?;
-            if entries.is_empty() {
-                break;
-            }
+            let entries = self.slice(place, from, u128::MAX, false, |_| true)?;
+            let Some(last) = entries.last() else { break };
+            from = behind(from, last)?;
             let (write, open) = self.parts(place);
             for entry in &entries {
                 write.remove_row(open.state.number, entry.sequence)?;
@@ -164,7 +164,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             loop {
                 let entries = self.slice(place, from, u128::MAX, true, |_| true)?;
                 let Some(last) = entries.last() else { break };
-                from = last.sequence + 1;
+                from = behind(from, last)?;
                 for mut entry in entries {
                     // An entry that is not a birth is told apart from one by a birth just before it.
                     entry.birth = self.mint()?.ulid;
@@ -210,4 +210,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         })?;
         Ok(entries)
     }
+}
+
+/// Where a walk goes on that was at `from`. Damaged rows must not turn it back: it would never end.
+fn behind(from: u64, last: &Entry) -> Result<u64> {
+    last.sequence.checked_add(1).filter(|next| *next > from).ok_or_else(out_of_order)
 }

@@ -192,7 +192,8 @@ impl<'s> StreamView<'s> {
                 Ok(ControlFlow::Break(()))
             })?;
             match probe {
-                Some((sequence, cursor)) if cursor <= position => low = sequence + 1,
+                // Never back, also where damaged rows stand out of order.
+                Some((sequence, cursor)) if cursor <= position => low = sequence.max(middle).saturating_add(1),
                 _ => high = middle,
             }
         }

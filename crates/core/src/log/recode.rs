@@ -6,8 +6,8 @@ use crate::backend::{BackendWrite, LogRow, LogScan, Table};
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::history::{read_version, write_version};
-use crate::log::keys;
 use crate::log::transaction::Transaction;
+use crate::log::{keys, out_of_order};
 use crate::stream::StreamKey;
 
 /// Rows rewritten in one transaction.
@@ -75,6 +75,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             rewritten += 1;
         }
         let next = match sequences.last() {
+            Some(last) if sequences.len() >= SLICE && *last < from => return Err(out_of_order()),
             Some(last) if sequences.len() >= SLICE => RecodeFrom::Log(last + 1, end),
             _ => RecodeFrom::History(number.to_be_bytes().to_vec()),
         };
@@ -93,6 +94,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             versions.push((key.to_vec(), value.to_vec()));
             Ok(ControlFlow::Continue(()))
         })?;
+        if versions.last().is_some_and(|(last, _)| last.as_slice() < from) {
+            return Err(out_of_order());
+        }
         let mut rewritten = 0;
         for (key, value) in &versions {
             let (row, by) = read_version(value)?;

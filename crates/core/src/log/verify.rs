@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use crate::backend::{BackendRead, LogRow, LogScan};
+use crate::backend::{BackendRead, LogRow, LogScan, Table};
 use crate::content;
+use crate::cursor::millis_of;
 use crate::error::Result;
 use crate::log::entry::Entry;
+use crate::log::history::{read_version, version_key};
+use crate::log::keys;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::state::epoch_end;
 use crate::log::transaction::{checksum, load_options};
@@ -34,13 +37,11 @@ impl StreamView<'_> {
             if row.cursor > self.state.last.ulid || row.sequence >= self.state.next_sequence {
                 problem(&mut found, row, "stands behind the stream's end");
             }
-            if row.birth > row.cursor || (row.birth == row.cursor) != (row.action == Action::Added) {
-                problem(&mut found, row, "has a birth that does not fit its action");
-            }
             epochs.insert((row.epoch, row.cursor));
             if epochs.len() > 64 {
                 epochs.retain(|(epoch, _)| *epoch == row.epoch);
             }
+            verify_metadata(&mut found, row, "record");
             let entry = match Entry::from_row(row) {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -55,10 +56,21 @@ impl StreamView<'_> {
             } else {
                 deleted += 1;
             }
-            self.verify_payload(&mut found, row, &entry, &options.rules, fingerprint);
+            self.verify_payload(&mut found, row, &entry, "record", Some((&options.rules, fingerprint)));
             ids.push((entry.sequence, entry.id));
             Ok(ControlFlow::Continue(()))
         })?;
+        // Readers that ask for deleted records alone may be served from an index of their own.
+        let mut listed = 0_u64;
+        let only = Some(Action::Deleted);
+        read.scan(self.state.number, LogScan { from: 1, only, payload: false }, &mut |row| {
+            listed += u64::from(row.action == Action::Deleted);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if listed != deleted {
+            note(&mut found, format!("deleted records: counted {deleted}, found when asked for alone {listed}"));
+        }
+        self.verify_history(read, &mut found)?;
         for (epoch, cursor) in epochs {
             if epoch_end(read, epoch)?.is_none_or(|end| end < cursor) {
                 note(&mut found, format!("write epoch {epoch:08x} is not on record as far as its entries reach"));
@@ -86,35 +98,71 @@ impl StreamView<'_> {
         Ok(found)
     }
 
+    /// The versions that records had before.
+    fn verify_history<R: BackendRead + ?Sized>(&self, read: &mut R, found: &mut Verification) -> Result<()> {
+        let prefix = self.state.number.to_be_bytes();
+        read.range(Table::History, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            found.versions += 1;
+            let (row, by) = match read_version(value) {
+                Ok(read) => read,
+                Err(error) => {
+                    note(found, format!("a kept version does not read: {error}"));
+                    return Ok(ControlFlow::Continue(()));
+                }
+            };
+            if by <= row.cursor || by > self.state.last.ulid || version_key(self.state.number, &row) != key {
+                note(found, format!("a kept version of record {:?} stands out of order", row.id));
+            }
+            verify_metadata(found, &row, "a kept version of record");
+            match Entry::from_row(&row) {
+                Ok(entry) => self.verify_payload(found, &row, &entry, "a kept version of record", None),
+                Err(error) => note(found, format!("a kept version of record {:?} {error}", row.id)),
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
     fn verify_payload(
         &self,
         found: &mut Verification,
         row: &LogRow<'_>,
         entry: &Entry,
-        rules: &content::ContentRules,
-        fingerprint: u32,
+        of: &str,
+        rules: Option<(&content::ContentRules, u32)>,
     ) {
+        let mut problem = |what: &str| note(found, format!("{of} {:?} {what}", row.id));
         let Some(stored) = row.payload else {
             if entry.pruned_at.is_none() {
-                problem(found, row, "has no payload although it was not pruned");
+                problem("has no payload although it was not pruned");
             }
             return;
         };
         let payload = match self.shared.decode_payload(self.key, row.id, stored) {
             Ok(payload) => payload,
-            Err(error) => return problem(found, row, &error.to_string()),
+            Err(error) => return problem(&error.to_string()),
         };
         if self.shared.exact.hash(row.id, payload.as_bytes()) != entry.hashes.exact {
-            return problem(found, row, "has a payload that is not the one that was saved");
+            return problem("has a payload that is not the one that was saved");
         }
+        let Some((rules, fingerprint)) = rules else { return };
         let comparable = self.state.algorithms.get(usize::from(entry.hashes.algorithm)) == Some(&fingerprint);
         match content::canonical(rules, payload.as_bytes()) {
             Ok(canonical) if comparable && canonical.hash != entry.hashes.canonical => {
-                problem(found, row, "has a content hash that does not fit its payload");
+                problem("has a content hash that does not fit its payload");
             }
             Ok(_) => {}
-            Err(error) => problem(found, row, &error.to_string()),
+            Err(error) => problem(&error.to_string()),
         }
+    }
+}
+
+/// What there is no checksum of must make sense at least.
+fn verify_metadata(found: &mut Verification, row: &LogRow<'_>, of: &str) {
+    if row.birth > row.cursor || (row.birth == row.cursor) != (row.action == Action::Added) {
+        note(found, format!("{of} {:?} has a birth that does not fit its action", row.id));
+    }
+    if !(0..=millis_of(row.cursor)).contains(&row.first_seen_at) {
+        note(found, format!("{of} {:?} was first seen after it was last modified", row.id));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::backend::{BackendRead, BackendReader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::read::Attempt;
 use crate::log::shared::{Shared, lock};
+use crate::log::state::Head;
 
 /// Fresh snapshots taken before a read that keeps being overtaken is given up.
 const MAX_ATTEMPTS: usize = 32;
@@ -72,15 +73,24 @@ pub(super) fn read<R: BackendReader, T>(
     handle: &mut R,
     work: &impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>,
 ) -> Result<T> {
+    let mut first = None;
+    let mut moved = false;
     for _ in 0..MAX_ATTEMPTS {
         let mut snapshot = handle.snapshot()?;
         if let Attempt::Done(value) = work(shared, &mut snapshot)? {
             return Ok(value);
         }
+        let head = Head::load(&mut snapshot)?;
+        moved |= *first.get_or_insert(head) != head;
     }
-    Err(overtaken())
+    Err(if moved { overtaken() } else { astray() })
 }
 
-pub(super) fn overtaken() -> Error {
+/// Nobody wrote, and yet the index tells of rows that are not there.
+pub(super) fn astray() -> Error {
+    Error::corrupt("the index does not fit the log: run `highwater doctor`, restore a backup, or sync into a new file")
+}
+
+fn overtaken() -> Error {
     Error::new(ErrorKind::Busy, "the stream changed faster than it could be read; try again")
 }

@@ -161,7 +161,8 @@ impl<B: Backend> Writer<B> {
         let backend = self.backend()?;
         caught(|| match work(&shared, &mut backend.begin()?)? {
             Attempt::Done(value) => Ok(value),
-            Attempt::Outdated => Err(readers::overtaken()),
+            // In the writer's own transaction nobody else writes.
+            Attempt::Outdated => Err(readers::astray()),
         })
     }
 
