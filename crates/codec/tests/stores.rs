@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 
 use highwater_codec::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
 use highwater_core::{
@@ -201,6 +202,45 @@ async fn keys_rotate_and_the_old_one_retires() {
         drop(store);
         let store = place.open(None).unwrap();
         assert_eq!(store.records(&notes()).limit(10_000).page().await.unwrap().changes, before.changes);
+        assert_eq!(problems(&*store).await, Vec::<String>::new());
+    }
+}
+
+/// A slice of the one, a batch of the other.
+async fn recode_beside_deletes(store: &dyn Store) {
+    let mut recode = std::pin::pin!(store.maintain(Maintenance::Recode));
+    let mut last = 2500;
+    loop {
+        let step = std::future::poll_fn(|context| Poll::Ready(recode.as_mut().poll(context))).await;
+        if let Poll::Ready(recoded) = step {
+            recoded.unwrap();
+            break;
+        }
+        let mut batch = WriteBatch::new();
+        for n in last - 20..last {
+            batch.on(&notes()).delete(n.to_string()).delete((n - 1000).to_string());
+        }
+        last -= 20;
+        store.commit(batch).await.unwrap();
+    }
+    assert!(last < 2480, "nothing was deleted meanwhile");
+}
+
+/// What is deleted meanwhile takes its payload, as it is stored, to the end of the log.
+#[tokio::test]
+async fn a_key_can_be_rotated_beside_deletes() {
+    for place in Place::all().into_iter().take(2) {
+        let store = place.open(encrypting(1)).unwrap();
+        save(&*store, 0..2500, SECRET).await;
+        store.close().await.unwrap();
+        drop(store);
+        let both = Codec::builder().encrypt(KeyRing::new(2, key(2)).also_decrypt(1, key(1))).build();
+        let store = place.open(Some(both)).unwrap();
+        recode_beside_deletes(&*store).await;
+        store.close().await.unwrap();
+        drop(store);
+        let store = place.open(encrypting(2)).unwrap();
+        assert_eq!(texts(&*store).await.unwrap().len(), 2500, "{}", place.kind);
         assert_eq!(problems(&*store).await, Vec::<String>::new());
     }
 }

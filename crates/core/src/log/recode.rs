@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::history::{read_version, write_version};
 use crate::log::transaction::Transaction;
 use crate::log::{keys, out_of_order};
+use crate::record::Action;
 use crate::stream::StreamKey;
 
 /// Rows rewritten in one transaction.
@@ -19,7 +20,7 @@ const CHECK: &[u8] = br#"{"highwater":"codec"}"#;
 /// Where the rewriting of a stream goes on.
 #[derive(Clone, Debug)]
 pub(crate) enum RecodeFrom {
-    /// In the log, between two sequence numbers.
+    /// In the log, from a sequence number on; rows from the second one on were appended since it began.
     Log(u64, u64),
     /// In the history, behind a key.
     History(Vec<u8>),
@@ -54,10 +55,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let number = open.state.number;
         let mut sequences = Vec::new();
         write.scan(number, LogScan { from, only: None, payload: false }, &mut |row| {
-            if row.sequence >= end || sequences.len() >= SLICE {
+            if sequences.len() >= SLICE {
                 return Ok(ControlFlow::Break(()));
             }
-            sequences.push(row.sequence);
+            // What was appended meanwhile is new, but for payloads that tombstones took with them.
+            if row.sequence < end || row.action == Action::Deleted {
+                sequences.push(row.sequence);
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         let mut rewritten = 0;
