@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod args;
+mod latency;
 mod measure;
 mod raw;
 mod records;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::measure::{self, Figures, Meter};
+use crate::latency::{self, Latencies};
+use crate::measure::{self, Figures, Meter, micros, process_time};
 use crate::records::{Ids, record};
 use crate::{Outcome, progress};
 
@@ -27,6 +28,9 @@ pub(crate) fn run(records: u64, batch: u64, ids: Ids, directory: &Path) -> Outco
     progress("raw: load");
     let mut payload_bytes = 0_u64;
     let written = measure::written_bytes();
+    let reader = Connection::open(&path)?;
+    reader.pragma_update(None, "cache_size", -4 * 1024)?;
+    let mut latencies = Latencies::default();
     let mut meter = Meter::start();
     let mut next = 0;
     while next < records {
@@ -43,9 +47,16 @@ pub(crate) fn run(records: u64, batch: u64, ids: Ids, directory: &Path) -> Outco
         connection.execute_batch("COMMIT")?;
         meter.piece(began);
         payload_bytes += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
+        if Latencies::due(records, next, until) {
+            let before = process_time();
+            latencies.add(until, page_times(&reader, until, batch)?);
+            meter.leave_out_since(before);
+        }
         next = until;
     }
     meter.finish(&mut figures, "load", records);
+    latencies.finish(&mut figures);
+    drop(reader);
     if let (Some(before), Some(after)) = (written, measure::written_bytes()) {
         figures.insert("load_written_bytes".into(), after - before);
     }
@@ -71,4 +82,23 @@ pub(crate) fn run(records: u64, batch: u64, ids: Ids, directory: &Path) -> Outco
     connection.close().map_err(|(_, error)| error)?;
     figures.insert("file_bytes".into(), measure::size_of(&path) as f64);
     Ok(figures)
+}
+
+/// A page by the integer key, its payloads copied out as a page of a store's has them.
+fn page_times(reader: &Connection, records: u64, batch: u64) -> Outcome<Vec<f64>> {
+    let mut times = Vec::new();
+    for place in Latencies::places(records.div_ceil(batch)) {
+        let before = process_time();
+        let mut select = reader.prepare_cached("SELECT key, payload FROM raw WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+        let mut rows = select.query([i64::try_from(place * batch)?, i64::try_from(latency::PAGE)?])?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next()? {
+            page.push((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        }
+        times.push(micros(process_time().saturating_sub(before)));
+        if page.is_empty() {
+            return Err("a page of the bare table is empty".into());
+        }
+    }
+    Ok(times)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use crate::args::{Compressed, Subject, Workload};
+use crate::latency::{SIZES, flatness};
 use crate::measure::{Figures, median};
 
 /// The medians of several measurements.
@@ -182,6 +183,7 @@ impl Report {
             },
             plain("page of 100 at a cold cursor", "page_latency_us", "µs", None),
             plain("  slowest size over fastest", "page_flatness", "x", Some((1.3, 1.3))),
+            plain("  the same, each over a raw page", "page_flatness_vs_raw", "x", None),
             plain("run end, nothing missing", "run_end_unchanged_ms", "ms", Some((50.0, 5.0))),
             plain("run end, 1 % missing", "run_end_missing1_ms", "ms", Some((1000.0, 300.0))),
             plain("longest batch of the load", "load_batch_max_ms", "ms", Some((300.0, 300.0))),
@@ -211,6 +213,9 @@ impl fmt::Display for Report {
             let (cpu, wall) = (self.raw.get(&format!("{name}_cpu_us")), self.raw.get(&format!("{name}_wall_us")));
             writeln!(f, "{what:<31} {:>9} {:>9}", shown(cpu.copied()), shown(wall.copied()))?;
         }
+        let page = |name| shown(self.raw.get(name).copied());
+        writeln!(f, "{:<31} {:>9}", "ceiling: raw page of 100", page("page_latency_us"))?;
+        writeln!(f, "{:<31} {:>29} x", "  slowest size over fastest", page("page_flatness"))?;
         for line in self.lines() {
             let Some(figure) = self.figure(line.judged) else { continue };
             let cpu = line.cpu.and_then(|name| self.store.get(name)).copied();
@@ -245,7 +250,10 @@ fn ratios(raw: &Figures, store: &Figures) -> Figures {
         // Bytes of the payload are the same on both sides.
         Some(((*name).to_owned(), store.get(*of)? / raw.get(*to)?))
     });
-    all.filter(|(_, ratio)| ratio.is_finite()).collect()
+    // What the processor's caches make of a log's size, they make of the bare table's, too.
+    let sizes = SIZES.iter().map(|size| format!("page_latency_at_{size}_us"));
+    let pages = sizes.filter_map(|name| Some(store.get(&name)? / raw.get(&name)?));
+    all.chain([("page_flatness_vs_raw".to_owned(), flatness(pages))]).filter(|(_, ratio)| ratio.is_finite()).collect()
 }
 
 fn medians<'f>(runs: impl Iterator<Item = &'f Figures> + Clone) -> Figures {

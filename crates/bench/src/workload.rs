@@ -14,6 +14,7 @@ use highwater_store_sled::SledStore;
 use highwater_store_sqlite::SqliteStore;
 
 use crate::args::{Compressed, Subject, Workload};
+use crate::latency::{self, Latencies};
 use crate::measure::{self, Figures, Meter, median, micros, process_time};
 use crate::raw::SCANS;
 use crate::records::{Random, id, record};
@@ -21,8 +22,6 @@ use crate::{Outcome, progress};
 
 /// One record in this many changes, or goes missing.
 const RARE: u64 = 100;
-/// Sizes of the log at which the latency of a page is looked at.
-const SIZES: [u64; 4] = [10_000, 100_000, 1_000_000, 5_000_000];
 
 /// Runs every phase on a new store.
 pub(crate) fn run(subject: Subject, workload: &Workload, directory: &Path) -> Outcome<Figures> {
@@ -113,7 +112,7 @@ impl Bench {
         let Workload { records, batch, ids, .. } = self.workload;
         let run = self.next_run();
         let mut ends: Vec<Cursor> = Vec::new();
-        let mut latencies = Vec::new();
+        let mut latencies = Latencies::default();
         let mut payload_bytes = 0;
         measure::reset_peak_memory();
         let written = measure::written_bytes();
@@ -141,9 +140,9 @@ impl Bench {
                 return Err(format!("{} of {} records were added", done.added, until - next).into());
             }
             ends.push(done.cursor);
-            if SIZES.iter().any(|size| (next + 1..=until).contains(size)) || (records < SIZES[0] && next == 0) {
+            if Latencies::due(records, next, until) {
                 let before = process_time();
-                latencies.push(self.page_latency(store, &ends).await?);
+                latencies.add(until, self.page_times(store, &ends).await?);
                 meter.leave_out_since(before);
             }
             next = until;
@@ -159,24 +158,23 @@ impl Bench {
             self.figures.insert("rss_mb".into(), peak);
         }
         self.figures.insert("payload_bytes".into(), payload_bytes as f64);
-        let (least, most) = latencies.iter().fold((f64::MAX, 0.0), |(a, b), at| (at.min(a), at.max(b)));
-        self.figures.insert("page_latency_us".into(), latencies.last().copied().unwrap_or(0.0));
-        self.figures.insert("page_flatness".into(), most / least);
+        latencies.finish(&mut self.figures);
         Ok(())
     }
 
-    /// Processor time of a page of 100 behind a cursor that was not read from lately.
-    async fn page_latency(&self, store: &Arc<dyn Store>, ends: &[Cursor]) -> Outcome<f64> {
-        let mut random = Random(ends.len() as u64);
+    async fn page_times(&self, store: &Arc<dyn Store>, ends: &[Cursor]) -> Outcome<Vec<f64>> {
         let mut times = Vec::new();
-        for _ in 0..40 {
-            let after = ends[random.below(ends.len() as u64) as usize];
-            let request = PageRequest::new(self.stream.clone()).since(after).limit(100);
+        for place in Latencies::places(ends.len() as u64) {
+            let after = place.checked_sub(1).map_or(Cursor::START, |before| ends[before as usize]);
+            let request = PageRequest::new(self.stream.clone()).since(after).limit(latency::PAGE);
             let before = process_time();
-            store.page(request).await?;
-            times.push(micros(process_time() - before));
+            let page = store.page(request).await?;
+            times.push(micros(process_time().saturating_sub(before)));
+            if page.changes.is_empty() {
+                return Err("a page in the midst of the log is empty".into());
+            }
         }
-        Ok(median(times))
+        Ok(times)
     }
 
     /// Reads the whole log, payloads included, as often as the bare table was scanned.

@@ -5,6 +5,8 @@
 //! syncing process alone, without the server and without making the records.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+#[path = "../../latency.rs"]
+mod latency;
 #[path = "../../measure.rs"]
 #[allow(dead_code)] // the stores' benchmark uses the rest
 mod measure;
