@@ -24,6 +24,7 @@ mod backend;
 mod block;
 mod commit_sign;
 mod errors;
+mod index_table;
 mod log_table;
 mod schema;
 mod sharing;

@@ -7,20 +7,16 @@ use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use crate::errors::Explain;
-use crate::log_table::{LogTable, at_hand};
-use crate::values::{blob, bytes, integer, number, out_of_range, unsigned};
-
-const PUT_INDEX: &str = "INSERT OR REPLACE INTO hw_index VALUES (?1, ?2, ?3)";
-const INDEX: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2";
+use crate::index_table::IndexTable;
+use crate::log_table::LogTable;
+use crate::values::bytes;
 
 /// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
 pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     part: Part,
     log: LogTable<'c>,
-    /// Statements of the index that stay at hand.
-    index: Option<CachedStatement<'c>>,
-    put_index: Option<CachedStatement<'c>>,
+    index: IndexTable<'c>,
 }
 
 /// What of the connection's transaction is ours to end.
@@ -34,7 +30,7 @@ enum Part {
 
 impl<'c> SqliteTransaction<'c> {
     fn new(connection: &'c Connection, part: Part) -> Self {
-        SqliteTransaction { connection, part, log: LogTable::new(connection), index: None, put_index: None }
+        SqliteTransaction { connection, part, log: LogTable::new(connection), index: IndexTable::new(connection) }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
@@ -138,12 +134,7 @@ impl BackendRead for SqliteTransaction<'_> {
     }
 
     fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-        let statement = at_hand(self.connection, &mut self.index, INDEX)?;
-        let mut rows = statement.query((stream, key)).explain("read")?;
-        match rows.next().explain("read")? {
-            Some(row) => Ok(Some(unsigned(integer(row, 0)?)?)),
-            None => Ok(None),
-        }
+        self.index.find(stream, key)
     }
 }
 
@@ -173,20 +164,16 @@ impl BackendWrite for SqliteTransaction<'_> {
     }
 
     fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()> {
-        let statement = at_hand(self.connection, &mut self.put_index, PUT_INDEX)?;
-        let sequence = i64::try_from(sequence).map_err(|_| out_of_range())?;
-        for (place, value) in [number(i64::from(stream)), blob(key), number(sequence)].iter().enumerate() {
-            statement.raw_bind_parameter(place + 1, value).explain("write")?;
-        }
-        statement.raw_execute().map(drop).explain("write")
+        self.index.put(stream, key, sequence)
     }
 
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()> {
-        self.execute("DELETE FROM hw_index WHERE stream = ?1 AND id = ?2", &[&stream, &key])
+        self.index.remove(stream, key)
     }
 
     fn commit(mut self) -> Result<()> {
         self.log.flush()?;
+        self.index.flush()?;
         match self.part {
             Part::Whole => run(self.connection, "COMMIT", "commit")?,
             Part::Savepoint => run(self.connection, "RELEASE hw_join", "commit")?,
