@@ -1,9 +1,10 @@
 //! Views that show a stream's records as columns, for people and their SQL.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use highwater_core::{Error, ErrorKind, Result};
-use rusqlite::Connection;
+use rusqlite::ffi::ErrorCode;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::block::{ACTION_SHIFT, ENTRY, MAX_ROWS, place};
 use crate::errors::Explain;
@@ -20,25 +21,42 @@ pub struct ViewColumn {
     pub path: String,
 }
 
+/// Names that every view has beside the columns of its records.
+const OWN: [&str; 5] = ["id", "_cursor", "_first_seen_at", "_last_modified_at", "_last_action"];
+
+/// By this a view is known as one of ours.
+const MARK: &str = "FROM hw_log CROSS JOIN slot";
+
 /// Makes (or replaces) the view `view` over the live records of the stream with this number.
 /// Every view has `id`, the given columns, and the metadata as `_cursor` (hexadecimal),
-/// `_first_seen_at`, `_last_modified_at` and `_last_action`.
+/// `_first_seen_at`, `_last_modified_at` and `_last_action`. A table, or a view that was not made here, is
+/// not replaced.
 pub fn create_model_view(connection: &Connection, view: &str, stream: u32, columns: &[ViewColumn]) -> Result<()> {
-    if view.is_empty() || view.starts_with("sqlite_") || view.starts_with("hw_") {
+    let begins = |prefix: &str| view.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if view.is_empty() || view.contains('\0') || begins("sqlite_") || begins("hw_") {
         return Err(Error::new(
             ErrorKind::Invalid,
-            "a view needs a name of its own, not beginning with sqlite_ or hw_",
-        ));
+            "a view needs a name of its own, without NUL and not beginning with sqlite_ or hw_",
+        )
+        .with("view", view));
     }
-    let taken: bool = connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 AND type <> 'view')", [view], |row| {
-            row.get(0)
-        })
-        .explain("view")?;
-    if taken {
-        return Err(
-            Error::new(ErrorKind::Invalid, "a table of this name exists: choose another name").with("view", view)
-        );
+    let mut names = HashSet::from(OWN.map(str::to_owned));
+    for column in columns {
+        if column.name.contains('\0') || !names.insert(column.name.to_ascii_lowercase()) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "each column needs a name of its own, without NUL; upper and lower case are the same to SQL, and every view has id and the metadata",
+            )
+            .with("column", &column.name));
+        }
+    }
+    let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).explain("view")?;
+    if encoding != "UTF-8" {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "views are for files whose text is UTF-8: in this one SQL cannot read the ids",
+        )
+        .with("encoding", encoding));
     }
     let (low, high) = (i64::from(stream) << 40, i64::from(stream + 1) << 40);
     let mut selected = String::new();
@@ -62,7 +80,7 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
          record AS (
            SELECT n, details, payloads, substr(directory, n * {ENTRY} + 1, {ENTRY}) AS entry,
              CASE n WHEN 0 THEN 0 ELSE {details_end} END AS begin
-           FROM hw_log CROSS JOIN slot WHERE key >= {low} AND key < {high} AND n * {ENTRY} < length(directory))
+           {MARK} WHERE key >= {low} AND key < {high} AND n * {ENTRY} < length(directory))
          SELECT CAST(substr(details, begin + 1, {id_length}) AS TEXT) AS id{selected},
            hex(substr(entry, 1, 16)) AS _cursor,
            strftime('%Y-%m-%dT%H:%M:%fZ', {first_seen} / 1000.0, 'unixepoch') AS _first_seen_at,
@@ -78,42 +96,83 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
         first_seen = whole("entry", &(place::FIRST_SEEN + 2).to_string(), 6),
         action = action("entry"),
     );
-    let outcome = connection.execute_batch(&format!("BEGIN IMMEDIATE; {sql} COMMIT;")).explain("view");
-    if outcome.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK").explain("view")?;
-    }
-    outcome
+    connection.execute_batch("BEGIN IMMEDIATE").explain("view")?;
+    let outcome = replace_view(connection, view, &sql);
+    let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch(end).explain("view") };
+    outcome.and(ended)
 }
 
-/// Proposes a column for every scalar member of the newest live records, and for those one level deeper.
+/// Within a transaction: the view, if nothing else has its name, and if it can be read.
+fn replace_view(connection: &Connection, view: &str, sql: &str) -> Result<()> {
+    let found = connection
+        .query_row("SELECT type, coalesce(sql, '') FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", [view], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()
+        .explain("view")?;
+    if let Some((kind, _)) = found.filter(|(kind, sql)| kind != "view" || !sql.contains(MARK)) {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "the database has something else of this name, which is not replaced: choose another name",
+        )
+        .with("view", view)
+        .with("type", kind));
+    }
+    connection.execute_batch(sql).explain("view")?;
+    let look = format!("SELECT * FROM {} LIMIT 1", quoted(view, '"'));
+    match connection.prepare(&look).and_then(|mut look| look.query([])?.next().map(drop)) {
+        Err(source) if source.sqlite_error_code() == Some(ErrorCode::Unknown) => Err(Error::new(
+            ErrorKind::Invalid,
+            "the view could not be read, and was not made: correct the columns' paths, or take fewer columns",
+        )
+        .with("view", view)
+        .because(source)),
+        looked => looked.explain("view"),
+    }
+}
+
+/// Proposes a column for every scalar member of the newest live records, and for those one level deeper, a hundred at
+/// most. Names that SQL takes for the same are told apart by a number.
 pub fn propose_columns(connection: &Connection, stream: u32, records: u32) -> Result<Vec<ViewColumn>> {
     let sql = format!(
-        "SELECT DISTINCT tree.fullkey, tree.path = '$' FROM
+        "WITH newest AS
            (SELECT item.value AS record FROM
               (SELECT key, directory, payloads FROM hw_log
                WHERE key >= ?1 AND key < ?2 AND typeof(payloads) = 'text' ORDER BY key DESC LIMIT ?3) AS block,
               json_each(block.payloads) AS item
             WHERE item.type = 'object' AND {action} <> 2
-            ORDER BY block.key DESC, item.key DESC LIMIT ?3) AS newest,
-           json_tree(newest.record) AS tree
-         WHERE tree.type NOT IN ('object', 'array') AND tree.fullkey NOT LIKE '%[%'
-           AND length(tree.fullkey) - length(replace(tree.fullkey, '.', '')) <= 2",
+            ORDER BY block.key DESC, item.key DESC LIMIT ?3),
+         member AS (SELECT top.key, top.value, top.type, top.fullkey FROM newest, json_each(newest.record) AS top)
+         SELECT DISTINCT 0, key, fullkey FROM member WHERE type NOT IN ('object', 'array')
+         UNION
+         SELECT DISTINCT 1, member.key || '_' || deeper.key, member.fullkey || substr(deeper.fullkey, 2)
+         FROM member, json_each(member.value) AS deeper
+         WHERE member.type = 'object' AND deeper.type NOT IN ('object', 'array')",
         action = action(&format!("substr(block.directory, item.key * {ENTRY} + 1, {ENTRY})")),
     );
     let mut statement = connection.prepare(&sql).explain("view")?;
     let range = (i64::from(stream) << 40, i64::from(stream + 1) << 40, records);
     let mut rows = statement.query(range).explain("view")?;
-    let mut columns = BTreeMap::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next().explain("view")? {
-        let path: String = row.get(0).explain("view")?;
-        let top: bool = row.get(1).explain("view")?;
-        let name: String = path.trim_start_matches("$.").chars().filter(|c| *c != '"').collect();
-        let name = name.replace('.', "_");
-        if name != "id" && !name.starts_with('_') && columns.len() < MAX_COLUMNS {
-            columns.insert((!top, name.to_lowercase()), ViewColumn { name, path });
+        let deeper: bool = row.get(0).explain("view")?;
+        let name: String = row.get(1).explain("view")?;
+        let path: String = row.get(2).explain("view")?;
+        if (deeper || name != "id") && !name.contains('\0') && !path.contains('\0') {
+            found.push((deeper, name.to_ascii_lowercase(), name, path));
         }
     }
-    Ok(columns.into_values().collect())
+    found.sort();
+    found.truncate(MAX_COLUMNS);
+    let mut taken = HashSet::from(OWN.map(str::to_owned));
+    let mut columns = Vec::with_capacity(found.len());
+    for (_, _, name, path) in found {
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.to_ascii_lowercase()));
+        columns.push(ViewColumn { name: free.unwrap_or(name), path });
+    }
+    Ok(columns)
 }
 
 /// In SQL: bytes of a blob as a number, from a place that is counted from 0.
