@@ -26,7 +26,8 @@ async fn store_of(path: &Path, payloads: &[&str]) -> Option<SqliteStore> {
 fn row(path: &Path, view: &str) -> Vec<(String, String)> {
     let host = Connection::open(path).unwrap();
     let mut statement = host.prepare(&format!("SELECT * FROM \"{view}\"")).unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let name = |place: usize| statement.column_name(place).unwrap().to_owned();
+    let names: Vec<String> = (0..statement.column_count()).map(name).collect();
     statement
         .query_row([], |row| {
             let value =
