@@ -44,6 +44,11 @@ pub const ALL: &[Mutant] = &[
     rule("fence-unchecked", "p28", "a superseded lease may write"),
     rule("expectation-unchecked", "p28", "a document is replaced though somebody changed it meanwhile"),
     rule("freshness-fence-ignored", "p28", "a page undoes what another origin wrote since it was asked for"),
+    rule(
+        "pruned-comes-back",
+        "p28",
+        "a page brings back what another origin deleted since, once the tombstone is pruned",
+    ),
     rule("source-version-ignored", "p28", "an older version of the source replaces a newer one"),
     rule("second-delete-unversioned", "p28", "a delete of what is deleted already leaves its version as it was"),
     rule("guard-ignored", "p26", "a run deletes any number of records"),

@@ -1,6 +1,6 @@
 //! Several writers of one record, and what the host itself wrote: P28, P38, P39.
 
-use highwater_core::{Cursor, DeleteGuard, ErrorKind, Merging, Outcome, RunId, SourceVersion, WriteBatch};
+use highwater_core::{Cursor, DeleteGuard, ErrorKind, Merging, Outcome, PruneWhat, RunId, SourceVersion, WriteBatch};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
@@ -116,6 +116,17 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
     });
     assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Updated, Outcome::Kept, Outcome::Added]);
+    // Whether what is unknown was deleted behind the position, nobody can tell once the tombstones are gone.
+    let asked_at = rig.end();
+    rig.write(|batch| batch.origin("webhook").delete("4"));
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    let page = |id: &'static str, n: u64, asked_at: Cursor| {
+        rig.try_write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note(id, n)))
+    };
+    assert_eq!(page("4", 8, asked_at).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(page("3", 10, asked_at).unwrap().outcomes, [Outcome::Updated], "of what is known it can be told");
+    assert_eq!(page("4", 8, rig.end()).unwrap().outcomes, [Outcome::Added]);
+    assert_eq!(page("6", 8, Cursor::START).unwrap().outcomes, [Outcome::Added]);
     let foreign = Rig::<S>::new();
     foreign.environment.set_randomness(crate::Randomness::Seeded(99));
     let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);

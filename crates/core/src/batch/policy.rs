@@ -23,6 +23,10 @@ pub enum BadRecords {
 }
 
 /// Who wins when a record was written by somebody else meanwhile.
+///
+/// By a position other than START, a batch that brings an unknown record is refused with
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where tombstones behind that position were pruned, or the stream was
+/// cleared since: it might bring back what was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Merging {
     /// The later write.

@@ -223,9 +223,33 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         match (refused, old) {
             (Some(outcome), _) => Ok(outcome),
-            (None, None) => self.add(place, operation, (id, key), hashes, payload),
+            (None, None) => {
+                self.check_unpruned(place, batch, &id)?;
+                self.add(place, operation, (id, key), hashes, payload)
+            }
             (None, Some(old)) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
             (None, Some(old)) => self.change(place, operation, old, hashes, payload),
+        }
+    }
+
+    /// Refuses to add what may have been deleted behind the position that the batch's merging goes by, where the
+    /// tombstone that would tell was pruned since.
+    fn check_unpruned(&self, place: usize, batch: &StreamBatch, id: &str) -> Result<()> {
+        let horizon = self.open_stream(place).state.horizon.ulid;
+        match batch.merging.cursor() {
+            Some(cursor) if cursor.position().ulid < horizon && !cursor.is_start() && !batch.clear => {
+                if mutant!("pruned-comes-back") {
+                    return Ok(());
+                }
+                Err(Error::new(
+                    ErrorKind::Conflict,
+                    "the record is unknown, but records that were deleted since the position of the batch's merging have been pruned: \
+                     fetch it again, and save it by a position noted just before",
+                )
+                .with("stream", &batch.stream)
+                .with("id", id))
+            }
+            _ => Ok(()),
         }
     }
 

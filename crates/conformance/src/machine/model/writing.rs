@@ -14,6 +14,8 @@ struct Terms {
     /// Keep what was modified behind this position, by anybody or by others.
     keep: Option<(u64, Merge)>,
     in_run: bool,
+    /// Whether the batch itself emptied the stream.
+    cleared: bool,
     origin: Option<u8>,
     quarantine: bool,
     allow_leap: bool,
@@ -47,6 +49,7 @@ impl Model {
             place,
             keep,
             in_run,
+            cleared: batch.clear,
             origin: batch.origin,
             quarantine: batch.quarantine,
             allow_leap: batch.allow_leap,
@@ -165,6 +168,12 @@ impl Model {
             self.put(terms, write.id, Entry { action: Action::Deleted, version, ..old })?;
             return Ok(Outcome::Deleted);
         };
+        if let (None, Some((cursor, _))) = (&old, terms.keep)
+            && (1..stream.horizon).contains(&cursor)
+            && !terms.cleared
+        {
+            return Err(&[ErrorKind::Conflict]);
+        }
         let version = write.version.or(old.as_ref().and_then(|old| old.version));
         let mut entry = Entry {
             position: 0,
