@@ -92,6 +92,22 @@ pub(crate) struct StoreOptions {
     /// The kind of store.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: StoreKind,
+    #[command(flatten)]
+    pub(crate) codec: CodecOptions,
+}
+
+/// How payloads are read that are encrypted or compressed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CodecOptions {
+    /// The environment variable that holds the key of an encrypted store, as 64 hexadecimal digits.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_env: Option<String>,
+    /// The number of that key.
+    #[arg(long, default_value_t = 1, requires = "key_env")]
+    pub(crate) key_number: u8,
+    /// A zstd dictionary that payloads were compressed with; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dictionary: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +184,9 @@ pub(crate) struct StreamOptions {
     /// The connection, where several have the model.
     #[arg(long)]
     pub(crate) connection: Option<String>,
+    /// The variant, where there are several.
+    #[arg(long)]
+    pub(crate) variant: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
 }
@@ -220,12 +239,18 @@ pub(crate) struct SqlViewOptions {
     pub(crate) connection: String,
     /// The model.
     pub(crate) model: String,
-    /// The view's name; the model's in lower case unless given.
+    /// The variant, where there are several.
+    #[arg(long)]
+    pub(crate) variant: Option<String>,
+    /// The view's name. Unless given, the model's in lower case, with that of the connection (and variant) where
+    /// several have the model.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// The database file.
     #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
     pub(crate) db: PathBuf,
+    #[command(flatten)]
+    pub(crate) codec: CodecOptions,
 }
 
 #[derive(Debug, Args)]

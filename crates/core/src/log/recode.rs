@@ -124,7 +124,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     pub(crate) fn renew_codec_check(&mut self) -> Result<()> {
         self.dirty = true;
         let codec = self.shared.codec.clone();
-        put_check(&mut self.write, codec.as_deref())
+        put_check(&mut self.write, codec.as_deref()).map(drop)
     }
 }
 
@@ -135,10 +135,7 @@ pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn Pay
     let stored = write.get(Table::State, keys::CODEC_CHECK)?;
     match (stored, codec) {
         (None, None) => Ok(false),
-        (None, Some(codec)) => {
-            put_check(write, Some(codec))?;
-            Ok(true)
-        }
+        (None, Some(codec)) => put_check(write, Some(codec)),
         (Some(_), None) => Err(Error::new(
             ErrorKind::WrongKey,
             "the store's payloads are encrypted: open it with a codec that has the key",
@@ -155,16 +152,16 @@ pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn Pay
     }
 }
 
-/// A codec that leaves the check plain, as compression alone does, needs none.
-fn put_check<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<()> {
+/// A codec that leaves the check plain, as compression alone does, needs none. Whether there is one now.
+fn put_check<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
     let stream = check_stream();
     let mut stored = Vec::new();
     if let Some(codec) = codec {
         codec.encode(&PayloadContext { stream: &stream, id: "check" }, CHECK, &mut stored)?;
     }
     match stored.first() {
-        None | Some(b'{') => write.remove(Table::State, keys::CODEC_CHECK),
-        Some(_) => write.put(Table::State, keys::CODEC_CHECK, &stored),
+        None | Some(b'{') => write.remove(Table::State, keys::CODEC_CHECK).map(|()| false),
+        Some(_) => write.put(Table::State, keys::CODEC_CHECK, &stored).map(|()| true),
     }
 }
 
