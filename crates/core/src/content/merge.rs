@@ -1,9 +1,10 @@
 //! Partial updates: a patch laid over a record.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::scan::{MAX_DEPTH, Scanner};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 type Members<'a> = Vec<(Cow<'a, [u8]>, &'a [u8])>;
 
@@ -24,20 +25,26 @@ pub fn deep_merge(base: &[u8], patch: &[u8]) -> Result<Vec<u8>> {
 fn merge_objects(base: &[u8], patch: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
     let base_members = members(base)?;
     let patch_members = members(patch)?;
+    // Of two values for one key none is the patch's word.
+    let mut laid = HashMap::with_capacity(patch_members.len());
+    for (key, value) in &patch_members {
+        if laid.insert(&**key, *value).is_some() {
+            let name = String::from_utf8_lossy(key).into_owned();
+            return Err(Error::invalid("an object of the patch has the same key twice").with("key", name));
+        }
+    }
     out.push(b'{');
     let mut first = true;
     for (key, value) in &base_members {
         write_key(key, &mut first, out);
-        match patch_members.iter().rev().find(|(other, _)| other == key) {
-            Some((_, new)) if depth < MAX_DEPTH && both_objects(value, new) => {
-                merge_objects(value, new, depth + 1, out)?
-            }
-            Some((_, new)) => out.extend_from_slice(new),
+        match laid.remove(&**key) {
+            Some(new) if depth < MAX_DEPTH && both_objects(value, new) => merge_objects(value, new, depth + 1, out)?,
+            Some(new) => out.extend_from_slice(new),
             None => out.extend_from_slice(value),
         }
     }
     for (key, value) in &patch_members {
-        if !base_members.iter().any(|(other, _)| other == key) {
+        if laid.contains_key(&**key) {
             write_key(key, &mut first, out);
             out.extend_from_slice(value);
         }

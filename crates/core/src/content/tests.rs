@@ -182,6 +182,10 @@ fn merging_keeps_what_the_patch_does_not_name() {
     let merged = deep_merge(br#"{"a":{"x":1.50,"y":[1]},"b":2}"#, br#"{"c":null,"a":{"y":[2,3]}}"#).unwrap();
     assert_eq!(String::from_utf8(merged).unwrap(), r#"{"a":{"x":1.50,"y":[2,3]},"b":2,"c":null}"#);
     assert!(deep_merge(b"{}", b"[]").is_err());
+    for twice in [r#"{"b":1,"b":2}"#, r#"{"new":1,"\u006eew":2}"#, r#"{"a":{"x":1,"x":1}}"#] {
+        let error = deep_merge(br#"{"a":{"x":1},"b":2}"#, twice.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("same key twice"), "{twice}: {error}");
+    }
 }
 
 #[test]
