@@ -206,6 +206,23 @@ async fn keys_rotate_and_the_old_one_retires() {
     }
 }
 
+#[tokio::test]
+async fn a_page_ends_by_the_bytes_that_its_reader_gets() {
+    for codec in [encrypting(1), Some(Codec::builder().compress(Compression::new()).build())] {
+        for place in Place::all() {
+            let store = place.open(codec.clone()).unwrap();
+            save(&*store, 0..20, &"so much water ".repeat(700)).await;
+            let one = payload(10, &"so much water ".repeat(700)).len();
+            let page = store.records(&notes()).max_bytes(3 * one).page().await.unwrap();
+            assert_eq!((page.changes.len(), page.has_more), (3, true), "{}", place.kind);
+            let page = store.records(&notes()).max_bytes(one / 2).page().await.unwrap();
+            assert_eq!(page.changes.len(), 1, "one always fits");
+            let page = store.records(&notes()).max_bytes(1).metadata_only().page().await.unwrap();
+            assert_eq!(page.changes.len(), 20, "what is not read does not count");
+        }
+    }
+}
+
 /// A slice of the one, a batch of the other.
 async fn recode_beside_deletes(store: &dyn Store) {
     let mut recode = std::pin::pin!(store.maintain(Maintenance::Recode));

@@ -273,7 +273,7 @@ pub fn p35_boundary_refetch<S: Subject>() {
         once.save(&id.to_string(), *n);
     }
     for window in 0..30_usize {
-        for (id, n) in &versions[window.saturating_sub(0)..=window] {
+        for (id, n) in &versions[window.saturating_sub(3)..=window] {
             overlapping.save(&id.to_string(), *n);
         }
         // The boundary row again, and all that share its moment.

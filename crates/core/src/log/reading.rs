@@ -10,7 +10,7 @@ use crate::content;
 use crate::cursor::{Position, TokenKey, millis_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::chunks::CHUNK;
-use crate::log::entry::{Extra, held_at};
+use crate::log::entry::{Extra, Hashes, held_at};
 use crate::log::read::{StreamView, millis};
 use crate::log::shared::Payload;
 use crate::mutants::mutant;
@@ -30,6 +30,8 @@ pub(super) struct Reading<'p> {
     filter: u64,
     changes: Vec<Change>,
     bytes: usize,
+    /// Whether payloads are stored otherwise than they are read.
+    coded: bool,
     /// How far the log was looked at.
     pub(super) scanned: Position,
     /// Payloads of the latest changes, and which change has which part of them.
@@ -49,6 +51,7 @@ impl<'p> Reading<'p> {
             filter,
             changes: Vec::new(),
             bytes: 0,
+            coded: view.shared.codec.is_some(),
             scanned: since,
             chunk: Vec::new(),
             waiting: Vec::new(),
@@ -58,10 +61,20 @@ impl<'p> Reading<'p> {
     }
 
     pub(super) fn is_full(&self, row: &LogRow<'_>) -> bool {
-        let more = row.payload.map_or(0, <[u8]>::len);
+        let more = self.size(row);
         let first = self.changes.is_empty() && !mutant!("no-record-fits");
         self.changes.len() >= self.request.limit.max(1)
-            || (!first && self.bytes + more > self.request.max_bytes && !mutant!("page-bytes-ignored"))
+            || (!first && self.bytes.saturating_add(more) > self.request.max_bytes && !mutant!("page-bytes-ignored"))
+    }
+
+    /// Bytes that a row's payload has for its reader, however few a codec made of them.
+    fn size(&self, row: &LogRow<'_>) -> usize {
+        let stored = row.payload.map_or(0, <[u8]>::len);
+        if !self.coded || stored == 0 {
+            return stored;
+        }
+        let length = Hashes::decode(row.hashes).map(|hashes| hashes.length);
+        length.ok().and_then(|length| usize::try_from(length).ok()).unwrap_or(stored)
     }
 
     pub(super) fn visit(&mut self, row: &LogRow<'_>) -> Result<()> {
@@ -104,7 +117,7 @@ impl<'p> Reading<'p> {
         let payload = payload.filter(|_| !self.request.metadata_only).and_then(|payload| self.keep(payload));
         let (seen, modified) = (self.first_seen.of(row.first_seen_at), self.modified.of(millis_of(row.cursor)));
         let record = record(&self.view.token_key, row, self.filter, payload, (seen, modified));
-        self.bytes += row.payload.map_or(0, <[u8]>::len);
+        self.bytes = self.bytes.saturating_add(self.size(row));
         if self.changes.is_empty() {
             self.changes.reserve(self.request.limit.min(EXPECTED));
         }
