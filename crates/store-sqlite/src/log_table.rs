@@ -23,18 +23,19 @@ mod sql {
             ]
         };
     }
-    /// The block in which a row lies, if it is there.
-    pub(super) const FIND: [&str; 2] = columns!("WHERE key <= ?1 AND key >= ?2 ORDER BY key DESC LIMIT 1");
-    pub(super) const SCAN: [&str; 2] = columns!(
-        "WHERE key >= coalesce((SELECT max(key) FROM hw_log WHERE key <= ?1 AND key >= ?3), ?1) AND key < ?2 ORDER BY key"
-    );
-    pub(super) const SCAN_DELETED: [&str; 2] = columns!(
-        "INDEXED BY hw_log_deleted WHERE deleted > 0 AND key < ?2 AND
-         key >= coalesce((SELECT max(key) FROM hw_log WHERE key <= ?1 AND key >= ?3), ?1) ORDER BY key"
-    );
+    /// The block in which a row lies, if it is there: the first whose last row is no earlier. A search for a key from
+    /// below leads straight to its page; the last key that is no greater would be found from the page behind.
+    pub(super) const FIND: [&str; 2] = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1");
+    pub(super) const LAST: &str = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT 1")[1];
+    pub(super) const SCAN: [&str; 2] = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key");
+    pub(super) const SCAN_DELETED: [&str; 2] =
+        columns!("INDEXED BY hw_log_deleted WHERE deleted > 0 AND key >= ?1 AND key < ?2 ORDER BY key");
     pub(super) const INSERT: &str = "INSERT INTO hw_log VALUES (?5, ?1, ?2, ?3, ?4)";
     pub(super) const UPDATE: &str =
         "UPDATE hw_log SET deleted = ?1, directory = ?2, details = ?3, payloads = ?4 WHERE key = ?5";
+    /// The same where the last row is another one.
+    pub(super) const MOVE: &str =
+        "UPDATE hw_log SET key = ?5, deleted = ?1, directory = ?2, details = ?3, payloads = ?4 WHERE key = ?6";
     pub(super) const DELETE: &str = "DELETE FROM hw_log WHERE key = ?1";
 }
 
@@ -48,12 +49,11 @@ const PAGE_OVERHEAD: usize = 64;
 #[derive(Debug)]
 struct Open {
     stream: u32,
-    key: i64,
-    /// The sequence numbers that belong into it.
+    /// The sequence numbers that are known to belong into it.
     from: u64,
     until: u64,
-    /// Whether it is in the table, and whether it was changed since.
-    stored: bool,
+    /// Its key in the table, if it is there, and whether it was changed since.
+    stored: Option<i64>,
     changed: bool,
     rows: BlockBuilder,
 }
@@ -72,6 +72,7 @@ pub(crate) struct LogTable<'c> {
     find: [Option<CachedStatement<'c>>; 2],
     insert: Option<CachedStatement<'c>>,
     update: Option<CachedStatement<'c>>,
+    moved: Option<CachedStatement<'c>>,
     /// The last blocks of streams, to which rows are added.
     ends: Vec<Open>,
     /// The block in which a row was replaced or removed last.
@@ -88,6 +89,7 @@ impl<'c> LogTable<'c> {
             find: [None, None],
             insert: None,
             update: None,
+            moved: None,
             ends: Vec::new(),
             edited: None,
             spare: BlockBuilder::default(),
@@ -101,7 +103,7 @@ impl<'c> LogTable<'c> {
         let sql = if scan.only == Some(Action::Deleted) { sql::SCAN_DELETED } else { sql::SCAN };
         let sql = sql[usize::from(scan.payload)];
         let mut statement = self.connection.prepare_cached(sql).explain("prepare")?;
-        let range = [row_key(stream, scan.from)?, row_key(stream + 1, 0)?, row_key(stream, 0)?];
+        let range = [row_key(stream, scan.from)?, row_key(stream + 1, 0)?];
         let mut rows = statement.query(range).explain("read")?;
         while let Some(row) = rows.next().explain("read")? {
             let block = block_of(row, scan.payload)?;
@@ -121,7 +123,7 @@ impl<'c> LogTable<'c> {
             return if open.rows.is_empty() { Ok(false) } else { visit_row(&open.rows.block()?, sequence, visit) };
         }
         let statement = self.finder(payload)?;
-        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream, 0)?]).explain("read")?;
+        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain("read")?;
         match rows.next().explain("read")? {
             Some(row) => visit_row(&block_of(row, payload)?, sequence, visit),
             None => Ok(false),
@@ -133,14 +135,14 @@ impl<'c> LogTable<'c> {
         let room = self.room()?;
         let place = match self.ends.iter().position(|end| end.stream == stream) {
             Some(place) => place,
-            None => self.open_end(stream, row.sequence)?,
+            None => self.open_end(stream)?,
         };
         let Some(end) = self.ends.get_mut(place) else { return Ok(()) };
         if row.sequence < end.from || end.rows.last().is_some_and(|last| last >= row.sequence) {
             return self.edit(stream, row.sequence, Some(row));
         }
         if !end.rows.takes(row, room) {
-            let next = new_block(stream, row.sequence, std::mem::take(&mut self.spare))?;
+            let next = new_block(stream, row.sequence, std::mem::take(&mut self.spare));
             let full = std::mem::replace(end, next);
             self.store(full)?;
         }
@@ -164,8 +166,8 @@ impl<'c> LogTable<'c> {
         self.edited.take().map_or(Ok(()), |edited| self.store(edited))
     }
 
-    /// Opens the last block of a stream for more rows, or a new one that begins with `sequence`; its place.
-    fn open_end(&mut self, stream: u32, sequence: u64) -> Result<usize> {
+    /// Opens the last block of a stream for more rows, or a new one; its place.
+    fn open_end(&mut self, stream: u32) -> Result<usize> {
         // It may be the last one.
         if let Some(edited) = self.edited.take_if(|edited| edited.stream == stream) {
             self.store(edited)?;
@@ -174,9 +176,9 @@ impl<'c> LogTable<'c> {
             let oldest = self.ends.remove(0);
             self.store(oldest)?;
         }
-        let end = match self.load(stream, (1 << SEQUENCE_BITS) - 1)? {
+        let end = match self.load_last(stream)? {
             Some(last) => Open { until: u64::MAX, ..last },
-            None => new_block(stream, sequence, std::mem::take(&mut self.spare))?,
+            None => new_block(stream, 0, std::mem::take(&mut self.spare)),
         };
         self.ends.push(end);
         Ok(self.ends.len() - 1)
@@ -189,15 +191,12 @@ impl<'c> LogTable<'c> {
             if let Some(edited) = self.edited.take() {
                 self.store(edited)?;
             }
-            self.edited = match self.load(stream, sequence)? {
-                Some(found) => Some(Open { until: found.until.max(sequence), ..found }),
-                None if instead.is_none() => return Ok(()),
-                // Before all that are stored.
-                None => {
-                    let block = new_block(stream, sequence, std::mem::take(&mut self.spare))?;
-                    Some(Open { until: sequence, ..block })
-                }
-            };
+            let found = self.load(stream, sequence)?;
+            match self.ends.iter_mut().find(|end| end.stream == stream) {
+                // Behind every other block, and before the rows of the last.
+                Some(end) if found.as_ref().is_none_or(|found| found.stored == end.stored) => end.from = sequence,
+                _ => self.edited = found,
+            }
         }
         let Some(open) = self.ends.iter_mut().chain(&mut self.edited).find(|open| open.holds(stream, sequence)) else {
             return Ok(());
@@ -221,33 +220,46 @@ impl<'c> LogTable<'c> {
 
     /// The stored block in which a row lies, if it is there.
     fn load(&mut self, stream: u32, sequence: u64) -> Result<Option<Open>> {
-        let mut builder = std::mem::take(&mut self.spare);
+        let spare = std::mem::take(&mut self.spare);
         let statement = self.finder(true)?;
-        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream, 0)?]).explain("read")?;
+        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain("read")?;
         let Some(row) = rows.next().explain("read")? else { return Ok(None) };
-        let key = integer(row, 0)?;
-        builder.copy(&block_of(row, true)?, None, None)?;
-        let from = unsigned(key)? & ((1 << SEQUENCE_BITS) - 1);
-        let until = builder.last().unwrap_or(from);
-        Ok(Some(Open { stream, key, from, until, stored: true, changed: false, rows: builder }))
+        let found = open_block(stream, row, spare)?;
+        Ok(Some(Open { from: found.from.min(sequence), ..found }))
+    }
+
+    /// The last stored block of a stream.
+    fn load_last(&mut self, stream: u32) -> Result<Option<Open>> {
+        let spare = std::mem::take(&mut self.spare);
+        let mut statement = self.connection.prepare_cached(sql::LAST).explain("prepare")?;
+        let mut rows = statement.query([row_key(stream, 0)?, row_key(stream + 1, 0)?]).explain("read")?;
+        rows.next().explain("read")?.map(|row| open_block(stream, row, spare)).transpose()
     }
 
     fn store(&mut self, mut open: Open) -> Result<()> {
-        if open.changed && open.rows.is_empty() {
-            if open.stored {
+        match (open.rows.last(), open.stored) {
+            _ if !open.changed => {}
+            (None, None) => {}
+            (None, Some(stored)) => {
                 let mut statement = self.connection.prepare_cached(sql::DELETE).explain("prepare")?;
-                statement.execute([open.key]).explain("write")?;
+                statement.execute([stored]).explain("write")?;
             }
-        } else if open.changed {
-            let (statement, sql) =
-                if open.stored { (&mut self.update, sql::UPDATE) } else { (&mut self.insert, sql::INSERT) };
-            let statement = at_hand(self.connection, statement, sql)?;
-            let [deleted, directory, details, payloads] = open.rows.columns();
-            for (place, value) in [deleted, directory, details, payloads, number(open.key)].iter().enumerate() {
-                statement.raw_bind_parameter(place + 1, value).explain("write")?;
-            }
-            if statement.raw_execute().explain("write")? != 1 {
-                return Err(damaged("a block that vanished while it was changed"));
+            (Some(last), stored) => {
+                let key = row_key(open.stream, last)?;
+                let (statement, sql) = match stored {
+                    None => (&mut self.insert, sql::INSERT),
+                    Some(stored) if stored == key => (&mut self.update, sql::UPDATE),
+                    Some(_) => (&mut self.moved, sql::MOVE),
+                };
+                let statement = at_hand(self.connection, statement, sql)?;
+                let moved_from = stored.filter(|stored| *stored != key).map(number);
+                let values = open.rows.columns().into_iter().chain([number(key)]).chain(moved_from);
+                for (place, value) in values.enumerate() {
+                    statement.raw_bind_parameter(place + 1, value).explain("write")?;
+                }
+                if statement.raw_execute().explain("write")? != 1 {
+                    return Err(damaged("a block that vanished while it was changed"));
+                }
             }
         }
         open.rows.clear();
@@ -271,9 +283,17 @@ impl<'c> LogTable<'c> {
     }
 }
 
-fn new_block(stream: u32, sequence: u64, rows: BlockBuilder) -> Result<Open> {
-    let key = row_key(stream, sequence)?;
-    Ok(Open { stream, key, from: sequence, until: u64::MAX, stored: false, changed: false, rows })
+fn new_block(stream: u32, from: u64, rows: BlockBuilder) -> Open {
+    Open { stream, from, until: u64::MAX, stored: None, changed: false, rows }
+}
+
+/// The block in a row of the table, opened for changes.
+fn open_block(stream: u32, row: &Row<'_>, mut rows: BlockBuilder) -> Result<Open> {
+    let (key, block) = (integer(row, 0)?, block_of(row, true)?);
+    rows.copy(&block, None, None)?;
+    let until = unsigned(key)? & ((1 << SEQUENCE_BITS) - 1);
+    let from = block.sequence(0).unwrap_or(until);
+    Ok(Open { stream, from, until, stored: Some(key), changed: false, rows })
 }
 
 /// The columns `key, directory, details` and, where wanted, `payloads`.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::errors::Explain;
 
 /// The version of the tables below.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 pub(crate) const TABLES: &str = "
 CREATE TABLE hw_log (

@@ -173,14 +173,16 @@ fn play(connection: &Connection, steps: Vec<Step>) {
     for (stream, (_, rows)) in model {
         assert_eq!(scanned(&mut table, stream, 0, None, true), rows.into_iter().collect::<Vec<_>>());
     }
-    // Each block's count of deleted rows is right.
-    let sql = "SELECT directory, details, payloads, deleted FROM hw_log";
+    // Each block's key is its last row's, and its count of deleted rows is right.
+    let sql = "SELECT directory, details, payloads, deleted, key FROM hw_log";
     let mut statement = connection.prepare(sql).unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let block = Block::new(bytes(row, 0).unwrap(), bytes(row, 1).unwrap(), Payloads::Unread).unwrap();
         let deleted = block.rows(0).filter(|row| row.as_ref().unwrap().action == Action::Deleted).count();
         assert_eq!(integer(row, 3).unwrap(), deleted as i64);
+        let last = block.sequence(block.len() - 1).unwrap();
+        assert_eq!(integer(row, 4).unwrap() & ((1 << SEQUENCE_BITS) - 1), last as i64);
     }
     connection.execute_batch("COMMIT").unwrap();
 }
