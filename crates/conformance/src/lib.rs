@@ -107,6 +107,7 @@ macro_rules! for_each_case {
             p25_lag
             p25_leases_fence
             p26_a_resumed_run_remembers_what_it_saw
+            p26_a_run_begun_anew_has_seen_nothing
             p26_a_run_spares_what_it_saw_and_what_is_new
             p26_an_incomplete_run_deletes_nothing
             p26_each_bad_record_is_set_aside_by_itself

@@ -86,6 +86,7 @@ pub const ALL: &[Mutant] = &[
     rule("text-versions-equal", "p28", "of versions that are texts none is older"),
     rule("kinds-of-versions-compare", "p28", "a version that is a number is older than every text"),
     rule("own-writes-kept", "p28", "a page does not replace what its own sync wrote since it was asked for"),
+    rule("runs-by-id-alone", "p26", "a run that is begun anew under its old id has seen what another handle remembers"),
     rule("quarantine-unseen", "p26", "a record that could not be read counts as gone"),
     rule("unidentified-uncounted", "p26", "records without an id leave no doubt what is missing"),
     rule("quarantine-by-beginning", "p26", "records whose long ids begin alike take each other's place in quarantine"),

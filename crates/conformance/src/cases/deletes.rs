@@ -212,6 +212,31 @@ pub fn p26_an_incomplete_run_deletes_nothing<S: Subject>() {
     assert_eq!(rig.head().open_run, Some(NEXT_RUN.to_string()));
 }
 
+/// A run that was given up and is begun anew under the same id has seen nothing yet, whoever remembers the first one.
+pub fn p26_a_run_begun_anew_has_seen_nothing<S: Subject>() {
+    if !S::SHARES {
+        return;
+    }
+    let rig = Rig::<S>::new();
+    rig.save_all(0..10, 1);
+    let other = rig.handle();
+    rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 1)));
+    for again in [false, true] {
+        let mut batch = WriteBatch::new();
+        match again {
+            false => batch.on(&notes()).abort_run(RUN),
+            true => batch.on(&notes()).begin_run(RUN).upsert(note("7", 1)),
+        };
+        wait(other.commit(batch)).unwrap();
+    }
+    let unseen = rig.write(|batch| batch.in_run(RUN).upsert(note("8", 1)).list_unseen(RUN, 100)).unseen.unwrap();
+    let unseen: Vec<&str> = unseen.ids.iter().map(|id| &**id).collect();
+    assert_eq!(unseen, ["0", "1", "2", "3", "4", "5", "6", "9"]);
+    assert_eq!(rig.write(|batch| batch.complete_run(RUN, DeleteGuard::APPROVED)).deleted, 8);
+    rig.verify(&notes());
+    wait(other.close()).unwrap();
+}
+
 /// A run that goes on after a restart remembers what it saw before.
 pub fn p26_a_resumed_run_remembers_what_it_saw<S: Subject>() {
     let mut rig = Rig::<S>::new();

@@ -59,7 +59,7 @@ pub struct StreamCommit {
     pub deleted: u64,
     /// Live records that the batch's clear removed: they left no tombstone and are not among the deleted.
     pub cleared: u64,
-    /// Ids that came more than once in the batch; the last one won.
+    /// Ids that came more than once in the batch; the last one won, unless the [`Merging`](super::Merging) kept the first.
     pub repeated: Vec<Arc<str>>,
     /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine).
     pub rejected: Vec<Rejected>,

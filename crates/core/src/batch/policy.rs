@@ -32,7 +32,7 @@ pub enum Merging {
     /// The later write.
     #[default]
     Override,
-    /// The stored record, if it was modified after this position.
+    /// The stored record, if it was modified after this position: by anybody, also by an earlier write of the same batch.
     IgnoreIfModifiedAfter(Cursor),
     /// The stored record, if another [origin](super::StreamBatch::origin) modified it after this position. For
     /// what was fetched since: a page must not undo what a webhook brought while it was on its way.

@@ -12,7 +12,8 @@ use crate::row_codec::{Reader, put_number};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
-    run: u128,
+    /// The run's id and nonce.
+    run: (u128, u64),
     rows_read: u32,
     bits: Vec<u64>,
     count: u64,
@@ -24,8 +25,9 @@ pub(crate) struct Marks {
 impl Marks {
     /// Brings the marks to what the store has.
     pub(crate) fn catch_up<R: BackendRead + ?Sized>(&mut self, read: &mut R, stream: u32, run: &OpenRun) -> Result<()> {
-        if self.run != run.id || self.rows_read > run.mark_rows {
-            *self = Marks { run: run.id, ..Marks::default() };
+        let named = (run.id, if mutant!("runs-by-id-alone") { 0 } else { run.nonce });
+        if self.run != named || self.rows_read > run.mark_rows {
+            *self = Marks { run: named, ..Marks::default() };
         }
         while self.rows_read < run.mark_rows {
             if let Some(bytes) = read.get(Table::State, &keys::marks(stream, self.rows_read))? {

@@ -35,9 +35,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
             return Ok(());
         }
         self.abandon_run(place)?;
+        let mut nonce = [0; 8];
+        self.shared.environment.fill_random(&mut nonce);
+        let nonce = u64::from_be_bytes(nonce);
         let state = &mut self.stream(place).state;
         let start = state.next_sequence.saturating_sub(1);
-        state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0, met: false });
+        state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0, met: false, nonce });
         self.dirty = true;
         Ok(())
     }

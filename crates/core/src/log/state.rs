@@ -126,6 +126,8 @@ pub(crate) struct OpenRun {
     pub(crate) unidentified: u64,
     /// Whether it met any record, known or new.
     pub(crate) met: bool,
+    /// Tells it from an earlier run of the same id, which somebody may remember.
+    pub(crate) nonce: u64,
 }
 
 /// Everything counted about one stream.
@@ -208,6 +210,7 @@ impl StreamState {
             for number in [run.start, run.old_live, u64::from(run.mark_rows), run.unidentified, u64::from(run.met)] {
                 put_number(&mut out, number);
             }
+            out.extend_from_slice(&run.nonce.to_be_bytes());
         }
         out
     }
@@ -244,6 +247,7 @@ impl StreamState {
                 unidentified: rest.number()?,
                 // Not told by earlier versions.
                 met: rest.is_empty() || rest.number()? != 0,
+                nonce: if rest.is_empty() { 0 } else { u64::from_be_bytes(rest.array()?) },
             });
         }
         Ok(state)
