@@ -8,6 +8,7 @@ mod encode;
 mod exact;
 mod merge;
 mod number;
+pub(crate) mod outline;
 mod pick;
 mod scan;
 mod shapes;
@@ -18,7 +19,7 @@ pub use canonical::{Canonical, Canonicalizer, canonical, canonical_eq};
 #[doc(hidden)]
 pub use exact::ExactHasher;
 pub use merge::deep_merge;
-pub use pick::{guess_id, pointer};
+pub use pick::guess_id;
 
 use crate::error::{Error, Result};
 

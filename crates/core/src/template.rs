@@ -37,7 +37,6 @@ mod action;
 mod context;
 mod http;
 mod info;
-mod outline;
 mod paging;
 mod provider;
 mod records;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, HttpRequest, LogLevel, PageRecord, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme, string_at, text_at,
+    TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme, string_at, text_at, value_at,
 };
-use highwater_core::{Error, ErrorKind, Result, content};
+use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -111,7 +111,7 @@ fn webhook_of_charges(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
 /// Webhooks come in any order, `/v1/events` in its own: so each asks for a run, which reads on from there.
 fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
     let name = text_at(event.body(), "/type")?.unwrap_or_default();
-    let concerned = match content::pointer(event.body(), "/data/object")? {
+    let concerned = match value_at(event.body(), "/data/object")? {
         Some(object) => of_kind(kind, &name, object)?,
         None => false,
     };
@@ -191,7 +191,7 @@ async fn read_events(context: &mut SyncContext<'_>, kind: &Kind, since: i64) -> 
         for event in &page.records {
             newest = newest.max(created(event)?);
             let name = string_at(event, "/type")?;
-            let Some(object) = content::pointer(event, "/data/object")? else { continue };
+            let Some(object) = value_at(event, "/data/object")? else { continue };
             if !of_kind(kind, &name, object)? {
                 continue;
             }

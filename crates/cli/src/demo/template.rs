@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use highwater::async_trait::async_trait;
 use highwater::content;
-use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo};
+use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo, value_at};
 use highwater::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ impl Template for Records {
                 let feed: Feed = page.json()?;
                 let (mut records, mut deleted) = (Vec::new(), Vec::new());
                 for item in page.elements_at("/items")? {
-                    if content::pointer(&item, "/deleted")?.is_none() {
+                    if value_at(&item, "/deleted")?.is_none() {
                         records.push(item);
                         continue;
                     }

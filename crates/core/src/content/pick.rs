@@ -1,10 +1,8 @@
-//! Single values out of a text, without reading more than needed.
+//! A record's id, without reading more than needed.
 
 use std::borrow::Cow;
 
-use super::canonical::segments;
 use super::scan::Scanner;
-use crate::error::Result;
 
 /// A guess at a record's id: the first top-level member named `id`, if it is a plain string or an
 /// integer. Nothing behind it is looked at, so the text may yet turn out to be no JSON, or to have
@@ -43,36 +41,4 @@ pub fn guess_id(payload: &[u8]) -> Option<Cow<'_, str>> {
             Cow::Owned(id) => String::from_utf8(id).ok().map(Cow::Owned),
         };
     }
-}
-
-/// The text of the value at a JSON pointer (RFC 6901); `None` where there is none.
-pub fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
-    if !pointer.is_empty() && !pointer.starts_with('/') {
-        return Ok(None); // no pointer, so it points at nothing
-    }
-    let mut value = Scanner::new(text).value(0)?;
-    for segment in segments(pointer) {
-        let mut scanner = Scanner::new(value);
-        let mut found = None;
-        match value.first() {
-            Some(b'{') => scanner.members(0, |key, value| {
-                if *key == *segment.as_bytes() {
-                    found = Some(value);
-                }
-                Ok(())
-            })?,
-            Some(b'[') => scanner.items(0, |place, value| {
-                if place.to_string() == *segment {
-                    found = Some(value);
-                }
-                Ok(())
-            })?,
-            _ => {}
-        }
-        match found {
-            Some(found) => value = found,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(value))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::backend::LogRow;
-use crate::content;
+use crate::content::{canonical_eq, outline};
 use crate::cursor::{Position, TokenKey, millis_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::chunks::CHUNK;
@@ -206,8 +206,8 @@ fn matches(filter: &ContentFilter, payload: Option<&[u8]>) -> Result<bool> {
     for (pointer, expected) in &filter.conditions {
         let expected = serde_json::to_vec(expected)
             .map_err(|source| Error::new(ErrorKind::Internal, "a filter's value cannot be written").because(source))?;
-        let found = content::pointer(payload, pointer)?;
-        if !found.is_some_and(|found| content::canonical_eq(found, &expected)) {
+        let found = outline::pointer(payload, pointer)?;
+        if !found.is_some_and(|found| canonical_eq(found, &expected)) {
             return Ok(false);
         }
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::outline;
+use crate::content::outline;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A request. The path is taken relative to the connection's base URL; a whole URL must be of the

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::outline;
+use crate::content::outline;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The value at a JSON pointer, as it is written; `None` where there is none. It is found by brackets and strings alone:

@@ -2,8 +2,8 @@
 //! others ask for a run.
 
 use bytes::Bytes;
-use highwater_core::template::{WebhookEvent, WebhookReaction, id_at, text_at};
-use highwater_core::{Result, content};
+use highwater_core::Result;
+use highwater_core::template::{WebhookEvent, WebhookReaction, id_at, text_at, value_at};
 
 pub(super) fn issues(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     record(event, "issues", "Issue", "/issue")
@@ -27,7 +27,7 @@ fn record(event: &WebhookEvent<'_>, name: &str, model: &str, pointer: &str) -> R
     if event.header("x-github-event") != Some(name) || !of_repository(event)? {
         return Ok(reaction);
     }
-    let Some(record) = content::pointer(event.body(), pointer)? else { return Ok(reaction) };
+    let Some(record) = value_at(event.body(), pointer)? else { return Ok(reaction) };
     // Another repository's from now on, or nobody's.
     if matches!(text_at(event.body(), "/action")?.as_deref(), Some("deleted" | "transferred")) {
         return Ok(reaction.delete(model, id_at(&Bytes::copy_from_slice(record), &["/id"])?));

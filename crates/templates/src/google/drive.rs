@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_core::content;
-use highwater_core::template::{HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, text_at};
+use highwater_core::template::{
+    HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, text_at, value_at,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +84,7 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
         for change in &page.records {
             // A change of a shared drive tells of no file at all.
             let Some(id) = text_at(change, "/fileId")? else { continue };
-            match content::pointer(change, "/file")? {
+            match value_at(change, "/file")? {
                 Some(file) if text_at(change, "/removed")?.as_deref() != Some("true") => {
                     changed.push(PageRecord::from(change.slice_ref(file)));
                 }

@@ -1,4 +1,4 @@
-//! Where the parts of an answer lie, told by its brackets and strings alone.
+//! Where the parts of a text lie, told by its brackets and strings alone.
 //!
 //! A page may be large, and each of its records is read strictly before it is stored: here only what parts them is
 //! looked at. What lies within a part may yet turn out to be no JSON.
@@ -24,7 +24,7 @@ const BITS: [u8; BLOCK] = {
 };
 
 /// Calls `visit` with each element of a JSON array, as it is written.
-pub(super) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
+pub(crate) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
     let mut outline = Outline { text: array, at: 0 };
     outline.items(|_, element| visit(element))?;
     outline.skip_space();
@@ -32,7 +32,7 @@ pub(super) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> 
 }
 
 /// The text of the value at a JSON pointer (RFC 6901); `None` where there is none.
-pub(super) fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
+pub(crate) fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Ok(None); // no pointer, so it points at nothing
     }
