@@ -67,6 +67,11 @@ pub const ALL: &[Mutant] = &[
         "p21",
         "a named reader that dies with what it stored is not told what of that left its filter",
     ),
+    rule(
+        "told-before-a-clear",
+        "p21",
+        "a named reader that never acknowledged goes on after a clear with what it stored before",
+    ),
     rule("idle-end-without-epoch", "p32", "an equal ULID of another history counts as the stream's end"),
     rule("others-unseen", "p22", "a poll at the end asks nobody whether another handle or process committed"),
     rule("others-unnoticed", "p22", "a commit of ours hides those that others made before it"),

@@ -116,6 +116,16 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
     rig.consumer("ones", ConsumerCommand::Seek(Seek::Start)).unwrap();
     let delivery = poll(&rig, "ones", &ones);
     assert_eq!(nets(&delivery.page.changes), [("1", NetAction::Void), ("new", NetAction::Void)]);
+    // Who never acknowledged a thing stands at START, and yet holds something when the stream is cleared.
+    rig.seek("first", Seek::Start);
+    assert_eq!(poll(&rig, "first", &all).page.changes[0].net, NetAction::Added);
+    rig.environment.step_ms(2000);
+    rig.maintain(Maintenance::Clear(notes()));
+    rig.save("anew", 1);
+    let options = ConsumerCommand::Poll(PollOptions::default());
+    assert_eq!(rig.consumer("first", options).unwrap_err().kind(), ErrorKind::CursorExpired);
+    rig.seek("first", Seek::Start);
+    assert_eq!(nets(&poll(&rig, "first", &all).page.changes), [("anew", NetAction::Added)]);
 }
 
 /// Reading again from anywhere ends at the same copy.

@@ -180,6 +180,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let token_key = self.shared.token_key(&self.open_stream(place).key);
             record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
         }
+        if let Some(told) = record.told.filter(|_| record.acknowledged.is_start() && !mutant!("told-before-a-clear")) {
+            // It stands at START and yet may hold something, of before a clear.
+            let stream = self.open_stream(place);
+            validate::not_expired(&self.shared.token_key(&stream.key), &stream.state, &told, filter, true)
+                .map_err(|error| error.with("stream", &stream.key))?;
+        }
         loop {
             let mut request =
                 PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(options.limit);
@@ -227,6 +233,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let token_key = self.shared.token_key(&self.open_stream(place).key);
             let (position, filter) = (record.acknowledged.position(), record.filter.unwrap_or(0));
             record.acknowledged = token_key.cursor_in_drain(position, filter, prunes);
+            if let Some(told) = record.told.filter(|told| told.drain() == drain) {
+                record.told = Some(token_key.cursor_in_drain(told.position(), filter, prunes));
+            }
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
         Ok(())

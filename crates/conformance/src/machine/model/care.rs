@@ -38,9 +38,13 @@ impl Model {
             stream.prunes += 1;
             // It stopped at them, so it took nothing that they have yet to read.
             let prunes = stream.prunes;
-            let reading =
-                stream.consumers.values_mut().filter(|consumer| !consumer.evicted && consumer.drain + 1 == prunes);
-            reading.filter(|consumer| consumer.drain != 0).for_each(|consumer| consumer.drain = prunes);
+            let held_back = stream.consumers.values_mut().filter(|consumer| !consumer.evicted);
+            for consumer in held_back.filter(|consumer| consumer.drain != 0 && consumer.drain + 1 == prunes) {
+                if consumer.told_drain == consumer.drain {
+                    consumer.told_drain = prunes;
+                }
+                consumer.drain = prunes;
+            }
         }
         if payloads {
             removed += stream.forget_versions(limit);

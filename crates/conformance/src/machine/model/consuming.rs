@@ -19,6 +19,13 @@ impl Model {
             return Expected::Delivery(Err(&[ErrorKind::FilterMismatch]));
         }
         consumer.open_only = Some(open_only);
+        // It stands at START, and may hold something of before a clear.
+        let stream = &self.world.streams[place];
+        let behind = (1..stream.horizon.max(stream.payload_horizon)).contains(&consumer.told);
+        let fresh = consumer.told_drain != 0 && consumer.told_drain == stream.prunes;
+        if consumer.acknowledged == 0 && behind && !fresh {
+            return Expected::Delivery(Err(&[ErrorKind::CursorExpired]));
+        }
         let page = loop {
             let (position, drain) = (consumer.acknowledged, consumer.drain);
             let token = Token { stream: place, position, filtered: open_only, drain };
@@ -42,7 +49,7 @@ impl Model {
                 consumer.first = None;
                 continue;
             }
-            consumer.told = consumer.told.max(page.next);
+            consumer.note_told(page.next, page.drain);
             consumer.generation += 1;
             (consumer.leased_until, consumer.lease_ms) = (self.now_ms + lease_ms, lease_ms);
             break page;
@@ -127,7 +134,10 @@ impl Model {
             }
             To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0),
         };
-        consumer.told = if let To::Start = to { 0 } else { consumer.told.max(consumer.acknowledged) };
+        consumer.note_told(consumer.acknowledged, consumer.drain);
+        if let To::Start = to {
+            consumer.told = 0;
+        }
         (consumer.acknowledged, consumer.drain) = (position, drain);
         consumer.generation += 1;
         consumer.evicted = false;

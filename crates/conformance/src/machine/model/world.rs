@@ -79,6 +79,7 @@ pub(crate) struct Consumer {
     pub(super) leased_until: u64,
     pub(super) lease_ms: u64,
     pub(super) told: u64,
+    pub(super) told_drain: u64,
     pub(super) first: Option<u64>,
     pub(super) attempts: u32,
     pub(crate) evicted: bool,
@@ -93,6 +94,12 @@ impl Consumer {
         self.leased_until = 0;
         self.first = None;
         self.attempts = 0;
+    }
+
+    pub(super) fn note_told(&mut self, up_to: u64, drain: u64) {
+        if self.told < up_to {
+            (self.told, self.told_drain) = (up_to, drain);
+        }
     }
 
     /// More than twice the lease is left only where a clock was wrong.
