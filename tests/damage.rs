@@ -26,6 +26,7 @@ fn child() {
     block_on(async {
         match *role.as_slice() {
             ["fill", kind, folder] => fill(kind, Path::new(folder)).await,
+            ["begin", kind, folder] => begin(kind, Path::new(folder)).await,
             ["save", kind, path] => {
                 let store = open(kind, Path::new(path)).unwrap();
                 save(&*store, 0..10, 100).await.unwrap();
@@ -82,6 +83,22 @@ fn call(role: &[&str]) -> String {
     format!("HIGHWATER_TEST_ROLE='{}' {}", role.join("|"), words.join(" "))
 }
 
+/// A store cannot be made on a full disk, but as soon as there is room.
+async fn begin(kind: &str, folder: &Path) {
+    let (ballast, path) = (folder.join("ballast"), folder.join("store"));
+    let mut full = std::fs::File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut full, &[1; 1024]).is_ok() {}
+    let error = open(kind, &path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{kind}: {error}");
+    names_the_place(&error, &path);
+    drop(full);
+    std::fs::remove_file(ballast).unwrap();
+    let store = open(kind, &path).unwrap();
+    save(&*store, 0..10, 100).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "{kind}: the store's file alone");
+}
+
 /// Writes until the disk is full, makes room, and goes on; everything acknowledged must be there.
 async fn fill(kind: &str, folder: &Path) {
     let ballast = folder.join("ballast");
@@ -122,6 +139,17 @@ fn a_full_disk_is_told(kind: &str) {
     let script = format!("timeout 120 env {}", call(&["fill", kind, folder.path().to_str().unwrap()]));
     if let Some(command) = in_small_file_system(if kind == "sled" { "40m" } else { "6m" }, folder.path(), &script) {
         println!("{}", run(command).unwrap());
+    }
+}
+
+#[test]
+fn a_store_that_found_no_room_is_made_later() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("timeout 120 env {}", call(&["begin", kind, folder.path().to_str().unwrap()]));
+        if let Some(command) = in_small_file_system("40m", folder.path(), &script) {
+            println!("{}", run(command).unwrap());
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The database and its transactions.
 
 use std::fmt;
+use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use highwater_core::backend::{Backend, BackendReader};
 use highwater_core::key_value::Overlay;
@@ -23,17 +25,42 @@ pub struct RedbBackend {
 impl RedbBackend {
     pub(crate) fn open(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
         let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
-        // redb panics over some damaged files.
-        let opened = catch_unwind(|| {
-            Database::builder().set_cache_size(cache_bytes).set_concurrency_mode(mode).create(path).explain("open")
-        });
-        let database = opened.unwrap_or_else(|_| Err(damaged())).map_err(|error| error.with("path", path.display()))?;
+        let open = |at: &Path| {
+            // redb panics over some damaged files.
+            let opened = catch_unwind(|| {
+                Database::builder().set_cache_size(cache_bytes).set_concurrency_mode(mode).create(at).explain("open")
+            });
+            opened.unwrap_or_else(|_| Err(damaged()))
+        };
+        let database = make_whole(path, open).and_then(|()| open(path));
+        let database = database.map_err(|error| error.with("path", path.display()))?;
         Ok(RedbBackend { database: Some(Arc::new(database)), path: path.to_owned(), exclusive })
     }
 
     fn database(&self) -> Result<&Arc<Database>> {
         self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
     }
+}
+
+/// Makes a file that is not there under another name first: one whose making was cut short, by a full disk or a
+/// crash, would never open again.
+fn make_whole(path: &Path, open: impl Fn(&Path) -> Result<Database>) -> Result<()> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    if path.as_os_str().is_empty() || path.exists() {
+        return Ok(());
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}.new", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
+    let new = Path::new(&name);
+    // Of a process that had our number and died.
+    let _ = fs::remove_file(new);
+    let made = open(new).and_then(|database| database.close().explain("open"));
+    if made.is_ok() {
+        // Another may have been first, and not every file system has links: the path itself is opened next.
+        let _ = fs::hard_link(new, path);
+    }
+    let _ = fs::remove_file(new);
+    made
 }
 
 impl fmt::Debug for RedbBackend {
