@@ -30,11 +30,12 @@ use crate::error::{Error, ErrorKind};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cursor {
-    position: u128,
+    /// The halves of the ULID: a number of 16 bytes would have a cursor be a third padding.
+    ulid: (u64, u64),
     epoch: u32,
-    filtered: bool,
     /// The prunes that a reading from START which is still below the horizon has behind it; else 0.
     drain: u32,
+    /// The tag, and above it whether the reading is filtered.
     tag: u64,
 }
 
@@ -47,22 +48,22 @@ pub(crate) struct Position {
 
 impl Cursor {
     /// Before everything: a reader that holds nothing.
-    pub const START: Cursor = Cursor { position: 0, epoch: 0, filtered: false, drain: 0, tag: 0 };
+    pub const START: Cursor = Cursor { ulid: (0, 0), epoch: 0, drain: 0, tag: 0 };
 
     /// The position as a ULID.
     pub fn ulid(&self) -> Ulid {
-        Ulid(self.position)
+        Ulid::from(self.ulid)
     }
 
     /// The time the position was minted at, as the writer's clock showed it. A hint: order is
     /// told by the cursor alone.
     pub fn time(&self) -> DateTime<Utc> {
-        time_of(self.position)
+        time_of(self.position().ulid)
     }
 
     /// Whether this is [`Cursor::START`].
     pub fn is_start(&self) -> bool {
-        self.position == 0
+        self.ulid == (0, 0)
     }
 
     /// The count of prunes at which the reading began that this cursor is in the middle of; 0 for none.
@@ -71,7 +72,7 @@ impl Cursor {
     }
 
     pub(crate) fn position(&self) -> Position {
-        Position { ulid: self.position, epoch: self.epoch }
+        Position { ulid: self.ulid().0, epoch: self.epoch }
     }
 }
 

@@ -5,6 +5,7 @@
 //! store's secret and the stream's name (H9, H10, H60-H62).
 
 use siphasher::sip::SipHasher13;
+use ulid::Ulid;
 
 use super::{Cursor, Position};
 use crate::mutants::mutant;
@@ -17,7 +18,9 @@ const SHORT_TEXT: usize = 42;
 const START_TEXT: &str = "00000000000000000000000000";
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TAG_BITS: u32 = 40;
+/// The mark of a filtered reading: in the text beside the epoch, in a [`Cursor`] above the tag.
 const FILTERED_BIT: u64 = 1 << 32;
+const FILTERED_TAG: u64 = 1 << TAG_BITS;
 
 /// The key under which the cursors of one stream are tagged, ready to hash.
 #[derive(Clone, Copy)]
@@ -53,33 +56,31 @@ impl TokenKey {
         if position.ulid == 0 {
             return Cursor::START;
         }
-        Cursor {
-            position: position.ulid,
-            epoch: position.epoch,
-            filtered: filter != 0,
-            drain,
-            tag: self.tag(position, filter, drain),
-        }
+        let tag = self.tag(position, filter, drain);
+        Cursor { ulid: Ulid(position.ulid).into(), epoch: position.epoch, drain, tag }
     }
 
     /// Whether `cursor` was tagged with this key and filter.
     pub(crate) fn vouches_for(&self, cursor: &Cursor, filter: u64) -> bool {
-        // The mark of a filter is no part of the tag: it must fit the filter that is.
-        cursor.filtered == (filter != 0) && cursor.tag == self.tag(cursor.position(), filter, cursor.drain)
+        cursor.tag == self.tag(cursor.position(), filter, cursor.drain)
     }
 
     /// Whether `cursor` says that it belongs to a filtered reading.
     pub(crate) fn is_filtered(cursor: &Cursor) -> bool {
-        cursor.filtered
+        cursor.tag & FILTERED_TAG != 0
     }
 
+    /// The tag, and the mark of a filter.
     fn tag(&self, position: Position, filter: u64, drain: u32) -> u64 {
         let mut message = [0; 32];
         message[..16].copy_from_slice(&position.ulid.to_be_bytes());
         message[16..20].copy_from_slice(&position.epoch.to_be_bytes());
         message[20..28].copy_from_slice(&filter.to_be_bytes());
         message[28..].copy_from_slice(&drain.to_be_bytes());
-        self.0.hash(&message) >> (64 - TAG_BITS)
+        // Each record of a page gets a cursor, and hardly one has more than its position.
+        let message = if filter == 0 && drain == 0 { &message[..20] } else { &message[..] };
+        let tag = self.0.hash(message) >> (64 - TAG_BITS);
+        if filter == 0 { tag } else { tag | FILTERED_TAG }
     }
 }
 
@@ -87,11 +88,11 @@ pub(super) fn write<'b>(cursor: &Cursor, buffer: &'b mut [u8; MAX_TEXT]) -> &'b 
     if cursor.is_start() {
         return START_TEXT;
     }
-    encode(cursor.position, &mut buffer[..26]);
+    encode(cursor.ulid().0, &mut buffer[..26]);
     buffer[26] = b'.';
-    let epoch = u64::from(cursor.epoch) | if cursor.filtered { FILTERED_BIT } else { 0 };
+    let epoch = u64::from(cursor.epoch) | if TokenKey::is_filtered(cursor) { FILTERED_BIT } else { 0 };
     encode(u128::from(epoch), &mut buffer[27..34]);
-    encode(u128::from(cursor.tag), &mut buffer[34..SHORT_TEXT]);
+    encode(u128::from(cursor.tag & !FILTERED_TAG), &mut buffer[34..SHORT_TEXT]);
     encode(u128::from(cursor.drain), &mut buffer[SHORT_TEXT..]);
     let text = if cursor.drain == 0 { &buffer[..SHORT_TEXT] } else { &buffer[..] };
     std::str::from_utf8(text).unwrap_or(START_TEXT)
@@ -117,12 +118,12 @@ pub(super) fn read(text: &str) -> Option<Cursor> {
     if position == 0 || epoch >= FILTERED_BIT << 1 {
         return None;
     }
+    let filtered = if epoch & FILTERED_BIT == 0 { 0 } else { FILTERED_TAG };
     Some(Cursor {
-        position,
+        ulid: Ulid(position).into(),
         epoch: u32::try_from(epoch & (FILTERED_BIT - 1)).ok()?,
-        filtered: epoch & FILTERED_BIT != 0,
         drain,
-        tag,
+        tag: tag | filtered,
     })
 }
 
