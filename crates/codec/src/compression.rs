@@ -35,10 +35,18 @@ impl Dictionary {
     /// The dictionary that [`bytes`](Self::bytes) gave.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Self> {
         let bytes = bytes.into();
-        match get_dict_id_from_dict(&bytes) {
-            Some(id) => Ok(Dictionary { bytes, id }),
-            None => Err(Error::new(ErrorKind::Invalid, "the bytes are no zstd dictionary: train one from samples")),
-        }
+        let Some(id) = get_dict_id_from_dict(&bytes) else {
+            return Err(Error::new(ErrorKind::Invalid, "the bytes are no zstd dictionary: train one from samples"));
+        };
+        // zstd looks behind the header when it is used, and would then take payloads for damaged.
+        let tried = Compressor::with_dictionary(1, &bytes)
+            .and_then(|mut compressor| compressor.compress(b"{}"))
+            .and_then(|frame| Decompressor::with_dictionary(&bytes)?.decompress(&frame, 2));
+        tried.map(|_| Dictionary { bytes, id }).map_err(|source| {
+            Error::new(ErrorKind::Invalid, "the dictionary is damaged: take it from where it was kept first")
+                .with("dictionary", id)
+                .because(source)
+        })
     }
 
     /// The bytes to keep: without them nothing compressed with this dictionary can be read.

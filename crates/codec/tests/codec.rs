@@ -74,6 +74,11 @@ fn a_dictionary_makes_small_records_smaller() {
     let reopened = Codec::builder().compress(Compression::new().dictionary(kept)).build();
     assert_eq!(decode(&reopened, &stream, "x", &stored).unwrap(), samples[0].as_bytes());
     assert_eq!(Dictionary::from_bytes(vec![1, 2, 3]).unwrap_err().kind(), ErrorKind::Invalid);
+    // With the header of a dictionary, and nothing that could be one behind it.
+    let broken = [&dictionary.bytes()[..8], &[7; 500]].concat();
+    let error = Dictionary::from_bytes(broken).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.context("dictionary").is_some(), "{error}");
     assert_eq!(Dictionary::train(&["a"], 100).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
