@@ -7,6 +7,7 @@ mod crash;
 mod deletes;
 mod log;
 mod paging;
+mod replays;
 mod writers;
 
 pub use accounts::*;
@@ -16,4 +17,5 @@ pub use crash::*;
 pub use deletes::*;
 pub use log::*;
 pub use paging::*;
+pub use replays::*;
 pub use writers::*;

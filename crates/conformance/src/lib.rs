@@ -88,6 +88,7 @@ macro_rules! for_each_case {
             p19_net_action
             p20_caught_up_is_true
             p21_an_acknowledgement_never_goes_back
+            p21_named_readers_converge_whatever_dies
             p21_poison_is_parked
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
@@ -104,6 +105,7 @@ macro_rules! for_each_case {
             p24_the_past_behind_its_horizon_is_refused
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
+            p25_an_evicted_reader_is_told_so
             p25_lag
             p25_leases_fence
             p26_a_resumed_run_remembers_what_it_saw

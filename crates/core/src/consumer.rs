@@ -93,7 +93,8 @@ pub enum Seek {
     End,
     /// Behind a cursor.
     Cursor(Cursor),
-    /// With what was modified at or after a time.
+    /// With what was modified at or after a time. Where that can no longer be told, at the start; a reader that was
+    /// evicted stays so then.
     Time(DateTime<Utc>),
 }
 

@@ -105,6 +105,11 @@ pub const ALL: &[Mutant] = &[
         "a reader that was sent somewhere before its first poll keeps a cursor without filter",
     ),
     rule("removed-lease-revived", "p25", "a consumer that was removed and made again honours leases of before"),
+    rule(
+        "time-ends-eviction",
+        "p25",
+        "an evicted reader that is sent to a time begins at the start and keeps its copy",
+    ),
     rule("wrong-clock-lease", "p25", "a lease that a wrong clock gave holds until that time comes"),
     // Runs of the engine.
     rule("live-lease-ignored", "h49", "a run begins while another process's run is alive"),

@@ -358,6 +358,23 @@ pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
     assert_eq!(poll(&rig, "ones"), told(&[("1", NetAction::Updated)]));
 }
 
+/// A reader that was evicted has to clear its copy: a time that leads to the start does not spare it that.
+pub fn p25_an_evicted_reader_is_told_so<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..2, 1);
+    let known = rig.end();
+    let delivery = rig.poll("copy", 10).unwrap();
+    rig.ack("copy", delivery.token).unwrap();
+    rig.consumer("copy", ConsumerCommand::Evict).unwrap();
+    rig.delete("0");
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    rig.seek("copy", Seek::Time(known.time()));
+    let error = rig.poll("copy", 10).unwrap_err();
+    assert_eq!((error.kind(), rig.status("copy").evicted), (ErrorKind::CursorExpired, true), "it holds 0");
+    rig.seek("copy", Seek::Cursor(Cursor::START));
+    assert_eq!(ids(&rig.poll("copy", 10).unwrap().page.changes), ["1"]);
+}
+
 /// A consumer's lag is counted in records and in time.
 pub fn p25_lag<S: Subject>() {
     let rig = Rig::<S>::new();

@@ -297,12 +297,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let to = self.seek(place, record, seek)?;
         // What it holds from behind there it will read again; at START it begins with nothing.
         record.note_told(record.acknowledged);
-        if *seek == Seek::Start {
+        if matches!(seek, Seek::Start) || *seek == Seek::Cursor(Cursor::START) {
             record.told = None;
         }
+        // A time from which nothing can be told leads to START: whoever has to clear its copy first is told at its poll.
+        let unasked = to.is_start() && matches!(seek, Seek::Time(_)) && !mutant!("time-ends-eviction");
         record.acknowledged = to;
         record.generation += 1;
-        record.evicted = false;
+        record.evicted &= unasked;
         record.release();
         Ok(())
     }

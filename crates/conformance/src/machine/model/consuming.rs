@@ -135,12 +135,13 @@ impl Model {
             To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0),
         };
         consumer.note_told(consumer.acknowledged, consumer.drain);
-        if let To::Start = to {
+        let unasked = position == 0 && matches!(to, To::LastMs(_));
+        if position == 0 && matches!(to, To::Start | To::Token(_)) {
             consumer.told = 0;
         }
         (consumer.acknowledged, consumer.drain) = (position, drain);
         consumer.generation += 1;
-        consumer.evicted = false;
+        consumer.evicted &= unasked;
         consumer.release();
         let stream = &mut self.world.streams[place];
         stream.known = true;
