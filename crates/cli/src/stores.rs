@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater::codecs::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
+use highwater::stores::rusqlite::{Connection, OpenFlags};
 use highwater::stores::{RedbStore, SledStore, SqliteStore};
 use highwater::{Error, ErrorKind, PayloadCodec, Result, Store, StreamKey};
 
@@ -35,7 +36,26 @@ pub(crate) fn open_existing(options: &StoreOptions) -> Result<Arc<dyn Store>> {
         )
         .with("db", options.db.display()));
     }
+    if options.store == StoreKind::Sqlite {
+        check_sqlite(&options.db)?;
+    }
     open(options)
+}
+
+/// Opening a store makes its tables: a command that reads leaves the databases of others as they are.
+pub(crate) fn check_sqlite(db: &Path) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name IN ('hw_meta', 'hw_state', 'hw_log'))";
+    let looked = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row(sql, [], |row| row.get(0)));
+    match looked {
+        Ok(false) => Err(Error::new(
+            ErrorKind::NotFound,
+            "the database has no store in it: sync something into it first, or name another with --db",
+        )
+        .with("db", db.display())),
+        // What is wrong with the file, the store says better.
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// Reads what any host compressed, and what was encrypted or needs a dictionary if these are at hand.

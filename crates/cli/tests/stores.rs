@@ -139,3 +139,23 @@ fn damaged_counters_are_told_to_machines_too() {
     assert_eq!(error["error"]["kind"], "Corrupt");
     assert!(error["error"]["message"].as_str().unwrap().contains("restore a backup"), "{error}");
 }
+
+#[test]
+fn reading_commands_leave_the_databases_of_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let path = here.join("theirs.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    std::fs::write(here.join("empty.db"), "").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for command in
+        [&["doctor"][..], &["status"], &["records", "Issue"], &["tail", "Issue"], &["sql-view", "github", "Issue"]]
+    {
+        for db in ["theirs.db", "empty.db"] {
+            let (well, said) = told(here, &[command, &["--db", db]].concat(), "");
+            assert!(!well && said.contains("no store in it") && said.contains(db), "{command:?}: {said}");
+        }
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::metadata(here.join("empty.db")).unwrap().len(), 0);
+}

@@ -12,6 +12,7 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
         return Err(Error::new(ErrorKind::NotFound, "there is no such database: sync something into it first")
             .with("db", options.db.display()));
     }
+    stores::check_sqlite(&options.db)?;
     let store = stores::open_sqlite(&options.db, &options.codec)?;
     let streams: Vec<StreamKey> = store.streams().await?.into_iter().map(|head| head.stream).collect();
     let namesakes = streams.iter().filter(|stream| stream.model().eq_ignore_ascii_case(&options.model)).count();
