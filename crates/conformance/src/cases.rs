@@ -7,6 +7,7 @@ mod crash;
 mod deletes;
 mod log;
 mod paging;
+mod pruning;
 mod replays;
 mod writers;
 
@@ -17,5 +18,6 @@ pub use crash::*;
 pub use deletes::*;
 pub use log::*;
 pub use paging::*;
+pub use pruning::*;
 pub use replays::*;
 pub use writers::*;

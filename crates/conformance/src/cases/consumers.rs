@@ -1,10 +1,10 @@
-//! Named consumers and wake-ups: P21, P22, P25; versions and views of the past.
+//! Named consumers and wake-ups: P21, P22, P25.
 
 use std::time::Duration;
 
 use highwater_core::{
-    ConsumerCommand, ConsumerReply, ContentFilter, Cursor, ErrorKind, History, Maintenance, NetAction, PollOptions,
-    PruneWhat, Seek, StreamKey, StreamOptions, WriteBatch,
+    ConsumerCommand, ConsumerReply, ContentFilter, Cursor, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat,
+    Seek, StreamKey, WriteBatch,
 };
 
 use crate::rig::{Rig, ids, nets, note, notes, wait};
@@ -385,70 +385,4 @@ pub fn p25_lag<S: Subject>() {
     rig.save("6", 1);
     let status = rig.status("copy");
     assert_eq!((status.lag, status.lag_time), (6, Some(Duration::from_millis(3000))));
-}
-
-/// Streams that keep history show every version of a record, and themselves as they were.
-pub fn p12_the_past_stays_as_it_was<S: Subject>() {
-    let mut rig = Rig::<S>::new();
-    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(100))));
-    let mut moments = Vec::new();
-    for n in 0..30_u64 {
-        let id = (n % 7).to_string();
-        if n % 6 == 5 {
-            rig.delete(&id);
-        } else {
-            rig.save(&id, n / 3);
-        }
-        let mut alive: Vec<(String, String)> = rig
-            .drain(Cursor::START, 100)
-            .0
-            .into_iter()
-            .filter(|change| change.record.metadata.deleted_at.is_none())
-            .map(|change| (change.record.id.to_string(), change.record.payload.unwrap().to_string()))
-            .collect();
-        alive.sort();
-        moments.push((rig.end(), alive));
-    }
-    if S::REOPENS {
-        rig.reopen();
-    }
-    for (cursor, alive) in &moments {
-        let (mut found, mut after) = (Vec::new(), String::new());
-        loop {
-            let part = wait(rig.store().as_of(&notes(), *cursor, &after, 2)).unwrap();
-            let Some(last) = part.last() else { break };
-            after = last.id.to_string();
-            found.extend(part.into_iter().map(|record| (record.id.to_string(), record.payload.unwrap().to_string())));
-        }
-        assert_eq!(&found, alive, "as of {cursor}");
-    }
-    let versions = wait(rig.store().versions(&notes(), "0")).unwrap();
-    assert!(versions.len() > 2 && versions[0].superseded_at.is_none());
-    assert!(versions[1..].iter().all(|version| version.superseded_at.is_some()));
-    let cursors: Vec<_> = versions.iter().map(|version| version.record.metadata.cursor.ulid()).collect();
-    assert!(cursors.is_sorted_by(|newer, older| newer > older));
-    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(1))));
-    rig.save("0", 70);
-    rig.save("0", 71);
-    assert_eq!(wait(rig.store().versions(&notes(), "0")).unwrap().len(), 2);
-    rig.verify(&notes());
-}
-
-/// A view of the past that is not complete any more is refused, never given short.
-pub fn p24_the_past_behind_its_horizon_is_refused<S: Subject>() {
-    let rig = Rig::<S>::new();
-    rig.save_all(0..3, 1);
-    let early = rig.end();
-    assert_eq!(wait(rig.store().as_of(&notes(), early, "", 10)).unwrap().len(), 3);
-    rig.save("0", 2);
-    let error = wait(rig.store().as_of(&notes(), early, "", 10)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::CursorExpired, "no history was kept");
-    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(1))));
-    let kept = rig.end();
-    rig.save("0", 3);
-    assert_eq!(wait(rig.store().as_of(&notes(), kept, "", 10)).unwrap().len(), 3);
-    rig.save("0", 4);
-    let error = wait(rig.store().as_of(&notes(), kept, "", 10)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::CursorExpired, "only one version is kept");
-    assert_eq!(wait(rig.store().as_of(&notes(), rig.end(), "", 10)).unwrap().len(), 3);
 }

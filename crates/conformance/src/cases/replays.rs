@@ -20,14 +20,14 @@ const STEPS: usize = 60;
 /// is the truth. A reader that is told to clears its copy and begins anew.
 pub fn p21_named_readers_converge_whatever_dies<S: Subject>() {
     for seed in 0..HISTORIES {
-        let mut history = History::<S>::new(seed);
+        let mut story = Story::<S>::new(seed);
         for _ in 0..STEPS {
-            history.step();
+            story.step();
         }
-        for place in 0..history.readers.len() {
-            history.converge(place);
+        for place in 0..story.readers.len() {
+            story.converge(place);
         }
-        history.rig.verify(&notes());
+        story.rig.verify(&notes());
     }
 }
 
@@ -39,7 +39,7 @@ struct Reader {
     acknowledged: Vec<Cursor>,
 }
 
-struct History<S> {
+struct Story<S> {
     rig: Rig<S>,
     dice: TestEnvironment,
     readers: [Reader; 3],
@@ -47,12 +47,12 @@ struct History<S> {
     seed: u64,
 }
 
-impl<S: Subject> History<S> {
+impl<S: Subject> Story<S> {
     fn new(seed: u64) -> Self {
         let reader = |name, filter| Reader { name, filter, copy: BTreeMap::new(), acknowledged: Vec::new() };
         let ones = || Some(ContentFilter::new().equals("/n", 1));
         let readers = [reader("all", None), reader("ones", ones()), reader("late", ones())];
-        History { rig: Rig::new(), dice: TestEnvironment::new(seed), readers, runs: 0, seed }
+        Story { rig: Rig::new(), dice: TestEnvironment::new(seed), readers, runs: 0, seed }
     }
 
     fn below(&self, bound: u64) -> u64 {
