@@ -192,6 +192,8 @@ async fn a_transaction_of_another_file_is_not_joined() {
     strange.execute_batch("CREATE TABLE mine (x); BEGIN IMMEDIATE").unwrap();
     let error = store.join(&strange, |transaction| transaction.commit(&batch(5..6))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+    // With a rollback journal, which every SQLite shares.
+    Connection::open(folder.path().join("other.db")).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
     let other = SqliteStore::open(folder.path().join("other.db")).unwrap();
     other.commit(batch(0..1)).await.unwrap();
     let others = Connection::open(folder.path().join("other.db")).unwrap();
