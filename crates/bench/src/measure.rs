@@ -68,7 +68,8 @@ pub(crate) fn process_time() -> Duration {
     time_of(ClockId::ProcessCPUTime)
 }
 
-fn thread_time() -> Duration {
+/// Processor time of the calling thread alone.
+pub(crate) fn thread_time() -> Duration {
     time_of(ClockId::ThreadCPUTime)
 }
 

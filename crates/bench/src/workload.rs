@@ -15,7 +15,7 @@ use highwater_store_sqlite::SqliteStore;
 
 use crate::args::{Compressed, Subject, Workload};
 use crate::latency::{self, Latencies};
-use crate::measure::{self, Figures, Meter, median, micros, process_time};
+use crate::measure::{self, Figures, Meter, median, micros, process_time, thread_time};
 use crate::raw::SCANS;
 use crate::records::{Random, id, record};
 use crate::{Outcome, progress};
@@ -324,11 +324,11 @@ impl Bench {
     fn canonical_us(&self) -> Outcome<f64> {
         let payloads: Vec<_> = (0..1000).map(|number| record(self.workload.ids, number, 0)).collect();
         let mut canonicalizer = Canonicalizer::new(&ContentRules::new());
-        let before = process_time();
+        let before = thread_time();
         for payload in &payloads {
             canonicalizer.read(payload)?;
         }
-        Ok(micros(process_time() - before) / 1000.0)
+        Ok(micros(thread_time() - before) / 1000.0)
     }
 
     async fn complete(&self, store: &Arc<dyn Store>, run: RunId) -> Outcome<u64> {
