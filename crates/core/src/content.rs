@@ -6,10 +6,10 @@
 mod canonical;
 mod encode;
 mod exact;
+mod id;
 mod merge;
 mod number;
 pub(crate) mod outline;
-mod pick;
 mod scan;
 mod shapes;
 
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use canonical::{Canonical, Canonicalizer, canonical, canonical_eq};
 #[doc(hidden)]
 pub use exact::ExactHasher;
+pub use id::guess_id;
 pub use merge::deep_merge;
-pub use pick::guess_id;
 
 use crate::error::{Error, Result};
 
