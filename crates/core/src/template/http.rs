@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::redact::Redactor;
 use super::{link, words};
 use crate::content::outline;
 use crate::error::{Error, ErrorKind, Result};
@@ -177,6 +178,10 @@ pub struct Validator {
     pub last_modified: Option<String>,
 }
 
+/// How much of a body is searched for secrets before it is cut to what an error shows: a cut within a secret would hide it
+/// from the search.
+const BEFORE_CUT: usize = 8192;
+
 /// A response, with its whole body.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -191,12 +196,21 @@ pub struct HttpResponse {
     pub url: String,
     /// The URL that was asked last, with its query: what links are relative to.
     asked: Option<Box<str>>,
+    /// What errors about it do not say.
+    secrets: Redactor,
 }
 
 impl HttpResponse {
     /// A response; for transports and fake hosts.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
-        HttpResponse { status, headers, body: body.into(), url: String::new(), asked: None }
+        HttpResponse {
+            status,
+            headers,
+            body: body.into(),
+            url: String::new(),
+            asked: None,
+            secrets: Redactor::default(),
+        }
     }
 
     /// Says which URL was asked, with its query and without credentials: the last one, where redirects were followed. It
@@ -221,6 +235,13 @@ impl HttpResponse {
             Some(asked) => link::resolve(asked, link),
             None => link.to_owned(),
         }
+    }
+
+    /// Keeps these secrets out of the errors that are made of the response. The response itself stays as it is.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Redactor) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     /// The first value of a header, whatever its case.
@@ -268,7 +289,7 @@ impl HttpResponse {
         };
         let error = self.refusal(kind, message);
         Err(match words::of(&self.body, self.header("content-type")) {
-            Some(told) => error.with("told", told),
+            Some(told) => error.with("told", words::line(&self.secrets.redact(&told))),
             None => error,
         })
     }
@@ -339,7 +360,8 @@ impl HttpResponse {
     }
 
     fn unusable(&self, how: &str) -> Error {
-        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(60)]).into_owned();
+        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(BEFORE_CUT)]).into_owned();
+        let begin: String = self.secrets.redact(&begin).chars().take(60).collect();
         Error::new(ErrorKind::Remote, format!("the API answered with a body that is {how}"))
             .with("url", &self.url)
             .with("status", self.status)

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use highwater_core::template::HttpResponse;
@@ -40,16 +41,15 @@ pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpRespons
     if head || response.body.is_empty() || matches!(response.status, 204 | 304) {
         return Ok(response);
     }
-    let (status, headers, url) = (response.status, response.headers.clone(), response.url.clone());
-    match read(response) {
-        Err(_) if status >= 300 => {
-            let mut bare = HttpResponse::new(status, headers, "");
-            bare.url = url;
-            bare.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-encoding"));
-            Ok(bare)
-        }
-        outcome => outcome,
+    if response.status < 300 {
+        return read(response);
     }
+    let mut bare = response.clone();
+    read(response).or_else(|_| {
+        bare.body = Bytes::new();
+        bare.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-encoding"));
+        Ok(bare)
+    })
 }
 
 fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
