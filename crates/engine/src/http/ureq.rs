@@ -103,10 +103,7 @@ fn exchange(agent: &Agent, request: HttpRequest) -> Result<HttpResponse> {
         None => agent.run(builder.body(()).map_err(invalid)?),
     };
     let mut answer = outcome.map_err(no_answer)?;
-    let headers = answer
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers = answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())));
     let headers: Vec<(String, String)> = headers.collect();
     let status = answer.status().as_u16();
     let mut body = Vec::new();
@@ -120,6 +117,14 @@ fn exchange(agent: &Agent, request: HttpRequest) -> Result<HttpResponse> {
         }
     }
     Ok(HttpResponse::new(status, headers, body))
+}
+
+/// A header's value: UTF-8, or else ISO-8859-1, as browsers read it.
+fn text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
 }
 
 fn no_answer(source: ureq::Error) -> Error {
