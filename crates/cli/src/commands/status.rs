@@ -50,6 +50,12 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
                 Some(error) => format!("failed, {} in a row: {error}", status.failures),
             };
             output.line(format!("{} {}: last run {outcome}", connection.id, info.id()));
+            for (model, count) in &status.set_aside {
+                output.line(format!("  {count} {model} records are set aside: they could not be saved"));
+            }
+            for (model, incomplete) in &status.incomplete {
+                output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));
+            }
         }
     }
     store.close().await
