@@ -5,6 +5,7 @@ mod change_feeds;
 mod faults;
 mod github;
 mod hostile;
+mod kinto;
 mod sign_in;
 mod slack;
 mod stripe;
