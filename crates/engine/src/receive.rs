@@ -259,6 +259,10 @@ impl Engine {
             }
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
+                WebhookChange::SaveAt(record, version) => {
+                    versions::upsert(stream, None, record.clone());
+                    stream.at_version(version.clone());
+                }
                 WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
                 WebhookChange::DeleteAt(deleted) => versions::delete(stream, deleted.clone()),
                 WebhookChange::Gone(record) => versions::delete_record(stream, info, record)?,
