@@ -40,6 +40,7 @@ mod info;
 mod paging;
 mod provider;
 mod records;
+mod redact;
 mod secret;
 mod webhook;
 mod window;
@@ -51,8 +52,9 @@ pub use context::{
 pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
 pub use paging::{FetchedPage, Pages, Paging, Place};
-pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate};
+pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate, TokenEnd};
 pub use records::{composite_id, id_at, string_at, text_at, value_at};
+pub use redact::{REDACTED, Redactor};
 pub use secret::Secret;
 pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
 pub use window::Window;

@@ -126,7 +126,7 @@ impl Manifest {
         root.entry("type").or_insert_with(|| Value::from("DeclarativeSource"));
         let raw = tree;
         let tree = references::resolve(&raw)?;
-        let tree = propagate("", &tree, &serde_json::Map::new(), false)?;
+        let tree = propagate("", tree, &serde_json::Map::new(), false)?;
         let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
         let context = decode::Context::new(&interpolator, files, &registry);
         let model = Model::decode(&Node::root(&tree), &context)?;

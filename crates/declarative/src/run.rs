@@ -8,6 +8,7 @@ mod cursor;
 mod dpath;
 mod errors;
 mod expand;
+mod extract;
 mod jobs;
 mod json;
 mod jwt;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::redact::Redactor;
 use crate::content::outline;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -149,6 +150,10 @@ pub struct Validator {
     pub last_modified: Option<String>,
 }
 
+/// How much of a body is searched for secrets before it is cut to what an error shows: a cut within a secret would hide it
+/// from the search.
+const BEFORE_CUT: usize = 8192;
+
 /// A response, with its whole body.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -161,12 +166,21 @@ pub struct HttpResponse {
     pub body: Bytes,
     /// The URL that was asked for, without its query: for messages.
     pub url: String,
+    /// What errors about it do not say.
+    secrets: Redactor,
 }
 
 impl HttpResponse {
     /// A response; for transports and fake hosts.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
-        HttpResponse { status, headers, body: body.into(), url: String::new() }
+        HttpResponse { status, headers, body: body.into(), url: String::new(), secrets: Redactor::default() }
+    }
+
+    /// Keeps these secrets out of the errors that are made of the response. The response itself stays as it is.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Redactor) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     /// The first value of a header, whatever its case.
@@ -219,6 +233,7 @@ impl HttpResponse {
     fn told(&self) -> Option<String> {
         let places = ["/error/message", "/errors/0/message", "/message", "/error_description", "/error"];
         let told = places.iter().find_map(|place| super::text_at(&self.body, place).ok().flatten())?;
+        let told: String = self.secrets.redact(&told.chars().take(BEFORE_CUT).collect::<String>());
         Some(told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect())
     }
 
@@ -294,7 +309,8 @@ impl HttpResponse {
     }
 
     fn unusable(&self, how: &str) -> Error {
-        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(60)]).into_owned();
+        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(BEFORE_CUT)]).into_owned();
+        let begin: String = self.secrets.redact(&begin).chars().take(60).collect();
         Error::new(ErrorKind::Remote, format!("the API answered with a body that is {how}"))
             .with("url", &self.url)
             .with("status", self.status)

@@ -77,7 +77,8 @@ struct Kept {
 #[derive(Default)]
 struct Notes {
     warnings: BTreeSet<String>,
-    unsound: bool,
+    /// Why what was read may not be everything: the first reason.
+    unsound: Option<String>,
     pages: u64,
 }
 
@@ -199,8 +200,13 @@ impl<'r> Run<'r> {
 
     /// What was read may not be all there is.
     pub(crate) fn unsound(&self, message: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound = true;
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.get_or_insert_with(|| message.clone());
         self.warn(message);
+    }
+
+    /// Why what was read may not be everything.
+    pub(crate) fn unsoundness(&self) -> Option<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.clone()
     }
 
     pub(crate) fn count_page(&self) {
@@ -210,7 +216,7 @@ impl<'r> Run<'r> {
     /// Warnings, whether everything was sound, and pages.
     pub(crate) fn notes(&self) -> (Vec<String>, bool, u64) {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        (notes.warnings.iter().cloned().collect(), !notes.unsound, notes.pages)
+        (notes.warnings.iter().cloned().collect(), notes.unsound.is_none(), notes.pages)
     }
 
     /// A text without the secrets of the config.
