@@ -37,13 +37,16 @@ mod action;
 mod context;
 mod http;
 mod info;
+mod link;
 mod paging;
 mod provider;
 mod records;
 mod redact;
+mod repeats;
 mod secret;
 mod webhook;
 mod window;
+mod words;
 
 pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
 pub use context::{
@@ -52,9 +55,12 @@ pub use context::{
 pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
 pub use paging::{FetchedPage, Pages, Paging, Place};
-pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate, TokenEnd};
+pub use provider::{
+    AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, LimitWords, OAuth2, Provider, Rate, TokenEnd,
+};
 pub use records::{composite_id, id_at, string_at, text_at, value_at};
 pub use redact::{REDACTED, Redactor};
+pub use repeats::RepeatGuard;
 pub use secret::Secret;
 pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
 pub use window::Window;
