@@ -122,18 +122,9 @@ impl<'f> Judge<'f> {
     }
 }
 
-/// Whether a report says that records were set aside.
+/// Whether a report says that records were set aside, or that a model was not read as a whole.
 pub(super) fn tells_incomplete(report: &RunReport) -> bool {
-    fn counts(value: &serde_json::Value) -> bool {
-        match value {
-            serde_json::Value::Object(members) => members.iter().any(|(name, value)| {
-                (name == "set_aside" && value.as_u64().is_some_and(|count| count > 0)) || counts(value)
-            }),
-            serde_json::Value::Array(items) => items.iter().any(counts),
-            _ => false,
-        }
-    }
-    serde_json::to_value(report).is_ok_and(|report| counts(&report))
+    !report.set_aside.is_empty() || !report.incomplete.is_empty()
 }
 
 /// The live records that are not stored, or stored with another content.
