@@ -228,6 +228,8 @@ impl Engine {
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
                 WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
+                WebhookChange::DeleteAt(deleted) => versions::delete(stream, deleted.clone()),
+                WebhookChange::Gone(record) => versions::delete_record(stream, info, record)?,
                 _ => return Err(Error::new(ErrorKind::Unsupported, "this change of a webhook is not known here")),
             }
         }

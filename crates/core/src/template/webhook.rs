@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::PageRecord;
+use super::page::{PageDelete, PageRecord};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a provider signs its webhooks.
@@ -100,6 +100,10 @@ pub enum WebhookChange {
     Save(PageRecord),
     /// The record with this id is gone.
     Delete(String),
+    /// The record is gone, as of this version.
+    DeleteAt(PageDelete),
+    /// This record is gone: as it was last, so that it tells its id and its version.
+    Gone(PageRecord),
 }
 
 /// What an event means to a sync: changes to its models, a run, both, or nothing.
@@ -139,6 +143,22 @@ impl WebhookReaction {
     #[must_use]
     pub fn delete(mut self, model: impl Into<String>, id: impl Into<String>) -> Self {
         self.changes.push((model.into(), WebhookChange::Delete(id.into())));
+        self
+    }
+
+    /// Deletes a record of `model`, given as it was last. Where the [`ModelInfo`](super::ModelInfo) names its version, late news of
+    /// that version or an older one do not bring it back: prefer this to [`delete`](WebhookReaction::delete) where the
+    /// event carries the record.
+    #[must_use]
+    pub fn delete_record(mut self, model: impl Into<String>, record: impl Into<PageRecord>) -> Self {
+        self.changes.push((model.into(), WebhookChange::Gone(record.into())));
+        self
+    }
+
+    /// Deletes a record of `model` as of a version that the event tells, in the form of the model's versions.
+    #[must_use]
+    pub fn delete_at(mut self, model: impl Into<String>, deleted: PageDelete) -> Self {
+        self.changes.push((model.into(), WebhookChange::DeleteAt(deleted)));
         self
     }
 
