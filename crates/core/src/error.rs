@@ -171,6 +171,13 @@ impl Error {
         self
     }
 
+    /// The same error as one of another kind, for a caller that knows better what it means.
+    #[must_use]
+    pub fn into_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// What to act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

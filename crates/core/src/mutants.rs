@@ -142,6 +142,10 @@ pub const ALL: &[Mutant] = &[
     rule("rest-forgotten", "pause", "a receiver's pause is known to whoever was asked for it alone"),
     rule("row-ids-by-chance", "rows_of_the_same", "a row takes the place of another whose id it was given"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
+    // Answers of an API.
+    rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
+    rule("unasked-unchanged", "unasked", "an answer \"not modified\" that nobody asked for is an empty page"),
+    rule("unreadable-is-offline", "arrived", "an answer that cannot be read counts as none"),
 ];
 
 /// Whether the named rule is broken in this process.
