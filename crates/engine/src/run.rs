@@ -12,7 +12,7 @@ mod report;
 pub(crate) use lease::Holder;
 pub(crate) use lines::Lines;
 pub(crate) use report::parse_run_id;
-pub use report::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +125,7 @@ impl Run<'_> {
         let mut context = SyncContext::new(host, setup);
         let work = async {
             host.open_tally().await?;
+            host.open_aside().await?;
             if full {
                 host.open_streams(self.template.info().models.iter().map(|model| model.name.as_str())).await?;
             }

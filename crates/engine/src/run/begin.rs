@@ -202,6 +202,7 @@ fn prepare(
             let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
             report.progress = open.progress;
             report.take_counts(&known.accounts);
+            report.incomplete.clone_from(&open.incomplete);
             (id, report, open)
         }
         (Plan::Incremental, _) => {
@@ -248,6 +249,7 @@ async fn close_earlier(
     let own = begun.report.id.clone();
     if let Some(report) = logs::read_run(store, key, begun.id).await? {
         begun.report.resumed = report.resumed + 1;
+        begun.report.set_aside = report.set_aside;
     }
     if let Some(earlier) = begun.status.current_run.clone().filter(|earlier| *earlier != own)
         && let Some(mut report) = logs::read_run(store, key, parse_run_id(&earlier)?).await?
