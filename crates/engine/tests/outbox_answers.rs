@@ -10,8 +10,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use highwater_core::{MemoryStore, Store};
-use highwater_engine::{Destination, Engine, Outbox, Secret};
+use highwater_core::template::{HttpRequest, Transport};
+use highwater_core::{ErrorKind, MemoryStore, Store};
+use highwater_engine::{Destination, Engine, Outbox, Secret, UreqTransport};
 use receiver::{SECRET, World};
 
 const MIB: usize = 1024 * 1024;
@@ -125,4 +126,28 @@ async fn eight_receivers_with_long_answers_are_not_listened_to() {
     // What they get rid of lies in the system's buffers.
     let mib = sent.load(Ordering::Relaxed) / MIB as u64;
     assert!(mib < 100, "{mib} MiB of {} were taken", 70 * names.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn destination_names_lead_to_the_internet_alone() {
+    let url = receiver(answer("here", "200 OK\r\nContent-Length: 0", b""), &Arc::default());
+    let named = url.replace("127.0.0.1", "localhost");
+    for (url, global, expected) in [(&named, false, Ok(200)), (&named, true, Err(ErrorKind::Invalid))] {
+        let request = HttpRequest::new("POST", url).global_only(global).body("application/json", "{}");
+        let came = UreqTransport::new().send(request).await;
+        assert_eq!(came.map(|answer| answer.status).map_err(|error| error.kind()), expected, "{url}");
+    }
+
+    // Who may go where.
+    let world = World::new().await;
+    let with = async |url: &str, private: bool| {
+        world.outbox.add(Destination::new("crm", url).allow_private(private)).await.unwrap();
+        world.run(&[r#"{"id":"a"}"#]).await;
+        world.run(&[r#"{"id":"a","changed":1}"#]).await;
+        world.deliver().await;
+        world.receiver.last().global_only
+    };
+    assert!(with("https://crm.example/hook", false).await);
+    assert!(!with("https://crm.example/hook", true).await);
+    assert!(!with("http://localhost:9/hook", false).await, "this machine is no secret to itself");
 }
