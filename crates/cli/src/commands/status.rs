@@ -55,6 +55,12 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             };
             let ended = if phase == Phase::Ended { "; its schedule has no further slot" } else { "" };
             output.line(format!("{} {}: last run {outcome}{ended}", connection.id, info.id()));
+            for (model, count) in &status.set_aside {
+                output.line(format!("  {count} {model} records are set aside: they could not be saved"));
+            }
+            for (model, incomplete) in &status.incomplete {
+                output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));
+            }
         }
     }
     store.close().await
