@@ -5,7 +5,7 @@ use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, Window, t
 use highwater_core::{Error, ErrorKind, Result};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
-use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, note_times, template};
+use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, template, timed};
 
 template! {
     /// Issues of a repository, open and closed, without pull requests.
@@ -76,20 +76,16 @@ async fn by_since(
         }
         let next = response.next_link();
         let records = response.elements()?;
+        let records = timed(context, model, records, &mut window, "/updated_at");
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
-        note_times(&mut window, &records, "/updated_at")?;
         if let Some(at) = window.checkpoint() {
             // The next run will ask this very question again, and may ask whether the answer is still the same.
             let asks_again = by_time && next.is_none() && behind(Some(at))?.since() == since;
             let mark = Mark::new(at, response.validator().filter(|_| asks_again));
             context.checkpoint(&mark)?;
         }
-        let kept = records.into_iter().filter_map(|record| match wanted(&record) {
-            Ok(true) => Some(Ok(record)),
-            Ok(false) => None,
-            Err(error) => Some(Err(error)),
-        });
-        context.save(model, kept.collect::<Result<Vec<_>>>()?).await?;
+        let kept = context.read_each(model, records, |record| Ok(wanted(record)?.then(|| record.clone())));
+        context.save(model, kept.into_iter().flatten().collect()).await?;
         let Some(next) = next else { break };
         // A record that changes meanwhile moves to the end and pulls the rest one place forward, past
         // the next page's beginning. So go on from the last time seen, by page only within one second:
