@@ -117,7 +117,7 @@ struct Inner {
     context: Vec<(&'static str, String)>,
     fault: Option<CursorFault>,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Cause>,
 }
 
 impl Error {
@@ -178,6 +178,21 @@ impl Error {
         self
     }
 
+    /// Changes every text of the error that was made at run time: a message that is no literal, the facts, the causes.
+    /// A cause of another type stays what it is if none of its texts changes; otherwise its texts are all that is left.
+    #[must_use]
+    pub fn map_texts(mut self, change: &dyn Fn(&str) -> String) -> Self {
+        let inner = &mut *self.0;
+        if let Cow::Owned(message) = &inner.message {
+            inner.message = change(message).into();
+        }
+        for (_, value) in &mut inner.context {
+            *value = change(value);
+        }
+        inner.source = inner.source.take().map(|source| map_cause(source, change));
+        self
+    }
+
     /// What to act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -220,6 +235,54 @@ impl Error {
 
     pub(crate) fn corrupt(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::Corrupt, message)
+    }
+}
+
+fn map_cause(source: Cause, change: &dyn Fn(&str) -> String) -> Cause {
+    let source = match source.downcast::<Error>() {
+        Ok(error) => return Box::new(error.map_texts(change)),
+        Err(source) => source,
+    };
+    let mut texts = Vec::new();
+    let mut changed = false;
+    let mut next: Option<&dyn StdError> = Some(&*source);
+    while let Some(cause) = next {
+        let (shown, debugged) = (cause.to_string(), format!("{cause:?}"));
+        let text = change(&shown);
+        changed |= text != shown || change(&debugged) != debugged;
+        texts.push(text);
+        next = cause.source();
+    }
+    if !changed {
+        return source;
+    }
+    let told = texts.into_iter().rev().fold(None, |source, text| Some(Box::new(Told { text, source })));
+    told.map_or(source, |told| told)
+}
+
+type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What is left of a cause whose texts were changed.
+struct Told {
+    text: String,
+    source: Option<Box<Told>>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}
+
+impl StdError for Told {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -289,5 +352,34 @@ mod tests {
         let error = Error::invalid("what\r\nit said").with("text", "a\u{1b}[1mb\n").because("a\tcause\n");
         assert_eq!(error.to_string(), "what\\r\\nit said (text: a\\u{1b}[1mb\\n): a\\tcause\\n");
         assert_eq!(Error::invalid("größer als").to_string(), "größer als");
+    }
+
+    #[test]
+    fn every_text_of_an_error_can_be_changed() {
+        #[derive(Debug)]
+        struct Outer(std::io::Error);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl StdError for Outer {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let change = |text: &str| text.replace("pass", "***");
+        let within = Error::invalid("of pass".to_owned()).because(Outer(std::io::Error::other("deep pass")));
+        let error = Error::invalid("the pass").with("word", "pass").because(within).map_texts(&change);
+        assert_eq!(error.to_string(), "the pass (word: ***): of ***: outer");
+        let mut told = format!("{error:?}");
+        let mut next: Option<&dyn StdError> = error.source();
+        while let Some(cause) = next {
+            told += &format!("{cause} {cause:?}");
+            next = cause.source();
+        }
+        assert!(told.contains("deep ***") && !told.replace("the pass", "").contains("pass"), "{told}");
+        let kept = Error::invalid("x").because(std::io::Error::other("sound")).map_texts(&change);
+        assert!(kept.source().is_some_and(|source| source.is::<std::io::Error>()), "what says nothing stays");
     }
 }

@@ -27,6 +27,7 @@ mod incoming;
 mod logs;
 mod mutants;
 mod outbox;
+mod reach;
 mod receive;
 mod run;
 mod running;

@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
     Ran(Result<Box<RunReport>>),
     /// It is not due before this time.
     NotDue(u64),
-    /// The sync is paused or disabled.
+    /// The sync is paused or disabled, or its schedule has no further slot.
     NotWanted,
 }
 

@@ -211,6 +211,8 @@ pub enum Phase {
     Running,
     /// The API cannot be reached; it is tried again soon.
     Offline,
+    /// Its schedule has no further slot: it runs when it is triggered, or once it has another schedule.
+    Ended,
 }
 
 /// What a run did to one model.
@@ -258,7 +260,7 @@ pub struct SyncStatus {
     pub failures: u32,
     /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
     pub not_before_ms: Option<u64>,
-    /// When the next run is due.
+    /// When the next run is due; `None`: never, by its schedule.
     pub next_due_ms: Option<u64>,
     /// Since when the API could not be reached.
     pub offline_since_ms: Option<u64>,

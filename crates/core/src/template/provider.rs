@@ -39,6 +39,9 @@ pub struct Provider {
     pub docs: String,
     /// How it signs webhooks, if its templates take them.
     pub webhooks: Option<WebhookScheme>,
+    /// How it says that the access token is over, beside `401`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_ends: Vec<TokenEnd>,
 }
 
 impl Provider {
@@ -53,7 +56,16 @@ impl Provider {
             limits: LimitHabits::default(),
             docs: String::new(),
             webhooks: None,
+            token_ends: Vec::new(),
         }
+    }
+
+    /// An answer of any status whose text at the JSON pointer is `value` says that the access token is over: it is refreshed
+    /// once and the request is sent again. `401`, and `WWW-Authenticate: Bearer error="invalid_token"`, always say so.
+    #[must_use]
+    pub fn token_ends_at(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
+        self.token_ends.push(TokenEnd { pointer: pointer.into(), value: value.into() });
+        self
     }
 
     /// Says how it signs webhooks.
@@ -112,6 +124,16 @@ impl Provider {
     pub fn action(&self, name: impl Into<String>) -> super::ActionInfo {
         super::ActionInfo::of(self.clone(), name)
     }
+}
+
+/// A text in an answer that says that the access token is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TokenEnd {
+    /// Where it stands, as a JSON pointer.
+    pub pointer: String,
+    /// What stands there; a number as it is written.
+    pub value: String,
 }
 
 /// A way to sign in: where the credentials go in a request.

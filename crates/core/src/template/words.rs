@@ -5,6 +5,9 @@ use serde_json::Value;
 /// The longest text that is told, in characters.
 const LONGEST: usize = 200;
 
+/// As much of a text is searched for secrets before it is cut to what is told.
+const BEFORE_CUT: usize = 8192;
+
 /// The largest body that is searched for words.
 const LARGEST_BODY: usize = 1 << 20;
 
@@ -32,7 +35,12 @@ const SAYING: [&str; 14] = [
 /// Members that hold what is wrong, as a text, an object or a list; they add to what is said beside them.
 const HOLDING: [&str; 6] = ["error", "errors", "Error", "Fault", "fault", "details"];
 
-/// What a body says, in a line.
+/// A text as an error tells it: a line, not too long.
+pub(super) fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+}
+
+/// What a body says, neither cut nor without secrets yet.
 pub(super) fn of(body: &[u8], content_type: Option<&str>) -> Option<String> {
     if body.len() > LARGEST_BODY {
         return None;
@@ -44,8 +52,8 @@ pub(super) fn of(body: &[u8], content_type: Option<&str>) -> Option<String> {
         }
         Err(_) => return None,
     };
-    let line: String = told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
-    (!line.is_empty()).then_some(line)
+    let told: String = told.chars().take(BEFORE_CUT).collect();
+    (!told.is_empty()).then_some(told)
 }
 
 fn said(value: &Value, depth: usize) -> Option<String> {
@@ -88,7 +96,7 @@ fn by_member(value: &Value, depth: usize, counts: impl Fn(&Value) -> bool) -> Op
 mod tests {
     #[test]
     fn the_usual_shapes() {
-        let json = |body: &str| super::of(body.as_bytes(), None);
+        let json = |body: &str| super::of(body.as_bytes(), None).map(|told| super::line(&told));
         for (body, told) in [
             (r#"{"error":{"code":403,"message":"Denied","errors":[{"message":"Denied"}]}}"#, "Denied"),
             (r#"{"error":"invalid_grant","error_description":"Token is over"}"#, "Token is over: invalid_grant"),

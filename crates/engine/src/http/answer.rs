@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use highwater_core::template::HttpResponse;
@@ -40,16 +41,15 @@ pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpRespons
     if head || response.body.is_empty() || matches!(response.status, 204 | 304) {
         return Ok(response);
     }
-    let (status, headers, url) = (response.status, response.headers.clone(), response.url.clone());
-    match read(response) {
-        Err(_) if status >= 300 => {
-            let mut bare = HttpResponse::new(status, headers, "");
-            bare.url = url;
-            bare.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-encoding"));
-            Ok(bare)
-        }
-        outcome => outcome,
+    if response.status < 300 {
+        return read(response);
     }
+    let mut bare = response.clone();
+    read(response).or_else(|_| {
+        bare.body = Bytes::new();
+        bare.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-encoding"));
+        Ok(bare)
+    })
 }
 
 fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
@@ -94,11 +94,13 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
     Ok(response)
 }
 
-/// The codings to undo, in that order: the last one applied first.
+/// The codings to undo, in that order: the last one applied first. Names that belong elsewhere (a charset, MIME's `8bit`)
+/// code nothing.
 fn codings(response: &HttpResponse) -> Vec<String> {
     let headers = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     let names = headers.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
-    let mut names: Vec<String> = names.filter(|name| !name.is_empty() && name != "identity").collect();
+    let none = |name: &str| matches!(name, "" | "identity" | "none" | "binary" | "8bit") || charset::is_charset(name);
+    let mut names: Vec<String> = names.filter(|name| !none(name)).collect();
     names.reverse();
     names
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_core::template::{
-    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
+    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Redactor, Secret, SecretRenewal, Transport,
 };
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use tokio::sync::watch;
@@ -23,9 +23,6 @@ use super::session::{Session, lock};
 
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
-
-/// The largest body of a refusal that is searched for the API's words.
-const MAX_WORDS: usize = 1 << 20;
 
 /// A shorter wait than this is left to the schedule, which waits longer after each failure.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
@@ -127,7 +124,7 @@ impl Client {
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
-                    (Verdict::Pass, wait) => return self.judged(response, wait),
+                    (Verdict::Pass, wait) => return Client::judged(response, wait),
                 },
             }
         }
@@ -155,7 +152,8 @@ impl Client {
         match outcome {
             Ok(mut response) => {
                 response.url = shown;
-                Ok(answer::readable(response, method == "HEAD")?.asked_at(url.as_str()))
+                let response = response.hiding(self.redactor()).asked_at(url.as_str());
+                answer::readable(response, method == "HEAD")
             }
             Err(error) => {
                 let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
@@ -164,12 +162,13 @@ impl Client {
         }
     }
 
+    fn redactor(&self) -> Redactor {
+        let known = self.session.known();
+        Redactor::new(&known.iter().flat_map(Credentials::all_secrets).collect::<Vec<_>>())
+    }
+
     /// The response, or the error that it means, with the API's words and when to come again.
-    fn judged(&self, mut response: HttpResponse, wait: Option<Duration>) -> Result<HttpResponse> {
-        if !(200..300).contains(&response.status) && response.body.len() <= MAX_WORDS {
-            // What is cut later must have lost its secrets before.
-            response.body = self.session.redact(&String::from_utf8_lossy(&response.body)).into();
-        }
+    fn judged(response: HttpResponse, wait: Option<Duration>) -> Result<HttpResponse> {
         response.successful().map_err(|error| match wait.filter(|wait| *wait >= WORTH_TELLING) {
             Some(wait) => error.retry_in(wait),
             None => error,

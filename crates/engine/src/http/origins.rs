@@ -4,6 +4,8 @@ use highwater_core::template::HttpRequest;
 use highwater_core::{Error, ErrorKind, Result};
 use url::Url;
 
+use crate::reach::{self, Reach};
+
 /// The origins of a connection; the first is its base URL.
 #[derive(Debug)]
 pub(super) struct Origins(Vec<Url>);
@@ -76,15 +78,5 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
-        }
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => {
-            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
+    reach::of_url(url) == Reach::Loopback
 }

@@ -220,7 +220,7 @@ fn next_due(
     let started_ms = status.last_started_ms.unwrap_or(now_ms);
     let slot = settings.and_then(|settings| {
         let jitter = engine.random_below(settings.jitter_ms);
-        settings.schedule.next(started_ms, now_ms).ok().map(|next| next.saturating_add(jitter))
+        settings.schedule.next(started_ms, now_ms).ok().flatten().map(|next| next.saturating_add(jitter))
     });
     let offline = error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
     if !offline {
@@ -271,7 +271,8 @@ fn backoff(failures: u32) -> Duration {
 
 impl Engine {
     /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
-    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<()> {
+    /// Returns that time.
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<u64> {
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let now_ms = self.parts().environment.now_ms();
@@ -282,6 +283,7 @@ impl Engine {
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
-        self.store().commit(batch).await.map(drop)
+        self.store().commit(batch).await?;
+        Ok(not_before_ms)
     }
 }

@@ -1,7 +1,7 @@
 //! Issues and comments of a repository, by `since`.
 
 use bytes::Bytes;
-use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, Window, text_at};
+use highwater_core::template::{HttpRequest, RepeatGuard, SyncContext, TemplateInfo, Window, text_at};
 use highwater_core::{Error, ErrorKind, Result};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
@@ -59,6 +59,7 @@ async fn by_since(
     let mut window = behind(known.as_ref().map(Mark::at))?;
     let mut since = window.since();
     let mut link: Option<String> = None;
+    let mut repeats = RepeatGuard::default();
     let mut validator = known.as_ref().and_then(Mark::validator).filter(|_| !context.is_full_refresh());
     loop {
         let by_time = link.is_none();
@@ -76,6 +77,7 @@ async fn by_since(
         }
         let next = response.next_link();
         let records = response.elements()?;
+        repeats.check(&records)?;
         let records = timed(context, model, records, &mut window, "/updated_at");
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
         if let Some(at) = window.checkpoint() {

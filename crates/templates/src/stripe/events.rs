@@ -20,12 +20,14 @@ const KEPT_S: i64 = 29 * 24 * 60 * 60;
 
 /// The creation time of the latest event; `None` if the key may not read events.
 pub(super) async fn latest(context: &SyncContext<'_>) -> Result<Option<i64>> {
-    let response = context.exchange(HttpRequest::get("/v1/events").query("limit", "1")).await?;
-    if matches!(response.status, 403 | 404) {
-        context.log(LogLevel::Warning, "the key may not read events: every run reads everything");
-        return Ok(None);
-    }
-    let response = response.successful()?;
+    let response = match context.send(HttpRequest::get("/v1/events").query("limit", "1")).await {
+        Ok(response) => response,
+        Err(error) if matches!(error.context("status"), Some("403" | "404")) => {
+            context.log(LogLevel::Warning, "the key may not read events: every run reads everything");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let latest = response.elements_at("/data")?.iter().find_map(|event| created(event).ok());
     // An account without events: from now on, by the clock that is behind the other.
     let ours = seconds(context.started_ms());

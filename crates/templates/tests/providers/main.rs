@@ -10,6 +10,7 @@ mod kinto;
 mod notion;
 mod sign_in;
 mod slack;
+mod slack_events;
 mod stripe;
 mod updated_filters;
 
