@@ -128,6 +128,12 @@ pub const ALL: &[Mutant] = &[
     rule("early-checkpoint-dropped", "h51", "a forgotten checkpoint stays for the next run"),
     rule("clear-before-commit", "emptied", "the streams are emptied before the commit that begins the run"),
     rule("clear-unfenced", "p24_a_batch", "who lost the lease may still empty a stream"),
+    rule(
+        "credential-without-origin",
+        "bound_credentials",
+        "a template of another provider gets the connection's credentials",
+    ),
+    rule("exit-unredacted", "redaction", "errors leave the engine with the secrets that the API echoed"),
     rule("call-unopened", "cut_off", "an action leaves no trace before it has ended"),
     // News of runs, and their deliveries.
     rule("account-of-one-batch", "p29_an_account", "an account has what its last batch did"),

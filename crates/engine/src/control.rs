@@ -42,6 +42,9 @@ pub enum TriggerMode {
 pub(crate) struct Trigger {
     pub(crate) mode: TriggerMode,
     pub(crate) at_ms: u64,
+    /// The run could not begin: it is tried again then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_before_ms: Option<u64>,
 }
 
 /// What becomes of the records of a sync that is turned off.
@@ -78,7 +81,9 @@ impl Engine {
     pub async fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
         let key = SyncKey::new(connection, sync)?;
         let found = self.template(&key.template)?;
-        self.connection(connection).await?.config_for(found.info())?;
+        let connected = self.connection(connection).await?;
+        self.parts().admit(&connected, &found.info().provider)?;
+        connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
         let now_ms = self.parts().environment.now_ms();
         let first_ms = schedule.first(now_ms)?.saturating_add(self.random_below(millis(options.jitter)));
@@ -184,7 +189,7 @@ impl Engine {
     /// begins; a run in progress is not disturbed, another follows it.
     pub async fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
         let key = SyncKey::new(connection, sync)?;
-        let trigger = Trigger { mode, at_ms: self.parts().environment.now_ms() };
+        let trigger = Trigger { mode, at_ms: self.parts().environment.now_ms(), not_before_ms: None };
         self.change(&key, false, |draft| {
             draft.enabled(&key)?;
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)

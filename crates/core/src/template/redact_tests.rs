@@ -59,10 +59,11 @@ fn a_cut_leaves_nothing_worth_having() {
     let redactor = of(&["ghp_abcdefghijklmnop"]);
     for (text, left) in [
         ("bad token ghp_abcdefgh and more", "bad token [secret] and more"),
-        ("bad token ghp_ab", "bad token [secret]"),
+        ("bad token ghp_abcd", "bad token [secret]"),
+        ("bad token ghp_abc", "bad token ghp_abc"),
         ("\"bad token ghp_abcde\"", "\"bad token [secret]\""),
-        ("bad token ghp_ab and more", "bad token ghp_ab and more"),
-        ("bad token ghp_abc...", "bad token [secret]..."),
+        ("bad token ghp_abcd and more", "bad token ghp_abcd and more"),
+        ("bad token ghp_abcd...", "bad token [secret]..."),
     ] {
         assert_eq!(redactor.redact(text), left);
     }

@@ -12,11 +12,12 @@ use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use tokio::sync::watch;
 use url::Url;
 
+use super::address::Address;
 use super::credentials::{Credentials, Means};
 use super::limits::{RequestLimits, Verdict, remaining, rest, verdict};
-use super::oauth;
 use super::renewal::Way;
 use super::session::{Session, lock};
+use super::tokens;
 
 /// Redirects followed within the origins.
 const MAX_REDIRECTS: usize = 5;
@@ -37,6 +38,8 @@ pub(crate) struct Client {
     origins: Vec<Url>,
     provider: Provider,
     session: Arc<Session>,
+    /// Where credentials may go.
+    address: Address,
     /// The engine's name among others.
     engine: String,
     /// How many renewals of credentials are under way.
@@ -57,8 +60,23 @@ impl Client {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = origins.iter().map(|url| origin(url, secrets)).collect::<Result<Vec<_>>>()?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
-        let engine = String::new();
-        Ok(Client { transport, environment, store, limits, origins, provider, session, engine, renewals })
+        let (engine, address) = (String::new(), Address::default());
+        Ok(Client { transport, environment, store, limits, origins, provider, session, address, engine, renewals })
+    }
+
+    /// For a connection that is there.
+    pub(super) fn at(mut self, address: Address) -> Self {
+        self.address = address;
+        self
+    }
+
+    pub(super) fn origins(&self) -> &[Url] {
+        &self.origins
+    }
+
+    /// Whether the connection is still the one that the client was made for.
+    pub(super) fn check_address(&self) -> Result<()> {
+        self.session.check_address(&self.address)
     }
 
     /// With the name by which its engine takes turns with others.
@@ -72,7 +90,7 @@ impl Client {
     }
 
     /// Sends a request until it is answered well or there is no hope; one that takes any status, until it is answered.
-    pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
+    pub(super) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
         let mut url = self.resolve(&request)?;
         let (mut failures, mut waits, mut redirects, mut refreshed) = (0, 0, 0, false);
         loop {
@@ -101,7 +119,12 @@ impl Client {
                     })?;
                     self.check_origin(&url)?;
                 }
-                401 if !refreshed && self.refresh(&credentials, true).await? => refreshed = true,
+                _ if !refreshed
+                    && tokens::is_over(&response, &self.provider)
+                    && self.refresh(&credentials, true).await? =>
+                {
+                    refreshed = true;
+                }
                 _ if request.any_status => {
                     if let Verdict::Wait(wait) = asked_to_wait {
                         self.quiet_for(wait.unwrap_or(Duration::ZERO));
@@ -146,7 +169,7 @@ impl Client {
         note(LogLevel::Debug, &format!("{method} {shown}: {answer}, {took_ms} ms"));
         outcome.map(|mut response| {
             response.url = shown;
-            response
+            response.hiding(self.session.redactor())
         })
     }
 
@@ -211,10 +234,10 @@ impl Client {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        match self.placed(credentials) {
+        match self.placed(credentials).filter(|_| self.address.owns(&url)) {
             Some(Place::Header(name, value)) if !given(&headers, &name) => headers.push((name, value)),
             Some(Place::Query(name, value)) => {
-                url.query_pairs_mut().append_pair(&name, value.expose());
+                url.query_pairs_mut().append_pair(&name, value.expose().trim());
             }
             _ => {}
         }
@@ -226,7 +249,9 @@ impl Client {
 
     /// Where the credentials go in a request.
     fn placed(&self, credentials: &Credentials) -> Option<Place> {
-        let bearer = |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose()));
+        // A token that was read from a file may have brought its newline.
+        let bearer =
+            |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose().trim()));
         match &credentials.sign_in {
             Means::Nothing => None,
             Means::OAuth2(tokens) => tokens.access_token.as_ref().map(bearer),
@@ -241,7 +266,7 @@ impl Client {
                     .find_map(|kind| match kind {
                         AuthKind::Bearer { .. } => Some(bearer(token)),
                         AuthKind::Header { name, prefix, .. } => {
-                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose())))
+                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose().trim())))
                         }
                         AuthKind::Query { name, .. } => Some(Place::Query(name.clone(), token.clone())),
                         _ => None,
@@ -253,14 +278,24 @@ impl Client {
 
     /// The credentials, refreshed where they are about to end, and kept by the host before they are used.
     async fn credentials(&self) -> Result<Credentials> {
+        self.check_address()?;
         self.session.save().await?;
         let credentials = self.session.credentials().await?;
-        match &credentials.sign_in {
-            Means::OAuth2(tokens) if oauth::is_due(tokens, self.environment.now_ms()) && oauth::can_refresh(tokens) => {
-                self.refresh(&credentials, false).await?;
+        let Means::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
+        let now_ms = self.environment.now_ms();
+        if !tokens.is_due(now_ms) || !tokens.can_refresh() && tokens.access_token.is_some() {
+            return Ok(credentials);
+        }
+        match self.refresh(&credentials, false).await {
+            // The token at hand is still good: the endpoint may work again before it ends.
+            Err(error) if may_pass(&error) && tokens.lasts(now_ms) => {
+                tracing::debug!(target: "highwater::http", "a token could not be renewed yet: {}", self.session.redact_error(error));
+                Ok(credentials)
+            }
+            outcome => {
+                outcome?;
                 self.session.credentials().await
             }
-            _ => Ok(credentials),
         }
     }
 
@@ -271,6 +306,7 @@ impl Client {
 
     /// See [`SyncContext::renew_secrets`](highwater_core::template::SyncContext::renew_secrets).
     pub(crate) async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        self.check_address()?;
         let _under_way = UnderWay::begin(&self.renewals);
         self.session.renew_secrets(&self.way(), renewal).await
     }
@@ -353,6 +389,10 @@ impl Drop for UnderWay<'_> {
 enum Place {
     Header(String, String),
     Query(String, Secret),
+}
+
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Remote | ErrorKind::RateLimited | ErrorKind::Unavailable)
 }
 
 fn origin(url: &str, secrets: bool) -> Result<Url> {

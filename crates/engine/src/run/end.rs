@@ -8,6 +8,7 @@ use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use super::begin::Begun;
 use super::host::{Host, OpenRefresh};
 use super::report::{RunReport, RunState};
+use crate::control::Trigger;
 use crate::engine::Engine;
 use crate::logs;
 use crate::sync::{SyncKey, SyncSettings, SyncStatus};
@@ -103,7 +104,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
 
 async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) -> Result<()> {
     let now_ms = host.now_ms();
-    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(host.redact(&error.to_string()))));
+    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(error.to_string())));
     let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
     if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since_ms.is_none() {
         host.log(level, &error.to_string());
@@ -260,6 +261,12 @@ impl Engine {
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
+        // A run that was asked for is not tried again and again without a pause.
+        let asked = self.store().document(&key.trigger_key()).await?;
+        if let Some(mut trigger) = asked.as_ref().map(Json::to::<Trigger>).transpose()? {
+            trigger.not_before_ms = Some(not_before_ms);
+            batch.expect_document(key.trigger_key(), asked.as_ref()).put_document(key.trigger_key(), &trigger)?;
+        }
         self.store().commit(batch).await.map(drop)
     }
 }

@@ -97,8 +97,8 @@ impl<'e> Host<'e> {
     }
 
     /// Without the connection's secrets.
-    pub(super) fn redact(&self, text: &str) -> String {
-        self.client.session().redact(text)
+    pub(super) fn redact_error(&self, error: Error) -> Error {
+        self.client.session().redact_error(error)
     }
 
     /// Waits until no renewal of credentials is under way.
