@@ -42,9 +42,6 @@ pub enum TriggerMode {
 pub(crate) struct Trigger {
     pub(crate) mode: TriggerMode,
     pub(crate) at_ms: u64,
-    /// The run could not begin: it is tried again then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) not_before_ms: Option<u64>,
 }
 
 /// What becomes of the records of a sync that is turned off.
@@ -189,7 +186,7 @@ impl Engine {
     /// begins; a run in progress is not disturbed, another follows it.
     pub async fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
         let key = SyncKey::new(connection, sync)?;
-        let trigger = Trigger { mode, at_ms: self.parts().environment.now_ms(), not_before_ms: None };
+        let trigger = Trigger { mode, at_ms: self.parts().environment.now_ms() };
         self.change(&key, false, |draft| {
             draft.enabled(&key)?;
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)

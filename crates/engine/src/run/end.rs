@@ -8,7 +8,6 @@ use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use super::begin::Begun;
 use super::host::{Host, OpenRefresh};
 use super::report::{RunReport, RunState};
-use crate::control::Trigger;
 use crate::engine::Engine;
 use crate::logs;
 use crate::sync::{SyncKey, SyncSettings, SyncStatus};
@@ -261,12 +260,6 @@ impl Engine {
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
-        // A run that was asked for is not tried again and again without a pause.
-        let asked = self.store().document(&key.trigger_key()).await?;
-        if let Some(mut trigger) = asked.as_ref().map(Json::to::<Trigger>).transpose()? {
-            trigger.not_before_ms = Some(not_before_ms);
-            batch.expect_document(key.trigger_key(), asked.as_ref()).put_document(key.trigger_key(), &trigger)?;
-        }
         self.store().commit(batch).await.map(drop)
     }
 }

@@ -3,7 +3,7 @@
 use highwater_core::Result;
 
 use super::{LOOK, Scheduler};
-use crate::control::{CHANGES_KEY, Changes, Trigger};
+use crate::control::{CHANGES_KEY, Changes};
 use crate::sync::{SyncKey, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
@@ -23,15 +23,15 @@ impl Scheduler {
         let store = self.engine.store();
         let status = store.document(&key.status_key()).await?;
         let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
-        let trigger: Option<Trigger> = store.document(&key.trigger_key()).await?.map(|stored| stored.to()).transpose()?;
+        let triggered = store.document(&key.trigger_key()).await?.is_some();
         let now_ms = self.now_ms();
         if status.offline_since_ms.is_some() {
             self.offline.insert(key.clone());
         } else {
             self.offline.remove(key);
         }
-        if let Some(trigger) = trigger {
-            self.due.set(key, trigger.not_before_ms.unwrap_or(now_ms));
+        if triggered {
+            self.due.set(key, now_ms);
         } else if settings.paused {
             self.due.remove(key);
         } else {

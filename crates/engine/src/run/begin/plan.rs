@@ -78,9 +78,9 @@ mod tests {
         assert_eq!(of(open(999, 1, "7"), true), full, "too long ago");
         assert_eq!(plan(&options, None, None, true, now_ms), Plan::Incremental);
         assert_eq!(plan(&options, None, None, false, now_ms), Plan::Full { reset: false, clear: false });
-        let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0, not_before_ms: None };
+        let reset = Trigger { mode: TriggerMode::Reset, at_ms: 0 };
         assert_eq!(plan(&options, Some(&reset), Some(&open(now_ms, 1, "7")), true, now_ms), full);
-        let clear = Trigger { mode: TriggerMode::ResetAndClear, at_ms: 0, not_before_ms: None };
+        let clear = Trigger { mode: TriggerMode::ResetAndClear, at_ms: 0 };
         let cleared = Plan::Full { reset: true, clear: true };
         assert_eq!(plan(&options, Some(&clear), Some(&open(now_ms, 1, "7")), true, now_ms), cleared);
     }
