@@ -140,8 +140,9 @@ impl Meter {
     pub(crate) fn text(&self, progress: &Progress) -> String {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
         let of = progress.total.map_or(String::new(), |total| format!(" of {total}"));
+        let aside = if progress.set_aside > 0 { format!(", {} set aside", progress.set_aside) } else { String::new() };
         format!(
-            "{}{of} records ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted",
+            "{}{of} records ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
             progress.fetched,
             progress.fetched as f64 / seconds,
             progress.added,

@@ -111,13 +111,17 @@ macro_rules! for_each_case {
             p26_a_resumed_run_remembers_what_it_saw
             p26_a_run_begun_anew_has_seen_nothing
             p26_a_run_spares_what_it_saw_and_what_is_new
+            p26_a_writer_can_set_records_aside
             p26_an_incomplete_run_deletes_nothing
             p26_each_bad_record_is_set_aside_by_itself
             p26_quarantined_records_count_as_seen
             p26_the_guard_holds_mass_deletes
             p26_the_unseen_can_be_looked_up_first
+            p26_what_is_set_aside_is_bounded
             p27_a_runs_end_is_one
             p28_a_changed_document_is_not_overwritten
+            p28_a_delete_outranks_all_that_is_not_newer
+            p28_a_delete_that_came_first_is_nothing_to_readers
             p28_a_superseded_lease_writes_nothing
             p28_merging_keeps_fresher_writes
             p28_older_source_versions_are_refused

@@ -169,6 +169,8 @@ pub(crate) enum OperationKind {
     Patch(Bytes),
     Delete,
     Seen,
+    /// Cannot be stored, for a reason that its writer gives.
+    Aside(Bytes, Arc<str>),
 }
 
 impl StreamBatch {
@@ -220,7 +222,24 @@ impl StreamBatch {
         self.push(Some(id.into()), OperationKind::Seen)
     }
 
-    /// Gives the operation added last the source's own version of the record.
+    /// Sets a record aside that cannot be stored, with the reason, as [`BadRecords::Quarantine`] does with those that the
+    /// store finds out about. Which record it is, is not certain: a run of the batch's deletes nothing unless approved.
+    pub fn set_aside(&mut self, payload: impl Into<Bytes>, reason: impl Into<Arc<str>>) -> &mut Self {
+        self.push(None, OperationKind::Aside(payload.into(), reason.into()))
+    }
+
+    /// The same for a record whose id is known: it counts as seen.
+    pub fn set_aside_as(
+        &mut self,
+        id: impl Into<Arc<str>>,
+        payload: impl Into<Bytes>,
+        reason: impl Into<Arc<str>>,
+    ) -> &mut Self {
+        self.push(Some(id.into()), OperationKind::Aside(payload.into(), reason.into()))
+    }
+
+    /// Gives the operation added last the source's own version of the record. A delete with a version is remembered also
+    /// where the record was never seen: nothing that is not newer brings it back.
     pub fn at_version(&mut self, version: SourceVersion) -> &mut Self {
         if let Some(operation) = self.operations.last_mut() {
             operation.version = Some(version);

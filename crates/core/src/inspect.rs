@@ -17,6 +17,8 @@ pub enum Wanted<'b> {
     Delete,
     /// Leaves it, and counts it as seen by the run.
     Seen,
+    /// Sets this record aside, for this reason.
+    SetAside(&'b Bytes, &'b str),
 }
 
 /// One operation of a batch.
@@ -72,6 +74,7 @@ impl StreamBatch {
                 OperationKind::Patch(patch) => Wanted::Patch(patch),
                 OperationKind::Delete => Wanted::Delete,
                 OperationKind::Seen => Wanted::Seen,
+                OperationKind::Aside(payload, reason) => Wanted::SetAside(payload, reason),
             },
         })
     }

@@ -50,6 +50,7 @@ pub const ALL: &[Mutant] = &[
         "a page brings back what another origin deleted since, once the tombstone is pruned",
     ),
     rule("source-version-ignored", "p28", "an older version of the source replaces a newer one"),
+    rule("tombstone-unversioned", "p28", "a tombstone forgets the version that its record was deleted at"),
     rule("second-delete-unversioned", "p28", "a delete of what is deleted already leaves its version as it was"),
     rule("guard-ignored", "p26", "a run deletes any number of records"),
     rule(
@@ -94,6 +95,7 @@ pub const ALL: &[Mutant] = &[
     rule("runs-by-id-alone", "p26", "a run that is begun anew under its old id has seen what another handle remembers"),
     rule("quarantine-unseen", "p26", "a record that could not be read counts as gone"),
     rule("unidentified-uncounted", "p26", "records without an id leave no doubt what is missing"),
+    rule("quarantine-unbounded", "p26", "everything that is set aside is kept for ever"),
     rule("quarantine-by-beginning", "p26", "records whose long ids begin alike take each other's place in quarantine"),
     rule("quarantine-without-stream", "p26", "a stream whose first batch was all bad gets another number later"),
     rule("ack-goes-back", "p21", "an acknowledgement counts even if it is behind an earlier one"),
@@ -135,6 +137,8 @@ pub const ALL: &[Mutant] = &[
     ),
     rule("exit-unredacted", "redaction", "errors leave the engine with the secrets that the API echoed"),
     rule("call-unopened", "cut_off", "an action leaves no trace before it has ended"),
+    rule("incomplete-is-complete", "incomplete", "a run that did not see everything deletes what it did not see"),
+    rule("set-aside-deletes", "set_aside", "a run that could not save a record deletes what it did not see"),
     // News of runs, and their deliveries.
     rule("account-of-one-batch", "p29_an_account", "an account has what its last batch did"),
     rule("account-unnamed", "told", "a run tells nothing of the accounts that it opened itself"),
@@ -143,7 +147,13 @@ pub const ALL: &[Mutant] = &[
     rule("two-deliver", "delivers", "a process delivers though another does"),
     rule("rest-forgotten", "pause", "a receiver's pause is known to whoever was asked for it alone"),
     rule("row-ids-by-chance", "rows_of_the_same", "a row takes the place of another whose id it was given"),
+    rule("never-due-is-now", "a_schedule", "a sync whose schedule has ended is due without pause"),
+    rule("destination-translated-address", "destination", "an IPv6 address that carries a private IPv4 one is public"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
+    // Answers of an API.
+    rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
+    rule("unasked-unchanged", "unasked", "an answer \"not modified\" that nobody asked for is an empty page"),
+    rule("unreadable-is-offline", "arrived", "an answer that cannot be read counts as none"),
 ];
 
 /// Whether the named rule is broken in this process.

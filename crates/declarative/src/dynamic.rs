@@ -94,7 +94,7 @@ fn too_many(streams: &DynamicStreams) -> Error {
 impl DynamicStreams {
     /// The template as it stands: enough to know where its requests go, where no value of the list decides on it.
     pub(crate) fn unfilled(&self, source: &Source) -> Option<StreamEntry> {
-        let stream = propagate("", &self.template, &Map::new(), self.parents_win).ok()?;
+        let stream = propagate("", self.template.clone(), &Map::new(), self.parents_win).ok()?;
         self.decoded(source, stream).ok()
     }
 
@@ -132,7 +132,7 @@ impl DynamicStreams {
                 dpath_new(members, &path, new);
             }
         }
-        let stream = propagate("", &stream, &Map::new(), self.parents_win)?;
+        let stream = propagate("", stream, &Map::new(), self.parents_win)?;
         self.decoded(source, stream)
     }
 
@@ -143,6 +143,6 @@ impl DynamicStreams {
         let manifest = source.manifest();
         let context = decode::Context::new(source.interpolator(), &manifest.files, &manifest.registry);
         let node = Node::at(&stream, format!("{}.stream_template", self.path));
-        StreamEntry::decode(&node, &context, None)
+        StreamEntry::decode(&node, &context, manifest.model.spec.as_ref(), None)
     }
 }

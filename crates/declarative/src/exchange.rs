@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::Result;
 use highwater_core::template::{HttpRequest, HttpResponse};
+use highwater_core::{Error, Result};
 use serde_json::Value;
 
 /// What a request is for.
@@ -81,6 +81,12 @@ pub trait Sink: Send {
     /// Takes a page. The records and the state belong together: keep both or none.
     async fn page(&mut self, page: Page) -> Result<()>;
 
+    /// Takes what stood among the records of the next page and is none, as the API gave it, with the reason. The read goes
+    /// on and ends with [`Summary::sound`] false. By default it is dropped.
+    async fn set_aside(&mut self, _payload: Bytes, _reason: &Error) -> Result<()> {
+        Ok(())
+    }
+
     /// Something is not as it should be; the read goes on.
     fn warn(&mut self, _message: &str) {}
 }
@@ -95,7 +101,8 @@ pub struct Summary {
     pub pages: u64,
     /// The final state.
     pub state: Value,
-    /// Every page had the path to the records, and no response was passed over.
+    /// Whether what was read is everything there is: every page had the path to the records and nothing but records
+    /// there, and no response was passed over.
     pub sound: bool,
     /// What was odd, each once.
     pub warnings: Vec<String>,

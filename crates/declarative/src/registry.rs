@@ -109,7 +109,7 @@ impl Registry {
         let replacement = rewrite(node.members()?);
         // The replacement gets types and parameters like any other component.
         let parameters = node.value.get("$parameters").and_then(Value::as_object).cloned().unwrap_or_default();
-        crate::manifest::propagate("", &replacement, &parameters, false).map(Some)
+        crate::manifest::propagate("", replacement, &parameters, false).map(Some)
     }
 
     pub(crate) fn extractor(&self, node: &Node<'_>) -> Option<Arc<dyn CustomExtractor>> {

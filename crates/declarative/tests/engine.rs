@@ -71,6 +71,8 @@ struct World {
     /// Requests for items from this one on are refused with 400.
     fails_from: Option<usize>,
     requests: usize,
+    /// What is answered from this offset on, with 200.
+    instead: Option<(usize, &'static str)>,
     boards: serde_json::Value,
     sinces: Vec<String>,
 }
@@ -95,6 +97,9 @@ async fn items(State(world): State<Shared>, Query(window): Query<Window>, header
     }
     if world.fails_from.is_some_and(|from| world.requests >= from) {
         return StatusCode::BAD_REQUEST.into_response();
+    }
+    if let Some((_, body)) = world.instead.filter(|(from, _)| window.offset >= *from) {
+        return body.into_response();
     }
     let page = world.items.iter().skip(window.offset).take(window.limit);
     axum::Json(json!({ "data": page.map(|id| json!({ "id": id, "name": format!("item {id}") })).collect::<Vec<_>>() }))
@@ -184,6 +189,52 @@ async fn a_run_that_breaks_off_keeps_its_pages_deletes_nothing_and_goes_on() {
     bench.run("items").await.unwrap();
     assert_eq!(bench.live("items").await, 25);
     assert_eq!(bench.world.lock().unwrap().requests - asked, 1, "it went on at the page that failed");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_of_records_deletes_nothing_and_is_told() {
+    let bench = Bench::new(World { items: (0..300).collect(), ..World::default() }).await;
+    bench.run("items").await.unwrap();
+    for (body, why) in [
+        (r#"{"data":"maintenance"}"#, "`\"maintenance\"` where records are due"),
+        (r#"{"data":[null,"x"]}"#, "`\"x\"` where records are due"),
+        ("<html>back soon</html>", "cannot be read"),
+    ] {
+        bench.world.lock().unwrap().instead = Some((290, body));
+        let error = bench.run("items").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Remote, "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(bench.live("items").await, 300, "{body}");
+    }
+    bench.world.lock().unwrap().instead = None;
+    bench.run("items").await.unwrap();
+    for body in [r#"{"message":"maintenance"}"#, r#"{"data":[{"id":290,"name":"item 290"},"x"]}"#, r#"{"data":false}"#]
+    {
+        bench.world.lock().unwrap().instead = Some((290, body));
+        bench.run("items").await.unwrap();
+        assert_eq!(bench.live("items").await, 300, "{body}");
+    }
+    bench.world.lock().unwrap().instead = Some((290, r#"{"data":null}"#));
+    bench.run("items").await.unwrap();
+    assert_eq!(bench.live("items").await, 290, "null is an empty list");
+}
+
+#[tokio::test]
+async fn what_an_interrupted_run_passed_over_is_not_deleted_by_the_one_that_goes_on() {
+    let bench = Bench::new(World { items: (0..30).collect(), ..World::default() }).await;
+    bench.run("items").await.unwrap();
+    let odd = r#"{"data":[{"id":0,"name":"item 0"},1,2,3,4,5,6,7,8,9]}"#;
+    {
+        let mut world = bench.world.lock().unwrap();
+        (world.instead, world.fails_from) = (Some((0, odd)), Some(world.requests + 2));
+    }
+    bench.run("items").await.unwrap_err();
+    {
+        let mut world = bench.world.lock().unwrap();
+        (world.instead, world.fails_from) = (None, None);
+    }
+    bench.run("items").await.unwrap();
+    assert_eq!(bench.live("items").await, 30);
 }
 
 #[tokio::test]

@@ -129,8 +129,8 @@ async fn faults_of_configs_and_servers_are_named_too() {
         ["a response has no `items`: check `field_path` (at: streams[0].retriever.record_selector.extractor)"]
     );
     let cut = Server::new([r#"{"items": [{"id": 1}"#]);
-    let summary = source.read("s", &Value::Null, &cut, &mut sink).await.unwrap();
-    assert!(!summary.sound && summary.records == 0, "{summary:?}");
+    let cut = source.read("s", &Value::Null, &cut, &mut sink).await.unwrap_err().to_string();
+    assert!(cut.contains("cannot be read") && cut.contains("begins with `{\"items\": [{\"id\": 1}`"), "{cut}");
 }
 
 #[tokio::test]

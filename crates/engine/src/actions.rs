@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::calls::{Call, asked};
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
-use crate::run::RunMode;
+use crate::run::{RunMode, nothing_forgotten};
 use crate::settings::ConnectionSettings;
 use crate::timer;
 
@@ -48,6 +48,7 @@ impl Engine {
         let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
         let host = PlainHost { parts, client, call };
         let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
+        let outcome = outcome.map_err(nothing_forgotten);
         let outcome = outcome.map_err(|error| host.client.session().redact_error(error));
         match &outcome {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),

@@ -32,6 +32,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::aside::KeptAside;
 use crate::control::{DisableMode, TriggerMode};
 use crate::engine::lock;
 use crate::http::Credentials;
@@ -221,6 +222,11 @@ impl Engine {
     /// See [`Engine::log_lines`](crate::Engine::log_lines).
     pub fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         self.wait(self.engine().log_lines(filter))
+    }
+
+    /// See [`Engine::set_aside`](crate::Engine::set_aside).
+    pub fn set_aside(&self, connection: &str, sync: &str) -> Result<Vec<KeptAside>> {
+        self.wait(self.engine().set_aside(connection, sync))
     }
 
     /// See [`Engine::run_log`](crate::Engine::run_log).

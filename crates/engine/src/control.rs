@@ -98,10 +98,10 @@ impl Engine {
             draft.batch.put_document(key.settings_key(), &settings)?;
             // What ran before keeps its rhythm.
             let started_ms = draft.status.last_started_ms.filter(|_| draft.status.last_success_ms.is_some());
-            draft.status.next_due_ms = Some(match started_ms {
-                Some(started_ms) => settings.schedule.next(started_ms, now_ms)?,
-                None => first_ms,
-            });
+            draft.status.next_due_ms = match started_ms {
+                Some(started_ms) => settings.schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
+                None => Some(first_ms),
+            };
             draft.put_status()
         })
         .await?;
@@ -166,13 +166,14 @@ impl Engine {
         let own = self.template(&key.template)?.info().interval;
         let schedule = schedule.unwrap_or_else(|| own.into());
         let now_ms = self.parts().environment.now_ms();
+        let first_ms = schedule.first(now_ms)?;
         let mut changed = None;
         self.change(&key, false, |draft| {
             let settings = SyncSettings { schedule: schedule.clone(), ..draft.enabled(&key)? };
-            draft.status.next_due_ms = Some(match draft.status.last_started_ms {
-                Some(started_ms) => schedule.next(started_ms, now_ms)?,
-                None => schedule.first(now_ms)?,
-            });
+            draft.status.next_due_ms = match draft.status.last_started_ms {
+                Some(started_ms) => schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
+                None => Some(first_ms),
+            };
             draft.put_status()?;
             draft.batch.put_document(key.settings_key(), &settings)?;
             changed = Some(settings);
@@ -218,12 +219,16 @@ impl Engine {
         };
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
+        let now_ms = self.parts().environment.now_ms();
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,
             Some(_) if triggered || self.is_queued(&key) => Phase::Queued,
             Some(settings) if settings.paused => Phase::Paused,
             Some(_) if status.offline_since_ms.is_some() => Phase::Offline,
+            Some(settings) if settings.schedule.due(&status, now_ms).is_ok_and(|due_ms| due_ms.is_none()) => {
+                Phase::Ended
+            }
             Some(_) => Phase::Waiting,
         };
         let mut records = std::collections::BTreeMap::new();

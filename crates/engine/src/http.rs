@@ -1,11 +1,17 @@
 //! The way to an API: credentials, limits, retries; and what carries the bytes.
 
 mod address;
+mod answer;
 mod budget;
+mod charset;
 mod client;
 mod credentials;
 mod limits;
 mod oauth;
+mod origins;
+#[cfg(feature = "http")]
+mod proxies;
+mod redirect;
 mod renewal;
 mod session;
 mod sign_in;

@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 mod actions;
+mod aside;
 pub mod blocking;
 mod builder;
 mod calls;
@@ -26,6 +27,7 @@ mod incoming;
 mod logs;
 mod mutants;
 mod outbox;
+mod reach;
 mod receive;
 mod run;
 mod running;
@@ -38,6 +40,7 @@ mod sync;
 mod timer;
 mod versions;
 
+pub use aside::KeptAside;
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
 pub use control::{DisableMode, TriggerMode};
@@ -50,9 +53,9 @@ pub use incoming::verify_webhook;
 pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
 pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};
 pub use receive::{Received, WEBHOOK_SECRETS};
-pub use run::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use run::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
 pub use running::{Control, Running};
 pub use schedule::Schedule;
 pub use settings::ConnectionSettings;
 pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
-pub use sync::{DeletePolicy, ModelCounts, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};
+pub use sync::{DeletePolicy, Incomplete, ModelCounts, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};

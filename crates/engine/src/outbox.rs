@@ -26,7 +26,7 @@ use highwater_core::template::{Secret, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 
 use crate::engine::Engine;
-use crate::signature::signing_key;
+use crate::signature::signing_secret;
 use destination::{destination_key, destinations};
 use row::{dead_key, dead_prefix, rest_key, row_key, rows_prefix};
 
@@ -78,13 +78,16 @@ impl Outbox {
 
     /// Gives a destination its secrets, until this outbox ends: one, or two while they are being
     /// changed (the new one first). They are never stored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a secret that is not 24 to 64 bytes in base64 (as Standard Webhooks has it; `whsec_`, the
+    /// padding and blanks around it make no difference).
     pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
         if secrets.is_empty() || secrets.len() > 2 {
             return Err(Error::new(ErrorKind::Invalid, "a destination has one secret, or two while they are changed"));
         }
-        for secret in &secrets {
-            signing_key(secret)?;
-        }
+        let secrets = secrets.iter().map(signing_secret).collect::<Result<_>>()?;
         lock(&self.parts.secrets).insert(destination.into(), secrets);
         Ok(())
     }

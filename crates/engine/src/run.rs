@@ -12,7 +12,7 @@ mod report;
 pub(crate) use lease::Holder;
 pub(crate) use lines::Lines;
 pub(crate) use report::parse_run_id;
-pub use report::{HeldDeletes, LogLine, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
     Ran(Result<Box<RunReport>>),
     /// It is not due before this time.
     NotDue(u64),
-    /// The sync is paused or disabled.
+    /// The sync is paused or disabled, or its schedule has no further slot.
     NotWanted,
 }
 
@@ -65,6 +65,7 @@ impl Run<'_> {
             Start::NotDue(at_ms) => return Ok(Outcome::NotDue(at_ms)),
             Start::NotWanted => return Ok(Outcome::NotWanted),
         };
+        let mut began_over = false;
         loop {
             let could_reset = begun.run.checkpoint.is_some();
             let span = tracing::info_span!(
@@ -82,10 +83,13 @@ impl Run<'_> {
                 Err(error) if error.kind() == ErrorKind::SourceReset && could_reset => {
                     host.log(LogLevel::Warning, "the API forgot the checkpoint: reading everything again");
                     host.flush().await?;
+                    began_over = true;
                     begun = begin::begin_over(self.engine, self.key, &begun, host.report(), &error).await?;
                     client = self.client().await?;
                 }
                 outcome => {
+                    let had_none = !could_reset && !began_over;
+                    let outcome = outcome.map_err(|error| if had_none { nothing_forgotten(error) } else { error });
                     begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
                     let report = end::finish(self.engine, &begun, &host, outcome).await;
                     return Ok(Outcome::Ran(report.map(Box::new)));
@@ -124,6 +128,7 @@ impl Run<'_> {
         let mut context = SyncContext::new(host, setup);
         let work = async {
             host.open_tally().await?;
+            host.open_aside().await?;
             if full {
                 host.open_streams(self.template.info().models.iter().map(|model| model.name.as_str())).await?;
             }
@@ -157,4 +162,12 @@ impl Run<'_> {
 
 fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the run was asked to stop; what was saved stays, the next run goes on from there")
+}
+
+/// An error "the source forgot the checkpoint" where there was none: what was asked for is gone.
+pub(crate) fn nothing_forgotten(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::SourceReset => error.into_kind(ErrorKind::NotFound),
+        _ => error,
+    }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::mutant;
+use crate::sync::SyncStatus;
 use crate::timer::millis;
 
 /// The shortest interval.
@@ -18,6 +20,7 @@ const SHORTEST_MS: u64 = 100;
 /// use highwater_engine::Schedule;
 /// let nightly = Schedule::cron("30 3 * * *")?;
 /// let often: Schedule = Duration::from_secs(300).into();
+/// assert!(Schedule::cron("0 0 30 2 *").is_err(), "February has no 30th");
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ const SHORTEST_MS: u64 = 100;
 pub enum Schedule {
     /// Every so many milliseconds.
     EveryMs(u64),
-    /// By a cron expression of five fields (or six, with seconds), in UTC.
+    /// By a cron expression, in UTC, as [`Schedule::cron`] takes it.
     Cron(String),
 }
 
@@ -42,7 +45,18 @@ impl Schedule {
         interval.into()
     }
 
-    /// By a cron expression, in UTC.
+    /// By a cron expression, in UTC: `minute hour day-of-month month day-of-week`. A sixth field in front is the second; a
+    /// seventh at the end is the year. After the last slot of its years a sync runs no more
+    /// ([`Phase::Ended`](crate::Phase::Ended)).
+    ///
+    /// Where both day fields are restricted, a day that matches *either* is a slot, and `*/2` is a restriction:
+    /// `0 0 */2 * 1` runs on every odd day of the month and on every Monday. With a `+` before the day of the week
+    /// (`0 0 */2 * +1`) a day has to match both.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for what cannot be read, among it time zones (`CRON_TZ=`), `5/15` and ranges that end before
+    /// they begin (`22-4`), and for an expression that no time ever matches (`0 0 30 2 *`).
     pub fn cron(expression: impl Into<String>) -> Result<Self> {
         let expression = expression.into();
         cron::check(&expression)?;
@@ -57,28 +71,60 @@ impl Schedule {
         }
     }
 
-    /// When the first run is due.
+    /// When the first run of a sync that is enabled now is due.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where the schedule has no slot to come.
     pub(crate) fn first(&self, now_ms: u64) -> Result<u64> {
+        self.upcoming(now_ms)?.ok_or_else(|| {
+            let error = Error::new(ErrorKind::Invalid, "every time that the cron expression names is over: correct it");
+            match self {
+                Schedule::Cron(expression) => error.with("cron", expression),
+                Schedule::EveryMs(_) => error,
+            }
+        })
+    }
+
+    /// When a sync that never ran is due; `None` after the last slot.
+    fn upcoming(&self, now_ms: u64) -> Result<Option<u64>> {
         match self {
-            Schedule::EveryMs(_) => Ok(now_ms),
+            Schedule::EveryMs(_) => Ok(Some(now_ms)),
             Schedule::Cron(expression) => cron::next(expression, now_ms),
         }
     }
 
-    /// When the run after the one that began at `started_ms` is due. Slots that passed since are one.
-    pub(crate) fn next(&self, started_ms: u64, now_ms: u64) -> Result<u64> {
-        let next = match self {
-            Schedule::EveryMs(every_ms) => started_ms.saturating_add(*every_ms),
-            Schedule::Cron(expression) => cron::next(expression, started_ms)?,
+    /// When a sync with this status is due; `None`: never. A status without a due time is no reason to run: it is that of
+    /// a schedule that ended, or was written by a build that could not read the schedule.
+    pub(crate) fn due(&self, status: &SyncStatus, now_ms: u64) -> Result<Option<u64>> {
+        let due_ms = match (status.next_due_ms, status.last_started_ms) {
+            (Some(due_ms), _) => Some(due_ms),
+            (None, Some(started_ms)) => self.next(started_ms, now_ms)?,
+            (None, None) => self.upcoming(now_ms)?,
         };
-        Ok(next.max(now_ms))
+        if status.last_started_ms.is_some_and(|started_ms| started_ms > now_ms) {
+            // That run was timed by a clock that was set back since.
+            let latest_ms = self.longest_wait(now_ms)?.map(|wait_ms| now_ms.saturating_add(wait_ms));
+            return Ok(due_ms.into_iter().chain(latest_ms).min());
+        }
+        Ok(if mutant!("never-due-is-now") { due_ms.or(Some(now_ms)) } else { due_ms })
     }
 
-    /// The longest that may lie between two runs, for a clock that was set back.
-    pub(crate) fn longest_wait(&self, now_ms: u64) -> Result<u64> {
+    /// When the run after the one that began at `started_ms` is due; `None` after the schedule's last slot. Slots that
+    /// passed since are one.
+    pub(crate) fn next(&self, started_ms: u64, now_ms: u64) -> Result<Option<u64>> {
+        let next = match self {
+            Schedule::EveryMs(every_ms) => Some(started_ms.saturating_add((*every_ms).max(SHORTEST_MS))),
+            Schedule::Cron(expression) => cron::next(expression, started_ms)?,
+        };
+        Ok(next.map(|next| next.max(now_ms)))
+    }
+
+    /// The longest that may lie between two runs, for a clock that was set back; `None` without a slot to come.
+    pub(crate) fn longest_wait(&self, now_ms: u64) -> Result<Option<u64>> {
         match self {
-            Schedule::EveryMs(every_ms) => Ok(*every_ms),
-            Schedule::Cron(expression) => Ok(cron::next(expression, now_ms)?.saturating_sub(now_ms)),
+            Schedule::EveryMs(every_ms) => Ok(Some((*every_ms).max(SHORTEST_MS))),
+            Schedule::Cron(expression) => Ok(cron::next(expression, now_ms)?.map(|next| next.saturating_sub(now_ms))),
         }
     }
 }
@@ -87,30 +133,71 @@ impl Schedule {
 mod cron {
     use chrono::{DateTime, Utc};
     use croner::Cron;
+    use croner::errors::CronError;
 
     use super::{Error, ErrorKind, Result};
 
     pub(super) fn check(expression: &str) -> Result<()> {
-        parse(expression).map(drop)
+        match next(expression, 0)? {
+            Some(_) => Ok(()),
+            None => Err(Error::new(ErrorKind::Invalid, "no time ever matches the cron expression: correct it")
+                .with("cron", expression)),
+        }
     }
 
-    /// The first slot behind `after_ms`.
-    pub(super) fn next(expression: &str, after_ms: u64) -> Result<u64> {
-        let never = || {
-            Error::new(ErrorKind::Invalid, "the cron expression names no time to come: correct it")
-                .with("cron", expression)
-        };
-        let after = i64::try_from(after_ms).ok().and_then(DateTime::<Utc>::from_timestamp_millis).ok_or_else(never)?;
-        let next = parse(expression)?.find_next_occurrence(&after, false).map_err(|_| never())?;
-        u64::try_from(next.timestamp_millis()).map_err(|_| never())
+    /// The first slot behind `after_ms`, if there is one.
+    pub(super) fn next(expression: &str, after_ms: u64) -> Result<Option<u64>> {
+        let cron = parse(expression)?;
+        let after = i64::try_from(after_ms).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
+        let Some(after) = after else { return Ok(None) };
+        match cron.find_next_occurrence(&after, false) {
+            Ok(next) => Ok(u64::try_from(next.timestamp_millis()).ok()),
+            Err(CronError::TimeSearchLimitExceeded) => Ok(None),
+            Err(source) => Err(unreadable(expression, source)),
+        }
     }
 
     fn parse(expression: &str) -> Result<Cron> {
-        expression.parse().map_err(|source: croner::errors::CronError| {
-            Error::new(ErrorKind::Invalid, "the cron expression does not read: five fields, such as `30 3 * * *`")
-                .with("cron", expression)
-                .because(source)
-        })
+        if expression.contains('=') {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "a cron expression is in UTC and names no time zone: leave the setting in front of it out",
+            )
+            .with("cron", expression));
+        }
+        if !expression.trim_start().starts_with('@') && !expression.split_whitespace().all(is_field) {
+            return Err(unreadable(expression, CronError::IllegalCharacters(expression.to_owned())));
+        }
+        expression.parse().map_err(|source| unreadable(expression, source))
+    }
+
+    /// Whether each item of a field is there, and made of whole words. The parser replaces names wherever they stand: it
+    /// takes `JANFEB` for 12.
+    fn is_field(field: &str) -> bool {
+        field.split(',').all(|item| !item.is_empty()) && field.split(|c: char| !c.is_alphanumeric()).all(is_word)
+    }
+
+    fn is_word(word: &str) -> bool {
+        let letters = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = letters.len() < word.len();
+        letters.chars().all(|c| c.is_ascii_alphabetic())
+            && match letters.len() {
+                0 | 1 => true,
+                2 | 3 => !digits,
+                // The last Friday: `FRIL`.
+                4 => !digits && letters.ends_with(['L', 'l']),
+                _ => false,
+            }
+    }
+
+    fn unreadable(expression: &str, source: CronError) -> Error {
+        Error::new(
+            ErrorKind::Invalid,
+            "the cron expression cannot be read: it has five fields, such as `30 3 * * *`, or six with the second in \
+             front, or seven with the year at the end",
+        )
+        .with("cron", expression)
+        .because(source)
     }
 }
 
@@ -122,7 +209,7 @@ mod cron {
         next(expression, 0).map(drop)
     }
 
-    pub(super) fn next(expression: &str, _after_ms: u64) -> Result<u64> {
+    pub(super) fn next(expression: &str, _after_ms: u64) -> Result<Option<u64>> {
         Err(Error::new(ErrorKind::Unsupported, "this build knows no cron expressions: enable the feature `cron`")
             .with("cron", expression))
     }
@@ -136,8 +223,8 @@ mod tests {
     fn missed_slots_collapse_into_one() {
         let every = Schedule::every(Duration::from_secs(1));
         assert_eq!(every.first(77).unwrap(), 77);
-        assert_eq!(every.next(5000, 5100).unwrap(), 6000);
-        assert_eq!(every.next(5000, 99_000).unwrap(), 99_000);
+        assert_eq!(every.next(5000, 5100).unwrap(), Some(6000));
+        assert_eq!(every.next(5000, 99_000).unwrap(), Some(99_000));
         assert_eq!(Schedule::every(Duration::ZERO).interval(), Some(Duration::from_millis(100)));
         assert_eq!(serde_json::to_string(&every).unwrap(), r#"{"every_ms":1000}"#);
     }
@@ -152,10 +239,81 @@ mod tests {
         let noon = ms("2026-11-24T12:00:00Z");
         assert_eq!(nightly.first(noon).unwrap(), ms("2026-11-25T03:30:00Z"));
         let slot = ms("2026-11-25T03:30:00Z");
-        assert_eq!(nightly.next(slot, slot + 5).unwrap(), ms("2026-11-26T03:30:00Z"));
+        assert_eq!(nightly.next(slot, slot + 5).unwrap(), Some(ms("2026-11-26T03:30:00Z")));
         let weeks_later = ms("2026-12-24T12:00:00Z");
-        assert_eq!(nightly.next(slot, weeks_later).unwrap(), weeks_later, "slept through: one run, now");
+        assert_eq!(nightly.next(slot, weeks_later).unwrap(), Some(weeks_later), "slept through: one run, now");
         let error = Schedule::cron("every day").unwrap_err();
         assert_eq!((error.kind(), error.context("cron")), (ErrorKind::Invalid, Some("every day")));
+    }
+    /// The slots of an expression behind a Sunday, as `day hour:minute:second`, or why there are none.
+    #[cfg(feature = "cron")]
+    fn slots(expression: &str, count: usize) -> std::result::Result<Vec<String>, String> {
+        let schedule = Schedule::cron(expression).map_err(|error| error.to_string())?;
+        let mut at_ms = 1_795_910_400_000; // 2026-11-29T00:00:00Z
+        let slot = |_| {
+            at_ms = schedule.next(at_ms, 0).unwrap()?;
+            let time = chrono::DateTime::from_timestamp_millis(i64::try_from(at_ms).unwrap()).unwrap();
+            Some(time.format("%d %H:%M:%S").to_string())
+        };
+        Ok((0..count).map_while(slot).collect())
+    }
+
+    /// The table of `docs/engine.md`.
+    #[cfg(feature = "cron")]
+    #[test]
+    fn what_a_cron_expression_may_say() {
+        for (expression, expected) in [
+            ("30 3 * * *", ["29 03:30:00", "30 03:30:00", "01 03:30:00"]),
+            ("15 30 3 * * *", ["29 03:30:15", "30 03:30:15", "01 03:30:15"]),
+            ("0 30 3 * * * 2026-2027", ["29 03:30:00", "30 03:30:00", "01 03:30:00"]),
+            ("*/20 0 * * *", ["29 00:20:00", "29 00:40:00", "30 00:00:00"]),
+            ("5-59/25 0 * * *", ["29 00:05:00", "29 00:30:00", "29 00:55:00"]),
+            ("0 22-23,0-1 * * *", ["29 01:00:00", "29 22:00:00", "29 23:00:00"]),
+            ("0 12 * * MON-WED", ["30 12:00:00", "01 12:00:00", "02 12:00:00"]),
+            ("0 12 * * 6-7", ["29 12:00:00", "05 12:00:00", "06 12:00:00"]),
+            ("0 0 L * *", ["30 00:00:00", "31 00:00:00", "31 00:00:00"]),
+            ("0 0 * * MON#1", ["07 00:00:00", "04 00:00:00", "01 00:00:00"]),
+            ("0 0 * jan,Dec fril", ["25 00:00:00", "29 00:00:00", "31 00:00:00"]),
+            ("0 0 LW * *", ["30 00:00:00", "31 00:00:00", "29 00:00:00"]),
+            ("0 0 15W * *", ["15 00:00:00", "15 00:00:00", "15 00:00:00"]),
+            // Either day field, then both.
+            ("0 0 */2 * 1", ["30 00:00:00", "01 00:00:00", "03 00:00:00"]),
+            ("0 0 */2 * +1", ["07 00:00:00", "21 00:00:00", "11 00:00:00"]),
+            ("0 0 1 * ?", ["01 00:00:00", "01 00:00:00", "01 00:00:00"]),
+            ("@daily", ["30 00:00:00", "01 00:00:00", "02 00:00:00"]),
+        ] {
+            assert_eq!(slots(expression, 3).unwrap(), expected, "{expression}");
+        }
+        assert_eq!(slots("0 0 12 29 11 * 2026", 3).unwrap(), ["29 12:00:00"], "the year's last slot");
+        assert_eq!(slots("0 0 0 1 1 * 2020", 3).unwrap().len(), 0);
+        for (expression, why) in [
+            ("", "cannot be read"),
+            ("every day", "cannot be read"),
+            ("* * * *", "cannot be read"),
+            ("0 0 0 1 1 * 2026 x", "cannot be read"),
+            ("60 * * * *", "cannot be read"),
+            ("5/15 * * * *", "cannot be read"),
+            ("/15 * * * *", "cannot be read"),
+            ("*/0 * * * *", "cannot be read"),
+            ("0 22-4 * * *", "cannot be read"),
+            ("0 0 * * FRI-MON", "cannot be read"),
+            ("0 0 * * MONTUE", "cannot be read"),
+            ("0 0 1 JANFEB *", "cannot be read"),
+            ("0 0 1 1JAN *", "cannot be read"),
+            ("0,,5 * * * *", "cannot be read"),
+            (", * * * *", "cannot be read"),
+            ("@reboot", "cannot be read"),
+            ("@every 5m", "cannot be read"),
+            ("H * * * *", "cannot be read"),
+            ("CRON_TZ=Europe/Berlin 0 3 * * *", "time zone"),
+            ("TZ=UTC 0 3 * * *", "time zone"),
+            ("0 0 30 2 *", "no time ever matches"),
+            ("0 0 31 4,6,9,11 *", "no time ever matches"),
+            ("0 0 0 1 1 * 1969", "no time ever matches"),
+            ("0 0 0 29 2 * 2027", "no time ever matches"),
+        ] {
+            let error = slots(expression, 1).expect_err(expression);
+            assert!(error.contains(why), "{expression}: {error}");
+        }
     }
 }

@@ -253,7 +253,8 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
                 ErrorKind::Cancelled => Duration::ZERO,
                 // It could not even begin (a setting is missing, say): that is told in its status.
                 _ => match engine.note_not_begun(&key, &error).await {
-                    Ok(()) => return (key, Ended::Look),
+                    // Not by what the store says: the wish for a run, if that is what it was, is still there.
+                    Ok(not_before_ms) => return (key, Ended::At(not_before_ms)),
                     Err(error) => {
                         tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
                         LOOK * 4

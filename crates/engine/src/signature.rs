@@ -3,11 +3,27 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use highwater_core::template::Secret;
 use highwater_core::{Error, ErrorKind, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+/// Written with padding, read with it or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How long a secret is by the specification of Standard Webhooks, in bytes
+/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#symmetric>).
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// The two names that the headers go by: those of the specification, and those of Svix, which it came from.
+const FAMILIES: [[&str; 3]; 2] =
+    [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
 
 /// How far the clocks of sender and receiver may be apart, either way, unless told otherwise.
 pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
@@ -23,7 +39,16 @@ pub struct Verified {
 }
 
 /// Checks a delivery by the rules of Standard Webhooks, in constant time: any of `secrets` may have signed it, so that they can
-/// be changed without a gap. `body` is the body as it came, not parsed and written again.
+/// be changed without a gap. The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`, or the same with
+/// `svix-`. `body` is the body as it came, not parsed and written again.
+///
+/// A secret is base64, with or without `whsec_`, padding, and blanks or line ends around it. Its length is the sender's
+/// business here; only an empty one matches nothing.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unauthorized`] for a delivery that is not genuine, too old or of the future; [`ErrorKind::Invalid`] where none
+/// of the secrets is base64.
 ///
 /// ```
 /// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, verify};
@@ -44,24 +69,57 @@ pub fn verify<N: AsRef<str>, V: AsRef<str>>(
     now_seconds: i64,
     tolerance: Duration,
 ) -> Result<Verified> {
-    let header = |name: &str| required(headers, name);
-    let (id, timestamp, signatures) =
-        (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);
-    let timestamp = fresh(timestamp, now_seconds, tolerance)?;
-    let content = signed_content(id, timestamp, body);
-    let matches = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,")).any(|signature| {
-        BASE64.decode(signature).is_ok_and(|given| {
-            secrets.iter().any(|secret| signing_key(secret).is_ok_and(|key| hmac_matches(&key, &content, &given)))
-        })
+    let mut problem = None;
+    for names @ [id, timestamp, _] in FAMILIES {
+        if let Some(missing) = names.iter().find(|name| header(headers, name).is_none()) {
+            let any = names.iter().any(|name| header(headers, name).is_some());
+            if any || problem.is_none() {
+                problem = Some(missing_header(missing));
+            }
+            continue;
+        }
+        let (id, timestamp) = (required(headers, id)?, required(headers, timestamp)?);
+        match verify_standard(id, timestamp, values(headers, names[2]), body, secrets, now_seconds, tolerance) {
+            Ok(verified) => return Ok(verified),
+            Err(error) => problem = Some(error),
+        }
+    }
+    Err(problem.unwrap_or_else(|| refused("the signature does not match")))
+}
+
+fn verify_standard<'h>(
+    id: &str,
+    timestamp: &str,
+    mut signatures: impl Iterator<Item = &'h str>,
+    body: &[u8],
+    secrets: &[Secret],
+    now_seconds: i64,
+    tolerance: Duration,
+) -> Result<Verified> {
+    let seconds = fresh(timestamp, now_seconds, tolerance)?;
+    let keys = secrets.iter().map(key_of).filter(|key| key.is_ok()).collect::<Result<Vec<_>>>()?;
+    if keys.is_empty() {
+        return Err(not_base64());
+    }
+    let content = signed_content(id, timestamp.trim(), body);
+    let matches = signatures.any(|value| {
+        // Repeated headers may have been joined by commas.
+        let given = value.split(' ').filter_map(|signature| signature.trim_matches(',').strip_prefix("v1,"));
+        given
+            .filter_map(|signature| BASE64.decode(signature).ok())
+            .any(|given| keys.iter().any(|key| hmac_matches(key, &content, &given)))
     });
-    if matches { Ok(Verified { id: id.to_owned(), timestamp }) } else { Err(refused("the signature does not match")) }
+    if !matches {
+        return Err(refused("the signature does not match"));
+    }
+    Ok(Verified { id: id.to_owned(), timestamp: seconds })
 }
 
 /// The header of a delivery: one signature per secret, separated by blanks.
 pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> Result<String> {
-    let content = signed_content(id, timestamp, body);
+    let content = signed_content(id, &timestamp.to_string(), body);
     let signatures = secrets.iter().map(|secret| {
-        signing_key(secret).map(|key| format!("v1,{}", BASE64.encode(hmac(&key, &content).finalize().into_bytes())))
+        key_of(secret).map(|key| format!("v1,{}", BASE64.encode(hmac(&key, &content).finalize().into_bytes())))
     });
     signatures.collect::<Result<Vec<_>>>().map(|signatures| signatures.join(" "))
 }
@@ -94,24 +152,49 @@ pub(crate) fn header<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], na
     headers.iter().find(|(known, _)| known.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
 }
 
+/// Every value of a header that came more than once.
+pub(crate) fn values<'h, N: AsRef<str>, V: AsRef<str>>(
+    headers: &'h [(N, V)],
+    name: &'h str,
+) -> impl Iterator<Item = &'h str> {
+    headers.iter().filter(move |(known, _)| known.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
+}
+
 /// A header that no signature does without.
 pub(crate) fn required<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], name: &str) -> Result<&'h str> {
-    header(headers, name).ok_or_else(|| refused("a header of the signature is missing").with("header", name))
+    header(headers, name).ok_or_else(|| missing_header(name))
+}
+
+fn missing_header(name: &str) -> Error {
+    refused("a header of the signature is missing").with("header", name)
 }
 
 pub(crate) fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::Unauthorized, message).during("verify")
 }
 
-/// The key's bytes: base64 behind `whsec_`.
-pub(crate) fn signing_key(secret: &Secret) -> Result<Vec<u8>> {
-    let text = secret.expose();
-    let text = text.strip_prefix("whsec_").unwrap_or(text);
-    let key = BASE64.decode(text).ok().filter(|key| !key.is_empty());
-    key.ok_or_else(|| Error::new(ErrorKind::Invalid, "a webhook secret is `whsec_` and 24 to 64 bytes in base64"))
+/// A secret to sign with, without blanks around it, of the length that the specification asks for.
+pub(crate) fn signing_secret(secret: &Secret) -> Result<Secret> {
+    let key = key_of(secret)?;
+    if !SECRET_BYTES.contains(&key.len()) {
+        let message = "a webhook secret has 24 to 64 bytes, written in base64: generate a random one";
+        return Err(Error::new(ErrorKind::Invalid, message).with("bytes", key.len()));
+    }
+    Ok(Secret::new(secret.expose().trim()))
 }
 
-fn signed_content(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
+/// A secret's bytes: base64, with `whsec_` before it or without.
+fn key_of(secret: &Secret) -> Result<Vec<u8>> {
+    let text = secret.expose().trim();
+    let text = text.strip_prefix("whsec_").unwrap_or(text);
+    BASE64.decode(text).ok().filter(|key| !key.is_empty()).ok_or_else(not_base64)
+}
+
+fn not_base64() -> Error {
+    Error::new(ErrorKind::Invalid, "a webhook secret is `whsec_` and 24 to 64 bytes in base64")
+}
+
+fn signed_content(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     let mut content = format!("{id}.{timestamp}.").into_bytes();
     content.extend_from_slice(body);
     content
@@ -183,6 +266,72 @@ mod tests {
             let error = check(&headers, body, std::slice::from_ref(secret), now).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unauthorized);
         }
+    }
+
+    #[test]
+    fn secrets_are_random_bytes_of_the_length_that_is_asked_for() {
+        let bytes = |count: usize| BASE64.encode(vec![7; count]);
+        for secret in [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            " whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n".to_owned(),
+            bytes(24),
+            bytes(64),
+            bytes(32),
+            bytes(32).trim_end_matches('=').to_owned(),
+            bytes(25).trim_end_matches('=').to_owned(),
+        ] {
+            let signing = signing_secret(&Secret::new(&*secret)).expect(&secret);
+            assert_eq!(signing.expose(), secret.trim());
+            assert!(standard_signatures(&[signing], "a", 1, b"").is_ok());
+        }
+        for secret in [
+            String::new(),
+            "whsec_".to_owned(),
+            "password".to_owned(),
+            "AAAA".to_owned(),
+            bytes(1),
+            bytes(23),
+            bytes(65),
+            "whsec_ MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+            "correct horse battery staple, 32!".to_owned(),
+        ] {
+            let error = signing_secret(&Secret::new(&*secret)).expect_err(&secret);
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(secret.len() < 8 || !error.to_string().contains(&secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn either_family_of_headers_and_repeated_ones_are_read() {
+        let secret = [Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")];
+        let (id, at, good) =
+            ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let body = br#"{"test": 2432232314}"#;
+        let check = |headers: &[(&str, &str)]| verify(headers, body, &secret, 1_614_265_330, SIGNATURE_TOLERANCE);
+        let svix = [("Svix-Id", id), ("Svix-Timestamp", at), ("Svix-Signature", good)];
+        let standard = [("webhook-id", id), ("webhook-timestamp", at), ("webhook-signature", good)];
+        let forged = [("webhook-id", "x"), ("webhook-timestamp", at), ("webhook-signature", good)];
+        assert_eq!(check(&svix).unwrap().id, id);
+        assert_eq!(check(&[standard, svix].concat()).unwrap().id, id);
+        assert_eq!(check(&[forged, svix].concat()).unwrap().id, id, "what is signed counts");
+        assert_eq!(check(&[&standard[..2], &svix].concat()).unwrap().id, id);
+        // A header that came twice, as it is or joined by whoever took it.
+        assert!(check(&[standard[0], standard[1], ("webhook-signature", "v1,AAAA"), standard[2]]).is_ok());
+        let joined = format!("v1,AAAA, {good}");
+        assert!(check(&[standard[0], standard[1], ("webhook-signature", &joined)]).is_ok());
+        let unpadded = good.trim_end_matches('=');
+        assert!(check(&[standard[0], standard[1], ("webhook-signature", unpadded)]).is_ok());
+        // Of the two ids the first is signed; a second one takes its place in nothing.
+        let error = check(&[("webhook-id", "x"), standard[0], standard[1], standard[2]]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        // The families do not mix.
+        let error = check(&[standard[0], standard[1], svix[2]]).unwrap_err();
+        assert_eq!((error.kind(), error.context("header")), (ErrorKind::Unauthorized, Some("svix-id")));
+        assert_eq!(check(&svix[1..]).unwrap_err().context("header"), Some("svix-id"));
+        assert_eq!(check(&[]).unwrap_err().context("header"), Some("webhook-id"));
+        let none = verify(&standard, body, &[Secret::new("not base64!")], 1_614_265_330, SIGNATURE_TOLERANCE);
+        assert_eq!(none.unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     /// The vector of a client that checks the hexadecimal form.

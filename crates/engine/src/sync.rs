@@ -211,6 +211,8 @@ pub enum Phase {
     Running,
     /// The API cannot be reached; it is tried again soon.
     Offline,
+    /// Its schedule has no further slot: it runs when it is triggered, or once it has another schedule.
+    Ended,
 }
 
 /// What a run did to one model.
@@ -226,6 +228,21 @@ pub struct ModelCounts {
     pub unchanged: u64,
     /// Records deleted.
     pub deleted: u64,
+    /// Records set aside because they could not be saved.
+    pub set_aside: u64,
+}
+
+/// Part of a model that its sync has not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Incomplete {
+    /// Why.
+    pub reason: String,
+    /// The run that found out.
+    pub run: String,
+    /// Whether that was a full refresh: only another one makes up for it.
+    pub full: bool,
 }
 
 /// What became of a sync's runs so far.
@@ -243,7 +260,7 @@ pub struct SyncStatus {
     pub failures: u32,
     /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
     pub not_before_ms: Option<u64>,
-    /// When the next run is due.
+    /// When the next run is due; `None`: never, by its schedule.
     pub next_due_ms: Option<u64>,
     /// Since when the API could not be reached.
     pub offline_since_ms: Option<u64>,
@@ -257,6 +274,20 @@ pub struct SyncStatus {
     pub parked_run: Option<String>,
     /// What the last successful run did, by model.
     pub latest: BTreeMap<String, ModelCounts>,
+    /// Records that are kept set aside, by model: they came, could not be saved, and have not come well since. At most a
+    /// hundred of each model; see [`Engine::set_aside`](crate::Engine::set_aside).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub set_aside: BTreeMap<String, u64>,
+    /// Models of which records are known to be missing, until a run has read them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub incomplete: BTreeMap<String, Incomplete>,
+}
+
+impl SyncStatus {
+    /// Whether nothing is set aside and nothing is known to be missing.
+    pub fn is_clean(&self) -> bool {
+        self.set_aside.is_empty() && self.incomplete.is_empty()
+    }
 }
 
 /// Everything there is to show about a sync. Read from the store alone.

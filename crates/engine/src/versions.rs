@@ -1,7 +1,7 @@
 //! The source's own version of a record, where its model tells where it lies.
 
-use highwater_core::template::{ModelInfo, PageRecord, value_at};
-use highwater_core::{SourceVersion, StreamBatch};
+use highwater_core::template::{ModelInfo, PageDelete, PageRecord, string_at, value_at};
+use highwater_core::{Result, SourceVersion, StreamBatch};
 
 /// Saves a record, under its version if it tells one.
 pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record: PageRecord) {
@@ -16,6 +16,27 @@ pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record
     if let Some(version) = version {
         stream.at_version(version);
     }
+}
+
+/// Deletes a record, at the version of the delete if there is one.
+pub(crate) fn delete(stream: &mut StreamBatch, deleted: PageDelete) {
+    stream.delete(deleted.id);
+    if let Some(version) = deleted.version {
+        stream.at_version(version);
+    }
+}
+
+/// Deletes a record that is given as it was last, at the version that it tells.
+pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record: &PageRecord) -> Result<()> {
+    let id = match &record.id {
+        Some(id) => id.clone(),
+        None => string_at(&record.payload, "/id")?,
+    };
+    let version = model.version.as_ref().and_then(|pointer| version_at(&record.payload, pointer));
+    let mut deleted = PageDelete::from(id);
+    deleted.version = version;
+    delete(stream, deleted);
+    Ok(())
 }
 
 /// A text or an integer; anything else is no version. What is no JSON is told when it is saved.

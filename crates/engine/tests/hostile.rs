@@ -137,7 +137,7 @@ async fn refusals_have_their_own_kinds() {
         (401, ErrorKind::Unauthorized),
         (403, ErrorKind::Unauthorized),
         (404, ErrorKind::NotFound),
-        (410, ErrorKind::SourceReset),
+        (410, ErrorKind::NotFound),
         (422, ErrorKind::Remote),
     ] {
         let world = World::new(vec![answer(status, "{}")]).await;
@@ -197,14 +197,19 @@ async fn bodies_that_are_no_records_are_refused_whole() {
         ("<html>sorry</html>", ErrorKind::Remote),
         (r#"{"message":"not a list"}"#, ErrorKind::Remote),
         (r#"[{"id":1},{"id""#, ErrorKind::Remote),
-        (r#"[{"id":1},{"name":"no id"}]"#, ErrorKind::Invalid),
-        (r#"[{"id":1},[2]]"#, ErrorKind::Invalid),
     ] {
         let world = World::new(vec![answer(200, body)]).await;
         let error = world.run().await.unwrap_err();
         assert_eq!(error.kind(), kind, "{body}: {error}");
         assert_eq!(world.live().await, 0);
         assert!(!error.to_string().contains('\n'));
+    }
+    // Of a list that reads, only what is no record is left out.
+    for body in [r#"[{"id":1},{"name":"no id"}]"#, r#"[{"id":1},[2]]"#, r#"[null,{"id":1}]"#] {
+        let world = World::new(vec![answer(200, body)]).await;
+        let report = world.run().await.unwrap();
+        assert_eq!((report.progress.added, report.progress.set_aside, report.is_clean()), (1, 1, false), "{body}");
+        assert_eq!(world.live().await, 1);
     }
 }
 

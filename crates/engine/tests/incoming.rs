@@ -47,6 +47,7 @@ impl Template for Notes {
         Ok(match event.header("x-event") {
             Some("saved") => reaction.save("Note", Bytes::from(body["note"].to_string())),
             Some("gone") => reaction.delete("Note", body["id"].as_str().unwrap_or_default()),
+            Some("removed") => reaction.delete_record("Note", Bytes::from(body["note"].to_string())),
             Some("many") => reaction.run(),
             _ => reaction,
         })
@@ -250,6 +251,42 @@ async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
     saved(&world.engine, "d2", note("a", "four", 4)).await;
     world.run().await;
     assert_eq!(world.texts().await["a"], "four", "nor does a page that is behind");
+}
+
+/// Opened, edited, deleted, perhaps created anew: in whatever order a provider's tries arrive.
+#[tokio::test]
+async fn p28_late_events_do_not_bring_back_what_was_deleted() {
+    let opened = ("saved", note("a", "opened", 10));
+    let edited = ("saved", note("a", "edited", 11));
+    // A picture of the record as it was last: a provider need not count a delete as a change.
+    for version in [11, 12] {
+        let removed = ("removed", note("a", "edited", version));
+        let anew = ("saved", note("a", "anew", 13));
+        let orders: [&[&(&str, Value)]; 6] = [
+            &[&opened, &removed, &edited],
+            &[&removed, &opened, &edited],
+            &[&edited, &removed, &opened],
+            &[&removed, &edited, &removed, &opened],
+            &[&opened, &removed, &anew, &edited],
+            &[&anew, &removed, &edited, &opened],
+        ];
+        for (number, order) in orders.into_iter().enumerate() {
+            let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+            for (delivery, (event, note)) in order.iter().enumerate() {
+                let body = json!({"note": note});
+                receive(&world.engine, &format!("d{delivery}"), event, &body, "new secret").await.unwrap();
+            }
+            let texts = world.texts().await;
+            let expected = order.contains(&&anew).then_some("anew");
+            assert_eq!(texts.get("a").map(String::as_str), expected, "order {number}, deleted at {version}");
+        }
+    }
+    // What a refresh still lists is there.
+    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+    receive(&world.engine, "d1", "removed", &json!({"note": note("a", "x", 11)}), "new secret").await.unwrap();
+    world.put("a", "hidden for a while", 11);
+    world.run().await;
+    assert_eq!(world.texts().await["a"], "hidden for a while");
 }
 
 #[tokio::test]

@@ -447,7 +447,12 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         tell(&mut told, "event", &format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
     }
     for document in store.documents("", "", 10_000).await.unwrap() {
-        tell(&mut told, "stored", &format!("{} {}", document.key, String::from_utf8_lossy(document.value.as_bytes())));
+        let mut value: Value = document.value.to().unwrap();
+        // A record that was set aside is the API's data as it came, like one that was saved.
+        if document.key.starts_with("quarantine/") {
+            value["payload"] = Value::Null;
+        }
+        tell(&mut told, "stored", &format!("{} {value}", document.key));
     }
     tell(&mut told, "debug", &format!("{engine:?} {:?}", kept.credentials()));
     assert!(!api.posted.lock().unwrap().is_empty() || !told.contains("run_once"), "a failed run is told");

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::errors::{Explain, error};
-use crate::schema::{Settings, open_reader, open_writer};
+use crate::schema::{Settings, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
 
@@ -22,9 +22,10 @@ pub struct SqliteBackend {
 
 impl SqliteBackend {
     pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
+        let connection = open_file(path)?;
         let version = rusqlite::version_number();
-        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(path)?)?;
-        let connection = open_writer(path, &settings)?;
+        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
+        prepare_writer(&connection, &settings)?;
         Ok(SqliteBackend { connection, path: path.to_owned(), settings })
     }
 

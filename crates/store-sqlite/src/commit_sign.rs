@@ -3,7 +3,7 @@
 //!
 //! Every commit writes another header, and SQLite itself tells by comparing it whether a connection's
 //! cache is out of date. `PRAGMA data_version` gives the same answer at the price of two locks and a
-//! statement. This is the one module with unsafe code.
+//! statement.
 #![expect(unsafe_code, reason = "SQLite hands out shared memory as a pointer")]
 
 use std::ffi::{c_int, c_void};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use highwater_core::Result;
 use rusqlite::{Connection, ffi};
 
+use crate::database_file;
 use crate::errors::Explain;
 
 /// The size of a region of the WAL index in bytes: part of the file format.
@@ -87,19 +88,7 @@ impl CommitSign {
         if mode != "wal" {
             return None;
         }
-        let mut file: *mut ffi::sqlite3_file = null_mut();
-        // SAFETY: the handle is open, "main" always exists, and this operation writes one pointer.
-        let code = unsafe {
-            ffi::sqlite3_file_control(
-                connection.handle(),
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_FILE_POINTER,
-                (&raw mut file).cast::<c_void>(),
-            )
-        };
-        if code != ffi::SQLITE_OK {
-            return None;
-        }
+        let file = database_file::pointer(connection)?;
         // SAFETY: the file belongs to the open connection; its methods are null or live as long as it does.
         let methods = unsafe { file.as_ref()?.pMethods.as_ref()? };
         if methods.iVersion < 2 {

@@ -23,6 +23,7 @@
 mod backend;
 mod block;
 mod commit_sign;
+mod database_file;
 mod errors;
 mod index_table;
 mod log_table;

@@ -40,20 +40,18 @@ pub(crate) struct Settings {
     pub(crate) shared: bool,
 }
 
-/// Opens the writer's connection, and makes the tables where they are missing.
-pub(crate) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection> {
-    let named = |error: Error| error.with("path", path.display());
+/// Opens the file for the writer; nothing is read yet.
+pub(crate) fn open_file(path: &Path) -> Result<Connection> {
     check_path(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).explain("open").map_err(named)?;
+    let connection = Connection::open_with_flags(path, flags).explain("open")?;
     // `:memory:`, the empty path, and what SQLite takes for such a one.
     if connection.path().is_none_or(str::is_empty) {
-        return Err(named(Error::new(
+        return Err(Error::new(
             ErrorKind::Invalid,
             "the path stands for a database without a file, of which each connection has its own: name a file, or use MemoryStore",
-        )));
+        ));
     }
-    prepare_writer(&connection, settings).map_err(named)?;
     Ok(connection)
 }
 
@@ -65,7 +63,8 @@ pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
     Ok(connection)
 }
 
-fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<()> {
+/// Sets the writer's connection up, and makes the tables where they are missing.
+pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).explain("open")?;
     if settings.exclusive {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain("open")?;
@@ -157,8 +156,7 @@ fn check_path(path: &Path) -> Result<()> {
         return Err(Error::new(
             ErrorKind::Incompatible,
             "the path is a directory, an SQLite store is a file: choose another path",
-        )
-        .with("path", path.display()));
+        ));
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -167,6 +165,5 @@ fn check_path(path: &Path) -> Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::NotFound, "the directory of the database does not exist: create it first")
-        .with("path", path.display()))
+    Err(Error::new(ErrorKind::NotFound, "the directory of the database does not exist: create it first"))
 }

@@ -1,11 +1,9 @@
 //! Whether several connections may use the file, with the SQLite at hand.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use highwater_core::{Error, ErrorKind, Result};
+use rusqlite::Connection;
 
+use crate::database_file;
 use crate::schema::Settings;
 
 /// The first SQLite without the WAL-reset bug: before, a checkpoint and a write at the same moment on two
@@ -31,20 +29,18 @@ pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> R
     .with("sqlite", shown))
 }
 
-/// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18), for
-/// asking SQLite would already open the WAL in the shared way.
-pub(crate) fn header_says_wal(path: &Path) -> Result<bool> {
-    let mut header = [0; 20];
-    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+/// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18): a statement would
+/// already open the WAL in the shared way. `connection` has not been used yet.
+pub(crate) fn header_says_wal(connection: &Connection) -> Result<bool> {
+    match database_file::first_bytes::<20>(connection) {
         // SQLite itself would open it for reading alone, as if a permission were missing.
-        Ok(()) if header.starts_with(b"SQLite format 3\0") && header[18] > 2 => Err(Error::new(
+        Some(header) if header.starts_with(b"SQLite format 3\0") && header[18] > 2 => Err(Error::new(
             ErrorKind::Incompatible,
             "the file's header names a way of writing that this SQLite does not know: it is damaged, or of a later SQLite",
         )
-        .with("path", path.display())
         .with("write_version", header[18])),
-        Ok(()) => Ok(header[18] == 2),
-        Err(_) => Ok(true), // new or empty: ours to arrange
+        Some(header) => Ok(header[18] == 2),
+        None => Ok(true), // new or empty: ours to arrange
     }
 }
 
@@ -85,12 +81,13 @@ mod tests {
     fn the_header_tells_of_the_journal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host.db");
-        assert!(header_says_wal(&path).unwrap());
-        let host = rusqlite::Connection::open(&path).unwrap();
+        let says_wal = || header_says_wal(&Connection::open(&path).unwrap()).unwrap();
+        assert!(says_wal());
+        let host = Connection::open(&path).unwrap();
         host.execute_batch("CREATE TABLE mine (x)").unwrap();
-        assert!(!header_says_wal(&path).unwrap());
+        assert!(!says_wal());
         host.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
-        assert!(header_says_wal(&path).unwrap());
+        assert!(says_wal());
         drop(host);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[18] = 6;

@@ -101,7 +101,8 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
          <d:sync-level>1</d:sync-level><d:prop><d:getetag/></d:prop></d:sync-collection>",
         xml::escaped(token)
     );
-    let response = context.exchange(report(calendar, body)).await?;
+    // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
+    let response = context.exchange(report(calendar, body).header("depth", "0")).await?;
     // RFC 6578 §3.2: a token that the server does not take is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
         return Err(response
@@ -162,7 +163,7 @@ async fn entries(
 }
 
 fn report(calendar: &str, body: String) -> HttpRequest {
-    HttpRequest::new("REPORT", calendar).header("depth", "1").body("application/xml; charset=utf-8", body)
+    HttpRequest::new("REPORT", calendar).body("application/xml; charset=utf-8", body)
 }
 
 fn says_token(response: &HttpResponse) -> bool {

@@ -4,20 +4,24 @@
 //! refuses requests that the real API would refuse.
 
 mod airtable;
+mod caldav;
 mod github;
 mod google;
 mod hubspot;
 mod jira;
+mod kinto;
 mod linear;
 mod notion;
 mod slack;
 mod stripe;
 
 pub use airtable::Airtable;
+pub use caldav::{CalDav, Spelling};
 pub use github::GitHub;
 pub use google::{Calendar, Drive, Gmail};
 pub use hubspot::HubSpot;
 pub use jira::Jira;
+pub use kinto::Kinto;
 pub use linear::Linear;
 pub use notion::Notion;
 pub use slack::Slack;

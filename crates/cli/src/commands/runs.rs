@@ -142,11 +142,13 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     output.object(&run);
     output.line(line(&run));
     for (model, counts) in &run.models {
+        let aside = if counts.set_aside > 0 { format!(", {} set aside", counts.set_aside) } else { String::new() };
         output.line(format!(
-            "  {model}: {} added, {} updated, {} unchanged, {} deleted",
+            "  {model}: {} added, {} updated, {} unchanged, {} deleted{aside}",
             counts.added, counts.updated, counts.unchanged, counts.deleted
         ));
     }
+    left_out(&run).iter().for_each(|line| output.line(line));
     if run.resumed > 0 {
         output.line(format!("  went on {} times after an interruption", run.resumed));
     }
@@ -169,6 +171,23 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
         ));
     }
     store.close().await
+}
+
+/// What a run could not save, and what it did not see.
+pub(super) fn left_out(run: &RunReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for record in &run.set_aside {
+        let id = record.id.as_ref().map_or_else(|| "without a known id".to_owned(), |id| format!("with id {id:?}"));
+        lines.push(format!("  set aside: {} {id}: {}", record.model, record.reason));
+    }
+    let more = run.progress.set_aside.saturating_sub(run.set_aside.len() as u64);
+    if more > 0 {
+        lines.push(format!("  set aside: {more} more"));
+    }
+    for (model, reason) in &run.incomplete {
+        lines.push(format!("  not all of {model} was read, nothing of it was deleted: {reason}"));
+    }
+    lines
 }
 
 async fn settle(options: &RunOptions, output: &Output, approve: bool) -> Result<()> {
@@ -235,6 +254,12 @@ fn line(run: &RunReport) -> String {
         progress.updated,
         progress.deleted
     );
+    if progress.set_aside > 0 {
+        text.push_str(&format!(", {} set aside", progress.set_aside));
+    }
+    if !run.incomplete.is_empty() {
+        text.push_str(", incomplete");
+    }
     if let Some(error) = &run.error {
         text.push_str(&format!(" ({})", error.replace('\n', " ")));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use highwater::engine::Phase;
 use highwater::{ConsumerCommand, ConsumerReply, Engine, Result, Store};
 use serde_json::json;
 
@@ -39,17 +40,27 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
     for connection in engine.connections().await? {
         for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
-            let status = engine.status(&connection.id, &info.id()).await?;
+            let state = engine.sync_state(&connection.id, &info.id()).await?;
+            let (phase, status) = (state.phase, state.status);
             if status.last_started_ms.is_none() {
                 continue;
             }
-            output.object(&json!({ "connection": connection.id, "template": info.id(), "status": status }));
+            output.object(
+                &json!({ "connection": connection.id, "template": info.id(), "phase": phase, "status": status }),
+            );
             let outcome = match &status.last_error {
                 None => "well".to_owned(),
                 Some(error) if status.failures <= 1 => format!("failed: {error}"),
                 Some(error) => format!("failed, {} in a row: {error}", status.failures),
             };
-            output.line(format!("{} {}: last run {outcome}", connection.id, info.id()));
+            let ended = if phase == Phase::Ended { "; its schedule has no further slot" } else { "" };
+            output.line(format!("{} {}: last run {outcome}{ended}", connection.id, info.id()));
+            for (model, count) in &status.set_aside {
+                output.line(format!("  {count} {model} records are set aside: they could not be saved"));
+            }
+            for (model, incomplete) in &status.incomplete {
+                output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));
+            }
         }
     }
     store.close().await

@@ -7,7 +7,7 @@ use highwater::template::{Template, TemplateInfo, TokenUse};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
 
-use super::account;
+use super::{account, runs};
 use crate::args::SyncOptions;
 use crate::output::{Meter, Output};
 use crate::stores;
@@ -48,6 +48,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
             (Ok(report), _) => {
                 output.object(report);
                 output.line(format!("{connection}: {}", meter.text(&report.progress)));
+                runs::left_out(report).iter().for_each(|line| output.line(line));
             }
             (Err(error), Some(_)) if error.is_retryable() => output.fail(error),
             (Err(_), _) => break outcome.map(drop),

@@ -1,6 +1,6 @@
 //! Runs and patches: P26, P27, P34.
 
-use highwater_core::{BadRecords, DeleteGuard, ErrorKind, Outcome, RunId, StreamBatch, WriteBatch};
+use highwater_core::{BadRecords, DeleteGuard, ErrorKind, Maintenance, Outcome, RunId, StreamBatch, WriteBatch};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
@@ -229,6 +229,60 @@ pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
     for value in values.iter().filter(|value| value["id"].is_string() && value["id"] != "first") {
         assert_eq!(value["payload"], "[2]", "the newest content");
     }
+    rig.verify(&notes());
+}
+
+/// What is set aside is bounded: the newest hundred, the beginning of each; and it goes with its stream.
+pub fn p26_what_is_set_aside_is_bounded<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let kept = |rig: &Rig<S>| wait(rig.store().documents("quarantine/", "", 1000)).unwrap();
+    let long = format!(r#"{{"text":"{}""#, "x".repeat(100_000));
+    for wave in 0..3 {
+        rig.write(|batch| {
+            batch.bad_records(BadRecords::Quarantine);
+            for n in 0..60 {
+                batch.upsert_as(format!("{wave}-{n:02}"), long.clone());
+            }
+            batch
+        });
+        rig.environment.step_ms(5);
+        if S::REOPENS {
+            rig.reopen();
+        }
+    }
+    let documents = kept(&rig);
+    assert_eq!(documents.len(), 100);
+    assert!(documents.iter().all(|document| document.value.as_str().len() < 20_000));
+    let newest = documents.iter().filter(|document| document.key.contains("/2-")).count();
+    assert_eq!(newest, 60, "the oldest went first");
+    assert!(!documents.iter().any(|document| document.key.contains("/0-")));
+    rig.maintain(Maintenance::Clear(notes()));
+    assert!(kept(&rig).is_empty());
+    rig.verify(&notes());
+}
+
+/// A record that its writer set aside: by its id it counts as seen, without one nothing is certain.
+pub fn p26_a_writer_can_set_records_aside<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let commit = rig.write(|batch| {
+        batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 1));
+        batch.set_aside_as("2", "what came", "its time cannot be read")
+    });
+    assert_eq!((commit.outcomes[2], commit.rejected.len()), (Outcome::Rejected, 1));
+    let rejected = &commit.rejected[0];
+    assert_eq!((rejected.index, rejected.id.as_deref()), (2, Some("2")));
+    let document = wait(rig.store().document(&rejected.document)).unwrap().unwrap();
+    let value: serde_json::Value = document.to().unwrap();
+    assert_eq!((&value["reason"], &value["id"]), (&"its time cannot be read".into(), &"2".into()));
+    assert_eq!(rig.write(|batch| batch.complete_run(RUN, DeleteGuard::default())).deleted, 0);
+    assert_eq!(rig.head().live, 3);
+
+    // Its member `id` may not be what its writer knows it by.
+    rig.write(|batch| batch.begin_run(NEXT_RUN).upsert(note("0", 1)).set_aside(note("1", 2), "no key"));
+    let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval);
+    assert_eq!(rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED)).deleted, 1);
     rig.verify(&notes());
 }
 

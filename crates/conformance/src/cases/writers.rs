@@ -1,6 +1,8 @@
 //! Several writers of one record, and what the host itself wrote: P28, P38, P39.
 
-use highwater_core::{Cursor, DeleteGuard, ErrorKind, Merging, Outcome, PruneWhat, RunId, SourceVersion, WriteBatch};
+use highwater_core::{
+    Cursor, DeleteGuard, ErrorKind, Merging, NetAction, Outcome, PruneWhat, RunId, SourceVersion, WriteBatch,
+};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
@@ -57,6 +59,100 @@ fn version_number(version: &SourceVersion) -> u64 {
         SourceVersion::Number(_) => 0,
         SourceVersion::Text(text) => text.len() as u64 + u64::from(text.as_bytes()[9]),
     }
+}
+
+/// News of a source in any order, each with its version: what was deleted stays deleted until something newer than the
+/// delete comes, also where the delete comes first, and on every way back into the store.
+pub fn p28_a_delete_outranks_all_that_is_not_newer<S: Subject>() {
+    // In the order of the source: opened, edited, deleted; and after that perhaps created anew.
+    let news: [(i64, Option<u64>); 4] = [(10, Some(1)), (11, Some(2)), (12, None), (13, Some(4))];
+    for texts in [false, true] {
+        let mut rig = Rig::<S>::new();
+        let version = |version: i64| match texts {
+            true => SourceVersion::Text(format!("2026-11-23T10:00:{version}Z").into()),
+            false => SourceVersion::Number(version),
+        };
+        let tell = |rig: &Rig<S>, id: &str, (at, n): (i64, Option<u64>)| {
+            let outcome = rig.write(|batch| match n {
+                Some(n) => batch.origin("webhook").upsert(note(id, n)).at_version(version(at)),
+                None => batch.origin("webhook").delete(id).at_version(version(at)),
+            });
+            outcome.outcomes[0]
+        };
+        for created_anew in [false, true] {
+            for order in orders(if created_anew { 4 } else { 3 }) {
+                let id = format!("{created_anew} {order:?}");
+                for (place, which) in order.iter().enumerate() {
+                    tell(&rig, &id, news[*which]);
+                    if S::REOPENS && place == 1 && *which == 2 {
+                        rig.reopen();
+                    }
+                }
+                let found = rig.get(&id).expect("the delete is remembered at least");
+                let live = found.metadata.deleted_at.is_none();
+                assert_eq!(live, created_anew, "p28: told in the order {order:?}");
+                let latest = order.iter().max().copied();
+                if live && latest == Some(3) {
+                    assert_eq!(found.payload.expect("it is there").to_string(), note(&id, 4));
+                }
+                // The same again, in the source's order, changes nothing.
+                for which in order.iter().copied().filter(|which| *which < 3) {
+                    let outcome = tell(&rig, &id, news[which]);
+                    assert!(matches!(outcome, Outcome::Stale | Outcome::Missing), "p28: {order:?}: {outcome:?}");
+                }
+            }
+        }
+        // Where an event is a picture of the record, its delete has the version of the last edit.
+        tell(&rig, "tie", (10, Some(1)));
+        tell(&rig, "tie", (11, None));
+        assert_eq!(tell(&rig, "tie", (11, Some(2))), Outcome::Stale, "p28: the edit that the delete overtook");
+        let seen = |rig: &Rig<S>, at| {
+            let id = RunId::from_parts(at, 1);
+            rig.write(|batch| batch.begin_run(id).upsert(note("tie", 2)).at_version(version(at as i64))).outcomes[0]
+        };
+        assert_eq!(seen(&rig, 10), Outcome::Stale);
+        assert_eq!(seen(&rig, 11), Outcome::Added, "p28: a list of everything that still has it");
+        rig.verify(&notes());
+    }
+}
+
+/// Every order of so many things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1) else { return vec![Vec::new()] };
+    let longer = |order: Vec<usize>| {
+        (0..count).map(move |place| {
+            let mut longer = order.clone();
+            longer.insert(place, last);
+            longer
+        })
+    };
+    orders(last).into_iter().flat_map(longer).collect()
+}
+
+/// The delete of a record that never came is nothing to readers, whenever they read.
+pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    rig.save("known", 1);
+    let before = rig.head().high_water;
+    let outcome = rig.write(|batch| batch.delete("unknown").at_version(SourceVersion::Number(5))).outcomes[0];
+    assert_eq!(outcome, Outcome::Missing);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    for since in [Cursor::START, before] {
+        let page = rig.page(|request| request.since(since));
+        let told: Vec<_> = page.changes.iter().filter(|change| &*change.record.id == "unknown").collect();
+        assert!(told.iter().all(|change| change.net == NetAction::Void), "p28: {told:?}");
+        assert!(page.caught_up);
+    }
+    // It goes with the other tombstones.
+    let end = rig.head().high_water;
+    rig.prune(PruneWhat::Tombstones, end);
+    assert_eq!((rig.head().live, rig.head().deleted), (1, 0));
+    // Without a version there is nothing to be told by it.
+    assert_eq!(rig.write(|batch| batch.delete("nobody")).outcomes, [Outcome::Missing]);
+    assert!(rig.get("nobody").is_none());
+    rig.verify(&notes());
 }
 
 /// Whoever lost the lease writes nothing, documents included.

@@ -61,7 +61,8 @@ pub struct StreamCommit {
     pub cleared: u64,
     /// Ids that came more than once in the batch; the last one won, unless the [`Merging`](super::Merging) kept the first.
     pub repeated: Vec<Arc<str>>,
-    /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine).
+    /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine), and those that
+    /// the batch set aside.
     pub rejected: Vec<Rejected>,
     /// What the run had not seen, if the batch asked.
     pub unseen: Option<Unseen>,
@@ -103,11 +104,14 @@ pub struct Account {
     /// Live records that clears removed.
     #[serde(default)]
     pub cleared: u64,
+    /// Records that could not be stored.
+    #[serde(default)]
+    pub rejected: u64,
 }
 
 impl Account {
     pub(crate) fn open(from: Cursor) -> Self {
-        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0, cleared: 0 }
+        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0, cleared: 0, rejected: 0 }
     }
 
     pub(crate) fn add(&mut self, commit: &StreamCommit) {
@@ -117,6 +121,7 @@ impl Account {
         self.unchanged += commit.unchanged;
         self.deleted += commit.deleted;
         self.cleared += commit.cleared;
+        self.rejected += commit.rejected.len() as u64;
     }
 }
 
@@ -143,6 +148,10 @@ pub struct Unseen {
 pub struct Rejected {
     /// Its place in the batch.
     pub index: usize,
+    /// Its id, where that is known.
+    pub id: Option<Arc<str>>,
+    /// The key of the document that keeps it.
+    pub document: String,
     /// Why, in one line.
     pub reason: String,
 }

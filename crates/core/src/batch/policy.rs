@@ -18,7 +18,8 @@ pub enum BadRecords {
     #[default]
     Fail,
     /// The rest is committed; the record is listed in [`StreamCommit::rejected`](super::StreamCommit::rejected) and kept as a
-    /// quarantine document (without its content where the store has a codec).
+    /// quarantine document (without its content where the store has a codec): the newest hundred of a stream, the first
+    /// 16 KiB of each.
     Quarantine,
 }
 
@@ -49,7 +50,8 @@ impl Merging {
 }
 
 /// How a source orders the versions of a record. An older version never replaces a newer one; of
-/// equal versions the later arrival wins.
+/// equal versions the later arrival wins, except that a save never undoes a delete of an equal version, unless a run that
+/// reads everything still sees the record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourceVersion {
     /// Compared as a number.

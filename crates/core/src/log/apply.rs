@@ -23,6 +23,7 @@ use crate::log::index_key::head_key;
 use crate::log::transaction::Transaction;
 use crate::log::validate;
 use crate::mutants::mutant;
+pub(crate) use quarantine::KeptAside;
 use tally::Tally;
 
 impl<W: BackendWrite> Transaction<'_, W> {
@@ -75,7 +76,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         for (index, operation) in batch.operations.iter().enumerate() {
             let outcome = match self.apply_operation(place, batch, operation, index, &mut tally) {
                 Err(error) if batch.bad_records == BadRecords::Quarantine && is_about_record(&error) => {
-                    self.quarantine(place, batch, operation, index, &error, &mut tally)?;
+                    self.quarantine(place, batch, operation, index, error.to_string(), &mut tally)?;
                     Outcome::Rejected
                 }
                 outcome => outcome.map_err(|error| {
@@ -151,6 +152,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 let Some(entry) = self.find(place, id)?.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
                 self.mark_seen(place, entry.sequence)?;
                 Ok(Outcome::Unchanged)
+            }
+            OperationKind::Aside(_, reason) => {
+                self.quarantine(place, batch, operation, index, reason.to_string(), tally)?;
+                Ok(Outcome::Rejected)
             }
         }
     }
@@ -263,7 +268,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     ) -> Result<Option<Outcome>> {
         let Some(old) = old else { return Ok(None) };
         let stale = !mutant!("source-version-ignored")
-            && matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old));
+            && matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old))
+            && !self.still_seen(place, operation, old);
         let kept = match &batch.merging {
             Merging::Override => false,
             Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position().ulid,
@@ -279,6 +285,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.mark_seen(place, old.sequence)?;
         }
         Ok(Some(if stale { Outcome::Stale } else { Outcome::Kept }))
+    }
+
+    /// Whether a run that reads everything saves a deleted record at the very version of its delete: where versions cannot
+    /// tell, the list has the last word.
+    fn still_seen(&self, place: usize, operation: &Operation, old: &Entry) -> bool {
+        let saves = matches!(operation.kind, OperationKind::Upsert(_) | OperationKind::Patch(_));
+        let tie = || operation.version.as_ref().map(changes::of_delete) == old.extra.version;
+        saves && self.open_stream(place).in_run && !old.is_live() && tie()
     }
 }
 

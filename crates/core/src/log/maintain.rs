@@ -135,6 +135,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
         }
         self.forget_history(place, u128::MAX)?;
+        self.forget_quarantine(place)?;
         let position = self.mint()?;
         let state = &mut self.stream(place).state;
         state.incarnation += 1;

@@ -124,6 +124,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             reset_tail: false,
             in_run: false,
             origin: None,
+            aside: None,
             known,
             needed: false,
         };

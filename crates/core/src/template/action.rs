@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::context::{ApiHost, LogLevel};
+use super::host::{ApiHost, LogLevel};
 use super::http::{HttpRequest, HttpResponse};
 use super::info::ConfigKey;
 use super::provider::Provider;

@@ -1,170 +1,22 @@
 //! What a template sees and does during a run.
 
+mod incomplete;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::host::{LogLevel, Progress, RunHost, SecretRenewal};
 use super::http::{HttpRequest, HttpResponse};
+use super::page::{PageDelete, PageOfChanges, PageRecord, SetAside};
 use super::secret::Secret;
 use crate::batch::StreamCommit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Json;
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogLevel {
-    /// For whoever looks closely.
-    Debug,
-    /// Worth knowing.
-    Info,
-    /// Something is not as it should be; the run goes on.
-    Warning,
-    /// Something failed.
-    Error,
-}
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Pages saved.
-    pub pages: u64,
-    /// Records fetched.
-    pub fetched: u64,
-    /// Records added.
-    pub added: u64,
-    /// Records updated.
-    pub updated: u64,
-    /// Records found unchanged.
-    pub unchanged: u64,
-    /// Records deleted.
-    pub deleted: u64,
-    /// How many records there are to fetch, where the API tells.
-    pub total: Option<u64>,
-    /// Until when the run waits for the API's rate limit: Unix milliseconds.
-    pub rate_limited_until_ms: Option<u64>,
-}
-
-/// A record to save: a JSON object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PageRecord {
-    /// Its id; taken from its member `id` when `None`.
-    pub id: Option<String>,
-    /// Its JSON text.
-    pub payload: Bytes,
-}
-
-impl PageRecord {
-    /// A record under an id that is not (or not only) its member `id`.
-    pub fn with_id(id: impl Into<String>, payload: impl Into<Bytes>) -> Self {
-        PageRecord { id: Some(id.into()), payload: payload.into() }
-    }
-}
-
-impl From<Bytes> for PageRecord {
-    fn from(payload: Bytes) -> Self {
-        PageRecord { id: None, payload }
-    }
-}
-
-/// What becomes durable in one commit.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PageOfChanges {
-    /// The records' model.
-    pub model: String,
-    /// Records to save.
-    pub records: Vec<PageRecord>,
-    /// Ids of records to delete.
-    pub deleted: Vec<String>,
-    /// Where to go on after this page.
-    pub checkpoint: Option<Bytes>,
-    /// Whether every record of the model was seen in this run.
-    pub complete: bool,
-}
-
-/// How secret settings of a connection are renewed, such as a refresh token that works once. The host sees to it that
-/// one run at a time does it.
-///
-/// ```
-/// use highwater_core::async_trait::async_trait;
-/// use highwater_core::template::{HttpRequest, Secret, SecretRenewal, SyncContext};
-/// use highwater_core::{Error, ErrorKind, Result};
-///
-/// /// A key that the API changes for another.
-/// struct Exchanged<'c, 'h> {
-///     context: &'c SyncContext<'h>,
-///     used: Option<Secret>,
-/// }
-///
-/// #[async_trait]
-/// impl SecretRenewal for Exchanged<'_, '_> {
-///     async fn renew(
-///         &mut self,
-///         current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
-///     ) -> Result<Vec<(String, Secret)>> {
-///         let key = current("key").ok_or_else(|| Error::new(ErrorKind::Invalid, "there is no key: give one"))?;
-///         if self.used.as_ref() != Some(&key) {
-///             return Ok(Vec::new()); // somebody was faster
-///         }
-///         let request = HttpRequest::new("POST", "/keys/exchange").form([("key", key.expose())]);
-///         let key: String = self.context.send(request).await?.json()?;
-///         Ok(vec![("key".to_owned(), Secret::new(key))])
-///     }
-/// }
-///
-/// async fn renew(context: &SyncContext<'_>) -> Result<()> {
-///     context.renew_secrets(&mut Exchanged { context, used: context.secret("key") }).await
-/// }
-/// # let _ = renew;
-/// ```
-#[async_trait]
-pub trait SecretRenewal: Send {
-    /// The secret settings that changed; none if they were renewed already. `current` reads one as it is now: another run
-    /// may have renewed it while this one waited. What is returned is kept before anything else happens.
-    async fn renew(
-        &mut self,
-        current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
-    ) -> Result<Vec<(String, Secret)>>;
-}
-
-/// The way to the API of one connection: the engine, or a test's own.
-#[async_trait]
-pub trait ApiHost: Send + Sync {
-    /// Sends a request with the connection's credentials, within its limits.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
-    /// A secret setting of the connection.
-    fn secret(&self, name: &str) -> Option<Secret>;
-    /// Keeps a secret setting that changed, such as a refresh token that works once.
-    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()>;
-    /// Renews secret settings while nobody else renews any of the connection.
-    async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()>;
-    /// Waits.
-    async fn sleep(&self, time: Duration);
-    /// Notes a line of the log.
-    fn log(&self, level: LogLevel, message: &str);
-    /// Unix time in milliseconds.
-    fn now_ms(&self) -> u64;
-}
-
-/// What stands behind a [`SyncContext`]: the engine, or a test's own.
-#[async_trait]
-pub trait RunHost: ApiHost {
-    /// Commits a page. The checkpoint and the records become durable together.
-    async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit>;
-    /// Removes or sets the checkpoint alone, at the end of a run.
-    async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
-    /// Tells how far the run has come.
-    fn progress(&self, progress: Progress);
-}
 
 /// The beginning of a run.
 #[derive(Clone, Debug, Default)]
@@ -231,13 +83,24 @@ pub struct SyncContext<'h> {
     host: &'h dyn RunHost,
     setup: RunSetup,
     pending: Option<Bytes>,
+    /// Records that wait for the next commit.
+    aside: Vec<SetAside>,
+    /// Set once records are missing: the next run has to begin at or before them.
+    checkpoint_is_final: bool,
     progress: Progress,
 }
 
 impl<'h> SyncContext<'h> {
     /// A run on `host`.
     pub fn new(host: &'h dyn RunHost, setup: RunSetup) -> Self {
-        SyncContext { host, setup, pending: None, progress: Progress::default() }
+        SyncContext {
+            host,
+            setup,
+            pending: None,
+            aside: Vec::new(),
+            checkpoint_is_final: false,
+            progress: Progress::default(),
+        }
     }
 
     /// The connection's id.
@@ -313,12 +176,15 @@ impl<'h> SyncContext<'h> {
 
     /// Sets where the next run goes on. It becomes durable together with the records of the next
     /// [`save`](SyncContext::save), so call it just before the save it covers; a checkpoint set
-    /// after the last save is stored when the run ends well.
+    /// after the last save is stored when the run ends well. One set after [`incomplete`](SyncContext::incomplete) is
+    /// ignored.
     pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<()> {
         let text = serde_json::to_vec(checkpoint).map_err(|source| {
             Error::new(ErrorKind::Invalid, "the checkpoint cannot be written as JSON").because(source)
         })?;
-        self.pending = Some(text.into());
+        if !self.checkpoint_is_final {
+            self.pending = Some(text.into());
+        }
         Ok(())
     }
 
@@ -330,7 +196,7 @@ impl<'h> SyncContext<'h> {
     /// Saves and deletes in one commit, with the checkpoint set just before: for pages of a change feed, and for records whose
     /// id is not their member `id`.
     pub async fn apply(&mut self, model: &str, records: Vec<PageRecord>, deleted: Vec<String>) -> Result<StreamCommit> {
-        self.commit(model, records, deleted, false).await
+        self.commit(model, records, deleted.into_iter().map(PageDelete::from).collect(), false).await
     }
 
     /// Saves a page of typed records.
@@ -344,7 +210,13 @@ impl<'h> SyncContext<'h> {
 
     /// Deletes records that the API says are gone.
     pub async fn delete(&mut self, model: &str, ids: Vec<String>) -> Result<StreamCommit> {
-        self.commit(model, Vec::new(), ids, false).await
+        self.commit(model, Vec::new(), ids.into_iter().map(PageDelete::from).collect(), false).await
+    }
+
+    /// Deletes records at the versions at which the source deleted them, so that nothing older that comes late, such as a
+    /// webhook, brings them back: for models with a [`version`](super::ModelInfo::versioned_by).
+    pub async fn delete_versions(&mut self, model: &str, deleted: Vec<PageDelete>) -> Result<StreamCommit> {
+        self.commit(model, Vec::new(), deleted, false).await
     }
 
     /// Says that this run saw every record of `model`: what it did not see is deleted, within the
@@ -398,8 +270,13 @@ impl<'h> SyncContext<'h> {
         self.progress
     }
 
-    /// Stores a checkpoint that no save took along. The host calls it when the fetch ended well.
+    /// Stores what no save took along: a checkpoint, records set aside. The host calls it when the fetch ended well.
     pub async fn finish(&mut self) -> Result<()> {
+        if let Some(first) = self.aside.first() {
+            let (model, checkpoint) = (first.model.clone(), self.pending.take());
+            self.commit(&model, Vec::new(), Vec::new(), false).await?;
+            self.pending = checkpoint;
+        }
         match self.pending.take() {
             Some(checkpoint) => self.host.commit_checkpoint(checkpoint).await,
             None => Ok(()),
@@ -410,17 +287,27 @@ impl<'h> SyncContext<'h> {
         &mut self,
         model: &str,
         records: Vec<PageRecord>,
-        deleted: Vec<String>,
+        deleted: Vec<PageDelete>,
         complete: bool,
     ) -> Result<StreamCommit> {
-        let fetched = records.len() as u64;
-        let page =
-            PageOfChanges { model: model.to_owned(), records, deleted, checkpoint: self.pending.clone(), complete };
+        let fetched = (records.len() + self.aside.len()) as u64;
+        let page = PageOfChanges {
+            model: model.to_owned(),
+            records,
+            deleted,
+            aside: self.aside.clone(),
+            checkpoint: self.pending.clone(),
+            complete,
+        };
+        // Those of the page's own model are among its rejected records.
+        let others = self.aside.iter().filter(|record| record.model != model).count() as u64;
         let commit = self.host.commit(page).await?;
         self.pending = None;
+        self.aside.clear();
         let progress = &mut self.progress;
         progress.pages += u64::from(fetched > 0);
         progress.fetched += fetched;
+        progress.set_aside += others + commit.rejected.len() as u64;
         progress.added += commit.added;
         progress.updated += commit.updated;
         progress.unchanged += commit.unchanged;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,7 +34,7 @@ impl Window {
     /// The window behind `last`, the checkpoint of the last run, for a run that began at `started_ms`
     /// ([`SyncContext::started_ms`](super::SyncContext::started_ms)).
     pub fn new(last: Option<&str>, overlap: Duration, started_ms: u64) -> Result<Self> {
-        let newest = last.map(|text| Ok::<_, Error>((time(text)?, text.to_owned()))).transpose()?;
+        let newest = last.map(|text| Ok::<_, Error>((read_time(text)?, text.to_owned()))).transpose()?;
         let since = newest.as_ref().map(|(at, _)| *at - overlap);
         let ceiling = i64::try_from(started_ms).ok().and_then(DateTime::from_timestamp_millis);
         Ok(Window { since, ceiling: ceiling.unwrap_or(DateTime::<Utc>::MAX_UTC), newest })
@@ -62,12 +62,13 @@ impl Window {
 
     /// Whether a time lies behind the upper bound.
     pub fn is_beyond(&self, at: &str) -> Result<bool> {
-        Ok(time(at)? > self.ceiling)
+        Ok(read_time(at)? > self.ceiling)
     }
 
-    /// Notes a time of a record that was saved.
+    /// Notes a time of a record that is saved, in any form that [`read_time`] reads. A record whose time cannot be read is no
+    /// reason to end the run: [set it aside](super::SyncContext::read_each).
     pub fn saw(&mut self, at: &str) -> Result<()> {
-        let parsed = time(at)?;
+        let parsed = read_time(at)?;
         if parsed <= self.ceiling && self.newest.as_ref().is_none_or(|(newest, _)| parsed > *newest) {
             self.newest = Some((parsed, at.to_owned()));
         }
@@ -80,15 +81,65 @@ impl Window {
     }
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>> {
-    // Jira writes `+0000` where RFC 3339 wants `+00:00`.
-    let parsed = DateTime::parse_from_rfc3339(text);
-    parsed
-        .or_else(|error| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").map_err(|_| error))
+/// Reads a time in any form that can be told from the others:
+///
+/// * RFC 3339, also with `+0000` for `+00:00`, a space for `T`, or without a zone: that is UTC;
+/// * a date alone: midnight UTC;
+/// * RFC 2822;
+/// * Unix time in seconds (9 to 11 digits, and a fraction), milliseconds (12 to 14), microseconds (15 to 17) or nanoseconds
+///   (18 or 19).
+///
+/// # Errors
+/// [`ErrorKind::Remote`] for any other text.
+///
+/// ```
+/// use highwater_core::template::read_time;
+/// let expected = read_time("2026-11-18T10:00:00Z")?;
+/// for text in ["2026-11-18T12:00:00.000+0200", "2026-11-18 10:00:00", "Wed, 18 Nov 2026 10:00:00 GMT", "1794996000"] {
+///     assert_eq!(read_time(text)?, expected, "{text}");
+/// }
+/// assert!(read_time("18/11/2026").is_err());
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn read_time(text: &str) -> Result<DateTime<Utc>> {
+    let text = text.trim();
+    let with_zone = || {
+        let parsed = DateTime::parse_from_rfc3339(text);
+        // Jira writes `+0000`.
+        parsed.or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")).ok()
+    };
+    let without_zone = || {
+        let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
+        forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|time| time.and_utc())
+    };
+    let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0).map(|time| time.and_utc());
+    let mail = || DateTime::parse_from_rfc2822(text).ok().map(|time| time.with_timezone(&Utc));
+    with_zone()
         .map(|time| time.with_timezone(&Utc))
-        .map_err(|source| {
-            Error::new(ErrorKind::Remote, "the API sent a time that is not RFC 3339").with("time", text).because(source)
+        .or_else(without_zone)
+        .or_else(date)
+        .or_else(|| since_1970(text))
+        .or_else(mail)
+        .ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            Error::new(ErrorKind::Remote, "the API sent a time in an unknown form").with("time", shown)
         })
+}
+
+/// Unix time, in the unit that its length tells: shorter numbers may be dates without separators.
+fn since_1970(text: &str) -> Option<DateTime<Utc>> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) || fraction.len() > 9 {
+        return None;
+    }
+    let number: i64 = whole.parse().ok()?;
+    match (whole.len(), fraction.is_empty()) {
+        (9..=11, _) => DateTime::from_timestamp(number, format!("{fraction:0<9}").parse().ok()?),
+        (12..=14, true) => DateTime::from_timestamp_millis(number),
+        (15..=17, true) => DateTime::from_timestamp_micros(number),
+        (18 | 19, true) => Some(DateTime::from_timestamp_nanos(number)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +163,54 @@ mod tests {
         }
         assert_eq!(Window::new(None, Duration::ZERO, 0).unwrap().since(), None);
         assert_eq!(Window::new(Some("yesterday"), Duration::ZERO, 0).unwrap_err().kind(), ErrorKind::Remote);
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_that_is_not_ambiguous() {
+        let expected = DateTime::parse_from_rfc3339("2026-11-18T10:00:00Z").unwrap();
+        for text in [
+            "2026-11-18T10:00:00Z",
+            "2026-11-18t10:00:00z",
+            "2026-11-18 10:00:00Z",
+            "2026-11-18T10:00:00.000+00:00",
+            "2026-11-18T12:00:00.000+0200",
+            "2026-11-18T10:00:00",
+            "2026-11-18 10:00:00.000",
+            " 2026-11-18T10:00:00Z\n",
+            "Wed, 18 Nov 2026 10:00:00 +0000",
+            "Wed, 18 Nov 2026 10:00:00 GMT",
+            "1794996000",
+            "1794996000.000000",
+            "1794996000000",
+            "1794996000000000",
+            "1794996000000000000",
+        ] {
+            assert_eq!(read_time(text).unwrap(), expected, "{text}");
+        }
+        assert_eq!(read_time("2026-11-18").unwrap().to_rfc3339(), "2026-11-18T00:00:00+00:00");
+        assert_eq!(read_time("1794996000.25").unwrap().timestamp_subsec_millis(), 250);
+        for text in [
+            "",
+            "null",
+            "yesterday",
+            "0",
+            "20261118",
+            "2026",
+            "11/18/2026",
+            "18.11.2026",
+            "10:00:00",
+            "-1794996000",
+            "1e9",
+            "17949960000000000000",
+            "2026-13-01",
+            "2026-02-30T10:00:00Z",
+            "1794996000.",
+            "1794996000000.5",
+        ] {
+            let read = read_time(text);
+            // A fraction that is left out is none.
+            assert!(read.is_err() || text == "1794996000.", "{text}: {read:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::references::{SECTIONS, faults};
 use crate::interpolation::{Interpolator, datetime};
 use crate::model::decode::{has_markup, shortened};
 
@@ -78,8 +79,6 @@ const VARIABLES: [&str; 24] = [
 
 /// Members in which nothing is evaluated.
 const OPAQUE: [&str; 6] = ["schema", "schemas", "definitions", "metadata", "spec", "$parameters"];
-/// Sections of a manifest that exist to be referred to.
-const SECTIONS: [&str; 2] = ["definitions", "schemas"];
 /// Formats that are one directive of the language's own.
 const WHOLE: [&str; 4] = ["%s", "%ms", "%s_as_float", "%epoch_microseconds"];
 
@@ -90,6 +89,11 @@ pub(super) fn find(tree: &Value, raw: &Value, interpolator: &Interpolator) -> Ve
         search.members(root, "");
     }
     let mut found = search.found;
+    found.extend(faults(raw).iter().map(|fault| Finding {
+        at: fault.context("at").unwrap_or_default().to_owned(),
+        message: fault.message().to_owned(),
+        is_fault: false,
+    }));
     unused(raw, &mut found);
     found
 }

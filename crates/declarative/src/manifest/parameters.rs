@@ -65,95 +65,119 @@ fn custom_type(place: &str) -> Option<&'static str> {
     })
 }
 
+/// Values that parameters may put into all components together: many of them in many components multiply.
+const MAX_HANDED: usize = 5_000_000;
+
 /// Gives `component` its type and the parameters in force, and hands them down. With `parents_win`, the parameters from
 /// above win over a component's own.
-pub(crate) fn propagate(
-    place: &str,
-    component: &Value,
-    above: &Map<String, Value>,
-    parents_win: bool,
-) -> Result<Value> {
+pub(crate) fn propagate(place: &str, component: Value, above: &Map<String, Value>, parents_win: bool) -> Result<Value> {
     match component {
-        Value::Object(members) => object(place, members, above, parents_win, 0).map(Value::Object),
-        other => Ok(other.clone()),
+        Value::Object(members) => {
+            let mut handing = Handing { parents_win, left: MAX_HANDED };
+            handing.object(place, members, above, 0).map(Value::Object)
+        }
+        other => Ok(other),
     }
 }
 
-fn object(
-    place: &str,
-    component: &Map<String, Value>,
-    above: &Map<String, Value>,
+struct Handing {
     parents_win: bool,
-    depth: usize,
-) -> Result<Map<String, Value>> {
-    if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::Invalid, "the manifest is nested too deep").with("at", place));
-    }
-    let mut component = component.clone();
-    if !component.contains_key("type") {
-        let found = match component.contains_key("class_name") {
-            true => custom_type(place),
-            false => default_type(place),
-        };
-        if let Some(found) = found {
-            component.insert("type".to_owned(), found.into());
+    left: usize,
+}
+
+impl Handing {
+    fn object(
+        &mut self,
+        place: &str,
+        mut component: Map<String, Value>,
+        above: &Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>> {
+        if depth > MAX_DEPTH {
+            return Err(Error::new(ErrorKind::Invalid, "the manifest is nested too deep").with("at", place));
         }
-    }
-    let own = match component.shift_remove(PARAMETERS) {
-        Some(Value::Object(own)) => own,
-        _ => Map::new(),
-    };
-    let mut parameters = above.clone();
-    for (name, value) in own {
-        if !(parents_win && above.contains_key(&name)) {
-            parameters.insert(name, value);
-        }
-    }
-    if is_json_schema(&component) {
-        return Ok(component);
-    }
-    if !component.contains_key("type") {
-        if component.values().any(has_type) {
-            for value in component.values_mut() {
-                if let (true, Value::Object(nested)) = (has_type(value), &*value) {
-                    *value = Value::Object(object(place, nested, &parameters, parents_win, depth + 1)?);
-                }
+        if !component.contains_key("type") {
+            let found = match component.contains_key("class_name") {
+                true => custom_type(place),
+                false => default_type(place),
+            };
+            if let Some(found) = found {
+                component.insert("type".to_owned(), found.into());
             }
         }
-        return Ok(component);
-    }
-    for (name, value) in &parameters {
-        if !component.get(name).is_some_and(is_truthy) {
-            component.insert(name.clone(), value.clone());
+        let own = match component.shift_remove(PARAMETERS) {
+            Some(Value::Object(own)) => own,
+            _ => Map::new(),
+        };
+        let mut parameters = above.clone();
+        for (name, value) in own {
+            if !(self.parents_win && above.contains_key(&name)) {
+                parameters.insert(name, value);
+            }
         }
-    }
-    let type_name = component.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    for (name, value) in component.iter_mut() {
-        if !matches!(value, Value::Object(_) | Value::Array(_)) {
-            continue;
+        if is_json_schema(&component) {
+            return Ok(component);
         }
-        // A parameter does not go into the field that has its name.
-        let excluded = parameters.shift_remove(name);
-        let place = format!("{type_name}.{name}");
-        match value {
-            Value::Object(nested) => *nested = object(&place, nested, &parameters, parents_win, depth + 1)?,
-            Value::Array(items) => {
-                for item in items {
-                    if let Value::Object(nested) = item {
-                        *nested = object(&place, nested, &parameters, parents_win, depth + 1)?;
+        if !component.contains_key("type") {
+            for value in component.values_mut() {
+                if let (true, Value::Object(nested)) = (has_type(value), &mut *value) {
+                    *nested = self.object(place, std::mem::take(nested), &parameters, depth + 1)?;
+                }
+            }
+            return Ok(component);
+        }
+        self.count(&parameters, place)?;
+        for (name, value) in &parameters {
+            if !component.get(name).is_some_and(is_truthy) {
+                component.insert(name.clone(), value.clone());
+            }
+        }
+        let type_name = component.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        for (name, value) in component.iter_mut() {
+            if !matches!(value, Value::Object(_) | Value::Array(_)) {
+                continue;
+            }
+            // A parameter does not go into the field that has its name.
+            let excluded = parameters.shift_remove(name);
+            let place = format!("{type_name}.{name}");
+            match value {
+                Value::Object(nested) => {
+                    *nested = self.object(&place, std::mem::take(nested), &parameters, depth + 1)?;
+                }
+                Value::Array(items) => {
+                    for item in items {
+                        if let Value::Object(nested) = item {
+                            *nested = self.object(&place, std::mem::take(nested), &parameters, depth + 1)?;
+                        }
                     }
                 }
+                _ => {}
             }
-            _ => {}
+            if let Some(excluded) = excluded.filter(is_truthy) {
+                parameters.insert(name.clone(), excluded);
+            }
         }
-        if let Some(excluded) = excluded.filter(is_truthy) {
-            parameters.insert(name.clone(), excluded);
+        if !parameters.is_empty() {
+            component.insert(PARAMETERS.to_owned(), Value::Object(parameters));
         }
+        Ok(component)
     }
-    if !parameters.is_empty() {
-        component.insert(PARAMETERS.to_owned(), Value::Object(parameters));
+
+    fn count(&mut self, parameters: &Map<String, Value>, place: &str) -> Result<()> {
+        fn nodes(value: &Value) -> usize {
+            1 + match value {
+                Value::Array(items) => items.iter().map(nodes).sum(),
+                Value::Object(members) => members.values().map(nodes).sum(),
+                _ => 0,
+            }
+        }
+        let handed = parameters.values().map(nodes).sum::<usize>();
+        self.left = self.left.checked_sub(handed).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "the `$parameters` of the manifest multiply into too large a tree")
+                .with("at", place)
+        })?;
+        Ok(())
     }
-    Ok(component)
 }
 
 /// A JSON schema has members named `type` too; it is no component.
@@ -197,7 +221,7 @@ mod tests {
                 "schema_loader": {"type": "InlineSchemaLoader", "schema": {"type": "object", "properties": {}}},
             }],
         });
-        let done = propagate("", &manifest, &Map::new(), false).unwrap();
+        let done = propagate("", manifest, &Map::new(), false).unwrap();
         let stream = &done["streams"][0];
         assert_eq!((&stream["type"], &stream["name"]), (&json!("DeclarativeStream"), &json!("users")));
         assert_eq!(stream["retriever"]["requester"]["path"], "/users");
@@ -209,7 +233,16 @@ mod tests {
     #[test]
     fn the_nearer_parameter_wins_unless_told_otherwise() {
         let component = json!({"type": "A", "$parameters": {"x": 1}, "b": {"type": "B", "$parameters": {"x": 2}}});
-        assert_eq!(propagate("", &component, &Map::new(), false).unwrap()["b"]["x"], 2);
-        assert_eq!(propagate("", &component, &Map::new(), true).unwrap()["b"]["x"], 1);
+        assert_eq!(propagate("", component.clone(), &Map::new(), false).unwrap()["b"]["x"], 2);
+        assert_eq!(propagate("", component, &Map::new(), true).unwrap()["b"]["x"], 1);
+    }
+
+    #[test]
+    fn parameters_do_not_multiply_without_end() {
+        let many: Map<String, Value> = (0..3000).map(|name| (format!("p{name}"), Value::from("x"))).collect();
+        let components: Vec<Value> = (0..3000).map(|_| json!({"type": "A"})).collect();
+        let manifest = json!({"type": "M", "$parameters": many, "all": components});
+        let error = propagate("", manifest, &Map::new(), false).unwrap_err();
+        assert!(error.message().contains("multiply"), "{error}");
     }
 }

@@ -3,61 +3,96 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value};
 
 use crate::model::Decoder;
 
-/// The bodies in a response: one for plain JSON, one per row or line for others. A JSON list is its items.
-pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Vec<Value>> {
-    decode_noting(decoder, bytes, limit, &mut 0)
+/// What a response's body holds.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// One for plain JSON, one per row or line for others. A JSON list is its items.
+    pub bodies: Vec<Value>,
+    /// Lines that are no JSON: they are passed over, as in the reference.
+    pub bad_lines: Vec<Bytes>,
+    /// The path to the items, where the body has none.
+    pub lacks: Option<String>,
 }
 
-/// As [`decode`], counting the lines that are no JSON: they are passed over, as in the reference.
-pub(crate) fn decode_noting(decoder: &Decoder, bytes: &[u8], limit: usize, bad: &mut usize) -> Result<Vec<Value>> {
+/// The bodies in a response.
+pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Vec<Value>> {
+    decode_noting(decoder, bytes, limit).map(|decoded| decoded.bodies)
+}
+
+/// The bodies in a response, and what is no body in it.
+pub(crate) fn decode_noting(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Decoded> {
+    let mut decoded = Decoded::default();
+    decode_into(decoder, bytes, limit, &mut decoded)?;
+    Ok(decoded)
+}
+
+fn decode_into(decoder: &Decoder, bytes: &[u8], limit: usize, decoded: &mut Decoded) -> Result<()> {
+    let json = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| unreadable("JSON", &error.to_string()));
     match decoder {
-        Decoder::Json => Ok(match serde_json::from_slice(bytes) {
-            Ok(Value::Array(items)) => items,
-            Ok(value) => vec![value],
-            Err(error) => return Err(unreadable("JSON", &error.to_string())),
-        }),
+        Decoder::Json => match json(bytes)? {
+            Value::Array(items) => decoded.bodies.extend(items),
+            value => decoded.bodies.push(value),
+        },
         Decoder::JsonLines => {
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-            let read: Vec<Option<Value>> = lines.map(|line| serde_json::from_slice(line).ok()).collect();
-            *bad += read.iter().filter(|line| line.is_none()).count();
-            Ok(read.into_iter().flatten().collect())
-        }
-        Decoder::JsonItems(path) => {
-            let body: Value = serde_json::from_slice(bytes).map_err(|error| unreadable("JSON", &error.to_string()))?;
-            let path: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
-            match super::dpath::dpath_get(&body, &path) {
-                Some(Value::Array(items)) => Ok(items.clone()),
-                _ => Ok(Vec::new()),
+            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+                match serde_json::from_slice(line) {
+                    Ok(value) => decoded.bodies.push(value),
+                    Err(_) => decoded.bad_lines.push(Bytes::copy_from_slice(line)),
+                }
             }
         }
-        Decoder::Csv { delimiter, none } => rows(bytes, *delimiter, none),
-        Decoder::Xml => xml(bytes).map(|value| vec![value]),
+        Decoder::JsonItems(path) => {
+            let body = json(bytes)?;
+            let segments: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
+            match super::dpath::dpath_get(&body, &segments) {
+                Some(Value::Array(items)) => decoded.bodies.extend(items.iter().cloned()),
+                _ => decoded.lacks = Some(path.clone()),
+            }
+        }
+        Decoder::Csv { delimiter, none } => {
+            refuse_page(bytes)?;
+            decoded.bodies.extend(rows(bytes, *delimiter, none)?);
+        }
+        Decoder::Xml => decoded.bodies.push(xml(bytes)?),
         Decoder::Lines => {
+            refuse_page(bytes)?;
             let text = String::from_utf8_lossy(bytes);
             let line = |line: &str| Value::Object(Map::from_iter([("record".to_owned(), Value::from(line))]));
-            Ok(text.lines().map(line).collect())
+            decoded.bodies.extend(text.lines().map(line));
         }
         Decoder::Gzip(inner) => {
             if !bytes.starts_with(&[0x1f, 0x8b]) {
-                return decode_noting(inner, bytes, limit, bad);
+                return decode_into(inner, bytes, limit, decoded);
             }
             let unpacked = read_bounded(flate2::read::MultiGzDecoder::new(bytes), limit)?;
-            decode_noting(inner, &unpacked, limit, bad)
+            decode_into(inner, &unpacked, limit, decoded)?;
         }
         Decoder::Zip(inner) => {
-            let mut bodies = Vec::new();
             for file in unzip(bytes, limit)? {
-                bodies.extend(decode_noting(inner, &file, limit, bad)?);
+                decode_into(inner, &file, limit, decoded)?;
             }
-            Ok(bodies)
         }
-        Decoder::Recoded(encoding, inner) => decode_noting(inner, encoding.to_utf8(bytes).as_bytes(), limit, bad),
+        Decoder::Recoded(encoding, inner) => {
+            decode_into(inner, encoding.to_utf8(bytes).as_bytes(), limit, decoded)?;
+        }
+    }
+    Ok(())
+}
+
+/// A page for people is no table, though its lines would pass for rows.
+pub(super) fn refuse_page(bytes: &[u8]) -> Result<()> {
+    let begin = bytes.trim_ascii_start();
+    let begins = |name: &[u8]| begin.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+    match begins(b"<!doctype html") || begins(b"<html") {
+        true => Err(Error::new(ErrorKind::Remote, "the response is a web page: the API may be down for maintenance")),
+        false => Ok(()),
     }
 }
 
@@ -309,9 +344,8 @@ mod tests {
             [json!({"a": "1", "b": null}), json!({"a": "x;y", "b": "2"})]
         );
         assert_eq!(decode(&Decoder::JsonLines, b"{\"a\":1}\n\n[2]\n", 1000).unwrap(), [json!({"a": 1}), json!([2])]);
-        let mut bad = 0;
-        let lines = decode_noting(&Decoder::JsonLines, b"{\"a\":1}\n{\n[2]\n", 1000, &mut bad).unwrap();
-        assert_eq!((lines.len(), bad), (2, 1));
+        let lines = decode_noting(&Decoder::JsonLines, b"{\"a\":1}\n{\n[2]\n", 1000).unwrap();
+        assert_eq!((lines.bodies.len(), lines.bad_lines), (2, vec![Bytes::from_static(b"{")]));
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut packed, b"{\"a\": 1}").unwrap();
         let packed = packed.finish().unwrap();

@@ -54,18 +54,24 @@ pub(crate) struct Run<'r> {
     tokens: Mutex<HashMap<String, Token>>,
     /// What is left of the quotas of tokens, by the pool they belong to.
     counters: Mutex<HashMap<String, Counters>>,
-    renewed: Mutex<Renewed>,
+    renewed: &'r Mutex<Renewed>,
     notes: Mutex<Notes>,
 }
 
 /// The config since tokens in it were renewed.
 #[derive(Default)]
-struct Renewed {
+pub(crate) struct Renewed {
     config: Option<Value>,
     /// The config's access token that was used last.
     used: Option<String>,
     /// The one that the API did not take.
     refused: Option<String>,
+}
+
+impl std::fmt::Debug for Renewed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewed").finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -77,7 +83,8 @@ struct Kept {
 #[derive(Default)]
 struct Notes {
     warnings: BTreeSet<String>,
-    unsound: bool,
+    /// Why what was read may not be everything: the first reason.
+    unsound: Option<String>,
     pages: u64,
 }
 
@@ -112,7 +119,7 @@ impl<'r> Run<'r> {
             kept: Mutex::default(),
             tokens: Mutex::default(),
             counters: Mutex::default(),
-            renewed: Mutex::default(),
+            renewed: source.renewed(),
             notes: Mutex::default(),
         }
     }
@@ -199,8 +206,13 @@ impl<'r> Run<'r> {
 
     /// What was read may not be all there is.
     pub(crate) fn unsound(&self, message: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound = true;
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.get_or_insert_with(|| message.clone());
         self.warn(message);
+    }
+
+    /// Why what was read may not be everything.
+    pub(crate) fn unsoundness(&self) -> Option<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.clone()
     }
 
     pub(crate) fn count_page(&self) {
@@ -210,7 +222,7 @@ impl<'r> Run<'r> {
     /// Warnings, whether everything was sound, and pages.
     pub(crate) fn notes(&self) -> (Vec<String>, bool, u64) {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        (notes.warnings.iter().cloned().collect(), !notes.unsound, notes.pages)
+        (notes.warnings.iter().cloned().collect(), notes.unsound.is_none(), notes.pages)
     }
 
     /// A text without the secrets of the config.

@@ -123,16 +123,36 @@ fn class(pattern: &[char]) -> Option<(Part, &[char])> {
     Some((Part::Class { negated, ranges }, body.get(end + 1..)?))
 }
 
+/// Ways that ended before the path did.
+#[derive(Default)]
+pub(crate) struct Misses<'v> {
+    /// A member of that name is not there.
+    pub absent: bool,
+    /// A text, a number or `true` where a wildcard needs something to choose from.
+    pub scalar: Option<&'v Value>,
+}
+
 /// Every value at `path`.
 pub(crate) fn dpath_values<'v, S: AsRef<str>>(value: &'v Value, path: &[S], found: &mut Vec<&'v Value>) {
+    dpath_values_noting(value, path, found, &mut Misses::default());
+}
+
+/// As [`dpath_values`], noting where the path led nowhere.
+pub(crate) fn dpath_values_noting<'v, S: AsRef<str>>(
+    value: &'v Value,
+    path: &[S],
+    found: &mut Vec<&'v Value>,
+    misses: &mut Misses<'v>,
+) {
     let Some((segment, rest)) = path.split_first() else {
         found.push(value);
         return;
     };
     match segment.as_ref() {
         "**" => {
-            dpath_values(value, rest, found);
-            children(value).for_each(|child| dpath_values(child, path, found));
+            let mut anywhere = Misses::default();
+            dpath_values_noting(value, rest, found, &mut anywhere);
+            children(value).for_each(|child| dpath_values_noting(child, path, found, &mut anywhere));
         }
         segment if is_pattern(segment) => {
             let pattern = Pattern::new(segment);
@@ -140,20 +160,20 @@ pub(crate) fn dpath_values<'v, S: AsRef<str>>(value: &'v Value, path: &[S], foun
                 Value::Object(members) => members
                     .iter()
                     .filter(|(name, _)| pattern.fits(name))
-                    .for_each(|(_, child)| dpath_values(child, rest, found)),
+                    .for_each(|(_, child)| dpath_values_noting(child, rest, found, misses)),
                 Value::Array(items) => items
                     .iter()
                     .enumerate()
                     .filter(|(index, _)| pattern.fits(&index.to_string()))
-                    .for_each(|(_, child)| dpath_values(child, rest, found)),
-                _ => {}
+                    .for_each(|(_, child)| dpath_values_noting(child, rest, found, misses)),
+                Value::Null => {}
+                scalar => misses.scalar = Some(scalar),
             }
         }
-        segment => {
-            if let Some(child) = step(value, segment) {
-                dpath_values(child, rest, found);
-            }
-        }
+        segment => match step(value, segment) {
+            Some(child) => dpath_values_noting(child, rest, found, misses),
+            None => misses.absent = true,
+        },
     }
 }
 

@@ -41,8 +41,16 @@ impl Expander {
         let mut lists = Vec::new();
         dpath_values(&record, &path, &mut lists);
         let mut children = Vec::new();
-        for item in lists.into_iter().filter_map(Value::as_array).flatten() {
-            children.push(self.child(run, &record, item.clone(), base.as_ref())?);
+        for list in lists {
+            match list {
+                Value::Array(items) => {
+                    for item in items {
+                        children.push(self.child(run, &record, item.clone(), base.as_ref())?);
+                    }
+                }
+                Value::Null => {}
+                _ => run.unsound(format!("a record's `{}` is no list and was not expanded", path.join("."))),
+            }
         }
         if children.is_empty() && self.emit_parent {
             children.push(record);

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::errors::headers_value;
+use super::extract::extract_values;
 use super::pages::{PageReader, PageRules, RecordPage};
 use super::request::Parts;
-use super::select::{Record, extract_values, refine};
+use super::select::refine;
 use super::slice::Slice;
 use crate::exchange::Purpose;
 use crate::interpolation::python_text;
@@ -67,7 +68,7 @@ impl<'r> JobReader<'r> {
                 Stage::Fetching { job, targets, pages } => {
                     if let Some(reader) = pages {
                         match Box::pin(reader.next()).await? {
-                            Some(page) => return self.refined(page.records).map(Some),
+                            Some(page) => return self.refined(page).map(Some),
                             None => *pages = None,
                         }
                         continue;
@@ -90,10 +91,10 @@ impl<'r> JobReader<'r> {
         }
     }
 
-    fn refined(&self, found: Vec<Record>) -> Result<RecordPage> {
+    fn refined(&self, page: RecordPage) -> Result<RecordPage> {
         let changes = self.rules.changes();
-        let records = refine(self.run, &self.retriever.selector, found, &self.slice, &changes)?;
-        Ok(RecordPage { records, next: None })
+        let records = refine(self.run, &self.retriever.selector, page.records, &self.slice, &changes)?;
+        Ok(RecordPage { records, odd: page.odd, next: None })
     }
 }
 
@@ -151,7 +152,8 @@ impl Preparation<'_> {
             let response = ask(self.run, &retriever.poll, job).await?;
             let bodies = super::body::decode(&retriever.decoder, &response.body, self.run.limits.body_bytes)
                 .map_err(|error| error.with("at", &retriever.path))?;
-            let found = Box::pin(extract_values(self.run, &retriever.status, &bodies, &retriever.path)).await?;
+            let at = &retriever.path;
+            let found = Box::pin(extract_values(self.run, &retriever.status, &bodies, at, &mut Vec::new())).await?;
             let text = found.first().map(python_text).unwrap_or_default();
             let known = retriever.statuses.iter().find(|(name, _)| *name == text).map(|(_, status)| *status);
             let status = known.ok_or_else(|| {
@@ -182,7 +184,12 @@ impl Preparation<'_> {
         };
         let bodies = super::body::decode(&retriever.decoder, &response.body, self.run.limits.body_bytes)
             .map_err(|error| error.with("at", &retriever.path))?;
-        Box::pin(extract_values(self.run, extractor, &bodies, &retriever.path)).await
+        let mut missing = Vec::new();
+        let found = Box::pin(extract_values(self.run, extractor, &bodies, &retriever.path, &mut missing)).await?;
+        for path in missing {
+            self.run.unsound(format!("a job that is done has no `{path}` to fetch (at: {})", retriever.path));
+        }
+        Ok(found)
     }
 
     fn number(&self, template: Option<&Template>) -> Result<Option<u64>> {

@@ -80,7 +80,7 @@ impl<'t> Visitor<'t> for Bodies<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
+        Ok(vec![Found::Nothing])
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {

@@ -45,6 +45,8 @@ impl PageRules<'_> {
 
 pub(crate) struct RecordPage {
     pub records: Vec<Record>,
+    /// What stood among the records and is none.
+    pub odd: Vec<Bytes>,
     /// The token of the next page, if there is one.
     pub next: Option<Value>,
 }
@@ -172,7 +174,7 @@ impl<'p> PageReader<'p> {
     ) -> Result<(Selected, Option<Answer>)> {
         let paginator = self.retriever.paginator.as_ref();
         let answer = match self.first_answer.take() {
-            Some(response) => Answer { response, usable: true, wish: None },
+            Some(response) => Answer::of(response),
             None => {
                 let mut parts = match paginator {
                     Some(paginator) => paginator.parts(self.token.as_ref(), self.size.reduced, self.run)?,
@@ -194,7 +196,11 @@ impl<'p> PageReader<'p> {
         }
         let body = &answer.response.body;
         let changes = self.rules.changes();
-        let selected = select(self.run, self.retriever, body, slice, &changes).await?;
+        let selected = match select(self.run, self.retriever, body, slice, &changes).await {
+            // What the manifest passes over need not be readable.
+            Err(error) if answer.passed_over && error.kind() == ErrorKind::Remote => Selected::default(),
+            selected => selected?,
+        };
         Ok((selected, Some(answer)))
     }
 
@@ -213,6 +219,7 @@ impl<'p> PageReader<'p> {
             let query = properties.parameter.clone().map(|name| (name, chunk.join(",")));
             let (selected, answer) = self.fetch(&slice, query).await?;
             all.count = selected.count;
+            all.odd.extend(selected.odd);
             let asks_again = answer.as_ref().is_some_and(|answer| answer.wish.is_some());
             last = answer;
             if asks_again {
@@ -241,7 +248,7 @@ impl<'p> PageReader<'p> {
     /// The page, and the token of the next one.
     fn finish(&mut self, selected: Selected, answer: Option<Answer>) -> Result<RecordPage> {
         let usable = answer.as_ref().is_some_and(|answer| answer.usable);
-        let records = selected.records;
+        let Selected { records, odd, count } = selected;
         self.records_since_reset += records.len();
         if let Some(windows) = self.rules.windows.as_ref().filter(|windows| windows.moves_on) {
             self.latest = records.iter().filter_map(|record| windows.rules.value_of(record)).chain(self.latest).max();
@@ -249,7 +256,7 @@ impl<'p> PageReader<'p> {
         let limit = self.retriever.reset.as_ref().and_then(|reset| reset.limit);
         if usable && limit.is_some_and(|limit| self.records_since_reset >= limit) {
             self.reset()?;
-            return Ok(RecordPage { records: self.fed(records), next: None });
+            return Ok(RecordPage { records: self.fed(records), odd, next: None });
         }
         let mut next = None;
         if let (true, Some(paginator), Some(answer)) = (usable, &self.retriever.paginator, &answer) {
@@ -262,7 +269,7 @@ impl<'p> PageReader<'p> {
                 let page = LastPage {
                     response: &answer.response,
                     decoder: &self.retriever.decoder,
-                    count: selected.count,
+                    count,
                     kept: records.len(),
                     last_record,
                     token: self.token.as_ref(),
@@ -281,7 +288,7 @@ impl<'p> PageReader<'p> {
         }
         // A token of a part of the slice is no place to go on at.
         let next = next.filter(|_| self.splits == 0 && self.rest.is_empty());
-        Ok(RecordPage { records: self.fed(records), next })
+        Ok(RecordPage { records: self.fed(records), odd, next })
     }
 
     fn fed(&self, records: Vec<Record>) -> Vec<Record> {

@@ -180,7 +180,14 @@ impl Parent {
             parent_partition.retain(|_, value| !value.is_null());
             for record in &page.records {
                 let record = record.to_value()?;
-                let Some(value) = dpath_get(&record, &key).filter(|value| !value.is_null()) else { continue };
+                let Some(value) = dpath_get(&record, &key).filter(|value| !value.is_null()) else {
+                    let key = key.join(".");
+                    run.unsound(format!(
+                        "a record of `{name}` has no `{key}`: nothing was read for it (at: {})",
+                        self.path
+                    ));
+                    continue;
+                };
                 let mut partition = Map::new();
                 partition.insert(field.clone(), value.clone());
                 partition.insert("parent_slice".to_owned(), Value::Object(parent_partition.clone()));

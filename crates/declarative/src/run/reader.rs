@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
@@ -20,9 +21,13 @@ use crate::model::{Cursor, QueryProperties, Retriever, Selector, Stream};
 
 /// The place within an open slice, in a state that is not final.
 const POSITION: &str = "__highwater";
+/// Within it: why what was read so far may not be everything.
+const UNSOUND: &str = "unsound";
 
 pub(crate) struct SlicePage {
     pub records: Vec<Record>,
+    /// What stood among the records and is none.
+    pub odd: Vec<Bytes>,
     pub slice: Slice,
 }
 
@@ -83,6 +88,10 @@ impl<'r> StreamReader<'r> {
             if let Some(place) = members.shift_remove(POSITION) {
                 let slice = place.get("slice").and_then(Slice::from_json);
                 position = slice.zip(place.get("token").cloned()).map(|(slice, token)| Position { slice, token });
+                // What the interrupted read passed over stays unread.
+                if let Some(reason) = place.get(UNSOUND).and_then(Value::as_str) {
+                    run.unsound(reason.to_owned());
+                }
             }
             members.shift_remove(super::cursor::NO_CURSOR);
         }
@@ -144,7 +153,7 @@ impl<'r> StreamReader<'r> {
             if done {
                 self.close()?;
             }
-            return Ok(Some(SlicePage { records: page.records, slice }));
+            return Ok(Some(SlicePage { records: page.records, odd: page.odd, slice }));
         }
     }
 
@@ -370,10 +379,15 @@ impl<'r> StreamReader<'r> {
             (StreamCursor::None, Some(_)) => Value::Object(Map::new()),
             _ => self.cursor.state()?,
         };
-        if let (Some(members), Some(open)) = (state.as_object_mut(), &self.open) {
-            let mut place = Map::new();
+        let mut place = Map::new();
+        if let Some(open) = &self.open {
             place.insert("slice".into(), open.slice.to_json());
             place.insert("token".into(), open.token.clone().unwrap_or(Value::Null));
+        }
+        if let Some(reason) = self.run.unsoundness() {
+            place.insert(UNSOUND.into(), reason.into());
+        }
+        if let Some(members) = state.as_object_mut().filter(|_| !place.is_empty()) {
             members.insert(POSITION.to_owned(), Value::Object(place));
         }
         Ok(state)

@@ -14,8 +14,10 @@ use crate::model::{Requester, ResponseAction};
 /// A response that the error handler let through.
 pub(crate) struct Answer {
     pub response: HttpResponse,
-    /// Below 400: there may be records in it. Otherwise it was passed over.
+    /// Below 400: there may be records in it.
     pub usable: bool,
+    /// The manifest's error handler ignores it.
+    pub passed_over: bool,
     /// What the API wants done before it answers.
     pub wish: Option<Wish>,
 }
@@ -29,8 +31,14 @@ pub(crate) enum Wish {
     ShorterWindow,
 }
 
+impl Answer {
+    pub(crate) fn of(response: HttpResponse) -> Self {
+        Answer { usable: response.status < 400, response, passed_over: false, wish: None }
+    }
+}
+
 fn wish(response: HttpResponse, wish: Wish) -> Answer {
-    Answer { response, usable: false, wish: Some(wish) }
+    Answer { usable: false, wish: Some(wish), ..Answer::of(response) }
 }
 
 const DEFAULT_RETRIES: u32 = 5;
@@ -84,7 +92,7 @@ impl Run<'_> {
             }
             let key = requester.use_cache.then(|| key_of(&request));
             if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
-                return Ok(Answer { usable: response.status < 400, response, wish: None });
+                return Ok(Answer::of(response));
             }
             let budget = self.manifest.model.budget.as_ref();
             if let Some(budget) = budget {
@@ -103,17 +111,19 @@ impl Run<'_> {
                     if let Some(key) = key.filter(|_| response.status < 400) {
                         self.keep(key, &response);
                     }
-                    return Ok(Answer { usable: response.status < 400, response, wish: None });
+                    return Ok(Answer::of(response));
                 }
                 ResponseAction::Ignore => {
                     let url = url.split('?').next().unwrap_or_default();
                     let said = verdict
                         .message
                         .unwrap_or_else(|| format!("status {} of {url} was passed over", response.status));
-                    if !matches!(response.status, 0..=400 | 404 | 410) {
+                    // That a partition is gone says that its records are. Everything else may have had some.
+                    let gone = matches!(response.status, 404 | 410) && !slice.partition.is_empty();
+                    if !gone {
                         self.unsound(self.redacted(&said));
                     }
-                    return Ok(Answer { usable: response.status < 400, response, wish: None });
+                    return Ok(Answer { passed_over: true, ..Answer::of(response) });
                 }
                 ResponseAction::ResetPagination => return Ok(wish(response, Wish::Reset)),
                 ResponseAction::ReducePageSize => return Ok(wish(response, Wish::SmallerPage)),

@@ -1,6 +1,6 @@
 //! A whole stream: which one of a pair is read, the state it begins with, and reading it.
 
-use highwater_core::{Error, Result};
+use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
 use super::context::Run;
@@ -76,6 +76,10 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
     let located = |error: Error| error.with("stream", &stream.name);
     while let Some(page) = reader.next().await.map_err(located)? {
         summary.records += page.records.len() as u64;
+        for odd in page.odd {
+            let reason = Error::new(ErrorKind::Remote, "a record is no JSON object").with("stream", &stream.name);
+            sink.set_aside(odd, &reason).await?;
+        }
         let records = page.records.into_iter().map(Record::into_bytes).collect();
         sink.page(Page::new(records, reader.checkpoint()?)).await?;
     }

@@ -6,7 +6,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
-use super::body::read_bounded;
+use super::body::{read_bounded, refuse_page};
 
 /// What pandas takes for a missing value.
 const MISSING: [&str; 19] = [
@@ -26,6 +26,7 @@ pub(super) fn rows(bytes: &[u8], keep_missing: bool, limit: usize) -> Result<Vec
     };
     let plain = unpacked.unwrap_or_else(|| bytes.iter().copied().filter(|byte| *byte != 0).collect());
     let text = plain.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&plain);
+    refuse_page(text)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(text);
     let mut lines = reader.records();
     let failed = |error: csv::Error| Error::new(ErrorKind::Remote, format!("the file is no CSV: {error}"));

@@ -87,6 +87,8 @@ impl Exchange for Server {
 pub struct Collected {
     pub records: Vec<Value>,
     pub states: Vec<Value>,
+    /// What was no record.
+    pub aside: Vec<String>,
     /// Fails after so many pages.
     pub fail_after: Option<usize>,
 }
@@ -99,6 +101,11 @@ impl Sink for Collected {
         }
         self.records.extend(page.records.iter().map(|record| serde_json::from_slice::<Value>(record).unwrap()));
         self.states.push(page.state);
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, payload: bytes::Bytes, _reason: &Error) -> Result<()> {
+        self.aside.push(String::from_utf8_lossy(&payload).into_owned());
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Parts {
         let client =
             Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await?;
         if token != TokenUse::Unused
-            && let Some(stranger) = client.origins().iter().find(|origin| !address.owns(origin))
+            && let Some(stranger) = client.origins().urls().iter().find(|origin| !address.owns(origin))
         {
             return Err(Error::new(
                 ErrorKind::Invalid,

@@ -8,7 +8,8 @@ use highwater_core::template::{ClientAuth, HttpRequest, OAuth2, Redactor, Secret
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use url::Url;
 
-use super::client::is_loopback;
+use super::answer;
+use super::origins::is_loopback;
 use super::token_answer;
 use super::tokens::{Grant, OAuthTokens};
 
@@ -64,6 +65,7 @@ impl TokenRequest<'_> {
         let request = self.request()?;
         let response = transport.send(request).await;
         let response = response.map_err(|error| hidden.redact_error(error.during("refreshing the token")))?;
+        let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
         let grant = self.fields.first().map_or("", |(_, grant)| *grant);
         let fresh = token_answer::read(&response, self.tokens, grant, &hidden, environment.now_ms())?;
         let missing = fresh.missing_scopes();

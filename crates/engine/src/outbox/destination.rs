@@ -1,10 +1,10 @@
 //! Where deliveries go.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use highwater_core::{Error, ErrorKind, Result, Store};
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
+
+use crate::reach::{self, Reach};
 
 /// Destinations read at a time.
 const PAGE: usize = 500;
@@ -30,7 +30,7 @@ pub struct Destination {
     /// Also tell of runs that failed. On unless told.
     #[serde(default = "yes")]
     pub on_error: bool,
-    /// Whether the URL may name an address of a private network.
+    /// Whether the URL may lead to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
     /// Beyond so many deliveries that wait, those that tell of the same stream become one; dead letters alike. 1,000
@@ -123,70 +123,16 @@ impl Destination {
         if !url.username().is_empty() || url.password().is_some() {
             return invalid("the destination's URL must not hold credentials: deliveries are signed instead");
         }
-        let reach = reach(&url);
+        let reach = reach::of_url(&url);
         match url.scheme() {
             "https" => {}
             "http" if reach == Reach::Loopback || (reach == Reach::Private && self.allow_private) => {}
             _ => return invalid("a destination is reached over https:// (or http:// on this machine)"),
         }
         if reach == Reach::Private && !self.allow_private {
-            return invalid("the destination is an address of a private network: allow it with `allow_private`");
+            return invalid("the destination's address is not globally routable: allow it with `allow_private`");
         }
         Ok(())
-    }
-}
-
-/// How far away a URL's host is, as far as its text tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
-    Loopback,
-    Private,
-    Public,
-}
-
-fn reach(url: &Url) -> Reach {
-    match url.host() {
-        Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => Reach::Loopback,
-        Some(Host::Ipv4(address)) => reach_of(address.into()),
-        Some(Host::Ipv6(address)) => reach_of(address.into()),
-        Some(Host::Domain(_)) | None => Reach::Public,
-    }
-}
-
-fn reach_of(address: IpAddr) -> Reach {
-    let v4 = |address: Ipv4Addr| {
-        let [a, b, ..] = address.octets();
-        if address.is_loopback() {
-            Reach::Loopback
-        } else if address.is_private()
-            || address.is_link_local()
-            || address.is_unspecified()
-            || address.is_broadcast()
-            || address.is_multicast()
-            || a == 0
-            || (a == 100 && (64..128).contains(&b))
-        {
-            Reach::Private
-        } else {
-            Reach::Public
-        }
-    };
-    match address {
-        IpAddr::V4(address) => v4(address),
-        IpAddr::V6(address) if address.is_loopback() => Reach::Loopback,
-        IpAddr::V6(address) => {
-            let segments = address.segments();
-            // An IPv4 address in disguise (mapped, or behind a NAT64) is judged by what it stands for.
-            let [.., high, low] = segments;
-            let inner = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-            match segments {
-                [0, 0, 0, 0, 0, 0xffff, ..] => v4(inner),
-                [0x64, 0xff9b, 0, 0, 0, 0, ..] if v4(inner) != Reach::Public => Reach::Private,
-                [0xfc00..=0xfdff, ..] | [0xfe80..=0xfebf, ..] | [0xff00..=0xffff, ..] => Reach::Private,
-                _ if address.is_unspecified() => Reach::Private,
-                _ => Reach::Public,
-            }
-        }
     }
 }
 
@@ -241,6 +187,15 @@ mod tests {
             "https://[fe80::1]/",
             "https://[::ffff:10.0.0.1]/",
             "https://[64:ff9b::a00:1]/",
+            "https://[::169.254.169.254]/",
+            "https://[2002:a9fe:a9fe::]/",
+            "https://[2001:0:53aa:64c:0:fbff:5601:5601]/",
+            "https://[64:ff9b:1::a9fe:a9fe]/",
+            "https://[::ffff:0:10.0.0.1]/",
+            "https://[fec0::1]/",
+            "https://192.0.0.192/",
+            "https://198.18.0.1/",
+            "https://240.0.0.1/",
         ] {
             assert_eq!(Destination::new("a", url).check().unwrap_err().kind(), ErrorKind::Invalid, "{url}");
         }

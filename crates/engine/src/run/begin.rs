@@ -18,7 +18,7 @@ use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{anybody_listens, clear_streams};
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
-use plan::{Plan, not_due, plan};
+use plan::{Due, Plan, due, plan};
 
 /// Tries of a beginning that others keep overtaking.
 const TRIES: u32 = 20;
@@ -48,7 +48,7 @@ pub(crate) enum Start {
     Begun(Box<Begun>),
     /// It is not due before this time.
     NotDue(u64),
-    /// The sync is paused or disabled.
+    /// The sync is paused or disabled, or its schedule has no further slot.
     NotWanted,
 }
 
@@ -120,16 +120,16 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     let settings: Option<SyncSettings> = read(known.settings.as_ref())?;
     let trigger: Option<Trigger> = read(known.trigger.as_ref())?;
     if options.scheduled {
-        match &settings {
-            None => return Ok(Start::NotWanted),
-            Some(settings) if settings.paused && trigger.is_none() => return Ok(Start::NotWanted),
-            Some(_) => {}
+        let Some(settings) = &settings else { return Ok(Start::NotWanted) };
+        if settings.paused && trigger.is_none() {
+            return Ok(Start::NotWanted);
         }
-        if trigger.is_none()
-            && !options.early
-            && let Some(due_ms) = not_due(&known.status, now_ms)
-        {
-            return Ok(Start::NotDue(due_ms));
+        if trigger.is_none() && !options.early {
+            match due(&known.status, &settings.schedule, now_ms)? {
+                Due::Now => {}
+                Due::At(due_ms) => return Ok(Start::NotDue(due_ms)),
+                Due::Never => return Ok(Start::NotWanted),
+            }
         }
     }
     let open: Option<OpenRefresh> = read(known.open.as_ref())?;
@@ -202,6 +202,7 @@ fn prepare(
             let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
             report.progress = open.progress;
             report.take_counts(&known.accounts);
+            report.incomplete.clone_from(&open.incomplete);
             (id, report, open)
         }
         (Plan::Incremental, _) => {
@@ -248,6 +249,7 @@ async fn close_earlier(
     let own = begun.report.id.clone();
     if let Some(report) = logs::read_run(store, key, begun.id).await? {
         begun.report.resumed = report.resumed + 1;
+        begun.report.set_aside = report.set_aside;
     }
     if let Some(earlier) = begun.status.current_run.clone().filter(|earlier| *earlier != own)
         && let Some(mut report) = logs::read_run(store, key, parse_run_id(&earlier)?).await?

@@ -82,8 +82,8 @@ pub(super) async fn settle(
     approved: bool,
 ) -> Result<()> {
     let mut settlement = Settlement::default();
-    let (mut held, mut park) = (Vec::new(), false);
-    for model in host.open().complete {
+    let (mut held, mut park, mut bad) = (Vec::new(), false, 0);
+    for model in whole(host) {
         let mut unseen = list(host, &model).await?;
         if run.policy.verify && !mutant!("unverified-deletes") && (1..=VERIFIED as u64).contains(&unseen.missing) {
             verify(host, template, context, &model, &unseen).await?;
@@ -91,15 +91,17 @@ pub(super) async fn settle(
         }
         // The guard looks at what is missing, not at what strikes would let pass this time.
         let hidden = mutant!("strikes-hide-from-guard") && run.policy.strikes > 1;
-        let doubtful =
-            !hidden && run.policy.as_guard().holds_back(&unseen) || (unseen.unidentified > 0 && unseen.missing > 0);
-        park |= doubtful && !approved;
+        // What could not be saved may be any of what is missing.
+        let aside = host.set_aside_of(&model).max(unseen.unidentified);
+        let uncertain = aside > 0 && unseen.missing > 0 && !mutant!("set-aside-deletes");
+        park |= (uncertain || !hidden && run.policy.as_guard().holds_back(&unseen)) && !approved;
+        bad += if uncertain { aside } else { 0 };
         if unseen.missing > 0 {
             held.push(HeldDeletes {
                 model: model.clone(),
                 deletes: unseen.missing,
                 live: unseen.live,
-                unidentified: unseen.unidentified,
+                unidentified: aside,
                 ids: unseen.ids.iter().take(NAMED).map(ToString::to_string).collect(),
             });
         }
@@ -111,15 +113,26 @@ pub(super) async fn settle(
     }
     let deletes: u64 = held.iter().map(|held| held.deletes).sum();
     let models: Vec<&str> = held.iter().map(|held| held.model.as_str()).collect();
-    let error = Error::new(
-        ErrorKind::AwaitingApproval,
-        "the run would delete more than its guard allows: look at the source, then approve or reject the run",
-    )
-    .with("run", host.run)
-    .with("models", models.join(", "))
-    .with("deletes", deletes);
+    let message = match bad {
+        0 => "the run would delete more than its guard allows: look at the source, then approve or reject the run",
+        _ => {
+            "the run set records aside that it could not save, so what is missing is not certain: look at them, then approve or reject its deletes"
+        }
+    };
+    let error = Error::new(ErrorKind::AwaitingApproval, message)
+        .with("run", host.run)
+        .with("models", models.join(", "))
+        .with("deletes", deletes);
+    let error = if bad > 0 { error.with("set aside", bad) } else { error };
     host.change_report(|report| report.held = held);
     Err(error)
+}
+
+/// The models of which the run saw every record there is, as far as it knows.
+fn whole(host: &Host<'_>) -> Vec<String> {
+    let open = host.open();
+    let is_whole = |model: &String| !open.incomplete.contains_key(model) || mutant!("incomplete-is-complete");
+    open.complete.iter().filter(|model| is_whole(model)).cloned().collect()
 }
 
 async fn list(host: &Host<'_>, model: &str) -> Result<Unseen> {

@@ -7,10 +7,10 @@ use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
 use super::begin::Begun;
 use super::host::{Host, OpenRefresh};
-use super::report::{RunReport, RunState};
+use super::report::{RunMode, RunReport, RunState};
 use crate::engine::Engine;
 use crate::logs;
-use crate::sync::{SyncKey, SyncSettings, SyncStatus};
+use crate::sync::{Incomplete, SyncKey, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
 /// The first look after the API could not be reached, and the longest time between two.
@@ -57,7 +57,11 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
     host.change_report(|report| report.end(RunState::Success, now_ms, None));
     let mut report = host.report();
     let commit = {
+        let stale = host.forget_older(settlement.models.iter().map(|settled| settled.model.as_str()));
         let mut batch = ending(engine, begun, host, &report, None, now_ms).await?;
+        for key in stale {
+            batch.remove_document(key);
+        }
         promote_checkpoint(host, &host.open(), &mut batch)?;
         settlement.write(host, &mut batch)?;
         host.conclude(&report, None, &mut batch)?;
@@ -160,6 +164,8 @@ async fn ending(
     if report.state == RunState::AwaitingApproval {
         status.parked_run = Some(report.id.clone());
     }
+    status.set_aside = host.kept_aside();
+    note_incomplete(&mut status, report);
     let mut batch = host.batch();
     logs::put_run(&mut batch, key, report, false)?;
     batch.put_document(key.status_key(), &status)?;
@@ -168,9 +174,25 @@ async fn ending(
     Ok(batch)
 }
 
+/// What is missing stays noted until a run has read it: after a refresh, only another one has.
+fn note_incomplete(status: &mut SyncStatus, report: &RunReport) {
+    let full = report.mode == RunMode::Initial;
+    if matches!(report.state, RunState::Success | RunState::AwaitingApproval) {
+        status.incomplete.retain(|_, known| known.full && !full);
+    }
+    for (model, reason) in &report.incomplete {
+        let noted = Incomplete { reason: reason.clone(), run: report.id.clone(), full };
+        match status.incomplete.get_mut(model) {
+            Some(known) if known.full && !full => {}
+            _ => drop(status.incomplete.insert(model.clone(), noted)),
+        }
+    }
+}
+
 /// The checkpoint that the next run goes on from, where the run has one.
 fn promote_checkpoint(host: &Host<'_>, open: &OpenRefresh, batch: &mut WriteBatch) -> Result<()> {
-    if let Some(checkpoint) = &open.checkpoint {
+    // What an incomplete refresh did not see lies before any checkpoint of its.
+    if let Some(checkpoint) = open.checkpoint.as_ref().filter(|_| !(host.full && open.again)) {
         // Null says that there is nothing to go on from: the next run reads everything.
         if checkpoint.get() == "null" {
             batch.remove_document(host.key.checkpoint_key());
@@ -198,7 +220,7 @@ fn next_due(
     let started_ms = status.last_started_ms.unwrap_or(now_ms);
     let slot = settings.and_then(|settings| {
         let jitter = engine.random_below(settings.jitter_ms);
-        settings.schedule.next(started_ms, now_ms).ok().map(|next| next.saturating_add(jitter))
+        settings.schedule.next(started_ms, now_ms).ok().flatten().map(|next| next.saturating_add(jitter))
     });
     let offline = error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
     if !offline {
@@ -249,7 +271,8 @@ fn backoff(failures: u32) -> Duration {
 
 impl Engine {
     /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
-    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<()> {
+    /// Returns that time.
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<u64> {
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let now_ms = self.parts().environment.now_ms();
@@ -260,6 +283,7 @@ impl Engine {
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
-        self.store().commit(batch).await.map(drop)
+        self.store().commit(batch).await?;
+        Ok(not_before_ms)
     }
 }

@@ -1,11 +1,13 @@
 //! The engine's side of a running template: every page in one commit, with its checkpoint, under the run's fence.
 
 mod api;
+mod aside;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use aside::Aside;
 use highwater_core::template::{ApiHost, PageOfChanges, Progress};
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
@@ -43,6 +45,10 @@ pub(crate) struct OpenRefresh {
     pub(crate) progress: Progress,
     /// Attempts since the last page.
     pub(crate) tries: u32,
+    /// Models that were not read as a whole, and why: they are never complete in this run.
+    pub(crate) incomplete: BTreeMap<String, String>,
+    /// What is missing is to be read again: the run leaves no checkpoint.
+    pub(crate) again: bool,
 }
 
 pub(crate) struct Host<'e> {
@@ -63,6 +69,8 @@ pub(crate) struct Host<'e> {
     tally: Tally,
     /// What earlier attempts of the run did.
     before: Progress,
+    /// Records that are kept set aside.
+    aside: Mutex<Aside>,
     asked: Mutex<Asked>,
 }
 
@@ -92,11 +100,17 @@ impl<'e> Host<'e> {
             open: Mutex::new(run.open.clone()),
             settlement: Mutex::default(),
             tally,
+            aside: Mutex::default(),
             asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
         }
     }
 
     /// Without the connection's secrets.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.client.session().redact(text)
+    }
+
+    /// Without the connection's secrets, causes included.
     pub(super) fn redact_error(&self, error: Error) -> Error {
         self.client.session().redact_error(error)
     }
@@ -224,6 +238,7 @@ impl<'e> Host<'e> {
         counts.updated += commit.updated;
         counts.unchanged += commit.unchanged;
         counts.deleted += commit.deleted;
+        counts.set_aside += commit.rejected.len() as u64;
     }
 
     /// Opens a full refresh on its models' streams before the first request: what others write from then on may be
@@ -270,8 +285,9 @@ impl<'e> Host<'e> {
     /// accounts.
     fn progress_with(&self, page: &PageOfChanges) -> Progress {
         let mut progress = lock(&self.report).progress;
-        progress.pages += u64::from(!page.records.is_empty());
-        progress.fetched += page.records.len() as u64;
+        let fetched = page.records.len() + page.aside.len();
+        progress.pages += u64::from(fetched > 0);
+        progress.fetched += fetched as u64;
         progress
     }
 
@@ -279,6 +295,7 @@ impl<'e> Host<'e> {
     fn put_open(&self, batch: &mut WriteBatch, page: &PageOfChanges) -> Result<OpenRefresh> {
         let mut open = self.open();
         open.begun.insert(page.model.clone());
+        open.begun.extend(page.aside.iter().map(|record| record.model.clone()));
         if page.complete {
             open.complete.insert(page.model.clone());
         }

@@ -156,6 +156,18 @@ pub struct HeldDeletes {
     pub ids: Vec<String>,
 }
 
+/// A record that a run could not save.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RecordSetAside {
+    /// The model.
+    pub model: String,
+    /// Its id, where that is known.
+    pub id: Option<String>,
+    /// Why it could not be saved.
+    pub reason: String,
+}
+
 /// A run's account: kept in the store, and returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -190,6 +202,12 @@ pub struct RunReport {
     /// The deletes that wait for approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldDeletes>,
+    /// The first records that could not be saved; how many there were is in [`models`](RunReport::models).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<RecordSetAside>,
+    /// Models that were not read as a whole, and why: nothing of them was deleted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub incomplete: BTreeMap<String, String>,
 }
 
 impl RunReport {
@@ -208,16 +226,25 @@ impl RunReport {
             models: BTreeMap::new(),
             error: None,
             held: Vec::new(),
+            set_aside: Vec::new(),
+            incomplete: BTreeMap::new(),
         }
+    }
+
+    /// Whether it succeeded with everything that the source had: no record was set aside, no model is incomplete.
+    pub fn is_clean(&self) -> bool {
+        self.state == RunState::Success && self.incomplete.is_empty() && self.progress.set_aside == 0
     }
 
     /// Takes over what the accounts of its models say it changed.
     pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, Account>) {
         let progress = &mut self.progress;
         (progress.added, progress.updated, progress.unchanged, progress.deleted) = (0, 0, 0, 0);
+        progress.set_aside = 0;
         for (model, account) in accounts {
-            let Account { added, updated, unchanged, deleted, .. } = *account;
-            self.models.insert(model.clone(), ModelCounts { added, updated, unchanged, deleted });
+            let Account { added, updated, unchanged, deleted, rejected: set_aside, .. } = *account;
+            self.models.insert(model.clone(), ModelCounts { added, updated, unchanged, deleted, set_aside });
+            progress.set_aside += set_aside;
             progress.added += added;
             progress.updated += updated;
             progress.unchanged += unchanged;

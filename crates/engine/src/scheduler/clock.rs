@@ -41,7 +41,7 @@ impl Scheduler {
     fn bring_nearer(&mut self) {
         let now_ms = self.now_ms();
         for (key, settings) in &self.schedules {
-            let Ok(wait) = settings.schedule.longest_wait(now_ms) else { continue };
+            let Ok(Some(wait)) = settings.schedule.longest_wait(now_ms) else { continue };
             let latest = now_ms.saturating_add(wait);
             if self.due.at(key).is_some_and(|at_ms| at_ms > latest) {
                 self.due.set(key, latest);

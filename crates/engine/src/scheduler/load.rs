@@ -35,12 +35,10 @@ impl Scheduler {
         } else if settings.paused {
             self.due.remove(key);
         } else {
-            let mut at_ms = status.next_due_ms.unwrap_or(now_ms);
-            if status.last_started_ms.is_some_and(|started| started > now_ms) {
-                // That run was timed by a clock that was set back since.
-                at_ms = at_ms.min(now_ms.saturating_add(settings.schedule.longest_wait(now_ms)?));
+            match settings.schedule.due(&status, now_ms)? {
+                Some(at_ms) => self.due.set(key, at_ms),
+                None => self.due.remove(key),
             }
-            self.due.set(key, at_ms);
         }
         self.schedules.insert(key.clone(), settings);
         Ok(())

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_core::template::{WebhookEvent, WebhookReaction, id_at, text_at, value_at};
+use highwater_core::template::{WebhookEvent, WebhookReaction, text_at, value_at};
 
 pub(super) fn issues(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     record(event, "issues", "Issue", "/issue")
@@ -30,7 +30,7 @@ fn record(event: &WebhookEvent<'_>, name: &str, model: &str, pointer: &str) -> R
     let Some(record) = value_at(event.body(), pointer)? else { return Ok(reaction) };
     // Another repository's from now on, or nobody's.
     if matches!(text_at(event.body(), "/action")?.as_deref(), Some("deleted" | "transferred")) {
-        return Ok(reaction.delete(model, id_at(&Bytes::copy_from_slice(record), &["/id"])?));
+        return Ok(reaction.delete_record(model, Bytes::copy_from_slice(record)));
     }
     Ok(reaction.save(model, Bytes::copy_from_slice(record)))
 }

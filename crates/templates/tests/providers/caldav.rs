@@ -7,6 +7,7 @@ use highwater_core::ErrorKind;
 use highwater_core::template::{HttpResponse, Secret};
 use highwater_engine::Credentials;
 use highwater_templates::caldav::Entries;
+use highwater_testkit::fakes::CalDav;
 use highwater_testkit::{FakeApi, FakeRequest, Trial};
 
 use super::{refresh, run, shared};
@@ -73,4 +74,37 @@ async fn only_what_the_server_calls_gone_is_gone() {
     }
     trial.api.with(|api| api.hidden = Some(("/u/work/e2.ics".to_owned(), Hidden::Gone)));
     assert_eq!(refresh(&trial).await, (0, 0, 1));
+}
+
+async fn calendar_of(api: CalDav) -> Trial<CalDav> {
+    let settings = [("host", "cal.example"), ("calendar", CalDav::PATH)];
+    let trial = Trial::with_config(shared(Entries::new()), api, &settings).await.unwrap();
+    trial.set_credentials(Credentials::basic("u", Secret::new("p")));
+    trial
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_by_sync_token() {
+    let mut api = CalDav::default();
+    (1..=8).for_each(|n| api.put(&format!("e{n}"), "Meeting"));
+    api.delete("e8");
+    let trial = calendar_of(api).await;
+    assert_eq!(run(&trial).await, (7, 0, 0));
+    assert_eq!(run(&trial).await, (0, 0, 0));
+    trial.api.with(|api| {
+        api.put("e1", "Moved");
+        api.put("e9", "New");
+        (2..=5).for_each(|n| api.delete(&format!("e{n}")));
+    });
+    assert_eq!(run(&trial).await, (1, 1, 4));
+    assert_eq!(trial.ids("Entry").await.unwrap(), ["/cal/e1.ics", "/cal/e6.ics", "/cal/e7.ics", "/cal/e9.ics"]);
+    trial.api.with(|api| {
+        api.delete("e6");
+        api.forget();
+    });
+    if let Err(error) = trial.run().await {
+        assert_eq!(error.kind(), ErrorKind::SourceReset);
+        run(&trial).await;
+    }
+    assert_eq!(trial.ids("Entry").await.unwrap(), ["/cal/e1.ics", "/cal/e7.ics", "/cal/e9.ics"]);
 }

@@ -5,8 +5,10 @@ mod change_feeds;
 mod faults;
 mod github;
 mod hostile;
+mod kinto;
 mod sign_in;
 mod slack;
+mod slack_events;
 mod stripe;
 mod updated_filters;
 

@@ -62,6 +62,7 @@ impl Model {
         stream.prunes += 1;
         (stream.last, stream.horizon, stream.payload_horizon) = (position, position, position);
         stream.history_horizon = position;
+        self.world.quarantine.retain(|(other, _), _| *other != place);
         Ok(0)
     }
 

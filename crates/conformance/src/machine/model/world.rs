@@ -26,6 +26,24 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// An entry of no content that begins where it is put.
+    pub(super) fn empty(action: Action, without_n: bool) -> Self {
+        let content = Content::default();
+        Entry {
+            position: 0,
+            birth: 0,
+            lives: Vec::new(),
+            action,
+            spelled: content.spelled(0),
+            content,
+            without_n,
+            version: None,
+            origin: None,
+            pruned: false,
+            modified_ms: 0,
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         self.action != Action::Deleted
     }

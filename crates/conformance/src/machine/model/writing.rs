@@ -131,7 +131,13 @@ impl Model {
                 return Ok(Outcome::Unchanged);
             }
         };
-        let stale = old.as_ref().is_some_and(|old| is_older(write.version, old.version));
+        let version = write.version.map(stored);
+        // A run that still sees a record has the last word over a delete of the same version.
+        let saves = new.is_some() && terms.in_run;
+        let stale = old.as_ref().is_some_and(|old| {
+            let tie = saves && !old.is_live() && version.map(of_delete) == old.version;
+            is_older(version, old.version) && !tie
+        });
         let kept = old.as_ref().is_some_and(|old| match terms.keep {
             None => false,
             Some((cursor, Merge::KeepAll)) => old.position > cursor,
@@ -148,7 +154,7 @@ impl Model {
             return Ok(Outcome::Stale);
         }
         if same {
-            if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), write.version) {
+            if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), version) {
                 entry.version = Some(version);
             }
             return Ok(Outcome::Unchanged);
@@ -157,14 +163,22 @@ impl Model {
             return Ok(Outcome::Kept);
         }
         let Some((content, spelled)) = new else {
+            let version = version.map(of_delete);
             let Some(old) = live.cloned() else {
-                // A tombstone keeps the newest version that it was deleted at.
-                if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), write.version) {
-                    entry.version = Some(version);
+                match (stream.entries.get_mut(&write.id), version) {
+                    // A tombstone keeps the newest version that it was deleted at.
+                    (Some(entry), Some(version)) => entry.version = Some(version),
+                    // It overtook the news of what it deletes.
+                    (None, Some(_)) => {
+                        let birth = self.mint(terms.allow_leap)?;
+                        let gone = Entry { birth, version, ..Entry::empty(Action::Deleted, without_n) };
+                        self.put(terms, write.id, gone)?;
+                    }
+                    (_, None) => {}
                 }
                 return Ok(Outcome::Missing);
             };
-            let version = write.version.or(old.version);
+            let version = version.or(old.version);
             self.put(terms, write.id, Entry { action: Action::Deleted, version, ..old })?;
             return Ok(Outcome::Deleted);
         };
@@ -174,21 +188,8 @@ impl Model {
         {
             return Err(&[ErrorKind::Conflict]);
         }
-        let version = write.version.or(old.as_ref().and_then(|old| old.version));
-        let mut entry = Entry {
-            position: 0,
-            // It begins here.
-            birth: 0,
-            lives: Vec::new(),
-            action: Action::Added,
-            content,
-            spelled,
-            without_n,
-            version,
-            origin: None,
-            pruned: false,
-            modified_ms: 0,
-        };
+        let version = version.or(old.as_ref().and_then(|old| old.version));
+        let mut entry = Entry { content, spelled, version, ..Entry::empty(Action::Added, without_n) };
         let outcome = match old {
             Some(old) if old.is_live() => {
                 (entry.action, entry.birth, entry.lives) = (Action::Updated, old.birth, old.lives);
@@ -277,6 +278,22 @@ impl Model {
             }
         }
         Ok(gone as u64)
+    }
+}
+
+/// A version as it is kept: room is left behind each text.
+fn stored(version: Version) -> Version {
+    match version {
+        Version::Text(place) => Version::Text(2 * place),
+        number => number,
+    }
+}
+
+/// The version of a tombstone: right behind that of the delete.
+fn of_delete(version: Version) -> Version {
+    match version {
+        Version::Number(number) => Version::Number(number + 1),
+        Version::Text(place) => Version::Text(place + 1),
     }
 }
 

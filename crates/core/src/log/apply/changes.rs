@@ -102,7 +102,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         place: usize,
         batch: &StreamBatch,
         operation: &Operation,
-        id: &str,
+        id: &Arc<str>,
     ) -> Result<Outcome> {
         let old = self.find(place, id)?;
         if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
@@ -115,11 +115,55 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             // Deleted again, by a newer word of the source: what is older than that must not bring it back.
             Some(old) if !mutant!("second-delete-unversioned") => {
-                self.note_version(place, operation, &old)?;
+                let version = operation.version.as_ref().map(of_delete);
+                self.note_version(place, version, &old)?;
                 Ok(Outcome::Missing)
             }
-            _ => Ok(Outcome::Missing),
+            Some(_) => Ok(Outcome::Missing),
+            None => {
+                self.bury_unknown(place, operation, id)?;
+                Ok(Outcome::Missing)
+            }
         }
+    }
+
+    /// Remembers the delete of a record that never came, where older news of it can be told by their version: the delete
+    /// overtook them. To readers it is a record that came and went between two of their pages.
+    fn bury_unknown(&mut self, place: usize, operation: &Operation, id: &Arc<str>) -> Result<()> {
+        let Some(version) = operation.version.as_ref().filter(|_| !mutant!("tombstone-unversioned")) else {
+            return Ok(());
+        };
+        let payload = Bytes::from_static(b"{}");
+        let canonicalizer = &mut self.stream(place).memory.canonicalizer;
+        let canonical = canonicalizer.read(&payload)?.hash;
+        let fingerprint = canonicalizer.fingerprint();
+        let hashes = Hashes {
+            exact: self.shared.exact.hash(id, &payload),
+            canonical,
+            algorithm: self.algorithm(place, fingerprint)?,
+            length: payload.len() as u64,
+        };
+        let birth = self.mint()?.ulid;
+        let position = self.mint()?;
+        let payload = self.shared.encode_payload(&self.open_stream(place).key, id, &payload)?;
+        let extra = Extra {
+            version: Some(of_delete(version)),
+            origin: self.open_stream(place).origin.clone(),
+            lives: Vec::new(),
+        };
+        let entry = Entry {
+            sequence: 0,
+            position,
+            birth,
+            action: Action::Deleted,
+            first_seen_at: millis_of(birth),
+            pruned_at: None,
+            id: Arc::clone(id),
+            hashes,
+            extra,
+            payload: Some(payload),
+        };
+        self.append(place, None, entry, head_key(id))
     }
 
     /// Turns a live row into a tombstone that keeps the last payload.
@@ -127,8 +171,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let mut entry = self.with_payload(place, old)?;
         entry.position = self.mint()?;
         entry.action = Action::Deleted;
-        if version.is_some() {
-            entry.extra.version = version.cloned();
+        if let Some(version) = version.filter(|_| !mutant!("tombstone-unversioned")) {
+            entry.extra.version = Some(of_delete(version));
         }
         entry.extra.origin.clone_from(&self.open_stream(place).origin);
         self.supersede(place, old, entry)
@@ -142,7 +186,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// The record came again as it is. Only what the source calls its version may be newer.
     pub(super) fn keep(&mut self, place: usize, operation: &Operation, old: &Entry, exact: [u8; 16]) -> Result<()> {
         self.mark_seen(place, old.sequence)?;
-        self.note_version(place, operation, old)?;
+        self.note_version(place, operation.version.clone(), old)?;
         // Another spelling of the same content: next time it is recognised at a glance.
         let heads = &mut self.stream(place).memory.heads;
         if let Some(mut head) = heads.get(head_key(&old.id))
@@ -155,15 +199,25 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Gives a record that stays as it is the version that the source calls it by now.
-    fn note_version(&mut self, place: usize, operation: &Operation, old: &Entry) -> Result<()> {
-        if operation.version.is_none() || operation.version == old.extra.version {
+    fn note_version(&mut self, place: usize, version: Option<SourceVersion>, old: &Entry) -> Result<()> {
+        if version.is_none() || version == old.extra.version {
             return Ok(());
         }
         let mut entry = self.with_payload(place, old)?;
-        entry.extra.version.clone_from(&operation.version);
+        entry.extra.version = version;
         let number = self.stream(place).state.number;
         entry.as_row(|row| self.write.put_row(number, row))?;
         self.dirty = true;
         Ok(())
+    }
+}
+
+/// The version of a tombstone: the one right behind that of the delete, so that also what has the same version as the
+/// delete is older.
+pub(super) fn of_delete(version: &SourceVersion) -> SourceVersion {
+    match version {
+        SourceVersion::Number(number) => SourceVersion::Number(number.saturating_add(1)),
+        // In the order of bytes nothing lies between a text and the same with a zero byte.
+        SourceVersion::Text(text) => SourceVersion::Text(format!("{text}\0").into()),
     }
 }

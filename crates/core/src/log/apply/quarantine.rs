@@ -1,21 +1,32 @@
 //! Records that cannot be stored, set aside so that the others of their batch can be.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::check_id;
 use super::tally::Tally;
-use crate::backend::BackendWrite;
+use crate::backend::{BackendWrite, Table};
 use crate::batch::{Operation, OperationKind, Rejected, StreamBatch};
 use crate::content;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::entry::Entry;
+use crate::log::keys;
 use crate::log::transaction::Transaction;
 use crate::mutants::mutant;
 
 /// The longest part of a key, in bytes, that comes from an id.
 const MAX_KEY_PART: usize = 200;
+
+/// Records kept of a stream. The oldest go first.
+const MAX_KEPT: usize = 100;
+
+/// The longest part of a record, in bytes, that is kept.
+const MAX_EXCERPT: usize = 16 * 1024;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Sets an operation aside, with the reason. The record it names counts as seen.
@@ -25,11 +36,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         batch: &StreamBatch,
         operation: &Operation,
         index: usize,
-        error: &Error,
+        reason: String,
         tally: &mut Tally<'_>,
     ) -> Result<()> {
         let (payload, known) = match &operation.kind {
-            OperationKind::Upsert(payload) | OperationKind::Patch(payload) => {
+            OperationKind::Upsert(payload) | OperationKind::Patch(payload) | OperationKind::Aside(payload, _) => {
                 let guessed = content::guess_id(payload).map(|id| id.into_owned());
                 (Some(payload), operation.id.as_ref().map(|id| id.to_string()).or(guessed))
             }
@@ -46,26 +57,86 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             None => self.note_unidentified(place),
         }
+        // Its writer may know it under another id than the member `id`.
+        if operation.id.is_none() && known.is_some() && matches!(operation.kind, OperationKind::Aside(..)) {
+            self.note_unidentified(place);
+        }
         // What a codec would hide does not lie open here.
         let excerpt: String = payload
             .filter(|_| self.shared.codec.is_none())
-            .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(65_536)]).into_owned())
+            .map(|payload| String::from_utf8_lossy(&payload[..payload.len().min(MAX_EXCERPT)]).into_owned())
             .unwrap_or_default();
         let name =
             known.clone().unwrap_or_else(|| format!("{:032x}", short_hash(payload.map_or(&[], |payload| payload))));
         let document = serde_json::json!({
-            "stream": batch.stream.to_string(), "id": known, "reason": error.to_string(),
+            "stream": batch.stream.to_string(), "id": known, "reason": reason,
             "at_ms": self.shared.environment.now_ms(), "payload": excerpt,
         });
-        let key = format!("quarantine/{}/{}", self.open_stream(place).state.number, key_part(&name));
+        let key = format!("{}{}", self.quarantine_prefix(place), key_part(&name));
         // The number must stay the stream's, also when it has nothing else yet.
         if !mutant!("quarantine-without-stream") {
             self.need(place);
         }
+        self.make_room(place, &key)?;
         self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
-        tally.commit.rejected.push(Rejected { index, reason: error.to_string() });
+        let id = known.map(Arc::from);
+        tally.commit.rejected.push(Rejected { index, id, document: key, reason });
         Ok(())
     }
+
+    /// Removes everything that was set aside of a stream.
+    pub(crate) fn forget_quarantine(&mut self, place: usize) -> Result<()> {
+        for key in self.kept_aside(place)?.into_values() {
+            self.set_document(&key, None)?;
+        }
+        self.stream(place).aside = None;
+        Ok(())
+    }
+
+    fn quarantine_prefix(&self, place: usize) -> String {
+        format!("quarantine/{}/", self.open_stream(place).state.number)
+    }
+
+    /// Removes the oldest document where the one under `key` would be too many.
+    fn make_room(&mut self, place: usize, key: &str) -> Result<()> {
+        let mut kept = match self.stream(place).aside.take() {
+            Some(kept) => kept,
+            None => self.kept_aside(place)?,
+        };
+        kept.retain(|_, known| known != key);
+        while kept.len() >= MAX_KEPT && !mutant!("quarantine-unbounded") {
+            let Some((_, oldest)) = kept.pop_first() else { break };
+            self.set_document(&oldest, None)?;
+        }
+        let last = kept.last_key_value().map_or(0, |((_, number), _)| number + 1);
+        kept.insert((self.shared.environment.now_ms(), last), key.to_owned());
+        self.stream(place).aside = Some(kept);
+        Ok(())
+    }
+
+    /// The keys of what was set aside of a stream, oldest first.
+    fn kept_aside(&mut self, place: usize) -> Result<KeptAside> {
+        let prefix = keys::document(&self.quarantine_prefix(place));
+        let mut kept = KeptAside::new();
+        self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
+            let at_ms = serde_json::from_slice::<Stamp>(value).map_or(0, |stamp| stamp.at_ms);
+            let key = key.get(prefix.len()..).unwrap_or_default();
+            kept.insert((at_ms, kept.len() as u64), String::from_utf8_lossy(key).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let prefix = self.quarantine_prefix(place);
+        kept.values_mut().for_each(|key| key.insert_str(0, &prefix));
+        Ok(kept)
+    }
+}
+
+/// When each document was written, a number that tells those of one moment apart, and its key.
+pub(crate) type KeptAside = BTreeMap<(u64, u64), String>;
+
+#[derive(Deserialize)]
+struct Stamp {
+    #[serde(default)]
+    at_ms: u64,
 }
 
 /// An id as part of a document's key. One that is too long is told apart from others by its hash.

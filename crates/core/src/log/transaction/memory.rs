@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::content::Canonicalizer;
+use crate::log::apply::KeptAside;
 use crate::log::heads::Heads;
 use crate::log::marks::Marks;
 use crate::log::read::StreamView;
@@ -70,6 +71,8 @@ pub(crate) struct OpenStream {
     pub(crate) in_run: bool,
     /// Who makes the changes of the batch at hand, where it is not the sync itself.
     pub(crate) origin: Option<std::sync::Arc<str>>,
+    /// What is set aside of the stream, once a batch sets more aside.
+    pub(crate) aside: Option<KeptAside>,
     /// Whether the store has the stream, or must have it from now on.
     pub(super) known: bool,
     pub(super) needed: bool,

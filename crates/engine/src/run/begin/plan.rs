@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use highwater_core::Result;
+
 use crate::control::{Trigger, TriggerMode};
 use crate::run::host::OpenRefresh;
 use crate::run::report::RunOptions;
+use crate::schedule::Schedule;
 use crate::sync::SyncStatus;
 use crate::timer::millis;
 
@@ -25,11 +28,25 @@ pub(super) enum Plan {
     Incremental,
 }
 
-/// When the next run is due, if that is later.
-pub(super) fn not_due(status: &SyncStatus, now_ms: u64) -> Option<u64> {
+/// Whether a run that the schedule asks for may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    At(u64),
+    /// The schedule has no further slot.
+    Never,
+}
+
+pub(super) fn due(status: &SyncStatus, schedule: &Schedule, now_ms: u64) -> Result<Due> {
     // A run that began in the future was timed by a clock that was set back since.
-    let sane = status.last_started_ms.is_none_or(|started| started <= now_ms.saturating_add(1000));
-    status.next_due_ms.filter(|due_ms| sane && *due_ms > now_ms)
+    if status.last_started_ms.is_some_and(|started| started > now_ms.saturating_add(1000)) {
+        return Ok(Due::Now);
+    }
+    Ok(match schedule.due(status, now_ms)? {
+        None => Due::Never,
+        Some(due_ms) if due_ms > now_ms => Due::At(due_ms),
+        Some(_) => Due::Now,
+    })
 }
 
 pub(super) fn plan(
@@ -88,8 +105,9 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_holds_nothing_up() {
         let status = SyncStatus { last_started_ms: Some(50_000), next_due_ms: Some(60_000), ..SyncStatus::default() };
-        assert_eq!(not_due(&status, 55_000), Some(60_000));
-        assert_eq!(not_due(&status, 60_000), None);
-        assert_eq!(not_due(&status, 1000), None);
+        let due = |now_ms| due(&status, &Schedule::EveryMs(10_000), now_ms).unwrap();
+        assert_eq!(due(55_000), Due::At(60_000));
+        assert_eq!(due(60_000), Due::Now);
+        assert_eq!(due(1000), Due::Now);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use highwater_core::template::{
     ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret, SecretRenewal,
 };
-use highwater_core::{Error, ErrorKind, Result, StreamCommit};
+use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit};
 
 use super::{Host, raw};
 use crate::engine::lock;
@@ -31,37 +31,37 @@ impl RunHost for Host<'_> {
                 batch.put_document(self.key.checkpoint_key(), &*raw(checkpoint)?)?;
             }
         }
-        let stream = batch.on(&self.key.stream(&page.model));
-        stream.account(self.key.counts_key(&page.model));
-        self.account(&page.model, stream);
-        if self.full {
-            // Only a run that reads everything keeps account of what it saw. A stream that was begun
-            // must still have this run open: opened anew it would take all that was seen for gone.
-            if lock(&self.open).begun.contains(&page.model) {
-                stream.in_run(self.run);
-            } else {
-                stream.begin_run(self.run);
-            }
-        }
+        self.forget_saved(&page, &mut batch)?;
+        let stream = self.open_stream(&page.model, &mut batch);
+        stream.bad_records(BadRecords::Quarantine);
         self.fence_page(&page, stream);
         let models = &self.engine.template(&self.key.template)?.info().models;
         let info = models.iter().find(|model| model.name == page.model);
         for record in page.records {
             versions::upsert(stream, info, record);
         }
-        for id in page.deleted {
-            stream.delete(id);
+        for deleted in page.deleted {
+            versions::delete(stream, deleted);
         }
-        let mut commit = self.write(batch).await?;
+        for record in page.aside {
+            let stream = self.open_stream(&record.model, &mut batch);
+            self.set_aside(stream, record);
+        }
+        let commit = self.write(batch).await?;
         if let Some(open) = open {
             *lock(&self.open) = open;
         }
-        let commit = commit
-            .streams
-            .pop()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))?;
-        self.count(&page.model, &commit);
-        Ok(commit)
+        for stream in &commit.streams {
+            self.count(stream.stream.model(), stream);
+            self.tell_set_aside(stream);
+        }
+        // The page's own stream is the first of the batch.
+        let own = commit.streams.into_iter().next();
+        own.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))
+    }
+
+    fn incomplete(&self, model: &str, reason: &str, again: bool) {
+        self.note_incomplete(model, reason, again);
     }
 
     async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()> {
@@ -131,6 +131,7 @@ fn sum(before: Progress, mut now: Progress) -> Progress {
     now.updated += before.updated;
     now.unchanged += before.unchanged;
     now.deleted += before.deleted;
+    now.set_aside += before.set_aside;
     now.total = now.total.or(before.total);
     now
 }

@@ -1,0 +1,69 @@
+//! Records that syncs could not save, kept beside the others.
+
+use highwater_core::{Document, Result, Store, StreamKey};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+use crate::sync::SyncKey;
+
+/// What the store keeps of a stream, at most.
+pub(crate) const MOST: usize = 100;
+
+/// A record that a sync could not save, and that has not come well since.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct KeptAside {
+    /// The model.
+    pub model: String,
+    /// Its id, where that is known.
+    pub id: Option<String>,
+    /// Why it could not be saved.
+    pub reason: String,
+    /// When it came last: Unix milliseconds.
+    pub at_ms: u64,
+    /// The beginning of what came, as text; empty where the store has a codec, which hides payloads.
+    pub payload: String,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    id: Option<String>,
+    reason: String,
+    at_ms: u64,
+    #[serde(default)]
+    payload: String,
+}
+
+impl Engine {
+    /// Records that a sync could not save, oldest first: the newest hundred of each model. One that comes well later, is
+    /// deleted, or is not seen by a whole refresh any more is no longer kept.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// for record in engine.set_aside("main", "github/issues").await? {
+    ///     println!("{} {:?}: {}", record.model, record.id, record.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn set_aside(&self, connection: &str, sync: &str) -> Result<Vec<KeptAside>> {
+        let key = SyncKey::new(connection, sync)?;
+        let mut found = Vec::new();
+        for model in &self.template(&key.template)?.info().models {
+            for document in kept_aside(self.store().as_ref(), &key.stream(&model.name)).await? {
+                let Stored { id, reason, at_ms, payload } = document.value.to()?;
+                found.push(KeptAside { model: model.name.clone(), id, reason, at_ms, payload });
+            }
+        }
+        found.sort_by_key(|record| record.at_ms);
+        Ok(found)
+    }
+}
+
+/// The documents of what is set aside of a stream.
+pub(crate) async fn kept_aside(store: &dyn Store, stream: &StreamKey) -> Result<Vec<Document>> {
+    match store.head(stream).await?.number {
+        0 => Ok(Vec::new()),
+        number => store.documents(&format!("quarantine/{number}/"), "", MOST).await,
+    }
+}

@@ -1,0 +1,55 @@
+//! The database file through SQLite's own handle, without opening it once more.
+//!
+//! POSIX locks belong to the process and not to a handle: whoever in the process opens the file and closes it again gives
+//! up every lock that SQLite holds on it (<https://sqlite.org/howtocorrupt.html>, section 2.2). Another process then
+//! removes a WAL that is in use, or writes in the middle of a transaction. So the file's bytes are read by the
+//! connection that has it open anyway.
+#![expect(unsafe_code, reason = "SQLite hands out its file as a pointer")]
+
+use std::ffi::{c_int, c_void};
+use std::ptr::null_mut;
+
+use rusqlite::{Connection, ffi};
+
+/// The first bytes of the file; `None` where the file is shorter, or the database has no file.
+pub(crate) fn first_bytes<const N: usize>(connection: &Connection) -> Option<[u8; N]> {
+    let file = pointer(connection)?;
+    let mut bytes = [0; N];
+    let size = c_int::try_from(N).ok()?;
+    // SAFETY: the file belongs to the open connection, and its methods are null or live as long as it does; the method
+    // writes at most `size` bytes.
+    let code = unsafe { (file.as_ref()?.pMethods.as_ref()?.xRead?)(file, bytes.as_mut_ptr().cast(), size, 0) };
+    (code == ffi::SQLITE_OK).then_some(bytes)
+}
+
+/// SQLite's handle of the main database, valid while the connection is open.
+pub(crate) fn pointer(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
+    let mut file: *mut ffi::sqlite3_file = null_mut();
+    // SAFETY: the handle is open, "main" always exists, and this operation writes one pointer.
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_FILE_POINTER,
+            (&raw mut file).cast::<c_void>(),
+        )
+    };
+    (code == ffi::SQLITE_OK && !file.is_null()).then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_are_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let connection = Connection::open(&path).unwrap();
+        assert_eq!(first_bytes::<16>(&connection), None, "an empty file");
+        connection.execute_batch("CREATE TABLE t (n)").unwrap();
+        assert_eq!(first_bytes(&connection).unwrap(), *b"SQLite format 3\0");
+        assert_eq!(first_bytes::<100_000>(&connection), None, "more than there is");
+        assert_eq!(first_bytes::<16>(&Connection::open_in_memory().unwrap()), None);
+    }
+}
