@@ -44,6 +44,8 @@ pub fn provider() -> Provider {
         .limits(LimitHabits::new().lock_out(Duration::from_secs(60)))
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
+        // https://docs.slack.dev/authentication/using-token-rotation: said with status 200.
+        .token_ends_at("/error", "token_expired")
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {

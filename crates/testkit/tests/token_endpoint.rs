@@ -231,3 +231,19 @@ async fn credentials_do_not_follow_a_connection_elsewhere() {
     trial.engine.connect(ConnectionSettings::new("trial", "acme")).await.unwrap();
     trial.run().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_base_url_with_a_password_is_not_stored_and_not_shown() {
+    let trial = trial(Api::new()).await;
+    let with_password = ConnectionSettings::new("other", "acme").base_url("https://somebody:p4ssw0rd@api.acme.example");
+    let error = trial.engine.connect(with_password).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let stored = trial.store.documents("", "", 1000).await.unwrap();
+    assert!(!format!("{error:?} {stored:?}").contains("p4ssw0rd"));
+    // A link's name and password are not sent either.
+    let link = highwater_core::template::HttpRequest::get("https://somebody:p4ssw0rd@api.acme.example/items");
+    trial.set_credentials(Credentials::token(Secret::new("access-0")));
+    assert_eq!(trial.engine.proxy("trial", link).await.unwrap().status, 200);
+    let stored = trial.store.documents("", "", 1000).await.unwrap();
+    assert!(!format!("{:?} {stored:?}", trial.api.seen()).contains("p4ssw0rd"));
+}

@@ -48,6 +48,14 @@ fn base64_of_a_longer_text_gives_nothing_away() {
 }
 
 #[test]
+fn encoders_that_escape_more_or_less_hide_nothing() {
+    let redactor = of(&["a*b~c!d'e(f)g h"]);
+    for form in ["a*b~c!d'e(f)g h", "a%2Ab%7Ec%21d%27e%28f%29g%20h", "a*b~c!d'e(f)g%20h", "a%2ab~c!d%27e(f)g+h"] {
+        assert_eq!(redactor.redact(form), REDACTED, "{form}");
+    }
+}
+
+#[test]
 fn the_longest_secret_wins() {
     let redactor = of(&["tenant42", "tenant42-LONG"]);
     assert_eq!(redactor.redact("tenant42-LONG tenant42 tenant42-x"), "[secret] [secret] [secret]-x");

@@ -167,6 +167,18 @@ fn odd_answers_are_read() {
 }
 
 #[test]
+fn an_answer_without_a_refresh_token_keeps_the_old_one() {
+    for body in [
+        r#"{"access_token":"a1"}"#,
+        r#"{"access_token":"a1","refresh_token":null}"#,
+        r#"{"access_token":"a1","refresh_token":""}"#,
+    ] {
+        let tokens = answer(200, body).ok().unwrap();
+        assert_eq!(tokens.refresh_token.unwrap().expose(), "refresh-0-long", "{body}");
+    }
+}
+
+#[test]
 fn scopes_that_were_not_granted_are_known() {
     let missing = |body: &str| {
         let tokens = answer(200, body).ok().unwrap();
