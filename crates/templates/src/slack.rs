@@ -47,6 +47,8 @@ pub fn provider() -> Provider {
         .token_ends_at("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
+        // https://docs.slack.dev/authentication/using-token-rotation: said with status 200.
+        .token_ends_at("/error", "token_expired")
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {
