@@ -241,6 +241,7 @@ impl Fault {
             Switch::EverNew | Switch::EmptyPage => "pages are not named by cursors",
             Switch::Drift(Drift::ListVanishes) => "the API leaves empty lists out",
             Switch::Poison(Poison::Time) | Switch::Drift(Drift::TimeVanishes) => "records carry no time that is read",
+            Switch::Poison(Poison::Surrogate) => "no JSON list of records, or one of names alone",
             Switch::Poison(_) | Switch::Drift(_) | Switch::ListIsText => "no JSON list of records",
             Switch::Capped { .. } | Switch::Repeats | Switch::Duplicates => "no JSON list of several pages",
             Switch::Wire(Wire::GzipEmpty(0)) => "no request carries a validator",

@@ -21,11 +21,13 @@ const LONGEST_OF_SKEW: Duration = Duration::from_secs(600);
 pub(super) struct Judge<'f> {
     fault: &'f Fault,
     pub(super) violations: Vec<Violation>,
+    /// A run said that it set records aside or did not see all: what that run left out, a full refresh brings.
+    told: bool,
 }
 
 impl<'f> Judge<'f> {
     pub(super) fn new(fault: &'f Fault) -> Self {
-        Judge { fault, violations: Vec::new() }
+        Judge { fault, violations: Vec::new(), told: false }
     }
 
     /// Notes a broken invariant once, however many runs break it.
@@ -36,9 +38,18 @@ impl<'f> Judge<'f> {
         }
     }
 
-    /// Whether nobody could notice the fault.
-    pub(super) fn is_guard(&self) -> bool {
-        self.fault.duty == Duty::Guard
+    /// Whether a full refresh may be needed: nobody could notice the fault, or a run told what it left out.
+    pub(super) fn leaves_to_refresh(&self) -> bool {
+        self.fault.duty == Duty::Guard || self.told
+    }
+
+    /// Judges the outcome of a run after the fault.
+    pub(super) fn after(&mut self, run: &str, watch: &Watch) {
+        let Err(error) = &watch.outcome else { return };
+        // A refresh that set records aside goes on where it was, and still asks before it deletes.
+        if error.kind() != ErrorKind::AwaitingApproval || self.fault.approves_deletes() {
+            self.broken(Invariant::NothingLost, run, format!("fails: {error}"));
+        }
     }
 
     /// Judges a run that met the fault, which is in `bench`; `sound` is how many requests it takes otherwise.
@@ -60,7 +71,10 @@ impl<'f> Judge<'f> {
             self.broken(Invariant::NothingLiveDeleted, run, format!("deleted {}", deleted.join(", ")));
         }
         match &watch.outcome {
-            Ok(report) => self.success(run, report, &missing(&after, &live)),
+            Ok(report) => {
+                self.told |= tells_incomplete(report);
+                self.success(run, report, &missing(&after, &live));
+            }
             Err(error) => self.failure(run, error, bench),
         }
         self.bounds(run, bench, watch, sound);

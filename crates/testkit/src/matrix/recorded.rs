@@ -86,6 +86,7 @@ impl Recordings {
         let recording = Arc::clone(self.streams.get(&info.name)?);
         let model = info.models.first()?.name.clone();
         let sample = RecordedApi::new(&recording, &model)?;
+        let urls: Vec<String> = recording.requests.iter().map(|exchange| exchange.url.clone()).collect();
         if sample.live().len() < 3 {
             return None;
         }
@@ -103,7 +104,7 @@ impl Recordings {
         for (name, value) in settings {
             subject = subject.setting(name, value);
         }
-        Some(subject)
+        Some(urls.into_iter().fold(subject, Subject::origin))
     }
 
     /// The names of the recorded streams.
