@@ -7,6 +7,19 @@ const WESTERN: [char; 32] = [
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
+/// Whether a name is one of a charset: some servers write it where a content coding belongs.
+pub(super) fn is_charset(name: &str) -> bool {
+    WIDE.contains(&name) || NARROW.contains(&name) || UNICODE.contains(&name)
+}
+
+const WIDE: [&str; 3] = ["utf-16", "utf-16le", "utf-16be"];
+
+/// Names of windows-1252, and of what is read as it.
+const NARROW: [&str; 8] =
+    ["iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252"];
+
+const UNICODE: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+
 /// JSON as UTF-8 without a mark; `None` where it is that already, or where the body is no JSON. A mark decides, then
 /// UTF-8 if the bytes are UTF-8 (JSON is, whatever charset a server adds by default), then the declared charset.
 ///
@@ -35,11 +48,9 @@ pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<
         "utf-16" if body.get(1) == Some(&0) => Ok(Some(wide(body, u16::from_le_bytes))),
         "utf-16" | "utf-16be" => Ok(Some(wide(body, u16::from_be_bytes))),
         _ if std::str::from_utf8(body).is_ok() => Ok(None),
-        "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "latin-1" | "l1" | "windows-1252" | "cp1252" => {
-            Ok(Some(western(body)))
-        }
+        name if NARROW.contains(&name) => Ok(Some(western(body))),
         // What is spoilt in it the reader of the JSON tells.
-        "utf-8" | "utf8" | "us-ascii" | "ascii" => Ok(None),
+        name if UNICODE.contains(&name) => Ok(None),
         _ => Err(charset),
     }
 }
