@@ -190,7 +190,7 @@ async fn tried(subject: &Subject, fault: &Fault, sound: &mut BTreeMap<bool, cell
         }),
     };
     match known {
-        Ok(sound) => cell::cell(subject, fault, *sound).await,
+        Ok(sound) => cell::cell(subject, &fault.met_by(subject), *sound).await,
         Err(what) => broken(what.clone()),
     }
 }

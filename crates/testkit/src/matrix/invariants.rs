@@ -1,21 +1,13 @@
 //! What must hold after each run, and at the end.
 
-use std::time::Duration;
-
 use highwater_core::{ErrorKind, Result};
 use highwater_engine::RunReport;
 
-use super::faults::{Duty, Fault, Switch};
+use super::faults::{Duty, Fault};
 use super::report::{Invariant, Violation};
 use super::subject::Live;
 use super::trial::{Bench, Records, Watch};
 use super::watch::holds_secret;
-
-/// The longest that a run may take in virtual time: the waits for limits that one request may ask for, and some.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
-
-/// The same for a run whose API asks for three seconds.
-const LONGEST_OF_SKEW: Duration = Duration::from_secs(600);
 
 /// Collects what is broken in one cell.
 pub(super) struct Judge<'f> {
@@ -122,8 +114,7 @@ impl<'f> Judge<'f> {
             let what = format!("{} requests where a sound run takes {sound}", watch.requests);
             self.broken(Invariant::Bounded, run, what);
         }
-        let longest = if matches!(self.fault.switch, Switch::Skew(_)) { LONGEST_OF_SKEW } else { LONGEST };
-        if watch.time > longest {
+        if watch.time.as_secs() > self.fault.longest_s {
             self.broken(Invariant::Bounded, run, format!("takes {} s", watch.time.as_secs()));
         }
         if let Some((waited, asked)) = bench.effects().hurried {

@@ -100,7 +100,7 @@ impl Recordings {
                 settings.push((key.name.clone(), text));
             }
         }
-        let mut subject = Subject::new(template, move || sample.clone()).secrets(secrets);
+        let mut subject = Subject::new(template, move || sample.clone()).secrets(secrets).has_own_limits();
         for (name, value) in settings {
             subject = subject.setting(name, value);
         }

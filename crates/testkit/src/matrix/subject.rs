@@ -61,6 +61,7 @@ pub struct Subject {
     pub(super) holds_records: fn(&FakeRequest) -> bool,
     pub(super) lacks_empty_lists: bool,
     pub(super) lists_names: bool,
+    pub(super) has_own_limits: bool,
     pub(super) incomplete: Option<fn(&mut Value)>,
     pub(super) limit_told: Option<Answer>,
     pub(super) token_end_told: Option<Answer>,
@@ -87,6 +88,7 @@ impl Subject {
             holds_records: |_| true,
             lacks_empty_lists: false,
             lists_names: false,
+            has_own_limits: false,
             incomplete: None,
             limit_told: None,
             token_end_told: None,
@@ -140,6 +142,14 @@ impl Subject {
     #[must_use]
     pub fn records_in(mut self, holds_records: fn(&FakeRequest) -> bool) -> Self {
         self.holds_records = holds_records;
+        self
+    }
+
+    /// Says that the template decides by itself what a limit is, how long it waits, and what an answer without a list or a
+    /// record without an id means: as a manifest does.
+    #[must_use]
+    pub fn has_own_limits(mut self) -> Self {
+        self.has_own_limits = true;
         self
     }
 
