@@ -102,7 +102,8 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
         xml::escaped(token)
     );
     // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
-    let response = context.exchange(report(calendar, body).header("depth", "0")).await?;
+    let request = report(calendar, body).header("depth", "0").accepting(403).accepting(409).accepting(412);
+    let response = context.send(request).await?;
     // RFC 6578 §3.2: a token that the server does not take is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
         return Err(response

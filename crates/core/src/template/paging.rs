@@ -274,6 +274,11 @@ impl Pages {
         if let Some(check) = self.check {
             check(&response)?;
         }
+        // A list without records may say so by 204; a page that was named has something in it, or an empty list.
+        let by_count = matches!(self.paging, Paging::Number { .. } | Paging::Offset { .. });
+        if response.status == 204 && self.token.is_some() && !by_count {
+            return Err(response.refusal(ErrorKind::Remote, "the API names a page and answers it without content"));
+        }
         // A body that is empty without a status that says so is half an answer: it must not end a list.
         let lacks_records = response.status == 204
             || response.is_unchanged()
@@ -285,6 +290,8 @@ impl Pages {
         };
         let next = match &self.paging {
             Paging::Single => None,
+            // Without a body there is nothing to read a cursor from.
+            Paging::BodyUrl(_) | Paging::Cursor { .. } if response.status == 204 || response.is_unchanged() => None,
             Paging::Link => response.next_link(),
             Paging::HeaderUrl(name) => {
                 response.header(name).filter(|url| !url.is_empty()).map(|url| response.resolve(url))
