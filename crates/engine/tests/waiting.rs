@@ -191,3 +191,24 @@ async fn resets_in_other_forms() {
     let odd = took(LimitHabits::new(), 1, with(429, "{}", &[("retry-after", "-5")])).await.unwrap();
     assert!((1..1_000).contains(&odd), "{odd}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_an_answer_still_waits_for_limits() {
+    let accepting = |context: &Scene| {
+        let engine = context.engine.clone();
+        async move { engine.act("c", "acme/accepting", serde_json::json!({})).await }
+    };
+    let scene = scene(LimitHabits::new(), refusing(0, json(200, "{}"))).await;
+    let mut answers = vec![
+        json(403, r#"{"told":1}"#),
+        with(403, "{}", &[("retry-after", "5")]),
+        json(500, "{}"),
+        with(429, "{}", &[("retry-after", "2")]),
+    ];
+    scene.answer(move |_: &HttpRequest| Ok(answers.pop().unwrap()));
+    let began_ms = scene.now_ms();
+    assert_eq!(accepting(&scene).await.unwrap(), serde_json::json!({"told": 1}));
+    assert!(scene.now_ms() - began_ms >= 7_000 && scene.seen().len() == 4);
+    scene.answer(|_: &HttpRequest| Ok(json(404, "{}")));
+    assert_eq!(accepting(&scene).await.unwrap_err().kind(), ErrorKind::NotFound);
+}

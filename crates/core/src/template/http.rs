@@ -32,6 +32,8 @@ pub struct HttpRequest {
     /// tries that may help; with it there is one try, and the caller judges. Redirects are followed either way; one that
     /// cannot be followed, and a 304 that nothing was asked for, are errors either way.
     pub any_status: bool,
+    /// Statuses that are answers beside the successes. See [`HttpRequest::accepting`].
+    pub accepted: Vec<u16>,
     /// Whether sending it twice does no harm. Otherwise it is not tried again once it may have arrived.
     pub repeatable: bool,
     /// How many bytes of the answer's body are wanted; all of them by default. See [`HttpRequest::read_at_most`].
@@ -50,6 +52,7 @@ impl HttpRequest {
             headers: Vec::new(),
             body: None,
             any_status: false,
+            accepted: Vec::new(),
             repeatable: true,
             body_limit: None,
             global_only: false,
@@ -95,6 +98,15 @@ impl HttpRequest {
     #[must_use]
     pub fn any_status(mut self) -> Self {
         self.any_status = true;
+        self
+    }
+
+    /// Takes this status as an answer too, for callers that know what it means of this request (a sync token that is over,
+    /// a feed that may not be read). Everything else is as ever: limits are waited out, also those told with this status, and
+    /// what may pass is tried again.
+    #[must_use]
+    pub fn accepting(mut self, status: u16) -> Self {
+        self.accepted.push(status);
         self
     }
 

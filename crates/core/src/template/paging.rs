@@ -293,6 +293,8 @@ impl Pages {
         };
         let next = match &self.paging {
             Paging::Single => None,
+            // Without a body there is nothing to read a cursor from.
+            Paging::BodyUrl(_) | Paging::Cursor { .. } if response.status == 204 || response.is_unchanged() => None,
             Paging::Link => response.next_link(),
             Paging::HeaderUrl(name) => {
                 response.header(name).filter(|url| !url.is_empty()).map(|url| response.resolve(url))

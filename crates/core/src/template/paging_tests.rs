@@ -136,6 +136,26 @@ fn a_list_that_repeats_its_pages_is_an_error() {
 }
 
 #[test]
+fn no_content_is_an_empty_list_and_no_page_that_was_named() {
+    let none = || HttpResponse::new(204, Vec::new(), "");
+    for paging in [Paging::Link, Paging::cursor("/next", "after"), Paging::number("page", 1), Paging::offset("offset")]
+    {
+        let ids = drive(&mut pages(paging.clone()), |_| none());
+        assert_eq!(ids.unwrap(), [] as [u64; 0], "{paging:?}");
+    }
+    for (paging, kind) in [(Paging::Link, Some(ErrorKind::Remote)), (Paging::number("page", 1), None)] {
+        let mut count = 0;
+        let read = drive(&mut pages(paging), |_| {
+            count += 1;
+            let link = vec![("link".to_owned(), "</list?page=2>; rel=next".to_owned())];
+            if count == 1 { HttpResponse::new(200, link, list(&[1])) } else { none() }
+        });
+        // A page that we count on to by ourselves is the end; one that the API named is not.
+        assert_eq!(read.err().map(|error| error.kind()), kind);
+    }
+}
+
+#[test]
 fn only_the_first_page_is_asked_for_conditionally() {
     let known = crate::template::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
     let request = HttpRequest::get("/list").if_changed_since(&known);

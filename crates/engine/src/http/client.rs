@@ -142,6 +142,7 @@ impl Client {
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
+                    _ if journey.request.accepted.contains(&status) => return Ok(response),
                     (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));

@@ -77,6 +77,21 @@ impl Template for Items {
     }
 }
 
+/// Asks `/me`, and takes a 403 for an answer.
+#[derive(Debug)]
+struct Accepting(ActionInfo);
+
+#[async_trait]
+impl ActionTemplate for Accepting {
+    fn info(&self) -> &ActionInfo {
+        &self.0
+    }
+
+    async fn run(&self, context: &ActionContext<'_>, _: Value) -> Result<Value> {
+        context.send(HttpRequest::get("/me").accepting(403)).await?.json()
+    }
+}
+
 /// Posts its input to `/things`, once.
 #[derive(Debug)]
 struct AddThing(ActionInfo);
@@ -121,7 +136,10 @@ impl Scene {
         let info = provider.template("items").token(TokenUse::Optional).model("Item", "an item");
         let engine = Engine::builder(Arc::clone(&store))
             .template(Arc::new(Items { info, paging, records }))
-            .actions([Arc::new(AddThing(provider.action("add"))) as Arc<dyn ActionTemplate>])
+            .actions([
+                Arc::new(AddThing(provider.action("add"))) as Arc<dyn ActionTemplate>,
+                Arc::new(Accepting(provider.action("accepting"))),
+            ])
             .transport(Arc::clone(&script) as Arc<dyn Transport>)
             .environment(Arc::clone(&clock) as Arc<dyn Environment>)
             .limits(RequestLimits::default())
