@@ -130,6 +130,12 @@ pub const ALL: &[Mutant] = &[
     rule("early-checkpoint-dropped", "h51", "a forgotten checkpoint stays for the next run"),
     rule("clear-before-commit", "emptied", "the streams are emptied before the commit that begins the run"),
     rule("clear-unfenced", "p24_a_batch", "who lost the lease may still empty a stream"),
+    rule(
+        "credential-without-origin",
+        "bound_credentials",
+        "a template of another provider gets the connection's credentials",
+    ),
+    rule("exit-unredacted", "redaction", "errors leave the engine with the secrets that the API echoed"),
     rule("call-unopened", "cut_off", "an action leaves no trace before it has ended"),
     rule("incomplete-is-complete", "incomplete", "a run that did not see everything deletes what it did not see"),
     rule("set-aside-deletes", "set_aside", "a run that could not save a record deletes what it did not see"),

@@ -78,7 +78,9 @@ impl Engine {
     pub async fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
         let key = SyncKey::new(connection, sync)?;
         let found = self.template(&key.template)?;
-        self.connection(connection).await?.config_for(found.info())?;
+        let connected = self.connection(connection).await?;
+        self.parts().admit(&connected, &found.info().provider)?;
+        connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
         let now_ms = self.parts().environment.now_ms();
         let first_ms = schedule.first(now_ms)?.saturating_add(self.random_below(millis(options.jitter)));
