@@ -133,7 +133,8 @@ impl Engine {
         })?;
         let session = self.parts().sessions.of(connection);
         let credentials = session.credentials().await?;
-        let secrets: Vec<_> = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name)).collect();
+        let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
+        let secrets: Vec<_> = secrets.filter(|secret| !secret.expose().trim().is_empty()).collect();
         if secrets.is_empty() {
             return Err(Error::new(
                 ErrorKind::Invalid,

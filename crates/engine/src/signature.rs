@@ -130,10 +130,19 @@ pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
 }
 
 /// Checks the simple form, the header `X-Highwater-Hmac-Sha256`: whether `signature`, in hexadecimal, was made over
-/// `content` with any of the secrets. It does not say when: prefer [`verify`].
+/// `content` with any of the secrets. An empty secret matches nothing. It does not say when: prefer [`verify`].
 pub fn verify_hex(secrets: &[Secret], content: &[u8], signature: &str) -> bool {
-    unhex(signature)
-        .is_some_and(|given| secrets.iter().any(|secret| hmac_matches(secret.expose().as_bytes(), content, &given)))
+    unhex(signature).is_some_and(|given| {
+        secrets.iter().flat_map(written_keys).any(|key| hmac_matches(key.as_bytes(), content, &given))
+    })
+}
+
+/// A secret as it is written, and without the line end of the file that it came from. An empty one is none: anybody could
+/// sign with it.
+fn written_keys(secret: &Secret) -> impl Iterator<Item = &str> {
+    let (written, trimmed) = (secret.expose(), secret.expose().trim());
+    let also = (trimmed.len() < written.len()).then_some(trimmed);
+    [Some(written), also].into_iter().flatten().filter(move |_| !trimmed.is_empty())
 }
 
 /// Reads Unix seconds and checks that they are close to now.
@@ -344,5 +353,11 @@ mod tests {
         assert!(verify_hex(std::slice::from_ref(&secret), body, &expected.to_uppercase()));
         assert!(!verify_hex(std::slice::from_ref(&secret), body, &expected[2..]));
         assert!(!verify_hex(&[secret], b"", expected));
+        // Read from a file, with its line end; and nothing at all, which anybody could sign with.
+        assert!(verify_hex(&[Secret::new(""), Secret::new("12345678-1234-4123-8123-123456789abc\n")], body, expected));
+        for empty in ["", " ", "\r\n"] {
+            let secret = Secret::new(empty);
+            assert!(!verify_hex(std::slice::from_ref(&secret), body, &hex_signature(&secret, body)));
+        }
     }
 }

@@ -199,9 +199,15 @@ async fn incoming_events_must_be_genuine_and_wanted() {
     world.engine.pause_sync("c", SYNC).await.unwrap();
     assert!(saved(&world.engine, "d4", note("b", "x", 1)).await.changes.is_empty());
     assert_eq!(world.texts().await.len(), 1, "a paused sync writes nothing");
-    world.engine.set_credentials("c", Credentials::none());
-    let error = receive(&world.engine, "d5", "many", &json!({}), "new secret").await.unwrap_err();
-    assert!(error.to_string().contains("webhook_secret"), "{error}");
+    // No secret, and one that is empty, which anybody could sign with.
+    for credentials in [Credentials::none(), Credentials::none().secret("webhook_secret", Secret::new("\n"))] {
+        world.engine.set_credentials("c", credentials);
+        for secret in ["new secret", "", "\n"] {
+            let error = receive(&world.engine, "d5", "many", &json!({}), secret).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("webhook_secret"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ async fn slack_events_that_come_late_undo_nothing() {
     tell(&trial, "Ev3", changed(ts, "second edit", "1767225630.000001")).await;
     tell(&trial, "Ev2", changed(ts, "first edit", "1767225620.000001")).await;
     tell(&trial, "Ev1", message(ts, "as written")).await;
+    let again = tell(&trial, "Ev1-under-another-id", message(ts, "as written")).await;
+    assert_eq!((again.duplicate, again.changes[0].progress.updated), (false, 0));
     assert_eq!(texts(&trial).await[1].1, "second edit");
     tell(&trial, "Ev5", deleted(ts, "1767225650.000001")).await;
     tell(&trial, "Ev4", changed(ts, "third edit", "1767225640.000001")).await;
