@@ -147,6 +147,8 @@ pub const ALL: &[Mutant] = &[
     rule("two-deliver", "delivers", "a process delivers though another does"),
     rule("rest-forgotten", "pause", "a receiver's pause is known to whoever was asked for it alone"),
     rule("row-ids-by-chance", "rows_of_the_same", "a row takes the place of another whose id it was given"),
+    rule("answers-are-read", "the_status", "what a receiver answers behind its status is read to the end"),
+    rule("names-lead-anywhere", "destination", "a destination's name may lead into the host's own network"),
     rule("never-due-is-now", "a_schedule", "a sync whose schedule has ended is due without pause"),
     rule("destination-translated-address", "destination", "an IPv6 address that carries a private IPv4 one is public"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),

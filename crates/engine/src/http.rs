@@ -6,6 +6,8 @@ mod budget;
 mod charset;
 mod client;
 mod credentials;
+#[cfg(feature = "http")]
+mod global;
 mod limits;
 mod oauth;
 mod origins;

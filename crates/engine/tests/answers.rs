@@ -222,3 +222,38 @@ async fn json_is_read_with_its_mark_and_in_its_charset() {
     assert_eq!(kind, ErrorKind::Remote);
     assert!(text.contains("made-up"), "{text}");
 }
+
+// encode/httpx#195, apache/httpcomponents-client#698: a charset where a coding belongs.
+#[tokio::test]
+async fn a_charset_is_no_coding() {
+    for coding in ["UTF-8", "utf8", "ISO-8859-1", "none", "binary", "gzip, utf-8"] {
+        let body = if coding.starts_with("gzip") { gzip(LIST.as_bytes()) } else { LIST.as_bytes().to_vec() };
+        let read = read(whole(&format!("Content-Encoding: {coding}\r\n"), &body)).await;
+        assert_eq!(read, Ok(vec!["\"a\"".to_owned()]), "{coding}");
+    }
+}
+
+// nodejs/node#7502, oven-sh/bun#33708: what stands behind the last gzip member.
+#[tokio::test]
+async fn garbage_behind_a_gzip_member_is_passed_over() {
+    for garbage in [&b"\r\n"[..], &[0; 20], b"<!-- footer -->", &[0x1f]] {
+        let body = [&gzip(LIST.as_bytes()), garbage].concat();
+        assert_eq!(read(whole("Content-Encoding: gzip\r\n", &body)).await, Ok(vec!["\"a\"".to_owned()]), "{garbage:?}");
+    }
+}
+
+// sagebind/isahc#315, snoyberg/http-client#83: a `Location` in ISO-8859-1, or with a space.
+#[tokio::test]
+async fn a_redirect_may_lead_to_letters_beyond_ascii() {
+    for (location, expected) in
+        [(&b"/c\xe9u?x=a b"[..], "/c%C3%A9u?x=a%20b"), ("/céu".as_bytes(), "/c%C3%A9u"), (b"/a b", "/a%20b")]
+    {
+        let head =
+            [b"HTTP/1.1 307 Moved\r\nContent-Length: 0\r\nConnection: close\r\nLocation: ", location, b"\r\n\r\n"];
+        let (engine, _) = engine(head.concat()).await;
+        // The server redirects for ever; the second hop is the same as the third.
+        let error = engine.proxy("c", HttpRequest::get("/items")).await.unwrap_err();
+        let path = expected.split('?').next().unwrap();
+        assert!(error.to_string().contains(path) && error.to_string().contains("circle"), "{error}");
+    }
+}

@@ -160,3 +160,34 @@ async fn limits_told_in_words_are_waited_out() {
     scene.act().await.unwrap();
     assert_eq!(scene.seen().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn resets_in_other_forms() {
+    for (headers, expected_ms) in [
+        // promptfoo/promptfoo#8341, https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
+        (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "6m0s")], 360_000),
+        (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1m30.5s")], 90_500),
+        (vec![("retry-after", "1500ms")], 1_500),
+        // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/: of version 7, and since version 8.
+        (vec![("ratelimit", "limit=100, remaining=0, reset=50")], 50_000),
+        (vec![("ratelimit", "\"default\";r=0;t=30")], 30_000),
+        (vec![("ratelimit", "\"hour\";r=900;t=3000, \"second\";r=0;t=2")], 2_000),
+        (vec![("ratelimit-remaining", "0"), ("ratelimit-reset", "7")], 7_000),
+        // https://developer.okta.com/docs/reference/rl-best-practices/: with hyphens.
+        (
+            vec![
+                ("x-rate-limit-remaining", "0"),
+                ("x-rate-limit-reset", "1795000012"),
+                ("date", "Wed, 18 Nov 2026 11:06:40 GMT"),
+            ],
+            12_000,
+        ),
+        // pydantic/pydantic-ai#7065: none that can be meant.
+        (vec![("retry-after", "-5"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9")], 9_000),
+    ] {
+        let took_ms = took(LimitHabits::new(), 1, with(429, "{}", &headers)).await.map_err(|error| error.to_string());
+        assert_eq!(took_ms, Ok(expected_ms), "{headers:?}");
+    }
+    let odd = took(LimitHabits::new(), 1, with(429, "{}", &[("retry-after", "-5")])).await.unwrap();
+    assert!((1..1_000).contains(&odd), "{odd}");
+}

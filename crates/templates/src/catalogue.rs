@@ -108,5 +108,8 @@ fn limits(provider: &Provider) -> String {
         let with = limit.body.as_ref().map(|text| format!(" with `{text}`")).unwrap_or_default();
         told.push(format!("so is {}{with}", limit.status));
     }
+    for words in &habits.words {
+        told.push(format!("so is an answer of any status with `{}` at `{}`", words.value, words.pointer));
+    }
     told.join("; ")
 }

@@ -105,6 +105,26 @@ pub(super) fn resolve(base: &str, reference: &str) -> String {
     format!("{scheme}:{authority}{path}{query}")
 }
 
+/// A URL without the query parameters whose value is dropped; the others stay as they are written.
+pub(super) fn without_values(url: &str, dropped: impl Fn(&str) -> bool) -> String {
+    let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
+    let is_kept = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !dropped(&unescaped(value)));
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+/// The text of a query's value.
+fn unescaped(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, behind @ ..] = rest {
+        let escaped = (*first == b'%').then(|| behind.get(..2)).flatten();
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// A path without its segments `.` and `..` (RFC 3986, 5.2.4).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
@@ -148,6 +168,15 @@ mod tests {
         for broken in ["<b", "", "rel=next", "<b>; rel=\"next-page", "<b>; ;; rel=", "<b> rel=next"] {
             assert_eq!(next(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn values_are_dropped_however_they_are_written() {
+        let without = |url| without_values(url, |value| value == "a b%");
+        assert_eq!(without("/x?k=a+b%25&y=1%20&k=%61%20b%"), "/x?y=1%20");
+        assert_eq!(without("/x?k=a%20b%25"), "/x");
+        assert_eq!(without("/x?flag&k=a%2&z=é%"), "/x?flag&k=a%2&z=é%");
+        assert_eq!(without("/x"), "/x");
     }
 
     // https://www.rfc-editor.org/rfc/rfc3986#section-5.4

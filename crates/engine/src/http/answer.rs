@@ -94,11 +94,13 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
     Ok(response)
 }
 
-/// The codings to undo, in that order: the last one applied first.
+/// The codings to undo, in that order: the last one applied first. Names that belong elsewhere (a charset, MIME's `8bit`)
+/// code nothing.
 fn codings(response: &HttpResponse) -> Vec<String> {
     let headers = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     let names = headers.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
-    let mut names: Vec<String> = names.filter(|name| !name.is_empty() && name != "identity").collect();
+    let none = |name: &str| matches!(name, "" | "identity" | "none" | "binary" | "8bit") || charset::is_charset(name);
+    let mut names: Vec<String> = names.filter(|name| !none(name)).collect();
     names.reverse();
     names
 }

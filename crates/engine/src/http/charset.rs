@@ -1,4 +1,4 @@
-//! JSON in other charsets than UTF-8, and with a byte-order mark.
+//! JSON and XML in other charsets than UTF-8, and with a byte-order mark.
 
 /// What stands for 0x80 to 0x9f in windows-1252 (https://encoding.spec.whatwg.org/#windows-1252, which is what
 /// `iso-8859-1` means too).
@@ -7,19 +7,32 @@ const WESTERN: [char; 32] = [
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// JSON as UTF-8 without a mark; `None` where it is that already, or where the body is no JSON. A mark decides, then
+/// Whether a name is one of a charset: some servers write it where a content coding belongs.
+pub(super) fn is_charset(name: &str) -> bool {
+    WIDE.contains(&name) || NARROW.contains(&name) || UNICODE.contains(&name)
+}
+
+const WIDE: [&str; 3] = ["utf-16", "utf-16le", "utf-16be"];
+
+/// Names of windows-1252, and of what is read as it.
+const NARROW: [&str; 8] =
+    ["iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252"];
+
+const UNICODE: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+
+/// JSON or XML as UTF-8 without a mark; `None` where it is that already, or where the body is neither. A mark decides, then
 /// UTF-8 if the bytes are UTF-8 (JSON is, whatever charset a server adds by default), then the declared charset.
 ///
 /// # Errors
 ///
 /// The name of the declared charset, where it is needed and not known.
 pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let is_json = content_type.is_some_and(is_json);
+    let is_known = content_type.is_some_and(is_known);
     let looks_like_json = |rest: &[u8]| matches!(rest.trim_ascii_start().first(), Some(b'{' | b'['));
     if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
-        return Ok((is_json || looks_like_json(rest)).then(|| rest.to_vec()));
+        return Ok((is_known || looks_like_json(rest)).then(|| rest.to_vec()));
     }
-    if !is_json {
+    if !is_known {
         return Ok(None);
     }
     if let Some(rest) = body.strip_prefix(b"\xff\xfe") {
@@ -35,18 +48,17 @@ pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<
         "utf-16" if body.get(1) == Some(&0) => Ok(Some(wide(body, u16::from_le_bytes))),
         "utf-16" | "utf-16be" => Ok(Some(wide(body, u16::from_be_bytes))),
         _ if std::str::from_utf8(body).is_ok() => Ok(None),
-        "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "latin-1" | "l1" | "windows-1252" | "cp1252" => {
-            Ok(Some(western(body)))
-        }
-        // What is spoilt in it the reader of the JSON tells.
-        "utf-8" | "utf8" | "us-ascii" | "ascii" => Ok(None),
+        name if NARROW.contains(&name) => Ok(Some(western(body))),
+        // What is spoilt in it its reader tells.
+        name if UNICODE.contains(&name) => Ok(None),
         _ => Err(charset),
     }
 }
 
-fn is_json(content_type: &str) -> bool {
+/// Whether a body is of a kind whose charset is undone.
+fn is_known(content_type: &str) -> bool {
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media.ends_with("/json") || media.ends_with("+json")
+    ["/json", "+json", "/xml", "+xml"].iter().any(|kind| media.ends_with(kind))
 }
 
 fn charset(content_type: &str) -> Option<String> {
@@ -75,7 +87,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_json_is_changed() {
+    fn only_json_and_xml_are_changed() {
+        assert_eq!(to_utf8(Some("application/xml; charset=latin1"), b"<a>\xe9</a>"), Ok(Some("<a>é</a>".into())));
         assert_eq!(to_utf8(Some("text/csv"), b"\xef\xbb\xbfid,name\n"), Ok(None));
         assert_eq!(to_utf8(Some("text/csv; charset=utf-16"), b"i\0d\0"), Ok(None));
         assert_eq!(to_utf8(None, b"\xff\xfe[\0]\0"), Ok(None), "no type: bytes are bytes");

@@ -136,9 +136,11 @@ pub(crate) fn rest(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -
 
 /// How many requests the API says are left.
 pub(crate) fn remaining(response: &HttpResponse, habits: &LimitHabits) -> Option<u64> {
-    let usual = ["x-ratelimit-remaining", "ratelimit-remaining"];
-    let value = header_of(response, habits.remaining_headers.iter().map(String::as_str).chain(usual))?;
-    value.trim().parse().ok()
+    let usual = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
+    match header_of(response, habits.remaining_headers.iter().map(String::as_str).chain(usual)) {
+        Some(value) => value.trim().parse().ok(),
+        None => policy(response).map(|(left, _)| left),
+    }
 }
 
 /// What a response says of the time before which it does not want to be asked again.
@@ -148,8 +150,9 @@ pub(crate) fn retry_after(response: &HttpResponse, now_ms: u64) -> Option<Durati
 }
 
 fn until_reset(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
-    let usual = ["x-ratelimit-reset", "ratelimit-reset"];
-    let value = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual))?;
+    let usual = ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"];
+    let named = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual));
+    let value = named.or_else(|| policy(response).and_then(|(_, reset)| reset))?;
     let wait = match server_ms(response) {
         // Both count in whole seconds, and the clock's is rounded down: the wait is never too short.
         Some(server_ms) => time_until(value, server_ms),
@@ -157,6 +160,22 @@ fn until_reset(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Op
         None => time_until(value, now_ms).map(|wait| wait + Duration::from_secs(u64::from(is_unix_seconds(value)))),
     };
     wait.map(|wait| wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
+}
+
+/// What the `RateLimit` header says of the policy with the fewest requests left: how many, and the seconds until its reset.
+/// Both forms of its draft are read: `limit=9, remaining=0, reset=5`, and `"minute";r=0;t=5, "hour";r=7;t=900`.
+fn policy(response: &HttpResponse) -> Option<(u64, Option<&str>)> {
+    let value = response.header("ratelimit")?;
+    let (policies, within) = if value.contains(';') { (value.split(','), ';') } else { (value.split('\0'), ',') };
+    let policies = policies.filter_map(|policy| {
+        let named = |short, long| {
+            let pairs = policy.split(within).filter_map(|pair| pair.split_once('='));
+            pairs.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == short || *name == long)
+        };
+        let left = named("r", "remaining")?.1.parse().ok()?;
+        Some((left, named("t", "reset").map(|(_, reset)| reset)))
+    });
+    policies.min_by_key(|(left, _)| *left)
 }
 
 /// The API's clock when it answered: what it counts resets by. A cache adds the answer's age.
@@ -174,7 +193,7 @@ fn is_unix_seconds(value: &str) -> bool {
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads a time as APIs give it: seconds from now, Unix seconds, Unix milliseconds, milliseconds from now (nobody asks
-/// for more than a day of seconds), an HTTP date or RFC 3339.
+/// for more than a day of seconds), a duration with units, an HTTP date or RFC 3339.
 pub(crate) fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
     let value = value.trim();
     let wait_ms = match value.parse::<f64>() {
@@ -183,15 +202,40 @@ pub(crate) fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
         Ok(number) if number >= 1e9 => (number as u64 * 1000).saturating_sub(now_ms),
         Ok(number) if number > 86_400.0 => number as u64,
         Ok(number) => (number * 1000.0).ceil() as u64,
-        Err(_) => {
-            let at_ms = match httpdate::parse_http_date(value) {
-                Ok(at) => u64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?,
-                Err(_) => u64::try_from(value.parse::<DateTime<Utc>>().ok()?.timestamp_millis()).ok()?,
-            };
-            at_ms.saturating_sub(now_ms)
-        }
+        Err(_) => match duration_ms(value) {
+            Some(wait_ms) => wait_ms,
+            None => until_date(value, now_ms)?,
+        },
     };
     Some(Duration::from_millis(wait_ms).min(LONGEST_WAIT))
+}
+
+fn until_date(value: &str, now_ms: u64) -> Option<u64> {
+    let at_ms = match httpdate::parse_http_date(value) {
+        Ok(at) => u64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()?,
+        Err(_) => u64::try_from(value.parse::<DateTime<Utc>>().ok()?.timestamp_millis()).ok()?,
+    };
+    Some(at_ms.saturating_sub(now_ms))
+}
+
+/// Reads a duration with units, such as `1m30.5s` or `500ms`.
+fn duration_ms(value: &str) -> Option<u64> {
+    let (mut rest, mut sum_ms) = (value, 0.0);
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let after = rest[unit..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |digits| unit + digits);
+        let unit_ms = match &rest[unit..after] {
+            "ms" => 1.0,
+            "s" => 1_000.0,
+            "m" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            _ => return None,
+        };
+        sum_ms += rest[..unit].parse::<f64>().ok()? * unit_ms;
+        rest = &rest[after..];
+    }
+    (!value.is_empty()).then_some(sum_ms as u64)
 }
 
 fn header_of<'r, 'n>(response: &'r HttpResponse, mut names: impl Iterator<Item = &'n str>) -> Option<&'r str> {

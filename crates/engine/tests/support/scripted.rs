@@ -68,6 +68,9 @@ impl Template for Items {
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
         let mut pages = Pages::new(HttpRequest::get("/items"), self.paging.clone()).records_at(self.records);
         while let Some(page) = pages.next(context).await? {
+            if let Some(next) = &page.next {
+                context.checkpoint(next)?;
+            }
             context.save("Item", page.records).await?;
         }
         if context.is_full_refresh() { context.complete("Item").await } else { Ok(()) }
