@@ -164,7 +164,8 @@ async fn read_rows(
         tell_missed(context, &windows);
         let records = timed(context, "Page", page.records, &mut window, EDITED);
         any |= !records.is_empty();
-        if let Some(created) = windows.place() {
+        // Behind pages of which nothing could be read there is nothing to go on from.
+        if let Some(created) = windows.place().filter(|_| any) {
             let (created, newest) = (created.to_owned(), window.checkpoint().map(str::to_owned));
             context.checkpoint(&Checkpoint::Reading { created, newest, began_ms })?;
         }

@@ -76,7 +76,11 @@ async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<
     }
     let mut pages = Resumed::new(|| list(request.clone(), "/messages").check(is_list), page);
     while let Some(page) = pages.next(context).await? {
-        let ids = context.read_each("Message", page.records, |entry| string_at(entry, "/id"));
+        // The whole entry is read: what is no sound JSON names no message that could be asked for.
+        let ids = context.read_each("Message", page.records, |entry| {
+            read::<serde_json::Value>(entry)?;
+            string_at(entry, "/id")
+        });
         let (messages, gone) = messages(context, ids).await?;
         context.checkpoint(&Checkpoint { history: history.clone(), page: page.next })?;
         context.apply("Message", messages, gone).await?;
