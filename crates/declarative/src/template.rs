@@ -105,7 +105,10 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
     let spec = manifest.model.spec.as_ref();
     let renewed = crate::origins::renewed_paths(manifest.model.streams.iter().chain(entries.iter().copied()));
     let settings = Arc::new(settings_of(spec.map_or(&Value::Null, |spec| &spec.connection), &renewed));
-    let base_url = source.base_urls().unwrap_or_default().into_iter().next().unwrap_or_default();
+    // The same for every config: the engine tells by it that templates of one provider mean one API.
+    let unconfigured = Source::without_config(manifest, Arc::new(RunClock::default()));
+    let base_urls = unconfigured.and_then(|source| source.base_urls()).unwrap_or_default();
+    let base_url = base_urls.into_iter().next().unwrap_or_default();
     let docs = manifest.documentation_url().unwrap_or_default();
     let provider = Provider::new(provider, base_url).docs(docs);
     let budgets = Arc::new(Budgets::default());

@@ -414,3 +414,16 @@ async fn tokens_that_another_process_renewed_meanwhile_are_taken() {
     run(&engine).await.unwrap();
     assert_eq!(world.api.with(|api| (api.serial, api.token_requests)), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_moved_takes_what_the_keychain_has_for_it_then() {
+    let world = World::signed_in(Rotating::default()).await;
+    let engine = world.engine().await;
+    engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap();
+    engine.connect(ConnectionSettings::new("c", "acme").base_url("https://elsewhere.example")).await.unwrap();
+    let error = engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let signed_in_there = OAuthTokens::new("app").access(Secret::new("access-1"), None);
+    world.keychain.save("c", &Credentials::oauth2(signed_in_there)).await.unwrap();
+    engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap();
+}

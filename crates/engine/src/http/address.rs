@@ -61,7 +61,7 @@ impl Parts {
         self.admit(settings, provider)?;
         let session = self.sessions.of(&settings.id);
         let address = self.address(settings, provider).unwrap_or_default();
-        session.arrive(&address)?;
+        session.arrive(&address).await?;
         let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
         let store = Arc::clone(&self.store);
         let client =

@@ -122,11 +122,19 @@ impl Session {
     }
 
     /// Begins to use the credentials there.
-    pub(super) fn arrive(&self, address: &Address) -> Result<()> {
+    pub(super) async fn arrive(&self, address: &Address) -> Result<()> {
         self.settle(address);
+        if self.is_astray() {
+            // The host may have kept others for the new address.
+            self.look().await?;
+        }
         self.check_address(address)?;
         lock(&self.held).used = true;
         Ok(())
+    }
+
+    fn is_astray(&self) -> bool {
+        lock(&self.held).astray
     }
 
     /// Refuses to use the credentials anywhere but where the connection is.
