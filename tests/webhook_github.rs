@@ -50,12 +50,21 @@ impl Host {
     }
 
     async fn deliver(&self, id: &str, event: &str, body: &Value, secret: &str) -> (u16, Value) {
-        let body = body.to_string();
-        let request = HttpRequest::new("POST", &self.url)
+        self.send(id, event, HttpRequest::new("POST", &self.url).json(body).unwrap(), secret).await
+    }
+
+    /// As GitHub delivers unless JSON is chosen: the signature is that of the form.
+    async fn deliver_form(&self, id: &str, event: &str, body: &Value, secret: &str) -> (u16, Value) {
+        let form = HttpRequest::new("POST", &self.url).form([("payload", body.to_string())]);
+        self.send(id, event, form, secret).await
+    }
+
+    async fn send(&self, id: &str, event: &str, request: HttpRequest, secret: &str) -> (u16, Value) {
+        let signature = hmac(secret, request.body.as_deref().unwrap_or_default());
+        let request = request
             .header("X-GitHub-Event", event)
             .header("X-GitHub-Delivery", id)
-            .header("X-Hub-Signature-256", format!("sha256={}", hmac(secret, body.as_bytes())))
-            .body("application/json", body);
+            .header("X-Hub-Signature-256", format!("sha256={signature}"));
         let answer = UreqTransport::new().send(request.any_status()).await.unwrap();
         let told = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         (answer.status, told)
@@ -119,9 +128,28 @@ async fn issues_come_by_webhook() {
     let (_, told) = host.deliver("d-7", "issues", &deleted, SECRET).await;
     assert_eq!(told["changes"][0]["progress"]["deleted"], 1);
     assert!(host.issue().await.is_none());
+    let late = event("edited", "A leak, edited before", "2026-11-24T19:30:00Z", "pump");
+    assert_eq!(host.deliver("d-9", "issues", &late, SECRET).await.0, 200);
+    assert!(host.issue().await.is_none(), "an older state brings nothing back");
 
     let release = json!({"action": "published", "repository": {"name": "pump", "owner": {"login": "acme"}}});
     let (_, told) = host.deliver("d-8", "release", &release, SECRET).await;
     assert_eq!(told["triggered"], json!(["github/releases"]));
-    assert_eq!(host.engine.runs("github-main", "github/issues").await.unwrap().len(), 4);
+    assert_eq!(host.engine.runs("github-main", "github/issues").await.unwrap().len(), 5);
+}
+
+/// <https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks>: `application/x-www-form-urlencoded` is the default.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issues_come_by_webhook_as_a_form() {
+    let host = Host::start().await;
+    let ping = json!({"zen": "Keep it logically awesome.", "hook_id": 1, "hook": {"type": "Repository"}});
+    let (status, told) = host.deliver_form("d-0", "ping", &ping, SECRET).await;
+    assert_eq!((status, &told["ignored"]), (200, &json!(true)), "{told}");
+    let opened = event("opened", "Leak: 50 % & \"more\" \u{e9}=+", "2026-11-24T18:00:00Z", "pump");
+    assert_eq!(host.deliver_form("d-1", "issues", &opened, "a guess").await.0, 401);
+    let (status, told) = host.deliver_form("d-1", "issues", &opened, SECRET).await;
+    assert_eq!((status, &told["changes"][0]["progress"]["added"], &told["ignored"]), (200, &json!(1), &json!(false)));
+    assert_eq!(host.issue().await.unwrap()["title"], opened["issue"]["title"]);
+    let (_, told) = host.deliver("d-1", "issues", &opened, SECRET).await;
+    assert_eq!(told["duplicate"], true, "delivered again, after JSON was chosen");
 }

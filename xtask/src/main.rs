@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask COMMAND`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program for people
 
+mod acceptance;
 mod catalogue;
 mod embed_check;
 mod fuzz;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 /// The commands: name, what it does, how.
 const COMMANDS: &[(&str, &str, Command)] = &[
+    ("acceptance", "the proofs that take longer than CI may (or names)", acceptance::run),
     ("catalogue", "write docs/catalogue.md from the templates", catalogue::run),
     ("embed-check", "whether SQLite libraries of hosts resolve beside ours", embed_check::run),
     ("fuzz", "run the fuzz targets (--seconds 60, --build, or names)", fuzz::run),

@@ -135,6 +135,8 @@ pub(crate) enum TemplatesCommand {
         /// The manifest, or the folder it lies in.
         file: PathBuf,
     },
+    /// Try templates against every misbehaviour that APIs are known for, in memory and in virtual time.
+    Trial(TrialOptions),
     /// Compare manifests with recorded exchanges of the reference implementation.
     Replay {
         /// A folder with a folder for each connector.
@@ -144,6 +146,31 @@ pub(crate) enum TemplatesCommand {
         #[arg(long)]
         cassettes: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrialOptions {
+    /// A template, such as `github/issues`, or a provider; or a manifest, with `--cassette`.
+    #[arg(required_unless_present_any = ["all", "faults"])]
+    pub(crate) template: Option<String>,
+    /// Try every template.
+    #[arg(long, conflicts_with = "template")]
+    pub(crate) all: bool,
+    /// Only the fault of this name, or the faults whose names begin so: `redirect`, `limit-429`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fault: Option<String>,
+    /// A manifest's recorded exchanges: the sound API that the faults are laid over.
+    #[arg(long, value_name = "FILE", requires = "template")]
+    pub(crate) cassette: Option<PathBuf>,
+    /// List the faults.
+    #[arg(long)]
+    pub(crate) faults: bool,
+    /// Print the matrix as a page of Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// How many syncs are tried at a time.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
 }
 
 #[derive(Debug, Args)]

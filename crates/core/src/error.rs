@@ -171,6 +171,13 @@ impl Error {
         self
     }
 
+    /// The same error as one of another kind, for a caller that knows better what it means.
+    #[must_use]
+    pub fn into_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// Changes every text of the error that was made at run time: a message that is no literal, the facts, the causes.
     /// A cause of another type stays what it is if none of its texts changes; otherwise its texts are all that is left.
     #[must_use]

@@ -144,6 +144,10 @@ pub const ALL: &[Mutant] = &[
     rule("never-due-is-now", "a_schedule", "a sync whose schedule has ended is due without pause"),
     rule("destination-translated-address", "destination", "an IPv6 address that carries a private IPv4 one is public"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
+    // Answers of an API.
+    rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
+    rule("unasked-unchanged", "unasked", "an answer \"not modified\" that nobody asked for is an empty page"),
+    rule("unreadable-is-offline", "arrived", "an answer that cannot be read counts as none"),
 ];
 
 /// Whether the named rule is broken in this process.

@@ -38,14 +38,17 @@ mod context;
 mod host;
 mod http;
 mod info;
+mod link;
 mod page;
 mod paging;
 mod provider;
 mod records;
 mod redact;
+mod repeats;
 mod secret;
 mod webhook;
 mod window;
+mod words;
 
 pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
 pub use context::{RunSetup, SyncContext};
@@ -54,9 +57,12 @@ pub use http::{HttpRequest, HttpResponse, Transport, Validator, escape};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
 pub use page::{PageDelete, PageOfChanges, PageRecord, SetAside};
 pub use paging::{FetchedPage, Pages, Paging, Place};
-pub use provider::{AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, OAuth2, Provider, Rate, TokenEnd};
+pub use provider::{
+    AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, LimitWords, OAuth2, Provider, Rate, TokenEnd,
+};
 pub use records::{composite_id, id_at, string_at, text_at, value_at};
 pub use redact::{REDACTED, Redactor};
+pub use repeats::RepeatGuard;
 pub use secret::Secret;
 pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
 pub use window::{Window, read_time};

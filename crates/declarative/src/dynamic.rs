@@ -143,6 +143,6 @@ impl DynamicStreams {
         let manifest = source.manifest();
         let context = decode::Context::new(source.interpolator(), &manifest.files, &manifest.registry);
         let node = Node::at(&stream, format!("{}.stream_template", self.path));
-        StreamEntry::decode(&node, &context, None)
+        StreamEntry::decode(&node, &context, manifest.model.spec.as_ref(), None)
     }
 }

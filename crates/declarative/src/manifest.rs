@@ -96,6 +96,8 @@ pub struct Manifest {
     pub(crate) registry: Arc<Registry>,
     /// As it was written, and with references resolved.
     trees: Arc<(Value, Value)>,
+    /// Faults of parts that a config may never use.
+    told: Arc<Vec<Finding>>,
 }
 
 impl Manifest {
@@ -130,11 +132,13 @@ impl Manifest {
         let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
         let context = decode::Context::new(&interpolator, files, &registry);
         let model = Model::decode(&Node::root(&tree), &context)?;
+        let told = Arc::new(context.into_findings());
         Ok(Manifest {
             model: Arc::new(model),
             files: Arc::new(files.clone()),
             registry: Arc::new(registry),
             trees: Arc::new((raw, tree)),
+            told,
         })
     }
 
@@ -148,11 +152,20 @@ impl Manifest {
         self.model.streams.iter().map(|stream| stream.name.as_str()).collect()
     }
 
-    /// What will fail once it is used, and what the manifest does not need: unknown directives of datetimes, variables
-    /// that no template sees, texts in the place of paths, definitions that nothing refers to.
+    /// What will fail once it is used, and what the manifest does not need: faults in parts that a config need not use,
+    /// unknown directives of datetimes, variables that no template sees, texts in the place of paths, definitions that
+    /// nothing refers to.
     pub fn findings(&self) -> Vec<Finding> {
         let (raw, tree) = &*self.trees;
-        findings::find(tree, raw, &Interpolator::new(Arc::new(highwater_core::SystemEnvironment)))
+        let mut found: Vec<Finding> = Vec::new();
+        for told in self.told.iter() {
+            // Streams that are made of one base have its faults in common.
+            if !found.iter().any(|known| known.message == told.message) {
+                found.push(told.clone());
+            }
+        }
+        found.extend(findings::find(tree, raw, &Interpolator::new(Arc::new(highwater_core::SystemEnvironment))));
+        found
     }
 
     /// What keeps single streams from running, such as a Python class without a replacement: stream and reason.

@@ -86,7 +86,7 @@ fn of_requester(requester: &Requester, visit: &mut dyn FnMut(&Requester)) {
 /// The authenticator, or those it selects from.
 fn authenticators(authenticator: &Authenticator) -> Vec<&Authenticator> {
     match authenticator {
-        Authenticator::Selective { choices, .. } => choices.values().flat_map(authenticators).collect(),
+        Authenticator::Selective { choices, .. } => choices.values().flatten().flat_map(authenticators).collect(),
         one => vec![one],
     }
 }

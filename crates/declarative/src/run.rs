@@ -30,7 +30,7 @@ mod table;
 mod transform;
 
 pub(crate) use budget::Spent;
-pub(crate) use context::Run;
+pub(crate) use context::{Renewed, Run};
 pub(crate) use dpath::{dpath_get, dpath_new, dpath_set, nest};
 pub(crate) use json::member;
 pub(crate) use pages::PageReader;

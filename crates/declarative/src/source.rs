@@ -1,7 +1,7 @@
 //! A manifest with a config: which streams there are, and reading them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
@@ -10,8 +10,9 @@ use crate::config::{check_config, defaults_of, migrate, secrets_of};
 use crate::exchange::{Exchange, Sink, Summary};
 use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
+use crate::model::decode::again;
 use crate::model::{Cursor, StreamEntry, StreamKind};
-use crate::run::{Run, Spent, read_stream};
+use crate::run::{Renewed, Run, Spent, read_stream};
 
 /// A stream, as a host shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,11 @@ pub struct StreamInfo {
 }
 
 /// A manifest with a config.
+///
+/// What a `refresh_token_updater` renews is shared by everything that a source and its clones do, from
+/// [`discover`](Self::discover) to each [`read`](Self::read), and is gone with them: a refresh token may work once, so whoever
+/// makes another source for the account must have kept the new tokens. [`Exchange::renew_config`] is told of them before they
+/// are used. Runs of the engine keep them with the connection's credentials.
 #[derive(Clone, Debug)]
 pub struct Source {
     manifest: Manifest,
@@ -41,6 +47,8 @@ pub struct Source {
     secrets: Vec<String>,
     /// Shared by all reads.
     budget: Arc<Spent>,
+    /// Shared by all reads, too: a refresh token may work once.
+    renewed: Arc<Mutex<Renewed>>,
     dynamic: Vec<Arc<StreamEntry>>,
 }
 
@@ -94,6 +102,7 @@ impl Source {
             interpolator,
             secrets,
             budget: Arc::default(),
+            renewed: Arc::default(),
             dynamic: Vec::new(),
         })
     }
@@ -115,7 +124,7 @@ impl Source {
         let run = self.run(exchange, &state);
         let found = crate::dynamic::from_api(self, &run).await?;
         self.dynamic.extend(found);
-        Ok(())
+        self.manifest.model.broken.as_ref().map_or(Ok(()), |fault| Err(again(fault)))
     }
 
     /// The streams there are with this config.
@@ -168,6 +177,10 @@ impl Source {
         &*self.environment
     }
 
+    pub(crate) fn renewed(&self) -> &Mutex<Renewed> {
+        &self.renewed
+    }
+
     pub(crate) fn budget(&self) -> &Spent {
         &self.budget
     }
@@ -211,6 +224,10 @@ impl Source {
     pub(crate) fn stream(&self, name: &str) -> Result<&StreamKind> {
         let entries = self.entries()?;
         let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+            // It may be one of a list that cannot be made.
+            if let Some(fault) = &self.manifest.model.broken {
+                return Err(again(fault).with("stream", name));
+            }
             let known = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::new(
                 ErrorKind::NotFound,

@@ -194,7 +194,10 @@ impl Template for StreamTemplate {
         let (host, settings) = (context.host(), context.settings().clone());
         let door = Door { context: Mutex::new(context), host, settings, template: self, clock };
         if source.asks_for_streams() && source.stream(&self.stream).is_err() {
-            source.discover(&door).await?;
+            let discovered = source.discover(&door).await;
+            if source.stream(&self.stream).is_err() {
+                discovered?;
+            }
         }
         let mut sink = Saver { template: self, door: &door };
         let summary = source.read(&self.stream, &state, &door, &mut sink).await?;

@@ -241,3 +241,25 @@ async fn a_token_that_the_api_ended_early_is_renewed_where_the_manifest_asks_for
     assert!(asked[2].contains("refresh_token=r1"), "{asked:?}");
     assert_eq!(asked[3], "GET https://api.test/items Authorization:Bearer a2");
 }
+
+#[tokio::test]
+async fn what_discovery_renewed_serves_the_reads_of_the_source() {
+    let dynamic = r##"
+dynamic_streams:
+  - type: DynamicDeclarativeStream
+    stream_template: {type: DeclarativeStream, name: "", primary_key: id, retriever: {$ref: "#/definitions/retriever"}}
+    components_resolver:
+      type: HttpComponentsResolver
+      retriever: {$ref: "#/definitions/retriever"}
+      components_mapping: [{type: ComponentMappingDefinition, field_path: [name], value: "board_{{ components_values.id }}"}]
+"##;
+    let token = HttpResponse::new(200, Vec::new(), r#"{"access_token":"a1","refresh_token":"r1","expires_in":3600}"#);
+    let page = || HttpResponse::new(200, Vec::new(), r#"{"data":[{"id":1}]}"#);
+    let server = Server::of(vec![token, page(), page()]);
+    let mut source = source(&format!("{MANIFEST}{dynamic}"), config()).unwrap();
+    source.discover(&server).await.unwrap();
+    source.clone().read("board_1", &Value::Null, &server, &mut support::Collected::default()).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked.iter().filter(|line| line.contains("/token")).count(), 1, "{asked:?}");
+    assert_eq!(asked[2], "GET https://api.test/items Authorization:Bearer a1");
+}

@@ -16,7 +16,7 @@ use crate::builder::unknown_template;
 use crate::calls::{Call, asked};
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
-use crate::run::RunMode;
+use crate::run::{RunMode, nothing_forgotten};
 use crate::settings::ConnectionSettings;
 use crate::timer;
 
@@ -49,6 +49,7 @@ impl Engine {
         let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
         let host = PlainHost { parts, client, call };
         let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
+        let outcome = outcome.map_err(nothing_forgotten);
         match &outcome {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
             Err(error) => {

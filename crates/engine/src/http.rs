@@ -1,10 +1,16 @@
 //! The way to an API: credentials, limits, retries; and what carries the bytes.
 
+mod answer;
 mod budget;
+mod charset;
 mod client;
 mod credentials;
 mod limits;
 mod oauth;
+mod origins;
+#[cfg(feature = "http")]
+mod proxies;
+mod redirect;
 mod renewal;
 mod session;
 mod turn;

@@ -1,11 +1,13 @@
-//! Webhooks of providers: who signed them, and under which id.
+//! Webhooks of providers: who signed them, under which id, and what they carry.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use highwater_core::template::{Secret, WebhookScheme};
+use highwater_core::template::{Secret, WebhookScheme, text_at};
 use highwater_core::{Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
 
-use crate::signature::{Verified, fresh, refused, required, verify, verify_hex};
+use crate::signature::{Verified, fresh, header, refused, required, values, verify, verify_hex};
 
 /// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
 /// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
@@ -29,17 +31,19 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     now_seconds: i64,
     tolerance: Duration,
 ) -> Result<Verified> {
-    let get = |name: &str| required(headers, name);
+    let get = |name: &'static str| required(headers, name);
+    // A header that came twice may have been joined by a comma. Any of the signatures will do: none can be forged.
+    let each = |name: &'static str| values(headers, name).flat_map(|value| value.split(',')).map(str::trim);
     match scheme {
         WebhookScheme::GitHub => {
-            let signature = get("x-hub-signature-256")?;
-            let signature = signature.strip_prefix("sha256=").unwrap_or_default();
-            matching(verify_hex(secrets, body, signature))?;
+            get("x-hub-signature-256")?;
+            let mut signatures = each("x-hub-signature-256").filter_map(|value| value.strip_prefix("sha256="));
+            matching(signatures.any(|signature| verify_hex(secrets, body, signature)))?;
             Ok(Verified { id: get("x-github-delivery")?.to_owned(), timestamp: now_seconds })
         }
         WebhookScheme::Stripe => {
-            let pairs: Vec<(&str, &str)> =
-                get("stripe-signature")?.split(',').filter_map(|pair| pair.trim().split_once('=')).collect();
+            get("stripe-signature")?;
+            let pairs: Vec<(&str, &str)> = each("stripe-signature").filter_map(|pair| pair.split_once('=')).collect();
             let at = pairs.iter().find(|(name, _)| *name == "t").map_or("", |(_, value)| value);
             let timestamp = fresh(at, now_seconds, tolerance)?;
             let content = [at.as_bytes(), b".", body].concat();
@@ -51,8 +55,10 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             let at = get("x-slack-request-timestamp")?;
             let timestamp = fresh(at, now_seconds, tolerance)?;
             let content = [b"v0:", at.as_bytes(), b":", body].concat();
-            let signature = get("x-slack-signature")?.strip_prefix("v0=").unwrap_or_default();
-            matching(verify_hex(secrets, &content, signature))?;
+            get("x-slack-signature")?;
+            let mut signatures = each("x-slack-signature").filter_map(|value| value.strip_prefix("v0="));
+            let signature = signatures.find(|signature| verify_hex(secrets, &content, signature));
+            let signature = signature.ok_or_else(mismatch)?;
             // A command or an action has no event id: its signature is as good.
             let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
             Ok(Verified { id, timestamp })
@@ -63,14 +69,68 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
 }
 
 fn matching(matches: bool) -> Result<()> {
-    if matches { Ok(()) } else { Err(refused("the signature does not match")) }
+    if matches { Ok(()) } else { Err(mismatch()) }
 }
 
+fn mismatch() -> Error {
+    refused("the signature does not match")
+}
+
+/// The id within the body of an event whose signature matched.
 fn event_id(body: &[u8], pointer: &str) -> Result<String> {
-    let event: serde_json::Value =
-        serde_json::from_slice(body).map_err(|source| refused("the event is not JSON").because(source))?;
-    let id = event.pointer(pointer).and_then(serde_json::Value::as_str);
-    id.map(str::to_owned).ok_or_else(|| refused("the event has no id"))
+    let unusable = |message: &'static str| Error::new(ErrorKind::Invalid, message).during("verify");
+    let id = text_at(body, pointer).map_err(|source| unusable("the event is not JSON").because(source))?;
+    id.ok_or_else(|| unusable("the event has no id"))
+}
+
+/// What a genuine webhook carries.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content<'b> {
+    /// An event, as JSON.
+    Event(Cow<'b, [u8]>),
+    /// The provider wants to see this text in the answer.
+    Challenge(String),
+    /// What no sync has a use for, such as a command of a chat.
+    Other,
+}
+
+/// What a webhook carries, once its signature was checked.
+///
+/// GitHub sends a form unless JSON is chosen, with the event as its member `payload`
+/// (<https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks>). Slack sends events as JSON, interactions as a form
+/// with `payload`, commands as a form without; and once, before all others, a challenge
+/// (<https://docs.slack.dev/reference/events/url_verification>).
+pub(crate) fn content<'b, N: AsRef<str>, V: AsRef<str>>(
+    scheme: WebhookScheme,
+    headers: &[(N, V)],
+    body: &'b [u8],
+) -> Result<Content<'b>> {
+    let event = if is_form(headers, body) {
+        match url::form_urlencoded::parse(body).find(|(name, _)| name == "payload") {
+            Some((_, payload)) => Cow::Owned(payload.into_owned().into_bytes()),
+            None if scheme == WebhookScheme::Slack => return Ok(Content::Other),
+            None => {
+                return Err(Error::new(ErrorKind::Invalid, "the event came as a form without the member `payload`"));
+            }
+        }
+    } else {
+        Cow::Borrowed(body)
+    };
+    serde_json::from_slice::<IgnoredAny>(&event).map_err(|source| {
+        Error::new(ErrorKind::Invalid, "the event's body is not JSON: hand it over as it came").because(source)
+    })?;
+    if scheme == WebhookScheme::Slack && text_at(&event, "/type")?.as_deref() == Some("url_verification") {
+        let challenge = text_at(&event, "/challenge")?;
+        return Ok(Content::Challenge(challenge.unwrap_or_default()));
+    }
+    Ok(Content::Event(event))
+}
+
+/// Proxies and frameworks change the content type; JSON does not begin like this.
+fn is_form<N: AsRef<str>, V: AsRef<str>>(headers: &[(N, V)], body: &[u8]) -> bool {
+    let media_type = header(headers, "content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
+    let declared = media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    body.starts_with(b"payload=") || (declared && !body.trim_ascii_start().starts_with(b"{"))
 }
 
 #[cfg(test)]
@@ -134,5 +194,51 @@ mod tests {
         let later = header.replace("t=1700000000", "t=1700000001");
         assert!(check(WebhookScheme::Stripe, &[("stripe-signature", &later)], body, secret, 1_700_000_100).is_err());
         assert!(check(WebhookScheme::Stripe, &[("stripe-signature", "nonsense")], body, secret, 0).is_err());
+    }
+    #[test]
+    fn a_signature_header_that_came_twice() {
+        let (secret, body) = ("It's a Secret to Everybody", "Hello, World!");
+        let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let with = |signatures: &[&str]| {
+            let headers: Vec<(&str, &str)> = signatures.iter().map(|value| ("X-Hub-Signature-256", *value)).collect();
+            check(WebhookScheme::GitHub, &[&headers[..], &[("X-GitHub-Delivery", "d1")]].concat(), body, secret, 0)
+        };
+        assert!(with(&["sha256=00", good]).is_ok());
+        assert!(with(&[&format!("sha256=00, {good}")]).is_ok());
+        for forged in [&["", "sha256="][..], &["sha256=00", "sha1=00"], &["757107ea"], &[]] {
+            assert_eq!(with(forged).unwrap_err().kind(), ErrorKind::Unauthorized);
+        }
+    }
+
+    #[test]
+    fn events_come_as_json_and_as_forms() {
+        let form = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let json = [("content-type", "application/json")];
+        let of = |scheme, headers: &[(&str, &str)], body: &str| match content(scheme, headers, body.as_bytes()) {
+            Ok(Content::Event(event)) => String::from_utf8(event.into_owned()).unwrap(),
+            Ok(Content::Challenge(challenge)) => format!("challenge {challenge}"),
+            Ok(Content::Other) => "other".to_owned(),
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        let (github, slack) = (WebhookScheme::GitHub, WebhookScheme::Slack);
+        let encoded = "payload=%7B%22a%22%3A+%22%C3%A9+%26+%3D%22%7D";
+        assert_eq!(of(github, &form, encoded), r#"{"a": "é & ="}"#);
+        assert_eq!(of(github, &[], encoded), of(github, &form, encoded), "whatever the content type");
+        assert_eq!(of(github, &json, r#"{"a": 1}"#), r#"{"a": 1}"#);
+        assert_eq!(of(github, &[("content-type", "text/plain")], r#"{"a": 1}"#), r#"{"a": 1}"#);
+        assert_eq!(of(github, &form, r#" {"a": "b&payload=c"}"#), r#" {"a": "b&payload=c"}"#, "a wrong content type");
+        for body in ["", "payload", "payload=", "payload=%7B", "a=b", "%ff"] {
+            assert_eq!(of(github, &form, body), "Invalid", "{body}");
+        }
+        for body in ["", "{", "{} {}", "\u{feff}{}", "<xml/>"] {
+            assert_eq!(of(github, &json, body), "Invalid", "{body}");
+        }
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert_eq!(of(github, &json, &deep), deep, "no depth is too much");
+        assert_eq!(of(slack, &form, "command=%2Fweather&text=94070"), "other");
+        assert_eq!(of(slack, &form, "payload=%7B%22type%22%3A%22block_actions%22%7D"), r#"{"type":"block_actions"}"#);
+        let challenge = r#"{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV","type":"url_verification"}"#;
+        assert_eq!(of(slack, &json, challenge), "challenge 3eZbrw1aBm2rZgRNFdxV");
+        assert_eq!(of(github, &json, challenge), challenge);
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::control::TriggerMode;
 use crate::engine::Engine;
-use crate::incoming::verify_webhook;
+use crate::incoming::{Content, content, verify_webhook};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{Draft, drafts_of, tell};
@@ -49,6 +49,24 @@ pub struct Received {
     pub changes: Vec<RunReport>,
     /// The syncs that were asked to run.
     pub triggered: Vec<String>,
+    /// Whether no sync that runs has a use for it: another kind of event, another repository. That is no fault.
+    pub ignored: bool,
+    /// The text to answer with, where the provider wants more than a 2xx: Slack's challenge, as `text/plain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+impl Received {
+    fn new(event: &str) -> Self {
+        Received {
+            event: event.to_owned(),
+            duplicate: false,
+            changes: Vec::new(),
+            triggered: Vec::new(),
+            ignored: false,
+            answer: None,
+        }
+    }
 }
 
 /// Ids of events, the latest last, and when each came.
@@ -82,7 +100,14 @@ impl Engine {
     /// of it is durable: answer the provider with a 2xx then, and with a 4xx or 5xx on an error.
     ///
     /// The secret is the connection's secret setting `webhook_secret`; while it is changed, the old one is
-    /// `webhook_secret_previous`. `body` is the body as it came. A paused sync takes nothing.
+    /// `webhook_secret_previous`. `body` is the body as it came: JSON, or the form that GitHub sends by default. A paused sync
+    /// takes nothing. An event that means nothing to any sync is [`ignored`](Received::ignored).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] for what is not genuine (answer 401), [`ErrorKind::Invalid`] for what is genuine and cannot
+    /// be read (answer 400), [`ErrorKind::Unsupported`] where the provider's templates take no webhooks, and those of the
+    /// store.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine, headers: Vec<(String, String)>, body: Vec<u8>) -> highwater_core::Result<()> {
@@ -119,12 +144,19 @@ impl Engine {
         let now_s = i64::try_from(self.parts().environment.now_ms() / 1000).unwrap_or(i64::MAX);
         let verified = verify_webhook(scheme, headers, body, &secrets, now_s, SIGNATURE_TOLERANCE)
             .map_err(|error| error.with("connection", connection))?;
+        let body = match content(scheme, headers, body).map_err(|error| error.with("event", &verified.id))? {
+            Content::Event(event) => event,
+            Content::Challenge(answer) => {
+                return Ok(Received { ignored: true, answer: Some(answer), ..Received::new(&verified.id) });
+            }
+            Content::Other => return Ok(Received { ignored: true, ..Received::new(&verified.id) }),
+        };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
         // One at a time for a connection: each notes where its streams ended before it.
         let _alone = session.receiving.lock().await;
         let mut tries = 0;
         loop {
-            match self.take(connection, &verified.id, &headers, body).await {
+            match self.take(connection, &verified.id, &headers, &body).await {
                 // Somebody else changed something meanwhile: look again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => return outcome.map_err(|error| error.with("event", &verified.id)),
@@ -137,8 +169,7 @@ impl Engine {
         let (place, digest) = place_of(connection, id);
         let stored = store.document(&place).await?;
         let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        let mut received =
-            Received { event: id.to_owned(), duplicate: false, changes: Vec::new(), triggered: Vec::new() };
+        let mut received = Received::new(id);
         if seen.has(&digest, now_ms) {
             received.duplicate = true;
             return Ok(received);
@@ -150,6 +181,7 @@ impl Engine {
             batch.put_document(&*place, &seen)?;
         }
         let concerned = self.concerned(connection, id, headers, body).await?;
+        received.ignored = concerned.is_empty();
         // Before the event counts as known: an event that comes again may ask again, but none asks in vain.
         for sync in concerned.iter().filter(|sync| sync.reaction.asks_for_run()) {
             let name = sync.key.sync_name();
@@ -227,6 +259,10 @@ impl Engine {
             }
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
+                WebhookChange::SaveAt(record, version) => {
+                    versions::upsert(stream, None, record.clone());
+                    stream.at_version(versions::comparable(version.clone()));
+                }
                 WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
                 WebhookChange::DeleteAt(deleted) => versions::delete(stream, deleted.clone()),
                 WebhookChange::Gone(record) => versions::delete_record(stream, info, record)?,

@@ -65,6 +65,7 @@ impl Run<'_> {
             Start::NotDue(at_ms) => return Ok(Outcome::NotDue(at_ms)),
             Start::NotWanted => return Ok(Outcome::NotWanted),
         };
+        let mut began_over = false;
         loop {
             let could_reset = begun.run.checkpoint.is_some();
             let span = tracing::info_span!(
@@ -81,10 +82,13 @@ impl Run<'_> {
                 Err(error) if error.kind() == ErrorKind::SourceReset && could_reset => {
                     host.log(LogLevel::Warning, "the API forgot the checkpoint: reading everything again");
                     host.flush().await?;
+                    began_over = true;
                     begun = begin::begin_over(self.engine, self.key, &begun, host.report(), &error).await?;
                     client = self.client().await?;
                 }
                 outcome => {
+                    let had_none = !could_reset && !began_over;
+                    let outcome = outcome.map_err(|error| if had_none { nothing_forgotten(error) } else { error });
                     begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
                     let report = end::finish(self.engine, &begun, &host, outcome).await;
                     return Ok(Outcome::Ran(report.map(Box::new)));
@@ -155,4 +159,12 @@ impl Run<'_> {
 
 fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the run was asked to stop; what was saved stays, the next run goes on from there")
+}
+
+/// An error "the source forgot the checkpoint" where there was none: what was asked for is gone.
+pub(crate) fn nothing_forgotten(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::SourceReset => error.into_kind(ErrorKind::NotFound),
+        _ => error,
+    }
 }

@@ -137,7 +137,7 @@ async fn refusals_have_their_own_kinds() {
         (401, ErrorKind::Unauthorized),
         (403, ErrorKind::Unauthorized),
         (404, ErrorKind::NotFound),
-        (410, ErrorKind::SourceReset),
+        (410, ErrorKind::NotFound),
         (422, ErrorKind::Remote),
     ] {
         let world = World::new(vec![answer(status, "{}")]).await;

@@ -1,5 +1,6 @@
 //! Slack: users, channels, messages.
 
+mod events;
 mod messages;
 
 pub use messages::{Message, Messages};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2, Pages, Paging,
-    Place, Provider, SyncContext, TemplateInfo,
+    Place, Provider, SyncContext, TemplateInfo, WebhookScheme,
 };
 use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
@@ -19,11 +20,11 @@ use crate::common::{DELETES_BY_EVERY_RUN, action, model, schema, template, whole
 
 template! {
     /// Users of the workspace; deactivated ones have `deleted: true`.
-    Users, whole_list::<User>("users", "User", "A person or an application", "users:read"), fetch_users
+    Users, whole_list::<User>("users", "User", "A person or an application", "users:read"), fetch_users, events::users
 }
 template! {
     /// Channels.
-    Channels, whole_list::<Channel>("channels", "Channel", "A channel", "channels:read"), fetch_channels
+    Channels, whole_list::<Channel>("channels", "Channel", "A channel", "channels:read"), fetch_channels, events::channels
 }
 action! {
     /// Posts a message.
@@ -42,6 +43,7 @@ pub fn provider() -> Provider {
         .auth(AuthKind::OAuth2(oauth))
         .limits(LimitHabits::new().lock_out(Duration::from_secs(60)))
         .docs("https://docs.slack.dev/apis/web-api")
+        .webhooks(WebhookScheme::Slack)
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {

@@ -1,6 +1,6 @@
 //! Time and chance that a test decides.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use highwater_core::Environment;
@@ -12,6 +12,7 @@ pub struct TestEnvironment {
     started: Instant,
     start_ms: u64,
     skipped_ms: AtomicU64,
+    skew_ms: AtomicI64,
     random: AtomicU64,
 }
 
@@ -22,6 +23,7 @@ impl TestEnvironment {
             started: Instant::now(),
             start_ms,
             skipped_ms: AtomicU64::new(0),
+            skew_ms: AtomicI64::new(0),
             random: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
         }
     }
@@ -30,12 +32,22 @@ impl TestEnvironment {
     pub fn skip(&self, time: Duration) {
         self.skipped_ms.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
+
+    /// Sets this clock wrong by so many milliseconds: ahead of the true time, or behind it where negative.
+    pub fn set_skew_ms(&self, skew_ms: i64) {
+        self.skew_ms.store(skew_ms, Ordering::Relaxed);
+    }
+
+    /// The Unix time in milliseconds that a clock without skew shows.
+    pub fn true_ms(&self) -> u64 {
+        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.start_ms + passed + self.skipped_ms.load(Ordering::Relaxed)
+    }
 }
 
 impl Environment for TestEnvironment {
     fn now_ms(&self) -> u64 {
-        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.start_ms + passed + self.skipped_ms.load(Ordering::Relaxed)
+        self.true_ms().saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

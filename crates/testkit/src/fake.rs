@@ -58,7 +58,7 @@ impl FakeRequest {
         self.path.split('/').filter(|segment| !segment.is_empty()).collect()
     }
 
-    fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let url = Url::parse(&request.url).expect("a transport gets whole URLs");
         let decoded = url::form_urlencoded::parse(format!("p={}", url.path().replace('+', "%2B")).as_bytes())
             .next()

@@ -3,6 +3,7 @@
 //! * [`Trial`]: a template, an engine and a store in memory, in a few lines; waits pass at once under tokio's paused time.
 //! * [`FakeApi`]: an API as a Rust value, asked in process or over a real socket ([`ServedApi`]).
 //! * [`Hostile`]: any such API, with faults in between.
+//! * [`matrix`]: a template against every misbehaviour that APIs are known for, with what must hold then.
 //! * [`Cassette`]: a real API's answers recorded to a file without secrets, and played again.
 //! * [`fakes`]: stateful APIs after the documentation of providers that cannot be started here.
 //!
@@ -55,6 +56,7 @@ mod clock;
 mod fake;
 pub mod fakes;
 mod hostile;
+pub mod matrix;
 mod serve;
 mod trial;
 

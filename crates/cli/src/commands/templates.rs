@@ -1,6 +1,7 @@
 //! `highwater templates`
 
 mod declarative;
+mod trial;
 
 use highwater::Result;
 
@@ -14,6 +15,7 @@ pub(crate) async fn run(options: &TemplatesOptions, output: &Output) -> Result<(
         Some(TemplatesCommand::Show { name }) => show(name, output),
         Some(TemplatesCommand::New { name }) => super::scaffold::run(name, output),
         Some(TemplatesCommand::Check { file }) => declarative::check(file, output),
+        Some(TemplatesCommand::Trial(options)) => trial::run(options, output),
         Some(TemplatesCommand::Replay { connectors, cassettes }) => {
             declarative::replay(connectors, cassettes, output).await
         }

@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::redact::Redactor;
+use super::{link, words};
 use crate::content::outline;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -27,11 +28,14 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Bytes>,
-    /// Whether every status is an answer. Without it a status of 400 or above is an error, after the
-    /// tries that may help; with it there is one try, and the caller judges.
+    /// Whether every status is an answer. Without it whatever is no success is an error, after the
+    /// tries that may help; with it there is one try, and the caller judges. Redirects are followed either way; one that
+    /// cannot be followed, and a 304 that nothing was asked for, are errors either way.
     pub any_status: bool,
     /// Whether sending it twice does no harm. Otherwise it is not tried again once it may have arrived.
     pub repeatable: bool,
+    /// How many bytes of the answer's body are wanted; all of them by default. See [`HttpRequest::read_at_most`].
+    pub body_limit: Option<u64>,
 }
 
 impl HttpRequest {
@@ -45,6 +49,7 @@ impl HttpRequest {
             body: None,
             any_status: false,
             repeatable: true,
+            body_limit: None,
         }
     }
 
@@ -97,6 +102,25 @@ impl HttpRequest {
         self
     }
 
+    /// Reads at most so many bytes of the answer's body, for callers that want the status. The transport leaves the rest
+    /// where it is, and a body that cannot be read beyond what came of it is no error.
+    #[must_use]
+    pub fn read_at_most(mut self, bytes: u64) -> Self {
+        self.body_limit = Some(bytes);
+        self
+    }
+
+    /// Whether it asks for an answer only if something changed (`If-None-Match`, `If-Modified-Since`): only then may the
+    /// answer be a 304.
+    pub fn is_conditional(&self) -> bool {
+        self.headers.iter().any(|(name, _)| is_condition(name))
+    }
+
+    /// Without what [`if_changed_since`](HttpRequest::if_changed_since) added.
+    pub(super) fn unconditional(&mut self) {
+        self.headers.retain(|(name, _)| !is_condition(name));
+    }
+
     /// Asks for an answer only if something changed since the one that had `validator`; otherwise the
     /// answer's status is 304 (see [`HttpResponse::is_unchanged`]).
     #[must_use]
@@ -124,6 +148,10 @@ impl HttpRequest {
         self.headers.push((name.into(), value.into()));
         self
     }
+}
+
+fn is_condition(header: &str) -> bool {
+    header.eq_ignore_ascii_case("if-none-match") || header.eq_ignore_ascii_case("if-modified-since")
 }
 
 impl fmt::Debug for HttpRequest {
@@ -162,10 +190,12 @@ pub struct HttpResponse {
     pub status: u16,
     /// Header names (as sent) and values.
     pub headers: Vec<(String, String)>,
-    /// The body, decompressed.
+    /// The body. A template gets it without its content codings, and JSON in UTF-8 without a byte-order mark.
     pub body: Bytes,
     /// The URL that was asked for, without its query: for messages.
     pub url: String,
+    /// The URL that was asked last, with its query: what links are relative to.
+    asked: Option<Box<str>>,
     /// What errors about it do not say.
     secrets: Redactor,
 }
@@ -173,7 +203,38 @@ pub struct HttpResponse {
 impl HttpResponse {
     /// A response; for transports and fake hosts.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
-        HttpResponse { status, headers, body: body.into(), url: String::new(), secrets: Redactor::default() }
+        HttpResponse {
+            status,
+            headers,
+            body: body.into(),
+            url: String::new(),
+            asked: None,
+            secrets: Redactor::default(),
+        }
+    }
+
+    /// Says which URL was asked, with its query and without credentials: the last one, where redirects were followed. It
+    /// is shown nowhere.
+    #[must_use]
+    pub fn asked_at(mut self, url: impl Into<String>) -> Self {
+        self.asked = Some(url.into().into_boxed_str());
+        self
+    }
+
+    /// A link of this answer as a whole URL: resolved against the URL that was asked (RFC 3986), after redirects the last
+    /// one. As it is, where nobody said what was asked.
+    ///
+    /// ```
+    /// use highwater_core::template::HttpResponse;
+    /// let response = HttpResponse::new(200, Vec::new(), "[]").asked_at("https://acme.example/v3/items?page=1");
+    /// assert_eq!(response.resolve("?page=2"), "https://acme.example/v3/items?page=2");
+    /// assert_eq!(response.resolve("/v3/others"), "https://acme.example/v3/others");
+    /// ```
+    pub fn resolve(&self, link: &str) -> String {
+        match &self.asked {
+            Some(asked) => link::resolve(asked, link),
+            None => link.to_owned(),
+        }
     }
 
     /// Keeps these secrets out of the errors that are made of the response. The response itself stays as it is.
@@ -205,10 +266,14 @@ impl HttpResponse {
         DateTime::parse_from_rfc2822(self.header("date")?).ok().map(|time| time.with_timezone(&Utc))
     }
 
-    /// The response, or the error that its status means.
+    /// The response, or the error that its status means: only 200 to 299 are a success.
     pub fn successful(self) -> Result<Self> {
         let (kind, message) = match self.status {
-            0..=399 => return Ok(self),
+            200..=299 => return Ok(self),
+            304 => (ErrorKind::Remote, "the API answers \"not modified\" to a request that asked for no such thing"),
+            305 | 306 => (ErrorKind::Remote, "the API asks for a proxy in an obsolete way: check the base URL"),
+            300 => (ErrorKind::Remote, "the API offers several answers and gives none: check the base URL"),
+            301..=399 => (ErrorKind::Remote, "the API redirects in a way that cannot be followed: check the base URL"),
             401 => (ErrorKind::Unauthorized, "the API refused the token: give the connection a valid one"),
             403 => (
                 ErrorKind::Unauthorized,
@@ -218,23 +283,15 @@ impl HttpResponse {
                 ErrorKind::NotFound,
                 "the API knows no such resource: check the settings, and that the token may see it",
             ),
-            410 => (ErrorKind::SourceReset, "the API forgot the checkpoint: a full refresh is needed"),
+            410 => (ErrorKind::SourceReset, "the API says that this is gone for good"),
             500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
             _ => (ErrorKind::Remote, "the API refused the request"),
         };
         let error = self.refusal(kind, message);
-        Err(match self.told() {
-            Some(told) => error.with("told", told),
+        Err(match words::of(&self.body, self.header("content-type")) {
+            Some(told) => error.with("told", words::line(&self.secrets.redact(&told))),
             None => error,
         })
-    }
-
-    /// The API's own words about a refusal, in a line.
-    fn told(&self) -> Option<String> {
-        let places = ["/error/message", "/errors/0/message", "/message", "/error_description", "/error"];
-        let told = places.iter().find_map(|place| super::text_at(&self.body, place).ok().flatten())?;
-        let told: String = self.secrets.redact(&told.chars().take(BEFORE_CUT).collect::<String>());
-        Some(told.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect())
     }
 
     /// An error about this response.
@@ -295,17 +352,11 @@ impl HttpResponse {
         }
     }
 
-    /// The target of the `Link` header with `rel="next"` (RFC 8288).
+    /// The target of the `Link` header with `rel="next"` (RFC 8288), as a whole URL: see
+    /// [`resolve`](HttpResponse::resolve).
     pub fn next_link(&self) -> Option<String> {
         let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
-        links.flat_map(|(_, value)| split_links(value)).find_map(|(target, parameters)| {
-            let next = parameters.split(';').any(|parameter| {
-                let Some((name, value)) = parameter.split_once('=') else { return false };
-                let value = value.trim_matches(|c: char| c.is_whitespace() || c == ',' || c == '"');
-                name.trim().eq_ignore_ascii_case("rel") && value.split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
-            });
-            next.then(|| target.to_owned())
-        })
+        links.filter_map(|(_, value)| link::target(value, "next")).next().map(|target| self.resolve(target))
     }
 
     fn unusable(&self, how: &str) -> Error {
@@ -340,48 +391,27 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// The links of a `Link` header: targets and what stands behind each. Commas within `<...>` do not part.
-fn split_links(value: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = value;
-    std::iter::from_fn(move || {
-        let begin = rest.find('<')?;
-        let end = begin + rest[begin..].find('>')?;
-        let target = &rest[begin + 1..end];
-        rest = &rest[end + 1..];
-        let until = rest.find('<').unwrap_or(rest.len());
-        let parameters = &rest[..until];
-        rest = &rest[until..];
-        Some((target, parameters))
-    })
-}
-
 /// Sends requests. Auth, retries and limits are not its business; tests put their own in place.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request whose `url` is whole and whose `query` is empty. An answer with any status is
-    /// an answer; no answer is [`ErrorKind::Unavailable`]. Redirects are not followed.
+    /// Sends a request whose `url` is whole and whose `query` is empty. An answer with any status is an answer. Redirects
+    /// are not followed.
+    ///
+    /// The body is handed over as it came, with its `Content-Encoding` header: the engine undoes the codings and bounds
+    /// what comes of them. A transport that undoes them by itself removes the header too, undoes nothing where there is no
+    /// body (204, 304, HEAD), and bounds the result. More than 64 MiB need not be read: what is longer is refused.
+    ///
+    /// # Errors
+    ///
+    /// No answer is [`ErrorKind::Unavailable`], which counts as being offline: the host cannot be found or connected to,
+    /// or closes the connection without a word. What did arrive and cannot be read (no HTTP, a header that is too long, a
+    /// body that breaks off) is [`ErrorKind::Remote`]. What cannot be sent is [`ErrorKind::Invalid`].
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn next_links() {
-        let link = |value: &str| HttpResponse::new(200, vec![("LINK".into(), value.into())], "").next_link();
-        assert_eq!(
-            link(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#).as_deref(),
-            Some("https://a/?p=2")
-        );
-        assert_eq!(
-            link(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#).as_deref(),
-            Some("https://a/?p=2")
-        );
-        assert_eq!(link("<b>;title=x;REL=\"last next\"").as_deref(), Some("b"));
-        assert_eq!(link(r#"<b>; rel="nextish""#), None);
-        assert_eq!(link("<b"), None);
-    }
 
     #[test]
     fn elements_share_the_body() {

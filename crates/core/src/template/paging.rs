@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::context::SyncContext;
 use super::http::{HttpRequest, HttpResponse, escape};
 use super::records::{string_at, text_at};
+use super::repeats::RepeatGuard;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
@@ -53,9 +54,10 @@ impl From<&str> for Place {
 pub enum Paging {
     /// There is one page.
     Single,
-    /// The `Link` header with `rel="next"`.
+    /// The `Link` header with `rel="next"`. As with the two that follow, the URL may be relative to the one that was
+    /// asked ([`HttpResponse::resolve`]).
     Link,
-    /// A header with the whole URL.
+    /// A header with the URL.
     HeaderUrl(String),
     /// The URL at a JSON pointer of the answer.
     BodyUrl(String),
@@ -138,7 +140,8 @@ pub struct FetchedPage {
     pub next: Option<String>,
 }
 
-/// A list, page by page.
+/// A list, page by page. One without an end is an error: a page that is named twice, or pages that bring nothing but what
+/// earlier ones brought ([`RepeatGuard`]).
 #[derive(Debug)]
 pub struct Pages {
     request: HttpRequest,
@@ -151,6 +154,7 @@ pub struct Pages {
     token: Option<String>,
     ended: bool,
     asked: HashSet<u64>,
+    repeats: RepeatGuard,
     /// For offsets: the last records of the page before.
     tail: Vec<Bytes>,
     size: usize,
@@ -172,6 +176,7 @@ impl Pages {
             token: None,
             ended: false,
             asked: HashSet::new(),
+            repeats: RepeatGuard::default(),
             tail: Vec::new(),
             size: 0,
             steps_back: 0,
@@ -230,6 +235,10 @@ impl Pages {
     /// The request for the page whose turn it is.
     fn page_request(&self) -> Result<HttpRequest> {
         let mut request = self.request.clone();
+        if self.token.is_some() {
+            // A validator is one of the first page: of another it would say that nothing follows.
+            request.unconditional();
+        }
         match (&self.paging, &self.token) {
             (Paging::Number { to, first }, None) => place(&mut request, to, &first.to_string())?,
             (Paging::Offset { to, .. }, None) => place(&mut request, to, "0")?,
@@ -277,8 +286,12 @@ impl Pages {
         let next = match &self.paging {
             Paging::Single => None,
             Paging::Link => response.next_link(),
-            Paging::HeaderUrl(name) => response.header(name).map(str::to_owned),
-            Paging::BodyUrl(at) => response.text_at(at)?,
+            Paging::HeaderUrl(name) => {
+                response.header(name).filter(|url| !url.is_empty()).map(|url| response.resolve(url))
+            }
+            Paging::BodyUrl(at) => {
+                response.text_at(at)?.filter(|url| !url.is_empty()).map(|url| response.resolve(&url))
+            }
             Paging::Cursor { at, more, .. } => {
                 if more_at(more)? {
                     response.text_at(at)?
@@ -315,6 +328,10 @@ impl Pages {
             }
         };
         let next = next.filter(|next| !next.is_empty());
+        // A list by offset ends by itself where a page brings nothing new.
+        if next.is_some() && !matches!(self.paging, Paging::Offset { .. }) {
+            self.repeats.check(&records)?;
+        }
         self.ended = next.is_none();
         self.token.clone_from(&next);
         Ok(Some(FetchedPage { records, response, next }))

@@ -106,6 +106,48 @@ fn a_list_without_end_is_an_error() {
     assert_eq!(count, 50);
 }
 
+#[test]
+fn a_list_that_repeats_its_pages_is_an_error() {
+    // The last page for ever, by number, by ever new cursors, by ever new links.
+    let last = |count: u64| list(&[count.min(3), 9]);
+    for paging in [Paging::number("page", 1), Paging::cursor("/next", "after"), Paging::BodyUrl("/next".to_owned())] {
+        let mut count = 0;
+        let mut endless = pages(paging).records_at("/items");
+        let error = drive(&mut endless, |_| {
+            count += 1;
+            let body = format!(r#"{{"items":{},"next":"/list?page={count}"}}"#, last(count));
+            HttpResponse::new(200, Vec::new(), body)
+        })
+        .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Remote);
+        assert!(error.to_string().contains("no end"), "{error}");
+        assert!(count < 12, "{count} pages");
+    }
+    // A page that comes twice, and empty ones in the middle, end nothing.
+    let mut count = 0;
+    let mut whole = pages(Paging::cursor("/next", "after")).records_at("/items");
+    let ids = drive(&mut whole, |_| {
+        count += 1;
+        let items = if count % 3 == 0 { String::from("[]") } else { list(&[count / 2]) };
+        let next = if count < 90 { format!(r#""c{count}""#) } else { "null".to_owned() };
+        HttpResponse::new(200, Vec::new(), format!(r#"{{"items":{items},"next":{next}}}"#))
+    });
+    assert_eq!(ids.unwrap().len(), 60);
+}
+
+#[test]
+fn only_the_first_page_is_asked_for_conditionally() {
+    let known = crate::template::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
+    let request = HttpRequest::get("/list").if_changed_since(&known);
+    let mut pages = Pages::new(request, Paging::number("page", 1));
+    let mut conditional = Vec::new();
+    let ids = drive(&mut pages, |request| {
+        conditional.push(request.is_conditional());
+        HttpResponse::new(200, Vec::new(), list(if conditional.len() < 3 { &[7] } else { &[] }))
+    });
+    assert_eq!((ids.unwrap(), conditional), (vec![7, 7], vec![true, false, false]));
+}
+
 /// Reads a list by offset while rows are deleted and added between pages.
 fn drifting(paging: Paging, mut change: impl FnMut(usize, &mut Vec<u64>)) -> (Vec<u64>, Vec<u64>) {
     let mut rows: Vec<u64> = (1..=20).collect();

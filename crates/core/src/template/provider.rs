@@ -283,11 +283,13 @@ pub struct LimitHabits {
     pub rate: Option<Rate>,
     /// Statuses that mean "slow down" although they usually mean something else.
     pub statuses: Vec<LimitStatus>,
+    /// Texts of a body that mean "slow down", whatever the status.
+    pub words: Vec<LimitWords>,
     /// Headers with the number of requests left, beside the usual ones.
     pub remaining_headers: Vec<String>,
     /// Headers with the time of the reset, beside the usual ones.
     pub reset_headers: Vec<String>,
-    /// How long to keep still after a refusal that names no time.
+    /// How long to keep still after a refusal that names no time; twice as long after the next one, and so on.
     pub lock_out: Option<Duration>,
 }
 
@@ -310,6 +312,16 @@ pub struct LimitStatus {
     pub body: Option<String>,
 }
 
+/// A text in a body that means "slow down".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LimitWords {
+    /// Where it is: a JSON pointer.
+    pub pointer: String,
+    /// What it is then.
+    pub value: String,
+}
+
 impl LimitHabits {
     /// The usual: `429`, `Retry-After`, `X-RateLimit-Remaining` and `-Reset`.
     pub fn new() -> Self {
@@ -330,6 +342,20 @@ impl LimitHabits {
         self
     }
 
+    /// An answer of any status, 200 too, whose text at this JSON pointer is `value` means "slow down".
+    ///
+    /// ```
+    /// # use highwater_core::template::LimitHabits;
+    /// // {"errors": [{"extensions": {"code": "RATELIMITED"}}]}
+    /// let habits = LimitHabits::new().told_at("/errors/0/extensions/code", "RATELIMITED");
+    /// # assert_eq!(habits.words[0].value, "RATELIMITED");
+    /// ```
+    #[must_use]
+    pub fn told_at(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
+        self.words.push(LimitWords { pointer: pointer.into(), value: value.into() });
+        self
+    }
+
     /// `status` means "slow down".
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
@@ -345,7 +371,7 @@ impl LimitHabits {
         self
     }
 
-    /// How long to keep still after a refusal that names no time.
+    /// How long to keep still after a refusal that names no time; twice as long after the next one, and so on.
     #[must_use]
     pub fn lock_out(mut self, time: Duration) -> Self {
         self.lock_out = Some(time);

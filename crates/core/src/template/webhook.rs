@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::page::{PageDelete, PageRecord};
+use crate::batch::SourceVersion;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a provider signs its webhooks.
@@ -98,6 +99,8 @@ impl fmt::Debug for WebhookEvent<'_> {
 pub enum WebhookChange {
     /// This record was added or changed, and is now so: the whole record, as a page of the API has it.
     Save(PageRecord),
+    /// The same, as of this version: where the event tells it and the record does not.
+    SaveAt(PageRecord, SourceVersion),
     /// The record with this id is gone.
     Delete(String),
     /// The record is gone, as of this version.
@@ -109,7 +112,7 @@ pub enum WebhookChange {
 /// What an event means to a sync: changes to its models, a run, both, or nothing.
 ///
 /// An event may come late, twice or after a younger one. The engine drops repetitions, and where a
-/// [`ModelInfo`](super::ModelInfo) names its version also older ones. Where an event does not carry
+/// [`ModelInfo`](super::ModelInfo) names its version, or the event tells one, also older ones. Where an event does not carry
 /// the whole record, or its order cannot be told, ask for a run.
 ///
 /// ```
@@ -136,6 +139,15 @@ impl WebhookReaction {
     #[must_use]
     pub fn save(mut self, model: impl Into<String>, record: impl Into<PageRecord>) -> Self {
         self.changes.push((model.into(), WebhookChange::Save(record.into())));
+        self
+    }
+
+    /// Saves a record of `model` as of a version that the event tells, such as its time. Of such changes, and of deletes
+    /// [at a version](WebhookReaction::delete_at), a late one undoes no younger one; records of pages, which have no version
+    /// then, replace them.
+    #[must_use]
+    pub fn save_at(mut self, model: impl Into<String>, record: impl Into<PageRecord>, version: SourceVersion) -> Self {
+        self.changes.push((model.into(), WebhookChange::SaveAt(record.into(), version)));
         self
     }
 

@@ -13,15 +13,27 @@ use crate::registry::CustomAuthenticator;
 #[derive(Debug)]
 pub(crate) enum Authenticator {
     None,
-    ApiKey { option: RequestOption, token: Template },
-    Bearer { token: Template },
-    Basic { username: Template, password: Template },
+    ApiKey {
+        option: RequestOption,
+        token: Template,
+    },
+    Bearer {
+        token: Template,
+    },
+    Basic {
+        username: Template,
+        password: Template,
+    },
     OAuth(Box<OAuth>),
     Session(Box<Session>),
     LegacySession(Box<LegacySession>),
     Jwt(Box<Jwt>),
     Pool(Box<TokenPool>),
-    Selective { path: Vec<String>, choices: BTreeMap<String, Authenticator> },
+    /// One of several by the config. A fault is raised where it is the one.
+    Selective {
+        path: Vec<String>,
+        choices: BTreeMap<String, Result<Authenticator>>,
+    },
     Custom(Arc<dyn CustomAuthenticator>),
 }
 
@@ -177,7 +189,9 @@ impl Authenticator {
                     if value.is_object() && name != "$parameters" {
                         let choice = Node::at(value, format!("{}.{name}", authenticators.path));
                         let url_base = url_base.as_ref().map(|url| Template::new(url.source(), parameters.clone()));
-                        choices.insert(name.clone(), Authenticator::decode(&choice, context, url_base)?);
+                        let decoded = Authenticator::decode(&choice, context, url_base);
+                        decoded.as_ref().err().into_iter().for_each(|error| context.fault(error));
+                        choices.insert(name.clone(), decoded);
                     }
                 }
                 Authenticator::Selective { path: node.texts("authenticator_selection_path")?, choices }

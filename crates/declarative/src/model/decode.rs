@@ -1,6 +1,7 @@
 //! A place in the manifest's tree, and what a component may ask of it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::template::{Condition, Parameters, Template};
 use crate::interpolation::{Interpolator, python_text};
-use crate::manifest::Files;
+use crate::manifest::{Files, Finding};
 use crate::registry::Registry;
 
 /// What decoding needs besides the tree.
@@ -16,11 +17,44 @@ pub(crate) struct Context<'c> {
     pub interpolator: &'c Interpolator,
     pub files: &'c Files,
     pub registry: &'c Registry,
+    findings: RefCell<Vec<Finding>>,
 }
 
 impl<'c> Context<'c> {
     pub(crate) fn new(interpolator: &'c Interpolator, files: &'c Files, registry: &'c Registry) -> Self {
-        Context { interpolator, files, registry }
+        Context { interpolator, files, registry, findings: RefCell::default() }
+    }
+
+    /// Tells of a fault in a part that a config may never use: it is raised once the part is used. What the language has
+    /// and this crate does not is no fault of the manifest, but a note.
+    pub(crate) fn fault(&self, error: &Error) {
+        let is_fault = error.kind() == ErrorKind::Invalid;
+        self.tell(error.context("at").unwrap_or_default(), error.message().to_owned(), is_fault);
+    }
+
+    /// Tells of a Python class that nothing depends on.
+    pub(crate) fn note_class(&self, node: &Node<'_>, what: &str) {
+        let class = node.value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+        let message = format!("{class} is a Python class {what}: Highwater has none, and goes on without it");
+        self.tell(&node.path, message, false);
+    }
+
+    fn tell(&self, at: &str, message: String, is_fault: bool) {
+        self.findings.borrow_mut().push(Finding { at: at.to_owned(), message, is_fault });
+    }
+
+    /// What was told while decoding.
+    pub(crate) fn into_findings(self) -> Vec<Finding> {
+        self.findings.into_inner()
+    }
+}
+
+/// The same error once more.
+pub(crate) fn again(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.message().to_owned());
+    match error.context("at") {
+        Some(at) => copy.with("at", at),
+        None => copy,
     }
 }
 
@@ -177,6 +211,11 @@ impl<'m> Node<'m> {
             }
             self.invalid(format!("the template {} does not parse: {reason}", shortened(text)))
         })
+    }
+
+    /// Whether a Python class is asked for.
+    pub(crate) fn is_class(&self) -> bool {
+        self.value.get("class_name").is_some_and(Value::is_string)
     }
 
     pub(crate) fn invalid(&self, message: impl Into<Cow<'static, str>>) -> Error {

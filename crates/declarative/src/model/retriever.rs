@@ -117,6 +117,14 @@ impl Retriever {
 
 impl SimpleRetriever {
     pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>, depth: usize) -> Result<Self> {
+        if node.is_class() {
+            return match context.registry.component_of(node)? {
+                Some(replacement) if depth < 16 => {
+                    SimpleRetriever::decode(&Node::at(&replacement, &node.path), context, depth + 1)
+                }
+                _ => Err(node.unknown(node.kind()?, &["SimpleRetriever"])),
+            };
+        }
         let requester = node.require("requester", "give the component there")?;
         let selector = node.require("record_selector", "say where the records are")?;
         let query_properties = QueryProperties::decode(&requester, context)?;

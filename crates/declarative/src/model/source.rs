@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-use super::decode::{Context, Node};
+use super::decode::{Context, Node, again};
 use super::{Budget, Condition, Parameters, Spec, StreamKind, Template};
 
 #[derive(Debug)]
 pub(crate) struct Model {
     pub streams: Vec<StreamEntry>,
     pub dynamic: Vec<DynamicStreams>,
+    /// A list of streams that cannot be made.
+    pub broken: Option<Error>,
     pub spec: Option<Spec>,
     pub budget: Option<Budget>,
 }
@@ -62,19 +64,40 @@ pub(crate) struct Mapping {
 
 impl Model {
     pub(crate) fn decode(root: &Node<'_>, context: &Context<'_>) -> Result<Self> {
+        let spec = Spec::decode(root, context)?;
         let mut streams = Vec::new();
         for node in root.list("streams")? {
             if node.value.get("type").and_then(Value::as_str) == Some("ConditionalStreams") {
-                let condition = node.condition(context, "condition")?.map(std::sync::Arc::new);
+                let condition = node.condition(context, "condition");
+                let (condition, fault) = match condition {
+                    Ok(condition) => (condition.map(std::sync::Arc::new), None),
+                    Err(fault) => (None, Some(fault)),
+                };
                 for nested in node.require("streams", "list the streams of the condition")?.items()? {
-                    streams.push(StreamEntry::decode(&nested, context, condition.clone())?);
+                    let entry = StreamEntry::decode(&nested, context, spec.as_ref(), condition.clone())?;
+                    streams.push(match &fault {
+                        Some(fault) => StreamEntry { stream: None, problem: Some(again(fault)), ..entry },
+                        None => entry,
+                    });
                 }
                 continue;
             }
-            streams.push(StreamEntry::decode(&node, context, None)?);
+            streams.push(StreamEntry::decode(&node, context, spec.as_ref(), None)?);
         }
-        let dynamic = root.list("dynamic_streams")?;
-        let dynamic = dynamic.iter().map(|node| DynamicStreams::decode(node, context)).collect::<Result<Vec<_>>>()?;
+        let mut dynamic = Vec::new();
+        let mut broken = None;
+        for node in root.list("dynamic_streams")? {
+            match DynamicStreams::decode(&node, context) {
+                Ok(streams) => dynamic.push(streams),
+                Err(error) => {
+                    context.fault(&error);
+                    broken.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = broken.take_if(|_| streams.is_empty() && dynamic.is_empty()) {
+            return Err(error);
+        }
         if streams.is_empty() && dynamic.is_empty() {
             return Err(root.invalid("the manifest has no streams: list them under `streams`"));
         }
@@ -88,8 +111,7 @@ impl Model {
             }
         }
         mark_parents(&mut streams);
-        let spec = Spec::decode(root, context)?;
-        Ok(Model { streams, dynamic, spec, budget: Budget::of(root, context)? })
+        Ok(Model { streams, dynamic, broken, spec, budget: Budget::of(root, context)? })
     }
 }
 
@@ -110,9 +132,13 @@ impl StreamEntry {
     pub(crate) fn decode(
         node: &Node<'_>,
         context: &Context<'_>,
+        spec: Option<&Spec>,
         condition: Option<std::sync::Arc<Condition>>,
     ) -> Result<Self> {
         let name = node.require("name", "name the stream")?.text()?;
+        if let Some(problem) = spec.and_then(|spec| spec.problem_of(node.value)) {
+            return Ok(StreamEntry { name, condition, stream: None, problem: Some(problem) });
+        }
         match StreamKind::decode(node, context, 0) {
             Ok(stream) => Ok(StreamEntry { name, condition, stream: Some(std::sync::Arc::new(stream)), problem: None }),
             Err(error) => Ok(StreamEntry { name, condition, stream: None, problem: Some(error) }),

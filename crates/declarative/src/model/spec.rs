@@ -1,9 +1,11 @@
 //! What config a manifest asks for, and how it is brought up to date.
 
-use highwater_core::Result;
+use std::collections::BTreeSet;
+
+use highwater_core::{Error, Result};
 use serde_json::{Map, Value};
 
-use super::decode::{Context, Node};
+use super::decode::{Context, Node, again};
 use super::transformation::{added_fields, pointers};
 use super::{AddedField, Condition, Template};
 
@@ -13,6 +15,8 @@ pub(crate) struct Spec {
     pub connection: Value,
     pub documentation_url: Option<String>,
     pub migrations: Vec<ConfigChange>,
+    /// A Python class that changes the config and has no replacement.
+    pub missing: Option<Error>,
     pub validations: Vec<Validation>,
 }
 
@@ -59,14 +63,28 @@ impl Spec {
         let Some(rules) = node.get("config_normalization_rules") else { return Ok(spec) };
         for migration in rules.list("config_migrations")? {
             for change in migration.list("transformations")? {
-                spec.migrations.push(ConfigChange::decode(&change, context)?);
+                match ConfigChange::decode(&change, context) {
+                    Err(_) if change.is_class() => {
+                        context.note_class(&change, "that converts the config of an older version");
+                    }
+                    decoded => spec.migrations.push(decoded?),
+                }
             }
         }
         for change in rules.list("transformations")? {
-            spec.migrations.push(ConfigChange::decode(&change, context)?);
+            match ConfigChange::decode(&change, context) {
+                Err(error) if change.is_class() => {
+                    context.fault(&error);
+                    spec.missing.get_or_insert(error);
+                }
+                decoded => spec.migrations.push(decoded?),
+            }
         }
         for validation in rules.list("validations")? {
-            spec.validations.push(Validation::decode(&validation)?);
+            match validation.get("validation_strategy").filter(Node::is_class) {
+                Some(strategy) => context.note_class(&strategy, "that checks the config"),
+                None => spec.validations.push(Validation::decode(&validation)?),
+            }
         }
         Ok(spec)
     }
@@ -87,8 +105,50 @@ impl ConfigChange {
             "ConfigRemoveFields" => {
                 ConfigChange::Remove { pointers: pointers(node)?, condition: node.condition(context, "condition")? }
             }
-            other => return Err(node.unknown(other, &["ConfigRemapField", "ConfigAddFields", "ConfigRemoveFields"])),
+            other => match context.registry.component_of(node)? {
+                Some(replacement) => ConfigChange::decode(&Node::at(&replacement, &node.path), context)?,
+                None => return Err(node.unknown(other, &["ConfigRemapField", "ConfigAddFields", "ConfigRemoveFields"])),
+            },
         })
+    }
+}
+
+impl Spec {
+    /// Why a stream cannot run under this spec: it reads a member of the config that no property declares, and a Python
+    /// class that has no replacement changes the config.
+    pub(crate) fn problem_of(&self, stream: &Value) -> Option<Error> {
+        let missing = self.missing.as_ref()?;
+        let mut declared = BTreeSet::new();
+        names_of(&self.connection, &mut declared, 0);
+        for change in &self.migrations {
+            if let ConfigChange::Add { fields, .. } = change {
+                declared.extend(fields.iter().filter_map(|field| field.path.first().map(String::as_str)));
+            }
+        }
+        reads_undeclared(stream, &declared).then(|| again(missing))
+    }
+}
+
+fn names_of<'s>(schema: &'s Value, names: &mut BTreeSet<&'s str>, depth: usize) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    names.extend(properties.into_iter().flatten().map(|(name, _)| name.as_str()));
+    let branches = ["oneOf", "anyOf", "allOf"].iter().filter_map(|name| schema.get(*name)).filter_map(Value::as_array);
+    branches.flatten().filter(|_| depth < 8).for_each(|branch| names_of(branch, names, depth + 1));
+}
+
+/// Whether a template within reads a member of the config that is none of `declared`.
+fn reads_undeclared(value: &Value, declared: &BTreeSet<&str>) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(|member| reads_undeclared(member, declared)),
+        Value::Array(items) => items.iter().any(|item| reads_undeclared(item, declared)),
+        Value::String(text) if super::decode::has_markup(text) => text.split("config").skip(1).any(|after| {
+            let after = after.trim_start_matches([' ', '.', '[', '\'', '"']);
+            let after = after.strip_prefix("get(").map_or(after, |after| after.trim_start_matches([' ', '\'', '"']));
+            let name =
+                after.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default();
+            !name.is_empty() && !declared.contains(name)
+        }),
+        _ => false,
     }
 }
 

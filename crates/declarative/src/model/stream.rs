@@ -136,7 +136,7 @@ impl Stream {
             cursor: node.get("incremental_sync").map(|node| Cursor::decode(&node, context)).transpose()?,
             transformations: transformations(node, context, "transformations")?,
             schema,
-            migrates_state: migrates_state(node)?,
+            migrates_state: migrates_state(node, context)?,
             name,
         })
     }
@@ -178,11 +178,12 @@ fn primary_key(node: &Node<'_>) -> Result<Vec<Vec<String>>> {
     }
 }
 
-fn migrates_state(node: &Node<'_>) -> Result<bool> {
+fn migrates_state(node: &Node<'_>, context: &Context<'_>) -> Result<bool> {
     let mut migrates = false;
     for migration in node.list("state_migrations")? {
         match migration.kind()? {
             "LegacyToPerPartitionStateMigration" => migrates = true,
+            _ if migration.is_class() => context.note_class(&migration, "that converts the state of an older version"),
             other => return Err(migration.unknown(other, &["LegacyToPerPartitionStateMigration"])),
         }
     }

@@ -11,6 +11,7 @@ use super::context::Run;
 use super::request::{Parts, form_text, pairs};
 use crate::exchange::{Purpose, Request};
 use crate::interpolation::{LiteralTypes, datetime, python_text};
+use crate::model::decode::again;
 use crate::model::{Authenticator, OAuth, Template, TokenPool};
 
 /// A token and until when it is good.
@@ -94,17 +95,18 @@ fn header(parts: &mut Parts, name: &str, value: String) {
 
 fn selected<'a>(
     path: &[String],
-    choices: &'a std::collections::BTreeMap<String, Authenticator>,
+    choices: &'a std::collections::BTreeMap<String, Result<Authenticator>>,
     run: &Run<'_>,
 ) -> Result<&'a Authenticator> {
     let place = path.join(".");
     let chosen = super::dpath::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, format!("the config does not say how to authenticate: set `{place}`"))
     })?;
-    choices.get(&chosen).ok_or_else(|| {
+    let choice = choices.get(&chosen).ok_or_else(|| {
         let known = choices.keys().cloned().collect::<Vec<_>>().join(", ");
         Error::new(ErrorKind::Invalid, format!("the config's `{place}` is no way to authenticate: use one of {known}"))
-    })
+    })?;
+    choice.as_ref().map_err(again)
 }
 
 impl OAuth {

@@ -54,18 +54,24 @@ pub(crate) struct Run<'r> {
     tokens: Mutex<HashMap<String, Token>>,
     /// What is left of the quotas of tokens, by the pool they belong to.
     counters: Mutex<HashMap<String, Counters>>,
-    renewed: Mutex<Renewed>,
+    renewed: &'r Mutex<Renewed>,
     notes: Mutex<Notes>,
 }
 
 /// The config since tokens in it were renewed.
 #[derive(Default)]
-struct Renewed {
+pub(crate) struct Renewed {
     config: Option<Value>,
     /// The config's access token that was used last.
     used: Option<String>,
     /// The one that the API did not take.
     refused: Option<String>,
+}
+
+impl std::fmt::Debug for Renewed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewed").finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -113,7 +119,7 @@ impl<'r> Run<'r> {
             kept: Mutex::default(),
             tokens: Mutex::default(),
             counters: Mutex::default(),
-            renewed: Mutex::default(),
+            renewed: source.renewed(),
             notes: Mutex::default(),
         }
     }

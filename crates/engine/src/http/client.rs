@@ -6,23 +6,26 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_core::template::{
-    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
+    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Redactor, Secret, SecretRenewal, Transport,
 };
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use tokio::sync::watch;
 use url::Url;
 
+use super::answer;
 use super::credentials::{Credentials, Means};
-use super::limits::{RequestLimits, Verdict, remaining, rest, verdict};
+use super::limits::{RequestLimits, Verdict, passing, remaining, rest, verdict};
 use super::oauth;
+use super::origins::Origins;
+use super::redirect::{self, Journey};
 use super::renewal::Way;
 use super::session::{Session, lock};
 
-/// Redirects followed within the origins.
-const MAX_REDIRECTS: usize = 5;
-
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
+
+/// A shorter wait than this is left to the schedule, which waits longer after each failure.
+const WORTH_TELLING: Duration = Duration::from_secs(30);
 
 /// Where the client's news go: the run's log.
 pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
@@ -33,8 +36,7 @@ pub(crate) struct Client {
     environment: Arc<dyn Environment>,
     store: Arc<dyn Store>,
     limits: RequestLimits,
-    /// The first is the base URL.
-    origins: Vec<Url>,
+    origins: Origins,
     provider: Provider,
     session: Arc<Session>,
     /// The engine's name among others.
@@ -55,7 +57,7 @@ impl Client {
         session: Arc<Session>,
     ) -> Result<Self> {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
-        let origins = origins.iter().map(|url| origin(url, secrets)).collect::<Result<Vec<_>>>()?;
+        let origins = Origins::new(origins, secrets)?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
         let engine = String::new();
         Ok(Client { transport, environment, store, limits, origins, provider, session, engine, renewals })
@@ -73,85 +75,104 @@ impl Client {
 
     /// Sends a request until it is answered well or there is no hope; one that takes any status, until it is answered.
     pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
-        let mut url = self.resolve(&request)?;
-        let (mut failures, mut waits, mut redirects, mut refreshed) = (0, 0, 0, false);
+        let url = self.origins.resolve(&request)?;
+        let mut journey = Journey::new(request, url);
+        let (mut failures, mut waits, mut refreshed) = (0, 0, false);
         loop {
             self.await_leave(note).await?;
             let credentials = self.credentials().await?;
-            let outgoing = self.outgoing(&request, &url, &credentials);
-            let response = match self.exchange(outgoing, &url, note).await {
+            let may_retry = journey.request.repeatable && failures + 1 < self.limits.attempts;
+            let response = match self.exchange(&journey, &credentials, note).await {
                 Ok(response) => response,
-                Err(error) if self.may_retry(&error, &request, failures) => {
+                Err(failed) if failed.may_pass && may_retry => {
                     failures += 1;
-                    note(LogLevel::Warning, &format!("no answer ({error}); trying again"));
-                    self.pause(failures).await;
+                    note(LogLevel::Warning, &format!("no answer that can be read ({}); trying again", failed.error));
+                    self.pause(failures, Duration::ZERO).await;
                     continue;
                 }
-                Err(error) => return Err(error.with("url", self.shown(&url))),
+                Err(failed) => return Err(failed.error),
             };
             let asked_to_wait = self.read_limits(&response);
+            let may_pass = passing(&response, self.environment.now_ms());
             match response.status {
-                301 | 302 | 303 | 307 | 308 if request.method == "GET" && redirects < MAX_REDIRECTS => {
-                    redirects += 1;
-                    let Some(target) = response.header("location") else { return Ok(response) };
-                    url = url.join(target).map_err(|source| {
-                        response
-                            .refusal(ErrorKind::Remote, "the API redirects to something that is no URL")
-                            .because(source)
-                    })?;
-                    self.check_origin(&url)?;
+                _ if redirect::concerns(&response, &journey.request) => {
+                    let (status, method) = (response.status, journey.request.method.clone());
+                    journey.follow(response, &self.origins)?;
+                    if method != journey.request.method {
+                        note(LogLevel::Warning, &redirect::changed(status, &method));
+                    }
                 }
                 401 if !refreshed && self.refresh(&credentials, true).await? => refreshed = true,
-                _ if request.any_status => {
+                _ if journey.request.any_status => {
                     if let Verdict::Wait(wait) = asked_to_wait {
-                        self.quiet_for(wait.unwrap_or(Duration::ZERO));
+                        self.quiet_for(wait.time(1, &self.limits, self.random()));
                     }
                     return Ok(response);
                 }
-                _ if asked_to_wait != Verdict::Pass => {
-                    waits += 1;
-                    if waits > MAX_WAITS {
-                        let message = "the API keeps asking to slow down: try again later";
-                        return Err(response.refusal(ErrorKind::RateLimited, message));
+                304 => return Ok(response),
+                status => match (asked_to_wait, may_pass) {
+                    (Verdict::Wait(wait), _) => {
+                        waits += 1;
+                        if waits > MAX_WAITS {
+                            let message = "the API keeps asking to slow down: try again later";
+                            return Err(response.refusal(ErrorKind::RateLimited, message));
+                        }
+                        self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
-                    let wait = if let Verdict::Wait(Some(wait)) = asked_to_wait {
-                        wait
-                    } else {
-                        self.limits.pause(waits, self.random())
-                    };
-                    self.quiet_for(wait);
-                }
-                500..=599 if request.repeatable && failures + 1 < self.limits.attempts => {
-                    failures += 1;
-                    note(LogLevel::Warning, &format!("the API answered {}; trying again", response.status));
-                    self.pause(failures).await;
-                }
-                _ => return response.successful(),
+                    (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
+                        failures += 1;
+                        note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
+                        self.pause(failures, wait).await;
+                    }
+                    (Verdict::Pass, wait) => return Client::judged(response, wait),
+                },
             }
         }
     }
 
     /// One exchange, and its line in the log.
-    async fn exchange(&self, outgoing: HttpRequest, url: &Url, note: Note<'_>) -> Result<HttpResponse> {
-        let method = outgoing.method.clone();
+    async fn exchange(
+        &self,
+        journey: &Journey,
+        credentials: &Credentials,
+        note: Note<'_>,
+    ) -> Result<HttpResponse, answer::Unreadable> {
+        let (request, url) = (&journey.request, &journey.url);
+        let outgoing = self.outgoing(request, url, credentials);
         let began_ms = self.environment.now_ms();
         let outcome = self.transport.send(outgoing).await;
         let took_ms = self.environment.now_ms().saturating_sub(began_ms);
-        let shown = self.shown(url);
-        let answer = match &outcome {
+        let (method, shown) = (&request.method, self.shown(url));
+        let status = match &outcome {
             Ok(response) => response.status.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        tracing::debug!(target: "highwater::http", %method, url = %shown, status = %answer, ms = took_ms, "request");
-        note(LogLevel::Debug, &format!("{method} {shown}: {answer}, {took_ms} ms"));
-        outcome.map(|mut response| {
-            response.url = shown;
-            response
-        })
+        tracing::debug!(target: "highwater::http", %method, url = %shown, %status, ms = took_ms, "request");
+        note(LogLevel::Debug, &format!("{method} {shown}: {status}, {took_ms} ms"));
+        match outcome {
+            Ok(mut response) => {
+                response.url = shown;
+                let response = response.hiding(self.redactor()).asked_at(url.as_str());
+                answer::readable(response, method == "HEAD")
+            }
+            Err(error) => {
+                let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
+                Err(answer::Unreadable { error: error.with("url", shown), may_pass })
+            }
+        }
     }
 
-    fn may_retry(&self, error: &Error, request: &HttpRequest, failures: u32) -> bool {
-        error.kind() == ErrorKind::Unavailable && request.repeatable && failures + 1 < self.limits.attempts
+    fn redactor(&self) -> Redactor {
+        let known = self.session.known();
+        Redactor::new(&known.iter().flat_map(Credentials::all_secrets).collect::<Vec<_>>())
+    }
+
+    /// The response, or the error that it means, with the API's words and when to come again.
+    fn judged(response: HttpResponse, wait: Option<Duration>) -> Result<HttpResponse> {
+        response.successful().map_err(|error| match wait.filter(|wait| *wait >= WORTH_TELLING) {
+            Some(wait) => error.retry_in(wait),
+            None => error,
+        })
     }
 
     /// Keeps what a response says about limits, and tells whether the request is to be sent again for it.
@@ -165,39 +186,6 @@ impl Client {
             self.quiet_for(wait);
         }
         verdict(response, habits, now_ms)
-    }
-
-    fn resolve(&self, request: &HttpRequest) -> Result<Url> {
-        let invalid =
-            |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
-        let mut url = match (Url::parse(&request.url), self.origins.first()) {
-            (Ok(url), _) => url,
-            // A path goes behind the base URL's own path, which `join` would replace.
-            (Err(_), Some(base)) => {
-                let base = base.as_str().trim_end_matches('/');
-                Url::parse(&format!("{base}/{}", request.url.trim_start_matches('/'))).map_err(invalid)?
-            }
-            (Err(source), None) => return Err(invalid(source)),
-        };
-        self.check_origin(&url)?;
-        if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.query);
-        }
-        Ok(url)
-    }
-
-    /// Credentials go to the template's own origins and nowhere else.
-    fn check_origin(&self, url: &Url) -> Result<()> {
-        if self.origins.iter().any(|known| known.origin() == url.origin()) {
-            return Ok(());
-        }
-        let expected: Vec<String> = self.origins.iter().map(|known| known.origin().ascii_serialization()).collect();
-        Err(Error::new(
-            ErrorKind::Remote,
-            "the API names a page at another origin; it was not asked, for the token must not go there",
-        )
-        .with("origin", url.origin().ascii_serialization())
-        .with("expected", expected.join(", ")))
     }
 
     fn outgoing(&self, request: &HttpRequest, url: &Url, credentials: &Credentials) -> HttpRequest {
@@ -214,6 +202,8 @@ impl Client {
         match self.placed(credentials) {
             Some(Place::Header(name, value)) if !given(&headers, &name) => headers.push((name, value)),
             Some(Place::Query(name, value)) => {
+                // A link that the API wrote may have the key already.
+                without_parameter(&mut url, &name);
                 url.query_pairs_mut().append_pair(&name, value.expose());
             }
             _ => {}
@@ -221,6 +211,7 @@ impl Client {
         let mut outgoing = HttpRequest::new(request.method.clone(), url.as_str());
         outgoing.headers = headers;
         outgoing.body.clone_from(&request.body);
+        outgoing.body_limit = request.body_limit;
         outgoing
     }
 
@@ -318,8 +309,9 @@ impl Client {
         lock(&self.session.budget).quiet_for(wait, self.environment.now_ms());
     }
 
-    async fn pause(&self, failures: u32) {
-        crate::timer::sleep(self.limits.pause(failures, self.random())).await;
+    /// Waits between tries, for as long as the API wants at least.
+    async fn pause(&self, failures: u32, at_least: Duration) {
+        crate::timer::sleep(self.limits.pause(failures, self.random()).max(at_least)).await;
     }
 
     fn random(&self) -> u32 {
@@ -355,27 +347,13 @@ enum Place {
     Query(String, Secret),
 }
 
-fn origin(url: &str, secrets: bool) -> Result<Url> {
-    let parsed = Url::parse(url).map_err(|source| {
-        Error::new(ErrorKind::Invalid, "the base URL is not a URL").with("base_url", url).because(source)
-    })?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(
-            Error::new(ErrorKind::Invalid, "the base URL must begin with https:// (or http://)").with("base_url", url)
-        );
-    }
-    if secrets && parsed.scheme() == "http" && !is_loopback(&parsed) {
-        return Err(Error::new(ErrorKind::Invalid, "a token is not sent over plain http: use an https:// base URL")
-            .with("base_url", url));
-    }
-    Ok(parsed)
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+/// Takes a parameter out of a URL's query; the others stay as they are written.
+fn without_parameter(url: &mut Url, name: &str) {
+    let is_other = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).all(|(known, _)| known != name);
+    let Some(query) = url.query() else { return };
+    let kept: Vec<&str> = query.split('&').filter(is_other).collect();
+    if kept.len() < query.split('&').count() {
+        let kept = kept.join("&");
+        url.set_query(Some(&*kept).filter(|query| !query.is_empty()));
     }
 }

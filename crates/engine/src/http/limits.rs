@@ -58,27 +58,75 @@ impl RequestLimits {
 pub(crate) enum Verdict {
     /// Nothing in particular.
     Pass,
-    /// Ask again, not before this much time has passed (when it says).
-    Wait(Option<Duration>),
+    /// Ask again, but not at once.
+    Wait(Wait),
 }
 
-/// Reads status, headers and, where the provider has such habits, the body. `now_ms` is Unix time in milliseconds.
+/// How long to wait before a request is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// What the response says.
+    told: Option<Duration>,
+    /// The wait after the first refusal, where the response says nothing; it doubles with each one in a row.
+    growing: Option<Duration>,
+}
+
+impl Wait {
+    /// The wait after so many refusals in a row. It is never shorter than the pause between tries: an API that says
+    /// "at once" for ever is not asked without pause.
+    pub(crate) fn time(&self, refusals: u32, limits: &RequestLimits, random: u32) -> Duration {
+        let grown = match self.growing {
+            Some(first) => first.saturating_mul(1 << refusals.saturating_sub(1).min(7)),
+            None => limits.pause(refusals, random),
+        };
+        grown.max(self.told.unwrap_or_default())
+    }
+}
+
+/// The shortest wait for a limit that is not the quota: the quota's reset says nothing about it.
+const SECONDARY: Duration = Duration::from_secs(60);
+
+/// Reads status, headers and, where the provider has such habits, the body. `now_ms` is our Unix time in milliseconds; what
+/// the response's own clock says goes before it.
 pub(crate) fn verdict(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Verdict {
-    let retry_after = response.header("retry-after").and_then(|value| time_until(value, now_ms));
-    let exhausted = remaining(response, habits) == Some(0);
+    let told = retry_after(response, now_ms);
+    let left = remaining(response, habits);
     let by_habit = habits.statuses.iter().any(|limit| {
         limit.status == response.status && limit.body.as_ref().is_none_or(|text| contains(&response.body, text))
     });
+    let in_words = || {
+        habits.words.iter().any(|words| response.text_at(&words.pointer).ok().flatten().as_ref() == Some(&words.value))
+    };
     let limited = match response.status {
         429 => true,
-        403 => exhausted || retry_after.is_some(),
-        503 => retry_after.is_some(),
+        403 => left == Some(0) || told.is_some(),
+        503 => told.is_some(),
         _ => false,
     };
-    if !limited && !by_habit {
+    if !limited && !by_habit && !in_words() {
         return Verdict::Pass;
     }
-    Verdict::Wait(retry_after.or_else(|| until_reset(response, habits, now_ms)).or(habits.lock_out))
+    let wait = match (told, left) {
+        (Some(_), _) => Wait { told, growing: None },
+        (None, Some(1..)) => Wait { told: None, growing: Some(habits.lock_out.unwrap_or(SECONDARY)) },
+        (None, _) => match until_reset(response, habits, now_ms) {
+            told @ Some(_) => Wait { told, growing: None },
+            None => Wait { told: None, growing: habits.lock_out },
+        },
+    };
+    Verdict::Wait(wait)
+}
+
+/// How long to wait before a failure that may pass is tried again, at least; `None` where another try is of no use.
+pub(crate) fn passing(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
+    let told = retry_after(response, now_ms);
+    match response.status {
+        // The request came too slowly, too early, or while somebody held the resource.
+        408 | 423 | 425 | 500..=599 => Some(told.unwrap_or_default()),
+        // A conflict is an answer, unless the API says that it will be over.
+        409 => told,
+        _ => None,
+    }
 }
 
 /// How long to keep still before the next request, after a response that used the budget up.
@@ -93,11 +141,33 @@ pub(crate) fn remaining(response: &HttpResponse, habits: &LimitHabits) -> Option
     value.trim().parse().ok()
 }
 
+/// What a response says of the time before which it does not want to be asked again.
+pub(crate) fn retry_after(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
+    let value = response.header("retry-after")?;
+    time_until(value, server_ms(response).unwrap_or(now_ms))
+}
+
 fn until_reset(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
     let usual = ["x-ratelimit-reset", "ratelimit-reset"];
     let value = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual))?;
-    // One second more where the API counts in whole ones.
-    time_until(value, now_ms).map(|wait| wait.max(Duration::from_secs(1)))
+    let wait = match server_ms(response) {
+        // Both count in whole seconds, and the clock's is rounded down: the wait is never too short.
+        Some(server_ms) => time_until(value, server_ms),
+        // One second more where the API counts in whole ones.
+        None => time_until(value, now_ms).map(|wait| wait + Duration::from_secs(u64::from(is_unix_seconds(value)))),
+    };
+    wait.map(|wait| wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
+}
+
+/// The API's clock when it answered: what it counts resets by. A cache adds the answer's age.
+fn server_ms(response: &HttpResponse) -> Option<u64> {
+    let date_ms = u64::try_from(response.date()?.timestamp_millis()).ok()?;
+    let age_s = response.header("age").and_then(|age| age.trim().parse::<u64>().ok()).unwrap_or(0);
+    Some(date_ms.saturating_add(age_s.saturating_mul(1000)))
+}
+
+fn is_unix_seconds(value: &str) -> bool {
+    value.trim().parse::<f64>().is_ok_and(|number| (1e9..1e11).contains(&number))
 }
 
 /// The longest wait that any header can ask for; what is longer was not meant.
@@ -110,7 +180,7 @@ pub(crate) fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
     let wait_ms = match value.parse::<f64>() {
         Ok(number) if !number.is_finite() || number < 0.0 => return None,
         Ok(number) if number >= 1e11 => (number as u64).saturating_sub(now_ms),
-        Ok(number) if number >= 1e9 => ((number as u64 + 1) * 1000).saturating_sub(now_ms),
+        Ok(number) if number >= 1e9 => (number as u64 * 1000).saturating_sub(now_ms),
         Ok(number) if number > 86_400.0 => number as u64,
         Ok(number) => (number * 1000.0).ceil() as u64,
         Err(_) => {
@@ -141,7 +211,11 @@ mod tests {
     }
 
     fn wait(seconds: u64) -> Verdict {
-        Verdict::Wait(Some(Duration::from_secs(seconds)))
+        Verdict::Wait(Wait { told: Some(Duration::from_secs(seconds)), growing: None })
+    }
+
+    fn grows(seconds: u64) -> Verdict {
+        Verdict::Wait(Wait { told: None, growing: Some(Duration::from_secs(seconds)) })
     }
 
     const NOW_MS: u64 = 1_700_000_000_000;
@@ -156,7 +230,8 @@ mod tests {
         let reset = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700000060")];
         assert_eq!(verdict(&response(403, &reset)), wait(61));
         assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::Pass);
-        assert_eq!(verdict(&response(429, &[])), Verdict::Wait(None));
+        assert_eq!(verdict(&response(429, &[])), Verdict::Wait(Wait::default()));
+        assert_eq!(verdict(&response(429, &[("X-RateLimit-Remaining", "5")])), grows(60));
         assert_eq!(verdict(&response(500, &[])), Verdict::Pass);
         assert_eq!(rest(&response(200, &reset)), Some(Duration::from_secs(61)));
         assert_eq!(rest(&response(200, &[("X-RateLimit-Remaining", "1")])), None);
@@ -185,11 +260,48 @@ mod tests {
             .headers("x-complexity-left", "x-complexity-reset")
             .lock_out(Duration::from_secs(30));
         let limited = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"RateLimited"}]}"#);
-        assert_eq!(verdict(&limited, &habits, NOW_MS), wait(30));
+        assert_eq!(verdict(&limited, &habits, NOW_MS), grows(30));
         let other = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"SYNTAX"}]}"#);
         assert_eq!(verdict(&other, &habits, NOW_MS), Verdict::Pass);
         let used_up = response(200, &[("X-Complexity-Left", "0"), ("X-Complexity-Reset", "1700000005000")]);
         assert_eq!(rest(&used_up, &habits, NOW_MS), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn limits_told_in_words() {
+        let habits = LimitHabits::new().told_at("/errors/0/extensions/code", "RATELIMITED");
+        let told = |status, code: &str| {
+            let body = format!(r#"{{"errors":[{{"message":"RATELIMITED","extensions":{{"code":"{code}"}}}}]}}"#);
+            verdict(&HttpResponse::new(status, Vec::new(), body), &habits, NOW_MS)
+        };
+        assert_eq!((told(200, "RATELIMITED"), told(400, "RATELIMITED")), (told(429, ""), told(429, "")));
+        assert_eq!((told(200, "OTHER"), told(400, "OTHER")), (Verdict::Pass, Verdict::Pass));
+        let none = HttpResponse::new(200, Vec::new(), "no json");
+        assert_eq!(verdict(&none, &habits, NOW_MS), Verdict::Pass);
+    }
+
+    #[test]
+    fn times_by_the_clock_of_the_answer() {
+        // An hour ahead of ours, from a cache that had it for ten seconds.
+        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(1_700_003_590));
+        let headers = |reset: &'static str| [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset)];
+        for (reset, expected) in [("1700003603", 3), ("1700003603000", 3), ("7", 7), ("2023-11-14T23:13:23Z", 3)] {
+            let mut response = response(429, &headers(reset));
+            response.headers.extend([("Date".to_owned(), date.clone()), ("Age".to_owned(), "10".to_owned())]);
+            assert_eq!(verdict(&response, &LimitHabits::default(), NOW_MS), wait(expected), "{reset}");
+        }
+    }
+
+    #[test]
+    fn waits_grow() {
+        let limits = RequestLimits::default();
+        let Verdict::Wait(minutes) = grows(60) else { unreachable!() };
+        let seconds: Vec<u64> = (1..5).map(|refusals| minutes.time(refusals, &limits, 0).as_secs()).collect();
+        assert_eq!(seconds, [60, 120, 240, 480]);
+        let at_once = Wait { told: Some(Duration::ZERO), growing: None };
+        assert!(
+            at_once.time(1, &limits, 0) > Duration::ZERO && at_once.time(20, &limits, 0) >= Duration::from_secs(30)
+        );
     }
 
     #[test]

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::client::is_loopback;
+use super::answer;
 use super::credentials::OAuthTokens;
+use super::origins::is_loopback;
 
 /// A token is refreshed this long before it ends.
 const EARLY_MS: u64 = 60_000;
@@ -219,6 +220,7 @@ impl TokenRequest<'_> {
     async fn send(&self, transport: &dyn Transport, environment: &dyn Environment) -> Result<OAuthTokens, Refusal> {
         let request = self.request()?;
         let response = transport.send(request).await.map_err(|error| error.during("refreshing the token"))?;
+        let response = answer::readable(response, false).map_err(|unreadable| unreadable.error)?;
         self.read(&response, environment.now_ms())
     }
 

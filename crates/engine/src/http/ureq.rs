@@ -1,19 +1,37 @@
 //! The default transport: ureq with rustls, on the runtime's blocking threads.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result};
+use ureq::Agent;
+use url::Url;
 
-/// The largest body that is read, in bytes, after decompression.
-const MAX_BODY: u64 = 64 * 1024 * 1024;
+use super::answer::{MAX_BODY, fault};
+use super::proxies::{self, Proxies, Setting};
 
 /// Sends requests with ureq.
-#[derive(Clone, Debug)]
+///
+/// Proxies are those of the environment, read once: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` for what
+/// neither names (`http://` and `https://` proxies), but for the hosts in `NO_PROXY` (names with what lies below them,
+/// `.name`, `*.name`, addresses, networks such as `10.0.0.0/8`, each with a port if wanted, or `*`). This machine's own
+/// addresses are never reached by a proxy. A setting that cannot be used, such as a SOCKS proxy, fails the requests it is
+/// for, with [`ErrorKind::Invalid`].
+#[derive(Clone)]
 pub struct UreqTransport {
-    agent: ureq::Agent,
+    proxies: Proxies,
+    direct: Agent,
+    http: Agent,
+    https: Agent,
+}
+
+impl fmt::Debug for UreqTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UreqTransport")
+    }
 }
 
 impl Default for UreqTransport {
@@ -25,36 +43,62 @@ impl Default for UreqTransport {
 impl UreqTransport {
     /// With 30 seconds to connect and two minutes for an answer.
     pub fn new() -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            // WebDAV has methods of its own.
-            .allow_non_standard_methods(true)
-            .timeout_connect(Some(Duration::from_secs(30)))
-            .timeout_global(Some(Duration::from_secs(120)))
-            .user_agent(concat!("highwater/", env!("CARGO_PKG_VERSION")))
-            .build();
-        UreqTransport { agent: config.into() }
+        UreqTransport::by(Proxies::new(|name| std::env::var_os(name)))
     }
+
+    fn by(proxies: Proxies) -> Self {
+        let (http, https) = (agent(&proxies.http), agent(&proxies.https));
+        UreqTransport { proxies, direct: agent(&Setting::None), http, https }
+    }
+
+    fn agent(&self, url: &str) -> Result<&Agent> {
+        let url = Url::parse(url)
+            .map_err(|source| Error::new(ErrorKind::Invalid, "the request's URL is not a URL").because(source))?;
+        match self.proxies.for_url(&url) {
+            None | Some(Setting::None) => Ok(&self.direct),
+            Some(Setting::Proxy(_)) => Ok(if url.scheme() == "https" { &self.https } else { &self.http }),
+            Some(Setting::Unusable(name, why)) => Err(proxies::unusable(name, why)),
+        }
+    }
+}
+
+fn agent(setting: &Setting) -> Agent {
+    let proxy = match setting {
+        Setting::Proxy(proxy) => Some(proxy.clone()),
+        _ => None,
+    };
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        // WebDAV has methods of its own.
+        .allow_non_standard_methods(true)
+        .proxy(proxy)
+        // The engine undoes it.
+        .accept_encoding("gzip")
+        .timeout_connect(Some(Duration::from_secs(30)))
+        .timeout_global(Some(Duration::from_secs(120)))
+        .user_agent(concat!("highwater/", env!("CARGO_PKG_VERSION")))
+        .build();
+    config.into()
 }
 
 #[async_trait]
 impl Transport for UreqTransport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        let agent = self.agent.clone();
+        let agent = self.agent(&request.url)?.clone();
         tokio::task::spawn_blocking(move || exchange(&agent, request))
             .await
             .map_err(|source| Error::new(ErrorKind::Internal, "the request's thread failed").because(source))?
     }
 }
 
-fn exchange(agent: &ureq::Agent, request: HttpRequest) -> Result<HttpResponse> {
+fn exchange(agent: &Agent, request: HttpRequest) -> Result<HttpResponse> {
     let mut builder = ureq::http::Request::builder().method(request.method.as_str()).uri(request.url.as_str());
     for (name, value) in &request.headers {
         builder = builder.header(name, value);
     }
     let invalid = |source| Error::new(ErrorKind::Invalid, "the request is not valid HTTP").because(source);
-    let outcome = match request.body {
+    let outcome = match &request.body {
         Some(body) => agent.run(builder.body(body.as_ref()).map_err(invalid)?),
         None => agent.run(builder.body(()).map_err(invalid)?),
     };
@@ -65,19 +109,99 @@ fn exchange(agent: &ureq::Agent, request: HttpRequest) -> Result<HttpResponse> {
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers: Vec<(String, String)> = headers.collect();
     let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(no_answer)?;
+    let mut body = Vec::new();
+    if request.method != "HEAD" && !matches!(status, 204 | 304) {
+        // One byte too many tells that the body is too large.
+        let wanted = request.body_limit.unwrap_or(MAX_BODY as u64 + 1);
+        let read = answer.body_mut().as_reader().take(wanted).read_to_end(&mut body);
+        // Whoever wants the beginning alone has what there is of it.
+        if let (Err(source), None) = (read, request.body_limit) {
+            return Err(Error::new(fault(), "the API's answer broke off").with("status", status).because(source));
+        }
+    }
     Ok(HttpResponse::new(status, headers, body))
 }
 
 fn no_answer(source: ureq::Error) -> Error {
-    let message = match &source {
-        ureq::Error::BodyExceedsLimit(_) => {
-            return Error::new(ErrorKind::Remote, "the API's answer is larger than 64 MiB: ask for smaller pages");
+    let (kind, message) = match &source {
+        ureq::Error::Protocol(_) => (fault(), "what the API answered cannot be read as HTTP"),
+        ureq::Error::LargeResponseHeader(..) => (fault(), "the API answered with headers longer than 64 KiB"),
+        ureq::Error::Timeout(_) => (ErrorKind::Unavailable, "the API did not answer in time"),
+        ureq::Error::HostNotFound => {
+            (ErrorKind::Unavailable, "the API's host name is unknown: check the base URL and the network")
         }
-        ureq::Error::Timeout(_) => "the API did not answer in time",
-        ureq::Error::HostNotFound => "the API's host name is unknown: check the base URL and the network",
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "the API's answer broke off",
-        _ => "the API could not be reached",
+        ureq::Error::ConnectProxyFailed(_) => (ErrorKind::Unavailable, "the proxy does not connect to the API"),
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            (ErrorKind::Unavailable, "the API closed the connection without an answer")
+        }
+        _ => (ErrorKind::Unavailable, "the API could not be reached"),
     };
-    Error::new(ErrorKind::Unavailable, message).because(source)
+    Error::new(kind, message).because(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Takes connections, tells the first line of each, and answers `200`.
+    fn listen() -> (u16, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|read| read == 1) {
+                    head.push(byte[0]);
+                }
+                let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                if tell.send(line).is_err() {
+                    return;
+                }
+                let _ =
+                    connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n[\"a\"");
+            }
+        });
+        (port, told)
+    }
+
+    fn transport(variable: &'static str, value: String) -> UreqTransport {
+        UreqTransport::by(Proxies::new(move |name| (name == variable).then(|| value.clone().into())))
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_reached_without_a_proxy_and_others_with_theirs() {
+        let (proxy, asked_proxy) = listen();
+        let (api, asked_api) = listen();
+        for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+            let by_proxy = transport(variable, format!("http://127.0.0.1:{proxy}"));
+            let answer = by_proxy.send(HttpRequest::get(format!("http://127.0.0.1:{api}/items"))).await;
+            assert_eq!(answer.unwrap().status, 200, "{variable}");
+            assert_eq!(asked_api.recv().unwrap(), "GET /items HTTP/1.1");
+            assert!(asked_proxy.try_recv().is_err(), "{variable}");
+        }
+        let by_proxy = transport("HTTPS_PROXY", format!("http://127.0.0.1:{proxy}"));
+        // The proxy answers, but has no TLS behind it.
+        by_proxy.send(HttpRequest::get("https://api.acme.example/items")).await.unwrap_err();
+        assert_eq!(asked_proxy.recv().unwrap(), "CONNECT api.acme.example:443 HTTP/1.1");
+        let socks = transport("HTTP_PROXY", format!("socks5://127.0.0.1:{proxy}"));
+        let error = socks.send(HttpRequest::get("http://api.acme.example/items")).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("variable")), (ErrorKind::Invalid, Some("HTTP_PROXY")));
+        assert!(asked_proxy.try_recv().is_err() && !format!("{socks:?}").contains("socks5"));
+    }
+
+    #[tokio::test]
+    async fn as_much_of_a_body_as_is_wanted() {
+        let (api, _asked) = listen();
+        let request = || HttpRequest::get(format!("http://127.0.0.1:{api}/"));
+        let transport = UreqTransport::by(Proxies::default());
+        assert_eq!(transport.send(request()).await.unwrap().body, r#"["a""#);
+        assert_eq!(transport.send(request().read_at_most(2)).await.unwrap().body, "[\"");
+        assert_eq!(transport.send(request().read_at_most(0)).await.unwrap().body, "");
+    }
 }

@@ -12,7 +12,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CHANNELS, pages, provider};
+use super::{CHANNELS, events, pages, provider};
 use crate::common::{DELETES_BY_REFRESH, complete, listed, model, template, with_member};
 
 template! {
@@ -20,7 +20,7 @@ template! {
     ///
     /// Slack lists messages by when they were written, and the answers of each thread by themselves: later edits, and
     /// answers to old threads, are seen as far back as `lookback_days` says, and by a full refresh.
-    Messages, messages(), fetch_messages
+    Messages, messages(), fetch_messages, events::messages
 }
 fn messages() -> TemplateInfo {
     provider()

@@ -8,6 +8,7 @@ mod hostile;
 mod kinto;
 mod sign_in;
 mod slack;
+mod slack_events;
 mod stripe;
 mod updated_filters;
 

@@ -1,0 +1,132 @@
+//! `highwater templates trial`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use highwater::declarative::replay::read_manifest;
+use highwater::declarative::{Files, Manifest, Registry, templates};
+use highwater::template::Template;
+use highwater::{Error, ErrorKind, Result};
+use highwater_testkit::matrix::{Cell, Faults, Matrix, MatrixReport, Outcome, Subject, natives, recorded};
+use serde_json::json;
+
+use super::super::account;
+use crate::args::TrialOptions;
+use crate::output::Output;
+
+pub(crate) fn run(options: &TrialOptions, output: &Output) -> Result<()> {
+    let faults = faults(options.fault.as_deref())?;
+    if options.faults {
+        for fault in faults.iter() {
+            output.object(&json!({ "fault": fault.name(), "about": fault.about(), "source": fault.source_url() }));
+            output.line(format!("{:22} {}", fault.name(), fault.about()));
+        }
+        return Ok(());
+    }
+    let subjects = subjects(options)?;
+    let quiet = options.markdown;
+    let teller = *output;
+    let report =
+        Matrix::of(subjects).faults(faults).threads(options.jobs).watch(move |cell| tell(cell, &teller, quiet)).run();
+    if options.markdown {
+        output.raw(report.markdown().as_bytes());
+    } else {
+        end(&report, output);
+    }
+    match report.violations().count() {
+        0 => Ok(()),
+        violations => Err(Error::new(ErrorKind::Remote, "the trial found violations: the lines above name each")
+            .with("violations", violations)),
+    }
+}
+
+fn faults(name: Option<&str>) -> Result<Faults> {
+    let Some(name) = name else { return Ok(Faults::all()) };
+    let faults = Faults::named(name);
+    if faults.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "there is no such fault: --faults lists them").with("fault", name));
+    }
+    Ok(faults)
+}
+
+fn subjects(options: &TrialOptions) -> Result<Vec<Subject>> {
+    let wanted = options.template.as_deref().unwrap_or_default();
+    if Path::new(wanted).exists() || options.cassette.is_some() {
+        return of_manifest(Path::new(wanted), options.cassette.as_deref());
+    }
+    let all = highwater::templates::all();
+    let fits = |template: &Arc<dyn Template>| {
+        let id = template.info().id();
+        options.all || id == wanted || template.info().provider.name == wanted
+    };
+    let subjects: Vec<Subject> =
+        all.iter().filter(|template| fits(template)).cloned().filter_map(natives::subject).collect();
+    if subjects.is_empty() {
+        return Err(account::no_such_template(wanted, all.iter().map(|template| template.info())));
+    }
+    Ok(subjects)
+}
+
+/// The streams of a manifest that its recorded exchanges suffice for.
+fn of_manifest(file: &Path, cassette: Option<&Path>) -> Result<Vec<Subject>> {
+    let Some(cassette) = cassette else {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "a manifest is tried over recorded exchanges of its API: give them with --cassette",
+        ));
+    };
+    let manifest = if file.is_dir() {
+        read_manifest(file, &Registry::new())?
+    } else {
+        let text = std::fs::read_to_string(file).map_err(|source| {
+            Error::new(ErrorKind::NotFound, "the manifest cannot be read: check the path")
+                .with("file", file.display())
+                .because(source)
+        })?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Manifest::parse(&text, &Files::of_folder(folder)?)?
+    };
+    let name = cassette.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let provider = name.split('.').next().unwrap_or("manifest");
+    let recordings = recorded::Recordings::read(cassette)?;
+    let subjects: Vec<Subject> =
+        templates(provider, &manifest)?.into_iter().filter_map(|template| recordings.subject(template)).collect();
+    if subjects.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "no stream of the manifest can be tried: each needs recorded records with a primary key of one member",
+        )
+        .with("cassette", cassette.display()));
+    }
+    Ok(subjects)
+}
+
+/// A line for each cell as soon as it is done.
+fn tell(cell: &Cell, output: &Output, quiet: bool) {
+    if quiet {
+        return;
+    }
+    output.object(cell);
+    match &cell.outcome {
+        Outcome::Violated { violations } => {
+            for violation in violations {
+                output.line(format!("{} {}: {}: {}", cell.sync, cell.fault, violation.invariant, violation.what));
+            }
+        }
+        Outcome::NotApplicable { reason } if !output.json => {
+            output.note(format!("{} {}: n/a, {reason}", cell.sync, cell.fault))
+        }
+        _ if !output.json => output.note(format!("{} {}: held", cell.sync, cell.fault)),
+        _ => {}
+    }
+}
+
+fn end(report: &MatrixReport, output: &Output) {
+    let (ran, skipped) = report.counts();
+    output.object(&json!({
+        "syncs": report.syncs().len(), "faults": report.faults().len(), "cells": ran, "not_applicable": skipped,
+        "violations": report.violations().count(),
+    }));
+    output.line(format!("{ran} cells tried, {skipped} not applicable"));
+    output.line(report.summary());
+}

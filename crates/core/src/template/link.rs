@@ -1,0 +1,195 @@
+//! Links of an API: `Link` headers (RFC 8288), and references resolved against the URL that was asked (RFC 3986).
+
+/// The target of the first link in a `Link` header that has this relation.
+pub(super) fn target<'v>(value: &'v str, relation: &str) -> Option<&'v str> {
+    let mut rest = value;
+    loop {
+        rest = &rest[rest.find('<')? + 1..];
+        let end = rest.find('>')?;
+        let target = rest[..end].trim();
+        rest = &rest[end + 1..];
+        let mut has_relation = None;
+        while let Some((name, parameter, behind)) = parameter(rest) {
+            rest = behind;
+            // Of several `rel` the first counts.
+            if name.eq_ignore_ascii_case("rel") && has_relation.is_none() {
+                has_relation = Some(parameter.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation)));
+            }
+        }
+        if has_relation == Some(true) {
+            return Some(target);
+        }
+    }
+}
+
+/// The next parameter of a link: its name, its value, and what stands behind it. `None` at the link's end.
+fn parameter(text: &str) -> Option<(&str, String, &str)> {
+    let text = text.trim_start().strip_prefix(';')?.trim_start();
+    let end = text.find(['=', ';', ',']).unwrap_or(text.len());
+    let (name, rest) = (text[..end].trim_end(), &text[end..]);
+    let Some(rest) = rest.strip_prefix('=') else { return Some((name, String::new(), rest)) };
+    let rest = rest.trim_start();
+    let Some(quoted) = rest.strip_prefix('"') else {
+        let end = rest.find([';', ',']).unwrap_or(rest.len());
+        return Some((name, rest[..end].trim_end().to_owned(), &rest[end..]));
+    };
+    let (mut value, mut escaped) = (String::new(), false);
+    for (at, character) in quoted.char_indices() {
+        match character {
+            '"' if !escaped => return Some((name, value, &quoted[at + 1..])),
+            '\\' if !escaped => escaped = true,
+            _ => {
+                value.push(character);
+                escaped = false;
+            }
+        }
+    }
+    Some((name, value, ""))
+}
+
+/// The parts of a reference; a fragment is left out, for it is never sent.
+struct Reference<'r> {
+    scheme: Option<&'r str>,
+    authority: Option<&'r str>,
+    path: &'r str,
+    query: Option<&'r str>,
+}
+
+impl<'r> Reference<'r> {
+    fn of(text: &'r str) -> Self {
+        let text = text.split('#').next().unwrap_or_default();
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+            _ => (None, text),
+        };
+        let (rest, query) = match rest.split_once('?') {
+            Some((rest, query)) => (rest, Some(query)),
+            None => (rest, None),
+        };
+        let (authority, path) = match rest.strip_prefix("//") {
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (Some(authority), path)
+            }
+            None => (None, rest),
+        };
+        Reference { scheme, authority, path, query }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// `reference` as a whole URL, without a fragment (RFC 3986, 5.2). As it is, where `base` is no whole URL.
+pub(super) fn resolve(base: &str, reference: &str) -> String {
+    let (known, wanted) = (Reference::of(base), Reference::of(reference.trim()));
+    let Some(scheme) = known.scheme else { return reference.to_owned() };
+    let (scheme, authority, path, query) = match (wanted.scheme, wanted.authority) {
+        (Some(scheme), authority) => (scheme, authority, without_dots(wanted.path), wanted.query),
+        (None, Some(authority)) => (scheme, Some(authority), without_dots(wanted.path), wanted.query),
+        (None, None) if wanted.path.is_empty() => {
+            (scheme, known.authority, known.path.to_owned(), wanted.query.or(known.query))
+        }
+        (None, None) if wanted.path.starts_with('/') => {
+            (scheme, known.authority, without_dots(wanted.path), wanted.query)
+        }
+        (None, None) => {
+            let folder = known.path.rfind('/').map_or("/", |slash| &known.path[..=slash]);
+            (scheme, known.authority, without_dots(&format!("{folder}{}", wanted.path)), wanted.query)
+        }
+    };
+    let authority = authority.map(|authority| format!("//{authority}")).unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{scheme}:{authority}{path}{query}")
+}
+
+/// A path without its segments `.` and `..` (RFC 3986, 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                // The empty segment before a leading slash stays.
+                if segment == ".." && kept.len() > usize::from(path.starts_with('/')) {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    kept.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_by_relation() {
+        let next = |value| target(value, "next");
+        assert_eq!(next(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#), Some("https://a/?p=2"));
+        assert_eq!(next(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#), Some("https://a/?p=2"));
+        assert_eq!(next("<b>;title=x;REL=\"last next\""), Some("b"));
+        assert_eq!(next(r#"<b>; title="x <y> z, w; rel=prev"; rel="next""#), Some("b"));
+        assert_eq!(next(r#"<a>; title="say \"<next>\""; rel=prev,<b>;rel=next"#), Some("b"));
+        assert_eq!(next("< b > ; rel = next ,"), Some("b"));
+        assert_eq!(next("<b>; crossorigin; rel=NEXT"), Some("b"));
+        assert_eq!(next("<>; rel=next"), Some(""));
+        assert_eq!(next(r#"<a>; rel="prev"; rel="next""#), None, "of two relations the first counts");
+        assert_eq!(next(r#"<b>; rel="nextish""#), None);
+        assert_eq!(next(r#"<b>; title="rel=next""#), None);
+        for broken in ["<b", "", "rel=next", "<b>; rel=\"next-page", "<b>; ;; rel=", "<b> rel=next"] {
+            assert_eq!(next(broken), None, "{broken}");
+        }
+    }
+
+    // https://www.rfc-editor.org/rfc/rfc3986#section-5.4
+    #[test]
+    fn the_examples_of_rfc_3986() {
+        for (reference, expected) in [
+            ("g:h", "g:h"),
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q"),
+            ("g#s", "http://a/b/c/g"),
+            ("g?y#s", "http://a/b/c/g?y"),
+            (";x", "http://a/b/c/;x"),
+            ("g;x?y#s", "http://a/b/c/g;x?y"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("./", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../g", "http://a/g"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("/../g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            ("..g", "http://a/b/c/..g"),
+            ("./../g", "http://a/b/g"),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g/./h", "http://a/b/c/g/h"),
+            ("g/../h", "http://a/b/c/h"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+        ] {
+            assert_eq!(resolve("http://a/b/c/d;p?q#f", reference), expected, "{reference}");
+        }
+        assert_eq!(resolve("https://a", "g"), "https://a/g");
+        assert_eq!(resolve("https://a?x", "?y"), "https://a?y");
+        assert_eq!(resolve("/list", "/next"), "/next", "nothing to resolve it against");
+    }
+}

@@ -1,0 +1,198 @@
+//! Answers as templates can read them: without content codings (RFC 9110, 8.4), JSON in UTF-8.
+//!
+//! Every answer to a request of a template passes here, whatever transport brought it.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use highwater_core::template::HttpResponse;
+use highwater_core::{Error, ErrorKind};
+
+use super::charset;
+use crate::mutants::mutant;
+
+/// The largest body that is read, in bytes, before and after it is unpacked.
+pub(crate) const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// Why an answer that arrived cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) error: Error,
+    /// Whether the next answer may be better.
+    pub(super) may_pass: bool,
+}
+
+impl From<Unreadable> for Error {
+    fn from(unreadable: Unreadable) -> Self {
+        unreadable.error
+    }
+}
+
+/// The kind of a fault of what arrived: never the one that means offline.
+pub(super) fn fault() -> ErrorKind {
+    if mutant!("unreadable-is-offline") { ErrorKind::Unavailable } else { ErrorKind::Remote }
+}
+
+/// Undoes an answer's codings and its charset. Where there is no body there is nothing to undo, whatever the headers say
+/// (`head`: the request was a `HEAD`). A refusal counts by its status: one whose body cannot be read is left without.
+pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpResponse, Unreadable> {
+    if head || response.body.is_empty() || matches!(response.status, 204 | 304) {
+        return Ok(response);
+    }
+    if response.status < 300 {
+        return read(response);
+    }
+    let mut bare = response.clone();
+    read(response).or_else(|_| {
+        bare.body = Bytes::new();
+        bare.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-encoding"));
+        Ok(bare)
+    })
+}
+
+fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
+    let too_large = |response: &HttpResponse| Unreadable {
+        error: response.refusal(ErrorKind::Remote, "the API's answer is larger than 64 MiB: ask for smaller pages"),
+        may_pass: false,
+    };
+    if response.body.len() > MAX_BODY {
+        return Err(too_large(&response));
+    }
+    for coding in codings(&response) {
+        let unpacked = match coding.as_str() {
+            "gzip" | "x-gzip" => gunzip(&response.body),
+            "deflate" => inflate(&response.body, true).or_else(|_| inflate(&response.body, false)),
+            _ => {
+                let error = response.refusal(fault(), "the API's answer has a content coding that is not known here");
+                return Err(Unreadable { error: error.with("coding", shown(&coding)), may_pass: false });
+            }
+        };
+        response.body = match unpacked {
+            Ok(unpacked) if unpacked.len() > MAX_BODY => return Err(too_large(&response)),
+            Ok(unpacked) => unpacked.into(),
+            Err(source) => {
+                let error = response.refusal(fault(), "the API's answer cannot be unpacked: it is broken or cut");
+                return Err(Unreadable { error: error.with("coding", shown(&coding)).because(source), may_pass: true });
+            }
+        };
+    }
+    if response.header("content-encoding").is_some() {
+        // What is left of the headers tells of the body as it is now.
+        let gone = ["content-encoding", "content-length"];
+        response.headers.retain(|(name, _)| !gone.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
+    }
+    match charset::to_utf8(response.header("content-type"), &response.body) {
+        Ok(None) => {}
+        Ok(Some(text)) => response.body = text.into(),
+        Err(charset) => {
+            let error = response.refusal(fault(), "the API's answer is in a charset that is not known here");
+            return Err(Unreadable { error: error.with("charset", shown(&charset)), may_pass: false });
+        }
+    }
+    Ok(response)
+}
+
+/// The codings to undo, in that order: the last one applied first.
+fn codings(response: &HttpResponse) -> Vec<String> {
+    let headers = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
+    let names = headers.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let mut names: Vec<String> = names.filter(|name| !name.is_empty() && name != "identity").collect();
+    names.reverse();
+    names
+}
+
+/// A name that the API gave, for a message.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+/// Reads all members. Bytes behind them that begin none are padding. At most one byte more than is allowed is unpacked.
+fn gunzip(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut rest, mut unpacked) = (packed, Vec::new());
+    loop {
+        let mut member = GzDecoder::new(rest);
+        let room = (MAX_BODY + 1).saturating_sub(unpacked.len()) as u64;
+        member.by_ref().take(room).read_to_end(&mut unpacked)?;
+        if unpacked.len() > MAX_BODY {
+            return Ok(unpacked);
+        }
+        rest = member.into_inner();
+        if !rest.starts_with(&[0x1f, 0x8b]) {
+            return Ok(unpacked);
+        }
+    }
+}
+
+/// Reads a stream of deflate, as the standard has it (in a zlib wrapper) or as some servers send it (without).
+fn inflate(packed: &[u8], wrapped: bool) -> io::Result<Vec<u8>> {
+    let (mut inflater, mut unpacked) = (Decompress::new(wrapped), Vec::new());
+    loop {
+        unpacked.reserve(packed.len().clamp(4096, 1 << 20));
+        let (read, written) = (inflater.total_in(), inflater.total_out());
+        let rest = packed.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let status = inflater.decompress_vec(rest, &mut unpacked, FlushDecompress::None)?;
+        if status == Status::StreamEnd || unpacked.len() > MAX_BODY {
+            return Ok(unpacked);
+        }
+        if (read, written) == (inflater.total_in(), inflater.total_out()) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    use super::*;
+
+    fn under(coding: &str, body: Vec<u8>) -> Result<HttpResponse, Unreadable> {
+        readable(HttpResponse::new(200, vec![("Content-Encoding".to_owned(), coding.to_owned())], body), false)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn bombs_are_bounded_and_cuts_are_noticed() {
+        let spaces = vec![b' '; MAX_BODY + 1];
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(&spaces).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+        raw.write_all(&spaces).unwrap();
+        let bombs = [("gzip", gzip(&spaces)), ("deflate", zlib.finish().unwrap()), ("deflate", raw.finish().unwrap())];
+        for (coding, bomb) in bombs {
+            let cut = bomb[..bomb.len() / 2].to_vec();
+            let error = under(coding, bomb).unwrap_err();
+            assert!(!error.may_pass && error.error.to_string().contains("64 MiB"), "{}", error.error);
+            let error = under(coding, cut).unwrap_err();
+            assert!(error.may_pass && error.error.kind() == ErrorKind::Remote, "{}", error.error);
+        }
+    }
+
+    #[test]
+    fn headers_tell_of_the_body_as_it_is() {
+        let read = under("GZip", gzip(b"[1]")).unwrap();
+        assert_eq!((read.body.as_ref(), read.headers.len()), (&b"[1]"[..], 0));
+        assert_eq!(under("gzip", [gzip(b"[1]"), vec![0; 9]].concat()).unwrap().body, "[1]", "padding");
+        assert_eq!(under("gzip", Vec::new()).unwrap().body, "", "nothing to undo");
+    }
+
+    #[test]
+    fn a_refusal_counts_by_its_status() {
+        for status in [302, 401, 429, 500] {
+            let headers =
+                vec![("content-encoding".to_owned(), "gzip".to_owned()), ("retry-after".to_owned(), "5".to_owned())];
+            let read = readable(HttpResponse::new(status, headers, "no gzip"), false).unwrap();
+            assert_eq!((read.status, read.header("retry-after"), read.body.len()), (status, Some("5"), 0));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! JSON in other charsets than UTF-8, and with a byte-order mark.
+
+/// What stands for 0x80 to 0x9f in windows-1252 (https://encoding.spec.whatwg.org/#windows-1252, which is what
+/// `iso-8859-1` means too).
+const WESTERN: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
+    '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// JSON as UTF-8 without a mark; `None` where it is that already, or where the body is no JSON. A mark decides, then
+/// UTF-8 if the bytes are UTF-8 (JSON is, whatever charset a server adds by default), then the declared charset.
+///
+/// # Errors
+///
+/// The name of the declared charset, where it is needed and not known.
+pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let is_json = content_type.is_some_and(is_json);
+    let looks_like_json = |rest: &[u8]| matches!(rest.trim_ascii_start().first(), Some(b'{' | b'['));
+    if let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
+        return Ok((is_json || looks_like_json(rest)).then(|| rest.to_vec()));
+    }
+    if !is_json {
+        return Ok(None);
+    }
+    if let Some(rest) = body.strip_prefix(b"\xff\xfe") {
+        return Ok(Some(wide(rest, u16::from_le_bytes)));
+    }
+    if let Some(rest) = body.strip_prefix(b"\xfe\xff") {
+        return Ok(Some(wide(rest, u16::from_be_bytes)));
+    }
+    let Some(charset) = content_type.and_then(charset) else { return Ok(None) };
+    match charset.as_str() {
+        "utf-16le" => Ok(Some(wide(body, u16::from_le_bytes))),
+        // Without a mark the bytes of a text in ASCII tell which half comes first.
+        "utf-16" if body.get(1) == Some(&0) => Ok(Some(wide(body, u16::from_le_bytes))),
+        "utf-16" | "utf-16be" => Ok(Some(wide(body, u16::from_be_bytes))),
+        _ if std::str::from_utf8(body).is_ok() => Ok(None),
+        "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "latin-1" | "l1" | "windows-1252" | "cp1252" => {
+            Ok(Some(western(body)))
+        }
+        // What is spoilt in it the reader of the JSON tells.
+        "utf-8" | "utf8" | "us-ascii" | "ascii" => Ok(None),
+        _ => Err(charset),
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media.ends_with("/json") || media.ends_with("+json")
+}
+
+fn charset(content_type: &str) -> Option<String> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches('"').to_ascii_lowercase();
+        (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then_some(value)
+    })
+}
+
+fn wide(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Vec<u8> {
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    char::decode_utf16(units).map(|decoded| decoded.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into()
+}
+
+fn western(bytes: &[u8]) -> Vec<u8> {
+    let decoded = bytes.iter().map(|byte| match byte {
+        0x80..=0x9f => WESTERN[usize::from(byte - 0x80)],
+        byte => char::from(*byte),
+    });
+    decoded.collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_changed() {
+        assert_eq!(to_utf8(Some("text/csv"), b"\xef\xbb\xbfid,name\n"), Ok(None));
+        assert_eq!(to_utf8(Some("text/csv; charset=utf-16"), b"i\0d\0"), Ok(None));
+        assert_eq!(to_utf8(None, b"\xff\xfe[\0]\0"), Ok(None), "no type: bytes are bytes");
+        assert_eq!(to_utf8(None, b"\xef\xbb\xbf [1]"), Ok(Some(b" [1]".to_vec())));
+        assert_eq!(to_utf8(Some("application/json"), b"[1]"), Ok(None));
+        assert_eq!(to_utf8(Some("Application/JSON; charset=utf-16"), b"[\0]\0"), Ok(Some(b"[]".to_vec())));
+        assert_eq!(to_utf8(Some("text/json; charset=\"latin1\""), b"\x80\x81"), Ok(Some("€\u{81}".into())));
+        assert_eq!(to_utf8(Some("text/json; charset=koi8-r"), b"[\xff]"), Err("koi8-r".to_owned()));
+        assert_eq!(to_utf8(Some("text/json; charset=koi8-r"), b"[1]"), Ok(None));
+    }
+}

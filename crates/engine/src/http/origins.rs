@@ -1,0 +1,82 @@
+//! Where requests may go: the base URL and the other origins of a provider. Credentials go nowhere else.
+
+use highwater_core::template::HttpRequest;
+use highwater_core::{Error, ErrorKind, Result};
+use url::Url;
+
+use crate::reach::{self, Reach};
+
+/// The origins of a connection; the first is its base URL.
+#[derive(Debug)]
+pub(super) struct Origins(Vec<Url>);
+
+impl Origins {
+    /// From whole URLs, the base URL first. `secrets` says that there are credentials to protect.
+    pub(super) fn new(urls: &[String], secrets: bool) -> Result<Self> {
+        urls.iter().map(|url| origin(url, secrets)).collect::<Result<_>>().map(Origins)
+    }
+
+    /// The URL that a request asks for.
+    pub(super) fn resolve(&self, request: &HttpRequest) -> Result<Url> {
+        let invalid =
+            |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
+        let mut url = match (Url::parse(&request.url), self.0.first()) {
+            (Ok(url), _) => url,
+            // A path goes behind the base URL's own path, which `join` would replace.
+            (Err(_), Some(base)) => {
+                let base = base.as_str().trim_end_matches('/');
+                Url::parse(&format!("{base}/{}", request.url.trim_start_matches('/'))).map_err(invalid)?
+            }
+            (Err(source), None) => return Err(invalid(source)),
+        };
+        self.admit(&mut url, "refused a link to another origin: the token would leak")?;
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        Ok(url)
+    }
+
+    /// Lets a URL pass that goes to one of the origins. A link of the same host without TLS, as servers behind a proxy
+    /// write it, is asked with TLS.
+    pub(super) fn admit(&self, url: &mut Url, refusal: &'static str) -> Result<()> {
+        url.set_fragment(None);
+        if url.scheme() == "http" && url.port().is_none() {
+            let mut safe = url.clone();
+            if safe.set_scheme("https").is_ok() && self.has(&safe) && !self.has(url) {
+                *url = safe;
+            }
+        }
+        if self.has(url) {
+            return Ok(());
+        }
+        let expected: Vec<String> = self.0.iter().map(|known| known.origin().ascii_serialization()).collect();
+        Err(Error::new(ErrorKind::Remote, refusal)
+            .with("origin", url.origin().ascii_serialization())
+            .with("expected", expected.join(", ")))
+    }
+
+    fn has(&self, url: &Url) -> bool {
+        self.0.iter().any(|known| known.origin() == url.origin())
+    }
+}
+
+fn origin(url: &str, secrets: bool) -> Result<Url> {
+    // What follows a `?` or `#` may be a key: it is not shown.
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let invalid = |message| Error::new(ErrorKind::Invalid, message).with("base_url", shown);
+    let parsed = Url::parse(url).map_err(|source| invalid("the base URL is not a URL").because(source))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(invalid("the base URL must begin with https:// (or http://)"));
+    }
+    if shown.len() != url.len() {
+        return Err(invalid("the base URL has a query or a fragment, which no request would keep: leave it out"));
+    }
+    if secrets && parsed.scheme() == "http" && !is_loopback(&parsed) {
+        return Err(invalid("a token is not sent over plain http: use an https:// base URL"));
+    }
+    Ok(parsed)
+}
+
+pub(super) fn is_loopback(url: &Url) -> bool {
+    reach::of_url(url) == Reach::Loopback
+}

@@ -1,0 +1,161 @@
+//! The story of a cell: what happens in which order.
+
+use highwater_core::Result;
+
+use super::faults::{Duty, Fault, Reach, Switch};
+use super::hostile::Place;
+use super::invariants::{Judge, missing, surplus, tells_incomplete};
+use super::report::{Invariant, Outcome, Violation};
+use super::subject::Subject;
+use super::trial::Bench;
+
+/// How many requests sound runs take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sound {
+    first: u32,
+    incremental: u32,
+    full: u32,
+}
+
+/// What is known of a subject without a fault: the requests, or what is wrong with it.
+pub(super) type Known = std::result::Result<Sound, String>;
+
+/// Does what every cell does, without a fault: the subject itself has to be right.
+pub(super) async fn sound(subject: &Subject, fault: &Fault) -> Result<Known> {
+    let bench = Bench::new(subject, fault).await?;
+    let first = bench.run(false, None).await;
+    let lacks = missing(&bench.stored().await?, &bench.live());
+    bench.change(1);
+    let incremental = bench.run(false, None).await;
+    let lacks_later = missing(&bench.stored().await?, &bench.live());
+    bench.change(2);
+    let full = bench.run(true, None).await;
+    let (stored, live) = (bench.stored().await?, bench.live());
+    for (run, watch) in [("first", &first), ("incremental", &incremental), ("full", &full)] {
+        if let Err(error) = &watch.outcome {
+            return Ok(Err(format!("the {run} run fails without a fault: {error}")));
+        }
+    }
+    let wrong = [
+        ("the first run lacks", lacks),
+        ("the incremental run lacks", lacks_later),
+        ("the full refresh lacks", missing(&stored, &live)),
+        ("the full refresh keeps", surplus(&stored, &live)),
+    ];
+    if let Some((what, ids)) = wrong.iter().find(|(_, ids)| !ids.is_empty()) {
+        return Ok(Err(format!("without a fault {what} {}", ids.join(", "))));
+    }
+    Ok(Ok(Sound { first: first.requests, incremental: incremental.requests, full: full.requests }))
+}
+
+/// Tries one sync with one fault.
+pub(super) async fn cell(subject: &Subject, fault: &Fault, sound: Sound) -> Outcome {
+    let places: &[Place] = match fault.reach {
+        Reach::Every => &[Place::First],
+        Reach::Some(_) => &[Place::First, Place::Middle, Place::Last],
+    };
+    let mut judge = Judge::new(fault);
+    let mut hits = 0;
+    for place in places {
+        for story in [
+            later(subject, fault, *place, sound, &mut judge).await,
+            at_first(subject, fault, *place, sound, &mut judge).await,
+        ] {
+            match story {
+                Ok(times) => hits += times,
+                Err(error) => {
+                    let what = format!("the trial itself fails: {error}");
+                    return Outcome::Violated {
+                        violations: vec![Violation { invariant: Invariant::NothingLost, what }],
+                    };
+                }
+            }
+        }
+    }
+    if !judge.violations.is_empty() {
+        return Outcome::Violated { violations: judge.violations };
+    }
+    if hits == 0 {
+        return Outcome::NotApplicable { reason: fault.reason().to_owned() };
+    }
+    Outcome::Held
+}
+
+/// The fault meets an incremental run, then a full refresh.
+async fn later(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
+    let bench = Bench::new(subject, fault).await?;
+    bench.run(false, None).await.outcome?;
+    if matches!(fault.switch, Switch::Wire(_)) {
+        // Nothing changed: where an API is asked so, it says 304.
+        let before = bench.stored().await?;
+        let watch = bench.run(false, Some((place, sound.incremental))).await;
+        judge.run("idle run", &bench, &watch, &before, sound.incremental).await?;
+    }
+    bench.change(1);
+    let before = bench.stored().await?;
+    let watch = bench.run(false, Some((place, sound.incremental))).await;
+    judge.run("incremental run", &bench, &watch, &before, sound.incremental).await?;
+    bench.change(2);
+    let before = bench.stored().await?;
+    let hits = bench.effects().hits;
+    let watch = bench.run(true, Some((place, sound.full))).await;
+    judge.run("full refresh", &bench, &watch, &before, sound.full).await?;
+    let silent = watch.outcome.as_ref().is_ok_and(|report| !tells_incomplete(report));
+    if fault.duty == Duty::SetAside && silent && bench.effects().hits > hits && !kept_poison(&bench).await? {
+        judge.broken(Invariant::NoFalseSuccess, "full refresh", "a record was dropped without a word");
+    }
+    converges(&bench, judge).await?;
+    Ok(bench.effects().hits)
+}
+
+/// The fault meets the first run.
+async fn at_first(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
+    let bench = Bench::new(subject, fault).await?;
+    let before = bench.stored().await?;
+    let watch = bench.run(false, Some((place, sound.first))).await;
+    judge.run("first run", &bench, &watch, &before, sound.first).await?;
+    // Nothing is deleted before an interrupted list goes on: what moves in the list meanwhile may be missed until a full
+    // refresh ("if new items are added or removed, your expected results might differ",
+    // https://developers.google.com/workspace/drive/api/guides/search-files).
+    bench.write(|api| api.change(1));
+    converges(&bench, judge).await?;
+    Ok(bench.effects().hits)
+}
+
+/// Whether the record that could not be saved was saved after all.
+async fn kept_poison(bench: &Bench) -> Result<bool> {
+    let live = bench.live();
+    Ok(bench.stored().await?.keys().any(|key| !live.contains_key(key)))
+}
+
+/// The fault is over: runs bring what is missing (the first may end a list that was interrupted, the second what changed
+/// meanwhile), and a full refresh exactly what there is.
+async fn converges(bench: &Bench, judge: &mut Judge<'_>) -> Result<()> {
+    for _ in 0..2 {
+        let watch = bench.run(false, None).await;
+        if let Err(error) = &watch.outcome {
+            judge.broken(Invariant::NothingLost, "the run after the fault", format!("fails: {error}"));
+        }
+    }
+    if !judge.is_guard() {
+        let lacks = missing(&bench.stored().await?, &bench.live());
+        if !lacks.is_empty() {
+            judge.broken(Invariant::NothingLost, "the runs after the fault", format!("lacks {}", lacks.join(", ")));
+        }
+    }
+    bench.write(|api| api.delete(3));
+    let watch = bench.run(true, None).await;
+    if let Err(error) = &watch.outcome {
+        judge.broken(Invariant::NothingLost, "the full refresh after the fault", format!("fails: {error}"));
+    }
+    let (stored, live) = (bench.stored().await?, bench.live());
+    let (lacks, keeps) = (missing(&stored, &live), surplus(&stored, &live));
+    if !lacks.is_empty() || !keeps.is_empty() {
+        let what = format!("lacks [{}], keeps [{}]", lacks.join(", "), keeps.join(", "));
+        judge.broken(Invariant::NothingLost, "the full refresh after the fault", what);
+    }
+    if bench.log_holds_secret().await? {
+        judge.broken(Invariant::CauseNamed, "the run's log", "a line holds a secret");
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The faults: what an API does, when, and what a run owes then.
+
+use highwater_core::ErrorKind;
+
+/// What the hostile API does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// A status with headers and a body instead of the answer. `{now+N}` in a header is the server's Unix time in N seconds,
+    /// `{date+N}` the same as an HTTP date.
+    Answer(u16, &'static [(&'static str, &'static str)], &'static str),
+    /// The sound answer's body with another status.
+    Restatus(u16),
+    /// An answer of the subject's own: how it tells of a limit.
+    LimitTold,
+    /// An answer of the subject's own: how it tells that a token is over.
+    TokenEndTold,
+    /// The API's answer to the secret: it repeats it.
+    EchoSecret,
+    /// The request has its effect, and no answer comes.
+    Lost,
+    /// Half the body.
+    Truncated,
+    /// The first page of a list says that it is the last.
+    Capped { told: bool },
+    /// Every page after the first is the first one again.
+    Repeats,
+    /// The first page's records again under ever new names of pages.
+    EverNew,
+    /// An empty page between two others.
+    EmptyPage,
+    /// Each page begins with the last record of the page before.
+    Duplicates,
+    /// All records changed at one time.
+    Ties,
+    /// The same resource at another place of the API.
+    Redirect(u16),
+    /// A redirect to itself.
+    RedirectLoop,
+    /// A redirect without a target, with an empty list as its body.
+    RedirectNowhere(u16),
+    /// A redirect to a stranger.
+    RedirectAway(u16),
+    /// How the next page's URL is written.
+    Links(LinkForm),
+    /// A record that cannot be saved, beside the sound ones.
+    Poison(Poison),
+    /// Members of every record or of the page change.
+    Drift(Drift),
+    /// The list is a text: `{"data": "maintenance"}`.
+    ListIsText,
+    /// The sound page, with errors beside it (GraphQL).
+    PartialErrors,
+    /// The clock of the engine is wrong by so many seconds, and the API limits once.
+    Skew(i64),
+    /// A coding, a charset or a break of the connection: over a real socket.
+    Wire(Wire),
+}
+
+/// How a link to the next page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkForm {
+    /// `/path?query`
+    Path,
+    /// `?query`
+    Query,
+    /// `last-segment?query`
+    Segment,
+    /// In a `Link` header behind other links, with quoted parameters that hold `<`, `>`, `,` and `;`.
+    Quoted,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Poison {
+    IdNull,
+    IdMissing,
+    Surrogate,
+    NotAnObject,
+    Time,
+}
+
+/// How answers change without notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drift {
+    IdVanishes,
+    IdChangesType,
+    TimeVanishes,
+    ListVanishes,
+    ListChangesType,
+}
+
+/// What only a socket shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// `Content-Encoding` in this spelling, over gzip.
+    Gzip(&'static str),
+    /// Twice gzip: `gzip, gzip`.
+    GzipTwice,
+    /// A gzip header over a plain body.
+    NoGzip,
+    /// No body under `Content-Encoding: gzip`, with this status; 0 keeps the status of an answer that has no body anyway.
+    GzipEmpty(u16),
+    /// A coding that nobody knows.
+    UnknownCoding,
+    /// A UTF-8 byte-order mark.
+    Mark,
+    /// UTF-16 with its mark, and declared.
+    Utf16,
+    /// ISO 8859-1, declared.
+    Latin1,
+    /// The connection ends in the middle of the body.
+    CutBody,
+    /// A header line of 70 KiB.
+    LongHeader,
+}
+
+/// Which requests of a run meet the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All.
+    Every,
+    /// So many in a row: in one trial from the first request on, in others from the middle one and from the last one.
+    Some(u32),
+}
+
+/// What a run that met the fault owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// It succeeds, with every record.
+    Bear,
+    /// It succeeds with every sound record, or says that it is not whole.
+    SetAside,
+    /// It succeeds with every record, or fails and names the cause.
+    Name,
+    /// Nobody could notice: only the guard of deletes stands between the fault and the records.
+    Guard,
+}
+
+/// A misbehaviour of APIs, and what a run owes that meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) source: &'static str,
+    pub(super) switch: Switch,
+    pub(super) reach: Reach,
+    pub(super) duty: Duty,
+    /// Kinds that the error of a failed run may have.
+    pub(super) kinds: &'static [ErrorKind],
+    /// Words that belong to the fault: the error has one of them.
+    pub(super) words: &'static [&'static str],
+    /// The wait that the answer asks for, in seconds.
+    pub(super) wait_s: u64,
+}
+
+impl Fault {
+    pub(super) const fn new(name: &'static str, about: &'static str, switch: Switch) -> Self {
+        Fault {
+            name,
+            about,
+            source: "",
+            switch,
+            reach: Reach::Every,
+            duty: Duty::Bear,
+            kinds: &[ErrorKind::Remote],
+            words: &[],
+            wait_s: 0,
+        }
+    }
+
+    pub(super) const fn source(mut self, url: &'static str) -> Self {
+        self.source = url;
+        self
+    }
+
+    pub(super) const fn some(mut self, requests: u32) -> Self {
+        self.reach = Reach::Some(requests);
+        self
+    }
+
+    pub(super) const fn waits(mut self, seconds: u64) -> Self {
+        self.wait_s = seconds;
+        self
+    }
+
+    /// The run may fail, with one of these words.
+    pub(super) const fn names(mut self, words: &'static [&'static str]) -> Self {
+        self.duty = Duty::Name;
+        self.words = words;
+        self
+    }
+
+    pub(super) const fn kinds(mut self, kinds: &'static [ErrorKind]) -> Self {
+        self.kinds = kinds;
+        self
+    }
+
+    pub(super) const fn duty(mut self, duty: Duty) -> Self {
+        self.duty = duty;
+        self
+    }
+
+    /// Its name, such as `redirect-loop`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the API does, in a line.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Where this behaviour is documented or reported.
+    pub fn source_url(&self) -> &'static str {
+        self.source
+    }
+
+    /// Whether runs under the fault may delete however much is missing. Where records are set aside, or nobody could notice,
+    /// the guard of deletes is part of what is tried.
+    pub(super) fn approves_deletes(&self) -> bool {
+        !matches!(self.duty, Duty::Guard | Duty::SetAside) && !matches!(self.switch, Switch::Drift(_))
+    }
+
+    /// Whether the API is one whose records all changed at one time.
+    pub(super) fn ties(&self) -> bool {
+        self.switch == Switch::Ties
+    }
+
+    /// Why the fault has no place in an API where it never took hold.
+    pub(super) fn reason(&self) -> &'static str {
+        match self.switch {
+            Switch::Answer(304, ..) => "every request carries a validator",
+            Switch::Answer(403, _, body) if body.contains("secondary") => "the API has no secondary limits",
+            Switch::LimitTold => "the API tells limits by status",
+            Switch::TokenEndTold => "the API tells by status that a token is over",
+            Switch::Capped { told: true } => "the API has no word for an incomplete list",
+            Switch::Ties => "changes have no time, or each a time of its own",
+            Switch::PartialErrors => "no GraphQL",
+            Switch::Links(LinkForm::Quoted) => "no Link header",
+            Switch::Links(_) => "pages are not named by URLs",
+            Switch::EverNew | Switch::EmptyPage => "pages are not named by cursors",
+            Switch::Drift(Drift::ListVanishes) => "the API leaves empty lists out",
+            Switch::Poison(Poison::Time) | Switch::Drift(Drift::TimeVanishes) => "records carry no time that is read",
+            Switch::Poison(_) | Switch::Drift(_) | Switch::ListIsText => "no JSON list of records",
+            Switch::Capped { .. } | Switch::Repeats | Switch::Duplicates => "no JSON list of several pages",
+            Switch::Wire(Wire::GzipEmpty(0)) => "no request carries a validator",
+            _ => "no answer has a place for it",
+        }
+    }
+}
+
+/// A choice of faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub(super) Vec<Fault>);
+
+impl Faults {
+    /// Every fault.
+    pub fn all() -> Self {
+        Faults(super::catalogue::ALL.to_vec())
+    }
+
+    /// The faults whose names are, or begin with, `name`.
+    pub fn named(name: &str) -> Self {
+        let begins =
+            |fault: &&Fault| fault.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        Faults(super::catalogue::ALL.iter().filter(begins).copied().collect())
+    }
+
+    /// The faults in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,139 @@
+//! What must hold after each run, and at the end.
+
+use std::time::Duration;
+
+use highwater_core::{ErrorKind, Result};
+use highwater_engine::RunReport;
+
+use super::faults::{Duty, Fault, Switch};
+use super::report::{Invariant, Violation};
+use super::subject::Live;
+use super::trial::{Bench, Records, Watch};
+use super::watch::holds_secret;
+
+/// The longest that a run may take in virtual time: the waits for limits that one request may ask for, and some.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
+
+/// The same for a run whose API asks for three seconds.
+const LONGEST_OF_SKEW: Duration = Duration::from_secs(600);
+
+/// Collects what is broken in one cell.
+pub(super) struct Judge<'f> {
+    fault: &'f Fault,
+    pub(super) violations: Vec<Violation>,
+}
+
+impl<'f> Judge<'f> {
+    pub(super) fn new(fault: &'f Fault) -> Self {
+        Judge { fault, violations: Vec::new() }
+    }
+
+    /// Notes a broken invariant once, however many runs break it.
+    pub(super) fn broken(&mut self, invariant: Invariant, run: &str, what: impl Into<String>) {
+        if !self.violations.iter().any(|violation| violation.invariant == invariant) {
+            let what = format!("{run}: {}", what.into());
+            self.violations.push(Violation { invariant, what });
+        }
+    }
+
+    /// Whether nobody could notice the fault.
+    pub(super) fn is_guard(&self) -> bool {
+        self.fault.duty == Duty::Guard
+    }
+
+    /// Judges a run that met the fault, which is in `bench`; `sound` is how many requests it takes otherwise.
+    pub(super) async fn run(
+        &mut self,
+        run: &str,
+        bench: &Bench,
+        watch: &Watch,
+        before: &Records,
+        sound: u32,
+    ) -> Result<()> {
+        let (after, live) = (bench.stored().await?, bench.live());
+        let deleted: Vec<&str> = before
+            .keys()
+            .filter(|key| live.contains_key(*key) && !after.contains_key(*key))
+            .map(|(_, id)| id.as_str())
+            .collect();
+        if !deleted.is_empty() {
+            self.broken(Invariant::NothingLiveDeleted, run, format!("deleted {}", deleted.join(", ")));
+        }
+        match &watch.outcome {
+            Ok(report) => self.success(run, report, &missing(&after, &live)),
+            Err(error) => self.failure(run, error, bench),
+        }
+        self.bounds(run, bench, watch, sound);
+        let leaks = bench.leaks();
+        if let Some(leak) = leaks.first() {
+            self.broken(Invariant::NoLeak, run, format!("a secret went out with {leak}"));
+        }
+        Ok(())
+    }
+
+    fn success(&mut self, run: &str, report: &RunReport, missing: &[String]) {
+        if !missing.is_empty() && self.fault.duty != Duty::Guard && !tells_incomplete(report) {
+            let what = format!("success without {}", missing.join(", "));
+            self.broken(Invariant::NoFalseSuccess, run, what);
+        }
+    }
+
+    fn failure(&mut self, run: &str, error: &highwater_core::Error, bench: &Bench) {
+        let text = format!("{error} {error:?}");
+        let shown = || format!("{:?}: {error}", error.kind());
+        if holds_secret(&text) {
+            self.broken(Invariant::CauseNamed, run, "the message holds a secret");
+        }
+        // The guard of deletes may always hold a run back that set records aside.
+        if error.kind() == ErrorKind::AwaitingApproval && !self.fault.approves_deletes() {
+            return;
+        }
+        match self.fault.duty {
+            Duty::Bear if bench.effects().method_lost => {}
+            Duty::Bear | Duty::SetAside => return self.broken(Invariant::Borne, run, format!("fails: {}", shown())),
+            Duty::Name | Duty::Guard => {}
+        }
+        let named = self.fault.words.is_empty() || {
+            let text = error.to_string().to_lowercase();
+            self.fault.words.iter().any(|word| text.contains(word))
+        };
+        if !self.fault.kinds.contains(&error.kind()) || !named {
+            self.broken(Invariant::CauseNamed, run, shown());
+        }
+    }
+
+    fn bounds(&mut self, run: &str, bench: &Bench, watch: &Watch, sound: u32) {
+        let most = 3 * sound + 40;
+        if watch.requests > most {
+            let what = format!("{} requests where a sound run takes {sound}", watch.requests);
+            self.broken(Invariant::Bounded, run, what);
+        }
+        let longest = if matches!(self.fault.switch, Switch::Skew(_)) { LONGEST_OF_SKEW } else { LONGEST };
+        if watch.time > longest {
+            self.broken(Invariant::Bounded, run, format!("takes {} s", watch.time.as_secs()));
+        }
+        if let Some((waited, asked)) = bench.effects().hurried {
+            self.broken(
+                Invariant::Bounded,
+                run,
+                format!("asks again after {waited} s where the API asks for {asked} s"),
+            );
+        }
+    }
+}
+
+/// Whether a report says that records were set aside, or that a model was not read as a whole.
+pub(super) fn tells_incomplete(report: &RunReport) -> bool {
+    !report.set_aside.is_empty() || !report.incomplete.is_empty()
+}
+
+/// The live records that are not stored, or stored with another content.
+pub(super) fn missing(stored: &Records, live: &Live) -> Vec<String> {
+    let lacks = |key: &(String, String), text: &String| stored.get(key).is_none_or(|payload| !payload.contains(text));
+    live.iter().filter(|(key, text)| lacks(key, text)).map(|((_, id), _)| id.clone()).collect()
+}
+
+/// The stored records that do not live at the API.
+pub(super) fn surplus(stored: &Records, live: &Live) -> Vec<String> {
+    stored.keys().filter(|key| !live.contains_key(*key)).map(|(_, id)| id.clone()).collect()
+}

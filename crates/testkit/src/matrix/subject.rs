@@ -1,0 +1,208 @@
+//! What is tried: a template, and the API it reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use highwater_core::template::{AuthKind, HttpResponse, Provider, Secret, Template};
+use highwater_engine::{Credentials, OAuthTokens};
+use serde_json::Value;
+
+use crate::fake::{FakeApi, FakeRequest};
+
+/// The secret of every trial, as the engine holds it. A fake sees `token` in its place.
+pub(super) const SECRET: &str = "hw-s3cret-9f4c1e7ab2";
+
+/// The token that an OAuth token endpoint gives for [`REFRESH`].
+pub(super) const RENEWED: &str = "hw-s3cret-renewed-51d0c8";
+
+/// The refresh token of every trial.
+pub(super) const REFRESH: &str = "hw-s3cret-refresh-77aa03";
+
+/// Live records by model and id, each with a text that its stored payload holds and that changes with the record.
+pub type Live = BTreeMap<(String, String), String>;
+
+/// An API that a matrix can change while it is read. Every record it holds must need several pages in all: most faults are
+/// faults of paging.
+pub trait TrialApi: FakeApi {
+    /// The live records that the template is to have.
+    fn live(&self) -> Live;
+
+    /// Edits one record and adds one. `round` counts from 1 and makes each change differ; the same round makes the same
+    /// change to each new API.
+    fn change(&mut self, round: u32);
+
+    /// Deletes a record, another one in each round, where the API can.
+    fn delete(&mut self, _round: u32) {}
+
+    /// The server's clock in Unix seconds, where the API has one.
+    fn now_s(&self) -> Option<u64> {
+        None
+    }
+
+    /// Sets the server's clock ahead to this time in Unix seconds.
+    fn set_now_s(&mut self, _now_s: u64) {}
+}
+
+type Make = Arc<dyn Fn() -> Box<dyn TrialApi> + Send + Sync>;
+type Answer = fn() -> HttpResponse;
+
+/// A template, how to make the API that it reads, and what the API's answers look like.
+#[derive(Clone)]
+pub struct Subject {
+    pub(super) template: Arc<dyn Template>,
+    pub(super) make: Make,
+    pub(super) make_tied: Option<Make>,
+    pub(super) config: Vec<(String, String)>,
+    pub(super) secrets: Vec<String>,
+    pub(super) ids_at: Vec<String>,
+    pub(super) time_at: Option<String>,
+    pub(super) holds_records: fn(&FakeRequest) -> bool,
+    pub(super) lacks_empty_lists: bool,
+    pub(super) incomplete: Option<fn(&mut Value)>,
+    pub(super) limit_told: Option<Answer>,
+    pub(super) token_end_told: Option<Answer>,
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Subject {
+    /// A template and a new API for each trial.
+    pub fn new<A: TrialApi>(template: Arc<dyn Template>, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Subject {
+            template,
+            make: Arc::new(move || Box::new(make())),
+            make_tied: None,
+            config: Vec::new(),
+            secrets: Vec::new(),
+            ids_at: vec!["/id".to_owned()],
+            time_at: None,
+            holds_records: |_| true,
+            lacks_empty_lists: false,
+            incomplete: None,
+            limit_told: None,
+            token_end_told: None,
+        }
+    }
+
+    /// Makes the same API with one time of change for all records, for the trial of ties.
+    #[must_use]
+    pub fn tied<A: TrialApi>(mut self, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        self.make_tied = Some(Arc::new(move || Box::new(make())));
+        self
+    }
+
+    /// Adds a setting of the connection.
+    #[must_use]
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.push((name.into(), value.into()));
+        self
+    }
+
+    /// Names the secret settings of the template: each gets the secret of the trial.
+    #[must_use]
+    pub fn secrets(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.secrets.extend(names);
+        self
+    }
+
+    /// Sets where a listed item has the id of its record, by JSON pointers; the first that an item has counts. Defaults to
+    /// `/id`.
+    #[must_use]
+    pub fn ids_at<'p>(mut self, pointers: impl IntoIterator<Item = &'p str>) -> Self {
+        self.ids_at = pointers.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// Sets where a listed item has the time of its last change. Without it, faults of times do not apply.
+    #[must_use]
+    pub fn time_at(mut self, pointer: impl Into<String>) -> Self {
+        self.time_at = Some(pointer.into());
+        self
+    }
+
+    /// Says which requests answer with records of the template's models. Defaults to all.
+    #[must_use]
+    pub fn records_in(mut self, holds_records: fn(&FakeRequest) -> bool) -> Self {
+        self.holds_records = holds_records;
+        self
+    }
+
+    /// Says that this API leaves an empty list out of an answer, so that a list of another name cannot be told from none.
+    #[must_use]
+    pub fn leaves_empty_lists_out(mut self) -> Self {
+        self.lacks_empty_lists = true;
+        self
+    }
+
+    /// Adds to an answer how this API says that a list is incomplete.
+    #[must_use]
+    pub fn says_incomplete(mut self, mark: fn(&mut Value)) -> Self {
+        self.incomplete = Some(mark);
+        self
+    }
+
+    /// Sets the answer by which this API tells of a rate limit in a body.
+    #[must_use]
+    pub fn tells_limit(mut self, answer: fn() -> HttpResponse) -> Self {
+        self.limit_told = Some(answer);
+        self
+    }
+
+    /// Sets the answer by which this API tells, without status 401, that a token is over.
+    #[must_use]
+    pub fn tells_token_end(mut self, answer: fn() -> HttpResponse) -> Self {
+        self.token_end_told = Some(answer);
+        self
+    }
+
+    /// The template's id, such as `github/issues`.
+    pub fn name(&self) -> String {
+        self.template.info().id()
+    }
+
+    pub(super) fn provider(&self) -> &Provider {
+        &self.template.info().provider
+    }
+
+    /// The connection's settings, with the template's defaults.
+    pub(super) fn settings(&self) -> BTreeMap<String, String> {
+        let defaults = self.template.info().config.iter();
+        let defaults = defaults.filter_map(|key| Some((key.name.clone(), key.default.clone()?)));
+        defaults.chain(self.config.iter().cloned()).collect()
+    }
+
+    /// The token endpoint, where the provider signs in by OAuth alone.
+    pub(super) fn token_url(&self) -> Option<&str> {
+        let auth = &self.provider().auth;
+        let others = auth.iter().any(|kind| !matches!(kind, AuthKind::OAuth2(_)));
+        auth.iter().find_map(|kind| match kind {
+            AuthKind::OAuth2(oauth) if !others => Some(oauth.token_url.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether a token that is over can be renewed without a person.
+    pub(super) fn renews(&self) -> bool {
+        self.token_url().is_some()
+    }
+
+    /// Credentials of the provider's own kind, with the trial's secrets.
+    pub(super) fn credentials(&self) -> Credentials {
+        let secret = || Secret::new(SECRET);
+        let credentials = match self.provider().auth.first() {
+            Some(AuthKind::Basic { .. }) => Credentials::basic("trial", secret()),
+            _ if self.renews() => {
+                let tokens = OAuthTokens::new("trial").client_secret(Secret::new("hw-s3cret-client-40"));
+                Credentials::oauth2(tokens.access(secret(), None).refresh(Secret::new(REFRESH)))
+            }
+            None => Credentials::none(),
+            _ => Credentials::token(secret()),
+        };
+        self.secrets.iter().fold(credentials, |credentials, name| credentials.secret(name, secret()))
+    }
+}

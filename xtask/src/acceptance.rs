@@ -1,0 +1,76 @@
+//! `cargo xtask acceptance [NAME...]`: the proofs that take longer than a run of CI may. Run them before a release, on a
+//! machine with nothing else to do; each ends with its own figures.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::process::{self, cargo};
+
+/// A proof: its name, what it shows, and the commands of it, in order.
+struct Proof {
+    name: &'static str,
+    shows: &'static str,
+    commands: fn() -> Vec<Command>,
+}
+
+const PROOFS: &[Proof] = &[
+    Proof { name: "simulation", shows: "10,000 seeds of the simulation reach every hazard", commands: simulation },
+    Proof { name: "trial", shows: "every template bears every fault of an API, optimised build", commands: trial },
+    Proof { name: "kills", shows: "nothing acknowledged is lost to SIGKILL, and nothing told twice", commands: kills },
+    Proof { name: "damage", shows: "flipped bytes are found in every store", commands: damage },
+    Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
+    Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
+];
+
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    if let Some(unknown) = arguments.iter().find(|name| PROOFS.iter().all(|proof| proof.name != **name)) {
+        let names: Vec<&str> = PROOFS.iter().map(|proof| proof.name).collect();
+        return Err(format!("no proof {unknown:?}; there are {}", names.join(", ")));
+    }
+    let mut failed = Vec::new();
+    for proof in PROOFS.iter().filter(|proof| arguments.is_empty() || arguments.iter().any(|name| name == proof.name)) {
+        println!("== {}: {}", proof.name, proof.shows);
+        let began = Instant::now();
+        let outcome = (proof.commands)().iter_mut().try_for_each(process::run);
+        let seconds = began.elapsed().as_secs();
+        match outcome {
+            Ok(()) => println!("== {}: holds ({seconds} s)\n", proof.name),
+            Err(reason) => {
+                println!("== {}: FAILED ({seconds} s): {reason}\n", proof.name);
+                failed.push(proof.name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn simulation() -> Vec<Command> {
+    vec![cargo(&["run", "--release", "--quiet", "-p", "highwater-sim", "--", "--seeds", "10000", "--all-hazards"])]
+}
+
+fn trial() -> Vec<Command> {
+    vec![cargo(&["run", "--release", "--quiet", "-p", "highwater-cli", "--", "templates", "trial", "--all"])]
+}
+
+fn kills() -> Vec<Command> {
+    let mut stores = cargo(&["test", "--quiet", "--test", "processes", "--test", "kills"]);
+    stores.env("HIGHWATER_TEST_COMMITS", "2000").env("HIGHWATER_TEST_KILLS", "60");
+    let mut engine =
+        cargo(&["test", "--quiet", "-p", "highwater-engine", "--test", "crash", "--test", "crash_webhooks"]);
+    engine.env("HIGHWATER_KILLS", "100");
+    vec![stores, engine]
+}
+
+fn damage() -> Vec<Command> {
+    let mut command = cargo(&["test", "--quiet", "--test", "damage"]);
+    command.env("HIGHWATER_TEST_FLIPS", "300");
+    vec![command]
+}
+
+fn fuzz() -> Vec<Command> {
+    vec![cargo(&["xtask", "fuzz", "--seconds", "20"])]
+}
+
+fn embed() -> Vec<Command> {
+    vec![cargo(&["xtask", "embed-check"])]
+}
