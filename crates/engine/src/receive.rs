@@ -269,7 +269,7 @@ impl Engine {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),
                 WebhookChange::SaveAt(record, version) => {
                     versions::upsert(stream, None, record.clone());
-                    stream.at_version(version.clone());
+                    stream.at_version(versions::comparable(version.clone()));
                 }
                 WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
                 WebhookChange::DeleteAt(deleted) => versions::delete(stream, deleted.clone()),

@@ -23,7 +23,7 @@ pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record
 pub(crate) fn delete(stream: &mut StreamBatch, deleted: PageDelete) {
     stream.delete(deleted.id);
     if let Some(version) = deleted.version {
-        stream.at_version(version);
+        stream.at_version(comparable(version));
     }
 }
 
@@ -40,21 +40,24 @@ pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record:
     Ok(())
 }
 
-/// A text or an integer; anything else is no version. What is no JSON is told when it is saved. Times are compared as times:
-/// as texts `10:00:00.5Z` would come before `10:00:00Z`, and one zone before another.
+/// A version as it is compared. Times are compared as times: as texts `10:00:00.5Z` would come before `10:00:00Z`, and one
+/// zone before another.
+pub(crate) fn comparable(version: SourceVersion) -> SourceVersion {
+    let nanoseconds = match &version {
+        SourceVersion::Text(text) => {
+            DateTime::parse_from_rfc3339(text).ok().and_then(|time| time.timestamp_nanos_opt())
+        }
+        SourceVersion::Number(_) => None,
+    };
+    nanoseconds.map_or(version, SourceVersion::Number)
+}
+
+/// A text or an integer; anything else is no version. What is no JSON is told when it is saved.
 fn version_at(payload: &[u8], pointer: &str) -> Option<SourceVersion> {
     let Ok(Some(value)) = value_at(payload, pointer) else { return None };
     match serde_json::from_slice(value) {
-        Ok(serde_json::Value::String(text)) => Some(match nanoseconds(&text) {
-            Some(nanoseconds) => SourceVersion::Number(nanoseconds),
-            None => SourceVersion::Text(text.into()),
-        }),
+        Ok(serde_json::Value::String(text)) => Some(comparable(SourceVersion::Text(text.into()))),
         Ok(serde_json::Value::Number(number)) => number.as_i64().map(SourceVersion::Number),
         _ => None,
     }
-}
-
-/// Of an RFC 3339 time, since 1970.
-fn nanoseconds(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
 }
