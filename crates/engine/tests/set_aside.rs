@@ -5,7 +5,7 @@ mod things;
 
 use highwater_core::template::LogLevel;
 use highwater_core::{ErrorKind, MAX_PAYLOAD_BYTES};
-use highwater_engine::{RunMode, RunOptions, RunState};
+use highwater_engine::{CancelToken, RunMode, RunOptions, RunState};
 use things::{SYNC, Things, World, full, good};
 
 /// Records that no store takes, and the id that they are known by all the same.
@@ -112,7 +112,11 @@ async fn set_aside_records_do_not_stop_an_incremental_sync_and_are_told_until_th
     assert_eq!((report.progress.added, report.progress.set_aside, report.progress.fetched), (1, 2, 3));
     assert_eq!(world.checkpoint().await.as_deref(), Some("\"2026-01-01T00:00:04Z\""), "it goes on");
     assert_eq!(world.live().await, ["a", "b", "d"]);
-    // A quiet run forgets nothing.
+    // A run that is stopped at once forgets nothing, nor does a quiet one.
+    let stopped = CancelToken::new();
+    stopped.cancel();
+    world.run(RunOptions::default().cancel(stopped)).await.unwrap_err();
+    assert_eq!(world.status().await.set_aside["Thing"], 2);
     world.api().pages.clear();
     assert!(world.run(RunOptions::default()).await.unwrap().is_clean(), "this run met none");
     assert_eq!(world.status().await.set_aside["Thing"], 2);

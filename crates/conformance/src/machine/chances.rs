@@ -23,7 +23,14 @@ fn version() -> impl Strategy<Value = Option<Version>> {
 }
 
 fn write() -> impl Strategy<Value = Write> {
-    let bad = prop_oneof![Just(Bad::Cut), Just(Bad::NoObject), Just(Bad::NoId), Just(Bad::NoIdEither)];
+    let bad = prop_oneof![
+        Just(Bad::Cut),
+        Just(Bad::NoObject),
+        Just(Bad::NoId),
+        Just(Bad::NoIdEither),
+        Just(Bad::Told),
+        Just(Bad::ToldNameless),
+    ];
     let kind = prop_oneof![
         24 => (content(), 0..8_u8).prop_map(|(content, spelling)| Kind::Upsert(content, spelling)),
         4 => content().prop_map(Kind::Patch),

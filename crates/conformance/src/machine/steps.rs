@@ -171,6 +171,10 @@ pub(crate) enum Bad {
     NoId,
     /// Another.
     NoIdEither,
+    /// Set aside by its writer, who knows its id.
+    Told,
+    /// Set aside by its writer, who does not.
+    ToldNameless,
 }
 
 impl Bad {
@@ -180,11 +184,18 @@ impl Bad {
             Bad::NoObject => "[1]",
             Bad::NoId => r#"{"n":1}"#,
             Bad::NoIdEither => r#"{"n":2,"open":true}"#,
+            Bad::Told => "what came",
+            Bad::ToldNameless => "what came without a name",
         }
     }
 
     pub(crate) fn is_named(self) -> bool {
-        matches!(self, Bad::Cut | Bad::NoObject)
+        matches!(self, Bad::Cut | Bad::NoObject | Bad::Told)
+    }
+
+    /// Whether its writer says so, whatever the batch does with those that it does not know of.
+    pub(crate) fn is_told(self) -> bool {
+        matches!(self, Bad::Told | Bad::ToldNameless)
     }
 }
 

@@ -164,7 +164,9 @@ async fn ending(
     if report.state == RunState::AwaitingApproval {
         status.parked_run = Some(report.id.clone());
     }
-    status.set_aside = host.kept_aside();
+    if let Some(kept) = host.kept_aside() {
+        status.set_aside = kept;
+    }
     note_incomplete(&mut status, report);
     let mut batch = host.batch();
     logs::put_run(&mut batch, key, report, false)?;

@@ -208,7 +208,7 @@ impl Model {
 
     /// What cannot be stored fails the batch, or goes into quarantine: it counts as seen.
     fn set_aside(&mut self, terms: &Terms, write: &Write, payload: &str, refusal: Refusal) -> Result<Outcome, Refusal> {
-        if !terms.quarantine {
+        if !terms.quarantine && !matches!(write.kind, Kind::Bad(bad) if bad.is_told()) {
             return Err(refusal);
         }
         let stream = &mut self.world.streams[terms.place];

@@ -114,6 +114,8 @@ fn put(target: &mut StreamBatch, write: &Write) {
         Kind::Patch(content) => target.patch(id, content.spelled(0).text),
         Kind::Delete => target.delete(id),
         Kind::Seen => target.seen(id),
+        Kind::Bad(bad @ Bad::Told) => target.set_aside_as(id, bad.payload(), "its writer says so"),
+        Kind::Bad(bad @ Bad::ToldNameless) => target.set_aside(bad.payload(), "its writer says so"),
         Kind::Bad(bad @ Bad::NoObject) => target.patch(id, bad.payload()),
         Kind::Bad(bad) if bad.is_named() => target.upsert_as(id, bad.payload()),
         Kind::Bad(bad) => target.upsert(bad.payload()),

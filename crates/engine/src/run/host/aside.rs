@@ -23,6 +23,8 @@ const LONGEST_ID: usize = 100;
 /// What is kept set aside, as far as the run knows.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
+    /// Whether that was read: a run may end before.
+    known: bool,
     /// By model and by the key of its document.
     kept: BTreeMap<String, BTreeMap<String, Kept>>,
     /// Records that this attempt set aside.
@@ -53,7 +55,8 @@ impl Host<'_> {
                 kept.insert(model.name.clone(), of_model);
             }
         }
-        lock(&self.aside).kept = kept;
+        let mut aside = lock(&self.aside);
+        (aside.known, aside.kept) = (true, kept);
         Ok(())
     }
 
@@ -193,11 +196,11 @@ impl Host<'_> {
         forgotten
     }
 
-    /// How many records are kept set aside, by model.
-    pub(in crate::run) fn kept_aside(&self) -> BTreeMap<String, u64> {
+    /// How many records are kept set aside, by model; `None` if the run ended before it knew.
+    pub(in crate::run) fn kept_aside(&self) -> Option<BTreeMap<String, u64>> {
         let aside = lock(&self.aside);
         let counts = aside.kept.iter().filter(|(_, kept)| !kept.is_empty());
-        counts.map(|(model, kept)| (model.clone(), kept.len().min(MOST) as u64)).collect()
+        aside.known.then(|| counts.map(|(model, kept)| (model.clone(), kept.len().min(MOST) as u64)).collect())
     }
 
     /// A reason as it is told: in one line, without secrets, not too long.
