@@ -10,9 +10,10 @@ use std::sync::Mutex;
 use highwater_core::template::{HttpRequest, HttpResponse, LogLevel};
 use highwater_core::{Document, Error, ErrorKind, Result, RunId, WriteBatch};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::engine::{Engine, lock};
-use crate::http::Client;
+use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState, parse_run_id};
@@ -212,6 +213,11 @@ fn open_key(id: RunId) -> String {
 
 /// The method and the path of a request: what may stand in a log.
 pub(crate) fn asked(request: &HttpRequest) -> String {
-    let path = request.url.split(['?', '#']).next().unwrap_or_default();
+    let mut whole = Url::parse(&request.url).ok();
+    if let Some(url) = &mut whole {
+        without_credentials(url);
+    }
+    let url = whole.as_ref().map_or(&*request.url, Url::as_str);
+    let path = url.split(['?', '#']).next().unwrap_or_default();
     format!("{} {path}", request.method)
 }

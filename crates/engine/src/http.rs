@@ -27,7 +27,7 @@ pub(crate) use client::Client;
 pub use credentials::{CredentialStore, Credentials};
 pub use limits::RequestLimits;
 pub(crate) use limits::time_until;
-pub(crate) use origins::{credentials_in_url, has_credentials};
+pub(crate) use origins::{credentials_in_url, has_credentials, without_credentials};
 pub(crate) use session::Sessions;
 pub use sign_in::SignIn;
 pub use tokens::{Grant, OAuthTokens};

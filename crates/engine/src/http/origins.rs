@@ -41,9 +41,7 @@ impl Origins {
     pub(super) fn admit(&self, url: &mut Url, refusal: &'static str) -> Result<()> {
         url.set_fragment(None);
         // A name and a password in a link are the API's words, not the connection's credentials.
-        if has_credentials(url) {
-            let _ = url.set_username("").and_then(|()| url.set_password(None));
-        }
+        without_credentials(url);
         if url.scheme() == "http" && url.port().is_none() {
             let mut safe = url.clone();
             if safe.set_scheme("https").is_ok() && self.has(&safe) && !self.has(url) {
@@ -91,6 +89,14 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
 /// Whether a URL has a name or a password in front of its host.
 pub(crate) fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
+}
+
+/// Takes them out.
+pub(crate) fn without_credentials(url: &mut Url) {
+    if has_credentials(url) {
+        // Only a URL without a host cannot lose them, and that has none.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+    }
 }
 
 /// The refusal of such a base URL, which does not show it: settings are stored and printed.
