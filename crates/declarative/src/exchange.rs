@@ -67,11 +67,14 @@ pub struct Page {
     pub records: Vec<Bytes>,
     /// Where to go on: the state of the reference implementation, with the place within it where a slice is open.
     pub state: Value,
+    /// Why records exist that were not read until here: the API told of an error in their place. A later read finds them if
+    /// it begins at the state of a page before, so keep that one.
+    pub incomplete: Option<String>,
 }
 
 impl Page {
     pub(crate) fn new(records: Vec<Bytes>, state: Value) -> Self {
-        Page { records, state }
+        Page { records, state, incomplete: None }
     }
 }
 

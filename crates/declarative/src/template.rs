@@ -287,6 +287,9 @@ struct Saver<'s, 'd, 'h> {
 impl Sink for Saver<'_, '_, '_> {
     async fn page(&mut self, page: Page) -> Result<()> {
         let mut context = self.door.context.lock().await;
+        if let Some(reason) = &page.incomplete {
+            context.incomplete(&self.template.stream, reason);
+        }
         context.checkpoint(&page.state)?;
         if page.records.is_empty() {
             return Ok(());

@@ -163,6 +163,13 @@ async fn a_response_that_the_manifest_ignores_is_not_everything_there_is() {
         let read = outcome("", "", handler, vec![(status, body)]).await;
         assert!(read.starts_with("[] unsound"), "{status} {body}: {read}");
     }
+    // Redirects that were not followed, and a 304 that nobody asked for, are no lists, whatever stands in them.
+    for status in [302, 304] {
+        let read = outcome("", "", "", vec![(status, one)]).await;
+        assert!(read.contains(&format!("failed with status {status}")), "{read}");
+    }
+    let taken = "error_handler: {type: DefaultErrorHandler, response_filters: [{http_codes: [404], action: SUCCESS}]}";
+    assert!(outcome("", "", taken, vec![(404, one)]).await.starts_with("[] unsound"));
     // Of two partitions, one is gone: its records are, too.
     let parts = "partition_router: {type: ListPartitionRouter, values: [a, b], cursor_field: k}";
     assert_eq!(outcome("", parts, handler, vec![(404, "{}"), (200, one)]).await, r#"[{"id":1}] sound"#);

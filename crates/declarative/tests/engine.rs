@@ -375,3 +375,17 @@ async fn a_record_without_its_key_is_set_aside_and_nothing_is_deleted() {
     let report = bench.run("items").await.unwrap();
     assert_eq!((report.set_aside.len(), report.is_clean(), bench.live("items").await), (2, false, 25), "{report:?}");
 }
+
+#[tokio::test]
+async fn an_error_in_the_place_of_a_page_does_not_move_the_cursor_past_it() {
+    let counted = "  - type: DeclarativeStream\n    name: counted\n    primary_key: id\n    incremental_sync: {type: IncrementingCountCursor, cursor_field: id, start_value: 0}\n    retriever:\n      type: SimpleRetriever\n      requester: {$ref: \"#/definitions/requester\", path: /items}\n      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: [data]}}\n      paginator: {$ref: \"#/streams/0/retriever/paginator\"}\n";
+    let manifest = MANIFEST.replace("spec:\n", &format!("{counted}spec:\n"));
+    let world = World { items: (0..25).collect(), instead: Some((20, r#"{"error":"busy"}"#)), ..World::default() };
+    let bench = Bench::with(&manifest, world).await;
+    let report = bench.run("counted").await.unwrap();
+    assert!(report.incomplete["counted"].contains("tells of an error"), "{report:?}");
+    bench.world.lock().unwrap().instead = None;
+    let report = bench.run("counted").await.unwrap();
+    assert_eq!((report.mode, bench.live("counted").await), (RunMode::Initial, 25));
+    assert_eq!(bench.run("counted").await.unwrap().mode, RunMode::Incremental);
+}

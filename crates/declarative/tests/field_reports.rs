@@ -211,7 +211,7 @@ async fn common_python_classes_have_replacements() {
         assert_eq!(Manifest::parse(&text, &Files::new()).unwrap().problems().len(), 1);
         assert_eq!(
             read_common(&text, json!({}), body).await,
-            (Value::from(records), "GET https://x.example/v1/items".to_owned()),
+            (records, "GET https://x.example/v1/items".to_owned()),
             "{fields}"
         );
     }

@@ -277,7 +277,7 @@ pub(super) fn find_deep<'v>(value: &'v Value, name: &str, depth: usize) -> Optio
 /// Sends a request of an authenticator; its answer is JSON.
 pub(super) async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result<Value> {
     let response = ask_patiently(run, request, &[], at).await?;
-    if response.status >= 400 {
+    if !matches!(response.status, 200..=299) {
         let message = super::errors::message_of(&response);
         // The standard's word for a refresh token (or an assertion) that is no longer taken.
         let over = message.as_ref().is_some_and(|message| message.contains("invalid_grant"));

@@ -85,6 +85,8 @@ struct Notes {
     warnings: BTreeSet<String>,
     /// Why what was read may not be everything: the first reason.
     unsound: Option<String>,
+    /// Why records that there are were not read.
+    lost: Option<String>,
     pages: u64,
 }
 
@@ -208,6 +210,17 @@ impl<'r> Run<'r> {
     pub(crate) fn unsound(&self, message: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.get_or_insert_with(|| message.clone());
         self.warn(message);
+    }
+
+    /// Records that there are were not read: what comes after them must not be taken for all that is left.
+    pub(crate) fn lost(&self, message: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).lost.get_or_insert_with(|| message.clone());
+        self.unsound(message);
+    }
+
+    /// Why records that there are were not read.
+    pub(crate) fn loss(&self) -> Option<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).lost.clone()
     }
 
     /// Why what was read may not be everything.

@@ -62,7 +62,9 @@ fn judge_one(handler: &DefaultHandler, response: &HttpResponse, run: &Run<'_>) -
 
 fn default_action(status: u16) -> ResponseAction {
     match status {
-        0..=399 => ResponseAction::Success,
+        200..=299 => ResponseAction::Success,
+        // What could be followed was; a redirect that is left over has no records, and 304 was not asked for.
+        0..=199 | 300..=399 => ResponseAction::Fail,
         400 | 401 | 403 | 404 | 405 => ResponseAction::Fail,
         429 => ResponseAction::RateLimited,
         _ => ResponseAction::Retry,

@@ -55,12 +55,10 @@ pub(crate) async fn extract(
         Err(error) => return Err(error.with("at", at)),
     };
     let Decoded { bodies, bad_lines, lacks } = decoded;
-    if let Some(path) = lacks {
-        note_lack(run, &path, at);
-    }
-    let mut missing = Vec::new();
+    let mut missing = Vec::from_iter(lacks);
     let values = Box::pin(extract_values(run, extractor, &bodies, at, &mut missing)).await?;
-    missing.iter().for_each(|path| note_lack(run, path, at));
+    let refused = bodies.iter().any(|body| tells_of_error(&|name| body.get(name).cloned()));
+    missing.iter().for_each(|path| note_lack(run, path, refused, at));
     let mut found = Extracted { records: Vec::new(), odd: bad_lines };
     for value in values {
         match value {
@@ -102,14 +100,10 @@ fn of_text(run: &Run<'_>, body: &Bytes, found: Vec<Found<'_>>, path: &[String], 
             }
             Found::Value(raw) => match raw.get() {
                 "false" | "0" | "\"\"" => note_odd(run, raw.get(), at),
-                text if text == "null" || text.starts_with('{') => {
-                    if ["error", "errors"].iter().any(|name| member(body, name).as_ref().is_some_and(is_truthy)) {
-                        run.unsound(format!("a response has no records and tells of an error (at: {at})"));
-                    }
-                }
+                text if text == "null" || text.starts_with('{') => note_error(run, &|name| member(body, name), at),
                 _ => extracted.odd.push(slice(raw)),
             },
-            Found::Nothing => note_lack(run, &path.join("."), at),
+            Found::Nothing => note_lack(run, &path.join("."), tells_of_error(&|name| member(body, name)), at),
         }
     }
     judged(run, extracted, at)
@@ -129,12 +123,27 @@ fn judged(run: &Run<'_>, found: Extracted, at: &str) -> Result<Extracted> {
     Ok(found)
 }
 
-fn note_lack(run: &Run<'_>, path: &str, at: &str) {
-    run.unsound(format!("a response has no `{path}`: check `field_path` (at: {at}.extractor)"));
+/// Many APIs leave out the member where there is nothing. One that tells of an error means something else.
+fn note_lack(run: &Run<'_>, path: &str, refused: bool, at: &str) {
+    match refused {
+        true => run.lost(format!("a response has no `{path}` and tells of an error (at: {at})")),
+        false => run.unsound(format!("a response has no `{path}`: check `field_path` (at: {at}.extractor)")),
+    }
 }
 
 fn note_odd(run: &Run<'_>, text: &str, at: &str) {
     run.unsound(format!("a response has `{text}` where records are due: it was taken for none (at: {at}.extractor)"));
+}
+
+/// Nothing where records are due is no empty list where the API tells of an error beside it.
+fn note_error(run: &Run<'_>, member: &dyn Fn(&str) -> Option<Value>, at: &str) {
+    if tells_of_error(member) {
+        run.lost(format!("a response has no records and tells of an error (at: {at})"));
+    }
+}
+
+fn tells_of_error(member: &dyn Fn(&str) -> Option<Value>) -> bool {
+    ["error", "errors"].iter().any(|name| member(name).as_ref().is_some_and(is_truthy))
 }
 
 fn is_empty_object(raw: &RawValue) -> bool {
@@ -220,7 +229,10 @@ fn at_path(run: &Run<'_>, body: &Value, path: &[String], at: &str, missing: &mut
             note_odd(run, &value.to_string(), at);
             Vec::new()
         }
-        Some(_) => Vec::new(),
+        Some(_) => {
+            note_error(run, &|name| body.get(name).cloned(), at);
+            Vec::new()
+        }
         None => {
             missing.push(path.join("."));
             Vec::new()

@@ -14,7 +14,7 @@ use crate::model::{Requester, ResponseAction};
 /// A response that the error handler let through.
 pub(crate) struct Answer {
     pub response: HttpResponse,
-    /// Below 400: there may be records in it.
+    /// A success (2xx): there may be records in it.
     pub usable: bool,
     /// The manifest's error handler ignores it.
     pub passed_over: bool,
@@ -31,9 +31,13 @@ pub(crate) enum Wish {
     ShorterWindow,
 }
 
+fn is_success(response: &HttpResponse) -> bool {
+    matches!(response.status, 200..=299)
+}
+
 impl Answer {
     pub(crate) fn of(response: HttpResponse) -> Self {
-        Answer { usable: response.status < 400, response, passed_over: false, wish: None }
+        Answer { usable: is_success(&response), response, passed_over: false, wish: None }
     }
 }
 
@@ -108,21 +112,16 @@ impl Run<'_> {
             let verdict = errors::judge(&requester.errors, &response, self).map_err(located)?;
             let limit = match verdict.action {
                 ResponseAction::Success => {
-                    if let Some(key) = key.filter(|_| response.status < 400) {
+                    if let Some(key) = key.filter(|_| is_success(&response)) {
                         self.keep(key, &response);
+                    }
+                    if !is_success(&response) {
+                        self.pass_over(response.status, &url, slice, None);
                     }
                     return Ok(Answer::of(response));
                 }
                 ResponseAction::Ignore => {
-                    let url = url.split('?').next().unwrap_or_default();
-                    let said = verdict
-                        .message
-                        .unwrap_or_else(|| format!("status {} of {url} was passed over", response.status));
-                    // That a partition is gone says that its records are. Everything else may have had some.
-                    let gone = matches!(response.status, 404 | 410) && !slice.partition.is_empty();
-                    if !gone {
-                        self.unsound(self.redacted(&said));
-                    }
+                    self.pass_over(response.status, &url, slice, verdict.message.as_deref());
                     return Ok(Answer { passed_over: true, ..Answer::of(response) });
                 }
                 ResponseAction::ResetPagination => return Ok(wish(response, Wish::Reset)),
@@ -156,6 +155,21 @@ impl Run<'_> {
             }
             self.exchange.sleep(wait).await;
         }
+    }
+}
+
+impl Run<'_> {
+    /// That a partition is gone says that its records are. Every other response that is passed over may have had some.
+    fn pass_over(&self, status: u16, url: &str, slice: &Slice, message: Option<&str>) {
+        if matches!(status, 404 | 410) && !slice.partition.is_empty() {
+            return;
+        }
+        let url = url.split('?').next().unwrap_or_default();
+        let said = match message {
+            Some(message) => message.to_owned(),
+            None => format!("status {status} of {url} was passed over"),
+        };
+        self.unsound(self.redacted(&said));
     }
 }
 

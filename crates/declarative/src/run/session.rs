@@ -64,11 +64,12 @@ impl LegacySession {
                 .header(self.header.text(&scope)?, given.clone());
             let response = run.exchange.send(Request::new(request, Purpose::Authentication)).await?;
             match response.status {
-                200..=399 => {
+                200..=299 => {
                     run.set_token(key, Token { text: given.clone(), expires: None });
                     return Ok(given);
                 }
-                401 => {}
+                // A page to log in at is no session, either.
+                300..=399 | 401 => {}
                 status => {
                     let message = format!("the session could not be checked: status {status}");
                     return Err(Error::new(ErrorKind::Remote, message).with("at", &self.path));

@@ -81,7 +81,9 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
             sink.set_aside(odd, &reason).await?;
         }
         let records = page.records.into_iter().map(Record::into_bytes).collect();
-        sink.page(Page::new(records, reader.checkpoint()?)).await?;
+        let mut page = Page::new(records, reader.checkpoint()?);
+        page.incomplete = run.loss();
+        sink.page(page).await?;
     }
     summary.state = reader.state()?;
     let (warnings, sound, pages) = run.notes();
