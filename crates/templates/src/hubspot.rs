@@ -204,12 +204,17 @@ async fn search(
         let records = page.elements_at("/results")?;
         let more = page.text_at("/paging/next/after")?.is_some();
         let last = records.iter().rev().find_map(|record| text_at(record, "/id").ok().flatten());
-        if more && !follows(last.as_deref(), reading.after.as_deref()) {
-            return Err(page.refusal(ErrorKind::Remote, "HubSpot's search gives the same records again: the list has no end"));
+        let behind = follows(last.as_deref(), reading.after.as_deref());
+        if more && last.is_some() && !behind {
+            let message = "HubSpot's search gives the same records again: the list has no end";
+            return Err(page.refusal(ErrorKind::Remote, message));
+        }
+        if more && !behind {
+            context.incomplete(source.model, "no record of a page has an id behind which the search could go on");
         }
         reading.after = last.or(reading.after);
         save(context, source, &mut reading, records, window).await?;
-        if !more {
+        if !more || !behind {
             return Ok(());
         }
     }

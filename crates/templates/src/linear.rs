@@ -17,7 +17,7 @@ use crate::common::{
 };
 
 template! {
-    /// Issues, archived ones too, by the time of their last change.
+    /// Issues, archived ones and those in the bin (`trashed`) too, by the time of their last change.
     Issues, issues(), fetch_issues
 }
 template! {
@@ -74,7 +74,7 @@ fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) ->
 }
 
 const ISSUE_FIELDS: &str = "id identifier number title description priority url \
-    createdAt updatedAt archivedAt completedAt canceledAt dueDate state { id name type } team { id key } \
+    createdAt updatedAt archivedAt completedAt canceledAt trashed dueDate state { id name type } team { id key } \
     assignee { id name email } creator { id name } labels { nodes { id name } } project { id name }";
 
 async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
@@ -199,6 +199,9 @@ pub struct Issue {
     /// When it was archived.
     #[serde(default)]
     pub archived_at: Option<DateTime<Utc>>,
+    /// Whether it is in the bin.
+    #[serde(default)]
+    pub trashed: Option<bool>,
 }
 
 /// A team.

@@ -131,9 +131,19 @@ async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
     let mut found = Vec::new();
     while let Some(page) = pages.next(context).await? {
         // Slack shows no messages of channels that the app is no member of.
-        let member = |channel: &Bytes| Ok((text_at(channel, "/is_member")?, string_at(channel, "/id")?));
-        let channels = context.read_each("Message", page.records, member);
-        found.extend(channels.into_iter().filter(|(is, _)| is.as_deref() != Some("false")).map(|(_, id)| id));
+        let channels = context.read_each("Message", page.records, |channel| {
+            let is = |pointer| Ok::<_, Error>(text_at(channel, pointer)?.as_deref() == Some("true"));
+            let left_out = text_at(channel, "/is_member")?.as_deref() == Some("false");
+            Ok((string_at(channel, "/id")?, left_out, is("/is_archived")?))
+        });
+        for (id, left_out, archived) in channels {
+            if !left_out {
+                found.push(id);
+            } else if archived {
+                // Who archives a channel throws its apps out; its messages are still there.
+                context.uncertain("Message", "an archived channel shows its messages to no app");
+            }
+        }
     }
     Ok(found)
 }

@@ -221,3 +221,12 @@ async fn limits_are_waited_out_in_either_form() {
         assert!((120_000..600_000).contains(&waited), "{waited} ms");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_was_archived_keeps_its_messages() {
+    let trial = Trial::new(shared(slack::Messages::new()), workspace().0).await.unwrap();
+    assert_eq!(run(&trial).await, (10, 0, 0));
+    trial.api.with(|api| api.archive_channel("C1"));
+    assert_eq!(refresh(&trial).await, (0, 0, 0));
+    assert_eq!(trial.ids("Message").await.unwrap().len(), 10);
+}

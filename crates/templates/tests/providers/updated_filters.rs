@@ -153,6 +153,9 @@ async fn linear_by_graphql() {
     an_hour_later(&trial);
     trial.api.take_seen();
     assert_eq!(run(&trial).await, (0, 1, 0));
+    // Archived issues and those in the bin come only when they are asked for, and tell what they are.
+    let query = trial.api.seen()[0].json()["query"].as_str().unwrap().to_owned();
+    assert!(query.contains("includeArchived: true") && query.contains("archivedAt") && query.contains("trashed"));
     // Two minutes before the latest change known.
     let since = &trial.api.seen()[0].json()["variables"]["filter"]["updatedAt"]["gte"];
     assert_eq!(since, "2025-12-31T23:58:08.000Z");

@@ -15,6 +15,7 @@ pub struct Slack {
     /// Channels, and whether the app is a member of each.
     channels: BTreeMap<String, bool>,
     private: BTreeSet<String>,
+    archived: BTreeSet<String>,
     /// What the token may do. <https://docs.slack.dev/reference/scopes>
     pub scopes: BTreeSet<&'static str>,
     /// Messages in a page. Apps outside the Marketplace get 15, with one request a minute.
@@ -41,6 +42,7 @@ impl Default for Slack {
             users: BTreeMap::new(),
             channels: BTreeMap::new(),
             private: BTreeSet::new(),
+            archived: BTreeSet::new(),
             scopes: scopes.into(),
             page: PAGE,
             limited: (0, 429),
@@ -73,6 +75,12 @@ impl Slack {
     /// Adds a channel, with the app as a member or not.
     pub fn put_channel(&mut self, id: &str, member: bool) {
         self.channels.insert(id.to_owned(), member);
+    }
+
+    /// Archives a channel: its apps are members no more. <https://github.com/elastic/connectors/issues/1972>
+    pub fn archive_channel(&mut self, id: &str) {
+        self.channels.insert(id.to_owned(), false);
+        self.archived.insert(id.to_owned());
     }
 
     /// Removes a channel.
@@ -248,7 +256,7 @@ impl FakeApi for Slack {
             "conversations.list" => {
                 let channels = self.channels.iter().map(|(id, member)| {
                     json!({"id": id, "name": id.to_lowercase(), "is_member": member, "created": time(0),
-                        "is_private": self.private.contains(id)})
+                        "is_private": self.private.contains(id), "is_archived": self.archived.contains(id)})
                 });
                 self.list(channels.collect(), "channels", &form)
             }
