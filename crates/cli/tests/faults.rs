@@ -58,9 +58,7 @@ fn a_repository_that_vanished() {
 
 #[test]
 fn failures_in_the_middle_of_paging_keep_what_came_before() {
-    for (mood, told) in
-        [(Mood::StatusFrom(3, 500), "500"), (Mood::GarbageFrom(3), "not a JSON array"), (Mood::NamelessOn(3), "id")]
-    {
+    for (mood, told) in [(Mood::StatusFrom(3, 500), "500"), (Mood::GarbageFrom(3), "not a JSON array")] {
         let folder = tempfile::tempdir().unwrap();
         let server = GitHub::start(35, mood);
         let error = one_line(sync(folder.path(), &server, &[]), 1);
@@ -73,6 +71,39 @@ fn failures_in_the_middle_of_paging_keep_what_came_before() {
         let told = text(folder.path(), &["doctor", "--db", "app.db"]);
         assert!(told.contains("all well") && told.contains("clock: in step with the log"), "{told}");
     }
+}
+
+#[test]
+fn set_aside_records_are_told_by_every_command_and_stop_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let server = GitHub::start(35, Mood::NamelessOn(2));
+    let synced = sync(here, &server, &[]);
+    let told = String::from_utf8_lossy(&synced.stdout).into_owned();
+    assert!(synced.status.success() && told.contains("35 added") && told.contains("1 set aside"), "{told}");
+    assert!(told.contains("set aside: Issue without a known id: the record has no id"), "{told}");
+    assert!(text(here, &["status", "--db", "app.db"]).contains("1 Issue records are set aside"));
+    let runs = text(here, &["runs", "--db", "app.db"]);
+    assert!(runs.contains("35 added") && runs.contains("1 set aside"), "{runs}");
+    let id = runs.split(' ').next().unwrap();
+    let shown = text(here, &["runs", "show", id, "--db", "app.db"]);
+    assert!(shown.contains("Issue: 35 added") && shown.contains("1 set aside\n"), "{shown}");
+    assert!(shown.contains("set aside: Issue without a known id") && shown.contains("warning"), "{shown}");
+    assert!(text(here, &["logs", "--db", "app.db", "--level", "warning"]).contains("set aside"));
+    let json = text(here, &["runs", "show", id, "--db", "app.db", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((&report["models"]["Issue"]["set_aside"], &report["set_aside"][0]["id"]), (&1.into(), &().into()));
+    // A refresh that still meets one deletes nothing, whatever is missing.
+    server.set_issues(34);
+    server.set_mood(Mood::NamelessOn(server.requests() + 1));
+    let error = one_line(sync(here, &server, &["--full"]), 1);
+    assert!(error.contains("set records aside"), "{error}");
+    assert_eq!(record_count(here), 35);
+    // Once it comes well, or no longer, everything is well.
+    server.set_mood(Mood::Well);
+    assert!(sync(here, &server, &["--full"]).status.success());
+    let told = text(here, &["status", "--db", "app.db"]);
+    assert!(told.contains("34 records, 1 deleted") && !told.contains("set aside"), "{told}");
 }
 
 #[test]

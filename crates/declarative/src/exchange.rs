@@ -104,6 +104,8 @@ pub struct Summary {
     /// Whether what was read is everything there is: every page had the path to the records and nothing but records
     /// there, and no response was passed over.
     pub sound: bool,
+    /// Why it is not.
+    pub unsound: Option<String>,
     /// What was odd, each once.
     pub warnings: Vec<String>,
 }

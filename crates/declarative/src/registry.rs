@@ -1,5 +1,7 @@
 //! Rust in the place of a manifest's Python classes.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -57,7 +59,14 @@ pub struct Registry {
     extractors: BTreeMap<String, Arc<dyn CustomExtractor>>,
     transformations: BTreeMap<String, Arc<dyn CustomTransformation>>,
     authenticators: BTreeMap<String, Arc<dyn CustomAuthenticator>>,
+    /// Made from the fields that the manifest gives; none where they say something else than is known here.
+    made_extractors: BTreeMap<String, Made<dyn CustomExtractor>>,
+    made_transformations: BTreeMap<String, Made<dyn CustomTransformation>>,
+    /// Whether classes of the reference implementation stand for its components.
+    own_classes: bool,
 }
+
+type Made<T> = fn(&Map<String, Value>) -> Option<Arc<T>>;
 
 impl Registry {
     /// No replacements.
@@ -65,7 +74,8 @@ impl Registry {
         Registry::default()
     }
 
-    /// Replaces `class` by a component of the language, made from the fields the manifest gives to the class.
+    /// Replaces `class` by a component of the language, made from the fields the manifest gives to the class; null where
+    /// there is none for these fields.
     #[must_use]
     pub fn component(
         mut self,
@@ -105,19 +115,25 @@ impl Registry {
 /// Within the crate.
 impl Registry {
     pub(crate) fn component_of(&self, node: &Node<'_>) -> Result<Option<Value>> {
-        let Some(rewrite) = find(&self.components, node) else { return Ok(None) };
-        let replacement = rewrite(node.members()?);
+        let own = || common::own_class(node.value.as_object()?).filter(|_| self.own_classes);
+        let replacement = match find(&self.components, node) {
+            Some(rewrite) => Some(rewrite(node.members()?)).filter(|replacement| !replacement.is_null()),
+            None => own(),
+        };
+        let Some(replacement) = replacement else { return Ok(None) };
         // The replacement gets types and parameters like any other component.
         let parameters = node.value.get("$parameters").and_then(Value::as_object).cloned().unwrap_or_default();
         crate::manifest::propagate("", replacement, &parameters, false).map(Some)
     }
 
     pub(crate) fn extractor(&self, node: &Node<'_>) -> Option<Arc<dyn CustomExtractor>> {
-        find(&self.extractors, node).cloned()
+        let made = || find(&self.made_extractors, node)?(node.value.as_object()?);
+        find(&self.extractors, node).cloned().or_else(made)
     }
 
     pub(crate) fn transformation(&self, node: &Node<'_>) -> Option<Arc<dyn CustomTransformation>> {
-        find(&self.transformations, node).cloned()
+        let made = || find(&self.made_transformations, node)?(node.value.as_object()?);
+        find(&self.transformations, node).cloned().or_else(made)
     }
 
     pub(crate) fn authenticator(&self, node: &Node<'_>) -> Option<Arc<dyn CustomAuthenticator>> {

@@ -202,11 +202,13 @@ impl Template for StreamTemplate {
         let mut sink = Saver { template: self, door: &door };
         let summary = source.read(&self.stream, &state, &door, &mut sink).await?;
         let context = door.context.into_inner();
-        if !summary.sound && summary.records == 0 {
-            let reason = summary.warnings.into_iter().next().unwrap_or_default();
+        if let Some(reason) = summary.unsound.as_ref().filter(|_| summary.records == 0) {
             return Err(
                 Error::new(ErrorKind::Remote, format!("nothing could be read: {reason}")).with("stream", &self.stream)
             );
+        }
+        if let Some(reason) = &summary.unsound {
+            context.uncertain(&self.stream, reason);
         }
         if self.incremental {
             context.checkpoint(&summary.state)?;
@@ -214,7 +216,7 @@ impl Template for StreamTemplate {
             // The next run reads everything again.
             context.checkpoint(&Value::Null)?;
         }
-        match full && summary.sound {
+        match full {
             true => context.complete(&self.stream).await,
             false => Ok(()),
         }
@@ -286,8 +288,13 @@ impl Sink for Saver<'_, '_, '_> {
         if page.records.is_empty() {
             return Ok(());
         }
-        let records = page.records.into_iter().map(|record| self.template.identified(record)).collect::<Result<_>>()?;
-        context.apply(&self.template.stream, records, Vec::new()).await.map(drop)
+        let stream = &self.template.stream;
+        context.save_each(stream, page.records, |record| self.template.identified(record.clone())).await.map(drop)
+    }
+
+    async fn set_aside(&mut self, payload: Bytes, reason: &Error) -> Result<()> {
+        self.door.context.lock().await.set_aside(&self.template.stream, payload, reason);
+        Ok(())
     }
 
     fn warn(&mut self, message: &str) {

@@ -326,3 +326,52 @@ dynamic_streams:
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert_eq!(bench.live("board_north").await, 3, "a stream that is gone deletes nothing");
 }
+
+/// A server that nobody named, and how often it was asked.
+async fn stranger() -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::clone(&asked);
+    let answer = move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async { axum::Json(json!({"data": [{"id": 2}]})) }
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn no_template_sends_the_secrets_to_an_origin_that_the_manifest_does_not_name() {
+    let (stranger, asked) = stranger().await;
+    let stream = |name: &str, url: &str, more: &str| {
+        format!(
+            "  - type: DeclarativeStream\n    name: {name}\n    primary_key: id\n    retriever:\n      type: SimpleRetriever\n      requester: {{$ref: \"#/definitions/requester\", {url}}}\n      record_selector: {{type: RecordSelector, extractor: {{type: DpathExtractor, field_path: [data]}}}}\n{more}"
+        )
+    };
+    let link = "      paginator: {type: DefaultPaginator, page_token_option: {type: RequestPath}, pagination_strategy: {type: CursorPagination, cursor_value: \"{{ response.next }}\"}}\n";
+    let router =
+        format!("      partition_router: {{type: ListPartitionRouter, cursor_field: u, values: [\"{stranger}\"]}}\n");
+    let whole = "url_base: \"{{ stream_partition.u }}\", path: x";
+    let streams = stream("by_link", "path: boards", link)
+        + &stream("by_path", "path: \"{{ stream_partition.u }}/x\"", &router)
+        + &stream("by_base", whole, &router);
+    let manifest = MANIFEST.replace("spec:\n", &format!("{streams}spec:\n"));
+    let boards = json!({"data": [{"id": 1}], "next": format!("{stranger}/page")});
+    let bench = Bench::with(&manifest, World { boards, ..World::default() }).await;
+    for name in ["by_link", "by_path", "by_base"] {
+        let error = bench.run(name).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("Bearer"), "{error}");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0, "{name}: {error}");
+    }
+    assert_eq!(bench.live("by_link").await, 1, "the page before was saved");
+}
+
+#[tokio::test]
+async fn a_record_without_its_key_is_set_aside_and_nothing_is_deleted() {
+    let bench = Bench::new(World { items: (0..25).collect(), ..World::default() }).await;
+    bench.run("items").await.unwrap();
+    bench.world.lock().unwrap().instead = Some((20, r#"{"data":[{"id":20,"name":"item 20"},{"name":"no id"},7]}"#));
+    let report = bench.run("items").await.unwrap();
+    assert_eq!((report.set_aside.len(), report.is_clean(), bench.live("items").await), (2, false, 25), "{report:?}");
+}

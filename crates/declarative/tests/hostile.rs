@@ -118,7 +118,7 @@ async fn faults_of_configs_and_servers_are_named_too() {
     assert_eq!(refused.kind(), highwater_core::ErrorKind::Unauthorized);
     assert_eq!(
         refused.to_string(),
-        "GET https://x.example/v1/items failed with status 401: *** is no key (at: streams[0].retriever.requester, stream: s)"
+        "GET https://x.example/v1/items failed with status 401: [secret] is no key (at: streams[0].retriever.requester, stream: s)"
     );
 
     let elsewhere = Server::new([r#"{"other": []}"#]);

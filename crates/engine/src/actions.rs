@@ -7,12 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::template::{
     ActionContext, ActionInfo, ActionTemplate, ApiHost, HttpRequest, HttpResponse, LogLevel, Provider, Secret,
-    SecretRenewal,
+    SecretRenewal, TokenUse,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-use crate::builder::unknown_template;
 use crate::calls::{Call, asked};
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
@@ -42,7 +41,7 @@ impl Engine {
         let found = parts.actions.get(action).ok_or_else(|| unknown_action(action, &parts.actions))?;
         let info = found.info();
         let settings = self.connection(connection).await?;
-        check_provider(&settings, &info.provider)?;
+        parts.admit(&settings, &info.provider)?;
         check_input(info, &input)?;
         let config = settings.config_of(&info.id(), &info.config)?;
         let client = self.provider_client(&settings, &info.provider).await?;
@@ -50,13 +49,12 @@ impl Engine {
         let host = PlainHost { parts, client, call };
         let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
         let outcome = outcome.map_err(nothing_forgotten);
+        let outcome = outcome.map_err(|error| host.client.session().redact_error(error));
         match &outcome {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
-            Err(error) => {
-                tracing::warn!(target: "highwater::action", action, connection, "{}", host.client.session().redact(&error.to_string()))
-            }
+            Err(error) => tracing::warn!(target: "highwater::action", action, connection, "{error}"),
         }
-        host.call.end(&host.client, outcome.as_ref().err()).await;
+        host.call.end(outcome.as_ref().err()).await;
         outcome
     }
 
@@ -65,11 +63,11 @@ impl Engine {
     /// ([`RunMode::Proxy`](crate::RunMode::Proxy)).
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
-        let client = self.provider_client(&settings, self.provider_of(&settings)?).await?;
+        let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
         let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
         let asked = asked(&request);
         let note = |level, message: &str| call.line(level, &client.session().redact(message));
-        let answer = call.during(client.send(request.any_status(), &note)).await;
+        let answer = call.during(client.ask(request.any_status(), &note)).await;
         call.note_exchange(&client, &asked, &answer);
         let failed = match &answer {
             Ok(answer) if answer.status >= 400 => {
@@ -78,35 +76,14 @@ impl Engine {
             Ok(_) => None,
             Err(error) => Some(Error::new(error.kind(), "the request failed").with("reason", error)),
         };
-        call.end(&client, failed.as_ref()).await;
+        call.end(failed.as_ref()).await;
         answer
-    }
-
-    /// The provider of a connection, as the catalogue knows it.
-    pub(crate) fn provider_of(&self, settings: &ConnectionSettings) -> Result<&Provider> {
-        let parts = self.parts();
-        let of_templates = parts.templates.values().map(|template| &template.info().provider);
-        let of_actions = parts.actions.values().map(|action| &action.info().provider);
-        of_templates
-            .chain(of_actions)
-            .find(|provider| provider.name == settings.provider)
-            .ok_or_else(|| unknown_template(&settings.provider, parts.templates.keys().cloned()))
     }
 
     async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
         let parts = self.parts();
-        let of_templates =
-            parts.templates.values().map(|template| template.info()).map(|info| (&info.provider, &info.config));
-        let of_actions = parts.actions.values().map(|action| action.info()).map(|info| (&info.provider, &info.config));
-        let of_provider = of_templates.chain(of_actions).filter(|(known, _)| known.name == provider.name);
-        let mut config = settings.config.clone();
-        for key in of_provider.flat_map(|(_, keys)| keys) {
-            if let Some(default) = &key.default {
-                config.entry(key.name.clone()).or_insert_with(|| default.clone());
-            }
-        }
-        let origins = settings.origins(provider.urls(&config)?);
-        self.parts().client(&settings.id, provider, &origins).await
+        let urls = parts.urls(settings, provider)?;
+        parts.client(settings, provider, &urls, TokenUse::Optional).await
     }
 }
 
@@ -114,16 +91,6 @@ fn unknown_action(wanted: &str, actions: &BTreeMap<String, Arc<dyn ActionTemplat
     Error::new(ErrorKind::NotFound, "no such action")
         .with("action", wanted)
         .with("known", actions.keys().cloned().collect::<Vec<_>>().join(", "))
-}
-
-fn check_provider(settings: &ConnectionSettings, provider: &Provider) -> Result<()> {
-    if settings.provider == provider.name {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Invalid, "the connection is one to another provider")
-        .with("connection", &settings.id)
-        .with("provider", &settings.provider)
-        .with("expected", &provider.name))
 }
 
 /// Checks the members that the schema requires; their shape is the action's to judge.
@@ -148,13 +115,13 @@ struct PlainHost<'e> {
 impl ApiHost for PlainHost<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let asked = asked(&request);
-        let answer = self.client.send(request, &|level, message| self.log(level, message)).await;
+        let answer = self.client.ask(request, &|level, message| self.log(level, message)).await;
         self.call.note_exchange(&self.client, &asked, &answer);
         answer
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
-        self.client.session().known()?.named(name)
+        self.client.secret(name)
     }
 
     async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {

@@ -121,9 +121,9 @@ impl<'e> Call<'e> {
     }
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
-    pub(crate) async fn end(mut self, client: &Client, error: Option<&Error>) {
+    pub(crate) async fn end(mut self, error: Option<&Error>) {
         let state = error.map_or(RunState::Success, RunState::of);
-        let error = error.map(|error| client.session().redact(&error.to_string()));
+        let error = error.map(ToString::to_string);
         self.report.end(state, self.engine.parts().environment.now_ms(), error);
         if self.engine.parts().logs.calls
             && let Err(error) = self.store().await

@@ -78,7 +78,9 @@ impl Engine {
     pub async fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
         let key = SyncKey::new(connection, sync)?;
         let found = self.template(&key.template)?;
-        self.connection(connection).await?.config_for(found.info())?;
+        let connected = self.connection(connection).await?;
+        self.parts().admit(&connected, &found.info().provider)?;
+        connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
         let now_ms = self.parts().environment.now_ms();
         let first_ms = schedule.first(now_ms)?.saturating_add(self.random_below(millis(options.jitter)));
@@ -94,11 +96,14 @@ impl Engine {
         };
         self.change(&key, false, |draft| {
             draft.batch.put_document(key.settings_key(), &settings)?;
-            // What ran before keeps its rhythm.
+            // What ran before keeps its rhythm. What never did, and is enabled as it was, keeps the slot that it missed: a host
+            // that is not there at night may enable its syncs at every start.
             let started_ms = draft.status.last_started_ms.filter(|_| draft.status.last_success_ms.is_some());
+            let as_it_was = draft.settings.as_ref().is_some_and(|known| known.schedule == settings.schedule);
+            let kept_ms = draft.status.next_due_ms.filter(|_| as_it_was);
             draft.status.next_due_ms = match started_ms {
                 Some(started_ms) => settings.schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
-                None => Some(first_ms),
+                None => Some(kept_ms.map_or(first_ms, |kept_ms| kept_ms.min(first_ms))),
             };
             draft.put_status()
         })

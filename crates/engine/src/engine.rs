@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_core::template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
-use highwater_core::{Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
+use highwater_core::{Document, Environment, Error, ErrorKind, Json, Result, RunId, Store, WriteBatch};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
@@ -118,19 +118,40 @@ impl Engine {
         self.parts.templates.values().map(|template| template.info())
     }
 
-    /// Keeps a connection's settings. The provider must have a template in the catalogue.
+    /// Keeps a connection's settings. The provider must have a template in the catalogue, and everything in the catalogue
+    /// that calls its provider so must mean the same API.
+    ///
+    /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins
+    /// than before, credentials that this engine has used go nowhere until they are given again.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         settings.check()?;
         if !self.templates().any(|info| info.provider.name == settings.provider) {
             return Err(unknown_template(&settings.provider, self.parts.templates.keys().cloned()));
         }
+        let provider = self.parts.provider_of(&settings)?;
         let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
         let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
         let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
         settings.check_names(of_provider.flat_map(|(_, keys)| keys))?;
+        let key = connection_key(&settings.id);
+        let stored = self.parts.store.document(&key).await?;
+        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
+        if let Some(before) = before.filter(|before| before.provider != settings.provider) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the connection is one to another provider, and so are its credentials: choose another id",
+            )
+            .with("connection", &settings.id)
+            .with("provider", before.provider)
+            .with("expected", &settings.provider));
+        }
         let mut batch = WriteBatch::new();
-        batch.put_document(connection_key(&settings.id), &settings)?;
-        self.parts.store.commit(batch).await.map(drop)
+        batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &settings)?;
+        self.parts.store.commit(batch).await?;
+        if let Some(address) = self.parts.address(&settings, provider) {
+            self.parts.sessions.of(&settings.id).settle(&address);
+        }
+        Ok(())
     }
 
     /// Gives a connection its token, until this engine ends. It is never stored.

@@ -1,10 +1,13 @@
 //! The way to an API: credentials, limits, retries; and what carries the bytes.
 
+mod address;
 mod answer;
 mod budget;
 mod charset;
 mod client;
 mod credentials;
+#[cfg(feature = "http")]
+mod global;
 mod limits;
 mod oauth;
 mod origins;
@@ -13,15 +16,20 @@ mod proxies;
 mod redirect;
 mod renewal;
 mod session;
+mod sign_in;
+mod token_answer;
+mod tokens;
 mod turn;
 #[cfg(feature = "http")]
 mod ureq;
 
 pub(crate) use client::Client;
-pub use credentials::{CredentialStore, Credentials, OAuthTokens};
+pub use credentials::{CredentialStore, Credentials};
 pub use limits::RequestLimits;
 pub(crate) use limits::time_until;
-pub use oauth::SignIn;
+pub(crate) use origins::{credentials_in_url, has_credentials};
 pub(crate) use session::Sessions;
+pub use sign_in::SignIn;
+pub use tokens::{Grant, OAuthTokens};
 #[cfg(feature = "http")]
 pub use ureq::UreqTransport;

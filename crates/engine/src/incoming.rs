@@ -195,6 +195,27 @@ mod tests {
         assert!(check(WebhookScheme::Stripe, &[("stripe-signature", &later)], body, secret, 1_700_000_100).is_err());
         assert!(check(WebhookScheme::Stripe, &[("stripe-signature", "nonsense")], body, secret, 0).is_err());
     }
+    /// The bytes are signed, not the text: emoji, a lone surrogate's bytes, what no text is.
+    #[test]
+    fn signatures_are_those_of_the_bytes() {
+        let secret = [Secret::new("It's a Secret to Everybody \u{1f511}")];
+        for body in [
+            &b"{\"title\": \"\xf0\x9f\x92\xa7\"}"[..],
+            b"{\"title\": \"\\ud83d\"}",
+            b"\xed\xa0\xbd",
+            b"\xff\0",
+            b"{}\r\n",
+            b"",
+        ] {
+            let signature = format!("sha256={}", hex_signature(&secret[0], body));
+            let headers = [("X-Hub-Signature-256", signature.as_str()), ("X-GitHub-Delivery", "d1")];
+            let check =
+                |body: &[u8]| verify_webhook(WebhookScheme::GitHub, &headers, body, &secret, 0, SIGNATURE_TOLERANCE);
+            assert!(check(body).is_ok());
+            assert!(check(&[body, b" "].concat()).is_err());
+        }
+    }
+
     #[test]
     fn a_signature_header_that_came_twice() {
         let (secret, body) = ("It's a Secret to Everybody", "Hello, World!");

@@ -48,7 +48,7 @@ pub use engine::Engine;
 pub use highwater_core::template::{Secret, WebhookScheme};
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
-pub use http::{CredentialStore, Credentials, OAuthTokens, RequestLimits, SignIn};
+pub use http::{CredentialStore, Credentials, Grant, OAuthTokens, RequestLimits, SignIn};
 pub use incoming::verify_webhook;
 pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
 pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};

@@ -126,7 +126,7 @@ impl Engine {
         body: &[u8],
     ) -> Result<Received> {
         let settings = self.connection(connection).await?;
-        let provider = self.provider_of(&settings)?;
+        let provider = self.parts().provider_of(&settings)?;
         let scheme = provider.webhooks.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "no template of this provider takes webhooks: trigger a run instead")
                 .with("provider", &provider.name)
@@ -159,7 +159,10 @@ impl Engine {
             match self.take(connection, &verified.id, &headers, &body).await {
                 // Somebody else changed something meanwhile: look again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => return outcome.map_err(|error| error.with("event", &verified.id)),
+                outcome => {
+                    let named = |error: Error| session.redact_error(error.with("event", &verified.id));
+                    return outcome.map_err(named);
+                }
             }
         }
     }
@@ -226,6 +229,10 @@ impl Engine {
                 // A template that this program does not have cannot say anything.
                 let Ok(template) = self.template(&sync.template) else { continue };
                 if sync.paused {
+                    continue;
+                }
+                // One that an older version let in: the event is not its provider's.
+                if self.parts().admit(&settings, &template.info().provider).is_err() {
                     continue;
                 }
                 let config = settings.config_for(template.info())?;

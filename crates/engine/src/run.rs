@@ -78,6 +78,7 @@ impl Run<'_> {
             let host = Host::new(self.engine, self.key, client, &begun, Tally::new(self.key));
             host.tell(None);
             let outcome = self.attempt(&begun, &host).instrument(span).await;
+            let outcome = outcome.map_err(|error| host.redact_error(error));
             match outcome {
                 Err(error) if error.kind() == ErrorKind::SourceReset && could_reset => {
                     host.log(LogLevel::Warning, "the API forgot the checkpoint: reading everything again");
@@ -99,9 +100,11 @@ impl Run<'_> {
 
     async fn client(&self) -> Result<Client> {
         let info = self.template.info();
+        let parts = self.engine.parts();
+        parts.admit(&self.connection, &info.provider)?;
         let config = self.connection.config_for(info)?;
         let origins = self.connection.origins(self.template.origins(&config)?);
-        let client = self.engine.parts().client(&self.connection.id, &info.provider, &origins).await?;
+        let client = parts.client(&self.connection, &info.provider, &origins, info.token).await?;
         let credentials = client.session().credentials().await?;
         if info.token == TokenUse::Required && !credentials.can_sign_in() {
             return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: give one to the connection")

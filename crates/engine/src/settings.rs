@@ -6,6 +6,8 @@ use highwater_core::template::{ConfigKey, TemplateInfo};
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::http::{credentials_in_url, has_credentials};
+
 /// An account at an API: where it is and which settings its templates get. Its token is not part of
 /// it and never stored; give it to [`Engine::set_token`](crate::Engine::set_token) at each start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,10 @@ impl ConnectionSettings {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
+        let base_url = self.base_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+        if base_url.is_some_and(|url| has_credentials(&url)) {
+            return Err(credentials_in_url());
+        }
         if self.id.is_empty() || self.id.len() > 200 || self.id.contains('/') {
             return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash")
                 .with("connection", &self.id));

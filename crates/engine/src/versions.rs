@@ -1,5 +1,6 @@
 //! The source's own version of a record, where its model tells where it lies.
 
+use chrono::DateTime;
 use highwater_core::template::{ModelInfo, PageDelete, PageRecord, string_at, value_at};
 use highwater_core::{Result, SourceVersion, StreamBatch};
 
@@ -39,12 +40,21 @@ pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record:
     Ok(())
 }
 
-/// A text or an integer; anything else is no version. What is no JSON is told when it is saved.
+/// A text or an integer; anything else is no version. What is no JSON is told when it is saved. Times are compared as times:
+/// as texts `10:00:00.5Z` would come before `10:00:00Z`, and one zone before another.
 fn version_at(payload: &[u8], pointer: &str) -> Option<SourceVersion> {
     let Ok(Some(value)) = value_at(payload, pointer) else { return None };
     match serde_json::from_slice(value) {
-        Ok(serde_json::Value::String(text)) => Some(SourceVersion::Text(text.into())),
+        Ok(serde_json::Value::String(text)) => Some(match nanoseconds(&text) {
+            Some(nanoseconds) => SourceVersion::Number(nanoseconds),
+            None => SourceVersion::Text(text.into()),
+        }),
         Ok(serde_json::Value::Number(number)) => number.as_i64().map(SourceVersion::Number),
         _ => None,
     }
+}
+
+/// Of an RFC 3339 time, since 1970.
+fn nanoseconds(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
 }

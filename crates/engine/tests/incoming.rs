@@ -253,6 +253,21 @@ async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
     assert_eq!(world.texts().await["a"], "four", "nor does a page that is behind");
 }
 
+#[tokio::test]
+async fn p28_versions_that_are_times_are_compared_as_times() {
+    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/at")).await;
+    let tell = async |delivery: &str, text: &str, at: &str| {
+        saved(&world.engine, delivery, json!({"id": "a", "text": text, "at": at})).await;
+        world.texts().await["a"].clone()
+    };
+    assert_eq!(tell("d1", "one", "2026-01-01T10:00:00Z").await, "one");
+    assert_eq!(tell("d2", "two", "2026-01-01T10:00:00.5Z").await, "two", "half a second later");
+    assert_eq!(tell("d3", "three", "2026-01-01T10:00:00.25Z").await, "two");
+    assert_eq!(tell("d4", "four", "2026-01-01T10:30:00+01:00").await, "two", "half an hour before");
+    assert_eq!(tell("d5", "five", "2026-01-01T09:00:01-01:00").await, "five");
+    assert_eq!(tell("d6", "six", "of another kind").await, "six", "not to be compared: the later one");
+}
+
 /// Opened, edited, deleted, perhaps created anew: in whatever order a provider's tries arrive.
 #[tokio::test]
 async fn p28_late_events_do_not_bring_back_what_was_deleted() {

@@ -37,6 +37,32 @@ async fn failures_are_tried_again_with_growing_pauses() {
     assert_eq!((world.receiver.seen(), world.waiting().await), (6, 0));
 }
 
+/// What receivers write there: too much, too little, nothing that can be read.
+#[tokio::test]
+async fn a_retry_after_that_makes_no_sense_neither_hurries_nor_stops_a_delivery() {
+    for (value, at_least_ms, at_most_ms) in [
+        ("9999999999", 5_000, 24 * HOUR),
+        ("99999999999999999999999999", 5_000, 24 * HOUR),
+        ("1e400", 5_000, 6_250),
+        ("-5", 5_000, 6_250),
+        ("0", 5_000, 6_250),
+        ("soon", 5_000, 6_250),
+        ("", 5_000, 6_250),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 5_000, 6_250),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 24 * HOUR, 24 * HOUR),
+        ("120", 120_000, 120_000),
+    ] {
+        let world = World::new().await;
+        world.run(&[r#"{"id":"a"}"#]).await;
+        world.receiver.will_answer(&[(429, Some(value))]);
+        assert_eq!(world.deliver().await, (0, 1));
+        let row = world.outbox.waiting("crm", "", 1).await.unwrap().remove(0);
+        assert!((at_least_ms..=at_most_ms).contains(&row.pause_ms), "{value}: {} ms", row.pause_ms);
+        world.pass_time(row.pause_ms);
+        assert_eq!(world.deliver().await, (1, 0), "{value}");
+    }
+}
+
 #[tokio::test]
 async fn one_delivery_that_always_fails_does_not_hold_up_the_others_for_long() {
     let world = World::new().await;

@@ -140,3 +140,31 @@ async fn a_wish_whose_run_cannot_begin_is_tried_again_with_pauses() {
     let runs = world.engine.runs("c", SYNC).await.unwrap();
     assert_eq!((runs.len(), runs[0].state, world.live().await), (1, RunState::Success, 3));
 }
+
+/// An app that is open by day, whose sync is due by night, and that enables its syncs at every start.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_passed_while_nobody_ran_is_made_up_for_though_the_host_enables_again() {
+    let world = world().await;
+    let nightly = || by(Schedule::cron("30 3 * * *").unwrap());
+    for day in 0..3 {
+        // Nine hours open, among them eight restarts; then closed over the slot.
+        for _ in 0..8 {
+            world.engine.enable_with("c", SYNC, nightly()).await.unwrap();
+            let running = start(&world);
+            sleep(3600.0).await;
+            running.shutdown(Duration::from_secs(1)).await.unwrap();
+        }
+        assert_eq!(world.begun(), day, "once a day, and not before the first slot");
+        sleep(16.0 * 3600.0).await;
+    }
+    // Another schedule forgets what the one before had missed.
+    world.engine.enable_with("c", SYNC, by(Schedule::cron("0 4 * * *").unwrap())).await.unwrap();
+    world.engine.enable_with("d", SYNC, nightly()).await.unwrap();
+    sleep(24.0 * 3600.0).await;
+    world.engine.enable_with("d", SYNC, by(Schedule::cron("45 3 * * *").unwrap())).await.unwrap();
+    let running = start(&world);
+    sleep(60.0).await;
+    running.shutdown(Duration::from_secs(1)).await.unwrap();
+    let began = world.engine.status("d", SYNC).await.unwrap().last_started_ms;
+    assert_eq!(began, None, "it waits for the slot of its new schedule");
+}

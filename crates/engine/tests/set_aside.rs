@@ -168,6 +168,26 @@ async fn set_aside_are_records_whose_time_cannot_be_told_and_no_others() {
     assert!(reasons[1].contains("01/02/2026"), "{reasons:?}");
 }
 
+/// What stopped others and is no fault of the record.
+#[tokio::test(start_paused = true)]
+async fn set_aside_is_nothing_that_can_be_read() {
+    let world = World::new(Things { times: true, ..Things::default() }).await;
+    let with = |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"{at}","text":"a\u0000b 🌊"}}"#);
+    world.api().pages = vec![vec![
+        with("nul", "2026-01-01T00:00:00Z"),
+        with("eight digits", "2026-01-01T00:00:01.12345678Z"),
+        with("basic", "20260101T000002Z"),
+        with("to come", "9999-12-31T23:59:59Z"),
+        with("no month", "2026-00-15 00:00:00"),
+        with("no date", "0000-00-00 00:00:00"),
+        with("a year perhaps", "20662"),
+    ]];
+    let report = world.run(RunOptions::default()).await.unwrap();
+    assert_eq!(world.live().await, ["basic", "eight digits", "nul", "to come"]);
+    assert_eq!(report.progress.set_aside, 3, "{:?}", report.set_aside);
+    assert_eq!(world.checkpoint().await.as_deref(), Some("\"20260101T000002Z\""));
+}
+
 #[tokio::test(start_paused = true)]
 async fn set_aside_is_bounded_however_much_comes() {
     let world = World::new(Things::default()).await;

@@ -1,7 +1,9 @@
 //! CalDAV: the entries of a calendar, by sync token (RFC 6578, RFC 4791).
 
+mod address;
 mod xml;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{complete, model, template};
+use address::one_spelling;
 use xml::{Entry, MultiStatus};
 
 /// Entries fetched with one request.
@@ -39,7 +42,10 @@ fn info() -> TemplateInfo {
         .template("entries")
         .token(TokenUse::Optional)
         .description("Entries of a calendar")
-        .model_info(model::<CalendarEntry>("Entry", "An event or a task; its id is its path on the server"))
+        .model_info(model::<CalendarEntry>(
+            "Entry",
+            "An event or a task; its id is its path on the server, in one spelling",
+        ))
         .config(ConfigKey::required("host", "the server's name"))
         .config(ConfigKey::required("calendar", "the calendar's path, such as /dav/calendars/me/work/"))
         .incremental("by sync token")
@@ -50,7 +56,8 @@ fn info() -> TemplateInfo {
 /// An entry of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalendarEntry {
-    /// Its path on the server.
+    /// Its path on the server: percent-encoded but for letters, digits, `-`, `.`, `_`, `~` and `/`, however the server
+    /// spells it.
     pub id: String,
     /// The server's name for this version of it.
     pub etag: String,
@@ -58,26 +65,50 @@ pub struct CalendarEntry {
     pub calendar_data: String,
 }
 
+/// The sync token. Earlier versions kept it as a text, and records under whatever spelling the server had for an address.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Checkpoint {
+    Spelled(String),
+    Token { token: String },
+}
+
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     let calendar = context.config("calendar")?.to_owned();
-    let mut token: String = context.last_checkpoint()?.unwrap_or_default();
+    let mut token = match context.last_checkpoint()? {
+        None => String::new(),
+        Some(Checkpoint::Token { token }) => token,
+        Some(Checkpoint::Spelled(_)) => {
+            let message = "addresses are kept in one spelling now: everything has to be read again, once";
+            return Err(Error::new(ErrorKind::SourceReset, message));
+        }
+    };
     loop {
         let changes = changes(context, &calendar, &token).await?;
-        let mut chunks = changes.changed.chunks(CHUNK).peekable();
+        let changed: Vec<(String, String)> = changes.changed.into_iter().collect();
         let mut deleted = changes.deleted;
+        let next = Checkpoint::Token { token: changes.token.clone() };
+        let mut chunks = changed.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
-            let (entries, gone) = entries(context, &calendar, chunk).await?;
-            deleted.extend(gone);
-            if chunks.peek().is_some() {
-                context.apply("Entry", entries, Vec::new()).await?;
-            } else {
-                // With the last of what the token tells, the token itself.
-                context.checkpoint(&changes.token)?;
-                context.apply("Entry", entries, std::mem::take(&mut deleted)).await?;
+            let found = entries(context, &calendar, chunk).await?;
+            deleted.extend(found.gone);
+            // Asked for again with the old token, until the server shows it or calls it gone.
+            if let Some(hidden) = found.hidden {
+                context.incomplete("Entry", format!("the server names an entry and does not show it: {hidden}"));
             }
+            if chunks.peek().is_none() {
+                // With the last of what the token tells, the token itself.
+                context.checkpoint(&next)?;
+            }
+            let gone = if chunks.peek().is_some() {
+                found.spellings
+            } else {
+                deleted.drain(..).chain(found.spellings).collect()
+            };
+            context.apply("Entry", found.records, gone).await?;
         }
-        if changes.changed.is_empty() {
-            context.checkpoint(&changes.token)?;
+        if changed.is_empty() {
+            context.checkpoint(&next)?;
             context.apply("Entry", Vec::new(), deleted).await?;
         }
         if !changes.truncated || changes.token == token {
@@ -89,7 +120,8 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
 }
 
 struct Changes {
-    changed: Vec<String>,
+    /// Addresses as the server spells them, by their one spelling.
+    changed: BTreeMap<String, String>,
     deleted: Vec<String>,
     token: String,
     truncated: bool,
@@ -104,63 +136,86 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
     // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
     let request = report(calendar, body).header("depth", "0").accepting(403).accepting(409).accepting(412);
     let response = context.send(request).await?;
-    // RFC 6578 §3.2: a token that the server does not take is a failed precondition.
+    // RFC 6578 3.2: a token that the server does not take is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
-        return Err(response
-            .refusal(ErrorKind::SourceReset, "the server forgot the sync token: everything has to be read again"));
+        let message = "the server forgot the sync token: everything has to be read again";
+        return Err(response.refusal(ErrorKind::SourceReset, message));
     }
-    let answer = xml::multi_status(&response.successful()?.body)?;
+    let response = response.successful()?;
+    let answer = xml::multi_status(&response.body)?;
     let token = answer.sync_token.clone().ok_or_else(|| {
         Error::new(ErrorKind::Remote, "the server gave no sync token: it does not support sync-collection")
     })?;
-    let mut found = Changes { changed: Vec::new(), deleted: Vec::new(), token, truncated: false };
+    let collection = one_spelling(calendar);
+    let mut found = Changes { changed: BTreeMap::new(), deleted: Vec::new(), token, truncated: false };
     for Entry { href, status, etag, .. } in answer.entries {
+        let id = one_spelling(&href);
         match status {
-            Some(404 | 410) => found.deleted.push(href),
+            Some(404 | 410) => {
+                found.deleted.extend((href != id).then_some(href));
+                found.deleted.push(id);
+            }
             // The server has more, to be asked for with the new token.
             Some(507) => found.truncated = true,
             // The collection itself may be listed; it has no version.
-            _ if href.trim_end_matches('/') == calendar.trim_end_matches('/') || etag.is_none() => {}
-            _ => found.changed.push(href),
+            _ if id.trim_end_matches('/') == collection.trim_end_matches('/') || etag.is_none() => {}
+            _ => {
+                found.changed.insert(id, href);
+            }
         }
     }
     Ok(found)
 }
 
-/// The entries at these paths, and the paths of those that are gone meanwhile.
-async fn entries(
-    context: &SyncContext<'_>,
-    calendar: &str,
-    hrefs: &[String],
-) -> Result<(Vec<PageRecord>, Vec<String>)> {
-    let wanted: String = hrefs.iter().map(|href| format!("<d:href>{}</d:href>", xml::escaped(href))).collect();
+#[derive(Default)]
+struct Found {
+    records: Vec<PageRecord>,
+    /// Ids of entries that are gone meanwhile.
+    gone: Vec<String>,
+    /// The server's spellings: ids of the same records in earlier versions.
+    spellings: Vec<String>,
+    /// An entry that the server neither shows nor calls gone.
+    hidden: Option<String>,
+}
+
+/// The entries at these addresses.
+async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String, String)]) -> Result<Found> {
+    let wanted: String = addresses.iter().map(|(_, href)| format!("<d:href>{}</d:href>", xml::escaped(href))).collect();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><c:calendar-multiget xmlns:d=\"DAV:\" xmlns:c=\"urn:ietf:params:xml:ns:caldav\">\
          <d:prop><d:getetag/><c:calendar-data/></d:prop>{wanted}</c:calendar-multiget>"
     );
     let MultiStatus { entries, .. } = xml::multi_status(&context.send(report(calendar, body)).await?.body)?;
-    if entries.len() < hrefs.len() {
-        return Err(Error::new(ErrorKind::Remote, "the server left entries out that it was asked for")
-            .with("asked", hrefs.len())
-            .with("answered", entries.len()));
-    }
-    let (mut found, mut gone) = (Vec::with_capacity(entries.len()), Vec::new());
+    let mut missing: BTreeSet<&str> = addresses.iter().map(|(id, _)| id.as_str()).collect();
+    let mut found = Found::default();
     for entry in entries {
-        let (Some(etag), Some(calendar_data)) = (entry.etag, entry.calendar_data) else {
-            // Only what the server says is gone is gone: without that, an entry that it cannot show now would be deleted.
-            if !matches!(entry.status, Some(404 | 410)) {
-                return Err(Error::new(ErrorKind::Remote, "the server does not show an entry: try again later")
-                    .with("href", entry.href));
-            }
-            gone.push(entry.href);
+        let id = one_spelling(&entry.href);
+        // What was not asked for is not of this calendar, or is told by another report.
+        if !missing.contains(id.as_str()) {
             continue;
-        };
-        let record = CalendarEntry { id: entry.href, etag, calendar_data };
-        let text = serde_json::to_vec(&record)
-            .map_err(|source| Error::new(ErrorKind::Internal, "an entry cannot be written as JSON").because(source))?;
-        found.push(PageRecord::from(Bytes::from(text)));
+        }
+        found.spellings.extend((entry.href != id).then_some(entry.href));
+        match (entry.etag, entry.calendar_data) {
+            (Some(etag), Some(calendar_data)) => {
+                missing.remove(id.as_str());
+                let record = CalendarEntry { id, etag, calendar_data };
+                let text = serde_json::to_vec(&record).map_err(|source| {
+                    Error::new(ErrorKind::Internal, "an entry cannot be written as JSON").because(source)
+                })?;
+                found.records.push(PageRecord::from(Bytes::from(text)));
+            }
+            // Only what the server says is gone is gone: without that, an entry that it cannot show now would be deleted.
+            _ if matches!(entry.status, Some(404 | 410)) => {
+                missing.remove(id.as_str());
+                found.gone.push(id);
+            }
+            _ => {}
+        }
     }
-    Ok((found, gone))
+    let spelled = addresses.iter().filter(|(id, href)| id != href && !missing.contains(id.as_str()));
+    found.spellings.extend(spelled.map(|(_, href)| href.clone()));
+    found.hidden = missing.first().map(|id| (*id).to_owned());
+    Ok(found)
 }
 
 fn report(calendar: &str, body: String) -> HttpRequest {

@@ -109,7 +109,7 @@ fn limits(provider: &Provider) -> String {
         told.push(format!("so is {}{with}", limit.status));
     }
     for words in &habits.words {
-        told.push(format!("so is `{}` at `{}`", words.value, words.pointer));
+        told.push(format!("so is an answer of any status with `{}` at `{}`", words.value, words.pointer));
     }
     told.join("; ")
 }

@@ -1,10 +1,12 @@
 //! What the templates share: the loops over pages, and the shapes of a template and of an action.
 
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat};
 use highwater_core::template::{
-    HttpResponse, ModelInfo, PageRecord, Pages, SyncContext, Validator, Window, id_at, string_at,
+    FetchedPage, HttpResponse, LogLevel, ModelInfo, PageRecord, Pages, SyncContext, Validator, Window, id_at,
+    read_time, string_at,
 };
-use highwater_core::{Result, content};
+use highwater_core::{Error, Result, content};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,10 +103,14 @@ pub(crate) const OVERLAP: Duration = Duration::from_secs(120);
 pub(crate) const DELETES_BY_REFRESH: &str = "noticed by a full refresh";
 pub(crate) const DELETES_BY_EVERY_RUN: &str = "noticed by every run";
 
-/// Reads a list whole and saves it under the ids at `key`: what is missing was deleted.
+/// Reads a list whole and saves it under the ids at `key` (under the member `id` without one): what is missing was deleted.
 pub(crate) async fn whole(context: &mut SyncContext<'_>, model: &str, mut pages: Pages, key: &[&str]) -> Result<()> {
     while let Some(page) = pages.next(context).await? {
-        context.apply(model, keyed(page.records, key)?, Vec::new()).await?;
+        let keyed = |record: &Bytes| match key {
+            [] => Ok(PageRecord::from(record.clone())),
+            _ => Ok(PageRecord::with_id(id_at(record, key)?, record.clone())),
+        };
+        context.save_each(model, page.records, keyed).await?;
     }
     complete(context, model).await
 }
@@ -114,13 +120,45 @@ pub(crate) async fn complete(context: &mut SyncContext<'_>, model: &str) -> Resu
     if context.is_full_refresh() { context.complete(model).await } else { Ok(()) }
 }
 
-/// Records under the ids at `key`; without a key, under their member `id`.
-pub(crate) fn keyed(records: Vec<Bytes>, key: &[&str]) -> Result<Vec<PageRecord>> {
-    let record = |record: Bytes| match key {
-        [] => Ok(PageRecord::from(record)),
-        _ => Ok(PageRecord::with_id(id_at(&record, key)?, record)),
-    };
-    records.into_iter().map(record).collect()
+/// A list that goes on at the place where an interrupted run stopped. Where the API does not take that place any more, such
+/// as an expired page token or the id of a record that was deleted meanwhile, the list begins anew.
+pub(crate) struct Resumed<F> {
+    begin: F,
+    pages: Pages,
+    /// Whether the place was not taken yet.
+    tentative: bool,
+}
+
+impl<F: Fn() -> Pages> Resumed<F> {
+    pub(crate) fn new(begin: F, place: Option<String>) -> Self {
+        let tentative = place.is_some();
+        Resumed { pages: begin().resume(place), begin, tentative }
+    }
+
+    /// The next page; `None` behind the last.
+    pub(crate) async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
+        match self.pages.next(context).await {
+            Err(error) if self.tentative && is_refusal(&error) => {
+                context.log(
+                    LogLevel::Info,
+                    "the API does not go on where the list stopped: it is read from the beginning",
+                );
+                self.tentative = false;
+                self.pages = (self.begin)();
+                self.pages.next(context).await
+            }
+            Ok(page) => {
+                self.tentative = false;
+                Ok(page)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the API refused the request for what it asks.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.context("status"), Some("400" | "410" | "422"))
 }
 
 /// A window behind the last checkpoint, whose text is all that the checkpoint is.
@@ -166,46 +204,29 @@ impl Mark {
     }
 }
 
-/// Notes the times of a page's records.
-pub(crate) fn note_times(window: &mut Window, records: &[Bytes], pointer: &str) -> Result<()> {
-    records.iter().try_for_each(|record| window.saw(&string_at(record, pointer)?))
-}
-
-/// Saves pages that come with the oldest change first, with a checkpoint each.
-pub(crate) async fn oldest_first(
+/// Notes the times of a page's records and returns those whose time can be read; the others are set aside.
+pub(crate) fn timed(
     context: &mut SyncContext<'_>,
     model: &str,
-    mut pages: Pages,
+    records: Vec<Bytes>,
     window: &mut Window,
     updated: &str,
-) -> Result<()> {
-    while let Some(page) = pages.next(context).await? {
-        note_times(window, &page.records, updated)?;
-        if let Some(checkpoint) = window.checkpoint() {
-            context.checkpoint(checkpoint)?;
-        }
-        context.save(model, page.records).await?;
-    }
-    complete(context, model).await
+) -> Vec<Bytes> {
+    context.read_each(model, records, |record| {
+        window.saw(&string_at(record, updated)?)?;
+        Ok(record.clone())
+    })
 }
 
-/// Saves pages that come with the newest change first, back to the window's beginning; the
-/// checkpoint moves at the end alone, for only then is everything before it saved.
-pub(crate) async fn newest_first(
-    context: &mut SyncContext<'_>,
-    model: &str,
-    pages: Pages,
-    window: &mut Window,
-    updated: &str,
-) -> Result<()> {
-    save_newest_first(context, model, pages, window, updated).await?;
-    if let Some(checkpoint) = window.checkpoint() {
-        context.checkpoint(checkpoint)?;
-    }
-    complete(context, model).await
+/// The checkpoint at the end of a reading that began at `began_ms`: the latest time seen, or, where every time lies behind
+/// our clock, that clock's.
+pub(crate) fn latest(window: &Window, began_ms: u64) -> String {
+    let ours = || i64::try_from(began_ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    window.checkpoint().map_or_else(|| ours().to_rfc3339_opts(SecondsFormat::Millis, true), str::to_owned)
 }
 
-/// The same without its checkpoint and its end; returns the first page's answer.
+/// Saves pages that come with the newest change first, back to the window's beginning; returns the first page's answer. No
+/// checkpoint moves: only at the end everything before it is saved.
 pub(crate) async fn save_newest_first(
     context: &mut SyncContext<'_>,
     model: &str,
@@ -213,32 +234,18 @@ pub(crate) async fn save_newest_first(
     window: &mut Window,
     updated: &str,
 ) -> Result<Option<HttpResponse>> {
-    let since = window.since();
+    let since = window.since_time();
     let mut first = None;
     while let Some(page) = pages.next(context).await? {
-        note_times(window, &page.records, updated)?;
-        let oldest = page.records.last().map(|record| string_at(record, updated)).transpose()?;
-        context.save(model, page.records).await?;
+        let records = timed(context, model, page.records, window, updated);
+        let oldest = records.last().map(|record| read_time(&string_at(record, updated)?)).transpose()?;
+        context.save(model, records).await?;
         first.get_or_insert(page.response);
-        if let (Some(oldest), Some(since)) = (oldest, &since)
-            && is_before(&oldest, since)?
-        {
+        if oldest.zip(since).is_some_and(|(oldest, since)| oldest < since) {
             break;
         }
     }
     Ok(first)
-}
-
-/// Whether one RFC 3339 time is before another.
-pub(crate) fn is_before(a: &str, b: &str) -> Result<bool> {
-    let time = |text: &str| {
-        chrono::DateTime::parse_from_rfc3339(text).map_err(|source| {
-            highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a time that cannot be read")
-                .with("time", text)
-                .because(source)
-        })
-    };
-    Ok(time(a)? < time(b)?)
 }
 
 /// A record with one more member.

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use highwater_core::template::{
     AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, string_at,
+    TemplateInfo, Window, string_at, text_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, listed, model, note_times, template, window};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, Resumed, complete, latest, listed, model, template};
 
-/// A search gives no more than 10,000 records: before that it begins anew behind the last one.
-const SEARCH_REACH: usize = 9_000;
+/// The version of the API. `/crm/v3` ends in September 2027.
+/// <https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm>
+const OBJECTS: &str = "/crm/objects/2026-03";
 
 template! {
     /// Contacts.
@@ -33,11 +35,14 @@ template! {
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://app.hubspot.com/oauth/authorize",
-        "https://api.hubapi.com/oauth/v1/token",
+        // `/oauth/v1/token` ends on 2027-02-16. <https://developers.hubspot.com/changelog/v1-oauth-api-deprecation>
+        "https://api.hubapi.com/oauth/2026-03/token",
         DesktopSignIn::Broker,
     );
     Provider::new("hubspot", "https://api.hubapi.com")
-        .auth(AuthKind::bearer("a private app's access token, from Settings > Integrations"))
+        // New private apps cannot be made any more; the tokens of old ones go on working.
+        // <https://developers.hubspot.com/changelog/legacy-private-app-creation-sunset>
+        .auth(AuthKind::bearer("a service key, from Settings > Integrations > Service Keys"))
         .auth(AuthKind::OAuth2(oauth))
         // The search endpoint allows no more; the lists would.
         .limits(
@@ -45,7 +50,7 @@ pub fn provider() -> Provider {
                 .rate(4, Duration::from_secs(1))
                 .headers("x-hubspot-ratelimit-secondly-remaining", "retry-after"),
         )
-        .docs("https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide")
+        .docs("https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm")
 }
 
 fn describe(object: &str, model_name: &str, description: &str) -> TemplateInfo {
@@ -75,83 +80,170 @@ async fn fetch_deals(context: &mut SyncContext<'_>) -> Result<()> {
     fetch(context, "deals", "Deal", "hs_lastmodifieddate").await
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Checkpoint {
+    /// The time of the latest change known.
+    Changed(String),
+    /// A reading in the order of ids that was interrupted.
+    Reading(Reading),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Reading {
+    /// The time of the latest change known before it; without one it is a list of everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// The time of the latest change seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<String>,
+    /// Where the list goes on, or the id of the last record of the search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    /// When it began: Unix milliseconds.
+    began_ms: u64,
+}
+
+/// What a run reads.
+struct Source<'o> {
+    path: String,
+    model: &'o str,
+    /// The property with the time of the last change.
+    changed: &'o str,
+    properties: Vec<String>,
+}
+
 async fn fetch(context: &mut SyncContext<'_>, object: &str, model: &str, changed: &str) -> Result<()> {
     let mut properties: Vec<String> = listed(context, "properties").into_iter().map(str::to_owned).collect();
     if !properties.is_empty() && !properties.iter().any(|property| property == changed) {
         properties.push(changed.to_owned());
     }
-    let mut window = window(context, OVERLAP)?;
-    if let Some(since) = window.since_time() {
-        let mut since_ms = since.timestamp_millis();
-        // Each search ends at HubSpot's reach; the next begins at the last time seen.
-        loop {
-            let (seen, newest_ms) = search(context, object, model, changed, &properties, since_ms, &mut window).await?;
-            if seen < SEARCH_REACH {
-                return Ok(());
-            }
-            if newest_ms <= since_ms {
-                return Err(Error::new(
-                    ErrorKind::Remote,
-                    "too many records changed at one time for HubSpot's search: run a full refresh",
-                )
-                .with("object", object));
-            }
-            since_ms = newest_ms;
+    let source = Source { path: format!("{OBJECTS}/{object}"), model, changed, properties };
+    let begun = |since| Reading { since, newest: None, after: None, began_ms: context.started_ms() };
+    let at = match context.last_checkpoint()? {
+        None => read(context, &source, begun(None)).await?,
+        Some(Checkpoint::Changed(at)) => read(context, &source, begun(Some(at))).await?,
+        Some(Checkpoint::Reading(reading)) => {
+            let began_ms = context.started_ms();
+            let at = read(context, &source, reading).await?;
+            // That was begun by an earlier run: and what changed since.
+            read(context, &source, Reading { since: at, newest: None, after: None, began_ms }).await?
         }
-    }
-    let mut request = HttpRequest::get(format!("/crm/v3/objects/{object}")).query("limit", "100");
-    if !properties.is_empty() {
-        request = request.query("properties", properties.join(","));
-    }
-    let mut pages = Pages::new(request, Paging::cursor("/paging/next/after", "after")).records_at("/results");
-    while let Some(page) = pages.next(context).await? {
-        note_times(&mut window, &page.records, "/updatedAt")?;
-        context.save(model, page.records).await?;
-    }
-    // The list is in the order of ids: only now is everything up to the latest change saved. Without a record there is
-    // nothing to go on from.
-    if let Some(checkpoint) = window.checkpoint() {
-        context.checkpoint(checkpoint)?;
+    };
+    // Without a record there is nothing to go on from.
+    if let Some(at) = at {
+        context.checkpoint(&Checkpoint::Changed(at))?;
     }
     complete(context, model).await
 }
 
+/// Reads on; returns the time of the latest change, which is the checkpoint at the end: records come in the order of their
+/// ids. Changes since the reading began are for the next one: the record may have been read before.
+async fn read(context: &mut SyncContext<'_>, source: &Source<'_>, reading: Reading) -> Result<Option<String>> {
+    let mut window = Window::new(reading.since.as_deref(), OVERLAP, reading.began_ms)?;
+    if let Some(newest) = &reading.newest {
+        window.saw(newest)?;
+    }
+    let began_ms = reading.began_ms;
+    let any = match window.since_time() {
+        Some(since) => {
+            search(context, source, reading, since.timestamp_millis(), &mut window).await?;
+            true
+        }
+        None => list(context, source, reading, &mut window).await?,
+    };
+    Ok(any.then(|| latest(&window, began_ms)))
+}
+
+/// Reads everything. Returns whether there was a record.
+async fn list(
+    context: &mut SyncContext<'_>,
+    source: &Source<'_>,
+    mut reading: Reading,
+    window: &mut Window,
+) -> Result<bool> {
+    let mut request = HttpRequest::get(&source.path).query("limit", "100");
+    if !source.properties.is_empty() {
+        request = request.query("properties", source.properties.join(","));
+    }
+    let paging = || Pages::new(request.clone(), Paging::cursor("/paging/next/after", "after")).records_at("/results");
+    let mut any = reading.after.is_some();
+    let mut pages = Resumed::new(paging, reading.after.take());
+    while let Some(page) = pages.next(context).await? {
+        reading.after = page.next;
+        any |= save(context, source, &mut reading, page.records, window).await?;
+    }
+    Ok(any)
+}
+
+/// Reads what changed since a time, in the order of ids, each page behind the last id of the one before it. So it does not
+/// matter how many records changed at one time, nor that one search gives 10,000 results at most, nor that records leave
+/// the results meanwhile.
 async fn search(
     context: &mut SyncContext<'_>,
-    object: &str,
-    model: &str,
-    changed: &str,
-    properties: &[String],
+    source: &Source<'_>,
+    mut reading: Reading,
     since_ms: i64,
-    window: &mut highwater_core::template::Window,
-) -> Result<(usize, i64)> {
-    let filter = json!({"propertyName": changed, "operator": "GTE", "value": since_ms.to_string()});
-    let mut body = json!({
-        "limit": 100,
-        "filterGroups": [{"filters": [filter]}],
-        "sorts": [{"propertyName": changed, "direction": "ASCENDING"}],
+    window: &mut Window,
+) -> Result<()> {
+    loop {
+        let mut filters =
+            vec![json!({"propertyName": source.changed, "operator": "GTE", "value": since_ms.to_string()})];
+        if let Some(after) = &reading.after {
+            filters.push(json!({"propertyName": "hs_object_id", "operator": "GT", "value": after}));
+        }
+        let mut body = json!({
+            "limit": 100,
+            "filterGroups": [{"filters": filters}],
+            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+        });
+        if let (false, Some(members)) = (source.properties.is_empty(), body.as_object_mut()) {
+            members.insert("properties".to_owned(), json!(source.properties));
+        }
+        let page = context.send(HttpRequest::post_json(format!("{}/search", source.path), &body)?).await?;
+        let records = page.elements_at("/results")?;
+        let more = page.text_at("/paging/next/after")?.is_some();
+        let last = records.iter().rev().find_map(|record| text_at(record, "/id").ok().flatten());
+        if more && !follows(last.as_deref(), reading.after.as_deref()) {
+            return Err(page.refusal(ErrorKind::Remote, "HubSpot's search does not go on behind the last id"));
+        }
+        reading.after = last.or(reading.after);
+        save(context, source, &mut reading, records, window).await?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether an id comes behind another; ids are numbers.
+fn follows(id: Option<&str>, other: Option<&str>) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok();
+    id.and_then(number).is_some_and(|id| other.and_then(number).is_none_or(|other| id > other))
+}
+
+/// Saves a page with the place where the reading goes on. Returns whether there was a record.
+async fn save(
+    context: &mut SyncContext<'_>,
+    source: &Source<'_>,
+    reading: &mut Reading,
+    records: Vec<Bytes>,
+    window: &mut Window,
+) -> Result<bool> {
+    let property = format!("/properties/{}", source.changed);
+    let records = context.read_each(source.model, records, |record| {
+        // The property that the search looks at; a record without it tells the time by itself.
+        let changed = match text_at(record, &property)? {
+            Some(changed) => changed,
+            None => string_at(record, "/updatedAt")?,
+        };
+        window.saw(&changed)?;
+        Ok(record.clone())
     });
-    if let (false, Some(members)) = (properties.is_empty(), body.as_object_mut()) {
-        members.insert("properties".to_owned(), json!(properties));
-    }
-    let request = HttpRequest::post_json(format!("/crm/v3/objects/{object}/search"), &body)?;
-    let mut pages = Pages::new(request, Paging::cursor("/paging/next/after", "/after")).records_at("/results");
-    let (mut seen, mut newest_ms) = (0, since_ms);
-    while seen < SEARCH_REACH
-        && let Some(page) = pages.next(context).await?
-    {
-        seen += page.records.len();
-        note_times(window, &page.records, "/updatedAt")?;
-        if let Some(last) = page.records.last() {
-            let at = string_at(last, "/updatedAt")?;
-            newest_ms = chrono::DateTime::parse_from_rfc3339(&at).map_or(newest_ms, |time| time.timestamp_millis());
-        }
-        if let Some(checkpoint) = window.checkpoint() {
-            context.checkpoint(checkpoint)?;
-        }
-        context.save(model, page.records).await?;
-    }
-    Ok((seen, newest_ms))
+    reading.newest = window.checkpoint().map(str::to_owned);
+    context.checkpoint(&Checkpoint::Reading(reading.clone()))?;
+    let any = !records.is_empty();
+    context.save(source.model, records).await?;
+    Ok(any)
 }
 
 /// An object of the CRM.

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
-use highwater_core::Result;
+use chrono::{DateTime, Utc};
 use highwater_core::template::{
-    AuthKind, ConfigKey, DesktopSignIn, HttpRequest, OAuth2, Pages, Paging, Provider, SyncContext, TemplateInfo,
+    AuthKind, ConfigKey, DesktopSignIn, FetchedPage, HttpRequest, OAuth2, Pages, Paging, Provider, SyncContext,
+    TemplateInfo, Window,
 };
+use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DELETES_BY_REFRESH, model, oldest_first, template, window};
+use crate::common::{DELETES_BY_REFRESH, complete, model, template, timed};
 
 /// Jira's search lags behind its writes.
 const OVERLAP: Duration = Duration::from_secs(300);
+
+/// How often a query is asked again because it was understood otherwise than meant.
+const MAX_TRIES: usize = 3;
 
 template! {
     /// Issues, by the time of their last change.
@@ -50,25 +55,74 @@ fn info() -> TemplateInfo {
 }
 
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
-    let mut window = window(context, OVERLAP)?;
-    // JQL reads times in the user's time zone, so the bound is told as minutes before now, rounded up; and it takes no
-    // query without a bound.
-    let since = match window.since_time() {
-        Some(since) => {
-            let now = i64::try_from(context.now_ms() / 1000).unwrap_or(i64::MAX);
-            format!("-{}m", ((now - since.timestamp()).max(0) + 59) / 60 + 1)
+    let last: Option<String> = context.last_checkpoint()?;
+    let mut window = Window::new(last.as_deref(), OVERLAP, context.started_ms())?;
+    let (mut pages, mut next) = first_page(context, last.as_deref(), &mut window).await?;
+    while let Some(page) = next {
+        let records = timed(context, "Issue", page.records, &mut window, "/fields/updated");
+        if let Some(checkpoint) = window.checkpoint() {
+            context.checkpoint(checkpoint)?;
         }
-        None => "1970-01-01".to_owned(),
-    };
-    let bound = format!("updated >= \"{since}\"");
+        context.save("Issue", records).await?;
+        next = pages.next(context).await?;
+    }
+    complete(context, "Issue").await
+}
+
+/// The first page of what changed since the window's beginning.
+///
+/// JQL reads times in the user's time zone, so the bound is told as minutes before now, rounded up. Jira counts them by its
+/// own clock, when it gets the query: ours may be wrong, and the request may have waited for a rate limit. So the answer's
+/// `Date` says where the query really began, and one that began too late is asked again.
+async fn first_page(
+    context: &SyncContext<'_>,
+    last: Option<&str>,
+    window: &mut Window,
+) -> Result<(Pages, Option<FetchedPage>)> {
+    let mut ahead_ms = 0;
+    for _ in 0..MAX_TRIES {
+        let minutes = window.since_time().map(|since| {
+            let now_ms = milliseconds(context.now_ms()) + ahead_ms;
+            ((now_ms - since.timestamp_millis()).max(0) + 59_999) / 60_000 + 1
+        });
+        let mut pages = list(context, minutes);
+        let page = pages.next(context).await?;
+        let Some(date) = page.as_ref().and_then(|page| page.response.date()) else { return Ok((pages, page)) };
+        ahead_ms = date.timestamp_millis() - milliseconds(context.now_ms());
+        let late = |since| minutes.is_some_and(|minutes| began(date, minutes) > since);
+        if !window.since_time().is_some_and(late) {
+            // What changes behind the beginning of the run, by Jira's clock, is for the next one.
+            let began_ms = u64::try_from(milliseconds(context.started_ms()) + ahead_ms).unwrap_or(0);
+            *window = Window::new(last, OVERLAP, began_ms)?;
+            return Ok((pages, page));
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Remote,
+        "Jira answers so late that minutes before now are others by then: try again later",
+    ))
+}
+
+fn list(context: &SyncContext<'_>, minutes: Option<i64>) -> Pages {
+    // Jira takes no query without a bound.
+    let bound = minutes.map_or_else(|| "1970-01-01".to_owned(), |minutes| format!("-{minutes}m"));
+    let bound = format!("updated >= \"{bound}\"");
     let jql = match context.optional_config("jql") {
         Some(chosen) => format!("({chosen}) AND {bound} ORDER BY updated ASC"),
         None => format!("{bound} ORDER BY updated ASC"),
     };
     let request =
         HttpRequest::get("/rest/api/3/search/jql").query("jql", jql).query("fields", "*all").query("maxResults", "100");
-    let pages = Pages::new(request, Paging::cursor("/nextPageToken", "nextPageToken")).records_at("/issues");
-    oldest_first(context, "Issue", pages, &mut window, "/fields/updated").await
+    Pages::new(request, Paging::cursor("/nextPageToken", "nextPageToken")).records_at("/issues")
+}
+
+/// When a query of so many minutes began that was answered at `date`.
+fn began(date: DateTime<Utc>, minutes: i64) -> DateTime<Utc> {
+    date - chrono::TimeDelta::try_minutes(minutes).unwrap_or_default()
+}
+
+fn milliseconds(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX / 2)
 }
 
 /// An issue.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use highwater_core::Result;
 use highwater_core::template::{
     AuthKind, ConfigKey, HttpRequest, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse, escape, string_at,
     text_at,
 };
+use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,21 +58,31 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         let records = page.elements_at("/data")?;
         // A server may give fewer than were asked for: what counts is whether there is a next page.
         let more = page.header("next-page").is_some();
-        let Some(last) = records.last() else { break };
-        let newest = string_at(last, "/last_modified")?;
-        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
-        for record in records {
-            if text_at(&record, "/deleted")?.as_deref() == Some("true") {
-                deleted.push(string_at(&record, "/id")?);
+        let (mut changed, mut deleted, mut newest) = (Vec::new(), Vec::new(), None);
+        context.read_each("Record", records, |record| {
+            let at = string_at(record, "/last_modified")?;
+            if text_at(record, "/deleted")?.as_deref() == Some("true") {
+                deleted.push(string_at(record, "/id")?);
             } else {
-                changed.push(PageRecord::from(record));
+                changed.push(PageRecord::from(record.clone()));
             }
-        }
+            newest = Some(at);
+            Ok(())
+        });
+        let Some(newest) = newest else {
+            if more {
+                return Err(page.refusal(ErrorKind::Remote, "no record of a page says when it changed"));
+            }
+            break;
+        };
         context.checkpoint(&newest)?;
         context.apply("Record", changed, deleted).await?;
-        let moved = since.as_ref() != Some(&newest);
+        // Each change has a time of its own, so a page behind the last one has a later time.
+        if more && since.as_ref() == Some(&newest) {
+            return Err(page.refusal(ErrorKind::Remote, "the feed gives the same records again: it has no end"));
+        }
         since = Some(newest);
-        if !more || !moved {
+        if !more {
             break;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use highwater_core::template::{
     ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2,
-    Pages, Paging, Provider, SyncContext, TemplateInfo, text_at,
+    Pages, Paging, Provider, SyncContext, TemplateInfo, read_time, string_at, text_at,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::common::{
-    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, OVERLAP, action, is_before, model, note_times, schema, template, window,
+    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, OVERLAP, action, model, schema, template, timed, window,
 };
 
 template! {
@@ -43,10 +43,11 @@ pub fn provider() -> Provider {
     Provider::new("linear", "https://api.linear.app")
         .auth(AuthKind::header("authorization", "", "a personal API key, from Settings > Security & access"))
         .auth(AuthKind::OAuth2(oauth.scope("read")))
-        // Linear answers 400 when a limit is reached, and counts in Unix milliseconds.
+        // Linear answers 400 when a limit is reached, or 200 as for other faults of GraphQL, and counts in Unix milliseconds.
+        // <https://linear.app/developers/rate-limiting>
         .limits(
             LimitHabits::new()
-                .status_with(400, "RATELIMITED")
+                .told_at("/errors/0/extensions/code", "RATELIMITED")
                 .headers("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset")
                 .lock_out(Duration::from_secs(60)),
         )
@@ -87,13 +88,11 @@ async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
     );
     let mut pages = relay("issues", &json!({"query": query, "variables": {"filter": filter}}))?;
     while let Some(page) = pages.next(context).await? {
-        note_times(&mut window, &page.records, "/updatedAt")?;
-        let oldest = page.records.last().map(|record| text_at(record, "/updatedAt")).transpose()?.flatten();
-        context.save("Issue", page.records).await?;
+        let records = timed(context, "Issue", page.records, &mut window, "/updatedAt");
+        let oldest = records.last().map(|record| read_time(&string_at(record, "/updatedAt")?)).transpose()?;
+        context.save("Issue", records).await?;
         // The filter ends the list; where a server passes over it, the order does.
-        if let (Some(oldest), Some(since)) = (oldest, &since)
-            && is_before(&oldest, since)?
-        {
+        if oldest.zip(window.since_time()).is_some_and(|(oldest, since)| oldest < since) {
             break;
         }
     }

@@ -1,21 +1,27 @@
 //! Notion: pages, and the rows of a data source.
 
+mod windows;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use highwater_core::Result;
 use highwater_core::template::{
     AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
-    SyncContext, TemplateInfo, escape,
+    SyncContext, TemplateInfo, Window, escape, read_time, string_at,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, model, newest_first, oldest_first, template, window};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, latest, model, template, timed, window};
+use windows::{Windows, is_cut};
 
 template! {
     /// Pages that the integration was given, newest change first.
+    ///
+    /// Notion's search, the one list of them, "is not guaranteed to return everything": no page is deleted because it is
+    /// missing there. <https://developers.notion.com/reference/search-optimizations-and-limitations>
     AllPages, pages(), fetch_pages
 }
 template! {
@@ -33,23 +39,20 @@ pub fn provider() -> Provider {
     Provider::new("notion", "https://api.notion.com")
         .auth(AuthKind::bearer("an internal integration's secret, from notion.so/profile/integrations"))
         .auth(AuthKind::OAuth2(oauth.client(ClientAuth::BasicWithJson)))
-        .header("notion-version", "2025-09-03")
+        .header("notion-version", "2026-03-11")
         .limits(LimitHabits::new().rate(3, Duration::from_secs(1)))
         .docs("https://developers.notion.com/reference")
 }
 
 fn describe(name: &str) -> TemplateInfo {
-    provider()
-        .template(name)
-        .model_info(model::<Page>("Page", "A page"))
-        .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(300))
+    provider().template(name).model_info(model::<Page>("Page", "A page")).every(Duration::from_secs(300))
 }
 
 fn pages() -> TemplateInfo {
     describe("pages")
         .description("Pages that the integration was given")
         .incremental("by `last_edited_time`, newest change first")
+        .deletes("not noticed: Notion's search need not give every page")
 }
 
 fn rows() -> TemplateInfo {
@@ -57,34 +60,146 @@ fn rows() -> TemplateInfo {
         .description("Rows of a data source")
         .config(ConfigKey::required("data_source", "the data source's id, from the database's settings"))
         .incremental("by a filter on `last_edited_time`, which Notion keeps to the minute")
+        .deletes(DELETES_BY_REFRESH)
 }
 
 async fn fetch_pages(context: &mut SyncContext<'_>) -> Result<()> {
     let mut window = window(context, OVERLAP)?;
+    // Back to the last checkpoint; the checkpoint moves at the end alone, for only then is everything before it saved.
+    let oldest = read_search(context, &mut window, "descending", None).await?;
+    if let Some(oldest) = oldest {
+        // A search ends at 10,000 results, too: the rest is read from the other end, as far as that reaches.
+        read_search(context, &mut window, "ascending", Some(oldest)).await?;
+    }
+    if let Some(checkpoint) = window.checkpoint() {
+        context.checkpoint(checkpoint)?;
+    }
+    Ok(())
+}
+
+/// Reads the search from one end, until the time known at the other. Returns the last time seen if there is more that
+/// this direction does not give.
+async fn read_search(
+    context: &mut SyncContext<'_>,
+    window: &mut Window,
+    direction: &str,
+    until: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>> {
     let request = HttpRequest::post_json(
         "/v1/search",
         &json!({
             "page_size": 100,
             "filter": {"property": "object", "value": "page"},
-            "sort": {"timestamp": "last_edited_time", "direction": "descending"},
+            "sort": {"timestamp": "last_edited_time", "direction": direction},
         }),
     )?;
-    newest_first(context, "Page", list(request), &mut window, "/last_edited_time").await
+    let (mut pages, mut cut, mut last) = (list(request), false, None);
+    let reached = |at: DateTime<Utc>, since: Option<DateTime<Utc>>| match until {
+        Some(until) => at >= until,
+        None => since.is_some_and(|since| at < since),
+    };
+    while let Some(page) = pages.next(context).await? {
+        cut |= is_cut(&page)?;
+        let records = timed(context, "Page", page.records, window, EDITED);
+        last = records.last().map(|record| read_time(&string_at(record, EDITED)?)).transpose()?.or(last);
+        let ends = last.is_some_and(|last| reached(last, window.since_time()));
+        if cut && !ends && page.next.is_none() && until.is_some() {
+            context.incomplete("Page", "Notion's search gives 10,000 pages from either end, and there are more");
+        }
+        context.save("Page", records).await?;
+        if ends {
+            return Ok(None);
+        }
+    }
+    Ok(last.filter(|_| cut))
+}
+
+const EDITED: &str = "/last_edited_time";
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Checkpoint {
+    /// The latest edit known.
+    Edited(String),
+    /// A reading in the order of creation that was interrupted.
+    Reading {
+        /// Everything created before this was read.
+        created: String,
+        /// The latest edit seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<String>,
+        /// When it began: Unix milliseconds.
+        began_ms: u64,
+    },
 }
 
 async fn fetch_rows(context: &mut SyncContext<'_>) -> Result<()> {
-    let mut window = window(context, OVERLAP)?;
-    let mut body = json!({
-        "page_size": 100,
-        "sorts": [{"timestamp": "last_edited_time", "direction": "ascending"}],
-    });
-    if let (Some(since), Some(members)) = (window.since(), body.as_object_mut()) {
-        let filter = json!({"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since}});
-        members.insert("filter".to_owned(), filter);
+    match context.last_checkpoint()? {
+        Some(Checkpoint::Edited(at)) => read_edits(context, &at).await,
+        Some(Checkpoint::Reading { created, newest, began_ms }) => {
+            let at = read_rows(context, Some(created), newest, began_ms).await?;
+            // It was begun by an earlier run.
+            read_edits(context, &at).await
+        }
+        None => read_rows(context, None, None, context.started_ms()).await.map(drop),
     }
-    let path = format!("/v1/data_sources/{}/query", escape(context.config("data_source")?));
-    let request = HttpRequest::post_json(path, &body)?;
-    oldest_first(context, "Page", list(request), &mut window, "/last_edited_time").await
+}
+
+fn query_path(context: &SyncContext<'_>) -> Result<String> {
+    Ok(format!("/v1/data_sources/{}/query", escape(context.config("data_source")?)))
+}
+
+/// Reads all rows in the order of their creation; returns the checkpoint.
+async fn read_rows(
+    context: &mut SyncContext<'_>,
+    created: Option<String>,
+    newest: Option<String>,
+    began_ms: u64,
+) -> Result<String> {
+    // Edits since the beginning are for the next run: the row may have been read before.
+    let mut window = Window::new(newest.as_deref(), OVERLAP, began_ms)?;
+    let mut any = newest.is_some();
+    let mut windows = Windows::by_creation(query_path(context)?, created);
+    while let Some(page) = windows.next(context).await? {
+        tell_missed(context, &windows);
+        let records = timed(context, "Page", page.records, &mut window, EDITED);
+        any |= !records.is_empty();
+        if let Some(created) = windows.place() {
+            let (created, newest) = (created.to_owned(), window.checkpoint().map(str::to_owned));
+            context.checkpoint(&Checkpoint::Reading { created, newest, began_ms })?;
+        }
+        context.save("Page", records).await?;
+    }
+    tell_missed(context, &windows);
+    let at = latest(&window, began_ms);
+    if any {
+        context.checkpoint(&Checkpoint::Edited(at.clone()))?;
+    }
+    complete(context, "Page").await?;
+    Ok(at)
+}
+
+/// Reads the rows that were edited since `at`, oldest edit first, with a checkpoint for each page.
+async fn read_edits(context: &mut SyncContext<'_>, at: &str) -> Result<()> {
+    let mut window = Window::new(Some(at), OVERLAP, context.started_ms())?;
+    let Some(since) = window.since() else { return Ok(()) };
+    let mut windows = Windows::by_edit(query_path(context)?, since);
+    while let Some(page) = windows.next(context).await? {
+        tell_missed(context, &windows);
+        let records = timed(context, "Page", page.records, &mut window, EDITED);
+        if let Some(checkpoint) = window.checkpoint() {
+            context.checkpoint(checkpoint)?;
+        }
+        context.save("Page", records).await?;
+    }
+    tell_missed(context, &windows);
+    Ok(())
+}
+
+fn tell_missed(context: &mut SyncContext<'_>, windows: &Windows) {
+    if windows.missed() {
+        context.incomplete("Page", "more rows were created and edited in one minute than Notion gives of one query");
+    }
 }
 
 fn list(request: HttpRequest) -> Pages {

@@ -24,7 +24,7 @@ template! {
 }
 template! {
     /// Channels.
-    Channels, whole_list::<Channel>("channels", "Channel", "A channel", "channels:read"), fetch_channels, events::channels
+    Channels, channels(), fetch_channels, events::channels
 }
 action! {
     /// Posts a message.
@@ -41,14 +41,23 @@ pub fn provider() -> Provider {
     Provider::new("slack", "https://slack.com/api")
         .auth(AuthKind::bearer("a bot token (xoxb-...), from your app's OAuth & Permissions"))
         .auth(AuthKind::OAuth2(oauth))
-        .limits(LimitHabits::new().lock_out(Duration::from_secs(60)))
+        // Slack documents 429, and answers some requests with 200 and the word alone.
+        .limits(LimitHabits::new().told_at("/error", "ratelimited").lock_out(Duration::from_secs(60)))
+        // A token of an app with token rotation lives twelve hours. <https://docs.slack.dev/authentication/using-token-rotation>
+        .token_ends_at("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
+        // https://docs.slack.dev/authentication/using-token-rotation: said with status 200.
+        .token_ends_at("/error", "token_expired")
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {
     let info = provider().template(name).description(format!("The workspace's {name}")).scope(scope);
     info.model_info(model::<T>(model_name, description)).deletes(DELETES_BY_EVERY_RUN)
+}
+
+fn channels() -> TemplateInfo {
+    whole_list::<Channel>("channels", "Channel", "A channel", "channels:read").scope("groups:read")
 }
 
 async fn fetch_users(context: &mut SyncContext<'_>) -> Result<()> {
@@ -59,6 +68,7 @@ async fn fetch_channels(context: &mut SyncContext<'_>) -> Result<()> {
     whole(context, "Channel", pages(CHANNELS.0, "/channels", &[("types", CHANNELS.1)]), &[]).await
 }
 
+/// Public channels need the scope `channels:read`, private ones `groups:read`.
 const CHANNELS: (&str, &str) = ("/conversations.list", "public_channel,private_channel");
 
 /// A list of Slack: its methods take their arguments as a form.
@@ -75,15 +85,28 @@ fn pages(method: &str, records: &str, arguments: &[(&str, &str)]) -> Pages {
 /// Slack reports faults in an answer of status 200.
 fn ok(response: &HttpResponse) -> Result<()> {
     let Some(code) = response.text_at("/error")? else { return Ok(()) };
-    let kind = match code.as_str() {
-        "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive" | "missing_scope" => {
-            ErrorKind::Unauthorized
+    let (kind, message) = match code.as_str() {
+        "missing_scope" => (
+            ErrorKind::Unauthorized,
+            "the token lacks a scope: add it to your app, install the app again and give the connection the new token",
+        ),
+        "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive" => {
+            (ErrorKind::Unauthorized, "Slack refuses the token: give the connection a valid one")
         }
-        "channel_not_found" => ErrorKind::NotFound,
-        "ratelimited" => ErrorKind::RateLimited,
-        _ => ErrorKind::Remote,
+        "channel_not_found" => (
+            ErrorKind::NotFound,
+            "Slack knows no such channel: check the settings, and that the app is a member of a private one",
+        ),
+        _ => (ErrorKind::Remote, "Slack refuses the request"),
     };
-    Err(response.refusal(kind, "Slack refuses the request").with("error", code))
+    let mut error = response.refusal(kind, message).with("error", code);
+    // Which scope is needed, and which ones the token has.
+    for member in ["needed", "provided"] {
+        if let Some(told) = response.text_at(&format!("/{member}"))? {
+            error = error.with(member, told);
+        }
+    }
+    Err(error)
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -1,26 +1,24 @@
 //! Stripe: customers, subscriptions, invoices, charges. The first run reads the lists; from then on `/v1/events`
 //! tells of every change and delete.
 
-use std::collections::HashSet;
+mod events;
+
 use std::time::Duration;
 
-use bytes::Bytes;
+use highwater_core::Result;
 use highwater_core::template::{
-    ActionContext, ActionInfo, AuthKind, HttpRequest, LogLevel, PageRecord, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme, string_at, text_at, value_at,
+    ActionContext, ActionInfo, AuthKind, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, WebhookEvent,
+    WebhookReaction, WebhookScheme, text_at, value_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{action, complete, model, read, schema, template};
+use crate::common::{Resumed, action, complete, model, schema, template};
 
-/// Events are read from this long before the last one known: some become visible late.
-const OVERLAP_S: i64 = 300;
-
-/// Stripe keeps events for 30 days; a checkpoint near that is of no use.
-const KEPT_S: i64 = 29 * 24 * 60 * 60;
+/// The version of the API that every request names: without one an account's own default counts, which is another one for
+/// each account, and another one after its upgrade. <https://docs.stripe.com/api/versioning>
+const VERSION: &str = "2026-09-30.endive";
 
 template! {
     /// Customers.
@@ -47,6 +45,7 @@ action! {
 pub fn provider() -> Provider {
     Provider::new("stripe", "https://api.stripe.com")
         .auth(AuthKind::bearer("a secret or restricted key, from Developers > API keys"))
+        .header("stripe-version", VERSION)
         .docs("https://docs.stripe.com/api")
         .webhooks(WebhookScheme::Stripe)
 }
@@ -112,7 +111,7 @@ fn webhook_of_charges(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
 fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
     let name = text_at(event.body(), "/type")?.unwrap_or_default();
     let concerned = match value_at(event.body(), "/data/object")? {
-        Some(object) => of_kind(kind, &name, object)?,
+        Some(object) => events::of_kind(kind, &name, object)?,
         None => false,
     };
     Ok(if concerned { WebhookReaction::new().run() } else { WebhookReaction::new() })
@@ -129,26 +128,18 @@ struct Checkpoint {
 
 async fn fetch(context: &mut SyncContext<'_>, kind: &Kind) -> Result<()> {
     match context.last_checkpoint()? {
-        Some(Checkpoint { events, list_after: None }) => read_events(context, kind, events).await,
-        Some(Checkpoint { events, list_after }) => read_list(context, kind, Some(events), list_after).await,
+        Some(Checkpoint { events, list_after: None }) => events::read(context, kind, events).await,
+        Some(Checkpoint { events, list_after }) => {
+            read_list(context, kind, Some(events), list_after).await?;
+            // The list was begun by an earlier run.
+            events::read(context, kind, events).await
+        }
         // Before the list is read, so that what changes meanwhile is told again (H46).
         None => {
-            let events = latest_event(context).await?;
+            let events = events::latest(context).await?;
             read_list(context, kind, events, None).await
         }
     }
-}
-
-async fn latest_event(context: &SyncContext<'_>) -> Result<Option<i64>> {
-    let response = context.exchange(HttpRequest::get("/v1/events").query("limit", "1")).await?;
-    if matches!(response.status, 403 | 404) {
-        context.log(LogLevel::Warning, "the key may not read events: every run reads everything");
-        return Ok(None);
-    }
-    let response = response.successful()?;
-    let latest = response.elements_at("/data")?.first().map(created).transpose()?;
-    // An account without events: from now on, by the clock of whoever is earlier.
-    Ok(Some(latest.unwrap_or_else(|| seconds(context.started_ms()))))
 }
 
 async fn read_list(
@@ -161,8 +152,9 @@ async fn read_list(
     if kind.list == "subscriptions" {
         request = request.query("status", "all");
     }
-    let mut pages =
-        Pages::new(request, Paging::last_id("starting_after", "/has_more")).records_at("/data").resume(after);
+    let list = || Pages::new(request.clone(), Paging::last_id("starting_after", "/has_more")).records_at("/data");
+    // The object behind which the list goes on may be deleted meanwhile.
+    let mut pages = Resumed::new(list, after);
     while let Some(page) = pages.next(context).await? {
         // Without events there is nothing to go on from later, and every run reads everything.
         if let Some(events) = events {
@@ -171,61 +163,6 @@ async fn read_list(
         context.save(kind.model, page.records).await?;
     }
     complete(context, kind.model).await
-}
-
-/// Newest event first: of each object the first event met is its latest state; older ones are passed over, so that
-/// reading some again undoes nothing.
-async fn read_events(context: &mut SyncContext<'_>, kind: &Kind, since: i64) -> Result<()> {
-    if seconds(context.now_ms()) - since > KEPT_S {
-        return Err(Error::new(
-            ErrorKind::SourceReset,
-            "Stripe keeps events for 30 days: everything has to be read again",
-        ));
-    }
-    let request =
-        HttpRequest::get("/v1/events").query("limit", "100").query("created[gte]", (since - OVERLAP_S).to_string());
-    let mut pages = Pages::new(request, Paging::last_id("starting_after", "/has_more")).records_at("/data");
-    let (mut newest, mut met) = (since, HashSet::new());
-    while let Some(page) = pages.next(context).await? {
-        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
-        for event in &page.records {
-            newest = newest.max(created(event)?);
-            let name = string_at(event, "/type")?;
-            let Some(object) = value_at(event, "/data/object")? else { continue };
-            if !of_kind(kind, &name, object)? {
-                continue;
-            }
-            let id = string_at(object, "/id")?;
-            if !met.insert(id.clone()) {
-                continue;
-            }
-            if kind.gone.contains(&name.as_str()) {
-                deleted.push(id);
-            } else {
-                changed.push(PageRecord::from(event.slice_ref(object)));
-            }
-        }
-        context.apply(kind.model, changed, deleted).await?;
-    }
-    context.checkpoint(&Checkpoint { events: newest, list_after: None })
-}
-
-/// `customer.` is also the beginning of `customer.subscription.`: the object itself says what it is.
-fn of_kind(kind: &Kind, event: &str, object: &[u8]) -> Result<bool> {
-    let wanted = kind.list.trim_end_matches('s');
-    Ok(event.starts_with(kind.events) && text_at(object, "/object")?.as_deref() == Some(wanted))
-}
-
-fn created(event: &Bytes) -> Result<i64> {
-    #[derive(Deserialize)]
-    struct Created {
-        created: i64,
-    }
-    Ok(read::<Created>(event)?.created)
-}
-
-fn seconds(ms: u64) -> i64 {
-    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
 }
 
 /// A customer.

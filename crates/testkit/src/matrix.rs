@@ -162,7 +162,7 @@ impl Matrix {
 
     /// The cells of one sync, on a runtime with a paused clock.
     fn row(&self, subject: &Subject) -> Vec<Cell> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = paused();
         let mut sound = BTreeMap::new();
         let mut cells = Vec::new();
         for fault in self.faults.iter() {
@@ -190,9 +190,28 @@ async fn tried(subject: &Subject, fault: &Fault, sound: &mut BTreeMap<bool, cell
         }),
     };
     match known {
-        Ok(sound) => cell::cell(subject, fault, *sound).await,
+        Ok(sound) => cell::cell(subject, &fault.met_by(subject), *sound).await,
         Err(what) => broken(what.clone()),
     }
+}
+
+/// What is wrong with a subject without a fault.
+fn check(subject: &Subject) -> Result<(), String> {
+    let Some(fault) = catalogue::ALL.first() else { return Ok(()) };
+    let on_a_thread = || {
+        let runtime = paused().map_err(|error| format!("no runtime: {error}"))?;
+        match runtime.block_on(cell::sound(subject, fault)) {
+            Ok(known) => known.map(drop),
+            Err(error) => Err(format!("the trial itself fails: {error}")),
+        }
+    };
+    // A runtime must not be blocked on within another.
+    std::thread::scope(|scope| scope.spawn(on_a_thread).join()).unwrap_or_else(|_| Err("the trial panicked".to_owned()))
+}
+
+/// A runtime whose waits pass at once.
+fn paused() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()
 }
 
 fn broken(what: String) -> Outcome {

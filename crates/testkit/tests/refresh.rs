@@ -220,7 +220,7 @@ async fn rotating_tokens_are_refreshed_early_and_kept_before_they_are_used() {
 async fn client_credentials_by_basic_auth() {
     let world = World { client: ClientAuth::Basic, ..World::new(Rotating { basic: true, ..Rotating::default() }) };
     let engine = world.engine().await;
-    engine.set_credentials("c", Credentials::oauth2(OAuthTokens::new("app").client_secret(Secret::new("h4sh"))));
+    engine.set_credentials("c", Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))));
     run(&engine).await.unwrap();
     assert_eq!(world.serial(), 1);
 }

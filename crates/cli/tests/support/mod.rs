@@ -22,7 +22,7 @@ pub(crate) enum Mood {
     StatusFrom(usize, u16),
     /// Answers pages from this one on with a body that is no JSON.
     GarbageFrom(usize),
-    /// Sends records without ids on this page.
+    /// Sends a record without an id among the others of this page.
     NamelessOn(usize),
     /// Sends a record without its state on this page.
     StatelessOn(usize),
@@ -114,7 +114,6 @@ async fn issues_page(State(server): State<GitHub>, Query(query): Query<PageQuery
             return (StatusCode::from_u16(status).unwrap(), "{}").into_response();
         }
         Mood::GarbageFrom(from) if number >= from => return "<html>maintenance</html>".into_response(),
-        Mood::NamelessOn(at) if number == at => return r#"[{"updated_at":"2026-01-01T00:00:00Z"}]"#.into_response(),
         Mood::StatelessOn(at) if number >= at => {
             return r#"[{"id":7,"number":7,"title":"x","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}]"#
                 .into_response();
@@ -125,7 +124,11 @@ async fn issues_page(State(server): State<GitHub>, Query(query): Query<PageQuery
     let since = query.since.unwrap_or_default();
     let wanted: Vec<(String, String)> = (0..count).map(issue).filter(|(time, _)| *time >= since).collect();
     let page = query.page.unwrap_or(1).max(1);
-    let texts: Vec<&str> = wanted.iter().skip((page - 1) * PAGE).take(PAGE).map(|(_, text)| text.as_str()).collect();
+    let mut texts: Vec<&str> =
+        wanted.iter().skip((page - 1) * PAGE).take(PAGE).map(|(_, text)| text.as_str()).collect();
+    if mood == Mood::NamelessOn(number) {
+        texts.insert(0, r#"{"id":null,"updated_at":"2026-01-01T00:00:00Z"}"#);
+    }
     let body = format!("[{}]", texts.join(","));
     if wanted.len() <= page * PAGE {
         return body.into_response();

@@ -38,6 +38,8 @@ pub struct HttpRequest {
     pub repeatable: bool,
     /// How many bytes of the answer's body are wanted; all of them by default. See [`HttpRequest::read_at_most`].
     pub body_limit: Option<u64>,
+    /// Whether it may go to globally routable addresses only. See [`HttpRequest::global_only`].
+    pub global_only: bool,
 }
 
 impl HttpRequest {
@@ -53,6 +55,7 @@ impl HttpRequest {
             accepted: Vec::new(),
             repeatable: true,
             body_limit: None,
+            global_only: false,
         }
     }
 
@@ -119,6 +122,15 @@ impl HttpRequest {
     #[must_use]
     pub fn read_at_most(mut self, bytes: u64) -> Self {
         self.body_limit = Some(bytes);
+        self
+    }
+
+    /// Connects to globally routable addresses only, for URLs that people chose who must not reach the host's own network.
+    /// The transport checks the addresses that it connects to, not the name, which may lead elsewhere the next time; a proxy
+    /// resolves names by itself.
+    #[must_use]
+    pub fn global_only(mut self, global_only: bool) -> Self {
+        self.global_only = global_only;
         self
     }
 

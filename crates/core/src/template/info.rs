@@ -51,8 +51,8 @@ impl ModelInfo {
         self
     }
 
-    /// Says where a record tells its version: a text whose order is the order of time (such as
-    /// `2026-11-24T18:00:00Z`, always in one form), or an integer. An older version then never takes the place of a
+    /// Says where a record tells its version: an RFC 3339 time (compared as a time), another text whose order is the order
+    /// of time, or an integer. An older version then never takes the place of a
     /// younger one, whether a page or a webhook brings it. Costs a full reading of records that did not change.
     #[must_use]
     pub fn versioned_by(mut self, pointer: impl Into<String>) -> Self {

@@ -274,10 +274,13 @@ impl Pages {
         if let Some(check) = self.check {
             check(&response)?;
         }
-        // A list without records may say so by 204; a page that was named has something in it, or an empty list.
-        let by_count = matches!(self.paging, Paging::Number { .. } | Paging::Offset { .. });
-        if response.status == 204 && self.token.is_some() && !by_count {
-            return Err(response.refusal(ErrorKind::Remote, "the API names a page and answers it without content"));
+        // A page that the one before it announced is no empty one.
+        let to_the_end =
+            matches!(self.paging, Paging::Number { .. } | Paging::Offset { .. } | Paging::LastId { more: None, .. });
+        if response.status == 204 && self.token.is_some() && !to_the_end {
+            return Err(
+                response.refusal(ErrorKind::Remote, "the API names a next page of the list and has no content there")
+            );
         }
         // A body that is empty without a status that says so is half an answer: it must not end a list.
         let lacks_records = response.status == 204

@@ -21,7 +21,7 @@ const ENCODED: usize = 6;
 const CUT: usize = 10;
 
 /// The same, where the text ends there.
-const CUT_AT_END: usize = 4;
+const CUT_AT_END: usize = 8;
 
 /// Whitespace in a row that may break a secret.
 const GAP: usize = 8;

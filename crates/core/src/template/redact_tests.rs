@@ -48,6 +48,14 @@ fn base64_of_a_longer_text_gives_nothing_away() {
 }
 
 #[test]
+fn encoders_that_escape_more_or_less_hide_nothing() {
+    let redactor = of(&["a*b~c!d'e(f)g h"]);
+    for form in ["a*b~c!d'e(f)g h", "a%2Ab%7Ec%21d%27e%28f%29g%20h", "a*b~c!d'e(f)g%20h", "a%2ab~c!d%27e(f)g+h"] {
+        assert_eq!(redactor.redact(form), REDACTED, "{form}");
+    }
+}
+
+#[test]
 fn the_longest_secret_wins() {
     let redactor = of(&["tenant42", "tenant42-LONG"]);
     assert_eq!(redactor.redact("tenant42-LONG tenant42 tenant42-x"), "[secret] [secret] [secret]-x");
@@ -59,10 +67,11 @@ fn a_cut_leaves_nothing_worth_having() {
     let redactor = of(&["ghp_abcdefghijklmnop"]);
     for (text, left) in [
         ("bad token ghp_abcdefgh and more", "bad token [secret] and more"),
-        ("bad token ghp_ab", "bad token [secret]"),
+        ("bad token ghp_abcd", "bad token [secret]"),
+        ("bad token ghp_abc", "bad token ghp_abc"),
         ("\"bad token ghp_abcde\"", "\"bad token [secret]\""),
-        ("bad token ghp_ab and more", "bad token ghp_ab and more"),
-        ("bad token ghp_abc...", "bad token [secret]..."),
+        ("bad token ghp_abcd and more", "bad token ghp_abcd and more"),
+        ("bad token ghp_abcd...", "bad token [secret]..."),
     ] {
         assert_eq!(redactor.redact(text), left);
     }

@@ -83,7 +83,8 @@ impl Window {
 
 /// Reads a time in any form that can be told from the others:
 ///
-/// * RFC 3339, also with `+0000` for `+00:00`, a space for `T`, or without a zone: that is UTC;
+/// * RFC 3339, also with `+0000` for `+00:00`, a space for `T`, without separators (`20261118T100000Z`), or without a zone:
+///   that is UTC;
 /// * a date alone: midnight UTC;
 /// * RFC 2822;
 /// * Unix time in seconds (9 to 11 digits, and a fraction), milliseconds (12 to 14), microseconds (15 to 17) or nanoseconds
@@ -109,7 +110,7 @@ pub fn read_time(text: &str) -> Result<DateTime<Utc>> {
         parsed.or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")).ok()
     };
     let without_zone = || {
-        let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
+        let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y%m%dT%H%M%SZ"];
         forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|time| time.and_utc())
     };
     let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0).map(|time| time.and_utc());
@@ -176,6 +177,7 @@ mod tests {
             "2026-11-18T12:00:00.000+0200",
             "2026-11-18T10:00:00",
             "2026-11-18 10:00:00.000",
+            "20261118T100000Z",
             " 2026-11-18T10:00:00Z\n",
             "Wed, 18 Nov 2026 10:00:00 +0000",
             "Wed, 18 Nov 2026 10:00:00 GMT",
@@ -189,6 +191,11 @@ mod tests {
         }
         assert_eq!(read_time("2026-11-18").unwrap().to_rfc3339(), "2026-11-18T00:00:00+00:00");
         assert_eq!(read_time("1794996000.25").unwrap().timestamp_subsec_millis(), 250);
+        // More digits than nanoseconds have.
+        for fraction in ["12345678", "123456789", "1234567890123"] {
+            let text = format!("2026-11-18T10:00:00.{fraction}Z");
+            assert_eq!(read_time(&text).unwrap().timestamp_subsec_micros(), 123_456, "{text}");
+        }
         for text in [
             "",
             "null",
@@ -204,12 +211,28 @@ mod tests {
             "17949960000000000000",
             "2026-13-01",
             "2026-02-30T10:00:00Z",
+            "0000-00-00 00:00:00",
+            "20662",
             "1794996000.",
             "1794996000000.5",
         ] {
             let read = read_time(text);
             // A fraction that is left out is none.
             assert!(read.is_err() || text == "1794996000.", "{text}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn h44_a_checkpoint_at_the_ends_of_time_is_no_trouble() {
+        for (last, since) in [
+            ("1970-01-01T00:00:00Z", "1969-12-31T23:58:00Z"),
+            ("0001-01-01T00:00:00Z", "0000-12-31T23:58:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:57:59Z"),
+        ] {
+            let mut window = Window::new(Some(last), Duration::from_secs(120), STARTED_MS).unwrap();
+            assert_eq!(window.since().as_deref(), Some(since));
+            window.saw("9999-12-31T23:59:59Z").unwrap();
+            assert_eq!(window.checkpoint(), Some(last), "what is to come does not move it");
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, FixedOffset, Utc};
-use highwater_core::template::HttpResponse;
+use highwater_core::template::{HttpResponse, Redactor, Secret};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
@@ -227,7 +227,8 @@ impl<'r> Run<'r> {
 
     /// A text without the secrets of the config.
     pub(crate) fn redacted(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+        let secrets: Vec<Secret> = self.secrets.iter().map(Secret::new).collect();
+        Redactor::new(&secrets).redact(text)
     }
 
     pub(crate) fn remote(&self, kind: ErrorKind, message: &str) -> Error {

@@ -28,10 +28,10 @@ pub(crate) enum StreamCursor {
 }
 
 impl StreamCursor {
-    /// A record of the open slice was read.
-    pub(crate) fn observe(&mut self, record: &Record, slice: &Slice) {
+    /// A record of the open slice was read; whether it has a value of the cursor.
+    pub(crate) fn observe(&mut self, record: &Record, slice: &Slice) -> bool {
         match self {
-            StreamCursor::None => {}
+            StreamCursor::None => true,
             StreamCursor::Datetime(state) => state.observe(record),
             StreamCursor::Count(state) => state.observe(record),
             StreamCursor::Partitioned(state) => state.observe(record, slice),

@@ -78,7 +78,8 @@ fn unreadable(run: &Run<'_>, body: &Bytes, reason: &str, at: &str) -> Result<Ext
         run.unsound(format!("a response is empty (at: {at})"));
         return Ok(Extracted::default());
     }
-    let begin = shortened(&run.redacted(&String::from_utf8_lossy(body.get(..80).unwrap_or(body))));
+    // More than is shown: a cut within a secret would hide it.
+    let begin = shortened(&run.redacted(&String::from_utf8_lossy(body.get(..4096).unwrap_or(body))));
     let message = format!("a response cannot be read: {}; it begins with {begin}", one_line(reason));
     Err(run.remote(ErrorKind::Remote, &message).with("at", at))
 }

@@ -1,5 +1,6 @@
 //! The pages of one slice, one after the other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,7 +63,9 @@ pub(crate) struct PageReader<'p> {
     done: bool,
     pages: usize,
     repeated: usize,
-    last_body: Option<(u64, usize)>,
+    last_page: Option<u64>,
+    /// How often each page came with the token after it.
+    seen: HashMap<u64, u8>,
     records_since_reset: usize,
     /// The first answer is there already.
     first_answer: Option<highwater_core::template::HttpResponse>,
@@ -95,7 +98,8 @@ impl<'p> PageReader<'p> {
             done: false,
             pages: 0,
             repeated: 0,
-            last_body: None,
+            last_page: None,
+            seen: HashMap::new(),
             records_since_reset: 0,
             first_answer: None,
             resets: 0,
@@ -211,7 +215,7 @@ impl<'p> PageReader<'p> {
         properties: &crate::model::QueryProperties,
     ) -> Result<(Selected, Option<Answer>)> {
         let mut merged: Vec<(String, Map<String, Value>)> = Vec::new();
-        let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut all = Selected::default();
         let mut last = None;
         for chunk in chunks {
@@ -220,6 +224,7 @@ impl<'p> PageReader<'p> {
             let (selected, answer) = self.fetch(&slice, query).await?;
             all.count = selected.count;
             all.odd.extend(selected.odd);
+            all.fingerprint = selected.fingerprint;
             let asks_again = answer.as_ref().is_some_and(|answer| answer.wish.is_some());
             last = answer;
             if asks_again {
@@ -248,7 +253,7 @@ impl<'p> PageReader<'p> {
     /// The page, and the token of the next one.
     fn finish(&mut self, selected: Selected, answer: Option<Answer>) -> Result<RecordPage> {
         let usable = answer.as_ref().is_some_and(|answer| answer.usable);
-        let Selected { records, odd, count } = selected;
+        let Selected { records, odd, count, fingerprint } = selected;
         self.records_since_reset += records.len();
         if let Some(windows) = self.rules.windows.as_ref().filter(|windows| windows.moves_on) {
             self.latest = records.iter().filter_map(|record| windows.rules.value_of(record)).chain(self.latest).max();
@@ -279,7 +284,7 @@ impl<'p> PageReader<'p> {
                 next = paginator.next_token(&page, self.run)?;
             }
             if next.is_some() {
-                self.check_progress(next.as_ref(), &answer.response.body)?;
+                self.check_progress(next.as_ref(), fingerprint, &answer.response.body)?;
             }
         }
         self.token.clone_from(&next);
@@ -299,18 +304,30 @@ impl<'p> PageReader<'p> {
     }
 
     /// Paging that gets nowhere ends in an error: the same page again and again, or the same token for ever.
-    fn check_progress(&mut self, next: Option<&Value>, body: &Bytes) -> Result<()> {
+    /// A page is the same if its items are, whatever else its body tells.
+    fn check_progress(&mut self, next: Option<&Value>, items: Option<u64>, body: &Bytes) -> Result<()> {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        let body = (hasher.finish(), body.len());
+        match items {
+            Some(items) => items.hash(&mut hasher),
+            None => body.hash(&mut hasher),
+        }
+        let page = hasher.finish();
         // One token for many pages is fine (a scroll), and so is a page that comes twice.
-        let same = self.last_body == Some(body);
-        self.last_body = Some(body);
+        let same = self.last_page == Some(page);
+        self.last_page = Some(page);
         self.repeated = if same { self.repeated + 1 } else { 0 };
         if self.repeated >= MAX_REPEATS {
             let token = if next == self.token.as_ref() { " for the same token" } else { "" };
             return Err(self.endless(format!("the same page came {} times in a row{token}", MAX_REPEATS + 1)));
+        }
+        // Pages that come round again, each behind the token that it came with before.
+        next.map(|next| next.to_string()).hash(&mut hasher);
+        let times = self.seen.entry(hasher.finish()).or_insert(0_u8);
+        *times = times.saturating_add(1);
+        if usize::from(*times) > MAX_REPEATS {
+            let what = format!("the pages go round in a circle: one came {times} times with the same token after it");
+            return Err(self.endless(what));
         }
         Ok(())
     }
@@ -327,7 +344,8 @@ impl<'p> PageReader<'p> {
             return Err(self.endless(format!("more than {MAX_RESETS} resets of one slice")));
         }
         self.records_since_reset = 0;
-        self.last_body = None;
+        self.last_page = None;
+        self.seen.clear();
         if let (Some(windows), Some(latest)) = (&self.rules.windows, self.latest) {
             let mut cursor = self.slice.cursor.clone();
             cursor.insert(windows.rules.start_field.clone(), windows.rules.write(latest)?);
@@ -378,7 +396,8 @@ impl<'p> PageReader<'p> {
         self.size = PageSize::default();
         self.records_since_reset = 0;
         self.latest = None;
-        self.last_body = None;
+        self.last_page = None;
+        self.seen.clear();
         self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
         Ok(())
     }

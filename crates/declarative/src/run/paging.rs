@@ -141,8 +141,8 @@ impl Paginator {
         Ok(Some(next).filter(is_truthy))
     }
 
-    /// Fewer records than a page holds: the end, unless the server says that there are more and only makes its own
-    /// pages smaller than asked for.
+    /// Fewer records than a page holds: the end, unless the server says that there are more. It may make its own pages
+    /// smaller than asked for, or leave out what was deleted meanwhile.
     fn is_last(&self, page: &LastPage<'_>, size: Option<u64>, run: &Run<'_>) -> bool {
         if page.count == 0 {
             return true;
@@ -151,12 +151,12 @@ impl Paginator {
             return false;
         };
         let read = page.token.and_then(Value::as_u64).unwrap_or(0) + page.count as u64;
-        let truncated =
-            matches!(self.strategy, Strategy::Offset { .. }) && is_page_maximum(page.count) && says_more(page, read);
+        let total = matches!(self.strategy, Strategy::Offset { .. }) && is_page_maximum(page.count);
+        let truncated = says_more(page, total.then_some(read));
         if truncated {
             run.warn(format!(
-                "the API gives {} records a page though {size} were asked for (at: {})",
-                page.count, self.path
+                "the API gives pages of fewer than {size} records and says that more follow (at: {})",
+                self.path
             ));
         }
         !truncated
@@ -183,8 +183,8 @@ fn is_page_maximum(count: usize) -> bool {
     matches!(count, 10 | 20 | 25 | 30 | 40 | 50 | 60 | 75) || (count >= 100 && count.is_multiple_of(50))
 }
 
-/// Whether the response says by a total or a flag that more follows after `read` records.
-fn says_more(page: &LastPage<'_>, read: u64) -> bool {
+/// Whether the response says that more follows: by a flag, or by a total greater than the records that were `read`.
+fn says_more(page: &LastPage<'_>, read: Option<u64>) -> bool {
     let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(&page.response.body) else { return false };
     let places = ["meta", "pagination", "paging", "page", "page_info", "pageInfo", "_metadata", "metadata"];
     let nested = places.iter().filter_map(|name| body.get(*name)).filter_map(Value::as_object);
@@ -193,7 +193,9 @@ fn says_more(page: &LastPage<'_>, read: u64) -> bool {
         let total =
             ["total", "total_count", "totalCount", "total_results", "totalResults", "total_records", "totalRecords"];
         flag.iter().any(|name| members.get(*name) == Some(&Value::Bool(true)))
-            || total.iter().any(|name| members.get(*name).and_then(Value::as_u64).is_some_and(|total| total > read))
+            || read.is_some_and(|read| {
+                total.iter().any(|name| members.get(*name).and_then(Value::as_u64).is_some_and(|total| total > read))
+            })
     })
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct StreamReader<'r> {
     jobs: VecDeque<Result<Option<Job>>>,
     position: Option<Position>,
     open: Option<Open<'r>>,
+    /// That a value of the cursor cannot be read was told.
+    told_of_cursor: bool,
 }
 
 /// A slice that is to be read.
@@ -125,6 +127,7 @@ impl<'r> StreamReader<'r> {
             jobs: VecDeque::new(),
             position,
             open: None,
+            told_of_cursor: false,
         })
     }
 
@@ -144,9 +147,11 @@ impl<'r> StreamReader<'r> {
                 self.close()?;
                 continue;
             };
-            if self.stream.cursor.is_some() {
+            if let Some(cursor) = &self.stream.cursor {
                 for record in &page.records {
-                    self.cursor.observe(record, &slice);
+                    if !self.cursor.observe(record, &slice) && !self.told_of_cursor {
+                        self.told_of_cursor = unread(self.run, cursor, record)?;
+                    }
                 }
             }
             open.token = page.next;
@@ -392,6 +397,18 @@ impl<'r> StreamReader<'r> {
         }
         Ok(state)
     }
+}
+
+/// Tells of a record whose value of the cursor is in no form that the manifest names: it does not move the state, and
+/// changes are read again and again. Whether there was something to tell.
+fn unread(run: &Run<'_>, cursor: &Cursor, record: &Record) -> Result<bool> {
+    let field = cursor.field().text(&run.scope())?;
+    let Some(value) = record.member(&field).filter(|value| !value.is_null()) else { return Ok(false) };
+    let value = crate::model::decode::shortened(&run.redacted(&value.to_string()));
+    run.warn(format!(
+        "the cursor `{field}` of a record is {value}, which the manifest's formats do not read: it does not move on"
+    ));
+    Ok(true)
 }
 
 fn same_place(left: &Slice, right: &Slice) -> bool {

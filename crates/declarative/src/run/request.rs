@@ -169,15 +169,20 @@ fn collision(name: &str, what: &str, at: &str) -> Error {
         .with("at", at)
 }
 
-/// Names and values as text; a list repeats its name, null is left out.
+/// Names and values as text; a list repeats its name, null is left out. A list of mappings is one JSON text.
 pub(crate) fn pairs(values: &Map<String, Value>, at: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for (name, value) in values {
         match value {
             Value::Null => {}
+            // Of a list of mappings the reference sends the names of members; no API can mean that.
+            Value::Array(items) if items.iter().any(Value::is_object) => pairs.push((name.clone(), value.to_string())),
             Value::Array(items) => {
-                let items = items.iter().filter(|item| !item.is_null());
-                pairs.extend(items.map(|item| (name.clone(), python_text(item))));
+                let items = items.iter().flat_map(|item| match item {
+                    Value::Array(nested) => nested.as_slice(),
+                    one => std::slice::from_ref(one),
+                });
+                pairs.extend(items.filter(|item| !item.is_null()).map(|item| (name.clone(), python_text(item))));
             }
             Value::Object(_) => {
                 return Err(Error::new(

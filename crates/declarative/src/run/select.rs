@@ -1,5 +1,7 @@
 //! Records out of a response: found, filtered, changed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
@@ -50,6 +52,8 @@ pub(crate) struct Selected {
     pub odd: Vec<Bytes>,
     /// How many items there were before filtering.
     pub count: usize,
+    /// Tells pages apart by their items; none where there were no items.
+    pub fingerprint: Option<u64>,
 }
 
 /// What changes records besides the selector's own filter.
@@ -73,8 +77,19 @@ pub(crate) async fn select(
     let Extracted { records, odd } =
         extract(run, &selector.extractor, &retriever.decoder, body, &selector.path).await?;
     let count = records.len() + odd.len();
+    let fingerprint = (count > 0).then(|| {
+        let mut hasher = DefaultHasher::new();
+        odd.hash(&mut hasher);
+        for record in &records {
+            match record {
+                Record::Text(text) => text.hash(&mut hasher),
+                Record::Value(members) => members.hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    });
     let records = refine(run, selector, records, slice, changes)?;
-    Ok(Selected { records, odd, count })
+    Ok(Selected { records, odd, count, fingerprint })
 }
 
 /// Filters and changes records.

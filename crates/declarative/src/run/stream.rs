@@ -90,6 +90,7 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
     }
     summary.warnings = warnings;
     summary.sound = sound;
+    summary.unsound = run.unsoundness();
     summary.pages = pages;
     Ok(summary)
 }

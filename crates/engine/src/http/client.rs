@@ -6,20 +6,21 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_core::template::{
-    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Redactor, Secret, SecretRenewal, Transport,
+    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
 };
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use tokio::sync::watch;
 use url::Url;
 
+use super::address::Address;
 use super::answer;
 use super::credentials::{Credentials, Means};
 use super::limits::{RequestLimits, Verdict, passing, remaining, rest, verdict};
-use super::oauth;
 use super::origins::Origins;
 use super::redirect::{self, Journey};
 use super::renewal::Way;
 use super::session::{Session, lock};
+use super::tokens;
 
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
@@ -39,6 +40,8 @@ pub(crate) struct Client {
     origins: Origins,
     provider: Provider,
     session: Arc<Session>,
+    /// Where credentials may go.
+    address: Address,
     /// The engine's name among others.
     engine: String,
     /// How many renewals of credentials are under way.
@@ -59,8 +62,23 @@ impl Client {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = Origins::new(origins, secrets)?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
-        let engine = String::new();
-        Ok(Client { transport, environment, store, limits, origins, provider, session, engine, renewals })
+        let (engine, address) = (String::new(), Address::default());
+        Ok(Client { transport, environment, store, limits, origins, provider, session, address, engine, renewals })
+    }
+
+    /// For a connection that is there.
+    pub(super) fn at(mut self, address: Address) -> Self {
+        self.address = address;
+        self
+    }
+
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// Whether the connection is still the one that the client was made for.
+    pub(super) fn check_address(&self) -> Result<()> {
+        self.session.check_address(&self.address)
     }
 
     /// With the name by which its engine takes turns with others.
@@ -74,7 +92,7 @@ impl Client {
     }
 
     /// Sends a request until it is answered well or there is no hope; one that takes any status, until it is answered.
-    pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
+    pub(super) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
         let url = self.origins.resolve(&request)?;
         let mut journey = Journey::new(request, url);
         let (mut failures, mut waits, mut refreshed) = (0, 0, false);
@@ -102,7 +120,12 @@ impl Client {
                         note(LogLevel::Warning, &redirect::changed(status, &method));
                     }
                 }
-                401 if !refreshed && self.refresh(&credentials, true).await? => refreshed = true,
+                _ if !refreshed
+                    && tokens::is_over(&response, &self.provider)
+                    && self.refresh(&credentials, true).await? =>
+                {
+                    refreshed = true;
+                }
                 _ if journey.request.any_status => {
                     if let Verdict::Wait(wait) = asked_to_wait {
                         self.quiet_for(wait.time(1, &self.limits, self.random()));
@@ -119,12 +142,12 @@ impl Client {
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
-                    _ if journey.request.accepted.contains(&status) => return Ok(response),
                     (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
+                    _ if journey.request.accepted.contains(&status) => return Ok(response),
                     (Verdict::Pass, wait) => return Client::judged(response, wait),
                 },
             }
@@ -153,7 +176,7 @@ impl Client {
         match outcome {
             Ok(mut response) => {
                 response.url = shown;
-                let response = response.hiding(self.redactor()).asked_at(url.as_str());
+                let response = response.hiding(self.session.redactor()).asked_at(url.as_str());
                 answer::readable(response, method == "HEAD")
             }
             Err(error) => {
@@ -161,11 +184,6 @@ impl Client {
                 Err(answer::Unreadable { error: error.with("url", shown), may_pass })
             }
         }
-    }
-
-    fn redactor(&self) -> Redactor {
-        let known = self.session.known();
-        Redactor::new(&known.iter().flat_map(Credentials::all_secrets).collect::<Vec<_>>())
     }
 
     /// The response, or the error that it means, with the API's words and when to come again.
@@ -200,12 +218,12 @@ impl Client {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        match self.placed(credentials) {
+        match self.placed(credentials).filter(|_| self.address.owns(&url)) {
             Some(Place::Header(name, value)) if !given(&headers, &name) => headers.push((name, value)),
             Some(Place::Query(name, value)) => {
                 // A link that the API wrote may have the key already.
                 without_parameter(&mut url, &name);
-                url.query_pairs_mut().append_pair(&name, value.expose());
+                url.query_pairs_mut().append_pair(&name, value.expose().trim());
             }
             _ => {}
         }
@@ -218,7 +236,9 @@ impl Client {
 
     /// Where the credentials go in a request.
     fn placed(&self, credentials: &Credentials) -> Option<Place> {
-        let bearer = |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose()));
+        // A token that was read from a file may have brought its newline.
+        let bearer =
+            |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose().trim()));
         match &credentials.sign_in {
             Means::Nothing => None,
             Means::OAuth2(tokens) => tokens.access_token.as_ref().map(bearer),
@@ -233,7 +253,7 @@ impl Client {
                     .find_map(|kind| match kind {
                         AuthKind::Bearer { .. } => Some(bearer(token)),
                         AuthKind::Header { name, prefix, .. } => {
-                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose())))
+                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose().trim())))
                         }
                         AuthKind::Query { name, .. } => Some(Place::Query(name.clone(), token.clone())),
                         _ => None,
@@ -245,14 +265,25 @@ impl Client {
 
     /// The credentials, refreshed where they are about to end, and kept by the host before they are used.
     async fn credentials(&self) -> Result<Credentials> {
+        self.check_address()?;
         self.session.save().await?;
         let credentials = self.session.credentials().await?;
-        match &credentials.sign_in {
-            Means::OAuth2(tokens) if oauth::is_due(tokens, self.environment.now_ms()) && oauth::can_refresh(tokens) => {
-                self.refresh(&credentials, false).await?;
+        let Means::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
+        let now_ms = self.environment.now_ms();
+        if !tokens.is_due(now_ms) || !tokens.can_refresh() && tokens.access_token.is_some() {
+            return Ok(credentials);
+        }
+        match self.refresh(&credentials, false).await {
+            // The token at hand is still good: the endpoint may work again before it ends.
+            Err(error) if may_pass(&error) && tokens.lasts(now_ms) => {
+                let error = self.session.redact_error(error);
+                tracing::debug!(target: "highwater::http", "a token could not be renewed yet: {error}");
+                Ok(credentials)
+            }
+            outcome => {
+                outcome?;
                 self.session.credentials().await
             }
-            _ => Ok(credentials),
         }
     }
 
@@ -263,6 +294,7 @@ impl Client {
 
     /// See [`SyncContext::renew_secrets`](highwater_core::template::SyncContext::renew_secrets).
     pub(crate) async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
+        self.check_address()?;
         let _under_way = UnderWay::begin(&self.renewals);
         self.session.renew_secrets(&self.way(), renewal).await
     }
@@ -346,6 +378,10 @@ impl Drop for UnderWay<'_> {
 enum Place {
     Header(String, String),
     Query(String, Secret),
+}
+
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Remote | ErrorKind::RateLimited | ErrorKind::Unavailable)
 }
 
 /// Takes a parameter out of a URL's query; the others stay as they are written.

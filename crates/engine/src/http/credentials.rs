@@ -8,6 +8,12 @@ use highwater_core::template::{ConfigKey, Secret};
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use super::oauth::client_pair;
+use super::tokens::{Grant, OAuthTokens};
+
+/// A user name this long that is no mail address may be an API key.
+const KEY_LIKE: usize = 8;
+
 /// What a connection signs in with. Highwater keeps it in memory and never writes it down: give it to
 /// [`Engine::set_credentials`](crate::Engine::set_credentials) at each start, or give the engine a
 /// [`CredentialStore`].
@@ -33,79 +39,6 @@ pub(crate) enum Means {
         password: Secret,
     },
     OAuth2(OAuthTokens),
-}
-
-/// The tokens of OAuth 2 and what is needed to refresh them.
-#[derive(Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OAuthTokens {
-    /// The access token; asked for when there is none yet.
-    pub access_token: Option<Secret>,
-    /// The refresh token; without one, the access token comes by client credentials.
-    pub refresh_token: Option<Secret>,
-    /// When the access token ends: Unix milliseconds.
-    pub expires_at_ms: Option<u64>,
-    /// The application's id at the API.
-    pub client_id: String,
-    /// The application's secret, where it has one.
-    pub client_secret: Option<Secret>,
-    /// Where tokens come from, if not where the provider says.
-    pub token_url: Option<String>,
-    /// Scopes to ask for by client credentials.
-    pub scopes: Vec<String>,
-}
-
-impl OAuthTokens {
-    /// Tokens for an application.
-    pub fn new(client_id: impl Into<String>) -> Self {
-        OAuthTokens { client_id: client_id.into(), ..OAuthTokens::default() }
-    }
-
-    /// With an access token and when it ends.
-    #[must_use]
-    pub fn access(mut self, token: Secret, expires_at_ms: Option<u64>) -> Self {
-        self.access_token = Some(token);
-        self.expires_at_ms = expires_at_ms;
-        self
-    }
-
-    /// With a refresh token.
-    #[must_use]
-    pub fn refresh(mut self, token: Secret) -> Self {
-        self.refresh_token = Some(token);
-        self
-    }
-
-    /// With the application's secret.
-    #[must_use]
-    pub fn client_secret(mut self, secret: Secret) -> Self {
-        self.client_secret = Some(secret);
-        self
-    }
-
-    /// With another token endpoint than the provider's.
-    #[must_use]
-    pub fn token_url(mut self, url: impl Into<String>) -> Self {
-        self.token_url = Some(url.into());
-        self
-    }
-
-    /// With a scope to ask for by client credentials.
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scopes.push(scope.into());
-        self
-    }
-}
-
-impl fmt::Debug for OAuthTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthTokens")
-            .field("client_id", &self.client_id)
-            .field("refreshable", &self.refresh_token.is_some())
-            .field("expires_at_ms", &self.expires_at_ms)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Credentials {
@@ -174,20 +107,30 @@ impl Credentials {
         }
     }
 
-    /// Every secret in it, to keep out of logs.
+    /// Every secret in it, and every text that stands for one in a request: what is kept out of logs and errors.
     pub(crate) fn all_secrets(&self) -> Vec<Secret> {
         let mut found: Vec<Secret> = self.secrets.values().cloned().collect();
         match &self.sign_in {
             Means::Nothing => {}
             Means::Token(token) => found.push(token.clone()),
-            Means::Basic { password, .. } => found.push(password.clone()),
-            Means::OAuth2(tokens) => {
-                found.extend(
-                    [&tokens.access_token, &tokens.refresh_token, &tokens.client_secret].into_iter().flatten().cloned(),
-                );
+            Means::Basic { username, password } => {
+                found.push(password.clone());
+                found.push(Secret::new(format!("{username}:{}", password.expose())));
+                if username.chars().count() >= KEY_LIKE && !username.contains('@') {
+                    found.push(Secret::new(username.as_str()));
+                }
             }
+            Means::OAuth2(tokens) => found.extend(tokens.secrets()),
         }
         found
+    }
+}
+
+impl OAuthTokens {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = Secret> {
+        let tokens = [&self.access_token, &self.refresh_token, &self.client_secret].into_iter().flatten().cloned();
+        let pair = self.client_secret.as_ref().map(|secret| Secret::new(client_pair(&self.client_id, secret)));
+        tokens.chain(pair)
     }
 }
 
@@ -261,6 +204,34 @@ struct WrittenTokens {
     token_url: Option<String>,
     #[serde(default)]
     scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    granted: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime_ms: Option<u64>,
+    /// Absent in texts of a version that did not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<WrittenGrant>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenGrant {
+    User,
+    ClientCredentials,
+}
+
+impl WrittenTokens {
+    /// A text that does not say how tokens come has no tokens and a secret only if the application asks for itself: a user's
+    /// sign-in always has an access token or a refresh token.
+    fn grant(&self) -> Grant {
+        let no_tokens = self.access_token.is_none() && self.refresh_token.is_none();
+        match self.grant {
+            Some(WrittenGrant::User) => Grant::User,
+            Some(WrittenGrant::ClientCredentials) => Grant::ClientCredentials,
+            None if no_tokens && self.client_secret.is_some() => Grant::ClientCredentials,
+            None => Grant::User,
+        }
+    }
 }
 
 fn shown(secret: &Secret) -> String {
@@ -284,6 +255,12 @@ impl From<&Credentials> for Written {
                     client_secret: tokens.client_secret.as_ref().map(shown),
                     token_url: tokens.token_url.clone(),
                     scopes: tokens.scopes.clone(),
+                    granted: tokens.granted.clone(),
+                    lifetime_ms: tokens.lifetime_ms,
+                    grant: Some(match tokens.grant {
+                        Grant::User => WrittenGrant::User,
+                        Grant::ClientCredentials => WrittenGrant::ClientCredentials,
+                    }),
                 });
             }
         }
@@ -300,6 +277,7 @@ impl From<Written> for Credentials {
                 Means::Basic { username, password: Secret::new(password) }
             }
             Written { oauth2: Some(tokens), .. } => Means::OAuth2(OAuthTokens {
+                grant: tokens.grant(),
                 access_token: tokens.access_token.map(Secret::new),
                 refresh_token: tokens.refresh_token.map(Secret::new),
                 expires_at_ms: tokens.expires_at_ms,
@@ -307,6 +285,8 @@ impl From<Written> for Credentials {
                 client_secret: tokens.client_secret.map(Secret::new),
                 token_url: tokens.token_url,
                 scopes: tokens.scopes,
+                granted: tokens.granted,
+                lifetime_ms: tokens.lifetime_ms,
             }),
             _ => Means::Nothing,
         };
@@ -326,6 +306,7 @@ mod tests {
             Credentials::token(Secret::new("t0p")),
             Credentials::basic("user", Secret::new("pass")),
             Credentials::oauth2(tokens).secret("api_key", Secret::new("k3y")),
+            Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))),
         ] {
             assert_eq!(Credentials::from_secret(&credentials.to_secret().unwrap()).unwrap(), credentials);
             for secret in credentials.all_secrets() {
@@ -334,5 +315,28 @@ mod tests {
         }
         let error = Credentials::from_secret(&Secret::new("not json s3cret")).unwrap_err();
         assert!(!format!("{error:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn an_older_text_keeps_its_grant() {
+        let grant = |tokens: &str| {
+            let text = format!(r#"{{"oauth2":{{"client_id":"app","client_secret":"h4sh",{tokens}}}}}"#);
+            match Credentials::from_secret(&Secret::new(text)).unwrap().sign_in {
+                Means::OAuth2(tokens) => tokens.grant,
+                _ => panic!("no tokens"),
+            }
+        };
+        assert_eq!(grant(r#""access_token":null,"refresh_token":null"#), Grant::ClientCredentials);
+        assert_eq!(grant(r#""access_token":"a1","refresh_token":null,"expires_at_ms":5"#), Grant::User);
+        assert_eq!(grant(r#""access_token":null,"refresh_token":"r1""#), Grant::User);
+    }
+
+    #[test]
+    fn a_key_may_stand_as_a_user_name() {
+        let hides = |name: &str| {
+            let secrets = Credentials::basic(name, Secret::new("")).all_secrets();
+            secrets.iter().any(|secret| secret.expose() == name)
+        };
+        assert!(hides("sk_test_4eC39HqLyjW") && !hides("octocat") && !hides("somebody@example.com"));
     }
 }

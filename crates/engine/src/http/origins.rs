@@ -40,6 +40,10 @@ impl Origins {
     /// write it, is asked with TLS.
     pub(super) fn admit(&self, url: &mut Url, refusal: &'static str) -> Result<()> {
         url.set_fragment(None);
+        // A name and a password in a link are the API's words, not the connection's credentials.
+        if has_credentials(url) {
+            let _ = url.set_username("").and_then(|()| url.set_password(None));
+        }
         if url.scheme() == "http" && url.port().is_none() {
             let mut safe = url.clone();
             if safe.set_scheme("https").is_ok() && self.has(&safe) && !self.has(url) {
@@ -55,6 +59,10 @@ impl Origins {
             .with("expected", expected.join(", ")))
     }
 
+    pub(super) fn urls(&self) -> &[Url] {
+        &self.0
+    }
+
     fn has(&self, url: &Url) -> bool {
         self.0.iter().any(|known| known.origin() == url.origin())
     }
@@ -65,6 +73,9 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
     let shown = url.split(['?', '#']).next().unwrap_or_default();
     let invalid = |message| Error::new(ErrorKind::Invalid, message).with("base_url", shown);
     let parsed = Url::parse(url).map_err(|source| invalid("the base URL is not a URL").because(source))?;
+    if has_credentials(&parsed) {
+        return Err(credentials_in_url());
+    }
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(invalid("the base URL must begin with https:// (or http://)"));
     }
@@ -75,6 +86,16 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
         return Err(invalid("a token is not sent over plain http: use an https:// base URL"));
     }
     Ok(parsed)
+}
+
+/// Whether a URL has a name or a password in front of its host.
+pub(crate) fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// The refusal of such a base URL, which does not show it: settings are stored and printed.
+pub(crate) fn credentials_in_url() -> Error {
+    Error::new(ErrorKind::Invalid, "the base URL has a name or a password: give them as the connection's credentials")
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

@@ -8,14 +8,17 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::template::{OAuth2, Secret, SecretRenewal, Transport};
-use highwater_core::{Environment, Error, Result, Store};
+use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 
-use super::credentials::{Credentials, Means, OAuthTokens};
+use super::credentials::{Credentials, Means};
 use super::oauth::{self, Refusal};
 use super::session::Session;
+use super::tokens::OAuthTokens;
 use super::turn::Turn;
+use crate::timer::millis;
 
 /// How many refresh tokens are tried in a row: ours, and one that another process has kept meanwhile.
 const TRIES: usize = 2;
@@ -27,6 +30,8 @@ pub(super) struct Refreshing {
     asked: Option<Asked>,
     /// The refresh token that the API refused for good: it is not asked about again.
     refused: Option<Secret>,
+    /// The token endpoint asked to be left alone until then: Unix milliseconds.
+    quiet_until_ms: u64,
 }
 
 struct Asked {
@@ -55,14 +60,15 @@ impl Session {
     /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
     pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
         let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
-        if !oauth::can_refresh(old) {
-            return Ok(false);
+        if !old.can_refresh() {
+            return self.look_for_others(old, refused, way.environment.now_ms()).await;
         }
         let mut refreshing = self.refreshing.lock().await;
         if refreshing.asked.is_some()
             && let Err(refusal) = self.await_answer(&mut refreshing).await
         {
-            tracing::debug!(target: "highwater::http", "a refresh whose run was stopped: {}", refusal.error);
+            let error = self.redact_error(refusal.error);
+            tracing::debug!(target: "highwater::http", "a refresh whose run was stopped: {error}");
         }
         let turn = self.turn(way, "tokens").await?;
         let outcome = self.refresh_alone(way, old, refused, &mut refreshing).await;
@@ -70,6 +76,27 @@ impl Session {
             turn.end().await;
         }
         outcome
+    }
+
+    /// Tokens that nothing renews: the user may have signed in anew, in this process or another.
+    async fn look_for_others(&self, old: &OAuthTokens, refused: bool, now_ms: u64) -> Result<bool> {
+        if !refused && old.access_token.is_some() {
+            return Ok(false);
+        }
+        self.look().await?;
+        let now = self.credentials().await?;
+        let Means::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
+        if tokens.access_token != old.access_token || tokens.can_refresh() {
+            return Ok(true);
+        }
+        let message = match &old.access_token {
+            None => "there is no access token, and no way to one: sign in, or use client credentials",
+            Some(_) if old.expires_at_ms.is_some_and(|end| end <= now_ms) => {
+                "the sign-in has ended, and there is no refresh token: sign in again"
+            }
+            Some(_) => return Ok(false),
+        };
+        Err(self.named(Error::new(ErrorKind::Unauthorized, message)))
     }
 
     async fn refresh_alone(
@@ -87,15 +114,21 @@ impl Session {
             let now = self.credentials().await?;
             let Means::OAuth2(tokens) = now.sign_in else { return Ok(true) };
             let changed = tokens.access_token != old.access_token;
-            let due = oauth::is_due(&tokens, way.environment.now_ms());
+            let now_ms = way.environment.now_ms();
+            let due = tokens.is_due(now_ms);
             if !due && (changed || !refused) {
                 return Ok(true);
             }
-            if !oauth::can_refresh(&tokens) {
+            if !tokens.can_refresh() {
                 return Ok(changed);
             }
             if tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused {
                 return Err(self.named(oauth::over()));
+            }
+            if refreshing.quiet_until_ms > now_ms {
+                let wait = Duration::from_millis(refreshing.quiet_until_ms - now_ms);
+                let message = "the token endpoint asked to wait: try again later";
+                return Err(self.named(Error::new(ErrorKind::RateLimited, message).retry_in(wait)));
             }
             let (oauth, sent) = (way.oauth.cloned(), tokens.clone());
             let (transport, environment) = (Arc::clone(way.transport), Arc::clone(way.environment));
@@ -113,7 +146,12 @@ impl Session {
                     refreshing.refused = tokens.refresh_token;
                     return Err(self.named(error));
                 }
-                Err(Refusal { error, .. }) => return Err(self.named(error)),
+                Err(Refusal { error, .. }) => {
+                    if let Some(wait) = error.retry_after() {
+                        refreshing.quiet_until_ms = now_ms.saturating_add(millis(wait));
+                    }
+                    return Err(self.named(error));
+                }
             }
         }
     }

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use highwater_core::Result;
-use highwater_core::template::{Provider, Secret};
+use highwater_core::template::{Redactor, Secret};
+use highwater_core::{Error, ErrorKind, Result};
 
+use super::address::Address;
 use super::budget::Budget;
-use super::client::Client;
 use super::credentials::{CredentialStore, Credentials, Means};
 use super::renewal::Refreshing;
-use crate::engine::Parts;
+use crate::mutants::mutant;
+
+/// Secrets of before that are still kept out of texts: an API may echo a token that was replaced since.
+const REMEMBERED: usize = 64;
 
 /// The sessions of all connections.
 #[derive(Debug, Default)]
@@ -44,6 +47,34 @@ struct Held {
     unsaved: bool,
     /// What the host's store had at the last look; none before the first.
     stored: Option<Option<Credentials>>,
+    /// Where the connection is, as it was last seen.
+    address: Option<Address>,
+    /// A client was made with the credentials.
+    used: bool,
+    /// The connection went elsewhere since the credentials were used.
+    astray: bool,
+    /// Secrets of now and of before, the latest last.
+    secrets: Vec<Secret>,
+    /// Takes them out of texts.
+    redactor: Redactor,
+}
+
+impl Held {
+    /// Notes the secrets that came with a change.
+    fn note_secrets(&mut self) {
+        let known = self.credentials.iter().chain(self.stored.iter().flatten());
+        let current: Vec<Secret> = known.flat_map(Credentials::all_secrets).collect();
+        let before = self.secrets.len();
+        self.secrets.retain(|secret| !current.contains(secret));
+        let (kept, count) = (self.secrets.len(), current.len());
+        self.secrets.extend(current);
+        let surplus = self.secrets.len().saturating_sub(REMEMBERED.max(count));
+        self.secrets.drain(..surplus);
+        // As many as were there are there again: nothing is new.
+        if kept + count != before || surplus > 0 {
+            self.redactor = Redactor::new(&self.secrets);
+        }
+    }
 }
 
 impl Sessions {
@@ -70,24 +101,55 @@ impl Sessions {
     }
 }
 
-impl Parts {
-    /// A client of a connection.
-    pub(crate) async fn client(&self, connection: &str, provider: &Provider, origins: &[String]) -> Result<Client> {
-        let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
-        let session = self.sessions.of(connection);
-        let store = Arc::clone(&self.store);
-        let client = Client::new(transport, environment, store, self.limits.clone(), origins, provider, session);
-        client.await.map(|client| client.of_engine(&self.name))
-    }
-}
-
 impl Session {
     /// Whatever the API said of its limits was said to the credentials before.
     pub(crate) fn set(&self, credentials: Credentials) {
         let mut held = lock(&self.held);
         (held.credentials, held.unsaved, held.stored) = (Some(credentials), false, None);
+        (held.used, held.astray) = (false, false);
+        held.note_secrets();
         drop(held);
         *lock(&self.budget) = Budget::default();
+    }
+
+    /// The connection is there now. Credentials that were used elsewhere do not go along.
+    pub(crate) fn settle(&self, address: &Address) {
+        let mut held = lock(&self.held);
+        if held.address.as_ref().is_some_and(|known| known != address) {
+            held.astray |= held.used && held.credentials.is_some();
+        }
+        held.address = Some(address.clone());
+    }
+
+    /// Begins to use the credentials there.
+    pub(super) fn arrive(&self, address: &Address) -> Result<()> {
+        self.settle(address);
+        self.check_address(address)?;
+        lock(&self.held).used = true;
+        Ok(())
+    }
+
+    /// Refuses to use the credentials anywhere but where the connection is.
+    pub(super) fn check_address(&self, address: &Address) -> Result<()> {
+        if mutant!("credential-without-origin") {
+            return Ok(());
+        }
+        let held = lock(&self.held);
+        if held.address.as_ref() != Some(address) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the connection was changed meanwhile; what was saved stays, run again",
+            )
+            .with("connection", &self.connection));
+        }
+        if held.astray {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the credentials were given for another address of the connection: give them again",
+            )
+            .with("connection", &self.connection));
+        }
+        Ok(())
     }
 
     pub(super) fn connection(&self) -> &str {
@@ -115,13 +177,15 @@ impl Session {
     pub(super) async fn look(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
-        let loaded = store.load(&self.connection).await?;
+        let loaded = store.load(&self.connection).await.map_err(|error| self.redact_error(error))?;
         let mut held = lock(&self.held);
         let changed = held.stored.as_ref().is_some_and(|stored| *stored != loaded);
         if loaded.is_some() && !held.unsaved && (changed || held.credentials.is_none()) {
             held.credentials.clone_from(&loaded);
+            held.astray = false;
         }
         held.stored = Some(loaded);
+        held.note_secrets();
         Ok(())
     }
 
@@ -144,6 +208,7 @@ impl Session {
         let mut held = lock(&self.held);
         change(held.credentials.get_or_insert_default());
         held.unsaved = true;
+        held.note_secrets();
     }
 
     /// Has the host keep what it does not have yet. What it could not keep is offered again before the next request.
@@ -155,7 +220,8 @@ impl Session {
         let Some(credentials) = self.known() else { return Ok(()) };
         if let Some(store) = &self.store {
             let saved = store.save(&self.connection, &credentials).await;
-            saved.map_err(|error| error.during("keeping renewed credentials").with("connection", &self.connection))?;
+            let named = |error: Error| error.during("keeping renewed credentials").with("connection", &self.connection);
+            saved.map_err(|error| named(self.redact_error(error)))?;
         }
         let mut held = lock(&self.held);
         if held.credentials.as_ref() == Some(&credentials) {
@@ -172,16 +238,20 @@ impl Session {
         self.save().await
     }
 
+    /// What takes the connection's secrets out of texts: those of now, and those that were replaced.
+    pub(crate) fn redactor(&self) -> Redactor {
+        lock(&self.held).redactor.clone()
+    }
+
     /// `text` without any of the connection's secrets.
     pub(crate) fn redact(&self, text: &str) -> String {
-        let mut redacted = text.to_owned();
-        for secret in self.known().iter().flat_map(Credentials::all_secrets) {
-            // A secret of one or two letters is none, and would eat the text.
-            if secret.expose().len() > 2 && redacted.contains(secret.expose()) {
-                redacted = redacted.replace(secret.expose(), "[secret]");
-            }
-        }
-        redacted
+        self.redactor().redact(text)
+    }
+
+    /// `error` without any of the connection's secrets, causes included. Every error passes here before it leaves the
+    /// engine or is stored.
+    pub(crate) fn redact_error(&self, error: Error) -> Error {
+        if mutant!("exit-unredacted") { error } else { self.redactor().redact_error(error) }
     }
 }
 

@@ -8,9 +8,12 @@ use async_trait::async_trait;
 use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result};
 use ureq::Agent;
+use ureq::config::Config;
+use ureq::unversioned::transport::DefaultConnector;
 use url::Url;
 
 use super::answer::{MAX_BODY, fault};
+use super::global::{GlobalResolver, NotGlobal};
 use super::proxies::{self, Proxies, Setting};
 
 /// Sends requests with ureq.
@@ -24,6 +27,8 @@ use super::proxies::{self, Proxies, Setting};
 pub struct UreqTransport {
     proxies: Proxies,
     direct: Agent,
+    /// Direct, to globally routable addresses.
+    global: Agent,
     http: Agent,
     https: Agent,
 }
@@ -48,14 +53,15 @@ impl UreqTransport {
 
     fn by(proxies: Proxies) -> Self {
         let (http, https) = (agent(&proxies.http), agent(&proxies.https));
-        UreqTransport { proxies, direct: agent(&Setting::None), http, https }
+        let global = Agent::with_parts(config(&Setting::None), DefaultConnector::default(), GlobalResolver::default());
+        UreqTransport { proxies, direct: agent(&Setting::None), global, http, https }
     }
 
-    fn agent(&self, url: &str) -> Result<&Agent> {
-        let url = Url::parse(url)
+    fn agent(&self, request: &HttpRequest) -> Result<&Agent> {
+        let url = Url::parse(&request.url)
             .map_err(|source| Error::new(ErrorKind::Invalid, "the request's URL is not a URL").because(source))?;
         match self.proxies.for_url(&url) {
-            None | Some(Setting::None) => Ok(&self.direct),
+            None | Some(Setting::None) => Ok(if request.global_only { &self.global } else { &self.direct }),
             Some(Setting::Proxy(_)) => Ok(if url.scheme() == "https" { &self.https } else { &self.http }),
             Some(Setting::Unusable(name, why)) => Err(proxies::unusable(name, why)),
         }
@@ -63,11 +69,15 @@ impl UreqTransport {
 }
 
 fn agent(setting: &Setting) -> Agent {
+    config(setting).into()
+}
+
+fn config(setting: &Setting) -> Config {
     let proxy = match setting {
         Setting::Proxy(proxy) => Some(proxy.clone()),
         _ => None,
     };
-    let config = Agent::config_builder()
+    Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         // WebDAV has methods of its own.
@@ -78,14 +88,13 @@ fn agent(setting: &Setting) -> Agent {
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_global(Some(Duration::from_secs(120)))
         .user_agent(concat!("highwater/", env!("CARGO_PKG_VERSION")))
-        .build();
-    config.into()
+        .build()
 }
 
 #[async_trait]
 impl Transport for UreqTransport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        let agent = self.agent(&request.url)?.clone();
+        let agent = self.agent(&request)?.clone();
         tokio::task::spawn_blocking(move || exchange(&agent, request))
             .await
             .map_err(|source| Error::new(ErrorKind::Internal, "the request's thread failed").because(source))?
@@ -132,6 +141,9 @@ fn no_answer(source: ureq::Error) -> Error {
         ureq::Error::Protocol(_) => (fault(), "what the API answered cannot be read as HTTP"),
         ureq::Error::LargeResponseHeader(..) => (fault(), "the API answered with headers longer than 64 KiB"),
         ureq::Error::Timeout(_) => (ErrorKind::Unavailable, "the API did not answer in time"),
+        ureq::Error::Other(source) if source.is::<NotGlobal>() => {
+            (ErrorKind::Invalid, "the host's name leads to addresses that are not globally routable")
+        }
         ureq::Error::HostNotFound => {
             (ErrorKind::Unavailable, "the API's host name is unknown: check the base URL and the network")
         }

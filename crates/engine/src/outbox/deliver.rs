@@ -17,6 +17,7 @@ use super::{Outbox, lock};
 use crate::cancel::CancelToken;
 use crate::http::time_until;
 use crate::mutants::mutant;
+use crate::reach::Reach;
 use crate::signature::{hex_signature, standard_signatures};
 use crate::timer;
 
@@ -314,11 +315,14 @@ fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
 
 fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_ms: u64) -> Result<HttpRequest> {
     // Also a destination that was stored by other means goes nowhere else.
-    destination.check()?;
+    let reach = destination.check()?;
     let id = format!("msg_{}", row.id);
     let timestamp = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
     let body = row.body.as_bytes();
     let mut request = HttpRequest::new("POST", destination.url.as_str())
+        // The status decides. Eight receivers at a time may answer with whatever they like.
+        .read_at_most(if mutant!("answers-are-read") { u64::MAX } else { 0 })
+        .global_only(reach == Reach::Public && !destination.allow_private)
         .header("content-type", "application/json")
         .header("webhook-id", &id)
         .header("webhook-timestamp", timestamp.to_string())

@@ -113,7 +113,8 @@ impl Destination {
             && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// How far away the destination is, if it is one that may be delivered to.
+    pub(super) fn check(&self) -> Result<Reach> {
         let invalid =
             |message: &'static str| Err(Error::new(ErrorKind::Invalid, message).with("destination", &self.id));
         if self.id.is_empty() || self.id.len() > 100 || self.id.contains('/') {
@@ -132,7 +133,7 @@ impl Destination {
         if reach == Reach::Private && !self.allow_private {
             return invalid("the destination's address is not globally routable: allow it with `allow_private`");
         }
-        Ok(())
+        Ok(reach)
     }
 }
 

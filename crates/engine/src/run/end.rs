@@ -107,7 +107,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
 
 async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) -> Result<()> {
     let now_ms = host.now_ms();
-    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(host.redact(&error.to_string()))));
+    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(error.to_string())));
     let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
     if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since_ms.is_none() {
         host.log(level, &error.to_string());

@@ -110,6 +110,11 @@ impl<'e> Host<'e> {
         self.client.session().redact(text)
     }
 
+    /// Without the connection's secrets, causes included.
+    pub(super) fn redact_error(&self, error: Error) -> Error {
+        self.client.session().redact_error(error)
+    }
+
     /// Waits until no renewal of credentials is under way.
     pub(super) async fn renewed(&self) {
         self.client.renewed().await;

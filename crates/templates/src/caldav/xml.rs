@@ -29,7 +29,8 @@ pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
     let mut answer = MultiStatus::default();
     let (mut path, mut text): (Vec<String>, String) = (Vec::new(), String::new());
     let mut found = false;
-    let unreadable = || Error::new(ErrorKind::Remote, "the server's answer is not the XML that was expected");
+    let unreadable =
+        || Error::new(ErrorKind::Remote, "the server's answer is not the multistatus XML that was expected");
     loop {
         match reader.read_resolved_event().map_err(|source| unreadable().because(source))? {
             (namespace, Event::Start(tag)) => {

@@ -1,11 +1,11 @@
 //! Issues and comments of a repository, by `since`.
 
 use bytes::Bytes;
-use highwater_core::template::{HttpRequest, SyncContext, TemplateInfo, Window, text_at};
+use highwater_core::template::{HttpRequest, RepeatGuard, SyncContext, TemplateInfo, Window, text_at};
 use highwater_core::{Error, ErrorKind, Result};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
-use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, note_times, template};
+use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, template, timed};
 
 template! {
     /// Issues of a repository, open and closed, without pull requests.
@@ -59,6 +59,7 @@ async fn by_since(
     let mut window = behind(known.as_ref().map(Mark::at))?;
     let mut since = window.since();
     let mut link: Option<String> = None;
+    let mut repeats = RepeatGuard::default();
     let mut validator = known.as_ref().and_then(Mark::validator).filter(|_| !context.is_full_refresh());
     loop {
         let by_time = link.is_none();
@@ -76,20 +77,17 @@ async fn by_since(
         }
         let next = response.next_link();
         let records = response.elements()?;
+        repeats.check(&records)?;
+        let records = timed(context, model, records, &mut window, "/updated_at");
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
-        note_times(&mut window, &records, "/updated_at")?;
         if let Some(at) = window.checkpoint() {
             // The next run will ask this very question again, and may ask whether the answer is still the same.
             let asks_again = by_time && next.is_none() && behind(Some(at))?.since() == since;
             let mark = Mark::new(at, response.validator().filter(|_| asks_again));
             context.checkpoint(&mark)?;
         }
-        let kept = records.into_iter().filter_map(|record| match wanted(&record) {
-            Ok(true) => Some(Ok(record)),
-            Ok(false) => None,
-            Err(error) => Some(Err(error)),
-        });
-        context.save(model, kept.collect::<Result<Vec<_>>>()?).await?;
+        let kept = context.read_each(model, records, |record| Ok(wanted(record)?.then(|| record.clone())));
+        context.save(model, kept.into_iter().flatten().collect()).await?;
         let Some(next) = next else { break };
         // A record that changes meanwhile moves to the end and pulls the rest one place forward, past
         // the next page's beginning. So go on from the last time seen, by page only within one second:

@@ -7,17 +7,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use highwater_core::template::{
     ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, escape, string_at, text_at,
 };
-use highwater_core::{ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{OVERLAP, complete, model, template};
+use crate::common::{OVERLAP, Resumed, complete, model, template};
 
 template! {
     /// Events of a calendar.
     ///
     /// The first run lists them and ends with a sync token, with which the next runs get what changed. When Google
-    /// forgets the token (status 410), the next run begins anew.
+    /// forgets the token (status 410, or 400 "Invalid sync token value"), the next run begins anew.
     Events, info(), fetch
 }
 
@@ -56,12 +56,22 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     let request = HttpRequest::get(path).query("maxResults", "2500");
     match context.last_checkpoint()? {
         Some(Checkpoint::Sync(token)) => {
-            save_changes(context, list(request.query("syncToken", token)), true).await?;
+            save_changes(context, list(request.query("syncToken", token)), true).await.map_err(invalid_token)?;
             complete(context, "Event").await
         }
         Some(Checkpoint::Page(next, begun)) => read_list(context, request, Some(next), begun).await,
         None => read_list(context, request, None, None).await,
     }
+}
+
+/// Google calls a token that it does not know any more gone (410, which is a reset as it stands) or invalid (400).
+fn invalid_token(error: Error) -> Error {
+    let told = error.context("told").is_some_and(|told| told.to_ascii_lowercase().contains("invalid sync"));
+    if error.context("status") == Some("400") && told {
+        let message = "Google does not take the sync token any more: everything has to be read again";
+        return Error::new(ErrorKind::SourceReset, message).because(error);
+    }
+    error
 }
 
 fn list(request: HttpRequest) -> Pages {
@@ -77,10 +87,10 @@ async fn read_list(
     mut begun: Option<DateTime<Utc>>,
 ) -> Result<()> {
     let mut several = page.is_some();
-    let mut pages = list(request.clone()).resume(page);
+    let mut pages = Resumed::new(|| list(request.clone()), page);
     while let Some(page) = pages.next(context).await? {
         begun = begun.or(page.response.date());
-        let (changed, deleted) = told(page.records)?;
+        let (changed, deleted) = told(context, page.records);
         match (page.next, page.response.text_at("/nextSyncToken")?) {
             (Some(next), _) => {
                 several = true;
@@ -104,7 +114,7 @@ async fn read_list(
 /// Saves what a list of changes tells; with its end goes the new token, if it `leads` on.
 async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bool) -> Result<()> {
     while let Some(page) = pages.next(context).await? {
-        let (changed, deleted) = told(page.records)?;
+        let (changed, deleted) = told(context, page.records);
         if let Some(token) = page.response.text_at("/nextSyncToken")?.filter(|_| leads && page.next.is_none()) {
             context.checkpoint(&Checkpoint::Sync(token))?;
         }
@@ -114,18 +124,19 @@ async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bo
 }
 
 /// The events that there are, and the ids of those that are no more.
-fn told(events: Vec<Bytes>) -> Result<(Vec<PageRecord>, Vec<String>)> {
+fn told(context: &mut SyncContext<'_>, events: Vec<Bytes>) -> (Vec<PageRecord>, Vec<String>) {
     let (mut changed, mut deleted) = (Vec::new(), Vec::new());
-    for event in events {
+    context.read_each("Event", events, |event| {
         // An exception that cancels one occurrence stays a record: it says that the occurrence does not take place.
-        let cancelled = text_at(&event, "/status")?.as_deref() == Some("cancelled");
-        if cancelled && text_at(&event, "/recurringEventId")?.is_none() {
-            deleted.push(string_at(&event, "/id")?);
+        let cancelled = text_at(event, "/status")?.as_deref() == Some("cancelled");
+        if cancelled && text_at(event, "/recurringEventId")?.is_none() {
+            deleted.push(string_at(event, "/id")?);
         } else {
-            changed.push(PageRecord::from(event));
+            changed.push(PageRecord::from(event.clone()));
         }
-    }
-    Ok((changed, deleted))
+        Ok(())
+    });
+    (changed, deleted)
 }
 
 /// An event.

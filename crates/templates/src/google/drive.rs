@@ -9,7 +9,7 @@ use highwater_core::template::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{complete, model, template};
+use crate::common::{Resumed, complete, model, template};
 
 template! {
     /// Files of a drive; those in the bin have `trashed: true`.
@@ -49,7 +49,11 @@ struct Checkpoint {
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     match context.last_checkpoint()? {
         Some(Checkpoint { changes, page: None }) => read_changes(context, changes).await,
-        Some(Checkpoint { changes, page }) => read_list(context, changes, page).await,
+        Some(Checkpoint { changes, page }) => {
+            read_list(context, changes.clone(), page).await?;
+            // The list was begun by an earlier run.
+            read_changes(context, changes).await
+        }
         None => {
             // Before the list is read, so that what changes meanwhile is told again (H46).
             let start = context.send(HttpRequest::get("/drive/v3/changes/startPageToken")).await?;
@@ -62,10 +66,13 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
 async fn read_list(context: &mut SyncContext<'_>, changes: String, page: Option<String>) -> Result<()> {
     let request = HttpRequest::get("/drive/v3/files")
         .query("pageSize", "1000")
-        .query("fields", format!("nextPageToken,files({FIELDS})"));
-    let mut pages =
-        Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).records_at("/files").resume(page);
+        .query("fields", format!("nextPageToken,incompleteSearch,files({FIELDS})"));
+    let list = || Pages::new(request.clone(), Paging::cursor("/nextPageToken", "pageToken")).records_at("/files");
+    let mut pages = Resumed::new(list, page);
     while let Some(page) = pages.next(context).await? {
+        if page.response.text_at("/incompleteSearch")?.as_deref() == Some("true") {
+            context.incomplete("File", "Google Drive did not look everywhere: some files are missing from its list");
+        }
         context.checkpoint(&Checkpoint { changes: changes.clone(), page: page.next })?;
         context.save("File", page.records).await?;
     }
@@ -81,16 +88,17 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
     let mut pages = Pages::new(request, paging).records_at("/changes").resume(Some(changes));
     while let Some(page) = pages.next(context).await? {
         let (mut changed, mut deleted) = (Vec::new(), Vec::new());
-        for change in &page.records {
+        context.read_each("File", page.records, |change| {
             // A change of a shared drive tells of no file at all.
-            let Some(id) = text_at(change, "/fileId")? else { continue };
+            let Some(id) = text_at(change, "/fileId")? else { return Ok(()) };
             match value_at(change, "/file")? {
                 Some(file) if text_at(change, "/removed")?.as_deref() != Some("true") => {
                     changed.push(PageRecord::from(change.slice_ref(file)));
                 }
                 _ => deleted.push(id),
             }
-        }
+            Ok(())
+        });
         // Each page's token goes on where the page ended.
         if let Some(next) = page.next.or(page.response.text_at("/newStartPageToken")?) {
             context.checkpoint(&Checkpoint { changes: next, page: None })?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use highwater_core::template::{
     ConfigKey, HttpRequest, HttpResponse, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at,
 };
@@ -11,7 +10,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{complete, model, read, template};
+use crate::common::{Resumed, complete, model, read, template};
 
 template! {
     /// Messages of a mailbox.
@@ -56,7 +55,11 @@ struct Checkpoint {
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     match context.last_checkpoint()? {
         Some(Checkpoint { history, page: None }) => read_history(context, history).await,
-        Some(Checkpoint { history, page }) => read_list(context, history, page).await,
+        Some(Checkpoint { history, page }) => {
+            read_list(context, history.clone(), page).await?;
+            // The list was begun by an earlier run.
+            read_history(context, history).await
+        }
         None => {
             // Before the list is read, so that what changes meanwhile is told again (H46).
             let profile = context.send(HttpRequest::get("/gmail/v1/users/me/profile")).await?;
@@ -71,11 +74,11 @@ async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<
     if let Some(query) = context.optional_config("query") {
         request = request.query("q", query);
     }
-    let mut pages = list(request, "/messages").check(is_list).resume(page);
-    while let Some(ids) = next_ids(&mut pages, context).await? {
-        let found = ids.ids.iter().map(|entry| string_at(entry, "/id")).collect::<Result<Vec<_>>>()?;
-        let (messages, gone) = messages(context, found).await?;
-        context.checkpoint(&Checkpoint { history: history.clone(), page: ids.next })?;
+    let mut pages = Resumed::new(|| list(request.clone(), "/messages").check(is_list), page);
+    while let Some(page) = pages.next(context).await? {
+        let ids = context.read_each("Message", page.records, |entry| string_at(entry, "/id"));
+        let (messages, gone) = messages(context, ids).await?;
+        context.checkpoint(&Checkpoint { history: history.clone(), page: page.next })?;
         context.apply("Message", messages, gone).await?;
     }
     complete(context, "Message").await
@@ -106,14 +109,21 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
         .query("startHistoryId", since.clone());
     let mut pages = list(request, "/history").check(is_history);
     let (mut changed, mut deleted, mut newest) = (BTreeSet::new(), BTreeSet::new(), since);
-    while let Some(page) = next_ids(&mut pages, context).await.map_err(forgotten)? {
-        for entry in &page.ids {
-            let entry: History = read(entry)?;
+    while let Some(page) = pages.next(context).await.map_err(forgotten)? {
+        for entry in &page.records {
+            // Which messages it tells of is not known: it is asked for again.
+            let entry: History = match read(entry) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    context.incomplete("Message", format!("an entry of the history cannot be read: {error}"));
+                    continue;
+                }
+            };
             let touched = entry.messages_added.into_iter().chain(entry.labels_added).chain(entry.labels_removed);
             changed.extend(touched.map(|change| change.message.id));
             deleted.extend(entry.messages_deleted.into_iter().map(|change| change.message.id));
         }
-        newest = page.history.unwrap_or(newest);
+        newest = page.response.text_at("/historyId")?.unwrap_or(newest);
     }
     let wanted: Vec<String> = changed.difference(&deleted).cloned().collect();
     // The checkpoint moves with the last commit, when all that the history told of is saved.
@@ -154,18 +164,6 @@ fn is_list(response: &HttpResponse) -> Result<()> {
 
 fn is_history(response: &HttpResponse) -> Result<()> {
     response.string_at("/historyId").map(drop)
-}
-
-struct Ids {
-    ids: Vec<Bytes>,
-    next: Option<String>,
-    history: Option<String>,
-}
-
-async fn next_ids(pages: &mut Pages, context: &SyncContext<'_>) -> Result<Option<Ids>> {
-    let Some(page) = pages.next(context).await? else { return Ok(None) };
-    let history = page.response.text_at("/historyId")?;
-    Ok(Some(Ids { ids: page.records, next: page.next, history }))
 }
 
 /// The messages of these ids, and the ids of those that are gone meanwhile.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use highwater_core::template::{
-    ConfigKey, FetchedPage, LogLevel, PageRecord, SyncContext, TemplateInfo, composite_id, string_at, text_at,
+    ConfigKey, LogLevel, PageRecord, SyncContext, TemplateInfo, composite_id, string_at, text_at,
 };
 use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{CHANNELS, events, pages, provider};
 use crate::common::{DELETES_BY_REFRESH, complete, listed, model, template, with_member};
@@ -28,6 +29,8 @@ fn messages() -> TemplateInfo {
         .description("Messages of channels that the app is a member of")
         .scope("channels:history")
         .scope("channels:read")
+        .scope("groups:history")
+        .scope("groups:read")
         .model_info(model::<Message>("Message", "A message; its id is made of its channel and its `ts`"))
         .config(ConfigKey::optional(
             "channels",
@@ -40,15 +43,48 @@ fn messages() -> TemplateInfo {
         .every(Duration::from_secs(900))
 }
 
-/// What of a channel a run reads.
-struct Reading<'r> {
-    channel: &'r str,
-    /// The newest `ts` that the last run knew of.
-    since: Option<&'r str>,
+/// The settings.
+#[derive(Clone, Copy)]
+struct Settings {
+    /// How far back edits and answers are looked for.
     days: u64,
     replies: bool,
-    /// The checkpoint of the channels that are done: it never moves before a channel is.
-    done: &'r BTreeMap<String, String>,
+}
+
+/// What is known of the channels: the newest `ts` of each that was read to its end.
+type Known = BTreeMap<String, String>;
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    /// As earlier versions stored it.
+    Known(Known),
+    Checkpoint {
+        channels: Known,
+        reading: Option<Place>,
+    },
+}
+
+/// Where a channel goes on. Messages come newest first, so everything from `latest` on is saved. A time stays good, where
+/// Slack's cursors end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Place {
+    channel: String,
+    /// The newest `ts` that is known of all of the channel, once it is read to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<String>,
+    /// The oldest message that is saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest: Option<String>,
+    /// The newest answer to it that is saved, where there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replies: Option<String>,
+}
+
+impl Place {
+    fn checkpoint(&self, context: &mut SyncContext<'_>, known: &Known) -> Result<()> {
+        context.checkpoint(&json!({"channels": known, "reading": self}))
+    }
 }
 
 async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
@@ -58,19 +94,35 @@ async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
     let replies: bool = context.config("replies")?.parse().map_err(|source| {
         Error::new(ErrorKind::Invalid, "the setting `replies` is `true` or `false`").because(source)
     })?;
-    let mut known: BTreeMap<String, String> = context.last_checkpoint()?.unwrap_or_default();
-    for channel in channels(context).await? {
-        let since = known.get(&channel).map(String::as_str);
-        let reading = Reading { channel: &channel, since, days, replies, done: &known };
-        if let Some(newest) = messages_of(context, &reading).await? {
+    let settings = Settings { days, replies };
+    let (mut known, reading) = match context.last_checkpoint()? {
+        None => (Known::new(), None),
+        Some(Stored::Known(known)) => (known, None),
+        Some(Stored::Checkpoint { channels, reading }) => (channels, reading),
+    };
+    let place = |channel| (Place { channel, ..Place::default() }, &settings);
+    let just_new = Settings { days: 0, ..settings };
+    let mut places: Vec<(Place, &Settings)> = channels(context).await?.into_iter().map(place).collect();
+    // An interrupted run goes on with the channel that it read, so that each has its turn however short the runs are.
+    if let Some(reading) = reading
+        && let Some(turn) = places.iter().position(|(place, _)| place.channel == reading.channel)
+    {
+        places.rotate_left(turn);
+        // At the end once more, for what was written since the interruption.
+        let again = std::mem::replace(&mut places[0].0, reading);
+        places.push((again, &just_new));
+    }
+    for (place, settings) in places {
+        let channel = place.channel.clone();
+        if let Some(newest) = messages_of(context, settings, &known, place).await? {
             known.insert(channel, newest);
         }
     }
-    context.checkpoint(&known)?;
+    context.checkpoint(&json!({"channels": known}))?;
     complete(context, "Message").await
 }
 
-async fn channels(context: &SyncContext<'_>) -> Result<Vec<String>> {
+async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
     let chosen: Vec<String> = listed(context, "channels").into_iter().map(str::to_owned).collect();
     if !chosen.is_empty() {
         return Ok(chosen);
@@ -78,55 +130,90 @@ async fn channels(context: &SyncContext<'_>) -> Result<Vec<String>> {
     let mut pages = pages(CHANNELS.0, "/channels", &[("types", CHANNELS.1)]);
     let mut found = Vec::new();
     while let Some(page) = pages.next(context).await? {
-        for channel in &page.records {
-            if text_at(channel, "/is_member")?.as_deref() != Some("false") {
-                found.push(string_at(channel, "/id")?);
-            }
-        }
+        // Slack shows no messages of channels that the app is no member of.
+        let member = |channel: &Bytes| Ok((text_at(channel, "/is_member")?, string_at(channel, "/id")?));
+        let channels = context.read_each("Message", page.records, member);
+        found.extend(channels.into_iter().filter(|(is, _)| is.as_deref() != Some("false")).map(|(_, id)| id));
     }
     Ok(found)
 }
 
 /// Saves a channel's messages, newest first, and their answers; returns the newest `ts` that is known of all.
-async fn messages_of(context: &mut SyncContext<'_>, reading: &Reading<'_>) -> Result<Option<String>> {
-    let oldest = reading.since.map(|since| before(since, reading.days)).transpose()?;
-    let mut arguments = vec![("channel", reading.channel)];
-    if let Some(oldest) = &oldest {
-        arguments.extend([("oldest", oldest.as_str()), ("inclusive", "true")]);
-    }
+async fn messages_of(
+    context: &mut SyncContext<'_>,
+    settings: &Settings,
+    known: &Known,
+    mut place: Place,
+) -> Result<Option<String>> {
+    let channel = place.channel.clone();
+    let since = known.get(&channel);
+    let oldest = since.map(|since| before(since, settings.days)).transpose()?;
+    let bounds = [("oldest", oldest), ("latest", place.latest.clone())];
+    let bounds: Vec<(&str, String)> = bounds.into_iter().filter_map(|(name, ts)| Some((name, ts?))).collect();
+    let mut arguments = vec![("channel", channel.as_str()), ("inclusive", "true")];
+    arguments.extend(bounds.iter().map(|(name, ts)| (*name, ts.as_str())));
     let mut pages = pages("/conversations.history", "/messages", &arguments);
-    let mut newest = None;
     loop {
         let page = match pages.next(context).await {
             Ok(Some(page)) => page,
             Ok(None) => break,
-            // A channel that the app was thrown out of ends no sync of the others. A full refresh must not take it for
-            // empty, though.
-            Err(error) if error.context("error") == Some("not_in_channel") && !context.is_full_refresh() => {
-                let channel = reading.channel;
+            // A channel that the app was thrown out of ends no sync of the others, and its messages are not gone.
+            Err(error) if error.context("error") == Some("not_in_channel") => {
                 context.log(LogLevel::Warning, format!("channel {channel}: the app is not a member; passed over"));
-                break;
+                context.uncertain("Message", format!("the app is no member of channel {channel}"));
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
+        let messages = read_messages(context, &channel, page.records);
         // Only what the first page knew: an answer given later, in a thread read before, must be newer than this.
-        if newest.is_none() {
-            newest = Some(newest_of(&page)?.max(reading.since.map(str::to_owned)).unwrap_or_default());
+        if place.newest.is_none() {
+            let times = messages.iter().flat_map(|message| [Some(&message.ts), message.latest_reply.as_ref()]);
+            place.newest = times.flatten().max().max(since).cloned();
         }
-        save(context, reading, &page.records).await?;
-        for message in &page.records {
-            let latest = text_at(message, "/latest_reply")?.filter(|_| reading.replies);
-            if latest.is_some_and(|latest| reading.since.is_none_or(|since| latest.as_str() > since)) {
-                replies_to(context, reading, &string_at(message, "/ts")?).await?;
+        let unread = |message: &&Read| {
+            let latest = message.latest_reply.as_ref().filter(|_| settings.replies);
+            latest.is_some_and(|latest| since.is_none_or(|since| latest > since))
+        };
+        let threads: Vec<(String, Option<String>)> =
+            messages.iter().filter(unread).map(|message| (message.ts.clone(), message.latest_reply.clone())).collect();
+        let last = messages.last().map(|message| message.ts.clone());
+        let records = messages.into_iter().map(|message| message.record).collect();
+        // The place moves on with what was read: with the page, or with the answers to each of its messages.
+        if let (true, Some(last)) = (threads.is_empty(), &last) {
+            (place.latest, place.replies) = (Some(last.clone()), None);
+        }
+        place.checkpoint(context, known)?;
+        context.apply("Message", records, Vec::new()).await?;
+        for (thread, latest_reply) in threads {
+            if place.latest.as_ref() != Some(&thread) {
+                (place.latest, place.replies) = (Some(thread), None);
+            }
+            if place.replies < latest_reply {
+                replies_to(context, known, &mut place, latest_reply).await?;
             }
         }
+        if place.latest != last && last.is_some() {
+            (place.latest, place.replies) = (last, None);
+            place.checkpoint(context, known)?;
+            context.apply("Message", Vec::new(), Vec::new()).await?;
+        }
     }
-    Ok(newest.filter(|newest| !newest.is_empty()))
+    Ok(place.newest)
 }
 
-/// Saves the answers of a thread. Its first message, and answers sent to the channel too, are in the channel's list.
-async fn replies_to(context: &mut SyncContext<'_>, reading: &Reading<'_>, thread: &str) -> Result<()> {
-    let arguments = [("channel", reading.channel), ("ts", thread)];
+/// Saves the answers to the message at `place`, behind those that are saved. The first message of a thread, and answers sent
+/// to the channel too, are in the channel's list.
+async fn replies_to(
+    context: &mut SyncContext<'_>,
+    known: &Known,
+    place: &mut Place,
+    latest_reply: Option<String>,
+) -> Result<()> {
+    let (channel, thread) = (place.channel.clone(), place.latest.clone().unwrap_or_default());
+    let mut arguments = vec![("channel", channel.as_str()), ("ts", thread.as_str())];
+    let behind = place.replies.clone();
+    arguments.extend(behind.as_deref().map(|behind| ("oldest", behind)));
     let mut pages = pages("/conversations.replies", "/messages", &arguments);
     loop {
         let page = match pages.next(context).await {
@@ -136,38 +223,35 @@ async fn replies_to(context: &mut SyncContext<'_>, reading: &Reading<'_>, thread
             Err(error) if error.context("error") == Some("thread_not_found") => break,
             Err(error) => return Err(error),
         };
-        let mut replies = Vec::with_capacity(page.records.len());
-        for message in page.records {
-            let broadcast = text_at(&message, "/subtype")?.as_deref() == Some("thread_broadcast");
-            if !broadcast && string_at(&message, "/ts")? != thread {
-                replies.push(message);
-            }
-        }
-        save(context, reading, &replies).await?;
+        let mut replies = read_messages(context, &channel, page.records);
+        replies.retain(|reply| reply.ts != thread);
+        let newest = replies.iter().map(|reply| reply.ts.clone()).max().max(place.replies.take());
+        // At the end all that the channel's list knew of are saved, also where the newest was deleted meanwhile.
+        place.replies = if page.next.is_none() { newest.max(latest_reply.clone()) } else { newest };
+        replies.retain(|reply| !reply.broadcast);
+        place.checkpoint(context, known)?;
+        context.apply("Message", replies.into_iter().map(|reply| reply.record).collect(), Vec::new()).await?;
     }
     Ok(())
 }
 
-async fn save(context: &mut SyncContext<'_>, reading: &Reading<'_>, messages: &[Bytes]) -> Result<()> {
-    let mut records = Vec::with_capacity(messages.len());
-    for message in messages {
-        let id = composite_id([reading.channel, &string_at(message, "/ts")?]);
-        records.push(PageRecord::with_id(id, with_member(message, "channel", &reading.channel)?));
-    }
-    if !reading.done.is_empty() {
-        context.checkpoint(reading.done)?;
-    }
-    context.apply("Message", records, Vec::new()).await.map(drop)
+/// A message, as far as it is looked at. Slack writes a `ts` as ten digits, a point and six digits: the order of times is the
+/// order of the texts.
+struct Read {
+    ts: String,
+    latest_reply: Option<String>,
+    /// Whether it is an answer that was sent to the channel too.
+    broadcast: bool,
+    record: PageRecord,
 }
 
-/// The newest `ts` that a page knows of. Slack writes it as ten digits, a point and six digits: the order of times is
-/// the order of the texts.
-fn newest_of(page: &FetchedPage) -> Result<Option<String>> {
-    let mut newest = None;
-    for message in &page.records {
-        newest = newest.max(Some(string_at(message, "/ts")?)).max(text_at(message, "/latest_reply")?);
-    }
-    Ok(newest)
+fn read_messages(context: &mut SyncContext<'_>, channel: &str, messages: Vec<Bytes>) -> Vec<Read> {
+    context.read_each("Message", messages, |message| {
+        let ts = string_at(message, "/ts")?;
+        let record = PageRecord::with_id(composite_id([channel, &ts]), with_member(message, "channel", &channel)?);
+        let broadcast = text_at(message, "/subtype")?.as_deref() == Some("thread_broadcast");
+        Ok(Read { ts, latest_reply: text_at(message, "/latest_reply")?, broadcast, record })
+    })
 }
 
 fn before(ts: &str, days: u64) -> Result<String> {

@@ -64,6 +64,66 @@ async fn a_list_that_breaks_off_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sync_token_that_is_called_invalid_is_as_good_as_forgotten() {
+    let mut api = Calendar::default();
+    (1..=4).for_each(|n| api.put(&format!("e{n}"), "Meeting"));
+    let trial = Trial::new(shared(calendar::Events::new()), api).await.unwrap();
+    run(&trial).await;
+    trial.api.with(|api| {
+        api.cancel("e2");
+        api.put("e5", "New");
+        api.forget();
+        api.forgets_by_400 = true;
+    });
+    if let Err(error) = trial.run().await {
+        assert_eq!(error.kind(), ErrorKind::SourceReset, "{error:?}");
+        run(&trial).await;
+    }
+    assert_eq!(trial.ids("Event").await.unwrap(), ["e1", "e3", "e4", "e5"]);
+    assert_eq!(run(&trial).await, (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_token_that_is_refused_begins_the_list_anew() {
+    let broken = || [Fault::None, Fault::None, Fault::None, Fault::None, Fault::Status(404)];
+    let mut api = Calendar::default();
+    (1..=20).for_each(|n| api.put(&format!("e{n:02}"), "Meeting"));
+    let trial = Trial::new(shared(calendar::Events::new()), Hostile::new(api).faults(broken())).await.unwrap();
+    assert_eq!(kind(&trial).await, ErrorKind::NotFound);
+    trial.api.with(|api| api.api.page_generation += 1);
+    run(&trial).await;
+    assert_eq!((trial.ids("Event").await.unwrap().len(), run(&trial).await), (20, (0, 0, 0)));
+
+    let mut api = Drive::default();
+    (1..=20).for_each(|n| api.put(&format!("f{n:02}"), "Plan", false));
+    let trial = Trial::new(shared(drive::Files::new()), Hostile::new(api).faults(broken())).await.unwrap();
+    assert_eq!(kind(&trial).await, ErrorKind::NotFound);
+    trial.api.with(|api| api.api.page_generation += 1);
+    run(&trial).await;
+    assert_eq!((trial.ids("File").await.unwrap().len(), run(&trial).await), (20, (0, 0, 0)));
+
+    let mut api = Gmail::default();
+    (1..=9).for_each(|n| api.receive(&format!("m{n}")));
+    let broken = (0..5).map(|_| Fault::None).chain([Fault::Status(403)]);
+    let trial = Trial::new(shared(gmail::Messages::new()), Hostile::new(api).faults(broken)).await.unwrap();
+    assert_eq!(kind(&trial).await, ErrorKind::Unauthorized);
+    trial.api.with(|api| api.api.page_generation += 1);
+    run(&trial).await;
+    assert_eq!((trial.ids("Message").await.unwrap().len(), run(&trial).await), (9, (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drive_that_did_not_look_everywhere_deletes_nothing() {
+    let mut api = Drive::default();
+    (1..=7).for_each(|n| api.put(&format!("f{n}"), "Plan", false));
+    let trial = Trial::new(shared(drive::Files::new()), api).await.unwrap();
+    assert_eq!(run(&trial).await, (7, 0, 0));
+    trial.api.with(|api| api.incomplete_search = true);
+    let _ = trial.refresh().await;
+    assert_eq!(trial.ids("File").await.unwrap().len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn gmail_by_history() {
     let mut api = Gmail::default();
     (1..=7).for_each(|n| api.receive(&format!("m{n}")));

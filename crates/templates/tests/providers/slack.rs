@@ -108,9 +108,10 @@ async fn a_channel_that_threw_the_app_out_keeps_its_messages_until_somebody_look
         api.post("C2", "Where is C1?");
     });
     assert_eq!(run(&trial).await, (1, 0, 0));
-    // A full refresh would have to call its messages deleted: it says what is wrong instead.
-    let error = trial.refresh().await.unwrap_err();
-    assert_eq!(error.context("error"), Some("not_in_channel"), "{error}");
+    // A full refresh does not call its messages deleted; it says what it could not see.
+    let report = trial.refresh().await.unwrap();
+    assert_eq!((report.progress.deleted, report.is_clean()), (0, false));
+    assert_eq!(report.incomplete["Message"], "the app is no member of channel C1");
     assert_eq!(trial.ids("Message").await.unwrap().len(), 11);
 }
 
@@ -123,4 +124,100 @@ async fn slack_names_its_limit_in_a_header_and_refuses_in_a_body() {
     assert!(trial.environment.now_ms() - began >= Duration::from_secs(40).as_millis() as u64);
     run(&trial).await;
     assert_eq!(trial.ids("Message").await.unwrap().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn private_channels_need_scopes_that_are_declared_and_named_when_they_are_missing() {
+    let scopes = |template: &dyn highwater_core::template::Template| template.info().scopes.clone();
+    assert!(scopes(&slack::Channels::new()).contains(&"groups:read".to_owned()));
+    let declared = scopes(&slack::Messages::new());
+    assert!(
+        ["groups:read", "groups:history"].iter().all(|scope| declared.iter().any(|known| known == scope)),
+        "{declared:?}"
+    );
+    let mut api = workspace().0;
+    api.put_private_channel("G1");
+    api.post("G1", "Between us");
+    let trial = Trial::new(shared(slack::Messages::new()), api).await.unwrap();
+    assert_eq!(run(&trial).await, (11, 0, 0));
+    trial.api.with(|api| api.scopes = ["channels:read", "channels:history"].into());
+    let error = trial.run().await.unwrap_err();
+    assert_eq!((error.kind(), error.context("error")), (ErrorKind::Unauthorized, Some("missing_scope")));
+    assert_eq!(error.context("needed"), Some("groups:read"));
+    assert_eq!(error.context("provided"), Some("channels:history,channels:read"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_channel_comes_to_its_end_however_often_it_breaks_off() {
+    let mut api = Slack::default();
+    api.put_channel("C1", true);
+    let mut threads = Vec::new();
+    for n in 0..60 {
+        let ts = api.post("C1", &format!("Water level {n}"));
+        if n % 10 == 0 {
+            threads.push(ts);
+        }
+    }
+    for thread in &threads {
+        (0..20).for_each(|_| {
+            api.reply("C1", thread, "Not me");
+        });
+    }
+    api.page = 15;
+    let messages = 60 + 20 * threads.len();
+    let trial = Trial::new(shared(slack::Messages::new()), Hostile::new(api)).await.unwrap();
+    // Three requests, and the run ends: one of them lists the channels.
+    let mut runs = 0;
+    loop {
+        trial.api.with(|api| {
+            api.clear();
+            api.add([Fault::None, Fault::None, Fault::None, Fault::Status(404)]);
+        });
+        runs += 1;
+        assert!(runs < 40, "{} of {messages} messages", trial.ids("Message").await.unwrap().len());
+        if trial.run().await.is_ok() {
+            break;
+        }
+        // Cursors do not live for ever.
+        trial.api.with(|api| api.api.cursor_generation += 1);
+    }
+    assert_eq!(trial.ids("Message").await.unwrap().len(), messages);
+    trial.api.with(|api| api.clear());
+    assert_eq!(run(&trial).await, (0, 0, 0));
+    assert_eq!(refresh(&trial).await, (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_broke_off_misses_nothing_that_was_written_meanwhile() {
+    let mut api = Slack::default();
+    ["C1", "C2"].into_iter().for_each(|channel| api.put_channel(channel, true));
+    (0..12).for_each(|_| {
+        api.post("C1", "Water level");
+        api.post("C2", "Water level");
+    });
+    let trial = Trial::new(shared(slack::Messages::new()), Hostile::new(api)).await.unwrap();
+    trial.api.with(|api| api.add([Fault::None, Fault::None, Fault::None, Fault::Status(404)]));
+    assert_eq!(kind(&trial).await, ErrorKind::NotFound);
+    trial.api.with(|api| {
+        let api = &mut api.api;
+        let thread = api.post("C1", "New");
+        api.reply("C1", &thread, "Newer");
+        api.post("C2", "New");
+    });
+    run(&trial).await;
+    run(&trial).await;
+    assert_eq!(trial.ids("Message").await.unwrap().len(), 27);
+    assert_eq!(refresh(&trial).await, (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_waited_out_in_either_form() {
+    for status in [429, 200] {
+        let trial = Trial::new(shared(slack::Messages::new()), workspace().0).await.unwrap();
+        trial.api.with(|api| api.limit_next(2, status));
+        let began = trial.environment.now_ms();
+        assert_eq!(run(&trial).await, (10, 0, 0), "{status}");
+        let waited = trial.environment.now_ms() - began;
+        assert!((120_000..600_000).contains(&waited), "{waited} ms");
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::ErrorKind;
-use highwater_templates::stripe::{Customers, Subscriptions};
+use highwater_templates::stripe::{Customers, Invoices, Subscriptions};
 use highwater_testkit::fakes::Stripe;
 use highwater_testkit::{Fault, Hostile, Trial};
 use serde_json::json;
@@ -115,4 +115,61 @@ async fn a_customer_is_created_once_with_a_key_and_never_twice_without() {
     assert_eq!(trial.api.seen().len(), 1);
     let error = trial.act("stripe/create_supplier", json!({})).await.unwrap_err();
     assert!(error.context("known").is_some_and(|known| known.contains("stripe/create_customer")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invoice_that_is_about_to_be_made_is_no_record_and_stops_nothing() {
+    let mut api = account(1);
+    let invoice = api.create("invoice", json!({"customer": "customer_0001", "status": "open", "total": 5}));
+    let trial = Trial::new(shared(Invoices::new()), api).await.unwrap();
+    assert_eq!(run(&trial).await, (1, 0, 0));
+    trial.api.with(|api| {
+        api.update(&invoice, json!({"status": "paid"}));
+        api.preview_invoice("customer_0001");
+    });
+    assert_eq!(run(&trial).await, (0, 1, 0));
+    assert_eq!(trial.record("Invoice", &invoice).await.unwrap().unwrap()["status"], "paid");
+    assert_eq!(trial.ids("Invoice").await.unwrap(), [invoice]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_have_one_shape_whatever_version_the_account_and_its_events_have() {
+    let mut api = account(1);
+    let period = json!({"customer": "customer_0001", "status": "active", "current_period_end": NOW});
+    let (first, second) = (api.create("subscription", period.clone()), api.create("subscription", period));
+    let trial = Trial::new(shared(Subscriptions::new()), api).await.unwrap();
+    assert_eq!(run(&trial).await, (2, 0, 0));
+    assert!(trial.api.seen().iter().all(|request| request.header("stripe-version").is_some()));
+    trial.api.with(|api| {
+        api.update(&first, json!({"current_period_end": NOW + 86_400}));
+        // The account is upgraded; what happens from now on is told in another shape.
+        api.version = "2026-09-30.endive".to_owned();
+        api.update(&second, json!({"current_period_end": NOW + 86_400}));
+    });
+    assert_eq!(run(&trial).await, (0, 2, 0));
+    for id in [first, second] {
+        let record = trial.record("Subscription", &id).await.unwrap().unwrap();
+        assert_eq!(record["items"]["data"][0]["current_period_end"], NOW + 86_400, "{record}");
+        assert_eq!(record.get("current_period_end"), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_goes_on_though_the_object_it_stopped_at_is_gone() {
+    let trial = Trial::new(shared(Customers::new()), Hostile::new(account(8))).await.unwrap();
+    trial.api.with(|hostile| hostile.add([Fault::None, Fault::None, Fault::Status(404)]));
+    assert_eq!(kind(&trial).await, ErrorKind::NotFound);
+    trial.api.with(|hostile| hostile.api.delete("customer_0006"));
+    run(&trial).await;
+    run(&trial).await;
+    assert_eq!(trial.ids("Customer").await.unwrap().len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_in_a_new_account_is_seen_though_our_clock_is_ahead() {
+    let trial = Trial::new(shared(Customers::new()), account(0)).await.unwrap();
+    trial.environment.skip(Duration::from_secs(2 * 3600));
+    assert_eq!(run(&trial).await, (0, 0, 0));
+    trial.api.with(|api| api.create("customer", json!({"email": "first@example.com"})));
+    assert_eq!(run(&trial).await, (1, 0, 0));
 }

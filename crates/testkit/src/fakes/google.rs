@@ -16,6 +16,10 @@ pub struct Calendar {
     serial: u64,
     /// Tokens before this one are forgotten (410).
     pub forgotten_before: u64,
+    /// Whether a forgotten token is called invalid (400) instead: not documented, but clients met it.
+    pub forgets_by_400: bool,
+    /// Page tokens of the list are of this generation; others are refused.
+    pub page_generation: u64,
 }
 
 impl Calendar {
@@ -46,9 +50,12 @@ impl FakeApi for Calendar {
             return refuse(404, "not found");
         }
         let since: Option<u64> = match request.query("syncToken").map(str::parse) {
-            Some(Ok(token)) if token < self.forgotten_before => return refuse(410, "Sync token is no longer valid"),
-            Some(Ok(token)) => Some(token),
-            Some(Err(_)) => return refuse(400, "invalid sync token"),
+            Some(Ok(token)) if token < self.forgotten_before && !self.forgets_by_400 => {
+                // <https://developers.google.com/workspace/calendar/api/guides/sync#full_sync_required_by_server>
+                return refuse(410, "Sync token is no longer valid, a full sync is required.");
+            }
+            Some(Ok(token)) if token >= self.forgotten_before => Some(token),
+            Some(_) => return refuse(400, "Invalid sync token value."),
             None => None,
         };
         let mut found: Vec<&(u64, Value)> = self.events.values().collect();
@@ -60,7 +67,10 @@ impl FakeApi for Calendar {
             (None, None) => found.retain(|(_, event)| event["status"] != "cancelled"),
         }
         let items: Vec<Value> = found.into_iter().map(|(_, event)| event.clone()).collect();
-        let (items, next) = page(&items, request.query("pageToken"));
+        let (items, next) = match paged(&items, request, self.page_generation) {
+            Ok(page) => page,
+            Err(refusal) => return refusal,
+        };
         let answer = match next {
             Some(next) => json!({"items": items, "nextPageToken": next}),
             None => json!({"items": items, "nextSyncToken": self.serial.to_string()}),
@@ -76,7 +86,10 @@ pub struct Gmail {
     history: Vec<(u64, Value)>,
     serial: u64,
     /// History before this is forgotten (404).
+    /// <https://developers.google.com/workspace/gmail/api/guides/sync#limitations>
     pub forgotten_before: u64,
+    /// Page tokens of the list are of this generation; others are refused.
+    pub page_generation: u64,
 }
 
 impl Gmail {
@@ -113,7 +126,7 @@ impl FakeApi for Gmail {
             ["gmail", "v1", "users", "me", "profile"] => ok(&json!({"historyId": self.serial.to_string()})),
             ["gmail", "v1", "users", "me", "messages"] => {
                 let ids: Vec<Value> = self.messages.keys().map(|id| json!({"id": id, "threadId": id})).collect();
-                list("messages", &ids, request, None)
+                list("messages", &ids, request, None, self.page_generation)
             }
             ["gmail", "v1", "users", "me", "messages", id] => match self.messages.get(*id) {
                 Some(message) => ok(message),
@@ -125,7 +138,7 @@ impl FakeApi for Gmail {
                     return refuse(404, "Requested entity was not found.");
                 }
                 let changes = self.history.iter().filter(|(at, _)| *at > since).map(|(_, change)| change.clone());
-                list("history", &changes.collect::<Vec<_>>(), request, Some(self.serial))
+                list("history", &changes.collect::<Vec<_>>(), request, Some(self.serial), 0)
             }
             _ => refuse(404, "not found"),
         }
@@ -133,8 +146,11 @@ impl FakeApi for Gmail {
 }
 
 /// Google leaves an empty list out.
-fn list(name: &str, items: &[Value], request: &FakeRequest, history: Option<u64>) -> HttpResponse {
-    let (items, next) = page(items, request.query("pageToken"));
+fn list(name: &str, items: &[Value], request: &FakeRequest, history: Option<u64>, generation: u64) -> HttpResponse {
+    let (items, next) = match paged(items, request, generation) {
+        Ok(page) => page,
+        Err(refusal) => return refusal,
+    };
     let mut body = json!({});
     if !items.is_empty() {
         body[name] = Value::from(items.clone());
@@ -149,11 +165,32 @@ fn list(name: &str, items: &[Value], request: &FakeRequest, history: Option<u64>
     ok(&body)
 }
 
+/// A page of a list. Page tokens are good for some hours; one that is refused "should be discarded, and pagination should be
+/// restarted from the first page of results". <https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list>
+fn paged(
+    items: &[Value],
+    request: &FakeRequest,
+    generation: u64,
+) -> Result<(Vec<Value>, Option<String>), HttpResponse> {
+    let token = match request.query("pageToken").map(|token| token.split_once('~').unwrap_or((token, "0"))) {
+        None => None,
+        Some((place, of)) if of == generation.to_string() => Some(place),
+        Some(_) => return Err(refuse(400, "Invalid Value")),
+    };
+    let (items, next) = page(items, token);
+    Ok((items, next.map(|next| if generation == 0 { next } else { format!("{next}~{generation}") })))
+}
+
 /// Google Drive's files and changes.
 #[derive(Debug, Default)]
 pub struct Drive {
     files: BTreeMap<String, Value>,
     changes: Vec<Value>,
+    /// Page tokens of the list are of this generation; others are refused.
+    pub page_generation: u64,
+    /// Whether the list says that it did not look everywhere (`incompleteSearch`), and leaves its last file out.
+    /// <https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list>
+    pub incomplete_search: bool,
 }
 
 impl Drive {
@@ -162,6 +199,21 @@ impl Drive {
         let file = json!({"id": id, "name": name, "mimeType": "text/plain", "trashed": trashed});
         self.files.insert(id.to_owned(), file.clone());
         self.changes.push(json!({"fileId": id, "removed": false, "file": file}));
+    }
+
+    fn list(&self, request: &FakeRequest) -> HttpResponse {
+        let shown = self.files.len() - usize::from(self.incomplete_search);
+        let files: Vec<Value> = self.files.values().take(shown).cloned().collect();
+        match paged(&files, request, self.page_generation) {
+            Ok((files, next)) => {
+                let mut body = json!({"files": files, "incompleteSearch": self.incomplete_search});
+                if let Some(next) = next {
+                    body["nextPageToken"] = Value::from(next);
+                }
+                ok(&body)
+            }
+            Err(refusal) => refusal,
+        }
     }
 
     /// Removes a file for good.
@@ -177,7 +229,7 @@ impl FakeApi for Drive {
             ["drive", "v3", "changes", "startPageToken"] => {
                 ok(&json!({"startPageToken": self.changes.len().to_string()}))
             }
-            ["drive", "v3", "files"] => list("files", &self.files.values().cloned().collect::<Vec<_>>(), request, None),
+            ["drive", "v3", "files"] => self.list(request),
             ["drive", "v3", "changes"] => {
                 let Some(token) = request.query("pageToken") else { return refuse(400, "pageToken is required") };
                 let (changes, next) = page(&self.changes, Some(token));

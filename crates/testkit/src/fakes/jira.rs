@@ -1,12 +1,13 @@
-//! Jira Cloud: the search by JQL, as far as its bound on `updated` goes.
+//! Jira Cloud: the search by JQL, as far as its bound on `updated` goes. Relative times are counted by the server's clock.
+//! <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/>
 
 use std::collections::BTreeMap;
 
 use highwater_core::template::HttpResponse;
 use serde_json::{Value, json};
 
-use super::{ok, page, refuse, time};
-use crate::fake::{FakeApi, FakeRequest};
+use super::{date, ok, page, time};
+use crate::fake::{FakeApi, FakeRequest, json as answer, with_header};
 
 /// Jira's issues.
 #[derive(Debug, Default)]
@@ -32,19 +33,21 @@ impl Jira {
     }
 }
 
-impl FakeApi for Jira {
-    fn answer(&mut self, request: &FakeRequest) -> HttpResponse {
-        if request.path == "/rest/api/3/search" {
-            return refuse(410, "the requested API has been removed");
-        }
+impl Jira {
+    fn search(&self, request: &FakeRequest) -> HttpResponse {
         let jql = request.query("jql").unwrap_or_default();
         // `updated >= "-7m"` or `updated >= "1970-01-01"`; JQL without a bound is refused.
         let Some(bound) = jql.split("updated >= \"").nth(1).and_then(|rest| rest.split('"').next()) else {
-            return refuse(400, "Unbounded JQL queries are not allowed here");
+            return refuse(
+                400,
+                "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.",
+            );
         };
-        if request.path != "/rest/api/3/search/jql" || !jql.ends_with("ORDER BY updated ASC") {
-            return refuse(400, "the query is not understood");
+        if !jql.ends_with("ORDER BY updated ASC") {
+            return refuse(400, "Error in the JQL Query: the query is not understood");
         }
+        // Minutes before now, by the server's clock.
+        // <https://support.atlassian.com/jira-software-cloud/docs/jql-fields/#Updated>
         let since =
             bound.strip_prefix('-').and_then(|text| text.strip_suffix('m')).and_then(|text| text.parse::<u64>().ok());
         let since = since.map_or(0, |minutes| self.now.saturating_sub(minutes * 60));
@@ -60,4 +63,22 @@ impl FakeApi for Jira {
             None => ok(&json!({"issues": issues, "isLast": true})),
         }
     }
+}
+
+impl FakeApi for Jira {
+    fn answer(&mut self, request: &FakeRequest) -> HttpResponse {
+        let response = match request.path.as_str() {
+            "/rest/api/3/search/jql" => self.search(request),
+            "/rest/api/3/search" => {
+                refuse(410, "The requested API has been removed. Please migrate to /rest/api/3/search/jql.")
+            }
+            _ => refuse(404, "Not found"),
+        };
+        with_header(response, "Date", date(self.now))
+    }
+}
+
+/// <https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#status-codes>
+fn refuse(status: u16, message: &str) -> HttpResponse {
+    answer(status, json!({"errorMessages": [message], "errors": {}}).to_string())
 }

@@ -9,13 +9,21 @@ use super::{ok, page, time};
 use crate::fake::{FakeApi, FakeRequest, json as answer};
 
 /// Linear's issues.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Linear {
     issues: BTreeMap<String, (u64, Value)>,
     /// Seconds since the beginning of 2026.
     pub now: u64,
-    /// How many requests are refused for the rate limit, as Linear does it: with status 400.
+    /// How many requests are refused for the rate limit. <https://linear.app/developers/rate-limiting>
     pub limited: u32,
+    /// The status they are refused with: 400 as documented, or 200 as any other fault of GraphQL.
+    pub limited_with: u16,
+}
+
+impl Default for Linear {
+    fn default() -> Self {
+        Linear { issues: BTreeMap::new(), now: 0, limited: 0, limited_with: 400 }
+    }
 }
 
 impl Linear {
@@ -39,7 +47,7 @@ impl FakeApi for Linear {
         if self.limited > 0 {
             self.limited -= 1;
             return answer(
-                400,
+                self.limited_with,
                 r#"{"errors":[{"message":"Rate limit exceeded","extensions":{"code":"RATELIMITED"}}]}"#,
             );
         }

@@ -15,7 +15,18 @@ const GITHUB_LIMITS: &str = "https://docs.github.com/en/rest/using-the-rest-api/
 const BEARER: &str = "https://www.rfc-editor.org/rfc/rfc6750#section-3";
 
 const RELAYED: &[&str] = &["redirect", "405", "method"];
-const UNREADABLE: &[&str] = &["not json", "json", "xml", "expected", "broke off", "cut", "incomplete", "element"];
+const UNREADABLE: &[&str] = &[
+    "not json",
+    "json",
+    "cannot be read",
+    "could be read",
+    "xml",
+    "expected",
+    "broke off",
+    "cut",
+    "incomplete",
+    "element",
+];
 
 /// In the order of `docs/trial-matrix.md`.
 pub(super) const ALL: &[Fault] = &[
@@ -24,7 +35,7 @@ pub(super) const ALL: &[Fault] = &[
         .names(&["incomplete"]),
     Fault::new("capped-silent", "the list ends early and does not say so", Switch::Capped { told: false })
         .source("https://developers.hubspot.com/docs/api-reference/search/guide#limitations")
-        .duty(Duty::Guard)
+        .owes(Duty::Guard)
         .kinds(&[Remote, AwaitingApproval]),
     Fault::new("page-repeats", "every page is the one before it", Switch::Repeats)
         .source("https://github.com/airbytehq/airbyte/issues/28226")
@@ -75,7 +86,7 @@ pub(super) const ALL: &[Fault] = &[
     Fault::new("gzip-empty-204", "204 under Content-Encoding: gzip", Switch::Wire(Wire::GzipEmpty(204)))
         .source("https://github.com/axios/axios/issues/3055")
         .some(1)
-        .duty(Duty::Guard)
+        .owes(Duty::Guard)
         .kinds(&[Remote, AwaitingApproval]),
     Fault::new("gzip-empty-304", "an asked 304 under Content-Encoding: gzip", Switch::Wire(Wire::GzipEmpty(0)))
         .source("https://github.com/aio-libs/aiohttp/issues/609"),
@@ -163,25 +174,25 @@ pub(super) const ALL: &[Fault] = &[
         .waits(2),
     Fault::new("poison-id-null", "a record whose id is null", Switch::Poison(Poison::IdNull))
         .source("https://github.com/airbytehq/airbyte/issues/30752")
-        .duty(Duty::SetAside),
+        .owes(Duty::SetAside),
     Fault::new("poison-id-missing", "a record without an id", Switch::Poison(Poison::IdMissing))
         .source("https://docs.stripe.com/api/events/types#event_types-invoice.upcoming")
-        .duty(Duty::SetAside),
+        .owes(Duty::SetAside),
     Fault::new("poison-surrogate", "a record with half a surrogate pair in a text", Switch::Poison(Poison::Surrogate))
         .source("https://www.rfc-editor.org/rfc/rfc8259#section-8.2")
-        .duty(Duty::SetAside),
+        .owes(Duty::SetAside),
     Fault::new("poison-not-an-object", "a record that is a text", Switch::Poison(Poison::NotAnObject))
         .source("https://github.com/airbytehq/airbyte/issues/30752")
-        .duty(Duty::SetAside),
+        .owes(Duty::SetAside),
     Fault::new("poison-time", "a record with a time in an unknown form", Switch::Poison(Poison::Time))
         .source("https://github.com/airbytehq/airbyte/issues/43317")
-        .duty(Duty::SetAside),
+        .owes(Duty::SetAside),
     Fault::new("link-path", "the next page's link is an absolute path", Switch::Links(LinkForm::Path)).source(LINKS),
     Fault::new("link-query", "the next page's link is a query alone", Switch::Links(LinkForm::Query)).source(LINKS),
     Fault::new("link-segment", "the next page's link is a relative path", Switch::Links(LinkForm::Segment)).source(LINKS),
     Fault::new("link-quoted", "Link parameters in quotes with < > , ;", Switch::Links(LinkForm::Quoted)).source(LINKS),
     Fault::new("drift-id-vanishes", "records lose their id", Switch::Drift(Drift::IdVanishes))
-        .duty(Duty::SetAside)
+        .owes(Duty::SetAside)
         .source("https://docs.stripe.com/upgrades")
         .names(&["id"]),
     Fault::new("drift-id-type", "ids become objects", Switch::Drift(Drift::IdChangesType))
@@ -192,15 +203,15 @@ pub(super) const ALL: &[Fault] = &[
         .names(&["time", "update", "modif", "edited", "ts", "member"]),
     Fault::new("drift-list-vanishes", "the list has another name", Switch::Drift(Drift::ListVanishes))
         .source("https://developers.notion.com/reference/changes-by-version")
-        .names(&["list", "expected", "array"]),
+        .names(&["list", "expected", "array", "could be read", "no object"]),
     Fault::new("drift-list-type", "the list becomes an object", Switch::Drift(Drift::ListChangesType))
         .source("https://developers.notion.com/reference/changes-by-version")
-        .names(&["list", "expected", "array"]),
+        .names(&["list", "expected", "array", "could be read", "no object"]),
     Fault::new("200-error", "200 with an error as its body",
         Switch::Answer(200, &[("content-type", "application/json")], r#"{"error":{"code":500,"message":"trial internal fault"}}"#))
         .source("https://docs.slack.dev/apis/web-api/using-the-slack-web-api")
         .some(1)
-        .names(&["trial internal fault", "expected", "array", "refuses"]),
+        .names(&["trial internal fault", "expected", "array", "refuses", "could be read"]),
     Fault::new("200-html", "200 with a page for people",
         Switch::Answer(200, &[("content-type", "text/html")], "<html><body>We are working on it</body></html>"))
         .source("https://github.com/stacklok/toolhive/issues/4513")
@@ -209,11 +220,11 @@ pub(super) const ALL: &[Fault] = &[
     Fault::new("200-maintenance", "200 with a text in the place of the list", Switch::ListIsText)
         .source("https://github.com/airbytehq/airbyte/issues/28226")
         .some(1)
-        .names(&["array", "list", "maintenance"]),
+        .names(&["array", "list", "maintenance", "no object", "primary key"]),
     Fault::new("200-empty-object", "200 with {}", Switch::Answer(200, &[("content-type", "application/json")], "{}"))
         .source(RFC9110)
         .some(1)
-        .names(&["expected", "array", "sync token", "list", "xml", "json", "member"]),
+        .names(&["expected", "array", "sync token", "list", "xml", "json", "member", "could be read"]),
     Fault::new("200-no-body", "200 with nothing", Switch::Answer(200, &[], ""))
         .source(RFC9110)
         .some(1)

@@ -2,6 +2,8 @@
 
 use highwater_core::ErrorKind;
 
+use super::subject::Subject;
+
 /// What the hostile API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
@@ -136,6 +138,12 @@ pub(super) enum Duty {
     Guard,
 }
 
+/// The waits for limits that one request may ask for, and some.
+const LONGEST_S: u64 = 2 * 3600;
+
+/// The same where the API asks for three seconds.
+const LONGEST_OF_SKEW_S: u64 = 600;
+
 /// A misbehaviour of APIs, and what a run owes that meets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -151,6 +159,8 @@ pub struct Fault {
     pub(super) words: &'static [&'static str],
     /// The wait that the answer asks for, in seconds.
     pub(super) wait_s: u64,
+    /// The longest that a run may take in virtual time, in seconds.
+    pub(super) longest_s: u64,
 }
 
 impl Fault {
@@ -165,6 +175,7 @@ impl Fault {
             kinds: &[ErrorKind::Remote],
             words: &[],
             wait_s: 0,
+            longest_s: if matches!(switch, Switch::Skew(_)) { LONGEST_OF_SKEW_S } else { LONGEST_S },
         }
     }
 
@@ -195,7 +206,7 @@ impl Fault {
         self
     }
 
-    pub(super) const fn duty(mut self, duty: Duty) -> Self {
+    pub(super) const fn owes(mut self, duty: Duty) -> Self {
         self.duty = duty;
         self
     }
@@ -221,6 +232,35 @@ impl Fault {
         !matches!(self.duty, Duty::Guard | Duty::SetAside) && !matches!(self.switch, Switch::Drift(_))
     }
 
+    /// The fault as `subject` meets it.
+    pub(super) fn met_by(&self, subject: &Subject) -> Self {
+        let mut fault = *self;
+        if !subject.has_own_limits {
+            return fault;
+        }
+        let no_list = matches!(self.switch, Switch::Answer(200, _, "{}" | "") | Switch::Wire(Wire::GzipEmpty(200)))
+            || self.name == "200-error";
+        match self.switch {
+            Switch::Answer(429, ..) if self.reach == Reach::Every => {
+                fault.kinds = &[ErrorKind::RateLimited, ErrorKind::Remote, ErrorKind::TimedOut];
+                fault.words = &["429", "limit", "longer than it may"];
+                // As long as a run may take.
+                fault.longest_s = 25 * 3600;
+            }
+            // A status that is passed over means that there is nothing.
+            Switch::Answer(403, ..) => {
+                fault.duty = Duty::Guard;
+                fault.kinds = &[ErrorKind::Unauthorized, ErrorKind::Remote];
+                fault.words = &["403"];
+            }
+            // So does an answer without the list; a record without an id has another one.
+            _ if no_list => fault.duty = Duty::Guard,
+            Switch::Drift(_) => fault.duty = Duty::Guard,
+            _ => {}
+        }
+        fault
+    }
+
     /// Whether the API is one whose records all changed at one time.
     pub(super) fn ties(&self) -> bool {
         self.switch == Switch::Ties
@@ -241,6 +281,7 @@ impl Fault {
             Switch::EverNew | Switch::EmptyPage => "pages are not named by cursors",
             Switch::Drift(Drift::ListVanishes) => "the API leaves empty lists out",
             Switch::Poison(Poison::Time) | Switch::Drift(Drift::TimeVanishes) => "records carry no time that is read",
+            Switch::Poison(Poison::Surrogate) => "no JSON list of records, or one of names alone",
             Switch::Poison(_) | Switch::Drift(_) | Switch::ListIsText => "no JSON list of records",
             Switch::Capped { .. } | Switch::Repeats | Switch::Duplicates => "no JSON list of several pages",
             Switch::Wire(Wire::GzipEmpty(0)) => "no request carries a validator",

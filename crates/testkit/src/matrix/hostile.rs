@@ -187,8 +187,10 @@ impl Hostile {
             Switch::Answer(403, _, body) if body.contains("secondary") && self.subject.provider().name != "github" => {
                 None
             }
+            // Nobody but the manifest says that a 403 is a limit.
+            Switch::Answer(403, headers, _) if self.subject.has_own_limits && headers.len() > 1 => None,
             Switch::Answer(status, headers, body) => {
-                if self.fault.wait_s > 0 {
+                if self.fault.wait_s > 0 && !self.subject.has_own_limits {
                     state.quiet = Some((Instant::now(), self.fault.wait_s));
                 }
                 let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), filled(value, now_ms)));
@@ -213,8 +215,10 @@ impl Hostile {
             }
             Switch::Skew(_) if state.effects.hits > 0 => None,
             Switch::Skew(_) => {
-                state.quiet = Some((Instant::now(), 2));
-                let reset = with_header(answer(403, "{}"), "x-ratelimit-reset", (now_ms / 1000 + 3).to_string());
+                if !self.subject.has_own_limits {
+                    state.quiet = Some((Instant::now(), 2));
+                }
+                let reset = with_header(answer(429, "{}"), "x-ratelimit-reset", (now_ms / 1000 + 3).to_string());
                 Some(with_header(reset, "x-ratelimit-remaining", "0"))
             }
             _ => {

@@ -1,31 +1,25 @@
 //! What must hold after each run, and at the end.
 
-use std::time::Duration;
-
 use highwater_core::{ErrorKind, Result};
 use highwater_engine::RunReport;
 
-use super::faults::{Duty, Fault, Switch};
+use super::faults::{Duty, Fault};
 use super::report::{Invariant, Violation};
 use super::subject::Live;
 use super::trial::{Bench, Records, Watch};
 use super::watch::holds_secret;
 
-/// The longest that a run may take in virtual time: the waits for limits that one request may ask for, and some.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
-
-/// The same for a run whose API asks for three seconds.
-const LONGEST_OF_SKEW: Duration = Duration::from_secs(600);
-
 /// Collects what is broken in one cell.
 pub(super) struct Judge<'f> {
     fault: &'f Fault,
     pub(super) violations: Vec<Violation>,
+    /// A run said that it set records aside or did not see all: what that run left out, a full refresh brings.
+    told: bool,
 }
 
 impl<'f> Judge<'f> {
     pub(super) fn new(fault: &'f Fault) -> Self {
-        Judge { fault, violations: Vec::new() }
+        Judge { fault, violations: Vec::new(), told: false }
     }
 
     /// Notes a broken invariant once, however many runs break it.
@@ -36,9 +30,18 @@ impl<'f> Judge<'f> {
         }
     }
 
-    /// Whether nobody could notice the fault.
-    pub(super) fn is_guard(&self) -> bool {
-        self.fault.duty == Duty::Guard
+    /// Whether a full refresh may be needed: nobody could notice the fault, or a run told what it left out.
+    pub(super) fn leaves_to_refresh(&self) -> bool {
+        self.fault.duty == Duty::Guard || self.told
+    }
+
+    /// Judges the outcome of a run after the fault.
+    pub(super) fn after(&mut self, run: &str, watch: &Watch) {
+        let Err(error) = &watch.outcome else { return };
+        // A refresh that set records aside goes on where it was, and still asks before it deletes.
+        if error.kind() != ErrorKind::AwaitingApproval || self.fault.approves_deletes() {
+            self.broken(Invariant::NothingLost, run, format!("fails: {error}"));
+        }
     }
 
     /// Judges a run that met the fault, which is in `bench`; `sound` is how many requests it takes otherwise.
@@ -60,7 +63,10 @@ impl<'f> Judge<'f> {
             self.broken(Invariant::NothingLiveDeleted, run, format!("deleted {}", deleted.join(", ")));
         }
         match &watch.outcome {
-            Ok(report) => self.success(run, report, &missing(&after, &live)),
+            Ok(report) => {
+                self.told |= tells_incomplete(report);
+                self.success(run, report, &missing(&after, &live));
+            }
             Err(error) => self.failure(run, error, bench),
         }
         self.bounds(run, bench, watch, sound);
@@ -108,8 +114,7 @@ impl<'f> Judge<'f> {
             let what = format!("{} requests where a sound run takes {sound}", watch.requests);
             self.broken(Invariant::Bounded, run, what);
         }
-        let longest = if matches!(self.fault.switch, Switch::Skew(_)) { LONGEST_OF_SKEW } else { LONGEST };
-        if watch.time > longest {
+        if watch.time.as_secs() > self.fault.longest_s {
             self.broken(Invariant::Bounded, run, format!("takes {} s", watch.time.as_secs()));
         }
         if let Some((waited, asked)) = bench.effects().hurried {

@@ -164,6 +164,9 @@ pub(super) fn link(url: &str, form: LinkForm) -> Option<String> {
 
 /// Adds a record that cannot be saved, beside one that can.
 pub(super) fn poison(response: &mut HttpResponse, subject: &Subject, poison: Poison) -> bool {
+    if subject.lists_names && matches!(poison, Poison::Surrogate | Poison::Time) {
+        return false;
+    }
     let Some(mut value) = body(response) else { return false };
     let Some(list) = records(&mut value) else { return false };
     let Some(sound) = list.first().cloned() else { return false };

@@ -86,6 +86,7 @@ impl Recordings {
         let recording = Arc::clone(self.streams.get(&info.name)?);
         let model = info.models.first()?.name.clone();
         let sample = RecordedApi::new(&recording, &model)?;
+        let urls: Vec<String> = recording.requests.iter().map(|exchange| exchange.url.clone()).collect();
         if sample.live().len() < 3 {
             return None;
         }
@@ -99,11 +100,11 @@ impl Recordings {
                 settings.push((key.name.clone(), text));
             }
         }
-        let mut subject = Subject::new(template, move || sample.clone()).secrets(secrets);
+        let mut subject = Subject::new(template, move || sample.clone()).secrets(secrets).has_own_limits();
         for (name, value) in settings {
             subject = subject.setting(name, value);
         }
-        Some(subject)
+        Some(urls.into_iter().fold(subject, Subject::origin))
     }
 
     /// The names of the recorded streams.

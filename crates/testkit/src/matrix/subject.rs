@@ -55,10 +55,13 @@ pub struct Subject {
     pub(super) make_tied: Option<Make>,
     pub(super) config: Vec<(String, String)>,
     pub(super) secrets: Vec<String>,
+    pub(super) origins: Vec<String>,
     pub(super) ids_at: Vec<String>,
     pub(super) time_at: Option<String>,
     pub(super) holds_records: fn(&FakeRequest) -> bool,
     pub(super) lacks_empty_lists: bool,
+    pub(super) lists_names: bool,
+    pub(super) has_own_limits: bool,
     pub(super) incomplete: Option<fn(&mut Value)>,
     pub(super) limit_told: Option<Answer>,
     pub(super) token_end_told: Option<Answer>,
@@ -79,10 +82,13 @@ impl Subject {
             make_tied: None,
             config: Vec::new(),
             secrets: Vec::new(),
+            origins: Vec::new(),
             ids_at: vec!["/id".to_owned()],
             time_at: None,
             holds_records: |_| true,
             lacks_empty_lists: false,
+            lists_names: false,
+            has_own_limits: false,
             incomplete: None,
             limit_told: None,
             token_end_told: None,
@@ -110,6 +116,13 @@ impl Subject {
         self
     }
 
+    /// Adds an origin that may get the secret, beside those of the provider.
+    #[must_use]
+    pub fn origin(mut self, url: impl Into<String>) -> Self {
+        self.origins.push(url.into());
+        self
+    }
+
     /// Sets where a listed item has the id of its record, by JSON pointers; the first that an item has counts. Defaults to
     /// `/id`.
     #[must_use]
@@ -129,6 +142,21 @@ impl Subject {
     #[must_use]
     pub fn records_in(mut self, holds_records: fn(&FakeRequest) -> bool) -> Self {
         self.holds_records = holds_records;
+        self
+    }
+
+    /// Says that the template decides by itself what a limit is, how long it waits, and what an answer without a list or a
+    /// record without an id means: as a manifest does.
+    #[must_use]
+    pub fn has_own_limits(mut self) -> Self {
+        self.has_own_limits = true;
+        self
+    }
+
+    /// Says that listed items only name records, which are asked for one by one.
+    #[must_use]
+    pub fn lists_names_only(mut self) -> Self {
+        self.lists_names = true;
         self
     }
 
@@ -163,6 +191,15 @@ impl Subject {
     /// The template's id, such as `github/issues`.
     pub fn name(&self) -> String {
         self.template.info().id()
+    }
+
+    /// Runs the template against its API without a fault: a first run, an incremental run and a full refresh, with changes
+    /// in between.
+    ///
+    /// # Errors
+    /// Says what is wrong: then no fault can show anything.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        super::check(self)
     }
 
     pub(super) fn provider(&self) -> &Provider {

@@ -105,8 +105,8 @@ impl Bench {
         }
         let guarded = place.is_some() && !self.fault.approves_deletes();
         let options = RunOptions::default().full(full).approve_deletes(full && !guarded);
-        // The default lets a few deletes pass whatever their share is, and a trial has few records.
-        let options = if guarded { options.deletes(DeletePolicy::default().guard(0, 0.2)) } else { options };
+        // The default lets a few deletes pass whatever their share is, and a trial has few records: here one is too many.
+        let options = if guarded { options.deletes(DeletePolicy::default().guard(0, 0.05)) } else { options };
         self.watched.take_requests();
         let began = Instant::now();
         let outcome = self.engine.run_once(CONNECTION, &self.subject.name(), options).await;

@@ -60,7 +60,8 @@ impl Watched {
             }
             _ => Route::Memory(Arc::clone(hostile)),
         };
-        let origins = subject.provider().urls(&subject.settings())?.iter().filter_map(|url| origin(url)).collect();
+        let urls = subject.provider().urls(&subject.settings())?;
+        let origins = urls.iter().chain(&subject.origins).filter_map(|url| origin(url)).collect();
         Ok(Watched {
             route,
             environment: Arc::clone(environment),

@@ -23,7 +23,7 @@ pub(crate) fn run(options: &TrialOptions, output: &Output) -> Result<()> {
         }
         return Ok(());
     }
-    let subjects = subjects(options)?;
+    let subjects = subjects(options, output)?;
     let quiet = options.markdown;
     let teller = *output;
     let report =
@@ -49,10 +49,10 @@ fn faults(name: Option<&str>) -> Result<Faults> {
     Ok(faults)
 }
 
-fn subjects(options: &TrialOptions) -> Result<Vec<Subject>> {
+fn subjects(options: &TrialOptions, output: &Output) -> Result<Vec<Subject>> {
     let wanted = options.template.as_deref().unwrap_or_default();
     if Path::new(wanted).exists() || options.cassette.is_some() {
-        return of_manifest(Path::new(wanted), options.cassette.as_deref());
+        return of_manifest(Path::new(wanted), options.cassette.as_deref(), output);
     }
     let all = highwater::templates::all();
     let fits = |template: &Arc<dyn Template>| {
@@ -68,7 +68,7 @@ fn subjects(options: &TrialOptions) -> Result<Vec<Subject>> {
 }
 
 /// The streams of a manifest that its recorded exchanges suffice for.
-fn of_manifest(file: &Path, cassette: Option<&Path>) -> Result<Vec<Subject>> {
+fn of_manifest(file: &Path, cassette: Option<&Path>, output: &Output) -> Result<Vec<Subject>> {
     let Some(cassette) = cassette else {
         return Err(Error::new(
             ErrorKind::Invalid,
@@ -89,12 +89,19 @@ fn of_manifest(file: &Path, cassette: Option<&Path>) -> Result<Vec<Subject>> {
     let name = cassette.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let provider = name.split('.').next().unwrap_or("manifest");
     let recordings = recorded::Recordings::read(cassette)?;
-    let subjects: Vec<Subject> =
-        templates(provider, &manifest)?.into_iter().filter_map(|template| recordings.subject(template)).collect();
+    let mut subjects = Vec::new();
+    for template in templates(provider, &manifest)? {
+        let id = template.info().id();
+        match recordings.subject(template).map(|subject| (subject.check(), subject)) {
+            Some((Ok(()), subject)) => subjects.push(subject),
+            Some((Err(what), _)) => output.note(format!("{id}: not tried: {what}")),
+            None => output.note(format!("{id}: not tried: it has no recorded records with a member `id`")),
+        }
+    }
     if subjects.is_empty() {
         return Err(Error::new(
             ErrorKind::Unsupported,
-            "no stream of the manifest can be tried: each needs recorded records with a primary key of one member",
+            "no stream of the manifest can be tried: the notes above say why",
         )
         .with("cassette", cassette.display()));
     }

@@ -37,10 +37,11 @@ impl CountState {
         Map::from_iter([("start".to_owned(), Value::from(self.start)), ("end".to_owned(), Value::from(i64::MAX))])
     }
 
-    pub(crate) fn observe(&mut self, record: &Record) {
+    pub(crate) fn observe(&mut self, record: &Record) -> bool {
         let value = record.member(&self.field);
         let value = value.and_then(|value| value.as_i64().or_else(|| python_text(&value).trim().parse().ok()));
         self.latest = self.latest.max(value);
+        value.is_some()
     }
 
     pub(crate) fn close(&mut self) {

@@ -200,12 +200,10 @@ impl DatetimeState {
         Ok(DatetimeState { rules, covered, others, begin, latest: None })
     }
 
-    pub(crate) fn observe(&mut self, record: &Record) {
-        if let Some(value) = self.rules.value_of(record)
-            && self.latest.is_none_or(|latest| latest < value)
-        {
-            self.latest = Some(value);
-        }
+    pub(crate) fn observe(&mut self, record: &Record) -> bool {
+        let value = self.rules.value_of(record);
+        self.latest = self.latest.max(value);
+        value.is_some()
     }
 
     pub(crate) fn close(&mut self, slice: &Slice) -> Result<()> {

@@ -113,8 +113,8 @@ impl PartitionedState {
         }
     }
 
-    pub(crate) fn observe(&mut self, record: &Record, slice: &Slice) {
-        let Some(value) = self.rules.value_of(record) else { return };
+    pub(crate) fn observe(&mut self, record: &Record, slice: &Slice) -> bool {
+        let Some(value) = self.rules.value_of(record) else { return false };
         self.synced = true;
         self.raise_global(value);
         if !self.use_global
@@ -122,6 +122,7 @@ impl PartitionedState {
         {
             state.observe(record);
         }
+        true
     }
 
     fn raise_global(&mut self, value: Instant) {

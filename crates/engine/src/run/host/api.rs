@@ -85,13 +85,13 @@ impl ApiHost for Host<'_> {
             self.log(level, message);
         };
         self.note_ends().await?;
-        let answer = self.client.send(request, &note).await;
+        let answer = self.client.ask(request, &note).await;
         lock(&self.report).progress.rate_limited_until_ms = None;
         answer
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
-        self.client.session().known()?.named(name)
+        self.client.secret(name)
     }
 
     async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {

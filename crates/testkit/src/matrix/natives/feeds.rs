@@ -29,6 +29,7 @@ pub(super) fn subject(id: &str, template: Arc<dyn Template>) -> Option<Subject> 
         )
         .records_in(|request| request.path.ends_with("/messages") || request.path.ends_with("/history"))
         .leaves_empty_lists_out()
+        .lists_names_only()
         .tells_limit(google_limited),
         "caldav/entries" => stocked(
             template,

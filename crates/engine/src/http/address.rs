@@ -1,0 +1,172 @@
+//! Where a connection's credentials may go.
+//!
+//! Credentials belong to the origins that the connection's provider has under the connection's settings. A template or an
+//! action gets a client only if it is the provider's own; while requests are sent, the connection must still be the one that
+//! the client was made for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use highwater_core::template::{AuthKind, ConfigKey, HttpRequest, HttpResponse, Provider, Secret, TokenUse};
+use highwater_core::{Error, ErrorKind, Result};
+use url::Url;
+
+use super::client::{Client, Note};
+use super::credentials::Means;
+use crate::builder::unknown_template;
+use crate::engine::Parts;
+use crate::mutants::mutant;
+use crate::settings::ConnectionSettings;
+
+/// A provider's name, and its origins under a connection's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Address {
+    provider: String,
+    origins: BTreeSet<String>,
+}
+
+impl Address {
+    fn new(provider: &str, urls: &[String]) -> Self {
+        let origin =
+            |url: &String| Url::parse(url).map_or_else(|_| url.clone(), |url| url.origin().ascii_serialization());
+        Address { provider: provider.to_owned(), origins: urls.iter().map(origin).collect() }
+    }
+
+    /// Whether credentials may go there.
+    pub(super) fn owns(&self, url: &Url) -> bool {
+        mutant!("credential-without-origin") || self.origins.contains(&url.origin().ascii_serialization())
+    }
+}
+
+impl Parts {
+    /// A client for a template or an action of `provider`, which asks at `origins`.
+    pub(crate) async fn client(
+        &self,
+        settings: &ConnectionSettings,
+        provider: &Provider,
+        origins: &[String],
+        token: TokenUse,
+    ) -> Result<Client> {
+        let opened = self.open_client(settings, provider, origins, token).await;
+        opened.map_err(|error| self.sessions.of(&settings.id).redact_error(error))
+    }
+
+    async fn open_client(
+        &self,
+        settings: &ConnectionSettings,
+        provider: &Provider,
+        origins: &[String],
+        token: TokenUse,
+    ) -> Result<Client> {
+        self.admit(settings, provider)?;
+        let session = self.sessions.of(&settings.id);
+        let address = self.address(settings, provider).unwrap_or_default();
+        session.arrive(&address)?;
+        let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
+        let store = Arc::clone(&self.store);
+        let client =
+            Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await?;
+        if token != TokenUse::Unused
+            && let Some(stranger) = client.origins().urls().iter().find(|origin| !address.owns(origin))
+        {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the template asks at an origin that its provider does not name: name it there",
+            )
+            .with("provider", &provider.name)
+            .with("origin", stranger.origin().ascii_serialization()));
+        }
+        Ok(client.of_engine(&self.name).at(address))
+    }
+
+    /// Refuses what belongs to another provider than the connection's.
+    pub(crate) fn admit(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<()> {
+        if mutant!("credential-without-origin") {
+            return Ok(());
+        }
+        if settings.provider != provider.name {
+            return Err(Error::new(ErrorKind::Invalid, "the connection is one to another provider")
+                .with("connection", &settings.id)
+                .with("provider", &settings.provider)
+                .with("expected", &provider.name));
+        }
+        self.provider_of(settings).map(drop)
+    }
+
+    /// The provider of a connection, as the catalogue knows it. Everything in the catalogue that calls its provider so
+    /// must mean the same API.
+    pub(crate) fn provider_of(&self, settings: &ConnectionSettings) -> Result<&Provider> {
+        let mut known = self.described().map(|(provider, _)| provider).filter(|known| known.name == settings.provider);
+        let first = known.next().ok_or_else(|| unknown_template(&settings.provider, self.templates.keys().cloned()))?;
+        match known.find(|other| places(other) != places(first)) {
+            None => Ok(first),
+            Some(other) => Err(Error::new(
+                ErrorKind::Invalid,
+                "two templates call different APIs by one provider's name: rename one, or credentials would go astray",
+            )
+            .with("provider", &first.name)
+            .with("one", places(first).join(" "))
+            .with("other", places(other).join(" "))),
+        }
+    }
+
+    /// Where the connection's credentials may go; nothing where a setting is missing.
+    pub(crate) fn address(&self, settings: &ConnectionSettings, provider: &Provider) -> Option<Address> {
+        let urls = self.urls(settings, provider).ok()?;
+        Some(Address::new(&provider.name, &urls))
+    }
+
+    /// The provider's URLs under the connection's settings, the base URL first.
+    pub(crate) fn urls(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Vec<String>> {
+        let mut config = settings.config.clone();
+        let of_provider = self.described().filter(|(known, _)| known.name == provider.name);
+        for key in of_provider.flat_map(|(_, keys)| keys) {
+            if let Some(default) = &key.default {
+                config.entry(key.name.clone()).or_insert_with(|| default.clone());
+            }
+        }
+        Ok(settings.origins(provider.urls(&config)?))
+    }
+
+    fn described(&self) -> impl Iterator<Item = (&Provider, &[ConfigKey])> {
+        let of_templates = self.templates.values().map(|template| template.info());
+        let of_actions = self.actions.values().map(|action| action.info());
+        of_templates
+            .map(|info| (&info.provider, info.config.as_slice()))
+            .chain(of_actions.map(|info| (&info.provider, info.config.as_slice())))
+    }
+}
+
+/// Every place that a provider's credentials go to.
+fn places(provider: &Provider) -> Vec<&str> {
+    let tokens = provider.auth.iter().filter_map(|kind| match kind {
+        AuthKind::OAuth2(oauth) => Some(oauth.token_url.as_str()),
+        _ => None,
+    });
+    let mut places: Vec<&str> = provider.origins.iter().map(String::as_str).chain(tokens).collect();
+    places.sort_unstable();
+    places.insert(0, &provider.base_url);
+    places
+}
+
+impl Client {
+    /// Sends a request as [`send`](Client::send) does. No error of it has a secret of the connection.
+    pub(crate) async fn ask(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
+        let outcome = self.send(request, note).await;
+        outcome.map_err(|error| self.session().redact_error(self.with_missing_scopes(error)))
+    }
+
+    /// A secret setting, while the connection is still the one that the client was made for.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        self.check_address().ok()?;
+        self.session().known()?.named(name)
+    }
+
+    /// A refusal may come of scopes that were never granted.
+    fn with_missing_scopes(&self, error: Error) -> Error {
+        let known = self.session().known().filter(|_| error.kind() == ErrorKind::Unauthorized);
+        let Some(Means::OAuth2(tokens)) = known.map(|known| known.sign_in) else { return error };
+        let missing = tokens.missing_scopes();
+        if missing.is_empty() { error } else { error.with("scopes_not_granted", missing.join(" ")) }
+    }
+}

@@ -1,0 +1,40 @@
+//! Names that must lead to the internet.
+
+use std::fmt;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use crate::mutants::mutant;
+use crate::reach::{self, Reach};
+
+/// Finds a host's addresses and leaves out those that are not globally routable. It stands where the connection is made:
+/// a name that leads elsewhere when it is asked again leads nowhere.
+#[derive(Debug, Default)]
+pub(super) struct GlobalResolver(DefaultResolver);
+
+impl Resolver for GlobalResolver {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut global = self.empty();
+        for address in self.0.resolve(uri, config, timeout)?.iter() {
+            if reach::of(address.ip()) == Reach::Public || mutant!("names-lead-anywhere") {
+                global.push(*address);
+            }
+        }
+        if global.is_empty() { Err(ureq::Error::Other(Box::new(NotGlobal))) } else { Ok(global) }
+    }
+}
+
+/// None of the host's addresses is globally routable.
+#[derive(Debug)]
+pub(super) struct NotGlobal;
+
+impl fmt::Display for NotGlobal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("none of the host's addresses is globally routable")
+    }
+}
+
+impl std::error::Error for NotGlobal {}

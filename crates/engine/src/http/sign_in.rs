@@ -1,0 +1,136 @@
+//! A user's sign-in: the authorization code with PKCE (RFC 7636).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use highwater_core::template::{OAuth2, Secret, Transport, escape};
+use highwater_core::{Environment, Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+
+use super::oauth::TokenRequest;
+use super::tokens::{Grant, OAuthTokens};
+
+/// A sign-in in progress: what the host keeps between the page where the user agrees and the redirect
+/// that follows. For desktops: listen on `127.0.0.1` with any port, send the user to [`url`](SignIn::url), take
+/// one request, check its `state`, and pass its `code` on.
+///
+/// ```
+/// use highwater_core::SystemEnvironment;
+/// use highwater_core::template::{DesktopSignIn, OAuth2};
+/// use highwater_engine::{OAuthTokens, SignIn};
+///
+/// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);
+/// let sign_in = SignIn::begin(&oauth, OAuthTokens::new("my-app"), "http://127.0.0.1:4000/", &["read"], &SystemEnvironment);
+/// assert!(sign_in.url().starts_with("https://a.example/authorize?response_type=code&client_id=my-app"));
+/// ```
+#[derive(Clone)]
+pub struct SignIn {
+    url: String,
+    state: String,
+    verifier: Secret,
+    redirect_uri: String,
+    oauth: OAuth2,
+    client: OAuthTokens,
+}
+
+impl SignIn {
+    /// Begins a sign-in. `client` has the application's id, and its secret where it has one.
+    pub fn begin(
+        oauth: &OAuth2,
+        client: OAuthTokens,
+        redirect_uri: &str,
+        scopes: &[&str],
+        environment: &dyn Environment,
+    ) -> Self {
+        let (mut verifier, mut state) = ([0; 32], [0; 16]);
+        environment.fill_random(&mut verifier);
+        environment.fill_random(&mut state);
+        let (verifier, state) = (URL_SAFE_NO_PAD.encode(verifier), URL_SAFE_NO_PAD.encode(state));
+        let mut all: Vec<&str> = oauth.scopes.iter().map(String::as_str).collect();
+        all.extend(scopes.iter().filter(|scope| !oauth.scopes.iter().any(|known| known == *scope)));
+        let challenge = challenge(&verifier);
+        let mut query = vec![
+            ("response_type", "code"),
+            ("client_id", &client.client_id),
+            ("redirect_uri", redirect_uri),
+            ("state", &state),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        let scope = all.join(" ");
+        if !scope.is_empty() {
+            query.push(("scope", &scope));
+        }
+        query.extend(oauth.authorize_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let pairs: Vec<String> =
+            query.into_iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+        let mark = if oauth.authorize_url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{mark}{}", oauth.authorize_url, pairs.join("&"));
+        let scopes = all.into_iter().map(str::to_owned).collect();
+        SignIn {
+            url,
+            state,
+            verifier: Secret::new(verifier),
+            redirect_uri: redirect_uri.to_owned(),
+            oauth: oauth.clone(),
+            client: OAuthTokens { scopes, granted: Vec::new(), grant: Grant::User, ..client },
+        }
+    }
+
+    /// Where to send the user.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Changes the redirect's parameters into tokens. A `state` that is not ours is refused. An API may grant fewer scopes
+    /// than were asked for: [`OAuthTokens::missing_scopes`] names them.
+    pub async fn finish(
+        &self,
+        code: &str,
+        state: &str,
+        transport: &dyn Transport,
+        environment: &dyn Environment,
+    ) -> Result<OAuthTokens> {
+        if state != self.state {
+            return Err(Error::new(
+                ErrorKind::Unauthorized,
+                "the redirect does not belong to this sign-in: begin again",
+            ));
+        }
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.redirect_uri),
+            ("code_verifier", self.verifier.expose()),
+        ];
+        let asked = TokenRequest { oauth: Some(&self.oauth), tokens: &self.client, fields: &fields };
+        asked.send(transport, environment).await.map_err(|refusal| refusal.error)
+    }
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_of_rfc_7636() {
+        assert_eq!(
+            challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
+    }
+}

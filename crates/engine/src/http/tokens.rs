@@ -1,0 +1,208 @@
+//! The tokens of OAuth 2, and when they are over.
+
+use std::fmt;
+
+use highwater_core::template::{HttpResponse, Provider, Secret, text_at};
+
+/// A token is refreshed at most this long before it ends.
+const EARLY_MS: u64 = 60_000;
+
+/// And at most this part of its lifetime before: a tenth.
+const EARLY_PART: u64 = 10;
+
+/// A longer body says nothing of tokens.
+const ABOUT_TOKENS: usize = 64 * 1024;
+
+/// How new access tokens come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Grant {
+    /// A user signed in: new access tokens come by the refresh token. Without one, the user signs in again.
+    #[default]
+    User,
+    /// The application asks for itself (`client_credentials`): it sees what the application may see, no user's data.
+    ClientCredentials,
+}
+
+/// The tokens of OAuth 2 and what is needed to refresh them.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OAuthTokens {
+    /// The access token; asked for when there is none yet.
+    pub access_token: Option<Secret>,
+    /// The refresh token. Without one a user's sign-in is over when its access token is.
+    pub refresh_token: Option<Secret>,
+    /// When the access token ends, in Unix milliseconds. Without it the token is used until the API refuses it.
+    pub expires_at_ms: Option<u64>,
+    /// How long the access token lasts from when it was given, in milliseconds, where the API said so.
+    pub lifetime_ms: Option<u64>,
+    /// The application's id at the API.
+    pub client_id: String,
+    /// The application's secret, where it has one.
+    pub client_secret: Option<Secret>,
+    /// Where tokens come from, if not where the provider says.
+    pub token_url: Option<String>,
+    /// The scopes that were asked for; by client credentials, the ones to ask for.
+    pub scopes: Vec<String>,
+    /// The scopes that the API granted; empty where it did not say.
+    pub granted: Vec<String>,
+    /// How new access tokens come.
+    pub grant: Grant,
+}
+
+impl OAuthTokens {
+    /// Tokens of a user's sign-in at an application. Add the tokens that the sign-in gave.
+    pub fn new(client_id: impl Into<String>) -> Self {
+        OAuthTokens { client_id: client_id.into(), ..OAuthTokens::default() }
+    }
+
+    /// The application itself, without a user: its access tokens come by client credentials.
+    pub fn client_credentials(client_id: impl Into<String>, client_secret: Secret) -> Self {
+        let client_secret = Some(client_secret);
+        OAuthTokens {
+            client_id: client_id.into(),
+            client_secret,
+            grant: Grant::ClientCredentials,
+            ..OAuthTokens::default()
+        }
+    }
+
+    /// With an access token and when it ends.
+    #[must_use]
+    pub fn access(mut self, token: Secret, expires_at_ms: Option<u64>) -> Self {
+        self.access_token = Some(token);
+        self.expires_at_ms = expires_at_ms;
+        self
+    }
+
+    /// With a refresh token.
+    #[must_use]
+    pub fn refresh(mut self, token: Secret) -> Self {
+        self.refresh_token = Some(token);
+        self
+    }
+
+    /// With the application's secret.
+    #[must_use]
+    pub fn client_secret(mut self, secret: Secret) -> Self {
+        self.client_secret = Some(secret);
+        self
+    }
+
+    /// With another token endpoint than the provider's.
+    #[must_use]
+    pub fn token_url(mut self, url: impl Into<String>) -> Self {
+        self.token_url = Some(url.into());
+        self
+    }
+
+    /// With a scope to ask for by client credentials.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// The scopes that were asked for and not granted. Empty where the API did not say what it granted.
+    pub fn missing_scopes(&self) -> Vec<&str> {
+        if self.granted.is_empty() {
+            return Vec::new();
+        }
+        self.scopes.iter().filter(|scope| !self.granted.contains(scope)).map(String::as_str).collect()
+    }
+
+    /// Whether the access token is missing or about to end.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        let early_ms = self.lifetime_ms.map_or(EARLY_MS, |lifetime_ms| EARLY_MS.min(lifetime_ms / EARLY_PART));
+        self.access_token.is_none() || self.expires_at_ms.is_some_and(|end| end <= now_ms.saturating_add(early_ms))
+    }
+
+    /// Whether there is an access token that has not ended yet.
+    pub(super) fn lasts(&self, now_ms: u64) -> bool {
+        self.access_token.is_some() && self.expires_at_ms.is_none_or(|end| end > now_ms)
+    }
+
+    /// Whether there is a way to a new access token.
+    pub(super) fn can_refresh(&self) -> bool {
+        match self.grant {
+            Grant::User => self.refresh_token.is_some(),
+            Grant::ClientCredentials => true,
+        }
+    }
+}
+
+impl fmt::Debug for OAuthTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthTokens")
+            .field("client_id", &self.client_id)
+            .field("grant", &self.grant)
+            .field("refreshable", &self.can_refresh())
+            .field("expires_at_ms", &self.expires_at_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an answer says that the access token is over: `401`, the challenge of RFC 6750 section 3, or the provider's own
+/// way.
+pub(super) fn is_over(response: &HttpResponse, provider: &Provider) -> bool {
+    let challenged = || {
+        let challenges = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+        challenges.map(|(_, value)| value.to_ascii_lowercase()).any(|value| {
+            let value: String = value.chars().filter(|found| !found.is_whitespace() && *found != '"').collect();
+            value.contains("bearer") && value.contains("error=invalid_token")
+        })
+    };
+    let told = || {
+        response.body.len() <= ABOUT_TOKENS
+            && provider
+                .token_ends
+                .iter()
+                .any(|end| text_at(&response.body, &end.pointer).is_ok_and(|text| text.as_deref() == Some(&*end.value)))
+    };
+    response.status == 401 || matches!(response.status, 400 | 403) && challenged() || told()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_due_early() {
+        let tokens = |end| OAuthTokens::new("a").access(Secret::new("x"), end);
+        assert!(OAuthTokens::new("a").is_due(0));
+        assert!(!tokens(None).is_due(u64::MAX));
+        assert!(!tokens(Some(100_000)).is_due(39_999) && tokens(Some(100_000)).is_due(40_000));
+    }
+
+    #[test]
+    fn the_margin_is_a_part_of_a_short_lifetime() {
+        let tokens = |lifetime_ms| OAuthTokens {
+            lifetime_ms: Some(lifetime_ms),
+            ..OAuthTokens::new("a").access(Secret::new("x"), Some(10_000_000))
+        };
+        for (lifetime_ms, early_ms) in [(30_000, 3000), (60_000, 6000), (600_000, 60_000), (3_600_000, 60_000)] {
+            let due = |early: u64| tokens(lifetime_ms).is_due(10_000_000 - early);
+            assert!(due(early_ms) && !due(early_ms + 1), "{lifetime_ms}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_says_the_token_is_over() {
+        let slack = Provider::new("slack", "https://slack.com/api").token_ends_at("/error", "token_expired");
+        let graph = Provider::new("graph", "https://graph.example").token_ends_at("/error/code", "190");
+        let challenge = |status, value: &str| {
+            is_over(&HttpResponse::new(status, vec![("WWW-Authenticate".into(), value.into())], "{}"), &slack)
+        };
+        assert!(challenge(401, "") && challenge(403, r#"Bearer realm="x", error="invalid_token""#));
+        assert!(challenge(400, r#"bearer error = "invalid_token""#));
+        assert!(
+            !challenge(403, r#"Bearer error="insufficient_scope""#)
+                && !challenge(200, r#"Bearer error="invalid_token""#)
+        );
+        let body = |status, body: &str| HttpResponse::new(status, Vec::new(), body.to_owned());
+        assert!(is_over(&body(200, r#"{"ok":false,"error":"token_expired"}"#), &slack));
+        assert!(!is_over(&body(200, r#"{"ok":false,"error":"channel_not_found"}"#), &slack));
+        assert!(is_over(&body(400, r#"{"error":{"code":190,"type":"OAuthException"}}"#), &graph));
+        assert!(!is_over(&body(400, r#"{"error":{"code":100}}"#), &graph) && !is_over(&body(400, "<html>"), &graph));
+    }
+}
