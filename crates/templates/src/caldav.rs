@@ -136,12 +136,13 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
     // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
     let request = report(calendar, body).header("depth", "0").accepting(403).accepting(409).accepting(412);
     let response = context.send(request).await?;
-    // RFC 6578 §3.2: a token that the server does not take is a failed precondition.
+    // RFC 6578 3.2: a token that the server does not take is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
-        return Err(response
-            .refusal(ErrorKind::SourceReset, "the server forgot the sync token: everything has to be read again"));
+        let message = "the server forgot the sync token: everything has to be read again";
+        return Err(response.refusal(ErrorKind::SourceReset, message));
     }
-    let answer = xml::multi_status(&response.successful()?.body)?;
+    let response = response.successful()?;
+    let answer = xml::multi_status(&response.body)?;
     let token = answer.sync_token.clone().ok_or_else(|| {
         Error::new(ErrorKind::Remote, "the server gave no sync token: it does not support sync-collection")
     })?;

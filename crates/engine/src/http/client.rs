@@ -142,12 +142,12 @@ impl Client {
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
-                    _ if journey.request.accepted.contains(&status) => return Ok(response),
                     (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
+                    _ if journey.request.accepted.contains(&status) => return Ok(response),
                     (Verdict::Pass, wait) => return Client::judged(response, wait),
                 },
             }
