@@ -205,7 +205,11 @@ async fn search(
         let more = page.text_at("/paging/next/after")?.is_some();
         let last = records.iter().rev().find_map(|record| text_at(record, "/id").ok().flatten());
         if more && !follows(last.as_deref(), reading.after.as_deref()) {
-            return Err(page.refusal(ErrorKind::Remote, "HubSpot's search gives the same records again: the list has no end"));
+            let message = match last {
+                None => "HubSpot's search gives records without an id: the rest cannot be asked for",
+                Some(_) => "HubSpot's search gives the same records again: the list has no end",
+            };
+            return Err(page.refusal(ErrorKind::Remote, message));
         }
         reading.after = last.or(reading.after);
         save(context, source, &mut reading, records, window).await?;

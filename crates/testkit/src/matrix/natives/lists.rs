@@ -63,8 +63,8 @@ pub(super) fn subject(id: &str, template: Arc<dyn Template>) -> Option<Subject> 
         .tells_limit(linear_limited),
         "linear/teams" => linear_list(template, "teams"),
         "linear/users" => linear_list(template, "users"),
-        "notion/pages" => notion(template),
-        "notion/rows" => notion(template).setting("data_source", "ds"),
+        "notion/pages" => notion(template, None),
+        "notion/rows" => notion(template, Some(|api, n| api.trash(&format!("p{n:02}")))).setting("data_source", "ds"),
         _ => return None,
     })
 }
@@ -153,14 +153,15 @@ fn linear_list(template: Arc<dyn Template>, name: &'static str) -> Subject {
     stocked(template, hands).tells_limit(linear_limited)
 }
 
-fn notion(template: Arc<dyn Template>) -> Subject {
+/// The search shows what it likes, so that nothing is deleted for being absent from it: only rows are.
+fn notion(template: Arc<dyn Template>, delete: Option<fn(&mut Notion, u64)>) -> Subject {
     let hands = Hands {
         make: Notion::default,
         put: |api: &mut Notion, n, text: &str| {
             api.put(&format!("p{n:02}"), text);
             (format!("p{n:02}"), text.to_owned())
         },
-        delete: Some(|api: &mut Notion, n| api.trash(&format!("p{n:02}"))),
+        delete,
         now: Some(|api: &Notion| api.now),
         set_now: |api, now| api.now = now,
     };
