@@ -92,6 +92,7 @@ impl<'f> Judge<'f> {
         }
         // The guard of deletes may always hold a run back that set records aside.
         if error.kind() == ErrorKind::AwaitingApproval && !self.fault.approves_deletes() {
+            self.told = true;
             return;
         }
         match self.fault.duty {
