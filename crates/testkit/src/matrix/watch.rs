@@ -34,7 +34,7 @@ pub(super) struct Watched {
 
 enum Route {
     Memory(Arc<Hostile>),
-    Socket(Wired),
+    Socket(Box<Wired>),
 }
 
 impl std::fmt::Debug for Route {
@@ -53,10 +53,8 @@ impl Watched {
         let route = match switch {
             Switch::Wire(wire) => {
                 let (hostile, environment) = (Arc::clone(hostile), Arc::clone(environment));
-                Route::Socket(Wired::new(
-                    wire,
-                    Arc::new(move |request| answer(&hostile, request, environment.true_ms())),
-                )?)
+                let answers = Arc::new(move |request| answer(&hostile, request, environment.true_ms()));
+                Route::Socket(Box::new(Wired::new(wire, answers)?))
             }
             _ => Route::Memory(Arc::clone(hostile)),
         };
