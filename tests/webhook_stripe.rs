@@ -42,6 +42,7 @@ impl Account {
         }
         let event = json!({
             "id": format!("evt_{}", self.events.len()), "object": "event", "created": now(),
+            "api_version": "2026-09-30.endive",
             "type": format!("customer.{what}"), "data": {"object": customer},
         });
         self.events.push(event.clone());

@@ -151,6 +151,7 @@ pub const ALL: &[Mutant] = &[
     rule("names-lead-anywhere", "destination", "a destination's name may lead into the host's own network"),
     rule("never-due-is-now", "a_schedule", "a sync whose schedule has ended is due without pause"),
     rule("destination-translated-address", "destination", "an IPv6 address that carries a private IPv4 one is public"),
+    rule("quiet-follows-clock", "a_pause", "a pause that the API asked for lasts longer when the clock is set back"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),

@@ -6,7 +6,7 @@ use highwater_core::template::{
     AuthKind, ConfigKey, HttpRequest, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse, escape, string_at,
     text_at,
 };
-use highwater_core::{ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,13 +60,16 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         let more = page.header("next-page").is_some();
         let (mut changed, mut deleted, mut newest) = (Vec::new(), Vec::new(), None);
         context.read_each("Record", records, |record| {
-            let at = string_at(record, "/last_modified")?;
+            // It becomes the next request's `_since`, where anything but a number would begin the feed anew.
+            let at: u64 = string_at(record, "/last_modified")?.parse().map_err(|source| {
+                Error::new(ErrorKind::Remote, "the record's `last_modified` is no time in milliseconds").because(source)
+            })?;
             if text_at(record, "/deleted")?.as_deref() == Some("true") {
                 deleted.push(string_at(record, "/id")?);
             } else {
                 changed.push(PageRecord::from(record.clone()));
             }
-            newest = Some(at);
+            newest = Some(at.to_string());
             Ok(())
         });
         let Some(newest) = newest else {

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use highwater_core::template::Rate;
 
+use crate::mutants::mutant;
+
 /// A token bucket, and the time before which the API does not want to be asked at all.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     quiet_until_ms: u64,
+    /// What the clock showed when that was last looked at.
+    looked_at_ms: u64,
     bucket: Option<Bucket>,
 }
 
@@ -21,6 +25,7 @@ struct Bucket {
 impl Budget {
     /// Takes leave for one request; or says how long to wait before asking again.
     pub(crate) fn take(&mut self, rate: Option<Rate>, now_ms: u64) -> Result<(), Duration> {
+        self.look(now_ms);
         if self.quiet_until_ms > now_ms {
             return Err(Duration::from_millis(self.quiet_until_ms - now_ms));
         }
@@ -36,8 +41,19 @@ impl Budget {
 
     /// Nobody asks for this long.
     pub(crate) fn quiet_for(&mut self, wait: Duration, now_ms: u64) {
+        self.look(now_ms);
         let until_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         self.quiet_until_ms = until_ms.max(self.quiet_until_ms);
+    }
+
+    /// A clock that was set back makes no wait longer.
+    fn look(&mut self, now_ms: u64) {
+        if mutant!("quiet-follows-clock") {
+            return;
+        }
+        let back_ms = self.looked_at_ms.saturating_sub(now_ms);
+        self.quiet_until_ms = self.quiet_until_ms.saturating_sub(back_ms);
+        self.looked_at_ms = now_ms;
     }
 
     /// The API says how many requests are left: others use the same account.
@@ -98,5 +114,20 @@ mod tests {
         assert_eq!(budget.take(rate, 6000), Ok(()));
         assert_eq!(budget.take(rate, 6000), Err(Duration::from_secs(1)));
         assert!(budget.take(rate, 0).is_err(), "a clock that went back");
+    }
+
+    #[test]
+    fn a_pause_is_no_longer_for_a_clock_that_is_set_back() {
+        let hour_ms = 3_600_000;
+        let mut budget = Budget::default();
+        budget.quiet_for(Duration::from_secs(5), 2 * hour_ms);
+        assert_eq!(budget.take(None, 2 * hour_ms + 2000), Err(Duration::from_secs(3)));
+        assert_eq!(budget.take(None, hour_ms), Err(Duration::from_secs(3)));
+        assert_eq!(budget.take(None, hour_ms + 1000), Err(Duration::from_secs(2)));
+        assert_eq!(budget.quiet_until_ms(), hour_ms + 3000);
+        assert_eq!(budget.take(None, hour_ms + 3000), Ok(()));
+        // A clock that was set ahead ends a pause early, at worst.
+        budget.quiet_for(Duration::from_secs(5), hour_ms + 3000);
+        assert_eq!(budget.take(None, 3 * hour_ms), Ok(()));
     }
 }

@@ -58,7 +58,8 @@ pub(super) async fn cell(subject: &Subject, fault: &Fault, sound: Sound) -> Outc
     let mut hits = 0;
     for place in places {
         for story in [
-            later(subject, fault, *place, sound, &mut judge).await,
+            at_changes(subject, fault, *place, sound, &mut judge).await,
+            at_refresh(subject, fault, *place, sound, &mut judge).await,
             at_first(subject, fault, *place, sound, &mut judge).await,
         ] {
             match story {
@@ -81,8 +82,14 @@ pub(super) async fn cell(subject: &Subject, fault: &Fault, sound: Sound) -> Outc
     Outcome::Held
 }
 
-/// The fault meets an incremental run, then a full refresh.
-async fn later(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
+/// The fault meets an incremental run. What it loses must not wait for a full refresh, so that none follows at once.
+async fn at_changes(
+    subject: &Subject,
+    fault: &Fault,
+    place: Place,
+    sound: Sound,
+    judge: &mut Judge<'_>,
+) -> Result<u32> {
     let bench = Bench::new(subject, fault).await?;
     bench.run(false, None).await.outcome?;
     if matches!(fault.switch, Switch::Wire(_)) {
@@ -95,13 +102,26 @@ async fn later(subject: &Subject, fault: &Fault, place: Place, sound: Sound, jud
     let before = bench.stored().await?;
     let watch = bench.run(false, Some((place, sound.incremental))).await;
     judge.run("incremental run", &bench, &watch, &before, sound.incremental).await?;
+    converges(&bench, judge).await?;
+    Ok(bench.effects().hits)
+}
+
+/// The fault meets a full refresh.
+async fn at_refresh(
+    subject: &Subject,
+    fault: &Fault,
+    place: Place,
+    sound: Sound,
+    judge: &mut Judge<'_>,
+) -> Result<u32> {
+    let bench = Bench::new(subject, fault).await?;
+    bench.run(false, None).await.outcome?;
     bench.change(2);
     let before = bench.stored().await?;
-    let hits = bench.effects().hits;
     let watch = bench.run(true, Some((place, sound.full))).await;
     judge.run("full refresh", &bench, &watch, &before, sound.full).await?;
     let silent = watch.outcome.as_ref().is_ok_and(|report| !tells_incomplete(report));
-    if fault.duty == Duty::SetAside && silent && bench.effects().hits > hits && !kept_poison(&bench).await? {
+    if fault.duty == Duty::SetAside && silent && bench.effects().hits > 0 && !kept_poison(&bench).await? {
         judge.broken(Invariant::NoFalseSuccess, "full refresh", "a record was dropped without a word");
     }
     converges(&bench, judge).await?;
