@@ -7,8 +7,8 @@ use super::report::{MatrixReport, Outcome};
 
 const HEAD: &str = "# Trial matrix
 
-Every sync against every misbehaviour that APIs are known for. Written by `highwater templates trial --all --markdown`; a test
-runs the matrix and compares this page with what it found.
+Every sync against every misbehaviour that APIs are known for. Written by `highwater templates trial --all --markdown`; CI runs
+the matrix and compares this page with what it found.
 
 In each cell the fault meets an incremental run, a full refresh and a first run, in turn at the first, the middle and the last
 request where it does not last; sound runs follow. Waits pass in virtual time. What must hold:
