@@ -155,6 +155,7 @@ pub const ALL: &[Mutant] = &[
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
+    rule("write-becomes-read", "an_action", "an action that is redirected by 301 reads something and counts as done"),
     rule("unasked-unchanged", "unasked", "an answer \"not modified\" that nobody asked for is an empty page"),
     rule("unreadable-is-offline", "arrived", "an answer that cannot be read counts as none"),
 ];

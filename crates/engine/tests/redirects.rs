@@ -39,6 +39,25 @@ async fn an_action_is_done_where_307_and_308_point_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_action_that_a_redirect_would_make_a_read_is_an_error() {
+    for status in [301, 302] {
+        let scene = Scene::new(moved(status, "/repositories/1/things")).await;
+        let error = scene.act().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Remote, "{error}");
+        assert!(error.to_string().contains("nothing was written"), "{error}");
+        assert_eq!(error.context("location"), Some("https://api.acme.example/repositories/1/things"));
+        assert_eq!(scene.asked().len(), 1);
+    }
+    let scene = Scene::new(moved(301, "/v3/elsewhere")).await;
+    let keyed = HttpRequest::new("POST", "/things").header("Idempotency-Key", "1");
+    scene.engine.proxy("c", keyed).await.unwrap_err();
+    // 303 says that the request was done, and where its outcome is.
+    let scene = Scene::new(moved(303, "/repositories/1/things")).await;
+    scene.act().await.unwrap();
+    assert_eq!(scene.asked()[1..], ["GET https://api.acme.example/repositories/1/things"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_becomes_of_the_method() {
     for (status, method, then) in [
         (301, "GET", "GET"),

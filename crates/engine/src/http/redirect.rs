@@ -31,7 +31,8 @@ impl Journey {
     ///
     /// # Errors
     ///
-    /// Fails with [`ErrorKind::Remote`] where the response is no redirect that can be followed.
+    /// Fails with [`ErrorKind::Remote`] where the response is no redirect that can be followed: also for a 301 or 302 of a
+    /// `POST` that may be sent once only. It writes something, and the `GET` in its place would not.
     pub(super) fn follow(&mut self, response: HttpResponse, origins: &Origins) -> Result<()> {
         let refused = |message| Err(response.refusal(ErrorKind::Remote, message));
         if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
@@ -59,6 +60,11 @@ impl Journey {
             301 | 302 => self.request.method == "POST",
             _ => false,
         };
+        if by_get && response.status != 303 && writes(&self.request) && !mutant!("write-becomes-read") {
+            let message = "the API moved what the request writes to, and a redirect of this kind loses the body: \
+                           nothing was written; ask at the new address";
+            return Err(response.refusal(ErrorKind::Remote, message).with("location", url));
+        }
         if by_get {
             self.request.method = "GET".to_owned();
             self.request.body = None;
@@ -75,6 +81,11 @@ impl Journey {
         }
         Ok(())
     }
+}
+
+/// Whether a request is there to write: it may be sent once only, or says by a key that it may be sent again.
+fn writes(request: &HttpRequest) -> bool {
+    !request.repeatable || request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))
 }
 
 /// What a log says of a redirect that changed the method: what was to be written was not, unless the API says otherwise.
