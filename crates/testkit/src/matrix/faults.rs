@@ -271,6 +271,7 @@ impl Fault {
         match self.switch {
             Switch::Answer(304, ..) => "every request carries a validator",
             Switch::Answer(403, _, body) if body.contains("secondary") => "the API has no secondary limits",
+            Switch::EchoSecret => "the requests carry no secret",
             Switch::LimitTold => "the API tells limits by status",
             Switch::TokenEndTold => "the API tells by status that a token is over",
             Switch::Capped { told: true } => "the API has no word for an incomplete list",

@@ -13,6 +13,7 @@ use url::Url;
 use super::faults::{Fault, LinkForm, Reach, Switch, Wire};
 use super::pages;
 use super::subject::{SECRET, Subject, TrialApi};
+use super::watch::holds_secret;
 use crate::fake::{FakeRequest, NO_ANSWER, json as answer, with_header};
 
 /// A path that begins so stands for the path behind it.
@@ -198,6 +199,7 @@ impl Hostile {
             }
             Switch::LimitTold => self.subject.limit_told.map(|answer| answer()),
             Switch::TokenEndTold => self.subject.token_end_told.map(|answer| answer()),
+            Switch::EchoSecret if !holds_secret(&carried(request)) => None,
             Switch::EchoSecret => Some(answer(
                 400,
                 json!({"message": format!("bad token {SECRET}"), "error": {"message": SECRET}}).to_string(),
@@ -252,7 +254,7 @@ impl Hostile {
             }
             Switch::Poison(kind) => lists && pages::poison(response, subject, kind),
             Switch::Drift(kind) => lists && pages::drift(response, subject, kind),
-            Switch::ListIsText => lists && pages::list_is_text(response),
+            Switch::ListIsText => lists && pages::list_is_text(response, subject.root_object_is_record),
             Switch::PartialErrors => partial(response),
             Switch::Capped { told } => lists && self.cap(response, told),
             Switch::Links(form) => relink(response, form),
@@ -407,4 +409,11 @@ fn filled(value: &str, now_ms: u64) -> String {
 
 fn http_date(seconds: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// What a request carries, as one text: an API can repeat nothing else.
+fn carried(request: &HttpRequest) -> String {
+    let headers = request.headers.iter().map(|(_, value)| value.as_str());
+    let body = request.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    headers.chain([request.url.as_str(), &*body]).collect::<Vec<_>>().join(" ")
 }

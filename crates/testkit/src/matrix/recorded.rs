@@ -101,6 +101,8 @@ impl Recordings {
             }
         }
         let mut subject = Subject::new(template, move || sample.clone()).secrets(secrets).has_own_limits();
+        // A manifest whose records are the whole body takes one object for one record, as the reference does.
+        subject.root_object_is_record = true;
         for (name, value) in settings {
             subject = subject.setting(name, value);
         }
