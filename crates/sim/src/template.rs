@@ -130,7 +130,14 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
             context.incomplete(MODEL, "the list has a cap");
             context.apply(MODEL, records, Vec::new()).await?;
             // Only a list that is read anew each time may end so: the others begin again.
-            return if resumable { Err(Error::new(ErrorKind::Remote, "the list has a cap")) } else { Ok(state) };
+            if resumable {
+                return Err(Error::new(ErrorKind::Remote, "the list has a cap"));
+            }
+            if context.is_full_refresh() {
+                // Nothing is deleted, whatever is said now.
+                context.complete(MODEL).await?;
+            }
+            return Ok(state);
         }
         state["newest"] = window.checkpoint().into();
         state["after"] = page.next.clone();
