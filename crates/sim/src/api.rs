@@ -9,6 +9,8 @@ use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
+use crate::disk::NAMES;
+use crate::mischief::{self, Pages};
 use crate::plan::Knob;
 use crate::receivers::Receivers;
 use crate::shared::Shared;
@@ -198,6 +200,9 @@ impl Api {
                 let after = (number("at").unwrap_or(0), get("id").unwrap_or(""));
                 found.retain(|(id, item)| item.updated_ms >= since && (item.updated_ms, id.as_str()) > after);
                 found.sort_by_key(|(id, item)| (item.updated_ms, id.as_str()));
+                if found.windows(2).any(|pair| pair[0].1.updated_ms == pair[1].1.updated_ms) {
+                    self.shared.reached("ties in time");
+                }
                 let more = found.len() > size;
                 found.truncate(size);
                 found.last().filter(|_| more).map(|(id, item)| json!([item.updated_ms, id]))
@@ -304,6 +309,7 @@ pub(crate) struct SimTransport {
     pub(crate) apis: Vec<Arc<Api>>,
     pub(crate) receivers: Arc<Receivers>,
     pub(crate) life: u64,
+    pub(crate) pages: Pages,
 }
 
 impl SimTransport {
@@ -319,20 +325,29 @@ impl SimTransport {
 
 #[async_trait]
 impl Transport for SimTransport {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         if let Some(place) = self.receivers.place(&request) {
             return self.deliver(place, &request).await;
         }
         let shared = &self.shared;
         shared.gate(self.life, "request").await;
         let connection = usize::from(request.url.starts_with("https://b."));
+        if !NAMES.iter().any(|name| request.url.starts_with(&format!("https://{name}.example/"))) {
+            shared.broken("origins", format!("{} was asked for, which is of no API here", request.url));
+        }
         let api = &self.apis[connection];
         if shared.chance(Knob::Timeouts, 5) {
             shared.reached("timeout before the effect");
             tokio::time::sleep(Duration::from_secs(30)).await;
             return Err(Error::new(ErrorKind::Unavailable, "the API did not answer in time"));
         }
-        let answer = api.answer(&request);
+        if let Some(odd) = mischief::instead(shared, &request) {
+            shared.note(|| format!("{} -> {} {:?}", request.url, odd.status, odd.headers));
+            shared.gate(self.life, "answer").await;
+            return Ok(odd);
+        }
+        mischief::arrived(&mut request);
+        let answer = self.pages.changed(shared, &request, api.answer(&request));
         shared.note(|| format!("{} -> {} {}", request.url, answer.status, String::from_utf8_lossy(&answer.body)));
         if shared.chance(Knob::Drift, 30) {
             shared.reached("drift between pages");

@@ -75,9 +75,12 @@ impl World {
         self.run_until_well(connection, false).await?;
         self.run_until_well(connection, false).await?;
         let narrowed = plan.actions.iter().any(|(_, action)| matches!(action, Action::Narrow { .. }));
+        let template = format!("{}/items", NAMES[connection]);
+        let waits = self.process.engines[0].status(NAMES[connection], &template).await?.parked_run.is_some();
         let exact = match plan.styles[connection] {
             Style::Offset | Style::Keyset => true,
-            Style::Feed => !narrowed,
+            // What a refresh could not delete without approval, no feed tells again.
+            Style::Feed => !narrowed && !waits,
             Style::Since => false,
         };
         let reads_all = !plan.has(Knob::ClockJumps) && !narrowed;

@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 57] = [
+pub(crate) const ALL: [&str; 80] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -59,4 +59,27 @@ pub(crate) const ALL: [&str; 57] = [
     "deliveries collapsed",
     "crash between a run and its news",
     "delivery on its way in a crash",
+    "304 that nobody asked for",
+    "redirect within the origin",
+    "redirect to itself",
+    "redirect without a target",
+    "redirect to another origin",
+    "limit by seconds",
+    "limit by a date",
+    "limit by a reset",
+    "limit by a clock apart from ours",
+    "limit of no seconds",
+    "limit without a time",
+    "limit by another status",
+    "page for people",
+    "text in the place of a list",
+    "page repeated",
+    "duplicate across pages",
+    "list capped and told",
+    "record without an id",
+    "record with half a surrogate pair",
+    "record that is no object",
+    "record with an unknown time",
+    "record missing where one was set aside",
+    "ties in time",
 ];

@@ -6,6 +6,7 @@ mod consumers;
 mod disk;
 mod end;
 mod hazards;
+mod mischief;
 mod model;
 mod oracle;
 mod plan;

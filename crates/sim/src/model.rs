@@ -39,6 +39,8 @@ pub(crate) struct Model {
     pub(crate) run: Option<Run>,
     /// Operations of pages that gave way to what others had written.
     pub(crate) kept: u64,
+    /// Records that were set aside.
+    pub(crate) aside: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub(crate) struct Run {
     seen: BTreeSet<String>,
     /// Whether it brought anything.
     met: bool,
+    /// Whether it set a record aside.
+    aside: bool,
 }
 
 /// What a stream was before the latest look.
@@ -76,7 +80,7 @@ impl Model {
         {
             let live = self.entries.iter().filter(|(_, entry)| entry.is_live());
             let start = live.map(|(id, entry)| (id.clone(), entry.cursor)).collect();
-            self.run = Some(Run { id, start, seen: BTreeSet::new(), met: false });
+            self.run = Some(Run { id, start, seen: BTreeSet::new(), met: false, aside: false });
         }
         let in_run = batch.run().is_some();
         if let Some(run) = self.run.as_mut().filter(|_| in_run) {
@@ -88,13 +92,20 @@ impl Model {
             let (id, value) = match operation.wanted {
                 Wanted::Upsert(payload) => {
                     let value = canonical(payload);
-                    let id =
-                        operation.id.map_or_else(|| value["id"].as_str().unwrap_or_default().to_owned(), Into::into);
-                    (id, Some(Arc::new(value)))
+                    // What has no id, or is no object, is set aside and changes nothing.
+                    let Some(id) = operation.id.or_else(|| value["id"].as_str()).filter(|_| value.is_object()) else {
+                        self.set_aside(in_run);
+                        continue;
+                    };
+                    (id.to_owned(), Some(Arc::new(value)))
                 }
                 Wanted::Delete => (operation.id.unwrap_or_default().to_owned(), None),
                 Wanted::Seen => {
                     self.see(in_run, operation.id.unwrap_or_default());
+                    continue;
+                }
+                Wanted::SetAside(..) => {
+                    self.set_aside(in_run);
                     continue;
                 }
                 _ => continue,
@@ -137,6 +148,13 @@ impl Model {
         changes
     }
 
+    fn set_aside(&mut self, in_run: bool) {
+        self.aside += 1;
+        if let Some(run) = self.run.as_mut().filter(|_| in_run) {
+            run.aside = true;
+        }
+    }
+
     fn see(&mut self, in_run: bool, id: &str) {
         if let Some(run) = self.run.as_mut().filter(|_| in_run) {
             run.seen.insert(id.to_owned());
@@ -150,6 +168,11 @@ impl Model {
             run.start.iter().filter(|(id, _)| !run.seen.contains(*id)).map(|(id, cursor)| (cursor, id)).collect();
         unseen.sort();
         unseen.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Whether the run set a record aside: any that is missing may be the one.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.aside)
     }
 
     pub(crate) fn may_complete(&self, guard: &DeleteGuard) -> bool {

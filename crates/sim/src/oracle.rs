@@ -73,10 +73,14 @@ impl Oracle {
         let shared = Arc::clone(&self.shared);
         let model = self.model(batch.stream());
         let end = model.end;
-        let kept = model.kept;
+        let (kept, aside) = (model.kept, model.aside);
         let (mut changes, mut gone) = (model.operate(batch), Vec::new());
         if model.kept > kept {
             shared.reached("page older than a webhook");
+        }
+        let (told, expected) = (commit.rejected.len() as u64, model.aside - aside);
+        if told != expected {
+            shared.broken("P7", format!("the commit sets {told} records aside instead of {expected}"));
         }
         for step in batch.run_steps() {
             if let RunStep::Complete(guard) = step {
@@ -84,9 +88,18 @@ impl Oracle {
                     shared.broken("P26", format!("the guard {guard:?} let a run delete too much"));
                 }
                 gone = model.unseen();
+                // Deletes are approved at the end alone.
+                if !gone.is_empty() && model.is_uncertain() && !shared.is_calm() {
+                    shared.broken("P26", format!("{gone:?} were deleted by a run that set records aside"));
+                }
                 model.run = None;
             } else if let RunStep::Abort = step {
                 model.run = None;
+            } else if let RunStep::ListUnseen(_) = step
+                && model.is_uncertain()
+                && !model.unseen().is_empty()
+            {
+                shared.reached("record missing where one was set aside");
             }
         }
         for id in &gone {

@@ -35,10 +35,17 @@ pub(crate) enum Knob {
     Scheduled,
     Outbox,
     BadReceivers,
+    Redirects,
+    Unasked,
+    Limits,
+    NoList,
+    Repeats,
+    Caps,
+    Poison,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 28] = [
+    pub(crate) const ALL: [Knob; 35] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -67,6 +74,13 @@ impl Knob {
         Knob::Scheduled,
         Knob::Outbox,
         Knob::BadReceivers,
+        Knob::Redirects,
+        Knob::Unasked,
+        Knob::Limits,
+        Knob::NoList,
+        Knob::Repeats,
+        Knob::Caps,
+        Knob::Poison,
     ];
 }
 

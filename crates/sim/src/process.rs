@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{Api, Event, SimTransport};
 use crate::disk::{NAMES, SimStore};
+use crate::mischief::Pages;
 use crate::oracle::Oracle;
 use crate::plan::{CONNECTIONS, Knob, Plan};
 use crate::receivers::{Receivers, secrets};
@@ -56,7 +57,8 @@ impl Process {
         let store = SimStore::open(shared, backend, oracle, apis, receivers)?;
         let life = shared.life();
         let (apis, receivers) = (apis.to_vec(), Arc::clone(receivers));
-        let transport = Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life });
+        let transport =
+            Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() });
         let engine = || {
             Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
                 .transport(Arc::clone(&transport) as Arc<dyn highwater_core::template::Transport>)

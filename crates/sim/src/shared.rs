@@ -147,6 +147,11 @@ impl Shared {
         self.state().broken.clone()
     }
 
+    /// How far the engine's clock is from true time.
+    pub(crate) fn skew_ms(&self) -> u64 {
+        self.state().clock_offset_ms.unsigned_abs()
+    }
+
     /// A hazard was reached.
     pub(crate) fn reached(&self, hazard: &'static str) {
         debug_assert!(crate::hazards::ALL.contains(&hazard), "{hazard}");

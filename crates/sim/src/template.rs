@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
 use highwater_core::template::{
-    HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo, WebhookEvent, WebhookReaction, WebhookScheme,
-    Window,
+    HttpRequest, HttpResponse, PageRecord, SyncContext, Template, TemplateInfo, WebhookEvent, WebhookReaction,
+    WebhookScheme, Window,
 };
 use highwater_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -67,29 +68,23 @@ impl Template for Items {
 }
 
 /// A page that is what it should be: it says whether another follows.
+#[derive(Deserialize)]
 struct Page {
+    /// As they came: what is wrong with one of them is not wrong with the page.
+    #[serde(skip)]
     records: Vec<Bytes>,
     deleted: Vec<String>,
     next: Value,
     token: u64,
+    /// The API says that the list has more than it gives.
+    #[serde(default)]
+    incomplete: bool,
 }
 
 async fn page(context: &mut SyncContext<'_>, request: HttpRequest) -> Result<Page> {
     let response: HttpResponse = context.send(request).await?;
-    let body: Value = response.json()?;
-    let unusable = || Error::new(ErrorKind::Remote, "the API answered something that is no page");
-    Ok(Page {
-        records: response.elements_at("/items")?,
-        deleted: body["deleted"]
-            .as_array()
-            .ok_or_else(unusable)?
-            .iter()
-            .filter_map(Value::as_str)
-            .map(Into::into)
-            .collect(),
-        next: body.get("next").cloned().ok_or_else(unusable)?,
-        token: body["token"].as_u64().ok_or_else(unusable)?,
-    })
+    let page: Page = response.json()?;
+    Ok(Page { records: response.elements_at("/items")?, ..page })
 }
 
 fn member(record: &Bytes, name: &str) -> Result<Value> {
@@ -130,15 +125,26 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
         if state["token"].is_null() {
             state["token"] = page.token.into();
         }
-        for record in &page.records {
-            window.saw(&time_of(record)?)?;
+        let records = timed(context, &mut window, page.records);
+        if page.incomplete {
+            context.incomplete(MODEL, "the list has a cap");
+            context.apply(MODEL, records, Vec::new()).await?;
+            // Only a list that is read anew each time may end so: the others begin again.
+            if resumable {
+                return Err(Error::new(ErrorKind::Remote, "the list has a cap"));
+            }
+            if context.is_full_refresh() {
+                // Nothing is deleted, whatever is said now.
+                context.complete(MODEL).await?;
+            }
+            return Ok(state);
         }
         state["newest"] = window.checkpoint().into();
         state["after"] = page.next.clone();
         if resumable && !page.next.is_null() {
             context.checkpoint(&json!({"listing": state}))?;
         }
-        context.save(MODEL, page.records).await?;
+        context.apply(MODEL, records, Vec::new()).await?;
         if page.next.is_null() {
             if context.is_full_refresh() {
                 context.complete(MODEL).await?;
@@ -149,8 +155,17 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
     Err(Error::new(ErrorKind::Remote, "the list does not end"))
 }
 
+/// The records whose times can be read, and were noted; the others are set aside.
+fn timed(context: &mut SyncContext<'_>, window: &mut Window, records: Vec<Bytes>) -> Vec<PageRecord> {
+    context.read_each(MODEL, records, |record| {
+        window.saw(&time_of(record)?)?;
+        Ok(PageRecord::from(record.clone()))
+    })
+}
+
 fn time_of(record: &Bytes) -> Result<String> {
-    let at_ms = member(record, "updated")?.as_i64().unwrap_or_default();
+    let unreadable = || Error::new(ErrorKind::Remote, "the API sent a time that cannot be read");
+    let at_ms = member(record, "updated")?.as_i64().ok_or_else(unreadable)?;
     Ok(DateTime::from_timestamp_millis(at_ms).unwrap_or_default().to_rfc3339())
 }
 
@@ -170,11 +185,9 @@ async fn since(context: &mut SyncContext<'_>) -> Result<()> {
             request = request.query("at", at.to_string()).query("id", id);
         }
         let page = page(context, request).await?;
-        for record in &page.records {
-            window.saw(&time_of(record)?)?;
-        }
+        let records = timed(context, &mut window, page.records);
         context.checkpoint(&json!({"newest": window.checkpoint()}))?;
-        context.save(MODEL, page.records).await?;
+        context.apply(MODEL, records, Vec::new()).await?;
         behind = page.next;
         if behind.is_null() {
             return Ok(());

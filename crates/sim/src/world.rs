@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::api::{Api, SimTransport};
 use crate::consumers::{Consumer, Kind};
 use crate::disk::{NAMES, stream};
+use crate::mischief::Pages;
 use crate::model::Model;
 use crate::oracle::Oracle;
 use crate::plan::{Action, CONNECTIONS, Knob, Plan};
@@ -59,7 +60,13 @@ fn calm_engine(
 ) -> highwater_core::Result<Engine> {
     let (apis, receivers) = (apis.to_vec(), Arc::clone(receivers));
     Engine::builder(Arc::new(process.store.inner.clone()))
-        .transport(Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life: ALWAYS }))
+        .transport(Arc::new(SimTransport {
+            shared: Arc::clone(shared),
+            apis,
+            receivers,
+            life: ALWAYS,
+            pages: Pages::default(),
+        }))
         .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
         .templates(templates(&shared.plan))
         .build()
