@@ -194,3 +194,13 @@ async fn a_filter_of_the_manifest_is_its_own_meaning() {
     let read = outcome("", filter, "", vec![(200, r#"{"items":[{"id":1},{"id":2}]}"#)]).await;
     assert_eq!(read, r#"[{"id":2}] sound"#);
 }
+
+#[tokio::test]
+async fn a_record_that_no_filter_can_read_is_set_aside_alone() {
+    let filter =
+        "record_selector: {extractor: {field_path: [items]}, record_filter: {condition: \"{{ record.id > 1 }}\"}}";
+    let body = r#"{"items":[{"id":2},{"id":3,"name":"\ud83d"},{"id":4}]}"#;
+    let read = outcome("", filter, "", vec![(200, body)]).await;
+    assert!(read.starts_with(r#"[{"id":2},{"id":4}] aside "#), "{read}");
+    assert!(read.contains("unsound"), "{read}");
+}

@@ -4,7 +4,7 @@
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
@@ -32,10 +32,11 @@ pub(crate) fn of_url(url: &Url) -> Reach {
 }
 
 /// How far away an address is.
-pub(crate) fn of(address: IpAddr) -> Reach {
+#[cfg(feature = "http")]
+pub(crate) fn of(address: std::net::IpAddr) -> Reach {
     match address {
-        IpAddr::V4(address) => of_v4(address),
-        IpAddr::V6(address) => of_v6(address),
+        std::net::IpAddr::V4(address) => of_v4(address),
+        std::net::IpAddr::V6(address) => of_v6(address),
     }
 }
 

@@ -115,7 +115,7 @@ pub trait ApiHost: Send + Sync {
     fn now_ms(&self) -> u64;
 }
 
-/// What stands behind a [`SyncContext`]: the engine, or a test's own.
+/// What stands behind a [`SyncContext`](super::SyncContext): the engine, or a test's own.
 #[async_trait]
 pub trait RunHost: ApiHost {
     /// Commits a page. The checkpoint and the records become durable together.

@@ -93,8 +93,9 @@ impl<'r> JobReader<'r> {
 
     fn refined(&self, page: RecordPage) -> Result<RecordPage> {
         let changes = self.rules.changes();
-        let records = refine(self.run, &self.retriever.selector, page.records, &self.slice, &changes)?;
-        Ok(RecordPage { records, odd: page.odd, next: None })
+        let mut odd = page.odd;
+        let records = refine(self.run, &self.retriever.selector, page.records, &self.slice, &changes, &mut odd)?;
+        Ok(RecordPage { records, odd, next: None })
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn select(
     changes: &Changes<'_>,
 ) -> Result<Selected> {
     let selector = &retriever.selector;
-    let Extracted { records, odd } =
+    let Extracted { records, mut odd } =
         extract(run, &selector.extractor, &retriever.decoder, body, &selector.path).await?;
     let count = records.len() + odd.len();
     let fingerprint = (count > 0).then(|| {
@@ -88,17 +88,18 @@ pub(crate) async fn select(
         }
         hasher.finish()
     });
-    let records = refine(run, selector, records, slice, changes)?;
+    let records = refine(run, selector, records, slice, changes, &mut odd)?;
     Ok(Selected { records, odd, count, fingerprint })
 }
 
-/// Filters and changes records.
+/// Filters and changes records. What cannot be read as an object goes to `odd`.
 pub(crate) fn refine(
     run: &Run<'_>,
     selector: &Selector,
     found: Vec<Record>,
     slice: &Slice,
     changes: &Changes<'_>,
+    odd: &mut Vec<Bytes>,
 ) -> Result<Vec<Record>> {
     let schema = changes.schema.filter(|_| selector.normalize);
     if selector.filter.is_none() && changes.transformations.is_empty() && schema.is_none() {
@@ -112,8 +113,10 @@ pub(crate) fn refine(
     let scope = run.request_scope(&variables);
     let located = |error: Error| error.with("at", &selector.path);
     let mut records = Vec::with_capacity(found.len());
+    let odd_before = odd.len();
     for record in found {
-        let Value::Object(mut members) = record.to_value()? else {
+        let Ok(Value::Object(mut members)) = record.to_value() else {
+            odd.push(record.into_bytes());
             continue;
         };
         if changes.transform_first {
@@ -141,6 +144,10 @@ pub(crate) fn refine(
             normalize(members, schema);
         }
         records.push(record);
+    }
+    let unreadable = odd.len() - odd_before;
+    if unreadable > 0 {
+        run.unsound(format!("{unreadable} of the records cannot be read (at: {})", selector.path));
     }
     Ok(records)
 }
