@@ -74,7 +74,7 @@ fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) ->
 }
 
 const ISSUE_FIELDS: &str = "id identifier number title description priority url \
-    createdAt updatedAt archivedAt completedAt canceledAt trashed dueDate state { id name type } team { id key } \
+    createdAt updatedAt archivedAt completedAt canceledAt dueDate state { id name type } team { id key } \
     assignee { id name email } creator { id name } labels { nodes { id name } } project { id name }";
 
 async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
@@ -84,7 +84,7 @@ async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
     let more = context.optional_config("fields").unwrap_or_default();
     let query = format!(
         "query($after: String, $filter: IssueFilter) {{ issues(first: 100, after: $after, filter: $filter, \
-         includeArchived: true, orderBy: updatedAt) {{ nodes {{ {ISSUE_FIELDS} {more} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+         includeArchived: true, orderBy: updatedAt) {{ nodes {{ {ISSUE_FIELDS} trashed {more} }} pageInfo {{ hasNextPage endCursor }} }} }}"
     );
     let mut pages = relay("issues", &json!({"query": query, "variables": {"filter": filter}}))?;
     while let Some(page) = pages.next(context).await? {
