@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-/// The longest text that is told, in characters.
+/// The longest text that an error quotes, in characters.
 const LONGEST: usize = 200;
 
-/// As much of a text is searched for secrets before it is cut to what is told.
+/// How much of a text is searched for secrets before it is cut to the quoted length.
 const BEFORE_CUT: usize = 8192;
 
 /// The largest body that is searched for words.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// How many complaints of a list are told.
+/// How many complaints of a list an error quotes.
 const COMPLAINTS: usize = 3;
 
 /// Members whose text says what is wrong, the clearest first.
@@ -79,7 +79,7 @@ fn said(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// As [`said`]; an object that says nothing by a known name is told member by member.
+/// As [`said`]; an object without a known name is quoted member by member.
 fn complaint(value: &Value, depth: usize) -> Option<String> {
     said(value, depth).or_else(|| by_member(value, depth, |value| value.is_array() || value.is_string()))
 }
