@@ -100,6 +100,19 @@ impl Kept {
     pub(crate) fn open_under(&self, environment: &Arc<TestEnvironment>) -> Result<Arc<dyn Store>> {
         open(self.kind, &self.path, self.options(environment))
     }
+
+    /// The same store at another place.
+    pub(crate) fn open_at(&self, path: &Path, options: StoreOptions) -> Result<Arc<dyn Store>> {
+        open(self.kind, path, options)
+    }
+
+    /// The place of the copy that a migration keeps.
+    pub(crate) fn copy(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".format-");
+        name.push(self.folder.file_name().unwrap());
+        PathBuf::from(name)
+    }
 }
 
 fn options(codec: Option<Arc<dyn PayloadCodec>>, environment: &Arc<TestEnvironment>) -> StoreOptions {

@@ -7,11 +7,22 @@
 
 mod facts;
 mod kept;
+mod migration;
+#[path = "../support/processes.rs"]
+mod support;
 
 use highwater::{
     DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, PollOptions, RunId, Store, StoreExt, WriteBatch,
 };
 use kept::{Kept, block_on, copies, environment, notes, tasks};
+
+/// Not a test of its own: what the children of the others do.
+#[test]
+fn child() {
+    if let Some(role) = support::role() {
+        migration::act(&role);
+    }
+}
 
 #[test]
 #[ignore = "makes the files of the current format"]

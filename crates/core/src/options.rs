@@ -27,6 +27,9 @@ pub struct StoreOptions {
     pub readers: usize,
     /// How often to look for commits of other processes while somebody waits for them. 20 ms unless told.
     pub foreign_poll: Duration,
+    /// Whether a copy is kept of a store that an earlier format wrote, before it is brought to the current one. No unless
+    /// told.
+    pub copy_before_migration: bool,
 }
 
 impl Default for StoreOptions {
@@ -37,6 +40,7 @@ impl Default for StoreOptions {
             memory_budget: 64 << 20,
             readers: 2,
             foreign_poll: Duration::from_millis(20),
+            copy_before_migration: false,
         }
     }
 }
@@ -72,6 +76,15 @@ impl StoreOptions {
     #[must_use]
     pub fn readers(mut self, readers: usize) -> Self {
         self.readers = readers.max(1);
+        self
+    }
+
+    /// Keeps a copy of a store that an earlier format wrote, before it is brought to the current one: beside it, under its
+    /// own name with `.format-1` (the number of that format) added. It replaces an earlier one of that name, and has
+    /// everything that was committed before the store was opened.
+    #[must_use]
+    pub fn copy_before_migration(mut self) -> Self {
+        self.copy_before_migration = true;
         self
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use highwater_core::backend::{Backend, BackendReader};
+use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
@@ -91,6 +91,29 @@ impl Backend for RedbBackend {
 
     fn location(&self) -> Option<String> {
         Some(self.path.display().to_string())
+    }
+
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        let named = |end: &str| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(suffix);
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (new, copy) = (named(".new"), named(""));
+        let mut lock = self.begin()?;
+        if !wanted(&mut lock)? {
+            return Ok(());
+        }
+        // Of a copy that was cut short.
+        let _ = fs::remove_file(&new);
+        let read = RedbSnapshot(self.database()?.begin_read().explain("copy")?);
+        let target = Database::builder().create(&new).explain("copy")?;
+        let write = RedbWrite(target.begin_write().explain("copy")?);
+        read.copy_into(&write)?;
+        write.0.commit().explain("copy")?;
+        target.close().explain("copy")?;
+        fs::rename(&new, &copy).map_err(redb::Error::Io).explain("copy")
     }
 
     fn compact(&mut self) -> Result<()> {

@@ -1,15 +1,16 @@
 //! The connections: one that writes, others that read.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use highwater_core::backend::{Backend, BackendReader};
-use highwater_core::{Capabilities, Result};
+use highwater_core::backend::{Backend, BackendReader, Decide};
+use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::errors::{Explain, error};
-use crate::schema::{Settings, open_file, open_reader, prepare_writer};
+use crate::schema::{Settings, copy_into, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
 
@@ -18,6 +19,7 @@ pub struct SqliteBackend {
     connection: Connection,
     path: PathBuf,
     settings: Settings,
+    outdated: bool,
 }
 
 impl SqliteBackend {
@@ -25,8 +27,8 @@ impl SqliteBackend {
         let connection = open_file(path)?;
         let version = rusqlite::version_number();
         settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
-        prepare_writer(&connection, &settings)?;
-        Ok(SqliteBackend { connection, path: path.to_owned(), settings })
+        let outdated = prepare_writer(&connection, &settings)?;
+        Ok(SqliteBackend { connection, path: path.to_owned(), settings, outdated })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
@@ -75,6 +77,38 @@ impl Backend for SqliteBackend {
 
     fn location(&self) -> Option<String> {
         Some(self.path.display().to_string())
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        let named = |end: &str| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(suffix);
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (new, copy) = (named(".new"), named(""));
+        let mut lock = SqliteTransaction::write(&self.connection)?;
+        if !wanted(&mut lock)? {
+            return Ok(());
+        }
+        // Of a copy that was cut short.
+        let _ = fs::remove_file(&new);
+        if self.settings.exclusive {
+            // Nobody else is let in between transactions either, and no copy is made within one.
+            drop(lock);
+            copy_into(&self.connection, &new)?;
+        } else {
+            copy_into(&open_reader(&self.path, &self.settings)?, &new)?;
+        }
+        fs::rename(&new, &copy).map_err(|source| {
+            Error::new(ErrorKind::PermissionDenied, "the copy of the store cannot be put into its place")
+                .with("copy", copy.display())
+                .because(source)
+        })
     }
 
     fn compact(&mut self) -> Result<()> {

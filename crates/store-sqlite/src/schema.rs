@@ -1,5 +1,6 @@
 //! The tables, and the settings of a connection.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::errors::Explain;
 
 /// The version of the tables below.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
+
+/// The earliest version of the tables that is still read, and brought forward when a store is opened for writing.
+const EARLIEST: i64 = 3;
 
 pub(crate) const TABLES: &str = "
 CREATE TABLE hw_log (
@@ -63,8 +67,8 @@ pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
     Ok(connection)
 }
 
-/// Sets the writer's connection up, and makes the tables where they are missing.
-pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<()> {
+/// Sets the writer's connection up, and makes the tables where they are missing. Whether they are of an earlier format.
+pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<bool> {
     connection.busy_timeout(settings.busy_timeout).explain("open")?;
     if settings.exclusive {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain("open")?;
@@ -78,7 +82,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Re
     }
     configure(connection, settings, settings.cache_kib)?;
     match format(connection)? {
-        Some(FORMAT) => Ok(()),
+        Some(format @ EARLIEST..=FORMAT) => Ok(format < FORMAT),
         Some(other) if other > FORMAT => Err(Error::new(
             ErrorKind::Incompatible,
             "the database was written by a newer version of Highwater: upgrade the program that opens it",
@@ -91,8 +95,30 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Re
         )
         .with("format", other)
         .with("known", FORMAT)),
-        None => create_tables(connection),
+        None => create_tables(connection).map(|()| false),
     }
+}
+
+/// Brings the tables to the current format, within the connection's transaction.
+pub(crate) fn upgrade(connection: &Connection) -> Result<()> {
+    connection.execute("UPDATE hw_meta SET value = ?1 WHERE name = 'format'", [FORMAT]).map(drop).explain("open")
+}
+
+/// Writes a copy of the database into a new file.
+pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
+    let failed = |error: Error| error.during("copy").with("copy", path.display());
+    let unwritten = |source| {
+        failed(Error::new(ErrorKind::Internal, "the copy of the database could not be made durable").because(source))
+    };
+    // Absolute, so that no name is taken for a URI.
+    let whole = std::path::absolute(path).map_err(unwritten)?;
+    let Some(name) = whole.to_str() else {
+        let message = "a copy's path must be UTF-8: give the store's folder another name";
+        return Err(failed(Error::new(ErrorKind::Invalid, message)));
+    };
+    connection.execute("VACUUM INTO ?1", [name]).explain("copy").map_err(failed)?;
+    // SQLite does not sync it.
+    fs::File::options().write(true).open(&whole).and_then(|file| file.sync_all()).map_err(unwritten)
 }
 
 fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {

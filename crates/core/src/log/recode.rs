@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::backend::{BackendWrite, LogRow, LogScan, Table};
+use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::history::{read_version, write_version};
@@ -123,19 +123,40 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Makes the check one of the codec of now, when every payload is.
     pub(crate) fn renew_codec_check(&mut self) -> Result<()> {
         self.dirty = true;
-        let codec = self.shared.codec.clone();
-        put_check(&mut self.write, codec.as_deref()).map(drop)
+        match self.shared.codec.as_deref().map(NewCheck::of).transpose()?.flatten() {
+            Some(check) => check.store(&mut self.write),
+            None => self.write.remove(Table::State, keys::CODEC_CHECK),
+        }
+    }
+}
+
+/// A check that is to be stored, for a codec whose payloads are not read without it.
+pub(crate) struct NewCheck(Vec<u8>);
+
+impl NewCheck {
+    fn of(codec: &dyn PayloadCodec) -> Result<Option<Self>> {
+        let mut stored = Vec::new();
+        codec.encode(&PayloadContext { stream: &check_stream(), id: "check" }, CHECK, &mut stored)?;
+        // A codec that leaves the check plain, as compression alone does, needs none.
+        Ok(stored.first().is_some_and(|first| *first != b'{').then_some(NewCheck(stored)))
+    }
+
+    pub(crate) fn store<W: BackendWrite>(&self, write: &mut W) -> Result<()> {
+        write.put(Table::State, keys::CODEC_CHECK, &self.0)
     }
 }
 
 /// Refuses to open a store of encrypted payloads with a wrong key, or with none: what would be
 /// written then could not be read with the right one, or would lie there in the open.
-/// Whether anything was written.
-pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
-    let stored = write.get(Table::State, keys::CODEC_CHECK)?;
+/// The check that is missing, if one is.
+pub(crate) fn check_codec<R: BackendRead + ?Sized>(
+    read: &mut R,
+    codec: Option<&dyn PayloadCodec>,
+) -> Result<Option<NewCheck>> {
+    let stored = read.get(Table::State, keys::CODEC_CHECK)?;
     match (stored, codec) {
-        (None, None) => Ok(false),
-        (None, Some(codec)) => put_check(write, Some(codec)),
+        (None, None) => Ok(None),
+        (None, Some(codec)) => NewCheck::of(codec),
         (Some(_), None) => Err(Error::new(
             ErrorKind::WrongKey,
             "the store's payloads are encrypted: open it with a codec that has the key",
@@ -147,21 +168,8 @@ pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn Pay
             if payload != CHECK {
                 return Err(Error::corrupt("the store's codec check is damaged: restore a backup"));
             }
-            Ok(false)
+            Ok(None)
         }
-    }
-}
-
-/// A codec that leaves the check plain, as compression alone does, needs none. Whether there is one now.
-fn put_check<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
-    let stream = check_stream();
-    let mut stored = Vec::new();
-    if let Some(codec) = codec {
-        codec.encode(&PayloadContext { stream: &stream, id: "check" }, CHECK, &mut stored)?;
-    }
-    match stored.first() {
-        None | Some(b'{') => write.remove(Table::State, keys::CODEC_CHECK).map(|()| false),
-        Some(_) => write.put(Table::State, keys::CODEC_CHECK, &stored).map(|()| true),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::log::chunks::Chunks;
 use crate::log::hints::Hints;
-use crate::log::state::{Identity, StreamState};
+use crate::log::state::{FORMAT, Identity, StreamState};
 use crate::log::tail::Tail;
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
@@ -58,7 +58,7 @@ impl Shared {
 
     /// The same store for a transaction that may yet come to nothing: it remembers by itself.
     pub(crate) fn apart(&self, memory_budget: usize) -> Self {
-        let identity = Identity { secret: self.secret };
+        let identity = Identity { secret: self.secret, format: FORMAT };
         Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget)
     }
 
