@@ -45,7 +45,8 @@ pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords}
 pub use following::Following;
 pub use inspect::{OperationView, Wanted};
 pub use maintenance::{
-    ClockHealth, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions, Verification, Version,
+    ClockHealth, CodecHealth, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions,
+    Verification, Version,
 };
 pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
 pub use options::StoreOptions;

@@ -5,7 +5,7 @@
 //! * [`read`], [`validate`]: what a page is, and which cursors are valid.
 //! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
 //! * [`heads`], [`tail`], [`index_key`], [`marks`], [`chunks`], [`shared`]: what is kept in memory.
-//! * [`opening`]: identity, format, and the step from an earlier format.
+//! * [`opening`], [`needs`]: identity, format, the step from an earlier format, keys and dictionaries.
 //! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
 
 pub(crate) mod apply;
@@ -19,6 +19,7 @@ mod index_key;
 mod keys;
 mod maintain;
 mod marks;
+pub(crate) mod needs;
 pub(crate) mod opening;
 pub(crate) mod read;
 mod reading;

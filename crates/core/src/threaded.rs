@@ -98,6 +98,7 @@ impl<B: Backend> Threaded<B> {
             Arc::clone(&generation),
             Arc::clone(&idle),
             options.foreign_poll,
+            options.read_only,
         );
         let desk = match place {
             Place::Threads => Desk::thread(format!("highwater-{}-writer", capabilities.name), writer)?,
@@ -133,11 +134,13 @@ impl<B: Backend> Threaded<B> {
         self.write(move |transaction| work(&mut LogTransaction::new(transaction))).await
     }
 
-    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction.
+    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction. Refused where the store is
+    /// open for reading only.
     pub async fn with_backend<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.check_writable()?;
         self.on_writer(move |writer| writer.backend().and_then(work)).await
     }
 
@@ -148,6 +151,7 @@ impl<B: Backend> Threaded<B> {
         write: W,
         work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
     ) -> Result<(T, Staged)> {
+        self.check_writable()?;
         transaction::join(&self.inner.shared, &self.inner.options, &self.inner.joined_epoch, write, work)
             .map(|value| (value, Staged::new(Arc::clone(&self.inner.generation), self.inner.wake.clone())))
     }
@@ -170,6 +174,10 @@ impl<B: Backend> Threaded<B> {
             let _ = answer.send(work(writer));
         })))?;
         answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.inner.options.read_only { Err(read_only()) } else { Ok(()) }
     }
 
     /// Names the place in an error that is about the files there.
@@ -276,6 +284,10 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::J
         .name(name)
         .spawn(work)
         .map_err(|source| Error::new(ErrorKind::Internal, "a thread could not be started").because(source))
+}
+
+fn read_only() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
 }
 
 fn closed() -> Error {

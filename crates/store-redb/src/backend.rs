@@ -10,14 +10,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Error, ErrorKind, Result};
-use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
+use redb::{ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError};
 
 use crate::errors::{Explain, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
 
+/// An open database.
+#[derive(Clone)]
+enum Handle {
+    Writing(Arc<Database>),
+    Reading(Arc<ReadOnlyDatabase>),
+}
+
+impl Handle {
+    fn begin_read(&self, what: &'static str) -> Result<ReadTransaction> {
+        match self {
+            Handle::Writing(database) => database.begin_read(),
+            Handle::Reading(database) => database.begin_read(),
+        }
+        .explain(what)
+    }
+}
+
 /// A redb file as a [`Backend`].
 pub struct RedbBackend {
-    database: Option<Arc<Database>>,
+    database: Option<Handle>,
     path: PathBuf,
     exclusive: bool,
 }
@@ -34,11 +51,37 @@ impl RedbBackend {
         };
         let database = make_whole(path, open).and_then(|()| open(path));
         let database = database.map_err(|error| error.with("path", path.display()))?;
-        Ok(RedbBackend { database: Some(Arc::new(database)), path: path.to_owned(), exclusive })
+        let database = Some(Handle::Writing(Arc::new(database)));
+        Ok(RedbBackend { database, path: path.to_owned(), exclusive })
+    }
+
+    /// Opens a file that is there for reading, beside whoever writes it in the shared way.
+    pub(crate) fn open_read_only(path: &Path, cache_bytes: usize) -> Result<Self> {
+        let open = || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(cache_bytes).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+            builder.open_read_only(path).explain("open")
+        };
+        let opened = match path.exists() {
+            true => catch_unwind(open).unwrap_or_else(|_| Err(damaged())),
+            false => Err(Error::new(ErrorKind::NotFound, "there is no file at the path: open it for writing once")),
+        };
+        let database = opened.map_err(|error| error.with("path", path.display()))?;
+        let database = Some(Handle::Reading(Arc::new(database)));
+        Ok(RedbBackend { database, path: path.to_owned(), exclusive: false })
+    }
+
+    fn handle(&self) -> Result<&Handle> {
+        self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
     }
 
     fn database(&self) -> Result<&Arc<Database>> {
-        self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
+        match self.handle()? {
+            Handle::Writing(database) => Ok(database),
+            Handle::Reading(_) => {
+                Err(Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing"))
+            }
+        }
     }
 }
 
@@ -86,7 +129,7 @@ impl Backend for RedbBackend {
     }
 
     fn reader(&self) -> Result<Option<RedbReader>> {
-        Ok(Some(RedbReader { database: Arc::clone(self.database()?), exclusive: self.exclusive }))
+        Ok(Some(RedbReader { database: self.handle()?.clone(), exclusive: self.exclusive }))
     }
 
     fn location(&self) -> Option<String> {
@@ -107,7 +150,7 @@ impl Backend for RedbBackend {
         }
         // Of a copy that was cut short.
         let _ = fs::remove_file(&new);
-        let read = RedbSnapshot(self.database()?.begin_read().explain("copy")?);
+        let read = RedbSnapshot(self.handle()?.begin_read("copy")?);
         let target = Database::builder().create(&new).explain("copy")?;
         let write = RedbWrite(target.begin_write().explain("copy")?);
         read.copy_into(&write)?;
@@ -117,10 +160,13 @@ impl Backend for RedbBackend {
     }
 
     fn compact(&mut self) -> Result<()> {
-        match self.database.as_mut().and_then(Arc::get_mut) {
-            Some(database) => database.compact().explain("compact").map(drop),
-            // Readers hold the database too; redb reuses its free pages by itself.
-            None => Ok(()),
+        match &mut self.database {
+            // Readers hold the database too, most of the time; redb reuses its free pages by itself.
+            Some(Handle::Writing(database)) => match Arc::get_mut(database) {
+                Some(database) => database.compact().explain("compact").map(drop),
+                None => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 
@@ -129,8 +175,13 @@ impl Backend for RedbBackend {
     }
 
     fn close(mut self) -> Result<()> {
-        match self.database.take().and_then(Arc::into_inner) {
-            Some(database) => database.close().explain("close"),
+        match self.database.take() {
+            Some(Handle::Writing(database)) => {
+                Arc::into_inner(database).map_or(Ok(()), |database| database.close().explain("close"))
+            }
+            Some(Handle::Reading(database)) => {
+                Arc::into_inner(database).map_or(Ok(()), |database| database.close().explain("close"))
+            }
             None => Ok(()),
         }
     }
@@ -138,7 +189,7 @@ impl Backend for RedbBackend {
 
 /// A source of snapshots.
 pub struct RedbReader {
-    database: Arc<Database>,
+    database: Handle,
     exclusive: bool,
 }
 
@@ -152,14 +203,14 @@ impl BackendReader for RedbReader {
     type Snapshot<'a> = Overlay<RedbSnapshot>;
 
     fn snapshot(&mut self) -> Result<Overlay<RedbSnapshot>> {
-        self.database.begin_read().explain("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
+        self.database.begin_read("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
     }
 
     fn version(&mut self) -> Result<u64> {
         if self.exclusive {
             return Ok(0);
         }
-        let read = self.database.begin_read().explain("version")?;
+        let read = self.database.begin_read("version")?;
         match read.open_table(COMMITS) {
             Ok(commits) => Ok(commits.get(COMMITS_KEY).explain("version")?.map_or(0, |count| count.value())),
             Err(TableError::TableDoesNotExist(_)) => Ok(0),

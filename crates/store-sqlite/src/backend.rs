@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::errors::{Explain, error};
-use crate::schema::{Settings, copy_into, open_file, open_reader, prepare_writer};
+use crate::read_only::{self, Unwritten};
+use crate::schema::{Settings, copy_into, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
 
@@ -20,6 +21,7 @@ pub struct SqliteBackend {
     path: PathBuf,
     settings: Settings,
     outdated: bool,
+    read_only: bool,
 }
 
 impl SqliteBackend {
@@ -28,7 +30,19 @@ impl SqliteBackend {
         let version = rusqlite::version_number();
         settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
         let outdated = prepare_writer(&connection, &settings)?;
-        Ok(SqliteBackend { connection, path: path.to_owned(), settings, outdated })
+        Ok(SqliteBackend { connection, path: path.to_owned(), settings, outdated, read_only: false })
+    }
+
+    /// Opens a file that is there, for reading alone.
+    pub(crate) fn open_read_only(path: &Path, mut settings: Settings) -> Result<Self> {
+        settings.exclusive = false;
+        let opened = read_only::open(path, &settings)?;
+        let Some(outdated) = known_format(&opened.connection)? else {
+            let message = "the database has no store in it: open it for writing once, and it has";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let (connection, path) = (opened.connection, path.to_owned());
+        Ok(SqliteBackend { connection, path, settings, outdated, read_only: true })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
@@ -67,8 +81,11 @@ impl Backend for SqliteBackend {
         if self.settings.exclusive {
             return Ok(None);
         }
+        if self.read_only {
+            return Unwritten::open(&self.path, self.settings).map(|file| Some(SqliteReader(Source::Unwritten(file))));
+        }
         open_reader(&self.path, &self.settings)
-            .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection) }))
+            .map(|connection| Some(SqliteReader(Source::Written(Watcher::new(connection)))))
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
@@ -129,18 +146,28 @@ impl Backend for SqliteBackend {
 
 /// A connection that reads.
 #[derive(Debug)]
-pub struct SqliteReader {
-    watcher: Watcher,
+pub struct SqliteReader(Source);
+
+#[derive(Debug)]
+enum Source {
+    Written(Watcher),
+    Unwritten(Unwritten),
 }
 
 impl BackendReader for SqliteReader {
     type Snapshot<'a> = SqliteTransaction<'a>;
 
     fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
-        SqliteTransaction::snapshot(self.watcher.connection())
+        SqliteTransaction::snapshot(match &mut self.0 {
+            Source::Written(watcher) => watcher.connection(),
+            Source::Unwritten(file) => file.watcher()?.connection(),
+        })
     }
 
     fn version(&mut self) -> Result<u64> {
-        self.watcher.version()
+        match &mut self.0 {
+            Source::Written(watcher) => watcher.version(),
+            Source::Unwritten(file) => file.version(),
+        }
     }
 }

@@ -27,6 +27,7 @@ mod database_file;
 mod errors;
 mod index_table;
 mod log_table;
+mod read_only;
 mod schema;
 mod sharing;
 mod store;

@@ -32,7 +32,7 @@ CREATE TABLE hw_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 ";
 
 /// The page cache of a reading connection: the inner pages of the log and the index of a million records.
-const READER_CACHE_KIB: u32 = 4096;
+pub(crate) const READER_CACHE_KIB: u32 = 4096;
 
 /// How connections are set up.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,16 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Re
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain("open")?;
     }
     configure(connection, settings, settings.cache_kib)?;
+    match known_format(connection)? {
+        Some(outdated) => Ok(outdated),
+        None => create_tables(connection).map(|()| false),
+    }
+}
+
+/// Whether the tables are of an earlier format; `None` where there are none.
+pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
     match format(connection)? {
-        Some(format @ EARLIEST..=FORMAT) => Ok(format < FORMAT),
+        Some(format @ EARLIEST..=FORMAT) => Ok(Some(format < FORMAT)),
         Some(other) if other > FORMAT => Err(Error::new(
             ErrorKind::Incompatible,
             "the database was written by a newer version of Highwater: upgrade the program that opens it",
@@ -95,7 +103,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Re
         )
         .with("format", other)
         .with("known", FORMAT)),
-        None => create_tables(connection).map(|()| false),
+        None => Ok(None),
     }
 }
 
@@ -121,7 +129,7 @@ pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
     fs::File::options().write(true).open(&whole).and_then(|file| file.sync_all()).map_err(unwritten)
 }
 
-fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
+pub(crate) fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).explain("open")?;
     connection.set_prepared_statement_cache_capacity(64);
     // A statement keeps its plan when it is bound again.
@@ -177,7 +185,7 @@ fn create_tables(connection: &Connection) -> Result<()> {
     outcome
 }
 
-fn check_path(path: &Path) -> Result<()> {
+pub(crate) fn check_path(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::new(
             ErrorKind::Incompatible,

@@ -243,7 +243,8 @@ impl SqliteBuilder {
         let named = |error: Error| {
             if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }
         };
-        let backend = SqliteBackend::open(&self.path, self.settings).map_err(named)?;
+        let open = if self.options.read_only { SqliteBackend::open_read_only } else { SqliteBackend::open };
+        let backend = open(&self.path, self.settings).map_err(named)?;
         Threaded::open(backend, self.options.clone()).map(SqliteStore).map_err(named)
     }
 }

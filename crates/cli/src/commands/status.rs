@@ -11,7 +11,8 @@ use crate::output::Output;
 use crate::stores;
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(options)?;
+    let store = stores::open_reading(options)?;
+    stores::tell_unfinished(&*store, output).await?;
     let heads = store.streams().await?;
     if heads.is_empty() {
         output.line("No streams yet. Begin with: highwater sync github issues --config owner=..,repo=..");

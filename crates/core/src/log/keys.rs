@@ -7,6 +7,7 @@ use crate::stream::StreamKey;
 pub(crate) const IDENTITY: &[u8] = b"i";
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const CODEC_CHECK: &[u8] = b"k";
+pub(crate) const RECODING: &[u8] = b"x";
 pub(crate) const STREAMS: u8 = b's';
 pub(crate) const DOCUMENTS: u8 = b'd';
 pub(crate) const EPOCHS: u8 = b'e';
@@ -37,6 +38,11 @@ pub(crate) fn fence(name: &str) -> Vec<u8> {
 
 pub(crate) fn document(key: &str) -> Vec<u8> {
     prefixed(DOCUMENTS, key.as_bytes())
+}
+
+/// A key or dictionary that payloads may need.
+pub(crate) fn codec_need(name: &str) -> Vec<u8> {
+    prefixed(b'k', name.as_bytes())
 }
 
 pub(crate) fn consumers(stream: u32) -> [u8; 5] {

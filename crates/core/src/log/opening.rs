@@ -4,8 +4,8 @@
 //! takes the write lock: opening waits for nobody otherwise.
 
 use crate::backend::{BackendRead, BackendWrite};
-use crate::error::Result;
-use crate::log::recode::check_codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::needs;
 use crate::log::state::{FORMAT, Identity};
 use crate::options::StoreOptions;
 
@@ -13,9 +13,9 @@ use crate::options::StoreOptions;
 pub(crate) enum Found {
     /// Nothing has to be written.
     Ready(Identity),
-    /// The store is to be written first: it is new, or something about it changes.
+    /// The store is to be written first: it is new, or its codec changes.
     Unsettled,
-    /// The store is of an earlier format.
+    /// The store is of an earlier format, and is to be brought to the current one.
     Outdated(Identity),
 }
 
@@ -23,14 +23,21 @@ pub(crate) enum Found {
 ///
 /// # Errors
 ///
-/// `Incompatible` for a later format, `WrongKey` for a codec that does not fit.
+/// `Incompatible` for a later format, `WrongKey` for a codec that does not fit, `NotFound` where there is no store and none
+/// may be made.
 pub(crate) fn look<R: BackendRead + ?Sized>(read: &mut R, options: &StoreOptions, outdated: bool) -> Result<Found> {
-    let Some(identity) = Identity::load(read)? else { return Ok(Found::Unsettled) };
-    let codec = options.codec.as_deref();
-    if identity.format < FORMAT || outdated {
-        return Ok(Found::Outdated(identity));
+    let identity = Identity::load(read)?;
+    let unwritten = needs::admit(read, identity.as_ref(), options)?;
+    match identity {
+        None if options.read_only => {
+            Err(Error::new(ErrorKind::NotFound, "there is no store here: open it for writing once, and it is made"))
+        }
+        None => Ok(Found::Unsettled),
+        Some(identity) if options.read_only => Ok(Found::Ready(identity)),
+        Some(identity) if identity.format < FORMAT || outdated => Ok(Found::Outdated(identity)),
+        Some(_) if unwritten.is_some() => Ok(Found::Unsettled),
+        Some(identity) => Ok(Found::Ready(identity)),
     }
-    Ok(if check_codec(read, codec)?.is_some() { Found::Unsettled } else { Found::Ready(identity) })
 }
 
 /// Whether the store is still of that format.
@@ -45,11 +52,16 @@ pub(crate) fn settle<W: BackendWrite>(
     options: &StoreOptions,
     outdated: bool,
 ) -> Result<(Identity, bool)> {
-    let (mut identity, mut written) = Identity::load_or_create(write, &*options.environment)?;
-    if let Some(check) = check_codec(write, options.codec.as_deref())? {
-        check.store(write)?;
-        written = true;
+    let found = Identity::load(write)?;
+    let unwritten = needs::admit(write, found.as_ref(), options)?;
+    let mut written = found.is_none() || unwritten.is_some();
+    if let Some(new) = unwritten {
+        new.store(write)?;
     }
+    let mut identity = match found {
+        Some(identity) => identity,
+        None => Identity::create(write, &*options.environment)?,
+    };
     if identity.format < FORMAT || outdated {
         // Rows of the former format are read as they are; each becomes one of the current when it is written next.
         // The number keeps programs out that do not know the current rows.

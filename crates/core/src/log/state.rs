@@ -32,19 +32,13 @@ impl Identity {
         read.get(Table::State, keys::IDENTITY)?.map(|bytes| Identity::decode(&bytes)).transpose()
     }
 
-    /// The store's identity, made up on first use.
-    pub(crate) fn load_or_create<W: BackendWrite>(
-        write: &mut W,
-        environment: &dyn Environment,
-    ) -> Result<(Self, bool)> {
-        if let Some(identity) = Identity::load(write)? {
-            return Ok((identity, false));
-        }
+    /// The identity of a new store.
+    pub(crate) fn create<W: BackendWrite>(write: &mut W, environment: &dyn Environment) -> Result<Self> {
         let mut secret = [0; 32];
         environment.fill_random(&mut secret);
         let identity = Identity { secret, format: FORMAT };
         identity.store(write)?;
-        Ok((identity, true))
+        Ok(identity)
     }
 
     pub(crate) fn store<W: BackendWrite>(&self, write: &mut W) -> Result<()> {

@@ -173,6 +173,12 @@ impl<B: Backend> Store for Threaded<B> {
             }
             Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
             Maintenance::Recode => self.recode().await,
+            Maintenance::CheckCodec => {
+                self.read(|_, read| {
+                    log::needs::health(read).map(|health| Attempt::Done(MaintenanceReport::Codec(health)))
+                })
+                .await
+            }
             Maintenance::Compact => {
                 self.with_backend(|backend| backend.compact().map(|()| MaintenanceReport::Done)).await
             }
@@ -247,6 +253,7 @@ impl<B: Backend> Threaded<B> {
     /// Slice by slice, so that other writers get their turn.
     async fn recode(&self) -> Result<MaintenanceReport> {
         let mut payloads = 0;
+        self.write(|transaction| transaction.begin_recode()).await?;
         for head in self.streams().await? {
             let stream = head.stream.clone();
             let mut next = Some(self.write(move |transaction| transaction.recode_all(&stream)).await?);
@@ -257,7 +264,7 @@ impl<B: Backend> Threaded<B> {
                 next = then;
             }
         }
-        self.write(|transaction| transaction.renew_codec_check()).await?;
+        self.write(|transaction| transaction.finish_recode()).await?;
         Ok(MaintenanceReport::Recoded { payloads })
     }
 

@@ -41,6 +41,7 @@ pub(super) struct Writer<B: Backend> {
     shares: bool,
     seen: u64,
     foreign_poll: Duration,
+    read_only: bool,
     poisoned: bool,
 }
 
@@ -52,6 +53,7 @@ impl<B: Backend> Writer<B> {
         generation: Arc<AtomicU64>,
         idle: Arc<Mutex<Idle<B::Reader>>>,
         foreign_poll: Duration,
+        read_only: bool,
     ) -> Self {
         Writer {
             shares: backend.capabilities().multi_process,
@@ -63,6 +65,7 @@ impl<B: Backend> Writer<B> {
             idle,
             seen: 0,
             foreign_poll,
+            read_only,
             poisoned: false,
         }
     }
@@ -121,6 +124,9 @@ impl<B: Backend> Writer<B> {
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
         self.backend()?;
+        if self.read_only {
+            return Err(super::read_only());
+        }
         // Stays so after a panic: who knows what was left half done.
         self.poisoned = true;
         caught(|| {
