@@ -19,7 +19,9 @@ pub(crate) use world::{Aside, Entry, World};
 
 const LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
 const LATEST_MS: u64 = 3_000_000_000_000;
-pub(crate) const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 2;
+pub(crate) const MAX_EXPIRATIONS: u32 = 3;
+pub(crate) const MAX_BACKOFF_MS: u64 = 1000;
 
 /// The error kinds that the specification allows for a refusal.
 pub(crate) type Refusal = &'static [ErrorKind];

@@ -53,6 +53,9 @@ impl<'s> StreamView<'s> {
     }
 
     pub(crate) fn page<R: BackendRead + ?Sized>(&self, read: &mut R, request: &PageRequest) -> Result<Attempt<Page>> {
+        if let Some(filter) = &request.matching {
+            filter.check().map_err(|error| error.with("stream", self.key))?;
+        }
         let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
         validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, filter)
             .and_then(|()| {
@@ -203,6 +206,11 @@ impl<'s> StreamView<'s> {
     /// The sequence number of an id's row.
     pub(crate) fn find<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u64>>> {
         self.find_row(read, id, false, |row| Ok(row.sequence))
+    }
+
+    /// The position of an id's row.
+    pub(crate) fn position_of<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u128>>> {
+        self.find_row(read, id, false, |row| Ok(row.cursor))
     }
 
     /// Whether an id is found without first reading much of the log's tail.

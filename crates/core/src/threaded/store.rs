@@ -134,6 +134,9 @@ impl<B: Backend> Store for Threaded<B> {
 
     async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
         let (stream, name) = (stream.clone(), name.to_owned());
+        if matches!(command, ConsumerCommand::Status) {
+            return self.consumer_status(stream, name).await.map_err(|error| error.during("consumer"));
+        }
         self.write(move |transaction| transaction.consumer(&stream, &name, &command))
             .await
             .map_err(|error| error.during("consumer"))
@@ -226,6 +229,18 @@ impl<B: Backend> Threaded<B> {
             lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position());
         }
         Ok(page)
+    }
+
+    /// A consumer's status, from a snapshot: it waits for no writer.
+    async fn consumer_status(&self, stream: StreamKey, name: String) -> Result<ConsumerReply> {
+        let look = move |shared: &Shared, read: &mut dyn BackendRead| {
+            let status = log::consumers::status(&StreamView::load(shared, read, &stream)?, read, &name)?;
+            Ok(Attempt::Done(ConsumerReply::Status(status)))
+        };
+        match self.inner.nearby.read(&self.inner.shared, &look) {
+            Some(status) => status.map_err(|error| self.named(error)),
+            None => self.read(look).await,
+        }
     }
 
     /// The page, read on this thread, if it is a small one.
