@@ -85,6 +85,7 @@ macro_rules! for_each_case {
             p18_content_filter_converges
             p18_filters_on_actions
             p18_filters_that_nothing_matches_are_refused
+            p18_only_what_matched_has_left
             p18_reading_by_ids
             p19_net_action
             p20_caught_up_is_true

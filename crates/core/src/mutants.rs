@@ -107,6 +107,13 @@ pub const ALL: &[Mutant] = &[
     rule("parked-counts-as-held", "p21", "a record that was set aside counts as held by the reader that never got it"),
     rule("unpark-forgets", "p21", "records that are taken back are not delivered"),
     rule("any-filter-taken", "p18", "a filter that nothing can match reads empty pages"),
+    rule("left-untracked", "p18", "of what a record was nothing is kept, so nothing has left a filter"),
+    rule("left-with-payload", "p18", "a record that left a filter comes with its content"),
+    rule(
+        "pruned-matches-nothing",
+        "p18",
+        "a record whose payload was pruned is not told to a new reader of its filter",
+    ),
     rule("lag-from-the-start", "p25", "a reader lags behind by everything there ever was"),
     rule("filter-not-fixed", "p18", "a named reader takes any filter at any poll"),
     rule(

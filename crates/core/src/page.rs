@@ -137,6 +137,8 @@ pub struct PageRequest {
     pub metadata_only: bool,
     /// How far the reader was told before, if it may have to read that part again.
     pub(crate) told: u128,
+    /// Whether it may hold what it read before its filter was tracked.
+    pub(crate) untracked: bool,
 }
 
 impl PageRequest {
@@ -153,6 +155,7 @@ impl PageRequest {
             matching: None,
             metadata_only: false,
             told: 0,
+            untracked: false,
         }
     }
 

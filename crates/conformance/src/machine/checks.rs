@@ -33,7 +33,7 @@ pub(crate) fn everything<S: Subject>(system: &System<S>, model: &Model) {
 }
 
 fn p33_only_what_was_written(model: &Model, place: usize, page: &Page) {
-    let start = super::model::Token { stream: place, position: 0, filtered: false, drain: 0 };
+    let start = super::model::Token { stream: place, position: 0, filtered: false, exact: false, drain: 0 };
     p10_page_is_the_models(Ok(page.clone()), &model.page(start, &plain(1000, false)), false);
 }
 

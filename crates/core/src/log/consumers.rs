@@ -16,7 +16,7 @@ use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::transaction::Transaction;
-use crate::log::{keys, validate};
+use crate::log::{filters, keys, validate};
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
 use record::{ConsumerRecord, Failure};
@@ -111,11 +111,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 continue;
             }
             let token_key = self.shared.token_key(&self.open_stream(place).key);
-            let (position, filter) = (record.acknowledged.position(), record.filter.unwrap_or(0));
-            record.acknowledged = token_key.cursor_in_drain(position, filter, prunes);
-            if let Some(told) = record.told.filter(|told| told.drain() == drain) {
-                record.told = Some(token_key.cursor_in_drain(told.position(), filter, prunes));
-            }
+            let renewed = |cursor: &Cursor| {
+                let bound = filters::binding(&token_key, cursor, record.filter.unwrap_or(0));
+                token_key.cursor_in_drain(cursor.position(), bound, prunes)
+            };
+            let told = record.told.filter(|told| told.drain() == drain).map(|told| renewed(&told));
+            record.acknowledged = renewed(&record.acknowledged);
+            record.told = told.or(record.told);
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
         Ok(())
@@ -129,7 +131,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             return up_to;
         }
         let token_key = self.shared.token_key(&stream.key);
-        token_key.cursor_in_drain(up_to.position(), record.filter.unwrap_or(0), drain)
+        let bound = filters::binding(&token_key, &up_to, record.filter.unwrap_or(0));
+        token_key.cursor_in_drain(up_to.position(), bound, drain)
     }
 
     fn consumer_records(&mut self, place: usize) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
@@ -147,7 +150,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let shared = self.shared;
         let (write, stream) = self.parts(place);
         let view = stream.view(shared);
-        validate::belongs(shared, write, &view.token_key, &view.state, cursor, record.filter.unwrap_or(0))
+        let bound = filters::binding(&view.token_key, cursor, record.filter.unwrap_or(0));
+        validate::belongs(shared, write, &view.token_key, &view.state, cursor, bound)
     }
 
     /// Makes every consumer of a stream start over.

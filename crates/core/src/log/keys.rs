@@ -39,6 +39,11 @@ pub(crate) fn document(key: &str) -> Vec<u8> {
     prefixed(DOCUMENTS, key.as_bytes())
 }
 
+/// The content filters that a stream's readers have.
+pub(crate) fn filters(stream: u32) -> [u8; 5] {
+    numbered(b'w', stream)
+}
+
 pub(crate) fn consumers(stream: u32) -> [u8; 5] {
     numbered(b'c', stream)
 }

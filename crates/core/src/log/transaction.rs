@@ -14,6 +14,7 @@ use crate::content::Canonicalizer;
 use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
+use crate::log::filters::Filters;
 use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
@@ -109,6 +110,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
                     revision: state.revision,
                     canonicalizer: Canonicalizer::new(&options.rules),
                     options,
+                    filters: Filters::load(&mut self.write, state.number)?,
                     heads: Heads::new(state.entries() == 0),
                     marks: Marks::default(),
                     foreign: false,

@@ -31,6 +31,8 @@ impl Model {
             return Expected::Delivery(Err(&[ErrorKind::CursorExpired]));
         }
         consumer.fail(false, self.now_ms);
+        let tracked = self.world.streams[place].tracks_open;
+        self.world.streams[place].tracks_open |= open_only && consumer.acknowledged == 0;
         let mut page = loop {
             if consumer.batch >= limit {
                 consumer.batch = 0;
@@ -39,20 +41,19 @@ impl Model {
             let page = match self.returning(place, &mut consumer, few, open_only) {
                 Some(page) => page,
                 None => {
-                    let token = Token {
-                        stream: place,
-                        position: consumer.acknowledged,
-                        filtered: open_only,
-                        drain: consumer.drain,
-                    };
+                    let (position, exact, drain) = (consumer.acknowledged, consumer.exact, consumer.drain);
+                    let token = Token { stream: place, position, filtered: open_only, exact, drain };
                     match self.page(token, &Look { told: consumer.told, ..plain(few, open_only) }) {
                         Ok(page) => page,
-                        Err(refusal) => return Expected::Delivery(Err(refusal)),
+                        Err(refusal) => {
+                            self.world.streams[place].tracks_open = tracked;
+                            return Expected::Delivery(Err(refusal));
+                        }
                     }
                 }
             };
             let Some(item) = page.items.first() else {
-                (consumer.acknowledged, consumer.drain) = (page.next, page.drain);
+                (consumer.acknowledged, consumer.drain, consumer.exact) = (page.next, page.drain, page.exact);
                 consumer.release();
                 break page;
             };
@@ -77,7 +78,7 @@ impl Model {
             consumer.end_delivery();
             if first > consumer.acknowledged {
                 consumer.drain = self.world.streams[place].drain_at(consumer.acknowledged, consumer.drain, first);
-                consumer.acknowledged = first;
+                (consumer.acknowledged, consumer.exact) = (first, page.exact);
             }
         };
         let attempt = consumer.attempts.max(1);
@@ -105,6 +106,7 @@ impl Model {
             up_to: page.next,
             drain: page.drain,
             open_only,
+            exact: page.exact,
         });
         self.world.streams[place].known = true;
         self.world.streams[place].consumers.insert(name, consumer);
@@ -123,13 +125,16 @@ impl Model {
             .filter(|(_, _, entry)| entry.position <= consumer.acknowledged)
             .collect();
         behind.sort_by_key(|(_, _, entry)| entry.position);
+        let tracks = open_only && self.world.streams[place].tracks_open;
+        let tracked = tracks && (consumer.exact || consumer.acknowledged == 0);
         let mut items = Vec::new();
         let mut meaningless = Vec::new();
         for (id, held, entry) in behind {
-            let matches = !open_only || (entry.content.open == Some(true) && !entry.pruned);
+            let matches = !open_only || entry.is_open(tracked);
+            let was_open = !tracked || entry.open_from.is_some_and(|from| from <= consumer.told);
             let net = if !entry.is_live() {
                 NetAction::Deleted
-            } else if !matches && entry.perhaps_held_at(consumer.told) {
+            } else if !matches && entry.perhaps_held_at(consumer.told) && was_open {
                 NetAction::Left
             } else if !matches {
                 meaningless.push(id);
@@ -145,8 +150,8 @@ impl Model {
             consumer.parked.retain(|parked| !meaningless.contains(&parked.id));
         }
         items.truncate(limit);
-        let (next, drain) = (consumer.acknowledged, consumer.drain);
-        (!items.is_empty()).then_some(Paged { items, next, drain, has_more: true })
+        let (next, drain, exact) = (consumer.acknowledged, consumer.drain, consumer.exact);
+        (!items.is_empty()).then_some(Paged { items, next, drain, exact, has_more: true })
     }
 
     /// The consumer of a name, or a new one. It does not begin where one that was removed had come to.
@@ -176,8 +181,9 @@ impl Model {
             return Expected::Removed(Err(&[ErrorKind::LeaseLost]));
         }
         let filtered = consumer.open_only.unwrap_or(false);
-        let up_to =
-            Token { stream: lease.stream, position: lease.up_to, filtered: lease.open_only, drain: lease.drain };
+        let (stream, position, filtered_by, exact, drain) =
+            (lease.stream, lease.up_to, lease.open_only, lease.exact, lease.drain);
+        let up_to = Token { stream, position, filtered: filtered_by, exact, drain };
         if good && let Err(refusal) = self.belongs(up_to, lease.stream, filtered) {
             return Expected::Removed(Err(refusal));
         }
@@ -189,7 +195,7 @@ impl Model {
                 if lease.up_to > consumer.acknowledged {
                     let goes_on = lease.drain != 0 && consumer.drain == prunes;
                     let drain = if goes_on { prunes } else { lease.drain };
-                    (consumer.acknowledged, consumer.drain) = (lease.up_to, drain);
+                    (consumer.acknowledged, consumer.drain, consumer.exact) = (lease.up_to, drain, lease.exact);
                 }
                 consumer.succeed();
             }
@@ -205,9 +211,9 @@ impl Model {
             }
             consumer.open_only = Some(true);
         }
-        let (position, drain) = match to {
-            To::Start => (0, 0),
-            To::End => (self.world.streams[place].last, 0),
+        let (position, drain, exact) = match to {
+            To::Start => (0, 0, false),
+            To::End => (self.world.streams[place].last, 0, false),
             To::Token(selector) => {
                 let (_, token) = self.token(selector);
                 let filtered = consumer.open_only.unwrap_or(false);
@@ -215,9 +221,9 @@ impl Model {
                 if let Err(refusal) = self.page(token, &look) {
                     return Expected::Removed(Err(refusal));
                 }
-                (token.position, token.drain)
+                (token.position, token.drain, token.exact)
             }
-            To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0),
+            To::LastMs(last_ms) => (self.world.streams[place].before(self.now_ms.saturating_sub(last_ms)), 0, false),
         };
         consumer.note_told(consumer.acknowledged, consumer.drain);
         let unasked = position == 0 && matches!(to, To::LastMs(_));
@@ -225,7 +231,7 @@ impl Model {
             consumer.told = 0;
             consumer.parked.clear();
         }
-        (consumer.acknowledged, consumer.drain) = (position, drain);
+        (consumer.acknowledged, consumer.drain, consumer.exact) = (position, drain, exact);
         consumer.generation += 1;
         consumer.evicted &= unasked;
         consumer.release();

@@ -22,6 +22,10 @@ pub(crate) struct Entry {
     /// Who wrote it, where it was not the sync itself.
     pub(super) origin: Option<u8>,
     pub(crate) pruned: bool,
+    /// Whether it was open when it was pruned, as far as anybody looked.
+    pub(crate) pruned_open: bool,
+    /// The position of the first version that was open, as far as anybody looked.
+    pub(super) open_from: Option<u64>,
     pub(super) modified_ms: u64,
 }
 
@@ -40,8 +44,15 @@ impl Entry {
             version: None,
             origin: None,
             pruned: false,
+            pruned_open: false,
+            open_from: None,
             modified_ms: 0,
         }
+    }
+
+    /// Whether it is open, to a reader of a filter that the stream tracks or does not.
+    pub(super) fn is_open(&self, tracked: bool) -> bool {
+        if self.pruned { tracked && self.pruned_open } else { self.content.open == Some(true) }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -92,6 +103,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Consumer {
     pub(crate) acknowledged: u64,
+    /// Whether its reading began when its filter was tracked.
+    pub(super) exact: bool,
     pub(super) drain: u64,
     pub(super) generation: u64,
     pub(super) leased_until: u64,
@@ -202,6 +215,8 @@ pub(crate) struct Stream {
     pub(super) history_horizon: u64,
     /// Superseded versions kept of each record.
     pub(super) keeps_versions: usize,
+    /// Whether it looks at which records were open, for readers of those.
+    pub(crate) tracks_open: bool,
     /// Whether a change of `n` is none.
     pub(super) without_n: bool,
     /// Superseded entries, and what took their place.

@@ -6,6 +6,7 @@ use crate::backend::{BackendRead, BackendWrite};
 use crate::consumer::PollOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::consumers::record::ConsumerRecord;
+use crate::log::filters;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::transaction::Transaction;
 use crate::mutants::mutant;
@@ -132,6 +133,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let mut request = PageRequest::new(view.key.clone()).ids(ids.iter().cloned()).limit(limit);
         request.matching.clone_from(&options.matching);
         request.told = record.told.map_or(0, |told| told.position().ulid);
+        let fingerprint = record.filter.unwrap_or(0);
+        let bound = filters::binding(&view.token_key, &record.acknowledged, fingerprint);
+        request.untracked = bound == fingerprint && !record.acknowledged.is_start();
         let Attempt::Done(mut page) = view.page(write, &request)? else { return Err(rewritten()) };
         for change in &mut page.changes {
             let held = record.parked.iter().any(|parked| *change.record.id == *parked.id && parked.held);

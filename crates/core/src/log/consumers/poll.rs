@@ -6,7 +6,7 @@ use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::consumers::record::{ConsumerRecord, Failure};
 use crate::log::transaction::Transaction;
-use crate::log::validate;
+use crate::log::{filters, validate};
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
 
@@ -36,6 +36,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let stream = self.open_stream(place);
             validate::not_expired(&self.shared.token_key(&stream.key), &stream.state, &told, filter, true)
                 .map_err(|error| error.with("stream", &stream.key))?;
+        }
+        if let Some(filter) = options.matching.as_ref().filter(|_| record.acknowledged.is_start()) {
+            self.track(place, filter)?;
         }
         // A delivery that is neither acknowledged nor refused: its lease ran out.
         record.fail(Failure::Expiration, now_ms);
@@ -107,7 +110,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let cursor = change.record.metadata.cursor;
         if cursor.position() > record.acknowledged.position() {
             let shared = self.shared;
-            let to = self.open_stream(place).view(shared).reader_at(&record.acknowledged, cursor.position(), filter);
+            let view = self.open_stream(place).view(shared);
+            let bound = filters::binding(&view.token_key, &page.next_cursor, filter);
+            let to = view.reader_at(&record.acknowledged, cursor.position(), bound);
             let sequence = self.sequence_of(place, to)?;
             record.stand_at(to, sequence);
         }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::log::consumers::record::ConsumerRecord;
 use crate::log::read::StreamView;
 use crate::log::transaction::Transaction;
-use crate::log::validate;
+use crate::log::{filters, validate};
 use crate::mutants::mutant;
 
 impl<W: BackendWrite> Transaction<'_, W> {
@@ -40,8 +40,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             Seek::Start => Ok((Cursor::START, 0)),
             Seek::End => Ok((view.token_key.cursor(view.state.last, filter), view.state.last_sequence())),
             Seek::Cursor(cursor) => {
-                validate::belongs(shared, write, &view.token_key, &view.state, cursor, filter)?;
-                validate::not_expired(&view.token_key, &view.state, cursor, filter, true)?;
+                let bound = filters::binding(&view.token_key, cursor, filter);
+                validate::belongs(shared, write, &view.token_key, &view.state, cursor, bound)?;
+                validate::not_expired(&view.token_key, &view.state, cursor, bound, true)?;
                 let sequence = if cursor.position() == view.state.last {
                     view.state.last_sequence()
                 } else {
