@@ -84,14 +84,20 @@ macro_rules! for_each_case {
             p18_a_named_reader_keeps_to_its_filter
             p18_content_filter_converges
             p18_filters_on_actions
+            p18_filters_that_nothing_matches_are_refused
+            p18_only_what_matched_has_left
             p18_reading_by_ids
             p19_net_action
             p20_caught_up_is_true
             p21_an_acknowledgement_never_goes_back
             p21_named_readers_converge_whatever_dies
-            p21_poison_is_parked
+            p21_a_parked_record_that_changes_comes_again
+            p21_deaths_weigh_less_than_refusals
+            p21_poison_alone_is_parked
+            p21_refused_deliveries_back_off
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
+            p21_what_is_taken_back_is_delivered
             p21_what_was_stored_without_a_word_is_taken_back
             p22_other_handles_wake_too
             p22_wakeups_are_hints

@@ -2,7 +2,7 @@
 //!
 //! * [`transaction`]: a write transaction; positions are minted in it, streams opened.
 //! * [`apply`], [`runs`], [`history`]: what a batch does.
-//! * [`read`], [`validate`]: what a page is, and which cursors are valid.
+//! * [`read`], [`validate`], [`filters`]: what a page is, which cursors are valid, what left a filter.
 //! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
 //! * [`heads`], [`tail`], [`index_key`], [`marks`], [`chunks`], [`shared`]: what is kept in memory.
 //! * [`opening`], [`needs`]: identity, format, the step from an earlier format, keys and dictionaries.
@@ -12,6 +12,7 @@ pub(crate) mod apply;
 mod chunks;
 pub(crate) mod consumers;
 pub(crate) mod entry;
+pub(crate) mod filters;
 mod heads;
 mod hints;
 mod history;

@@ -39,6 +39,10 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
                 pause(cancel, wait + Duration::from_millis(50)).await;
                 continue;
             }
+            Err(error) if error.kind() == ErrorKind::BackingOff => {
+                pause(cancel, error.retry_after().unwrap_or(LEASE)).await;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         for change in &delivery.page.changes {

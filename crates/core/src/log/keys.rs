@@ -45,6 +45,11 @@ pub(crate) fn codec_need(name: &str) -> Vec<u8> {
     prefixed(b'k', name.as_bytes())
 }
 
+/// The content filters that a stream's readers have.
+pub(crate) fn filters(stream: u32) -> [u8; 5] {
+    numbered(b'w', stream)
+}
+
 pub(crate) fn consumers(stream: u32) -> [u8; 5] {
     numbered(b'c', stream)
 }
@@ -55,11 +60,9 @@ pub(crate) fn consumer(stream: u32, name: &str) -> Vec<u8> {
     key
 }
 
-/// What is kept of a consumer that was removed.
-pub(crate) fn removed_consumer(stream: u32, name: &str) -> Vec<u8> {
-    let mut key = numbered(b'r', stream).to_vec();
-    key.extend_from_slice(name.as_bytes());
-    key
+/// What is kept of a stream's consumers that were removed. Earlier versions had a row for each, behind this its name.
+pub(crate) fn removed_consumers(stream: u32) -> [u8; 5] {
+    numbered(b'r', stream)
 }
 
 /// The first key behind every key that begins with `prefix`. None of our prefixes ends the key space.

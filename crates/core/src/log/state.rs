@@ -182,6 +182,11 @@ impl StreamState {
         if payloads { self.horizon.max(self.payload_horizon) } else { self.horizon }
     }
 
+    /// The last sequence number that was given out.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.next_sequence.saturating_sub(1)
+    }
+
     /// Rows in the log.
     pub(crate) fn entries(&self) -> u64 {
         self.live + self.deleted

@@ -14,6 +14,7 @@ use crate::content::Canonicalizer;
 use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
+use crate::log::filters::Filters;
 use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
@@ -109,6 +110,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
                     revision: state.revision,
                     canonicalizer: Canonicalizer::new(&options.rules),
                     options,
+                    filters: Filters::load(&mut self.write, state.number)?,
                     heads: Heads::new(state.entries() == 0),
                     marks: Marks::default(),
                     foreign: false,
@@ -154,14 +156,18 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// A page as this transaction sees the stream.
     pub(crate) fn read_page(&mut self, place: usize, request: &PageRequest) -> Result<Page> {
-        // What is found out about rows that may come to nothing must not be remembered.
-        let apart = self.dirty.then(|| self.shared.apart(self.shared.memory_budget));
+        let apart = self.apart();
         let shared = apart.as_ref().unwrap_or(self.shared);
         let (write, stream) = (&mut self.write, &self.open[place]);
         match stream.view(shared).page(write, request)? {
             Attempt::Done(page) => Ok(page),
             Attempt::Outdated => Err(Error::new(ErrorKind::Busy, "the stream is being rewritten; try again")),
         }
+    }
+
+    /// Where a read of this transaction remembers what it finds: apart, once there are rows that may come to nothing.
+    pub(crate) fn apart(&self) -> Option<Shared> {
+        self.dirty.then(|| self.shared.apart(self.shared.memory_budget))
     }
 
     /// Makes every position so far one of a lost history, and starts anew at the clock of now.
