@@ -57,6 +57,24 @@ fn a_copy_is_kept_where_the_host_wants_one() {
     }
 }
 
+/// Reading alone migrates nothing: the file stays one of its format, for the program that wrote it.
+#[test]
+fn an_earlier_format_is_read_as_it_is() {
+    for copy in copies() {
+        let bytes = || std::fs::read(&copy.path).ok();
+        let before = bytes();
+        let store = copy.open_at(&copy.path, copy.options(&environment(NOW_MS)).read_only()).unwrap();
+        facts::compare(&copy.name(), &copy.facts(), &block_on(facts::of(&*store)));
+        block_on(store.close()).unwrap();
+        drop(store);
+        assert!(before == bytes(), "{}", copy.name());
+        // It is still to be migrated.
+        let options = copy.options(&environment(NOW_MS)).copy_before_migration();
+        block_on(copy.open_at(&copy.path, options).unwrap().close()).unwrap();
+        assert!(copy.copy().exists(), "{}", copy.name());
+    }
+}
+
 #[test]
 fn without_the_wish_there_is_no_copy() {
     for copy in copies() {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater::codecs::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
-use highwater::stores::rusqlite::{Connection, OpenFlags};
 use highwater::stores::{RedbStore, SledStore, SqliteStore};
 use highwater::{
     CodecHealth, Error, ErrorKind, Maintenance, MaintenanceReport, PayloadCodec, Result, Store, StreamKey,
@@ -107,13 +106,10 @@ pub(crate) async fn tell_unfinished(store: &dyn Store, output: &Output) -> Resul
 
 /// Opening a store makes its tables: only a sync does so in a database of others.
 pub(crate) fn check_sqlite(db: &Path) -> Result<()> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name IN ('hw_meta', 'hw_state', 'hw_log'))";
-    let looked = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|connection| connection.query_row(sql, [], |row| row.get(0)));
-    match looked {
-        Ok(false) => Err(nothing_in_it(db)),
-        // What is wrong with the file, the store says better.
-        Ok(true) | Err(_) => Ok(()),
+    match SqliteStore::builder(db).options(highwater::StoreOptions::new().read_only()).open() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(nothing_in_it(db)),
+        // What else is wrong with the file, the opening says better.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -60,6 +60,8 @@ struct WriteAStore;
 macro_rules! for_each_case {
     ($then:ident, $($before:tt)*) => {
         $crate::$then! { $($before)*
+            codec_changes_only_where_the_host_says_so
+            reading_only_writes_nothing
             p01_one_entry_per_record
             p01_without_memory
             p02_unique_total_order

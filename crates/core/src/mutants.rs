@@ -168,6 +168,10 @@ pub const ALL: &[Mutant] = &[
     rule("destination-translated-address", "destination", "an IPv6 address that carries a private IPv4 one is public"),
     rule("quiet-follows-clock", "a_pause", "a pause that the API asked for lasts longer when the clock is set back"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
+    // Opening.
+    rule("key-on-plain-store", "codec", "a key that is given for a plain store is taken, and needed from then on"),
+    rule("missing-key-unnoticed", "codec", "a store opens without a key that payloads of a change under way need"),
+    rule("read-only-writes", "reading_only", "a store that is open for reading only can be written to"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
     rule("write-becomes-read", "an_action", "an action that is redirected by 301 reads something and counts as done"),

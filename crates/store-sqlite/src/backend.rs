@@ -9,6 +9,7 @@ use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
+use crate::database_file;
 use crate::errors::{Explain, error};
 use crate::read_only::{self, Unwritten};
 use crate::schema::{Settings, copy_into, known_format, open_file, open_reader, prepare_writer};
@@ -27,6 +28,12 @@ pub struct SqliteBackend {
 impl SqliteBackend {
     pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
         let connection = open_file(path)?;
+        if database_file::is_read_only(&connection) {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "the database cannot be written: check the permissions of the file and its directory, or open it for reading only",
+            ));
+        }
         let version = rusqlite::version_number();
         settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
         let outdated = prepare_writer(&connection, &settings)?;

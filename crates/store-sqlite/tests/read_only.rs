@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -42,14 +43,20 @@ fn read_only(path: &Path) -> highwater_core::Result<SqliteStore> {
     SqliteStore::builder(path).options(StoreOptions::new().read_only()).open()
 }
 
-/// Every file of the folder: its bytes, and when it was written.
-fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Every file of the folder: a hash of its bytes, and when it was written.
+fn files(folder: &Path) -> BTreeMap<String, (u64, SystemTime)> {
     fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
             let written = fs::metadata(&path).unwrap().modified().unwrap();
-            (path.file_name().unwrap().display().to_string(), (fs::read(&path).unwrap(), written))
+            (path.file_name().unwrap().display().to_string(), (hash(&fs::read(&path).unwrap()), written))
         })
         .collect()
 }

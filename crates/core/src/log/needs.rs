@@ -79,8 +79,12 @@ impl Known {
     /// Refuses a codec that does not have what the payloads need: what it wrote could not be read by those who have, or
     /// would lie there in the open.
     fn admit(&self, codec: Option<&dyn PayloadCodec>) -> Result<()> {
-        let missing: Vec<&str> =
-            self.needs.iter().map(String::as_str).filter(|need| codec.is_none_or(|codec| !codec.has(need))).collect();
+        let missing: Vec<&str> = self
+            .needs
+            .iter()
+            .map(String::as_str)
+            .filter(|need| codec.is_none_or(|codec| !codec.has(need)) && !mutant!("missing-key-unnoticed"))
+            .collect();
         let named = |error: Error| if missing.is_empty() { error } else { error.with("needs", missing.join(", ")) };
         match (&self.check, codec) {
             _ if self.unfinished && !missing.is_empty() => Err(named(Error::new(
