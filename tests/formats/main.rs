@@ -72,12 +72,15 @@ async fn goes_on(copy: &Kept) {
     assert_eq!(ids, ["a", "new"], "{name}");
     assert_eq!(store.versions(&notes(), "a").await.unwrap().len(), 4, "{name}: three are kept beside the present one");
 
-    // The leased consumer's lease is over; it gets the batch that it did not acknowledge.
+    // The leased consumer's lease is over; it goes on with the batch that it did not acknowledge.
     let index = store.reader(&notes(), "index");
-    let delivery = index.poll().await.unwrap();
-    assert_eq!(&*delivery.page.changes[0].record.id, "j", "{name}");
-    assert_eq!(&*delivery.page.changes.last().unwrap().record.id, "new", "{name}");
-    index.ack(delivery.token).await.unwrap();
+    let mut ids = Vec::new();
+    while ids.last().is_none_or(|id| id != "new") {
+        let delivery = index.poll().await.unwrap();
+        ids.extend(delivery.page.changes.iter().map(|change| change.record.id.to_string()));
+        index.ack(delivery.token).await.unwrap();
+    }
+    assert_eq!(ids.first().map(String::as_str), Some("j"), "{name}");
     assert_eq!(index.status().await.unwrap().lag, 0, "{name}");
     assert_eq!(store.reader(&notes(), "poison").status().await.unwrap().parked, ["j"], "{name}");
     let again = store.reader(&tasks(), "gone").options(PollOptions::default().limit(1));
