@@ -61,6 +61,7 @@ macro_rules! for_each_case {
     ($then:ident, $($before:tt)*) => {
         $crate::$then! { $($before)*
             codec_changes_only_where_the_host_says_so
+            codec_changes_stop_the_handles_of_before
             reading_only_writes_nothing
             p01_one_entry_per_record
             p01_without_memory

@@ -171,6 +171,7 @@ pub const ALL: &[Mutant] = &[
     // Opening.
     rule("key-on-plain-store", "codec", "a key that is given for a plain store is taken, and needed from then on"),
     rule("missing-key-unnoticed", "codec", "a store opens without a key that payloads of a change under way need"),
+    rule("codec-left-behind", "codec", "a handle goes on to write with a key that the store was moved away from"),
     rule("read-only-writes", "reading_only", "a store that is open for reading only can be written to"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),

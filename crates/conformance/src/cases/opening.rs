@@ -126,6 +126,29 @@ pub fn codec_changes_only_where_the_host_says_so<S: Subject>() {
     });
 }
 
+/// A handle whose codec another one has moved the store away from writes no more.
+pub fn codec_changes_stop_the_handles_of_before<S: Subject>() {
+    if !S::SHARES {
+        return;
+    }
+    wait(async {
+        let subject = S::new();
+        let plain = subject.open(StoreOptions::new()).unwrap();
+        save(&*plain, "a").await.unwrap();
+        let mut before = plain;
+        for key in [1, 2] {
+            let store = subject.open(Turning::options(&[key, 1]).recoding()).unwrap();
+            store.maintain(Maintenance::Recode).await.unwrap();
+            let error = save(&*before, "b").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongKey, "{error}");
+            assert!(error.to_string().contains("open it with those it has now"), "{error}");
+            save(&*store, &format!("of {key}")).await.unwrap();
+            before = store;
+        }
+        assert_eq!(count(&*before).await, 3);
+    });
+}
+
 /// A store that is open for reading only reads everything and refuses every write, saying why.
 pub fn reading_only_writes_nothing<S: Subject>() {
     if !S::REOPENS {

@@ -11,6 +11,7 @@ use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
+use crate::log::shared::Shared;
 use crate::log::state::{FORMAT, Identity};
 use crate::maintenance::CodecHealth;
 use crate::mutants::mutant;
@@ -176,6 +177,28 @@ pub(crate) fn admit<R: BackendRead + ?Sized>(
     new.check = seals.filter(|_| known.check.is_none());
     new.names.extend(unknown);
     Ok(Some(new))
+}
+
+/// Refuses a write through a handle whose codec the store has left behind since: what it wrote could not be read with what the
+/// store says is needed.
+pub(crate) fn check_current<R: BackendRead + ?Sized>(read: &mut R, shared: &Shared) -> Result<()> {
+    let left = match &shared.codec {
+        None => read.get(Table::State, keys::CODEC_CHECK)?.is_some(),
+        Some(_) => {
+            let mut left = false;
+            for key in &shared.needs {
+                left |= read.get(Table::State, key)?.is_none();
+            }
+            left
+        }
+    };
+    if !left || mutant!("codec-left-behind") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::WrongKey,
+        "another handle has changed the keys or dictionaries of the store since it was opened here: close it and open it with those it has now",
+    ))
 }
 
 /// Whether this codec's needs are still those that the store was told of, and whether payloads are being moved.

@@ -19,6 +19,7 @@ use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
 use crate::log::marks::Marks;
+use crate::log::needs;
 use crate::log::read::Attempt;
 use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
@@ -58,6 +59,7 @@ impl<W> std::fmt::Debug for Transaction<'_, W> {
 impl<'a, W: BackendWrite> Transaction<'a, W> {
     /// Begins. `write` has taken the write lock.
     pub(crate) fn new(shared: &'a Shared, memory: &'a mut WriterMemory, mut write: W) -> Result<Self> {
+        needs::check_current(&mut write, shared)?;
         let deferred = memory.has_deferred();
         for (stream, state) in memory.deferred.drain(..) {
             state.store(&mut write, &stream)?;
