@@ -1,6 +1,7 @@
 //! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
 
 mod accounts;
+mod clock;
 mod consumers;
 mod convergence;
 mod crash;
@@ -12,6 +13,7 @@ mod replays;
 mod writers;
 
 pub use accounts::*;
+pub use clock::*;
 pub use consumers::*;
 pub use convergence::*;
 pub use crash::*;

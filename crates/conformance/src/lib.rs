@@ -63,7 +63,9 @@ macro_rules! for_each_case {
             p01_one_entry_per_record
             p01_without_memory
             p02_unique_total_order
+            p03_a_leap_is_refused_until_it_is_accepted
             p03_positions_ascend_whatever_the_clock_does
+            p03_time_away_is_no_leap
             p03_two_handles_take_turns
             p04_nothing_arrives_late
             p05_cursors_only_move_forward

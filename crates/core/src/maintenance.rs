@@ -88,7 +88,11 @@ pub enum Maintenance {
     Verify(StreamKey),
     /// Compares the clock with the positions given out.
     CheckClock,
-    /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
+    /// Accepts what the clock shows as the time, where it leapt more than a year ahead and is right. Cursors stay good. Fails
+    /// with [`ErrorKind::ClockImplausible`](crate::ErrorKind::ClockImplausible) beyond 2065.
+    AcceptClock,
+    /// Gives every entry a new position by the clock of now, after one that was wrong gave positions far ahead: every old
+    /// cursor expires. Until then order holds, and new positions count on from the greatest.
     RebaseClock,
     /// Writes every payload anew with the codec of now: after a key was rotated, or compression or
     /// encryption was switched on or off. Contents and positions stay. Afterwards the old key is not
@@ -136,8 +140,11 @@ pub struct ClockHealth {
     /// new position carries that time, and `modified_after` means little. Long leads end with
     /// [`Maintenance::RebaseClock`].
     pub lead: Duration,
-    /// Whether the next commit will be refused until the clock is set, or the leap is allowed.
+    /// Whether the clock leapt while this store was open, or shows a time beyond 2065: what mints positions is refused until
+    /// the clock is right again, or is accepted with [`Maintenance::AcceptClock`].
     pub implausible: bool,
+    /// What the clock showed when it was accepted last.
+    pub accepted_at: Option<DateTime<Utc>>,
 }
 
 /// What a recount found.

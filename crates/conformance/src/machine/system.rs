@@ -131,6 +131,7 @@ impl<S: Subject> System<S> {
                 let options = StreamOptions::default().history(history).rules(rules(*without_n));
                 self.care(Maintenance::Configure(stream(*place), options), expected);
             }
+            (Step::AcceptClock, Expected::Removed(expected)) => self.care(Maintenance::AcceptClock, expected),
             (Step::Rebase, Expected::Removed(expected)) => self.care(Maintenance::RebaseClock, expected),
             (Step::Past { token }, Expected::Past(expected)) => {
                 let (place, token) = model.token(*token);

@@ -29,7 +29,9 @@ use tally::Tally;
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Applies a batch. After an error the transaction must be dropped: part of it may be done.
     pub(crate) fn apply(&mut self, batch: &WriteBatch) -> Result<Commit> {
+        self.shared.clock.look(&*self.shared.environment);
         self.allow_clock_jump |= batch.clock_jump;
+        self.clock_witness_ms = self.clock_witness_ms.max(batch.witness_ms);
         let unfenced = mutant!("clear-unfenced") && batch.streams.iter().any(|stream| stream.clear);
         for fence in batch.fences.iter().filter(|_| !unfenced) {
             self.check_fence(&fence.name, fence.token)?;

@@ -154,6 +154,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// out before expires: what it was worth cannot be told on the new scale.
     pub(crate) fn rebase_clock(&mut self) -> Result<MaintenanceReport> {
         self.restart_positions()?;
+        self.accept_clock()?;
         // As this transaction sees them: one that was left out would stand at positions that were given up.
         for head in read::streams(self.shared, &mut self.write)? {
             let place = self.open(&head.stream)?;

@@ -217,6 +217,8 @@ pub(crate) struct World {
     /// The newest fencing number.
     pub(super) fence: u64,
     pub(super) high_water_ms: u64,
+    /// When the clock was accepted.
+    pub(super) accepted_ms: u64,
     pub(super) minted: BTreeSet<u64>,
     pub(super) rebased: BTreeSet<u64>,
 }
