@@ -25,7 +25,11 @@ pub const ALL: &[Mutant] = &[
     rule("allocator-unseeded", "p03", "an opening mints from nothing, not from the stored high water"),
     rule("allocate-equal-only", "p03", "only an equal millisecond is a tie, not a clock that went back"),
     rule("leap-guard-gone", "p03", "positions are minted by a clock that leapt years ahead"),
-    rule("leap-guard-from-last-position", "p03", "a year without a change, or in a drawer, counts as a leap of the clock"),
+    rule(
+        "leap-guard-from-last-position",
+        "p03",
+        "a year without a change, or in a drawer, counts as a leap of the clock",
+    ),
     rule("clock-witness-ignored", "p03", "a clock is believed that another one contradicts"),
     rule("high-water-second-transaction", "p10", "a page's end is read from a second snapshot"),
     rule("prune-keeps-horizon", "p24", "tombstones are pruned and the horizon stays"),
