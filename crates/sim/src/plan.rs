@@ -249,10 +249,11 @@ impl Plan {
                         2 | 3 => -rng.i64(0..150 * DAY),
                         4 | 5 => rng.i64(0..150 * DAY),
                         6 => rng.i64(400 * DAY..900 * DAY),
-                        7 => return Action::Sleep { days: rng.u16(400..900), dies: rng.u8(..4) != 0 },
                         _ => rng.i64(-5000..5000),
                     };
-                    (Knob::ClockJumps, Action::Clock { offset_ms })
+                    let sleep = Action::Sleep { days: rng.u16(400..900), dies: rng.u8(..4) != 0 };
+                    let asleep = rng.u8(..8) == 0;
+                    (Knob::ClockJumps, if asleep { sleep } else { Action::Clock { offset_ms } })
                 }
                 81..83 => (Knob::Backups, Action::Backup),
                 83..85 => (Knob::Backups, Action::Restore),
