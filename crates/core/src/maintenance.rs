@@ -17,9 +17,10 @@ pub enum History {
     /// Not at all.
     #[default]
     Off,
-    /// The newest so many of each record.
+    /// The newest so many of each record, until its tombstone is pruned.
     Versions(u32),
-    /// All that were superseded within this many milliseconds; older ones go with `Prune`.
+    /// All that were superseded within this many milliseconds, until the tombstone of their record is pruned. Older ones go
+    /// with the record's next change, or with `Prune`.
     Milliseconds(u64),
 }
 
@@ -60,10 +61,13 @@ impl StreamOptions {
 /// What a prune may remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PruneWhat {
-    /// Deleted records, wholly.
+    /// Deleted records, wholly, with their superseded versions and what was set aside of them.
     Tombstones,
-    /// Payloads: the records stay, without content.
+    /// Payloads, also those of superseded versions: the records stay, without content. One that the source brings again is
+    /// stored, as an update.
     Payloads,
+    /// Superseded versions alone.
+    History,
 }
 
 /// A task of care.
@@ -72,8 +76,10 @@ pub enum PruneWhat {
 pub enum Maintenance {
     /// Sets a stream's options, from the next commit on.
     Configure(StreamKey, StreamOptions),
-    /// Removes what was modified up to a position. Stops before the least acknowledged position of
-    /// any consumer that was not evicted.
+    /// Removes what was modified up to a position (superseded versions: what was superseded up to it). Stops before the
+    /// least acknowledged position of any consumer that was not evicted, but for superseded versions, which no consumer reads.
+    /// Whatever it removes, superseded versions that are more or older than the stream's options let it keep go too.
+    /// Freed space may hold what was removed until `Compact` has given it back.
     Prune {
         /// The stream.
         stream: StreamKey,
@@ -112,6 +118,8 @@ pub enum MaintenanceReport {
     Pruned {
         /// Entries removed, or payloads.
         removed: u64,
+        /// Superseded versions removed.
+        versions: u64,
         /// The least cursor that is still valid.
         horizon: Cursor,
         /// The consumer that held the prune back, if one did.

@@ -93,6 +93,8 @@ pub const ALL: &[Mutant] = &[
     rule("epoch-survives-rebase", "p31", "a handle goes on in an epoch whose positions another gave up"),
     rule("uncommitted-remembered", "p29", "where rows of a failed batch stood is remembered"),
     rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),
+    rule("versions-outlive-tombstone", "p24", "versions of a record stay though its tombstone was pruned"),
+    rule("pruned-payload-stays-away", "p24", "a payload that was pruned and comes again is not stored"),
     rule("page-bytes-ignored", "p11", "a page ends by its count of records alone"),
     rule("no-record-fits", "p11", "a page ends before its first record, when that alone is too large"),
     rule("hashes-of-other-rules", "p34", "content is compared by hashes that were made under other rules"),

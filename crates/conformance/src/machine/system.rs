@@ -185,8 +185,8 @@ impl<S: Subject> System<S> {
 
     fn care(&self, task: Maintenance, expected: &std::result::Result<u64, Refusal>) {
         match (wait(self.rig.store().maintain(task)), expected) {
-            (Ok(MaintenanceReport::Pruned { removed, .. }), Ok(expected)) => {
-                assert_eq!(removed, *expected, "p24: what was pruned");
+            (Ok(MaintenanceReport::Pruned { removed, versions, .. }), Ok(expected)) => {
+                assert_eq!(removed + versions, *expected, "p24: what was pruned");
             }
             (Ok(_), Ok(_)) => {}
             (outcome, Err(refusal)) => p32_refused(outcome.map(drop), refusal),

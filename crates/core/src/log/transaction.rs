@@ -11,7 +11,7 @@ pub(crate) use memory::{OpenStream, WriterMemory};
 
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::content::Canonicalizer;
-use crate::cursor::{Allocator, Position, SignsOfTime};
+use crate::cursor::{Allocator, Position, SignsOfTime, position_ms};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
@@ -220,6 +220,17 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         let expected_ms = self.shared.clock.expected_ms(&*self.shared.environment);
         let known = self.head.signs_of_time(&mut self.write, expected_ms)?;
         SignsOfTime { witness_ms: self.clock_witness_ms, ..known }.check(now_ms)
+    }
+
+    /// The time in Unix milliseconds, as far as the clock can be believed: else that of the last position.
+    pub(crate) fn known_time_ms(&mut self) -> Result<i64> {
+        let now_ms = self.shared.environment.now_ms();
+        let known = match self.check_clock(now_ms) {
+            Ok(()) => now_ms,
+            Err(error) if error.kind() == ErrorKind::ClockImplausible => position_ms(self.head.high_water),
+            Err(error) => return Err(error),
+        };
+        Ok(i64::try_from(known).unwrap_or(i64::MAX))
     }
 
     /// Takes what the clock shows for the time, from now on.

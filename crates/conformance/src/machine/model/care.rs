@@ -46,9 +46,7 @@ impl Model {
                 consumer.drain = prunes;
             }
         }
-        if payloads {
-            removed += stream.forget_versions(limit);
-        }
+        removed += stream.prune_versions(if payloads { limit } else { 0 });
         Expected::Removed(Ok(removed))
     }
 

@@ -1,0 +1,114 @@
+//! What was erased is nowhere any more: P24.
+
+use highwater_core::{
+    ContentFilter, Cursor, History, Maintenance, MaintenanceReport, NetAction, Outcome, PruneWhat, StreamOptions,
+};
+
+use crate::rig::{Rig, nets, note, notes, wait};
+use crate::subject::Subject;
+
+fn keep_history<S: Subject>(rig: &Rig<S>, history: History) {
+    rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(history)));
+}
+
+/// Kept versions of the usual stream.
+fn kept<S: Subject>(rig: &Rig<S>) -> u64 {
+    match rig.maintain(Maintenance::Verify(notes())) {
+        MaintenanceReport::Verified(found) => {
+            assert!(found.is_clean(), "{:?}", found.problems);
+            found.versions
+        }
+        other => panic!("a verification was answered with {other:?}"),
+    }
+}
+
+/// A tombstone that is pruned takes the kept versions of its record with it; those of records that are there stay.
+pub fn p24_a_pruned_tombstone_takes_its_versions<S: Subject>() {
+    for history in
+        [History::Versions(1), History::Versions(1000), History::Milliseconds(1), History::Milliseconds(1 << 40)]
+    {
+        let mut rig = Rig::<S>::new();
+        keep_history(&rig, history);
+        rig.save("stays", 1);
+        rig.save("stays", 2);
+        for round in 0..20_u64 {
+            let id = |n: u64| format!("{round}-{n}");
+            for change in 0..3 {
+                rig.write(|batch| {
+                    (0..10).for_each(|n| drop(batch.upsert(note(&id(n), change))));
+                    batch
+                });
+                rig.environment.step_ms(1);
+            }
+            rig.write(|batch| {
+                (0..10).for_each(|n| drop(batch.delete(id(n))));
+                batch
+            });
+            if round % 2 == 1 {
+                assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), 20);
+            }
+            if S::REOPENS && round == 9 {
+                rig.reopen();
+            }
+        }
+        assert!(wait(rig.store().versions(&notes(), "0-0")).unwrap().is_empty(), "nothing is left of it: {history:?}");
+        let stays = wait(rig.store().versions(&notes(), "stays")).unwrap();
+        let aged = history == History::Milliseconds(1);
+        assert_eq!((kept(&rig), stays.len()), if aged { (0, 1) } else { (1, 2) }, "{history:?}");
+    }
+}
+
+/// A payload that was pruned and comes again is stored, as a change: readers behind it would lack it otherwise.
+pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
+    for remembers in [true, false] {
+        let mut rig = Rig::<S>::at(
+            S::new(),
+            std::sync::Arc::new(crate::TestEnvironment::new(3)),
+            if remembers { 64 << 20 } else { 0 },
+        );
+        let other = if S::SHARES { Some(rig.handle()) } else { None };
+        rig.save_all(0..4, 1);
+        if let Some(other) = &other {
+            let mut batch = highwater_core::WriteBatch::new();
+            batch.on(&notes()).upsert(note("0", 1));
+            wait(other.commit(batch)).unwrap();
+        }
+        let ones = ContentFilter::new().equals("/n", 1);
+        let checksum = rig.head().checksum;
+        assert_eq!(rig.prune(PruneWhat::Payloads, rig.end()), 4);
+        let (plain, filtered) = (rig.end(), rig.page(|request| request.matching(ones.clone())).next_cursor);
+        assert_eq!(rig.save("0", 1), Outcome::Updated);
+        assert_eq!(rig.save("0", 1), Outcome::Unchanged, "once");
+        if let Some(other) = &other {
+            let mut batch = highwater_core::WriteBatch::new();
+            batch.on(&notes()).upsert(note("1", 1)).upsert(note("0", 1));
+            let outcomes = wait(other.commit(batch)).unwrap().streams.remove(0).outcomes;
+            assert_eq!(outcomes, [Outcome::Updated, Outcome::Unchanged], "what another handle pruned and stored");
+        } else {
+            assert_eq!(rig.save("1", 1), Outcome::Updated);
+        }
+        if S::REOPENS {
+            drop(other);
+            rig.reopen();
+        }
+        assert_eq!(
+            rig.write(|batch| batch.upsert(r#"{ "n": 1.0, "id": "2" }"#)).outcomes,
+            [Outcome::Updated],
+            "in any spelling"
+        );
+        assert_eq!(
+            rig.write(|batch| batch.seen("3")).outcomes,
+            [Outcome::Unchanged],
+            "that it is there brings nothing"
+        );
+        let page = rig.page(|request| request.since(plain));
+        assert_eq!(nets(&page.changes), ["0", "1", "2"].map(|id| (id, NetAction::Updated)));
+        assert!(page.changes.iter().all(|change| change.record.payload.is_some()));
+        assert!(page.changes.iter().all(|change| change.record.metadata.pruned_at.is_none()));
+        let page = rig.page(|request| request.since(filtered).matching(ones));
+        assert_eq!(page.changes.len(), 3, "whoever reads by content has them now");
+        assert_eq!((rig.head().checksum, rig.get("3").unwrap().payload), (checksum, None));
+        assert_eq!(rig.page(|request| request.since(Cursor::START)).changes.len(), 4);
+        rig.verify(&notes());
+    }
+}
