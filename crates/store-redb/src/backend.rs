@@ -12,6 +12,7 @@ use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
 
+use crate::erase;
 use crate::errors::{Explain, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
 
@@ -77,7 +78,7 @@ impl Backend for RedbBackend {
     type Reader = RedbReader;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("redb").multi_process(!self.exclusive).durable(true).persistent(true)
+        Capabilities::new("redb").multi_process(!self.exclusive).durable(true).persistent(true).erases(true)
     }
 
     fn begin(&mut self) -> Result<Overlay<RedbWrite>> {
@@ -94,6 +95,10 @@ impl Backend for RedbBackend {
     }
 
     fn compact(&mut self) -> Result<()> {
+        if let Some(database) = self.database.as_mut().and_then(Arc::get_mut) {
+            database.compact().explain("compact")?;
+        }
+        erase::renew(self.database()?)?;
         match self.database.as_mut().and_then(Arc::get_mut) {
             Some(database) => database.compact().explain("compact").map(drop),
             // Readers hold the database too; redb reuses its free pages by itself.

@@ -1,7 +1,8 @@
 //! What was erased is nowhere any more: P24.
 
 use highwater_core::{
-    ContentFilter, Cursor, History, Maintenance, MaintenanceReport, NetAction, Outcome, PruneWhat, StreamOptions,
+    BadRecords, ContentFilter, Cursor, History, Maintenance, MaintenanceReport, NetAction, Outcome, PruneWhat,
+    StreamOptions,
 };
 
 use crate::rig::{Rig, nets, note, notes, wait};
@@ -111,4 +112,61 @@ pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
         assert_eq!(rig.page(|request| request.since(Cursor::START)).changes.len(), 4);
         rig.verify(&notes());
     }
+}
+
+/// What was erased is in no byte of any file once a store was compacted that says so of itself: payloads of every size,
+/// superseded versions, what was set aside.
+pub fn p24_what_was_erased_is_in_no_file<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    if !rig.store().capabilities().erases {
+        return;
+    }
+    keep_history(&rig, History::Versions(5));
+    // Records of all lengths that change, move and go: they leave pages in every state.
+    let mut random = 7_u64;
+    let mut below = |limit: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % limit
+    };
+    for round in 0..12 {
+        rig.write(|batch| {
+            for _ in 0..60 {
+                let (id, length) = (below(200), if below(30) == 0 { below(6000) } else { below(40) });
+                let name = if id % 2 == 0 { "gone" } else { "stays" };
+                let mark = if id % 2 == 0 { "ERASED" } else { "kept" };
+                let text = format!("{mark}-{round}-").repeat(1 + length as usize);
+                batch.upsert(format!(r#"{{"id":"{name}{id}","text":"{text}"}}"#));
+            }
+            batch
+        });
+    }
+    rig.save("blank", 1);
+    rig.write(|batch| batch.upsert(r#"{"id":"blank","text":"ERASED-payload"}"#));
+    rig.write(|batch| {
+        batch.bad_records(BadRecords::Quarantine).upsert_as("gone2", r#"{"text":"ERASED- and cut short"#)
+    });
+    rig.environment.step_ms(1);
+    let gone: Vec<String> = (0..100).map(|n| format!("gone{}", 2 * n)).filter(|id| rig.get(id).is_some()).collect();
+    let deleted = rig.write(|batch| {
+        gone.iter().for_each(|id| drop(batch.delete(id.as_str())));
+        batch
+    });
+    assert_eq!(deleted.deleted, gone.len() as u64);
+    let left = |rig: &Rig<S>| {
+        let bytes = rig.subject.bytes();
+        bytes.map_or(0, |bytes| bytes.windows(6).filter(|window| *window == b"ERASED").count())
+    };
+    assert!(rig.subject.bytes().is_none() || left(&rig) > 0, "what is looked for can be found");
+    let live = rig.head().live;
+    rig.prune(PruneWhat::Payloads, rig.get("blank").unwrap().metadata.cursor);
+    assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), gone.len() as u64);
+    rig.maintain(Maintenance::Compact);
+    assert_eq!(left(&rig), 0, "while it is open");
+    assert_eq!((rig.head().live, rig.get("stays1").is_some()), (live, true));
+    if S::REOPENS {
+        rig.reopen();
+        assert_eq!(left(&rig), 0, "when it was closed and opened");
+    }
+    rig.save("stays1", 7);
+    rig.verify(&notes());
 }

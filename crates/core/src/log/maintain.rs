@@ -72,6 +72,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 self.flush_whole_index(place)?;
             }
             from = behind(from, last)?;
+            self.forget_aside_of(place, &tombstones)?;
             for entry in &tombstones {
                 let (write, stream) = self.parts(place);
                 write.remove_row(stream.state.number, entry.sequence)?;
