@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use highwater::Action;
 
 use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
+use crate::commands::maintain::MaintainOptions;
 use crate::commands::runs::{LogsOptions, RunsOptions};
 use crate::commands::try_out::{ActOptions, DryRunOptions, ProxyOptions};
 use crate::commands::webhooks::WebhooksOptions;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Trigger(TriggerOptions),
     /// Recount every stream and compare.
     Doctor(StoreOptions),
+    /// Accept the clock, remove what is not to be kept, give space back.
+    Maintain(MaintainOptions),
     /// Make an SQL view of a model's records (SQLite).
     SqlView(SqlViewOptions),
     /// Watch an embedded demo API being synced: no account, no internet.
