@@ -1,8 +1,8 @@
 //! What was erased is nowhere any more: P24.
 
 use highwater_core::{
-    BadRecords, ContentFilter, Cursor, History, Maintenance, MaintenanceReport, NetAction, Outcome, PruneWhat,
-    StreamOptions,
+    BadRecords, ContentFilter, Cursor, ErrorKind, History, Maintenance, MaintenanceReport, NetAction, Outcome,
+    PruneWhat, StreamOptions,
 };
 
 use crate::rig::{Rig, nets, note, notes, wait};
@@ -36,13 +36,17 @@ pub fn p24_a_pruned_tombstone_takes_its_versions<S: Subject>() {
             let id = |n: u64| format!("{round}-{n}");
             for change in 0..3 {
                 rig.write(|batch| {
-                    (0..10).for_each(|n| drop(batch.upsert(note(&id(n), change))));
+                    (0..10).for_each(|n| {
+                        batch.upsert(note(&id(n), change));
+                    });
                     batch
                 });
                 rig.environment.step_ms(1);
             }
             rig.write(|batch| {
-                (0..10).for_each(|n| drop(batch.delete(id(n))));
+                (0..10).for_each(|n| {
+                    batch.delete(id(n));
+                });
                 batch
             });
             if round % 2 == 1 {
@@ -57,6 +61,55 @@ pub fn p24_a_pruned_tombstone_takes_its_versions<S: Subject>() {
         let aged = history == History::Milliseconds(1);
         assert_eq!((kept(&rig), stays.len()), if aged { (0, 1) } else { (1, 2) }, "{history:?}");
     }
+}
+
+/// A prune enforces how much history is kept and for how long, by a clock that can be believed; history can go by itself, and
+/// no reader is expired by that.
+pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
+    let rig = Rig::<S>::new();
+    let prune = |what, up_to| match rig.maintain(Maintenance::Prune { stream: notes(), what, up_to }) {
+        MaintenanceReport::Pruned { removed, versions, held_by, .. } => (removed, versions, held_by),
+        other => panic!("{other:?}"),
+    };
+    keep_history(&rig, History::Versions(5));
+    let mut moments = Vec::new();
+    for n in 0..7 {
+        rig.write(|batch| batch.upsert(note("a", n)).upsert(note("b", n)));
+        moments.push(rig.end());
+    }
+    rig.poll("slow", 1).unwrap();
+    assert_eq!(kept(&rig), 10);
+    keep_history(&rig, History::Versions(2));
+    assert_eq!(kept(&rig), 10, "what is kept goes with a change or a prune");
+    assert_eq!(prune(PruneWhat::History, Cursor::START), (0, 6, None));
+    let versions = wait(rig.store().versions(&notes(), "a")).unwrap();
+    let texts: Vec<_> = versions.iter().map(|version| version.record.payload.clone().unwrap().to_string()).collect();
+    assert_eq!(texts, [note("a", 6), note("a", 5), note("a", 4)], "the newest");
+    let past = |cursor| wait(rig.store().as_of(&notes(), cursor, "", 10));
+    assert_eq!(past(moments[3]).unwrap_err().kind(), ErrorKind::CursorExpired);
+    assert_eq!(past(moments[5]).unwrap().len(), 2);
+
+    keep_history(&rig, History::Milliseconds(60_000));
+    rig.environment.step_ms(50_000);
+    rig.save("a", 7);
+    rig.environment.step_ms(30_000);
+    assert_eq!(prune(PruneWhat::Tombstones, Cursor::START), (0, 4, None), "superseded 80 seconds ago, the last one 30");
+    rig.environment.step_ms(50 * 365 * 24 * 3600 * 1000);
+    assert_eq!(
+        prune(PruneWhat::Tombstones, Cursor::START),
+        (0, 0, None),
+        "a clock that cannot be right makes nothing old"
+    );
+    rig.environment.step_ms(-50 * 365 * 24 * 3600 * 1000);
+    assert_eq!(kept(&rig), 1);
+
+    let head = rig.head();
+    assert_eq!(prune(PruneWhat::History, rig.end()), (0, 1, None), "no reader holds it back");
+    assert_eq!((kept(&rig), rig.head()), (0, head), "the log is as it was");
+    assert_eq!(rig.page(|request| request.since(moments[0])).changes.len(), 2);
+    assert!(rig.get("a").unwrap().payload.is_some());
+    assert_eq!(past(moments[6]).unwrap_err().kind(), ErrorKind::CursorExpired);
+    assert_eq!(past(rig.end()).unwrap().len(), 2);
 }
 
 /// A payload that was pruned and comes again is stored, as a change: readers behind it would lack it otherwise.
@@ -148,7 +201,9 @@ pub fn p24_what_was_erased_is_in_no_file<S: Subject>() {
     rig.environment.step_ms(1);
     let gone: Vec<String> = (0..100).map(|n| format!("gone{}", 2 * n)).filter(|id| rig.get(id).is_some()).collect();
     let deleted = rig.write(|batch| {
-        gone.iter().for_each(|id| drop(batch.delete(id.as_str())));
+        gone.iter().for_each(|id| {
+            batch.delete(id.as_str());
+        });
         batch
     });
     assert_eq!(deleted.deleted, gone.len() as u64);
