@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.fail(&error);
+            if error.kind() == ErrorKind::ClockImplausible {
+                output.note("If the clock is right, run `highwater maintain accept-clock` with the same --db: no cursor expires of it.");
+            }
             if error.kind() == ErrorKind::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }

@@ -69,6 +69,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let (versions, then) = self.versions_from(place, &from)?;
             let mut newer: HashMap<&str, usize> = HashMap::new();
             versions.iter().for_each(|version| *newer.entry(&version.id).or_default() += 1);
+            // Whether the record of the version before was there: versions of one stand together.
+            let mut there: Option<(&str, bool)> = None;
             for version in &versions {
                 let left = newer.entry(&version.id).or_default();
                 let surplus = match history {
@@ -77,9 +79,16 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     History::Milliseconds(_) => millis_of(version.by) < oldest_ms,
                 };
                 *left -= 1;
-                let goes = version.by <= up_to || surplus || {
-                    self.find(place, &version.id)?.is_none() && !mutant!("versions-outlive-tombstone")
-                };
+                let mut goes = version.by <= up_to || surplus;
+                if !goes && !mutant!("versions-outlive-tombstone") {
+                    let known = there.filter(|(id, _)| *id == &*version.id);
+                    let is_there = match known {
+                        Some((_, is_there)) => is_there,
+                        None => self.find(place, &version.id)?.is_some(),
+                    };
+                    there = Some((&version.id, is_there));
+                    goes = !is_there;
+                }
                 if goes {
                     self.write.remove(Table::History, &version.key)?;
                     self.dirty = true;
