@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use highwater::{Cursor, NetAction, Result, SqliteStore, Store, StoreExt, StreamKey, WriteBatch};
+use highwater::{Cursor, Result, SqliteStore, Store, StoreExt, StreamKey, WriteBatch};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -27,11 +27,12 @@ async fn main() -> Result<()> {
             let page = store.records(&contacts).since(cursor).limit(2).page().await?; // 3. fetch what was modified
             for change in &page.changes {
                 println!("day {day}: {:?} {}", change.net, change.record.id);
-                match (change.net, &change.record.payload) {
-                    (NetAction::Added | NetAction::Updated, Some(payload)) => {
+                match &change.record.payload {
+                    _ if change.net.removes() => drop(replica.remove(&*change.record.id)),
+                    Some(payload) => {
                         replica.insert(change.record.id.to_string(), payload.to_string()); // 4. store the records
                     }
-                    _ => drop(replica.remove(&*change.record.id)),
+                    None => {} // its payload was pruned: what is held of it stays
                 }
             }
             cursor = page.next_cursor;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use highwater::Action;
 
 use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
+use crate::commands::maintain::MaintainOptions;
 use crate::commands::recode::RecodeOptions;
 use crate::commands::runs::{LogsOptions, RunsOptions};
 use crate::commands::try_out::{ActOptions, DryRunOptions, ProxyOptions};
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Doctor(StoreOptions),
     /// Write every payload anew: encrypted, with another key, with another dictionary, or plainly.
     Recode(RecodeOptions),
+    /// Accept the clock, remove what is not to be kept, give space back.
+    Maintain(MaintainOptions),
     /// Make an SQL view of a model's records (SQLite).
     SqlView(SqlViewOptions),
     /// Watch an embedded demo API being synced: no account, no internet.

@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.fail(&error);
+            if error.kind() == ErrorKind::ClockImplausible {
+                output.note("If the clock is right, run `highwater maintain accept-clock` with the same --db: no cursor expires of it.");
+            }
             if error.kind() == ErrorKind::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
@@ -76,6 +79,7 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
         Command::Trigger(options) => commands::control::trigger(options, output).await,
         Command::Doctor(options) => commands::doctor::run(options, output).await,
         Command::Recode(options) => commands::recode::run(options, output).await,
+        Command::Maintain(options) => commands::maintain::run(options, output).await,
         Command::SqlView(options) => commands::sql_view::run(options, output).await,
         Command::Demo(options) => demo::run(options, output, cancel).await,
         Command::Completions { shell } => {

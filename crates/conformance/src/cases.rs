@@ -1,10 +1,12 @@
 //! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
 
 mod accounts;
+mod clock;
 mod consumers;
 mod convergence;
 mod crash;
 mod deletes;
+mod erasure;
 mod failures;
 mod log;
 mod opening;
@@ -14,10 +16,12 @@ mod replays;
 mod writers;
 
 pub use accounts::*;
+pub use clock::*;
 pub use consumers::*;
 pub use convergence::*;
 pub use crash::*;
 pub use deletes::*;
+pub use erasure::*;
 pub use failures::*;
 pub use log::*;
 pub use opening::*;

@@ -66,7 +66,9 @@ macro_rules! for_each_case {
             p01_one_entry_per_record
             p01_without_memory
             p02_unique_total_order
+            p03_a_leap_is_refused_until_it_is_accepted
             p03_positions_ascend_whatever_the_clock_does
+            p03_time_away_is_no_leap
             p03_two_handles_take_turns
             p04_nothing_arrives_late
             p05_cursors_only_move_forward
@@ -106,12 +108,16 @@ macro_rules! for_each_case {
             p22_wakeups_are_hints
             p24_a_batch_can_clear_first
             p24_a_named_reading_from_start_outlives_prunes
+            p24_a_pruned_payload_that_comes_again_is_stored
+            p24_a_pruned_tombstone_takes_its_versions
             p24_a_reading_from_start_passes_the_horizon
             p24_clear_begins_anew
+            p24_history_is_kept_as_told_and_goes_by_itself
             p24_horizon_of_payloads
             p24_horizon_of_tombstones
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
+            p24_what_was_erased_is_in_no_file
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
             p25_an_evicted_reader_is_told_so

@@ -14,23 +14,24 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunne
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
 use crate::subject::Subject;
-use model::Model;
+use model::{Handles, Model};
 use steps::Step;
 use system::System;
+pub(crate) use system::time_of;
 
 /// Histories when `PROPTEST_CASES` says nothing.
 const CASES: u32 = 24;
 /// Steps of one history.
 const STEPS: std::ops::Range<usize> = 1..70;
 
-struct Reference;
+struct Reference<S>(std::marker::PhantomData<S>);
 
-impl ReferenceStateMachine for Reference {
+impl<S: Subject> ReferenceStateMachine for Reference<S> {
     type State = Model;
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Model> {
-        weighted(0.7).prop_map(Model::new).boxed()
+        weighted(0.7).prop_map(|remembers| Model::new(remembers, Handles::of::<S>())).boxed()
     }
 
     fn transitions(_: &Model) -> BoxedStrategy<Step> {
@@ -47,7 +48,7 @@ struct Machine<S>(std::marker::PhantomData<S>);
 
 impl<S: Subject> StateMachineTest for Machine<S> {
     type SystemUnderTest = System<S>;
-    type Reference = Reference;
+    type Reference = Reference<S>;
 
     fn init_test(model: &Model) -> System<S> {
         System::new(model.remembers)
@@ -73,7 +74,7 @@ pub fn state_machine<S: Subject>() {
         max_shrink_iters: 4096,
         ..Config::default()
     };
-    let histories = <Reference as ReferenceStateMachine>::sequential_strategy(STEPS);
+    let histories = <Reference<S> as ReferenceStateMachine>::sequential_strategy(STEPS);
     let outcome = TestRunner::new(config.clone()).run(&histories, |(model, steps, seen)| {
         Machine::<S>::test_sequential(config.clone(), model, steps, seen);
         Ok(())

@@ -22,6 +22,11 @@ pub trait Subject: Sized + Send + Sync + 'static {
     fn image(&self) -> Option<Self> {
         None
     }
+
+    /// Every byte of the files at this place; `None` where there are none.
+    fn bytes(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The reference: the memory store.

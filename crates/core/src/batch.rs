@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -42,6 +43,8 @@ pub struct WriteBatch {
     pub(crate) expectations: Vec<(String, Option<Bytes>)>,
     pub(crate) leases: Vec<Arc<str>>,
     pub(crate) clock_jump: bool,
+    /// Unix milliseconds; 0 for none.
+    pub(crate) witness_ms: u64,
 }
 
 impl WriteBatch {
@@ -95,7 +98,16 @@ impl WriteBatch {
         self
     }
 
-    /// Accepts a clock that leapt more than a year ahead of the last write.
+    /// Tells what another clock showed just now, such as the `Date` of an API's answer. Where the store's clock is more than a
+    /// year ahead of what was known, the other one decides whether it is believed. Ignored if it is behind the positions that
+    /// were given out. Of several the latest counts.
+    pub fn clock_witness(&mut self, time: DateTime<Utc>) -> &mut Self {
+        self.witness_ms = self.witness_ms.max(u64::try_from(time.timestamp_millis()).unwrap_or(0));
+        self
+    }
+
+    /// Accepts whatever the clock shows, for this batch, also a leap of more than a year. To accept the clock from now on use
+    /// [`Maintenance::AcceptClock`](crate::Maintenance::AcceptClock).
     pub fn allow_clock_jump(&mut self) -> &mut Self {
         self.clock_jump = true;
         self

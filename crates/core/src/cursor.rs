@@ -1,10 +1,12 @@
 //! Positions in the modification log.
 
 mod allocate;
+mod clock;
 mod token;
 
+pub(crate) use allocate::Allocator;
 use allocate::MAX_TIME_MS;
-pub(crate) use allocate::{Allocator, is_implausible};
+pub(crate) use clock::{ClockWatch, SignsOfTime, position_ms};
 pub(crate) use token::TokenKey;
 
 use std::fmt;

@@ -1,7 +1,8 @@
 //! The one door to time and randomness.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the engine takes time and randomness from, so that a test can give it both.
 ///
@@ -15,6 +16,11 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Unix time in microseconds, where the clock is that fine.
     fn now_us(&self) -> u64 {
         self.now_ms().saturating_mul(1_000)
+    }
+    /// Milliseconds by a clock that nobody sets and that never goes back, from any beginning; `None` without one. It may stand
+    /// still while the machine sleeps. It tells time that passed from a leap of the clock.
+    fn elapsed_ms(&self) -> Option<u64> {
+        None
     }
     /// Fills `bytes` with unpredictable bits.
     fn fill_random(&self, bytes: &mut [u8]);
@@ -37,6 +43,12 @@ impl Environment for SystemEnvironment {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods)] // the door itself
+    fn elapsed_ms(&self) -> Option<u64> {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        u64::try_from(BEGINNING.get_or_init(Instant::now).elapsed().as_millis()).ok()
     }
 
     #[allow(clippy::disallowed_methods)] // the door itself

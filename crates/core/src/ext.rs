@@ -144,8 +144,8 @@ pub struct TypedChange<T> {
     pub net: NetAction,
     /// The record's id.
     pub id: RecordId,
-    /// The content to store; `None` where the record is to be removed, also if its last content is still kept, and
-    /// where the payload was pruned or not asked for.
+    /// The content to store; `None` where the record is to be removed ([`NetAction::removes`]), also if its last content is
+    /// still kept, and where the payload was pruned or not asked for.
     pub value: Option<T>,
     /// Where it stands in the log, and since when.
     pub metadata: Metadata,

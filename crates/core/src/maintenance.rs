@@ -18,9 +18,10 @@ pub enum History {
     /// Not at all.
     #[default]
     Off,
-    /// The newest so many of each record.
+    /// The newest so many of each record, until its tombstone is pruned.
     Versions(u32),
-    /// All that were superseded within this many milliseconds; older ones go with `Prune`.
+    /// All that were superseded within this many milliseconds, until the tombstone of their record is pruned. Older ones go
+    /// with the record's next change, or with `Prune`.
     Milliseconds(u64),
 }
 
@@ -61,10 +62,13 @@ impl StreamOptions {
 /// What a prune may remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PruneWhat {
-    /// Deleted records, wholly.
+    /// Deleted records, wholly, with their superseded versions and what was set aside of them.
     Tombstones,
-    /// Payloads: the records stay, without content.
+    /// Payloads, also those of superseded versions: the records stay, without content. One that the source brings again is
+    /// stored, as an update.
     Payloads,
+    /// Superseded versions alone.
+    History,
 }
 
 /// A task of care.
@@ -73,8 +77,10 @@ pub enum PruneWhat {
 pub enum Maintenance {
     /// Sets a stream's options, from the next commit on.
     Configure(StreamKey, StreamOptions),
-    /// Removes what was modified up to a position. Stops before the least acknowledged position of
-    /// any consumer that was not evicted.
+    /// Removes what was modified up to a position (superseded versions: what was superseded up to it). Stops before the
+    /// least acknowledged position of any consumer that was not evicted, but for superseded versions, which no consumer reads.
+    /// Whatever it removes, superseded versions that are more or older than the stream's options let it keep go too.
+    /// Freed space may hold what was removed until `Compact` has given it back.
     Prune {
         /// The stream.
         stream: StreamKey,
@@ -89,7 +95,11 @@ pub enum Maintenance {
     Verify(StreamKey),
     /// Compares the clock with the positions given out.
     CheckClock,
-    /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
+    /// Accepts what the clock shows as the time, where it leapt more than a year ahead and is right. Cursors stay good. Fails
+    /// with [`ErrorKind::ClockImplausible`](crate::ErrorKind::ClockImplausible) beyond 2065.
+    AcceptClock,
+    /// Gives every entry a new position by the clock of now, after one that was wrong gave positions far ahead: every old
+    /// cursor expires. Until then order holds, and new positions count on from the greatest.
     RebaseClock,
     /// Writes every payload anew with the current codec: to rotate a key, or to switch compression or encryption on or
     /// off. Contents and positions stay. Afterwards the old key is not needed, once `Compact` has given the freed space
@@ -111,6 +121,8 @@ pub enum MaintenanceReport {
     Pruned {
         /// Entries removed, or payloads.
         removed: u64,
+        /// Superseded versions removed.
+        versions: u64,
         /// The least cursor that is still valid.
         horizon: Cursor,
         /// The consumer that held the prune back, if one did.
@@ -152,8 +164,11 @@ pub struct ClockHealth {
     /// new position carries that time, and `modified_after` means little. Long leads end with
     /// [`Maintenance::RebaseClock`].
     pub lead: Duration,
-    /// Whether the next commit will be refused until the clock is set, or the leap is allowed.
+    /// Whether the clock leapt while this store was open, or shows a time beyond 2065: what mints positions is refused until
+    /// the clock is right again, or is accepted with [`Maintenance::AcceptClock`].
     pub implausible: bool,
+    /// What the clock showed when it was accepted last.
+    pub accepted_at: Option<DateTime<Utc>>,
 }
 
 /// What a recount found.

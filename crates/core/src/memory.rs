@@ -60,7 +60,7 @@ impl Backend for MemoryBackend {
     type Reader = MemoryBackend;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("memory")
+        Capabilities::new("memory").erases(true)
     }
 
     fn begin(&mut self) -> Result<Overlay<MemoryWrite<'_>>> {

@@ -76,6 +76,19 @@ pub enum NetAction {
     Void,
 }
 
+impl NetAction {
+    /// Whether the reader removes the record. One that stays and comes without a payload was pruned: what the reader holds of
+    /// it stays too.
+    ///
+    /// ```
+    /// use highwater_core::NetAction;
+    /// assert!(NetAction::Left.removes() && !NetAction::Updated.removes());
+    /// ```
+    pub fn removes(self) -> bool {
+        matches!(self, NetAction::Deleted | NetAction::Left | NetAction::Void)
+    }
+}
+
 /// A record's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -28,12 +28,14 @@ pub struct Capabilities {
     pub durable: bool,
     /// Records survive the process.
     pub persistent: bool,
+    /// What was removed is in no file any more once the store was compacted, and nothing read it meanwhile.
+    pub erases: bool,
 }
 
 impl Capabilities {
     /// The least: one process, nothing durable.
     pub const fn new(name: &'static str) -> Self {
-        Capabilities { name, multi_process: false, durable: false, persistent: false }
+        Capabilities { name, multi_process: false, durable: false, persistent: false, erases: false }
     }
 
     /// Several processes may have the store open.
@@ -47,6 +49,13 @@ impl Capabilities {
     #[must_use]
     pub const fn durable(mut self, yes: bool) -> Self {
         self.durable = yes;
+        self
+    }
+
+    /// What was removed is in no file any more once the store was compacted.
+    #[must_use]
+    pub const fn erases(mut self, yes: bool) -> Self {
+        self.erases = yes;
         self
     }
 

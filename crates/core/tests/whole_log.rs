@@ -47,7 +47,7 @@ async fn p07_every_row_of_the_truth_table() {
     assert_clean(&store).await;
 }
 
-/// As the five steps of the README have it: upsert, or remove where there is no value.
+/// What is to be removed has none, though its last content is kept.
 #[tokio::test]
 async fn a_typed_change_has_a_value_where_there_is_something_to_store() {
     let store = MemoryStore::new().unwrap();

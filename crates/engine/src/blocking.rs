@@ -114,6 +114,11 @@ impl Engine {
         self.wait(self.engine().proxy(connection, request))
     }
 
+    /// See [`Engine::accept_clock`](crate::Engine::accept_clock).
+    pub fn accept_clock(&self) -> Result<()> {
+        self.wait(self.engine().accept_clock())
+    }
+
     /// See [`Engine::connection`](crate::Engine::connection).
     pub fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         self.wait(self.engine().connection(id))

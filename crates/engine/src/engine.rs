@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_core::template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
-use highwater_core::{Document, Environment, Error, ErrorKind, Json, Result, RunId, Store, WriteBatch};
+use highwater_core::{Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, WriteBatch};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
@@ -163,6 +163,12 @@ impl Engine {
     /// engine has a [`CredentialStore`](crate::CredentialStore), that is told when tokens are refreshed.
     pub fn set_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
         self.parts.sessions.of(connection.as_ref()).set(credentials);
+    }
+
+    /// Accepts what the clock shows as the time, where runs fail with [`ErrorKind::ClockImplausible`] although it is right.
+    /// Cursors stay good. Fails with that kind beyond 2065.
+    pub async fn accept_clock(&self) -> Result<()> {
+        self.parts.store.maintain(Maintenance::AcceptClock).await.map(drop)
     }
 
     /// A connection's settings.

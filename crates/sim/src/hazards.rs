@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 80] = [
+pub(crate) const ALL: [&str; 82] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -31,6 +31,8 @@ pub(crate) const ALL: [&str; 80] = [
     "commit unknown but done",
     "commit unknown and lost",
     "clock went back",
+    "leap of the clock refused",
+    "long sleep",
     "position ahead of the clock",
     "mover seen twice",
     "cursor expired",

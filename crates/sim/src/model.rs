@@ -121,6 +121,8 @@ impl Model {
                         behind(cursor) && stored.is_some_and(|entry| entry.origin.as_deref() != batch.named_origin())
                     }
                 };
+            // A payload that was pruned is stored when it comes again.
+            let pruned = !now.contains_key(&id) && stored.is_some_and(|entry| entry.pruned);
             let live = known.as_ref().is_some_and(|(_, action)| *action != Action::Deleted);
             if kept {
                 self.kept += 1;
@@ -130,7 +132,7 @@ impl Model {
                 continue;
             }
             let (action, value) = match (known, value) {
-                (Some((old, _)), Some(new)) if live && old == new => {
+                (Some((old, _)), Some(new)) if live && old == new && !pruned => {
                     self.see(in_run, &id);
                     continue;
                 }

@@ -131,6 +131,11 @@ pub(crate) enum Action {
     Clock {
         offset_ms: i64,
     },
+    /// The computer is off or asleep for so long. A process that lives on has not seen the time pass.
+    Sleep {
+        days: u16,
+        dies: bool,
+    },
     Backup,
     Restore,
     /// Made-up and foreign cursors are tried.
@@ -238,14 +243,17 @@ impl Plan {
                 }
                 79..81 => {
                     const DAY: i64 = 86_400_000;
-                    let offset_ms = match rng.u8(..4) {
-                        0 => 0,
+                    let offset_ms = match rng.u8(..12) {
+                        0 | 1 => 0,
                         // Together less than the leap of a year that the log refuses.
-                        1 => -rng.i64(0..150 * DAY),
-                        2 => rng.i64(0..150 * DAY),
+                        2 | 3 => -rng.i64(0..150 * DAY),
+                        4 | 5 => rng.i64(0..150 * DAY),
+                        6 => rng.i64(400 * DAY..900 * DAY),
                         _ => rng.i64(-5000..5000),
                     };
-                    (Knob::ClockJumps, Action::Clock { offset_ms })
+                    let sleep = Action::Sleep { days: rng.u16(400..900), dies: rng.u8(..4) != 0 };
+                    let asleep = rng.u8(..8) == 0;
+                    (Knob::ClockJumps, if asleep { sleep } else { Action::Clock { offset_ms } })
                 }
                 81..83 => (Knob::Backups, Action::Backup),
                 83..85 => (Knob::Backups, Action::Restore),

@@ -176,6 +176,7 @@ impl Process {
                 Err(ErrorKind::Busy) => shared.reached("run refused while another runs"),
                 Err(ErrorKind::AwaitingApproval) => shared.reached("guard tripped"),
                 Err(ErrorKind::Cancelled) => shared.reached("run cancelled"),
+                Err(ErrorKind::ClockImplausible) => shared.reached("leap of the clock refused"),
                 Err(_) => shared.reached("run failed"),
                 Ok(_) => {}
             }

@@ -66,6 +66,8 @@ struct State {
     broken: Option<Broken>,
     hazards: BTreeMap<&'static str, u64>,
     clock_offset_ms: i64,
+    /// For how long the computer was asleep.
+    slept_ms: u64,
     /// The process that lives now; gates of earlier ones never open again.
     life: u64,
     gates: u64,
@@ -91,6 +93,7 @@ impl Shared {
                 broken: None,
                 hazards: BTreeMap::new(),
                 clock_offset_ms: 0,
+                slept_ms: 0,
                 life: 1,
                 gates: 0,
                 dies_at: None,
@@ -106,7 +109,14 @@ impl Shared {
 
     /// True time: Unix milliseconds.
     pub(crate) fn true_ms(&self) -> u64 {
-        BEGIN_MS + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let awake_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        BEGIN_MS + awake_ms + self.state().slept_ms
+    }
+
+    /// Time passes that nobody here sees.
+    pub(crate) fn sleep(&self, days: u16) {
+        self.state().slept_ms += u64::from(days) * 86_400_000;
+        self.reached("long sleep");
     }
 
     pub(crate) fn set_clock(&self, offset_ms: i64) {

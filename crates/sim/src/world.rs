@@ -212,6 +212,13 @@ impl World {
                 }
                 self.shared.set_clock(offset_ms);
             }
+            Action::Sleep { days, dies } => {
+                self.shared.sleep(days);
+                if dies {
+                    self.shared.die();
+                    self.wait(Duration::ZERO).await?;
+                }
+            }
             Action::Backup => {
                 let models = self.process.store.oracle().models.clone();
                 self.backup = Some((self.backend.backup(), models, self.receivers.kept()));

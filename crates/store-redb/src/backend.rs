@@ -12,6 +12,7 @@ use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Error, ErrorKind, Result};
 use redb::{ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError};
 
+use crate::erase;
 use crate::errors::{Explain, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
 
@@ -83,6 +84,17 @@ impl RedbBackend {
             }
         }
     }
+
+    /// Readers hold the database too, most of the time; redb reuses its free pages by itself.
+    fn shrink(&mut self) -> Result<()> {
+        match &mut self.database {
+            Some(Handle::Writing(database)) => match Arc::get_mut(database) {
+                Some(database) => database.compact().explain("compact").map(drop),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Makes a file that is not there under another name first: one whose making was cut short, by a full disk or a
@@ -120,7 +132,7 @@ impl Backend for RedbBackend {
     type Reader = RedbReader;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("redb").multi_process(!self.exclusive).durable(true).persistent(true)
+        Capabilities::new("redb").multi_process(!self.exclusive).durable(true).persistent(true).erases(true)
     }
 
     fn begin(&mut self) -> Result<Overlay<RedbWrite>> {
@@ -160,14 +172,9 @@ impl Backend for RedbBackend {
     }
 
     fn compact(&mut self) -> Result<()> {
-        match &mut self.database {
-            // Readers hold the database too, most of the time; redb reuses its free pages by itself.
-            Some(Handle::Writing(database)) => match Arc::get_mut(database) {
-                Some(database) => database.compact().explain("compact").map(drop),
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
+        self.shrink()?;
+        erase::renew(self.database()?)?;
+        self.shrink()
     }
 
     fn size(&self) -> Result<Option<u64>> {

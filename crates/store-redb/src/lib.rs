@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 mod backend;
+mod erase;
 mod errors;
 mod view;
 

@@ -1,7 +1,7 @@
 //! The store passes the kit.
 #![allow(clippy::disallowed_methods)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_conformance::{Subject, conformance_tests};
@@ -33,6 +33,23 @@ impl Subject for InFile {
         std::fs::copy(self.path(), copy.path()).unwrap();
         Some(copy)
     }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        Some(bytes_in(self.0.path()))
+    }
 }
 
 conformance_tests!(InFile);
+
+/// Every byte of every file in a directory and those below it.
+fn bytes_in(directory: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            bytes.extend(bytes_in(&entry.path()));
+        } else {
+            bytes.extend(std::fs::read(entry.path()).unwrap());
+        }
+    }
+    bytes
+}

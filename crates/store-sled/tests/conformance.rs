@@ -31,6 +31,10 @@ impl Subject for InDirectory {
         copy_directory(&self.path(), &copy.path());
         Some(copy)
     }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        Some(bytes_in(&self.path()))
+    }
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -46,3 +50,16 @@ fn copy_directory(from: &Path, to: &Path) {
 }
 
 conformance_tests!(InDirectory);
+
+/// Every byte of every file in a directory and those below it.
+fn bytes_in(directory: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            bytes.extend(bytes_in(&entry.path()));
+        } else {
+            bytes.extend(std::fs::read(entry.path()).unwrap());
+        }
+    }
+    bytes
+}

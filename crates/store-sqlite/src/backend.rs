@@ -77,7 +77,7 @@ impl Backend for SqliteBackend {
     type Reader = SqliteReader;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("sqlite").multi_process(!self.settings.exclusive).durable(true).persistent(true)
+        Capabilities::new("sqlite").multi_process(!self.settings.exclusive).durable(true).persistent(true).erases(true)
     }
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {

@@ -1,8 +1,10 @@
 //! `highwater doctor`
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use highwater::{Error, ErrorKind, Maintenance, MaintenanceReport, Result, Store};
+use chrono::SecondsFormat;
+use highwater::{ClockHealth, Error, ErrorKind, Maintenance, MaintenanceReport, Result, Store};
 use serde_json::json;
 
 use crate::args::StoreOptions;
@@ -42,17 +44,9 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         MaintenanceReport::Clock(health) => Some(health),
         _ => None,
     };
-    if let Some(health) = clock.filter(|health| !health.lead.is_zero() || health.implausible) {
-        output.object(&json!({ "clock": health }));
-        let lead = std::time::Duration::from_secs(health.lead.as_secs());
-        output.line(format!("clock: it shows {}, the last position is {lead:?} ahead", health.now.to_rfc3339()));
-        output.note(match health.implausible {
-            true => "Set the clock right before the next sync: it will be refused.",
-            false => "Order is not harmed; new records carry the later time until the clock has caught up.",
-        });
-    } else if clock.is_some() {
-        output.object(&json!({ "clock": clock }));
-        output.line("clock: in step with the log");
+    output.object(&json!({ "clock": clock }));
+    if let Some(health) = &clock {
+        tell_clock(health, output);
     }
     store.close().await?;
     if broken == 0 && missing.is_empty() {
@@ -68,4 +62,33 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     Err(Error::new(ErrorKind::Corrupt, "the store is damaged: restore a backup, or sync into a new file")
         .with("streams", broken)
         .with("db", options.db.display()))
+}
+
+/// How far positions may be ahead of the clock before it is worth a word how to end that.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
+/// How long nothing changed before somebody may wonder whether the clock is right.
+const QUIET_DAYS: i64 = 366;
+
+fn tell_clock(health: &ClockHealth, output: &Output) {
+    let shown = health.now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let quiet_days = health.last_position_at.map_or(0, |last| health.now.signed_duration_since(last).num_days());
+    if health.implausible {
+        output.line(format!("clock: it shows {shown}, which cannot be"));
+        output.note("Set the clock: until then syncs that find something new are refused.");
+    } else if !health.lead.is_zero() {
+        let lead = Duration::from_secs(health.lead.as_secs());
+        output.line(format!("clock: it shows {shown}, the last position is {lead:?} ahead"));
+        output.note("Order is not harmed; new records carry the later time until the clock has caught up.");
+        if health.lead > LONG {
+            output.note(
+                "If the clock is right: wait, or run `highwater maintain rebase-clock`, after which every reader begins anew.",
+            );
+        }
+    } else if quiet_days > QUIET_DAYS {
+        output.line(format!("clock: it shows {shown}, nothing has changed for {quiet_days} days"));
+        output.note("If that is so, all is well; else set the clock before the next sync.");
+    } else {
+        output.line("clock: in step with the log");
+    }
 }

@@ -110,7 +110,7 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     let record = rig.get("0").unwrap();
     assert!(record.payload.is_none() && record.metadata.pruned_at.is_some() && record.metadata.deleted_at.is_none());
     assert_eq!(rig.head().checksum, checksum);
-    assert_eq!(rig.save("0", 1), Outcome::Unchanged, "what was pruned is still known");
+    assert_eq!(rig.save("0", 1), Outcome::Updated, "what was pruned is stored when it comes again");
     let error = rig.try_write(|batch| batch.patch("1", r#"{"m":1}"#)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(rig.save("1", 2), Outcome::Updated);

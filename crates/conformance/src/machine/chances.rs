@@ -166,6 +166,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => stream().prop_map(|stream| Step::Clear { stream }),
         3 => (stream(), prop_oneof![Just(0_usize), 1..3_usize, Just(1000)], any::<bool>())
             .prop_map(|(stream, keep, without_n)| Step::Configure { stream, keep, without_n }),
+        2 => Just(Step::AcceptClock),
         2 => Just(Step::Rebase),
         4 => any::<usize>().prop_map(|token| Step::Past { token }),
         10 => clock().prop_map(Step::Clock),

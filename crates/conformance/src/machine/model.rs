@@ -4,6 +4,7 @@
 //! are never used again.
 
 mod care;
+mod clock;
 mod consuming;
 mod reading;
 mod world;
@@ -15,10 +16,9 @@ use highwater_core::{ErrorKind, NetAction, Outcome};
 
 use super::steps::{CONSUMERS, IDS, Look, Step};
 use crate::environment::MOMENT_MS;
+pub(crate) use clock::Handles;
 pub(crate) use world::{Aside, Entry, World};
 
-const LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
-const LATEST_MS: u64 = 3_000_000_000_000;
 pub(crate) const MAX_ATTEMPTS: u32 = 2;
 pub(crate) const MAX_EXPIRATIONS: u32 = 3;
 pub(crate) const MAX_BACKOFF_MS: u64 = 1000;
@@ -100,10 +100,11 @@ pub(crate) struct Model {
     pub(crate) run: u64,
     /// Whether the store may remember anything beside what it has on disk.
     pub(crate) remembers: bool,
+    handles: Handles,
 }
 
 impl Model {
-    pub(crate) fn new(remembers: bool) -> Self {
+    pub(crate) fn new(remembers: bool, handles: Handles) -> Self {
         let start = |stream, filtered| Token { stream, position: 0, filtered, exact: false, drain: 0 };
         Model {
             now_ms: MOMENT_MS,
@@ -118,6 +119,7 @@ impl Model {
             next: 1,
             run: 0,
             remembers,
+            handles,
         }
     }
 
@@ -135,6 +137,7 @@ impl Model {
     pub(crate) fn apply(&mut self, step: &Step) {
         self.expected = match step {
             Step::Commit(batch) => {
+                self.handles.look(batch.other_handle, self.now_ms);
                 let before = self.world.clone();
                 let outcome = self.commit(batch);
                 if outcome.is_err() {
@@ -175,7 +178,7 @@ impl Model {
                 Expected::Fence(self.world.fence)
             }
             Step::Prune { stream, payloads, token } => self.prune(*stream, *payloads, *token),
-            Step::Clear { stream } => Expected::Removed(self.clear(*stream, false)),
+            Step::Clear { stream } => Expected::Removed(self.clear(*stream, false, false)),
             Step::Configure { stream, keep, without_n } => {
                 let target = &mut self.world.streams[*stream];
                 (target.keeps_versions, target.without_n) = (*keep, *without_n);
@@ -185,6 +188,7 @@ impl Model {
                 }
                 Expected::Removed(Ok(0))
             }
+            Step::AcceptClock => Expected::Removed(self.accept_clock()),
             Step::Rebase => self.rebase(),
             Step::Past { token } => self.past(*token),
             Step::Clock(milliseconds) => {
@@ -199,19 +203,28 @@ impl Model {
                 if !self.backups.is_empty() {
                     let place = backup % self.backups.len();
                     self.world = self.backups[place].clone();
+                    self.handles.open(self.now_ms);
                 }
                 Expected::Nothing
             }
-            Step::Reopen | Step::Crash | Step::Clone { .. } => Expected::Nothing,
+            Step::Reopen => {
+                self.handles.reopen(self.now_ms);
+                Expected::Nothing
+            }
+            Step::Crash | Step::Clone { go_on_with_the_copy: true } => {
+                self.handles.open(self.now_ms);
+                Expected::Nothing
+            }
+            Step::Clone { .. } => Expected::Nothing,
         };
     }
 
-    fn mint(&mut self, allow_leap: bool) -> Result<u64, Refusal> {
-        let world = &mut self.world;
-        let leap = world.high_water_ms != 0 && self.now_ms.saturating_sub(world.high_water_ms) > LEAP_MS;
-        if (leap || self.now_ms > LATEST_MS) && !allow_leap {
+    /// The next position, by the first handle or another.
+    fn mint(&mut self, by_another: bool, allow_leap: bool) -> Result<u64, Refusal> {
+        if !allow_leap && !self.clock_is_believed(by_another) {
             return Err(&[ErrorKind::ClockImplausible]);
         }
+        let world = &mut self.world;
         world.high_water_ms = world.high_water_ms.max(self.now_ms);
         let position = self.next;
         self.next += 1;

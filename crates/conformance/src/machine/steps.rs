@@ -69,6 +69,7 @@ pub(crate) enum Step {
         /// Whether a change of `n` is none.
         without_n: bool,
     },
+    AcceptClock,
     Rebase,
     Past {
         token: usize,

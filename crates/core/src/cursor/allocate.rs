@@ -7,19 +7,6 @@ use crate::mutants::mutant;
 /// The greatest time a ULID can hold.
 pub(crate) const MAX_TIME_MS: u64 = (1 << 48) - 1;
 
-/// How far a clock may leap ahead of the stored high water before that needs a word from the host.
-const MAX_LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
-
-/// A clock beyond this year is taken for broken, first write or not.
-const LATEST_PLAUSIBLE_MS: u64 = 3_000_000_000_000; // January 2065
-
-/// Whether a clock that shows `now_ms` needs a word from the host before it may mint.
-pub(crate) fn is_implausible(now_ms: u64, high_water: u128) -> bool {
-    let last_ms = u64::try_from(high_water >> 80).unwrap_or(MAX_TIME_MS);
-    let leap = high_water != 0 && now_ms.saturating_sub(last_ms) > MAX_LEAP_MS;
-    leap || now_ms > LATEST_PLAUSIBLE_MS
-}
-
 /// Hands out the positions of one write transaction.
 #[derive(Debug)]
 pub(crate) struct Allocator {
@@ -28,20 +15,9 @@ pub(crate) struct Allocator {
 }
 
 impl Allocator {
-    /// Reads the clock: call it with the write lock held and the high water just read (H1-H6).
-    pub(crate) fn new(high_water: u128, environment: &dyn Environment, allow_leap: bool) -> Result<Self> {
-        let now_ms = environment.now_ms();
-        let last_ms = u64::try_from(high_water >> 80).unwrap_or(MAX_TIME_MS);
-        if is_implausible(now_ms, high_water) && !allow_leap {
-            return Err(Error::new(
-                ErrorKind::ClockImplausible,
-                "the clock is more than a year ahead of the last write, or beyond 2065: set the clock, \
-                 or call allow_clock_jump() once if it is right",
-            )
-            .with("clock_ms", now_ms)
-            .with("last_write_ms", last_ms));
-        }
-        Ok(Allocator { high_water, now_ms })
+    /// Goes on from the high water, at the time that the clock shows: read both with the write lock held (H1-H6).
+    pub(crate) fn new(high_water: u128, now_ms: u64) -> Self {
+        Allocator { high_water, now_ms }
     }
 
     /// The next position: greater than every one before, whatever the clock does.

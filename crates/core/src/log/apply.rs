@@ -29,7 +29,9 @@ use tally::Tally;
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Applies a batch. After an error the transaction must be dropped: part of it may be done.
     pub(crate) fn apply(&mut self, batch: &WriteBatch) -> Result<Commit> {
+        self.shared.clock.look(&*self.shared.environment);
         self.allow_clock_jump |= batch.clock_jump;
+        self.clock_witness_ms = self.clock_witness_ms.max(batch.witness_ms);
         let unfenced = mutant!("clear-unfenced") && batch.streams.iter().any(|stream| stream.clear);
         for fence in batch.fences.iter().filter(|_| !unfenced) {
             self.check_fence(&fence.name, fence.token)?;
@@ -219,8 +221,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if refused == Some(Outcome::Stale) {
             return Ok(Outcome::Stale);
         }
-        // The same content is no change, whoever may change it: also when nothing was remembered.
-        if let Some(old) = old.as_ref().filter(|old| old.is_live())
+        // The same content is no change, whoever may change it: also when nothing was remembered. A payload that was pruned
+        // is not there: it comes as a change, or readers that are past it would not have it.
+        let is_whole = |old: &&Entry| old.pruned_at.is_none() || mutant!("pruned-payload-stays-away");
+        if let Some(old) = old.as_ref().filter(|old| old.is_live()).filter(is_whole)
             && self.same_content(place, old, &hashes, payload)?
         {
             self.keep(place, operation, old, exact)?;

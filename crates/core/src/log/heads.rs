@@ -16,7 +16,7 @@ const SHARDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KnownHead {
     pub(crate) sequence: u64,
-    /// Hash of id and exact bytes; zeros (never equal) for a deleted record.
+    /// Hash of id and exact bytes; zeros (never equal) for a record that is deleted or has no payload.
     pub(crate) exact: [u8; 16],
 }
 

@@ -1,6 +1,6 @@
 //! Superseded versions, for streams that keep them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table};
@@ -53,6 +53,73 @@ impl<W: BackendWrite> Transaction<'_, W> {
             *horizon = (*by).max(*horizon);
         }
         Ok(())
+    }
+
+    /// Removes the versions of a stream that were superseded up to a position, those that are more or older than its options
+    /// let it keep, and those of records that are not there any more. Returns how many.
+    pub(crate) fn prune_history(&mut self, place: usize, up_to: u128) -> Result<u64> {
+        let history = self.open_stream(place).memory.options.history;
+        let oldest_ms = match history {
+            History::Milliseconds(age) => self.known_time_ms()?.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)),
+            History::Off | History::Versions(_) => i64::MIN,
+        };
+        let mut removed = 0;
+        let mut next = Some(self.open_stream(place).state.number.to_be_bytes().to_vec());
+        while let Some(from) = next {
+            let (versions, then) = self.versions_from(place, &from)?;
+            let mut newer: HashMap<&str, usize> = HashMap::new();
+            versions.iter().for_each(|version| *newer.entry(&version.id).or_default() += 1);
+            // Whether the record of the version before was there: versions of one stand together.
+            let mut there: Option<(&str, bool)> = None;
+            for version in &versions {
+                let left = newer.entry(&version.id).or_default();
+                let surplus = match history {
+                    History::Versions(most) => *left > most as usize,
+                    History::Off => true,
+                    History::Milliseconds(_) => millis_of(version.by) < oldest_ms,
+                };
+                *left -= 1;
+                let mut goes = version.by <= up_to || surplus;
+                if !goes && !mutant!("versions-outlive-tombstone") {
+                    let known = there.filter(|(id, _)| *id == &*version.id);
+                    let is_there = match known {
+                        Some((_, is_there)) => is_there,
+                        None => self.find(place, &version.id)?.is_some(),
+                    };
+                    there = Some((&version.id, is_there));
+                    goes = !is_there;
+                }
+                if goes {
+                    self.write.remove(Table::History, &version.key)?;
+                    self.dirty = true;
+                    removed += 1;
+                    let horizon = &mut self.stream(place).state.history_horizon;
+                    *horizon = version.by.max(*horizon);
+                }
+            }
+            next = then;
+        }
+        Ok(removed)
+    }
+
+    /// At least a slice of a stream's versions from a key on, with all of each record; and where to go on.
+    fn versions_from(&mut self, place: usize, from: &[u8]) -> Result<(Vec<Kept>, Option<Vec<u8>>)> {
+        let until = keys::behind(&self.open_stream(place).state.number.to_be_bytes());
+        let (mut versions, mut next): (Vec<Kept>, _) = (Vec::new(), None);
+        self.write.range(Table::History, from, &until, &mut |key, value| {
+            let same_record = |last: &Kept| of_record(&last.key) == of_record(key);
+            if versions.len() >= SLICE && !versions.last().is_some_and(same_record) {
+                next = Some(key.to_vec());
+                return Ok(ControlFlow::Break(()));
+            }
+            let (row, by) = read_version(value)?;
+            versions.push(Kept { key: key.to_vec(), id: row.id.into(), by });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        match next {
+            Some(next) if next.as_slice() <= from => Err(out_of_order()),
+            next => Ok((versions, next)),
+        }
     }
 
     /// Removes the versions of a stream that were superseded up to a position.
@@ -164,6 +231,22 @@ impl StreamView<'_> {
         })?;
         Ok(found.into_values().collect())
     }
+}
+
+/// Versions looked at between two writes.
+const SLICE: usize = 1000;
+
+/// A kept version: its key, its record, and the position that superseded it.
+struct Kept {
+    key: Vec<u8>,
+    id: Box<str>,
+    by: u128,
+}
+
+/// The part of a version's key that all versions of its record have.
+fn of_record(key: &[u8]) -> &[u8] {
+    let length = key.get(4).map_or(0, |length| usize::from(*length));
+    key.get(..5 + length).unwrap_or(key)
 }
 
 fn record_prefix(stream: u32, id: &str) -> Vec<u8> {

@@ -8,6 +8,8 @@ pub(crate) const IDENTITY: &[u8] = b"i";
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const CODEC_CHECK: &[u8] = b"k";
 pub(crate) const RECODING: &[u8] = b"x";
+/// When the host last said that the clock is right.
+pub(crate) const CLOCK_ACCEPTED: &[u8] = b"t";
 pub(crate) const STREAMS: u8 = b's';
 pub(crate) const DOCUMENTS: u8 = b'd';
 pub(crate) const EPOCHS: u8 = b'e';

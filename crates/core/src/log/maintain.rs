@@ -41,15 +41,15 @@ impl<W: BackendWrite> Transaction<'_, W> {
         validate::belongs(shared, write, &token_key, &open.state, up_to, 0)
             .map_err(|error| error.with("stream", stream))?;
         let wanted = up_to.position().ulid;
-        let (limit, held_by) = match self.prune_limit(place)? {
-            Some((name, acknowledged)) if acknowledged < wanted && !mutant!("prune-passes-consumers") => {
-                (acknowledged, Some(name))
-            }
-            _ => (wanted, None),
-        };
-        let (mut removed, horizon) = match what {
+        let held_by = self.prune_limit(place)?.filter(|(_, acknowledged)| {
+            // No consumer reads superseded versions.
+            what != PruneWhat::History && *acknowledged < wanted && !mutant!("prune-passes-consumers")
+        });
+        let limit = held_by.as_ref().map_or(wanted, |(_, acknowledged)| *acknowledged);
+        let (removed, horizon) = match what {
             PruneWhat::Tombstones => self.prune_tombstones(place, limit)?,
             PruneWhat::Payloads => self.prune_payloads(place, limit)?,
+            PruneWhat::History => (0, self.open_stream(place).state.horizon),
         };
         if removed > 0 {
             let state = &mut self.stream(place).state;
@@ -57,10 +57,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let prunes = state.prunes;
             self.renew_drains(place, prunes)?;
         }
-        if what == PruneWhat::Payloads {
-            removed += self.forget_history(place, limit)?;
-        }
-        Ok(MaintenanceReport::Pruned { removed, horizon: token_key.cursor(horizon, 0), held_by })
+        let versions = self.prune_history(place, if what == PruneWhat::Tombstones { 0 } else { limit })?;
+        let held_by = held_by.map(|(name, _)| name);
+        Ok(MaintenanceReport::Pruned { removed, versions, horizon: token_key.cursor(horizon, 0), held_by })
     }
 
     fn prune_tombstones(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
@@ -73,6 +72,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 self.flush_whole_index(place)?;
             }
             from = behind(from, last)?;
+            self.forget_aside_of(place, &tombstones)?;
             for entry in &tombstones {
                 let (write, stream) = self.parts(place);
                 write.remove_row(stream.state.number, entry.sequence)?;
@@ -96,6 +96,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
         loop {
             let entries = self.slice(place, from, up_to, !filters.is_empty(), |entry| entry.pruned_at.is_none())?;
             let Some(last) = entries.last() else { break };
+            if removed == 0 {
+                // What was remembered of these records would have a payload that comes again count as known.
+                self.flush_whole_index(place)?;
+            }
             from = behind(from, last)?;
             for mut entry in entries {
                 let (write, stream) = self.parts(place);
@@ -113,7 +117,6 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 state.payload_horizon = state.payload_horizon.max(entry.position);
                 removed += 1;
             }
-            self.dirty = true;
         }
         let state = &self.open_stream(place).state;
         Ok((removed, state.horizon(true)))
@@ -159,6 +162,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// out before expires: what it was worth cannot be told on the new scale.
     pub(crate) fn rebase_clock(&mut self) -> Result<MaintenanceReport> {
         self.restart_positions()?;
+        self.accept_clock()?;
         // As this transaction sees them: one that was left out would stand at positions that were given up.
         for head in read::streams(self.shared, &mut self.write)? {
             let place = self.open(&head.stream)?;

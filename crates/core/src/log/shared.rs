@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::{PayloadCodec, PayloadContext};
 use crate::content::ExactHasher;
-use crate::cursor::{Position, TokenKey};
+use crate::cursor::{ClockWatch, Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::log::chunks::Chunks;
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) exact: ExactHasher,
     /// Memory of pages.
     pub(crate) chunks: Arc<Chunks>,
+    pub(crate) clock: Arc<ClockWatch>,
     secret: [u8; 32],
     tails: Mutex<HashMap<u32, Tail>>,
     token_keys: Mutex<HashMap<StreamKey, TokenKey>>,
@@ -46,6 +47,7 @@ impl Shared {
         memory_budget: usize,
     ) -> Self {
         let needs = codec.iter().flat_map(|codec| codec.needs()).map(|need| keys::codec_need(&need)).collect();
+        let clock = Arc::new(ClockWatch::new(&*environment));
         Shared {
             environment,
             codec,
@@ -53,6 +55,7 @@ impl Shared {
             memory_budget,
             exact: ExactHasher::new(&identity.secret),
             chunks: Arc::default(),
+            clock,
             secret: identity.secret,
             tails: Mutex::default(),
             token_keys: Mutex::default(),
@@ -64,7 +67,8 @@ impl Shared {
     /// The same store for a transaction that may yet come to nothing: it remembers by itself.
     pub(crate) fn apart(&self, memory_budget: usize) -> Self {
         let identity = Identity { secret: self.secret, format: FORMAT };
-        Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget)
+        let apart = Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget);
+        Shared { clock: Arc::clone(&self.clock), ..apart }
     }
 
     /// Whether this is the store with that identity.

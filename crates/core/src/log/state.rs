@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::backend::{BackendRead, BackendWrite, Table};
-use crate::cursor::{Position, is_implausible, time_of};
+use crate::cursor::{Position, SignsOfTime, position_ms, time_of};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
@@ -88,15 +88,27 @@ impl Head {
         })
     }
 
-    /// How a clock that shows `now_ms` stands to the positions.
-    pub(crate) fn clock_health(&self, now_ms: u64) -> ClockHealth {
-        let last_ms = u64::try_from(self.high_water >> 80).unwrap_or(u64::MAX);
-        let millis = i64::try_from(now_ms).ok().and_then(DateTime::from_timestamp_millis);
+    /// What the store knows of the time; `expected_ms` is what its clock should show by now.
+    pub(crate) fn signs_of_time<R: BackendRead + ?Sized>(&self, read: &mut R, expected_ms: u64) -> Result<SignsOfTime> {
+        let accepted = read.get(Table::State, keys::CLOCK_ACCEPTED)?;
+        let accepted = accepted.map(|bytes| Reader(&bytes).array().map(u64::from_be_bytes)).transpose()?;
+        Ok(SignsOfTime {
+            last_position_ms: position_ms(self.high_water),
+            accepted_ms: accepted.unwrap_or(0),
+            witness_ms: 0,
+            expected_ms,
+        })
+    }
+
+    /// How a clock that shows `now_ms` stands to the positions and to what else is known of the time.
+    pub(crate) fn clock_health(&self, now_ms: u64, known: &SignsOfTime) -> ClockHealth {
+        let date = |ms: u64| i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
         ClockHealth {
-            now: millis.unwrap_or(DateTime::<Utc>::MAX_UTC),
+            now: date(now_ms).unwrap_or(DateTime::<Utc>::MAX_UTC),
             last_position_at: (self.high_water != 0).then(|| time_of(self.high_water)),
-            lead: Duration::from_millis(last_ms.saturating_sub(now_ms)),
-            implausible: is_implausible(now_ms, self.high_water),
+            lead: Duration::from_millis(known.last_position_ms.saturating_sub(now_ms)),
+            implausible: !known.allow(now_ms),
+            accepted_at: date(known.accepted_ms).filter(|_| known.accepted_ms != 0),
         }
     }
 

@@ -11,7 +11,7 @@ pub(crate) use memory::{OpenStream, WriterMemory};
 
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::content::Canonicalizer;
-use crate::cursor::{Allocator, Position};
+use crate::cursor::{Allocator, Position, SignsOfTime, position_ms};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::filters::Filters;
@@ -25,7 +25,7 @@ use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
 use crate::log::tail::Lookup;
 use crate::log::waiting::Waiting;
-use crate::maintenance::StreamOptions;
+use crate::maintenance::{MaintenanceReport, StreamOptions};
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
 use crate::stream::StreamKey;
@@ -41,6 +41,8 @@ pub(crate) struct Transaction<'a, W> {
     head: Head,
     allocator: Option<Allocator>,
     pub(crate) allow_clock_jump: bool,
+    /// What another clock showed just now, in Unix milliseconds; 0 for nothing.
+    pub(crate) clock_witness_ms: u64,
     open: Vec<OpenStream>,
     /// Whether anything was written.
     pub(crate) dirty: bool,
@@ -78,6 +80,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             head,
             allocator: None,
             allow_clock_jump: false,
+            clock_witness_ms: 0,
             open: Vec::new(),
             dirty: deferred,
             forget_positions: false,
@@ -207,13 +210,44 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             };
             self.memory.epoch = Some(epoch);
             self.head.epoch = epoch;
-            self.allocator = Some(Allocator::new(self.head.high_water, environment, self.allow_clock_jump)?);
+            let now_ms = environment.now_ms();
+            if !self.allow_clock_jump {
+                self.check_clock(now_ms)?;
+            }
+            self.allocator = Some(Allocator::new(self.head.high_water, now_ms));
         }
         let Some(allocator) = &mut self.allocator else {
             return Err(Error::corrupt("no position could be allocated"));
         };
         self.dirty = true;
         Ok(Position { ulid: allocator.mint(environment)?, epoch: self.head.epoch })
+    }
+
+    /// Refuses to mint by a clock that cannot be right.
+    fn check_clock(&mut self, now_ms: u64) -> Result<()> {
+        let expected_ms = self.shared.clock.expected_ms(&*self.shared.environment);
+        let known = self.head.signs_of_time(&mut self.write, expected_ms)?;
+        SignsOfTime { witness_ms: self.clock_witness_ms, ..known }.check(now_ms)
+    }
+
+    /// The time in Unix milliseconds, as far as the clock can be believed: else that of the last position.
+    pub(crate) fn known_time_ms(&mut self) -> Result<i64> {
+        let now_ms = self.shared.environment.now_ms();
+        let known = match self.check_clock(now_ms) {
+            Ok(()) => now_ms,
+            Err(error) if error.kind() == ErrorKind::ClockImplausible => position_ms(self.head.high_water),
+            Err(error) => return Err(error),
+        };
+        Ok(i64::try_from(known).unwrap_or(i64::MAX))
+    }
+
+    /// Takes what the clock shows for the time, from now on.
+    pub(crate) fn accept_clock(&mut self) -> Result<MaintenanceReport> {
+        let now_ms = self.shared.environment.now_ms();
+        SignsOfTime::default().check(now_ms)?;
+        self.write.put(Table::State, keys::CLOCK_ACCEPTED, &now_ms.to_be_bytes())?;
+        self.dirty = true;
+        Ok(MaintenanceReport::Done)
     }
 
     /// Whether another handle gave up the positions of our epoch: a new one must not revive them.

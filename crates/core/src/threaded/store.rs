@@ -172,11 +172,13 @@ impl<B: Backend> Store for Threaded<B> {
             }
             Maintenance::CheckClock => {
                 self.read(|shared, read| {
-                    let health = log::state::Head::load(read)?.clock_health(shared.environment.now_ms());
-                    Ok(Attempt::Done(MaintenanceReport::Clock(health)))
+                    let (head, environment) = (log::state::Head::load(read)?, &*shared.environment);
+                    let known = head.signs_of_time(read, shared.clock.expected_ms(environment))?;
+                    Ok(Attempt::Done(MaintenanceReport::Clock(head.clock_health(environment.now_ms(), &known))))
                 })
                 .await
             }
+            Maintenance::AcceptClock => self.write(|transaction| transaction.accept_clock()).await,
             Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
             Maintenance::Recode => self.recode().await,
             Maintenance::CheckCodec => {

@@ -1,6 +1,7 @@
 //! Requests of one run: whole URLs, credentials for the right origins only, retries, limits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use url::Url;
 use super::address::Address;
 use super::answer;
 use super::credentials::{Credentials, Means};
-use super::limits::{RequestLimits, Verdict, passing, remaining, rest, verdict};
+use super::limits::{RequestLimits, Verdict, passing, remaining, rest, server_ms, verdict};
 use super::origins::Origins;
 use super::redirect::{self, Journey};
 use super::renewal::Way;
@@ -46,6 +47,8 @@ pub(crate) struct Client {
     engine: String,
     /// How many renewals of credentials are under way.
     renewals: watch::Sender<usize>,
+    /// The API's clock at its latest answer, in Unix milliseconds; 0 before.
+    server_ms: AtomicU64,
 }
 
 impl Client {
@@ -63,7 +66,24 @@ impl Client {
         let origins = Origins::new(origins, secrets)?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
         let (engine, address) = (String::new(), Address::default());
-        Ok(Client { transport, environment, store, limits, origins, provider, session, address, engine, renewals })
+        Ok(Client {
+            transport,
+            environment,
+            store,
+            limits,
+            origins,
+            provider,
+            session,
+            address,
+            engine,
+            renewals,
+            server_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// The API's clock at its latest answer, in Unix milliseconds.
+    pub(crate) fn server_ms(&self) -> Option<u64> {
+        Some(self.server_ms.load(Ordering::Relaxed)).filter(|server_ms| *server_ms != 0)
     }
 
     /// For a connection that is there.
@@ -194,9 +214,12 @@ impl Client {
         })
     }
 
-    /// Keeps what a response says about limits, and tells whether the request is to be sent again for it.
+    /// Keeps what a response says about time and limits, and tells whether the request is to be sent again for it.
     fn read_limits(&self, response: &HttpResponse) -> Verdict {
         let now_ms = self.environment.now_ms();
+        if let Some(server_ms) = server_ms(response) {
+            self.server_ms.store(server_ms, Ordering::Relaxed);
+        }
         let habits = &self.provider.limits;
         if let Some(left) = remaining(response, habits) {
             lock(&self.session.budget).left(left);

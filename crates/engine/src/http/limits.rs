@@ -179,7 +179,7 @@ fn policy(response: &HttpResponse) -> Option<(u64, Option<&str>)> {
 }
 
 /// The API's clock when it answered: what it counts resets by. A cache adds the answer's age.
-fn server_ms(response: &HttpResponse) -> Option<u64> {
+pub(super) fn server_ms(response: &HttpResponse) -> Option<u64> {
     let date_ms = u64::try_from(response.date()?.timestamp_millis()).ok()?;
     let age_s = response.header("age").and_then(|age| age.trim().parse::<u64>().ok()).unwrap_or(0);
     Some(date_ms.saturating_add(age_s.saturating_mul(1000)))

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aside::Aside;
+use chrono::DateTime;
 use highwater_core::template::{ApiHost, PageOfChanges, Progress};
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
@@ -171,8 +172,12 @@ impl<'e> Host<'e> {
         batch
     }
 
-    /// Commits, with the lines that wait.
+    /// Commits, with the lines that wait, and with what the API's clock showed.
     pub(super) async fn write(&self, mut batch: WriteBatch) -> Result<highwater_core::Commit> {
+        let server = self.client.server_ms().and_then(|server_ms| i64::try_from(server_ms).ok());
+        if let Some(server) = server.and_then(DateTime::from_timestamp_millis) {
+            batch.clock_witness(server);
+        }
         let taken = lock(&self.lines).take(self.run, &mut batch)?;
         let outcome = self.store().commit(batch).await;
         if outcome.is_err() {

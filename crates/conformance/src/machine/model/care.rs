@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{Action, ErrorKind};
+use highwater_core::Action;
 
 use super::super::steps::STREAMS;
-use super::{Expected, LATEST_MS, Model, Refusal};
+use super::{Expected, Model, Refusal};
 
 impl Model {
     pub(super) fn prune(&mut self, place: usize, payloads: bool, selector: usize) -> Expected {
@@ -50,14 +50,12 @@ impl Model {
                 consumer.drain = prunes;
             }
         }
-        if payloads {
-            removed += stream.forget_versions(limit);
-        }
+        removed += stream.prune_versions(if payloads { limit } else { 0 });
         Expected::Removed(Ok(removed))
     }
 
-    pub(super) fn clear(&mut self, place: usize, allow_leap: bool) -> Result<u64, Refusal> {
-        let position = self.mint(allow_leap)?;
+    pub(super) fn clear(&mut self, place: usize, by_another: bool, allow_leap: bool) -> Result<u64, Refusal> {
+        let position = self.mint(by_another, allow_leap)?;
         let stream = &mut self.world.streams[place];
         stream.entries.clear();
         stream.versions.clear();
@@ -71,8 +69,8 @@ impl Model {
     }
 
     pub(super) fn rebase(&mut self) -> Expected {
-        if self.now_ms > LATEST_MS && self.world.streams.iter().any(|stream| stream.known) {
-            return Expected::Removed(Err(&[ErrorKind::ClockImplausible]));
+        if let Err(refusal) = self.accept_clock() {
+            return Expected::Removed(Err(refusal));
         }
         let old = std::mem::take(&mut self.world.minted);
         self.world.rebased.extend(old);
@@ -82,16 +80,16 @@ impl Model {
             if !self.world.streams[place].known {
                 continue;
             }
-            let horizon = self.mint(true).unwrap_or_default();
+            let horizon = self.mint(false, true).unwrap_or_default();
             let mut order: Vec<(u64, usize)> =
                 self.world.streams[place].entries.iter().map(|(id, entry)| (entry.position, *id)).collect();
             order.sort_unstable();
             let mut last = horizon;
             let mut moved = BTreeMap::new();
             for (old, id) in order {
-                let birth = self.mint(true).unwrap_or_default();
+                let birth = self.mint(false, true).unwrap_or_default();
                 let added = self.world.streams[place].entries[&id].action == Action::Added;
-                last = if added { birth } else { self.mint(true).unwrap_or_default() };
+                last = if added { birth } else { self.mint(false, true).unwrap_or_default() };
                 moved.insert(old, last);
                 let modified_ms = self.world.high_water_ms;
                 if let Some(entry) = self.world.streams[place].entries.get_mut(&id) {

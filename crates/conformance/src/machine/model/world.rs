@@ -76,16 +76,9 @@ impl Entry {
         changed && self.birth <= cursor || self.lives.iter().any(|(birth, _)| *birth <= cursor)
     }
 
-    /// Whether new content is the same, in a stream where `n` counts or not. What was pruned can be compared
-    /// only under the rules it was written under.
+    /// Whether new content is the same, in a stream where `n` counts or not. What was pruned is to be stored again.
     pub(super) fn is_same(&self, content: &Content, spelled: &Spelled, without_n: bool) -> bool {
-        if self.spelled.text == spelled.text {
-            return true;
-        }
-        if self.pruned && self.without_n != without_n {
-            return false;
-        }
-        !self.content.differs(content, without_n)
+        !self.pruned && (self.spelled.text == spelled.text || !self.content.differs(content, without_n))
     }
 }
 
@@ -269,6 +262,24 @@ impl Stream {
         });
     }
 
+    /// Removes versions superseded up to a position, those beyond what is to be kept, and those of records that are gone.
+    pub(super) fn prune_versions(&mut self, up_to: u64) -> u64 {
+        let before = self.versions.len();
+        let mut newer: BTreeMap<usize, usize> = BTreeMap::new();
+        self.versions.iter().for_each(|(id, ..)| *newer.entry(*id).or_default() += 1);
+        let Stream { versions, entries, history_horizon, keeps_versions, .. } = self;
+        versions.retain(|(id, _, by)| {
+            let left = newer.entry(*id).or_default();
+            let goes = *by <= up_to || *left > *keeps_versions || !entries.contains_key(id);
+            *left -= 1;
+            if goes {
+                *history_horizon = (*by).max(*history_horizon);
+            }
+            !goes
+        });
+        (before - self.versions.len()) as u64
+    }
+
     pub(super) fn forget_versions(&mut self, up_to: u64) -> u64 {
         let before = self.versions.len();
         let horizon = &mut self.history_horizon;
@@ -297,6 +308,8 @@ pub(crate) struct World {
     /// The newest fencing number.
     pub(super) fence: u64,
     pub(super) high_water_ms: u64,
+    /// When the clock was accepted.
+    pub(super) accepted_ms: u64,
     pub(super) minted: BTreeSet<u64>,
     pub(super) rebased: BTreeSet<u64>,
 }

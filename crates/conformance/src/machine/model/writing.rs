@@ -18,6 +18,7 @@ struct Terms {
     cleared: bool,
     origin: Option<u8>,
     quarantine: bool,
+    by_another: bool,
     allow_leap: bool,
 }
 
@@ -34,7 +35,7 @@ impl Model {
         }
         self.world.checkpoint = Some(self.next);
         if batch.clear {
-            self.clear(place, batch.allow_leap)?;
+            self.clear(place, batch.other_handle, batch.allow_leap)?;
         }
         let keep = match batch.merging {
             Some((selector, merge)) => {
@@ -52,6 +53,7 @@ impl Model {
             cleared: batch.clear,
             origin: batch.origin,
             quarantine: batch.quarantine,
+            by_another: batch.other_handle,
             allow_leap: batch.allow_leap,
         };
         let mut outcomes = Vec::new();
@@ -170,7 +172,7 @@ impl Model {
                     (Some(entry), Some(version)) => entry.version = Some(version),
                     // It overtook the news of what it deletes.
                     (None, Some(_)) => {
-                        let birth = self.mint(terms.allow_leap)?;
+                        let birth = self.mint(terms.by_another, terms.allow_leap)?;
                         let gone = Entry { birth, version, ..Entry::empty(Action::Deleted, without_n) };
                         self.put(terms, write.id, gone)?;
                     }
@@ -232,7 +234,7 @@ impl Model {
 
     /// Puts an entry at the end of its stream.
     fn put(&mut self, terms: &Terms, id: usize, mut entry: Entry) -> Result<(), Refusal> {
-        entry.position = self.mint(terms.allow_leap)?;
+        entry.position = self.mint(terms.by_another, terms.allow_leap)?;
         entry.modified_ms = self.world.high_water_ms;
         entry.origin = terms.origin;
         if entry.birth == 0 {

@@ -1,7 +1,7 @@
 //! Records that cannot be stored, set aside so that the others of their batch can be.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::tally::Tally;
 use crate::backend::{BackendWrite, Table};
 use crate::batch::{Operation, OperationKind, Rejected, StreamBatch};
 use crate::content;
+use crate::cursor::millis_of;
 use crate::error::Result;
 use crate::log::entry::Entry;
 use crate::log::keys;
@@ -88,6 +89,27 @@ impl<W: BackendWrite> Transaction<'_, W> {
     pub(crate) fn forget_quarantine(&mut self, place: usize) -> Result<()> {
         for key in self.kept_aside(place)?.into_values() {
             self.set_document(&key, None)?;
+        }
+        self.stream(place).aside = None;
+        Ok(())
+    }
+
+    /// Removes what was set aside of records whose tombstones go, but for what came after the delete.
+    pub(crate) fn forget_aside_of(&mut self, place: usize, tombstones: &[Entry]) -> Result<()> {
+        let kept = self.kept_aside(place)?;
+        if kept.is_empty() || mutant!("aside-outlives-tombstone") {
+            return Ok(());
+        }
+        let prefix = self.quarantine_prefix(place);
+        let deleted: HashMap<String, i64> = tombstones
+            .iter()
+            .map(|entry| (format!("{prefix}{}", key_part(&entry.id)), millis_of(entry.position.ulid)))
+            .collect();
+        for ((at_ms, _), key) in kept {
+            if deleted.get(&key).is_some_and(|deleted_ms| i64::try_from(at_ms).is_ok_and(|at_ms| at_ms <= *deleted_ms))
+            {
+                self.set_document(&key, None)?;
+            }
         }
         self.stream(place).aside = None;
         Ok(())

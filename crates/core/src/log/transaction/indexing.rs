@@ -111,8 +111,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let (budget, others) = (self.shared.memory_budget, self.memory.heads);
         let heads = &mut stream.memory.heads;
         self.write.scan(stream.state.number, scan, &mut |row: &LogRow<'_>| {
-            let exact = match row.action {
-                Action::Deleted => [0; 16],
+            let exact = match (row.action, row.pruned_at) {
+                // Whether a payload is known by its bytes says nothing of one that is to be stored again.
+                (Action::Deleted, _) | (_, Some(_)) => [0; 16],
                 _ => Hashes::decode(row.hashes)?.exact,
             };
             let room = (others + heads.len()) * BYTES_PER_HEAD < budget;

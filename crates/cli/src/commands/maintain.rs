@@ -1,0 +1,136 @@
+//! `highwater maintain`
+
+use clap::{Args, Subcommand, ValueEnum};
+use highwater::{
+    Cursor, Error, ErrorKind, Maintenance, MaintenanceReport, PruneWhat, Result, Store, StoreExt, StreamKey,
+};
+use serde_json::json;
+
+use crate::args::{self, StoreOptions, StreamOptions};
+use crate::output::Output;
+use crate::stores;
+
+#[derive(Debug, Args)]
+pub(crate) struct MaintainOptions {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Take what the clock shows for the time, where syncs fail although it is right. Cursors stay good.
+    AcceptClock(StoreOptions),
+    /// Give every record a new position by the clock, after one that was far ahead. Every cursor expires.
+    RebaseClock(StoreOptions),
+    /// Remove deleted records, payloads or superseded versions of a model.
+    Prune(PruneOptions),
+    /// Give free space back, and with it what was removed.
+    Compact(StoreOptions),
+}
+
+#[derive(Debug, Args)]
+struct PruneOptions {
+    #[command(flatten)]
+    stream: StreamOptions,
+    /// What to remove.
+    #[arg(long, value_enum)]
+    what: What,
+    /// Only what is older than so many days; everything unless given.
+    #[arg(long, value_name = "DAYS")]
+    older_than: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Records that were deleted, with their superseded versions.
+    Deleted,
+    /// The contents of records and of their superseded versions: the records stay.
+    Payloads,
+    /// Superseded versions alone.
+    History,
+}
+
+pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()> {
+    match &options.task {
+        Task::AcceptClock(store) => {
+            simple(store, Maintenance::AcceptClock, output, "the clock is taken for right").await
+        }
+        Task::RebaseClock(store) => {
+            simple(store, Maintenance::RebaseClock, output, "every record has a new position: readers begin anew").await
+        }
+        Task::Compact(store) => simple(store, Maintenance::Compact, output, "free space was given back").await,
+        Task::Prune(options) => prune(options, output).await,
+    }
+}
+
+async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done: &str) -> Result<()> {
+    let store = open(options)?;
+    let compacts = matches!(task, Maintenance::Compact);
+    store.maintain(task).await?;
+    output.object(&json!({ "done": true }));
+    output.line(done);
+    if compacts && !store.capabilities().erases {
+        output.note("This kind of store may keep what was removed in its files until it uses their space again.");
+    }
+    store.close().await
+}
+
+async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
+    let store = open(&options.stream.store)?;
+    let stream = stores::find_stream(&*store, &options.stream).await?;
+    let what = match options.what {
+        What::Deleted => PruneWhat::Tombstones,
+        What::Payloads => PruneWhat::Payloads,
+        What::History => PruneWhat::History,
+    };
+    let up_to = match options.older_than {
+        None => store.head(&stream).await?.high_water,
+        Some(days) => last_before(&*store, &stream, days).await?,
+    };
+    let report = store.maintain(Maintenance::Prune { stream, what, up_to }).await?;
+    if let MaintenanceReport::Pruned { removed, versions, held_by, .. } = report {
+        output.object(&json!({ "removed": removed, "versions": versions, "held_by": held_by }));
+        output.line(format!("{removed} removed, and {versions} superseded versions"));
+        if let Some(reader) = held_by {
+            output.note(format!("It stopped where the reader {reader} has come to."));
+        }
+        output.note(
+            "Run `highwater maintain compact` to give the space back: until then files may hold what was removed.",
+        );
+    }
+    store.close().await
+}
+
+/// The last position that is older than so many days.
+async fn last_before(store: &dyn Store, stream: &StreamKey, days: u32) -> Result<Cursor> {
+    let now = match store.maintain(Maintenance::CheckClock).await? {
+        MaintenanceReport::Clock(health) => health.now,
+        _ => return Ok(Cursor::START),
+    };
+    let (mut from, mut last) = (Cursor::START, Cursor::START);
+    loop {
+        let page = store.records(stream).since(from).limit(1000).metadata_only().page().await?;
+        for change in &page.changes {
+            let age = now.signed_duration_since(change.record.metadata.last_modified_at);
+            if age.num_days() < i64::from(days) {
+                return Ok(last);
+            }
+            last = change.record.metadata.cursor;
+        }
+        if !page.has_more {
+            return Ok(last);
+        }
+        from = page.next_cursor;
+    }
+}
+
+fn open(options: &StoreOptions) -> Result<std::sync::Arc<dyn Store>> {
+    if !options.db.exists() {
+        return Err(Error::new(ErrorKind::NotFound, "there is no such store: sync something into it first")
+            .with("db", options.db.display()));
+    }
+    if options.store == args::StoreKind::Sqlite {
+        stores::check_sqlite(&options.db)?;
+    }
+    stores::open(options)
+}
