@@ -123,15 +123,17 @@ impl<'e> Call<'e> {
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
     pub(crate) async fn end(mut self, error: Option<&Error>) {
-        let state = error.map_or(RunState::Success, RunState::of);
-        let error = error.map(ToString::to_string);
-        self.report.end(state, self.engine.parts().environment.now_ms(), error);
+        let now_ms = self.engine.parts().environment.now_ms();
+        match error {
+            None => self.report.succeed(now_ms),
+            Some(error) => self.report.fail(error, now_ms),
+        }
         if self.engine.parts().logs.calls
             && let Err(error) = self.store().await
         {
             tracing::warn!(target: "highwater::action", sync = %self.key, "the record of a call could not be stored: {error}");
         }
-        self.engine.publish(RunEvent::of(&self.report, self.report.error.clone()));
+        self.engine.publish(RunEvent::of(&self.report, None));
     }
 
     async fn store(&self) -> Result<()> {
@@ -192,7 +194,7 @@ impl Engine {
         let report = logs::read_run(self.store().as_ref(), key, id).await?;
         let mut report = report.filter(|report| report.state == RunState::Running);
         if let Some(report) = &mut report {
-            report.end(RunState::Error, self.parts().environment.now_ms(), Some(INTERRUPTED.to_owned()));
+            report.end(RunState::Error, self.parts().environment.now_ms(), ErrorKind::Cancelled, INTERRUPTED);
             logs::put_run(&mut batch, key, report, false)?;
         }
         match self.store().commit(batch).await {
@@ -201,7 +203,7 @@ impl Engine {
             outcome => outcome?,
         };
         if let Some(report) = report {
-            self.publish(RunEvent::of(&report, report.error.clone()));
+            self.publish(RunEvent::of(&report, None));
         }
         Ok(())
     }

@@ -345,8 +345,8 @@ impl<'k> Draft<'k> {
         if let Some(mut report) = logs::read_run(store, self.key, parse_run_id(&run)?).await?
             && report.state == RunState::Running
         {
-            let why = "the sync was paused or turned off; what was saved stays".to_owned();
-            report.end(RunState::Cancelled, engine.parts().environment.now_ms(), Some(why));
+            let why = "the sync was paused or turned off; what was saved stays";
+            report.end(RunState::Cancelled, engine.parts().environment.now_ms(), ErrorKind::Cancelled, why);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }
         self.status.last_run = Some(run);

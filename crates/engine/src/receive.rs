@@ -15,7 +15,7 @@ use crate::incoming::{Content, content, verify_webhook};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{Draft, drafts_of, tell};
-use crate::run::{RunEvent, RunMode, RunReport, RunState};
+use crate::run::{RunEvent, RunMode, RunReport};
 use crate::signature::SIGNATURE_TOLERANCE;
 use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
@@ -252,7 +252,7 @@ impl Engine {
     fn write_changes(&self, sync: &Concerned, now_ms: u64, batch: &mut WriteBatch) -> Result<RunReport> {
         let key = &sync.key;
         let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now_ms);
-        report.end(RunState::Success, now_ms, None);
+        report.succeed(now_ms);
         // Paused or turned off meanwhile, it may write nothing more.
         batch.expect_document(key.settings_key(), Some(&sync.settings));
         let mut accounts = BTreeMap::new();

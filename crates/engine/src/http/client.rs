@@ -1,6 +1,7 @@
 //! Requests of one run: whole URLs, credentials for the right origins only, retries, limits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,6 +26,10 @@ use super::tokens;
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
 
+/// Tries of a request without an answer, where no request of the client was answered yet: whoever is offline learns it at
+/// once, and the schedule looks again.
+const FIRST_TRIES: u32 = 2;
+
 /// A shorter wait than this is left to the schedule, which waits longer after each failure.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
@@ -46,6 +51,8 @@ pub(crate) struct Client {
     engine: String,
     /// How many renewals of credentials are under way.
     renewals: watch::Sender<usize>,
+    /// Whether anything was answered yet.
+    answered: AtomicBool,
 }
 
 impl Client {
@@ -62,8 +69,20 @@ impl Client {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = Origins::new(origins, secrets)?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
-        let (engine, address) = (String::new(), Address::default());
-        Ok(Client { transport, environment, store, limits, origins, provider, session, address, engine, renewals })
+        let (engine, address, answered) = (String::new(), Address::default(), AtomicBool::new(false));
+        Ok(Client {
+            transport,
+            environment,
+            store,
+            limits,
+            origins,
+            provider,
+            session,
+            address,
+            engine,
+            renewals,
+            answered,
+        })
     }
 
     /// For a connection that is there.
@@ -102,7 +121,7 @@ impl Client {
             let may_retry = journey.request.repeatable && failures + 1 < self.limits.attempts;
             let response = match self.exchange(&journey, &credentials, note).await {
                 Ok(response) => response,
-                Err(failed) if failed.may_pass && may_retry => {
+                Err(failed) if failed.may_pass && may_retry && (failures + 1 < FIRST_TRIES || self.was_answered()) => {
                     failures += 1;
                     note(LogLevel::Warning, &format!("no answer that can be read ({}); trying again", failed.error));
                     self.pause(failures, Duration::ZERO).await;
@@ -175,15 +194,22 @@ impl Client {
         note(LogLevel::Debug, &format!("{method} {shown}: {status}, {took_ms} ms"));
         match outcome {
             Ok(mut response) => {
+                self.answered.store(true, Ordering::Relaxed);
                 response.url = shown;
                 let response = response.hiding(self.session.redactor()).asked_at(url.as_str());
                 answer::readable(response, method == "HEAD")
             }
             Err(error) => {
                 let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
+                // An answer that cannot be read is one.
+                self.answered.fetch_or(error.kind() != ErrorKind::Unavailable, Ordering::Relaxed);
                 Err(answer::Unreadable { error: error.with("url", shown), may_pass })
             }
         }
+    }
+
+    fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The response, or the error that it means, with the API's words and when to come again.

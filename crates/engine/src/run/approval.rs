@@ -23,7 +23,7 @@ impl Engine {
             batch.remove_document(key.strikes_key(&held.model));
         }
         let now_ms = self.parts().environment.now_ms();
-        report.end(RunState::Success, now_ms, None);
+        report.succeed(now_ms);
         for held in std::mem::take(&mut report.held) {
             report.progress.deleted += held.deletes;
             report.models.entry(held.model).or_default().deleted += held.deletes;
@@ -44,7 +44,8 @@ impl Engine {
             batch.on(&key.stream(&held.model)).abort_run(id);
         }
         let now_ms = self.parts().environment.now_ms();
-        report.end(RunState::Cancelled, now_ms, Some("its deletes were rejected; what it saved stays".to_owned()));
+        let why = "its deletes were rejected; what it saved stays";
+        report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
         self.settle(&key, batch, status, report).await
     }
 
@@ -67,7 +68,7 @@ impl Engine {
         batch.take_lease(key.lease_name());
         let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         status.parked_run = None;
-        status.last_error = None;
+        (status.last_error, status.last_error_kind) = (None, None);
         Ok((report, key, batch, status))
     }
 

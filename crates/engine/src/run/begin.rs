@@ -259,7 +259,7 @@ async fn close_earlier(
             report.progress = *progress;
         }
         report.take_counts(reached.accounts);
-        report.end(RunState::Error, now_ms, Some("its process ended before the run did".to_owned()));
+        report.end(RunState::Error, now_ms, ErrorKind::Cancelled, "its process ended before the run did");
         logs::put_run(batch, key, &report, false)?;
     }
     let full = begun.report.mode == RunMode::Initial;
@@ -268,7 +268,8 @@ async fn close_earlier(
         if let Some(mut report) = logs::read_run(store, key, parse_run_id(&parked)?).await?
             && report.state == RunState::AwaitingApproval
         {
-            report.end(RunState::Cancelled, now_ms, Some(format!("run {own} took its place: look at that one")));
+            let why = format!("run {own} took its place: look at that one");
+            report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
             logs::put_run(batch, key, &report, false)?;
         }
         begun.status.parked_run = None;
@@ -297,7 +298,7 @@ pub(crate) async fn begin_over(
     why: &Error,
 ) -> Result<Begun> {
     let now_ms = engine.parts().environment.now_ms();
-    report.end(RunState::Error, now_ms, Some(why.to_string()));
+    report.end(RunState::Error, now_ms, why.kind(), why.to_string());
     let known = Known {
         holder: None,
         settings: None,

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aside::Aside;
-use highwater_core::template::{ApiHost, PageOfChanges, Progress};
+use highwater_core::template::{ApiHost, LogLevel, PageOfChanges, Progress};
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
 };
@@ -218,6 +218,19 @@ impl<'e> Host<'e> {
             batch.put_document(self.key.holder_key(), &*holder)?;
         }
         Ok(())
+    }
+
+    /// Adds a line to the run's log, and returns it without secrets.
+    pub(super) fn note(&self, level: LogLevel, message: &str) -> String {
+        let message = self.redact(message);
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "highwater::run", "{message}"),
+            LogLevel::Info => tracing::info!(target: "highwater::run", "{message}"),
+            LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
+            LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
+        }
+        lock(&self.lines).push(&self.engine.parts().logs, self.now_ms(), level, &message);
+        message
     }
 
     pub(super) fn tell(&self, message: Option<String>) {
