@@ -17,6 +17,7 @@ use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState, parse_run_id};
+use crate::settings::connection_key;
 use crate::sync::SyncKey;
 use crate::timer;
 
@@ -69,6 +70,17 @@ impl<'e> Call<'e> {
         let mut batch = WriteBatch::new();
         logs::put_run(&mut batch, &self.key, &self.report, true)?;
         self.put_open(&mut batch)?;
+        self.commit(batch).await
+    }
+
+    /// Commits, unless the connection was removed: then nothing more is written for it.
+    async fn commit(&self, mut batch: WriteBatch) -> Result<()> {
+        let place = connection_key(&self.key.connection);
+        let connection = self.engine.store().document(&place).await?;
+        if connection.is_none() {
+            return Ok(());
+        }
+        batch.expect_document(place, connection.as_ref());
         self.engine.store().commit(batch).await.map(drop)
     }
 
@@ -93,7 +105,7 @@ impl<'e> Call<'e> {
             timer::sleep(self.engine.parts().lease_ttl / 3).await;
             let mut batch = WriteBatch::new();
             let outcome = match self.put_open(&mut batch) {
-                Ok(()) => self.engine.store().commit(batch).await.map(drop),
+                Ok(()) => self.commit(batch).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -143,7 +155,7 @@ impl<'e> Call<'e> {
         batch.remove_document(open_key(self.active.id));
         lock(&self.lines).take(self.active.id, &mut batch)?;
         logs::prune_runs(self.engine, &mut batch, &self.key, 0).await?;
-        self.engine.store().commit(batch).await.map(drop)
+        self.commit(batch).await
     }
 }
 

@@ -16,6 +16,7 @@ use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{Draft, drafts_of, tell};
 use crate::run::{RunEvent, RunMode, RunReport};
+use crate::settings::connection_key;
 use crate::signature::SIGNATURE_TOLERANCE;
 use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
@@ -180,6 +181,8 @@ impl Engine {
         }
         seen.add(digest, now_ms);
         let mut batch = WriteBatch::new();
+        let connected = store.document(&connection_key(connection)).await?;
+        batch.expect_document(connection_key(connection), connected.as_ref());
         batch.expect_document(&*place, stored.as_ref());
         if !mutant!("event-forgotten") {
             batch.put_document(&*place, &seen)?;

@@ -76,10 +76,7 @@ impl Run<'_> {
                 mode = ?begun.run.report.mode,
             );
             let host = Host::new(self.engine, self.key, client, &begun, Tally::new(self.key));
-            // A look whether the API is back is news once it is.
-            if begun.run.status.offline_since_ms.is_none() {
-                host.tell(None);
-            }
+            host.tell(None);
             let outcome = self.attempt(&begun, &host).instrument(span).await;
             let outcome = outcome.map_err(|error| host.redact_error(error));
             match outcome {

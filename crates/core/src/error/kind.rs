@@ -78,7 +78,6 @@ pub enum ErrorKind {
     Internal,
 }
 
-
 impl ErrorKind {
     /// Every kind, in the order of the documentation.
     pub const ALL: [ErrorKind; 31] = [

@@ -4,9 +4,11 @@ use highwater_core::{DeleteGuard, Error, ErrorKind, Result, WriteBatch};
 
 use super::lease::free_or_busy;
 use super::report::{RunEvent, RunReport, RunState};
+use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
 use crate::outbox::Tally;
+use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
 
 impl Engine {
@@ -59,10 +61,16 @@ impl Engine {
                 .with("reason", report.error.as_deref().unwrap_or("none")));
         }
         let key = report.key()?;
+        let place = connection_key(&key.connection);
+        let connection = self.store().document(&place).await?;
+        if connection.is_none() {
+            return Err(no_connection(&key.connection));
+        }
         let holder = free_or_busy(self, &key, self.parts().environment.now_ms()).await?;
         self.refuse_if_running(&key)?;
         let status = self.store().document(&key.status_key()).await?;
         let mut batch = WriteBatch::new();
+        batch.expect_document(place, connection.as_ref());
         batch.expect_document(key.holder_key(), holder.as_ref());
         batch.expect_document(key.status_key(), status.as_ref());
         batch.take_lease(key.lease_name());

@@ -277,8 +277,12 @@ fn backoff(failures: u32) -> Duration {
 
 impl Engine {
     /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
-    /// Returns that time.
-    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<u64> {
+    /// Returns that time; none where the sync is no longer enabled.
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<Option<u64>> {
+        let settings = self.store().document(&key.settings_key()).await?;
+        if settings.is_none() {
+            return Ok(None);
+        }
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let now_ms = self.parts().environment.now_ms();
@@ -288,8 +292,9 @@ impl Engine {
         let not_before_ms = now_ms.saturating_add(millis(backoff(status.failures)));
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
+        batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
         self.store().commit(batch).await?;
-        Ok(not_before_ms)
+        Ok(Some(not_before_ms))
     }
 }

@@ -19,7 +19,7 @@ use super::begin::Begun;
 use super::deletes::Settlement;
 use super::lease::Holder;
 use super::lines::Lines;
-use super::report::{RunEvent, RunMode, RunReport};
+use super::report::{RunEvent, RunMode, RunReport, RunState};
 use crate::engine::{Engine, lock};
 use crate::http::Client;
 use crate::logs;
@@ -72,6 +72,8 @@ pub(crate) struct Host<'e> {
     /// Records that are kept set aside.
     aside: Mutex<Aside>,
     asked: Mutex<Asked>,
+    /// The sync was offline before: a look whether the API is back is news once it is.
+    probing: bool,
 }
 
 /// Where the streams ended when the pages at hand were asked for: what others wrote since is fresher (H40).
@@ -102,6 +104,7 @@ impl<'e> Host<'e> {
             tally,
             aside: Mutex::default(),
             asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
+            probing: run.status.offline_since_ms.is_some(),
         }
     }
 
@@ -234,7 +237,10 @@ impl<'e> Host<'e> {
     }
 
     pub(super) fn tell(&self, message: Option<String>) {
-        self.engine.publish(RunEvent::of(&lock(&self.report), message));
+        let report = lock(&self.report);
+        if !(self.probing && report.state == RunState::Running && report.progress.pages == 0) {
+            self.engine.publish(RunEvent::of(&report, message));
+        }
     }
 
     /// Shows until when the run waits for the API's rate limit, if it does.
