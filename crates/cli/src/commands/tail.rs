@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater::engine::CancelToken;
-use highwater::{ErrorKind, PollOptions, Result, Seek, Store, StoreExt};
+use highwater::{ErrorKind, PollOptions, Result, Store, StoreExt};
 
 use crate::args::TailOptions;
 use crate::output::Output;
@@ -16,14 +16,8 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
     let store = stores::open_existing(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
     let reader = store.reader(&stream, &options.name).options(PollOptions::default().limit(500).lease(LEASE));
-    if let Some(from) = &options.from {
-        reader
-            .seek(match from.as_str() {
-                "start" => Seek::Start,
-                "end" => Seek::End,
-                cursor => Seek::Cursor(cursor.parse()?),
-            })
-            .await?;
+    if let Some(from) = options.from {
+        reader.seek(from).await?;
     }
     let mut wakeups = store.subscribe();
     while !cancel.is_cancelled() {
@@ -43,6 +37,10 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
         };
         for change in &delivery.page.changes {
             output.change(stream.model(), change);
+        }
+        // What was not printed is not acknowledged.
+        if output.is_closed() {
+            break;
         }
         let (caught_up, empty) = (delivery.page.caught_up, delivery.page.changes.is_empty());
         if !empty {
