@@ -236,7 +236,10 @@ impl<'p> PageReader<'p> {
                     all.records.push(record);
                     continue;
                 };
-                let Value::Object(members) = record.to_value()? else { continue };
+                let Ok(Value::Object(members)) = record.to_value() else {
+                    all.odd.push(record.into_bytes());
+                    continue;
+                };
                 match places.get(&key).and_then(|place| merged.get_mut(*place)) {
                     Some((_, there)) => lay_over(there, members),
                     None => {
