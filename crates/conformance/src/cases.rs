@@ -8,6 +8,7 @@ mod deletes;
 mod log;
 mod paging;
 mod pruning;
+mod renewing;
 mod replays;
 mod writers;
 
@@ -19,5 +20,6 @@ pub use deletes::*;
 pub use log::*;
 pub use paging::*;
 pub use pruning::*;
+pub use renewing::*;
 pub use replays::*;
 pub use writers::*;

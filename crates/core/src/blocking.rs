@@ -248,6 +248,11 @@ impl Reader<'_> {
         wait(self.0.ack(token))
     }
 
+    /// See [`Consumer::renew`].
+    pub fn renew(&self, token: AckToken) -> Result<()> {
+        wait(self.0.renew(token))
+    }
+
     /// See [`Consumer::nack`].
     pub fn nack(&self, token: AckToken) -> Result<()> {
         wait(self.0.nack(token))

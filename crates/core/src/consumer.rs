@@ -126,6 +126,8 @@ pub enum ConsumerCommand {
     Poll(PollOptions),
     /// Store the position, give the lease back.
     Ack(AckToken),
+    /// Hold the batch's lease for another time of its length, counted from now.
+    Renew(AckToken),
     /// The batch failed: deliver it again.
     Nack(AckToken),
     /// Continue elsewhere; breaks a running lease.

@@ -288,6 +288,16 @@ impl Consumer<'_> {
         self.say(ConsumerCommand::Ack(token)).await.map(|_| ())
     }
 
+    /// Handling the batch takes longer than the lease: holds it for another time of its length, counted from now. Call it at
+    /// about a third of that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LeaseLost`] where another reader took it meanwhile: drop the batch.
+    pub async fn renew(&self, token: AckToken) -> Result<()> {
+        self.say(ConsumerCommand::Renew(token)).await.map(|_| ())
+    }
+
     /// The batch could not be stored: deliver it again.
     pub async fn nack(&self, token: AckToken) -> Result<()> {
         self.say(ConsumerCommand::Nack(token)).await.map(|_| ())

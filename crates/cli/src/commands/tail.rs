@@ -9,8 +9,11 @@ use crate::args::TailOptions;
 use crate::output::Output;
 use crate::stores;
 
-/// How long a tail that was killed keeps its place from the next one.
+/// How long a tail that was killed keeps its place from the next one. One that lives renews it.
 const LEASE: Duration = Duration::from_secs(5);
+
+/// How long a tail that is stopped still prints what it has begun with.
+const GRACE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let store = stores::open_existing(&options.stream.store)?;
@@ -35,15 +38,31 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
             }
             Err(error) => return Err(error),
         };
-        for change in &delivery.page.changes {
-            output.change(stream.model(), change);
-        }
+        let (caught_up, empty) = (delivery.page.caught_up, delivery.page.changes.is_empty());
+        // Whoever reads what is printed may take long: meanwhile nobody else is to print the same.
+        let (printer, model) = (*output, stream.model().to_owned());
+        let mut printing = tokio::task::spawn_blocking(move || {
+            delivery.page.changes.iter().for_each(|change| printer.change(&model, change));
+        });
+        let mut held = true;
+        let printed = loop {
+            tokio::select! {
+                printed = &mut printing => break printed.is_ok(),
+                () = cancel.cancelled() => {
+                    break tokio::time::timeout(GRACE, &mut printing).await.is_ok_and(|printed| printed.is_ok());
+                }
+                () = tokio::time::sleep(LEASE / 3), if held => match reader.renew(delivery.token).await {
+                    // The machine was asleep, say, and another reader has the batch.
+                    Err(error) if error.kind() == ErrorKind::LeaseLost => held = false,
+                    renewed => renewed?,
+                },
+            }
+        };
         // What was not printed is not acknowledged.
-        if output.is_closed() {
+        if !printed || output.is_closed() {
             break;
         }
-        let (caught_up, empty) = (delivery.page.caught_up, delivery.page.changes.is_empty());
-        if !empty {
+        if !empty && held {
             reader.ack(delivery.token).await?;
         }
         if caught_up && options.once {
