@@ -173,6 +173,19 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn a_key_is_hexadecimal_digits_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    store_of(here, &["1"]);
+    for key in ["+1".repeat(32), "-1".repeat(32), " 1".repeat(32), "1".repeat(63), "1".repeat(65)] {
+        let arguments = ["status", "--db", "app.db", "--key-env", "THE_KEY"];
+        let output = highwater(here, &arguments).env("THE_KEY", &key).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.contains("64 hexadecimal digits"), "{key}: {told}");
+    }
+}
+
+#[test]
 fn an_empty_no_color_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
