@@ -148,6 +148,26 @@ fn a_verdict_outlives_a_reader_that_went_away() {
 }
 
 #[test]
+fn a_verdict_outlives_whoever_reads_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    store_of(here, &["1"]);
+    let unread = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        highwater(here, arguments).stdout(Stdio::piped()).stderr(writer).output().unwrap()
+    };
+    assert_eq!(unread(&["get", "Note", "--db", "app.db", "nope"]).status.code(), Some(1));
+    assert_eq!(unread(&["get", "Note", "--db", "app.db", "--json", "nope"]).status.code(), Some(1));
+    assert_eq!(unread(&["records", "Note", "--db", "app.db", "--limit", "0"]).status.code(), Some(2));
+    let server = GitHub::start(3, Mood::Well);
+    let arguments = sync_arguments(&server);
+    let synced = unread(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(synced.status.code(), Some(0), "notes that nobody reads stop no sync");
+    assert!(String::from_utf8_lossy(&synced.stdout).contains("3 added"));
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -132,3 +132,48 @@ async fn the_hosts_credentials_go_too() {
         assert!(keychain.load("d").await.unwrap().unwrap().can_sign_in());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn connected_again_it_signs_in_with_what_it_is_given_then() {
+    let scene = scripted::Scene::new(|_| Ok(scripted::json(200, "[]"))).await;
+    let sent = |scene: &scripted::Scene| {
+        let request = scene.seen().pop().unwrap();
+        request.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.clone())
+    };
+    scene.engine.set_token("c", Secret::new("0ld-t0ken"));
+    scene.run().await.unwrap();
+    assert_eq!(sent(&scene).as_deref(), Some("Bearer 0ld-t0ken"));
+    scene.engine.disconnect("c", DisconnectMode::ClearRecords).await.unwrap();
+    scene.engine.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
+    scene.run().await.unwrap();
+    assert_eq!(sent(&scene), None, "nobody signed in yet");
+    scene.engine.set_token("c", Secret::new("n3w-t0ken"));
+    scene.run().await.unwrap();
+    assert_eq!(sent(&scene).as_deref(), Some("Bearer n3w-t0ken"));
+}
+
+#[derive(Debug)]
+struct Locked;
+
+#[async_trait]
+impl CredentialStore for Locked {
+    async fn load(&self, _: &str) -> Result<Option<Credentials>> {
+        Ok(None)
+    }
+    async fn save(&self, _: &str, _: &Credentials) -> Result<()> {
+        Err(highwater_core::Error::new(ErrorKind::PermissionDenied, "the keychain is locked"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keychain_that_is_locked_keeps_no_connection_alive() {
+    let world = World::built(3, |builder| builder.credential_store(Arc::new(Locked))).await;
+    world.engine.enable_with("c", SYNC, every(60)).await.unwrap();
+    let _running = world.engine.start(&Handle::current());
+    sleep(1.0).await;
+    let error = world.engine.disconnect("c", DisconnectMode::KeepRecords).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("connection")), (ErrorKind::PermissionDenied, Some("c")));
+    sleep(300.0).await;
+    assert_eq!(world.begun(), 1, "no schedule is left that would run it");
+    assert_eq!(world.engine.connection("c").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
