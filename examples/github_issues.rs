@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
         println!("{:?}: {} added, {} unchanged", report.mode, progress.added, progress.unchanged);
     }
     let page = store.records_as::<Issue>(&StreamKey::new("main", "Issue")).limit(10).page().await?;
-    for issue in page.changes.iter().filter_map(|change| change.value.as_ref()) {
+    for issue in page.changes.iter().filter_map(|change| change.value.as_ref()?.as_ref().ok()) {
         println!("#{} {} ({})", issue.number, issue.title, issue.state);
     }
     println!("next time from {}", page.next_cursor);

@@ -38,7 +38,9 @@ pub mod stores {
     #[cfg(feature = "sled")]
     pub use highwater_store_sled::{SledBuilder, SledStore};
     #[cfg(feature = "sqlite")]
-    pub use highwater_store_sqlite::{SqliteBuilder, SqliteStore, SqliteTransaction, ViewColumn, rusqlite};
+    pub use highwater_store_sqlite::{ModelView, ViewColumn, ViewMember, ViewMembers};
+    #[cfg(feature = "sqlite")]
+    pub use highwater_store_sqlite::{SqliteBuilder, SqliteStore, SqliteTransaction, rusqlite};
 }
 
 #[cfg(feature = "redb")]

@@ -104,7 +104,7 @@ async fn drain(store: &SqliteStore, stream: &StreamKey, mut cursor: Cursor) -> (
     loop {
         let page = store.records_as::<Issue>(stream).since(cursor).limit(1000).page().await.unwrap();
         cursor = page.next_cursor;
-        changes.extend(page.changes.into_iter().map(|change| (change.net, change.value.unwrap())));
+        changes.extend(page.changes.into_iter().map(|change| (change.net, change.value.unwrap().unwrap())));
         if page.caught_up {
             return (changes, cursor);
         }

@@ -36,6 +36,10 @@ impl MyApp {
     fn remove(&mut self, id: &str) {
         self.held.remove(id);
     }
+
+    fn show_problem(&self, problem: Option<String>) {
+        panic!("{problem:?}");
+    }
 }
 
 /// Steps 2 to 5, as they stand in the README.
@@ -49,7 +53,8 @@ async fn five_steps(store: &Arc<MemoryStore>, my_app: &mut MyApp) -> Result<()> 
         for change in page.changes {                // 4. store the records
             match change.value {
                 _ if change.net.removes() => my_app.remove(&change.id),
-                Some(issue) => my_app.put(&change.id, issue),
+                Some(Ok(issue)) => my_app.put(&change.id, issue),
+                Some(Err(error)) => my_app.show_problem(Some(error.to_string())), // no `Issue`: the page goes on
                 None => {}                          // its content was pruned: what the app has stays
             }
         }

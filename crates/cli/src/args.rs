@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use highwater::Action;
+use highwater::{Action, Cursor, Seek};
 
-use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
+use crate::commands::control::{DisableOptions, DisconnectOptions, EnableOptions, SyncName, TriggerOptions};
 use crate::commands::maintain::MaintainOptions;
 use crate::commands::recode::RecodeOptions;
 use crate::commands::runs::{LogsOptions, RunsOptions};
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Enable(EnableOptions),
     /// Turn a sync off.
     Disable(DisableOptions),
+    /// Remove a connection with its syncs and their schedules.
+    Disconnect(DisconnectOptions),
     /// Keep a sync from running until it is resumed.
     Pause(SyncName),
     /// Let a paused sync run again.
@@ -177,7 +180,7 @@ pub(crate) struct TrialOptions {
     #[arg(long)]
     pub(crate) markdown: bool,
     /// How many syncs are tried at a time.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value = "2", value_parser = at_least_one)]
     pub(crate) jobs: usize,
 }
 
@@ -231,14 +234,14 @@ pub(crate) struct RecordsOptions {
     #[command(flatten)]
     pub(crate) stream: StreamOptions,
     /// Only what was modified behind this cursor.
-    #[arg(long)]
-    pub(crate) since: Option<String>,
+    #[arg(long, value_parser = cursor)]
+    pub(crate) since: Option<Cursor>,
     /// At most so many records.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value = "100", value_parser = at_least_one)]
     pub(crate) limit: usize,
     /// Only what was modified at or after this time (RFC 3339, with its offset).
-    #[arg(long, value_name = "TIME")]
-    pub(crate) modified_after: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) modified_after: Option<DateTime<Utc>>,
     /// Only these last actions: `added,updated,deleted`.
     #[arg(long, value_delimiter = ',', value_parser = action)]
     pub(crate) filter: Vec<Action>,
@@ -261,8 +264,8 @@ pub(crate) struct TailOptions {
     #[arg(long, default_value = "tail")]
     pub(crate) name: String,
     /// Begin at `start`, `end` or a cursor instead of where it stopped.
-    #[arg(long)]
-    pub(crate) from: Option<String>,
+    #[arg(long, value_parser = seek)]
+    pub(crate) from: Option<Seek>,
     /// End when everything there is was printed.
     #[arg(long)]
     pub(crate) once: bool,
@@ -281,6 +284,10 @@ pub(crate) struct SqlViewOptions {
     /// several have the model.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Columns, by the names that the command tells, in place of those that most records have: `title,user_login`. `all`: every
+    /// member.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) columns: Vec<String>,
     /// The database file.
     #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
     pub(crate) db: PathBuf,
@@ -303,6 +310,26 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write settings as key=value".to_owned()),
     }
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a whole number of at least 1".to_owned())
+}
+
+fn cursor(text: &str) -> Result<Cursor, String> {
+    text.parse().map_err(|_| "this is no cursor: give one as a command printed it".to_owned())
+}
+
+fn seek(text: &str) -> Result<Seek, String> {
+    match text {
+        "start" => Ok(Seek::Start),
+        "end" => Ok(Seek::End),
+        text => text.parse().map(Seek::Cursor).map_err(|_| "write `start`, `end` or a cursor".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "write a time as 2026-11-23T10:00:00Z".to_owned())
 }
 
 fn action(text: &str) -> Result<Action, String> {

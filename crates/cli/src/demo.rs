@@ -65,6 +65,9 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
         for reader in &mut readers {
             reader.catch_up(&store, output, true).await?;
         }
+        if output.is_closed() {
+            break;
+        }
     }
     users.abort();
     // Ended or aborted: either way nobody works any more.

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     });
     // A request that hangs must not keep a stopped program.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
-    match outcome {
+    match outcome.and_then(|()| output.check()) {
         Ok(()) if cancel.is_cancelled() && !matches!(arguments.command, Command::Demo(_)) => {
             ExitCode::from(INTERRUPTED)
         }
@@ -74,6 +74,7 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
         Command::Webhooks(options) => commands::webhooks::run(options, output).await,
         Command::Enable(options) => commands::control::enable(options, output).await,
         Command::Disable(options) => commands::control::disable(options, output).await,
+        Command::Disconnect(options) => commands::control::disconnect(options, output).await,
         Command::Pause(name) => commands::control::pause(name, output).await,
         Command::Resume(name) => commands::control::resume(name, output).await,
         Command::Trigger(options) => commands::control::trigger(options, output).await,

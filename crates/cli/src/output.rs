@@ -1,13 +1,15 @@
-//! What goes to the screen, the pipe, and whoever reads errors.
+//! What goes to the screen, the pipe, and whoever reads errors. Every text passes here on its way out: what comes from an API, a
+//! record or a user cannot move the cursor, colour the screen or begin a line of its own.
+
+mod meter;
+mod stdout;
+
+pub(crate) use meter::Meter;
 
 use std::io::{self, IsTerminal, Write};
-use std::process;
-use std::time::{Duration, Instant};
 
-use console::{Term, measure_text_width, style, truncate_str};
-use highwater::template::Progress;
-use highwater::{Change, Error, NetAction};
-use indicatif::{ProgressBar, ProgressStyle};
+use console::{StyledObject, Term, measure_text_width, style, truncate_str};
+use highwater::{Change, Error, NetAction, Result, printable};
 use serde::Serialize;
 
 /// Longest excerpt of a payload in a plain line that goes to no terminal.
@@ -20,13 +22,20 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let off = |name: &str| variable(name).is_some_and(|value| value == "0");
+        let forced = variable("CLICOLOR_FORCE").is_some() && !off("CLICOLOR_FORCE");
+        let dumb = variable("TERM").is_some_and(|term| term == "dumb");
+        let wanted = forced || (io::stdout().is_terminal() && !dumb && !off("CLICOLOR"));
+        // A variable that is empty is none (no-color.org).
+        console::set_colors_enabled(wanted && variable("NO_COLOR").is_none());
         Output { json }
     }
 
     /// A line of the result, for people. Nothing with `--json`.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
         if !self.json {
-            self.raw(format!("{}\n", text.as_ref()).as_bytes());
+            self.raw(format!("{}\n", printable(text.as_ref())).as_bytes());
         }
     }
 
@@ -35,32 +44,46 @@ impl Output {
         if self.json
             && let Ok(mut text) = serde_json::to_vec(value)
         {
+            // A payload is as it was saved; line ends in it are no part of its values.
+            text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
             text.push(b'\n');
             self.raw(&text);
         }
     }
 
-    pub(crate) fn raw(&self, bytes: &[u8]) {
-        let mut stdout = io::stdout().lock();
-        if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-            // Whoever read this went away: there is nobody left to work for.
-            process::exit(0);
+    /// A JSON document that is the result: as it is where it goes to a file or a program, as one clean line on a terminal.
+    pub(crate) fn document(&self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            self.raw(format!("{}\n", printable(&one_line(&String::from_utf8_lossy(bytes)))).as_bytes());
+        } else {
+            self.raw(bytes);
         }
+    }
+
+    pub(crate) fn raw(&self, bytes: &[u8]) {
+        stdout::write(bytes);
+    }
+
+    /// Whether nobody reads the result any more, so that there is nothing left to print.
+    pub(crate) fn is_closed(&self) -> bool {
+        stdout::is_closed()
+    }
+
+    /// Fails if part of the result could not be written. A reader that went away is no error.
+    pub(crate) fn check(&self) -> Result<()> {
+        stdout::check()
     }
 
     /// Something to know that is not the result.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text.as_ref()));
     }
 
     pub(crate) fn fail(&self, error: &Error) {
         if self.json {
-            let told =
-                serde_json::json!({ "error": { "kind": format!("{:?}", error.kind()), "message": error.to_string() } });
-            let _ = writeln!(io::stderr().lock(), "{told}");
+            let _ = writeln!(io::stderr().lock(), "{}", serde_json::json!({ "error": error }));
         } else {
-            let text = error.to_string().replace('\n', " ");
-            let _ = writeln!(io::stderr().lock(), "highwater: {text}");
+            self.note(format!("highwater: {error}"));
         }
     }
 
@@ -76,85 +99,74 @@ impl Output {
             return;
         }
         let payload = change.record.payload.as_ref().map_or("", |payload| payload.as_str());
-        let excerpt = truncate_str(payload, self.excerpt_width(model, &change.record.id), "…").replace('\n', " ");
-        // Colours go to a terminal alone, and not where NO_COLOR is set.
-        let net = match change.net {
+        let line = ChangeLine {
+            time: change.record.metadata.last_modified_at.format("%H:%M:%S").to_string(),
+            net: change.net,
+            about: format!("{} {}", printable(model), printable(&change.record.id)),
+            payload: printable(&one_line(payload)).to_string(),
+        };
+        let width = Term::stdout().size_checked().map(|(_, width)| usize::from(width));
+        self.raw(format!("{}\n", line.fitting(width)).as_bytes());
+    }
+}
+
+/// A modification on a line. Its texts are clean already.
+struct ChangeLine {
+    time: String,
+    net: NetAction,
+    about: String,
+    payload: String,
+}
+
+impl ChangeLine {
+    /// As much as a terminal of this width shows: first the payload gives way, then the time, then the end of the id.
+    fn fitting(&self, width: Option<usize>) -> String {
+        // Colours go to a terminal alone.
+        let net: StyledObject<&str> = match self.net {
             NetAction::Added => style("added  ").green(),
             NetAction::Updated => style("updated").yellow(),
             NetAction::Deleted => style("deleted").red(),
             NetAction::Left => style("left   ").magenta(),
             _ => style("void   ").dim(),
         };
-        let time = change.record.metadata.last_modified_at.format("%H:%M:%S");
-        self.line(format!("{time} {net} {model} {}  {}", change.record.id, style(excerpt).dim()));
-    }
-
-    /// Room for a payload on its line: what is left of a terminal's width.
-    fn excerpt_width(self, model: &str, id: &str) -> usize {
-        let taken = "00:00:00 updated ".len() + measure_text_width(model) + measure_text_width(id) + 3;
-        match Term::stdout().size_checked() {
-            Some((_, width)) => usize::from(width).saturating_sub(taken),
-            None => EXCERPT,
+        let with_time = format!("{} {net} {}", self.time, self.about);
+        let taken = measure_text_width(&with_time);
+        let left = width.map_or(EXCERPT, |width| width.saturating_sub(taken + 2));
+        match width {
+            Some(width) if taken > width => truncate_str(&format!("{net} {}", self.about), width, "…").into_owned(),
+            _ if left == 0 || self.payload.is_empty() => with_time,
+            _ => format!("{with_time}  {}", style(truncate_str(&self.payload, left, "…")).dim()),
         }
     }
 }
 
-/// How a run is coming along: a bar on a terminal, a line a second elsewhere.
-pub(crate) struct Meter {
-    bar: Option<ProgressBar>,
-    begun: Instant,
-    told: Instant,
-    quiet: bool,
+/// A JSON text on one line: line ends and tabs in it are no part of its values.
+pub(crate) fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r', '\t'], " ")
 }
 
-impl Meter {
-    pub(crate) fn new(output: &Output, title: &str) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg}") {
-                bar.set_style(style);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_no_wider_than_the_terminal() {
+        let line = |about: &str| ChangeLine {
+            time: "12:00:00".to_owned(),
+            net: NetAction::Updated,
+            about: about.to_owned(),
+            payload: "x".repeat(300),
+        };
+        for width in 1..200 {
+            for about in ["Issue 1", "Issue a-long-id-of-forty-bytes-and-a-few-more-of-them", "名 名名名名名名名名"]
+            {
+                let shown = line(about).fitting(Some(width));
+                assert!(measure_text_width(&shown) <= width, "{width}: {shown}");
             }
-            bar.set_prefix(title.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Meter { bar, begun: Instant::now(), told: Instant::now(), quiet: output.json }
-    }
-
-    pub(crate) fn update(&mut self, output: &Output, progress: &Progress, message: Option<&str>) {
-        let text = self.text(progress);
-        match &self.bar {
-            Some(bar) => bar.set_message(match message {
-                Some(message) => format!("{text} · {message}"),
-                None => text,
-            }),
-            None if self.quiet => {}
-            None if message.is_some() || self.told.elapsed() > Duration::from_secs(1) => {
-                self.told = Instant::now();
-                output.note(message.map_or(text, str::to_owned));
-            }
-            None => {}
         }
-    }
-
-    pub(crate) fn text(&self, progress: &Progress) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        let of = progress.total.map_or(String::new(), |total| format!(" of {total}"));
-        let aside = if progress.set_aside > 0 { format!(", {} set aside", progress.set_aside) } else { String::new() };
-        format!(
-            "{}{of} records ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
-            progress.fetched,
-            progress.fetched as f64 / seconds,
-            progress.added,
-            progress.updated,
-            progress.unchanged,
-            progress.deleted
-        )
-    }
-
-    pub(crate) fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        assert_eq!(line("Issue 1").fitting(Some(20)), "updated Issue 1");
+        assert_eq!(line("Issue 1").fitting(Some(24)), "12:00:00 updated Issue 1");
+        assert_eq!(line("Issue 1").fitting(Some(30)), "12:00:00 updated Issue 1  xxx…");
+        assert_eq!(measure_text_width(&line("Issue 1").fitting(None)), 24 + 2 + EXCERPT);
     }
 }

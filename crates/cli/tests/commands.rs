@@ -18,7 +18,7 @@ fn a_sync_and_what_changed_since() {
     assert!(told.contains("25 added") && told.contains("highwater tail Issue"), "{told}");
     assert_eq!(record_count(here), 25);
     let report: Value = serde_json::from_slice(&sync(here, &server, &["--json"]).stdout).unwrap();
-    assert_eq!(report["mode"], "INCREMENTAL");
+    assert_eq!(report["mode"], "incremental");
     assert_eq!((&report["progress"]["added"], &report["state"]), (&0.into(), &"success".into()));
 
     let page = text(here, &["records", "Issue", "--db", "app.db", "--limit", "10", "--json"]);
@@ -58,7 +58,7 @@ fn a_tail_goes_on_where_it_stopped() {
     assert!(sync(here, &server, &[]).status.success(), "another process writes while the tail reads");
     for number in [6, 7] {
         let change: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        assert_eq!((&change["net"], &change["payload"]["number"]), (&"ADDED".into(), &number.into()));
+        assert_eq!((&change["net"], &change["payload"]["number"]), (&"added".into(), &number.into()));
     }
     let stopped = Command::new("kill").args(["-INT", &live.id().to_string()]).status().unwrap();
     assert!(stopped.success());

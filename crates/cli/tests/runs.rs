@@ -58,7 +58,7 @@ fn syncs_are_enabled_paused_and_triggered() {
     let refused = run(here, &["trigger", "main", "github/issues", "--db", "app.db"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("enable it first"));
     let wrong = run(here, &["enable", "main", "github/issues", "--cron", "now and then", "--db", "app.db"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2), "wrong usage");
 }
 
 #[test]

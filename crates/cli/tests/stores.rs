@@ -136,7 +136,7 @@ fn damaged_counters_are_told_to_machines_too() {
         assert!(problems.contains(wanted), "{problems}");
     }
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(error["error"]["kind"], "Corrupt");
+    assert_eq!(error["error"]["kind"], "corrupt");
     assert!(error["error"]["message"].as_str().unwrap().contains("restore a backup"), "{error}");
 }
 

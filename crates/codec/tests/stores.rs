@@ -392,7 +392,7 @@ async fn views_show_encoded_payloads_as_null() {
     let options = StoreOptions::new().codec(encrypting(1).unwrap()).recoding();
     let store = SqliteStore::builder(&path).options(options).open().unwrap();
     save(&store, 2..5, SECRET).await;
-    let columns = store.create_view(&notes(), "notes", Vec::new()).await.unwrap();
+    let columns = store.create_view(&notes(), "notes", Vec::new()).await.unwrap().columns;
     assert_eq!(columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["n", "text"]);
     let host = rusqlite::Connection::open(&path).unwrap();
     let row = host.query_row("SELECT count(*), count(text), max(text) FROM notes", [], |row| {

@@ -12,6 +12,7 @@ mod log;
 mod opening;
 mod paging;
 mod pruning;
+mod renewing;
 mod replays;
 mod writers;
 
@@ -27,5 +28,6 @@ pub use log::*;
 pub use opening::*;
 pub use paging::*;
 pub use pruning::*;
+pub use renewing::*;
 pub use replays::*;
 pub use writers::*;

@@ -118,6 +118,7 @@ macro_rules! for_each_case {
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
             p24_what_was_erased_is_in_no_file
+            p25_a_lease_is_kept_by_renewing_it
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
             p25_an_evicted_reader_is_told_so

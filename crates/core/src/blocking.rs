@@ -248,6 +248,11 @@ impl Reader<'_> {
         wait(self.0.ack(token))
     }
 
+    /// See [`Consumer::renew`].
+    pub fn renew(&self, token: AckToken) -> Result<()> {
+        wait(self.0.renew(token))
+    }
+
     /// See [`Consumer::nack`].
     pub fn nack(&self, token: AckToken) -> Result<()> {
         wait(self.0.nack(token))
@@ -343,7 +348,8 @@ mod tests {
         assert_eq!(rest, ["2", "3", "4"]);
         writing.join().unwrap();
         let typed = store.records_as::<Note>(&notes, |records| records.since(first.next_cursor).limit(2)).unwrap();
-        let ids: Vec<&str> = typed.changes.iter().map(|change| change.value.as_ref().unwrap().id.as_str()).collect();
+        let ids: Vec<&str> =
+            typed.changes.iter().map(|change| change.value.as_ref().unwrap().as_ref().unwrap().id.as_str()).collect();
         assert_eq!((ids, typed.next_cursor < following.cursor()), (vec!["2", "3"], true));
         store.close().unwrap();
         assert_eq!(following.next().unwrap().unwrap_err().kind(), crate::ErrorKind::Closed);

@@ -165,6 +165,8 @@ pub enum ConsumerCommand {
     Poll(PollOptions),
     /// Store the position, give the lease back.
     Ack(AckToken),
+    /// Hold the batch's lease for another time of its length, counted from now.
+    Renew(AckToken),
     /// The batch failed: deliver its records again, one at a time, once the backoff has ended.
     Nack(AckToken),
     /// Continue elsewhere; breaks a running lease.

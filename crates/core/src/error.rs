@@ -1,86 +1,21 @@
 //! The one error type of Highwater's crates.
 
+mod kind;
+
+pub use kind::ErrorKind;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use crate::cursor::Cursor;
+use crate::printable::printable;
 
 /// The result of every fallible operation here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What went wrong, told by what the caller can do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The request itself is wrong (an empty id, a missing setting): correct it.
-    Invalid,
-    /// The named thing (template, stream, consumer, remote resource) does not exist.
-    NotFound,
-    /// A text is no cursor: keep cursors as they were given.
-    CursorMalformed,
-    /// The cursor belongs to another store, stream or was made up: start again from [`Cursor::START`].
-    CursorForeign,
-    /// Entries behind this cursor were pruned: clear your copy and read from [`Cursor::START`].
-    CursorExpired,
-    /// The cursor comes from a history this store does not have (a restored backup or a clone).
-    CursorForked,
-    /// The cursor is ahead of everything this store ever issued.
-    CursorFuture,
-    /// The cursor was issued under another content filter: read with the same filter, or start again.
-    FilterMismatch,
-    /// A newer run holds the lease: stop, nothing was written.
-    Fenced,
-    /// Somebody changed meanwhile what the write was based on: read it again, nothing was written.
-    Conflict,
-    /// Another reader holds this consumer's lease.
-    LeaseLost,
-    /// The consumer's last delivery was nacked, and its backoff has not ended: poll again after
-    /// [`Error::retry_after`].
-    BackingOff,
-    /// A run would delete more than its guard allows; approve it or look at the source.
-    AwaitingApproval,
-    /// Another process holds the store; try again.
-    Busy,
-    /// The store is locked by another process for as long as that lives.
-    Locked,
-    /// The store was closed.
-    Closed,
-    /// A commit failed with unknown outcome: reopen the store.
-    Poisoned,
-    /// Stored bytes do not make sense.
-    Corrupt,
-    /// Payloads are encrypted (or otherwise encoded) and cannot be read with the codec at hand: open
-    /// the store with the right key.
-    WrongKey,
-    /// The file is not a Highwater store, or one of another format.
-    Incompatible,
-    /// No space is left.
-    Full,
-    /// Reading or writing is not permitted here.
-    PermissionDenied,
-    /// The store cannot do this.
-    Unsupported,
-    /// The clock shows a time that cannot be; see the message.
-    ClockImplausible,
-    /// The remote refused our credentials.
-    Unauthorized,
-    /// The remote asks to slow down.
-    RateLimited,
-    /// The remote failed or answered something unusable.
-    Remote,
-    /// The remote could not be reached.
-    Unavailable,
-    /// The remote forgot our checkpoint: a full refresh is needed.
-    SourceReset,
-    /// The operation was asked to stop.
-    Cancelled,
-    /// The operation took longer than it may.
-    TimedOut,
-    /// A fault inside Highwater: please report it.
-    Internal,
-}
 
 /// What the reader of an invalid cursor needs to recover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +163,12 @@ impl Error {
 
     /// Whether the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::RateLimited | ErrorKind::Unavailable)
-            || self.0.retry_after.is_some()
+        self.0.kind.is_retryable() || self.0.retry_after.is_some()
+    }
+
+    /// Whether somebody has to do something before the same call can succeed: see [`ErrorKind::needs_action`].
+    pub fn needs_action(&self) -> bool {
+        self.0.kind.needs_action() && self.0.retry_after.is_none()
     }
 
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
@@ -311,23 +250,32 @@ impl fmt::Display for Error {
     }
 }
 
-/// Writes control characters as their escapes.
+/// Escapes what a terminal would obey or what would begin another line.
 struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive(char::is_control) {
-            match piece.chars().next_back().filter(|last| last.is_control()) {
-                Some(last) => write!(self.0, "{}{}", &piece[..piece.len() - last.len_utf8()], last.escape_default())?,
-                None => self.0.write_str(piece)?,
-            }
-        }
-        Ok(())
+        write!(self.0, "{}", printable(text))
     }
 }
 
+/// The line of [`Display`](fmt::Display), and the causes of its cause: what a `main` that returns an error prints. With
+/// `{:#?}` the members one by one.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            let mut line = self.to_string();
+            let mut next = self.0.source.as_deref().and_then(StdError::source);
+            while let Some(cause) = next {
+                let text = printable(&cause.to_string()).to_string();
+                // Many causes repeat those below them.
+                if !line.contains(&text) {
+                    line = format!("{line}: {text}");
+                }
+                next = cause.source();
+            }
+            return f.write_str(&line);
+        }
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
             .field("operation", &self.0.operation)
@@ -337,6 +285,33 @@ impl fmt::Debug for Error {
             .field("retry_after", &self.0.retry_after)
             .field("source", &self.0.source)
             .finish()
+    }
+}
+
+/// `{"kind": "not_found", "message": "...", "context": {"id": "..."}, "retry_after_ms": 1000}`: the message is the line of
+/// [`Display`](fmt::Display), the context its facts one by one. `context` and `retry_after_ms` are absent where there are none.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", &self.0.kind)?;
+        map.serialize_entry("message", &self.to_string())?;
+        if !self.0.context.is_empty() {
+            map.serialize_entry("context", &Context(&self.0.context))?;
+        }
+        if let Some(delay) = self.0.retry_after {
+            map.serialize_entry("retry_after_ms", &u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))?;
+        }
+        map.end()
+    }
+}
+
+struct Context<'c>(&'c [(&'static str, String)]);
+
+impl Serialize for Context<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The first fact of a name counts, as for `Error::context`.
+        let first = |(at, (name, _)): &(usize, &(&'static str, String))| !self.0[..*at].iter().any(|(n, _)| n == name);
+        serializer.collect_map(self.0.iter().enumerate().filter(first).map(|(_, (name, value))| (name, value)))
     }
 }
 
@@ -355,6 +330,48 @@ mod tests {
         let error = Error::invalid("what\r\nit said").with("text", "a\u{1b}[1mb\n").because("a\tcause\n");
         assert_eq!(error.to_string(), "what\\r\\nit said (text: a\\u{1b}[1mb\\n): a\\tcause\\n");
         assert_eq!(Error::invalid("größer als").to_string(), "größer als");
+        let turned = Error::invalid("of").with("id", "a\u{202e}gpj.\u{9b}2J\u{2028}b");
+        assert_eq!(turned.to_string(), "of (id: a\\u{202e}gpj.\\u{9b}2J\\u{2028}b)");
+    }
+
+    #[test]
+    fn the_debug_form_is_one_line_with_every_cause() {
+        let inner = Error::invalid("the inner one").because(std::io::Error::other("the deepest\none"));
+        let error = Error::invalid("the outer one").with("id", "a").because(Wrapped(inner));
+        assert_eq!(format!("{error:?}"), "the outer one (id: a): wrapped: the inner one: the deepest\\none");
+        assert!(format!("{error:#?}").contains("kind: Invalid"));
+    }
+
+    #[derive(Debug)]
+    struct Wrapped(Error);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("wrapped")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn an_error_is_an_object_in_json() {
+        let error = Error::new(ErrorKind::RateLimited, "slow down")
+            .with("url", "https://a.example")
+            .with("url", "https://b.example")
+            .retry_in(Duration::from_millis(1500));
+        let expected = serde_json::json!({
+            "kind": "rate_limited",
+            "message": "slow down (url: https://a.example, url: https://b.example)",
+            "context": { "url": "https://a.example" },
+            "retry_after_ms": 1500,
+        });
+        assert_eq!(serde_json::to_value(&error).unwrap(), expected);
+        let plain = serde_json::json!({ "kind": "invalid", "message": "no" });
+        assert_eq!(serde_json::to_value(Error::invalid("no")).unwrap(), plain);
     }
 
     #[test]

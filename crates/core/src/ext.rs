@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::following::Following;
 use crate::page::{Actions, ContentFilter, Page, PageRequest};
-use crate::record::{Change, Metadata, NetAction, RecordId};
+use crate::record::{Change, Json, Metadata, NetAction, Record, RecordId};
 use crate::store::Store;
 use crate::stream::StreamKey;
 
@@ -34,7 +34,8 @@ pub trait StoreExt: Store {
         Records { store: self.as_dyn(), request: PageRequest::new(stream.clone()) }
     }
 
-    /// Reads the modifications of a stream as `T`.
+    /// Reads the modifications of a stream as `T`. A record that is no `T` keeps none of the others back: see
+    /// [`TypedChange::value`].
     fn records_as<'s, T: DeserializeOwned>(&'s self, stream: &StreamKey) -> TypedRecords<'s, T> {
         TypedRecords { records: self.records(stream), shape: PhantomData }
     }
@@ -137,22 +138,24 @@ impl<'s> Records<'s> {
 }
 
 /// A modification whose payload was read as `T`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct TypedChange<T> {
     /// What it means to the reader.
     pub net: NetAction,
     /// The record's id.
     pub id: RecordId,
-    /// The content to store; `None` where the record is to be removed ([`NetAction::removes`]), also if its last content is
-    /// still kept, and where the payload was pruned or not asked for.
-    pub value: Option<T>,
+    /// The content to store, or why it is no `T`; `None` where the record is to be removed ([`NetAction::removes`]), also if
+    /// its last content is still kept, and where the payload was pruned or not asked for.
+    pub value: Option<Result<T>>,
+    /// The payload as it was saved, as far as the page has it.
+    pub raw: Option<Json>,
     /// Where it stands in the log, and since when.
     pub metadata: Metadata,
 }
 
-/// A page of typed modifications.
-#[derive(Clone, Debug, PartialEq)]
+/// A page of typed modifications: from [`StoreExt::records_as`], or from any page by [`Page::typed`].
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct TypedPage<T> {
     /// The modifications.
@@ -196,22 +199,47 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
         self
     }
 
-    /// Reads one page. A payload that is no `T` is an error that names the record.
+    /// Reads one page.
     pub async fn page(&self) -> Result<TypedPage<T>> {
-        let page = self.records.page().await?;
-        let changes = page.changes.into_iter().map(typed).collect::<Result<_>>()?;
-        let Page { next_cursor, has_more, caught_up, high_water, .. } = page;
-        Ok(TypedPage { changes, next_cursor, has_more, caught_up, high_water })
+        self.records.page().await.map(Page::typed)
     }
 }
 
-fn typed<T: DeserializeOwned>(change: Change) -> Result<TypedChange<T>> {
+impl Page {
+    /// Reads each payload as `T`: pages of a reader's [`poll`](Consumer::poll), of [`follow`](Records::follow) or of a
+    /// transaction. A record that is no `T` keeps none of the others back.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{MemoryStore, Store, StoreExt, StreamKey, WriteBatch};
+    /// #[derive(serde::Deserialize)]
+    /// struct Note { text: String }
+    /// # let (store, notes) = (MemoryStore::new()?, StreamKey::new("demo", "Note"));
+    /// # let mut batch = WriteBatch::new();
+    /// # batch.on(&notes).upsert(r#"{"id": "a", "text": "one"}"#).upsert(r#"{"id": "b", "text": null}"#);
+    /// # store.commit(batch).await?;
+    /// let delivery = store.reader(&notes, "index").poll().await?;
+    /// for change in delivery.page.typed::<Note>().changes {
+    ///     match change.value {
+    ///         Some(Ok(note)) => println!("store {}: {}", change.id, note.text),
+    ///         Some(Err(error)) => eprintln!("keep {:?} for later: {error}", change.raw),
+    ///         None => println!("{:?} {}", change.net, change.id),
+    ///     }
+    /// }
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn typed<T: DeserializeOwned>(self) -> TypedPage<T> {
+        let changes = self.changes.into_iter().map(typed).collect();
+        let Page { next_cursor, has_more, caught_up, high_water, .. } = self;
+        TypedPage { changes, next_cursor, has_more, caught_up, high_water }
+    }
+}
+
+fn typed<T: DeserializeOwned>(change: Change) -> TypedChange<T> {
     let stays = matches!(change.net, NetAction::Added | NetAction::Updated);
-    let value = match &change.record.payload {
-        Some(_) if stays => Some(change.record.to()?),
-        _ => None,
-    };
-    Ok(TypedChange { net: change.net, id: change.record.id, value, metadata: change.record.metadata })
+    let value = (stays && change.record.payload.is_some()).then(|| change.record.to());
+    let Record { id, payload: raw, metadata } = change.record;
+    TypedChange { net: change.net, id, value, raw, metadata }
 }
 
 /// A named reader of a stream.
@@ -269,6 +297,16 @@ impl Consumer<'_> {
     /// The batch is stored: go on behind it.
     pub async fn ack(&self, token: AckToken) -> Result<()> {
         self.say(ConsumerCommand::Ack(token)).await.map(|_| ())
+    }
+
+    /// Handling the batch takes longer than the lease: holds it for another time of its length, counted from now. Call it at
+    /// about a third of that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LeaseLost`] where another reader took it meanwhile: drop the batch.
+    pub async fn renew(&self, token: AckToken) -> Result<()> {
+        self.say(ConsumerCommand::Renew(token)).await.map(|_| ())
     }
 
     /// The batch could not be stored: its records are delivered again, one at a time, once the

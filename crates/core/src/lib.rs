@@ -21,6 +21,7 @@ mod memory;
 pub mod mutants;
 mod options;
 mod page;
+mod printable;
 mod record;
 pub mod row_codec;
 mod store;
@@ -51,6 +52,7 @@ pub use maintenance::{
 pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
 pub use options::StoreOptions;
 pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LIMIT, Page, PageRequest};
+pub use printable::printable;
 pub use record::{Action, Change, Json, Metadata, NetAction, Record, RecordId};
 pub use store::{Capabilities, Store, StoreFuture};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};

@@ -69,6 +69,7 @@ pub const ALL: &[Mutant] = &[
     rule("payload-horizon-ignored", "p24", "a reader behind pruned payloads is not told"),
     rule("filter-blind-to-pruned", "p24", "a reader of metadata with a filter is not told of pruned payloads"),
     rule("stale-lease-accepted", "p25", "who lost a lease may still acknowledge"),
+    rule("returned-lease-renewed", "p25", "a lease that was given back can be renewed"),
     rule("left-not-told", "p18", "a record that stops matching a filter is passed over"),
     rule(
         "untold-left-behind",

@@ -15,15 +15,18 @@ use serde_json::value::RawValue;
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The last thing that happened to a record.
+/// The last thing that happened to a record. In JSON and as text: `added`, `updated`, `deleted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It appeared, or came back after a deletion.
+    #[serde(alias = "ADDED")]
     Added,
     /// Its content changed.
+    #[serde(alias = "UPDATED")]
     Updated,
     /// It was deleted; the last payload is kept until pruned.
+    #[serde(alias = "DELETED")]
     Deleted,
 }
 
@@ -51,28 +54,33 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Action::Added => "ADDED",
-            Action::Updated => "UPDATED",
-            Action::Deleted => "DELETED",
+            Action::Added => "added",
+            Action::Updated => "updated",
+            Action::Deleted => "deleted",
         })
     }
 }
 
 /// What a modification means to a reader that holds everything up to its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NetAction {
     /// The reader does not hold the record: insert it.
+    #[serde(alias = "ADDED")]
     Added,
     /// The reader holds an older version: replace it.
+    #[serde(alias = "UPDATED")]
     Updated,
     /// The reader holds the record: remove it.
+    #[serde(alias = "DELETED")]
     Deleted,
     /// The record no longer matches the reader's filter: remove it.
+    #[serde(alias = "LEFT")]
     Left,
     /// Born and deleted since the reader's cursor: nothing to do. A reader that stored records but lost the cursor
     /// behind them reads them again from an older one: it removes what it has of this record.
+    #[serde(alias = "VOID")]
     Void,
 }
 

@@ -48,6 +48,7 @@ impl Engine {
     /// ```
     pub async fn set_aside(&self, connection: &str, sync: &str) -> Result<Vec<KeptAside>> {
         let key = SyncKey::new(connection, sync)?;
+        self.check_known(&key).await?;
         let mut found = Vec::new();
         for model in &self.template(&key.template)?.info().models {
             for document in kept_aside(self.store().as_ref(), &key.stream(&model.name)).await? {

@@ -28,12 +28,13 @@ use std::thread;
 use std::time::Duration;
 
 use highwater_core::template::{HttpRequest, HttpResponse, Secret};
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, StreamKey};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::aside::KeptAside;
 use crate::control::{DisableMode, TriggerMode};
+use crate::disconnect::DisconnectMode;
 use crate::engine::lock;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
@@ -137,6 +138,16 @@ impl Engine {
         body: &[u8],
     ) -> Result<Received> {
         self.wait(self.engine().receive(connection, headers, body))
+    }
+
+    /// See [`Engine::disconnect`](crate::Engine::disconnect).
+    pub fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
+        self.wait(self.engine().disconnect(connection, mode))
+    }
+
+    /// See [`Engine::stream`](crate::Engine::stream).
+    pub fn stream(&self, connection: &str, sync: &str, model: &str) -> Result<StreamKey> {
+        self.wait(self.engine().stream(connection, sync, model))
     }
 
     /// See [`Engine::enable`](crate::Engine::enable).

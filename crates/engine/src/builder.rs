@@ -159,7 +159,7 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 pub(crate) fn unknown_template(wanted: &str, known: impl Iterator<Item = String>) -> Error {
     let mut known: Vec<String> = known.collect();
     known.sort_by_key(|name| !name.contains(wanted.rsplit('/').next().unwrap_or(wanted)));
-    Error::new(ErrorKind::NotFound, "no such template; the known ones are listed by `highwater templates`")
+    Error::new(ErrorKind::NotFound, "no such template in the engine's catalogue")
         .with("template", wanted)
         .with("known", known.join(", "))
 }

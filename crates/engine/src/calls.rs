@@ -17,6 +17,7 @@ use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState, parse_run_id};
+use crate::settings::connection_key;
 use crate::sync::SyncKey;
 use crate::timer;
 
@@ -69,6 +70,17 @@ impl<'e> Call<'e> {
         let mut batch = WriteBatch::new();
         logs::put_run(&mut batch, &self.key, &self.report, true)?;
         self.put_open(&mut batch)?;
+        self.commit(batch).await
+    }
+
+    /// Commits, unless the connection was removed: then nothing more is written for it.
+    async fn commit(&self, mut batch: WriteBatch) -> Result<()> {
+        let place = connection_key(&self.key.connection);
+        let connection = self.engine.store().document(&place).await?;
+        if connection.is_none() {
+            return Ok(());
+        }
+        batch.expect_document(place, connection.as_ref());
         self.engine.store().commit(batch).await.map(drop)
     }
 
@@ -93,7 +105,7 @@ impl<'e> Call<'e> {
             timer::sleep(self.engine.parts().lease_ttl / 3).await;
             let mut batch = WriteBatch::new();
             let outcome = match self.put_open(&mut batch) {
-                Ok(()) => self.engine.store().commit(batch).await.map(drop),
+                Ok(()) => self.commit(batch).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -123,15 +135,17 @@ impl<'e> Call<'e> {
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
     pub(crate) async fn end(mut self, error: Option<&Error>) {
-        let state = error.map_or(RunState::Success, RunState::of);
-        let error = error.map(ToString::to_string);
-        self.report.end(state, self.engine.parts().environment.now_ms(), error);
+        let now_ms = self.engine.parts().environment.now_ms();
+        match error {
+            None => self.report.succeed(now_ms),
+            Some(error) => self.report.fail(error, now_ms),
+        }
         if self.engine.parts().logs.calls
             && let Err(error) = self.store().await
         {
             tracing::warn!(target: "highwater::action", sync = %self.key, "the record of a call could not be stored: {error}");
         }
-        self.engine.publish(RunEvent::of(&self.report, self.report.error.clone()));
+        self.engine.publish(RunEvent::of(&self.report, None));
     }
 
     async fn store(&self) -> Result<()> {
@@ -141,7 +155,7 @@ impl<'e> Call<'e> {
         batch.remove_document(open_key(self.active.id));
         lock(&self.lines).take(self.active.id, &mut batch)?;
         logs::prune_runs(self.engine, &mut batch, &self.key, 0).await?;
-        self.engine.store().commit(batch).await.map(drop)
+        self.commit(batch).await
     }
 }
 
@@ -192,7 +206,7 @@ impl Engine {
         let report = logs::read_run(self.store().as_ref(), key, id).await?;
         let mut report = report.filter(|report| report.state == RunState::Running);
         if let Some(report) = &mut report {
-            report.end(RunState::Error, self.parts().environment.now_ms(), Some(INTERRUPTED.to_owned()));
+            report.end(RunState::Error, self.parts().environment.now_ms(), ErrorKind::Cancelled, INTERRUPTED);
             logs::put_run(&mut batch, key, report, false)?;
         }
         match self.store().commit(batch).await {
@@ -201,7 +215,7 @@ impl Engine {
             outcome => outcome?,
         };
         if let Some(report) = report {
-            self.publish(RunEvent::of(&report, report.error.clone()));
+            self.publish(RunEvent::of(&report, None));
         }
         Ok(())
     }

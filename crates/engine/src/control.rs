@@ -6,13 +6,15 @@ use std::time::Duration;
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use serde::{Deserialize, Serialize};
 
+use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
+use crate::outbox::{anybody_listens, clear_streams};
 use crate::run::{RunEvent, RunState, parse_run_id};
 use crate::schedule::Schedule;
-use crate::sync::{Phase, SyncKey, SyncOptions, SyncSettings, SyncState, SyncStatus};
+use crate::settings::connection_key;
+use crate::sync::{SyncKey, SyncOptions, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
 /// Tries of a change that others keep overtaking.
@@ -95,6 +97,9 @@ impl Engine {
             timeout_ms: millis(options.timeout),
         };
         self.change(&key, false, |draft| {
+            if !draft.connected {
+                return Err(no_connection(&key.connection));
+            }
             draft.batch.put_document(key.settings_key(), &settings)?;
             // What ran before keeps its rhythm. What never did, and is enabled as it was, keeps the slot that it missed: a host
             // that is not there at night may enable its syncs at every start.
@@ -118,7 +123,11 @@ impl Engine {
         let found = self.template(&key.template)?;
         let clear = mode.into() == DisableMode::Clear;
         let told = (clear && anybody_listens(self.store().as_ref()).await?).then(|| self.new_run_id());
-        self.change(&key, true, |Draft { batch, .. }| {
+        self.change(&key, true, |draft| {
+            if !draft.connected && draft.settings.is_none() {
+                return Err(no_connection(&key.connection));
+            }
+            let batch = &mut draft.batch;
             batch.remove_document(key.settings_key()).remove_document(key.trigger_key());
             if clear {
                 batch.remove_document(key.checkpoint_key());
@@ -130,11 +139,7 @@ impl Engine {
             Ok(())
         })
         .await?;
-        if told.is_some()
-            && let Err(error) = tell(self.store().as_ref(), &*self.parts().environment, &drafts_of(&key)).await
-        {
-            tracing::warn!(target: "highwater::outbox", sync = %key, "its news wait for the next look: {error}");
-        }
+        self.tell_cleared(told.iter().map(|_| &key)).await;
         self.wait_for_end(&key).await;
         Ok(())
     }
@@ -203,55 +208,6 @@ impl Engine {
         self.read_all("sync/").await
     }
 
-    /// What became of a sync's runs so far. Read from the store, without any network.
-    pub async fn status(&self, connection: &str, sync: &str) -> Result<SyncStatus> {
-        let document = self.store().document(&SyncKey::new(connection, sync)?.status_key()).await?;
-        document.map_or_else(|| Ok(SyncStatus::default()), |document| document.to())
-    }
-
-    /// Everything there is to show about a sync. Read from the store, without any network.
-    pub async fn sync_state(&self, connection: &str, sync: &str) -> Result<SyncState> {
-        let key = SyncKey::new(connection, sync)?;
-        let store = self.store();
-        let settings: Option<SyncSettings> =
-            store.document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
-        let status = self.status(connection, sync).await?;
-        let run = match &status.current_run {
-            Some(run) => logs::read_run(store.as_ref(), &key, parse_run_id(run)?).await?,
-            None => None,
-        };
-        let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
-        let triggered = store.document(&key.trigger_key()).await?.is_some();
-        let now_ms = self.parts().environment.now_ms();
-        let phase = match &settings {
-            _ if running => Phase::Running,
-            None => Phase::Disabled,
-            Some(_) if triggered || self.is_queued(&key) => Phase::Queued,
-            Some(settings) if settings.paused => Phase::Paused,
-            Some(_) if status.offline_since_ms.is_some() => Phase::Offline,
-            Some(settings) if settings.schedule.due(&status, now_ms).is_ok_and(|due_ms| due_ms.is_none()) => {
-                Phase::Ended
-            }
-            Some(_) => Phase::Waiting,
-        };
-        let mut records = std::collections::BTreeMap::new();
-        if let Ok(template) = self.template(&key.template) {
-            for model in &template.info().models {
-                records.insert(model.name.clone(), store.head(&key.stream(&model.name)).await?.live);
-            }
-        }
-        Ok(SyncState {
-            connection: key.connection.clone(),
-            sync: key.sync_name(),
-            phase,
-            has_synced: status.last_success_ms.is_some(),
-            status,
-            settings,
-            run,
-            records,
-        })
-    }
-
     /// Makes a change to a sync in one commit that nobody came between, and tells every scheduler. Where it stops
     /// the run, whoever runs the sync is shut out by the same commit.
     async fn change<F>(&self, key: &SyncKey, stop: bool, mut change: F) -> Result<()>
@@ -266,7 +222,7 @@ impl Engine {
             }
             change(&mut draft)?;
             let mut batch = draft.batch;
-            self.note_change(key, &mut batch).await?;
+            note_change(self, [key], &mut batch).await?;
             match self.store().commit(batch).await {
                 Ok(_) => break,
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
@@ -277,18 +233,6 @@ impl Engine {
         Ok(())
     }
 
-    async fn note_change(&self, key: &SyncKey, batch: &mut WriteBatch) -> Result<()> {
-        let stored = self.store().document(CHANGES_KEY).await?;
-        let mut changes: Changes = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        changes.count += 1;
-        let path = key.path();
-        changes.recent.retain(|(_, known)| *known != path);
-        changes.recent.push((changes.count, path));
-        let surplus = changes.recent.len().saturating_sub(NAMED);
-        changes.recent.drain(..surplus);
-        batch.expect_document(CHANGES_KEY, stored.as_ref()).put_document(CHANGES_KEY, &changes).map(drop)
-    }
-
     /// Stops this engine's own run of the sync, and waits until it is gone.
     async fn wait_for_end(&self, key: &SyncKey) {
         self.cancel_run(key);
@@ -296,8 +240,14 @@ impl Engine {
     }
 
     /// Asks the run of a sync in this engine to stop; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where the engine has no such template.
     pub fn cancel(&self, connection: &str, sync: &str) -> Result<bool> {
-        Ok(self.cancel_run(&SyncKey::new(connection, sync)?))
+        let key = SyncKey::new(connection, sync)?;
+        self.template(&key.template)?;
+        Ok(self.cancel_run(&key))
     }
 
     /// Tells watchers that a run waits for its place.
@@ -306,9 +256,29 @@ impl Engine {
     }
 }
 
+/// Names changed syncs to the schedulers of other processes.
+pub(crate) async fn note_change<'k>(
+    engine: &Engine,
+    keys: impl IntoIterator<Item = &'k SyncKey>,
+    batch: &mut WriteBatch,
+) -> Result<()> {
+    let stored = engine.store().document(CHANGES_KEY).await?;
+    let mut changes: Changes = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+    for key in keys {
+        changes.count += 1;
+        let path = key.path();
+        changes.recent.retain(|(_, known)| *known != path);
+        changes.recent.push((changes.count, path));
+    }
+    let surplus = changes.recent.len().saturating_sub(NAMED);
+    changes.recent.drain(..surplus);
+    batch.expect_document(CHANGES_KEY, stored.as_ref()).put_document(CHANGES_KEY, &changes).map(drop)
+}
+
 /// A change in the making: what the store has, and a batch that expects just that.
 struct Draft<'k> {
     key: &'k SyncKey,
+    connected: bool,
     settings: Option<SyncSettings>,
     status: SyncStatus,
     batch: WriteBatch,
@@ -316,14 +286,17 @@ struct Draft<'k> {
 
 impl<'k> Draft<'k> {
     async fn load(engine: &Engine, key: &'k SyncKey) -> Result<Self> {
+        let place = connection_key(&key.connection);
+        let connection = engine.store().document(&place).await?;
         let settings = engine.store().document(&key.settings_key()).await?;
         let status = engine.store().document(&key.status_key()).await?;
         let mut batch = WriteBatch::new();
+        batch.expect_document(place, connection.as_ref());
         batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), status.as_ref());
         let settings = settings.as_ref().map(Json::to).transpose()?;
         let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        Ok(Draft { key, settings, status, batch })
+        Ok(Draft { key, connected: connection.is_some(), settings, status, batch })
     }
 
     fn enabled(&self, key: &SyncKey) -> Result<SyncSettings> {
@@ -345,8 +318,8 @@ impl<'k> Draft<'k> {
         if let Some(mut report) = logs::read_run(store, self.key, parse_run_id(&run)?).await?
             && report.state == RunState::Running
         {
-            let why = "the sync was paused or turned off; what was saved stays".to_owned();
-            report.end(RunState::Cancelled, engine.parts().environment.now_ms(), Some(why));
+            let why = "the sync was paused or turned off; what was saved stays";
+            report.end(RunState::Cancelled, engine.parts().environment.now_ms(), ErrorKind::Cancelled, why);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }
         self.status.last_run = Some(run);
@@ -354,7 +327,7 @@ impl<'k> Draft<'k> {
     }
 }
 
-fn not_enabled(key: &SyncKey) -> Error {
+pub(crate) fn not_enabled(key: &SyncKey) -> Error {
     Error::new(ErrorKind::NotFound, "the sync is not enabled: enable it first, or run it once")
         .with("connection", &key.connection)
         .with("sync", key.sync_name())

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::builder::{EngineBuilder, unknown_template};
 use crate::cancel::CancelToken;
+use crate::disconnect::no_connection;
 use crate::http::{Credentials, RequestLimits, Sessions};
 use crate::logs::LogPolicy;
 use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
@@ -174,10 +175,7 @@ impl Engine {
     /// A connection's settings.
     pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         let document = self.parts.store.document(&connection_key(id)).await?;
-        let document = document.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "no such connection: connect it first").with("connection", id)
-        })?;
-        document.to()
+        document.ok_or_else(|| no_connection(id))?.to()
     }
 
     /// Every connection.

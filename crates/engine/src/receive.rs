@@ -15,7 +15,8 @@ use crate::incoming::{Content, content, verify_webhook};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{Draft, drafts_of, tell};
-use crate::run::{RunEvent, RunMode, RunReport, RunState};
+use crate::run::{RunEvent, RunMode, RunReport};
+use crate::settings::connection_key;
 use crate::signature::SIGNATURE_TOLERANCE;
 use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
@@ -180,6 +181,8 @@ impl Engine {
         }
         seen.add(digest, now_ms);
         let mut batch = WriteBatch::new();
+        let connected = store.document(&connection_key(connection)).await?;
+        batch.expect_document(connection_key(connection), connected.as_ref());
         batch.expect_document(&*place, stored.as_ref());
         if !mutant!("event-forgotten") {
             batch.put_document(&*place, &seen)?;
@@ -252,7 +255,7 @@ impl Engine {
     fn write_changes(&self, sync: &Concerned, now_ms: u64, batch: &mut WriteBatch) -> Result<RunReport> {
         let key = &sync.key;
         let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now_ms);
-        report.end(RunState::Success, now_ms, None);
+        report.succeed(now_ms);
         // Paused or turned off meanwhile, it may write nothing more.
         batch.expect_document(key.settings_key(), Some(&sync.settings));
         let mut accounts = BTreeMap::new();

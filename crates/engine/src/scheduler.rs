@@ -254,7 +254,8 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
                 // It could not even begin (a setting is missing, say): that is told in its status.
                 _ => match engine.note_not_begun(&key, &error).await {
                     // Not by what the store says: the wish for a run, if that is what it was, is still there.
-                    Ok(not_before_ms) => return (key, Ended::At(not_before_ms)),
+                    Ok(Some(not_before_ms)) => return (key, Ended::At(not_before_ms)),
+                    Ok(None) => return (key, Ended::Gone),
                     Err(error) => {
                         tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
                         LOOK * 4

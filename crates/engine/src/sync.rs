@@ -7,7 +7,7 @@ pub(crate) use key::SyncKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::{DeleteGuard, Result};
+use highwater_core::{DeleteGuard, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Schedule;
@@ -256,6 +256,9 @@ pub struct SyncStatus {
     pub last_success_ms: Option<u64>,
     /// The last run's error, if it failed.
     pub last_error: Option<String>,
+    /// What to act on, beside `last_error`. `None` without an error, and where an earlier version noted the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error_kind: Option<ErrorKind>,
     /// Failures since the last success. Being offline is none.
     pub failures: u32,
     /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
@@ -284,6 +287,12 @@ pub struct SyncStatus {
 }
 
 impl SyncStatus {
+    /// Whether somebody has to do something before the next run can succeed, such as signing in again: see
+    /// [`ErrorKind::needs_action`].
+    pub fn needs_action(&self) -> bool {
+        self.last_error_kind.is_some_and(ErrorKind::needs_action)
+    }
+
     /// Whether nothing is set aside and nothing is known to be missing.
     pub fn is_clean(&self) -> bool {
         self.set_aside.is_empty() && self.incomplete.is_empty()

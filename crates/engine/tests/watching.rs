@@ -81,7 +81,8 @@ async fn events_tell_how_far_a_run_has_come() {
     engine.run_once("c", SYNC, full()).await.unwrap_err();
     let last = seen().pop().unwrap();
     assert_eq!(last.state, RunState::Error);
-    assert!(last.message.unwrap().contains("out of order"));
+    assert!(last.error.unwrap().contains("out of order") && last.message.is_none());
+    assert_eq!(last.error_kind, Some(ErrorKind::Remote));
 }
 
 /// Notes the spans that are opened, with their fields, and the targets of events.

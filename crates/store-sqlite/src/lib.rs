@@ -38,7 +38,7 @@ mod views;
 pub use backend::{SqliteBackend, SqliteReader};
 pub use store::{SqliteBuilder, SqliteStore};
 pub use transaction::SqliteTransaction;
-pub use views::{ViewColumn, create_model_view, propose_columns};
+pub use views::{DEFAULT_COLUMNS, ModelView, ViewColumn, ViewMember, ViewMembers, create_model_view, view_members};
 
 /// The SQLite interface of the version this crate was built with.
 pub use rusqlite;

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use crate::backend::SqliteBackend;
 use crate::schema::Settings;
 use crate::transaction::SqliteTransaction;
-use crate::views::{ViewColumn, create_model_view, propose_columns};
+use crate::views::{ModelView, ViewColumn, ViewMembers, create_model_view, view_members};
 
 /// A store in an SQLite file.
 #[derive(Clone, Debug)]
@@ -151,29 +151,46 @@ impl SqliteStore {
         self.0.join(SqliteTransaction::join(connection)?, work)
     }
 
-    /// Makes (or replaces) a view that shows a stream's records as columns, named by hand or, when
-    /// `columns` is empty, proposed from the records there are. Returns the columns it has.
-    pub async fn create_view(
-        &self,
-        stream: &StreamKey,
-        view: &str,
-        columns: Vec<ViewColumn>,
-    ) -> Result<Vec<ViewColumn>> {
-        let head = self.head(stream).await?;
-        if head.number == 0 {
-            return Err(
-                Error::new(ErrorKind::NotFound, "the stream has no records yet: sync it first").with("stream", stream)
-            );
-        }
-        let view = view.to_owned();
+    /// Makes (or replaces) a view that shows a stream's records as columns: those that are named or, when `columns` is empty,
+    /// those of the [`DEFAULT_COLUMNS`](crate::DEFAULT_COLUMNS) members that most of the records have. The result tells which
+    /// columns there are, and what has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a stream that has never had a record, and see [`create_model_view`].
+    pub async fn create_view(&self, stream: &StreamKey, view: &str, columns: Vec<ViewColumn>) -> Result<ModelView> {
+        let (number, view) = (self.number_of(stream).await?, view.to_owned());
         self.0
             .with_backend(move |backend| {
                 let connection = backend.connection();
-                let columns = if columns.is_empty() { propose_columns(connection, head.number, 200)? } else { columns };
-                create_model_view(connection, &view, head.number, &columns)?;
-                Ok(columns)
+                let made = match columns.is_empty() {
+                    true => ModelView::of_most(view_members(connection, number)?),
+                    false => ModelView::named(columns),
+                };
+                create_model_view(connection, &view, number, &made.columns)?;
+                Ok(made)
             })
             .await
+    }
+
+    /// The members that a stream's records have, each as the column of a view. See [`view_members`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a stream that has never had a record.
+    pub async fn view_members(&self, stream: &StreamKey) -> Result<ViewMembers> {
+        let number = self.number_of(stream).await?;
+        self.0.with_backend(move |backend| view_members(backend.connection(), number)).await
+    }
+
+    async fn number_of(&self, stream: &StreamKey) -> Result<u32> {
+        match self.head(stream).await?.number {
+            0 => {
+                Err(Error::new(ErrorKind::NotFound, "the stream has no records yet: sync it first")
+                    .with("stream", stream))
+            }
+            number => Ok(number),
+        }
     }
 }
 

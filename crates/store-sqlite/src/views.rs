@@ -1,5 +1,9 @@
 //! Views that show a stream's records as columns, for people and their SQL.
 
+mod members;
+
+pub use members::{ViewMember, ViewMembers, view_members};
+
 use std::collections::HashSet;
 
 use highwater_core::{Error, ErrorKind, Result};
@@ -9,8 +13,8 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::block::{ACTION_SHIFT, ENTRY, MAX_ROWS, place};
 use crate::errors::Explain;
 
-/// Columns a proposed view has, at most.
-const MAX_COLUMNS: usize = 100;
+/// Columns that a view has where none are named, at most.
+pub const DEFAULT_COLUMNS: usize = 100;
 
 /// A column of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +25,55 @@ pub struct ViewColumn {
     pub path: String,
 }
 
+/// A view that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelView {
+    /// Its columns, beside the id and the metadata that every view has.
+    pub columns: Vec<ViewColumn>,
+    /// Members of records that have no column, where the columns were not named: those of most records first, at most
+    /// [`ViewMembers::LISTED`]. To have them too, make the view again with the columns it has and these.
+    pub left_out: Vec<ViewMember>,
+    /// How many members have no column; more than `left_out` names where there are very many.
+    pub left_out_total: u64,
+}
+
+impl ModelView {
+    /// The columns of the members that most records have.
+    pub(crate) fn of_most(members: ViewMembers) -> Self {
+        let ViewMembers { mut members, total } = members;
+        let left_out = members.split_off(members.len().min(DEFAULT_COLUMNS));
+        // In a view, members stand before those that lie deeper, and by name.
+        members.sort_by_key(|member| (member.deeper, member.column.name.to_ascii_lowercase()));
+        let columns: Vec<ViewColumn> = members.into_iter().map(|member| member.column).collect();
+        let left_out_total = total.saturating_sub(columns.len() as u64);
+        ModelView { columns, left_out, left_out_total }
+    }
+
+    /// The columns that somebody named.
+    pub(crate) fn named(columns: Vec<ViewColumn>) -> Self {
+        ModelView { columns, left_out: Vec::new(), left_out_total: 0 }
+    }
+}
+
 /// Names that every view has beside the columns of its records.
 const OWN: [&str; 5] = ["id", "_cursor", "_first_seen_at", "_last_modified_at", "_last_action"];
 
-/// By this a view is known as one of ours.
-const MARK: &str = "FROM hw_log CROSS JOIN slot";
+/// How our views begin, behind their names.
+const HEAD: &str = "WITH RECURSIVE slot(n) AS (VALUES (0) UNION ALL";
+
+/// What our views read.
+const SOURCE: &str = "FROM hw_log CROSS JOIN slot WHERE";
 
 /// Makes (or replaces) the view `view` over the live records of the stream with this number.
 /// Every view has `id`, the given columns, and the metadata as `_cursor` (hexadecimal),
-/// `_first_seen_at`, `_last_modified_at` and `_last_action`. A table, or a view that was not made here, is
-/// not replaced.
+/// `_first_seen_at`, `_last_modified_at` and `_last_action` (`added` or `updated`). A number that SQL cannot hold (an integer
+/// beyond 64 bits, a float beyond the greatest) is shown as its text.
+///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`] for names and paths that are none, and where the name is taken by the view of another stream or by
+/// anything that was not made here: that is not replaced.
 pub fn create_model_view(connection: &Connection, view: &str, stream: u32, columns: &[ViewColumn]) -> Result<()> {
     let begins = |prefix: &str| view.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if view.is_empty() || view.contains('\0') || begins("sqlite_") || begins("hw_") {
@@ -58,7 +101,6 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
         )
         .with("encoding", encoding));
     }
-    let (low, high) = (i64::from(stream) << 40, i64::from(stream + 1) << 40);
     let mut selected = String::new();
     for column in columns {
         let Some(path) = column.path.strip_prefix('$') else {
@@ -66,28 +108,25 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
                 .with("column", &column.name)
                 .with("path", &column.path));
         };
-        selected.push_str(&format!(
-            ", CASE typeof(payloads) WHEN 'text' THEN json_extract(payloads, '$[' || n || ']' || {}) END AS {}",
-            quoted(path, '\''),
-            quoted(&column.name, '"')
-        ));
+        selected.push_str(&format!(", {} AS {}", exact(path), quoted(&column.name, '"')));
     }
     // A row of the table is a block of records: `slot` counts them off.
     let sql = format!(
         "DROP VIEW IF EXISTS {view};
          CREATE VIEW {view} AS
-         WITH RECURSIVE slot(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM slot WHERE n < {most} - 1),
+         {HEAD} SELECT n + 1 FROM slot WHERE n < {most} - 1),
          record AS (
            SELECT n, details, payloads, substr(directory, n * {ENTRY} + 1, {ENTRY}) AS entry,
              CASE n WHEN 0 THEN 0 ELSE {details_end} END AS begin
-           {MARK} WHERE key >= {low} AND key < {high} AND n * {ENTRY} < length(directory))
+           {SOURCE} {range} AND n * {ENTRY} < length(directory))
          SELECT CAST(substr(details, begin + 1, {id_length}) AS TEXT) AS id{selected},
            hex(substr(entry, 1, 16)) AS _cursor,
            strftime('%Y-%m-%dT%H:%M:%fZ', {first_seen} / 1000.0, 'unixepoch') AS _first_seen_at,
            strftime('%Y-%m-%dT%H:%M:%fZ', {modified} / 1000.0, 'unixepoch') AS _last_modified_at,
-           CASE {action} WHEN 0 THEN 'ADDED' ELSE 'UPDATED' END AS _last_action
+           CASE {action} WHEN 0 THEN 'added' ELSE 'updated' END AS _last_action
          FROM record WHERE {action} <> 2;",
         view = quoted(view, '"'),
+        range = range_of(stream),
         most = MAX_ROWS,
         details_end = whole("directory", &format!("(n - 1) * {ENTRY} + {}", place::DETAILS_END), 4),
         id_length = whole("entry", &place::ID_LENGTH.to_string(), 2),
@@ -97,27 +136,31 @@ pub fn create_model_view(connection: &Connection, view: &str, stream: u32, colum
         action = action("entry"),
     );
     connection.execute_batch("BEGIN IMMEDIATE").explain("view")?;
-    let outcome = replace_view(connection, view, &sql);
+    let outcome = replace_view(connection, view, stream, &sql);
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch(end).explain("view") };
     outcome.and(ended)
 }
 
 /// Within a transaction: the view, if nothing else has its name, and if it can be read.
-fn replace_view(connection: &Connection, view: &str, sql: &str) -> Result<()> {
+fn replace_view(connection: &Connection, view: &str, stream: u32, sql: &str) -> Result<()> {
     let found = connection
         .query_row("SELECT type, coalesce(sql, '') FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", [view], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
         })
         .optional()
         .explain("view")?;
-    if let Some((kind, _)) = found.filter(|(kind, sql)| kind != "view" || !sql.contains(MARK)) {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            "the database has something else of this name, which is not replaced: choose another name",
-        )
-        .with("view", view)
-        .with("type", kind));
+    if let Some((kind, known)) = found {
+        let taken = if kind != "view" || !is_ours(&known) {
+            "the database has something else of this name, which is not replaced: choose another name"
+        } else if !known.contains(&format!("{SOURCE} {} ", range_of(stream))) {
+            "the name is taken by the view of another stream, which is not replaced: choose another name"
+        } else {
+            ""
+        };
+        if !taken.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, taken).with("view", view).with("type", kind));
+        }
     }
     connection.execute_batch(sql).explain("view")?;
     let look = format!("SELECT * FROM {} LIMIT 1", quoted(view, '"'));
@@ -132,47 +175,43 @@ fn replace_view(connection: &Connection, view: &str, sql: &str) -> Result<()> {
     }
 }
 
-/// Proposes a column for every scalar member of the newest live records, and for those one level deeper, a hundred at
-/// most. Names that SQL takes for the same are told apart by a number.
-pub fn propose_columns(connection: &Connection, stream: u32, records: u32) -> Result<Vec<ViewColumn>> {
-    let sql = format!(
-        "WITH newest AS
-           (SELECT item.value AS record FROM
-              (SELECT key, directory, payloads FROM hw_log
-               WHERE key >= ?1 AND key < ?2 AND typeof(payloads) = 'text' ORDER BY key DESC LIMIT ?3) AS block,
-              json_each(block.payloads) AS item
-            WHERE item.type = 'object' AND {action} <> 2
-            ORDER BY block.key DESC, item.key DESC LIMIT ?3),
-         member AS (SELECT top.key, top.value, top.type, top.fullkey FROM newest, json_each(newest.record) AS top)
-         SELECT DISTINCT 0, key, fullkey FROM member WHERE type NOT IN ('object', 'array')
-         UNION
-         SELECT DISTINCT 1, member.key || '_' || deeper.key, member.fullkey || substr(deeper.fullkey, 2)
-         FROM member, json_each(member.value) AS deeper
-         WHERE member.type = 'object' AND deeper.type NOT IN ('object', 'array')",
-        action = action(&format!("substr(block.directory, item.key * {ENTRY} + 1, {ENTRY})")),
-    );
-    let mut statement = connection.prepare(&sql).explain("view")?;
-    let range = (i64::from(stream) << 40, i64::from(stream + 1) << 40, records);
-    let mut rows = statement.query(range).explain("view")?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().explain("view")? {
-        let deeper: bool = row.get(0).explain("view")?;
-        let name: String = row.get(1).explain("view")?;
-        let path: String = row.get(2).explain("view")?;
-        if (deeper || name != "id") && !name.contains('\0') && !path.contains('\0') {
-            found.push((deeper, name.to_ascii_lowercase(), name, path));
+/// Whether a view was made here: one of the host's may read the same table.
+fn is_ours(sql: &str) -> bool {
+    let name_end = |rest: &str| {
+        // A name in quotes, in which a quote is doubled.
+        let mut quotes = rest.char_indices().filter(|(_, c)| *c == '"').map(|(at, _)| at).skip(1).peekable();
+        while let Some(at) = quotes.next() {
+            if quotes.peek() == Some(&(at + 1)) {
+                quotes.next();
+            } else {
+                return Some(at + 1);
+            }
         }
-    }
-    found.sort();
-    found.truncate(MAX_COLUMNS);
-    let mut taken = HashSet::from(OWN.map(str::to_owned));
-    let mut columns = Vec::with_capacity(found.len());
-    for (_, _, name, path) in found {
-        let numbered = (2..).map(|number| format!("{name}_{number}"));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.to_ascii_lowercase()));
-        columns.push(ViewColumn { name: free.unwrap_or(name), path });
-    }
-    Ok(columns)
+        None
+    };
+    let Some(rest) = sql.strip_prefix("CREATE VIEW ").filter(|rest| rest.starts_with('"')) else { return false };
+    let Some(body) = name_end(rest).and_then(|end| rest.get(end..)) else { return false };
+    let body = body.trim_start().strip_prefix("AS").map(str::trim_start).unwrap_or_default();
+    let end = format!("FROM record WHERE {} <> 2", action("entry"));
+    body.starts_with(HEAD) && body.matches(SOURCE).count() == 1 && body.trim_end().ends_with(&end)
+}
+
+/// In SQL: that a row of the log's table belongs to a stream.
+fn range_of(stream: u32) -> String {
+    format!("key >= {} AND key < {}", i64::from(stream) << 40, i64::from(stream + 1) << 40)
+}
+
+/// In SQL: the value at a path of the record, behind its `$`. SQL has integers of 64 bits, and makes floats of longer ones:
+/// those, and floats that are none, stay text.
+fn exact(path: &str) -> String {
+    let place = format!("payloads, '$[' || n || ']' || {}", quoted(path, '\''));
+    let text = format!("json_extract({place}, '$[' || n || ']' || {})", quoted(path, '\''));
+    format!(
+        "CASE typeof(payloads) WHEN 'text' THEN
+           CASE WHEN typeof(json_extract({place})) = 'real'
+             AND (json_type({place}) = 'integer' OR abs(json_extract({place})) > 1.7976931348623157e308)
+           THEN substr({text}, 2, instr({text}, ',') - 2) ELSE json_extract({place}) END END"
+    )
 }
 
 /// In SQL: bytes of a blob as a number, from a place that is counted from 0.

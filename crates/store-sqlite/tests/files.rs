@@ -258,14 +258,14 @@ async fn a_view_shows_records_as_columns() {
     let mut batch = WriteBatch::new();
     batch.on(&notes()).delete("4");
     store.commit(batch).await.unwrap();
-    let columns = store.create_view(&notes(), "the \"notes\"", Vec::new()).await.unwrap();
+    let columns = store.create_view(&notes(), "the \"notes\"", Vec::new()).await.unwrap().columns;
     assert_eq!(columns.iter().map(|column| &*column.name).collect::<Vec<_>>(), ["n", "user_login"]);
     let host = Connection::open(&path).unwrap();
     let sql = "SELECT count(*), sum(n), max(user_login), min(_last_action), max(_last_modified_at) FROM \"the \"\"notes\"\"\"";
     let row: (i64, i64, String, String, String) =
         host.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))).unwrap();
     let modified = store.records(&notes()).page().await.unwrap().changes[3].record.metadata.last_modified_at;
-    assert_eq!((row.0, row.1, &*row.2, &*row.3), (4, 6, "u3", "ADDED"));
+    assert_eq!((row.0, row.1, &*row.2, &*row.3), (4, 6, "u3", "added"));
     assert_eq!(row.4, modified.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     let bad = |path: &str| vec![ViewColumn { name: "x".into(), path: path.into() }];
     let error = store.create_view(&notes(), "bad", bad("'); DROP TABLE hw_log; --")).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use highwater::Result;
-use highwater::engine::{DisableMode, Schedule, SyncOptions, TriggerMode};
+use highwater::engine::{DisableMode, DisconnectMode, Schedule, SyncOptions, TriggerMode};
 
 use crate::args::{StoreOptions, duration};
 use crate::commands::runs::engine;
@@ -30,8 +30,8 @@ pub(crate) struct EnableOptions {
     #[arg(long, value_parser = duration, conflicts_with = "cron")]
     pub(crate) every: Option<Duration>,
     /// Run by this cron expression, in UTC.
-    #[arg(long)]
-    pub(crate) cron: Option<String>,
+    #[arg(long, value_parser = cron)]
+    pub(crate) cron: Option<Schedule>,
     /// Up to this much later, by chance.
     #[arg(long, value_parser = duration)]
     pub(crate) jitter: Option<Duration>,
@@ -47,6 +47,17 @@ pub(crate) struct DisableOptions {
     /// Empty its streams too.
     #[arg(long)]
     pub(crate) clear: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DisconnectOptions {
+    /// The connection's id.
+    pub(crate) connection: String,
+    /// Remove its records too.
+    #[arg(long)]
+    pub(crate) clear: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +85,7 @@ pub(crate) async fn enable(options: &EnableOptions, output: &Output) -> Result<(
         wanted = wanted.schedule(every);
     }
     if let Some(cron) = &options.cron {
-        wanted = wanted.schedule(Schedule::cron(cron)?);
+        wanted = wanted.schedule(cron.clone());
     }
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
@@ -89,6 +100,16 @@ pub(crate) async fn disable(options: &DisableOptions, output: &Output) -> Result
     let store = stores::open_existing(&name.store)?;
     engine(&store)?.disable(&name.connection, &name.sync, DisableMode::from(options.clear)).await?;
     done(name, output, "is disabled");
+    store.close().await
+}
+
+pub(crate) async fn disconnect(options: &DisconnectOptions, output: &Output) -> Result<()> {
+    let mode = if options.clear { DisconnectMode::ClearRecords } else { DisconnectMode::KeepRecords };
+    let store = stores::open_existing(&options.store)?;
+    engine(&store)?.disconnect(&options.connection, mode).await?;
+    let records = if options.clear { "cleared" } else { "kept" };
+    output.object(&serde_json::json!({ "connection": options.connection, "done": "is removed", "records": records }));
+    output.line(format!("{} is removed; its records are {records}", options.connection));
     store.close().await
 }
 
@@ -117,6 +138,10 @@ pub(crate) async fn trigger(options: &TriggerOptions, output: &Output) -> Result
     engine(&store)?.trigger(&name.connection, &name.sync, mode).await?;
     done(name, output, "runs as soon as a scheduler has a place for it");
     store.close().await
+}
+
+fn cron(text: &str) -> Result<Schedule, String> {
+    Schedule::cron(text).map_err(|error| error.to_string())
 }
 
 fn done(name: &SyncName, output: &Output, what: &str) {

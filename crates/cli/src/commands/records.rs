@@ -4,13 +4,13 @@ use highwater::{Change, Cursor, Error, ErrorKind, NetAction, Result, StoreExt};
 use serde_json::json;
 
 use crate::args::{GetOptions, RecordsOptions};
-use crate::output::Output;
+use crate::output::{Output, one_line};
 use crate::stores;
 
 pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
-    let mut cursor = options.since.as_deref().map_or(Ok(Cursor::START), str::parse)?;
+    let mut cursor = options.since.unwrap_or(Cursor::START);
     let mut left = options.limit;
     loop {
         let mut records = store
@@ -18,12 +18,7 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
             .since(cursor)
             .limit(left.min(1000))
             .filter(options.filter.iter().copied().collect::<highwater::Actions>());
-        if let Some(time) = &options.modified_after {
-            let time = time.parse().map_err(|source| {
-                Error::new(ErrorKind::Invalid, "write the time as 2026-11-23T10:00:00Z")
-                    .with("time", time)
-                    .because(source)
-            })?;
+        if let Some(time) = options.modified_after {
             records = records.modified_after(time);
         }
         let page = records.page().await?;
@@ -32,6 +27,9 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
         }
         left = left.saturating_sub(page.changes.len());
         cursor = page.next_cursor;
+        if output.is_closed() {
+            return Ok(());
+        }
         if left == 0 || page.caught_up {
             output.object(
                 &json!({ "next_cursor": page.next_cursor, "has_more": page.has_more, "caught_up": page.caught_up }),
@@ -53,7 +51,8 @@ pub(crate) async fn get(options: &GetOptions, output: &Output) -> Result<()> {
             Some(record) => {
                 output.object(&record);
                 output.line(format!("{} {}", record.metadata.last_action, record.id));
-                output.line(record.payload.as_ref().map_or("(payload pruned)", |payload| payload.as_str()));
+                let payload = record.payload.as_ref().map_or("(payload pruned)", |payload| payload.as_str());
+                output.line(one_line(payload));
             }
             None => missing.push(*id),
         }

@@ -8,7 +8,7 @@ use highwater::engine::{LogFilter, RunMode, RunReport, RunState};
 use highwater::template::LogLevel;
 use highwater::{Engine, Result, Store};
 
-use crate::args::{StoreOptions, duration};
+use crate::args::{StoreOptions, at_least_one, duration};
 use crate::output::Output;
 use crate::stores;
 
@@ -87,7 +87,7 @@ pub(crate) struct FilterOptions {
     #[arg(long)]
     pub(crate) text: Option<String>,
     /// At most so many.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
     /// Behind the page that named this.
     #[arg(long)]

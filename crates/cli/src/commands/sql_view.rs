@@ -1,11 +1,15 @@
 //! `highwater sql-view`
 
+use highwater::stores::{SqliteStore, ViewColumn};
 use highwater::{DEFAULT_VARIANT, Error, ErrorKind, Result, Store, StreamKey};
 use serde_json::json;
 
 use crate::args::SqlViewOptions;
 use crate::output::Output;
 use crate::stores;
+
+/// Members that a line names.
+const EXAMPLES: usize = 12;
 
 pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()> {
     if !options.db.exists() {
@@ -37,11 +41,19 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
             (_, variant) => format!("{model}_{}_{variant}", stream.connection()),
         }
     });
-    let columns = store.create_view(stream, &name, Vec::new()).await?;
+    let columns = named(&store, stream, &options.columns).await?;
+    let made = store.create_view(stream, &name, columns).await.map_err(|error| match options.name {
+        None if error.context("view").is_some() => error.with("hint", "name the view with --name"),
+        _ => error,
+    })?;
     let live = store.head(stream).await?.live;
     store.close().await?;
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    output.object(&json!({ "view": name, "stream": stream.to_string(), "columns": names }));
+    let names: Vec<&str> = made.columns.iter().map(|column| column.name.as_str()).collect();
+    let left_out: Vec<&str> = made.left_out.iter().map(|member| member.column.name.as_str()).collect();
+    output.object(&json!({
+        "view": name, "stream": stream.to_string(), "columns": names,
+        "left_out": left_out, "left_out_total": made.left_out_total,
+    }));
     match names.as_slice() {
         [] if live > 0 => output.line(format!(
             "view {name}: id and metadata alone; SQL cannot look into payloads that are encrypted or compressed"
@@ -49,9 +61,43 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
         [] => output.line(format!("view {name}: id alone; the model has no records yet: sync, then make it again")),
         names => output.line(format!("view {name}: id, {}", names.join(", "))),
     }
+    if made.left_out_total > 0 {
+        let some = left_out.iter().take(EXAMPLES).copied().collect::<Vec<_>>().join(", ");
+        let more = if left_out.len() > EXAMPLES { ", ..." } else { "" };
+        output.line(format!(
+            "without a column: {} members that fewer records have ({some}{more}); take some with --columns NAMES, or --columns all",
+            made.left_out_total
+        ));
+    }
     let sql = format!("SELECT * FROM \"{}\" LIMIT 5", name.replace('"', "\"\""));
     output.line(format!("Next: sqlite3 {} {}", word(&options.db.display().to_string()), quoted(&sql)));
     Ok(())
+}
+
+/// The columns of the members that somebody named; none where nobody named any.
+async fn named(store: &SqliteStore, stream: &StreamKey, wanted: &[String]) -> Result<Vec<ViewColumn>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = store.view_members(stream).await?.members;
+    if wanted == ["all"] {
+        return Ok(found.into_iter().map(|member| member.column).collect());
+    }
+    let mut columns = Vec::new();
+    for name in wanted {
+        let member = found.iter().find(|member| member.column.name == *name);
+        let member = member.ok_or_else(|| {
+            let known: Vec<&str> = found.iter().take(EXAMPLES).map(|member| member.column.name.as_str()).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                "no record has such a member; `sql-view --json` without --columns lists them",
+            )
+            .with("column", name)
+            .with("known", format!("{}, ...", known.join(", ")))
+        })?;
+        columns.push(member.column.clone());
+    }
+    Ok(columns)
 }
 
 /// A word of a shell's command line.

@@ -54,7 +54,8 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
             (Err(error), Some(_)) if error.is_retryable() => output.fail(error),
             (Err(_), _) => break outcome.map(drop),
         }
-        let Some(every) = options.every else { break Ok(()) };
+        // A run whose result nobody reads is ended, but not followed by others.
+        let Some(every) = options.every.filter(|_| !output.is_closed()) else { break Ok(()) };
         tokio::select! {
             () = cancel.cancelled() => break Ok(()),
             () = tokio::time::sleep(every) => {}

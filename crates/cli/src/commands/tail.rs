@@ -9,8 +9,11 @@ use crate::args::TailOptions;
 use crate::output::Output;
 use crate::stores;
 
-/// How long a tail that was killed keeps its place from the next one.
+/// How long a tail that was killed keeps its place from the next one. One that lives renews it.
 const LEASE: Duration = Duration::from_secs(5);
+
+/// How long a tail that is stopped still prints what it has begun with.
+const GRACE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let mut begun = false;
@@ -66,14 +69,8 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
     let store = stores::open_existing(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
     let reader = store.reader(&stream, &options.name).options(PollOptions::default().limit(500).lease(LEASE));
-    if let Some(from) = &options.from {
-        reader
-            .seek(match from.as_str() {
-                "start" => Seek::Start,
-                "end" => Seek::End,
-                cursor => Seek::Cursor(cursor.parse()?),
-            })
-            .await?;
+    if let Some(from) = options.from {
+        reader.seek(from).await?;
     }
     let mut wakeups = store.subscribe();
     while !cancel.is_cancelled() {
@@ -96,11 +93,31 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
             Err(error) => return Err(error),
         };
         *begun = true;
-        for change in &delivery.page.changes {
-            output.change(stream.model(), change);
-        }
         let (caught_up, empty) = (delivery.page.caught_up, delivery.page.changes.is_empty());
-        if !empty {
+        // Whoever reads what is printed may take long: meanwhile nobody else is to print the same.
+        let (printer, model) = (*output, stream.model().to_owned());
+        let mut printing = tokio::task::spawn_blocking(move || {
+            delivery.page.changes.iter().for_each(|change| printer.change(&model, change));
+        });
+        let mut held = true;
+        let printed = loop {
+            tokio::select! {
+                printed = &mut printing => break printed.is_ok(),
+                () = cancel.cancelled() => {
+                    break tokio::time::timeout(GRACE, &mut printing).await.is_ok_and(|printed| printed.is_ok());
+                }
+                () = tokio::time::sleep(LEASE / 3), if held => match reader.renew(delivery.token).await {
+                    // The machine was asleep, say, and another reader has the batch.
+                    Err(error) if error.kind() == ErrorKind::LeaseLost => held = false,
+                    renewed => renewed?,
+                },
+            }
+        };
+        // What was not printed is not acknowledged.
+        if !printed || output.is_closed() {
+            break;
+        }
+        if !empty && held {
             reader.ack(delivery.token).await?;
         }
         if caught_up && options.once {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::account;
 use crate::args::key_value;
-use crate::output::Output;
+use crate::output::{Output, one_line};
 
 /// The connection's id: it lives as long as the command.
 const CONNECTION: &str = "dryrun";
@@ -104,7 +104,8 @@ pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &C
                 count += 1;
                 if count <= options.limit {
                     output.object(&change.record);
-                    let text = change.record.payload.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let text =
+                        change.record.payload.as_ref().map(|payload| one_line(payload.as_str())).unwrap_or_default();
                     output.line(format!("{} {} {text}", model.name, change.record.id));
                 }
                 if let Some(schema) = &schema {
@@ -138,7 +139,7 @@ pub(crate) async fn act(options: &ActOptions, output: &Output) -> Result<()> {
     let (engine, _) = engine(provider, &options.connection).await?;
     let result = engine.act(CONNECTION, &options.action, input).await?;
     output.object(&result);
-    output.line(format!("{result:#}"));
+    format!("{result:#}").lines().for_each(|line| output.line(line));
     Ok(())
 }
 
@@ -150,7 +151,7 @@ pub(crate) async fn proxy(options: &ProxyOptions, output: &Output) -> Result<()>
     }
     let response = engine.proxy(CONNECTION, request).await?;
     output.note(format!("status {}", response.status));
-    output.raw(&response.body);
+    output.document(&response.body);
     response.successful().map(drop)
 }
 

@@ -5,7 +5,7 @@ use highwater::Result;
 use highwater::engine::{Outbox, OutboxRow};
 use serde_json::json;
 
-use crate::args::StoreOptions;
+use crate::args::{StoreOptions, at_least_one};
 use crate::commands::runs::{engine, moment};
 use crate::output::Output;
 use crate::stores;
@@ -40,7 +40,7 @@ pub(crate) struct DestinationOptions {
     #[arg(long, default_value = "")]
     pub(crate) after: String,
     /// At most this many.
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value = "25", value_parser = at_least_one)]
     pub(crate) limit: usize,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
@@ -98,7 +98,7 @@ fn counted(count: usize) -> String {
 async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
     let outbox = Outbox::new(&engine(&store)?);
-    let (destination, after, limit) = (&options.destination, &options.after, options.limit.clamp(1, MOST));
+    let (destination, after, limit) = (&options.destination, &options.after, options.limit.min(MOST));
     let rows = match dead {
         true => outbox.dead_letters(destination, after, limit).await?,
         false => outbox.waiting(destination, after, limit).await?,

@@ -26,6 +26,8 @@ pub(crate) enum Mood {
     NamelessOn(usize),
     /// Sends a record without its state on this page.
     StatelessOn(usize),
+    /// Refuses, in words that a terminal would obey.
+    Hostile,
     /// Never answers from this page on.
     SilentFrom(usize),
 }
@@ -112,6 +114,10 @@ async fn issues_page(State(server): State<GitHub>, Query(query): Query<PageQuery
     match mood {
         Mood::StatusFrom(from, status) if number >= from => {
             return (StatusCode::from_u16(status).unwrap(), "{}").into_response();
+        }
+        Mood::Hostile => {
+            let body = r#"{"message":"no \u001b[2K\u009b2J\u202e\r\nentry"}"#.replace("\\r\\nentry", "entry");
+            return (StatusCode::FORBIDDEN, body).into_response();
         }
         Mood::GarbageFrom(from) if number >= from => return "<html>maintenance</html>".into_response(),
         Mood::StatelessOn(at) if number >= at => {

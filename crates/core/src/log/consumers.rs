@@ -63,6 +63,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 record.succeed();
                 ConsumerReply::Done
             }
+            ConsumerCommand::Renew(token) => {
+                check_held(&record, token).map_err(|error| error.with("consumer", name))?;
+                record.leased_until_ms = now_ms.saturating_add(record.lease_ms).max(1);
+                ConsumerReply::Done
+            }
             ConsumerCommand::Nack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
                 record.fail(Failure::Nack, now_ms);
@@ -197,6 +202,15 @@ fn check_lease(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
         ErrorKind::LeaseLost,
         "another reader took the consumer's lease meanwhile: drop this batch, it will be delivered again",
     ))
+}
+
+/// Refuses to renew a lease that somebody else has, or that was given back.
+fn check_held(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
+    check_lease(record, token)?;
+    if record.leased_until_ms > 0 || mutant!("returned-lease-renewed") {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::LeaseLost, "the lease was given back: poll for another batch"))
 }
 
 /// The names of a stream's consumers.

@@ -168,6 +168,7 @@ pub enum AuthKind {
         help: String,
     },
     /// OAuth 2: the access token is a bearer token, refreshed by the engine.
+    #[serde(rename = "oauth2")]
     OAuth2(OAuth2),
 }
 

@@ -1,7 +1,7 @@
 //! Requests of one run: whole URLs, credentials for the right origins only, retries, limits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,6 +26,10 @@ use super::tokens;
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
 
+/// Tries of a request without an answer, where no request of the client was answered yet: whoever is offline learns it at
+/// once, and the schedule looks again.
+const FIRST_TRIES: u32 = 2;
+
 /// A shorter wait than this is left to the schedule, which waits longer after each failure.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
@@ -49,6 +53,8 @@ pub(crate) struct Client {
     renewals: watch::Sender<usize>,
     /// The API's clock at its latest answer, in Unix milliseconds; 0 before.
     server_ms: AtomicU64,
+    /// Whether anything was answered yet.
+    answered: AtomicBool,
 }
 
 impl Client {
@@ -65,7 +71,7 @@ impl Client {
         let secrets = !session.credentials().await?.all_secrets().is_empty();
         let origins = Origins::new(origins, secrets)?;
         let (provider, renewals) = (provider.clone(), watch::channel(0).0);
-        let (engine, address) = (String::new(), Address::default());
+        let (engine, address, answered) = (String::new(), Address::default(), AtomicBool::new(false));
         Ok(Client {
             transport,
             environment,
@@ -78,6 +84,7 @@ impl Client {
             engine,
             renewals,
             server_ms: AtomicU64::new(0),
+            answered,
         })
     }
 
@@ -122,7 +129,7 @@ impl Client {
             let may_retry = journey.request.repeatable && failures + 1 < self.limits.attempts;
             let response = match self.exchange(&journey, &credentials, note).await {
                 Ok(response) => response,
-                Err(failed) if failed.may_pass && may_retry => {
+                Err(failed) if failed.may_pass && may_retry && (failures + 1 < FIRST_TRIES || self.was_answered()) => {
                     failures += 1;
                     note(LogLevel::Warning, &format!("no answer that can be read ({}); trying again", failed.error));
                     self.pause(failures, Duration::ZERO).await;
@@ -195,15 +202,22 @@ impl Client {
         note(LogLevel::Debug, &format!("{method} {shown}: {status}, {took_ms} ms"));
         match outcome {
             Ok(mut response) => {
+                self.answered.store(true, Ordering::Relaxed);
                 response.url = shown;
                 let response = response.hiding(self.session.redactor()).asked_at(url.as_str());
                 answer::readable(response, method == "HEAD")
             }
             Err(error) => {
                 let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
+                // An answer that cannot be read is one.
+                self.answered.fetch_or(error.kind() != ErrorKind::Unavailable, Ordering::Relaxed);
                 Err(answer::Unreadable { error: error.with("url", shown), may_pass })
             }
         }
+    }
+
+    fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The response, or the error that it means, with the API's words and when to come again.

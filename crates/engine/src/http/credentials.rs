@@ -179,6 +179,10 @@ pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {
     async fn load(&self, connection: &str) -> Result<Option<Credentials>>;
     /// Keeps them, durably: what was there before may be good for nothing any more.
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()>;
+    /// Removes them, for [`Engine::disconnect`](crate::Engine::disconnect). Unless implemented, empty ones take their place.
+    async fn remove(&self, connection: &str) -> Result<()> {
+        self.save(connection, &Credentials::none()).await
+    }
 }
 
 /// The written form.

@@ -53,6 +53,8 @@ struct Held {
     used: bool,
     /// The connection went elsewhere since the credentials were used.
     astray: bool,
+    /// The connection was removed: nothing more is kept.
+    gone: bool,
     /// Secrets of now and of before, the latest last.
     secrets: Vec<Secret>,
     /// Takes them out of texts.
@@ -98,6 +100,14 @@ impl Sessions {
             })
         });
         Arc::clone(session)
+    }
+
+    /// Forgets a connection that was removed, here and in the host's store.
+    pub(crate) async fn forget(&self, connection: &str) -> Result<()> {
+        let session = self.of(connection);
+        let outcome = session.remove().await;
+        lock(&self.known).remove(connection);
+        outcome
     }
 }
 
@@ -185,6 +195,9 @@ impl Session {
     pub(super) async fn look(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
+        if lock(&self.held).gone {
+            return Ok(());
+        }
         let loaded = store.load(&self.connection).await.map_err(|error| self.redact_error(error))?;
         let mut held = lock(&self.held);
         let changed = held.stored.as_ref().is_some_and(|stored| *stored != loaded);
@@ -214,6 +227,9 @@ impl Session {
     /// Changes the credentials. The host is to keep them before they are used.
     pub(super) fn change(&self, change: impl FnOnce(&mut Credentials)) {
         let mut held = lock(&self.held);
+        if held.gone {
+            return;
+        }
         change(held.credentials.get_or_insert_default());
         held.unsaved = true;
         held.note_secrets();
@@ -237,6 +253,18 @@ impl Session {
         }
         held.stored = Some(Some(credentials));
         Ok(())
+    }
+
+    /// Drops the credentials and has the host drop them. What is renewed from here on is not kept.
+    async fn remove(&self) -> Result<()> {
+        let _alone = self.keeping.lock().await;
+        {
+            let mut held = lock(&self.held);
+            (held.credentials, held.unsaved, held.stored, held.gone) = (None, false, Some(None), true);
+        }
+        let Some(store) = &self.store else { return Ok(()) };
+        let named = |error: Error| error.during("removing credentials").with("connection", &self.connection);
+        store.remove(&self.connection).await.map_err(|error| named(self.redact_error(error)))
     }
 
     pub(crate) async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use highwater_core::{Account, Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::collapse::collapse_waiting;
 use super::news::{RunNews, add_rows};
@@ -44,13 +44,21 @@ pub(crate) struct Draft {
 /// Why a run failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
-    pub(super) kind: String,
+    #[serde(deserialize_with = "kind")]
+    pub(super) kind: ErrorKind,
     pub(super) description: String,
+}
+
+/// Reads the name of a kind, also as it was written before kinds had names in JSON: `RateLimited`.
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorKind, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name || format!("{kind:?}") == name);
+    Ok(known.unwrap_or(ErrorKind::Internal))
 }
 
 impl Failure {
     pub(super) fn of(error: &Error) -> Self {
-        Failure { kind: format!("{:?}", error.kind()), description: error.to_string() }
+        Failure { kind: error.kind(), description: error.to_string() }
     }
 }
 

@@ -73,7 +73,7 @@ impl RunNews<'_> {
         let error = draft.error.as_ref().map(|failure| BodyError {
             description: failure.description.clone(),
             failed_at: iso(draft.ended_ms),
-            r#type: failure.kind.clone(),
+            r#type: failure.kind.as_str().to_owned(),
         });
         Body {
             collapsed: None,

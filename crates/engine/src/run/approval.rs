@@ -4,9 +4,11 @@ use highwater_core::{DeleteGuard, Error, ErrorKind, Result, WriteBatch};
 
 use super::lease::free_or_busy;
 use super::report::{RunEvent, RunReport, RunState};
+use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
 use crate::outbox::Tally;
+use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
 
 impl Engine {
@@ -23,7 +25,7 @@ impl Engine {
             batch.remove_document(key.strikes_key(&held.model));
         }
         let now_ms = self.parts().environment.now_ms();
-        report.end(RunState::Success, now_ms, None);
+        report.succeed(now_ms);
         for held in std::mem::take(&mut report.held) {
             report.progress.deleted += held.deletes;
             report.models.entry(held.model).or_default().deleted += held.deletes;
@@ -44,7 +46,8 @@ impl Engine {
             batch.on(&key.stream(&held.model)).abort_run(id);
         }
         let now_ms = self.parts().environment.now_ms();
-        report.end(RunState::Cancelled, now_ms, Some("its deletes were rejected; what it saved stays".to_owned()));
+        let why = "its deletes were rejected; what it saved stays";
+        report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
         self.settle(&key, batch, status, report).await
     }
 
@@ -58,16 +61,22 @@ impl Engine {
                 .with("reason", report.error.as_deref().unwrap_or("none")));
         }
         let key = report.key()?;
+        let place = connection_key(&key.connection);
+        let connection = self.store().document(&place).await?;
+        if connection.is_none() {
+            return Err(no_connection(&key.connection));
+        }
         let holder = free_or_busy(self, &key, self.parts().environment.now_ms()).await?;
         self.refuse_if_running(&key)?;
         let status = self.store().document(&key.status_key()).await?;
         let mut batch = WriteBatch::new();
+        batch.expect_document(place, connection.as_ref());
         batch.expect_document(key.holder_key(), holder.as_ref());
         batch.expect_document(key.status_key(), status.as_ref());
         batch.take_lease(key.lease_name());
         let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         status.parked_run = None;
-        status.last_error = None;
+        (status.last_error, status.last_error_kind) = (None, None);
         Ok((report, key, batch, status))
     }
 

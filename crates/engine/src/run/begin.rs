@@ -13,10 +13,12 @@ use super::host::OpenRefresh;
 use super::lease::{Holder, free_or_busy};
 use super::report::{RunMode, RunOptions, RunReport, RunState, parse_run_id};
 use crate::control::Trigger;
+use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{anybody_listens, clear_streams};
+use crate::settings::connection_key;
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
 use plan::{Due, Plan, due, plan};
 
@@ -54,6 +56,7 @@ pub(crate) enum Start {
 
 /// Everything the store knows about a sync, as a batch may expect it.
 struct Known {
+    connection: Option<Json>,
     holder: Option<Json>,
     settings: Option<Json>,
     trigger: Option<Json>,
@@ -75,7 +78,12 @@ impl Known {
     async fn load(engine: &Engine, key: &SyncKey, now_ms: u64) -> Result<Self> {
         let store = engine.store();
         let status = store.document(&key.status_key()).await?;
+        let connection = store.document(&connection_key(&key.connection)).await?;
+        if connection.is_none() {
+            return Err(no_connection(&key.connection));
+        }
         Ok(Known {
+            connection,
             holder: free_or_busy(engine, key, now_ms).await?,
             settings: store.document(&key.settings_key()).await?,
             trigger: store.document(&key.trigger_key()).await?,
@@ -146,6 +154,8 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     if !mutant!("begin-without-expectation") {
         batch.expect_document(key.holder_key(), known.holder.as_ref());
     }
+    // Whoever removes the connection shuts out what has not begun yet.
+    batch.expect_document(connection_key(&key.connection), known.connection.as_ref());
     batch.expect_document(key.settings_key(), known.settings.as_ref());
     batch.expect_document(key.trigger_key(), known.trigger.as_ref());
     batch.expect_document(key.open_key(), known.open.as_ref());
@@ -259,7 +269,7 @@ async fn close_earlier(
             report.progress = *progress;
         }
         report.take_counts(reached.accounts);
-        report.end(RunState::Error, now_ms, Some("its process ended before the run did".to_owned()));
+        report.end(RunState::Error, now_ms, ErrorKind::Cancelled, "its process ended before the run did");
         logs::put_run(batch, key, &report, false)?;
     }
     let full = begun.report.mode == RunMode::Initial;
@@ -268,7 +278,8 @@ async fn close_earlier(
         if let Some(mut report) = logs::read_run(store, key, parse_run_id(&parked)?).await?
             && report.state == RunState::AwaitingApproval
         {
-            report.end(RunState::Cancelled, now_ms, Some(format!("run {own} took its place: look at that one")));
+            let why = format!("run {own} took its place: look at that one");
+            report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
             logs::put_run(batch, key, &report, false)?;
         }
         begun.status.parked_run = None;
@@ -297,8 +308,9 @@ pub(crate) async fn begin_over(
     why: &Error,
 ) -> Result<Begun> {
     let now_ms = engine.parts().environment.now_ms();
-    report.end(RunState::Error, now_ms, Some(why.to_string()));
+    report.end(RunState::Error, now_ms, why.kind(), why.to_string());
     let known = Known {
+        connection: None,
         holder: None,
         settings: None,
         trigger: None,

@@ -54,7 +54,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
             report.models.entry(settled.model.clone()).or_default().deleted += settled.deletes;
         });
     }
-    host.change_report(|report| report.end(RunState::Success, now_ms, None));
+    host.change_report(|report| report.succeed(now_ms));
     let mut report = host.report();
     let commit = {
         let stale = host.forget_older(settlement.models.iter().map(|settled| settled.model.as_str()));
@@ -107,10 +107,11 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
 
 async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) -> Result<()> {
     let now_ms = host.now_ms();
-    host.change_report(|report| report.end(RunState::of(error), now_ms, Some(error.to_string())));
+    host.change_report(|report| report.fail(error, now_ms));
     let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
     if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since_ms.is_none() {
-        host.log(level, &error.to_string());
+        // The event of the run's end tells it to those who watch.
+        host.note(level, &error.to_string());
     }
     let report = host.report();
     let mut batch = ending(engine, begun, host, &report, Some(error), now_ms).await?;
@@ -137,7 +138,9 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     }
     host.write(batch).await?;
     host.tell_now().await;
-    host.tell(report.error);
+    if !(still_offline && nothing_came) {
+        host.tell(None);
+    }
     Ok(())
 }
 
@@ -218,6 +221,7 @@ fn next_due(
     now_ms: u64,
 ) {
     status.last_error.clone_from(&report.error);
+    status.last_error_kind = report.error_kind;
     status.not_before_ms = None;
     let started_ms = status.last_started_ms.unwrap_or(now_ms);
     let slot = settings.and_then(|settings| {
@@ -273,19 +277,24 @@ fn backoff(failures: u32) -> Duration {
 
 impl Engine {
     /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
-    /// Returns that time.
-    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<u64> {
+    /// Returns that time; none where the sync is no longer enabled.
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<Option<u64>> {
+        let settings = self.store().document(&key.settings_key()).await?;
+        if settings.is_none() {
+            return Ok(None);
+        }
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let now_ms = self.parts().environment.now_ms();
         tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");
         status.failures += 1;
-        status.last_error = Some(error.to_string());
+        (status.last_error, status.last_error_kind) = (Some(error.to_string()), Some(error.kind()));
         let not_before_ms = now_ms.saturating_add(millis(backoff(status.failures)));
         (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
         let mut batch = WriteBatch::new();
+        batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
         self.store().commit(batch).await?;
-        Ok(not_before_ms)
+        Ok(Some(not_before_ms))
     }
 }

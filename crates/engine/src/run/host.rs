@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aside::Aside;
 use chrono::DateTime;
-use highwater_core::template::{ApiHost, PageOfChanges, Progress};
+use highwater_core::template::{ApiHost, LogLevel, PageOfChanges, Progress};
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
 };
@@ -20,7 +20,7 @@ use super::begin::Begun;
 use super::deletes::Settlement;
 use super::lease::Holder;
 use super::lines::Lines;
-use super::report::{RunEvent, RunMode, RunReport};
+use super::report::{RunEvent, RunMode, RunReport, RunState};
 use crate::engine::{Engine, lock};
 use crate::http::Client;
 use crate::logs;
@@ -73,6 +73,8 @@ pub(crate) struct Host<'e> {
     /// Records that are kept set aside.
     aside: Mutex<Aside>,
     asked: Mutex<Asked>,
+    /// The sync was offline before: a look whether the API is back is news once it is.
+    probing: bool,
 }
 
 /// Where the streams ended when the pages at hand were asked for: what others wrote since is fresher (H40).
@@ -103,6 +105,7 @@ impl<'e> Host<'e> {
             tally,
             aside: Mutex::default(),
             asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
+            probing: run.status.offline_since_ms.is_some(),
         }
     }
 
@@ -225,8 +228,24 @@ impl<'e> Host<'e> {
         Ok(())
     }
 
+    /// Adds a line to the run's log, and returns it without secrets.
+    pub(super) fn note(&self, level: LogLevel, message: &str) -> String {
+        let message = self.redact(message);
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "highwater::run", "{message}"),
+            LogLevel::Info => tracing::info!(target: "highwater::run", "{message}"),
+            LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
+            LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
+        }
+        lock(&self.lines).push(&self.engine.parts().logs, self.now_ms(), level, &message);
+        message
+    }
+
     pub(super) fn tell(&self, message: Option<String>) {
-        self.engine.publish(RunEvent::of(&lock(&self.report), message));
+        let report = lock(&self.report);
+        if !(self.probing && report.state == RunState::Running && report.progress.pages == 0) {
+            self.engine.publish(RunEvent::of(&report, message));
+        }
     }
 
     /// Shows until when the run waits for the API's rate limit, if it does.

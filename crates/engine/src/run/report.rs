@@ -75,17 +75,22 @@ impl RunOptions {
 
 /// What a run read; or that it was no run, but something else that is kept in the same log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "snake_case")]
 pub enum RunMode {
     /// Everything: the first run, or a full refresh.
+    #[serde(alias = "INITIAL")]
     Initial,
     /// What changed since the checkpoint.
+    #[serde(alias = "INCREMENTAL")]
     Incremental,
     /// No run, but a webhook of the provider: see [`Engine::receive`](crate::Engine::receive).
+    #[serde(alias = "WEBHOOK")]
     Webhook,
     /// No run, but an action: see [`Engine::act`](crate::Engine::act).
+    #[serde(alias = "ACTION")]
     Action,
     /// No run, but a request of the host's own: see [`Engine::proxy`](crate::Engine::proxy).
+    #[serde(alias = "PROXY")]
     Proxy,
 }
 
@@ -197,8 +202,11 @@ pub struct RunReport {
     /// What it did, by model.
     #[serde(default)]
     pub models: BTreeMap<String, ModelCounts>,
-    /// Why it failed, in a line.
+    /// Why it failed or was stopped, in a line.
     pub error: Option<String>,
+    /// What to act on, beside `error`. `None` without an error, and in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
     /// The deletes that wait for approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldDeletes>,
@@ -225,6 +233,7 @@ impl RunReport {
             progress: Progress::default(),
             models: BTreeMap::new(),
             error: None,
+            error_kind: None,
             held: Vec::new(),
             set_aside: Vec::new(),
             incomplete: BTreeMap::new(),
@@ -264,11 +273,31 @@ impl RunReport {
         parse_run_id(&self.id)
     }
 
-    /// Ends it.
-    pub(crate) fn end(&mut self, state: RunState, now_ms: u64, error: Option<String>) {
+    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
+    pub fn needs_action(&self) -> bool {
+        self.error_kind.is_some_and(ErrorKind::needs_action)
+    }
+
+    /// Ends it well.
+    pub(crate) fn succeed(&mut self, now_ms: u64) {
+        self.close(RunState::Success, now_ms);
+        (self.error, self.error_kind) = (None, None);
+    }
+
+    /// Ends it as an error says.
+    pub(crate) fn fail(&mut self, error: &Error, now_ms: u64) {
+        self.end(RunState::of(error), now_ms, error.kind(), error.to_string());
+    }
+
+    /// Ends it before it had done what it was to do.
+    pub(crate) fn end(&mut self, state: RunState, now_ms: u64, kind: ErrorKind, why: impl Into<String>) {
+        self.close(state, now_ms);
+        (self.error, self.error_kind) = (Some(why.into()), Some(kind));
+    }
+
+    fn close(&mut self, state: RunState, now_ms: u64) {
         self.state = state;
         self.ended_ms = Some(now_ms);
-        self.error = error;
         self.progress.rate_limited_until_ms = None;
     }
 }
@@ -276,7 +305,7 @@ impl RunReport {
 /// Reads the text form of a run's id.
 pub(crate) fn parse_run_id(text: &str) -> Result<RunId> {
     RunId::from_string(text).map_err(|_| {
-        Error::new(ErrorKind::Invalid, "this is no run's id: they are listed by `highwater runs`").with("run", text)
+        Error::new(ErrorKind::Invalid, "not a run id; list runs with `Engine::runs_matching`").with("run", text)
     })
 }
 
@@ -291,16 +320,29 @@ pub struct RunEvent {
     /// The template.
     pub template: String,
     /// The variant, if it is not the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// How it stands.
     pub state: RunState,
     /// How far it has come.
     pub progress: Progress,
     /// A line of its log, if that is the news.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Why it failed or was stopped: with the event that tells of its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What to act on, beside `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
 }
 
 impl RunEvent {
+    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
+    pub fn needs_action(&self) -> bool {
+        self.error_kind.is_some_and(ErrorKind::needs_action)
+    }
+
     pub(crate) fn of(report: &RunReport, message: Option<String>) -> Self {
         RunEvent {
             run: report.id.clone(),
@@ -310,6 +352,8 @@ impl RunEvent {
             state: report.state,
             progress: report.progress,
             message,
+            error: report.error.clone(),
+            error_kind: report.error_kind,
         }
     }
 
@@ -322,6 +366,8 @@ impl RunEvent {
             state: RunState::Queued,
             progress: Progress::default(),
             message: None,
+            error: None,
+            error_kind: None,
         }
     }
 }

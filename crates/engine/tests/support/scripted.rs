@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::world::Clock;
 
+pub const SYNC: &str = "acme/items";
 pub const BASE: &str = "https://api.acme.example/v3";
 
 type Answer = Box<dyn FnMut(&HttpRequest) -> Result<HttpResponse> + Send>;

@@ -107,15 +107,8 @@ impl ApiHost for Host<'_> {
     }
 
     fn log(&self, level: LogLevel, message: &str) {
-        let message = &*self.client.session().redact(message);
-        match level {
-            LogLevel::Debug => tracing::debug!(target: "highwater::run", "{message}"),
-            LogLevel::Info => tracing::info!(target: "highwater::run", "{message}"),
-            LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
-            LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
-        }
-        lock(&self.lines).push(&self.engine.parts().logs, self.now_ms(), level, message);
-        self.tell(Some(message.to_owned()));
+        let message = self.note(level, message);
+        self.tell(Some(message));
     }
 
     fn now_ms(&self) -> u64 {

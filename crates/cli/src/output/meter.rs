@@ -1,0 +1,70 @@
+//! How far a run has come, on the screen.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use highwater::printable;
+use highwater::template::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Output;
+
+/// How a run is coming along: a bar on a terminal, a line a second elsewhere.
+pub(crate) struct Meter {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    told: Instant,
+    quiet: bool,
+}
+
+impl Meter {
+    pub(crate) fn new(output: &Output, title: &str) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(printable(title).to_string());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Meter { bar, begun: Instant::now(), told: Instant::now(), quiet: output.json }
+    }
+
+    pub(crate) fn update(&mut self, output: &Output, progress: &Progress, message: Option<&str>) {
+        let text = self.text(progress);
+        match &self.bar {
+            Some(bar) => bar.set_message(match message {
+                Some(message) => format!("{text} · {}", printable(message)),
+                None => text,
+            }),
+            None if self.quiet => {}
+            None if message.is_some() || self.told.elapsed() > Duration::from_secs(1) => {
+                self.told = Instant::now();
+                output.note(message.map_or(text, str::to_owned));
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn text(&self, progress: &Progress) -> String {
+        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        let of = progress.total.map_or(String::new(), |total| format!(" of {total}"));
+        let aside = if progress.set_aside > 0 { format!(", {} set aside", progress.set_aside) } else { String::new() };
+        format!(
+            "{}{of} records ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
+            progress.fetched,
+            progress.fetched as f64 / seconds,
+            progress.added,
+            progress.updated,
+            progress.unchanged,
+            progress.deleted
+        )
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

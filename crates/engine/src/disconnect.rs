@@ -1,0 +1,206 @@
+//! The end of a connection.
+
+use std::collections::BTreeSet;
+
+use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
+
+use crate::control::note_change;
+use crate::engine::{Engine, lock};
+use crate::logs;
+use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
+use crate::run::{RunState, parse_run_id};
+use crate::settings::connection_key;
+use crate::sync::{SyncKey, SyncStatus};
+
+/// Tries of a commit that others keep overtaking.
+const TRIES: u32 = 50;
+
+/// Documents read at a time.
+const PAGE: usize = 500;
+
+/// Where the store keeps what the engine knows of a connection, beside its streams and the log of its runs.
+const KEPT: [&str; 10] = [
+    "sync/",
+    "status/",
+    "checkpoint/",
+    "trigger/",
+    "holder/",
+    "open/",
+    "strikes/",
+    "counts/",
+    "outbox/untold/",
+    "event/",
+];
+
+/// Those of them that lie under the name of a sync.
+const OF_SYNCS: usize = 6;
+
+/// What becomes of the records of a connection that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectMode {
+    /// They stay and can be read. A later connection of the same id reads everything again before it deletes any of them.
+    KeepRecords,
+    /// They go in the commit that removes the connection; cursors given out before expire.
+    ClearRecords,
+}
+
+impl Engine {
+    /// Removes a connection: its settings, its syncs with their schedules and checkpoints, and its credentials, here and in the
+    /// [`CredentialStore`](crate::CredentialStore). Runs in progress are stopped. Once this returns, nothing more is written
+    /// for the connection, in whatever process its runs are. The log of its runs stays until it is swept.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// engine.disconnect("main", highwater_engine::DisconnectMode::ClearRecords).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no such connection. An error of the credential store comes after the
+    /// connection was removed: remove its credentials there.
+    pub async fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
+        let told = match mode {
+            DisconnectMode::ClearRecords => anybody_listens(self.store().as_ref()).await?,
+            DisconnectMode::KeepRecords => false,
+        };
+        let mut tries = 0;
+        let syncs = loop {
+            match self.remove_connection(connection, mode, told.then(|| self.new_run_id())).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => break outcome?,
+            }
+        };
+        syncs.iter().for_each(|key| self.announce(key));
+        let running: Vec<SyncKey> =
+            lock(&self.parts().running).keys().filter(|key| key.connection == connection).cloned().collect();
+        for key in &running {
+            self.cancel_run(key);
+        }
+        for key in &running {
+            self.until_idle(key).await;
+        }
+        self.remove_leftovers(connection).await?;
+        self.tell_cleared(syncs.iter().filter(|_| told)).await;
+        self.parts().sessions.forget(connection).await
+    }
+
+    /// Removes the connection and stops its syncs, in one commit.
+    async fn remove_connection(
+        &self,
+        connection: &str,
+        mode: DisconnectMode,
+        told: Option<RunId>,
+    ) -> Result<BTreeSet<SyncKey>> {
+        let place = connection_key(connection);
+        let stored = self.store().document(&place).await?;
+        if stored.is_none() {
+            return Err(no_connection(connection));
+        }
+        let mut batch = WriteBatch::new();
+        batch.expect_document(&*place, stored.as_ref()).remove_document(&*place);
+        let mut syncs = BTreeSet::new();
+        for (at, prefix) in KEPT.into_iter().enumerate() {
+            for key in self.kept_under(prefix, connection).await? {
+                if at < OF_SYNCS
+                    && let Some(path) = key.strip_prefix(prefix)
+                {
+                    syncs.insert(SyncKey::from_path(path)?);
+                }
+                batch.remove_document(key);
+            }
+        }
+        for key in &syncs {
+            batch.take_lease(key.lease_name());
+            self.end_runs(key, &mut batch).await?;
+        }
+        if mode == DisconnectMode::ClearRecords {
+            self.clear_connection(connection, &syncs, told, &mut batch).await?;
+        }
+        note_change(self, &syncs, &mut batch).await?;
+        self.store().commit(batch).await?;
+        Ok(syncs)
+    }
+
+    /// Says in the records of a sync's runs that they end here.
+    async fn end_runs(&self, key: &SyncKey, batch: &mut WriteBatch) -> Result<()> {
+        let stored = self.store().document(&key.status_key()).await?;
+        batch.expect_document(key.status_key(), stored.as_ref());
+        let status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        for run in [status.current_run, status.parked_run].into_iter().flatten() {
+            if let Some(mut report) = logs::read_run(self.store().as_ref(), key, parse_run_id(&run)?).await?
+                && matches!(report.state, RunState::Running | RunState::AwaitingApproval)
+            {
+                let why = "the connection was removed";
+                report.end(RunState::Cancelled, self.parts().environment.now_ms(), ErrorKind::Cancelled, why);
+                logs::put_run(batch, key, &report, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to a batch that it empties every stream of the connection.
+    async fn clear_connection(
+        &self,
+        connection: &str,
+        syncs: &BTreeSet<SyncKey>,
+        told: Option<RunId>,
+        batch: &mut WriteBatch,
+    ) -> Result<()> {
+        let heads = self.store().streams().await?.into_iter().map(|head| head.stream);
+        let mut streams: BTreeSet<StreamKey> = heads.filter(|stream| stream.connection() == connection).collect();
+        for key in syncs {
+            // What no template of this engine writes is emptied too, untold.
+            let Ok(template) = self.template(&key.template) else { continue };
+            let models = template.info().models.iter().map(|model| model.name.as_str());
+            let models: Vec<&str> = models.filter(|model| streams.remove(&key.stream(model))).collect();
+            clear_streams(key, models.into_iter(), told, self.parts().environment.now_ms(), batch)?;
+        }
+        for stream in &streams {
+            batch.on(stream).clear();
+        }
+        Ok(())
+    }
+
+    /// Removes what runs wrote between the look at it and the commit that stopped them.
+    async fn remove_leftovers(&self, connection: &str) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        for prefix in KEPT {
+            for key in self.kept_under(prefix, connection).await? {
+                batch.remove_document(key);
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.expect_document(connection_key(connection), None);
+        match self.store().commit(batch).await {
+            // Connected again already: what there is belongs to the new connection.
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    async fn kept_under(&self, prefix: &str, connection: &str) -> Result<Vec<String>> {
+        let (prefix, mut after, mut keys) = (format!("{prefix}{connection}/"), String::new(), Vec::new());
+        loop {
+            let page = self.store().documents(&prefix, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(keys) };
+            after.clone_from(&last.key);
+            keys.extend(page.into_iter().map(|document| document.key.to_string()));
+        }
+    }
+
+    /// Makes deliveries of what was emptied. Where that fails, the next look at the outbox does.
+    pub(crate) async fn tell_cleared(&self, syncs: impl Iterator<Item = &SyncKey>) {
+        for key in syncs {
+            if let Err(error) = tell(self.store().as_ref(), &*self.parts().environment, &drafts_of(key)).await {
+                tracing::warn!(target: "highwater::outbox", sync = %key, "its news wait for the next look: {error}");
+            }
+        }
+    }
+}
+
+pub(crate) fn no_connection(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "no such connection: connect it first").with("connection", id)
+}

@@ -1,0 +1,121 @@
+//! What there is to know of a sync, and of the streams it writes. Read from the store alone.
+
+use std::collections::BTreeMap;
+
+use highwater_core::{Error, ErrorKind, Result, StreamKey};
+
+use crate::control::not_enabled;
+use crate::engine::Engine;
+use crate::logs;
+use crate::run::parse_run_id;
+use crate::sync::{Phase, SyncKey, SyncSettings, SyncState, SyncStatus};
+
+impl Engine {
+    /// What became of a sync's runs so far. Read from the store, without any network.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no such connection, or no such sync for it.
+    pub async fn status(&self, connection: &str, sync: &str) -> Result<SyncStatus> {
+        let key = SyncKey::new(connection, sync)?;
+        match self.store().document(&key.status_key()).await? {
+            Some(stored) => stored.to(),
+            None => self.check_known(&key).await.map(|()| SyncStatus::default()),
+        }
+    }
+
+    /// The stream that a sync writes a model to, for readers. A reader of a stream that nothing writes waits for ever, so
+    /// this fails instead.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// let issues = engine.stream("main", "github/issues", "Issue").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no such connection, sync or model, and where the sync is not enabled and never
+    /// ran.
+    pub async fn stream(&self, connection: &str, sync: &str, model: &str) -> Result<StreamKey> {
+        let key = SyncKey::new(connection, sync)?;
+        self.check_known(&key).await?;
+        let models = &self.template(&key.template)?.info().models;
+        if !models.iter().any(|known| known.name == model) {
+            let known: Vec<&str> = models.iter().map(|known| known.name.as_str()).collect();
+            return Err(Error::new(ErrorKind::NotFound, "the sync writes no such model")
+                .with("sync", sync)
+                .with("model", model)
+                .with("known", known.join(", ")));
+        }
+        let written = self.store().document(&key.settings_key()).await?.is_some()
+            || self.store().document(&key.status_key()).await?.is_some();
+        if written { Ok(key.stream(model)) } else { Err(not_enabled(&key)) }
+    }
+
+    /// Fails where a sync's connection or template does not exist, or where they do not belong together.
+    pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<()> {
+        let connection = self.connection(&key.connection).await?;
+        // One that another program enabled, with templates that this one does not have.
+        if self.store().document(&key.settings_key()).await?.is_some() {
+            return Ok(());
+        }
+        let provider = &self.template(&key.template)?.info().provider.name;
+        if *provider != connection.provider {
+            return Err(Error::new(ErrorKind::NotFound, "the connection is one to another provider")
+                .with("connection", &key.connection)
+                .with("provider", &connection.provider)
+                .with("sync", key.sync_name()));
+        }
+        Ok(())
+    }
+
+    /// Everything there is to show about a sync. Read from the store, without any network.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no such connection, or no such sync for it.
+    pub async fn sync_state(&self, connection: &str, sync: &str) -> Result<SyncState> {
+        let key = SyncKey::new(connection, sync)?;
+        self.check_known(&key).await?;
+        let store = self.store();
+        let settings: Option<SyncSettings> =
+            store.document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
+        let status = self.status(connection, sync).await?;
+        let run = match &status.current_run {
+            Some(run) => logs::read_run(store.as_ref(), &key, parse_run_id(run)?).await?,
+            None => None,
+        };
+        let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
+        let triggered = store.document(&key.trigger_key()).await?.is_some();
+        let now_ms = self.parts().environment.now_ms();
+        let phase = match &settings {
+            _ if running => Phase::Running,
+            None => Phase::Disabled,
+            Some(_) if triggered || self.is_queued(&key) => Phase::Queued,
+            Some(settings) if settings.paused => Phase::Paused,
+            Some(_) if status.offline_since_ms.is_some() => Phase::Offline,
+            Some(settings) if settings.schedule.due(&status, now_ms).is_ok_and(|due_ms| due_ms.is_none()) => {
+                Phase::Ended
+            }
+            Some(_) => Phase::Waiting,
+        };
+        let mut records = BTreeMap::new();
+        if let Ok(template) = self.template(&key.template) {
+            for model in &template.info().models {
+                records.insert(model.name.clone(), store.head(&key.stream(&model.name)).await?.live);
+            }
+        }
+        Ok(SyncState {
+            connection: key.connection.clone(),
+            sync: key.sync_name(),
+            phase,
+            has_synced: status.last_success_ms.is_some(),
+            status,
+            settings,
+            run,
+            records,
+        })
+    }
+}
