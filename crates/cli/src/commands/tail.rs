@@ -30,10 +30,10 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
 async fn reading(options: &TailOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let store = stores::open_reading(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
-    let mut cursor = match options.from.as_deref() {
-        Some("start") => Cursor::START,
-        Some("end") => store.head(&stream).await?.high_water,
-        Some(cursor) => cursor.parse()?,
+    let mut cursor = match options.from {
+        Some(Seek::End) => store.head(&stream).await?.high_water,
+        Some(Seek::Cursor(cursor)) => cursor,
+        Some(_) => Cursor::START,
         None => match store.reader(&stream, &options.name).status().await {
             Ok(status) => status.acknowledged,
             Err(error) if error.kind() == ErrorKind::NotFound => Cursor::START,
