@@ -109,11 +109,13 @@ macro_rules! for_each_case {
             p24_horizon_of_tombstones
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
+            p25_a_late_acknowledgement_counts_while_nobody_took_over
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
             p25_an_evicted_reader_is_told_so
             p25_lag
             p25_leases_fence
+            p25_what_is_gone_is_no_lag
             p26_a_resumed_run_remembers_what_it_saw
             p26_a_run_begun_anew_has_seen_nothing
             p26_a_run_spares_what_it_saw_and_what_is_new

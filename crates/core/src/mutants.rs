@@ -108,6 +108,7 @@ pub const ALL: &[Mutant] = &[
     rule("unpark-forgets", "p21", "records that are taken back are not delivered"),
     rule("any-filter-taken", "p18", "a filter that nothing can match reads empty pages"),
     rule("left-untracked", "p18", "of what a record was nothing is kept, so nothing has left a filter"),
+    rule("left-without-having-matched", "p18", "a record that never matched a filter is told to have left it"),
     rule("left-with-payload", "p18", "a record that left a filter comes with its content"),
     rule(
         "pruned-matches-nothing",

@@ -67,10 +67,14 @@ pub fn p21_refused_deliveries_back_off<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
     let mut waited = Duration::ZERO;
-    let mut pauses = Vec::new();
+    let (mut pauses, mut refused) = (Vec::new(), 0);
     while waited < Duration::from_secs(10 * 60) {
         match rig.poll("copy", 100) {
-            Ok(delivery) => rig.nack("copy", delivery.token),
+            Ok(delivery) => {
+                refused += 1;
+                assert_eq!(refused, pauses.len() + 1, "it is delivered again without a pause");
+                rig.nack("copy", delivery.token);
+            }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::BackingOff);
                 let pause = error.retry_after().unwrap();
