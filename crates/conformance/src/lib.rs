@@ -97,6 +97,7 @@ macro_rules! for_each_case {
             p21_refused_deliveries_back_off
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
+            p21_what_is_set_aside_is_bounded
             p21_what_is_taken_back_is_delivered
             p21_what_was_stored_without_a_word_is_taken_back
             p22_other_handles_wake_too
