@@ -102,6 +102,7 @@ macro_rules! for_each_case {
             p21_refused_deliveries_back_off
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
+            p21_what_is_set_aside_is_bounded
             p21_what_is_taken_back_is_delivered
             p21_what_was_stored_without_a_word_is_taken_back
             p22_other_handles_wake_too
@@ -119,11 +120,13 @@ macro_rules! for_each_case {
             p24_the_past_behind_its_horizon_is_refused
             p24_what_was_erased_is_in_no_file
             p25_a_lease_is_kept_by_renewing_it
+            p25_a_late_acknowledgement_counts_while_nobody_took_over
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
             p25_an_evicted_reader_is_told_so
             p25_lag
             p25_leases_fence
+            p25_what_is_gone_is_no_lag
             p26_a_resumed_run_remembers_what_it_saw
             p26_a_run_begun_anew_has_seen_nothing
             p26_a_run_spares_what_it_saw_and_what_is_new

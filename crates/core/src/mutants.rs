@@ -116,9 +116,11 @@ pub const ALL: &[Mutant] = &[
     rule("nack-without-backoff", "p21", "what was refused is delivered again at once"),
     rule("parked-for-ever", "p21", "a record that was set aside stays so, also once it was acknowledged"),
     rule("parked-counts-as-held", "p21", "a record that was set aside counts as held by the reader that never got it"),
+    rule("parked-unbounded", "p21", "a reader that fails at everything sets everything aside"),
     rule("unpark-forgets", "p21", "records that are taken back are not delivered"),
     rule("any-filter-taken", "p18", "a filter that nothing can match reads empty pages"),
     rule("left-untracked", "p18", "of what a record was nothing is kept, so nothing has left a filter"),
+    rule("left-without-having-matched", "p18", "a record that never matched a filter is told to have left it"),
     rule("left-with-payload", "p18", "a record that left a filter comes with its content"),
     rule(
         "pruned-matches-nothing",

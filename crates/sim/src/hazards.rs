@@ -39,6 +39,8 @@ pub(crate) const ALL: [&str; 82] = [
     "fork detected",
     "stale acknowledgement refused",
     "lease of a consumer held by another",
+    "delivery to a consumer refused",
+    "consumer in a backoff",
     "left the filter",
     "born and gone between two reads",
     "old cursor converged",

@@ -42,5 +42,6 @@ pub fn p25_a_lease_is_kept_by_renewing_it<S: Subject>() {
     renew(&rig, taken.token).unwrap();
     assert_eq!(rig.consumer("nobody", ConsumerCommand::Renew(taken.token)).unwrap_err().kind(), ErrorKind::NotFound);
     rig.ack("copy", taken.token).unwrap();
-    assert_eq!(rig.status("copy").lag, 2);
+    // Of the delivery whose lease ran out each record comes by itself.
+    assert_eq!(rig.status("copy").lag, 3);
 }
