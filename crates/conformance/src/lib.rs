@@ -113,6 +113,7 @@ macro_rules! for_each_case {
             p24_a_pruned_tombstone_takes_its_versions
             p24_a_reading_from_start_passes_the_horizon
             p24_clear_begins_anew
+            p24_history_outlives_a_clock_that_was_ahead
             p24_history_is_kept_as_told_and_goes_by_itself
             p24_horizon_of_payloads
             p24_horizon_of_tombstones

@@ -11,7 +11,7 @@ pub use filter::LogFilter;
 pub use find::{LinePage, RunLine, RunPage};
 pub use policy::LogPolicy;
 
-use highwater_core::{Result, RunId, Store, WriteBatch};
+use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, WriteBatch};
 
 use crate::engine::Engine;
 use crate::run::{LogLine, RunMode, RunReport};
@@ -29,7 +29,7 @@ const POINTERS: &str = "op/";
 impl Engine {
     /// Removes runs beyond the policy's age. The background does it daily; returns how many went.
     pub async fn sweep_logs(&self) -> Result<u64> {
-        let oldest_ms = self.parts().environment.now_ms().saturating_sub(millis(self.parts().logs.max_age));
+        let oldest_ms = self.believed_ms().await?.saturating_sub(millis(self.parts().logs.max_age));
         let after = pointer_key(RunId::from_parts(oldest_ms, 0));
         let mut removed = 0;
         loop {
@@ -45,6 +45,19 @@ impl Engine {
                 removed += 1;
             }
             self.store().commit(batch).await?;
+        }
+    }
+
+    /// The time, as far as the clock can be believed: by one that leapt everything would be old. Else that of the log's last
+    /// position.
+    async fn believed_ms(&self) -> Result<u64> {
+        let now_ms = self.parts().environment.now_ms();
+        match self.store().maintain(Maintenance::CheckClock).await? {
+            MaintenanceReport::Clock(health) if health.implausible => {
+                let last_ms = health.last_position_at.map_or(0, |last| last.timestamp_millis());
+                Ok(u64::try_from(last_ms).unwrap_or(0).min(now_ms))
+            }
+            _ => Ok(now_ms),
         }
     }
 }
@@ -125,7 +138,7 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
 /// so many of them come with the batch.
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
-    let oldest_ms = engine.parts().environment.now_ms().saturating_sub(millis(policy.max_age));
+    let oldest_ms = engine.believed_ms().await?.saturating_sub(millis(policy.max_age));
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
     let (mut runs, mut others) = (0, coming);
     for document in &kept {

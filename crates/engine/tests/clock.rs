@@ -48,6 +48,23 @@ async fn clock_that_leapt_is_accepted_by_the_host_and_cursors_stay() {
     assert_eq!(read(before).await.unwrap().changes.len(), 2, "no cursor expired");
 }
 
+/// By a clock that leapt every run would be old: the lines that tell what happened would be gone when they are needed.
+#[tokio::test(start_paused = true)]
+async fn clock_that_leapt_sweeps_no_logs_out() {
+    let world = World::new(5).await;
+    for _ in 0..3 {
+        world.run(RunOptions::default()).await.unwrap();
+        world.clock.jump(DAY_MS);
+    }
+    world.clock.jump(3 * 365 * DAY_MS);
+    world.api().put(6..=7);
+    world.run(RunOptions::default()).await.unwrap_err();
+    assert_eq!(world.engine.sweep_logs().await.unwrap(), 0);
+    assert_eq!(world.engine.runs("c", world::SYNC).await.unwrap().len(), 4);
+    world.engine.accept_clock().await.unwrap();
+    assert_eq!(world.engine.sweep_logs().await.unwrap(), 3, "old by a clock that is right");
+}
+
 /// What the server says of the time decides, whether this process was asleep or its clock went wrong.
 #[tokio::test(start_paused = true)]
 async fn clock_of_the_api_tells_a_long_sleep_from_a_leap() {

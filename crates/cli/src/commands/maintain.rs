@@ -104,8 +104,13 @@ async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
 /// The last position that is older than so many days.
 async fn last_before(store: &dyn Store, stream: &StreamKey, days: u32) -> Result<Cursor> {
     let now = match store.maintain(Maintenance::CheckClock).await? {
-        MaintenanceReport::Clock(health) => health.now,
-        _ => return Ok(Cursor::START),
+        MaintenanceReport::Clock(health) if !health.implausible => health.now,
+        _ => {
+            return Err(Error::new(
+                ErrorKind::ClockImplausible,
+                "what is old cannot be told by a clock that cannot be right: set it first",
+            ));
+        }
     };
     let (mut from, mut last) = (Cursor::START, Cursor::START);
     loop {

@@ -112,6 +112,37 @@ pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
     assert_eq!(past(rig.end()).unwrap().len(), 2);
 }
 
+/// A clock that was far ahead for a while makes no version old that was kept before, and none eternal; the past that was
+/// erased is refused, not given without what is gone.
+pub fn p24_history_outlives_a_clock_that_was_ahead<S: Subject>() {
+    let rig = Rig::<S>::new();
+    keep_history(&rig, History::Milliseconds(24 * 3600 * 1000));
+    for n in 0..3 {
+        rig.save("a", n);
+        rig.environment.step_ms(1000);
+    }
+    let before = rig.end();
+    let year = 365 * 24 * 3600 * 1000;
+    rig.environment.step_ms(3 * year);
+    let mut ahead = highwater_core::WriteBatch::new();
+    ahead.on(&notes()).upsert(note("b", 1));
+    rig.commit(ahead.allow_clock_jump().clone()).unwrap();
+    rig.environment.step_ms(-3 * year);
+    rig.save("a", 3);
+    rig.save("a", 4);
+    assert_eq!(kept(&rig), 4, "all of the last day, by a clock that is right again");
+    rig.prune(PruneWhat::Tombstones, Cursor::START);
+    assert_eq!(kept(&rig), 4);
+    // Changed and deleted in one batch: both versions were there.
+    rig.write(|batch| batch.upsert(note("a", 5)).delete("a"));
+    assert_eq!(kept(&rig), 6);
+    assert_eq!(wait(rig.store().as_of(&notes(), before, "", 10)).unwrap().len(), 1);
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    assert_eq!(kept(&rig), 0, "by its position, whatever time that has");
+    let past = wait(rig.store().as_of(&notes(), before, "", 10));
+    assert_eq!(past.unwrap_err().kind(), ErrorKind::CursorExpired);
+}
+
 /// A payload that was pruned and comes again is stored, as a change: readers behind it would lack it otherwise.
 pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
     for remembers in [true, false] {

@@ -43,7 +43,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
             History::Off => 0,
             History::Versions(most) => kept.len().saturating_sub(most as usize),
             History::Milliseconds(age) => {
-                let oldest = millis_of(by).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
+                // Positions may be ahead of the clock: what was kept before is not old for that.
+                let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+                let oldest = millis_of(by).min(now_ms).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
                 kept.iter().take_while(|(_, by)| millis_of(*by) < oldest).count()
             }
         };
