@@ -43,6 +43,7 @@ use crate::run::{LogLine, RunOptions, RunReport};
 use crate::running::Running;
 use crate::schedule::Schedule;
 use crate::settings::ConnectionSettings;
+use crate::state::IdleReader;
 use crate::sync::{SyncOptions, SyncSettings, SyncState, SyncStatus};
 
 /// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends
@@ -148,6 +149,11 @@ impl Engine {
     /// See [`Engine::stream`](crate::Engine::stream).
     pub fn stream(&self, connection: &str, sync: &str, model: &str) -> Result<StreamKey> {
         self.wait(self.engine().stream(connection, sync, model))
+    }
+
+    /// See [`Engine::idle_readers`](crate::Engine::idle_readers).
+    pub fn idle_readers(&self) -> Result<Vec<IdleReader>> {
+        self.wait(self.engine().idle_readers())
     }
 
     /// See [`Engine::enable`](crate::Engine::enable).

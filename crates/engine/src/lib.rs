@@ -61,4 +61,5 @@ pub use running::{Control, Running};
 pub use schedule::Schedule;
 pub use settings::ConnectionSettings;
 pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
+pub use state::IdleReader;
 pub use sync::{DeletePolicy, Incomplete, ModelCounts, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};

@@ -1,14 +1,28 @@
 //! What there is to know of a sync, and of the streams it writes. Read from the store alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::{Error, ErrorKind, Result, StreamKey};
+use highwater_core::{Error, ErrorKind, Result, StreamHead, StreamKey};
+use serde::Serialize;
 
 use crate::control::not_enabled;
 use crate::engine::Engine;
 use crate::logs;
 use crate::run::parse_run_id;
 use crate::sync::{Phase, SyncKey, SyncSettings, SyncState, SyncStatus};
+
+/// Documents read at a time.
+const PAGE: usize = 500;
+
+/// A named reader that waits for what nobody writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IdleReader {
+    /// The stream it reads.
+    pub stream: StreamKey,
+    /// Its name.
+    pub name: String,
+}
 
 impl Engine {
     /// What became of a sync's runs so far. Read from the store, without any network.
@@ -52,6 +66,49 @@ impl Engine {
         let written = self.store().document(&key.settings_key()).await?.is_some()
             || self.store().document(&key.status_key()).await?.is_some();
         if written { Ok(key.stream(model)) } else { Err(not_enabled(&key)) }
+    }
+
+    /// Named readers of connections' streams that no sync writes, neither an enabled one nor one that was ever run: they wait for
+    /// ever. The background warns of them when it starts. A sync whose template this engine does not have may write any stream of its connection.
+    pub async fn idle_readers(&self) -> Result<Vec<IdleReader>> {
+        let connections: BTreeSet<String> =
+            self.connections().await?.into_iter().map(|connection| connection.id).collect();
+        let (mut written, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+        let mut syncs = self.syncs_that_ran().await?;
+        for settings in self.enabled().await? {
+            syncs.insert(settings.key()?);
+        }
+        for key in syncs {
+            match self.template(&key.template) {
+                Ok(template) => written.extend(template.info().models.iter().map(|model| key.stream(&model.name))),
+                Err(_) => drop(unknown.insert(key.connection)),
+            }
+        }
+        let mut idle = Vec::new();
+        for StreamHead { stream, .. } in self.store().streams().await? {
+            let connection = stream.connection();
+            if written.contains(&stream) || unknown.contains(connection) || !connections.contains(connection) {
+                continue;
+            }
+            let names = self.store().consumers(&stream).await?;
+            idle.extend(names.into_iter().map(|name| IdleReader { stream: stream.clone(), name }));
+        }
+        Ok(idle)
+    }
+
+    async fn syncs_that_ran(&self) -> Result<BTreeSet<SyncKey>> {
+        let (mut after, mut found) = (String::new(), BTreeSet::new());
+        loop {
+            let page = self.store().documents("status/", &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after.clone_from(&last.key);
+            for document in &page {
+                let status: SyncStatus = document.value.to()?;
+                if let (Some(_), Some(path)) = (status.last_started_ms, document.key.strip_prefix("status/")) {
+                    found.insert(SyncKey::from_path(path)?);
+                }
+            }
+        }
     }
 
     /// Fails where a sync's connection or template does not exist, or where they do not belong together.

@@ -9,7 +9,7 @@ mod world;
 
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Json, Store, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Store, StoreExt, StreamKey, WriteBatch};
 use highwater_engine::{LogFilter, Phase, RunEvent, RunMode, RunOptions, RunState, SyncOptions};
 use scripted::Scene;
 use tokio::runtime::Handle;
@@ -141,5 +141,16 @@ async fn what_does_not_exist_is_an_error_and_no_state() {
     engine.enable("c", SYNC, None).await.unwrap();
     let error = engine.stream("c", SYNC, "Itme").await.unwrap_err();
     assert_eq!((error.kind(), error.context("known")), (ErrorKind::NotFound, Some("Item, Shelf")));
-    assert_eq!(engine.stream("c", SYNC, "Item").await.unwrap().to_string(), "c/Item");
+    let items = engine.stream("c", SYNC, "Item").await.unwrap();
+    assert_eq!(items.to_string(), "c/Item");
+    // Named readers of a stream that a sync writes, of one with a slip of the pen, and of the host's own.
+    let (slip, own) = (StreamKey::new("c", "Itme"), StreamKey::new("mine", "Note"));
+    for stream in [&items, &slip, &own] {
+        world.store.reader(stream, "index").poll().await.unwrap();
+    }
+    let idle = engine.idle_readers().await.unwrap();
+    let idle: Vec<_> = idle.iter().map(|reader| (&reader.stream, reader.name.as_str())).collect();
+    assert_eq!(idle, [(&slip, "index")]);
+    engine.disable("c", SYNC, false).await.unwrap();
+    assert_eq!(engine.idle_readers().await.unwrap().len(), 2);
 }

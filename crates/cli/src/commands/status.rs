@@ -48,6 +48,10 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         }
     }
     let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
+    for reader in engine.idle_readers().await? {
+        output.object(&json!({ "idle_reader": reader }));
+        output.note(format!("{}: no sync writes it, and its reader {} waits for ever", reader.stream, reader.name));
+    }
     for connection in engine.connections().await? {
         for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
             let state = engine.sync_state(&connection.id, &info.id()).await?;

@@ -15,6 +15,10 @@ impl Scheduler {
             let key = settings.key()?;
             self.place(&key, settings).await?;
         }
+        for reader in self.engine.idle_readers().await? {
+            let (stream, reader) = (reader.stream, reader.name);
+            tracing::warn!(target: "highwater::schedule", %stream, %reader, "no sync writes the stream: its reader waits for ever");
+        }
         Ok(())
     }
 
