@@ -150,7 +150,8 @@ pub struct ConsumerStatus {
     /// What is left of the backoff after a nack: until then a poll fails with
     /// [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff).
     pub backoff: Option<Duration>,
-    /// Records set aside after too many failed deliveries, in the order in which they were. One that changes is delivered
+    /// Records set aside after too many failed deliveries, in the order in which they were; at most 1,000, then the reader
+    /// stays where it is. One that changes is delivered
     /// again, and is no longer set aside once that is acknowledged.
     pub parked: Vec<String>,
     /// Whether it was evicted so that pruning could go on; it must start over.

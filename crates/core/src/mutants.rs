@@ -105,9 +105,11 @@ pub const ALL: &[Mutant] = &[
     rule("nack-without-backoff", "p21", "what was refused is delivered again at once"),
     rule("parked-for-ever", "p21", "a record that was set aside stays so, also once it was acknowledged"),
     rule("parked-counts-as-held", "p21", "a record that was set aside counts as held by the reader that never got it"),
+    rule("parked-unbounded", "p21", "a reader that fails at everything sets everything aside"),
     rule("unpark-forgets", "p21", "records that are taken back are not delivered"),
     rule("any-filter-taken", "p18", "a filter that nothing can match reads empty pages"),
     rule("left-untracked", "p18", "of what a record was nothing is kept, so nothing has left a filter"),
+    rule("left-without-having-matched", "p18", "a record that never matched a filter is told to have left it"),
     rule("left-with-payload", "p18", "a record that left a filter comes with its content"),
     rule(
         "pruned-matches-nothing",
@@ -169,10 +171,10 @@ pub const ALL: &[Mutant] = &[
     rule("quiet-follows-clock", "a_pause", "a pause that the API asked for lasts longer when the clock is set back"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
     // Opening.
-    rule("key-on-plain-store", "codec", "a key that is given for a plain store is taken, and needed from then on"),
-    rule("missing-key-unnoticed", "codec", "a store opens without a key that payloads of a change under way need"),
-    rule("codec-left-behind", "codec", "a handle goes on to write with a key that the store was moved away from"),
-    rule("read-only-writes", "reading_only", "a store that is open for reading only can be written to"),
+    rule("key-on-plain-store", "p40", "a key that is given for a plain store is taken, and needed from then on"),
+    rule("missing-key-unnoticed", "p40", "a store opens without a key that payloads of a change under way need"),
+    rule("codec-left-behind", "p40", "a handle goes on to write with a key that the store was moved away from"),
+    rule("read-only-writes", "p41", "a store that is open for reading only can be written to"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
     rule("write-becomes-read", "an_action", "an action that is redirected by 301 reads something and counts as done"),

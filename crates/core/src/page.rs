@@ -204,6 +204,9 @@ impl PageRequest {
 
     /// Only records with this content; the cursors of such a reading serve the same filter only.
     ///
+    /// A reading that begins at [`Cursor::START`] has the store track the filter from then on, so that only records that
+    /// matched before are told as left: the first one takes a write.
+    ///
     /// Store records and cursor in one transaction, or read as a named consumer: whoever stored records of a page, and
     /// went on from an older cursor than the page's, is not told what of them left the filter meanwhile.
     #[must_use]

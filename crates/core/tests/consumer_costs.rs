@@ -196,6 +196,31 @@ async fn p25_removed_consumers_leave_one_row() {
     assert_eq!(reader.ack(old.unwrap()).await.unwrap_err().kind(), ErrorKind::LeaseLost);
 }
 
+/// An opening that mints no position leaves nothing behind.
+#[tokio::test]
+async fn p31_only_openings_that_wrote_leave_a_row() {
+    let (backend, _, store) = store();
+    save(&store, 0..3, 1).await;
+    store.close().await.unwrap();
+    for opening in 0..20 {
+        let store = Threaded::open(backend.clone(), StoreOptions::new()).unwrap();
+        let reader = store.reader(&notes(), "copy");
+        let delivery = reader.poll().await.unwrap();
+        assert_eq!(delivery.page.changes.len(), if opening == 0 { 3 } else { 0 });
+        reader.ack(delivery.token).await.unwrap();
+        save(&store, 0..3, 1).await;
+        store.close().await.unwrap();
+    }
+    let mut rows = 0;
+    let mut reader = backend.reader().unwrap().unwrap();
+    let mut count = |_: &[u8], _: &[u8]| {
+        rows += 1;
+        Ok(ControlFlow::Continue(()))
+    };
+    reader.snapshot().unwrap().range(Table::State, b"e", b"f", &mut count).unwrap();
+    assert_eq!(rows, 1);
+}
+
 /// What earlier versions kept for each name is folded into one row, and counts on.
 #[tokio::test]
 async fn p25_rows_of_removed_consumers_are_folded() {

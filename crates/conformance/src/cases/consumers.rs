@@ -278,6 +278,48 @@ pub fn p21_an_acknowledgement_never_goes_back<S: Subject>() {
     assert_eq!(rig.status("ones"), before);
 }
 
+/// An acknowledgement that comes after its lease ran out counts while nobody took over, and not afterwards.
+pub fn p25_a_late_acknowledgement_counts_while_nobody_took_over<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..4, 1);
+    let slow = rig.poll("copy", 2).unwrap();
+    rig.environment.step_ms(3_600_000);
+    rig.ack("copy", slow.token).unwrap();
+    let next = rig.poll("copy", 2).unwrap();
+    assert_eq!((ids(&next.page.changes), next.attempt), (vec!["2", "3"], 1), "that it was slow counts for nothing");
+    rig.environment.step_ms(3_600_000);
+    let other = rig.poll("copy", 2).unwrap();
+    assert_eq!(rig.ack("copy", next.token).unwrap_err().kind(), ErrorKind::LeaseLost);
+    assert_eq!(ids(&other.page.changes), ["2"]);
+    rig.ack("copy", other.token).unwrap();
+    assert_eq!(rig.status("copy").lag, 1);
+}
+
+/// A reader that stands where nothing is any more lags behind by what there is, not by what there was.
+pub fn p25_what_is_gone_is_no_lag<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..400, 1);
+    let delivery = rig.poll("copy", 10).unwrap();
+    rig.ack("copy", delivery.token).unwrap();
+    let delivery = rig.poll("end", 1000).unwrap();
+    rig.ack("end", delivery.token).unwrap();
+    assert_eq!((rig.status("copy").lag, rig.status("end").lag), (390, 0));
+    rig.maintain(Maintenance::Clear(notes()));
+    for name in ["copy", "end"] {
+        assert_eq!((rig.status(name).lag, rig.status(name).lag_time), (0, None), "{name} of an empty stream");
+    }
+    rig.save_all(0..2, 2);
+    assert_eq!((rig.status("copy").lag, rig.status("end").lag), (2, 2));
+    // The last row goes: nothing lies behind who stood before it.
+    rig.consumer("copy", ConsumerCommand::Evict).unwrap();
+    rig.seek("end", Seek::End);
+    rig.delete("1");
+    let delivery = rig.poll("end", 10).unwrap();
+    rig.ack("end", delivery.token).unwrap();
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    assert_eq!((rig.status("end").lag, rig.status("copy").lag), (0, 1));
+}
+
 /// The lease of a consumer that was removed stays lost when the name comes into use again.
 pub fn p25_a_removed_consumers_lease_stays_lost<S: Subject>() {
     let mut rig = Rig::<S>::new();

@@ -67,10 +67,14 @@ pub fn p21_refused_deliveries_back_off<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
     let mut waited = Duration::ZERO;
-    let mut pauses = Vec::new();
+    let (mut pauses, mut refused) = (Vec::new(), 0);
     while waited < Duration::from_secs(10 * 60) {
         match rig.poll("copy", 100) {
-            Ok(delivery) => rig.nack("copy", delivery.token),
+            Ok(delivery) => {
+                refused += 1;
+                assert_eq!(refused, pauses.len() + 1, "it is delivered again without a pause");
+                rig.nack("copy", delivery.token);
+            }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::BackingOff);
                 let pause = error.retry_after().unwrap();
@@ -215,4 +219,32 @@ pub fn p21_what_is_taken_back_is_delivered<S: Subject>() {
     drain(&rig, "ones", &ones, &["2", "3"]);
     rig.consumer("ones", ConsumerCommand::Unpark).unwrap();
     assert_eq!(drain(&rig, "ones", &ones, &[]), ["2", "3"]);
+}
+
+/// A reader that fails at everything does not set everything aside: at a thousand records it stays where it is.
+pub fn p21_what_is_set_aside_is_bounded<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..1002, 1);
+    let options = at_once().limit(1).max_attempts(1);
+    for n in 0..1001 {
+        let delivery = rig.poll_with("copy", &options).unwrap();
+        assert_eq!(ids(&delivery.page.changes), [n.to_string()]);
+        rig.nack("copy", delivery.token);
+    }
+    for _ in 0..2 {
+        let delivery = rig.poll_with("copy", &options).unwrap();
+        assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked.len()), (vec!["1000"], 1000));
+        rig.nack("copy", delivery.token);
+    }
+    let delivery = rig.poll_with("copy", &options).unwrap();
+    rig.ack("copy", delivery.token).unwrap();
+    let delivery = rig.poll_with("copy", &options).unwrap();
+    assert_eq!(ids(&delivery.page.changes), ["1001"]);
+    rig.ack("copy", delivery.token).unwrap();
+    assert_eq!(rig.unpark("copy").len(), 1000);
+    let delivery = rig.poll_with("copy", &at_once().limit(2000)).unwrap();
+    assert_eq!(delivery.page.changes.len(), 4, "small after the failures");
+    rig.ack("copy", delivery.token).unwrap();
+    assert_eq!(drain(&rig, "copy", &at_once().limit(2000), &[]).len(), 996);
+    assert!(rig.status("copy").parked.is_empty());
 }

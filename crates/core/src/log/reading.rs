@@ -133,7 +133,7 @@ impl<'p> Reading<'p> {
             };
             if let Some(matched) = matched {
                 let told = matched.is_some_and(|matched| matched.from <= self.told);
-                perhaps &= told;
+                perhaps &= told || mutant!("left-without-having-matched");
                 held &= told;
             }
         }

@@ -34,10 +34,7 @@ impl Model {
         let tracked = self.world.streams[place].tracks_open;
         self.world.streams[place].tracks_open |= open_only && consumer.acknowledged == 0;
         let mut page = loop {
-            if consumer.batch >= limit {
-                consumer.batch = 0;
-            }
-            let few = if consumer.batch == 0 { limit } else { consumer.batch };
+            let few = if consumer.batch == 0 { limit } else { consumer.batch.min(limit) };
             let page = match self.returning(place, &mut consumer, few, open_only) {
                 Some(page) => page,
                 None => {

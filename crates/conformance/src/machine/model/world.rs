@@ -172,7 +172,7 @@ impl Consumer {
         }
         self.parked.retain(|parked| !parked.delivered);
         self.failing = None;
-        self.batch *= 2;
+        self.batch = self.batch.saturating_mul(2);
         self.end_delivery();
     }
 

@@ -13,6 +13,9 @@ use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
 use crate::record::{Change, NetAction};
 
+/// Records that a reader sets aside, at most: beyond that it is the reader that needs help, and it stays where it is.
+pub(super) const MAX_PARKED: usize = 1000;
+
 /// A record that was set aside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored")]

@@ -134,13 +134,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
 impl ConsumerRecord {
     /// Records that the next delivery may have.
-    fn limit(&mut self, options: &PollOptions) -> usize {
-        let batch = usize::try_from(self.batch).unwrap_or(usize::MAX);
-        if batch == 0 || batch >= options.limit || mutant!("whole-batch-set-aside") {
-            self.batch = 0;
-            return options.limit;
+    fn limit(&self, options: &PollOptions) -> usize {
+        match usize::try_from(self.batch).unwrap_or(usize::MAX) {
+            0 => options.limit,
+            batch if mutant!("whole-batch-set-aside") => batch.max(options.limit),
+            batch => batch.min(options.limit),
         }
-        batch
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::consumer::PollOptions;
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::consumers::aside::Parked;
+use crate::log::consumers::aside::{MAX_PARKED, Parked};
 use crate::mutants::mutant;
 
 /// What the store keeps of a consumer.
@@ -184,7 +184,8 @@ impl ConsumerRecord {
         let Some(failing) = self.failing.as_ref().filter(|failing| failing.id == id) else { return false };
         let often =
             failing.nacks >= options.max_attempts.max(1) || failing.expirations >= options.max_expirations.max(1);
-        often && !mutant!("poison-delivered")
+        let room = self.parked.len() < MAX_PARKED || self.parked.iter().any(|parked| parked.id == id);
+        often && (room || mutant!("parked-unbounded")) && !mutant!("poison-delivered")
     }
 
     /// The delivery that is out was acknowledged: the next one may be twice as large.
