@@ -60,9 +60,6 @@ struct WriteAStore;
 macro_rules! for_each_case {
     ($then:ident, $($before:tt)*) => {
         $crate::$then! { $($before)*
-            codec_changes_only_where_the_host_says_so
-            codec_changes_stop_the_handles_of_before
-            reading_only_writes_nothing
             p01_one_entry_per_record
             p01_without_memory
             p02_unique_total_order
@@ -162,6 +159,9 @@ macro_rules! for_each_case {
             p37_checksum_is_the_readers
             p38_an_own_write_comes_back_as_nothing
             p39_a_page_from_before_an_own_write_does_not_undo_it
+            p40_codec_changes_only_where_the_host_says_so
+            p40_codec_changes_stop_the_handles_of_before
+            p41_reading_only_writes_nothing
         }
     };
 }

@@ -182,10 +182,10 @@ pub const ALL: &[Mutant] = &[
     rule("quiet-follows-clock", "a_pause", "a pause that the API asked for lasts longer when the clock is set back"),
     rule("far-times-kept", "ahead", "what a clock that was ahead put off waits until then"),
     // Opening.
-    rule("key-on-plain-store", "codec", "a key that is given for a plain store is taken, and needed from then on"),
-    rule("missing-key-unnoticed", "codec", "a store opens without a key that payloads of a change under way need"),
-    rule("codec-left-behind", "codec", "a handle goes on to write with a key that the store was moved away from"),
-    rule("read-only-writes", "reading_only", "a store that is open for reading only can be written to"),
+    rule("key-on-plain-store", "p40", "a key that is given for a plain store is taken, and needed from then on"),
+    rule("missing-key-unnoticed", "p40", "a store opens without a key that payloads of a change under way need"),
+    rule("codec-left-behind", "p40", "a handle goes on to write with a key that the store was moved away from"),
+    rule("read-only-writes", "p41", "a store that is open for reading only can be written to"),
     // Answers of an API.
     rule("redirect-is-success", "followed", "a redirect that cannot be followed counts as a success"),
     rule("write-becomes-read", "an_action", "an action that is redirected by 301 reads something and counts as done"),

@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 82] = [
+pub(crate) const ALL: [&str; 84] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",

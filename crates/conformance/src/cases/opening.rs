@@ -73,7 +73,7 @@ async fn count(store: &dyn Store) -> usize {
 
 /// A store's codec changes where the host says so, and nowhere else: neither reading nor a refused opening leaves a trace. While it
 /// changes, all that payloads need has to be at hand, and is named.
-pub fn codec_changes_only_where_the_host_says_so<S: Subject>() {
+pub fn p40_codec_changes_only_where_the_host_says_so<S: Subject>() {
     let refused = |subject: &S, options: StoreOptions, named: &str| {
         let error = subject.open(options).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WrongKey, "{error}");
@@ -127,7 +127,7 @@ pub fn codec_changes_only_where_the_host_says_so<S: Subject>() {
 }
 
 /// A handle whose codec another one has moved the store away from writes no more.
-pub fn codec_changes_stop_the_handles_of_before<S: Subject>() {
+pub fn p40_codec_changes_stop_the_handles_of_before<S: Subject>() {
     if !S::SHARES {
         return;
     }
@@ -150,7 +150,7 @@ pub fn codec_changes_stop_the_handles_of_before<S: Subject>() {
 }
 
 /// A store that is open for reading only reads everything and refuses every write, saying why.
-pub fn reading_only_writes_nothing<S: Subject>() {
+pub fn p41_reading_only_writes_nothing<S: Subject>() {
     if !S::REOPENS {
         return;
     }
