@@ -171,6 +171,13 @@ impl BackendReader for SqliteReader {
         })
     }
 
+    fn held(&mut self) -> bool {
+        match &self.0 {
+            Source::Written(_) => true,
+            Source::Unwritten(file) => file.is_as_it_was(),
+        }
+    }
+
     fn version(&mut self) -> Result<u64> {
         match &mut self.0 {
             Source::Written(watcher) => watcher.version(),
