@@ -106,6 +106,7 @@ macro_rules! for_each_case {
             p22_wakeups_are_hints
             p24_a_batch_can_clear_first
             p24_a_named_reading_from_start_outlives_prunes
+            p24_a_prune_looks_at_all_of_the_history
             p24_a_pruned_payload_that_comes_again_is_stored
             p24_a_pruned_tombstone_takes_its_versions
             p24_a_reading_from_start_passes_the_horizon

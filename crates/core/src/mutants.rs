@@ -95,6 +95,8 @@ pub const ALL: &[Mutant] = &[
     rule("uncommitted-remembered", "p29", "where rows of a failed batch stood is remembered"),
     rule("history-horizon-ignored", "p24", "a view of the past is given though part of it was not kept"),
     rule("versions-outlive-tombstone", "p24", "versions of a record stay though its tombstone was pruned"),
+    rule("prune-keeps-surplus-history", "p24", "a prune leaves more versions than are to be kept, and older ones"),
+    rule("history-by-positions-ahead", "p24", "versions are old by positions that are ahead of the clock"),
     rule("aside-outlives-tombstone", "p24", "what was set aside of a record stays though its tombstone was pruned"),
     rule("pruned-payload-stays-away", "p24", "a payload that was pruned and comes again is not stored"),
     rule("page-bytes-ignored", "p11", "a page ends by its count of records alone"),

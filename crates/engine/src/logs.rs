@@ -138,8 +138,13 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
 /// so many of them come with the batch.
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
-    let oldest_ms = engine.believed_ms().await?.saturating_sub(millis(policy.max_age));
+    let max_age_ms = millis(policy.max_age);
+    let mut oldest_ms = engine.parts().environment.now_ms().saturating_sub(max_age_ms);
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
+    // The clock is asked about only where something would go by it.
+    if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|oldest| oldest.timestamp_ms() < oldest_ms) {
+        oldest_ms = engine.believed_ms().await?.saturating_sub(max_age_ms);
+    }
     let (mut runs, mut others) = (0, coming);
     for document in &kept {
         let Some(id) = id_of(&document.key) else { continue };

@@ -112,6 +112,37 @@ pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
     assert_eq!(past(rig.end()).unwrap().len(), 2);
 }
 
+/// However many versions there are, of one record or of many.
+pub fn p24_a_prune_looks_at_all_of_the_history<S: Subject>() {
+    const MANY: u64 = 1300;
+    let rig = Rig::<S>::new();
+    keep_history(&rig, History::Versions(10_000));
+    rig.write(|batch| {
+        for n in 0..MANY {
+            batch.upsert(note("many", n)).upsert(note(&n.to_string(), 0)).upsert(note(&n.to_string(), 1));
+        }
+        batch
+    });
+    assert_eq!(kept(&rig), 2 * MANY - 1);
+    rig.write(|batch| {
+        (0..MANY).filter(|n| n % 2 == 1).for_each(|n| {
+            batch.delete(n.to_string());
+        });
+        batch
+    });
+    assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), MANY / 2);
+    assert_eq!(kept(&rig), MANY - 1 + MANY / 2, "those of what is there");
+    keep_history(&rig, History::Versions(3));
+    rig.prune(PruneWhat::History, Cursor::START);
+    assert_eq!(kept(&rig), 3 + MANY / 2);
+    let newest: Vec<String> = wait(rig.store().versions(&notes(), "many"))
+        .unwrap()
+        .iter()
+        .map(|version| version.record.payload.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(newest, [MANY - 1, MANY - 2, MANY - 3, MANY - 4].map(|n| note("many", n)));
+}
+
 /// A clock that was far ahead for a while makes no version old that was kept before, and none eternal; the past that was
 /// erased is refused, not given without what is gone.
 pub fn p24_history_outlives_a_clock_that_was_ahead<S: Subject>() {

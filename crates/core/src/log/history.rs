@@ -45,6 +45,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             History::Milliseconds(age) => {
                 // Positions may be ahead of the clock: what was kept before is not old for that.
                 let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+                let now_ms = if mutant!("history-by-positions-ahead") { i64::MAX } else { now_ms };
                 let oldest = millis_of(by).min(now_ms).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
                 kept.iter().take_while(|(_, by)| millis_of(*by) < oldest).count()
             }
@@ -75,11 +76,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let mut there: Option<(&str, bool)> = None;
             for version in &versions {
                 let left = newer.entry(&version.id).or_default();
-                let surplus = match history {
-                    History::Versions(most) => *left > most as usize,
-                    History::Off => true,
-                    History::Milliseconds(_) => millis_of(version.by) < oldest_ms,
-                };
+                let surplus = !mutant!("prune-keeps-surplus-history")
+                    && match history {
+                        History::Versions(most) => *left > most as usize,
+                        History::Off => true,
+                        History::Milliseconds(_) => millis_of(version.by) < oldest_ms,
+                    };
                 *left -= 1;
                 let mut goes = version.by <= up_to || surplus;
                 if !goes && !mutant!("versions-outlive-tombstone") {
