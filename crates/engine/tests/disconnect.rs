@@ -80,7 +80,26 @@ async fn nothing_of_a_removed_connection_is_left_or_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_for_its_place_or_for_approval_writes_nothing_either() {
+async fn a_run_that_waits_for_its_place_in_another_process_does_not_begin() {
+    let world = World::built(10, |builder| builder.max_runs(1)).await;
+    // Here as in another process: an engine that does not know who removes the connection.
+    let remover = world.another();
+    world.api().delay = Duration::from_secs(5);
+    let first = world.engine.run_once("d", SYNC, RunOptions::default());
+    let waiting = world.engine.run_once("c", SYNC, RunOptions::default());
+    let removing = async {
+        sleep(1.0).await;
+        remover.disconnect("c", DisconnectMode::KeepRecords).await.unwrap();
+    };
+    let (first, waiting, ()) = tokio::join!(first, waiting, removing);
+    first.unwrap();
+    assert_eq!(waiting.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(world.live().await, 0);
+    assert!(documents(&*world.store).await.keys().all(|key| !key.split('/').any(|part| part == "c")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_approval_can_be_approved_no_more() {
     let world = World::new(40).await;
     world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
     world.api().hidden = (1..=30).collect();
