@@ -4,26 +4,53 @@ use std::fmt;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use highwater_core::backend::{Backend, BackendReader};
+use highwater_core::files::OpenFiles;
 use highwater_core::key_value::Overlay;
-use highwater_core::{Capabilities, Error, ErrorKind, Result};
-use redb::{ConcurrencyMode, Database, ReadableDatabase, TableError};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
+use redb::{CompactionError, ConcurrencyMode, Database, ReadableDatabase, TableError};
 
-use crate::errors::{Explain, damaged};
+use crate::errors::{Explain, ExplainIo, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
 
 /// A redb file as a [`Backend`].
 pub struct RedbBackend {
-    database: Option<Arc<Database>>,
+    shared: Arc<Shared>,
+    /// As the host wrote it.
     path: PathBuf,
     exclusive: bool,
 }
 
+/// What the writer and the readers have of the database.
+struct Shared {
+    /// Locked as a whole only to compact and to close it.
+    database: RwLock<Option<Database>>,
+    file: PathBuf,
+    files: Arc<OpenFiles>,
+}
+
+impl Shared {
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        let database: RwLockReadGuard<'_, Option<Database>> =
+            self.database.read().unwrap_or_else(PoisonError::into_inner);
+        work(database.as_ref().ok_or_else(closed)?)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store was closed; open it again")
+}
+
 impl RedbBackend {
     pub(crate) fn open(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
+        Self::open_file(path, cache_bytes, exclusive).map_err(|error| error.with("path", path.display()))
+    }
+
+    fn open_file(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
+        let file = file_at(path)?;
         let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
         let open = |at: &Path| {
             // redb panics over some damaged files.
@@ -32,13 +59,24 @@ impl RedbBackend {
             });
             opened.unwrap_or_else(|_| Err(damaged()))
         };
-        let database = make_whole(path, open).and_then(|()| open(path));
-        let database = database.map_err(|error| error.with("path", path.display()))?;
-        Ok(RedbBackend { database: Some(Arc::new(database)), path: path.to_owned(), exclusive })
+        make_whole(&file, open)?;
+        let database = open(&file)?;
+        let mut files = OpenFiles::default();
+        files.watch(&file)?;
+        let shared = Shared { database: RwLock::new(Some(database)), file, files: Arc::new(files) };
+        Ok(RedbBackend { shared: Arc::new(shared), path: path.to_owned(), exclusive })
     }
+}
 
-    fn database(&self) -> Result<&Arc<Database>> {
-        self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
+/// The absolute path of the file: a relative one would be another's once the working directory has changed.
+fn file_at(path: &Path) -> Result<PathBuf> {
+    let file = std::path::absolute(path).explain_io("open")?;
+    match fs::metadata(&file) {
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(Error::new(
+            ErrorKind::Incompatible,
+            "the path is a device, a pipe or a socket, a redb store is a file: choose another path",
+        )),
+        _ => Ok(file),
     }
 }
 
@@ -46,7 +84,7 @@ impl RedbBackend {
 /// crash, would never open again.
 fn make_whole(path: &Path, open: impl Fn(&Path) -> Result<Database>) -> Result<()> {
     static MADE: AtomicU64 = AtomicU64::new(0);
-    if path.as_os_str().is_empty() || path.exists() {
+    if path.exists() {
         return Ok(());
     }
     let mut name = path.as_os_str().to_owned();
@@ -82,40 +120,44 @@ impl Backend for RedbBackend {
 
     fn begin(&mut self) -> Result<Overlay<RedbWrite>> {
         // Durable before `commit` returns: redb's default, Immediate.
-        self.database()?.begin_write().explain("begin").map(|write| Overlay::new(RedbWrite(write)))
+        let files = &self.shared.files;
+        files.seen()?;
+        let write = self.shared.with(|database| database.begin_write().explain("begin"))?;
+        Ok(Overlay::new(RedbWrite { write, files: Arc::clone(files) }))
     }
 
     fn reader(&self) -> Result<Option<RedbReader>> {
-        Ok(Some(RedbReader { database: Arc::clone(self.database()?), exclusive: self.exclusive }))
+        Ok(Some(RedbReader { shared: Arc::clone(&self.shared), exclusive: self.exclusive }))
     }
 
     fn location(&self) -> Option<String> {
         Some(self.path.display().to_string())
     }
 
-    fn compact(&mut self) -> Result<()> {
-        match self.database.as_mut().and_then(Arc::get_mut) {
-            Some(database) => database.compact().explain("compact").map(drop),
-            // Readers hold the database too; redb reuses its free pages by itself.
-            None => Ok(()),
+    fn compact(&mut self) -> Result<Compaction> {
+        self.shared.files.check()?;
+        // New readings wait; one that has begun is let be.
+        let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        match database.as_mut().ok_or_else(closed)?.compact() {
+            Ok(_) => Ok(Compaction::Complete),
+            Err(CompactionError::TransactionInProgress) => Ok(Compaction::Held),
+            Err(error) => Err(error).explain("compact"),
         }
     }
 
     fn size(&self) -> Result<Option<u64>> {
-        Ok(std::fs::metadata(&self.path).ok().map(|file| file.len()))
+        Ok(fs::metadata(&self.shared.file).ok().map(|file| file.len()))
     }
 
-    fn close(mut self) -> Result<()> {
-        match self.database.take().and_then(Arc::into_inner) {
-            Some(database) => database.close().explain("close"),
-            None => Ok(()),
-        }
+    fn close(self) -> Result<()> {
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        database.map_or(Ok(()), |database| database.close().explain("close"))
     }
 }
 
 /// A source of snapshots.
 pub struct RedbReader {
-    database: Arc<Database>,
+    shared: Arc<Shared>,
     exclusive: bool,
 }
 
@@ -129,14 +171,17 @@ impl BackendReader for RedbReader {
     type Snapshot<'a> = Overlay<RedbSnapshot>;
 
     fn snapshot(&mut self) -> Result<Overlay<RedbSnapshot>> {
-        self.database.begin_read().explain("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
+        self.shared.files.seen()?;
+        let read = self.shared.with(|database| database.begin_read().explain("snapshot"))?;
+        Ok(Overlay::new(RedbSnapshot(read)))
     }
 
     fn version(&mut self) -> Result<u64> {
         if self.exclusive {
             return Ok(0);
         }
-        let read = self.database.begin_read().explain("version")?;
+        self.shared.files.seen()?;
+        let read = self.shared.with(|database| database.begin_read().explain("version"))?;
         match read.open_table(COMMITS) {
             Ok(commits) => Ok(commits.get(COMMITS_KEY).explain("version")?.map_or(0, |count| count.value())),
             Err(TableError::TableDoesNotExist(_)) => Ok(0),

@@ -2,31 +2,56 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader};
-use highwater_core::{Capabilities, Result};
+use highwater_core::files::OpenFiles;
+use highwater_core::{Capabilities, Compaction, ErrorKind, Result};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::commit_sign::{Watcher, data_version};
+use crate::database_file;
 use crate::errors::{Explain, error};
-use crate::schema::{Settings, open_file, open_reader, prepare_writer};
+use crate::path::{beside, file_at};
+use crate::schema::{Settings, is_ours, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
+use crate::wal;
 
 /// An SQLite file as a [`Backend`].
 pub struct SqliteBackend {
     connection: Connection,
+    /// As the host wrote it.
     path: PathBuf,
+    /// The file it leads to.
+    file: PathBuf,
+    files: Arc<OpenFiles>,
     settings: Settings,
 }
 
 impl SqliteBackend {
-    pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
-        let connection = open_file(path)?;
-        let version = rusqlite::version_number();
-        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
-        prepare_writer(&connection, &settings)?;
-        Ok(SqliteBackend { connection, path: path.to_owned(), settings })
+    pub(crate) fn open(path: &Path, settings: Settings) -> Result<Self> {
+        let file = file_at(path)?;
+        match Self::open_as(path, &file, settings) {
+            // On a full disk the WAL index that connections share cannot be made: in memory it can.
+            Err(error) if error.kind() == ErrorKind::Full && !settings.shared && !settings.exclusive => {
+                Self::open_as(path, &file, Settings { exclusive: true, ..settings }).map_err(|_| error)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_as(path: &Path, file: &Path, mut settings: Settings) -> Result<Self> {
+        let connection = open_file(file)?;
+        let wal = header_says_wal(&connection)?;
+        connection.busy_timeout(settings.busy_timeout).explain("open")?;
+        let stray = !wal && is_ours(&connection)?;
+        settings.exclusive = needs_exclusive(&settings, rusqlite::version_number(), wal || stray)?;
+        prepare_writer(&connection, &settings, stray)?;
+        let file = database_file::path(&connection).unwrap_or_else(|| file.to_owned());
+        let files = Arc::new(open_files(&connection, &file)?);
+        Ok(SqliteBackend { connection, path: path.to_owned(), file, files, settings })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
@@ -38,6 +63,27 @@ impl SqliteBackend {
     pub fn is_exclusive(&self) -> bool {
         self.settings.exclusive
     }
+
+    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
+    }
+}
+
+/// The files that the connection has open.
+fn open_files(connection: &Connection, file: &Path) -> Result<OpenFiles> {
+    let mut files = OpenFiles::default();
+    files.watch(file)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).explain_on(connection, "open")?;
+    if mode == "wal" {
+        files.watch(&beside(file, "-wal"))?;
+        let index = beside(file, "-shm");
+        // Kept in memory by a connection that has the file for itself.
+        if index.exists() {
+            files.watch(&index)?;
+        }
+    }
+    Ok(files)
 }
 
 impl fmt::Debug for SqliteBackend {
@@ -58,15 +104,16 @@ impl Backend for SqliteBackend {
     }
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {
-        SqliteTransaction::write(&self.connection)
+        self.files.seen()?;
+        SqliteTransaction::write(&self.connection, &self.files)
     }
 
     fn reader(&self) -> Result<Option<SqliteReader>> {
         if self.settings.exclusive {
             return Ok(None);
         }
-        open_reader(&self.path, &self.settings)
-            .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection) }))
+        open_reader(&self.file, &self.settings)
+            .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection), files: Arc::clone(&self.files) }))
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
@@ -77,9 +124,20 @@ impl Backend for SqliteBackend {
         Some(self.path.display().to_string())
     }
 
-    fn compact(&mut self) -> Result<()> {
-        self.connection.execute_batch("VACUUM").explain("compact")?;
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).explain("compact")
+    fn compact(&mut self) -> Result<Compaction> {
+        self.files.check()?;
+        self.connection.execute_batch("VACUUM").explain_on(&self.connection, "compact")?;
+        let emptied = wal::empty(&self.connection)?;
+        self.files.check()?;
+        Ok(if emptied { Compaction::Complete } else { Compaction::Held })
+    }
+
+    fn idle(&mut self) -> Result<bool> {
+        if !wal::is_large(&self.file) {
+            return Ok(false);
+        }
+        self.files.check()?;
+        wal::empty_at_once(&self.connection, self.settings.busy_timeout).map(|emptied| !emptied)
     }
 
     fn size(&self) -> Result<Option<u64>> {
@@ -89,6 +147,13 @@ impl Backend for SqliteBackend {
     }
 
     fn close(self) -> Result<()> {
+        if self.files.check().is_ok() {
+            // The last connection removes the WAL; beside others it would stay as large as it is.
+            let _ = wal::empty_at_once(&self.connection, self.settings.busy_timeout);
+        } else if beside(&self.file, "-wal").exists() {
+            // What is in our WAL belongs to no file that is there now.
+            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).explain("close")?;
+        }
         self.connection.close().map_err(|(_, source)| error(source, "close"))
     }
 }
@@ -97,16 +162,19 @@ impl Backend for SqliteBackend {
 #[derive(Debug)]
 pub struct SqliteReader {
     watcher: Watcher,
+    files: Arc<OpenFiles>,
 }
 
 impl BackendReader for SqliteReader {
     type Snapshot<'a> = SqliteTransaction<'a>;
 
     fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
+        self.files.seen()?;
         SqliteTransaction::snapshot(self.watcher.connection())
     }
 
     fn version(&mut self) -> Result<u64> {
+        self.files.seen()?;
         self.watcher.version()
     }
 }

@@ -27,12 +27,14 @@ mod database_file;
 mod errors;
 mod index_table;
 mod log_table;
+mod path;
 mod schema;
 mod sharing;
 mod store;
 mod transaction;
 mod values;
 mod views;
+mod wal;
 
 pub use backend::{SqliteBackend, SqliteReader};
 pub use store::{SqliteBuilder, SqliteStore};

@@ -242,7 +242,7 @@ impl<'c> LogTable<'c> {
             (None, None) => {}
             (None, Some(stored)) => {
                 let mut statement = self.connection.prepare_cached(sql::DELETE).explain("prepare")?;
-                statement.execute([stored]).explain("write")?;
+                statement.execute([stored]).explain_on(self.connection, "write")?;
             }
             (Some(last), stored) => {
                 let key = row_key(open.stream, last)?;
@@ -255,9 +255,9 @@ impl<'c> LogTable<'c> {
                 let moved_from = stored.filter(|stored| *stored != key).map(number);
                 let values = open.rows.columns().into_iter().chain([number(key)]).chain(moved_from);
                 for (place, value) in values.enumerate() {
-                    statement.raw_bind_parameter(place + 1, value).explain("write")?;
+                    statement.raw_bind_parameter(place + 1, value).explain_on(self.connection, "write")?;
                 }
-                if statement.raw_execute().explain("write")? != 1 {
+                if statement.raw_execute().explain_on(self.connection, "write")? != 1 {
                     return Err(damaged("a block that vanished while it was changed"));
                 }
             }

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_core::files::OpenFiles;
 use highwater_core::{
     ConsumerCommand, ConsumerReply, Error, ErrorKind, LogTransaction, Page, PollOptions, Result, Staged, Store,
     StoreOptions, StreamKey, Threaded, store_by_delegation,
@@ -19,9 +21,16 @@ use crate::views::{ViewColumn, create_model_view, propose_columns};
 
 /// A store in an SQLite file.
 #[derive(Clone, Debug)]
-pub struct SqliteStore(Threaded<SqliteBackend>);
+pub struct SqliteStore(Threaded<SqliteBackend>, Joining);
 
 store_by_delegation!(SqliteStore, 0);
+
+/// What joining a host's transaction needs of the store's files.
+#[derive(Clone, Debug)]
+struct Joining {
+    path: Arc<str>,
+    files: Arc<OpenFiles>,
+}
 
 impl SqliteStore {
     /// Opens the file, and makes it if it is not there.
@@ -153,6 +162,9 @@ impl SqliteStore {
         connection: &Connection,
         work: impl FnOnce(&mut LogTransaction<'_, '_, SqliteTransaction<'_>>) -> Result<T>,
     ) -> Result<(T, Staged)> {
+        let Joining { path, files } = &self.1;
+        // What the host commits must be in the store's file, and nobody looks again afterwards.
+        files.check().map_err(|error| error.with("path", path))?;
         self.0.join(SqliteTransaction::join(connection)?, work)
     }
 
@@ -244,6 +256,7 @@ impl SqliteBuilder {
             if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }
         };
         let backend = SqliteBackend::open(&self.path, self.settings).map_err(named)?;
-        Threaded::open(backend, self.options.clone()).map(SqliteStore).map_err(named)
+        let joining = Joining { path: self.path.display().to_string().into(), files: Arc::clone(backend.files()) };
+        Threaded::open(backend, self.options.clone()).map(|store| SqliteStore(store, joining)).map_err(named)
     }
 }

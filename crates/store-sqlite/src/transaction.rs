@@ -3,6 +3,7 @@
 use std::fmt;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
+use highwater_core::files::OpenFiles;
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
@@ -15,6 +16,8 @@ use crate::values::bytes;
 pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     part: Part,
+    /// Looked at before a commit is acknowledged.
+    files: Option<&'c OpenFiles>,
     log: LogTable<'c>,
     index: IndexTable<'c>,
 }
@@ -29,20 +32,26 @@ enum Part {
 }
 
 impl<'c> SqliteTransaction<'c> {
-    fn new(connection: &'c Connection, part: Part) -> Self {
-        SqliteTransaction { connection, part, log: LogTable::new(connection), index: IndexTable::new(connection) }
+    fn new(connection: &'c Connection, part: Part, files: Option<&'c OpenFiles>) -> Self {
+        SqliteTransaction {
+            connection,
+            part,
+            files,
+            log: LogTable::new(connection),
+            index: IndexTable::new(connection),
+        }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
-    pub(crate) fn write(connection: &'c Connection) -> Result<Self> {
+    pub(crate) fn write(connection: &'c Connection, files: &'c OpenFiles) -> Result<Self> {
         run(connection, "BEGIN IMMEDIATE", "begin")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole))
+        Ok(SqliteTransaction::new(connection, Part::Whole, Some(files)))
     }
 
     /// Opens a snapshot.
     pub(crate) fn snapshot(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN DEFERRED", "snapshot")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole))
+        Ok(SqliteTransaction::new(connection, Part::Whole, None))
     }
 
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
@@ -56,7 +65,7 @@ impl<'c> SqliteTransaction<'c> {
             ));
         }
         run(connection, "SAVEPOINT hw_join", "join")?;
-        Ok(SqliteTransaction::new(connection, Part::Savepoint))
+        Ok(SqliteTransaction::new(connection, Part::Savepoint, None))
     }
 
     /// The connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
@@ -66,11 +75,11 @@ impl<'c> SqliteTransaction<'c> {
     }
 
     fn statement(&self, sql: &str) -> Result<CachedStatement<'c>> {
-        self.connection.prepare_cached(sql).explain("prepare")
+        self.connection.prepare_cached(sql).explain_on(self.connection, "prepare")
     }
 
     fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
-        self.statement(sql)?.execute(values).map(drop).explain("write")
+        self.statement(sql)?.execute(values).map(drop).explain_on(self.connection, "write")
     }
 }
 
@@ -180,10 +189,14 @@ impl BackendWrite for SqliteTransaction<'_> {
             Part::Ended => {}
         }
         self.part = Part::Ended;
-        Ok(())
+        self.files.map_or(Ok(()), OpenFiles::check)
     }
 }
 
 fn run(connection: &Connection, sql: &str, what: &'static str) -> Result<()> {
-    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).explain(what)
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .explain_on(connection, what)
 }

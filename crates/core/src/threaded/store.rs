@@ -174,7 +174,7 @@ impl<B: Backend> Store for Threaded<B> {
             Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
             Maintenance::Recode => self.recode().await,
             Maintenance::Compact => {
-                self.with_backend(|backend| backend.compact().map(|()| MaintenanceReport::Done)).await
+                self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
             }
         }
         .map_err(|error| error.during("maintain"))
