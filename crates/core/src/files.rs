@@ -71,7 +71,8 @@ impl OpenFiles {
             io::ErrorKind::NotFound => moved(path),
             _ => Error::new(ErrorKind::of_io(&source), "the store's file cannot be looked up").because(source),
         };
-        let path = std::path::absolute(path).map_err(failed)?;
+        // A link is followed once: what it leads to is what is open.
+        let path = fs::canonicalize(path).map_err(failed)?;
         let found = fs::metadata(&path).map_err(failed)?;
         self.files.push((path, identity(&found)));
         Ok(())

@@ -60,12 +60,14 @@ fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
     let message = match kind {
         ErrorKind::PermissionDenied => "the file cannot be written: check the permissions of it and its directory",
         ErrorKind::NotFound => "the directory of the file does not exist: create it first",
-        ErrorKind::Incompatible => "the path is a directory, a redb store is a file: choose another path",
+        ErrorKind::Incompatible => {
+            "the path is a directory, or leads through a file; a redb store is a file: choose another path"
+        }
         ErrorKind::Full => "the disk is full: make room and try again",
         ErrorKind::Corrupt => "the store's file was cut short: restore a backup, or remove the file and sync again",
         ErrorKind::Busy => "another process is writing; try again",
         ErrorKind::Invalid => {
-            "the path, or a name in it with what is appended while the file is made, is empty or too long"
+            "the path cannot be used: it is empty, has a zero byte in it, or is too long with what is appended while the file is made"
         }
         _ => "reading or writing the store's file failed: check the disk, or the network share, that it is on",
     };

@@ -42,6 +42,7 @@ impl SledBackend {
         }
         // sled makes files there later too, when the working directory may be another.
         let folder = std::path::absolute(path).explain_io("open")?;
+        let folder = folder.canonicalize().unwrap_or(folder);
         check_folder(&folder)?;
         // sled panics over some damaged files.
         let open = || {

@@ -69,7 +69,7 @@ fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
             "the store's files were cut short: restore a backup, or remove the directory and sync again"
         }
         ErrorKind::Busy => "another process is using the store's files; try again",
-        ErrorKind::Invalid => "the path, or a name in it, is too long: shorten it",
+        ErrorKind::Invalid => "the path cannot be used: it is too long, or has a zero byte in it",
         _ => "reading or writing the store's files failed: check the disk, or the network share, that they are on",
     };
     (kind, message)

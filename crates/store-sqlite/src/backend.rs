@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader};
-use highwater_core::files::OpenFiles;
 use highwater_core::{Capabilities, Compaction, ErrorKind, Result};
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::database_file;
 use crate::errors::{Explain, error};
-use crate::path::{beside, file_at};
+use crate::open_files::Files;
+use crate::path::file_at;
 use crate::schema::{Settings, is_ours, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
@@ -24,9 +23,7 @@ pub struct SqliteBackend {
     connection: Connection,
     /// As the host wrote it.
     path: PathBuf,
-    /// The file it leads to.
-    file: PathBuf,
-    files: Arc<OpenFiles>,
+    files: Arc<Files>,
     settings: Settings,
 }
 
@@ -50,8 +47,8 @@ impl SqliteBackend {
         settings.exclusive = needs_exclusive(&settings, rusqlite::version_number(), wal || stray)?;
         prepare_writer(&connection, &settings, stray)?;
         let file = database_file::path(&connection).unwrap_or_else(|| file.to_owned());
-        let files = Arc::new(open_files(&connection, &file)?);
-        Ok(SqliteBackend { connection, path: path.to_owned(), file, files, settings })
+        let files = Arc::new(Files::of(&connection, file, settings.busy_timeout)?);
+        Ok(SqliteBackend { connection, path: path.to_owned(), files, settings })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
@@ -64,26 +61,9 @@ impl SqliteBackend {
         self.settings.exclusive
     }
 
-    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+    pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
     }
-}
-
-/// The files that the connection has open.
-fn open_files(connection: &Connection, file: &Path) -> Result<OpenFiles> {
-    let mut files = OpenFiles::default();
-    files.watch(file)?;
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).explain_on(connection, "open")?;
-    if mode == "wal" {
-        files.watch(&beside(file, "-wal"))?;
-        let index = beside(file, "-shm");
-        // Kept in memory by a connection that has the file for itself.
-        if index.exists() {
-            files.watch(&index)?;
-        }
-    }
-    Ok(files)
 }
 
 impl fmt::Debug for SqliteBackend {
@@ -112,7 +92,7 @@ impl Backend for SqliteBackend {
         if self.settings.exclusive {
             return Ok(None);
         }
-        open_reader(&self.file, &self.settings)
+        open_reader(self.files.file(), &self.settings)
             .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection), files: Arc::clone(&self.files) }))
     }
 
@@ -125,18 +105,18 @@ impl Backend for SqliteBackend {
     }
 
     fn compact(&mut self) -> Result<Compaction> {
-        self.files.check()?;
+        self.files.check(&self.connection)?;
         self.connection.execute_batch("VACUUM").explain_on(&self.connection, "compact")?;
         let emptied = wal::empty(&self.connection)?;
-        self.files.check()?;
+        self.files.check(&self.connection)?;
         Ok(if emptied { Compaction::Complete } else { Compaction::Held })
     }
 
     fn idle(&mut self) -> Result<bool> {
-        if !wal::is_large(&self.file) {
+        if !wal::is_large(self.files.file()) {
             return Ok(false);
         }
-        self.files.check()?;
+        self.files.check(&self.connection)?;
         wal::empty_at_once(&self.connection, self.settings.busy_timeout).map(|emptied| !emptied)
     }
 
@@ -147,13 +127,7 @@ impl Backend for SqliteBackend {
     }
 
     fn close(self) -> Result<()> {
-        if self.files.check().is_ok() {
-            // The last connection removes the WAL; beside others it would stay as large as it is.
-            let _ = wal::empty_at_once(&self.connection, self.settings.busy_timeout);
-        } else if beside(&self.file, "-wal").exists() {
-            // What is in our WAL belongs to no file that is there now.
-            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).explain("close")?;
-        }
+        self.files.let_go(&self.connection);
         self.connection.close().map_err(|(_, source)| error(source, "close"))
     }
 }
@@ -162,7 +136,7 @@ impl Backend for SqliteBackend {
 #[derive(Debug)]
 pub struct SqliteReader {
     watcher: Watcher,
-    files: Arc<OpenFiles>,
+    files: Arc<Files>,
 }
 
 impl BackendReader for SqliteReader {

@@ -49,11 +49,10 @@ fn with_system_error(error: Error, told: &std::io::Error) -> Error {
     let message = match kind {
         ErrorKind::Full => FULL,
         ErrorKind::Invalid => "the file's name is too long, with what SQLite appends to it: shorten it",
-        ErrorKind::NotFound => "the database's file or directory is not there any more",
         ErrorKind::PermissionDenied => READ_ONLY,
         ErrorKind::Io => IO,
-        // Such as a file that is shorter than SQLite thinks.
-        _ => return error.with("system", told),
+        // Where a file could not be made, SQLite looked at last whether it is there to be read.
+        _ => return error,
     };
     let operation = error.operation();
     Error::new(kind, message).during(operation).with("system", told).because(error)
@@ -151,7 +150,12 @@ mod tests {
 
     #[test]
     fn the_system_says_why_a_file_could_not_be_used() {
-        for (code, wanted) in [(28, ErrorKind::Full), (13, ErrorKind::PermissionDenied), (5, ErrorKind::Io)] {
+        for (code, wanted) in [
+            (28, ErrorKind::Full),
+            (13, ErrorKind::PermissionDenied),
+            (5, ErrorKind::Io),
+            (2, ErrorKind::PermissionDenied),
+        ] {
             let cause = error(rusqlite::Error::SqliteFailure(ffi::Error::new(14), None), "open");
             let error = with_system_error(cause, &std::io::Error::from_raw_os_error(code));
             assert_eq!((error.kind(), error.operation()), (wanted, "open"), "{error}");

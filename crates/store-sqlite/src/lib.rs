@@ -27,6 +27,7 @@ mod database_file;
 mod errors;
 mod index_table;
 mod log_table;
+mod open_files;
 mod path;
 mod schema;
 mod sharing;

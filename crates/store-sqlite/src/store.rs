@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::files::OpenFiles;
 use highwater_core::{
     ConsumerCommand, ConsumerReply, Error, ErrorKind, LogTransaction, Page, PollOptions, Result, Staged, Store,
     StoreOptions, StreamKey, Threaded, store_by_delegation,
@@ -15,6 +14,7 @@ use highwater_core::{
 use rusqlite::Connection;
 
 use crate::backend::SqliteBackend;
+use crate::open_files::Files;
 use crate::schema::Settings;
 use crate::transaction::SqliteTransaction;
 use crate::views::{ViewColumn, create_model_view, propose_columns};
@@ -29,7 +29,7 @@ store_by_delegation!(SqliteStore, 0);
 #[derive(Clone, Debug)]
 struct Joining {
     path: Arc<str>,
-    files: Arc<OpenFiles>,
+    files: Arc<Files>,
 }
 
 impl SqliteStore {
@@ -164,7 +164,7 @@ impl SqliteStore {
     ) -> Result<(T, Staged)> {
         let Joining { path, files } = &self.1;
         // What the host commits must be in the store's file, and nobody looks again afterwards.
-        files.check().map_err(|error| error.with("path", path))?;
+        files.look().map_err(|error| error.with("path", path))?;
         self.0.join(SqliteTransaction::join(connection)?, work)
     }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
-use highwater_core::files::OpenFiles;
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use crate::errors::Explain;
 use crate::index_table::IndexTable;
 use crate::log_table::LogTable;
+use crate::open_files::Files;
 use crate::values::bytes;
 
 /// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
@@ -17,7 +17,7 @@ pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     part: Part,
     /// Looked at before a commit is acknowledged.
-    files: Option<&'c OpenFiles>,
+    files: Option<&'c Files>,
     log: LogTable<'c>,
     index: IndexTable<'c>,
 }
@@ -32,7 +32,7 @@ enum Part {
 }
 
 impl<'c> SqliteTransaction<'c> {
-    fn new(connection: &'c Connection, part: Part, files: Option<&'c OpenFiles>) -> Self {
+    fn new(connection: &'c Connection, part: Part, files: Option<&'c Files>) -> Self {
         SqliteTransaction {
             connection,
             part,
@@ -43,7 +43,7 @@ impl<'c> SqliteTransaction<'c> {
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
-    pub(crate) fn write(connection: &'c Connection, files: &'c OpenFiles) -> Result<Self> {
+    pub(crate) fn write(connection: &'c Connection, files: &'c Files) -> Result<Self> {
         run(connection, "BEGIN IMMEDIATE", "begin")?;
         Ok(SqliteTransaction::new(connection, Part::Whole, Some(files)))
     }
@@ -189,7 +189,7 @@ impl BackendWrite for SqliteTransaction<'_> {
             Part::Ended => {}
         }
         self.part = Part::Ended;
-        self.files.map_or(Ok(()), OpenFiles::check)
+        self.files.map_or(Ok(()), |files| files.check(self.connection))
     }
 }
 
