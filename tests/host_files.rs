@@ -50,6 +50,8 @@ fn child() {
         match *role.as_slice() {
             ["filled", kind, folder] => filled(kind, Path::new(folder)).await,
             ["limited", kind, folder] => limited(kind, Path::new(folder)).await,
+            ["gone", kind, folder] => gone(kind, Path::new(folder)).await,
+            ["descriptors", kind, folder] => descriptors(kind, Path::new(folder)).await,
             ["relative", kind, folder] => relative(kind, Path::new(folder)).await,
             ["second", kind, path] => match open(kind, Path::new(path)) {
                 Ok(store) => {
@@ -136,6 +138,62 @@ fn a_disk_that_filled_while_the_store_was_closed_can_be_read() {
             let said = run(command).unwrap();
             println!("{kind}: {}", said.lines().filter(|line| line.contains("outcome")).collect::<Vec<_>>().join(" "));
         }
+    }
+}
+
+/// The file system goes away while the store is open: a stick that is pulled, a share that is let go.
+async fn gone(kind: &str, folder: &Path) {
+    let store = open(kind, &folder.join("store")).unwrap();
+    save(&*store, 0..100, 100).await.unwrap();
+    assert!(Command::new("umount").arg("--lazy").arg(folder).status().unwrap().success());
+    let error = save(&*store, 100..101, 100).await.unwrap_err();
+    println!("outcome {:?}: {error}", error.kind());
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{kind}: {error}");
+    assert!(store.head(&notes()).await.is_err(), "{kind}");
+    let _ = store.close().await;
+}
+
+#[test]
+fn a_file_system_that_goes_away_takes_no_commits() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let role = ["gone", kind, folder.path().to_str().unwrap()];
+        if let Some(command) = in_small_file_system("40m", &role, folder.path()) {
+            let said = run(command).unwrap();
+            println!("{kind}: {}", said.lines().filter(|line| line.contains("outcome")).collect::<Vec<_>>().join(" "));
+        }
+    }
+}
+
+/// The process may open no more files.
+async fn descriptors(kind: &str, folder: &Path) {
+    let store = open(kind, &folder.join("store")).unwrap();
+    save(&*store, 0..10, 10).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let mut held: Vec<fs::File> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    let mut wrong = Vec::new();
+    // From no room at all to room for some of the files that a store has.
+    for left in 0..12 {
+        match open(kind, &folder.join("store")) {
+            Ok(_) => break,
+            Err(error)
+                if error.kind() == ErrorKind::Io && format!("{error} {error:?}").contains("oo many open files") => {}
+            Err(error) => wrong.push(format!("{left} left: {:?}: {error}", error.kind())),
+        }
+        held.pop();
+    }
+    held.clear();
+    assert!(wrong.is_empty(), "{kind}: {wrong:#?}");
+    assert_eq!(live(&*open(kind, &folder.join("store")).unwrap()).await, 10);
+}
+
+#[test]
+fn a_process_without_file_descriptors_is_told_so() {
+    for kind in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        let role = ["descriptors", kind, folder.path().to_str().unwrap()];
+        println!("{}", run(after("ulimit -n 64", &role, folder.path())).unwrap_or_else(|said| panic!("{said}")));
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader};
-use highwater_core::{Capabilities, Compaction, ErrorKind, Result};
+use highwater_core::{Capabilities, Compaction, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::database_file;
-use crate::errors::{Explain, error};
+use crate::errors::{Explain, error, lacks_shared_memory};
 use crate::open_files::Files;
 use crate::path::file_at;
 use crate::schema::{Settings, is_ours, open_file, open_reader, prepare_writer};
@@ -20,7 +20,7 @@ use crate::wal;
 
 /// An SQLite file as a [`Backend`].
 pub struct SqliteBackend {
-    connection: Connection,
+    watcher: Watcher,
     /// As the host wrote it.
     path: PathBuf,
     files: Arc<Files>,
@@ -31,8 +31,9 @@ impl SqliteBackend {
     pub(crate) fn open(path: &Path, settings: Settings) -> Result<Self> {
         let file = file_at(path)?;
         match Self::open_as(path, &file, settings) {
-            // On a full disk the WAL index that connections share cannot be made: in memory it can.
-            Err(error) if error.kind() == ErrorKind::Full && !settings.shared && !settings.exclusive => {
+            // On a full disk, and on file systems without shared memory, the WAL index that connections share cannot be
+            // made: one of our own can.
+            Err(error) if lacks_shared_memory(&error) && !settings.shared && !settings.exclusive => {
                 Self::open_as(path, &file, Settings { exclusive: true, ..settings }).map_err(|_| error)
             }
             opened => opened,
@@ -47,13 +48,14 @@ impl SqliteBackend {
         settings.exclusive = needs_exclusive(&settings, rusqlite::version_number(), wal || stray)?;
         prepare_writer(&connection, &settings, stray)?;
         let file = database_file::path(&connection).unwrap_or_else(|| file.to_owned());
-        let files = Arc::new(Files::of(&connection, file, settings.busy_timeout)?);
-        Ok(SqliteBackend { connection, path: path.to_owned(), files, settings })
+        let watcher = if settings.exclusive { Watcher::alone(connection) } else { Watcher::new(connection) };
+        let files = Arc::new(Files::of(&watcher, file, settings.busy_timeout)?);
+        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        self.watcher.connection()
     }
 
     /// Whether everything goes through one connection that locks the file.
@@ -85,7 +87,7 @@ impl Backend for SqliteBackend {
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {
         self.files.seen()?;
-        SqliteTransaction::write(&self.connection, &self.files)
+        SqliteTransaction::write(&self.watcher, &self.files)
     }
 
     fn reader(&self) -> Result<Option<SqliteReader>> {
@@ -97,7 +99,7 @@ impl Backend for SqliteBackend {
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
-        data_version(&self.connection).map(Some)
+        data_version(self.connection()).map(Some)
     }
 
     fn location(&self) -> Option<String> {
@@ -105,10 +107,10 @@ impl Backend for SqliteBackend {
     }
 
     fn compact(&mut self) -> Result<Compaction> {
-        self.files.check(&self.connection)?;
-        self.connection.execute_batch("VACUUM").explain_on(&self.connection, "compact")?;
-        let emptied = wal::empty(&self.connection)?;
-        self.files.check(&self.connection)?;
+        self.files.check(&self.watcher)?;
+        self.connection().execute_batch("VACUUM").explain_on(self.connection(), "compact")?;
+        let emptied = wal::empty(self.connection())?;
+        self.files.check(&self.watcher)?;
         Ok(if emptied { Compaction::Complete } else { Compaction::Held })
     }
 
@@ -116,19 +118,23 @@ impl Backend for SqliteBackend {
         if !wal::is_large(self.files.file()) {
             return Ok(false);
         }
-        self.files.check(&self.connection)?;
-        wal::empty_at_once(&self.connection, self.settings.busy_timeout).map(|emptied| !emptied)
+        self.files.check(&self.watcher)?;
+        wal::empty_at_once(self.connection(), self.settings.busy_timeout).map(|emptied| !emptied)
     }
 
     fn size(&self) -> Result<Option<u64>> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        let size: i64 = self.connection.query_row(sql, [], |row| row.get(0)).explain("size")?;
+        let size: i64 = self.connection().query_row(sql, [], |row| row.get(0)).explain("size")?;
         Ok(u64::try_from(size).ok())
     }
 
     fn close(self) -> Result<()> {
-        self.files.let_go(&self.connection);
-        self.connection.close().map_err(|(_, source)| error(source, "close"))
+        let SqliteBackend { watcher, files, .. } = self;
+        // A store that is moved is told by the next commit; nobody is told of what comes after the last.
+        let _ = files.check(&watcher);
+        let connection = watcher.into_connection();
+        files.let_go(&connection);
+        connection.close().map_err(|(_, source)| error(source, "close"))
     }
 }
 

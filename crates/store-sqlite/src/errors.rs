@@ -1,11 +1,13 @@
 //! SQLite's errors in Highwater's words.
 
+use std::error::Error as StdError;
+
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 use rusqlite::ffi::{
     self, ErrorCode, SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_CHECKRESERVEDLOCK, SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA,
-    SQLITE_IOERR_LOCK, SQLITE_IOERR_NOMEM, SQLITE_IOERR_RDLOCK, SQLITE_IOERR_SHMLOCK, SQLITE_IOERR_SHMSIZE,
-    SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_UNLOCK, SQLITE_READONLY_DBMOVED,
+    SQLITE_IOERR_LOCK, SQLITE_IOERR_NOMEM, SQLITE_IOERR_RDLOCK, SQLITE_IOERR_SHMLOCK, SQLITE_IOERR_SHMMAP,
+    SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_UNLOCK, SQLITE_READONLY_DBMOVED,
 };
 
 use crate::database_file;
@@ -14,6 +16,9 @@ use crate::database_file;
 pub(crate) trait Explain<T>: Sized {
     fn explain(self, what: &'static str) -> Result<T>;
 
+    /// The same for the opening of a connection, which leaves none to ask.
+    fn explain_open(self) -> Result<T>;
+
     /// Asks the connection too, where SQLite alone does not say why something failed.
     fn explain_on(self, connection: &Connection, what: &'static str) -> Result<T>;
 }
@@ -21,6 +26,16 @@ pub(crate) trait Explain<T>: Sized {
 impl<T> Explain<T> for rusqlite::Result<T> {
     fn explain(self, what: &'static str) -> Result<T> {
         self.map_err(|source| error(source, what))
+    }
+
+    fn explain_open(self) -> Result<T> {
+        self.map_err(|source| {
+            // First of all: whatever is called next may change it.
+            let told = std::io::Error::last_os_error();
+            let could_not = source.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+            let error = error(source, "open");
+            if could_not { with_system_error(error, &told) } else { error }
+        })
     }
 
     fn explain_on(self, connection: &Connection, what: &'static str) -> Result<T> {
@@ -58,9 +73,24 @@ fn with_system_error(error: Error, told: &std::io::Error) -> Error {
     Error::new(kind, message).during(operation).with("system", told).because(error)
 }
 
+/// Whether a file could not be used because the WAL index, which connections share, cannot be where it is.
+pub(crate) fn lacks_shared_memory(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(next) = cause {
+        if let Some(source) = next.downcast_ref::<rusqlite::Error>() {
+            let extended = source.sqlite_error().map(|error| error.extended_code);
+            return matches!(extended, Some(SQLITE_IOERR_SHMSIZE | SQLITE_IOERR_SHMMAP | SQLITE_IOERR_SHMOPEN))
+                || error.kind() == ErrorKind::Full;
+        }
+        cause = next.source();
+    }
+    false
+}
+
 const FULL: &str = "the disk, or the database's page limit, is full: make room and try again";
 const READ_ONLY: &str = "the database cannot be written: check the permissions of the file and its directory";
-const IO: &str = "reading or writing the database file failed: check the disk, or the network share, that it is on";
+const IO: &str =
+    "the database file could not be opened, read or written: check the disk, or the network share, that it is on";
 
 pub(crate) fn error(source: rusqlite::Error, what: &'static str) -> Error {
     let extended = source.sqlite_error().map(|error: &ffi::Error| error.extended_code);
@@ -146,6 +176,20 @@ mod tests {
         assert_eq!((kind(1544), kind(1550)), (ErrorKind::PermissionDenied, ErrorKind::PermissionDenied));
         assert_eq!(kind(SQLITE_READONLY_DBMOVED), ErrorKind::Poisoned);
         assert_eq!(kind(1), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn shared_memory_that_cannot_be_is_known_from_its_code() {
+        let of = |extended| error(rusqlite::Error::SqliteFailure(ffi::Error::new(extended), None), "open");
+        assert!(lacks_shared_memory(&of(13)));
+        for code in [SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN] {
+            assert!(lacks_shared_memory(&of(code)), "{code}");
+            assert!(
+                lacks_shared_memory(&with_system_error(of(code), &std::io::Error::from_raw_os_error(95))),
+                "{code}"
+            );
+        }
+        assert!(!lacks_shared_memory(&of(5)) && !lacks_shared_memory(&of(SQLITE_IOERR_SHORT_READ)));
     }
 
     #[test]

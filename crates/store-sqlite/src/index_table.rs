@@ -46,8 +46,8 @@ impl<'c> IndexTable<'c> {
     pub(crate) fn find(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
         self.flush()?;
         let statement = at_hand(self.connection, &mut self.find, FIND)?;
-        let mut rows = statement.query((stream, key)).explain("read")?;
-        match rows.next().explain("read")? {
+        let mut rows = statement.query((stream, key)).explain_on(self.connection, "read")?;
+        match rows.next().explain_on(self.connection, "read")? {
             Some(row) => Ok(Some(unsigned(integer(row, 0)?)?)),
             None => Ok(None),
         }
@@ -70,7 +70,7 @@ impl<'c> IndexTable<'c> {
 
     pub(crate) fn remove(&mut self, stream: u32, key: &[u8]) -> Result<()> {
         self.flush()?;
-        let mut statement = self.connection.prepare_cached(REMOVE).explain("prepare")?;
+        let mut statement = self.connection.prepare_cached(REMOVE).explain_on(self.connection, "prepare")?;
         statement.execute((stream, key)).map(drop).explain_on(self.connection, "write")
     }
 

@@ -28,6 +28,7 @@ mod errors;
 mod index_table;
 mod log_table;
 mod open_files;
+mod overwritten;
 mod path;
 mod schema;
 mod sharing;

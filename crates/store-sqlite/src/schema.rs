@@ -44,13 +44,13 @@ pub(crate) struct Settings {
 /// Opens the file for the writer; nothing is read yet.
 pub(crate) fn open_file(file: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(file, flags).explain("open")
+    Connection::open_with_flags(file, flags).explain_open()
 }
 
 /// Opens one more connection, for reading.
 pub(crate) fn open_reader(file: &Path, settings: &Settings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags).explain("open")?;
+    let connection = Connection::open_with_flags(file, flags).explain_open()?;
     configure(&connection, settings, READER_CACHE_KIB)?;
     Ok(connection)
 }
@@ -65,7 +65,7 @@ pub(crate) fn is_ours(connection: &Connection) -> Result<bool> {
 /// Sets the writer's connection up, and makes the tables where they are missing. `stray`: the file is ours and has lost
 /// its journal mode.
 pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray: bool) -> Result<()> {
-    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+    connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     if settings.exclusive {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain_on(connection, "open")?;
     }
@@ -81,7 +81,9 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
         back_to_wal(connection)?;
     }
     configure(connection, settings, settings.cache_kib)?;
-    connection.pragma_update_and_check(None, "journal_size_limit", wal::KEPT_BYTES, |_| Ok(())).explain("open")?;
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", wal::KEPT_BYTES, |_| Ok(()))
+        .explain_on(connection, "open")?;
     match format(connection)? {
         Some(FORMAT) => Ok(()),
         Some(other) if other > FORMAT => Err(Error::new(
@@ -116,25 +118,27 @@ fn back_to_wal(connection: &Connection) -> Result<()> {
 }
 
 fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
-    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+    connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     connection.set_prepared_statement_cache_capacity(64);
     // A statement keeps its plan when it is bound again.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain("open")?;
-    connection.pragma_update(None, "synchronous", "FULL").explain("open")?;
-    connection.pragma_update(None, "temp_store", "MEMORY").explain("open")?;
-    connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).explain("open")?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", wal::CHECKPOINT_PAGES, |_| Ok(())).explain("open")
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain_on(connection, "open")?;
+    connection.pragma_update(None, "synchronous", "FULL").explain_on(connection, "open")?;
+    connection.pragma_update(None, "temp_store", "MEMORY").explain_on(connection, "open")?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).explain_on(connection, "open")?;
+    connection
+        .pragma_update_and_check(None, "wal_autocheckpoint", wal::CHECKPOINT_PAGES, |_| Ok(()))
+        .explain_on(connection, "open")
 }
 
 fn format(connection: &Connection) -> Result<Option<i64>> {
     let known: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta')", [], |row| row.get(0))
-        .explain("open")?;
+        .explain_on(connection, "open")?;
     if !known {
         let left: Option<String> = connection
             .query_row("SELECT name FROM sqlite_schema WHERE name IN ('hw_log', 'hw_state')", [], |row| row.get(0))
             .optional()
-            .explain("open")?;
+            .explain_on(connection, "open")?;
         return match left {
             None => Ok(None),
             Some(table) => Err(Error::new(
@@ -147,7 +151,7 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
     let format = connection
         .query_row("SELECT value FROM hw_meta WHERE name = 'format'", [], |row| row.get(0))
         .optional()
-        .explain("open")?;
+        .explain_on(connection, "open")?;
     format.map(Some).ok_or_else(|| {
         Error::new(
             ErrorKind::Corrupt,

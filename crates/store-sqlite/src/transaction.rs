@@ -6,6 +6,7 @@ use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table,
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
+use crate::commit_sign::Watcher;
 use crate::errors::Explain;
 use crate::index_table::IndexTable;
 use crate::log_table::LogTable;
@@ -17,7 +18,7 @@ pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     part: Part,
     /// Looked at before a commit is acknowledged.
-    files: Option<&'c Files>,
+    files: Option<(&'c Files, &'c Watcher)>,
     log: LogTable<'c>,
     index: IndexTable<'c>,
 }
@@ -32,7 +33,7 @@ enum Part {
 }
 
 impl<'c> SqliteTransaction<'c> {
-    fn new(connection: &'c Connection, part: Part, files: Option<&'c Files>) -> Self {
+    fn new(connection: &'c Connection, part: Part, files: Option<(&'c Files, &'c Watcher)>) -> Self {
         SqliteTransaction {
             connection,
             part,
@@ -43,9 +44,10 @@ impl<'c> SqliteTransaction<'c> {
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
-    pub(crate) fn write(connection: &'c Connection, files: &'c Files) -> Result<Self> {
+    pub(crate) fn write(watcher: &'c Watcher, files: &'c Files) -> Result<Self> {
+        let connection = watcher.connection();
         run(connection, "BEGIN IMMEDIATE", "begin")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole, Some(files)))
+        Ok(SqliteTransaction::new(connection, Part::Whole, Some((files, watcher))))
     }
 
     /// Opens a snapshot.
@@ -112,8 +114,8 @@ impl BackendRead for SqliteTransaction<'_> {
             Table::History => "SELECT value FROM hw_history WHERE key = ?1",
         };
         let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([key]).explain("read")?;
-        match rows.next().explain("read")? {
+        let mut rows = statement.query([key]).explain_on(self.connection, "read")?;
+        match rows.next().explain_on(self.connection, "read")? {
             Some(row) => Ok(Some(bytes(row, 0)?.to_vec())),
             None => Ok(None),
         }
@@ -125,8 +127,8 @@ impl BackendRead for SqliteTransaction<'_> {
             Table::History => "SELECT key, value FROM hw_history WHERE key >= ?1 AND key < ?2 ORDER BY key",
         };
         let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([from, until]).explain("read")?;
-        while let Some(row) = rows.next().explain("read")? {
+        let mut rows = statement.query([from, until]).explain_on(self.connection, "read")?;
+        while let Some(row) = rows.next().explain_on(self.connection, "read")? {
             if visit(bytes(row, 0)?, bytes(row, 1)?)?.is_break() {
                 break;
             }
@@ -189,7 +191,7 @@ impl BackendWrite for SqliteTransaction<'_> {
             Part::Ended => {}
         }
         self.part = Part::Ended;
-        self.files.map_or(Ok(()), |files| files.check(self.connection))
+        self.files.map_or(Ok(()), |(files, watcher)| files.check(watcher))
     }
 }
 
