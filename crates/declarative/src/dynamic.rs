@@ -79,7 +79,7 @@ pub(crate) async fn from_api(source: &Source, run: &Run<'_>) -> Result<Vec<Arc<S
                     if entries.len() >= MAX_STREAMS {
                         return Err(too_many(streams));
                     }
-                    entries.push(Arc::new(streams.entry(source, &record.to_value()?, &slice, &scope, false)?));
+                    entries.push(Arc::new(streams.entry(source, &record.read()?, &slice, &scope, false)?));
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod budget;
+mod circles;
 mod context;
 mod cursor;
 mod dpath;

@@ -102,7 +102,7 @@ impl DynamicSchema {
         let mut pages = PageReader::plain(run, &self.retriever, Slice::whole());
         let mut first = None;
         while let (None, Some(page)) = (&first, Box::pin(pages.next()).await?) {
-            first = page.records.first().map(|record| record.to_value()).transpose()?;
+            first = page.records.first().map(|record| record.read()).transpose()?;
         }
         let path = path_of(&self.schema_pointer, &scope)?;
         let key = path_of(&self.key_pointer, &scope)?;

@@ -71,6 +71,8 @@ struct World {
     /// Requests for items from this one on are refused with 400.
     fails_from: Option<usize>,
     requests: usize,
+    /// The page at this offset is refused with 400 once.
+    refused: Option<usize>,
     /// What is answered from this offset on, with 200.
     instead: Option<(usize, &'static str)>,
     boards: serde_json::Value,
@@ -96,6 +98,9 @@ async fn items(State(world): State<Shared>, Query(window): Query<Window>, header
         return StatusCode::UNAUTHORIZED.into_response();
     }
     if world.fails_from.is_some_and(|from| world.requests >= from) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    if world.refused.take_if(|offset| *offset == window.offset).is_some() {
         return StatusCode::BAD_REQUEST.into_response();
     }
     if let Some((_, body)) = world.instead.filter(|(from, _)| window.offset >= *from) {
@@ -217,6 +222,19 @@ async fn an_answer_that_is_no_list_of_records_deletes_nothing_and_is_told() {
     bench.world.lock().unwrap().instead = Some((290, r#"{"data":null}"#));
     bench.run("items").await.unwrap();
     assert_eq!(bench.live("items").await, 290, "null is an empty list");
+}
+
+#[tokio::test]
+async fn a_list_whose_next_page_expired_meanwhile_begins_anew() {
+    let bench = Bench::new(World { items: (0..25).collect(), fails_from: Some(3), ..World::default() }).await;
+    bench.run("items").await.unwrap_err();
+    {
+        let mut world = bench.world.lock().unwrap();
+        (world.refused, world.fails_from) = (Some(20), None);
+    }
+    let report = bench.run("items").await.unwrap();
+    assert_eq!((report.resumed, bench.live("items").await), (1, 25), "{report:?}");
+    assert_eq!(bench.world.lock().unwrap().requests, 3 + 4);
 }
 
 #[tokio::test]

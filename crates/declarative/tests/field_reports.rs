@@ -63,6 +63,20 @@ async fn pages_that_repeat_or_go_round_end_whatever_else_their_bodies_tell() {
     assert_eq!((summary.unwrap().sound, sink.records.len()), (true, 4));
 }
 
+/// RFC 3986, section 5.2.2: a link that is a query alone leads to the page that it stands on.
+#[tokio::test]
+async fn a_next_link_that_is_a_query_alone_keeps_the_path() {
+    let paginator = "paginator:\n  type: DefaultPaginator\n  pagination_strategy: {type: CursorPagination, cursor_value: \"{{ response.next }}\", stop_condition: \"{{ not response.next }}\"}\n  page_token_option: {type: RequestPath}";
+    let server =
+        pages(vec![json!({"items": [{"id": 1}], "next": "?page=2"}).to_string(), json!({"items": []}).to_string()]);
+    let (summary, _) = read(&manifest("", paginator, ""), json!({}), Value::Null, &server).await;
+    summary.unwrap();
+    let asked = server.asked();
+    let path = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+    assert!(asked[1].contains("page=2"), "{asked:?}");
+    assert_eq!(path(&asked[1]), path(&asked[0]));
+}
+
 /// https://github.com/airbytehq/airbyte-python-cdk/pull/1073: a filter that drops a page's records ended the paging.
 #[tokio::test]
 async fn a_filter_does_not_end_the_paging() {

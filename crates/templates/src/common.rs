@@ -158,7 +158,7 @@ impl<F: Fn() -> Pages> Resumed<F> {
 
 /// Whether the API refused the request for what it asks.
 fn is_refusal(error: &Error) -> bool {
-    matches!(error.context("status"), Some("400" | "410" | "422"))
+    matches!(error.context("status"), Some("400" | "404" | "410" | "422"))
 }
 
 /// A window behind the last checkpoint, whose text is all that the checkpoint is.

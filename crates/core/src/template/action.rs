@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::host::{ApiHost, LogLevel};
-use super::http::{HttpRequest, HttpResponse};
+use super::http::HttpRequest;
 use super::info::ConfigKey;
 use super::provider::Provider;
+use super::response::HttpResponse;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What an action is and what it needs.

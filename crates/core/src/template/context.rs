@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::host::{LogLevel, Progress, RunHost, SecretRenewal};
-use super::http::{HttpRequest, HttpResponse};
+use super::http::HttpRequest;
 use super::page::{PageDelete, PageOfChanges, PageRecord, SetAside};
+use super::response::HttpResponse;
 use super::secret::Secret;
 use crate::batch::StreamCommit;
 use crate::error::{Error, ErrorKind, Result};

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::http::{HttpRequest, HttpResponse};
+use super::http::HttpRequest;
 use super::page::PageOfChanges;
+use super::response::HttpResponse;
 use super::secret::Secret;
 use crate::batch::StreamCommit;
 use crate::error::Result;

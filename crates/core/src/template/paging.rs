@@ -19,9 +19,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::context::SyncContext;
-use super::http::{HttpRequest, HttpResponse, escape};
+use super::http::{HttpRequest, escape};
 use super::records::{string_at, text_at};
 use super::repeats::RepeatGuard;
+use super::response::HttpResponse;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.

@@ -31,7 +31,10 @@ impl Expander {
             let mut fetched = Vec::new();
             while let Some(page) = Box::pin(pages.next()).await? {
                 for item in page.records {
-                    fetched.push(self.child(run, &record, item.to_value()?, base.as_ref())?);
+                    match item.to_value() {
+                        Ok(item) => fetched.push(self.child(run, &record, item, base.as_ref())?),
+                        Err(error) => run.lost(error.to_string()),
+                    }
                 }
             }
             if !fetched.is_empty() {

@@ -253,3 +253,50 @@ pub(crate) fn member(text: &[u8], name: &str) -> Option<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     deserializer.deserialize_map(Member(name)).ok().flatten()
 }
+
+/// JSON text in which each half of a surrogate pair (`\ud83d` alone) is the replacement character: such text is valid JSON
+/// (RFC 8259, section 8.2), but no Unicode.
+pub(crate) fn with_whole_characters(text: &[u8]) -> Vec<u8> {
+    let mut whole = text.to_vec();
+    let mut at = 0;
+    while let Some(&byte) = whole.get(at) {
+        if byte != b'\\' {
+            at += 1;
+            continue;
+        }
+        match (surrogate_at(&whole, at), surrogate_at(&whole, at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
+            (Some(_), _) => {
+                whole.splice(at + 2..at + 6, *b"fffd");
+                at += 6;
+            }
+            (None, _) => at += 2,
+        }
+    }
+    whole
+}
+
+fn surrogate_at(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xd800..=0xdfff).contains(&code).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_whole_characters;
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_replaced_and_nothing_else_is() {
+        for (text, whole) in [
+            (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00"}"#),
+            (r#"{"a":"\ud83d"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"{"a":"\ude00\ud83d"}"#, r#"{"a":"\ufffd\ufffd"}"#),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
+            (r#"{"a":"\\ud83d"}"#, r#"{"a":"\\ud83d"}"#),
+            (r#"{"a":"\u00e9 \ud8"}"#, r#"{"a":"\u00e9 \ud8"}"#),
+        ] {
+            assert_eq!(String::from_utf8(with_whole_characters(text.as_bytes())).unwrap(), whole, "{text}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
+use super::circles::Circles;
 use super::context::Run;
 use super::cursor::{Bounds, Instant};
 use super::paging::LastPage;
@@ -60,12 +61,11 @@ pub(crate) struct PageReader<'p> {
     slicing: Parts,
     rules: PageRules<'p>,
     token: Option<Value>,
+    /// The token is of an earlier run, and was not taken yet.
+    tentative: bool,
     done: bool,
     pages: usize,
-    repeated: usize,
-    last_page: Option<u64>,
-    /// How often each page came with the token after it.
-    seen: HashMap<u64, u8>,
+    circles: Circles,
     records_since_reset: usize,
     /// The first answer is there already.
     first_answer: Option<highwater_core::template::HttpResponse>,
@@ -95,11 +95,10 @@ impl<'p> PageReader<'p> {
             slicing,
             rules,
             token,
+            tentative: false,
             done: false,
             pages: 0,
-            repeated: 0,
-            last_page: None,
-            seen: HashMap::new(),
+            circles: Circles::default(),
             records_since_reset: 0,
             first_answer: None,
             resets: 0,
@@ -116,9 +115,9 @@ impl<'p> PageReader<'p> {
         PageReader::new(run, retriever, slice, Parts::default(), PageRules::default())
     }
 
-    /// Goes on at a page that was not read yet.
+    /// Goes on at a page that was not read yet. Where the API does not take its token any more, the slice begins anew.
     pub(crate) fn resume_at(&mut self, token: Value) {
-        self.token = Some(token);
+        (self.token, self.tentative) = (Some(token), true);
     }
 
     /// Begins with an answer that is there already.
@@ -140,13 +139,16 @@ impl<'p> PageReader<'p> {
                 return Err(self.endless(format!("more than {} pages of one slice", self.run.limits.pages)));
             }
             self.run.count_page();
-            let (selected, answer) = match &self.retriever.query_properties {
-                Some(properties) => {
-                    let chunks = Box::pin(properties.chunks(self.run, self.rules.schema.as_deref())).await?;
-                    self.chunked(chunks, properties).await?
-                }
-                None => self.fetch(&self.slice.clone(), None).await?,
-            };
+            let asked = self.ask().await;
+            if self.tentative && is_refused(&asked) {
+                self.run
+                    .warn("the API does not go on where the list stopped: it is read from the beginning".to_owned());
+                self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
+                self.tentative = false;
+                continue;
+            }
+            self.tentative = false;
+            let (selected, answer) = asked?;
             match answer.as_ref().and_then(|answer| answer.wish) {
                 Some(Wish::Reset) => {
                     self.reset()?;
@@ -168,6 +170,16 @@ impl<'p> PageReader<'p> {
             }
             let page = self.finish(selected, answer)?;
             return Ok(Some(page));
+        }
+    }
+
+    async fn ask(&mut self) -> Result<(Selected, Option<Answer>)> {
+        match &self.retriever.query_properties {
+            Some(properties) => {
+                let chunks = Box::pin(properties.chunks(self.run, self.rules.schema.as_deref())).await?;
+                self.chunked(chunks, properties).await
+            }
+            None => self.fetch(&self.slice.clone(), None).await,
         }
     }
 
@@ -236,7 +248,10 @@ impl<'p> PageReader<'p> {
                     all.records.push(record);
                     continue;
                 };
-                let Value::Object(members) = record.to_value()? else { continue };
+                let Ok(Value::Object(members)) = record.to_value() else {
+                    all.odd.push(record.into_bytes());
+                    continue;
+                };
                 match places.get(&key).and_then(|place| merged.get_mut(*place)) {
                     Some((_, there)) => lay_over(there, members),
                     None => {
@@ -284,7 +299,9 @@ impl<'p> PageReader<'p> {
                 next = paginator.next_token(&page, self.run)?;
             }
             if next.is_some() {
-                self.check_progress(next.as_ref(), fingerprint, &answer.response.body)?;
+                let token = self.token.as_ref();
+                let circle = self.circles.closed_by(next.as_ref(), token, fingerprint, &answer.response.body);
+                circle.map_or(Ok(()), |what| Err(self.endless(what)))?;
             }
         }
         self.token.clone_from(&next);
@@ -303,35 +320,6 @@ impl<'p> PageReader<'p> {
         }
     }
 
-    /// Paging that gets nowhere ends in an error: the same page again and again, or the same token for ever.
-    /// A page is the same if its items are, whatever else its body tells.
-    fn check_progress(&mut self, next: Option<&Value>, items: Option<u64>, body: &Bytes) -> Result<()> {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        match items {
-            Some(items) => items.hash(&mut hasher),
-            None => body.hash(&mut hasher),
-        }
-        let page = hasher.finish();
-        // One token for many pages is fine (a scroll), and so is a page that comes twice.
-        let same = self.last_page == Some(page);
-        self.last_page = Some(page);
-        self.repeated = if same { self.repeated + 1 } else { 0 };
-        if self.repeated >= MAX_REPEATS {
-            let token = if next == self.token.as_ref() { " for the same token" } else { "" };
-            return Err(self.endless(format!("the same page came {} times in a row{token}", MAX_REPEATS + 1)));
-        }
-        // Pages that come round again, each behind the token that it came with before.
-        next.map(|next| next.to_string()).hash(&mut hasher);
-        let times = self.seen.entry(hasher.finish()).or_insert(0_u8);
-        *times = times.saturating_add(1);
-        if usize::from(*times) > MAX_REPEATS {
-            let what = format!("the pages go round in a circle: one came {times} times with the same token after it");
-            return Err(self.endless(what));
-        }
-        Ok(())
-    }
-
     fn endless(&self, what: String) -> Error {
         let message = format!("the paging does not end: {what}; check the strategy and where its token goes");
         let at = self.retriever.paginator.as_ref().map_or(&self.retriever.path, |paginator| &paginator.path);
@@ -344,8 +332,7 @@ impl<'p> PageReader<'p> {
             return Err(self.endless(format!("more than {MAX_RESETS} resets of one slice")));
         }
         self.records_since_reset = 0;
-        self.last_page = None;
-        self.seen.clear();
+        self.circles = Circles::default();
         if let (Some(windows), Some(latest)) = (&self.rules.windows, self.latest) {
             let mut cursor = self.slice.cursor.clone();
             cursor.insert(windows.rules.start_field.clone(), windows.rules.write(latest)?);
@@ -396,14 +383,12 @@ impl<'p> PageReader<'p> {
         self.size = PageSize::default();
         self.records_since_reset = 0;
         self.latest = None;
-        self.last_page = None;
-        self.seen.clear();
+        self.circles = Circles::default();
         self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
         Ok(())
     }
 }
 
-const MAX_REPEATS: usize = 2;
 const MAX_RESETS: usize = 1000;
 const MAX_SPLITS: usize = 10;
 
@@ -414,5 +399,13 @@ fn lay_over(there: &mut Map<String, Value>, new: Map<String, Value>) {
             (Some(Value::Object(there)), Value::Object(value)) => lay_over(there, value),
             (_, value) => drop(there.insert(name, value)),
         }
+    }
+}
+
+/// Whether the API had no page for what was asked.
+fn is_refused(asked: &Result<(Selected, Option<Answer>)>) -> bool {
+    match asked {
+        Ok((_, answer)) => answer.as_ref().is_some_and(|answer| !answer.usable),
+        Err(error) => error.kind() == ErrorKind::Remote,
     }
 }

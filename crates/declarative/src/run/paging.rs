@@ -113,7 +113,7 @@ impl Paginator {
                 let body = if mentions("response") { decoded(page, run) } else { Value::Null };
                 let headers = if mentions("headers") { with_links(page.response) } else { Value::Null };
                 let last = match page.last_record.filter(|_| mentions("last_record")) {
-                    Some(record) => record.to_value()?,
+                    Some(record) => record.read()?,
                     None => Value::Null,
                 };
                 let kept = Value::from(page.kept);

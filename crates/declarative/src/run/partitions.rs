@@ -179,7 +179,7 @@ impl Parent {
             let mut parent_partition = page.slice.partition.clone();
             parent_partition.retain(|_, value| !value.is_null());
             for record in &page.records {
-                let record = record.to_value()?;
+                let record = record.read()?;
                 let Some(value) = dpath_get(&record, &key).filter(|value| !value.is_null()) else {
                     let key = key.join(".");
                     run.unsound(format!(

@@ -28,7 +28,7 @@ impl QueryProperties {
                 let mut pages = PageReader::plain(run, retriever, Slice::whole());
                 while let Some(page) = Box::pin(pages.next()).await? {
                     for record in page.records {
-                        if let Some(name) = dpath_get(&record.to_value()?, &path) {
+                        if let Some(name) = dpath_get(&record.read()?, &path) {
                             names.push(python_text(name));
                         }
                     }

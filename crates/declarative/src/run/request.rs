@@ -259,9 +259,12 @@ pub(crate) fn url_of(requester: &Requester, path: Option<&str>, scope: &Scope<'_
     };
     let base = text(&requester.url_base)?;
     let base = if base.is_empty() { text(&requester.url)? } else { base };
+    let own = || text(&requester.endpoint).map(|path| path.trim_start_matches('/').to_owned());
     let path = match path.filter(|path| !path.is_empty()) {
+        // A link that is a query alone is one to the page that it stands on (RFC 3986); the reference loses the path.
+        Some(query) if query.starts_with('?') => own()?.split('?').next().unwrap_or_default().to_owned() + query,
         Some(path) => path.to_owned(),
-        None => text(&requester.endpoint)?.trim_start_matches('/').to_owned(),
+        None => own()?,
     };
     Ok(join(&base, &path))
 }

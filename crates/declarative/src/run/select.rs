@@ -36,6 +36,16 @@ impl Record {
         }
     }
 
+    /// What the record says, to decide by and not to be kept: half a surrogate pair is the replacement character.
+    pub(crate) fn read(&self) -> Result<Value> {
+        match self {
+            Record::Text(text) => self
+                .to_value()
+                .or_else(|error| serde_json::from_slice(&super::json::with_whole_characters(text)).map_err(|_| error)),
+            Record::Value(_) => self.to_value(),
+        }
+    }
+
     pub(crate) fn member(&self, name: &str) -> Option<Value> {
         match self {
             Record::Text(text) => super::json::member(text, name),

@@ -109,6 +109,10 @@ fn exchange(agent: &Agent, request: HttpRequest) -> Result<HttpResponse> {
     let invalid = |source| Error::new(ErrorKind::Invalid, "the request is not valid HTTP").because(source);
     let outcome = match &request.body {
         Some(body) => agent.run(builder.body(body.as_ref()).map_err(invalid)?),
+        // `Content-Length: 0` (RFC 9110, section 8.6): an empty body in chunks is more than some servers take.
+        None if matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") => {
+            agent.run(builder.body(&[][..]).map_err(invalid)?)
+        }
         None => agent.run(builder.body(()).map_err(invalid)?),
     };
     let mut answer = outcome.map_err(no_answer)?;
@@ -164,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes connections, tells the first line of each, and answers `200`.
+    /// Takes connections, tells what each asks for, and answers `200`.
     fn listen() -> (u16, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -176,8 +180,7 @@ mod tests {
                 while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|read| read == 1) {
                     head.push(byte[0]);
                 }
-                let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
-                if tell.send(line).is_err() {
+                if tell.send(String::from_utf8_lossy(&head).to_lowercase()).is_err() {
                     return;
                 }
                 let _ =
@@ -199,17 +202,29 @@ mod tests {
             let by_proxy = transport(variable, format!("http://127.0.0.1:{proxy}"));
             let answer = by_proxy.send(HttpRequest::get(format!("http://127.0.0.1:{api}/items"))).await;
             assert_eq!(answer.unwrap().status, 200, "{variable}");
-            assert_eq!(asked_api.recv().unwrap(), "GET /items HTTP/1.1");
+            assert!(asked_api.recv().unwrap().starts_with("get /items http/1.1\r\n"));
             assert!(asked_proxy.try_recv().is_err(), "{variable}");
         }
         let by_proxy = transport("HTTPS_PROXY", format!("http://127.0.0.1:{proxy}"));
         // The proxy answers, but has no TLS behind it.
         by_proxy.send(HttpRequest::get("https://api.acme.example/items")).await.unwrap_err();
-        assert_eq!(asked_proxy.recv().unwrap(), "CONNECT api.acme.example:443 HTTP/1.1");
+        assert!(asked_proxy.recv().unwrap().starts_with("connect api.acme.example:443 http/1.1\r\n"));
         let socks = transport("HTTP_PROXY", format!("socks5://127.0.0.1:{proxy}"));
         let error = socks.send(HttpRequest::get("http://api.acme.example/items")).await.unwrap_err();
         assert_eq!((error.kind(), error.context("variable")), (ErrorKind::Invalid, Some("HTTP_PROXY")));
         assert!(asked_proxy.try_recv().is_err() && !format!("{socks:?}").contains("socks5"));
+    }
+
+    #[tokio::test]
+    async fn what_has_no_body_says_so_by_its_length() {
+        let (api, asked) = listen();
+        let transport = UreqTransport::by(Proxies::default());
+        for (method, length) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)] {
+            transport.send(HttpRequest::new(method, format!("http://127.0.0.1:{api}/"))).await.unwrap();
+            let head = asked.recv().unwrap();
+            assert_eq!(head.contains("content-length: 0\r\n"), length, "{method}: {head}");
+            assert!(!head.contains("transfer-encoding"), "{method}: {head}");
+        }
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::hostile::Place;
 use super::invariants::{Judge, missing, surplus, tells_incomplete};
 use super::report::{Invariant, Outcome, Violation};
 use super::subject::Subject;
-use super::trial::Bench;
+use super::trial::{Bench, Watch};
 
 /// How many requests sound runs take.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +94,10 @@ async fn at_changes(
     bench.run(false, None).await.outcome?;
     if matches!(fault.switch, Switch::Wire(_)) {
         // Nothing changed: where an API is asked so, it says 304.
-        let before = bench.stored().await?;
-        let watch = bench.run(false, Some((place, sound.incremental))).await;
-        judge.run("idle run", &bench, &watch, &before, sound.incremental).await?;
+        meets("idle run", &bench, false, place, sound.incremental, judge).await?;
     }
     bench.change(1);
-    let before = bench.stored().await?;
-    let watch = bench.run(false, Some((place, sound.incremental))).await;
-    judge.run("incremental run", &bench, &watch, &before, sound.incremental).await?;
+    meets("incremental run", &bench, false, place, sound.incremental, judge).await?;
     converges(&bench, judge).await?;
     Ok(bench.effects().hits)
 }
@@ -117,9 +113,7 @@ async fn at_refresh(
     let bench = Bench::new(subject, fault).await?;
     bench.run(false, None).await.outcome?;
     bench.change(2);
-    let before = bench.stored().await?;
-    let watch = bench.run(true, Some((place, sound.full))).await;
-    judge.run("full refresh", &bench, &watch, &before, sound.full).await?;
+    let watch = meets("full refresh", &bench, true, place, sound.full, judge).await?;
     let silent = watch.outcome.as_ref().is_ok_and(|report| !tells_incomplete(report));
     if fault.duty == Duty::SetAside && silent && bench.effects().hits > 0 && !kept_poison(&bench).await? {
         judge.broken(Invariant::NoFalseSuccess, "full refresh", "a record was dropped without a word");
@@ -131,15 +125,21 @@ async fn at_refresh(
 /// The fault meets the first run.
 async fn at_first(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
     let bench = Bench::new(subject, fault).await?;
-    let before = bench.stored().await?;
-    let watch = bench.run(false, Some((place, sound.first))).await;
-    judge.run("first run", &bench, &watch, &before, sound.first).await?;
+    meets("first run", &bench, false, place, sound.first, judge).await?;
     // Nothing is deleted before an interrupted list goes on: what moves in the list meanwhile may be missed until a full
     // refresh ("if new items are added or removed, your expected results might differ",
     // https://developers.google.com/workspace/drive/api/guides/search-files).
     bench.write(|api| api.change(1));
     converges(&bench, judge).await?;
     Ok(bench.effects().hits)
+}
+
+/// A run under the fault, judged. `sound` is how many requests it takes otherwise.
+async fn meets(run: &str, bench: &Bench, full: bool, place: Place, sound: u32, judge: &mut Judge<'_>) -> Result<Watch> {
+    let before = bench.stored().await?;
+    let watch = bench.run(full, Some((place, sound))).await;
+    judge.run(run, bench, &watch, &before, sound).await?;
+    Ok(watch)
 }
 
 /// Whether the record that could not be saved was saved after all.
