@@ -45,7 +45,9 @@ pub(crate) fn open_existing(options: &StoreOptions) -> Result<Arc<dyn Store>> {
 /// Opening a store makes its tables: a command that reads leaves the databases of others as they are.
 pub(crate) fn check_sqlite(db: &Path) -> Result<()> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name IN ('hw_meta', 'hw_state', 'hw_log'))";
-    let looked = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    // A relative path that begins with `file:` would be a URI to SQLite.
+    let file = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
+    let looked = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .and_then(|connection| connection.query_row(sql, [], |row| row.get(0)));
     match looked {
         Ok(false) => Err(Error::new(
