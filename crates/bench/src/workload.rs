@@ -7,7 +7,8 @@ use std::time::Instant;
 use highwater_codec::{Codec, Compression, Dictionary};
 use highwater_core::content::Canonicalizer;
 use highwater_core::{
-    ContentRules, Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Store, StoreOptions, StreamKey, WriteBatch,
+    ContentRules, Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Seek, Store, StoreExt, StoreOptions, StreamKey,
+    WriteBatch,
 };
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
@@ -70,6 +71,7 @@ impl Bench {
         }
         self.drain(&store).await?;
         self.polls(&store).await?;
+        self.statuses(&store).await?;
         self.gets(&store).await?;
         let same = Source { version: |_| 0, has: |_| true };
         if self.subject != Subject::Memory {
@@ -244,6 +246,27 @@ impl Bench {
         }
         meter.piece(began);
         meter.finish(&mut self.figures, "idle_poll", polls);
+        Ok(())
+    }
+
+    /// Asks how far a named reader is behind that has the whole log before it, while nobody writes.
+    async fn statuses(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
+        progress(&format!("{}: status of a named reader", self.subject.name()));
+        let reader = store.reader(&self.stream, "bench");
+        reader.seek(Seek::Start).await?;
+        let (mut times, mut walls) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            let (began, cpu) = (Instant::now(), process_time());
+            let status = reader.status().await?;
+            times.push(micros(process_time().saturating_sub(cpu)));
+            walls.push(micros(began.elapsed()));
+            if status.lag != self.workload.records {
+                return Err(format!("a reader at the start is {} behind", status.lag).into());
+            }
+        }
+        self.figures.insert("consumer_status_us".into(), median(times));
+        self.figures.insert("consumer_status_wall_us".into(), median(walls));
+        reader.remove().await?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use highwater::Action;
 
 use crate::commands::control::{DisableOptions, EnableOptions, SyncName, TriggerOptions};
+use crate::commands::recode::RecodeOptions;
 use crate::commands::runs::{LogsOptions, RunsOptions};
 use crate::commands::try_out::{ActOptions, DryRunOptions, ProxyOptions};
 use crate::commands::webhooks::WebhooksOptions;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Trigger(TriggerOptions),
     /// Recount every stream and compare.
     Doctor(StoreOptions),
+    /// Write every payload anew: encrypted, with another key, with another dictionary, or plainly.
+    Recode(RecodeOptions),
     /// Make an SQL view of a model's records (SQLite).
     SqlView(SqlViewOptions),
     /// Watch an embedded demo API being synced: no account, no internet.
@@ -99,13 +102,15 @@ pub(crate) struct StoreOptions {
 /// How payloads are read that are encrypted or compressed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CodecOptions {
-    /// The environment variable that holds the key of an encrypted store, as 64 hexadecimal digits.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) key_env: Option<String>,
-    /// The number of that key.
+    /// The environment variable that holds a key of an encrypted store, as 64 hexadecimal digits. May be given several
+    /// times, with the number of each key (`2=NEW_KEY`): the first encrypts what is written.
+    #[arg(long, value_name = "[NUMBER=]NAME")]
+    pub(crate) key_env: Vec<String>,
+    /// The number of a key that is given without one.
     #[arg(long, default_value_t = 1, requires = "key_env")]
     pub(crate) key_number: u8,
-    /// A zstd dictionary that payloads were compressed with; may be given several times.
+    /// A zstd dictionary that payloads were compressed with. May be given several times: the first compresses what is
+    /// written.
     #[arg(long, value_name = "FILE")]
     pub(crate) dictionary: Vec<PathBuf>,
 }

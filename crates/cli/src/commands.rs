@@ -3,6 +3,7 @@
 mod account;
 pub(crate) mod control;
 pub(crate) mod doctor;
+pub(crate) mod recode;
 pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod scaffold;

@@ -75,6 +75,7 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
         Command::Resume(name) => commands::control::resume(name, output).await,
         Command::Trigger(options) => commands::control::trigger(options, output).await,
         Command::Doctor(options) => commands::doctor::run(options, output).await,
+        Command::Recode(options) => commands::recode::run(options, output).await,
         Command::SqlView(options) => commands::sql_view::run(options, output).await,
         Command::Demo(options) => demo::run(options, output, cancel).await,
         Command::Completions { shell } => {

@@ -114,6 +114,38 @@ impl PayloadCodec for Codec {
         }
     }
 
+    fn needs(&self) -> Vec<String> {
+        let mut needs = Vec::new();
+        #[cfg(feature = "encryption")]
+        needs.extend(self.cipher.as_ref().and_then(Cipher::writes_with));
+        #[cfg(feature = "zstd")]
+        needs.extend(self.compression.as_ref().and_then(Compression::writes_with));
+        needs
+    }
+
+    fn need_of(&self, stored: &[u8]) -> Option<String> {
+        match stored.first() {
+            #[cfg(feature = "encryption")]
+            Some(&ENCRYPTED) => crate::encryption::key_of(stored),
+            #[cfg(feature = "zstd")]
+            Some(&COMPRESSED) => crate::compression::dictionary_of(stored),
+            _ => None,
+        }
+    }
+
+    fn has(&self, need: &str) -> bool {
+        let mut has = false;
+        #[cfg(feature = "encryption")]
+        {
+            has |= self.cipher.as_ref().is_some_and(|cipher| cipher.has(need));
+        }
+        #[cfg(feature = "zstd")]
+        {
+            has |= self.compression.as_ref().is_some_and(|compression| compression.has(need));
+        }
+        has
+    }
+
     fn accepts_plain(&self) -> bool {
         !self.strict
     }

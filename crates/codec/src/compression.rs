@@ -121,6 +121,15 @@ impl Compression {
         self
     }
 
+    /// The name of the dictionary that compresses.
+    pub(crate) fn writes_with(&self) -> Option<String> {
+        self.dictionaries.first().filter(|_| self.with_dictionary).map(|(known, _)| name_of(known.id))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.dictionaries.iter().any(|(known, _)| name_of(known.id) == name)
+    }
+
     /// Appends the compressed form, or the payload where that is no longer.
     pub(crate) fn encode(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let frame = self.compressors.with(
@@ -170,6 +179,7 @@ impl Compression {
                         "the payload was compressed with a dictionary that is not at hand: add it with Compression::also_decompress",
                     )
                     .with("dictionary", id)
+                    .with("needs", name_of(id))
                 })?;
                 (dictionary.bytes(), pool)
             }
@@ -235,6 +245,15 @@ impl<T> Pool<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(context);
         value
     }
+}
+
+/// The name of the dictionary that a compressed payload needs.
+pub(crate) fn dictionary_of(stored: &[u8]) -> Option<String> {
+    get_dict_id_from_frame(stored.get(1..)?).map(name_of)
+}
+
+fn name_of(id: NonZeroU32) -> String {
+    format!("dictionary {id}")
 }
 
 fn damaged() -> Error {

@@ -51,6 +51,16 @@ impl Cipher {
         Cipher { encrypting: keys.encrypting, keys: prepared, environment }
     }
 
+    /// The name of the key that encrypts.
+    pub(crate) fn writes_with(&self) -> Option<String> {
+        let number = self.encrypting?;
+        self.keys.iter().find(|(known, _)| *known == number).map(|(_, key)| name_of(number, key.check))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|(number, key)| name_of(*number, key.check) == name)
+    }
+
     pub(crate) fn encrypts(&self) -> bool {
         self.encrypting.is_some()
     }
@@ -76,13 +86,14 @@ impl Cipher {
     pub(crate) fn open(&self, context: &PayloadContext<'_>, stored: &[u8]) -> Result<Vec<u8>> {
         let (header, sealed) = stored.split_at_checked(HEADER_BYTES).ok_or_else(unknown)?;
         let (number, check, nonce) = split_header(header).ok_or_else(unknown)?;
-        let key = self.key(number)?;
+        let key = self.key(number).map_err(|error| error.with("needs", name_of(number, check)))?;
         if check != key.check {
             return Err(Error::new(
                 ErrorKind::WrongKey,
                 "the payload was encrypted with another key of this number: open the store with the right one",
             )
-            .with("key", number));
+            .with("key", number)
+            .with("needs", name_of(number, check)));
         }
         let bound = associated_data(context, number);
         key.cipher.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &bound }).map_err(|_| {
@@ -126,6 +137,17 @@ impl fmt::Debug for Cipher {
             .field("numbers", &numbers)
             .finish_non_exhaustive()
     }
+}
+
+/// The name of the key that an encrypted payload needs.
+pub(crate) fn key_of(stored: &[u8]) -> Option<String> {
+    let (number, check, _) = split_header(stored.get(..HEADER_BYTES)?)?;
+    Some(name_of(number, check))
+}
+
+/// What a key is called: its number, and a fingerprint that tells nothing of it.
+fn name_of(number: u8, check: [u8; CHECK_BYTES]) -> String {
+    format!("key {number} ({:08x})", u32::from_be_bytes(check))
 }
 
 /// The key's number, its check bytes and the nonce.

@@ -84,14 +84,21 @@ macro_rules! for_each_case {
             p18_a_named_reader_keeps_to_its_filter
             p18_content_filter_converges
             p18_filters_on_actions
+            p18_filters_that_nothing_matches_are_refused
+            p18_only_what_matched_has_left
             p18_reading_by_ids
             p19_net_action
             p20_caught_up_is_true
             p21_an_acknowledgement_never_goes_back
             p21_named_readers_converge_whatever_dies
-            p21_poison_is_parked
+            p21_a_parked_record_that_changes_comes_again
+            p21_deaths_weigh_less_than_refusals
+            p21_poison_alone_is_parked
+            p21_refused_deliveries_back_off
             p21_seeking_replays
             p21_unacknowledged_is_delivered_again
+            p21_what_is_set_aside_is_bounded
+            p21_what_is_taken_back_is_delivered
             p21_what_was_stored_without_a_word_is_taken_back
             p22_other_handles_wake_too
             p22_wakeups_are_hints
@@ -103,11 +110,13 @@ macro_rules! for_each_case {
             p24_horizon_of_tombstones
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
+            p25_a_late_acknowledgement_counts_while_nobody_took_over
             p25_a_removed_consumers_lease_stays_lost
             p25_a_wrong_clock_gives_no_lease_for_years
             p25_an_evicted_reader_is_told_so
             p25_lag
             p25_leases_fence
+            p25_what_is_gone_is_no_lag
             p26_a_resumed_run_remembers_what_it_saw
             p26_a_run_begun_anew_has_seen_nothing
             p26_a_run_spares_what_it_saw_and_what_is_new
@@ -143,6 +152,9 @@ macro_rules! for_each_case {
             p37_checksum_is_the_readers
             p38_an_own_write_comes_back_as_nothing
             p39_a_page_from_before_an_own_write_does_not_undo_it
+            p40_codec_changes_only_where_the_host_says_so
+            p40_codec_changes_stop_the_handles_of_before
+            p41_reading_only_writes_nothing
         }
     };
 }

@@ -202,9 +202,27 @@ impl<S: Subject> Rig<S> {
 
     /// Polls for a consumer.
     pub fn poll(&self, name: &str, limit: usize) -> Result<Delivery> {
-        match self.consumer(name, ConsumerCommand::Poll(PollOptions::default().limit(limit)))? {
+        self.poll_with(name, &PollOptions::default().limit(limit))
+    }
+
+    /// Polls for a consumer with these options.
+    pub fn poll_with(&self, name: &str, options: &PollOptions) -> Result<Delivery> {
+        match self.consumer(name, ConsumerCommand::Poll(options.clone()))? {
             ConsumerReply::Delivery(delivery) => Ok(delivery),
             other => panic!("a poll was answered with {other:?}"),
+        }
+    }
+
+    /// Refuses a delivery.
+    pub fn nack(&self, name: &str, token: AckToken) {
+        self.consumer(name, ConsumerCommand::Nack(token)).expect("the refusal is taken");
+    }
+
+    /// Takes the records that were set aside back; which ones these were.
+    pub fn unpark(&self, name: &str) -> Vec<String> {
+        match self.consumer(name, ConsumerCommand::Unpark).expect("the consumer is known") {
+            ConsumerReply::Parked(ids) => ids,
+            other => panic!("a return was answered with {other:?}"),
         }
     }
 

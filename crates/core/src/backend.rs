@@ -12,7 +12,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::Compaction;
 use crate::record::Action;
 use crate::store::Capabilities;
@@ -84,6 +84,9 @@ pub type VisitRow<'v> = dyn FnMut(&LogRow<'_>) -> Result<ControlFlow<()>> + 'v;
 /// Receives the entries of a table until it breaks.
 pub type VisitEntry<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'v;
 
+/// Decides, by what it reads, whether something is to be done.
+pub type Decide<'v> = dyn FnMut(&mut dyn BackendRead) -> Result<bool> + 'v;
+
 /// One consistent view: a snapshot, or a write transaction that sees its own writes.
 pub trait BackendRead {
     /// The value of `key`.
@@ -112,6 +115,11 @@ pub trait BackendWrite: BackendRead {
     fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()>;
     /// Removes the index entry of `key`, if there.
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()>;
+    /// Brings what the backend itself keeps beside the core's bytes to its current format, in this transaction. Called
+    /// where [`Backend::is_outdated`] says so, or the core's own format is an earlier one.
+    fn upgrade(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Makes everything visible at once. Returns only when it is durable, so that nothing a
     /// reader has seen can be taken back by a crash (unless the backend's settings say otherwise).
     fn commit(self) -> Result<()>
@@ -157,6 +165,22 @@ pub trait Backend: Send + 'static {
     /// Where the files are, for messages: an error about them names this place.
     fn location(&self) -> Option<String> {
         None
+    }
+    /// Whether the files were of an earlier format of the backend's own when they were opened. They can be read as they
+    /// are; [`BackendWrite::upgrade`] brings them forward.
+    fn is_outdated(&self) -> bool {
+        false
+    }
+    /// Takes the write lock and, if `wanted` says so under it, writes a whole copy of the store beside it, under its own
+    /// name with `suffix` added: what the store was before a migration. Replaces an earlier copy of that name, and leaves
+    /// none that is not whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the backend cannot, as by default.
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        let _ = (suffix, wanted);
+        Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))
     }
     /// Gives space back to the file system, as far as the backend can.
     fn compact(&mut self) -> Result<Compaction>;

@@ -23,6 +23,21 @@ pub trait PayloadCodec: fmt::Debug + Send + Sync + 'static {
     fn encode(&self, context: &PayloadContext<'_>, payload: &[u8], out: &mut Vec<u8>) -> Result<()>;
     /// Appends the payload of `stored` to `out`.
     fn decode(&self, context: &PayloadContext<'_>, stored: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Names each key or dictionary that payloads written from now on need to be read again: `key 2 (5f0c11aa)`. Never
+    /// secret: the names are stored and shown. The store keeps them, and does not open with a codec that lacks one.
+    fn needs(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// The name of the key or dictionary that a stored payload needs, as far as its outer form tells.
+    fn need_of(&self, stored: &[u8]) -> Option<String> {
+        let _ = stored;
+        None
+    }
+    /// Whether the codec has the key or dictionary of this name.
+    fn has(&self, need: &str) -> bool {
+        let _ = need;
+        true
+    }
     /// Whether plain JSON is taken as it is. When not, it comes to [`decode`](Self::decode) too.
     fn accepts_plain(&self) -> bool {
         true

@@ -13,17 +13,33 @@ use crate::page::{ContentFilter, Page};
 pub struct PollOptions {
     /// At most this many records.
     pub limit: usize,
-    /// How long this reader alone may read; another takes over afterwards.
+    /// How long this reader alone may read; another takes over afterwards. Defaults to one minute.
     pub lease: Duration,
-    /// After this many failed deliveries of the same batch its first record is parked.
+    /// Parks a record once this many deliveries of it alone were nacked. Defaults to 10, which with the default backoff
+    /// takes about a quarter of an hour.
     pub max_attempts: u32,
+    /// Parks a record once the leases of this many deliveries of it alone ran out. Defaults to 20: that a reader died
+    /// says little about the record.
+    pub max_expirations: u32,
+    /// How long the first nack holds up the next delivery; each further one in a row doubles it. Defaults to one second.
+    pub backoff: Duration,
+    /// The longest that a nack holds up the next delivery. Defaults to five minutes.
+    pub max_backoff: Duration,
     /// Only records with this content. Fixed by the consumer's first poll.
     pub matching: Option<ContentFilter>,
 }
 
 impl Default for PollOptions {
     fn default() -> Self {
-        PollOptions { limit: 100, lease: Duration::from_secs(60), max_attempts: 5, matching: None }
+        PollOptions {
+            limit: 100,
+            lease: Duration::from_secs(60),
+            max_attempts: 10,
+            max_expirations: 20,
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(300),
+            matching: None,
+        }
     }
 }
 
@@ -42,10 +58,25 @@ impl PollOptions {
         self
     }
 
-    /// Parks a record after this many failed deliveries.
+    /// Parks a record once this many deliveries of it alone were nacked; 0 is taken as 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Parks a record once the leases of this many deliveries of it alone ran out; 0 is taken as 1.
+    #[must_use]
+    pub fn max_expirations(mut self, expirations: u32) -> Self {
+        self.max_expirations = expirations.max(1);
+        self
+    }
+
+    /// Sets how long nacks hold up the next delivery: the first one for `first`, each further one in a row twice as long
+    /// as the one before, and none longer than `longest`. [`Duration::ZERO`] delivers again at once.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        (self.backoff, self.max_backoff) = (first, longest);
         self
     }
 
@@ -65,7 +96,7 @@ pub struct Delivery {
     pub page: Page,
     /// Hand it to `ack` once the batch is stored, or to `nack` if it could not be.
     pub token: AckToken,
-    /// How often this batch has been delivered, this time included.
+    /// How often the first record of the batch has been delivered in a row, this time included.
     pub attempt: u32,
 }
 
@@ -75,6 +106,8 @@ pub struct AckToken {
     pub(crate) generation: u64,
     pub(crate) up_to: Cursor,
     pub(crate) first: Option<Cursor>,
+    /// The last sequence number at or before `up_to`.
+    pub(crate) sequence: u64,
 }
 
 impl AckToken {
@@ -106,13 +139,20 @@ pub struct ConsumerStatus {
     pub name: String,
     /// The position it has acknowledged.
     pub acknowledged: Cursor,
-    /// Modifications it has not acknowledged.
+    /// Records that it has yet to be given: exact up to 256. Beyond that it is an upper bound that takes no counting, the
+    /// modifications since its position (a record that was modified twice counts twice), or the records of the stream,
+    /// whichever are fewer.
     pub lag: u64,
-    /// Age of the oldest of them.
+    /// Age of the oldest modification that it has yet to be given.
     pub lag_time: Option<Duration>,
     /// Whether somebody holds its lease now.
     pub leased: bool,
-    /// Records set aside after too many failed deliveries.
+    /// What is left of the backoff after a nack: until then a poll fails with
+    /// [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff).
+    pub backoff: Option<Duration>,
+    /// Records set aside after too many failed deliveries, in the order in which they were; at most 1,000, then the reader
+    /// stays where it is. One that changes is delivered
+    /// again, and is no longer set aside once that is acknowledged.
     pub parked: Vec<String>,
     /// Whether it was evicted so that pruning could go on; it must start over.
     pub evicted: bool,
@@ -126,7 +166,7 @@ pub enum ConsumerCommand {
     Poll(PollOptions),
     /// Store the position, give the lease back.
     Ack(AckToken),
-    /// The batch failed: deliver it again.
+    /// The batch failed: deliver its records again, one at a time, once the backoff has ended.
     Nack(AckToken),
     /// Continue elsewhere; breaks a running lease.
     Seek(Seek),
@@ -138,7 +178,7 @@ pub enum ConsumerCommand {
     Evict,
     /// Forget the consumer.
     Remove,
-    /// Take parked records back into delivery: they are removed from the list and returned.
+    /// Deliver the parked records again, before anything else and in the log's order.
     Unpark,
 }
 

@@ -36,6 +36,9 @@ pub enum ErrorKind {
     Conflict,
     /// Another reader holds this consumer's lease.
     LeaseLost,
+    /// The consumer's last delivery was nacked, and its backoff has not ended: poll again after
+    /// [`Error::retry_after`].
+    BackingOff,
     /// A run would delete more than its guard allows; approve it or look at the source.
     AwaitingApproval,
     /// Another process holds the store; try again.

@@ -96,7 +96,7 @@ impl<'s> Records<'s> {
         self
     }
 
-    /// Only records with these ids.
+    /// Only records with these ids. Of no ids no record is read.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = T>, T: Into<String>>(mut self, ids: I) -> Self {
         self.request = self.request.ids(ids);
@@ -248,6 +248,17 @@ impl Consumer<'_> {
     }
 
     /// Takes the next batch, and the lease until it is acknowledged or the lease runs out.
+    ///
+    /// After a batch that failed, by a [`nack`](Consumer::nack) or because its lease ran out, the next one has one record
+    /// alone, and each that is acknowledged lets the next be twice as large. So it is known which record fails: after
+    /// [`max_attempts`](PollOptions::max_attempts) nacks, or [`max_expirations`](PollOptions::max_expirations) leases
+    /// that ran out, that one is parked, and the others go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LeaseLost`] while another reader holds the lease, and [`ErrorKind::BackingOff`] while the backoff of a
+    /// nack lasts: both tell how long that is in [`retry_after`](Error::retry_after), and nothing wakes a reader then.
+    /// [`ErrorKind::CursorExpired`] where the reader has to clear its copy and start over.
     pub async fn poll(&self) -> Result<Delivery> {
         match self.say(ConsumerCommand::Poll(self.options.clone())).await? {
             ConsumerReply::Delivery(delivery) => Ok(delivery),
@@ -260,7 +271,8 @@ impl Consumer<'_> {
         self.say(ConsumerCommand::Ack(token)).await.map(|_| ())
     }
 
-    /// The batch could not be stored: deliver it again.
+    /// The batch could not be stored: its records are delivered again, one at a time, once the
+    /// [`backoff`](PollOptions::backoff) has ended.
     pub async fn nack(&self, token: AckToken) -> Result<()> {
         self.say(ConsumerCommand::Nack(token)).await.map(|_| ())
     }
@@ -284,8 +296,8 @@ impl Consumer<'_> {
         self.say(ConsumerCommand::Remove).await.map(|_| ())
     }
 
-    /// Empties the list of records that were set aside, and returns their ids: handle them by
-    /// [`Store::get`].
+    /// Takes the records that were set aside back, and returns their ids: the next polls deliver them, as they are now, in
+    /// the log's order and before anything else. Failures are counted anew.
     pub async fn unpark(&self) -> Result<Vec<String>> {
         match self.say(ConsumerCommand::Unpark).await? {
             ConsumerReply::Parked(ids) => Ok(ids),

@@ -46,8 +46,8 @@ pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords}
 pub use following::Following;
 pub use inspect::{OperationView, Wanted};
 pub use maintenance::{
-    ClockHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions,
-    Verification, Version,
+    ClockHealth, CodecHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead,
+    StreamOptions, Verification, Version,
 };
 pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
 pub use options::StoreOptions;

@@ -2,15 +2,17 @@
 //!
 //! * [`transaction`]: a write transaction; positions are minted in it, streams opened.
 //! * [`apply`], [`runs`], [`history`]: what a batch does.
-//! * [`read`], [`validate`]: what a page is, and which cursors are valid.
+//! * [`read`], [`validate`], [`filters`]: what a page is, which cursors are valid, what left a filter.
 //! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
 //! * [`heads`], [`tail`], [`index_key`], [`marks`], [`chunks`], [`shared`]: what is kept in memory.
+//! * [`opening`], [`needs`]: identity, format, the step from an earlier format, keys and dictionaries.
 //! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
 
 pub(crate) mod apply;
 mod chunks;
 pub(crate) mod consumers;
 pub(crate) mod entry;
+pub(crate) mod filters;
 mod heads;
 mod hints;
 mod history;
@@ -18,6 +20,8 @@ mod index_key;
 mod keys;
 mod maintain;
 mod marks;
+pub(crate) mod needs;
+pub(crate) mod opening;
 pub(crate) mod read;
 mod reading;
 pub(crate) mod recode;

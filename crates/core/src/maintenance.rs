@@ -1,5 +1,6 @@
 //! Care of a store: options, retention, verification.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -90,10 +91,12 @@ pub enum Maintenance {
     CheckClock,
     /// Rewrites the store's clock mark: every entry gets a new position, every old cursor expires.
     RebaseClock,
-    /// Writes every payload anew with the codec of now: after a key was rotated, or compression or
-    /// encryption was switched on or off. Contents and positions stay. Afterwards the old key is not
-    /// needed, once `Compact` has given the freed space back.
+    /// Writes every payload anew with the current codec: to rotate a key, or to switch compression or encryption on or
+    /// off. Contents and positions stay. Afterwards the old key is not needed, once `Compact` has given the freed space
+    /// back. Cut short, it is started again with a codec that has what [`CheckCodec`](Maintenance::CheckCodec) names.
     Recode,
+    /// Tells which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was cut short.
+    CheckCodec,
     /// Gives free space back to the file system, as far as the store can: [`MaintenanceReport::Compacted`].
     Compact,
 }
@@ -138,6 +141,19 @@ pub enum MaintenanceReport {
     Verified(Verification),
     /// The clock and the positions.
     Clock(ClockHealth),
+    /// What the payloads need.
+    Codec(CodecHealth),
+}
+
+/// What a store's payloads need to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CodecHealth {
+    /// The name of each key and dictionary that payloads may need.
+    pub needs: Vec<String>,
+    /// Whether payloads are being moved from one codec to another, or were when a process ended: until
+    /// [`Maintenance::Recode`] is done, all of `needs` have to be at hand.
+    pub unfinished: bool,
 }
 
 /// How the clock stands to the positions that were given out.
@@ -166,12 +182,14 @@ pub struct Verification {
     pub versions: u64,
     /// Each difference or damage, in one line. Empty: all is well.
     pub problems: Vec<String>,
+    /// How many payloads could not be looked at, by the key or dictionary that they need and the codec does not have.
+    pub missing: BTreeMap<String, u64>,
 }
 
 impl Verification {
-    /// Whether nothing was found wrong.
+    /// Whether everything was looked at, and nothing found wrong.
     pub fn is_clean(&self) -> bool {
-        self.problems.is_empty()
+        self.problems.is_empty() && self.missing.is_empty()
     }
 }
 

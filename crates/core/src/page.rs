@@ -1,5 +1,7 @@
 //! Reading the log, a page at a time.
 
+mod filter;
+
 use std::num::NonZeroUsize;
 
 use chrono::{DateTime, Utc};
@@ -7,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cursor::Cursor;
+use crate::error::Result;
 use crate::record::{Action, Change};
 use crate::stream::StreamKey;
 
@@ -74,6 +77,24 @@ impl ContentFilter {
         self
     }
 
+    /// Refuses a filter that nothing can match.
+    ///
+    /// Every read with the filter checks it: call this to tell a user earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a text that is no JSON pointer (RFC 6901), and for conditions
+    /// that contradict each other.
+    ///
+    /// ```
+    /// use highwater_core::ContentFilter;
+    /// let error = ContentFilter::new().equals("state", "open").check().unwrap_err();
+    /// assert!(error.to_string().contains("/state"));
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        filter::check(&self.conditions)
+    }
+
     /// Tells filters apart; never 0.
     pub(crate) fn fingerprint(&self) -> u64 {
         let text = serde_json::to_vec(&self.conditions).unwrap_or_default();
@@ -116,6 +137,8 @@ pub struct PageRequest {
     pub metadata_only: bool,
     /// How far the reader was told before, if it may have to read that part again.
     pub(crate) told: u128,
+    /// Whether it may hold what it read before its filter was tracked.
+    pub(crate) untracked: bool,
 }
 
 impl PageRequest {
@@ -132,6 +155,7 @@ impl PageRequest {
             matching: None,
             metadata_only: false,
             told: 0,
+            untracked: false,
         }
     }
 
@@ -163,7 +187,7 @@ impl PageRequest {
         self
     }
 
-    /// Only records with these ids.
+    /// Only records with these ids. Of no ids no record is read.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
         self.ids = Some(ids.into_iter().map(Into::into).collect());
@@ -179,6 +203,9 @@ impl PageRequest {
     }
 
     /// Only records with this content; the cursors of such a reading serve the same filter only.
+    ///
+    /// A reading that begins at [`Cursor::START`] has the store track the filter from then on, so that only records that
+    /// matched before are told as left: the first one takes a write.
     ///
     /// Store records and cursor in one transaction, or read as a named consumer: whoever stored records of a page, and
     /// went on from an older cursor than the page's, is not told what of them left the filter meanwhile.

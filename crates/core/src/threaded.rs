@@ -20,10 +20,10 @@ use std::thread;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::backend::{Backend, BackendRead, BackendWrite};
+use crate::backend::{Backend, BackendRead, BackendReader, BackendWrite};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::opening::{self, Found};
 use crate::log::read::Attempt;
-use crate::log::recode::check_codec;
 use crate::log::shared::{Shared, lock};
 use crate::log::state::Identity;
 use crate::log::transaction::Transaction;
@@ -71,25 +71,26 @@ impl<B: Backend> Threaded<B> {
 
     fn open_at(place: Place, mut backend: B, options: StoreOptions) -> Result<Self> {
         let (capabilities, location) = (backend.capabilities(), backend.location());
-        let identity = open_identity(&mut backend, &options)?;
+        let wanted = if place == Place::Threads { options.readers.max(1) } else { 1 };
+        let mut read_handles = Vec::new();
+        read_handles.extend(backend.reader()?);
+        let identity = open_identity(&mut backend, read_handles.first_mut(), &options)?;
         let shared = Arc::new(Shared::new(
             identity,
             Arc::clone(&options.environment),
             options.codec.clone(),
             options.memory_budget,
         ));
-        let mut read_handles = Vec::new();
-        let wanted = if place == Place::Threads { options.readers.max(1) } else { 0 };
-        for _ in 0..wanted {
+        for _ in 1..wanted {
             read_handles.extend(backend.reader()?);
         }
+        let reader = if place == Place::Here { read_handles.pop() } else { None };
         let readers = if read_handles.is_empty() { None } else { Some(Readers::start(read_handles, &shared)?) };
         let probe = if capabilities.multi_process { backend.reader()? } else { None };
         let idle = Arc::new(Mutex::new(Idle::new(probe)));
         let near = if capabilities.multi_process && place == Place::Threads { backend.reader()? } else { None };
         let (wake, wakeups) = Wakeups::channel();
         let generation = Arc::new(AtomicU64::new(0));
-        let reader = if place == Place::Here { backend.reader()? } else { None };
         let writer = Writer::new(
             backend,
             Arc::clone(&shared),
@@ -97,6 +98,7 @@ impl<B: Backend> Threaded<B> {
             Arc::clone(&generation),
             Arc::clone(&idle),
             options.foreign_poll,
+            options.read_only,
         );
         let desk = match place {
             Place::Threads => Desk::thread(format!("highwater-{}-writer", capabilities.name), writer)?,
@@ -132,11 +134,13 @@ impl<B: Backend> Threaded<B> {
         self.write(move |transaction| work(&mut LogTransaction::new(transaction))).await
     }
 
-    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction.
+    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction. Refused where the store is
+    /// open for reading only.
     pub async fn with_backend<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.check_writable()?;
         self.on_writer(move |writer| writer.backend().and_then(work)).await
     }
 
@@ -147,6 +151,7 @@ impl<B: Backend> Threaded<B> {
         write: W,
         work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
     ) -> Result<(T, Staged)> {
+        self.check_writable()?;
         transaction::join(&self.inner.shared, &self.inner.options, &self.inner.joined_epoch, write, work)
             .map(|value| (value, Staged::new(Arc::clone(&self.inner.generation), self.inner.wake.clone())))
     }
@@ -169,6 +174,10 @@ impl<B: Backend> Threaded<B> {
             let _ = answer.send(work(writer));
         })))?;
         answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.inner.options.read_only { Err(read_only()) } else { Ok(()) }
     }
 
     /// Names the place in an error that is about the files there.
@@ -240,11 +249,31 @@ impl<B: Backend> Drop for Inner<B> {
     }
 }
 
-fn open_identity<B: Backend>(backend: &mut B, options: &StoreOptions) -> Result<Identity> {
+/// Reads who the store is, and makes it a current one where it is not. `reader` is `None` where everything goes through
+/// the writer.
+fn open_identity<B: Backend>(
+    backend: &mut B,
+    reader: Option<&mut B::Reader>,
+    options: &StoreOptions,
+) -> Result<Identity> {
     caught(|| {
+        let outdated = backend.is_outdated();
+        let found = match reader {
+            Some(reader) => opening::look(&mut reader.snapshot()?, options, outdated)?,
+            None => opening::look(&mut backend.begin()?, options, outdated)?,
+        };
+        match found {
+            Found::Ready(identity) => return Ok(identity),
+            Found::Outdated(identity) if options.copy_before_migration => {
+                let suffix = format!(".format-{}", identity.format);
+                // Another process may have been first.
+                backend.copy_beside(&suffix, &mut |read| opening::is_of_format(read, identity.format))?;
+            }
+            Found::Outdated(_) | Found::Unsettled => {}
+        }
         let mut write = backend.begin()?;
-        let (identity, created) = Identity::load_or_create(&mut write, &*options.environment)?;
-        if check_codec(&mut write, options.codec.as_deref())? || created {
+        let (identity, written) = opening::settle(&mut write, options, outdated)?;
+        if written {
             write.commit()?;
         }
         Ok(identity)
@@ -256,6 +285,10 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::J
         .name(name)
         .spawn(work)
         .map_err(|source| Error::new(ErrorKind::Internal, "a thread could not be started").because(source))
+}
+
+fn read_only() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
 }
 
 fn closed() -> Error {

@@ -214,7 +214,7 @@ impl Consumer {
                     !held
                 }
             };
-            // The log does not keep what a record was, so a filtered reader may be told to remove what it never held.
+            // A filtered reader may be told of more than one change of a record that has left its filter.
             if !fits && self.exact && self.kind != Kind::Filtered {
                 self.shared.broken(
                     "P19",

@@ -7,14 +7,32 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use highwater_core::backend::{Backend, BackendReader};
+use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::files::OpenFiles;
 use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
-use redb::{CompactionError, ConcurrencyMode, Database, ReadableDatabase, TableError};
+use redb::{
+    CompactionError, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError,
+};
 
 use crate::errors::{Explain, ExplainIo, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
+
+/// An open database.
+enum Handle {
+    Writing(Database),
+    Reading(ReadOnlyDatabase),
+}
+
+impl Handle {
+    fn begin_read(&self, what: &'static str) -> Result<ReadTransaction> {
+        match self {
+            Handle::Writing(database) => database.begin_read(),
+            Handle::Reading(database) => database.begin_read(),
+        }
+        .explain(what)
+    }
+}
 
 /// A redb file as a [`Backend`].
 pub struct RedbBackend {
@@ -27,17 +45,21 @@ pub struct RedbBackend {
 /// What the writer and the readers have of the database.
 struct Shared {
     /// Locked as a whole only to compact and to close it.
-    database: RwLock<Option<Database>>,
+    database: RwLock<Option<Handle>>,
     file: PathBuf,
     files: Arc<OpenFiles>,
 }
 
 impl Shared {
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        let database: RwLockReadGuard<'_, Option<Database>> =
+    fn with<T>(&self, work: impl FnOnce(&Handle) -> Result<T>) -> Result<T> {
+        let database: RwLockReadGuard<'_, Option<Handle>> =
             self.database.read().unwrap_or_else(PoisonError::into_inner);
         work(database.as_ref().ok_or_else(closed)?)
     }
+}
+
+fn read_only() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
 }
 
 fn closed() -> Error {
@@ -60,11 +82,37 @@ impl RedbBackend {
             opened.unwrap_or_else(|_| Err(damaged()))
         };
         make_whole(&file, open)?;
-        let database = open(&file)?;
+        let database = Handle::Writing(open(&file)?);
         let mut files = OpenFiles::default();
         files.watch(&file)?;
+        Ok(RedbBackend::of(database, file, files, path, exclusive))
+    }
+
+    /// Opens a file that is there for reading, beside whoever writes it in the shared way.
+    pub(crate) fn open_read_only(path: &Path, cache_bytes: usize) -> Result<Self> {
+        Self::read_file(path, cache_bytes).map_err(|error| error.with("path", path.display()))
+    }
+
+    fn read_file(path: &Path, cache_bytes: usize) -> Result<Self> {
+        let file = file_at(path)?;
+        let open = || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(cache_bytes).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+            builder.open_read_only(&file).explain("open")
+        };
+        let database = match file.exists() {
+            true => catch_unwind(open).unwrap_or_else(|_| Err(damaged()))?,
+            false => {
+                let message = "there is no file at the path: open it for writing once";
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+        };
+        Ok(RedbBackend::of(Handle::Reading(database), file, OpenFiles::default(), path, false))
+    }
+
+    fn of(database: Handle, file: PathBuf, files: OpenFiles, path: &Path, exclusive: bool) -> Self {
         let shared = Shared { database: RwLock::new(Some(database)), file, files: Arc::new(files) };
-        Ok(RedbBackend { shared: Arc::new(shared), path: path.to_owned(), exclusive })
+        RedbBackend { shared: Arc::new(shared), path: path.to_owned(), exclusive }
     }
 }
 
@@ -122,7 +170,10 @@ impl Backend for RedbBackend {
         // Durable before `commit` returns: redb's default, Immediate.
         let files = &self.shared.files;
         files.seen()?;
-        let write = self.shared.with(|database| database.begin_write().explain("begin"))?;
+        let write = self.shared.with(|database| match database {
+            Handle::Writing(database) => database.begin_write().explain("begin"),
+            Handle::Reading(_) => Err(read_only()),
+        })?;
         Ok(Overlay::new(RedbWrite { write, files: Arc::clone(files) }))
     }
 
@@ -134,11 +185,36 @@ impl Backend for RedbBackend {
         Some(self.path.display().to_string())
     }
 
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        let named = |end: &str| {
+            let mut name = self.shared.file.as_os_str().to_owned();
+            name.push(suffix);
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (new, copy) = (named(".new"), named(""));
+        let shared = Arc::clone(&self.shared);
+        let mut lock = self.begin()?;
+        if !wanted(&mut lock)? {
+            return Ok(());
+        }
+        // Of a copy that was cut short.
+        let _ = fs::remove_file(&new);
+        let read = RedbSnapshot(shared.with(|database| database.begin_read("copy"))?);
+        let target = Database::builder().create(&new).explain("copy")?;
+        let write = target.begin_write().explain("copy")?;
+        read.copy_into(&write)?;
+        write.commit().explain("copy")?;
+        target.close().explain("copy")?;
+        fs::rename(&new, &copy).explain_io("copy")
+    }
+
     fn compact(&mut self) -> Result<Compaction> {
         self.shared.files.check()?;
         // New readings wait; one that has begun is let be.
         let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
-        match database.as_mut().ok_or_else(closed)?.compact() {
+        let Handle::Writing(database) = database.as_mut().ok_or_else(closed)? else { return Err(read_only()) };
+        match database.compact() {
             Ok(_) => Ok(Compaction::Complete),
             Err(CompactionError::TransactionInProgress) => Ok(Compaction::Held),
             Err(error) => Err(error).explain("compact"),
@@ -151,7 +227,11 @@ impl Backend for RedbBackend {
 
     fn close(self) -> Result<()> {
         let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        database.map_or(Ok(()), |database| database.close().explain("close"))
+        match database {
+            Some(Handle::Writing(database)) => database.close().explain("close"),
+            Some(Handle::Reading(database)) => database.close().explain("close"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -172,7 +252,7 @@ impl BackendReader for RedbReader {
 
     fn snapshot(&mut self) -> Result<Overlay<RedbSnapshot>> {
         self.shared.files.seen()?;
-        let read = self.shared.with(|database| database.begin_read().explain("snapshot"))?;
+        let read = self.shared.with(|database| database.begin_read("snapshot"))?;
         Ok(Overlay::new(RedbSnapshot(read)))
     }
 
@@ -181,7 +261,7 @@ impl BackendReader for RedbReader {
             return Ok(0);
         }
         self.shared.files.seen()?;
-        let read = self.shared.with(|database| database.begin_read().explain("version"))?;
+        let read = self.shared.with(|database| database.begin_read("version"))?;
         match read.open_table(COMMITS) {
             Ok(commits) => Ok(commits.get(COMMITS_KEY).explain("version")?.map_or(0, |count| count.value())),
             Err(TableError::TableDoesNotExist(_)) => Ok(0),

@@ -41,6 +41,10 @@ fn translate(source: redb::Error) -> Error {
         redb::Error::Corrupted(_) => {
             (ErrorKind::Corrupt, "the store's file is damaged: restore a backup, or remove the file and sync again")
         }
+        redb::Error::RepairAborted => (
+            ErrorKind::PermissionDenied,
+            "the store was not closed cleanly, and is repaired only where it may be written: open it for writing once",
+        ),
         redb::Error::PreviousIo => (ErrorKind::Poisoned, "an earlier write failed: close the store and open it again"),
         redb::Error::DatabaseClosed => (ErrorKind::Closed, "the store was closed; open it again"),
         redb::Error::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),

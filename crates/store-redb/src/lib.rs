@@ -83,7 +83,11 @@ impl RedbBuilder {
 
     /// Opens the store.
     pub fn open(self) -> Result<RedbStore> {
-        let backend = RedbBackend::open(&self.path, self.cache_bytes, self.exclusive)?;
+        let backend = if self.options.read_only {
+            RedbBackend::open_read_only(&self.path, self.cache_bytes)?
+        } else {
+            RedbBackend::open(&self.path, self.cache_bytes, self.exclusive)?
+        };
         Threaded::open(backend, self.options).map(RedbStore).map_err(|error| match error.context("path") {
             None => error.with("path", self.path.display()),
             Some(_) => error,

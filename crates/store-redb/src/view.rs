@@ -46,6 +46,24 @@ impl fmt::Debug for RedbWrite {
     }
 }
 
+impl RedbSnapshot {
+    /// Writes every entry into another database.
+    pub(crate) fn copy_into(&self, target: &WriteTransaction) -> Result<()> {
+        for map in Map::ALL {
+            let from = match self.0.open_table(table(map)) {
+                Err(TableError::TableDoesNotExist(_)) => continue,
+                from => from.explain("copy")?,
+            };
+            let mut to = target.open_table(table(map)).explain("copy")?;
+            for entry in from.iter().explain("copy")? {
+                let (key, value) = entry.explain("copy")?;
+                to.insert(key.value(), value.value()).explain("copy")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl KeyValueRead for RedbSnapshot {
     fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self.0.open_table(table(map)) {

@@ -1,12 +1,13 @@
 //! The four maps in one sled tree, so that one batch changes all of them at once.
 
 use std::fmt;
+use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use highwater_core::backend::{Backend, BackendReader, VisitEntry};
+use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
 use highwater_core::files::OpenFiles;
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
@@ -107,6 +108,35 @@ impl Backend for SledBackend {
 
     fn location(&self) -> Option<String> {
         Some(self.shared.path.display().to_string())
+    }
+
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        if !wanted(&mut self.begin()?)? {
+            return Ok(());
+        }
+        let named = |end: &str| {
+            let mut name = self.shared.folder.as_os_str().to_owned();
+            name.push(suffix);
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (new, copy) = (named(".new"), named(""));
+        let moved = |outcome: std::io::Result<()>| outcome.map_err(sled::Error::Io).explain("copy");
+        let remove = |old: &Path| match fs::remove_dir_all(old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        // Of a copy that was cut short.
+        moved(remove(&new))?;
+        check_room(&self.shared.folder)?;
+        let target = sled::Config::new().path(&new).open().explain("copy")?;
+        for entry in self.shared.database.iter() {
+            let (key, value) = entry.explain("copy")?;
+            target.insert(key, value).explain("copy")?;
+        }
+        target.flush().explain("copy")?;
+        drop(target);
+        moved(remove(&copy).and_then(|()| fs::rename(&new, &copy)))
     }
 
     fn compact(&mut self) -> Result<Compaction> {

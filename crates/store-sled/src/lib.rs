@@ -11,11 +11,14 @@ mod room;
 
 use std::path::{Path, PathBuf};
 
-use highwater_core::{Result, StoreOptions, Threaded, store_by_delegation};
+use highwater_core::{Error, ErrorKind, Result, StoreOptions, Threaded, store_by_delegation};
 
 pub use backend::{SledBackend, SledReader, SledSnapshot, SledWrite};
 
 /// A store in a sled directory.
+///
+/// sled itself has no way to open a directory without writing to it: with [`StoreOptions::read_only`] nothing of the store
+/// changes, but the directory must be writable, and nobody else may have it open.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -71,6 +74,10 @@ impl SledBuilder {
 
     /// Opens the store.
     pub fn open(self) -> Result<SledStore> {
+        if self.options.read_only && !self.path.exists() {
+            let message = "there is no directory at the path: open it for writing once";
+            return Err(Error::new(ErrorKind::NotFound, message).with("path", self.path.display()));
+        }
         let backend = SledBackend::open(&self.path, self.cache_bytes)?;
         Threaded::open(backend, self.options).map(SledStore).map_err(|error| match error.context("path") {
             None => error.with("path", self.path.display()),

@@ -1,19 +1,21 @@
 //! The connections: one that writes, others that read.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use highwater_core::backend::{Backend, BackendReader};
-use highwater_core::{Capabilities, Compaction, Result};
+use highwater_core::backend::{Backend, BackendReader, Decide};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::database_file;
 use crate::errors::{Explain, error, lacks_shared_memory};
 use crate::open_files::Files;
-use crate::path::file_at;
-use crate::schema::{Settings, is_ours, open_file, open_reader, prepare_writer};
+use crate::path::{beside, file_at};
+use crate::read_only::{self, Unwritten};
+use crate::schema::{Settings, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
 use crate::wal;
@@ -25,6 +27,8 @@ pub struct SqliteBackend {
     path: PathBuf,
     files: Arc<Files>,
     settings: Settings,
+    outdated: bool,
+    read_only: bool,
 }
 
 impl SqliteBackend {
@@ -42,15 +46,36 @@ impl SqliteBackend {
 
     fn open_as(path: &Path, file: &Path, mut settings: Settings) -> Result<Self> {
         let connection = open_file(file)?;
+        if database_file::is_read_only(&connection) {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "the database cannot be written: check the permissions of the file and its directory, or open it for reading only",
+            ));
+        }
         let wal = header_says_wal(&connection)?;
         connection.busy_timeout(settings.busy_timeout).explain("open")?;
         let stray = !wal && is_ours(&connection)?;
         settings.exclusive = needs_exclusive(&settings, rusqlite::version_number(), wal || stray)?;
-        prepare_writer(&connection, &settings, stray)?;
+        let outdated = prepare_writer(&connection, &settings, stray)?;
         let file = database_file::path(&connection).unwrap_or_else(|| file.to_owned());
         let watcher = if settings.exclusive { Watcher::alone(connection) } else { Watcher::new(connection) };
         let files = Arc::new(Files::of(&watcher, file, settings.busy_timeout)?);
-        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings })
+        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: false })
+    }
+
+    /// Opens a file that is there, for reading alone.
+    pub(crate) fn open_read_only(path: &Path, mut settings: Settings) -> Result<Self> {
+        settings.exclusive = false;
+        let file = file_at(path)?;
+        let opened = read_only::open(&file, &settings)?;
+        let Some(outdated) = known_format(&opened.connection)? else {
+            let message = "the database has no store in it: open it for writing once, and it has";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        // Writes nothing, so that no file of its own can be missed.
+        let files = Arc::new(Files::unwatched(file, settings.busy_timeout));
+        let watcher = Watcher::alone(opened.connection);
+        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: true })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
@@ -94,8 +119,12 @@ impl Backend for SqliteBackend {
         if self.settings.exclusive {
             return Ok(None);
         }
-        open_reader(self.files.file(), &self.settings)
-            .map(|connection| Some(SqliteReader { watcher: Watcher::new(connection), files: Arc::clone(&self.files) }))
+        let source = if self.read_only {
+            Source::Unwritten(Unwritten::open(self.files.file(), self.settings)?)
+        } else {
+            Source::Written(Watcher::new(open_reader(self.files.file(), &self.settings)?))
+        };
+        Ok(Some(SqliteReader { source, files: Arc::clone(&self.files) }))
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
@@ -104,6 +133,33 @@ impl Backend for SqliteBackend {
 
     fn location(&self) -> Option<String> {
         Some(self.path.display().to_string())
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
+    fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
+        let copy = beside(self.files.file(), suffix);
+        let new = beside(&copy, ".new");
+        let mut lock = SqliteTransaction::write(&self.watcher, &self.files)?;
+        if !wanted(&mut lock)? {
+            return Ok(());
+        }
+        // Of a copy that was cut short.
+        let _ = fs::remove_file(&new);
+        if self.settings.exclusive {
+            // Nobody else is let in between transactions either, and no copy is made within one.
+            drop(lock);
+            copy_into(self.connection(), &new)?;
+        } else {
+            copy_into(&open_reader(self.files.file(), &self.settings)?, &new)?;
+        }
+        fs::rename(&new, &copy).map_err(|source| {
+            Error::new(ErrorKind::of_io(&source), "the copy of the store cannot be put into its place")
+                .with("copy", copy.display())
+                .because(source)
+        })
     }
 
     fn compact(&mut self) -> Result<Compaction> {
@@ -129,11 +185,15 @@ impl Backend for SqliteBackend {
     }
 
     fn close(self) -> Result<()> {
-        let SqliteBackend { watcher, files, .. } = self;
-        // A store that is moved is told by the next commit; nobody is told of what comes after the last.
-        let _ = files.check(&watcher);
+        let SqliteBackend { watcher, files, read_only, .. } = self;
+        if !read_only {
+            // A store that is moved is told by the next commit; nobody is told of what comes after the last.
+            let _ = files.check(&watcher);
+        }
         let connection = watcher.into_connection();
-        files.let_go(&connection);
+        if !read_only {
+            files.let_go(&connection);
+        }
         connection.close().map_err(|(_, source)| error(source, "close"))
     }
 }
@@ -141,8 +201,14 @@ impl Backend for SqliteBackend {
 /// A connection that reads.
 #[derive(Debug)]
 pub struct SqliteReader {
-    watcher: Watcher,
+    source: Source,
     files: Arc<Files>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Written(Watcher),
+    Unwritten(Unwritten),
 }
 
 impl BackendReader for SqliteReader {
@@ -150,11 +216,17 @@ impl BackendReader for SqliteReader {
 
     fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
         self.files.seen()?;
-        SqliteTransaction::snapshot(self.watcher.connection())
+        SqliteTransaction::snapshot(match &mut self.source {
+            Source::Written(watcher) => watcher.connection(),
+            Source::Unwritten(file) => file.watcher()?.connection(),
+        })
     }
 
     fn version(&mut self) -> Result<u64> {
         self.files.seen()?;
-        self.watcher.version()
+        match &mut self.source {
+            Source::Written(watcher) => watcher.version(),
+            Source::Unwritten(file) => file.version(),
+        }
     }
 }

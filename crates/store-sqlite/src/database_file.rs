@@ -53,6 +53,12 @@ pub(crate) fn system_error(connection: &Connection) -> Option<io::Error> {
     (code != 0).then(|| io::Error::from_raw_os_error(code))
 }
 
+/// Whether SQLite has the main database open for reading alone, because the file may not be written.
+pub(crate) fn is_read_only(connection: &Connection) -> bool {
+    // SAFETY: the handle is open, and "main" always exists.
+    unsafe { ffi::sqlite3_db_readonly(connection.handle(), c"main".as_ptr()) == 1 }
+}
+
 /// SQLite's handle of the main database, valid while the connection is open.
 pub(crate) fn pointer(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
     let mut file: *mut ffi::sqlite3_file = null_mut();

@@ -30,6 +30,7 @@ mod log_table;
 mod open_files;
 mod overwritten;
 mod path;
+mod read_only;
 mod schema;
 mod sharing;
 mod store;

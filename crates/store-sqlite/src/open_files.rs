@@ -30,14 +30,7 @@ impl Files {
     /// The files of a connection that has read already.
     pub(crate) fn of(watcher: &Watcher, file: PathBuf, busy_timeout: Duration) -> Result<Self> {
         let connection = watcher.connection();
-        let mut files = Files {
-            file,
-            database: OpenFiles::default(),
-            beside: OpenFiles::default(),
-            contents: Contents::default(),
-            overwritten: AtomicBool::new(false),
-            busy_timeout,
-        };
+        let mut files = Files::unwatched(file, busy_timeout);
         files.database.watch(&files.file)?;
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).explain_on(connection, "open")?;
@@ -51,6 +44,18 @@ impl Files {
         }
         files.contents.are_ours(watcher, &files.file);
         Ok(files)
+    }
+
+    /// The file of a store that is never written.
+    pub(crate) fn unwatched(file: PathBuf, busy_timeout: Duration) -> Self {
+        Files {
+            file,
+            database: OpenFiles::default(),
+            beside: OpenFiles::default(),
+            contents: Contents::default(),
+            overwritten: AtomicBool::new(false),
+            busy_timeout,
+        }
     }
 
     pub(crate) fn file(&self) -> &Path {

@@ -1,5 +1,6 @@
 //! The tables, and the settings of a connection.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use crate::errors::Explain;
 use crate::wal;
 
 /// The version of the tables below.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
+
+/// The earliest version of the tables that is still read, and brought forward when a store is opened for writing.
+const EARLIEST: i64 = 3;
 
 pub(crate) const TABLES: &str = "
 CREATE TABLE hw_log (
@@ -29,7 +33,7 @@ CREATE TABLE hw_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 ";
 
 /// The page cache of a reading connection: the inner pages of the log and the index of a million records.
-const READER_CACHE_KIB: u32 = 4096;
+pub(crate) const READER_CACHE_KIB: u32 = 4096;
 
 /// How connections are set up.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +66,9 @@ pub(crate) fn is_ours(connection: &Connection) -> Result<bool> {
     connection.query_row(sql, [], |row| row.get(0)).explain_on(connection, "open")
 }
 
-/// Sets the writer's connection up, and makes the tables where they are missing. `stray`: the file is ours and has lost
-/// its journal mode.
-pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray: bool) -> Result<()> {
+/// Sets the writer's connection up, and makes the tables where they are missing. Whether they are of an earlier format.
+/// `stray`: the file is ours and has lost its journal mode.
+pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray: bool) -> Result<bool> {
     connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     if settings.exclusive {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain_on(connection, "open")?;
@@ -84,8 +88,16 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
     connection
         .pragma_update_and_check(None, "journal_size_limit", wal::KEPT_BYTES, |_| Ok(()))
         .explain_on(connection, "open")?;
+    match known_format(connection)? {
+        Some(outdated) => Ok(outdated),
+        None => create_tables(connection).map(|()| false),
+    }
+}
+
+/// Whether the tables are of an earlier format; `None` where there are none.
+pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
     match format(connection)? {
-        Some(FORMAT) => Ok(()),
+        Some(format @ EARLIEST..=FORMAT) => Ok(Some(format < FORMAT)),
         Some(other) if other > FORMAT => Err(Error::new(
             ErrorKind::Incompatible,
             "the database was written by a newer version of Highwater: upgrade the program that opens it",
@@ -98,7 +110,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
         )
         .with("format", other)
         .with("known", FORMAT)),
-        None => create_tables(connection),
+        None => Ok(None),
     }
 }
 
@@ -117,7 +129,33 @@ fn back_to_wal(connection: &Connection) -> Result<()> {
     })
 }
 
-fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
+/// Brings the tables to the current format, within the connection's transaction.
+pub(crate) fn upgrade(connection: &Connection) -> Result<()> {
+    connection
+        .execute("UPDATE hw_meta SET value = ?1 WHERE name = 'format'", [FORMAT])
+        .map(drop)
+        .explain_on(connection, "open")
+}
+
+/// Writes a copy of the database into a new file.
+pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
+    let failed = |error: Error| error.during("copy").with("copy", path.display());
+    let unwritten = |source: std::io::Error| {
+        let kind = ErrorKind::of_io(&source);
+        failed(Error::new(kind, "the copy of the database could not be made durable").because(source))
+    };
+    // Absolute, so that no name is taken for a URI.
+    let whole = std::path::absolute(path).map_err(unwritten)?;
+    let Some(name) = whole.to_str() else {
+        let message = "a copy's path must be UTF-8: give the store's folder another name";
+        return Err(failed(Error::new(ErrorKind::Invalid, message)));
+    };
+    connection.execute("VACUUM INTO ?1", [name]).explain_on(connection, "copy").map_err(failed)?;
+    // SQLite does not sync it.
+    fs::File::options().write(true).open(&whole).and_then(|file| file.sync_all()).map_err(unwritten)
+}
+
+pub(crate) fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     connection.set_prepared_statement_cache_capacity(64);
     // A statement keeps its plan when it is bound again.

@@ -4,12 +4,12 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use highwater_core::{
-    ConsumerCommand, ConsumerReply, Error, ErrorKind, LogTransaction, Page, PollOptions, Result, Staged, Store,
-    StoreOptions, StreamKey, Threaded, store_by_delegation,
+    ConsumerCommand, ConsumerReply, Cursor, Delivery, Error, ErrorKind, LogTransaction, Page, PollOptions, Result,
+    Staged, Store, StoreOptions, StreamKey, Threaded, store_by_delegation,
 };
 use rusqlite::Connection;
 
@@ -57,8 +57,10 @@ impl SqliteStore {
     /// the acknowledgement become durable together, or not at all. Exactly once, whatever crashes.
     ///
     /// Returns `None` when there was nothing to read. When `apply` fails or panics, that is
-    /// [`ErrorKind::Cancelled`], nothing was stored, and the same batch comes again. `apply` must leave the transaction
-    /// open (savepoints are fine). It runs on the writing thread: other writers wait for it.
+    /// [`ErrorKind::Cancelled`] and nothing was stored. The failure is counted in a commit of its own, as a nack: the
+    /// batch comes again once the backoff has ended, a record at a time, and a record that fails alone as often as
+    /// [`PollOptions::max_attempts`] says is parked. A process that is killed in `apply` is not counted. `apply` must leave
+    /// the transaction open (savepoints are fine). It runs on the writing thread: other writers wait for it.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -95,39 +97,31 @@ impl SqliteStore {
         F: FnOnce(&Connection, &Page) -> Result<T, E> + Send + 'static,
     {
         let (stream, name) = (stream.clone(), name.to_owned());
-        self.0
+        let failed = Arc::new(OnceLock::new());
+        let (taking, noted) = ((stream.clone(), name.clone(), options.clone()), Arc::clone(&failed));
+        let outcome = self
+            .0
             .transaction(move |transaction| {
-                let reply = transaction.consumer(&stream, &name, &ConsumerCommand::Poll(options))?;
-                let ConsumerReply::Delivery(delivery) = reply else {
-                    return Err(Error::new(ErrorKind::Internal, "a poll was answered with something else"));
-                };
-                if delivery.page.changes.is_empty() {
-                    return Ok(None);
-                }
-                let connection = transaction.backend().connection();
-                let failed = |message: &'static str, source: Box<dyn StdError + Send + Sync>| {
-                    Error::new(ErrorKind::Cancelled, message).with("consumer", &name).because(source)
-                };
-                let value = match catch_unwind(AssertUnwindSafe(|| apply(connection, &delivery.page))) {
-                    Ok(applied) => applied.map_err(|source| {
-                        failed("the host's work failed: nothing was stored, nothing acknowledged", source.into())
-                    })?,
-                    Err(panic) => {
-                        let message = "the host's work panicked: nothing was stored, nothing acknowledged";
-                        return Err(failed(message, said(&*panic).into()));
-                    }
-                };
-                if connection.is_autocommit() {
-                    return Err(Error::new(
-                        ErrorKind::Invalid,
-                        "the host's work ended the transaction, and nothing was acknowledged: leave BEGIN, COMMIT and ROLLBACK out, use savepoints",
-                    )
-                    .with("consumer", &name));
-                }
+                let (stream, name, options) = taking;
+                let delivery = poll(transaction, &stream, &name, options)?;
+                let Some(first) = delivery.page.changes.first() else { return Ok(None) };
+                let first = first.record.metadata.cursor;
+                let value = apply_to(transaction.backend().connection(), &delivery.page, apply).map_err(|error| {
+                    let _ = noted.set(first);
+                    error.with("consumer", &name)
+                })?;
                 transaction.consumer(&stream, &name, &ConsumerCommand::Ack(delivery.token))?;
                 Ok(Some(value))
             })
-            .await
+            .await;
+        if outcome.is_err()
+            && let Some(first) = failed.get().copied()
+        {
+            // The failed transaction took its own count back. What cannot be counted now is the next failure's.
+            let _ =
+                self.0.transaction(move |transaction| nack_again(transaction, &stream, &name, options, first)).await;
+        }
+        outcome
     }
 
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
@@ -194,6 +188,63 @@ impl SqliteStore {
     }
 }
 
+/// Takes the next batch of a named consumer.
+fn poll(
+    transaction: &mut LogTransaction<'_, '_, SqliteTransaction<'_>>,
+    stream: &StreamKey,
+    name: &str,
+    options: PollOptions,
+) -> Result<Delivery> {
+    match transaction.consumer(stream, name, &ConsumerCommand::Poll(options))? {
+        ConsumerReply::Delivery(delivery) => Ok(delivery),
+        _ => Err(Error::new(ErrorKind::Internal, "a poll was answered with something else")),
+    }
+}
+
+/// Runs the host's work on a batch.
+fn apply_to<T, E: Into<Box<dyn StdError + Send + Sync>>>(
+    connection: &Connection,
+    page: &Page,
+    apply: impl FnOnce(&Connection, &Page) -> Result<T, E>,
+) -> Result<T> {
+    let failed = |message: &'static str, source: Box<dyn StdError + Send + Sync>| {
+        Error::new(ErrorKind::Cancelled, message).because(source)
+    };
+    let value = match catch_unwind(AssertUnwindSafe(|| apply(connection, page))) {
+        Ok(applied) => applied.map_err(|source| {
+            failed("the host's work failed: nothing was stored, nothing acknowledged", source.into())
+        })?,
+        Err(panic) => {
+            let message = "the host's work panicked: nothing was stored, nothing acknowledged";
+            return Err(failed(message, said(&*panic).into()));
+        }
+    };
+    if connection.is_autocommit() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "the host's work ended the transaction, and nothing was acknowledged: leave BEGIN, COMMIT and ROLLBACK out, use savepoints",
+        ));
+    }
+    Ok(value)
+}
+
+/// Counts the failure of a batch whose transaction came to nothing, if it is still the next one.
+fn nack_again(
+    transaction: &mut LogTransaction<'_, '_, SqliteTransaction<'_>>,
+    stream: &StreamKey,
+    name: &str,
+    options: PollOptions,
+    first: Cursor,
+) -> Result<()> {
+    let delivery = poll(transaction, stream, name, options)?;
+    match delivery.page.changes.first() {
+        Some(change) if change.record.metadata.cursor == first => {
+            transaction.consumer(stream, name, &ConsumerCommand::Nack(delivery.token)).map(drop)
+        }
+        _ => Err(Error::new(ErrorKind::Cancelled, "the batch that failed is not the next one any more")),
+    }
+}
+
 /// The words of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -255,7 +306,8 @@ impl SqliteBuilder {
         let named = |error: Error| {
             if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }
         };
-        let backend = SqliteBackend::open(&self.path, self.settings).map_err(named)?;
+        let open = if self.options.read_only { SqliteBackend::open_read_only } else { SqliteBackend::open };
+        let backend = open(&self.path, self.settings).map_err(named)?;
         let joining = Joining { path: self.path.display().to_string().into(), files: Arc::clone(backend.files()) };
         Threaded::open(backend, self.options.clone()).map(|store| SqliteStore(store, joining)).map_err(named)
     }

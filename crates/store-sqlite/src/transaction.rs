@@ -11,6 +11,7 @@ use crate::errors::Explain;
 use crate::index_table::IndexTable;
 use crate::log_table::LogTable;
 use crate::open_files::Files;
+use crate::schema::upgrade;
 use crate::values::bytes;
 
 /// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
@@ -180,6 +181,10 @@ impl BackendWrite for SqliteTransaction<'_> {
 
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()> {
         self.index.remove(stream, key)
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        upgrade(self.connection)
     }
 
     fn commit(mut self) -> Result<()> {

@@ -200,7 +200,7 @@ async fn p23_the_hosts_tables_and_the_acknowledgement_are_one() {
             if fail { Err(highwater_store_sqlite::rusqlite::Error::InvalidQuery) } else { Ok(page.changes.len()) }
         }
     };
-    let options = PollOptions::default().limit(4);
+    let options = PollOptions::default().limit(4).backoff(std::time::Duration::ZERO, std::time::Duration::ZERO);
     let mut done = 0;
     while done < 10 {
         let error = store.consume_in_tx(&stream, "copy", options.clone(), apply(true)).await.unwrap_err();

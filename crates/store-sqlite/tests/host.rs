@@ -3,10 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_conformance::TestEnvironment;
 use highwater_core::{
-    Error, ErrorKind, Maintenance, MaintenanceReport, Page, PollOptions, Result, Store, StoreExt, StreamKey, WriteBatch,
+    Error, ErrorKind, Maintenance, MaintenanceReport, Page, PollOptions, Result, Store, StoreExt, StoreOptions,
+    StreamKey, WriteBatch,
 };
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::{self, Connection};
@@ -54,15 +57,19 @@ async fn p23_a_panic_of_the_host_stores_nothing_and_hurts_nobody() {
         connection.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)")?;
         panic!("a bug of the host's")
     };
-    let error = store.consume_in_tx(&notes(), "copy", PollOptions::default(), panics).await.unwrap_err();
+    let options = PollOptions::default().backoff(Duration::ZERO, Duration::ZERO);
+    let error = store.consume_in_tx(&notes(), "copy", options.clone(), panics).await.unwrap_err();
     assert_eq!((error.kind(), error.context("consumer")), (ErrorKind::Cancelled, Some("copy")), "{error}");
     assert!(error.to_string().contains("a bug of the host's"), "{error}");
     store.commit(batch(5..6)).await.unwrap();
     let counts = |connection: &Connection, page: &Page| {
-        connection.execute_batch("CREATE TABLE mine (x)")?;
+        connection.execute_batch("CREATE TABLE IF NOT EXISTS mine (x)")?;
         Ok::<_, rusqlite::Error>(page.changes.len())
     };
-    assert_eq!(store.consume_in_tx(&notes(), "copy", PollOptions::default(), counts).await.unwrap(), Some(6));
+    for expected in [1, 2, 3] {
+        let applied = store.consume_in_tx(&notes(), "copy", options.clone(), counts).await.unwrap();
+        assert_eq!(applied, Some(expected), "small after a failure, and growing");
+    }
     assert_eq!(problems(&store).await, Vec::<String>::new());
 }
 
@@ -77,7 +84,7 @@ async fn p23_a_host_that_ends_the_transaction_is_told_and_gets_the_batch_again()
             connection.execute_batch("CREATE TABLE IF NOT EXISTS mine (x); INSERT INTO mine VALUES (1)")?;
             connection.execute_batch(end)
         };
-        let options = PollOptions::default().lease(Duration::from_millis(1));
+        let options = PollOptions::default().lease(Duration::from_millis(1)).backoff(Duration::ZERO, Duration::ZERO);
         let error = store.consume_in_tx(&notes(), "copy", options.clone(), ends).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{end}: {error}");
         std::thread::sleep(Duration::from_millis(5));
@@ -86,12 +93,54 @@ async fn p23_a_host_that_ends_the_transaction_is_told_and_gets_the_batch_again()
             connection.execute_batch("SAVEPOINT a; CREATE TABLE gone (x); ROLLBACK TO a; SAVEPOINT b")?;
             Ok::<_, rusqlite::Error>(page.changes.len())
         };
-        assert_eq!(store.consume_in_tx(&notes(), "copy", options, counts).await.unwrap(), Some(5), "{end}");
+        let mut counted = 0;
+        while let Some(applied) = store.consume_in_tx(&notes(), "copy", options.clone(), counts).await.unwrap() {
+            counted += applied;
+        }
+        assert_eq!(counted, 5, "{end}");
         store.commit(batch(5..6)).await.unwrap();
         assert_eq!(problems(&store).await, Vec::<String>::new());
         store.close().await.unwrap();
         assert_eq!(count(&path).unwrap_or(0), stays, "{end}");
     }
+}
+
+#[tokio::test]
+async fn p23_a_record_that_the_hosts_work_cannot_take_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Arc::new(TestEnvironment::new(1));
+    let options = StoreOptions::new().environment(Arc::clone(&environment) as Arc<_>);
+    let store = SqliteStore::builder(folder.path().join("app.db")).options(options).open().unwrap();
+    store.commit(batch(0..6)).await.unwrap();
+    let options = PollOptions::default().max_attempts(2);
+    let applies = |connection: &Connection, page: &Page| {
+        connection.execute_batch("CREATE TABLE IF NOT EXISTS mine (id TEXT PRIMARY KEY)")?;
+        for change in &page.changes {
+            connection.execute("INSERT INTO mine VALUES (?1)", [&*change.record.id])?;
+        }
+        if page.changes.iter().any(|change| &*change.record.id == "3") {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        Ok(page.changes.len())
+    };
+    let (mut failures, mut waits) = (0, 0);
+    loop {
+        match store.consume_in_tx(&notes(), "copy", options.clone(), applies).await {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(error) if error.kind() == ErrorKind::Cancelled => failures += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::BackingOff, "{error}");
+                environment.step_ms(i64::try_from(error.retry_after().unwrap().as_millis()).unwrap());
+                waits += 1;
+            }
+        }
+        assert!(failures < 20, "it is never set aside");
+    }
+    assert_eq!(store.reader(&notes(), "copy").status().await.unwrap().parked, ["3"]);
+    assert!((3..8).contains(&failures) && waits == failures, "{failures} failures, {waits} pauses");
+    store.close().await.unwrap();
+    assert_eq!(count(&folder.path().join("app.db")).unwrap(), 5);
 }
 
 /// A store with five records, and a host that is in a transaction.

@@ -1,5 +1,7 @@
 //! `highwater doctor`
 
+use std::collections::BTreeMap;
+
 use highwater::{Error, ErrorKind, Maintenance, MaintenanceReport, Result, Store};
 use serde_json::json;
 
@@ -8,13 +10,15 @@ use crate::output::Output;
 use crate::stores;
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(options)?;
+    let store = stores::open_reading(options)?;
+    stores::tell_unfinished(&*store, output).await?;
     let mut broken = 0;
+    let mut missing = BTreeMap::new();
     for head in store.streams().await? {
         let report = store.maintain(Maintenance::Verify(head.stream.clone())).await?;
         let MaintenanceReport::Verified(found) = report else { continue };
         output.object(
-            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "versions": found.versions, "problems": found.problems }),
+            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "versions": found.versions, "problems": found.problems, "missing": found.missing }),
         );
         let counted = match found.versions {
             0 => format!("{}: {} entries", head.stream, found.entries),
@@ -23,10 +27,14 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         if found.is_clean() {
             output.line(format!("{counted}, all well"));
         } else {
-            broken += 1;
+            broken += u64::from(!found.problems.is_empty());
             output.line(counted);
             for problem in &found.problems {
                 output.line(format!("  {problem}"));
+            }
+            for (need, payloads) in found.missing {
+                output.line(format!("  {payloads} payloads were not looked at: they need {need}"));
+                *missing.entry(need).or_insert(0) += payloads;
             }
         }
     }
@@ -47,8 +55,15 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         output.line("clock: in step with the log");
     }
     store.close().await?;
-    if broken == 0 {
+    if broken == 0 && missing.is_empty() {
         return Ok(());
+    }
+    if broken == 0 {
+        let needs: Vec<String> = missing.into_keys().collect();
+        let message = "payloads need a key or a dictionary that was not given: add each with --key-env NUMBER=NAME or --dictionary FILE";
+        return Err(Error::new(ErrorKind::WrongKey, message)
+            .with("needs", needs.join(", "))
+            .with("db", options.db.display()));
     }
     Err(Error::new(ErrorKind::Corrupt, "the store is damaged: restore a backup, or sync into a new file")
         .with("streams", broken)

@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::stores;
 
 pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(&options.stream.store)?;
+    let store = stores::open_reading(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
     let mut cursor = options.since.as_deref().map_or(Ok(Cursor::START), str::parse)?;
     let mut left = options.limit;
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
 }
 
 pub(crate) async fn get(options: &GetOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(&options.stream.store)?;
+    let store = stores::open_reading(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
     let ids: Vec<&str> = options.ids.iter().map(String::as_str).collect();
     let mut missing = Vec::new();

@@ -120,7 +120,7 @@ pub(crate) async fn run(options: &RunsOptions, output: &Output) -> Result<()> {
 }
 
 async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(&options.store)?;
+    let store = stores::open_reading(&options.store)?;
     let page = engine(&store)?.runs_matching(&options.filter.filter()).await?;
     for run in &page.runs {
         output.object(run);
@@ -136,7 +136,7 @@ async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
 }
 
 async fn show(options: &RunOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(&options.store)?;
+    let store = stores::open_reading(&options.store)?;
     let engine = engine(&store)?;
     let run = engine.run(&options.id).await?;
     output.object(&run);
@@ -200,7 +200,7 @@ async fn settle(options: &RunOptions, output: &Output, approve: bool) -> Result<
 }
 
 pub(crate) async fn logs(options: &LogsOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(&options.store)?;
+    let store = stores::open_reading(&options.store)?;
     let mut filter = options.filter.filter();
     filter.level = options.level.map(|level| match level {
         Level::Debug => LogLevel::Debug,

@@ -11,7 +11,8 @@ use crate::output::Output;
 use crate::stores;
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(options)?;
+    let store = stores::open_reading(options)?;
+    stores::tell_unfinished(&*store, output).await?;
     let heads = store.streams().await?;
     if heads.is_empty() {
         output.line("No streams yet. Begin with: highwater sync github issues --config owner=..,repo=..");
@@ -31,9 +32,18 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             if let ConsumerReply::Status(status) = reply {
                 output.object(
                     &json!({ "consumer": name, "stream": head.stream.to_string(), "acknowledged": status.acknowledged,
-                    "lag": status.lag, "leased": status.leased, "parked": status.parked, "evicted": status.evicted }),
+                    "lag": status.lag, "leased": status.leased, "parked": status.parked, "evicted": status.evicted,
+                    "backoff_ms": status.backoff.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)) }),
                 );
-                output.line(format!("  consumer {name}: {} behind", status.lag));
+                let parked = match status.parked.len() {
+                    0 => String::new(),
+                    count => format!(", {count} records set aside"),
+                };
+                let backoff = status.backoff.map_or_else(String::new, |left| {
+                    format!(", waits another {} s after a failure", left.as_secs() + 1)
+                });
+                let evicted = if status.evicted { ", evicted: it has to start over" } else { "" };
+                output.line(format!("  consumer {name}: {} behind{parked}{backoff}{evicted}", status.lag));
             }
         }
     }

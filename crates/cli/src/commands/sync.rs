@@ -18,6 +18,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     let info = check_template(&templates, &template, options)?.clone();
     let token = options.token_env.as_deref().map(account::read_token).transpose()?;
     let store = stores::open(&options.store)?;
+    stores::tell_unfinished(&*store, output).await?;
     let engine = Engine::builder(Arc::clone(&store)).templates(templates).build()?;
     let connection = options.connection.clone().unwrap_or_else(|| default_connection(options));
     let mut settings = ConnectionSettings::new(&connection, &options.provider);

@@ -66,7 +66,7 @@ pub(crate) async fn run(options: &WebhooksOptions, output: &Output) -> Result<()
 }
 
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
-    let store = stores::open_existing(options)?;
+    let store = stores::open_reading(options)?;
     let outbox = Outbox::new(&engine(&store)?);
     let destinations = outbox.destinations().await?;
     for destination in &destinations {
@@ -96,7 +96,7 @@ fn counted(count: usize) -> String {
 }
 
 async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -> Result<()> {
-    let store = stores::open_existing(&options.store)?;
+    let store = stores::open_reading(&options.store)?;
     let outbox = Outbox::new(&engine(&store)?);
     let (destination, after, limit) = (&options.destination, &options.after, options.limit.clamp(1, MOST));
     let rows = match dead {

@@ -17,52 +17,29 @@ pub fn p21_unacknowledged_is_delivered_again<S: Subject>() {
     let first = rig.poll("copy", 2).unwrap();
     assert_eq!((ids(&first.page.changes), first.attempt), (vec!["0", "1"], 1));
     assert_eq!(rig.poll("copy", 2).unwrap_err().kind(), ErrorKind::LeaseLost);
-    rig.consumer("copy", ConsumerCommand::Nack(first.token)).unwrap();
+    rig.nack("copy", first.token);
+    rig.environment.step_ms(1000);
     let second = rig.poll("copy", 2).unwrap();
-    assert_eq!((ids(&second.page.changes), second.attempt), (vec!["0", "1"], 2));
+    assert_eq!((ids(&second.page.changes), second.attempt), (vec!["0"], 2));
     rig.environment.step_ms(61_000);
     if S::REOPENS {
         rig.reopen();
     }
     let third = rig.poll("copy", 3).unwrap();
-    assert_eq!((ids(&third.page.changes), third.attempt), (vec!["0", "1", "2"], 3));
+    assert_eq!((ids(&third.page.changes), third.attempt), (vec!["0"], 3));
     rig.ack("copy", third.token).unwrap();
     if S::REOPENS {
         rig.reopen();
     }
-    let fourth = rig.poll("copy", 10).unwrap();
-    assert_eq!(ids(&fourth.page.changes), ["3", "4", "5"]);
-    rig.ack("copy", fourth.token).unwrap();
-    rig.ack("copy", fourth.token).ok();
+    // Twice as many with each success.
+    for expected in [vec!["1", "2"], vec!["3", "4", "5"]] {
+        let delivery = rig.poll("copy", 10).unwrap();
+        assert_eq!((ids(&delivery.page.changes), delivery.attempt), (expected, 1));
+        rig.ack("copy", delivery.token).unwrap();
+        rig.ack("copy", delivery.token).ok();
+    }
     assert_eq!(rig.status("copy").acknowledged.ulid(), rig.end().ulid(), "an acknowledgement never goes back");
     assert!(rig.poll("copy", 10).unwrap().page.changes.is_empty());
-}
-
-/// A record that cannot be handled is set aside and does not hold up the rest.
-pub fn p21_poison_is_parked<S: Subject>() {
-    let rig = Rig::<S>::new();
-    rig.save_all(0..3, 1);
-    let poll = || {
-        let options = PollOptions::default().limit(2).max_attempts(2);
-        match rig.consumer("copy", ConsumerCommand::Poll(options)).unwrap() {
-            ConsumerReply::Delivery(delivery) => delivery,
-            other => panic!("{other:?}"),
-        }
-    };
-    for attempt in 1..=2 {
-        let delivery = poll();
-        assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["0", "1"], attempt));
-        rig.consumer("copy", ConsumerCommand::Nack(delivery.token)).unwrap();
-    }
-    let delivery = poll();
-    assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["1", "2"], 1));
-    assert_eq!(rig.status("copy").parked, ["0"]);
-    rig.ack("copy", delivery.token).unwrap();
-    match rig.consumer("copy", ConsumerCommand::Unpark).unwrap() {
-        ConsumerReply::Parked(ids) => assert_eq!(ids, ["0"]),
-        other => panic!("{other:?}"),
-    }
-    assert!(rig.status("copy").parked.is_empty());
 }
 
 /// A named reader that stored records and died, or went back, is told when these end, or leave its filter, before it
@@ -95,14 +72,23 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
         rig.reopen();
     }
     let expected = [("0", NetAction::Left), ("1", NetAction::Deleted), ("new", NetAction::Void)];
-    let delivery = poll(&rig, "ones", &ones);
-    assert_eq!(nets(&delivery.page.changes), expected);
-    rig.ack("ones", delivery.token).unwrap();
-    assert!(poll(&rig, "ones", &ones).page.changes.is_empty());
-    let delivery = poll(&rig, "all", &all);
+    // One at first: the reader died with more.
+    let rest = |rig: &Rig<S>, name: &str, options: &PollOptions| {
+        let mut told = Vec::new();
+        loop {
+            let delivery = poll(rig, name, options);
+            if delivery.page.changes.is_empty() {
+                return told;
+            }
+            told.extend(nets(&delivery.page.changes).into_iter().map(|(id, net)| (id.to_owned(), net)));
+            rig.ack(name, delivery.token).unwrap();
+        }
+    };
+    assert_eq!(rest(&rig, "ones", &ones), expected.map(|(id, net)| (id.to_owned(), net)));
+    // Updated: in the middle of a drain a record may have moved ahead of its reader.
     let expected =
-        [("never", NetAction::Added), ("0", NetAction::Added), ("1", NetAction::Deleted), ("new", NetAction::Void)];
-    assert_eq!(nets(&delivery.page.changes), expected);
+        [("never", NetAction::Added), ("0", NetAction::Updated), ("1", NetAction::Deleted), ("new", NetAction::Void)];
+    assert_eq!(rest(&rig, "all", &all), expected.map(|(id, net)| (id.to_owned(), net)));
     // The same for one that is sent back: it holds what it read since.
     let before = rig.page(|request| request.matching(ContentFilter::new().equals("/n", 1))).next_cursor;
     rig.save("later", 1);
@@ -237,11 +223,11 @@ pub fn p25_leases_fence<S: Subject>() {
     assert!(error.kind() == ErrorKind::LeaseLost && error.retry_after().is_some());
     rig.environment.step_ms(60_001);
     let taken = rig.poll("shared", 4).unwrap();
-    assert_eq!(ids(&taken.page.changes), ["0", "1", "2", "3"]);
+    assert_eq!(ids(&taken.page.changes), ["0"]);
     assert_eq!(rig.ack("shared", mine.token).unwrap_err().kind(), ErrorKind::LeaseLost);
     assert_eq!(rig.consumer("shared", ConsumerCommand::Nack(mine.token)).unwrap_err().kind(), ErrorKind::LeaseLost);
     rig.ack("shared", taken.token).unwrap();
-    assert_eq!((rig.status("shared").lag, rig.status("other").lag), (2, 6));
+    assert_eq!((rig.status("shared").lag, rig.status("other").lag), (5, 6));
     rig.ack("other", theirs.token).unwrap();
     assert_eq!(rig.status("other").lag, 3);
     let held = rig.poll("other", 1).unwrap();
@@ -290,6 +276,48 @@ pub fn p21_an_acknowledgement_never_goes_back<S: Subject>() {
     assert_eq!((before.lag, before.acknowledged.ulid()), (0, rig.head().high_water.ulid()));
     rig.ack("ones", delivery.token).unwrap();
     assert_eq!(rig.status("ones"), before);
+}
+
+/// An acknowledgement that comes after its lease ran out counts while nobody took over, and not afterwards.
+pub fn p25_a_late_acknowledgement_counts_while_nobody_took_over<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..4, 1);
+    let slow = rig.poll("copy", 2).unwrap();
+    rig.environment.step_ms(3_600_000);
+    rig.ack("copy", slow.token).unwrap();
+    let next = rig.poll("copy", 2).unwrap();
+    assert_eq!((ids(&next.page.changes), next.attempt), (vec!["2", "3"], 1), "that it was slow counts for nothing");
+    rig.environment.step_ms(3_600_000);
+    let other = rig.poll("copy", 2).unwrap();
+    assert_eq!(rig.ack("copy", next.token).unwrap_err().kind(), ErrorKind::LeaseLost);
+    assert_eq!(ids(&other.page.changes), ["2"]);
+    rig.ack("copy", other.token).unwrap();
+    assert_eq!(rig.status("copy").lag, 1);
+}
+
+/// A reader that stands where nothing is any more lags behind by what there is, not by what there was.
+pub fn p25_what_is_gone_is_no_lag<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..400, 1);
+    let delivery = rig.poll("copy", 10).unwrap();
+    rig.ack("copy", delivery.token).unwrap();
+    let delivery = rig.poll("end", 1000).unwrap();
+    rig.ack("end", delivery.token).unwrap();
+    assert_eq!((rig.status("copy").lag, rig.status("end").lag), (390, 0));
+    rig.maintain(Maintenance::Clear(notes()));
+    for name in ["copy", "end"] {
+        assert_eq!((rig.status(name).lag, rig.status(name).lag_time), (0, None), "{name} of an empty stream");
+    }
+    rig.save_all(0..2, 2);
+    assert_eq!((rig.status("copy").lag, rig.status("end").lag), (2, 2));
+    // The last row goes: nothing lies behind who stood before it.
+    rig.consumer("copy", ConsumerCommand::Evict).unwrap();
+    rig.seek("end", Seek::End);
+    rig.delete("1");
+    let delivery = rig.poll("end", 10).unwrap();
+    rig.ack("end", delivery.token).unwrap();
+    rig.prune(PruneWhat::Tombstones, rig.end());
+    assert_eq!((rig.status("end").lag, rig.status("copy").lag), (0, 1));
 }
 
 /// The lease of a consumer that was removed stays lost when the name comes into use again.
@@ -379,10 +407,30 @@ pub fn p25_an_evicted_reader_is_told_so<S: Subject>() {
 pub fn p25_lag<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.seek("copy", Seek::End);
+    rig.seek("never", Seek::Start);
     assert_eq!((rig.status("copy").lag, rig.status("copy").lag_time), (0, None));
     rig.save_all(0..5, 1);
     rig.environment.step_ms(3000);
     rig.save("6", 1);
     let status = rig.status("copy");
     assert_eq!((status.lag, status.lag_time), (6, Some(Duration::from_millis(3000))));
+    rig.seek("half", Seek::Cursor(rig.page(|request| request.limit(3)).next_cursor));
+    assert_eq!((rig.status("half").lag, rig.status("never").lag), (3, 6));
+    rig.save("6", 2);
+    rig.save("0", 2);
+    assert_eq!(rig.status("half").lag, 4, "each record once");
+    // Many are not counted one by one: each modification counts then, but no more than there are records.
+    rig.save_all(1000..1400, 1);
+    rig.seek("half", Seek::Cursor(rig.page(|request| request.limit(100)).next_cursor));
+    assert_eq!((rig.status("half").lag, rig.status("never").lag), (306, 406));
+    rig.save_all(1390..1400, 2);
+    assert_eq!((rig.status("half").lag, rig.status("never").lag), (316, 406));
+    let delivery = rig.poll("half", 10).unwrap();
+    rig.ack("half", delivery.token).unwrap();
+    assert_eq!(rig.status("half").lag, 306);
+    rig.save_all(1000..1400, 3);
+    assert_eq!(rig.status("half").lag, 406);
+    let delivery = rig.poll("half", 1000).unwrap();
+    rig.ack("half", delivery.token).unwrap();
+    assert_eq!((rig.status("half").lag, rig.status("half").lag_time), (0, None));
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use highwater_core::{
-    Action, Actions, Change, ContentFilter, Cursor, ErrorKind, NetAction, PruneWhat, content, content::ContentRules,
+    Action, Actions, Change, ContentFilter, Cursor, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat, content,
+    content::ContentRules,
 };
 
-use crate::rig::{Rig, ids, nets, note, notes};
+use crate::rig::{Rig, ids, nets, note, notes, wait};
 use crate::subject::Subject;
 
 /// A reader's copy: id to payload text.
@@ -172,6 +173,66 @@ pub fn p18_content_filter_converges<S: Subject>() {
     let plain = rig.end();
     let error = rig.try_page(|request| request.since(plain).matching(filter)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FilterMismatch);
+}
+
+/// Of a record that never matched a filter its readers hear nothing, and two of them end alike, whatever was pruned.
+pub fn p18_only_what_matched_has_left<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let filter = || ContentFilter::new().equals("/n", 1);
+    rig.save_all(0..3, 1);
+    rig.save_all(3..40, 2);
+    // Before anybody read with the filter: neither its past nor that it has one is known.
+    rig.save_all(30..40, 3);
+    let page = rig.page(|request| request.matching(filter()));
+    let metadata = rig.page(|request| request.matching(filter()).metadata_only());
+    assert_eq!(ids(&page.changes), ["0", "1", "2"]);
+    rig.save_all(3..40, 4);
+    rig.save("0", 2);
+    rig.write(|batch| batch.delete("1").delete("39"));
+    rig.save("20", 1);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    let expected = [
+        ("0", NetAction::Left),
+        ("1", NetAction::Deleted),
+        // It never matched: nothing to remove.
+        ("39", NetAction::Void),
+        ("20", NetAction::Added),
+    ];
+    for (cursor, metadata_only) in [(page.next_cursor, false), (metadata.next_cursor, true)] {
+        let page = rig.page(|request| {
+            let request = request.since(cursor).matching(filter());
+            if metadata_only { request.metadata_only() } else { request }
+        });
+        assert_eq!(nets(&page.changes), expected);
+        assert!(page.changes[0].record.payload.is_none(), "what left is of no use");
+        assert!(page.caught_up);
+    }
+    let options = PollOptions::default().matching(filter());
+    let delivery = rig.poll_with("named", &options).unwrap();
+    assert_eq!(nets(&delivery.page.changes)[..1], [("2", NetAction::Added)]);
+    rig.ack("named", delivery.token).unwrap();
+    rig.save_all(3..20, 5);
+    assert!(rig.poll_with("named", &options).unwrap().page.changes.is_empty(), "they were always shut");
+    // The same for readers that hold a record from before its payload was pruned, and for those that come later.
+    let mut first = Copy::new();
+    let (page, end) = (rig.page(|request| request.matching(filter())), rig.end());
+    apply(&mut first, &page.changes, true);
+    let prune = Maintenance::Prune { stream: notes(), what: PruneWhat::Payloads, up_to: end };
+    wait(rig.store().maintain(prune)).unwrap();
+    let second = rig.page(|request| request.matching(filter()));
+    let mut other = Copy::new();
+    apply(&mut other, &second.changes, true);
+    assert!(second.changes.iter().all(|change| change.record.payload.is_none()));
+    assert!(other.keys().eq(first.keys()) && first.keys().eq(["2", "20"]), "{first:?} and {other:?}");
+    rig.save("2", 3);
+    rig.save("20", 7);
+    for cursor in [page.next_cursor, second.next_cursor] {
+        let page = rig.page(|request| request.since(cursor).matching(filter()));
+        assert_eq!(nets(&page.changes), [("2", NetAction::Left), ("20", NetAction::Left)]);
+    }
+    rig.verify(&notes());
 }
 
 /// What a change means is told relative to the reader's own cursor.

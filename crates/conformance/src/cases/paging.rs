@@ -1,6 +1,9 @@
 //! What a page is: P10 to P16.
 
-use highwater_core::{Action, Cursor, ErrorKind, NetAction, Outcome, PageRequest, WriteBatch};
+use highwater_core::{
+    Action, ConsumerCommand, ContentFilter, Cursor, ErrorKind, NetAction, Outcome, PageRequest, PollOptions, Seek,
+    WriteBatch,
+};
 
 use crate::rig::{Rig, ids, nets, note, notes, wait};
 use crate::subject::Subject;
@@ -321,4 +324,30 @@ pub fn p33_every_id_is_itself<S: Subject>() {
     let page = wait(rig.store().page(PageRequest::new(notes()).limit(1000))).unwrap();
     assert_eq!(page.changes.len(), odd.len() + 1, "the byte limit ends a page before the huge one");
     rig.verify(&notes());
+}
+
+/// A filter that nothing can match is refused with its right spelling, wherever it is given.
+pub fn p18_filters_that_nothing_matches_are_refused<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..3, 1);
+    let refused = |error: highwater_core::Error, wanted: &str| {
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(wanted), "{error}");
+    };
+    let filters = [
+        (ContentFilter::new().equals("n", 1), "\"/n\""),
+        (ContentFilter::new().equals("/m~2", 1), "\"/m~02\""),
+        (ContentFilter::new().equals("", "a"), "whole record"),
+        (ContentFilter::new().equals("/n", 1).equals("/n", 2), "both"),
+    ];
+    for (filter, wanted) in &filters {
+        refused(rig.try_page(|request| request.matching(filter.clone())).unwrap_err(), wanted);
+        refused(rig.try_page(|request| request.matching(filter.clone()).since(rig.end())).unwrap_err(), wanted);
+        let options = PollOptions::default().matching(filter.clone());
+        refused(rig.poll_with("copy", &options).unwrap_err(), wanted);
+        let seek = ConsumerCommand::SeekMatching(Seek::Start, filter.clone());
+        refused(rig.consumer("copy", seek).unwrap_err(), wanted);
+    }
+    assert!(wait(rig.store().consumers(&notes())).unwrap().is_empty(), "a refused poll makes no consumer");
+    assert_eq!(rig.page(|request| request.matching(ContentFilter::new())).changes.len(), 3);
 }

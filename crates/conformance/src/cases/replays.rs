@@ -138,11 +138,16 @@ impl<S: Subject> Story<S> {
 
     fn poll(&mut self, place: usize, limit: u64) -> Option<Delivery> {
         let limit = usize::try_from(limit).unwrap_or(1);
-        let mut options = PollOptions::default().limit(limit).lease(Duration::from_millis(10)).max_attempts(1000);
+        let mut options = PollOptions::default()
+            .limit(limit)
+            .lease(Duration::from_millis(10))
+            .backoff(Duration::from_millis(5), Duration::from_millis(10))
+            .max_attempts(1000)
+            .max_expirations(1000);
         options.matching.clone_from(&self.readers[place].filter);
         match self.say(place, ConsumerCommand::Poll(options)) {
             Ok(ConsumerReply::Delivery(delivery)) => return Some(delivery),
-            Err(error) if error.kind() == ErrorKind::LeaseLost => {}
+            Err(error) if matches!(error.kind(), ErrorKind::LeaseLost | ErrorKind::BackingOff) => {}
             Err(error) if error.kind() == ErrorKind::CursorExpired => {
                 // As the error says.
                 self.readers[place].copy.clear();

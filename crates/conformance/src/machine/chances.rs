@@ -105,13 +105,19 @@ fn look() -> impl Strategy<Value = Look> {
 
 fn poll() -> impl Strategy<Value = Poll> {
     let lease_ms = prop_oneof![3 => Just(60_000), 1 => Just(500)];
-    (0..STREAMS, 0..CONSUMERS.len(), 1..4_usize, any::<bool>(), lease_ms).prop_map(
-        |(stream, name, limit, wants_open, lease_ms)| {
+    let backoff_ms = prop_oneof![3 => Just(0), 1 => Just(400)];
+    (0..STREAMS, 0..CONSUMERS.len(), 1..4_usize, any::<bool>(), lease_ms, backoff_ms).prop_map(
+        |(stream, name, limit, wants_open, lease_ms, backoff_ms)| {
             // One name reads all, the other nearly always the open ones.
             let open_only = name == 1 && (wants_open || limit > 1);
-            Poll { stream, name, limit, open_only, lease_ms }
+            Poll { stream, name, limit, open_only, lease_ms, backoff_ms }
         },
     )
+}
+
+/// A delivery: mostly the latest, which may still be out.
+fn recent() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(usize::MAX), 1 => 0..usize::MAX]
 }
 
 fn seek() -> impl Strategy<Value = Step> {
@@ -148,12 +154,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => (0..3_usize, 1..4_usize).prop_map(|(reader, limit)| Step::Read { reader, limit }),
         6 => any::<usize>().prop_map(|token| Step::Converge { token }),
         9 => poll().prop_map(Step::Poll),
-        6 => any::<usize>().prop_map(|token| Step::Ack { token }),
-        3 => any::<usize>().prop_map(|token| Step::Nack { token }),
+        6 => recent().prop_map(|token| Step::Ack { token }),
+        6 => recent().prop_map(|token| Step::Nack { token }),
         2 => seek(),
         2 => (stream(), name()).prop_map(|(stream, name)| Step::Evict { stream, name }),
         1 => (stream(), name()).prop_map(|(stream, name)| Step::Remove { stream, name }),
-        1 => (stream(), name()).prop_map(|(stream, name)| Step::Unpark { stream, name }),
+        2 => (stream(), name()).prop_map(|(stream, name)| Step::Unpark { stream, name }),
         2 => Just(Step::Lease),
         6 => (stream(), prop::bool::weighted(0.3), any::<usize>())
             .prop_map(|(stream, payloads, token)| Step::Prune { stream, payloads, token }),

@@ -33,7 +33,7 @@ pub(crate) fn everything<S: Subject>(system: &System<S>, model: &Model) {
 }
 
 fn p33_only_what_was_written(model: &Model, place: usize, page: &Page) {
-    let start = super::model::Token { stream: place, position: 0, filtered: false, drain: 0 };
+    let start = super::model::Token { stream: place, position: 0, filtered: false, exact: false, drain: 0 };
     p10_page_is_the_models(Ok(page.clone()), &model.page(start, &plain(1000, false)), false);
 }
 
@@ -98,11 +98,11 @@ fn p25_consumers_stand_where_they_are<S: Subject>(system: &System<S>, model: &Mo
     for (name, consumer) in &of_model.consumers {
         let status = system.status(place, *name);
         let parked: Vec<usize> = status.parked.iter().map(|id| id_of(id)).collect();
-        assert_eq!(parked, consumer.parked, "p21: set aside");
+        assert_eq!(parked, consumer.parked_ids(), "p21: set aside");
         assert_eq!(
-            (status.evicted, status.leased),
-            (consumer.evicted, consumer.is_leased(model.now_ms)),
-            "p25: evicted, leased"
+            (status.evicted, status.leased, status.backoff.is_some()),
+            (consumer.evicted, consumer.is_leased(model.now_ms), consumer.is_paused(model.now_ms)),
+            "p25: evicted, leased, paused"
         );
         let behind = of_model.entries.values().filter(|entry| entry.position > consumer.acknowledged).count();
         // Positions of before a rebase, or of a lost history, do not compare with those of now.

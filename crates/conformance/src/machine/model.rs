@@ -19,7 +19,9 @@ pub(crate) use world::{Aside, Entry, World};
 
 const LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
 const LATEST_MS: u64 = 3_000_000_000_000;
-pub(crate) const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 2;
+pub(crate) const MAX_EXPIRATIONS: u32 = 3;
+pub(crate) const MAX_BACKOFF_MS: u64 = 1000;
 
 /// The error kinds that the specification allows for a refusal.
 pub(crate) type Refusal = &'static [ErrorKind];
@@ -32,6 +34,8 @@ pub(crate) struct Token {
     pub(crate) stream: usize,
     pub(crate) position: u64,
     pub(crate) filtered: bool,
+    /// Whether the reading began at START when its filter was tracked.
+    pub(crate) exact: bool,
     /// The prunes of before the reading from START that it is in the middle of, below the horizon.
     pub(crate) drain: u64,
 }
@@ -45,6 +49,7 @@ pub(crate) struct Lease {
     up_to: u64,
     drain: u64,
     open_only: bool,
+    exact: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +64,8 @@ pub(crate) struct Paged {
     pub(crate) items: Vec<Item>,
     pub(crate) next: u64,
     pub(crate) drain: u64,
+    /// Whether the reading goes on as one that knows what left its filter.
+    pub(crate) exact: bool,
     pub(crate) has_more: bool,
 }
 
@@ -97,7 +104,7 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(remembers: bool) -> Self {
-        let start = |stream, filtered| Token { stream, position: 0, filtered, drain: 0 };
+        let start = |stream, filtered| Token { stream, position: 0, filtered, exact: false, drain: 0 };
         Model {
             now_ms: MOMENT_MS,
             world: World::default(),
@@ -139,10 +146,11 @@ impl Model {
             Step::Read { reader, limit } => {
                 self.read_from = Some(self.readers[*reader]);
                 let token = self.tokens[self.readers[*reader]];
+                self.track(token.stream, token);
                 let page = self.page(token, &plain(*limit, token.filtered));
                 if let Ok(page) = &page {
                     self.readers[*reader] = self.tokens.len();
-                    self.tokens.push(Token { position: page.next, drain: page.drain, ..token });
+                    self.tokens.push(Token { position: page.next, drain: page.drain, exact: page.exact, ..token });
                 } else {
                     // It begins anew.
                     self.readers[*reader] = *reader;
@@ -151,6 +159,7 @@ impl Model {
             }
             Step::Converge { token } => {
                 let (_, token) = self.token(*token);
+                self.track(token.stream, token);
                 Expected::Page(self.page(token, &plain(1000, token.filtered)))
             }
             Step::Poll(poll) => self.poll(poll),

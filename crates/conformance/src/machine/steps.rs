@@ -93,6 +93,8 @@ pub(crate) struct Poll {
     pub(crate) limit: usize,
     pub(crate) open_only: bool,
     pub(crate) lease_ms: u64,
+    /// How long the first refusal holds up the next delivery.
+    pub(crate) backoff_ms: u64,
 }
 
 /// Where a consumer is sent.

@@ -1,20 +1,25 @@
-//! Named readers: position, lease, attempts, parked records; all in the store.
+//! Named readers: position, lease, failures, parked records; all in the store.
 
+mod aside;
+mod poll;
 mod record;
+mod removed;
+mod seek;
+mod status;
+
+pub(crate) use status::status;
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
-use crate::backend::{BackendRead, BackendWrite, LogScan, Table};
-use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
-use crate::cursor::{Cursor, Position, just_before, millis_of};
+use crate::backend::{BackendRead, BackendWrite, Table};
+use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply};
+use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::transaction::Transaction;
-use crate::log::{keys, validate};
+use crate::log::{filters, keys, validate};
 use crate::mutants::mutant;
-use crate::page::{ContentFilter, PageRequest};
 use crate::stream::StreamKey;
-use record::ConsumerRecord;
+use record::{ConsumerRecord, Failure};
 
 /// The longest name of a consumer, in bytes.
 const MAX_CONSUMER_NAME: usize = 255;
@@ -26,9 +31,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         name: &str,
         command: &ConsumerCommand,
     ) -> Result<ConsumerReply> {
-        if name.is_empty() || name.len() > MAX_CONSUMER_NAME {
-            return Err(Error::invalid(format!("a consumer's name must have 1 to {MAX_CONSUMER_NAME} bytes")));
-        }
+        check_name(name)?;
         let place = self.open(stream)?;
         let number = self.open_stream(place).state.number;
         let key = keys::consumer(number, name);
@@ -36,7 +39,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let known = stored.is_some();
         let mut record = match &stored {
             Some(stored) => stored.clone(),
-            None => ConsumerRecord::new(self.generation_of_removed(number, name)?),
+            None => ConsumerRecord::new(self.generation_of_removed(number)?),
         };
         let makes =
             matches!(command, ConsumerCommand::Poll(_) | ConsumerCommand::Seek(_) | ConsumerCommand::SeekMatching(..));
@@ -54,14 +57,15 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
                 self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
                 if token.up_to.position() > record.acknowledged.position() || mutant!("ack-goes-back") {
-                    record.acknowledged = self.renewed(place, &record, token.up_to);
+                    let up_to = self.renewed(place, &record, token.up_to);
+                    record.stand_at(up_to, token.sequence);
                 }
-                record.release();
+                record.succeed();
                 ConsumerReply::Done
             }
             ConsumerCommand::Nack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
-                record.leased_until_ms = 0;
+                record.fail(Failure::Nack, now_ms);
                 ConsumerReply::Done
             }
             ConsumerCommand::Seek(seek) => {
@@ -69,101 +73,33 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 ConsumerReply::Done
             }
             ConsumerCommand::SeekMatching(seek, filter) => {
+                filter.check().map_err(|error| error.with("consumer", name))?;
                 record.fix_filter(filter.fingerprint()).map_err(|error| error.with("consumer", name))?;
                 self.seek_to(place, &mut record, seek)?;
                 ConsumerReply::Done
             }
-            ConsumerCommand::Status => ConsumerReply::Status(self.status(place, name, &record, now_ms)?),
+            ConsumerCommand::Status => {
+                let shared = self.shared;
+                let (write, open) = self.parts(place);
+                ConsumerReply::Status(status(&open.view(shared), write, name)?)
+            }
             ConsumerCommand::Evict => {
                 record.evict();
                 ConsumerReply::Done
             }
             ConsumerCommand::Remove => {
                 self.write.remove(Table::State, &key)?;
-                // Leases of before stay lost when the name comes into use again.
-                let generation = record.generation.to_be_bytes();
-                self.write.put(Table::State, &keys::removed_consumer(number, name), &generation)?;
+                self.note_removed(number, record.generation)?;
                 self.dirty = true;
                 return Ok(ConsumerReply::Done);
             }
-            ConsumerCommand::Unpark => ConsumerReply::Parked(std::mem::take(&mut record.parked)),
+            ConsumerCommand::Unpark => ConsumerReply::Parked(record.unpark()),
         };
         if stored.as_ref() != Some(&record) {
             self.write.put(Table::State, &key, &record.encode()?)?;
             self.need(place);
         }
         Ok(reply)
-    }
-
-    fn poll(
-        &mut self,
-        place: usize,
-        record: &mut ConsumerRecord,
-        options: &PollOptions,
-        now_ms: u64,
-    ) -> Result<Delivery> {
-        if let Some(wait) = record.lease_left(now_ms) {
-            return Err(Error::new(
-                ErrorKind::LeaseLost,
-                "another reader holds the consumer's lease; wait, or use another name",
-            )
-            .retry_in(wait));
-        }
-        if record.evicted {
-            return Err(Error::new(
-                ErrorKind::CursorExpired,
-                "the consumer was evicted, or every position was given up for a new one: clear your copy and seek to the start",
-            ));
-        }
-        let filter = options.matching.as_ref().map_or(0, ContentFilter::fingerprint);
-        let first_poll = record.filter.is_none();
-        record.fix_filter(filter)?;
-        if first_poll && !mutant!("unfiltered-start") {
-            // It may have been sent somewhere before the filter was known.
-            let (position, drain) = (record.acknowledged.position(), record.acknowledged.drain());
-            let token_key = self.shared.token_key(&self.open_stream(place).key);
-            record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
-        }
-        if let Some(told) = record.told.filter(|_| record.acknowledged.is_start() && !mutant!("told-before-a-clear")) {
-            // It stands at START and yet may hold something, of before a clear.
-            let stream = self.open_stream(place);
-            validate::not_expired(&self.shared.token_key(&stream.key), &stream.state, &told, filter, true)
-                .map_err(|error| error.with("stream", &stream.key))?;
-        }
-        loop {
-            let mut request =
-                PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(options.limit);
-            request.matching.clone_from(&options.matching);
-            request.told = record.told.map_or(0, |told| told.position().ulid);
-            let page = self.read_page(place, &request)?;
-            let Some(first) = page.changes.first() else {
-                record.acknowledged = page.next_cursor;
-                record.release();
-                let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: None };
-                return Ok(Delivery { page, token, attempt: 1 });
-            };
-            let (cursor, id) = (first.record.metadata.cursor, first.record.id.to_string());
-            record.attempts = if record.first == Some(cursor) { record.attempts + 1 } else { 1 };
-            record.first = Some(cursor);
-            if record.attempts > options.max_attempts && !mutant!("poison-delivered") {
-                // Set the record aside, so that one that cannot be handled does not hold up the rest.
-                record.parked.push(id);
-                let shared = self.shared;
-                let view = self.open_stream(place).view(shared);
-                record.acknowledged = view.reader_at(&record.acknowledged, cursor.position(), filter);
-                record.first = None;
-                continue;
-            }
-            record.note_told(page.next_cursor);
-            record.generation += 1;
-            let lease_ms = u64::try_from(options.lease.as_millis()).unwrap_or(u64::MAX);
-            (record.leased_until_ms, record.lease_ms) = (now_ms.saturating_add(lease_ms), lease_ms);
-            if mutant!("ack-before-handler") {
-                record.acknowledged = page.next_cursor;
-            }
-            let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: Some(cursor) };
-            return Ok(Delivery { page, token, attempt: record.attempts });
-        }
     }
 
     /// A prune stops at consumers, so what it took lies behind those that are in the middle of a reading from START:
@@ -175,11 +111,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 continue;
             }
             let token_key = self.shared.token_key(&self.open_stream(place).key);
-            let (position, filter) = (record.acknowledged.position(), record.filter.unwrap_or(0));
-            record.acknowledged = token_key.cursor_in_drain(position, filter, prunes);
-            if let Some(told) = record.told.filter(|told| told.drain() == drain) {
-                record.told = Some(token_key.cursor_in_drain(told.position(), filter, prunes));
-            }
+            let renewed = |cursor: &Cursor| {
+                let bound = filters::binding(&token_key, cursor, record.filter.unwrap_or(0));
+                token_key.cursor_in_drain(cursor.position(), bound, prunes)
+            };
+            let told = record.told.filter(|told| told.drain() == drain).map(|told| renewed(&told));
+            record.acknowledged = renewed(&record.acknowledged);
+            record.told = told.or(record.told);
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
         Ok(())
@@ -193,7 +131,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             return up_to;
         }
         let token_key = self.shared.token_key(&stream.key);
-        token_key.cursor_in_drain(up_to.position(), record.filter.unwrap_or(0), drain)
+        let bound = filters::binding(&token_key, &up_to, record.filter.unwrap_or(0));
+        token_key.cursor_in_drain(up_to.position(), bound, drain)
     }
 
     fn consumer_records(&mut self, place: usize) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
@@ -211,7 +150,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let shared = self.shared;
         let (write, stream) = self.parts(place);
         let view = stream.view(shared);
-        validate::belongs(shared, write, &view.token_key, &view.state, cursor, record.filter.unwrap_or(0))
+        let bound = filters::binding(&view.token_key, cursor, record.filter.unwrap_or(0));
+        validate::belongs(shared, write, &view.token_key, &view.state, cursor, bound)
     }
 
     /// Makes every consumer of a stream start over.
@@ -219,104 +159,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         for (key, mut record) in self.consumer_records(place)? {
             record.evict();
             // Where it stood cannot be told on the new scale.
-            (record.acknowledged, record.told) = (Cursor::START, None);
+            record.stand_at(Cursor::START, 0);
+            record.told = None;
             self.write.put(Table::State, &key, &record.encode()?)?;
         }
         Ok(())
-    }
-
-    /// How often a consumer of this name was leased before it was removed.
-    fn generation_of_removed(&mut self, stream: u32, name: &str) -> Result<u64> {
-        match self.write.get(Table::State, &keys::removed_consumer(stream, name))? {
-            None => Ok(0),
-            Some(_) if mutant!("removed-lease-revived") => Ok(0),
-            Some(bytes) => bytes
-                .try_into()
-                .map(u64::from_be_bytes)
-                .map_err(|_| Error::corrupt("what is kept of a removed consumer has the wrong length")),
-        }
-    }
-
-    fn seek_to(&mut self, place: usize, record: &mut ConsumerRecord, seek: &Seek) -> Result<()> {
-        let to = self.seek(place, record, seek)?;
-        // What it holds from behind there it will read again; at START it begins with nothing.
-        record.note_told(record.acknowledged);
-        if matches!(seek, Seek::Start) || *seek == Seek::Cursor(Cursor::START) {
-            record.told = None;
-        }
-        // A time from which nothing can be told leads to START: whoever has to clear its copy first is told at its poll.
-        let unasked = to.is_start() && matches!(seek, Seek::Time(_)) && !mutant!("time-ends-eviction");
-        record.acknowledged = to;
-        record.generation += 1;
-        record.evicted &= unasked;
-        record.release();
-        Ok(())
-    }
-
-    fn seek(&mut self, place: usize, record: &ConsumerRecord, seek: &Seek) -> Result<Cursor> {
-        let shared = self.shared;
-        let (write, stream) = self.parts(place);
-        let view = stream.view(shared);
-        let filter = record.filter.unwrap_or(0);
-        match seek {
-            Seek::Start => Ok(Cursor::START),
-            Seek::End => Ok(view.token_key.cursor(view.state.last, filter)),
-            Seek::Cursor(cursor) => {
-                validate::belongs(shared, write, &view.token_key, &view.state, cursor, filter)?;
-                validate::not_expired(&view.token_key, &view.state, cursor, filter, true)?;
-                Ok(*cursor)
-            }
-            Seek::Time(time) => {
-                let mut before = Position::default();
-                // The entry before: the least sequence number of that time, and one step back.
-                let behind = view.first_behind(write, just_before(*time))?;
-                let mut from = behind.saturating_sub(1);
-                let mut step = 1;
-                while from >= 1 && before == Position::default() {
-                    write.scan(view.state.number, LogScan { from, only: None, payload: false }, &mut |row| {
-                        if row.sequence >= behind {
-                            return Ok(ControlFlow::Break(()));
-                        }
-                        before = Position { ulid: row.cursor, epoch: row.epoch };
-                        Ok(ControlFlow::Continue(()))
-                    })?;
-                    step *= 2;
-                    from = if from > 1 { from.saturating_sub(step).max(1) } else { 0 };
-                }
-                let floor = view.state.horizon.max(view.state.payload_horizon);
-                // Of what was pruned nothing can be told from there on: start over.
-                let before = if before < floor { Position::default() } else { before };
-                Ok(view.token_key.cursor(before, filter))
-            }
-        }
-    }
-
-    fn status(&mut self, place: usize, name: &str, record: &ConsumerRecord, now_ms: u64) -> Result<ConsumerStatus> {
-        let shared = self.shared;
-        let (write, stream) = self.parts(place);
-        let view = stream.view(shared);
-        let from = view.first_behind(write, record.acknowledged.position().ulid)?;
-        let (mut lag, mut oldest) = (0, None);
-        write.scan(view.state.number, LogScan { from, only: None, payload: false }, &mut |row| {
-            if row.cursor > record.acknowledged.position().ulid {
-                lag += 1;
-                oldest.get_or_insert(row.cursor);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let lag_time = oldest.map(|ulid| {
-            let then = u64::try_from(millis_of(ulid)).unwrap_or(0);
-            Duration::from_millis(now_ms.saturating_sub(then))
-        });
-        Ok(ConsumerStatus {
-            name: name.to_owned(),
-            acknowledged: record.acknowledged,
-            lag,
-            lag_time,
-            leased: record.lease_left(now_ms).is_some(),
-            parked: record.parked.clone(),
-            evicted: record.evicted,
-        })
     }
 
     /// The consumer that holds pruning back, and the position up to which it may go.
@@ -333,6 +180,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         })?;
         Ok(least)
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > MAX_CONSUMER_NAME {
+        return Err(Error::invalid(format!("a consumer's name must have 1 to {MAX_CONSUMER_NAME} bytes")));
+    }
+    Ok(())
 }
 
 fn check_lease(record: &ConsumerRecord, token: &AckToken) -> Result<()> {

@@ -21,6 +21,9 @@ const MAX_ENCODED_HASHES: usize = 33 + MAX_NUMBER;
 /// Set in the first byte of the extra facts when an origin follows.
 const HAS_ORIGIN: u8 = 0x10;
 
+/// Set there when it follows which filters the record matched.
+const HAS_MATCHED: u8 = 0x20;
+
 /// What identifies a record's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Hashes {
@@ -62,6 +65,19 @@ pub(crate) struct Extra {
     pub(crate) origin: Option<Arc<str>>,
     /// Oldest first.
     pub(crate) lives: Vec<Life>,
+    /// The tracked filters that an earlier version matched, or a payload that was pruned.
+    pub(crate) matched: Vec<Matched>,
+}
+
+/// What is known of a record and one tracked filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Matched {
+    /// The filter's place in the stream's list.
+    pub(crate) filter: u8,
+    /// Whether the payload that was pruned matched.
+    pub(crate) pruned: bool,
+    /// The position of the first version that did.
+    pub(crate) from: u128,
 }
 
 impl Extra {
@@ -71,6 +87,7 @@ impl Extra {
         }
         let mut out = Vec::new();
         let named = if self.origin.is_some() { HAS_ORIGIN } else { 0 };
+        let named = if self.matched.is_empty() { named } else { named | HAS_MATCHED };
         match &self.version {
             None => out.push(named),
             Some(SourceVersion::Number(number)) => {
@@ -84,6 +101,13 @@ impl Extra {
         }
         if let Some(origin) = &self.origin {
             put_bytes(&mut out, origin.as_bytes());
+        }
+        if let Some(count) = u8::try_from(self.matched.len()).ok().filter(|count| *count > 0) {
+            out.push(count);
+            for matched in &self.matched {
+                out.extend_from_slice(&[matched.filter, u8::from(matched.pruned)]);
+                out.extend_from_slice(&matched.from.to_be_bytes());
+            }
         }
         for (birth, death) in &self.lives {
             out.extend_from_slice(&birth.to_be_bytes());
@@ -101,18 +125,26 @@ impl Extra {
                 .map_err(|_| Error::corrupt("a stored source version or origin is not UTF-8"))
         };
         let [kind]: [u8; 1] = rest.array()?;
-        let version = match kind & !HAS_ORIGIN {
+        let version = match kind & !(HAS_ORIGIN | HAS_MATCHED) {
             0 => None,
             1 => Some(SourceVersion::Number(i64::from_be_bytes(rest.array()?))),
             2 => Some(SourceVersion::Text(text(&mut rest)?)),
             _ => return Err(Error::corrupt("a stored source version has an unknown kind")),
         };
         let origin = if kind & HAS_ORIGIN != 0 { Some(text(&mut rest)?) } else { None };
+        let mut matched = Vec::new();
+        if kind & HAS_MATCHED != 0 {
+            let [count]: [u8; 1] = rest.array()?;
+            for _ in 0..count {
+                let [filter, pruned] = rest.array()?;
+                matched.push(Matched { filter, pruned: pruned != 0, from: u128::from_be_bytes(rest.array()?) });
+            }
+        }
         let mut lives = Vec::new();
         while !rest.is_empty() {
             lives.push((u128::from_be_bytes(rest.array()?), u128::from_be_bytes(rest.array()?)));
         }
-        Ok(Extra { version, origin, lives })
+        Ok(Extra { version, origin, lives, matched })
     }
 
     /// Notes a life that ended. A life concerns readers until they have come to the birth of the next
@@ -191,4 +223,26 @@ impl Entry {
 pub(crate) fn held_at(cursor: u128, row: &LogRow<'_>, lives: &[Life]) -> bool {
     let present = row.birth <= cursor && cursor < row.cursor;
     present || lives.iter().any(|(birth, death)| *birth <= cursor && cursor < *death)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_before_filters_were_tracked_read_as_they_did() {
+        let lives = vec![(3, 5)];
+        let old =
+            Extra { version: Some(SourceVersion::Number(7)), origin: Some("hook".into()), lives, matched: Vec::new() };
+        let mut bytes = vec![0x11];
+        bytes.extend_from_slice(&7_i64.to_be_bytes());
+        bytes.extend_from_slice(b"\x04hook");
+        bytes.extend_from_slice(&3_u128.to_be_bytes());
+        bytes.extend_from_slice(&5_u128.to_be_bytes());
+        assert_eq!(Extra::decode(Some(&bytes)).unwrap(), old);
+        assert_eq!(old.encode().unwrap(), bytes);
+        let matched = vec![Matched { filter: 3, pruned: true, from: 9 }, Matched { filter: 0, pruned: false, from: 1 }];
+        let new = Extra { matched, ..old };
+        assert_eq!(Extra::decode(new.encode().as_deref()).unwrap(), new);
+    }
 }

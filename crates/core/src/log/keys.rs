@@ -7,6 +7,7 @@ use crate::stream::StreamKey;
 pub(crate) const IDENTITY: &[u8] = b"i";
 pub(crate) const HEAD: &[u8] = b"h";
 pub(crate) const CODEC_CHECK: &[u8] = b"k";
+pub(crate) const RECODING: &[u8] = b"x";
 pub(crate) const STREAMS: u8 = b's';
 pub(crate) const DOCUMENTS: u8 = b'd';
 pub(crate) const EPOCHS: u8 = b'e';
@@ -39,6 +40,16 @@ pub(crate) fn document(key: &str) -> Vec<u8> {
     prefixed(DOCUMENTS, key.as_bytes())
 }
 
+/// A key or dictionary that payloads may need.
+pub(crate) fn codec_need(name: &str) -> Vec<u8> {
+    prefixed(b'k', name.as_bytes())
+}
+
+/// The content filters that a stream's readers have.
+pub(crate) fn filters(stream: u32) -> [u8; 5] {
+    numbered(b'w', stream)
+}
+
 pub(crate) fn consumers(stream: u32) -> [u8; 5] {
     numbered(b'c', stream)
 }
@@ -49,11 +60,9 @@ pub(crate) fn consumer(stream: u32, name: &str) -> Vec<u8> {
     key
 }
 
-/// What is kept of a consumer that was removed.
-pub(crate) fn removed_consumer(stream: u32, name: &str) -> Vec<u8> {
-    let mut key = numbered(b'r', stream).to_vec();
-    key.extend_from_slice(name.as_bytes());
-    key
+/// What is kept of a stream's consumers that were removed. Earlier versions had a row for each, behind this its name.
+pub(crate) fn removed_consumers(stream: u32) -> [u8; 5] {
+    numbered(b'r', stream)
 }
 
 /// The first key behind every key that begins with `prefix`. None of our prefixes ends the key space.

@@ -89,10 +89,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     fn prune_payloads(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
         let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+        let shared = self.shared;
+        let filters = self.open_stream(place).memory.filters.clone();
         let mut removed = 0;
         let mut from = 1;
         loop {
-            let entries = self.slice(place, from, up_to, false, |entry| entry.pruned_at.is_none())?;
+            let entries = self.slice(place, from, up_to, !filters.is_empty(), |entry| entry.pruned_at.is_none())?;
             let Some(last) = entries.last() else { break };
             from = behind(from, last)?;
             for mut entry in entries {
@@ -101,6 +103,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 if entry.is_live() {
                     state.bytes = state.bytes.saturating_sub(entry.hashes.length);
                 }
+                // Of what is gone it stays known whether it matched.
+                let version = entry.clone();
+                entry.extra.note_matched((shared, &stream.key, &filters), &version, true)?;
                 entry.hashes.length = 0;
                 entry.pruned_at = Some(now_ms);
                 entry.payload = None;
@@ -175,6 +180,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     };
                     entry.first_seen_at = entry.first_seen_at.min(crate::cursor::millis_of(entry.position.ulid));
                     entry.extra.lives.clear();
+                    // Nobody holds anything of before; a payload that was pruned still matched.
+                    entry.extra.matched.retain(|matched| matched.pruned);
+                    entry.extra.matched.iter_mut().for_each(|matched| matched.from = entry.position.ulid);
                     let (write, open) = self.parts(place);
                     entry.as_row(|row| write.put_row(open.state.number, row))?;
                     open.state.last = entry.position;

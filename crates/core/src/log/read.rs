@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
 use crate::cursor::{Cursor, Position, TokenKey, just_before, time_of};
 use crate::error::{Error, Result};
+use crate::log::filters::{self, Filters};
 use crate::log::index_key::IndexKey;
 use crate::log::reading::{self, Reading};
 use crate::log::shared::Shared;
@@ -53,21 +54,31 @@ impl<'s> StreamView<'s> {
     }
 
     pub(crate) fn page<R: BackendRead + ?Sized>(&self, read: &mut R, request: &PageRequest) -> Result<Attempt<Page>> {
-        let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
-        validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, filter)
+        let fingerprint = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
+        let mut tracked = None;
+        if let Some(filter) = &request.matching {
+            filter.check().map_err(|error| error.with("stream", self.key))?;
+            tracked = Filters::load(read, self.state.number)?.place(filter);
+        }
+        let bound = filters::binding(&self.token_key, &request.after, fingerprint);
+        validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, bound)
             .and_then(|()| {
                 // Also a filter on content looks at payloads.
                 let filtered = request.matching.is_some() && !mutant!("filter-blind-to-pruned");
                 let payloads = !request.metadata_only || filtered;
-                validate::not_expired(&self.token_key, &self.state, &request.after, filter, payloads)
+                validate::not_expired(&self.token_key, &self.state, &request.after, bound, payloads)
             })
             .map_err(|error| error.with("stream", self.key))?;
+        // In a history that was put back the filter may be tracked no more.
+        let begins = request.after.is_start() && !request.untracked;
+        let tracked = tracked.filter(|_| begins || bound != fingerprint);
+        let filter = if tracked.is_some() { filters::tracked(fingerprint) } else { fingerprint };
         let since = request.after.position();
         let floor = match request.modified_after {
             Some(time) => since.ulid.max(just_before(time)),
             None => since.ulid,
         };
-        let mut reading = Reading::new(self, request, since, filter);
+        let mut reading = Reading::new(self, request, since, (filter, tracked));
         let done = match &request.ids {
             Some(ids) => match self.read_ids(read, ids, floor, &mut reading)? {
                 Attempt::Done(done) => done,
@@ -203,6 +214,11 @@ impl<'s> StreamView<'s> {
     /// The sequence number of an id's row.
     pub(crate) fn find<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u64>>> {
         self.find_row(read, id, false, |row| Ok(row.sequence))
+    }
+
+    /// The position of an id's row.
+    pub(crate) fn position_of<R: BackendRead + ?Sized>(&self, read: &mut R, id: &str) -> Result<Attempt<Option<u128>>> {
+        self.find_row(read, id, false, |row| Ok(row.cursor))
     }
 
     /// Whether an id is found without first reading much of the log's tail.

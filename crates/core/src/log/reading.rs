@@ -6,15 +6,15 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::backend::LogRow;
-use crate::content::{canonical_eq, outline};
 use crate::cursor::{Position, TokenKey, millis_of};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::log::chunks::CHUNK;
 use crate::log::entry::{Extra, Hashes, held_at};
+use crate::log::filters;
 use crate::log::read::{StreamView, millis};
 use crate::log::shared::Payload;
 use crate::mutants::mutant;
-use crate::page::{ContentFilter, PageRequest};
+use crate::page::PageRequest;
 use crate::record::{Action, Change, Json, Metadata, NetAction, Record};
 
 /// Changes for which room is made at once.
@@ -28,6 +28,8 @@ pub(super) struct Reading<'p> {
     /// How far the reader may have come before, without a word of it.
     told: u128,
     filter: u64,
+    /// The place of the content filter among those that the stream tracks, where that tells.
+    tracked: Option<u8>,
     changes: Vec<Change>,
     bytes: usize,
     /// Whether payloads are stored otherwise than they are read.
@@ -42,13 +44,19 @@ pub(super) struct Reading<'p> {
 }
 
 impl<'p> Reading<'p> {
-    pub(super) fn new(view: &'p StreamView<'p>, request: &'p PageRequest, since: Position, filter: u64) -> Self {
+    pub(super) fn new(
+        view: &'p StreamView<'p>,
+        request: &'p PageRequest,
+        since: Position,
+        (filter, tracked): (u64, Option<u8>),
+    ) -> Self {
         Reading {
             view,
             request,
             since,
             told: if mutant!("untold-left-behind") { since.ulid } else { since.ulid.max(request.told) },
             filter,
+            tracked,
             changes: Vec::new(),
             bytes: 0,
             coded: view.shared.codec.is_some(),
@@ -83,38 +91,18 @@ impl<'p> Reading<'p> {
             self.scanned = position;
         }
         let extra = row.extra.map(|extra| Extra::decode(Some(extra))).transpose()?;
-        let lives = extra.as_ref().map_or(&[][..], |extra| &extra.lives);
-        let held = held_at(self.since.ulid, row, lives);
-        // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
-        // One that reads again may hold what has been born since, but for a record that is as it was born.
-        let perhaps =
-            (row.birth <= self.told && row.birth < row.cursor) || lives.iter().any(|(birth, _)| *birth <= self.told);
-        let net = match row.action {
-            Action::Deleted if perhaps => NetAction::Deleted,
-            Action::Deleted => NetAction::Void,
-            _ if held => NetAction::Updated,
-            _ => NetAction::Added,
-        };
-        let matching = self.request.matching.as_ref();
+        let (matching, metadata_only) = (self.request.matching.as_ref(), self.request.metadata_only);
         let payload = match row.payload {
-            Some(stored) if matching.is_some() || !self.request.metadata_only => {
+            Some(stored) if matching.is_some() || !metadata_only => {
                 Some(self.view.shared.decode_payload(self.view.key, row.id, stored)?)
             }
             _ => None,
         };
-        let net = match matching {
-            Some(filter)
-                if row.action != Action::Deleted && !matches(filter, payload.as_ref().map(Payload::as_bytes))? =>
-            {
-                if !perhaps || mutant!("left-not-told") {
-                    return Ok(());
-                }
-                NetAction::Left
-            }
-            _ => net,
-        };
+        let Some(net) = self.net(row, extra.as_ref(), payload.as_ref().map(Payload::as_bytes))? else { return Ok(()) };
+        // What left is of no use to the reader but for its id.
+        let unseen = metadata_only || (net == NetAction::Left && !mutant!("left-with-payload"));
         self.scanned = position;
-        let payload = payload.filter(|_| !self.request.metadata_only).and_then(|payload| self.keep(payload));
+        let payload = payload.filter(|_| !unseen).and_then(|payload| self.keep(payload));
         let (seen, modified) = (self.first_seen.of(row.first_seen_at), self.modified.of(millis_of(row.cursor)));
         let record = record(&self.view.token_key, row, self.filter, payload, (seen, modified));
         self.bytes = self.bytes.saturating_add(self.size(row));
@@ -123,6 +111,39 @@ impl<'p> Reading<'p> {
         }
         self.changes.push(Change { net, record });
         Ok(())
+    }
+
+    /// What a row means to the reader; `None` where that is nothing.
+    fn net(&self, row: &LogRow<'_>, extra: Option<&Extra>, payload: Option<&[u8]>) -> Result<Option<NetAction>> {
+        let lives = extra.map_or(&[][..], |extra| &extra.lives);
+        let mut held = held_at(self.since.ulid, row, lives);
+        // A reader that came past the end of an earlier life after the record had moved on was never told of that end.
+        // One that reads again may hold what has been born since, but for a record that is as it was born.
+        let mut perhaps =
+            (row.birth <= self.told && row.birth < row.cursor) || lives.iter().any(|(birth, _)| *birth <= self.told);
+        let mut matches = true;
+        if let Some(filter) = &self.request.matching {
+            let matched = self.tracked.map(|place| {
+                let known = extra.map_or(&[][..], |extra| &extra.matched);
+                known.iter().find(|matched| matched.filter == place)
+            });
+            matches = match payload {
+                Some(payload) => filters::matches(&filter.conditions, payload)?,
+                None => matched.flatten().is_some_and(|matched| matched.pruned) && !mutant!("pruned-matches-nothing"),
+            };
+            if let Some(matched) = matched {
+                let told = matched.is_some_and(|matched| matched.from <= self.told);
+                perhaps &= told || mutant!("left-without-having-matched");
+                held &= told;
+            }
+        }
+        Ok(match row.action {
+            Action::Deleted if perhaps => Some(NetAction::Deleted),
+            Action::Deleted => Some(NetAction::Void),
+            _ if !matches => (perhaps && !mutant!("left-not-told")).then_some(NetAction::Left),
+            _ if held => Some(NetAction::Updated),
+            _ => Some(NetAction::Added),
+        })
     }
 
     /// The changes, with their payloads.
@@ -198,18 +219,4 @@ pub(super) fn record(
             pruned_at: row.pruned_at.map(millis),
         },
     }
-}
-
-/// Whether a payload meets every condition. A pruned payload meets none.
-fn matches(filter: &ContentFilter, payload: Option<&[u8]>) -> Result<bool> {
-    let Some(payload) = payload else { return Ok(false) };
-    for (pointer, expected) in &filter.conditions {
-        let expected = serde_json::to_vec(expected)
-            .map_err(|source| Error::new(ErrorKind::Internal, "a filter's value cannot be written").because(source))?;
-        let found = outline::pointer(payload, pointer)?;
-        if !found.is_some_and(|found| canonical_eq(found, &expected)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -1,21 +1,17 @@
-//! Payloads in the form that the codec of now gives them, and the check that it is the right codec.
+//! Payloads in the form that the current codec gives them.
 
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendWrite, LogRow, LogScan, Table};
-use crate::codec::{PayloadCodec, PayloadContext};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::log::history::{read_version, write_version};
 use crate::log::transaction::Transaction;
-use crate::log::{keys, out_of_order};
+use crate::log::{keys, needs, out_of_order};
 use crate::record::Action;
 use crate::stream::StreamKey;
 
 /// Rows rewritten in one transaction.
 const SLICE: usize = 1000;
-
-/// A payload like any other, so that a wrong key shows when the store is opened.
-const CHECK: &[u8] = br#"{"highwater":"codec"}"#;
 
 /// Where the rewriting of a stream goes on.
 #[derive(Clone, Debug)]
@@ -120,51 +116,16 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok((rewritten, next))
     }
 
-    /// Makes the check one of the codec of now, when every payload is.
-    pub(crate) fn renew_codec_check(&mut self) -> Result<()> {
+    /// Notes that the store is being recoded, so that an opening knows of one that was cut short.
+    pub(crate) fn begin_recode(&mut self) -> Result<()> {
+        self.dirty = true;
+        needs::begin(&mut self.write)
+    }
+
+    /// Notes that every payload is one of the current codec's.
+    pub(crate) fn finish_recode(&mut self) -> Result<()> {
         self.dirty = true;
         let codec = self.shared.codec.clone();
-        put_check(&mut self.write, codec.as_deref()).map(drop)
+        needs::finish(&mut self.write, codec.as_deref())
     }
-}
-
-/// Refuses to open a store of encrypted payloads with a wrong key, or with none: what would be
-/// written then could not be read with the right one, or would lie there in the open.
-/// Whether anything was written.
-pub(crate) fn check_codec<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
-    let stored = write.get(Table::State, keys::CODEC_CHECK)?;
-    match (stored, codec) {
-        (None, None) => Ok(false),
-        (None, Some(codec)) => put_check(write, Some(codec)),
-        (Some(_), None) => Err(Error::new(
-            ErrorKind::WrongKey,
-            "the store's payloads are encrypted: open it with a codec that has the key",
-        )),
-        (Some(stored), Some(codec)) => {
-            let stream = check_stream();
-            let mut payload = Vec::new();
-            codec.decode(&PayloadContext { stream: &stream, id: "check" }, &stored, &mut payload)?;
-            if payload != CHECK {
-                return Err(Error::corrupt("the store's codec check is damaged: restore a backup"));
-            }
-            Ok(false)
-        }
-    }
-}
-
-/// A codec that leaves the check plain, as compression alone does, needs none. Whether there is one now.
-fn put_check<W: BackendWrite>(write: &mut W, codec: Option<&dyn PayloadCodec>) -> Result<bool> {
-    let stream = check_stream();
-    let mut stored = Vec::new();
-    if let Some(codec) = codec {
-        codec.encode(&PayloadContext { stream: &stream, id: "check" }, CHECK, &mut stored)?;
-    }
-    match stored.first() {
-        None | Some(b'{') => write.remove(Table::State, keys::CODEC_CHECK).map(|()| false),
-        Some(_) => write.put(Table::State, keys::CODEC_CHECK, &stored).map(|()| true),
-    }
-}
-
-fn check_stream() -> StreamKey {
-    StreamKey::new("highwater", "codec")
 }

@@ -12,7 +12,8 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::log::chunks::Chunks;
 use crate::log::hints::Hints;
-use crate::log::state::{Identity, StreamState};
+use crate::log::keys;
+use crate::log::state::{FORMAT, Identity, StreamState};
 use crate::log::tail::Tail;
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
@@ -24,6 +25,8 @@ const WAITING_ENTRIES: std::ops::RangeInclusive<usize> = 16..=100_000;
 pub(crate) struct Shared {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) codec: Option<Arc<dyn PayloadCodec>>,
+    /// Where the store keeps the name of each key and dictionary that the codec writes with.
+    pub(crate) needs: Vec<Vec<u8>>,
     pub(crate) memory_budget: usize,
     pub(crate) exact: ExactHasher,
     /// Memory of pages.
@@ -42,9 +45,11 @@ impl Shared {
         codec: Option<Arc<dyn PayloadCodec>>,
         memory_budget: usize,
     ) -> Self {
+        let needs = codec.iter().flat_map(|codec| codec.needs()).map(|need| keys::codec_need(&need)).collect();
         Shared {
             environment,
             codec,
+            needs,
             memory_budget,
             exact: ExactHasher::new(&identity.secret),
             chunks: Arc::default(),
@@ -58,7 +63,7 @@ impl Shared {
 
     /// The same store for a transaction that may yet come to nothing: it remembers by itself.
     pub(crate) fn apart(&self, memory_budget: usize) -> Self {
-        let identity = Identity { secret: self.secret };
+        let identity = Identity { secret: self.secret, format: FORMAT };
         Shared::new(identity, Arc::clone(&self.environment), self.codec.clone(), memory_budget)
     }
 

@@ -14,12 +14,16 @@ use crate::row_codec::{Reader, put_number};
 use crate::stream::StreamKey;
 
 /// The version of everything this module writes.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
-/// What never changes in a store's life.
+/// The earliest version whose rows are still read.
+const EARLIEST: u8 = 1;
+
+/// What never changes in a store's life, but for its format.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) secret: [u8; 32],
+    pub(crate) format: u8,
 }
 
 impl Identity {
@@ -28,20 +32,19 @@ impl Identity {
         read.get(Table::State, keys::IDENTITY)?.map(|bytes| Identity::decode(&bytes)).transpose()
     }
 
-    /// The store's identity, made up on first use.
-    pub(crate) fn load_or_create<W: BackendWrite>(
-        write: &mut W,
-        environment: &dyn Environment,
-    ) -> Result<(Self, bool)> {
-        if let Some(identity) = Identity::load(write)? {
-            return Ok((identity, false));
-        }
+    /// The identity of a new store.
+    pub(crate) fn create<W: BackendWrite>(write: &mut W, environment: &dyn Environment) -> Result<Self> {
         let mut secret = [0; 32];
         environment.fill_random(&mut secret);
-        let mut bytes = vec![FORMAT];
-        bytes.extend_from_slice(&secret);
-        write.put(Table::State, keys::IDENTITY, &bytes)?;
-        Ok((Identity { secret }, true))
+        let identity = Identity { secret, format: FORMAT };
+        identity.store(write)?;
+        Ok(identity)
+    }
+
+    pub(crate) fn store<W: BackendWrite>(&self, write: &mut W) -> Result<()> {
+        let mut bytes = vec![self.format];
+        bytes.extend_from_slice(&self.secret);
+        write.put(Table::State, keys::IDENTITY, &bytes)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
@@ -55,7 +58,11 @@ impl Identity {
             .with("format", format)
             .with("known", FORMAT));
         }
-        Ok(Identity { secret: rest.array()? })
+        if format < EARLIEST {
+            return Err(Error::corrupt("the store's format is not one that there ever was: restore a backup")
+                .with("format", format));
+        }
+        Ok(Identity { secret: rest.array()?, format })
     }
 }
 
@@ -173,6 +180,11 @@ impl StreamState {
     /// The least position from which a reader that did not begin at START misses nothing.
     pub(crate) fn horizon(&self, payloads: bool) -> Position {
         if payloads { self.horizon.max(self.payload_horizon) } else { self.horizon }
+    }
+
+    /// The last sequence number that was given out.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.next_sequence.saturating_sub(1)
     }
 
     /// Rows in the log.

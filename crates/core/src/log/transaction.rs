@@ -14,10 +14,12 @@ use crate::content::Canonicalizer;
 use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
+use crate::log::filters::Filters;
 use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
 use crate::log::marks::Marks;
+use crate::log::needs;
 use crate::log::read::Attempt;
 use crate::log::shared::Shared;
 use crate::log::state::{Head, REBASED, StreamState, epoch_end};
@@ -57,6 +59,7 @@ impl<W> std::fmt::Debug for Transaction<'_, W> {
 impl<'a, W: BackendWrite> Transaction<'a, W> {
     /// Begins. `write` has taken the write lock.
     pub(crate) fn new(shared: &'a Shared, memory: &'a mut WriterMemory, mut write: W) -> Result<Self> {
+        needs::check_current(&mut write, shared)?;
         let deferred = memory.has_deferred();
         for (stream, state) in memory.deferred.drain(..) {
             state.store(&mut write, &stream)?;
@@ -109,6 +112,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
                     revision: state.revision,
                     canonicalizer: Canonicalizer::new(&options.rules),
                     options,
+                    filters: Filters::load(&mut self.write, state.number)?,
                     heads: Heads::new(state.entries() == 0),
                     marks: Marks::default(),
                     foreign: false,
@@ -154,14 +158,18 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// A page as this transaction sees the stream.
     pub(crate) fn read_page(&mut self, place: usize, request: &PageRequest) -> Result<Page> {
-        // What is found out about rows that may come to nothing must not be remembered.
-        let apart = self.dirty.then(|| self.shared.apart(self.shared.memory_budget));
+        let apart = self.apart();
         let shared = apart.as_ref().unwrap_or(self.shared);
         let (write, stream) = (&mut self.write, &self.open[place]);
         match stream.view(shared).page(write, request)? {
             Attempt::Done(page) => Ok(page),
             Attempt::Outdated => Err(Error::new(ErrorKind::Busy, "the stream is being rewritten; try again")),
         }
+    }
+
+    /// Where a read of this transaction remembers what it finds: apart, once there are rows that may come to nothing.
+    pub(crate) fn apart(&self) -> Option<Shared> {
+        self.dirty.then(|| self.shared.apart(self.shared.memory_budget))
     }
 
     /// Makes every position so far one of a lost history, and starts anew at the clock of now.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
 use crate::content;
 use crate::cursor::millis_of;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::history::{read_version, version_key};
 use crate::log::keys;
@@ -130,17 +130,24 @@ impl StreamView<'_> {
         of: &str,
         rules: Option<(&content::ContentRules, u32)>,
     ) {
-        let mut problem = |what: &str| note(found, format!("{of} {:?} {what}", row.id));
         let Some(stored) = row.payload else {
             if entry.pruned_at.is_none() {
-                problem("has no payload although it was not pruned");
+                note(found, format!("{of} {:?} has no payload although it was not pruned", row.id));
             }
             return;
         };
         let payload = match self.shared.decode_payload(self.key, row.id, stored) {
             Ok(payload) => payload,
-            Err(error) => return problem(&error.to_string()),
+            Err(error) => {
+                let need = error.context("needs").map(ToOwned::to_owned);
+                match need.filter(|_| matches!(error.kind(), ErrorKind::WrongKey | ErrorKind::Incompatible)) {
+                    Some(need) => *found.missing.entry(need).or_default() += 1,
+                    None => note(found, format!("{of} {:?} {error}", row.id)),
+                }
+                return;
+            }
         };
+        let mut problem = |what: &str| note(found, format!("{of} {:?} {what}", row.id));
         if self.shared.exact.hash(row.id, payload.as_bytes()) != entry.hashes.exact {
             return problem("has a payload that is not the one that was saved");
         }

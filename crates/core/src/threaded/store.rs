@@ -52,6 +52,9 @@ impl<B: Backend> Store for Threaded<B> {
             }
             moment
         };
+        if request.after.is_start() && request.matching.is_some() {
+            Box::pin(self.track(&request)).await;
+        }
         // In a box of its own: a poll that finds nothing need not carry the room that reading takes.
         Box::pin(self.read_page(request, moment)).await
     }
@@ -134,6 +137,9 @@ impl<B: Backend> Store for Threaded<B> {
 
     async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
         let (stream, name) = (stream.clone(), name.to_owned());
+        if matches!(command, ConsumerCommand::Status) {
+            return self.consumer_status(stream, name).await.map_err(|error| error.during("consumer"));
+        }
         self.write(move |transaction| transaction.consumer(&stream, &name, &command))
             .await
             .map_err(|error| error.during("consumer"))
@@ -173,6 +179,12 @@ impl<B: Backend> Store for Threaded<B> {
             }
             Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
             Maintenance::Recode => self.recode().await,
+            Maintenance::CheckCodec => {
+                self.read(|_, read| {
+                    log::needs::health(read).map(|health| Attempt::Done(MaintenanceReport::Codec(health)))
+                })
+                .await
+            }
             Maintenance::Compact => {
                 self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
             }
@@ -228,6 +240,41 @@ impl<B: Backend> Threaded<B> {
         Ok(page)
     }
 
+    /// Sees to it that the stream tracks the filter of a reading that begins. Where that cannot be, the reading is told of
+    /// more records than have left the filter, never of fewer.
+    async fn track(&self, request: &PageRequest) {
+        let Some(filter) = request.matching.clone().filter(|filter| filter.check().is_ok()) else { return };
+        let (stream, wanted) = (request.stream.clone(), filter.clone());
+        let wanting = self
+            .read(move |shared, read| {
+                let number = StreamView::load(shared, read, &stream)?.state.number;
+                Ok(Attempt::Done(number != 0 && log::filters::Filters::load(read, number)?.wants(&wanted)))
+            })
+            .await;
+        if wanting.is_ok_and(|wanting| wanting) {
+            let stream = request.stream.clone();
+            let tracked: Result<()> = self
+                .write(move |transaction| {
+                    let place = transaction.open(&stream)?;
+                    transaction.track(place, &filter)
+                })
+                .await;
+            drop(tracked);
+        }
+    }
+
+    /// A consumer's status, from a snapshot: it waits for no writer.
+    async fn consumer_status(&self, stream: StreamKey, name: String) -> Result<ConsumerReply> {
+        let look = move |shared: &Shared, read: &mut dyn BackendRead| {
+            let status = log::consumers::status(&StreamView::load(shared, read, &stream)?, read, &name)?;
+            Ok(Attempt::Done(ConsumerReply::Status(status)))
+        };
+        match self.inner.nearby.read(&self.inner.shared, &look) {
+            Some(status) => status.map_err(|error| self.named(error)),
+            None => self.read(look).await,
+        }
+    }
+
     /// The page, read on this thread, if it is a small one.
     fn page_nearby(&self, request: &PageRequest) -> Option<Result<Page>> {
         let small = nearby::small(request)?;
@@ -247,6 +294,7 @@ impl<B: Backend> Threaded<B> {
     /// Slice by slice, so that other writers get their turn.
     async fn recode(&self) -> Result<MaintenanceReport> {
         let mut payloads = 0;
+        self.write(|transaction| transaction.begin_recode()).await?;
         for head in self.streams().await? {
             let stream = head.stream.clone();
             let mut next = Some(self.write(move |transaction| transaction.recode_all(&stream)).await?);
@@ -257,7 +305,7 @@ impl<B: Backend> Threaded<B> {
                 next = then;
             }
         }
-        self.write(|transaction| transaction.renew_codec_check()).await?;
+        self.write(|transaction| transaction.finish_recode()).await?;
         Ok(MaintenanceReport::Recoded { payloads })
     }
 
@@ -282,6 +330,7 @@ fn nothing_new(request: &PageRequest, End { position: end, cursor, token_key }: 
     // The whole position: another history may have minted the same ULID.
     let same_ulid = request.after.position().ulid == end.ulid;
     let at_end = request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch"));
+    let filter = log::filters::binding(&token_key, &request.after, filter);
     (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
         changes: Vec::new(),
         next_cursor: request.after,

@@ -49,6 +49,7 @@ pub(super) struct Writer<B: Backend> {
     shares: bool,
     seen: u64,
     foreign_poll: Duration,
+    read_only: bool,
     /// Why no more may be done.
     poisoned: Option<String>,
     /// How long nothing must be asked before the backend may tidy up; `None` when it has.
@@ -64,6 +65,7 @@ impl<B: Backend> Writer<B> {
         generation: Arc<AtomicU64>,
         idle: Arc<Mutex<Idle<B::Reader>>>,
         foreign_poll: Duration,
+        read_only: bool,
     ) -> Self {
         Writer {
             shares: backend.capabilities().multi_process,
@@ -75,6 +77,7 @@ impl<B: Backend> Writer<B> {
             idle,
             seen: 0,
             foreign_poll,
+            read_only,
             poisoned: None,
             tidy_in: None,
             quiet: QUIET,
@@ -132,6 +135,9 @@ impl<B: Backend> Writer<B> {
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
         self.backend()?;
+        if self.read_only && !mutant!("read-only-writes") {
+            return Err(super::read_only());
+        }
         // Stays so after a panic: who knows what was left half done.
         self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());
         caught(|| {

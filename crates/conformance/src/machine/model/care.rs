@@ -19,6 +19,10 @@ impl Model {
         let mut removed = 0;
         if payloads {
             for entry in stream.entries.values_mut().filter(|entry| entry.position <= limit && !entry.pruned) {
+                if stream.tracks_open && entry.is_live() && entry.is_open(true) {
+                    entry.pruned_open = true;
+                    entry.open_from.get_or_insert(entry.position);
+                }
                 entry.pruned = true;
                 stream.payload_horizon = stream.payload_horizon.max(entry.position);
                 removed += 1;
@@ -93,6 +97,7 @@ impl Model {
                 if let Some(entry) = self.world.streams[place].entries.get_mut(&id) {
                     (entry.position, entry.birth, entry.modified_ms) = (last, birth, modified_ms);
                     entry.lives.clear();
+                    entry.open_from = (entry.pruned && entry.pruned_open && entry.is_live()).then_some(last);
                 }
             }
             let stream = &mut self.world.streams[place];

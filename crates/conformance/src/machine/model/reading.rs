@@ -30,7 +30,9 @@ impl Model {
             })
             .collect();
         rows.sort_by_key(|(_, entry)| entry.position);
-        let mut page = Paged { items: Vec::new(), next: stream.last.max(after), drain: 0, has_more: false };
+        let tracked = look.open_only && stream.tracks_open && (token.exact || after == 0);
+        let mut page =
+            Paged { items: Vec::new(), next: stream.last.max(after), drain: 0, exact: tracked, has_more: false };
         let (mut bytes, mut looked_at) = (0, after);
         for (id, entry) in rows {
             let weight = weight(entry, look);
@@ -41,9 +43,11 @@ impl Model {
                 break;
             }
             looked_at = entry.position;
-            let held = entry.held_at(after);
-            let perhaps = entry.perhaps_held_at(after.max(look.told));
-            let matches = !look.open_only || (entry.content.open == Some(true) && !entry.pruned);
+            let told = after.max(look.told);
+            let was_open = !tracked || entry.open_from.is_some_and(|from| from <= told);
+            let held = entry.held_at(after) && was_open;
+            let perhaps = entry.perhaps_held_at(told) && was_open;
+            let matches = !look.open_only || entry.is_open(tracked);
             let gone = !entry.is_live() || !matches;
             let net = match (gone, held) {
                 (true, _) if perhaps && entry.is_live() => NetAction::Left,
@@ -56,16 +60,25 @@ impl Model {
             bytes += weight;
             page.items.push(Item { id: *id, net, entry: entry.clone() });
         }
+        page.exact = if page.next == after { token.exact } else { tracked };
         page.drain = if page.next == after { token.drain } else { stream.drain_at(after, token.drain, page.next) };
         Ok(page)
     }
 
+    /// A reading that begins at START with a filter has the stream look at what matches it.
+    pub(super) fn track(&mut self, place: usize, token: Token) {
+        let stream = &mut self.world.streams[place];
+        stream.tracks_open |= token.filtered && token.position == 0 && stream.known;
+    }
+
     pub(super) fn look(&mut self, look: &Look) -> Expected {
         let (_, token) = self.token(look.token);
+        let stream = if look.elsewhere { 1 - token.stream } else { token.stream };
+        self.track(stream, Token { filtered: look.open_only, ..token });
         let page = self.page(token, look);
         if let Ok(page) = &page {
-            let stream = if look.elsewhere { 1 - token.stream } else { token.stream };
-            self.tokens.push(Token { stream, position: page.next, filtered: look.open_only, drain: page.drain });
+            let (position, filtered) = (page.next, look.open_only);
+            self.tokens.push(Token { stream, position, filtered, exact: page.exact, drain: page.drain });
         }
         Expected::Page(page)
     }

@@ -22,6 +22,10 @@ pub(crate) struct Entry {
     /// Who wrote it, where it was not the sync itself.
     pub(super) origin: Option<u8>,
     pub(crate) pruned: bool,
+    /// Whether it was open when it was pruned, as far as anybody looked.
+    pub(crate) pruned_open: bool,
+    /// The position of the first version that was open, as far as anybody looked.
+    pub(super) open_from: Option<u64>,
     pub(super) modified_ms: u64,
 }
 
@@ -40,8 +44,15 @@ impl Entry {
             version: None,
             origin: None,
             pruned: false,
+            pruned_open: false,
+            open_from: None,
             modified_ms: 0,
         }
+    }
+
+    /// Whether it is open, to a reader of a filter that the stream tracks or does not.
+    pub(super) fn is_open(&self, tracked: bool) -> bool {
+        if self.pruned { tracked && self.pruned_open } else { self.content.open == Some(true) }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -92,6 +103,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Consumer {
     pub(crate) acknowledged: u64,
+    /// Whether its reading began when its filter was tracked.
+    pub(super) exact: bool,
     pub(super) drain: u64,
     pub(super) generation: u64,
     pub(super) leased_until: u64,
@@ -100,18 +113,79 @@ pub(crate) struct Consumer {
     pub(super) told_drain: u64,
     pub(super) first: Option<u64>,
     pub(super) attempts: u32,
+    /// Whether a delivery is out that neither failed nor was acknowledged.
+    pub(super) out: bool,
+    /// The record of the last delivery, if it was alone there.
+    pub(super) alone: Option<usize>,
+    /// Records that the next delivery may have; 0 for as many as are asked for.
+    pub(super) batch: usize,
+    /// The record that failed alone, and how often: by refusals, by leases that ran out.
+    pub(super) failing: Option<(usize, u32, u32)>,
+    /// Refusals in a row.
+    pub(super) nacks: u32,
+    pub(super) backoff_ms: u64,
+    pub(super) paused_until: u64,
     pub(crate) evicted: bool,
-    /// Ids set aside.
-    pub(crate) parked: Vec<usize>,
+    /// Records set aside.
+    pub(crate) parked: Vec<Parked>,
     /// Whether it reads only open records; fixed by its first poll.
     pub(super) open_only: Option<bool>,
 }
 
+/// A record that was set aside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parked {
+    pub(super) id: usize,
+    /// Whether the reader holds an earlier version.
+    pub(super) held: bool,
+    /// Taken back into delivery.
+    pub(super) again: bool,
+    pub(super) delivered: bool,
+}
+
 impl Consumer {
-    pub(super) fn release(&mut self) {
+    /// What is told of the records set aside.
+    pub(crate) fn parked_ids(&self) -> Vec<usize> {
+        self.parked.iter().filter(|parked| !parked.again).map(|parked| parked.id).collect()
+    }
+
+    pub(super) fn fail(&mut self, refused: bool, now_ms: u64) {
+        if !std::mem::take(&mut self.out) {
+            return;
+        }
         self.leased_until = 0;
-        self.first = None;
-        self.attempts = 0;
+        self.batch = 1;
+        if refused {
+            self.nacks += 1;
+            self.paused_until = now_ms + self.backoff_ms;
+        }
+        if let Some(id) = self.alone.take() {
+            let known = self.failing.filter(|(failing, ..)| *failing == id);
+            let (_, nacks, expirations) = known.unwrap_or((id, 0, 0));
+            self.failing = Some((id, nacks + u32::from(refused), expirations + u32::from(!refused)));
+        }
+    }
+
+    pub(super) fn succeed(&mut self) {
+        if self.first.is_none() {
+            return;
+        }
+        self.parked.retain(|parked| !parked.delivered);
+        self.failing = None;
+        self.batch = self.batch.saturating_mul(2);
+        self.end_delivery();
+    }
+
+    pub(super) fn release(&mut self) {
+        self.end_delivery();
+        self.batch = 0;
+        self.failing = None;
+    }
+
+    pub(super) fn end_delivery(&mut self) {
+        (self.leased_until, self.paused_until, self.out) = (0, 0, false);
+        (self.first, self.alone) = (None, None);
+        (self.attempts, self.nacks) = (0, 0);
     }
 
     pub(super) fn note_told(&mut self, up_to: u64, drain: u64) {
@@ -123,6 +197,10 @@ impl Consumer {
     /// More than twice the lease is left only where a clock was wrong.
     pub(crate) fn is_leased(&self, now_ms: u64) -> bool {
         (1..=2 * self.lease_ms).contains(&self.leased_until.saturating_sub(now_ms))
+    }
+
+    pub(crate) fn is_paused(&self, now_ms: u64) -> bool {
+        (1..=2 * self.backoff_ms).contains(&self.paused_until.saturating_sub(now_ms))
     }
 }
 
@@ -137,14 +215,16 @@ pub(crate) struct Stream {
     pub(super) history_horizon: u64,
     /// Superseded versions kept of each record.
     pub(super) keeps_versions: usize,
+    /// Whether it looks at which records were open, for readers of those.
+    pub(crate) tracks_open: bool,
     /// Whether a change of `n` is none.
     pub(super) without_n: bool,
     /// Superseded entries, and what took their place.
     pub(super) versions: Vec<(usize, Entry, u64)>,
     pub(super) run: Option<Run>,
     pub(crate) consumers: BTreeMap<usize, Consumer>,
-    /// How far consumers had come that were removed: their leases stay lost.
-    pub(super) removed: BTreeMap<usize, u64>,
+    /// Above the generations of consumers that were removed: their leases stay lost.
+    pub(super) removed: u64,
 }
 
 impl Stream {

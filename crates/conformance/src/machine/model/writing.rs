@@ -242,6 +242,10 @@ impl Model {
         stream.last = entry.position;
         stream.known = true;
         let position = entry.position;
+        if let Some(old) = stream.entries.get(&id) {
+            let was_open = stream.tracks_open && old.is_live() && !old.pruned && old.is_open(true);
+            entry.open_from = old.open_from.or(was_open.then_some(old.position));
+        }
         if let Some(old) = stream.entries.insert(id, entry) {
             stream.supersede(id, old, position);
         }

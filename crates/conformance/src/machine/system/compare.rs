@@ -47,7 +47,8 @@ pub(crate) fn p10_page_is_the_models(
         .items
         .iter()
         .map(|Item { id, net, entry }| {
-            let payload = (!entry.pruned && !metadata_only).then_some(&*entry.spelled.text);
+            let unseen = entry.pruned || metadata_only || *net == NetAction::Left;
+            let payload = (!unseen).then_some(&*entry.spelled.text);
             (*id, *net, entry.action, payload)
         })
         .collect();
@@ -86,8 +87,12 @@ pub(super) fn p20_caught_up_is_true(model: &Model, token: Token, copy: &Copy) {
         .map(|(id, entry)| (*id, (!entry.pruned).then_some(entry.content)))
         .collect();
     let mut copy = copy.clone();
+    let entries = &model.world.streams[token.stream].entries;
+    let exact = token.exact || token.position == 0;
     if token.filtered {
-        truth.retain(|_, content| content.is_some_and(|content| content.open == Some(true)));
+        // Of what was pruned it is known whether it was open, where somebody reads those.
+        let was_open = |id: &usize| exact && entries.get(id).is_some_and(|entry| entry.pruned_open);
+        truth.retain(|id, content| content.map_or(was_open(id), |content| content.open == Some(true)));
     }
     // What was pruned after it was read is still in the reader's copy.
     for (id, content) in &truth {
@@ -97,8 +102,8 @@ pub(super) fn p20_caught_up_is_true(model: &Model, token: Token, copy: &Copy) {
             *held = None;
         }
     }
-    if token.filtered {
-        let pruned = |id: &usize| model.world.streams[token.stream].entries.get(id).is_some_and(|entry| entry.pruned);
+    if token.filtered && !exact {
+        let pruned = |id: &usize| entries.get(id).is_some_and(|entry| entry.pruned);
         copy.retain(|id, _| !pruned(id));
     }
     assert_eq!(copy, truth, "p20: caught up, and not the truth");

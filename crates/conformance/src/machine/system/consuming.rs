@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater_core::{ConsumerCommand, ConsumerReply, ConsumerStatus, PollOptions, Result, Seek, Store};
 
-use super::super::model::{MAX_ATTEMPTS, Model, Paged, Refusal, consumer_name, id_of};
+use super::super::model::{MAX_ATTEMPTS, MAX_BACKOFF_MS, MAX_EXPIRATIONS, Model, Paged, Refusal, consumer_name, id_of};
 use super::super::steps::{Poll, To};
 use super::compare::{p10_page_is_the_models, p25_consumer_answer, p32_refused};
 use super::{System, open_only, stream, time_of};
@@ -14,7 +14,12 @@ use crate::subject::Subject;
 impl<S: Subject> System<S> {
     pub(super) fn poll(&mut self, poll: &Poll, expected: &std::result::Result<(Paged, u32), Refusal>) {
         let lease = Duration::from_millis(poll.lease_ms);
-        let mut options = PollOptions::default().limit(poll.limit).lease(lease).max_attempts(MAX_ATTEMPTS);
+        let mut options = PollOptions::default()
+            .limit(poll.limit)
+            .lease(lease)
+            .max_attempts(MAX_ATTEMPTS)
+            .max_expirations(MAX_EXPIRATIONS)
+            .backoff(Duration::from_millis(poll.backoff_ms), Duration::from_millis(MAX_BACKOFF_MS));
         if poll.open_only {
             options = options.matching(open_only());
         }
@@ -36,7 +41,7 @@ impl<S: Subject> System<S> {
         good: bool,
         expected: &std::result::Result<u64, Refusal>,
     ) {
-        let place = selector % self.leases.len();
+        let place = model.lease(selector);
         let (lease, token) = (model.leases[place], self.leases[place]);
         let command = if good { ConsumerCommand::Ack(token) } else { ConsumerCommand::Nack(token) };
         p25_consumer_answer(self.say(lease.stream, lease.name, command).map(drop), expected);

@@ -58,7 +58,11 @@ impl<S: Subject> System<S> {
             let page = self.page(token, place, &plain(1000, token.filtered), model.now_ms);
             return p32_refused(page.map(drop), refusal);
         }
-        let Some(mut copy) = given.copy.clone() else { return };
+        let Some(mut copy) = given.copy.clone() else {
+            // The model reads, too.
+            drop(self.page(token, place, &plain(1000, token.filtered), model.now_ms));
+            return;
+        };
         let (mut cursor, mut exact) = (given.cursor, given.caught_up && !token.filtered);
         for _ in 0..100 {
             let mut request = PageRequest::new(stream(token.stream)).since(cursor).limit(2);

@@ -38,6 +38,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 version: operation.version.clone(),
                 origin: self.open_stream(place).origin.clone(),
                 lives: Vec::new(),
+                matched: Vec::new(),
             },
             payload: Some(stored),
         };
@@ -94,6 +95,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             entry.extra.version.clone_from(&operation.version);
         }
         entry.extra.origin.clone_from(&self.open_stream(place).origin);
+        entry.extra.matched = self.matched_until(place, old)?;
         Ok(entry)
     }
 
@@ -150,6 +152,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             version: Some(of_delete(version)),
             origin: self.open_stream(place).origin.clone(),
             lives: Vec::new(),
+            matched: Vec::new(),
         };
         let entry = Entry {
             sequence: 0,
@@ -169,6 +172,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Turns a live row into a tombstone that keeps the last payload.
     pub(crate) fn bury(&mut self, place: usize, old: &Entry, version: Option<&SourceVersion>) -> Result<()> {
         let mut entry = self.with_payload(place, old)?;
+        entry.extra.matched = self.matched_until(place, &entry)?;
         entry.position = self.mint()?;
         entry.action = Action::Deleted;
         if let Some(version) = version.filter(|_| !mutant!("tombstone-unversioned")) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::content::Canonicalizer;
 use crate::log::apply::KeptAside;
+use crate::log::filters::Filters;
 use crate::log::heads::Heads;
 use crate::log::marks::Marks;
 use crate::log::read::StreamView;
@@ -49,6 +50,7 @@ pub(crate) struct StreamMemory {
     pub(super) next_sequence: u64,
     pub(super) revision: u64,
     pub(crate) options: StreamOptions,
+    pub(crate) filters: Filters,
     pub(crate) canonicalizer: Canonicalizer,
     pub(crate) heads: Heads,
     pub(crate) marks: Marks,

@@ -1,0 +1,32 @@
+//! `highwater recode`
+
+use clap::Args;
+use highwater::{Maintenance, MaintenanceReport, Result};
+use serde_json::json;
+
+use crate::args::StoreOptions;
+use crate::output::Output;
+use crate::stores;
+
+#[derive(Debug, Args)]
+pub(crate) struct RecodeOptions {
+    /// Without encryption and without a dictionary from now on; the keys and dictionaries that are given only read.
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+pub(crate) async fn run(options: &RecodeOptions, output: &Output) -> Result<()> {
+    let store = stores::open_recoding(&options.store, options.plain)?;
+    let report = store.maintain(Maintenance::Recode).await?;
+    // The former bytes leave the file, as far as the store can.
+    store.maintain(Maintenance::Compact).await?;
+    let needs = stores::codec_health(&*store).await?.needs;
+    if let MaintenanceReport::Recoded { payloads } = report {
+        output.object(&json!({ "recoded": payloads, "needs": needs }));
+        let needs = if needs.is_empty() { "no key and no dictionary".to_owned() } else { needs.join(", ") };
+        output.line(format!("{payloads} payloads were written anew; from now on they need {needs}"));
+    }
+    store.close().await
+}
