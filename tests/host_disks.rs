@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use highwater::{Compaction, ErrorKind, Maintenance, MaintenanceReport, Store};
+use highwater::{Compaction, ErrorKind, Maintenance, MaintenanceReport, Store, StoreOptions};
+use highwater_store_sqlite::SqliteStore;
 use host::{STORES, live, notes, run, save};
 use support::{block_on, open};
 
@@ -68,6 +69,11 @@ async fn filled(kind: &str, folder: &Path) {
     let mut full = fs::File::create(&ballast).unwrap();
     while std::io::Write::write_all(&mut full, &[1; 512]).is_ok() {}
     drop(full);
+    if kind == "sqlite" {
+        let reading = SqliteStore::builder(&path).options(StoreOptions::new().read_only()).open().unwrap();
+        assert_eq!(live(&reading).await, 100, "for reading only");
+        reading.close().await.unwrap();
+    }
     match open(kind, &path) {
         Ok(store) => {
             let read = live(&*store).await;

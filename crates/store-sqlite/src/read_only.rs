@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::commit_sign::Watcher;
 use crate::database_file;
-use crate::errors::Explain;
+use crate::errors::{Explain, lacks_shared_memory};
 use crate::schema::{READER_CACHE_KIB, Settings, configure};
 use crate::sharing::header_says_wal;
 
@@ -102,8 +102,8 @@ pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
         }
         match first_read(&connection, settings) {
             Ok(()) => Ok(Some(ReadOnly { connection, look: None })),
-            // Neither the WAL nor its index can be made beside the file.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+            // Neither the WAL nor its index can be made beside the file, or there is no room for them.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied || lacks_shared_memory(&error) => Ok(None),
             Err(error) => Err(error),
         }
     };
