@@ -40,7 +40,12 @@ pub(crate) fn task(n: usize) -> String {
 }
 
 pub(crate) fn environment(now_ms: u64) -> Arc<TestEnvironment> {
-    let environment = TestEnvironment::new(7);
+    chance(7, now_ms)
+}
+
+/// The same moment with other randomness.
+pub(crate) fn chance(seed: u64, now_ms: u64) -> Arc<TestEnvironment> {
+    let environment = TestEnvironment::new(seed);
     environment.set_ms(now_ms);
     Arc::new(environment)
 }

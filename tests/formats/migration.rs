@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use highwater::backend::{Backend, BackendWrite, Table};
-use highwater::{ErrorKind, MemoryBackend, Store, StoreOptions, Threaded};
+use highwater::{ErrorKind, MemoryBackend, Store, StoreExt, StoreOptions, Threaded, WriteBatch};
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
 
 use crate::facts;
-use crate::kept::{Kept, block_on, copies, environment};
+use crate::kept::{Kept, block_on, chance, copies, environment, note, notes};
 use crate::support::{Chance, setting, start};
 
 /// A moment after the kept stores were made.
@@ -84,6 +84,33 @@ fn without_the_wish_there_is_no_copy() {
     }
 }
 
+/// A host that goes back to its former version puts the copy in its place, and comes forward again later.
+#[test]
+fn a_copy_that_is_put_back_is_a_restored_backup() {
+    for copy in copies().into_iter().filter(|copy| copy.path.is_file()) {
+        let options = |seed| copy.options(&chance(seed, NOW_MS)).copy_before_migration();
+        let lost = block_on(async {
+            let store = copy.open_at(&copy.path, options(1)).unwrap();
+            let mut batch = WriteBatch::new();
+            batch.on(&notes()).upsert(note("lost", 1));
+            let cursor = store.commit(batch).await.unwrap().streams[0].cursor;
+            store.close().await.unwrap();
+            cursor
+        });
+        std::fs::rename(copy.copy(), &copy.path).unwrap();
+        check(&copy, &copy.path);
+        block_on(async {
+            let store = copy.open_at(&copy.path, options(2)).unwrap();
+            let mut batch = WriteBatch::new();
+            batch.on(&notes()).upsert(note("other", 1));
+            store.commit(batch).await.unwrap();
+            let error = store.records(&notes()).since(lost).page().await.unwrap_err();
+            let known = [ErrorKind::CursorForked, ErrorKind::CursorFuture].contains(&error.kind());
+            assert!(known, "{}: {error}", copy.name());
+        });
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_migration_that_was_killed_goes_on_at_the_next_open() {
@@ -132,7 +159,11 @@ fn a_later_format_is_refused_by_both_numbers() {
     let path = folder.path().join("app.db");
     drop(SqliteStore::open(&path).unwrap());
     Connection::open(&path).unwrap().execute_batch("UPDATE hw_meta SET value = 5").unwrap();
+    let before = std::fs::read(&path).unwrap();
     told(SqliteStore::open(&path).unwrap_err(), "5", "4");
+    told(SqliteStore::builder(&path).options(StoreOptions::new().read_only()).open().unwrap_err(), "5", "4");
+    assert!(std::fs::read(&path).unwrap() == before, "the later program finds it as it left it");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let mut memory = MemoryBackend::default();
     block_on(Threaded::open(memory.clone(), StoreOptions::new()).unwrap().close()).unwrap();
     let mut write = memory.begin().unwrap();

@@ -153,11 +153,25 @@ fn reading_leaves_the_files_as_they_were() {
     }
 }
 
+#[test]
+fn reading_makes_nothing() {
+    for kind in ["sqlite", "redb", "sled"] {
+        let folder = tempfile::tempdir().unwrap();
+        for command in READING.iter().copied().chain([&["tail", "Note", "--once"][..], &["recode"]]) {
+            let arguments = [command, &["--db", "none", "--store", kind]].concat();
+            let output = highwater(folder.path(), &arguments).output().unwrap();
+            assert!(!output.status.success() && said(&output).contains("there is no store"), "{}", said(&output));
+        }
+        assert!(files(folder.path()).is_empty(), "{kind}");
+    }
+}
+
 #[cfg(unix)]
 mod permissions {
+    use std::io::{BufRead, BufReader};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -226,6 +240,37 @@ mod permissions {
                 allow(here, 0o755);
             }
         }
+    }
+
+    /// A reader that took the file for one that does not change, when somebody begins to write it.
+    #[test]
+    fn who_may_not_write_follows_who_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        make("sqlite", &here.join("app.db"), None);
+        shut(here);
+        if !can_be_tried(here) || fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
+            return;
+        }
+        let mut tail = as_stranger(here, &["tail", "Note", "--from", "start", "--json", "--db", "app.db"]);
+        let mut tail = tail.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut until =
+            |wanted: &str| lines.by_ref().find(|line| line.contains(wanted)).is_some_and(|line| line.len() > 10);
+        assert!(until("of note 4"));
+        let store = SqliteStore::open(here.join("app.db")).unwrap();
+        for round in 0..20 {
+            block_on(fill(&store, 5 + round, 6 + round));
+            assert!(until(&format!("of note {}\"", 5 + round)), "{round}");
+            if round % 5 == 0 {
+                let host = Connection::open(here.join("app.db")).unwrap();
+                host.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            }
+        }
+        block_on(store.close()).unwrap();
+        tail.kill().unwrap();
+        tail.wait().unwrap();
+        allow(here, 0o755);
     }
 
     #[test]

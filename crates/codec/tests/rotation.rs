@@ -278,6 +278,30 @@ async fn r1_reading_with_a_key_leaves_a_plain_store_as_it_is() {
     memory(&backend, keys(&[1]), StoreOptions::new()).unwrap();
 }
 
+/// Plain, encrypted, plain again, under another key, and twice with the same.
+#[tokio::test]
+async fn changes_in_a_row_end_where_the_last_one_says() {
+    let backend = MemoryBackend::default();
+    let store = memory(&backend, None, StoreOptions::new()).unwrap();
+    fill(&store).await;
+    let before = contents(&store).await.unwrap();
+    store.close().await.unwrap();
+    let plainly = || Some(Codec::builder().encrypt(KeyRing::decrypt_only(1, key(1))).build());
+    let steps = [(keys(&[1]), keys(&[1])), (plainly(), None), (keys(&[2]), keys(&[2])), (keys(&[1, 2]), keys(&[1]))];
+    for (change, after) in steps {
+        let store = memory(&backend, change, StoreOptions::new().recoding()).unwrap();
+        for _ in 0..2 {
+            store.maintain(Maintenance::Recode).await.unwrap();
+            assert_eq!(contents(&store).await.unwrap(), before);
+        }
+        store.close().await.unwrap();
+        let store = memory(&backend, after, StoreOptions::new()).unwrap();
+        assert_eq!(contents(&store).await.unwrap(), before);
+        assert!(!health(&store).await.unfinished);
+        store.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn one_of_two_dictionaries_is_missed_by_its_name() {
     let (words, titles) = (dictionary("word"), dictionary("title"));

@@ -135,6 +135,11 @@ pub trait BackendReader: Send + 'static {
         Self: 'a;
     /// Opens a snapshot. It lives no longer than one page.
     fn snapshot(&mut self) -> Result<Self::Snapshot<'_>>;
+    /// Whether the last snapshot, which is dropped by now, was one view throughout. Asked after every reading; what was read
+    /// is thrown away where it was not, errors too. A backend whose snapshots hold need not answer.
+    fn held(&mut self) -> bool {
+        true
+    }
     /// A number that differs from the last call's when any handle or process has committed since.
     /// Must be cheap. A backend with a single process may always answer 0: the core knows of its
     /// own commits.

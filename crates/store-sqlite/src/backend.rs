@@ -222,6 +222,13 @@ impl BackendReader for SqliteReader {
         })
     }
 
+    fn held(&mut self) -> bool {
+        match &self.source {
+            Source::Written(_) => true,
+            Source::Unwritten(file) => file.is_as_it_was(),
+        }
+    }
+
     fn version(&mut self) -> Result<u64> {
         self.files.seen()?;
         match &mut self.source {

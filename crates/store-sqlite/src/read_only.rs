@@ -8,7 +8,7 @@
 //! * There is none and we may write: a connection that SQLite lets make the WAL's files and remove them at its end, and
 //!   that refuses every write.
 //! * There is none and we may not: the file is taken for one that does not change (`immutable`), for as long as it looks
-//!   as it did. It is looked at before each snapshot.
+//!   as it did. It is looked at before and after each snapshot: a writer makes its WAL before it changes the file.
 
 use std::fs;
 use std::io;
@@ -77,12 +77,17 @@ impl Unwritten {
 
     /// The connection. A file that was taken for one that does not change, and did, is opened anew.
     pub(crate) fn watcher(&mut self) -> Result<&mut Watcher> {
-        if self.look.is_some_and(|look| Look::at(&self.path).ok() != Some(look)) {
+        if !self.is_as_it_was() {
             let ReadOnly { connection, look } = open(&self.path, &self.settings)?;
             (self.watcher, self.look) = (Watcher::new(connection), look);
             self.openings += 1;
         }
         Ok(&mut self.watcher)
+    }
+
+    /// Whether a file that is taken for one that does not change still looks as it did.
+    pub(crate) fn is_as_it_was(&self) -> bool {
+        self.look.is_none_or(|look| Look::at(&self.path).ok() == Some(look))
     }
 
     /// A number that is another one after any commit.

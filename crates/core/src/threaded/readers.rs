@@ -77,11 +77,20 @@ pub(super) fn read<R: BackendReader, T>(
     let mut moved = false;
     for _ in 0..MAX_ATTEMPTS {
         let mut snapshot = handle.snapshot()?;
-        if let Attempt::Done(value) = work(shared, &mut snapshot)? {
+        let outcome = match work(shared, &mut snapshot) {
+            Ok(Attempt::Outdated) => Head::load(&mut snapshot).map(|head| {
+                moved |= *first.get_or_insert(head) != head;
+                None
+            }),
+            Ok(Attempt::Done(value)) => Ok(Some(value)),
+            Err(error) => Err(error),
+        };
+        drop(snapshot);
+        if !handle.held() {
+            moved = true;
+        } else if let Some(value) = outcome? {
             return Ok(value);
         }
-        let head = Head::load(&mut snapshot)?;
-        moved |= *first.get_or_insert(head) != head;
     }
     Err(if moved { overtaken() } else { astray() })
 }
