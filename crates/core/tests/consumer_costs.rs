@@ -9,8 +9,8 @@ use highwater_core::backend::{
     Backend, BackendRead, BackendReader, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow,
 };
 use highwater_core::{
-    Capabilities, ConsumerCommand, ConsumerReply, ConsumerStatus, ErrorKind, MemoryBackend, PollOptions, Result, Seek,
-    Store, StoreExt, StoreOptions, StreamKey, Threaded, WriteBatch,
+    Capabilities, Compaction, ConsumerCommand, ConsumerReply, ConsumerStatus, ErrorKind, MemoryBackend, PollOptions,
+    Result, Seek, Store, StoreExt, StoreOptions, StreamKey, Threaded, WriteBatch,
 };
 
 /// How often a store was asked for something.
@@ -100,7 +100,7 @@ impl<B: Backend> Backend for Counting<B> {
     fn reader(&self) -> Result<Option<Self::Reader>> {
         Ok(self.0.reader()?.map(|reader| Counting(reader, Arc::clone(&self.1))))
     }
-    fn compact(&mut self) -> Result<()> {
+    fn compact(&mut self) -> Result<Compaction> {
         self.0.compact()
     }
     fn size(&self) -> Result<Option<u64>> {

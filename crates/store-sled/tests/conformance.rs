@@ -35,6 +35,11 @@ impl Subject for InDirectory {
     fn bytes(&self) -> Option<Vec<u8>> {
         Some(bytes_in(&self.path()))
     }
+
+    #[cfg(unix)]
+    fn remove_files(&self) -> bool {
+        std::fs::remove_dir_all(self.path()).is_ok()
+    }
 }
 
 fn copy_directory(from: &Path, to: &Path) {

@@ -20,8 +20,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::commit_sign::Watcher;
 use crate::database_file;
-use crate::errors::Explain;
-use crate::schema::{READER_CACHE_KIB, Settings, check_path, configure};
+use crate::errors::{Explain, lacks_shared_memory};
+use crate::schema::{READER_CACHE_KIB, Settings, configure};
 use crate::sharing::header_says_wal;
 
 /// A connection that reads, and how the file looked if it is taken for one that does not change.
@@ -99,7 +99,6 @@ impl Unwritten {
 
 /// Opens the file, which must be there.
 pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
-    check_path(path)?;
     let look = Look::at(path)?;
     let shared = |flags: OpenFlags| {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).explain("open")?;
@@ -108,8 +107,8 @@ pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
         }
         match first_read(&connection, settings) {
             Ok(()) => Ok(Some(ReadOnly { connection, look: None })),
-            // Neither the WAL nor its index can be made beside the file.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+            // Neither the WAL nor its index can be made beside the file, or there is no room for them.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied || lacks_shared_memory(&error) => Ok(None),
             Err(error) => Err(error),
         }
     };

@@ -46,6 +46,11 @@ impl Subject for InFile {
     fn bytes(&self) -> Option<Vec<u8>> {
         Some(bytes_in(self.0.path()))
     }
+
+    #[cfg(unix)]
+    fn remove_files(&self) -> bool {
+        std::fs::remove_file(self.path()).is_ok()
+    }
 }
 
 conformance_tests!(InFile);

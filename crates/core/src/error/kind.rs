@@ -55,8 +55,11 @@ pub enum ErrorKind {
     WrongKey,
     /// The file is not a Highwater store, or one of another format.
     Incompatible,
-    /// No space is left.
+    /// No space is left: make room, then the same may be tried again.
     Full,
+    /// Reading or writing the store's files failed, and nothing says why: a disk that fails, a medium or a network
+    /// share that went away. What was acknowledged stays; see the message, and the machine.
+    Io,
     /// Reading or writing is not permitted here.
     PermissionDenied,
     /// The store cannot do this.
@@ -83,7 +86,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [ErrorKind; 32] = [
+    pub const ALL: [ErrorKind; 33] = [
         ErrorKind::Invalid,
         ErrorKind::NotFound,
         ErrorKind::CursorMalformed,
@@ -105,6 +108,7 @@ impl ErrorKind {
         ErrorKind::WrongKey,
         ErrorKind::Incompatible,
         ErrorKind::Full,
+        ErrorKind::Io,
         ErrorKind::PermissionDenied,
         ErrorKind::Unsupported,
         ErrorKind::ClockImplausible,
@@ -143,6 +147,7 @@ impl ErrorKind {
             ErrorKind::WrongKey => "wrong_key",
             ErrorKind::Incompatible => "incompatible",
             ErrorKind::Full => "full",
+            ErrorKind::Io => "io",
             ErrorKind::PermissionDenied => "permission_denied",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::ClockImplausible => "clock_implausible",
@@ -169,6 +174,7 @@ impl ErrorKind {
                 | ErrorKind::Incompatible
                 | ErrorKind::Corrupt
                 | ErrorKind::Full
+                | ErrorKind::Io
                 | ErrorKind::PermissionDenied
                 | ErrorKind::Unsupported
                 | ErrorKind::ClockImplausible
