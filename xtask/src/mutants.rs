@@ -25,8 +25,7 @@ const CRATES: &[&str] = &[
 /// tests of the whole workspace have made already.
 const ALONG: &str = "highwater-bench";
 
-const FEATURES: &str =
-    "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-engine/mutants";
+const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants";
 
 /// A broken rule may make a test run for ever: that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);

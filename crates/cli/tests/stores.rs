@@ -42,6 +42,19 @@ fn told(here: &Path, arguments: &[&str], key: &str) -> (bool, String) {
 }
 
 #[test]
+fn a_path_is_a_path_and_no_uri() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    make(&here.join("file:app.db"), Codec::builder(), &[issues()]);
+    // What a URI would lead to, which is no store.
+    Connection::open(here.join("app.db")).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    assert!(text(here, &["doctor", "--db", "file:app.db"]).contains("3 entries, all well"));
+    assert!(text(here, &["get", "Issue", "2", "--db", "file:app.db"]).contains("many have"));
+    let view = text(here, &["sql-view", "github", "Issue", "--db", "file:app.db"]);
+    assert!(view.contains("view issue"), "{view}");
+}
+
+#[test]
 fn compressed_payloads_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -22,6 +22,12 @@ pub trait Subject: Sized + Send + Sync + 'static {
     fn image(&self) -> Option<Self> {
         None
     }
+
+    /// Removes the files while a store has them open, as a person or a tool may. Whether that could be done: `false`
+    /// where there are no files, or the system keeps open ones.
+    fn remove_files(&self) -> bool {
+        false
+    }
 }
 
 /// The reference: the memory store.

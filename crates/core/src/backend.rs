@@ -13,6 +13,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::maintenance::Compaction;
 use crate::record::Action;
 use crate::store::Capabilities;
 
@@ -187,7 +188,14 @@ pub trait Backend: Send + 'static {
         Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))
     }
     /// Gives space back to the file system, as far as the backend can.
-    fn compact(&mut self) -> Result<()>;
+    fn compact(&mut self) -> Result<Compaction>;
+    /// Does what is better done while nobody waits, such as giving back the space of a log that grew large. Called
+    /// outside any transaction when the writing thread has had nothing to do for half a second after a commit; a store
+    /// without threads ([`Inline`](crate::Inline)) does not call it. Returns whether it should be called again later,
+    /// because something was in the way.
+    fn idle(&mut self) -> Result<bool> {
+        Ok(false)
+    }
     /// The size on disk in bytes, where it is known.
     fn size(&self) -> Result<Option<u64>>;
     /// Closes the files. Called once, last.

@@ -56,8 +56,11 @@ pub enum ErrorKind {
     WrongKey,
     /// The file is not a Highwater store, or one of another format.
     Incompatible,
-    /// No space is left.
+    /// No space is left: make room, then the same may be tried again.
     Full,
+    /// Reading or writing the store's files failed, and nothing says why: a disk that fails, a medium or a network
+    /// share that went away. What was acknowledged stays; see the message, and the machine.
+    Io,
     /// Reading or writing is not permitted here.
     PermissionDenied,
     /// The store cannot do this.

@@ -11,6 +11,7 @@ mod cursor;
 mod environment;
 mod error;
 mod ext;
+pub mod files;
 mod following;
 mod inspect;
 pub mod key_value;
@@ -45,8 +46,8 @@ pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords}
 pub use following::Following;
 pub use inspect::{OperationView, Wanted};
 pub use maintenance::{
-    ClockHealth, CodecHealth, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead, StreamOptions,
-    Verification, Version,
+    ClockHealth, CodecHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead,
+    StreamOptions, Verification, Version,
 };
 pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};
 pub use options::StoreOptions;

@@ -97,8 +97,22 @@ pub enum Maintenance {
     Recode,
     /// Tells which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was cut short.
     CheckCodec,
-    /// Gives free space back to the file system, as far as the store can.
+    /// Gives free space back to the file system, as far as the store can: [`MaintenanceReport::Compacted`].
     Compact,
+}
+
+/// How far a compaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Compaction {
+    /// All free space was given back.
+    Complete,
+    /// Some free space is left, because a reading that began earlier may still need it, in this process or another:
+    /// compact again when it has ended.
+    Held,
+    /// Nothing was done: this store reuses and gives back free space by itself, when it sees fit.
+    Automatic,
 }
 
 /// What a task did.
@@ -121,6 +135,8 @@ pub enum MaintenanceReport {
         /// Payloads.
         payloads: u64,
     },
+    /// How far a compaction came.
+    Compacted(Compaction),
     /// The outcome of a verification.
     Verified(Verification),
     /// The clock and the positions.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::backend::{Backend, BackendReader, VisitEntry};
 use crate::error::Result;
 use crate::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
+use crate::maintenance::Compaction;
 use crate::options::StoreOptions;
 use crate::store::Capabilities;
 use crate::threaded::Threaded;
@@ -71,8 +72,8 @@ impl Backend for MemoryBackend {
         Ok(Some(self.clone()))
     }
 
-    fn compact(&mut self) -> Result<()> {
-        Ok(())
+    fn compact(&mut self) -> Result<Compaction> {
+        Ok(Compaction::Complete)
     }
 
     fn size(&self) -> Result<Option<u64>> {

@@ -38,6 +38,13 @@ pub const ALL: &[Mutant] = &[
     rule("notify-before-commit", "p22", "readers are woken before there is something to see"),
     rule("checkpoint-own-transaction", "p29", "documents are committed before the records of their batch"),
     rule("sled-no-flush", "p30", "sled's commit returns before it is on disk"),
+    rule("moved-unnoticed", "p30_a_moved", "a file that was removed or replaced while it is open takes commits"),
+    rule(
+        "overwritten-unnoticed",
+        "p30_a_backup",
+        "a file that a backup was copied over while it is open takes commits",
+    ),
+    rule("raw-open", "p30_a_second", "SQLite's file is opened and closed beside SQLite, which gives up its locks"),
     rule("index-own-transaction", "p29", "rows are committed before the stream's end and counters"),
     rule("epoch-not-updated", "p32", "the end of a write epoch stays at its first commit"),
     // Beyond the twenty of the specification: rules that were wrong once, or nearly.

@@ -189,6 +189,7 @@ impl<B: Backend> Threaded<B> {
                 | ErrorKind::Full
                 | ErrorKind::Incompatible
                 | ErrorKind::Internal
+                | ErrorKind::Io
                 | ErrorKind::Locked
                 | ErrorKind::PermissionDenied
                 | ErrorKind::Poisoned

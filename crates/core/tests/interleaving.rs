@@ -8,8 +8,8 @@ use highwater_core::backend::{
     Backend, BackendRead, BackendReader, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow,
 };
 use highwater_core::{
-    Capabilities, Cursor, Maintenance, MaintenanceReport, MemoryBackend, MemoryStore, PageRequest, Result, Store,
-    StoreExt, StoreOptions, StreamKey, Threaded, WriteBatch,
+    Capabilities, Compaction, Cursor, Maintenance, MaintenanceReport, MemoryBackend, MemoryStore, PageRequest, Result,
+    Store, StoreExt, StoreOptions, StreamKey, Threaded, WriteBatch,
 };
 
 type Hook = Mutex<Option<Box<dyn FnMut() + Send>>>;
@@ -127,7 +127,7 @@ impl Backend for Watched<MemoryBackend> {
         Ok(Some(Watched(self.0.clone(), Arc::clone(&self.1))))
     }
 
-    fn compact(&mut self) -> Result<()> {
+    fn compact(&mut self) -> Result<Compaction> {
         self.0.compact()
     }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use highwater_core::backend::{Backend, BackendReader, VisitEntry};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
 use highwater_core::{
-    Capabilities, ErrorKind, History, Maintenance, PruneWhat, Result, Store, StoreExt, StoreOptions, StreamKey,
-    StreamOptions, Threaded, WriteBatch,
+    Capabilities, Compaction, ErrorKind, History, Maintenance, PruneWhat, Result, Store, StoreExt, StoreOptions,
+    StreamKey, StreamOptions, Threaded, WriteBatch,
 };
 
 type Maps = [BTreeMap<Vec<u8>, Vec<u8>>; 4];
@@ -88,8 +88,8 @@ impl Backend for Shelf {
         Ok(Some(self.clone()))
     }
 
-    fn compact(&mut self) -> Result<()> {
-        Ok(())
+    fn compact(&mut self) -> Result<Compaction> {
+        Ok(Compaction::Complete)
     }
 
     fn size(&self) -> Result<Option<u64>> {

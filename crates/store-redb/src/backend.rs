@@ -4,43 +4,72 @@ use std::fmt;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
+use highwater_core::files::OpenFiles;
 use highwater_core::key_value::Overlay;
-use highwater_core::{Capabilities, Error, ErrorKind, Result};
-use redb::{ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
+use redb::{
+    CompactionError, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError,
+};
 
-use crate::errors::{Explain, damaged};
+use crate::errors::{Explain, ExplainIo, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
-
-/// An open database.
-#[derive(Clone)]
-enum Handle {
-    Writing(Arc<Database>),
-    Reading(Arc<ReadOnlyDatabase>),
-}
-
-impl Handle {
-    fn begin_read(&self, what: &'static str) -> Result<ReadTransaction> {
-        match self {
-            Handle::Writing(database) => database.begin_read(),
-            Handle::Reading(database) => database.begin_read(),
-        }
-        .explain(what)
-    }
-}
 
 /// A redb file as a [`Backend`].
 pub struct RedbBackend {
-    database: Option<Handle>,
+    shared: Arc<Shared>,
+    /// As the host wrote it.
     path: PathBuf,
     exclusive: bool,
 }
 
+/// What the writer and the readers have of the database.
+struct Shared {
+    /// Locked as a whole only to compact and to close it.
+    database: RwLock<Option<Handle>>,
+    file: PathBuf,
+    files: Arc<OpenFiles>,
+}
+
+/// An open database.
+enum Handle {
+    Writing(Database),
+    Reading(ReadOnlyDatabase),
+}
+
+impl Shared {
+    fn with<T>(&self, work: impl FnOnce(&Handle) -> Result<T>) -> Result<T> {
+        let database: RwLockReadGuard<'_, Option<Handle>> =
+            self.database.read().unwrap_or_else(PoisonError::into_inner);
+        work(database.as_ref().ok_or_else(closed)?)
+    }
+
+    fn begin_read(&self, what: &'static str) -> Result<ReadTransaction> {
+        self.with(|database| match database {
+            Handle::Writing(database) => database.begin_read().explain(what),
+            Handle::Reading(database) => database.begin_read().explain(what),
+        })
+    }
+}
+
+fn reading_only() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store was closed; open it again")
+}
+
 impl RedbBackend {
     pub(crate) fn open(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
+        Self::open_file(path, cache_bytes, exclusive).map_err(|error| error.with("path", path.display()))
+    }
+
+    fn open_file(path: &Path, cache_bytes: usize, exclusive: bool) -> Result<Self> {
+        let file = file_at(path)?;
         let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
         let open = |at: &Path| {
             // redb panics over some damaged files.
@@ -49,39 +78,46 @@ impl RedbBackend {
             });
             opened.unwrap_or_else(|_| Err(damaged()))
         };
-        let database = make_whole(path, open).and_then(|()| open(path));
-        let database = database.map_err(|error| error.with("path", path.display()))?;
-        let database = Some(Handle::Writing(Arc::new(database)));
-        Ok(RedbBackend { database, path: path.to_owned(), exclusive })
+        make_whole(&file, open)?;
+        let database = open(&file)?;
+        let mut files = OpenFiles::default();
+        files.watch(&file)?;
+        let shared = Shared { database: RwLock::new(Some(Handle::Writing(database))), file, files: Arc::new(files) };
+        Ok(RedbBackend { shared: Arc::new(shared), path: path.to_owned(), exclusive })
     }
 
     /// Opens a file that is there for reading, beside whoever writes it in the shared way.
     pub(crate) fn open_read_only(path: &Path, cache_bytes: usize) -> Result<Self> {
+        Self::open_file_read_only(path, cache_bytes).map_err(|error| error.with("path", path.display()))
+    }
+
+    fn open_file_read_only(path: &Path, cache_bytes: usize) -> Result<Self> {
+        let file = file_at(path)?;
+        if !file.exists() {
+            return Err(Error::new(ErrorKind::NotFound, "there is no file at the path: open it for writing once"));
+        }
         let open = || {
             let mut builder = Database::builder();
             builder.set_cache_size(cache_bytes).set_concurrency_mode(ConcurrencyMode::MultiWriter);
-            builder.open_read_only(path).explain("open")
+            builder.open_read_only(&file).explain("open")
         };
-        let opened = match path.exists() {
-            true => catch_unwind(open).unwrap_or_else(|_| Err(damaged())),
-            false => Err(Error::new(ErrorKind::NotFound, "there is no file at the path: open it for writing once")),
-        };
-        let database = opened.map_err(|error| error.with("path", path.display()))?;
-        let database = Some(Handle::Reading(Arc::new(database)));
-        Ok(RedbBackend { database, path: path.to_owned(), exclusive: false })
+        let database = catch_unwind(open).unwrap_or_else(|_| Err(damaged()))?;
+        let mut files = OpenFiles::default();
+        files.watch(&file)?;
+        let shared = Shared { database: RwLock::new(Some(Handle::Reading(database))), file, files: Arc::new(files) };
+        Ok(RedbBackend { shared: Arc::new(shared), path: path.to_owned(), exclusive: false })
     }
+}
 
-    fn handle(&self) -> Result<&Handle> {
-        self.database.as_ref().ok_or_else(|| Error::new(ErrorKind::Closed, "the store was closed; open it again"))
-    }
-
-    fn database(&self) -> Result<&Arc<Database>> {
-        match self.handle()? {
-            Handle::Writing(database) => Ok(database),
-            Handle::Reading(_) => {
-                Err(Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing"))
-            }
-        }
+/// The absolute path of the file: a relative one would be another's once the working directory has changed.
+fn file_at(path: &Path) -> Result<PathBuf> {
+    let file = std::path::absolute(path).explain_io("open")?;
+    match fs::metadata(&file) {
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(Error::new(
+            ErrorKind::Incompatible,
+            "the path is a device, a pipe or a socket, a redb store is a file: choose another path",
+        )),
+        _ => Ok(file),
     }
 }
 
@@ -89,7 +125,7 @@ impl RedbBackend {
 /// crash, would never open again.
 fn make_whole(path: &Path, open: impl Fn(&Path) -> Result<Database>) -> Result<()> {
     static MADE: AtomicU64 = AtomicU64::new(0);
-    if path.as_os_str().is_empty() || path.exists() {
+    if path.exists() {
         return Ok(());
     }
     let mut name = path.as_os_str().to_owned();
@@ -125,11 +161,17 @@ impl Backend for RedbBackend {
 
     fn begin(&mut self) -> Result<Overlay<RedbWrite>> {
         // Durable before `commit` returns: redb's default, Immediate.
-        self.database()?.begin_write().explain("begin").map(|write| Overlay::new(RedbWrite(write)))
+        let files = &self.shared.files;
+        files.seen()?;
+        let write = self.shared.with(|database| match database {
+            Handle::Writing(database) => database.begin_write().explain("begin"),
+            Handle::Reading(_) => Err(reading_only()),
+        })?;
+        Ok(Overlay::new(RedbWrite { write, files: Arc::clone(files) }))
     }
 
     fn reader(&self) -> Result<Option<RedbReader>> {
-        Ok(Some(RedbReader { database: self.handle()?.clone(), exclusive: self.exclusive }))
+        Ok(Some(RedbReader { shared: Arc::clone(&self.shared), exclusive: self.exclusive }))
     }
 
     fn location(&self) -> Option<String> {
@@ -138,7 +180,7 @@ impl Backend for RedbBackend {
 
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
         let named = |end: &str| {
-            let mut name = self.path.as_os_str().to_owned();
+            let mut name = self.shared.file.as_os_str().to_owned();
             name.push(suffix);
             name.push(end);
             PathBuf::from(name)
@@ -150,38 +192,36 @@ impl Backend for RedbBackend {
         }
         // Of a copy that was cut short.
         let _ = fs::remove_file(&new);
-        let read = RedbSnapshot(self.handle()?.begin_read("copy")?);
+        let read = RedbSnapshot(self.shared.begin_read("copy")?);
         let target = Database::builder().create(&new).explain("copy")?;
-        let write = RedbWrite(target.begin_write().explain("copy")?);
+        let write = target.begin_write().explain("copy")?;
         read.copy_into(&write)?;
-        write.0.commit().explain("copy")?;
+        write.commit().explain("copy")?;
         target.close().explain("copy")?;
-        fs::rename(&new, &copy).map_err(redb::Error::Io).explain("copy")
+        fs::rename(&new, &copy).explain_io("copy")
     }
 
-    fn compact(&mut self) -> Result<()> {
-        match &mut self.database {
-            // Readers hold the database too, most of the time; redb reuses its free pages by itself.
-            Some(Handle::Writing(database)) => match Arc::get_mut(database) {
-                Some(database) => database.compact().explain("compact").map(drop),
-                None => Ok(()),
-            },
-            _ => Ok(()),
+    fn compact(&mut self) -> Result<Compaction> {
+        self.shared.files.check()?;
+        // New readings wait; one that has begun is let be.
+        let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Handle::Writing(database) = database.as_mut().ok_or_else(closed)? else { return Err(reading_only()) };
+        match database.compact() {
+            Ok(_) => Ok(Compaction::Complete),
+            Err(CompactionError::TransactionInProgress) => Ok(Compaction::Held),
+            Err(error) => Err(error).explain("compact"),
         }
     }
 
     fn size(&self) -> Result<Option<u64>> {
-        Ok(std::fs::metadata(&self.path).ok().map(|file| file.len()))
+        Ok(fs::metadata(&self.shared.file).ok().map(|file| file.len()))
     }
 
-    fn close(mut self) -> Result<()> {
-        match self.database.take() {
-            Some(Handle::Writing(database)) => {
-                Arc::into_inner(database).map_or(Ok(()), |database| database.close().explain("close"))
-            }
-            Some(Handle::Reading(database)) => {
-                Arc::into_inner(database).map_or(Ok(()), |database| database.close().explain("close"))
-            }
+    fn close(self) -> Result<()> {
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        match database {
+            Some(Handle::Writing(database)) => database.close().explain("close"),
+            Some(Handle::Reading(database)) => database.close().explain("close"),
             None => Ok(()),
         }
     }
@@ -189,7 +229,7 @@ impl Backend for RedbBackend {
 
 /// A source of snapshots.
 pub struct RedbReader {
-    database: Handle,
+    shared: Arc<Shared>,
     exclusive: bool,
 }
 
@@ -203,14 +243,16 @@ impl BackendReader for RedbReader {
     type Snapshot<'a> = Overlay<RedbSnapshot>;
 
     fn snapshot(&mut self) -> Result<Overlay<RedbSnapshot>> {
-        self.database.begin_read("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
+        self.shared.files.seen()?;
+        self.shared.begin_read("snapshot").map(|read| Overlay::new(RedbSnapshot(read)))
     }
 
     fn version(&mut self) -> Result<u64> {
         if self.exclusive {
             return Ok(0);
         }
-        let read = self.database.begin_read("version")?;
+        self.shared.files.seen()?;
+        let read = self.shared.begin_read("version")?;
         match read.open_table(COMMITS) {
             Ok(commits) => Ok(commits.get(COMMITS_KEY).explain("version")?.map_or(0, |count| count.value())),
             Err(TableError::TableDoesNotExist(_)) => Ok(0),

@@ -15,6 +15,17 @@ impl<T, E: Into<redb::Error>> Explain<T> for Result<T, E> {
     }
 }
 
+/// The same for what is asked of the operating system itself.
+pub(crate) trait ExplainIo<T> {
+    fn explain_io(self, what: &'static str) -> Result<T>;
+}
+
+impl<T> ExplainIo<T> for io::Result<T> {
+    fn explain_io(self, what: &'static str) -> Result<T> {
+        self.map_err(|source| translate(redb::Error::Io(source)).during(what))
+    }
+}
+
 pub(crate) fn damaged() -> Error {
     Error::new(ErrorKind::Corrupt, "the store's file is damaged: restore a backup, or remove the file and sync again")
 }
@@ -38,31 +49,31 @@ fn translate(source: redb::Error) -> Error {
         redb::Error::DatabaseClosed => (ErrorKind::Closed, "the store was closed; open it again"),
         redb::Error::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),
         redb::Error::ValueTooLarge(_) => (ErrorKind::Full, "a value is too large for redb"),
-        redb::Error::Io(source) => match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
-                ErrorKind::PermissionDenied,
-                "the file cannot be written: check the permissions of it and its directory",
-            ),
-            io::ErrorKind::NotFound => {
-                (ErrorKind::NotFound, "the directory of the file does not exist: create it first")
-            }
-            io::ErrorKind::IsADirectory => {
-                (ErrorKind::Incompatible, "the path is a directory, a redb store is a file: choose another path")
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::Full, "the disk is full: make room and try again")
-            }
-            io::ErrorKind::InvalidData => {
-                (ErrorKind::Incompatible, "the file is not a redb database: choose another path")
-            }
-            io::ErrorKind::UnexpectedEof => (
-                ErrorKind::Corrupt,
-                "the store's file was cut short: restore a backup, or remove the file and sync again",
-            ),
-            io::ErrorKind::WouldBlock => (ErrorKind::Busy, "another process is writing; try again"),
-            _ => (ErrorKind::Internal, "reading or writing the store's file failed"),
-        },
+        redb::Error::Io(source) => explained(source),
         _ => (ErrorKind::Internal, "redb refused an operation"),
     };
     Error::new(kind, message).because(source)
+}
+
+/// The kind and the words for an I/O error.
+fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
+    if source.kind() == io::ErrorKind::InvalidData {
+        return (ErrorKind::Incompatible, "the file is not a redb database: choose another path");
+    }
+    let kind = ErrorKind::of_io(source);
+    let message = match kind {
+        ErrorKind::PermissionDenied => "the file cannot be written: check the permissions of it and its directory",
+        ErrorKind::NotFound => "the directory of the file does not exist: create it first",
+        ErrorKind::Incompatible => {
+            "the path is a directory, or leads through a file; a redb store is a file: choose another path"
+        }
+        ErrorKind::Full => "the disk is full: make room and try again",
+        ErrorKind::Corrupt => "the store's file was cut short: restore a backup, or remove the file and sync again",
+        ErrorKind::Busy => "another process is writing; try again",
+        ErrorKind::Invalid => {
+            "the path cannot be used: it is empty, has a zero byte in it, or is too long with what is appended while the file is made"
+        }
+        _ => "reading or writing the store's file failed: check the disk, or the network share, that it is on",
+    };
+    (kind, message)
 }

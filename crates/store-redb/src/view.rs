@@ -1,9 +1,11 @@
 //! The four maps in redb's tables.
 
 use std::fmt;
+use std::sync::Arc;
 
 use highwater_core::Result;
 use highwater_core::backend::VisitEntry;
+use highwater_core::files::OpenFiles;
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
@@ -26,7 +28,11 @@ pub(crate) fn table(map: Map) -> TableDefinition<'static, &'static [u8], &'stati
 pub struct RedbSnapshot(pub(crate) ReadTransaction);
 
 /// A write transaction.
-pub struct RedbWrite(pub(crate) WriteTransaction);
+pub struct RedbWrite {
+    pub(crate) write: WriteTransaction,
+    /// Looked at before a commit is acknowledged.
+    pub(crate) files: Arc<OpenFiles>,
+}
 
 impl fmt::Debug for RedbSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,13 +48,13 @@ impl fmt::Debug for RedbWrite {
 
 impl RedbSnapshot {
     /// Writes every entry into another database.
-    pub(crate) fn copy_into(&self, target: &RedbWrite) -> Result<()> {
+    pub(crate) fn copy_into(&self, target: &WriteTransaction) -> Result<()> {
         for map in Map::ALL {
             let from = match self.0.open_table(table(map)) {
                 Err(TableError::TableDoesNotExist(_)) => continue,
                 from => from.explain("copy")?,
             };
-            let mut to = target.0.open_table(table(map)).explain("copy")?;
+            let mut to = target.open_table(table(map)).explain("copy")?;
             for entry in from.iter().explain("copy")? {
                 let (key, value) = entry.explain("copy")?;
                 to.insert(key.value(), value.value()).explain("copy")?;
@@ -78,18 +84,18 @@ impl KeyValueRead for RedbSnapshot {
 
 impl KeyValueRead for RedbWrite {
     fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        get(&self.0.open_table(table(map)).explain("read")?, key, visit)
+        get(&self.write.open_table(table(map)).explain("read")?, key, visit)
     }
 
     fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        range(&self.0.open_table(table(map)).explain("read")?, from, until, visit)
+        range(&self.write.open_table(table(map)).explain("read")?, from, until, visit)
     }
 }
 
 impl KeyValueWrite for RedbWrite {
     fn apply(self, changes: Changes) -> Result<()> {
         for map in Map::ALL {
-            let mut table = self.0.open_table(table(map)).explain("write")?;
+            let mut table = self.write.open_table(table(map)).explain("write")?;
             for (key, value) in changes.of(map) {
                 match value {
                     Some(value) => drop(table.insert(key, value).explain("write")?),
@@ -98,11 +104,12 @@ impl KeyValueWrite for RedbWrite {
             }
         }
         {
-            let mut commits = self.0.open_table(COMMITS).explain("write")?;
+            let mut commits = self.write.open_table(COMMITS).explain("write")?;
             let count = commits.get(COMMITS_KEY).explain("write")?.map_or(0, |count| count.value());
             commits.insert(COMMITS_KEY, count.wrapping_add(1)).explain("write")?;
         }
-        self.0.commit().explain("commit")
+        self.write.commit().explain("commit")?;
+        self.files.check()
     }
 }
 

@@ -33,6 +33,11 @@ impl Subject for InFile {
         std::fs::copy(self.path(), copy.path()).unwrap();
         Some(copy)
     }
+
+    #[cfg(unix)]
+    fn remove_files(&self) -> bool {
+        std::fs::remove_file(self.path()).is_ok()
+    }
 }
 
 conformance_tests!(InFile);

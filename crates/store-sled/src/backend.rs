@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
+use highwater_core::files::OpenFiles;
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
-use highwater_core::{Capabilities, Error, ErrorKind, Result};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use sled::{Batch, Db};
 
-use crate::errors::{Explain, damaged};
+use crate::errors::{Explain, ExplainIo, damaged};
 use crate::room::check_room;
 
 /// A sled directory as a [`Backend`].
@@ -22,20 +23,31 @@ pub struct SledBackend {
 
 struct Shared {
     database: Db,
+    /// As the host wrote it.
     path: PathBuf,
+    folder: PathBuf,
+    files: OpenFiles,
     /// sled has no snapshots: readers keep the one writer from applying meanwhile.
     applying: RwLock<()>,
 }
 
 impl SledBackend {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
+        Self::open_folder(path, cache_bytes).map_err(|error| error.with("path", path.display()))
+    }
+
+    fn open_folder(path: &Path, cache_bytes: u64) -> Result<Self> {
         if path.as_os_str().is_empty() {
             // sled would fill the working directory.
             return Err(Error::new(ErrorKind::Invalid, "the path is empty: name the store's directory"));
         }
+        // sled makes files there later too, when the working directory may be another.
+        let folder = std::path::absolute(path).explain_io("open")?;
+        let folder = folder.canonicalize().unwrap_or(folder);
+        check_folder(&folder)?;
         // sled panics over some damaged files.
         let open = || {
-            catch_unwind(|| sled::Config::new().path(path).cache_capacity(cache_bytes).open().explain("open"))
+            catch_unwind(|| sled::Config::new().path(&folder).cache_capacity(cache_bytes).open().explain("open"))
                 .unwrap_or_else(|_| Err(damaged()))
         };
         // sled's own threads may hold the lock a little longer than a store that was just closed.
@@ -47,9 +59,28 @@ impl SledBackend {
             }
             opened = open();
         }
-        let database = opened.map_err(|error| error.with("path", path.display()))?;
-        Ok(SledBackend { shared: Arc::new(Shared { database, path: path.to_owned(), applying: RwLock::new(()) }) })
+        let database = opened?;
+        let mut files = OpenFiles::default();
+        files.watch(&folder.join(DATA))?;
+        let shared = Shared { database, path: path.to_owned(), folder, files, applying: RwLock::new(()) };
+        Ok(SledBackend { shared: Arc::new(shared) })
     }
+}
+
+/// The files of a sled directory that hold the data and sled's settings.
+const DATA: &str = "db";
+const SETTINGS: &str = "conf";
+
+/// Refuses a directory of other programs: sled would put its files among theirs.
+fn check_folder(folder: &Path) -> Result<()> {
+    let Ok(mut inside) = std::fs::read_dir(folder) else { return Ok(()) };
+    if folder.join(DATA).exists() || folder.join(SETTINGS).exists() || inside.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Incompatible,
+        "the directory has other files in it and no sled store: choose another path, or an empty directory",
+    ))
 }
 
 impl fmt::Debug for SledBackend {
@@ -67,6 +98,7 @@ impl Backend for SledBackend {
     }
 
     fn begin(&mut self) -> Result<Overlay<SledWrite<'_>>> {
+        self.shared.files.seen()?;
         Ok(Overlay::new(SledWrite(&self.shared)))
     }
 
@@ -83,7 +115,7 @@ impl Backend for SledBackend {
             return Ok(());
         }
         let named = |end: &str| {
-            let mut name = self.shared.path.as_os_str().to_owned();
+            let mut name = self.shared.folder.as_os_str().to_owned();
             name.push(suffix);
             name.push(end);
             PathBuf::from(name)
@@ -96,7 +128,7 @@ impl Backend for SledBackend {
         };
         // Of a copy that was cut short.
         moved(remove(&new))?;
-        check_room(&self.shared.path)?;
+        check_room(&self.shared.folder)?;
         let target = sled::Config::new().path(&new).open().explain("copy")?;
         for entry in self.shared.database.iter() {
             let (key, value) = entry.explain("copy")?;
@@ -107,8 +139,8 @@ impl Backend for SledBackend {
         moved(remove(&copy).and_then(|()| fs::rename(&new, &copy)))
     }
 
-    fn compact(&mut self) -> Result<()> {
-        Ok(()) // sled gives space back by itself
+    fn compact(&mut self) -> Result<Compaction> {
+        Ok(Compaction::Automatic)
     }
 
     fn size(&self) -> Result<Option<u64>> {
@@ -135,6 +167,7 @@ impl BackendReader for SledReader {
     type Snapshot<'a> = Overlay<SledSnapshot<'a>>;
 
     fn snapshot(&mut self) -> Result<Overlay<SledSnapshot<'_>>> {
+        self.shared.files.seen()?;
         let guard = self.shared.applying.read().unwrap_or_else(PoisonError::into_inner);
         Ok(Overlay::new(SledSnapshot { database: &self.shared.database, _guard: guard }))
     }
@@ -187,7 +220,7 @@ impl KeyValueRead for SledWrite<'_> {
 
 impl KeyValueWrite for SledWrite<'_> {
     fn apply(self, mut changes: Changes) -> Result<()> {
-        check_room(&self.0.path)?;
+        check_room(&self.0.folder)?;
         let mut batch = Batch::default();
         for map in Map::ALL {
             for (key, value) in changes.take(map) {
@@ -204,7 +237,7 @@ impl KeyValueWrite for SledWrite<'_> {
             // Before anybody may see it: what a reader has seen must not be taken back by a crash.
             self.0.database.flush().explain("commit")?;
         }
-        Ok(())
+        self.0.files.check()
     }
 }
 

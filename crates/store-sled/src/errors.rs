@@ -15,6 +15,17 @@ impl<T> Explain<T> for sled::Result<T> {
     }
 }
 
+/// The same for what is asked of the operating system itself.
+pub(crate) trait ExplainIo<T> {
+    fn explain_io(self, what: &'static str) -> Result<T>;
+}
+
+impl<T> ExplainIo<T> for io::Result<T> {
+    fn explain_io(self, what: &'static str) -> Result<T> {
+        self.map_err(|source| translate(sled::Error::Io(source)).during(what))
+    }
+}
+
 pub(crate) fn damaged() -> Error {
     Error::new(
         ErrorKind::Corrupt,
@@ -35,22 +46,33 @@ fn translate(source: sled::Error) -> Error {
             ErrorKind::Locked,
             "another process has the store open: sled serves one process; close it there, or use SQLite",
         ),
-        sled::Error::Io(error) => match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
-                ErrorKind::PermissionDenied,
-                "the directory cannot be written: check the permissions of it and of the one above",
-            ),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::Full, "the disk is full: make room and try again")
-            }
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                (ErrorKind::Incompatible, "the path is a file, a sled store is a directory: choose another path")
-            }
-            _ => (ErrorKind::Internal, "reading or writing the store's files failed"),
-        },
+        sled::Error::Io(error) => explained(error),
         _ => (ErrorKind::Internal, "sled refused an operation"),
     };
     Error::new(kind, message).because(source)
+}
+
+/// The kind and the words for an I/O error.
+fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
+    let kind = match source.kind() {
+        io::ErrorKind::AlreadyExists => ErrorKind::Incompatible,
+        _ => ErrorKind::of_io(source),
+    };
+    let message = match kind {
+        ErrorKind::PermissionDenied => {
+            "the directory cannot be written: check the permissions of it and of the one above"
+        }
+        ErrorKind::Full => "the disk is full: make room and try again",
+        ErrorKind::Incompatible => "the path is a file, a sled store is a directory: choose another path",
+        ErrorKind::NotFound => "the directory is not there any more",
+        ErrorKind::Corrupt => {
+            "the store's files were cut short: restore a backup, or remove the directory and sync again"
+        }
+        ErrorKind::Busy => "another process is using the store's files; try again",
+        ErrorKind::Invalid => "the path cannot be used: it is too long, or has a zero byte in it",
+        _ => "reading or writing the store's files failed: check the disk, or the network share, that they are on",
+    };
+    (kind, message)
 }
 
 /// sled tells of a held lock in words only.

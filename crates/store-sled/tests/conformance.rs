@@ -31,6 +31,11 @@ impl Subject for InDirectory {
         copy_directory(&self.path(), &copy.path());
         Some(copy)
     }
+
+    #[cfg(unix)]
+    fn remove_files(&self) -> bool {
+        std::fs::remove_dir_all(self.path()).is_ok()
+    }
 }
 
 fn copy_directory(from: &Path, to: &Path) {

@@ -3,63 +3,92 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
-use highwater_core::{Capabilities, Error, ErrorKind, Result};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
 use crate::database_file;
-use crate::errors::{Explain, error};
+use crate::errors::{Explain, error, lacks_shared_memory};
+use crate::open_files::Files;
+use crate::path::{beside, file_at};
 use crate::read_only::{self, Unwritten};
-use crate::schema::{Settings, copy_into, known_format, open_file, open_reader, prepare_writer};
+use crate::schema::{Settings, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::transaction::SqliteTransaction;
+use crate::wal;
 
 /// An SQLite file as a [`Backend`].
 pub struct SqliteBackend {
-    connection: Connection,
+    watcher: Watcher,
+    /// As the host wrote it.
     path: PathBuf,
+    files: Arc<Files>,
     settings: Settings,
     outdated: bool,
     read_only: bool,
 }
 
 impl SqliteBackend {
-    pub(crate) fn open(path: &Path, mut settings: Settings) -> Result<Self> {
-        let connection = open_file(path)?;
+    pub(crate) fn open(path: &Path, settings: Settings) -> Result<Self> {
+        let file = file_at(path)?;
+        match Self::open_as(path, &file, settings) {
+            // On a full disk, and on file systems without shared memory, the WAL index that connections share cannot be
+            // made: one of our own can.
+            Err(error) if lacks_shared_memory(&error) && !settings.shared && !settings.exclusive => {
+                Self::open_as(path, &file, Settings { exclusive: true, ..settings }).map_err(|_| error)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_as(path: &Path, file: &Path, mut settings: Settings) -> Result<Self> {
+        let connection = open_file(file)?;
         if database_file::is_read_only(&connection) {
             return Err(Error::new(
                 ErrorKind::PermissionDenied,
                 "the database cannot be written: check the permissions of the file and its directory, or open it for reading only",
             ));
         }
-        let version = rusqlite::version_number();
-        settings.exclusive = needs_exclusive(&settings, version, header_says_wal(&connection)?)?;
-        let outdated = prepare_writer(&connection, &settings)?;
-        Ok(SqliteBackend { connection, path: path.to_owned(), settings, outdated, read_only: false })
+        let wal = header_says_wal(&connection)?;
+        connection.busy_timeout(settings.busy_timeout).explain("open")?;
+        let stray = !wal && is_ours(&connection)?;
+        settings.exclusive = needs_exclusive(&settings, rusqlite::version_number(), wal || stray)?;
+        let outdated = prepare_writer(&connection, &settings, stray)?;
+        let file = database_file::path(&connection).unwrap_or_else(|| file.to_owned());
+        let watcher = if settings.exclusive { Watcher::alone(connection) } else { Watcher::new(connection) };
+        let files = Arc::new(Files::of(&watcher, file, settings.busy_timeout)?);
+        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: false })
     }
 
     /// Opens a file that is there, for reading alone.
     pub(crate) fn open_read_only(path: &Path, mut settings: Settings) -> Result<Self> {
         settings.exclusive = false;
-        let opened = read_only::open(path, &settings)?;
+        let file = file_at(path)?;
+        let opened = read_only::open(&file, &settings)?;
         let Some(outdated) = known_format(&opened.connection)? else {
             let message = "the database has no store in it: open it for writing once, and it has";
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        let (connection, path) = (opened.connection, path.to_owned());
-        Ok(SqliteBackend { connection, path, settings, outdated, read_only: true })
+        let watcher = Watcher::alone(opened.connection);
+        let files = Arc::new(Files::unwatched(file, settings.busy_timeout));
+        Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: true })
     }
 
     /// The connection that writes. Between transactions it is free for the host's own statements.
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        self.watcher.connection()
     }
 
     /// Whether everything goes through one connection that locks the file.
     pub fn is_exclusive(&self) -> bool {
         self.settings.exclusive
+    }
+
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
     }
 }
 
@@ -81,7 +110,8 @@ impl Backend for SqliteBackend {
     }
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {
-        SqliteTransaction::write(&self.connection)
+        self.files.seen()?;
+        SqliteTransaction::write(&self.watcher, &self.files)
     }
 
     fn reader(&self) -> Result<Option<SqliteReader>> {
@@ -89,14 +119,15 @@ impl Backend for SqliteBackend {
             return Ok(None);
         }
         if self.read_only {
-            return Unwritten::open(&self.path, self.settings).map(|file| Some(SqliteReader(Source::Unwritten(file))));
+            let file = Unwritten::open(self.files.file(), self.settings)?;
+            return Ok(Some(SqliteReader(Source::Unwritten(file))));
         }
-        open_reader(&self.path, &self.settings)
-            .map(|connection| Some(SqliteReader(Source::Written(Watcher::new(connection)))))
+        let watcher = Watcher::new(open_reader(self.files.file(), &self.settings)?);
+        Ok(Some(SqliteReader(Source::Written { watcher, files: Arc::clone(&self.files) })))
     }
 
     fn others_version(&mut self) -> Result<Option<u64>> {
-        data_version(&self.connection).map(Some)
+        data_version(self.connection()).map(Some)
     }
 
     fn location(&self) -> Option<String> {
@@ -108,14 +139,10 @@ impl Backend for SqliteBackend {
     }
 
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
-        let named = |end: &str| {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(suffix);
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let (new, copy) = (named(".new"), named(""));
-        let mut lock = SqliteTransaction::write(&self.connection)?;
+        let copy = beside(self.files.file(), suffix);
+        let new = beside(&copy, ".new");
+        self.files.seen()?;
+        let mut lock = SqliteTransaction::write(&self.watcher, &self.files)?;
         if !wanted(&mut lock)? {
             return Ok(());
         }
@@ -124,9 +151,9 @@ impl Backend for SqliteBackend {
         if self.settings.exclusive {
             // Nobody else is let in between transactions either, and no copy is made within one.
             drop(lock);
-            copy_into(&self.connection, &new)?;
+            copy_into(self.connection(), &new)?;
         } else {
-            copy_into(&open_reader(&self.path, &self.settings)?, &new)?;
+            copy_into(&open_reader(self.files.file(), &self.settings)?, &new)?;
         }
         fs::rename(&new, &copy).map_err(|source| {
             Error::new(ErrorKind::PermissionDenied, "the copy of the store cannot be put into its place")
@@ -135,19 +162,38 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn compact(&mut self) -> Result<()> {
-        self.connection.execute_batch("VACUUM").explain("compact")?;
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).explain("compact")
+    fn compact(&mut self) -> Result<Compaction> {
+        self.files.check(&self.watcher)?;
+        self.connection().execute_batch("VACUUM").explain_on(self.connection(), "compact")?;
+        let emptied = wal::empty(self.connection())?;
+        self.files.check(&self.watcher)?;
+        Ok(if emptied { Compaction::Complete } else { Compaction::Held })
+    }
+
+    fn idle(&mut self) -> Result<bool> {
+        if !wal::is_large(self.files.file()) {
+            return Ok(false);
+        }
+        self.files.check(&self.watcher)?;
+        wal::empty_at_once(self.connection(), self.settings.busy_timeout).map(|emptied| !emptied)
     }
 
     fn size(&self) -> Result<Option<u64>> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        let size: i64 = self.connection.query_row(sql, [], |row| row.get(0)).explain("size")?;
+        let size: i64 = self.connection().query_row(sql, [], |row| row.get(0)).explain("size")?;
         Ok(u64::try_from(size).ok())
     }
 
     fn close(self) -> Result<()> {
-        self.connection.close().map_err(|(_, source)| error(source, "close"))
+        let SqliteBackend { watcher, files, read_only, .. } = self;
+        if read_only {
+            return watcher.into_connection().close().map_err(|(_, source)| error(source, "close"));
+        }
+        // A store that is moved is told by the next commit; nobody is told of what comes after the last.
+        let _ = files.check(&watcher);
+        let connection = watcher.into_connection();
+        files.let_go(&connection);
+        connection.close().map_err(|(_, source)| error(source, "close"))
     }
 }
 
@@ -157,7 +203,7 @@ pub struct SqliteReader(Source);
 
 #[derive(Debug)]
 enum Source {
-    Written(Watcher),
+    Written { watcher: Watcher, files: Arc<Files> },
     Unwritten(Unwritten),
 }
 
@@ -166,21 +212,27 @@ impl BackendReader for SqliteReader {
 
     fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
         SqliteTransaction::snapshot(match &mut self.0 {
-            Source::Written(watcher) => watcher.connection(),
+            Source::Written { watcher, files } => {
+                files.seen()?;
+                watcher.connection()
+            }
             Source::Unwritten(file) => file.watcher()?.connection(),
         })
     }
 
     fn held(&mut self) -> bool {
         match &self.0 {
-            Source::Written(_) => true,
+            Source::Written { .. } => true,
             Source::Unwritten(file) => file.is_as_it_was(),
         }
     }
 
     fn version(&mut self) -> Result<u64> {
         match &mut self.0 {
-            Source::Written(watcher) => watcher.version(),
+            Source::Written { watcher, files } => {
+                files.seen()?;
+                watcher.version()
+            }
             Source::Unwritten(file) => file.version(),
         }
     }

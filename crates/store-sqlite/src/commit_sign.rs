@@ -38,8 +38,22 @@ impl Watcher {
         Watcher { connection, sign }
     }
 
+    /// The same for a connection that has the file for itself: nobody else commits, and its WAL index is its own.
+    pub(crate) fn alone(connection: Connection) -> Self {
+        Watcher { connection, sign: None }
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    pub(crate) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// How far the WAL was copied at this moment; `None` where there is no WAL index in shared memory.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.sign.as_ref().map(CommitSign::progress)
     }
 
     /// A number that is another one after any commit of another connection, in whatever process.
@@ -64,9 +78,25 @@ impl fmt::Debug for Watcher {
     }
 }
 
+/// How far the WAL was copied into the database: the salts of its generation, the frames that were copied, and those that
+/// the newest checkpoint set out to copy. It changes before a checkpoint writes to the database file, and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress([u32; 4]);
+
+impl Progress {
+    /// Whether a checkpoint may be writing now, or was cut short.
+    pub(crate) fn is_open(self) -> bool {
+        let Progress([_, _, copied, attempted]) = self;
+        copied < attempted
+    }
+}
+
+/// The words of the WAL index that are read: both copies of the header, and what checkpoints note behind them.
+type Words = [AtomicU32; 34];
+
 /// A view of one connection's WAL index.
 struct CommitSign {
-    shared: NonNull<[AtomicU32; 12]>,
+    shared: NonNull<Words>,
     last: Header,
     version: u64,
 }
@@ -99,8 +129,18 @@ impl CommitSign {
         // SAFETY: asks for the first region as SQLite does, without making one that is not there; it stays
         // mapped until the connection closes or leaves WAL mode.
         let code = unsafe { map(file, 0, REGION, 0, (&raw mut region).cast()) };
-        let shared = NonNull::new(region.cast::<[AtomicU32; 12]>()).filter(|shared| shared.is_aligned())?;
+        let shared = NonNull::new(region.cast::<Words>()).filter(|shared| shared.is_aligned())?;
         (code == ffi::SQLITE_OK).then_some(CommitSign { shared, last: [0; 12], version: 0 })
+    }
+
+    fn progress(&self) -> Progress {
+        // SAFETY: mapped for as long as the connection is open, by the promise made to `of`.
+        let shared = unsafe { self.shared.as_ref() };
+        fence(Ordering::SeqCst);
+        let word = |place: usize| shared.get(place).map_or(0, |word| word.load(Ordering::Relaxed));
+        let progress = Progress([word(8), word(9), word(24), word(32)]);
+        fence(Ordering::SeqCst);
+        progress
     }
 
     fn version(&mut self) -> u64 {

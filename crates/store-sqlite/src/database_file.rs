@@ -6,7 +6,9 @@
 //! connection that has it open anyway.
 #![expect(unsafe_code, reason = "SQLite hands out its file as a pointer")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
+use std::io;
+use std::path::PathBuf;
 use std::ptr::null_mut;
 
 use rusqlite::{Connection, ffi};
@@ -26,6 +28,35 @@ pub(crate) fn first_bytes<const N: usize>(connection: &Connection) -> Option<[u8
 pub(crate) fn is_read_only(connection: &Connection) -> bool {
     // SAFETY: the handle is open, and "main" always exists.
     unsafe { ffi::sqlite3_db_readonly(connection.handle(), c"main".as_ptr()) == 1 }
+}
+
+/// The absolute path of the file, links followed; `None` where the database has no file.
+pub(crate) fn path(connection: &Connection) -> Option<PathBuf> {
+    // SAFETY: the handle is open, and what is returned lives until "main" is closed; it is copied here.
+    let name = unsafe {
+        let name = ffi::sqlite3_db_filename(connection.handle(), c"main".as_ptr());
+        name.as_ref().map(|name| CStr::from_ptr(name))
+    };
+    name.filter(|name| !name.is_empty()).and_then(to_path)
+}
+
+#[cfg(unix)]
+fn to_path(name: &CStr) -> Option<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    Some(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
+}
+
+#[cfg(not(unix))]
+fn to_path(name: &CStr) -> Option<PathBuf> {
+    name.to_str().ok().map(PathBuf::from)
+}
+
+/// What the operating system said to the last I/O error of the connection; `None` where it said nothing.
+pub(crate) fn system_error(connection: &Connection) -> Option<io::Error> {
+    // SAFETY: the handle is open.
+    let code = unsafe { ffi::sqlite3_system_errno(connection.handle()) };
+    (code != 0).then(|| io::Error::from_raw_os_error(code))
 }
 
 /// SQLite's handle of the main database, valid while the connection is open.
@@ -57,5 +88,13 @@ mod tests {
         assert_eq!(first_bytes(&connection).unwrap(), *b"SQLite format 3\0");
         assert_eq!(first_bytes::<100_000>(&connection), None, "more than there is");
         assert_eq!(first_bytes::<16>(&Connection::open_in_memory().unwrap()), None);
+    }
+
+    #[test]
+    fn the_path_is_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("a.db");
+        assert_eq!(path(&Connection::open(&file).unwrap()), Some(file));
+        assert_eq!(path(&Connection::open_in_memory().unwrap()), None);
     }
 }

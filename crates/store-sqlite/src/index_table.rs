@@ -46,8 +46,8 @@ impl<'c> IndexTable<'c> {
     pub(crate) fn find(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
         self.flush()?;
         let statement = at_hand(self.connection, &mut self.find, FIND)?;
-        let mut rows = statement.query((stream, key)).explain("read")?;
-        match rows.next().explain("read")? {
+        let mut rows = statement.query((stream, key)).explain_on(self.connection, "read")?;
+        match rows.next().explain_on(self.connection, "read")? {
             Some(row) => Ok(Some(unsigned(integer(row, 0)?)?)),
             None => Ok(None),
         }
@@ -65,13 +65,13 @@ impl<'c> IndexTable<'c> {
             bind(statement, place, entry)?;
         }
         self.waiting.clear();
-        statement.raw_execute().map(drop).explain("write")
+        statement.raw_execute().map(drop).explain_on(self.connection, "write")
     }
 
     pub(crate) fn remove(&mut self, stream: u32, key: &[u8]) -> Result<()> {
         self.flush()?;
-        let mut statement = self.connection.prepare_cached(REMOVE).explain("prepare")?;
-        statement.execute((stream, key)).map(drop).explain("write")
+        let mut statement = self.connection.prepare_cached(REMOVE).explain_on(self.connection, "prepare")?;
+        statement.execute((stream, key)).map(drop).explain_on(self.connection, "write")
     }
 
     /// Writes what waits: before anything is read, and before the end.
@@ -82,7 +82,7 @@ impl<'c> IndexTable<'c> {
         let statement = at_hand(self.connection, &mut self.put, PUT)?;
         for entry in self.waiting.iter() {
             bind(statement, 0, entry)?;
-            statement.raw_execute().explain("write")?;
+            statement.raw_execute().explain_on(self.connection, "write")?;
         }
         self.waiting.clear();
         Ok(())

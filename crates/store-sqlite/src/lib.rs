@@ -27,6 +27,9 @@ mod database_file;
 mod errors;
 mod index_table;
 mod log_table;
+mod open_files;
+mod overwritten;
+mod path;
 mod read_only;
 mod schema;
 mod sharing;
@@ -34,6 +37,7 @@ mod store;
 mod transaction;
 mod values;
 mod views;
+mod wal;
 
 pub use backend::{SqliteBackend, SqliteReader};
 pub use store::{SqliteBuilder, SqliteStore};

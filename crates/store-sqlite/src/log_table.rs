@@ -102,10 +102,10 @@ impl<'c> LogTable<'c> {
         self.flush()?;
         let sql = if scan.only == Some(Action::Deleted) { sql::SCAN_DELETED } else { sql::SCAN };
         let sql = sql[usize::from(scan.payload)];
-        let mut statement = self.connection.prepare_cached(sql).explain("prepare")?;
+        let mut statement = self.connection.prepare_cached(sql).explain_on(self.connection, "prepare")?;
         let range = [row_key(stream, scan.from)?, row_key(stream + 1, 0)?];
-        let mut rows = statement.query(range).explain("read")?;
-        while let Some(row) = rows.next().explain("read")? {
+        let mut rows = statement.query(range).explain_on(self.connection, "read")?;
+        while let Some(row) = rows.next().explain_on(self.connection, "read")? {
             let block = block_of(row, scan.payload)?;
             for row in block.rows(block.place_of(scan.from)) {
                 if visit(&row?)?.is_break() {
@@ -122,9 +122,11 @@ impl<'c> LogTable<'c> {
         if let Some(open) = open {
             return if open.rows.is_empty() { Ok(false) } else { visit_row(&open.rows.block()?, sequence, visit) };
         }
+        let connection = self.connection;
         let statement = self.finder(payload)?;
-        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain("read")?;
-        match rows.next().explain("read")? {
+        let mut rows =
+            statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain_on(connection, "read")?;
+        match rows.next().explain_on(connection, "read")? {
             Some(row) => visit_row(&block_of(row, payload)?, sequence, visit),
             None => Ok(false),
         }
@@ -221,9 +223,11 @@ impl<'c> LogTable<'c> {
     /// The stored block in which a row lies, if it is there.
     fn load(&mut self, stream: u32, sequence: u64) -> Result<Option<Open>> {
         let spare = std::mem::take(&mut self.spare);
+        let connection = self.connection;
         let statement = self.finder(true)?;
-        let mut rows = statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain("read")?;
-        let Some(row) = rows.next().explain("read")? else { return Ok(None) };
+        let mut rows =
+            statement.query([row_key(stream, sequence)?, row_key(stream + 1, 0)?]).explain_on(connection, "read")?;
+        let Some(row) = rows.next().explain_on(connection, "read")? else { return Ok(None) };
         let found = open_block(stream, row, spare)?;
         Ok(Some(Open { from: found.from.min(sequence), ..found }))
     }
@@ -231,9 +235,10 @@ impl<'c> LogTable<'c> {
     /// The last stored block of a stream.
     fn load_last(&mut self, stream: u32) -> Result<Option<Open>> {
         let spare = std::mem::take(&mut self.spare);
-        let mut statement = self.connection.prepare_cached(sql::LAST).explain("prepare")?;
-        let mut rows = statement.query([row_key(stream, 0)?, row_key(stream + 1, 0)?]).explain("read")?;
-        rows.next().explain("read")?.map(|row| open_block(stream, row, spare)).transpose()
+        let mut statement = self.connection.prepare_cached(sql::LAST).explain_on(self.connection, "prepare")?;
+        let mut rows =
+            statement.query([row_key(stream, 0)?, row_key(stream + 1, 0)?]).explain_on(self.connection, "read")?;
+        rows.next().explain_on(self.connection, "read")?.map(|row| open_block(stream, row, spare)).transpose()
     }
 
     fn store(&mut self, mut open: Open) -> Result<()> {
@@ -241,8 +246,9 @@ impl<'c> LogTable<'c> {
             _ if !open.changed => {}
             (None, None) => {}
             (None, Some(stored)) => {
-                let mut statement = self.connection.prepare_cached(sql::DELETE).explain("prepare")?;
-                statement.execute([stored]).explain("write")?;
+                let mut statement =
+                    self.connection.prepare_cached(sql::DELETE).explain_on(self.connection, "prepare")?;
+                statement.execute([stored]).explain_on(self.connection, "write")?;
             }
             (Some(last), stored) => {
                 let key = row_key(open.stream, last)?;
@@ -255,9 +261,9 @@ impl<'c> LogTable<'c> {
                 let moved_from = stored.filter(|stored| *stored != key).map(number);
                 let values = open.rows.columns().into_iter().chain([number(key)]).chain(moved_from);
                 for (place, value) in values.enumerate() {
-                    statement.raw_bind_parameter(place + 1, value).explain("write")?;
+                    statement.raw_bind_parameter(place + 1, value).explain_on(self.connection, "write")?;
                 }
-                if statement.raw_execute().explain("write")? != 1 {
+                if statement.raw_execute().explain_on(self.connection, "write")? != 1 {
                     return Err(damaged("a block that vanished while it was changed"));
                 }
             }
@@ -275,8 +281,9 @@ impl<'c> LogTable<'c> {
 
     fn room(&mut self) -> Result<usize> {
         if self.room == 0 {
-            let mut statement = self.connection.prepare_cached("PRAGMA page_size").explain("prepare")?;
-            let page: u32 = statement.query_row([], |row| row.get(0)).explain("read")?;
+            let mut statement =
+                self.connection.prepare_cached("PRAGMA page_size").explain_on(self.connection, "prepare")?;
+            let page: u32 = statement.query_row([], |row| row.get(0)).explain_on(self.connection, "read")?;
             self.room = (page as usize).saturating_sub(PAGE_OVERHEAD).max(1);
         }
         Ok(self.room)
@@ -324,7 +331,7 @@ pub(crate) fn at_hand<'s, 'c>(
 ) -> Result<&'s mut CachedStatement<'c>> {
     match place {
         Some(statement) => Ok(statement),
-        None => Ok(place.insert(connection.prepare_cached(sql).explain("prepare")?)),
+        None => Ok(place.insert(connection.prepare_cached(sql).explain_on(connection, "prepare")?)),
     }
 }
 

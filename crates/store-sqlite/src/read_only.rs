@@ -21,7 +21,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::commit_sign::Watcher;
 use crate::database_file;
 use crate::errors::Explain;
-use crate::schema::{READER_CACHE_KIB, Settings, check_path, configure};
+use crate::path::beside;
+use crate::schema::{READER_CACHE_KIB, Settings, configure};
 use crate::sharing::header_says_wal;
 
 /// A connection that reads, and how the file looked if it is taken for one that does not change.
@@ -51,9 +52,7 @@ impl Look {
             Error::new(kind, "there is no database at the path that may be read").because(source)
         };
         let file = fs::metadata(path).map_err(unseen)?;
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        let wal = fs::metadata(PathBuf::from(wal)).ok().map(|wal| wal.len());
+        let wal = fs::metadata(beside(path, "-wal")).ok().map(|wal| wal.len());
         Ok(Look { bytes: file.len(), modified: file.modified().ok(), wal })
     }
 }
@@ -99,7 +98,6 @@ impl Unwritten {
 
 /// Opens the file, which must be there.
 pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
-    check_path(path)?;
     let look = Look::at(path)?;
     let shared = |flags: OpenFlags| {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).explain("open")?;

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::errors::Explain;
+use crate::wal;
 
 /// The version of the tables below.
 const FORMAT: i64 = 4;
@@ -45,42 +46,48 @@ pub(crate) struct Settings {
 }
 
 /// Opens the file for the writer; nothing is read yet.
-pub(crate) fn open_file(path: &Path) -> Result<Connection> {
-    check_path(path)?;
+pub(crate) fn open_file(file: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).explain("open")?;
-    // `:memory:`, the empty path, and what SQLite takes for such a one.
-    if connection.path().is_none_or(str::is_empty) {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            "the path stands for a database without a file, of which each connection has its own: name a file, or use MemoryStore",
-        ));
-    }
-    Ok(connection)
+    Connection::open_with_flags(file, flags).explain_open()
 }
 
 /// Opens one more connection, for reading.
-pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
+pub(crate) fn open_reader(file: &Path, settings: &Settings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).explain("open")?;
+    let connection = Connection::open_with_flags(file, flags).explain_open()?;
     configure(&connection, settings, READER_CACHE_KIB)?;
     Ok(connection)
 }
 
-/// Sets the writer's connection up, and makes the tables where they are missing. Whether they are of an earlier format.
-pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings) -> Result<bool> {
-    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+/// Whether the file has nothing but our own tables in it, so that its ways are ours to arrange. Reads the file.
+pub(crate) fn is_ours(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta') AND NOT EXISTS (
+        SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'hw_*' AND name NOT GLOB 'sqlite_*')";
+    connection.query_row(sql, [], |row| row.get(0)).explain_on(connection, "open")
+}
+
+/// Sets the writer's connection up, and makes the tables where they are missing. `stray`: the file is ours and has lost
+/// its journal mode. Whether the tables are of an earlier format.
+pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray: bool) -> Result<bool> {
+    connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     if settings.exclusive {
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain("open")?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").explain_on(connection, "open")?;
     }
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).explain("open")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .explain_on(connection, "open")?;
     if tables == 0 {
         // A new file is ours to arrange; one of the host's keeps its ways.
-        connection.pragma_update(None, "page_size", 8192).explain("open")?;
-        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain("open")?;
+        connection.pragma_update(None, "page_size", 8192).explain_on(connection, "open")?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(connection, "open")?;
+    }
+    if stray {
+        back_to_wal(connection)?;
     }
     configure(connection, settings, settings.cache_kib)?;
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", wal::KEPT_BYTES, |_| Ok(()))
+        .explain_on(connection, "open")?;
     match known_format(connection)? {
         Some(outdated) => Ok(outdated),
         None => create_tables(connection).map(|()| false),
@@ -118,37 +125,52 @@ pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
     let unwritten = |source| {
         failed(Error::new(ErrorKind::Internal, "the copy of the database could not be made durable").because(source))
     };
-    // Absolute, so that no name is taken for a URI.
-    let whole = std::path::absolute(path).map_err(unwritten)?;
-    let Some(name) = whole.to_str() else {
+    let Some(name) = path.to_str() else {
         let message = "a copy's path must be UTF-8: give the store's folder another name";
         return Err(failed(Error::new(ErrorKind::Invalid, message)));
     };
-    connection.execute("VACUUM INTO ?1", [name]).explain("copy").map_err(failed)?;
+    connection.execute("VACUUM INTO ?1", [name]).explain_on(connection, "copy").map_err(failed)?;
     // SQLite does not sync it.
-    fs::File::options().write(true).open(&whole).and_then(|file| file.sync_all()).map_err(unwritten)
+    fs::File::options().write(true).open(path).and_then(|file| file.sync_all()).map_err(unwritten)
+}
+
+/// Takes the file back to the journal mode it was made with: a tool set another, or it was restored from a dump. Under a
+/// rollback journal every reading elsewhere would keep commits waiting.
+fn back_to_wal(connection: &Connection) -> Result<()> {
+    let set = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(connection, "open");
+    set.map_err(|error| match error.kind() {
+        ErrorKind::Busy => Error::new(
+            ErrorKind::Busy,
+            "another program changed the file's journal mode, and it cannot be set back while a connection is in a transaction: end that, then try again",
+        )
+        .during("open")
+        .because(error),
+        _ => error,
+    })
 }
 
 pub(crate) fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
-    connection.busy_timeout(settings.busy_timeout).explain("open")?;
+    connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     connection.set_prepared_statement_cache_capacity(64);
     // A statement keeps its plan when it is bound again.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain("open")?;
-    connection.pragma_update(None, "synchronous", "FULL").explain("open")?;
-    connection.pragma_update(None, "temp_store", "MEMORY").explain("open")?;
-    connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).explain("open")?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 2048, |_| Ok(())).explain("open")
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain_on(connection, "open")?;
+    connection.pragma_update(None, "synchronous", "FULL").explain_on(connection, "open")?;
+    connection.pragma_update(None, "temp_store", "MEMORY").explain_on(connection, "open")?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).explain_on(connection, "open")?;
+    connection
+        .pragma_update_and_check(None, "wal_autocheckpoint", wal::CHECKPOINT_PAGES, |_| Ok(()))
+        .explain_on(connection, "open")
 }
 
 fn format(connection: &Connection) -> Result<Option<i64>> {
     let known: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta')", [], |row| row.get(0))
-        .explain("open")?;
+        .explain_on(connection, "open")?;
     if !known {
         let left: Option<String> = connection
             .query_row("SELECT name FROM sqlite_schema WHERE name IN ('hw_log', 'hw_state')", [], |row| row.get(0))
             .optional()
-            .explain("open")?;
+            .explain_on(connection, "open")?;
         return match left {
             None => Ok(None),
             Some(table) => Err(Error::new(
@@ -161,7 +183,7 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
     let format = connection
         .query_row("SELECT value FROM hw_meta WHERE name = 'format'", [], |row| row.get(0))
         .optional()
-        .explain("open")?;
+        .explain_on(connection, "open")?;
     format.map(Some).ok_or_else(|| {
         Error::new(
             ErrorKind::Corrupt,
@@ -171,33 +193,16 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
 }
 
 fn create_tables(connection: &Connection) -> Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE").explain("open")?;
+    connection.execute_batch("BEGIN IMMEDIATE").explain_on(connection, "open")?;
     // Another process may have been first.
     let outcome = match format(connection) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => connection
             .execute_batch(TABLES)
             .and_then(|()| connection.execute("INSERT INTO hw_meta VALUES ('format', ?1)", [FORMAT]).map(drop))
-            .explain("open"),
+            .explain_on(connection, "open"),
         Err(error) => Err(error),
     };
-    connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).explain("open")?;
+    connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).explain_on(connection, "open")?;
     outcome
-}
-
-pub(crate) fn check_path(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::new(
-            ErrorKind::Incompatible,
-            "the path is a directory, an SQLite store is a file: choose another path",
-        ));
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if directory.is_dir() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::NotFound, "the directory of the database does not exist: create it first"))
 }

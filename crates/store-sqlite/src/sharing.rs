@@ -32,6 +32,10 @@ pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> R
 /// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18): a statement would
 /// already open the WAL in the shared way. `connection` has not been used yet.
 pub(crate) fn header_says_wal(connection: &Connection) -> Result<bool> {
+    #[cfg(feature = "mutants")]
+    if highwater_core::mutants::active("raw-open") {
+        drop(database_file::path(connection).and_then(|file| std::fs::File::open(file).ok()));
+    }
     match database_file::first_bytes::<20>(connection) {
         // SQLite itself would open it for reading alone, as if a permission were missing.
         Some(header) if header.starts_with(b"SQLite format 3\0") && header[18] > 2 => Err(Error::new(

@@ -14,15 +14,23 @@ use highwater_core::{
 use rusqlite::Connection;
 
 use crate::backend::SqliteBackend;
+use crate::open_files::Files;
 use crate::schema::Settings;
 use crate::transaction::SqliteTransaction;
 use crate::views::{ViewColumn, create_model_view, propose_columns};
 
 /// A store in an SQLite file.
 #[derive(Clone, Debug)]
-pub struct SqliteStore(Threaded<SqliteBackend>);
+pub struct SqliteStore(Threaded<SqliteBackend>, Joining);
 
 store_by_delegation!(SqliteStore, 0);
+
+/// What joining a host's transaction needs of the store's files.
+#[derive(Clone, Debug)]
+struct Joining {
+    path: Arc<str>,
+    files: Arc<Files>,
+}
 
 impl SqliteStore {
     /// Opens the file, and makes it if it is not there.
@@ -148,6 +156,9 @@ impl SqliteStore {
         connection: &Connection,
         work: impl FnOnce(&mut LogTransaction<'_, '_, SqliteTransaction<'_>>) -> Result<T>,
     ) -> Result<(T, Staged)> {
+        let Joining { path, files } = &self.1;
+        // What the host commits must be in the store's file, and nobody looks again afterwards.
+        files.look().map_err(|error| error.with("path", path))?;
         self.0.join(SqliteTransaction::join(connection)?, work)
     }
 
@@ -297,6 +308,7 @@ impl SqliteBuilder {
         };
         let open = if self.options.read_only { SqliteBackend::open_read_only } else { SqliteBackend::open };
         let backend = open(&self.path, self.settings).map_err(named)?;
-        Threaded::open(backend, self.options.clone()).map(SqliteStore).map_err(named)
+        let joining = Joining { path: self.path.display().to_string().into(), files: Arc::clone(backend.files()) };
+        Threaded::open(backend, self.options.clone()).map(|store| SqliteStore(store, joining)).map_err(named)
     }
 }

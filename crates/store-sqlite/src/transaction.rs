@@ -6,9 +6,11 @@ use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table,
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
+use crate::commit_sign::Watcher;
 use crate::errors::Explain;
 use crate::index_table::IndexTable;
 use crate::log_table::LogTable;
+use crate::open_files::Files;
 use crate::schema::upgrade;
 use crate::values::bytes;
 
@@ -16,6 +18,8 @@ use crate::values::bytes;
 pub struct SqliteTransaction<'c> {
     connection: &'c Connection,
     part: Part,
+    /// Looked at before a commit is acknowledged.
+    files: Option<(&'c Files, &'c Watcher)>,
     log: LogTable<'c>,
     index: IndexTable<'c>,
 }
@@ -30,20 +34,27 @@ enum Part {
 }
 
 impl<'c> SqliteTransaction<'c> {
-    fn new(connection: &'c Connection, part: Part) -> Self {
-        SqliteTransaction { connection, part, log: LogTable::new(connection), index: IndexTable::new(connection) }
+    fn new(connection: &'c Connection, part: Part, files: Option<(&'c Files, &'c Watcher)>) -> Self {
+        SqliteTransaction {
+            connection,
+            part,
+            files,
+            log: LogTable::new(connection),
+            index: IndexTable::new(connection),
+        }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
-    pub(crate) fn write(connection: &'c Connection) -> Result<Self> {
+    pub(crate) fn write(watcher: &'c Watcher, files: &'c Files) -> Result<Self> {
+        let connection = watcher.connection();
         run(connection, "BEGIN IMMEDIATE", "begin")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole))
+        Ok(SqliteTransaction::new(connection, Part::Whole, Some((files, watcher))))
     }
 
     /// Opens a snapshot.
     pub(crate) fn snapshot(connection: &'c Connection) -> Result<Self> {
         run(connection, "BEGIN DEFERRED", "snapshot")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole))
+        Ok(SqliteTransaction::new(connection, Part::Whole, None))
     }
 
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
@@ -57,7 +68,7 @@ impl<'c> SqliteTransaction<'c> {
             ));
         }
         run(connection, "SAVEPOINT hw_join", "join")?;
-        Ok(SqliteTransaction::new(connection, Part::Savepoint))
+        Ok(SqliteTransaction::new(connection, Part::Savepoint, None))
     }
 
     /// The connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
@@ -67,11 +78,11 @@ impl<'c> SqliteTransaction<'c> {
     }
 
     fn statement(&self, sql: &str) -> Result<CachedStatement<'c>> {
-        self.connection.prepare_cached(sql).explain("prepare")
+        self.connection.prepare_cached(sql).explain_on(self.connection, "prepare")
     }
 
     fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
-        self.statement(sql)?.execute(values).map(drop).explain("write")
+        self.statement(sql)?.execute(values).map(drop).explain_on(self.connection, "write")
     }
 }
 
@@ -104,8 +115,8 @@ impl BackendRead for SqliteTransaction<'_> {
             Table::History => "SELECT value FROM hw_history WHERE key = ?1",
         };
         let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([key]).explain("read")?;
-        match rows.next().explain("read")? {
+        let mut rows = statement.query([key]).explain_on(self.connection, "read")?;
+        match rows.next().explain_on(self.connection, "read")? {
             Some(row) => Ok(Some(bytes(row, 0)?.to_vec())),
             None => Ok(None),
         }
@@ -117,8 +128,8 @@ impl BackendRead for SqliteTransaction<'_> {
             Table::History => "SELECT key, value FROM hw_history WHERE key >= ?1 AND key < ?2 ORDER BY key",
         };
         let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([from, until]).explain("read")?;
-        while let Some(row) = rows.next().explain("read")? {
+        let mut rows = statement.query([from, until]).explain_on(self.connection, "read")?;
+        while let Some(row) = rows.next().explain_on(self.connection, "read")? {
             if visit(bytes(row, 0)?, bytes(row, 1)?)?.is_break() {
                 break;
             }
@@ -185,10 +196,14 @@ impl BackendWrite for SqliteTransaction<'_> {
             Part::Ended => {}
         }
         self.part = Part::Ended;
-        Ok(())
+        self.files.map_or(Ok(()), |(files, watcher)| files.check(watcher))
     }
 }
 
 fn run(connection: &Connection, sql: &str, what: &'static str) -> Result<()> {
-    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).explain(what)
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .explain_on(connection, what)
 }

@@ -42,6 +42,11 @@ impl Subject for InFile {
         }
         Some(copy)
     }
+
+    #[cfg(unix)]
+    fn remove_files(&self) -> bool {
+        std::fs::remove_file(self.path()).is_ok()
+    }
 }
 
 conformance_tests!(InFile);

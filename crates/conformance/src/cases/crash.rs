@@ -72,6 +72,31 @@ pub fn p30_nothing_delivered_is_taken_back<S: Subject>() {
     }
 }
 
+/// A store whose files were removed while it is open acknowledges nothing more, and says so from then on: what it wrote
+/// would be gone with it.
+pub fn p30_a_moved_file_is_noticed<S: Subject>() {
+    let rig = Rig::<S>::new();
+    rig.save_all(0..5, 1);
+    let end = rig.end();
+    if !rig.subject.remove_files() {
+        return;
+    }
+    let errors = [
+        rig.try_write(|batch| batch.upsert(note("lost", 1))).map(drop),
+        rig.try_write(|batch| batch.upsert(note("lost", 2))).map(drop),
+        rig.try_page(|request| request).map(drop),
+        rig.try_page(|request| request.since(end)).map(drop),
+        wait(rig.store().get(&notes(), &["1"])).map(drop),
+        wait(rig.store().head(&notes())).map(drop),
+        wait(rig.store().lease("a")).map(drop),
+    ];
+    for (place, outcome) in errors.into_iter().enumerate() {
+        let error = outcome.expect_err(&format!("call {place}"));
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "call {place}: {error}");
+        assert!(error.message().contains("while it was open"), "call {place}: {error}");
+    }
+}
+
 /// After a crash or a restored backup the first new position lies behind all that was given out there.
 pub fn p31_positions_after_a_crash<S: Subject>() {
     let rig = Rig::<S>::new();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use highwater_core::backend::{Backend, BackendReader, VisitEntry};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
-use highwater_core::{Capabilities, Result};
+use highwater_core::{Capabilities, Compaction, Result};
 
 type Maps = [BTreeMap<Vec<u8>, Vec<u8>>; 4];
 
@@ -81,8 +81,8 @@ impl Backend for Shelf {
         Ok(Some(self.clone()))
     }
 
-    fn compact(&mut self) -> Result<()> {
-        Ok(())
+    fn compact(&mut self) -> Result<Compaction> {
+        Ok(Compaction::Automatic)
     }
 
     fn size(&self) -> Result<Option<u64>> {

@@ -186,7 +186,7 @@ impl<B: Backend> Store for Threaded<B> {
                 .await
             }
             Maintenance::Compact => {
-                self.with_backend(|backend| backend.compact().map(|()| MaintenanceReport::Done)).await
+                self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
             }
         }
         .map_err(|error| error.during("maintain"))

@@ -1,6 +1,6 @@
 //! The one thread that writes: group commit, poison, and an eye on other processes.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -19,6 +19,14 @@ use crate::log::transaction::{Transaction, WriterMemory};
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
 use crate::wakeups::wake;
+
+/// How long nothing is asked of the writer before the backend may tidy up, at first and when it was held up again and
+/// again.
+const QUIET: Duration = Duration::from_millis(500);
+const LONG_QUIET: Duration = Duration::from_secs(60);
+
+/// Why a commit whose outcome is unknown ends the use of a store.
+const UNKNOWN_OUTCOME: &str = "an earlier commit failed with unknown outcome: close the store and open it again";
 
 /// Record operations after which no further batch joins a commit.
 const GROUP_OPERATIONS: usize = 4096;
@@ -42,7 +50,11 @@ pub(super) struct Writer<B: Backend> {
     seen: u64,
     foreign_poll: Duration,
     read_only: bool,
-    poisoned: bool,
+    /// Why no more may be done.
+    poisoned: Option<String>,
+    /// How long nothing must be asked before the backend may tidy up; `None` when it has.
+    tidy_in: Option<Duration>,
+    quiet: Duration,
 }
 
 impl<B: Backend> Writer<B> {
@@ -66,7 +78,9 @@ impl<B: Backend> Writer<B> {
             seen: 0,
             foreign_poll,
             read_only,
-            poisoned: false,
+            poisoned: None,
+            tidy_in: None,
+            quiet: QUIET,
         }
     }
 
@@ -109,11 +123,8 @@ impl<B: Backend> Writer<B> {
     }
 
     pub(super) fn backend(&mut self) -> Result<&mut B> {
-        if self.poisoned {
-            return Err(Error::new(
-                ErrorKind::Poisoned,
-                "an earlier commit failed with unknown outcome: close the store and open it again",
-            ));
+        if let Some(why) = &self.poisoned {
+            return Err(Error::new(ErrorKind::Poisoned, why.clone()));
         }
         self.backend.as_mut().ok_or_else(super::closed)
     }
@@ -128,10 +139,17 @@ impl<B: Backend> Writer<B> {
             return Err(super::read_only());
         }
         // Stays so after a panic: who knows what was left half done.
-        self.poisoned = true;
+        self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());
         caught(|| {
             let outcome = self.transact_unguarded(work);
-            self.poisoned = matches!(&outcome, Err(error) if error.kind() == ErrorKind::Poisoned);
+            self.poisoned = match &outcome {
+                Err(error) if error.kind() == ErrorKind::Poisoned => {
+                    // Polls at the end look again, and find what there is to find.
+                    self.generation.fetch_add(1, Ordering::Release);
+                    Some(error.message().to_owned())
+                }
+                _ => None,
+            };
             outcome
         })
     }
@@ -184,14 +202,33 @@ impl<B: Backend> Writer<B> {
     fn receive(&mut self, queue: &mpsc::Receiver<Job<B>>) -> Option<Job<B>> {
         loop {
             // Others are watched only while somebody waits to be woken.
-            if !self.shares || self.wake.receiver_count() <= 1 {
-                return queue.recv().ok();
-            }
-            match queue.recv_timeout(self.foreign_poll) {
+            let poll = (self.shares && self.wake.receiver_count() > 1).then_some(self.foreign_poll);
+            let Some(pause) = poll.into_iter().chain(self.tidy_in).min() else { return queue.recv().ok() };
+            match queue.recv_timeout(pause) {
                 Ok(job) => return Some(job),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => self.watch_others(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if poll.is_some() {
+                        self.watch_others();
+                    }
+                    self.rested(pause);
+                }
             }
+        }
+    }
+
+    /// Lets the backend tidy up once nothing was asked for long enough.
+    fn rested(&mut self, pause: Duration) {
+        let Some(left) = self.tidy_in else { return };
+        self.tidy_in = Some(left.saturating_sub(pause)).filter(|left| !left.is_zero());
+        if self.tidy_in.is_some() || self.poisoned.is_some() {
+            return;
+        }
+        let Some(backend) = &mut self.backend else { return };
+        // What fails here is tried again after the next commit, and told by it if it lasts.
+        if caught(|| backend.idle()).unwrap_or(false) {
+            self.quiet = (self.quiet * 2).min(LONG_QUIET);
+            self.tidy_in = Some(self.quiet);
         }
     }
 
@@ -234,6 +271,8 @@ impl<B: Backend> Writer<B> {
     }
 
     fn published(&mut self, ends: Vec<(StreamKey, Position)>) {
+        self.quiet = QUIET;
+        self.tidy_in = Some(QUIET);
         let Writer { idle, backend, generation, seen, shares, shared, .. } = self;
         let mut idle = lock(idle);
         let others =

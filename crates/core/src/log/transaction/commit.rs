@@ -52,6 +52,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.write.commit().map_err(|error| match error.kind() {
                 // Nothing was written: the same may be tried again.
                 ErrorKind::Busy | ErrorKind::Locked | ErrorKind::Full | ErrorKind::PermissionDenied => error,
+                // The backend knows more.
+                ErrorKind::Poisoned => error,
                 _ => Error::new(
                     ErrorKind::Poisoned,
                     "a commit failed and may or may not have happened: close the store and open it again",

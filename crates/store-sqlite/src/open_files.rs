@@ -1,0 +1,120 @@
+//! The files that the store has open: whether they are still those at their paths, and what is saved when they are not.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use highwater_core::files::OpenFiles;
+use highwater_core::{Error, ErrorKind, Result};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::commit_sign::Watcher;
+use crate::errors::Explain;
+use crate::overwritten::Contents;
+use crate::path::beside;
+use crate::wal;
+
+/// The database file, and what lies beside it in WAL mode.
+#[derive(Debug)]
+pub(crate) struct Files {
+    file: PathBuf,
+    database: OpenFiles,
+    beside: OpenFiles,
+    contents: Contents,
+    overwritten: AtomicBool,
+    busy_timeout: Duration,
+}
+
+impl Files {
+    /// The files of a connection that has read already.
+    pub(crate) fn of(watcher: &Watcher, file: PathBuf, busy_timeout: Duration) -> Result<Self> {
+        let connection = watcher.connection();
+        let mut files = Files {
+            file,
+            database: OpenFiles::default(),
+            beside: OpenFiles::default(),
+            contents: Contents::default(),
+            overwritten: AtomicBool::new(false),
+            busy_timeout,
+        };
+        files.database.watch(&files.file)?;
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).explain_on(connection, "open")?;
+        if mode == "wal" {
+            files.beside.watch(&beside(&files.file, "-wal"))?;
+            let index = beside(&files.file, "-shm");
+            // Kept in memory by a connection that has the file for itself.
+            if index.exists() {
+                files.beside.watch(&index)?;
+            }
+        }
+        files.contents.are_ours(watcher, &files.file);
+        Ok(files)
+    }
+
+    /// The files of a store that is only read: nobody is told of a commit that they do not have.
+    pub(crate) fn unwatched(file: PathBuf, busy_timeout: Duration) -> Self {
+        Files {
+            file,
+            database: OpenFiles::default(),
+            beside: OpenFiles::default(),
+            contents: Contents::default(),
+            overwritten: AtomicBool::new(false),
+            busy_timeout,
+        }
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether all are still there; saves what can be saved where they are not.
+    pub(crate) fn check(&self, watcher: &Watcher) -> Result<()> {
+        let looked = self.look().and_then(|()| {
+            if self.contents.are_ours(watcher, &self.file) {
+                return Ok(());
+            }
+            self.overwritten.store(true, Ordering::Release);
+            self.seen()
+        });
+        looked.inspect_err(|_| self.let_go(watcher.connection()))
+    }
+
+    /// The same without a connection to save anything.
+    pub(crate) fn look(&self) -> Result<()> {
+        self.seen()?;
+        self.database.check()?;
+        self.beside.check()
+    }
+
+    /// What an earlier look found.
+    pub(crate) fn seen(&self) -> Result<()> {
+        if self.overwritten.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store's file was overwritten while it was open, and the last commits are not in it: close the store, put the right file in place, and open it again",
+            )
+            .with("file", self.file.display()));
+        }
+        self.database.seen()?;
+        self.beside.seen()
+    }
+
+    /// Copies the WAL into the database before the connection is closed. Beside other connections it would stay as large
+    /// as it is; of a database that was moved it would stay at the path, and be taken for that of the file that is there now.
+    pub(crate) fn let_go(&self, connection: &Connection) {
+        if self.overwritten.load(Ordering::Acquire) {
+            // What is in the WAL belongs to what was there before, and would be put into what is there now.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            let wal = beside(&self.file, "-wal");
+            let _ = std::fs::rename(&wal, beside(&wal, "-old"));
+        } else if self.beside.check().is_ok() {
+            // The connection knows its database wherever that is now.
+            let _ = wal::empty_at_once(connection, self.busy_timeout);
+        } else if beside(&self.file, "-wal").exists() {
+            // Somebody else's, who may have written to the database by it: what is in ours does not fit any more.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}
