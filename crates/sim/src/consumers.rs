@@ -154,9 +154,17 @@ impl Consumer {
         let reader = reader.options(PollOptions::default().limit(1 + self.shared.below(5)).lease(lease));
         match reader.poll().await {
             Ok(Delivery { page, token, .. }) => {
-                if self.shared.below(6) == 0 {
+                match self.shared.below(12) {
                     // It dies before it has stored the page: the page comes again.
-                    return false;
+                    0 | 1 => return false,
+                    2 if !page.changes.is_empty() => {
+                        if let Err(error) = reader.nack(token).await {
+                            self.shared.broken("P21", format!("a refusal failed: {error}"));
+                        }
+                        self.shared.reached("delivery to a consumer refused");
+                        return false;
+                    }
+                    _ => {}
                 }
                 self.apply(&page);
                 if self.shared.below(6) == 0 {
@@ -167,6 +175,10 @@ impl Consumer {
             }
             Err(error) if error.kind() == ErrorKind::LeaseLost => {
                 self.shared.reached("lease of a consumer held by another");
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::BackingOff => {
+                self.shared.reached("consumer in a backoff");
                 false
             }
             Err(error) if error.cursor_fault().is_some() => {

@@ -1,7 +1,7 @@
 //! What a set of simulations must have met to be worth anything.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 80] = [
+pub(crate) const ALL: [&str; 82] = [
     "crash",
     "crash in a run",
     "run goes on after a crash",
@@ -37,6 +37,8 @@ pub(crate) const ALL: [&str; 80] = [
     "fork detected",
     "stale acknowledgement refused",
     "lease of a consumer held by another",
+    "delivery to a consumer refused",
+    "consumer in a backoff",
     "left the filter",
     "born and gone between two reads",
     "old cursor converged",

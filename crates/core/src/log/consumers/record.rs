@@ -182,10 +182,14 @@ impl ConsumerRecord {
     /// Whether a record failed as often as it may.
     pub(super) fn is_poison(&self, id: &str, options: &PollOptions) -> bool {
         let Some(failing) = self.failing.as_ref().filter(|failing| failing.id == id) else { return false };
-        let often =
-            failing.nacks >= options.max_attempts.max(1) || failing.expirations >= options.max_expirations.max(1);
-        let room = self.parked.len() < MAX_PARKED || self.parked.iter().any(|parked| parked.id == id);
-        often && (room || mutant!("parked-unbounded")) && !mutant!("poison-delivered")
+        if mutant!("poison-delivered") {
+            return false;
+        }
+        let full = self.parked.len() >= MAX_PARKED && !mutant!("parked-unbounded");
+        if full && self.parked.iter().all(|parked| parked.id != id) {
+            return false;
+        }
+        failing.nacks >= options.max_attempts.max(1) || failing.expirations >= options.max_expirations.max(1)
     }
 
     /// The delivery that is out was acknowledged: the next one may be twice as large.
