@@ -100,7 +100,7 @@ impl<B: Backend> Backend for Counting<B> {
     fn reader(&self) -> Result<Option<Self::Reader>> {
         Ok(self.0.reader()?.map(|reader| Counting(reader, Arc::clone(&self.1))))
     }
-    fn compact(&mut self) -> Result<()> {
+    fn compact(&mut self) -> Result<highwater_core::Compaction> {
         self.0.compact()
     }
     fn size(&self) -> Result<Option<u64>> {
