@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub use highwater_core::*;
+pub use highwater_template as template;
 
 /// Everything for programs without a runtime: calls block the calling thread.
 pub mod blocking {

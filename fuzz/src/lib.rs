@@ -8,7 +8,7 @@ use highwater_codec::{Codec, Compression, EncryptionKey, KeyRing};
 use highwater_core::backend::LogRow;
 use highwater_core::content::{Canonicalizer, canonical, canonical_eq, deep_merge, guess_id};
 use highwater_core::row_codec::{decode_row, encode_row};
-use highwater_core::template::{HttpResponse, value_at};
+use highwater_template::{HttpResponse, value_at};
 use highwater_core::{
     Action, ContentRules, Cursor, ErrorKind, MemoryStore, PayloadCodec, PayloadContext, Store, StoreExt, StreamKey,
     WriteBatch,

@@ -65,7 +65,7 @@ fn a_crate_to_begin_with_is_written_once() {
     let here = folder.path();
     text(here, &["templates", "new", "acme"]);
     let manifest = std::fs::read_to_string(here.join("acme/Cargo.toml")).unwrap();
-    assert!(manifest.contains("highwater-core"), "{manifest}");
+    assert!(manifest.contains("highwater-template"), "{manifest}");
     let source = std::fs::read_to_string(here.join("acme/src/lib.rs")).unwrap();
     assert!(source.contains("impl Template for"), "{source}");
     failure(here, &["templates", "new", "acme"]);

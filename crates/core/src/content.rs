@@ -9,7 +9,7 @@ mod exact;
 mod id;
 mod merge;
 mod number;
-pub(crate) mod outline;
+pub mod outline;
 mod scan;
 mod shapes;
 

@@ -27,7 +27,6 @@ mod record;
 pub mod row_codec;
 mod store;
 mod stream;
-pub mod template;
 mod threaded;
 mod wakeups;
 

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use highwater_core::async_trait::async_trait;
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result, SystemEnvironment};
 use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source};
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 
 const PAGES: usize = 1000;

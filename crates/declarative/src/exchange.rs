@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Error, Result};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 /// What a request is for.

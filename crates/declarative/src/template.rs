@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, RunHost, Secret, SecretRenewal, SyncContext, Template,
     TemplateInfo, TokenUse,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 use sha2::Digest as _;
 use tokio::sync::Mutex;

@@ -4,7 +4,7 @@
 
 mod support;
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 use support::{Server, manifest, read};
 

@@ -11,7 +11,7 @@ use support::{Server, manifest, read};
 /// How a read of one page ended: its records, and `sound`, or what was said of it.
 async fn outcome(stream: &str, retriever: &str, requester: &str, answers: Vec<(u16, &'static str)>) -> String {
     let answers =
-        answers.into_iter().map(|(status, body)| highwater_core::template::HttpResponse::new(status, Vec::new(), body));
+        answers.into_iter().map(|(status, body)| highwater_template::HttpResponse::new(status, Vec::new(), body));
     let server = Server::of(answers.collect());
     let (summary, sink) = read(&manifest(stream, retriever, requester), json!({}), Value::Null, &server).await;
     let records = Value::from(sink.records);

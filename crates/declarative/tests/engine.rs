@@ -9,12 +9,12 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use highwater_core::template::Template;
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
 use highwater_declarative::{Files, Manifest, templates};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, RequestLimits, RunMode, RunOptions, RunReport, Secret,
 };
+use highwater_template::Template;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -331,7 +331,7 @@ dynamic_streams:
         source.templates("example").unwrap().iter().map(|template| template.info().name.clone()).collect()
     };
     assert_eq!(ids(&source), ["items", "events"]);
-    let list = highwater_core::template::HttpResponse::new(200, Vec::new(), boards.to_string());
+    let list = highwater_template::HttpResponse::new(200, Vec::new(), boards.to_string());
     source.discover(&support::Server::of(vec![list])).await.unwrap();
     assert_eq!(ids(&source), ["items", "events", "board_north", "board_south"]);
 

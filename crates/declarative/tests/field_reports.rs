@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use highwater_core::template::HttpResponse;
 use highwater_declarative::{Files, Manifest, Registry};
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 use support::{Server, manifest, read};
 

@@ -109,11 +109,8 @@ async fn faults_of_configs_and_servers_are_named_too() {
     let missing = source.read("none", &Value::Null, &server, &mut sink).await.unwrap_err().to_string();
     assert_eq!(missing, "the manifest has no stream `none`: use one of s");
 
-    let refused = Server::of(vec![highwater_core::template::HttpResponse::new(
-        401,
-        vec![],
-        r#"{"message": "sesame is no key"}"#,
-    )]);
+    let refused =
+        Server::of(vec![highwater_template::HttpResponse::new(401, vec![], r#"{"message": "sesame is no key"}"#)]);
     let refused = source.read("s", &Value::Null, &refused, &mut sink).await.unwrap_err();
     assert_eq!(refused.kind(), highwater_core::ErrorKind::Unauthorized);
     assert_eq!(

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use highwater_core::ErrorKind;
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 use support::{NOW_MS, Server, manifest, read};
 

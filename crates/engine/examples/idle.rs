@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use highwater_core::template::{SyncContext, Template, TemplateInfo};
 use highwater_core::{Result, Store};
 use highwater_engine::{ConnectionSettings, Engine, Schedule, SyncOptions};
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::{SyncContext, Template, TemplateInfo};
 
 const SYNCS: [&str; 3] = ["idle/a", "idle/b", "idle/c"];
 

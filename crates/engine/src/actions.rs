@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     ActionContext, ActionInfo, ActionTemplate, ApiHost, HttpRequest, HttpResponse, LogLevel, Provider, Secret,
     SecretRenewal, TokenUse,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::calls::{Call, asked};

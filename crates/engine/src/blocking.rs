@@ -8,7 +8,7 @@
 //! use std::time::Duration;
 //! use highwater_core::MemoryStore;
 //! use highwater_engine::{ConnectionSettings, RunOptions, blocking};
-//! # fn example(template: Arc<dyn highwater_core::template::Template>) -> highwater_core::Result<()> {
+//! # fn example(template: Arc<dyn highwater_template::Template>) -> highwater_core::Result<()> {
 //! let builder = highwater_engine::Engine::builder(Arc::new(MemoryStore::new()?)).template(template);
 //! let engine = blocking::Engine::new(builder.build()?)?;
 //! engine.connect(ConnectionSettings::new("github-main", "github"))?;
@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse, Secret};
 use highwater_core::{Error, ErrorKind, Result, StreamKey};
+use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{ActionTemplate, Template, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
+use highwater_template::{ActionTemplate, Template, Transport};
 
 use crate::engine::{Engine, Ingredients};
 use crate::http::{CredentialStore, RequestLimits, Sessions};

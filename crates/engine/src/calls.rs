@@ -7,8 +7,8 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
-use highwater_core::template::{HttpRequest, HttpResponse, LogLevel};
 use highwater_core::{Document, Error, ErrorKind, Result, RunId, WriteBatch};
+use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
 use url::Url;
 

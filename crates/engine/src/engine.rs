@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use highwater_core::template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
 use highwater_core::{Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, WriteBatch};
+use highwater_template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use highwater_core::template::{Secret, WebhookScheme, text_at};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{Secret, WebhookScheme, text_at};
 use serde::de::IgnoredAny;
 
 use crate::signature::{Verified, fresh, header, refused, required, values, verify, verify_hex};

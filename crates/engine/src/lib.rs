@@ -4,7 +4,7 @@
 //! use std::sync::Arc;
 //! use highwater_core::MemoryStore;
 //! use highwater_engine::{ConnectionSettings, Engine, RunOptions};
-//! # async fn example(template: Arc<dyn highwater_core::template::Template>) -> highwater_core::Result<()> {
+//! # async fn example(template: Arc<dyn highwater_template::Template>) -> highwater_core::Result<()> {
 //! let engine = Engine::builder(Arc::new(MemoryStore::new()?)).template(template).build()?;
 //! engine.connect(ConnectionSettings::new("github-main", "github").config("owner", "octocat")).await?;
 //! let report = engine.run_once("github-main", "github/issues", RunOptions::default()).await?;
@@ -48,7 +48,7 @@ pub use cancel::CancelToken;
 pub use control::{DisableMode, TriggerMode};
 pub use disconnect::DisconnectMode;
 pub use engine::Engine;
-pub use highwater_core::template::{Secret, WebhookScheme};
+pub use highwater_template::{Secret, WebhookScheme};
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
 pub use http::{CredentialStore, Credentials, Grant, OAuthTokens, RequestLimits, SignIn};

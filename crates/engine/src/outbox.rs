@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use highwater_core::template::{Secret, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
+use highwater_template::{Secret, Transport};
 
 use crate::engine::Engine;
 use crate::signature::signing_secret;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use highwater_core::template::{Template, WebhookChange, WebhookEvent, WebhookReaction};
-use highwater_core::{Error, ErrorKind, Json, Result, Store, StreamCommit, WriteBatch, template};
+use highwater_core::{Error, ErrorKind, Json, Result, Store, StreamCommit, WriteBatch};
+use highwater_template as template;
+use highwater_template::{Template, WebhookChange, WebhookEvent, WebhookReaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

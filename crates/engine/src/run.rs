@@ -17,8 +17,8 @@ pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOpt
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{ApiHost, LogLevel, RunSetup, SyncContext, Template, TokenUse};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{ApiHost, LogLevel, RunSetup, SyncContext, Template, TokenUse};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;

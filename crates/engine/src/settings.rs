@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::template::{ConfigKey, TemplateInfo};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{ConfigKey, TemplateInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{credentials_in_url, has_credentials};

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use highwater_core::template::Secret;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 

@@ -1,8 +1,8 @@
 //! The source's own version of a record, where its model tells where it lies.
 
 use chrono::DateTime;
-use highwater_core::template::{ModelInfo, PageDelete, PageRecord, string_at, value_at};
 use highwater_core::{Result, SourceVersion, StreamBatch};
+use highwater_template::{ModelInfo, PageDelete, PageRecord, string_at, value_at};
 
 /// Saves a record, under its version if it tells one.
 pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record: PageRecord) {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use highwater_core::template::{HttpRequest, SyncContext, Template, TemplateInfo, TokenUse};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
 use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions};
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo, TokenUse};
 
 #[derive(Debug)]
 struct Items(TemplateInfo);

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{
-    ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider,
-    SyncContext, Template, TemplateInfo, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
-};
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, WriteBatch};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions, Secret, SyncOptions, TriggerMode,
+};
+use highwater_template::{
+    ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider,
+    SyncContext, Template, TemplateInfo, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;

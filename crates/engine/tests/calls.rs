@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{
-    ActionContext, ActionInfo, ActionTemplate, HttpRequest, HttpResponse, LogLevel, SyncContext, Template,
-    TemplateInfo, Transport,
-};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, LogFilter, LogPolicy, RunMode, RunOptions, RunState, Secret,
+};
+use highwater_template::{
+    ActionContext, ActionInfo, ActionTemplate, HttpRequest, HttpResponse, LogLevel, SyncContext, Template,
+    TemplateInfo, Transport,
 };
 use serde_json::{Value, json};
 use staged::Staged;

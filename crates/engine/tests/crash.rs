@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use highwater_core::template::{HttpRequest, SyncContext, Template, TemplateInfo};
 use highwater_core::{Action, Cursor, ErrorKind, Maintenance, MaintenanceReport, Result, Store, StoreExt, StreamKey};
 use highwater_engine::{ConnectionSettings, DeletePolicy, Engine, RunOptions, RunState, SyncOptions};
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 
 const SYNC: &str = "crash/items";
 const LEASE: Duration = Duration::from_millis(600);

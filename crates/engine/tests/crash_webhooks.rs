@@ -16,9 +16,6 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use highwater_core::template::{
-    HttpRequest, SyncContext, Template, TemplateInfo, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
-};
 use highwater_core::{
     Cursor, Environment, Maintenance, MaintenanceReport, Result, Store, StoreExt, StreamKey, SystemEnvironment,
 };
@@ -26,6 +23,9 @@ use highwater_engine::{
     ConnectionSettings, Credentials, Destination, Engine, Outbox, Secret, SyncOptions, UreqTransport,
 };
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::{
+    HttpRequest, SyncContext, Template, TemplateInfo, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

@@ -5,9 +5,9 @@ mod scripted;
 #[path = "support/world.rs"]
 mod world;
 
-use highwater_core::template::HttpRequest;
 use highwater_core::{Maintenance, PruneWhat, StreamKey};
 use highwater_engine::{DeletePolicy, Destination, Outbox, RunOptions};
+use highwater_template::HttpRequest;
 use scripted::{Scene, json};
 
 /// Documents in which a mark is found.

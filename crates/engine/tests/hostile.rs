@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use highwater_core::template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo, TokenUse};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
 use highwater_engine::{
     CancelToken, ConnectionSettings, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
 };
+use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo, TokenUse};
 
 /// Reads `/items?page=n` until a page names no next one.
 #[derive(Debug)]

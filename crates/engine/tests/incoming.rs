@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{
-    HttpRequest, HttpResponse, ModelInfo, SyncContext, Template, TemplateInfo, Transport, WebhookEvent,
-    WebhookReaction, WebhookScheme, text_at,
-};
 use highwater_core::{ErrorKind, Inline, MemoryBackend, NetAction, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::{
     ConnectionSettings, Credentials, Destination, Engine, LogFilter, Outbox, Received, RunMode, RunOptions, RunState,
     Secret, SyncOptions,
+};
+use highwater_template::{
+    HttpRequest, HttpResponse, ModelInfo, SyncContext, Template, TemplateInfo, Transport, WebhookEvent,
+    WebhookReaction, WebhookScheme, text_at,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};

@@ -3,8 +3,8 @@
 #[path = "support/things.rs"]
 mod things;
 
-use highwater_core::template::LogLevel;
 use highwater_engine::{RunMode, RunOptions, RunState};
+use highwater_template::LogLevel;
 use things::{Things, World, full, good};
 
 fn list(ids: &[&str]) -> Vec<Vec<String>> {

@@ -5,10 +5,10 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{SyncContext, Template, TemplateInfo};
 use highwater_core::{Result, Store, StreamKey};
 use highwater_engine::{ConnectionSettings, Engine, Phase, RunOptions, SyncOptions, TriggerMode, blocking};
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::{SyncContext, Template, TemplateInfo};
 
 /// Saves a record a millisecond, for as long as it is let.
 #[derive(Debug)]

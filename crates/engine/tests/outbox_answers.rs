@@ -10,9 +10,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use highwater_core::template::{HttpRequest, Transport};
 use highwater_core::{ErrorKind, MemoryStore, Store};
 use highwater_engine::{Destination, Engine, Outbox, Secret, UreqTransport};
+use highwater_template::{HttpRequest, Transport};
 use receiver::{SECRET, World};
 
 const MIB: usize = 1024 * 1024;

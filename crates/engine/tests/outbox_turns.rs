@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result, Store};
 use highwater_engine::{Destination, Engine, Outbox, RunOptions, Secret};
+use highwater_template::{HttpRequest, HttpResponse, Transport};
 use staged::Staged;
 use world::{World, sleep};
 

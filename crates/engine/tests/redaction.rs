@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use forms::{FORMS, Form, KEPT, Kept, TOKEN};
-use highwater_core::template::{
+use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
+use highwater_engine::{ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret};
+use highwater_template::{
     ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LogLevel, OAuth2,
     Provider, SyncContext, Template, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme, escape,
 };
-use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ impl Transport for Echo {
 }
 
 #[derive(Debug)]
-struct Items(highwater_core::template::TemplateInfo, Arc<Echo>);
+struct Items(highwater_template::TemplateInfo, Arc<Echo>);
 
 impl Items {
     fn complain(&self) -> Result<()> {
@@ -139,7 +139,7 @@ impl Items {
 
 #[async_trait]
 impl Template for Items {
-    fn info(&self) -> &highwater_core::template::TemplateInfo {
+    fn info(&self) -> &highwater_template::TemplateInfo {
         &self.0
     }
 

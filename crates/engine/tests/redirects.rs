@@ -6,8 +6,8 @@ mod scripted;
 #[path = "support/world.rs"]
 mod world;
 
-use highwater_core::template::{AuthKind, HttpRequest, HttpResponse, Paging};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{AuthKind, HttpRequest, HttpResponse, Paging};
 use scripted::{Scene, header, json, with};
 
 const LIST: &str = r#"[{"id":1}]"#;
@@ -334,7 +334,7 @@ async fn a_410_without_a_checkpoint_says_what_the_api_says() {
 #[tokio::test(start_paused = true)]
 async fn a_key_in_a_link_is_sent_once_and_kept_nowhere() {
     for echoed in ["", "&key=s3cret", "&key=s3cr%65t", "&key=old-one"] {
-        let by_key = |mut provider: highwater_core::template::Provider| {
+        let by_key = |mut provider: highwater_template::Provider| {
             provider.auth.clear();
             provider.auth(AuthKind::query("key", "a key"))
         };

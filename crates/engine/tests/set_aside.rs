@@ -3,9 +3,9 @@
 #[path = "support/things.rs"]
 mod things;
 
-use highwater_core::template::LogLevel;
 use highwater_core::{ErrorKind, MAX_PAYLOAD_BYTES};
 use highwater_engine::{CancelToken, RunMode, RunOptions, RunState};
+use highwater_template::LogLevel;
 use things::{SYNC, Things, World, full, good};
 
 /// Records that no store takes, and the id that they are known by all the same.

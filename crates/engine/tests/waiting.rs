@@ -7,8 +7,8 @@ mod world;
 
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse, LimitHabits, Paging, Provider};
 use highwater_core::{ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse, LimitHabits, Paging, Provider};
 use scripted::{Scene, json, with};
 
 const LIST: &str = r#"[{"id":1}]"#;

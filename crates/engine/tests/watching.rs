@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use highwater_core::template::{LogLevel, Progress, SyncContext, Template, TemplateInfo};
 use highwater_core::{Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::{ConnectionSettings, Engine, RunEvent, RunOptions, RunState};
+use highwater_template::{LogLevel, Progress, SyncContext, Template, TemplateInfo};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};

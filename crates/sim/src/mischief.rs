@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::DateTime;
-use highwater_core::template::{HttpRequest, HttpResponse};
+use highwater_template::{HttpRequest, HttpResponse};
 
 use crate::plan::Knob;
 use crate::shared::Shared;

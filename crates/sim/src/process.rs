@@ -39,11 +39,9 @@ pub(crate) struct Process {
     by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }
 
-pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_core::template::Template>> {
+pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_template::Template>> {
     let pairs = NAMES.into_iter().zip(plan.styles);
-    pairs
-        .map(|(name, style)| Arc::new(Items::new(name, style)) as Arc<dyn highwater_core::template::Template>)
-        .collect()
+    pairs.map(|(name, style)| Arc::new(Items::new(name, style)) as Arc<dyn highwater_template::Template>).collect()
 }
 
 impl Process {
@@ -61,7 +59,7 @@ impl Process {
             Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() });
         let engine = || {
             Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
-                .transport(Arc::clone(&transport) as Arc<dyn highwater_core::template::Transport>)
+                .transport(Arc::clone(&transport) as Arc<dyn highwater_template::Transport>)
                 .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
                 .templates(templates(&shared.plan))
                 .build()

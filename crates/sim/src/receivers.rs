@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Cursor, Error, ErrorKind, Page, Result, WriteBatch};
 use highwater_engine::{Destination, OutboxRow, SIGNATURE_TOLERANCE, Secret, verify};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::disk::NAMES;

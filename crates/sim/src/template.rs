@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     HttpRequest, HttpResponse, PageRecord, SyncContext, Template, TemplateInfo, WebhookEvent, WebhookReaction,
     WebhookScheme, Window,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use highwater_core::Result;
-use highwater_core::template::{
+use highwater_template::{
     AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
     SyncContext, TemplateInfo, escape,
 };

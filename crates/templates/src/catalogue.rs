@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use highwater_core::template::{AuthKind, DesktopSignIn, Provider, SyncMode, TemplateInfo, TokenUse};
+use highwater_template::{AuthKind, DesktopSignIn, Provider, SyncMode, TemplateInfo, TokenUse};
 
 /// The page, made from the templates' own descriptions.
 pub fn catalogue() -> String {

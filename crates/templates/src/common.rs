@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::template::{
+use highwater_core::{Error, Result, content};
+use highwater_template::{
     FetchedPage, HttpResponse, LogLevel, ModelInfo, PageRecord, Pages, SyncContext, Validator, Window, id_at,
     read_time, string_at,
 };
-use highwater_core::{Error, Result, content};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,23 +38,23 @@ macro_rules! described {
 /// A template of an `info` expression, an async `fetch` function and, where it takes webhooks, a function of an event.
 macro_rules! template {
     ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path $(, $webhook:path)?) => {
-        crate::common::described! { $(#[$doc])* $name, highwater_core::template::TemplateInfo, $info }
+        crate::common::described! { $(#[$doc])* $name, highwater_template::TemplateInfo, $info }
 
         #[async_trait::async_trait]
-        impl highwater_core::template::Template for $name {
-            fn info(&self) -> &highwater_core::template::TemplateInfo {
+        impl highwater_template::Template for $name {
+            fn info(&self) -> &highwater_template::TemplateInfo {
                 &self.0
             }
 
-            async fn fetch(&self, context: &mut highwater_core::template::SyncContext<'_>) -> highwater_core::Result<()> {
+            async fn fetch(&self, context: &mut highwater_template::SyncContext<'_>) -> highwater_core::Result<()> {
                 $fetch(context).await
             }
 
             $(
                 fn webhook(
                     &self,
-                    event: &highwater_core::template::WebhookEvent<'_>,
-                ) -> highwater_core::Result<highwater_core::template::WebhookReaction> {
+                    event: &highwater_template::WebhookEvent<'_>,
+                ) -> highwater_core::Result<highwater_template::WebhookReaction> {
                     $webhook(event)
                 }
             )?
@@ -65,20 +65,20 @@ macro_rules! template {
 /// An action of an `info` expression and an async function of its input.
 macro_rules! action {
     ($(#[$doc:meta])* $name:ident, $info:expr, $run:path) => {
-        crate::common::described! { $(#[$doc])* $name, highwater_core::template::ActionInfo, $info }
+        crate::common::described! { $(#[$doc])* $name, highwater_template::ActionInfo, $info }
 
         #[async_trait::async_trait]
-        impl highwater_core::template::ActionTemplate for $name {
-            fn info(&self) -> &highwater_core::template::ActionInfo {
+        impl highwater_template::ActionTemplate for $name {
+            fn info(&self) -> &highwater_template::ActionInfo {
                 &self.0
             }
 
             async fn run(
                 &self,
-                context: &highwater_core::template::ActionContext<'_>,
+                context: &highwater_template::ActionContext<'_>,
                 input: serde_json::Value,
             ) -> highwater_core::Result<serde_json::Value> {
-                $run(context, highwater_core::template::action_input(input)?).await
+                $run(context, highwater_template::action_input(input)?).await
             }
         }
     };

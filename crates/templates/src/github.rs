@@ -17,7 +17,7 @@ pub use pull_requests::PullRequests;
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_core::template::{
+use highwater_template::{
     AuthKind, ConfigKey, DesktopSignIn, LimitHabits, OAuth2, Provider, SyncContext, TemplateInfo, TokenUse,
     WebhookScheme, escape,
 };

@@ -6,7 +6,7 @@ pub mod gmail;
 
 use std::time::Duration;
 
-use highwater_core::template::{AuthKind, DesktopSignIn, LimitHabits, OAuth2, Provider};
+use highwater_template::{AuthKind, DesktopSignIn, LimitHabits, OAuth2, Provider};
 
 /// One of Google's APIs.
 fn provider(name: &str, scope: &str, docs: &str) -> Provider {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use highwater_core::template::{
+use highwater_core::{ErrorKind, Result};
+use highwater_template::{
     AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
     TemplateInfo, Window, string_at, text_at,
 };
-use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

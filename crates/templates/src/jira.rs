@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     AuthKind, ConfigKey, DesktopSignIn, FetchedPage, HttpRequest, OAuth2, Pages, Paging, Provider, SyncContext,
     TemplateInfo, Window,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     AuthKind, ConfigKey, HttpRequest, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse, escape, string_at,
     text_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -26,7 +26,7 @@ pub use catalogue::catalogue;
 
 use std::sync::Arc;
 
-use highwater_core::template::{ActionTemplate, Template};
+use highwater_template::{ActionTemplate, Template};
 
 /// Every template of this crate.
 pub fn all() -> Vec<Arc<dyn Template>> {

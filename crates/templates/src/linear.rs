@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2,
     Pages, Paging, Provider, SyncContext, TemplateInfo, read_time, string_at, text_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -7,11 +7,11 @@ pub use messages::{Message, Messages};
 
 use std::time::Duration;
 
-use highwater_core::template::{
+use highwater_core::{ErrorKind, Result};
+use highwater_template::{
     ActionContext, ActionInfo, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2, Pages, Paging,
     Place, Provider, SyncContext, TemplateInfo, WebhookScheme,
 };
-use highwater_core::{ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ mod events;
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_core::template::{
+use highwater_template::{
     ActionContext, ActionInfo, AuthKind, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, WebhookEvent,
     WebhookReaction, WebhookScheme, text_at, value_at,
 };

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use highwater_core::template::{HttpRequest, HttpResponse, Secret, Transport};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse, Secret, Transport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -26,7 +26,7 @@ const KEPT_HEADERS: [&str; 9] =
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use highwater_core::template::{Secret, Transport};
+/// # use highwater_template::{Secret, Transport};
 /// # use highwater_testkit::Cassette;
 /// # fn example(real: Arc<dyn Transport>) -> highwater_core::Result<()> {
 /// let cassette = Arc::new(Cassette::record(real, [Secret::new("ghp_...")]));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::{HttpRequest, HttpResponse, Transport};
 use serde_json::Value;
 use url::Url;
 

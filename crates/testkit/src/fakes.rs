@@ -29,7 +29,7 @@ pub use stripe::Stripe;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 
 use crate::fake::json as answer;

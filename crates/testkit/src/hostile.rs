@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, UNIX_EPOCH};
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 
 use crate::fake::{FakeApi, FakeRequest, NO_ANSWER, json, with_header};
 

@@ -10,7 +10,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use highwater_core::async_trait::async_trait;
-//! use highwater_core::template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
+//! use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
 //! use highwater_testkit::{FakeRequest, Trial, json};
 //!
 //! #[derive(Debug)]

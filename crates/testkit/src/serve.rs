@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use highwater_core::template::{HttpRequest, Transport};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, Transport};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

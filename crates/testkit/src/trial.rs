@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{ActionTemplate, Secret, Template, Transport};
 use highwater_core::{Environment, Inline, MemoryBackend, Record, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RequestLimits, RunOptions, RunReport};
+use highwater_template::{ActionTemplate, Secret, Template, Transport};
 use serde_json::Value;
 
 use crate::clock::TestEnvironment;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{
+use highwater_core::{Environment, ErrorKind, Result};
+use highwater_engine::{Credentials, OAuthTokens, SignIn};
+use highwater_template::{
     AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, LogLevel, OAuth2, Provider, Secret, SyncContext,
     Template, TemplateInfo, Validator,
 };
-use highwater_core::{Environment, ErrorKind, Result};
-use highwater_engine::{Credentials, OAuthTokens, SignIn};
 use highwater_testkit::{
     Cassette, FakeRequest, FakeTransport, Fault, Hostile, ServedApi, TestEnvironment, Trial, json, with_header,
 };
@@ -212,7 +212,7 @@ async fn a_cassette_has_no_secrets_and_plays_what_was_recorded() {
     let served = ServedApi::new(api).await.unwrap();
     let transport = Arc::new(highwater_engine::UreqTransport::new());
     let cassette = Cassette::record(transport, [Secret::new("s3cret")]);
-    use highwater_core::template::Transport;
+    use highwater_template::Transport;
     let ask =
         |path: &str| HttpRequest::get(format!("{}{path}", served.base_url())).header("authorization", "Bearer s3cret");
     cassette.send(ask("/items?api_key=k3y")).await.unwrap();

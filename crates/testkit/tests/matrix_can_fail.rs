@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use highwater_core::template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
 use highwater_testkit::matrix::{Faults, Invariant, Live, Matrix, MatrixReport, Outcome, Subject, TrialApi};
 use highwater_testkit::{FakeApi, FakeRequest, json};
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{
-    AuthKind, ClientAuth, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider, Secret, SyncContext, Template,
-    TemplateInfo, Transport,
-};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::{
     CancelToken, ConnectionSettings, CredentialStore, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions,
+};
+use highwater_template::{
+    AuthKind, ClientAuth, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider, Secret, SyncContext, Template,
+    TemplateInfo, Transport,
 };
 use highwater_testkit::{FakeApi, FakeRequest, FakeTransport, TestEnvironment, json};
 use tokio::sync::Semaphore;

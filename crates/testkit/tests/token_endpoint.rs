@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{
+use highwater_core::{Environment, ErrorKind, Result};
+use highwater_engine::{ConnectionSettings, Credentials, OAuthTokens};
+use highwater_template::{
     AuthKind, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider, Secret, SyncContext, Template, TemplateInfo,
     TokenUse,
 };
-use highwater_core::{Environment, ErrorKind, Result};
-use highwater_engine::{ConnectionSettings, Credentials, OAuthTokens};
 use highwater_testkit::{FakeApi, FakeRequest, Trial, json, with_header};
 
 const SYNC: &str = "acme/items";
@@ -241,7 +241,7 @@ async fn a_base_url_with_a_password_is_not_stored_and_not_shown() {
     let stored = trial.store.documents("", "", 1000).await.unwrap();
     assert!(!format!("{error:?} {stored:?}").contains("p4ssw0rd"));
     // A link's name and password are not sent either.
-    let link = highwater_core::template::HttpRequest::get("https://somebody:p4ssw0rd@api.acme.example/items");
+    let link = highwater_template::HttpRequest::get("https://somebody:p4ssw0rd@api.acme.example/items");
     trial.set_credentials(Credentials::token(Secret::new("access-0")));
     assert_eq!(trial.engine.proxy("trial", link).await.unwrap().status, 200);
     let stored = trial.store.documents("", "", 1000).await.unwrap();

@@ -12,10 +12,10 @@ name = "NAME"
 version = "0.1.0"
 edition = "2024"
 
-# Before the first release, from a checkout: { path = "../highwater/crates/core" }, and the same with testkit.
+# Before the first release, from a checkout: { path = "../highwater/crates/template" }, and the same with testkit.
 [dependencies]
 async-trait = "0.1"
-highwater-core = "VERSION"
+highwater-template = "VERSION"
 
 [dev-dependencies]
 highwater-testkit = "VERSION"

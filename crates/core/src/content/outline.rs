@@ -24,7 +24,11 @@ const BITS: [u8; BLOCK] = {
 };
 
 /// Calls `visit` with each element of a JSON array, as it is written.
-pub(crate) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
+///
+/// # Errors
+///
+/// `Invalid` where the text is no array; what was visited before the fault was visited.
+pub fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
     let mut outline = Outline { text: array, at: 0 };
     outline.items(|_, element| visit(element))?;
     outline.skip_space();
@@ -32,7 +36,11 @@ pub(crate) fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> 
 }
 
 /// The text of the value at a JSON pointer (RFC 6901); `None` where there is none.
-pub(crate) fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
+///
+/// # Errors
+///
+/// `Invalid` where the text is no JSON as far as it has to be read, or the pointer is none.
+pub fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Ok(None); // no pointer, so it points at nothing
     }

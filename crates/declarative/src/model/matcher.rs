@@ -1,8 +1,8 @@
 //! Which requests a limit is about.
 
 use fancy_regex::Regex;
-use highwater_core::template::HttpRequest;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpRequest;
 use serde_json::Map;
 
 use super::decode::{Context, Node};

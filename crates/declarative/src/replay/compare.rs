@@ -1,7 +1,7 @@
 //! What is the same, and how a difference reads.
 
 use bytes::Bytes;
-use highwater_core::template::HttpRequest;
+use highwater_template::HttpRequest;
 use serde_json::Value;
 
 use super::cassette::RecordedRequest;

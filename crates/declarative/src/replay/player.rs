@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpResponse;
 use serde_json::Value;
 
 use super::cassette::RecordedRequest;

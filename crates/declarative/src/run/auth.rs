@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, FixedOffset};
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 
 use super::context::Run;

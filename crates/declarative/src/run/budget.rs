@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::Run;
 use crate::interpolation::python_text;

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, FixedOffset, Utc};
-use highwater_core::template::{HttpResponse, Redactor, Secret};
 use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_template::{HttpResponse, Redactor, Secret};
 use serde_json::{Map, Value};
 
 use super::auth::Token;

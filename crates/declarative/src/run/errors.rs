@@ -1,8 +1,8 @@
 //! What a response means, and how long to wait before another try.
 
 use chrono::DateTime;
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpResponse;
 use serde_json::{Map, Value};
 
 use super::context::Run;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpResponse;
 use serde_json::{Map, Value};
 
 use super::context::Run;

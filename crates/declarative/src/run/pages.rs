@@ -68,7 +68,7 @@ pub(crate) struct PageReader<'p> {
     circles: Circles,
     records_since_reset: usize,
     /// The first answer is there already.
-    first_answer: Option<highwater_core::template::HttpResponse>,
+    first_answer: Option<highwater_template::HttpResponse>,
     resets: usize,
     latest: Option<Instant>,
     size: PageSize,
@@ -122,7 +122,7 @@ impl<'p> PageReader<'p> {
 
     /// Begins with an answer that is there already.
     pub(crate) fn begin_with(&mut self, body: Bytes) {
-        self.first_answer = Some(highwater_core::template::HttpResponse::new(200, Vec::new(), body));
+        self.first_answer = Some(highwater_template::HttpResponse::new(200, Vec::new(), body));
     }
 
     pub(crate) fn is_done(&self) -> bool {

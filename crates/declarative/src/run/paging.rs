@@ -1,7 +1,7 @@
 //! The token of the next page.
 
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpResponse;
 use serde_json::{Map, Value};
 
 use super::context::Run;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use super::auth::ask_patiently;

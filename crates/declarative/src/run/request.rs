@@ -1,8 +1,8 @@
 //! Building a request out of its parts.
 
 use bytes::Bytes;
-use highwater_core::template::HttpRequest;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpRequest;
 use serde_json::{Map, Value};
 
 use crate::interpolation::{LiteralTypes, python_text};

@@ -1,7 +1,7 @@
 //! Sending a request of a requester: credentials, tries, and answers kept for equal requests.
 
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, HttpResponse};
+use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::{RequestVariables, Run};
 use super::errors;

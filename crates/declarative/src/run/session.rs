@@ -1,7 +1,7 @@
 //! Sessions: tokens that a login gives.
 
-use highwater_core::template::HttpRequest;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpRequest;
 
 use super::auth::{Token, ask};
 use super::context::Run;

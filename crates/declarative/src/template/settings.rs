@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::template::{ConfigKey, Secret};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{ConfigKey, Secret};
 use serde_json::{Map, Value};
 
 use crate::interpolation::python_text;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use highwater_core::Result;
-use highwater_core::template::Secret;
+use highwater_template::Secret;
 
 use super::Engine;
 use crate::engine::lock;

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use highwater_core::template::{AuthKind, ConfigKey, HttpRequest, HttpResponse, Provider, Secret, TokenUse};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{AuthKind, ConfigKey, HttpRequest, HttpResponse, Provider, Secret, TokenUse};
 use url::Url;
 
 use super::client::{Client, Note};

@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
-use highwater_core::template::HttpResponse;
 use highwater_core::{Error, ErrorKind};
+use highwater_template::HttpResponse;
 
 use super::charset;
 use crate::mutants::mutant;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use highwater_core::template::{
+use highwater_core::{Environment, Error, ErrorKind, Result, Store};
+use highwater_template::{
     AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
 };
-use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use tokio::sync::watch;
 use url::Url;
 
@@ -329,7 +329,7 @@ impl Client {
         self.session.refresh(&self.way(), used, refused).await
     }
 
-    /// See [`SyncContext::renew_secrets`](highwater_core::template::SyncContext::renew_secrets).
+    /// See [`SyncContext::renew_secrets`](highwater_template::SyncContext::renew_secrets).
     pub(crate) async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
         self.check_address()?;
         let _under_way = UnderWay::begin(&self.renewals);

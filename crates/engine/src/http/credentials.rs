@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use highwater_core::template::{ConfigKey, Secret};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{ConfigKey, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::oauth::client_pair;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater_core::template::{HttpResponse, LimitHabits};
+use highwater_template::{HttpResponse, LimitHabits};
 
 /// How a run deals with an API that is slow, busy or broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

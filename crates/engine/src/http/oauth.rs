@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use highwater_core::template::{ClientAuth, HttpRequest, OAuth2, Redactor, Secret, Transport, escape};
 use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_template::{ClientAuth, HttpRequest, OAuth2, Redactor, Secret, Transport, escape};
 use url::Url;
 
 use super::answer;

@@ -1,7 +1,7 @@
 //! Where requests may go: the base URL and the other origins of a provider. Credentials go nowhere else.
 
-use highwater_core::template::HttpRequest;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpRequest;
 use url::Url;
 
 use crate::reach::{self, Reach};

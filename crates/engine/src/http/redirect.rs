@@ -1,7 +1,7 @@
 //! Redirects (RFC 9110, 15.4): followed within the origins, as the method allows.
 
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse};
 use url::Url;
 
 use super::origins::Origins;

@@ -10,8 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{OAuth2, Secret, SecretRenewal, Transport};
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
+use highwater_template::{OAuth2, Secret, SecretRenewal, Transport};
 
 use super::credentials::{Credentials, Means};
 use super::oauth::{self, Refusal};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use highwater_core::template::{Redactor, Secret};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{Redactor, Secret};
 
 use super::address::Address;
 use super::budget::Budget;

@@ -3,8 +3,8 @@
 //! A definite code of the API on a status below 500 is the last word. Everything else may pass: a failing server, a page of a
 //! proxy in between, a body that cannot be read. The API's own words are told, without the secrets they may echo.
 
-use highwater_core::template::{HttpResponse, Redactor, Secret};
 use highwater_core::{Error, ErrorKind};
+use highwater_template::{HttpResponse, Redactor, Secret};
 use serde_json::{Map, Value};
 
 use super::limits::time_until;

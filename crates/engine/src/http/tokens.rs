@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use highwater_core::template::{HttpResponse, Provider, Secret, text_at};
+use highwater_template::{HttpResponse, Provider, Secret, text_at};
 
 /// A token is refreshed at most this long before it ends.
 const EARLY_MS: u64 = 60_000;

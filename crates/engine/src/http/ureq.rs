@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, HttpResponse, Transport};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::DefaultConnector;

@@ -1,6 +1,6 @@
 //! Which runs are wanted, and which of their lines.
 
-use highwater_core::template::LogLevel;
+use highwater_template::LogLevel;
 
 use crate::run::{LogLine, RunMode, RunReport, RunState};
 

@@ -1,6 +1,6 @@
 //! What is kept of runs.
 
-use highwater_core::template::LogLevel;
+use highwater_template::LogLevel;
 
 /// What is kept of runs, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::{HttpRequest, HttpResponse, Secret};
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
+use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 

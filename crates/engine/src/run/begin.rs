@@ -5,8 +5,8 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::template::Progress;
 use highwater_core::{Account, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
+use highwater_template::Progress;
 use serde::de::DeserializeOwned;
 
 use super::host::OpenRefresh;

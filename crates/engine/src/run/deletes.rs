@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_core::template::{ApiHost, LogLevel, SyncContext, Template};
 use highwater_core::{DeleteGuard, Error, ErrorKind, Result, Unseen, WriteBatch};
+use highwater_template::{ApiHost, LogLevel, SyncContext, Template};
 
 use super::begin::Beginning;
 use super::host::Host;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use highwater_core::template::{ApiHost, LogLevel};
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_template::{ApiHost, LogLevel};
 
 use super::begin::Begun;
 use super::host::{Host, OpenRefresh};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use aside::Aside;
 use chrono::DateTime;
-use highwater_core::template::{ApiHost, LogLevel, PageOfChanges, Progress};
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
 };
+use highwater_template::{ApiHost, LogLevel, PageOfChanges, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 

@@ -1,7 +1,7 @@
 //! Log lines on their way to the store: as many as are kept, as long as is useful.
 
-use highwater_core::template::LogLevel;
 use highwater_core::{Result, RunId, WriteBatch};
+use highwater_template::LogLevel;
 
 use super::report::LogLine;
 use crate::logs::{self, LogPolicy};

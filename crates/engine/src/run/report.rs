@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::template::{LogLevel, Progress};
 use highwater_core::{Account, Error, ErrorKind, Result, RunId};
+use highwater_template::{LogLevel, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::CancelToken;

@@ -6,12 +6,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use highwater_core::template::{
+use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
+use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions, RunReport, Secret};
+use highwater_template::{
     ActionContext, ActionInfo, ActionTemplate, AuthKind, HttpRequest, HttpResponse, Pages, Paging, Provider,
     SyncContext, Template, TemplateInfo, TokenUse, Transport,
 };
-use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
-use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions, RunReport, Secret};
 use serde_json::Value;
 
 use crate::world::Clock;

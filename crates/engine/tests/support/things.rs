@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{LogLevel, PageRecord, SyncContext, Template, TemplateInfo, Window, string_at, text_at};
 use highwater_core::{
     Cursor, Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey,
 };
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret, SyncStatus};
+use highwater_template::{LogLevel, PageRecord, SyncContext, Template, TemplateInfo, Window, string_at, text_at};
 use world::Clock;
 
 pub const SYNC: &str = "shop/things";

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{LogLevel, SyncContext, Template, TemplateInfo};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, Engine, EngineBuilder, RunOptions, RunReport};
+use highwater_template::{LogLevel, SyncContext, Template, TemplateInfo};
 use tokio::time::Instant;
 
 pub const SYNC: &str = "shop/items";

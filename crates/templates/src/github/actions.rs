@@ -1,7 +1,7 @@
 //! Writing to GitHub.
 
 use highwater_core::Result;
-use highwater_core::template::{ActionContext, ActionInfo, HttpRequest, escape};
+use highwater_template::{ActionContext, ActionInfo, HttpRequest, escape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Issues and comments of a repository, by `since`.
 
 use bytes::Bytes;
-use highwater_core::template::{HttpRequest, RepeatGuard, SyncContext, TemplateInfo, Window, text_at};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpRequest, RepeatGuard, SyncContext, TemplateInfo, Window, text_at};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, template, timed};

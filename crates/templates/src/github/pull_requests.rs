@@ -1,7 +1,7 @@
 //! Pull requests of a repository, newest changes first.
 
 use highwater_core::Result;
-use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext, TemplateInfo, Window};
+use highwater_template::{HttpRequest, Pages, Paging, SyncContext, TemplateInfo, Window};
 
 use super::{PER_PAGE, PullRequest, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, save_newest_first, template};

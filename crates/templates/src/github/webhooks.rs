@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_core::template::{WebhookEvent, WebhookReaction, text_at, value_at};
+use highwater_template::{WebhookEvent, WebhookReaction, text_at, value_at};
 
 pub(super) fn issues(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     record(event, "issues", "Issue", "/issue")

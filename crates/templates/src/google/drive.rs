@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_core::template::{
+use highwater_template::{
     HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, text_at, value_at,
 };
 use schemars::JsonSchema;

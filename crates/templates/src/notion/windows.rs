@@ -1,7 +1,7 @@
 //! A query of a data source beyond the results that Notion gives of one query.
 
 use highwater_core::Result;
-use highwater_core::template::{FetchedPage, HttpRequest, Pages, SyncContext, read_time, text_at};
+use highwater_template::{FetchedPage, HttpRequest, Pages, SyncContext, read_time, text_at};
 use serde_json::{Value, json};
 
 use super::list;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use highwater_core::template::{
+use highwater_core::{Result, SourceVersion};
+use highwater_template::{
     PageDelete, PageRecord, WebhookEvent, WebhookReaction, composite_id, string_at, text_at, value_at,
 };
-use highwater_core::{Result, SourceVersion};
 use serde_json::value::RawValue;
 
 use crate::common::read;

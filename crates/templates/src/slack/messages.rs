@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     ConfigKey, LogLevel, PageRecord, SyncContext, TemplateInfo, composite_id, string_at, text_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

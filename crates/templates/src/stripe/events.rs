@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use highwater_core::template::{
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{
     HttpRequest, LogLevel, PageRecord, Pages, Paging, SyncContext, escape, string_at, text_at, value_at,
 };
-use highwater_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use super::{Checkpoint, Kind, VERSION};

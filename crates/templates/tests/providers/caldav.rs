@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use highwater_core::ErrorKind;
-use highwater_core::template::{HttpResponse, Secret};
 use highwater_engine::Credentials;
+use highwater_template::{HttpResponse, Secret};
 use highwater_templates::caldav::Entries;
 use highwater_testkit::fakes::{CalDav, Spelling};
 use highwater_testkit::{FakeApi, FakeRequest, Trial};

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::Template;
 use highwater_core::{ErrorKind, Result};
 use highwater_engine::{RunOptions, RunReport};
+use highwater_template::Template;
 use highwater_templates::google::{calendar, drive, gmail};
 use highwater_templates::{airtable, github, hubspot, jira, linear, notion, slack, stripe};
 use highwater_testkit::fakes::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::ErrorKind;
-use highwater_core::template::Template;
+use highwater_template::Template;
 use highwater_templates::github;
 use highwater_testkit::fakes::GitHub;
 use highwater_testkit::{FakeRequest, Trial, json};

@@ -17,7 +17,7 @@ mod updated_filters;
 use std::sync::Arc;
 
 use highwater_core::ErrorKind;
-use highwater_core::template::Template;
+use highwater_template::Template;
 use highwater_testkit::{FakeApi, Trial};
 
 /// What a run brought: added, updated, deleted.

@@ -1,8 +1,8 @@
 //! How applications name themselves at token endpoints.
 
 use highwater_core::SystemEnvironment;
-use highwater_core::template::{AuthKind, Provider, Secret};
 use highwater_engine::{OAuthTokens, SignIn};
+use highwater_template::{AuthKind, Provider, Secret};
 use highwater_templates::{airtable, jira, notion};
 use highwater_testkit::{FakeRequest, FakeTransport, json};
 

@@ -128,7 +128,7 @@ async fn slack_names_its_limit_in_a_header_and_refuses_in_a_body() {
 
 #[tokio::test(start_paused = true)]
 async fn private_channels_need_scopes_that_are_declared_and_named_when_they_are_missing() {
-    let scopes = |template: &dyn highwater_core::template::Template| template.info().scopes.clone();
+    let scopes = |template: &dyn highwater_template::Template| template.info().scopes.clone();
     assert!(scopes(&slack::Channels::new()).contains(&"groups:read".to_owned()));
     let declared = scopes(&slack::Messages::new());
     assert!(

@@ -1,9 +1,9 @@
 //! Slack's events, shaped after the pages of <https://docs.slack.dev/reference/events>, beside the runs that read the same
 //! messages, channels and users.
 
-use highwater_core::template::Template;
 use highwater_core::{Environment, ErrorKind, Result};
 use highwater_engine::{Credentials, Phase, Received, Secret, SyncOptions};
+use highwater_template::Template;
 use highwater_templates::slack;
 use highwater_testkit::Trial;
 use highwater_testkit::fakes::Slack;

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use highwater_core::template::{HttpRequest, Secret};
 use highwater_engine::Credentials;
+use highwater_template::{HttpRequest, Secret};
 use serde_json::json;
 
 use super::Bench;

@@ -11,9 +11,9 @@ mod server;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_core::template::{HttpRequest, HttpResponse};
 use highwater_core::{Cursor, MemoryStore, Result, Store, StoreExt, StreamKey};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 /// An engine with one connection to a running server.

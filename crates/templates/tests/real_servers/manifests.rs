@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use highwater_core::MemoryStore;
 use highwater_core::Store;
-use highwater_core::template::{HttpRequest, Secret};
 use highwater_declarative::{Files, Manifest, templates};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions};
+use highwater_template::{HttpRequest, Secret};
 use serde_json::{Value, json};
 
 use super::server::{Server, npm};

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use highwater_core::ErrorKind;
-use highwater_core::template::{HttpRequest, Secret};
 use highwater_engine::Credentials;
+use highwater_template::{HttpRequest, Secret};
 
 use super::Bench;
 use super::server::{Server, python};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 use serde_json::{Value, json};
 
 use super::{ok, page, refuse, time};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 
 use super::{PAGE, date};
 use crate::fake::{FakeApi, FakeRequest, with_header};

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use highwater_core::template::{HttpRequest, HttpResponse};
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;

@@ -8,7 +8,7 @@ mod stock;
 
 use std::sync::Arc;
 
-use highwater_core::template::Template;
+use highwater_template::Template;
 
 use super::subject::Subject;
 

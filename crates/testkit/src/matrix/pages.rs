@@ -1,6 +1,6 @@
 //! The parts of an answer that is a page: its records, and what names the next page.
 
-use highwater_core::template::HttpResponse;
+use highwater_template::HttpResponse;
 use serde_json::{Map, Value, json};
 
 use super::faults::{Drift, LinkForm, Poison};

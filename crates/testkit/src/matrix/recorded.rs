@@ -8,8 +8,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater_core::template::{HttpResponse, Template};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::{HttpResponse, Template};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -160,7 +160,7 @@ impl Exchange {
     fn answers(&self, request: &FakeRequest) -> bool {
         let path = url::Url::parse(&self.url).map(|url| url.path().to_owned()).unwrap_or_default();
         let recorded_query: BTreeMap<&String, &String> = self.query.iter().map(|(name, value)| (name, value)).collect();
-        let path_fits = FakeRequest::of(&highwater_core::template::HttpRequest::get(&self.url)).path == request.path
+        let path_fits = FakeRequest::of(&highwater_template::HttpRequest::get(&self.url)).path == request.path
             || path == request.path;
         let is_secret = |value: &str| value.contains(SECRET);
         let same = request.query.len() == recorded_query.len()

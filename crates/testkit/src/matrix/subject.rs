@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_core::template::{AuthKind, HttpResponse, Provider, Secret, Template};
 use highwater_engine::{Credentials, OAuthTokens};
+use highwater_template::{AuthKind, HttpResponse, Provider, Secret, Template};
 use serde_json::Value;
 
 use crate::fake::{FakeApi, FakeRequest};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::template::Transport;
 use highwater_core::{Cursor, Environment, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, DeletePolicy, Engine, LogFilter, RunOptions, RunReport};
+use highwater_template::Transport;
 use tokio::time::Instant;
 
 use super::faults::{Fault, Switch};

@@ -11,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use highwater_core::template::{HttpRequest, HttpResponse, Transport};
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::UreqTransport;
+use highwater_template::{HttpRequest, HttpResponse, Transport};
 
 use super::faults::Wire;
 

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use highwater_core::Store;
 use highwater_core::async_trait::async_trait;
-use highwater_core::template::{HttpRequest, SyncContext, Template, TemplateInfo, Transport};
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, UreqTransport};
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo, Transport};
 
 use crate::measure::{Figures, peak_memory_mb, process_time, reset_peak_memory};
 use crate::server::{change_records, first_page};

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::template::{
+use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit};
+use highwater_template::{
     ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret, SecretRenewal,
 };
-use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit};
 
 use super::{Host, raw};
 use crate::engine::lock;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::template::{ApiHost, LogLevel, PageOfChanges, SetAside, text_at};
 use highwater_core::{Result, StreamBatch, StreamCommit, WriteBatch};
+use highwater_template::{ApiHost, LogLevel, PageOfChanges, SetAside, text_at};
 use serde::Deserialize;
 
 use super::Host;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::template::{HttpResponse, Template};
+use highwater_template::{HttpResponse, Template};
 use serde_json::json;
 
 use super::stock::{Hands, stocked};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::template::Template;
+use highwater_template::Template;
 
 use super::stock::{Hands, stocked};
 use crate::fakes::GitHub;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_core::template::{HttpResponse, Template};
+use highwater_template::{HttpResponse, Template};
 use serde_json::{Value, json};
 
 use super::stock::{Hands, stocked};

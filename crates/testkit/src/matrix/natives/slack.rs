@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::template::{HttpResponse, Template};
+use highwater_template::{HttpResponse, Template};
 
 use super::stock::{Hands, stocked};
 use crate::fake::{json, with_header};
@@ -78,5 +78,5 @@ fn with_channel() -> Slack {
 
 fn put_message(api: &mut Slack, _: u64, text: &str) -> (String, String) {
     let ts = api.post(CHANNEL, text);
-    (highwater_core::template::composite_id([CHANNEL, ts.as_str()]), text.to_owned())
+    (highwater_template::composite_id([CHANNEL, ts.as_str()]), text.to_owned())
 }

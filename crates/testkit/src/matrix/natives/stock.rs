@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use highwater_core::template::{HttpResponse, Template};
+use highwater_template::{HttpResponse, Template};
 
 use crate::fake::{FakeApi, FakeRequest};
 use crate::matrix::subject::{Live, Subject, TrialApi};

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// A secret. It is wiped from memory when dropped and never printed.
 ///
 /// ```
-/// let secret = highwater_core::template::Secret::new("hunter2");
+/// let secret = highwater_template::Secret::new("hunter2");
 /// assert_eq!(format!("{secret:?}"), "Secret(..)");
 /// assert_eq!(secret.expose(), "hunter2");
 /// ```

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::redact::{REDACTED, Redactor};
 use super::{link, words};
-use crate::content::outline;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::content::outline;
+use highwater_core::{Error, ErrorKind, Result};
 
 /// What a later request needs to ask whether anything changed. Keep it in the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl HttpResponse {
     /// key of the request into their links, is left out: the link may be kept, and the key is added to each request.
     ///
     /// ```
-    /// use highwater_core::template::HttpResponse;
+    /// use highwater_template::HttpResponse;
     /// let response = HttpResponse::new(200, Vec::new(), "[]").asked_at("https://acme.example/v3/items?page=1");
     /// assert_eq!(response.resolve("?page=2"), "https://acme.example/v3/items?page=2");
     /// assert_eq!(response.resolve("/v3/others"), "https://acme.example/v3/others");

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::content::outline;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::content::outline;
+use highwater_core::{Error, ErrorKind, Result};
 
 /// The value at a JSON pointer, as it is written; `None` where there is none. It is found by brackets and strings alone:
 /// the record, and what lies within the value, may yet turn out to be no JSON.
 ///
 /// ```
-/// use highwater_core::template::value_at;
+/// use highwater_template::value_at;
 /// let record = br#"{"id": 7, "parts": [{"size": 1.50}]}"#;
 /// assert_eq!(value_at(record, "/parts/0")?, Some(&br#"{"size": 1.50}"#[..]));
 /// assert_eq!(value_at(record, "/parts/1")?, None);
@@ -23,7 +23,7 @@ pub fn value_at<'r>(record: &'r [u8], pointer: &str) -> Result<Option<&'r [u8]>>
 /// `None` where there is none, or `null`, or an object or array.
 ///
 /// ```
-/// use highwater_core::template::text_at;
+/// use highwater_template::text_at;
 /// let record = br#"{"id": 7, "fields": {"updated": "2026-01-02"}}"#;
 /// assert_eq!(text_at(record, "/fields/updated")?.as_deref(), Some("2026-01-02"));
 /// assert_eq!(text_at(record, "/id")?.as_deref(), Some("7"));
@@ -61,7 +61,7 @@ pub fn id_at(record: &Bytes, pointers: &[&str]) -> Result<String> {
 /// One id of several values, such that different values never make the same id: a JSON array.
 ///
 /// ```
-/// use highwater_core::template::composite_id;
+/// use highwater_template::composite_id;
 /// assert_eq!(composite_id(["C1", "17.5"]), r#"["C1","17.5"]"#);
 /// assert_ne!(composite_id(["a,b", "c"]), composite_id(["a", "b,c"]));
 /// ```

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::Secret;
-use crate::error::Error;
+use highwater_core::Error;
 
 /// What stands in a text in place of a secret.
 pub const REDACTED: &str = "[secret]";
@@ -33,7 +33,7 @@ const GAP: usize = 8;
 /// wins, so a secret that begins another leaves nothing of it.
 ///
 /// ```
-/// use highwater_core::template::{Redactor, Secret};
+/// use highwater_template::{Redactor, Secret};
 /// let redactor = Redactor::new([&Secret::new("hunter2/9")]);
 /// assert_eq!(redactor.redact("no hunter2/9, no hunter2%2f9, no aHVudGVyMi85"), "no [secret], no [secret], no [secret]");
 /// ```

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::provider::Provider;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// Whether a template needs credentials of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::response::{HttpResponse, Validator};
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// A request. The path is taken relative to the connection's base URL; a whole URL must be of the
 /// same origin. Credentials are added later and never seen by the template.

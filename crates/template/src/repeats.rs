@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// Pages in a row that repeat earlier ones before the list is taken to have no end.
 const MAX_REPEATED: usize = 5;
@@ -21,9 +21,9 @@ const MAX_EMPTY: usize = 1_000;
 /// Empty pages are no repetition, for APIs that filter give them in the middle of a list; a thousand in a row are an error.
 ///
 /// ```
-/// use highwater_core::template::{HttpRequest, RepeatGuard, SyncContext};
+/// use highwater_template::{HttpRequest, RepeatGuard, SyncContext};
 ///
-/// # async fn fetch(context: &mut SyncContext<'_>) -> highwater_core::Result<()> {
+/// # async fn fetch(context: &mut SyncContext<'_>) -> highwater_template::Result<()> {
 /// let mut repeats = RepeatGuard::default();
 /// for page in 1.. {
 ///     let answer = context.send(HttpRequest::get("/notes").query("page", page.to_string())).await?;

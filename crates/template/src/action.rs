@@ -13,7 +13,7 @@ use super::http::HttpRequest;
 use super::info::ConfigKey;
 use super::provider::Provider;
 use super::response::HttpResponse;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// What an action is and what it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,8 +93,8 @@ impl ActionInfo {
 /// A named operation of an API: creates an issue, posts a message.
 ///
 /// ```
-/// use highwater_core::async_trait::async_trait;
-/// use highwater_core::template::{ActionContext, ActionInfo, ActionTemplate, HttpRequest, Provider};
+/// use highwater_template::async_trait::async_trait;
+/// use highwater_template::{ActionContext, ActionInfo, ActionTemplate, HttpRequest, Provider};
 /// use serde_json::{Value, json};
 ///
 /// #[derive(Debug)]
@@ -113,7 +113,7 @@ impl ActionInfo {
 ///         &self.0
 ///     }
 ///
-///     async fn run(&self, context: &ActionContext<'_>, input: Value) -> highwater_core::Result<Value> {
+///     async fn run(&self, context: &ActionContext<'_>, input: Value) -> highwater_template::Result<Value> {
 ///         context.send(HttpRequest::post_json("/notes", &input)?).await?.json()
 ///     }
 /// }

@@ -15,9 +15,9 @@ use super::http::HttpRequest;
 use super::page::{PageDelete, PageOfChanges, PageRecord, SetAside};
 use super::response::HttpResponse;
 use super::secret::Secret;
-use crate::batch::StreamCommit;
-use crate::error::{Error, ErrorKind, Result};
-use crate::record::Json;
+use highwater_core::Json;
+use highwater_core::StreamCommit;
+use highwater_core::{Error, ErrorKind, Result};
 
 /// The beginning of a run.
 #[derive(Clone, Debug, Default)]

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::info::fill_in;
 use super::webhook::WebhookScheme;
-use crate::error::Result;
+use highwater_core::Result;
 
 /// An API: what its templates have in common.
 ///
 /// ```
-/// use highwater_core::template::{AuthKind, Provider};
+/// use highwater_template::{AuthKind, Provider};
 ///
 /// let provider = Provider::new("acme", "https://{site}.acme.example/api")
 ///     .auth(AuthKind::bearer("a personal token, from Settings > API"))
@@ -346,7 +346,7 @@ impl LimitHabits {
     /// An answer of any status, 200 too, whose text at this JSON pointer is `value` means "slow down".
     ///
     /// ```
-    /// # use highwater_core::template::LimitHabits;
+    /// # use highwater_template::LimitHabits;
     /// // {"errors": [{"extensions": {"code": "RATELIMITED"}}]}
     /// let habits = LimitHabits::new().told_at("/errors/0/extensions/code", "RATELIMITED");
     /// # assert_eq!(habits.words[0].value, "RATELIMITED");

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::SyncContext;
-use crate::batch::StreamCommit;
-use crate::error::{Error, Result};
-use crate::template::page::{PageRecord, SetAside};
+use crate::page::{PageRecord, SetAside};
+use highwater_core::StreamCommit;
+use highwater_core::{Error, Result};
 
 /// The longest part of a payload that is kept, in bytes.
 const LONGEST_PAYLOAD: usize = 16 * 1024;
@@ -33,7 +33,7 @@ impl SyncContext<'_> {
     /// Reads each record by itself: returns what `read` made of those it could read, in order, and sets the others aside.
     ///
     /// ```
-    /// use highwater_core::template::{PageRecord, SyncContext, Window, id_at, string_at};
+    /// use highwater_template::{PageRecord, SyncContext, Window, id_at, string_at};
     /// use highwater_core::Result;
     ///
     /// async fn save(context: &mut SyncContext<'_>, window: &mut Window, page: Vec<bytes::Bytes>) -> Result<()> {

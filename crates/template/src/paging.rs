@@ -1,8 +1,8 @@
 //! From page to page: the ways in which APIs name the next one.
 //!
 //! ```no_run
-//! # use highwater_core::template::{HttpRequest, Pages, Paging, SyncContext};
-//! # async fn fetch(context: &mut SyncContext<'_>) -> highwater_core::Result<()> {
+//! # use highwater_template::{HttpRequest, Pages, Paging, SyncContext};
+//! # async fn fetch(context: &mut SyncContext<'_>) -> highwater_template::Result<()> {
 //! let request = HttpRequest::get("/users.list").query("limit", "200");
 //! let mut pages = Pages::new(request, Paging::cursor("/response_metadata/next_cursor", "cursor")).records_at("/members");
 //! while let Some(page) = pages.next(context).await? {
@@ -23,7 +23,7 @@ use super::http::{HttpRequest, escape};
 use super::records::{string_at, text_at};
 use super::repeats::RepeatGuard;
 use super::response::HttpResponse;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
 const MAX_PAGES: usize = 1_000_000;

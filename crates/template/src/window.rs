@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 
 /// From a little before what the last run saw, up to when this one began.
 ///
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// ```
 /// use std::time::Duration;
-/// use highwater_core::template::Window;
+/// use highwater_template::Window;
 /// let mut window = Window::new(Some("2026-11-23T10:00:00.7Z"), Duration::from_secs(120), 1_795_500_000_000)?;
 /// assert_eq!(window.since().as_deref(), Some("2026-11-23T09:58:00Z"));
 /// window.saw("2026-11-23T10:05:30.25Z")?;
@@ -94,7 +94,7 @@ impl Window {
 /// [`ErrorKind::Remote`] for any other text.
 ///
 /// ```
-/// use highwater_core::template::read_time;
+/// use highwater_template::read_time;
 /// let expected = read_time("2026-11-18T10:00:00Z")?;
 /// for text in ["2026-11-18T12:00:00.000+0200", "2026-11-18 10:00:00", "Wed, 18 Nov 2026 10:00:00 GMT", "1794996000"] {
 ///     assert_eq!(read_time(text)?, expected, "{text}");

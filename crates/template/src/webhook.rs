@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::page::{PageDelete, PageRecord};
-use crate::batch::SourceVersion;
-use crate::error::{Error, ErrorKind, Result};
+use highwater_core::SourceVersion;
+use highwater_core::{Error, ErrorKind, Result};
 
 /// How a provider signs its webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub enum WebhookScheme {
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use highwater_core::template::WebhookEvent;
+/// use highwater_template::WebhookEvent;
 /// let config = BTreeMap::new();
 /// let event = WebhookEvent::new("d-1", br#"{"action": "closed"}"#, &config).headers([("X-GitHub-Event", "issues")]);
 /// assert_eq!(event.header("x-github-event"), Some("issues"));
@@ -116,7 +116,7 @@ pub enum WebhookChange {
 /// the whole record, or its order cannot be told, ask for a run.
 ///
 /// ```
-/// use highwater_core::template::{PageRecord, WebhookReaction};
+/// use highwater_template::{PageRecord, WebhookReaction};
 /// let nothing = WebhookReaction::new();
 /// assert!(nothing.is_empty());
 /// let saved = WebhookReaction::new().save("Issue", PageRecord::with_id("7", r#"{"id": 7}"#));

@@ -10,8 +10,8 @@ use super::http::HttpRequest;
 use super::page::PageOfChanges;
 use super::response::HttpResponse;
 use super::secret::Secret;
-use crate::batch::StreamCommit;
-use crate::error::Result;
+use highwater_core::Result;
+use highwater_core::StreamCommit;
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,8 +56,8 @@ pub struct Progress {
 /// one run at a time does it.
 ///
 /// ```
-/// use highwater_core::async_trait::async_trait;
-/// use highwater_core::template::{HttpRequest, Secret, SecretRenewal, SyncContext};
+/// use highwater_template::async_trait::async_trait;
+/// use highwater_template::{HttpRequest, Secret, SecretRenewal, SyncContext};
 /// use highwater_core::{Error, ErrorKind, Result};
 ///
 /// /// A key that the API changes for another.

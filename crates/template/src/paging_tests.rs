@@ -157,7 +157,7 @@ fn no_content_is_an_empty_list_and_no_page_that_was_named() {
 
 #[test]
 fn only_the_first_page_is_asked_for_conditionally() {
-    let known = crate::template::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
+    let known = crate::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
     let request = HttpRequest::get("/list").if_changed_since(&known);
     let mut pages = Pages::new(request, Paging::number("page", 1));
     let mut conditional = Vec::new();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::batch::SourceVersion;
+use highwater_core::SourceVersion;
 
 /// A record to save: a JSON object.
 #[derive(Clone, Debug, PartialEq, Eq)]
