@@ -228,11 +228,15 @@ async fn fill(store: &dyn Store, clock: &TestEnvironment) {
     let delivery = index.poll().await.unwrap();
     index.ack(delivery.token).await.unwrap();
     index.poll().await.unwrap();
-    let poison = store.reader(&notes(), "poison").options(PollOptions::default().limit(3).max_attempts(1));
+    let options = PollOptions::default().limit(3).max_attempts(1).backoff(Duration::ZERO, Duration::ZERO);
+    let poison = store.reader(&notes(), "poison").options(options);
     let delivery = poison.poll().await.unwrap();
     poison.ack(delivery.token).await.unwrap();
-    let delivery = poison.poll().await.unwrap();
-    poison.nack(delivery.token).await.unwrap();
+    // With others first, then alone.
+    for _ in 0..2 {
+        let delivery = poison.poll().await.unwrap();
+        poison.nack(delivery.token).await.unwrap();
+    }
     let delivery = poison.poll().await.unwrap();
     poison.ack(delivery.token).await.unwrap();
     let gone = store.reader(&tasks(), "gone");

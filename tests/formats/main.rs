@@ -2,7 +2,7 @@
 //!
 //! `kept/FORMAT` has a store of each kind, made by the code of that format, and `facts.json`, what that code read from
 //! them. To make those of the current format, before the next one comes:
-//! `HIGHWATER_TEST_KEEP=tests/formats/kept/2 cargo test --test formats -- --ignored make`
+//! `HIGHWATER_TEST_KEEP=tests/formats/kept/2 cargo test --test formats --features encryption,zstd -- --ignored make`
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod facts;
