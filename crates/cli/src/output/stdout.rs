@@ -37,7 +37,7 @@ pub(super) fn check() -> Result<()> {
     let Some(fault) = fault else { return Ok(()) };
     let kind = match fault.kind() {
         IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => ErrorKind::Full,
-        _ => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Io,
     };
     Err(Error::new(kind, "the result could not be written to standard output: part of it is missing").because(fault))
 }
