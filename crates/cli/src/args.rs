@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use highwater::{Action, Cursor, Seek};
 
+use crate::commands::consumers::ConsumersOptions;
 use crate::commands::control::{DisableOptions, DisconnectOptions, EnableOptions, SyncName, TriggerOptions};
 use crate::commands::maintain::MaintainOptions;
 use crate::commands::recode::RecodeOptions;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Tail(TailOptions),
     /// Show streams, syncs and consumers of a store.
     Status(StoreOptions),
+    /// List the readers whose position the store keeps; show, move or remove one.
+    Consumers(ConsumersOptions),
     /// List runs, show one with its log, approve or reject its deletes.
     Runs(RunsOptions),
     /// Print log lines of runs.

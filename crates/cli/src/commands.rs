@@ -1,6 +1,7 @@
 //! One module per command.
 
 mod account;
+pub(crate) mod consumers;
 pub(crate) mod control;
 pub(crate) mod doctor;
 pub(crate) mod maintain;

@@ -69,6 +69,7 @@ async fn dispatch(arguments: &Arguments, output: &Output, cancel: &CancelToken) 
         Command::Get(options) => commands::records::get(options, output).await,
         Command::Tail(options) => commands::tail::run(options, output, cancel).await,
         Command::Status(options) => commands::status::run(options, output).await,
+        Command::Consumers(options) => commands::consumers::run(options, output).await,
         Command::Runs(options) => commands::runs::run(options, output).await,
         Command::Logs(options) => commands::runs::logs(options, output).await,
         Command::Webhooks(options) => commands::webhooks::run(options, output).await,

@@ -104,3 +104,21 @@ fn maintain_removes_what_it_is_told_to_and_leaves_no_byte_of_it() {
     let missing = failure(here, &["maintain", "compact", "--db", "none.db"]);
     assert!(missing.contains("none.db") && !here.join("none.db").exists());
 }
+
+#[test]
+fn compact_tells_that_a_reader_held_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    written(&here.join("app.db"), -40, &StreamKey::new("other", "Note"));
+    let compact = |further: &[&str]| run(here, &[&["maintain", "compact", "--db", "app.db"], further].concat());
+    let reader = highwater::stores::rusqlite::Connection::open(here.join("app.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM hw_meta").unwrap();
+    let held = compact(&["--json"]);
+    assert_eq!(held.status.code(), Some(0), "{held:?}");
+    assert_eq!(String::from_utf8_lossy(&held.stdout), "{\"done\":true,\"compaction\":\"held\"}\n");
+    assert!(String::from_utf8_lossy(&held.stderr).contains("run it again"), "{held:?}");
+    reader.execute_batch("COMMIT").unwrap();
+    let done = compact(&[]);
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "free space was given back\n");
+    assert!(done.stderr.is_empty(), "{done:?}");
+}

@@ -52,6 +52,33 @@ fn a_path_is_a_path_and_no_uri() {
     assert!(text(here, &["get", "Issue", "2", "--db", "file:app.db"]).contains("many have"));
     let view = text(here, &["sql-view", "github", "Issue", "--db", "file:app.db"]);
     assert!(view.contains("view issue"), "{view}");
+    // `sqlite3` takes `file:app.db` for a URI.
+    assert!(view.contains("sqlite3 './file:app.db' "), "{view}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"app-\xff.db");
+    make(&folder.path().join(name), Codec::builder(), &[issues()]);
+    for (arguments, wanted) in [(&["status"][..], "3 records"), (&["records", "Issue"], "many have")] {
+        let output = highwater(folder.path(), arguments).arg("--db").arg(name).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(wanted), "{output:?}");
+    }
+    let missing = std::ffi::OsStr::from_bytes(b"none-\xff.db");
+    let output = highwater(folder.path(), &["status"]).arg("--db").arg(missing).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("none-"), "{output:?}");
+    assert_eq!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .filter(|file| { !file.as_ref().unwrap().file_name().as_bytes().starts_with(b"app-\xff.db") })
+            .count(),
+        0
+    );
 }
 
 #[test]

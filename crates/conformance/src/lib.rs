@@ -117,6 +117,7 @@ macro_rules! for_each_case {
             p24_horizon_of_tombstones
             p24_prune_stops_at_consumers
             p24_the_past_behind_its_horizon_is_refused
+            p24_what_is_gone_is_set_aside_nowhere
             p24_what_was_erased_is_in_no_file
             p25_a_lease_is_kept_by_renewing_it
             p25_a_late_acknowledgement_counts_while_nobody_took_over

@@ -159,6 +159,12 @@ pub trait Backend: Send + 'static {
     fn capabilities(&self) -> Capabilities;
     /// Takes the write lock, also against other processes, and only then begins to read.
     fn begin(&mut self) -> Result<Self::Write<'_>>;
+    /// Begins a write transaction without waiting: `None` while somebody else has the write lock. A backend that other
+    /// processes write as well should say so, for readings rely on it to wait for nobody; by default it is
+    /// [`begin`](Backend::begin).
+    fn try_begin(&mut self) -> Result<Option<Self::Write<'_>>> {
+        self.begin().map(Some)
+    }
     /// A reader for one more thread, or `None` when everything must go through the writer.
     fn reader(&self) -> Result<Option<Self::Reader>>;
     /// A number that differs from the last call's when any *other* handle or process has committed

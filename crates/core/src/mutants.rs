@@ -105,6 +105,7 @@ pub const ALL: &[Mutant] = &[
     rule("prune-keeps-surplus-history", "p24", "a prune leaves more versions than are to be kept, and older ones"),
     rule("history-by-positions-ahead", "p24", "versions are old by positions that are ahead of the clock"),
     rule("aside-outlives-tombstone", "p24", "what was set aside of a record stays though its tombstone was pruned"),
+    rule("parked-outlives-record", "p24", "named readers keep the ids of records whose tombstones were pruned"),
     rule("pruned-payload-stays-away", "p24", "a payload that was pruned and comes again is not stored"),
     rule("page-bytes-ignored", "p11", "a page ends by its count of records alone"),
     rule("no-record-fits", "p11", "a page ends before its first record, when that alone is too large"),

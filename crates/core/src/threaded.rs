@@ -1,5 +1,6 @@
 //! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
 
+mod asked;
 mod caught;
 mod desk;
 mod idle;
@@ -30,6 +31,7 @@ use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
 use crate::store::Capabilities;
 use crate::wakeups::Wakeups;
+use asked::{Answer, Asked};
 use caught::caught;
 use desk::{Desk, Place};
 use idle::Idle;
@@ -51,6 +53,7 @@ struct Inner<B: Backend> {
     shared: Arc<Shared>,
     options: StoreOptions,
     desk: Desk<B>,
+    asked: Asked,
     readers: Mutex<Option<Readers<B::Reader>>>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
     nearby: Nearby<B::Reader>,
@@ -110,6 +113,7 @@ impl<B: Backend> Threaded<B> {
                 shared,
                 options,
                 desk,
+                asked: Asked::default(),
                 readers: Mutex::new(readers),
                 idle,
                 nearby: Nearby::new(near),
@@ -164,15 +168,32 @@ impl<B: Backend> Threaded<B> {
         self.on_writer(move |writer| writer.transact(work)).await
     }
 
+    /// The same only where neither this store's writer nor another process is writing: waits for nobody. `None` where
+    /// somebody is.
+    async fn write_at_once<T, F>(&self, work: F) -> Result<Option<T>>
+    where
+        T: Send + 'static,
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T> + Send + 'static,
+    {
+        match self.inner.asked.alone() {
+            Some(asked) => self.ask(asked, move |writer| writer.transact_at_once(work)).await,
+            None => Ok(None),
+        }
+    }
+
     async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer<B>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Task(Box::new(move |writer| {
-            // Nobody waits any more: what was done stays done.
-            let _ = answer.send(work(writer));
-        })))?;
+        self.ask(self.inner.asked.one(), work).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        (answer, answered): (Answer<Result<T>>, oneshot::Receiver<Result<T>>),
+        work: impl FnOnce(&mut Writer<B>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.send(Job::Task(Box::new(move |writer| answer.send(work(writer)))))?;
         answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
     }
 
@@ -208,14 +229,19 @@ impl<B: Backend> Threaded<B> {
         if let Some(value) = self.inner.desk.read_here(&self.inner.shared, &work) {
             return value.map_err(|error| self.named(error));
         }
-        let (answer, answered) = oneshot::channel();
-        match &*lock(&self.inner.readers) {
-            Some(readers) => readers.send(work, answer)?,
+        let answered = match &*lock(&self.inner.readers) {
+            Some(readers) => {
+                let (answer, answered) = oneshot::channel();
+                readers.send(work, answer)?;
+                answered
+            }
             None if self.inner.capabilities.multi_process || self.inner.desk.is_closed() => return Err(closed()),
-            None => self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| {
-                let _ = answer.send(writer.read(work));
-            })))?,
-        }
+            None => {
+                let (answer, answered) = self.inner.asked.one();
+                self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| answer.send(writer.read(work)))))?;
+                answered
+            }
+        };
         answered.await.map_err(|_| closed())?.map_err(|error| self.named(error))
     }
 

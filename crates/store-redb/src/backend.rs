@@ -13,6 +13,7 @@ use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use redb::{
     CompactionError, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError,
+    TransactionError,
 };
 
 use crate::erase;
@@ -184,6 +185,19 @@ impl Backend for RedbBackend {
             Handle::Reading(_) => Err(read_only()),
         })?;
         Ok(Overlay::new(RedbWrite { write, files: Arc::clone(files) }))
+    }
+
+    fn try_begin(&mut self) -> Result<Option<Overlay<RedbWrite>>> {
+        let files = &self.shared.files;
+        files.seen()?;
+        let write = self.shared.with(|database| match database {
+            Handle::Writing(database) => match database.try_begin_write() {
+                Err(TransactionError::WouldBlock) => Ok(None),
+                begun => begun.map(Some).explain("begin"),
+            },
+            Handle::Reading(_) => Err(read_only()),
+        })?;
+        Ok(write.map(|write| Overlay::new(RedbWrite { write, files: Arc::clone(files) })))
     }
 
     fn reader(&self) -> Result<Option<RedbReader>> {

@@ -115,6 +115,11 @@ impl Backend for SqliteBackend {
         SqliteTransaction::write(&self.watcher, &self.files)
     }
 
+    fn try_begin(&mut self) -> Result<Option<SqliteTransaction<'_>>> {
+        self.files.seen()?;
+        SqliteTransaction::write_at_once(&self.watcher, &self.files, self.settings.busy_timeout)
+    }
+
     fn reader(&self) -> Result<Option<SqliteReader>> {
         if self.settings.exclusive {
             return Ok(None);

@@ -1,6 +1,7 @@
 //! Reading and writing our tables within one SQLite transaction.
 
 use std::fmt;
+use std::time::Duration;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
 use highwater_core::{Error, ErrorKind, Result};
@@ -20,6 +21,8 @@ pub struct SqliteTransaction<'c> {
     part: Part,
     /// Looked at before a commit is acknowledged.
     files: Option<(&'c Files, &'c Watcher)>,
+    /// How long the connection is to wait for locks once this has ended, where it does not now.
+    patience: Option<Duration>,
     log: LogTable<'c>,
     index: IndexTable<'c>,
 }
@@ -39,6 +42,7 @@ impl<'c> SqliteTransaction<'c> {
             connection,
             part,
             files,
+            patience: None,
             log: LogTable::new(connection),
             index: IndexTable::new(connection),
         }
@@ -49,6 +53,27 @@ impl<'c> SqliteTransaction<'c> {
         let connection = watcher.connection();
         run(connection, "BEGIN IMMEDIATE", "begin")?;
         Ok(SqliteTransaction::new(connection, Part::Whole, Some((files, watcher))))
+    }
+
+    /// The same without waiting for anybody, in the transaction as well: `None` while somebody else has the lock. Other
+    /// transactions wait for `busy_timeout`.
+    pub(crate) fn write_at_once(
+        watcher: &'c Watcher,
+        files: &'c Files,
+        busy_timeout: Duration,
+    ) -> Result<Option<Self>> {
+        let connection = watcher.connection();
+        connection.busy_timeout(Duration::ZERO).explain("begin")?;
+        match SqliteTransaction::write(watcher, files) {
+            Ok(mut transaction) => {
+                transaction.patience = Some(busy_timeout);
+                Ok(Some(transaction))
+            }
+            Err(error) => {
+                connection.busy_timeout(busy_timeout).explain("begin")?;
+                if error.kind() == ErrorKind::Busy { Ok(None) } else { Err(error) }
+            }
+        }
     }
 
     /// Opens a snapshot.
@@ -104,6 +129,10 @@ impl Drop for SqliteTransaction<'_> {
         for sql in undo {
             // One that fails leaves nothing behind either: the connection's end undoes it.
             let _ = run(self.connection, sql, "rollback");
+        }
+        if let Some(patience) = self.patience {
+            // Fails for no connection that is open.
+            let _ = self.connection.busy_timeout(patience);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use highwater::{
-    Cursor, Error, ErrorKind, Maintenance, MaintenanceReport, PruneWhat, Result, Store, StoreExt, StreamKey,
+    Compaction, Cursor, Error, ErrorKind, Maintenance, MaintenanceReport, PruneWhat, Result, Store, StoreExt, StreamKey,
 };
 use serde_json::json;
 
@@ -58,18 +58,36 @@ pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()
         Task::RebaseClock(store) => {
             simple(store, Maintenance::RebaseClock, output, "every record has a new position: readers begin anew").await
         }
-        Task::Compact(store) => simple(store, Maintenance::Compact, output, "free space was given back").await,
+        Task::Compact(store) => compact(store, output).await,
         Task::Prune(options) => prune(options, output).await,
     }
 }
 
 async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done: &str) -> Result<()> {
     let store = open(options)?;
-    let compacts = matches!(task, Maintenance::Compact);
     store.maintain(task).await?;
     output.object(&json!({ "done": true }));
     output.line(done);
-    if compacts && !store.capabilities().erases {
+    store.close().await
+}
+
+async fn compact(options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = open(options)?;
+    if let MaintenanceReport::Compacted(compaction) = store.maintain(Maintenance::Compact).await? {
+        output.object(&json!({ "done": true, "compaction": compaction }));
+        output.line(match compaction {
+            Compaction::Complete => "free space was given back",
+            Compaction::Held => "not all free space was given back: a reading that began earlier may still need it",
+            Compaction::Automatic => "nothing to do: this kind of store gives free space back by itself",
+            _ => "done",
+        });
+        if compaction == Compaction::Held {
+            output.note(
+                "Until then files (of SQLite, the -wal) may hold what was removed: run it again when that reader has ended.",
+            );
+        }
+    }
+    if !store.capabilities().erases {
         output.note("This kind of store may keep what was removed in its files until it uses their space again.");
     }
     store.close().await

@@ -70,7 +70,7 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
         ));
     }
     let sql = format!("SELECT * FROM \"{}\" LIMIT 5", name.replace('"', "\"\""));
-    output.line(format!("Next: sqlite3 {} {}", word(&options.db.display().to_string()), quoted(&sql)));
+    output.line(format!("Next: sqlite3 {} {}", word(&as_file(&options.db.display().to_string())), quoted(&sql)));
     Ok(())
 }
 
@@ -98,6 +98,12 @@ async fn named(store: &SqliteStore, stream: &StreamKey, wanted: &[String]) -> Re
         columns.push(member.column.clone());
     }
     Ok(columns)
+}
+
+/// A path that `sqlite3` takes for that of a file: not for a URI, an option or a database in memory.
+fn as_file(path: &str) -> String {
+    let other = path.starts_with("file:") || path.starts_with(['-', ':']);
+    if other { format!("./{path}") } else { path.to_owned() }
 }
 
 /// A word of a shell's command line.

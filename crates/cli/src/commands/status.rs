@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use highwater::engine::Phase;
-use highwater::{ConsumerCommand, ConsumerReply, Engine, Result, Store};
+use highwater::{Engine, Result};
 use serde_json::json;
 
 use crate::args::StoreOptions;
+use crate::commands::consumers;
 use crate::output::Output;
 use crate::stores;
 
@@ -27,24 +28,9 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             head.bytes / 1024,
             head.high_water
         ));
-        for name in store.consumers(&head.stream).await? {
-            let reply = store.consumer(&head.stream, &name, ConsumerCommand::Status).await?;
-            if let ConsumerReply::Status(status) = reply {
-                output.object(
-                    &json!({ "consumer": name, "stream": head.stream.to_string(), "acknowledged": status.acknowledged,
-                    "lag": status.lag, "leased": status.leased, "parked": status.parked, "evicted": status.evicted,
-                    "backoff_ms": status.backoff.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)) }),
-                );
-                let parked = match status.parked.len() {
-                    0 => String::new(),
-                    count => format!(", {count} records set aside"),
-                };
-                let backoff = status.backoff.map_or_else(String::new, |left| {
-                    format!(", waits another {} s after a failure", left.as_secs() + 1)
-                });
-                let evicted = if status.evicted { ", evicted: it has to start over" } else { "" };
-                output.line(format!("  consumer {name}: {} behind{parked}{backoff}{evicted}", status.lag));
-            }
+        for status in consumers::of_stream(&*store, &head.stream).await? {
+            output.object(&consumers::object(&head.stream, &status));
+            output.line(format!("  consumer {}: {}", status.name, consumers::standing(&status)));
         }
     }
     let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;

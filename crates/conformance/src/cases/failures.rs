@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use highwater_core::{ConsumerCommand, ContentFilter, ErrorKind, NetAction, PollOptions, Seek};
+use highwater_core::{ConsumerCommand, ContentFilter, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat, Seek};
 
-use crate::rig::{Rig, ids, nets};
+use crate::rig::{Rig, ids, nets, notes};
 use crate::subject::Subject;
 
 /// Options of a reader that is served again at once.
@@ -171,6 +171,54 @@ pub fn p21_a_parked_record_that_changes_comes_again<S: Subject>() {
     let delivery = rig.poll_with("copy", &options).unwrap();
     assert_eq!(nets(&delivery.page.changes), [("never", NetAction::Updated)]);
     assert!(rig.unpark("copy").is_empty());
+}
+
+/// A tombstone that is pruned, or a stream that is emptied, takes with it what named readers keep of its records: ids may
+/// tell of persons.
+pub fn p24_what_is_gone_is_set_aside_nowhere<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let options = at_once().max_attempts(1);
+    let bad = ["stays", "PERSON-1", "PERSON-2"];
+    let left = |rig: &Rig<S>| {
+        let bytes = rig.subject.bytes();
+        bytes.map_or(0, |bytes| bytes.windows(7).filter(|window| *window == b"PERSON-").count())
+    };
+    for id in bad {
+        rig.save(id, 1);
+    }
+    for name in ["copy", "evicted"] {
+        drain(&rig, name, &options, &bad);
+        assert_eq!(rig.status(name).parked, bad, "{name}");
+    }
+    rig.consumer("evicted", ConsumerCommand::Evict).unwrap();
+    rig.delete("PERSON-1");
+    rig.delete("PERSON-2");
+    // It cannot handle the deletes either.
+    drain(&rig, "copy", &options, &bad);
+    assert_eq!(rig.status("copy").parked, bad);
+    // One is taken back and fails alone: the delivery and the failure name it too.
+    rig.unpark("copy");
+    let delivery = rig.poll_with("copy", &options.clone().limit(1)).unwrap();
+    assert_eq!(ids(&delivery.page.changes), ["stays"]);
+    rig.ack("copy", delivery.token).unwrap();
+    let delivery = rig.poll_with("copy", &options.clone().limit(1)).unwrap();
+    assert_eq!(ids(&delivery.page.changes), ["PERSON-1"]);
+    rig.nack("copy", delivery.token);
+    assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), 2);
+    if S::REOPENS {
+        rig.reopen();
+    }
+    assert!(rig.status("copy").parked.is_empty());
+    assert_eq!(rig.status("evicted").parked, ["stays"], "of what is there it stays known");
+    if rig.store().capabilities().erases {
+        rig.maintain(Maintenance::Compact);
+        assert_eq!(left(&rig), 0);
+    }
+    assert!(rig.unpark("copy").is_empty());
+    assert!(rig.poll_with("copy", &options).unwrap().page.changes.is_empty());
+    rig.maintain(Maintenance::Clear(notes()));
+    assert!(rig.status("evicted").parked.is_empty());
+    assert!(rig.unpark("evicted").is_empty());
 }
 
 /// What was set aside and is taken back is delivered again, in order, and nothing else is.

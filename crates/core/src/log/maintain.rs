@@ -1,5 +1,6 @@
 //! Pruning, clearing, options, and a new start for a clock that ran away.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendWrite, LogScan, Table};
@@ -73,6 +74,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             from = behind(from, last)?;
             self.forget_aside_of(place, &tombstones)?;
+            let gone: HashSet<&str> = tombstones.iter().map(|entry| &*entry.id).collect();
+            self.forget_parked(place, |id| gone.contains(id))?;
             for entry in &tombstones {
                 let (write, stream) = self.parts(place);
                 write.remove_row(stream.state.number, entry.sequence)?;
@@ -144,6 +147,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         self.forget_history(place, u128::MAX)?;
         self.forget_quarantine(place)?;
+        self.forget_parked(place, |_| true)?;
         let position = self.mint()?;
         let state = &mut self.stream(place).state;
         state.incarnation += 1;

@@ -2,9 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use tokio::sync::oneshot;
-
 use super::idle::{End, Moment};
 use super::writer::Job;
 use super::{Threaded, closed, nearby};
@@ -23,6 +20,7 @@ use crate::record::{Json, Record};
 use crate::store::{Capabilities, Store};
 use crate::stream::StreamKey;
 use crate::wakeups::{Wakeups, wake_closed};
+use async_trait::async_trait;
 
 /// Streams and documents read in one go, at most.
 const MAX_DOCUMENTS: usize = 10_000;
@@ -34,7 +32,7 @@ impl<B: Backend> Store for Threaded<B> {
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = self.inner.asked.one();
         self.send(Job::Commit(batch, answer))?;
         answered.await.map_err(|_| closed())?.map_err(|error| self.named(error).during("commit"))
     }
@@ -242,8 +240,8 @@ impl<B: Backend> Threaded<B> {
         Ok(page)
     }
 
-    /// Sees to it that the stream tracks the filter of a reading that begins. Where that cannot be, the reading is told of
-    /// more records than have left the filter, never of fewer.
+    /// Sees to it that the stream tracks the filter of a reading that begins. Where that cannot be, or somebody is writing
+    /// (a reading waits for nobody), the reading is told of more records than have left the filter, never of fewer.
     async fn track(&self, request: &PageRequest) {
         let Some(filter) = request.matching.clone().filter(|filter| filter.check().is_ok()) else { return };
         let (stream, wanted) = (request.stream.clone(), filter.clone());
@@ -255,8 +253,8 @@ impl<B: Backend> Threaded<B> {
             .await;
         if wanting.is_ok_and(|wanting| wanting) {
             let stream = request.stream.clone();
-            let tracked: Result<()> = self
-                .write(move |transaction| {
+            let tracked: Result<Option<()>> = self
+                .write_at_once(move |transaction| {
                     let place = transaction.open(&stream)?;
                     transaction.track(place, &filter)
                 })

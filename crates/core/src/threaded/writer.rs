@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
+use super::asked::Answer;
 use super::caught::caught;
 use super::idle::Idle;
 use super::readers;
@@ -34,7 +35,7 @@ const GROUP_OPERATIONS: usize = 4096;
 pub(super) type Task<B> = Box<dyn FnOnce(&mut Writer<B>) + Send>;
 
 pub(super) enum Job<B: Backend> {
-    Commit(WriteBatch, oneshot::Sender<Result<Commit>>),
+    Commit(WriteBatch, Answer<Result<Commit>>),
     Task(Task<B>),
 }
 
@@ -134,6 +135,21 @@ impl<B: Backend> Writer<B> {
     where
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
+        self.transact_if(false, work)?.ok_or_else(super::closed)
+    }
+
+    /// The same only where the write lock is free at once; `None` where somebody else has it.
+    pub(super) fn transact_at_once<T, F>(&mut self, work: F) -> Result<Option<T>>
+    where
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
+    {
+        self.transact_if(true, work)
+    }
+
+    fn transact_if<T, F>(&mut self, at_once: bool, work: F) -> Result<Option<T>>
+    where
+        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
+    {
         self.backend()?;
         if self.read_only && !mutant!("read-only-writes") {
             return Err(super::read_only());
@@ -141,7 +157,7 @@ impl<B: Backend> Writer<B> {
         // Stays so after a panic: who knows what was left half done.
         self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());
         caught(|| {
-            let outcome = self.transact_unguarded(work);
+            let outcome = self.transact_unguarded(at_once, work);
             self.poisoned = match &outcome {
                 Err(error) if error.kind() == ErrorKind::Poisoned => {
                     // Polls at the end look again, and find what there is to find.
@@ -154,7 +170,7 @@ impl<B: Backend> Writer<B> {
         })
     }
 
-    fn transact_unguarded<T, F>(&mut self, work: F) -> Result<T>
+    fn transact_unguarded<T, F>(&mut self, at_once: bool, work: F) -> Result<Option<T>>
     where
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
@@ -162,7 +178,9 @@ impl<B: Backend> Writer<B> {
             wake(&self.wake);
         }
         let Some(backend) = self.backend.as_mut() else { return Err(super::closed()) };
-        let write = backend.begin()?;
+        let Some(write) = (if at_once { backend.try_begin()? } else { Some(backend.begin()?) }) else {
+            return Ok(None);
+        };
         let mut transaction = Transaction::new(&self.shared, &mut self.memory, write)?;
         let value = work(&mut transaction)?;
         match transaction.commit() {
@@ -173,7 +191,7 @@ impl<B: Backend> Writer<B> {
                 if committed.dirty {
                     self.published(committed.streams);
                 }
-                Ok(value)
+                Ok(Some(value))
             }
             Err(error) => Err(error),
         }
@@ -238,7 +256,7 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    fn commit(&mut self, mut group: Vec<(WriteBatch, oneshot::Sender<Result<Commit>>)>) {
+    fn commit(&mut self, mut group: Vec<(WriteBatch, Answer<Result<Commit>>)>) {
         if mutant!("checkpoint-own-transaction") {
             for (batch, _) in &group {
                 let documents = batch.documents.clone();
@@ -253,18 +271,18 @@ impl<B: Backend> Writer<B> {
         match outcome {
             Ok(commits) => {
                 for ((_, answer), commit) in group.into_iter().zip(commits) {
-                    let _ = answer.send(Ok(commit));
+                    answer.send(Ok(commit));
                 }
             }
             Err(error) if group.len() == 1 => {
                 if let Some((_, answer)) = group.pop() {
-                    let _ = answer.send(Err(error));
+                    answer.send(Err(error));
                 }
             }
             // One of them is at fault: each by itself, so that it fails alone.
             Err(_) => {
                 for (batch, answer) in group {
-                    let _ = answer.send(self.transact(|transaction| transaction.apply(&batch)));
+                    answer.send(self.transact(|transaction| transaction.apply(&batch)));
                 }
             }
         }

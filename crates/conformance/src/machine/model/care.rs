@@ -28,11 +28,12 @@ impl Model {
                 removed += 1;
             }
         } else {
-            let horizon = &mut stream.horizon;
-            stream.entries.retain(|_, entry| {
+            let (horizon, consumers) = (&mut stream.horizon, &mut stream.consumers);
+            stream.entries.retain(|id, entry| {
                 let goes = !entry.is_live() && entry.position <= limit;
                 if goes {
                     *horizon = entry.position.max(*horizon);
+                    consumers.values_mut().for_each(|consumer| consumer.forget(|known| known == *id));
                     removed += 1;
                 }
                 !goes
@@ -58,6 +59,7 @@ impl Model {
         let position = self.mint(by_another, allow_leap)?;
         let stream = &mut self.world.streams[place];
         stream.entries.clear();
+        stream.consumers.values_mut().for_each(|consumer| consumer.forget(|_| true));
         stream.versions.clear();
         stream.run = None;
         stream.known = true;

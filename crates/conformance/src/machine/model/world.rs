@@ -142,6 +142,13 @@ impl Consumer {
         self.parked.iter().filter(|parked| !parked.again).map(|parked| parked.id).collect()
     }
 
+    /// Nothing is kept of records that are gone.
+    pub(super) fn forget(&mut self, gone: impl Fn(usize) -> bool) {
+        self.parked.retain(|parked| !gone(parked.id));
+        self.alone.take_if(|id| gone(*id));
+        self.failing.take_if(|(id, ..)| gone(*id));
+    }
+
     pub(super) fn fail(&mut self, refused: bool, now_ms: u64) {
         if !std::mem::take(&mut self.out) {
             return;

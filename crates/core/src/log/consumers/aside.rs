@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{BackendRead, BackendWrite};
+use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::consumer::PollOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::consumers::record::ConsumerRecord;
@@ -87,6 +87,15 @@ impl ConsumerRecord {
         ids
     }
 
+    /// Forgets every record that is gone; whether it knew one.
+    fn forget(&mut self, gone: impl Fn(&str) -> bool) -> bool {
+        let known = self.parked.len();
+        self.parked.retain(|parked| !gone(&parked.id));
+        let alone = self.alone.take_if(|id| gone(id)).is_some();
+        let failing = self.failing.take_if(|failing| gone(&failing.id)).is_some();
+        self.parked.len() < known || alone || failing
+    }
+
     /// Marks what a page has of the records that were set aside, and says what each change means to a reader that never
     /// got them.
     pub(super) fn mark_delivered(&mut self, changes: &mut [Change]) {
@@ -103,6 +112,20 @@ impl ConsumerRecord {
 }
 
 impl<W: BackendWrite> Transaction<'_, W> {
+    /// Forgets what named readers keep of records that are gone: an id may tell of a person.
+    pub(crate) fn forget_parked(&mut self, place: usize, gone: impl Fn(&str) -> bool) -> Result<()> {
+        if mutant!("parked-outlives-record") {
+            return Ok(());
+        }
+        for (key, mut record) in self.consumer_records(place)? {
+            if record.forget(&gone) {
+                self.write.put(Table::State, &key, &record.encode()?)?;
+                self.need(place);
+            }
+        }
+        Ok(())
+    }
+
     /// The next of the records that were taken back, in the log's order; `None` where nothing waits. Those that changed
     /// since come with what lies behind the reader's position.
     pub(super) fn returning(

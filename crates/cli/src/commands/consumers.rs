@@ -1,0 +1,218 @@
+//! `highwater consumers`
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use highwater::{ConsumerCommand, ConsumerReply, ConsumerStatus, Cursor, Error, ErrorKind, Result, Seek};
+use highwater::{Store, StoreExt, StreamKey};
+use serde_json::{Value, json};
+
+use crate::args::StoreOptions;
+use crate::output::Output;
+use crate::stores;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ConsumersOptions {
+    #[command(subcommand)]
+    action: Option<ConsumersAction>,
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConsumersAction {
+    /// List the consumers of every stream (the default without a subcommand).
+    List(StoreOptions),
+    /// Show one, with the ids of the records that it set aside.
+    Show(ConsumerOptions),
+    /// Deliver the records again that a consumer set aside after too many failures.
+    Unpark(ConsumerOptions),
+    /// Let a consumer continue elsewhere. A program that reads under its name now loses its batch.
+    Seek(SeekOptions),
+    /// Remove a consumer with its position: pruning no longer waits for it.
+    Remove(ConsumerOptions),
+}
+
+#[derive(Debug, Args)]
+struct ConsumerOptions {
+    /// Its name.
+    name: String,
+    /// The connection, where consumers of several streams have the name.
+    #[arg(long)]
+    connection: Option<String>,
+    /// The model, where consumers of several streams have the name.
+    #[arg(long)]
+    model: Option<String>,
+    /// The variant, where consumers of several streams have the name.
+    #[arg(long)]
+    variant: Option<String>,
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+#[derive(Debug, Args)]
+struct SeekOptions {
+    #[command(flatten)]
+    consumer: ConsumerOptions,
+    /// `start`, `end`, a cursor, or a time (RFC 3339, with its offset).
+    #[arg(value_parser = position)]
+    position: Seek,
+}
+
+fn position(text: &str) -> std::result::Result<Seek, String> {
+    match text {
+        "start" => return Ok(Seek::Start),
+        "end" => return Ok(Seek::End),
+        _ => {}
+    }
+    let cursor = text.parse::<Cursor>().map(Seek::Cursor).ok();
+    let time = || text.parse::<DateTime<Utc>>().map(Seek::Time).ok();
+    cursor.or_else(time).ok_or_else(|| "write `start`, `end`, a cursor, or a time as 2026-11-23T10:00:00Z".to_owned())
+}
+
+pub(crate) async fn run(options: &ConsumersOptions, output: &Output) -> Result<()> {
+    match &options.action {
+        None => list(&options.store, output).await,
+        Some(ConsumersAction::List(store)) => list(store, output).await,
+        Some(ConsumersAction::Show(consumer)) => show(consumer, output).await,
+        Some(ConsumersAction::Unpark(consumer)) => unpark(consumer, output).await,
+        Some(ConsumersAction::Seek(options)) => seek(options, output).await,
+        Some(ConsumersAction::Remove(consumer)) => remove(consumer, output).await,
+    }
+}
+
+async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = stores::open_reading(options)?;
+    let mut any = false;
+    for head in store.streams().await? {
+        for status in of_stream(&*store, &head.stream).await? {
+            any = true;
+            output.object(&object(&head.stream, &status));
+            output.line(line(&head.stream, &status));
+        }
+    }
+    if !any {
+        output.note("No consumers: a program makes one when it polls under a name, and so does `highwater tail`.");
+    }
+    store.close().await
+}
+
+async fn show(options: &ConsumerOptions, output: &Output) -> Result<()> {
+    let store = stores::open_reading(&options.store)?;
+    let stream = find(&store, options).await?;
+    tell(&store, &stream, &options.name, output).await?;
+    store.close().await
+}
+
+async fn unpark(options: &ConsumerOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(&options.store)?;
+    let stream = find(&store, options).await?;
+    let ids = store.reader(&stream, &options.name).unpark().await?;
+    output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "unparked": ids }));
+    output.line(format!("{} records are delivered again", ids.len()));
+    store.close().await
+}
+
+async fn seek(options: &SeekOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(&options.consumer.store)?;
+    let stream = find(&store, &options.consumer).await?;
+    store.reader(&stream, &options.consumer.name).seek(options.position).await?;
+    tell(&store, &stream, &options.consumer.name, output).await?;
+    store.close().await
+}
+
+async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
+    let store = stores::open_existing(&options.store)?;
+    let stream = find(&store, options).await?;
+    store.reader(&stream, &options.name).remove().await?;
+    output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "removed": true }));
+    output.line(format!("consumer {} of {stream} was removed", options.name));
+    store.close().await
+}
+
+/// One consumer, with the ids of what it set aside.
+async fn tell(store: &Arc<dyn Store>, stream: &StreamKey, name: &str, output: &Output) -> Result<()> {
+    let status = store.reader(stream, name).status().await?;
+    output.object(&object(stream, &status));
+    output.line(line(stream, &status));
+    for id in &status.parked {
+        output.line(format!("  set aside: {id}"));
+    }
+    Ok(())
+}
+
+/// The one stream whose consumer has the name.
+async fn find(store: &Arc<dyn Store>, options: &ConsumerOptions) -> Result<StreamKey> {
+    let wanted = |stream: &StreamKey| {
+        options.connection.as_ref().is_none_or(|connection| stream.connection() == connection)
+            && options.model.as_ref().is_none_or(|model| stream.model().eq_ignore_ascii_case(model))
+            && options.variant.as_ref().is_none_or(|variant| stream.variant_name() == variant)
+    };
+    let (mut found, mut known) = (Vec::new(), Vec::new());
+    for head in store.streams().await?.into_iter().filter(|head| wanted(&head.stream)) {
+        for name in store.consumers(&head.stream).await? {
+            if name == options.name {
+                found.push(head.stream.clone());
+            }
+            known.push(name);
+        }
+    }
+    if let Some(model) = &options.model {
+        stores::narrow(&mut found, |stream| stream.model() == model);
+    }
+    match found.as_slice() {
+        [stream] => Ok(stream.clone()),
+        [] => Err(Error::new(ErrorKind::NotFound, "the store has no such consumer; see `highwater consumers`")
+            .with("consumer", &options.name)
+            .with("known", known.join(", "))),
+        several => {
+            let streams: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let message =
+                "consumers of several streams have this name: choose one with --connection, --model or --variant";
+            Err(Error::new(ErrorKind::Invalid, message)
+                .with("consumer", &options.name)
+                .with("found", streams.join(", ")))
+        }
+    }
+}
+
+/// The state of each consumer of a stream.
+pub(super) async fn of_stream(store: &dyn Store, stream: &StreamKey) -> Result<Vec<ConsumerStatus>> {
+    let mut consumers = Vec::new();
+    for name in store.consumers(stream).await? {
+        if let ConsumerReply::Status(status) = store.consumer(stream, &name, ConsumerCommand::Status).await? {
+            consumers.push(status);
+        }
+    }
+    Ok(consumers)
+}
+
+/// A consumer, for machines.
+pub(super) fn object(stream: &StreamKey, status: &ConsumerStatus) -> Value {
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    json!({
+        "consumer": status.name, "stream": stream.to_string(), "acknowledged": status.acknowledged,
+        "lag": status.lag, "lag_ms": status.lag_time.map(ms), "leased": status.leased,
+        "parked": status.parked, "evicted": status.evicted, "backoff_ms": status.backoff.map(ms),
+    })
+}
+
+fn line(stream: &StreamKey, status: &ConsumerStatus) -> String {
+    let leased = if status.leased { ", leased" } else { "" };
+    format!("{stream} {}: at {}, {}{leased}", status.name, status.acknowledged, standing(status))
+}
+
+/// How a consumer stands, for people.
+pub(super) fn standing(status: &ConsumerStatus) -> String {
+    let parked = match status.parked.len() {
+        0 => String::new(),
+        count => format!(", {count} records set aside"),
+    };
+    let backoff = status
+        .backoff
+        .map_or_else(String::new, |left| format!(", waits another {} s after a failure", left.as_secs() + 1));
+    let evicted = if status.evicted { ", evicted: it has to start over" } else { "" };
+    format!("{} behind{parked}{backoff}{evicted}", status.lag)
+}
