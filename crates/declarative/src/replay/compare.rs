@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use highwater_template::HttpRequest;
-use serde_json::Value;
 
 use super::cassette::RecordedRequest;
 use crate::interpolation::python_text;
 use crate::run::unquoted;
+use crate::value::Value;
 
 /// The first difference of a request.
 pub(super) fn requests(recorded: &RecordedRequest, ours: &HttpRequest) -> Option<String> {
@@ -184,7 +184,7 @@ fn normal_url(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::value::Value;
 
 /// JSON text with sorted keys.
 pub(crate) fn sorted_text(value: &Value) -> String {

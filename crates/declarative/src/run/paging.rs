@@ -2,7 +2,6 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::errors::headers_value;
@@ -12,6 +11,7 @@ use super::slice::Slice;
 use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{Decoder, Paginator, RequestOption, Strategy, Template, TokenOption};
+use crate::value::{Map, Value};
 
 /// What is known of the page that was read last.
 pub(crate) struct LastPage<'l> {
