@@ -10,8 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
-use highwater_declarative::json;
-use highwater_declarative::{Files, Manifest, templates};
+use highwater_declarative::{Files, Manifest, json, templates};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, RequestLimits, RunMode, RunOptions, RunReport, Secret,
 };

@@ -6,8 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use highwater_declarative::{Files, Manifest, Registry};
-use highwater_declarative::{Value, json};
+use highwater_declarative::{Files, Manifest, Registry, Value, json};
 use highwater_template::HttpResponse;
 use support::{Server, manifest, read};
 

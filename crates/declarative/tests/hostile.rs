@@ -4,8 +4,7 @@
 
 mod support;
 
-use highwater_declarative::{Files, Manifest};
-use highwater_declarative::{Value, json};
+use highwater_declarative::{Files, Manifest, Value, json};
 use proptest::prelude::*;
 use support::{Server, manifest, read};
 

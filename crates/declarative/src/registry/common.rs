@@ -103,7 +103,7 @@ pub(super) fn own_class(fields: &Fields) -> Option<Value> {
 
 /// The way to authenticate that the config's `credentials` name.
 fn one_of(fields: &Fields, member: &str, ways: &[(&str, &str)]) -> Value {
-    let way = |(name, field): &(&str, &str)| Some(((*name).to_owned(), fields.get(*field)?.clone()));
+    let way = |(name, field): &(&str, &str)| Some(((*name).to_owned(), fields.get(field)?.clone()));
     json!({
         "type": "SelectiveAuthenticator",
         "authenticator_selection_path": ["credentials", member],

@@ -129,7 +129,7 @@ fn difference(expected: &Value, found: &Value, path: &str) -> Option<String> {
                     None => return differ(&path, &value.to_string(), "(none)"),
                 }
             }
-            let added = right.keys().find(|name| !left.contains_key(*name))?;
+            let added = right.keys().find(|name| !left.contains_key(name))?;
             differ(&format!("{path}/{added}"), "(none)", &right.get(added).map(ToString::to_string).unwrap_or_default())
         }
         (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {

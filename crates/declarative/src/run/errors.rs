@@ -162,7 +162,7 @@ fn error_text(value: &Value, depth: usize) -> Option<String> {
             Some(texts.join(", "))
         }
         Value::Object(members) => {
-            let named = NAMES.iter().filter_map(|name| members.get(*name));
+            let named = NAMES.iter().filter_map(|name| members.get(name));
             named
                 .into_iter()
                 .find(|value| crate::manifest::is_truthy(value))

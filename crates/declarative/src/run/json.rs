@@ -14,7 +14,7 @@ pub(crate) fn sorted_text(value: &Value) -> String {
             let mut names: Vec<_> = members.keys().collect();
             names.sort();
             let member = |name: &&String| {
-                let value = members.get(*name).map(sorted_text).unwrap_or_default();
+                let value = members.get(name).map(sorted_text).unwrap_or_default();
                 format!("{}:{value}", Value::String((*name).clone()))
             };
             format!("{{{}}}", names.iter().map(member).collect::<Vec<_>>().join(","))

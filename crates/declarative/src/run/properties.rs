@@ -43,7 +43,7 @@ impl QueryProperties {
             if self.chunking.is_some() {
                 return Ok(vec![names.iter().chain(&self.always).cloned().collect()]);
             }
-            let names = names.iter().filter(|name| selected.as_ref().is_none_or(|known| known.contains_key(*name)));
+            let names = names.iter().filter(|name| selected.as_ref().is_none_or(|known| known.contains_key(name)));
             return Ok(vec![self.always.iter().chain(names).cloned().collect()]);
         };
         let mut chunks = Vec::new();

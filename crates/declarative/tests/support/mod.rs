@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, async_trait::async_trait};
-use highwater_declarative::Value;
-use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary};
+use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary, Value};
 use highwater_template::HttpResponse;
 
 /// 2026-01-31T12:00:00Z
