@@ -1,5 +1,5 @@
-//! What a host's own JSON is like is the host's choice: cargo gives every crate of a program the features that any of them asks
-//! for, so nothing of ours asks for one that changes what is written.
+//! What a host's own JSON is like is the host's choice: cargo gives every crate of a program the features that any of
+//! them asks for, so nothing of ours asks for one that changes what is written.
 
 use std::path::Path;
 use std::process::Command;

@@ -2,8 +2,8 @@
 
 /// A [`Value`](crate::Value) written as JSON, as `serde_json::json!` does it.
 ///
-/// A name is a literal, a variable, or an expression in parentheses; a value is JSON, or any expression that a `Value` can be
-/// made from, which is copied.
+/// A name is a literal, a variable, or an expression in parentheses; a value is JSON, or any expression that a `Value`
+/// can be made from, which is copied.
 ///
 /// ```
 /// use highwater_declarative::json;
