@@ -4,8 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use highwater_core::Environment;
 use highwater_declarative::interpolation::{Interpolator, Variables};
-use highwater_declarative::{Files, Manifest, Source};
-use serde_json::{Value, json};
+use highwater_declarative::{Files, Manifest, Source, Value, json};
 
 /// The same moment and the same chance each time, so that what broke breaks again.
 #[derive(Debug)]

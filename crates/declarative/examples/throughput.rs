@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use highwater_core::async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result, SystemEnvironment};
-use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source};
+use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Value, json};
 use highwater_template::HttpResponse;
-use serde_json::{Value, json};
 
 const PAGES: usize = 1000;
 const PER_PAGE: usize = 100;

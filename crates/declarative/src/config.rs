@@ -1,11 +1,11 @@
 //! The config: brought up to date, checked against the spec, its secrets known.
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use crate::interpolation::{Interpolator, LiteralTypes, python_text};
 use crate::model::{ConfigChange, Scope, Spec, path_of};
 use crate::run::{add_fields, dpath_get, dpath_set, remove_fields};
+use crate::value::{Map, Value};
 
 /// Applies the manifest's own changes.
 pub(crate) fn migrate(config: &mut Value, spec: &Spec, interpolator: &Interpolator) -> Result<()> {
@@ -176,7 +176,7 @@ pub(crate) fn secrets_of(config: &Value, schema: &Value, secrets: &mut Vec<Strin
 /// Fills in the defaults of required keys that were left out.
 pub(crate) fn defaults_of(config: &mut Value, schema: &Value) {
     let Value::Object(members) = config else { return };
-    let properties: &Map<String, Value> = match schema.get("properties").and_then(Value::as_object) {
+    let properties: &Map = match schema.get("properties").and_then(Value::as_object) {
         Some(properties) => properties,
         None => return,
     };

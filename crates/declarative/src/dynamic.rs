@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use crate::interpolation::LiteralTypes;
 use crate::manifest::{is_truthy, propagate, read_value};
 use crate::model::{DynamicStreams, Node, Resolver, Scope, StreamEntry, decode, path_of};
 use crate::run::{PageReader, Run, Slice, dpath_get, dpath_new, dpath_set};
 use crate::source::Source;
+use crate::value::{Map, Value};
 
 /// More streams than any source has.
 const MAX_STREAMS: usize = 10_000;

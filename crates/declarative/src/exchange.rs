@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Error, Result};
 use highwater_template::{HttpRequest, HttpResponse};
-use serde_json::Value;
+
+use crate::value::Value;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,11 +22,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use compiled::{Compiled, Reached};
 use literal::{Literal, literal};
 use runtime::Fault;
+
+use crate::value::{Map, Value};
 
 pub use text::python_text;
 pub(crate) use variables::SLICE_PARTS;
@@ -45,7 +46,7 @@ const MAXIMUM_CACHED: usize = 4_096;
 /// use highwater_declarative::interpolation::{Interpolator, Variables};
 ///
 /// let interpolator = Interpolator::new(Arc::new(SystemEnvironment));
-/// let config = serde_json::json!({"page_size": "50", "start": "2024-01-02T03:04:05Z"});
+/// let config = highwater_declarative::json!({"page_size": "50", "start": "2024-01-02T03:04:05Z"});
 /// let variables = Variables::new().with("config", &config);
 /// assert_eq!(interpolator.evaluate("{{ config.page_size }}", &variables)?, 50);
 /// assert_eq!(interpolator.evaluate_text("{{ format_datetime(config.start, '%Y/%m') }}", &variables)?, "2024/01");
@@ -163,12 +164,7 @@ impl Interpolator {
     }
 
     /// Keys and values of a flat mapping interpolated. Keys are text; values that are no text pass unchanged; nulls stay.
-    pub fn evaluate_mapping(
-        &self,
-        mapping: &Map<String, Value>,
-        variables: &Variables<'_>,
-        types: LiteralTypes,
-    ) -> Result<Map<String, Value>> {
+    pub fn evaluate_mapping(&self, mapping: &Map, variables: &Variables<'_>, types: LiteralTypes) -> Result<Map> {
         let mut evaluated = Map::new();
         for (name, value) in mapping {
             let name = python_text(&self.evaluate_as(name, variables, LiteralTypes::TEXT)?);

@@ -19,9 +19,11 @@ mod run;
 mod schema;
 mod source;
 mod template;
+mod value;
 
 pub use exchange::{ConfigRenewal, Exchange, Page, Purpose, Request, Sink, Summary};
 pub use manifest::{Files, Finding, Manifest};
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};
 pub use template::templates;
+pub use value::{At, Map, Value};

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::Value;
 
 use crate::interpolation::Interpolator;
 use crate::model::{Model, Node, decode};
 use crate::registry::Registry;
+use crate::value::Value;
 
 pub use findings::Finding;
 pub(crate) use parameters::{is_truthy, propagate};
@@ -128,7 +128,7 @@ impl Manifest {
         root.entry("type").or_insert_with(|| Value::from("DeclarativeSource"));
         let raw = tree;
         let tree = references::resolve(&raw)?;
-        let tree = propagate("", tree, &serde_json::Map::new(), false)?;
+        let tree = propagate("", tree, &crate::value::Map::new(), false)?;
         let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
         let context = decode::Context::new(&interpolator, files, &registry);
         let model = Model::decode(&Node::root(&tree), &context)?;

@@ -7,9 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use crate::model::Node;
+use crate::value::{Map, Value};
 
 /// Records out of a decoded body.
 pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {
@@ -20,7 +20,7 @@ pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {
 /// A change to a record.
 pub trait CustomTransformation: fmt::Debug + Send + Sync + 'static {
     /// Changes `record` in place.
-    fn transform(&self, record: &mut Map<String, Value>, config: &Value) -> Result<()>;
+    fn transform(&self, record: &mut Map, config: &Value) -> Result<()>;
 }
 
 /// What a request carries to be let in.
@@ -29,13 +29,13 @@ pub trait CustomAuthenticator: fmt::Debug + Send + Sync + 'static {
     fn headers(&self, config: &Value) -> Result<Vec<(String, String)>>;
 }
 
-type Rewrite = Arc<dyn Fn(&Map<String, Value>) -> Value + Send + Sync>;
+type Rewrite = Arc<dyn Fn(&Map) -> Value + Send + Sync>;
 
 /// Replacements for the Python classes of manifests, by class name: the whole dotted path or its last part.
 ///
 /// ```
 /// use highwater_declarative::{Files, Manifest, Registry};
-/// use serde_json::json;
+/// use highwater_declarative::json;
 ///
 /// // The class only wrapped the standard extractor.
 /// let registry = Registry::new().component("source_x.components.ItemExtractor", |_fields| {
@@ -66,7 +66,7 @@ pub struct Registry {
     own_classes: bool,
 }
 
-type Made<T> = fn(&Map<String, Value>) -> Option<Arc<T>>;
+type Made<T> = fn(&Map) -> Option<Arc<T>>;
 
 impl Registry {
     /// No replacements.
@@ -80,7 +80,7 @@ impl Registry {
     pub fn component(
         mut self,
         class: impl Into<String>,
-        rewrite: impl Fn(&Map<String, Value>) -> Value + Send + Sync + 'static,
+        rewrite: impl Fn(&Map) -> Value + Send + Sync + 'static,
     ) -> Self {
         self.components.insert(class.into(), Arc::new(rewrite));
         self

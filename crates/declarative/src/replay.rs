@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
 use serde::Serialize;
-use serde_json::Value;
 
 pub use cassette::Cassette;
 
 use crate::manifest::{Files, Manifest};
 use crate::registry::Registry;
 use crate::source::Source;
+use crate::value::Value;
 use cassette::{FrozenClock, Recording};
 use player::{Collector, Player};
 

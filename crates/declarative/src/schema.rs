@@ -1,11 +1,12 @@
 //! The JSON schemas of streams.
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value, json};
 
+use crate::json;
 use crate::manifest::Manifest;
 use crate::model::{DynamicSchema, SchemaLoader, Scope, Stream, path_of};
 use crate::run::{PageReader, Run, Slice, apply_all, dpath_get};
+use crate::value::{Map, Value};
 
 /// The schema as far as the manifest and its files tell.
 pub(crate) fn static_schema(manifest: &Manifest, stream: &Stream, scope: &Scope<'_>) -> Result<Value> {

@@ -19,7 +19,6 @@ use highwater_template::{
     HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, RunHost, Secret, SecretRenewal, SyncContext, Template,
     TemplateInfo, TokenUse,
 };
-use serde_json::Value;
 use sha2::Digest as _;
 use tokio::sync::Mutex;
 
@@ -29,6 +28,7 @@ use crate::manifest::Manifest;
 use crate::model::{Scope, StreamEntry};
 use crate::run::Spent;
 use crate::source::Source;
+use crate::value::Value;
 use clock::RunClock;
 use settings::{Setting, settings_of};
 
@@ -89,7 +89,7 @@ impl Source {
     ///         - {type: ComponentMappingDefinition, field_path: [retriever, requester, path], value: "{{ components_values.name }}"}
     /// "#;
     /// let manifest = Manifest::parse(manifest, &Files::new())?;
-    /// let config = serde_json::json!({"tables": [{"name": "north"}, {"name": "south"}]});
+    /// let config = highwater_declarative::json!({"tables": [{"name": "north"}, {"name": "south"}]});
     /// let source = Source::new(&manifest, config, Arc::new(SystemEnvironment))?;
     /// let ids: Vec<String> = source.templates("example")?.iter().map(|template| template.info().id()).collect();
     /// assert_eq!(ids, ["example/north", "example/south"]);
@@ -120,7 +120,7 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
         let schema = crate::schema::static_schema(manifest, face, &scope).unwrap_or(Value::Null);
         let mut model = ModelInfo::new(&entry.name, format!("A record of `{}`", entry.name));
         if schema.as_object().is_some_and(|schema| !schema.is_empty()) {
-            model = model.schema(schema);
+            model = model.schema(schema.into());
         }
         let mut info = TemplateInfo::of(provider.clone(), &entry.name)
             .description(format!("The stream `{}` of a declarative manifest", entry.name))

@@ -4,8 +4,8 @@
 
 mod support;
 
+use highwater_declarative::{Value, json};
 use highwater_template::HttpResponse;
-use serde_json::{Value, json};
 use support::{Server, manifest, read};
 
 struct Case {

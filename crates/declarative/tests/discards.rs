@@ -5,7 +5,7 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use highwater_declarative::{Value, json};
 use support::{Server, manifest, read};
 
 /// How a read of one page ended: its records, and `sound`, or what was said of it.

@@ -10,13 +10,12 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
-use highwater_declarative::{Files, Manifest, templates};
+use highwater_declarative::{Files, Manifest, json, templates};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, RequestLimits, RunMode, RunOptions, RunReport, Secret,
 };
 use highwater_template::Template;
 use serde::Deserialize;
-use serde_json::json;
 
 const MANIFEST: &str = r##"
 version: 1.0.0
@@ -75,7 +74,7 @@ struct World {
     refused: Option<usize>,
     /// What is answered from this offset on, with 200.
     instead: Option<(usize, &'static str)>,
-    boards: serde_json::Value,
+    boards: highwater_declarative::Value,
     sinces: Vec<String>,
 }
 

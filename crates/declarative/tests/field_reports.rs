@@ -6,9 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use highwater_declarative::{Files, Manifest, Registry};
+use highwater_declarative::{Files, Manifest, Registry, Value, json};
 use highwater_template::HttpResponse;
-use serde_json::{Value, json};
 use support::{Server, manifest, read};
 
 fn pages(bodies: Vec<String>) -> Server {

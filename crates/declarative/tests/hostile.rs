@@ -4,9 +4,8 @@
 
 mod support;
 
-use highwater_declarative::{Files, Manifest};
+use highwater_declarative::{Files, Manifest, Value, json};
 use proptest::prelude::*;
-use serde_json::{Value, json};
 use support::{Server, manifest, read};
 
 fn parse_error(text: &str) -> String {

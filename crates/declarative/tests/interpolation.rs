@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use highwater_core::Environment;
 use highwater_declarative::interpolation::{Interpolator, Variables, python_text};
+use highwater_declarative::{Map, Value, json};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
 
 #[derive(Debug)]
 struct Frozen;
@@ -288,7 +288,7 @@ fn mappings_keep_nulls_and_nested_ones_drop_them() {
     let variables = Variables::new().with("config", &config);
     let interpolator = interpolator();
     let mapping = json!({"{{ config.name }}": "{{ config.n }}", "gone": "{{ config.missing }}", "list": "{{ config.list }}", "number": 3});
-    let mapping: &Map<String, Value> = mapping.as_object().unwrap();
+    let mapping: &Map = mapping.as_object().unwrap();
     let types = highwater_declarative::interpolation::LiteralTypes::REQUEST;
     let evaluated = interpolator.evaluate_mapping(mapping, &variables, types).unwrap();
     assert_eq!(Value::Object(evaluated), json!({"x": "5", "gone": null, "list": ["a"], "number": 3}));

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use highwater_core::async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_declarative::{Files, Manifest, templates};
+use highwater_declarative::{Files, Manifest, Value, json, templates};
 use highwater_engine::{ConnectionSettings, CredentialStore, Credentials, Engine, RequestLimits, RunOptions, Secret};
 use highwater_template::{HttpRequest, HttpResponse, Transport};
-use serde_json::{Value, json};
 use support::{Server, source};
 
 const MANIFEST: &str = r##"

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use highwater_core::ErrorKind;
+use highwater_declarative::{Value, json};
 use highwater_template::HttpResponse;
-use serde_json::{Value, json};
 use support::{NOW_MS, Server, manifest, read};
 
 const PAGES: &str = "paginator:

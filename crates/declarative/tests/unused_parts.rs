@@ -5,8 +5,7 @@
 mod support;
 
 use highwater_core::ErrorKind;
-use highwater_declarative::{Files, Manifest, Registry};
-use serde_json::{Value, json};
+use highwater_declarative::{Files, Manifest, Registry, Value, json};
 use support::{Collected, Server, manifest, read, source};
 
 fn findings(manifest: &str) -> Vec<String> {

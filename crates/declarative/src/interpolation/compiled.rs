@@ -1,11 +1,10 @@
 //! Templates made ready for evaluation, and the short way for the most common ones.
 
-use serde_json::Value;
-
 use super::Variables;
 use super::runtime::DICT_METHODS;
 use super::syntax::{Constant, Expr, Node, SyntaxError, parse, undeclared};
 use super::variables::part_of_slice;
+use crate::value::Value;
 
 /// A template ready for evaluation.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! Values as Python's `str()` and `repr()` print them.
 
-use serde_json::{Number, Value};
-
 use super::number::float_text;
+use crate::value::{Number, Value};
 
 /// A JSON value as Python's `str()` prints it: `True`, `None`, `['a', 'b']`, and text as it is.
 pub fn python_text(value: &Value) -> String {

@@ -1,6 +1,6 @@
 //! The named values that a template sees.
 
-use serde_json::Value;
+use crate::value::Value;
 
 /// The variable with what `stream_slice` can be asked for besides its members: no template can name it.
 pub(crate) const SLICE_PARTS: &str = "stream_slice.";
@@ -19,7 +19,7 @@ pub(super) fn part_of_slice<'a>(variables: &Variables<'a>, variable: &str, name:
 ///
 /// ```
 /// use highwater_declarative::interpolation::Variables;
-/// let config = serde_json::json!({"page_size": 50});
+/// let config = highwater_declarative::json!({"page_size": 50});
 /// let variables = Variables::new().with("config", &config);
 /// assert_eq!(variables.get("config"), Some(&config));
 /// ```

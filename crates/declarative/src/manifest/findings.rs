@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::references::{SECTIONS, faults};
 use crate::interpolation::{Interpolator, datetime};
 use crate::model::decode::{has_markup, shortened};
+use crate::value::{Map, Value};
 
 /// Something odd in a manifest, with its place and what to do about it.
 ///
@@ -124,7 +123,7 @@ impl Search<'_> {
         }
     }
 
-    fn members(&mut self, members: &Map<String, Value>, at: &str) {
+    fn members(&mut self, members: &Map, at: &str) {
         let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
         for (name, value) in members {
             if OPAQUE.contains(&name.as_str()) || members.contains_key("class_name") {

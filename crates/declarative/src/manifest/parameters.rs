@@ -1,7 +1,8 @@
 //! Types by their place, and `$parameters` handed down into every component.
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+
+use crate::value::{Map, Value};
 
 const PARAMETERS: &str = "$parameters";
 const MAX_DEPTH: usize = 256;
@@ -70,7 +71,7 @@ const MAX_HANDED: usize = 5_000_000;
 
 /// Gives `component` its type and the parameters in force, and hands them down. With `parents_win`, the parameters from
 /// above win over a component's own.
-pub(crate) fn propagate(place: &str, component: Value, above: &Map<String, Value>, parents_win: bool) -> Result<Value> {
+pub(crate) fn propagate(place: &str, component: Value, above: &Map, parents_win: bool) -> Result<Value> {
     match component {
         Value::Object(members) => {
             let mut handing = Handing { parents_win, left: MAX_HANDED };
@@ -86,13 +87,7 @@ struct Handing {
 }
 
 impl Handing {
-    fn object(
-        &mut self,
-        place: &str,
-        mut component: Map<String, Value>,
-        above: &Map<String, Value>,
-        depth: usize,
-    ) -> Result<Map<String, Value>> {
+    fn object(&mut self, place: &str, mut component: Map, above: &Map, depth: usize) -> Result<Map> {
         if depth > MAX_DEPTH {
             return Err(Error::new(ErrorKind::Invalid, "the manifest is nested too deep").with("at", place));
         }
@@ -163,7 +158,7 @@ impl Handing {
         Ok(component)
     }
 
-    fn count(&mut self, parameters: &Map<String, Value>, place: &str) -> Result<()> {
+    fn count(&mut self, parameters: &Map, place: &str) -> Result<()> {
         fn nodes(value: &Value) -> usize {
             1 + match value {
                 Value::Array(items) => items.iter().map(nodes).sum(),
@@ -181,7 +176,7 @@ impl Handing {
 }
 
 /// A JSON schema has members named `type` too; it is no component.
-fn is_json_schema(component: &Map<String, Value>) -> bool {
+fn is_json_schema(component: &Map) -> bool {
     match component.get("type") {
         Some(Value::String(name)) => name == "object",
         Some(Value::Array(_) | Value::Object(_)) => true,
@@ -207,7 +202,7 @@ pub(crate) fn is_truthy(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 
@@ -239,7 +234,7 @@ mod tests {
 
     #[test]
     fn parameters_do_not_multiply_without_end() {
-        let many: Map<String, Value> = (0..3000).map(|name| (format!("p{name}"), Value::from("x"))).collect();
+        let many: Map = (0..3000).map(|name| (format!("p{name}"), Value::from("x"))).collect();
         let components: Vec<Value> = (0..3000).map(|_| json!({"type": "A"})).collect();
         let manifest = json!({"type": "M", "$parameters": many, "all": components});
         let error = propagate("", manifest, &Map::new(), false).unwrap_err();

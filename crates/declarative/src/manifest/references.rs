@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+
+use crate::value::{Map, Value};
 
 const REFERENCE: &str = "$ref";
 /// Values of the config, in which nothing is a reference.
@@ -161,7 +162,7 @@ impl<'m> Resolver<'m> {
         }
     }
 
-    fn object(&mut self, members: &'m Map<String, Value>, place: &Place<'_>, depth: usize) -> Result<Part<'m>> {
+    fn object(&mut self, members: &'m Map, place: &Place<'_>, depth: usize) -> Result<Part<'m>> {
         let mut own = Vec::with_capacity(members.len());
         for (name, value) in members {
             if name == REFERENCE {
@@ -233,7 +234,7 @@ fn invalid(message: impl Into<std::borrow::Cow<'static, str>>, place: &Place<'_>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 
@@ -321,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_base_that_is_copied_again_and_again_ends() {
-        let wide: Map<String, Value> = (0..5000).map(|name| (name.to_string(), Value::Null)).collect();
-        let over: Value = wide.keys().map(|name| (name.clone(), json!(0))).collect::<Map<_, _>>().into();
+        let wide: Map = (0..5000).map(|name| (name.to_string(), Value::Null)).collect();
+        let over: Value = wide.keys().map(|name| (name.clone(), json!(0))).collect::<Map>().into();
         let uses: Vec<Value> = (0..5000).map(|_| json!({"x": {"$ref": "#/wide"}, "$ref": "#/over"})).collect();
         let manifest = json!({"wide": wide, "over": over, "streams": uses});
         assert!(resolve(&manifest).unwrap_err().message().contains("too large a tree"));

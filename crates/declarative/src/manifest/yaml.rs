@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+
+use crate::value::{Map, Value};
 
 /// The largest manifests are below one megabyte.
 const MAX_BYTES: usize = 16 << 20;
@@ -68,9 +69,9 @@ struct Open {
 enum Collection {
     List(Vec<Value>),
     Mapping {
-        members: Map<String, Value>,
+        members: Map,
         /// What was merged in; own members win.
-        merged: Map<String, Value>,
+        merged: Map,
         key: Option<String>,
     },
 }
@@ -199,7 +200,7 @@ impl Composer {
 }
 
 /// `<<: *other`, or several, of which the first wins.
-fn merge(merged: &mut Map<String, Value>, value: Value) -> Composed<()> {
+fn merge(merged: &mut Map, value: Value) -> Composed<()> {
     match value {
         Value::Object(members) => merged.extend(members),
         Value::Array(items) => items.into_iter().rev().try_for_each(|item| match item {
@@ -245,7 +246,7 @@ fn tagged(tag: &Tag, text: &str) -> Composed<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

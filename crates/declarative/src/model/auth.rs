@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::decode::{Context, Node};
 use super::{Condition, Decoder, Parameters, Part, RequestOption, Requester, Template, TokenPool};
 use crate::registry::CustomAuthenticator;
+use crate::value::Map;
 
 #[derive(Debug)]
 pub(crate) enum Authenticator {
@@ -61,8 +61,8 @@ pub(crate) struct OAuth {
     pub grant_type_name: Template,
     pub grant_type: Template,
     pub scopes: Vec<String>,
-    pub body: Map<String, Value>,
-    pub headers: Map<String, Value>,
+    pub body: Map,
+    pub headers: Map,
     pub as_query: bool,
     pub expiry: Option<Template>,
     pub expiry_format: Option<String>,
@@ -106,10 +106,10 @@ pub(crate) struct Jwt {
     pub algorithm: String,
     pub duration: i64,
     pub prefix: Option<Template>,
-    pub headers: Map<String, Value>,
-    pub payload: Map<String, Value>,
-    pub additional_headers: Map<String, Value>,
-    pub additional_payload: Map<String, Value>,
+    pub headers: Map,
+    pub payload: Map,
+    pub additional_headers: Map,
+    pub additional_payload: Map,
     pub option: Option<RequestOption>,
     pub parameters: Parameters,
 }

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::template::{Condition, Parameters, Template};
 use crate::interpolation::{Interpolator, python_text};
 use crate::manifest::{Files, Finding};
 use crate::registry::Registry;
+use crate::value::{Map, Value};
 
 /// What decoding needs besides the tree.
 pub(crate) struct Context<'c> {
@@ -105,7 +105,7 @@ impl<'m> Node<'m> {
         self.get(name).map_or(Ok(Vec::new()), |node| node.items())
     }
 
-    pub(crate) fn members(&self) -> Result<&'m Map<String, Value>> {
+    pub(crate) fn members(&self) -> Result<&'m Map> {
         self.value.as_object().ok_or_else(|| self.wrong("a mapping"))
     }
 

@@ -46,7 +46,7 @@ impl Encoding {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

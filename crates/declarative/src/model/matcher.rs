@@ -3,12 +3,12 @@
 use fancy_regex::Regex;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpRequest;
-use serde_json::Map;
 
 use super::decode::{Context, Node};
 use super::{Parameters, Scope, Template};
 use crate::interpolation::python_text;
 use crate::run::unquoted;
+use crate::value::Map;
 
 /// Fits a request where everything that it names does.
 #[derive(Debug)]
@@ -93,15 +93,15 @@ fn last_value(request: &HttpRequest, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::json;
     use highwater_core::SystemEnvironment;
-    use serde_json::json;
 
     use super::*;
     use crate::interpolation::Interpolator;
     use crate::manifest::Files;
     use crate::registry::Registry;
 
-    fn fits(matcher: &serde_json::Value, request: &HttpRequest) -> bool {
+    fn fits(matcher: &crate::value::Value, request: &HttpRequest) -> bool {
         let interpolator = Interpolator::new(std::sync::Arc::new(SystemEnvironment));
         let (files, registry) = (Files::new(), Registry::new());
         let context = Context::new(&interpolator, &files, &registry);

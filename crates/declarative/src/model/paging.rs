@@ -43,7 +43,9 @@ impl Paginator {
             size_option: RequestOption::bare(node, context, "page_size_option")?,
             token_option: match node.get("page_token_option") {
                 None => None,
-                Some(option) if option.value.get("type").and_then(serde_json::Value::as_str) == Some("RequestPath") => {
+                Some(option)
+                    if option.value.get("type").and_then(crate::value::Value::as_str) == Some("RequestPath") =>
+                {
                     Some(TokenOption::Path)
                 }
                 Some(_) => RequestOption::bare(node, context, "page_token_option")?.map(TokenOption::Option),

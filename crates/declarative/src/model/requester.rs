@@ -1,10 +1,10 @@
 //! One kind of request: where it goes, what it carries, and where values are put into it.
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::decode::{Context, Node};
 use super::{Authenticator, ErrorHandler, Parameters, Template};
+use crate::value::{Map, Value};
 
 #[derive(Debug)]
 pub(crate) struct Requester {
@@ -29,7 +29,7 @@ pub(crate) enum Inputs {
     #[default]
     None,
     Text(Template),
-    Map(Map<String, Value>, Parameters),
+    Map(Map, Parameters),
 }
 
 /// Where a value is put into a request.

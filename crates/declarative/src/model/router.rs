@@ -32,7 +32,7 @@ pub(crate) struct ListRouter {
 #[derive(Debug)]
 pub(crate) enum Values {
     Template(Template),
-    Fixed(Vec<serde_json::Value>),
+    Fixed(Vec<crate::value::Value>),
 }
 
 #[derive(Debug)]

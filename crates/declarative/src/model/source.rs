@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::Value;
 
 use super::decode::{Context, Node, again};
 use super::{Budget, Condition, Parameters, Spec, StreamKind, Template};
+use crate::value::Value;
 
 #[derive(Debug)]
 pub(crate) struct Model {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use highwater_core::{Error, Result};
-use serde_json::{Map, Value};
 
 use super::decode::{Context, Node, again};
 use super::transformation::{added_fields, pointers};
 use super::{AddedField, Condition, Template};
+use crate::value::{Map, Value};
 
 #[derive(Debug, Default)]
 pub(crate) struct Spec {
@@ -22,7 +22,7 @@ pub(crate) struct Spec {
 
 #[derive(Debug)]
 pub(crate) enum ConfigChange {
-    Remap { map: Map<String, Value>, path: Vec<Template> },
+    Remap { map: Map, path: Vec<Template> },
     Add { fields: Vec<AddedField>, condition: Option<Condition> },
     Remove { pointers: Vec<Vec<String>>, condition: Option<Condition> },
 }

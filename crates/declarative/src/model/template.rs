@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::decode::{has_markup, one_line, shortened};
 use crate::interpolation::{Interpolator, LiteralTypes, Variables, python_text};
+use crate::value::{Map, Value};
 
 /// The `$parameters` of a component.
 #[derive(Clone, Debug)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use highwater_core::Result;
-use serde_json::{Map, Value, json};
 
 use super::{CustomExtractor, CustomTransformation, Registry};
+use crate::json;
+use crate::value::{Map, Value};
 
-type Fields = Map<String, Value>;
+type Fields = Map;
 
 impl Registry {
     /// Replacements for the Python classes of public manifests that do what the language, or a few lines, can say:
@@ -102,11 +103,11 @@ pub(super) fn own_class(fields: &Fields) -> Option<Value> {
 
 /// The way to authenticate that the config's `credentials` name.
 fn one_of(fields: &Fields, member: &str, ways: &[(&str, &str)]) -> Value {
-    let way = |(name, field): &(&str, &str)| Some(((*name).to_owned(), fields.get(*field)?.clone()));
+    let way = |(name, field): &(&str, &str)| Some(((*name).to_owned(), fields.get(field)?.clone()));
     json!({
         "type": "SelectiveAuthenticator",
         "authenticator_selection_path": ["credentials", member],
-        "authenticators": ways.iter().filter_map(way).collect::<Map<_, _>>(),
+        "authenticators": ways.iter().filter_map(way).collect::<Map>(),
     })
 }
 
@@ -180,7 +181,7 @@ impl CustomExtractor for NestedOrWhole {
 struct WithoutNulls(Vec<String>);
 
 impl CustomTransformation for WithoutNulls {
-    fn transform(&self, record: &mut Map<String, Value>, _config: &Value) -> Result<()> {
+    fn transform(&self, record: &mut Map, _config: &Value) -> Result<()> {
         for name in &self.0 {
             if let Some(Value::Object(members)) = record.get_mut(name) {
                 members.retain(|_, value| !value.is_null());

@@ -4,10 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
+use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use crate::interpolation::datetime;
+use crate::value::{Map, Value};
 
 /// What the reference implementation did with one manifest and config.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,9 +16,8 @@ pub struct Cassette {
     #[serde(default)]
     pub(super) config: Value,
     pub(super) frozen_clock: String,
-    streams: Map<String, Value>,
-    #[serde(skip)]
-    recordings: Vec<(String, Recording)>,
+    #[serde(rename = "streams")]
+    recordings: IndexMap<String, Recording>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -39,7 +39,7 @@ pub(super) struct RecordedRequest {
     #[serde(default)]
     pub query: Vec<(String, String)>,
     #[serde(default)]
-    pub headers: Map<String, Value>,
+    pub headers: Map,
     #[serde(default)]
     pub body: Value,
     pub response: RecordedResponse,
@@ -49,7 +49,7 @@ pub(super) struct RecordedRequest {
 pub(super) struct RecordedResponse {
     pub status: u16,
     #[serde(default)]
-    pub headers: Map<String, Value>,
+    pub headers: Map,
     #[serde(default)]
     pub body: Value,
 }
@@ -81,12 +81,7 @@ impl Cassette {
             Error::new(ErrorKind::Invalid, "the cassette is of another shape").because(source)
         };
         let mut cassette: Cassette = serde_json::from_slice(text).map_err(invalid)?;
-        for (name, recording) in std::mem::take(&mut cassette.streams) {
-            let recording: Recording = serde_json::from_value(recording).map_err(invalid)?;
-            if recording.error.as_ref().is_none_or(Value::is_null) {
-                cassette.recordings.push((name, recording));
-            }
-        }
+        cassette.recordings.retain(|_, recording| recording.error.as_ref().is_none_or(Value::is_null));
         Ok(cassette)
     }
 

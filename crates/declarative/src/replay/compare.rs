@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use highwater_template::HttpRequest;
-use serde_json::Value;
 
 use super::cassette::RecordedRequest;
 use crate::interpolation::python_text;
 use crate::run::unquoted;
+use crate::value::Value;
 
 /// The first difference of a request.
 pub(super) fn requests(recorded: &RecordedRequest, ours: &HttpRequest) -> Option<String> {
@@ -129,7 +129,7 @@ fn difference(expected: &Value, found: &Value, path: &str) -> Option<String> {
                     None => return differ(&path, &value.to_string(), "(none)"),
                 }
             }
-            let added = right.keys().find(|name| !left.contains_key(*name))?;
+            let added = right.keys().find(|name| !left.contains_key(name))?;
             differ(&format!("{path}/{added}"), "(none)", &right.get(added).map(ToString::to_string).unwrap_or_default())
         }
         (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
@@ -184,7 +184,7 @@ fn normal_url(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use serde_json::Value;
 
 use super::cassette::RecordedRequest;
 use super::compare;
 use crate::exchange::{Exchange, Page, Purpose, Request, Sink};
 use crate::interpolation::python_text;
+use crate::value::Value;
 
 pub(super) struct Player<'p> {
     requests: &'p [RecordedRequest],

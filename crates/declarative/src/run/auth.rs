@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, FixedOffset};
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::{HttpRequest, HttpResponse};
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::request::{Parts, form_text, pairs};
@@ -13,6 +12,7 @@ use crate::exchange::{Purpose, Request};
 use crate::interpolation::{LiteralTypes, datetime, python_text};
 use crate::model::decode::again;
 use crate::model::{Authenticator, OAuth, Template, TokenPool};
+use crate::value::{Map, Value};
 
 /// A token and until when it is good.
 #[derive(Clone)]
@@ -198,7 +198,7 @@ impl OAuth {
         self.invalid("the config has no access token: connect the account again")
     }
 
-    fn arguments(&self, config: &Value, run: &Run<'_>) -> Result<Map<String, Value>> {
+    fn arguments(&self, config: &Value, run: &Run<'_>) -> Result<Map> {
         let scope = run.scope();
         let variables = scope.with_parameters(&self.parameters);
         let text = |template: &Template| template.text(&scope);

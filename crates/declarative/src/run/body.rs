@@ -6,9 +6,9 @@ use std::io::Read;
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use quick_xml::events::{BytesStart, Event};
-use serde_json::{Map, Value};
 
 use crate::model::Decoder;
+use crate::value::{Map, Value};
 
 /// What a response's body holds.
 #[derive(Debug, Default)]
@@ -153,7 +153,7 @@ fn xml(bytes: &[u8]) -> Result<Value> {
     const MAX_DEPTH: usize = 128;
     let failed = |reason: String| unreadable("XML", &reason);
     let mut reader = quick_xml::Reader::from_reader(bytes);
-    let mut open: Vec<(String, Map<String, Value>, String)> = vec![(String::new(), Map::new(), String::new())];
+    let mut open: Vec<(String, Map, String)> = vec![(String::new(), Map::new(), String::new())];
     let mut buffer = Vec::new();
     loop {
         let event = reader.read_event_into(&mut buffer).map_err(|error| failed(error.to_string()))?;
@@ -247,7 +247,7 @@ fn name_of(start: &BytesStart<'_>) -> String {
     String::from_utf8_lossy(start.name().into_inner()).into_owned()
 }
 
-fn attributes(start: &BytesStart<'_>) -> Map<String, Value> {
+fn attributes(start: &BytesStart<'_>) -> Map {
     let attribute = |attribute: quick_xml::events::attributes::Attribute<'_>| {
         let name = format!("@{}", String::from_utf8_lossy(attribute.key.into_inner()));
         (name, Value::from(unescaped(&String::from_utf8_lossy(&attribute.value))))
@@ -255,7 +255,7 @@ fn attributes(start: &BytesStart<'_>) -> Map<String, Value> {
     start.attributes().flatten().map(attribute).collect()
 }
 
-fn closed(mut members: Map<String, Value>, text: String) -> Value {
+fn closed(mut members: Map, text: String) -> Value {
     let text = text.trim();
     match (members.is_empty(), text.is_empty()) {
         (true, true) => Value::Null,
@@ -268,7 +268,7 @@ fn closed(mut members: Map<String, Value>, text: String) -> Value {
     }
 }
 
-fn add(parent: &mut Map<String, Value>, name: String, element: Value) {
+fn add(parent: &mut Map, name: String, element: Value) {
     match parent.get_mut(&name) {
         Some(Value::Array(items)) => items.push(element),
         Some(first) => {
@@ -323,7 +323,7 @@ fn unzip(bytes: &[u8], limit: usize) -> Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

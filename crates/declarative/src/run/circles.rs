@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use serde_json::Value;
+
+use crate::value::Value;
 
 const MAX_REPEATS: usize = 2;
 

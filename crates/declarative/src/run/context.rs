@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use highwater_template::{HttpResponse, Redactor, Secret};
-use serde_json::{Map, Value};
 
 use super::auth::Token;
 use super::budget::Spent;
@@ -17,6 +16,7 @@ use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
 use crate::model::Scope;
 use crate::source::Source;
+use crate::value::{Map, Value};
 
 /// Bounds on what a hostile or broken server can make a read do.
 #[derive(Clone, Debug)]

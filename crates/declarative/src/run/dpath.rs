@@ -1,7 +1,7 @@
 //! Paths into JSON values, as the reference reads them: `*`, `?` and `[abc]` in a segment stand for parts of a name,
 //! `**` for any way down.
 
-use serde_json::{Map, Value};
+use crate::value::{Map, Value};
 
 /// The value at `path`; a segment may be an index of a list.
 pub(crate) fn dpath_get<'v, S: AsRef<str>>(value: &'v Value, path: &[S]) -> Option<&'v Value> {
@@ -187,7 +187,7 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 
 /// Puts `new` at `path`. What is missing on the way is made: a list where a number follows, an object otherwise; lists
 /// are filled up with nulls.
-pub(crate) fn dpath_new<S: AsRef<str>>(record: &mut Map<String, Value>, path: &[S], new: Value) {
+pub(crate) fn dpath_new<S: AsRef<str>>(record: &mut Map, path: &[S], new: Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         record.insert(first.as_ref().to_owned(), new);
@@ -224,7 +224,7 @@ fn place<S: AsRef<str>>(value: &mut Value, path: &[S], new: Value) {
 }
 
 /// Puts `new` at `path` where every segment is a member's name.
-pub(crate) fn nest<S: AsRef<str>>(target: &mut Map<String, Value>, path: &[S], new: Value) {
+pub(crate) fn nest<S: AsRef<str>>(target: &mut Map, path: &[S], new: Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         target.insert(first.as_ref().to_owned(), new);
@@ -339,7 +339,7 @@ pub(crate) fn path_segments(path: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

@@ -3,11 +3,11 @@
 use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use crate::interpolation::python_text;
 use crate::model::{Backoff, DefaultHandler, ErrorHandler, ResponseAction, ResponseFilter, Scope, Template};
+use crate::value::{Map, Value};
 
 /// What to do with a response, and what to say about it.
 pub(crate) struct Verdict {
@@ -162,7 +162,7 @@ fn error_text(value: &Value, depth: usize) -> Option<String> {
             Some(texts.join(", "))
         }
         Value::Object(members) => {
-            let named = NAMES.iter().filter_map(|name| members.get(*name));
+            let named = NAMES.iter().filter_map(|name| members.get(name));
             named
                 .into_iter()
                 .find(|value| crate::manifest::is_truthy(value))

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::errors::headers_value;
@@ -16,6 +15,7 @@ use super::slice::Slice;
 use crate::exchange::Purpose;
 use crate::interpolation::python_text;
 use crate::model::{AsyncRetriever, JobStatus, Requester, Template};
+use crate::value::{Map, Value};
 
 /// Seconds between two looks at a job.
 const POLL_SECONDS: u64 = 5;

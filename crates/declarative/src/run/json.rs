@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::value::Value;
 
 /// JSON text with sorted keys.
 pub(crate) fn sorted_text(value: &Value) -> String {
@@ -13,7 +14,7 @@ pub(crate) fn sorted_text(value: &Value) -> String {
             let mut names: Vec<_> = members.keys().collect();
             names.sort();
             let member = |name: &&String| {
-                let value = members.get(*name).map(sorted_text).unwrap_or_default();
+                let value = members.get(name).map(sorted_text).unwrap_or_default();
                 format!("{}:{value}", Value::String((*name).clone()))
             };
             format!("{{{}}}", names.iter().map(member).collect::<Vec<_>>().join(","))

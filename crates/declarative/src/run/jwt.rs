@@ -9,19 +9,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use crate::interpolation::{LiteralTypes, python_text};
 use crate::manifest::is_truthy;
 use crate::model::Jwt;
+use crate::value::{Map, Value};
 use keys::{of_curve, private_key};
 
 impl Jwt {
     pub(super) fn sign(&self, run: &Run<'_>) -> Result<String> {
         let scope = run.scope();
         let variables = scope.with_parameters(&self.parameters);
-        let map = |map: &Map<String, Value>| run.interpolator.evaluate_mapping(map, &variables, LiteralTypes::ALL);
+        let map = |map: &Map| run.interpolator.evaluate_mapping(map, &variables, LiteralTypes::ALL);
         let mut header = map(&self.additional_headers)?;
         header.extend(map(&self.headers)?.into_iter().filter(|(_, value)| !value.is_null()));
         header.entry("typ").or_insert_with(|| "JWT".into());
@@ -44,7 +44,7 @@ impl Jwt {
         if encodes && passphrase.is_none() {
             secret = STANDARD.encode(secret);
         }
-        let part = |map: Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(map).to_string());
+        let part = |map: Map| URL_SAFE_NO_PAD.encode(Value::Object(map).to_string());
         let signed = format!("{}.{}", part(header), part(payload));
         let key = Key { text: &secret, passphrase: passphrase.as_deref() };
         let signature = signature(&self.algorithm, key, signed.as_bytes()).map_err(|reason| {

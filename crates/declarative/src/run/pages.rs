@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::circles::Circles;
 use super::context::Run;
@@ -19,6 +18,7 @@ use super::slice::Slice;
 use super::smaller::{PageSize, Windows};
 use crate::exchange::Purpose;
 use crate::model::{SimpleRetriever, Transformation};
+use crate::value::{Map, Value};
 
 /// What else the pages of a stream need to know.
 #[derive(Clone, Default)]
@@ -226,7 +226,7 @@ impl<'p> PageReader<'p> {
         chunks: Chunks,
         properties: &crate::model::QueryProperties,
     ) -> Result<(Selected, Option<Answer>)> {
-        let mut merged: Vec<(String, Map<String, Value>)> = Vec::new();
+        let mut merged: Vec<(String, Map)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut all = Selected::default();
         let mut last = None;
@@ -393,7 +393,7 @@ const MAX_RESETS: usize = 1000;
 const MAX_SPLITS: usize = 10;
 
 /// Objects member by member, everything else replaced.
-fn lay_over(there: &mut Map<String, Value>, new: Map<String, Value>) {
+fn lay_over(there: &mut Map, new: Map) {
     for (name, value) in new {
         match (there.get_mut(&name), value) {
             (Some(Value::Object(there)), Value::Object(value)) => lay_over(there, value),

@@ -2,7 +2,6 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::errors::headers_value;
@@ -12,6 +11,7 @@ use super::slice::Slice;
 use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{Decoder, Paginator, RequestOption, Strategy, Template, TokenOption};
+use crate::value::{Map, Value};
 
 /// What is known of the page that was read last.
 pub(crate) struct LastPage<'l> {
@@ -187,14 +187,14 @@ fn is_page_maximum(count: usize) -> bool {
 fn says_more(page: &LastPage<'_>, read: Option<u64>) -> bool {
     let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(&page.response.body) else { return false };
     let places = ["meta", "pagination", "paging", "page", "page_info", "pageInfo", "_metadata", "metadata"];
-    let nested = places.iter().filter_map(|name| body.get(*name)).filter_map(Value::as_object);
+    let nested = places.iter().filter_map(|name| body.get(name)).filter_map(Value::as_object);
     std::iter::once(&body).chain(nested).any(|members| {
         let flag = ["has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "more"];
         let total =
             ["total", "total_count", "totalCount", "total_results", "totalResults", "total_records", "totalRecords"];
-        flag.iter().any(|name| members.get(*name) == Some(&Value::Bool(true)))
+        flag.iter().any(|name| members.get(name) == Some(&Value::Bool(true)))
             || read.is_some_and(|read| {
-                total.iter().any(|name| members.get(*name).and_then(Value::as_u64).is_some_and(|total| total > read))
+                total.iter().any(|name| members.get(name).and_then(Value::as_u64).is_some_and(|total| total > read))
             })
     })
 }

@@ -6,7 +6,6 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::dpath::{dpath_get, path_segments};
@@ -16,6 +15,7 @@ use super::request::Parts;
 use super::slice::Slice;
 use crate::manifest::is_truthy;
 use crate::model::{Parent, Router, Values, path_of};
+use crate::value::{Map, Value};
 
 /// The answer of a child's first request, out of its parent's record.
 pub(crate) const CHILD_RESPONSE: &str = "child_response";
@@ -111,7 +111,7 @@ pub(crate) fn partitions<'a>(
 
 fn combined(left: &Slice, right: &Slice) -> Slice {
     // The first router wins where two name the same.
-    let both = |left: &Map<String, Value>, right: &Map<String, Value>| {
+    let both = |left: &Map, right: &Map| {
         let mut all = right.clone();
         all.extend(left.clone());
         all
@@ -136,7 +136,7 @@ fn grouped(slices: Vec<Slice>, size: usize, deduplicate: bool) -> Result<Vec<Sli
             kept.push(slice);
         }
     }
-    let columns = |batch: &[Slice], part: fn(&Slice) -> &Map<String, Value>| -> Map<String, Value> {
+    let columns = |batch: &[Slice], part: fn(&Slice) -> &Map| -> Map {
         let mut names: Vec<String> = Vec::new();
         for name in batch.iter().flat_map(|slice| part(slice).keys()) {
             if !names.contains(name) {

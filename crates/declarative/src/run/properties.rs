@@ -1,7 +1,6 @@
 //! Which properties to ask for, in parts that the API accepts.
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::dpath::dpath_get;
@@ -12,6 +11,7 @@ use super::transform::apply_all;
 use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{PropertyChunking, PropertyList, QueryProperties, path_of};
+use crate::value::{Map, Value};
 
 /// Lists of property names, a request each.
 pub(crate) type Chunks = Vec<Vec<String>>;
@@ -43,7 +43,7 @@ impl QueryProperties {
             if self.chunking.is_some() {
                 return Ok(vec![names.iter().chain(&self.always).cloned().collect()]);
             }
-            let names = names.iter().filter(|name| selected.as_ref().is_none_or(|known| known.contains_key(*name)));
+            let names = names.iter().filter(|name| selected.as_ref().is_none_or(|known| known.contains_key(name)));
             return Ok(vec![self.always.iter().chain(names).cloned().collect()]);
         };
         let mut chunks = Vec::new();
@@ -66,7 +66,7 @@ impl QueryProperties {
     }
 
     /// The properties of the schema, under the names that the API has for them.
-    fn selected(&self, run: &Run<'_>, schema: Option<&Value>) -> Result<Option<Map<String, Value>>> {
+    fn selected(&self, run: &Run<'_>, schema: Option<&Value>) -> Result<Option<Map>> {
         let Some(changes) = &self.selector else { return Ok(None) };
         let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
         let mut properties = properties.cloned().unwrap_or_default();

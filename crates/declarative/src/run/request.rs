@@ -3,19 +3,19 @@
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpRequest;
-use serde_json::{Map, Value};
 
 use crate::interpolation::{LiteralTypes, python_text};
 use crate::model::{Inputs, Part, RequestOption, Requester, Scope};
+use crate::value::{Map, Value};
 
 /// Values for the parts of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
-    pub query: Map<String, Value>,
-    pub headers: Map<String, Value>,
-    pub form: Map<String, Value>,
+    pub query: Map,
+    pub headers: Map,
+    pub form: Map,
     pub text: Option<String>,
-    pub json: Map<String, Value>,
+    pub json: Map,
     /// A JSON body that is no object.
     pub json_whole: Option<Value>,
 }
@@ -122,7 +122,7 @@ impl Parts {
     }
 }
 
-fn values(inputs: &Inputs, scope: &Scope<'_>, types: LiteralTypes) -> Result<(Map<String, Value>, Option<String>)> {
+fn values(inputs: &Inputs, scope: &Scope<'_>, types: LiteralTypes) -> Result<(Map, Option<String>)> {
     match inputs {
         Inputs::None => Ok((Map::new(), None)),
         Inputs::Map(entries, parameters) => {
@@ -142,7 +142,7 @@ fn values(inputs: &Inputs, scope: &Scope<'_>, types: LiteralTypes) -> Result<(Ma
     }
 }
 
-fn merge(target: &mut Map<String, Value>, source: Map<String, Value>, what: &str, at: &str) -> Result<()> {
+fn merge(target: &mut Map, source: Map, what: &str, at: &str) -> Result<()> {
     for (name, value) in source {
         if target.contains_key(&name) {
             return Err(collision(&name, what, at));
@@ -152,7 +152,7 @@ fn merge(target: &mut Map<String, Value>, source: Map<String, Value>, what: &str
     Ok(())
 }
 
-fn merge_json(target: &mut Map<String, Value>, source: Map<String, Value>, at: &str) -> Result<()> {
+fn merge_json(target: &mut Map, source: Map, at: &str) -> Result<()> {
     for (name, value) in source {
         match (target.get_mut(&name), value) {
             (None, value) => drop(target.insert(name, value)),
@@ -170,7 +170,7 @@ fn collision(name: &str, what: &str, at: &str) -> Error {
 }
 
 /// Names and values as text; a list repeats its name, null is left out. A list of mappings is one JSON text.
-pub(crate) fn pairs(values: &Map<String, Value>, at: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn pairs(values: &Map, at: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for (name, value) in values {
         match value {

@@ -4,7 +4,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::context::{RequestVariables, Run};
 use super::cursor::Bounds;
@@ -12,12 +11,13 @@ use super::extract::{Extracted, extract};
 use super::slice::Slice;
 use super::transform::{apply_all, normalize};
 use crate::model::{Selector, SimpleRetriever, Transformation};
+use crate::value::{Map, Value};
 
 /// A record, as text while nobody changed it.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Text(Bytes),
-    Value(Map<String, Value>),
+    Value(Map),
 }
 
 impl Record {

@@ -57,7 +57,7 @@ impl Run<'_> {
         &self,
         requester: &Requester,
         slice: &Slice,
-        token: Option<&serde_json::Value>,
+        token: Option<&crate::value::Value>,
         path: Option<&str>,
         extra: Parts,
         purpose: Purpose,

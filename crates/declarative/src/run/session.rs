@@ -81,7 +81,7 @@ impl LegacySession {
             let message = "the session is no longer good: give a new one, or username and password";
             return Err(Error::new(ErrorKind::Unauthorized, message).with("at", &self.path));
         }
-        let credentials = serde_json::json!({"username": username, "password": password});
+        let credentials = crate::json!({"username": username, "password": password});
         let request = HttpRequest::post_json(format!("{base}{}", self.login_url.text(&scope)?), &credentials)?;
         let answer = ask(run, request, &self.path).await?;
         let name = self.response_key.text(&scope)?;

@@ -1,15 +1,14 @@
 //! A part of a stream that is read on its own: a partition, a window of time, or both.
 
-use serde_json::{Map, Value};
-
 use crate::interpolation::SLICE_PARTS;
 use crate::model::Scope;
+use crate::value::{Map, Value};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slice {
-    pub partition: Map<String, Value>,
-    pub cursor: Map<String, Value>,
-    pub extra: Map<String, Value>,
+    pub partition: Map,
+    pub cursor: Map,
+    pub extra: Map,
     /// As templates see it.
     view: Value,
     /// What templates may ask it for besides: `partition`, `cursor_slice` and `extra_fields`.
@@ -17,7 +16,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) fn new(partition: Map<String, Value>, cursor: Map<String, Value>, extra: Map<String, Value>) -> Self {
+    pub(crate) fn new(partition: Map, cursor: Map, extra: Map) -> Self {
         let mut view = partition.clone();
         view.extend(cursor.clone());
         let parts = [("extra_fields", &extra), ("partition", &partition), ("cursor_slice", &cursor)];
@@ -41,7 +40,7 @@ impl Slice {
     }
 
     /// The same partition with a window.
-    pub(crate) fn within(&self, cursor: Map<String, Value>) -> Self {
+    pub(crate) fn within(&self, cursor: Map) -> Self {
         Slice::new(self.partition.clone(), cursor, self.extra.clone())
     }
 

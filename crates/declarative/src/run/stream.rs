@@ -1,7 +1,6 @@
 //! A whole stream: which one of a pair is read, the state it begins with, and reading it.
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::context::Run;
 use super::cursor::rules;
@@ -11,6 +10,7 @@ use crate::exchange::{Page, Sink, Summary};
 use crate::interpolation::duration::Duration;
 use crate::interpolation::python_text;
 use crate::model::{Cursor, Stream, StreamKind};
+use crate::value::{Map, Value};
 
 /// Which of two streams to read: everything, or changes alone.
 pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {
@@ -63,9 +63,9 @@ pub(super) fn migrated(stream: &Stream, state: Value, run: &Run<'_>) -> Result<V
     }
     let entry = |(key, value): (&String, &Value)| {
         let partition = Map::from_iter([(name.clone(), Value::from(python_text(&Value::from(key.as_str()))))]);
-        serde_json::json!({"partition": partition, "cursor": value})
+        crate::json!({"partition": partition, "cursor": value})
     };
-    Ok(serde_json::json!({"states": members.iter().map(entry).collect::<Vec<_>>()}))
+    Ok(crate::json!({"states": members.iter().map(entry).collect::<Vec<_>>()}))
 }
 
 /// Reads `kind` into `sink`, and says how it ended.

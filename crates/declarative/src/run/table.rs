@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::body::{read_bounded, refuse_page};
+use crate::value::{Map, Value};
 
 /// What pandas takes for a missing value.
 const MISSING: [&str; 19] = [
@@ -18,7 +18,7 @@ const ZLIB: u8 = 0x78;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The rows of a file, packed or not. With `keep_missing`, only empty cells are null.
-pub(super) fn rows(bytes: &[u8], keep_missing: bool, limit: usize) -> Result<Vec<Map<String, Value>>> {
+pub(super) fn rows(bytes: &[u8], keep_missing: bool, limit: usize) -> Result<Vec<Map>> {
     let unpacked = match bytes {
         packed if packed.starts_with(GZIP) => Some(read_bounded(MultiGzDecoder::new(packed), limit)?),
         packed if packed.first() == Some(&ZLIB) => read_bounded(ZlibDecoder::new(packed), limit).ok(),
@@ -86,7 +86,7 @@ fn names(header: &csv::StringRecord) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

@@ -2,17 +2,17 @@
 
 use any_ascii::any_ascii;
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::dpath::{delete_leaves, dpath_delete, dpath_get, dpath_new, dpath_values};
 use crate::interpolation::python_text;
 use crate::model::{AddedField, Condition, Scope, Transformation, path_of};
+use crate::value::{Map, Value};
 
-pub(crate) fn apply_all(record: &mut Map<String, Value>, changes: &[Transformation], scope: &Scope<'_>) -> Result<()> {
+pub(crate) fn apply_all(record: &mut Map, changes: &[Transformation], scope: &Scope<'_>) -> Result<()> {
     changes.iter().try_for_each(|change| apply(record, change, scope))
 }
 
-fn apply(record: &mut Map<String, Value>, change: &Transformation, scope: &Scope<'_>) -> Result<()> {
+fn apply(record: &mut Map, change: &Transformation, scope: &Scope<'_>) -> Result<()> {
     match change {
         Transformation::Add { fields, condition } => add_fields(record, fields, condition.as_ref(), scope)?,
         Transformation::Remove { pointers, condition } => {
@@ -51,7 +51,7 @@ fn apply(record: &mut Map<String, Value>, change: &Transformation, scope: &Scope
 }
 
 /// Lends the record as a value.
-fn with_record<T>(record: &mut Map<String, Value>, use_it: impl FnOnce(&Value) -> Result<T>) -> Result<T> {
+fn with_record<T>(record: &mut Map, use_it: impl FnOnce(&Value) -> Result<T>) -> Result<T> {
     let value = Value::Object(std::mem::take(record));
     let result = use_it(&value);
     if let Value::Object(members) = value {
@@ -61,7 +61,7 @@ fn with_record<T>(record: &mut Map<String, Value>, use_it: impl FnOnce(&Value) -
 }
 
 pub(crate) fn add_fields(
-    record: &mut Map<String, Value>,
+    record: &mut Map,
     fields: &[AddedField],
     condition: Option<&Condition>,
     scope: &Scope<'_>,
@@ -86,7 +86,7 @@ pub(crate) fn add_fields(
 }
 
 pub(crate) fn remove_fields(
-    record: &mut Map<String, Value>,
+    record: &mut Map,
     pointers: &[Vec<String>],
     condition: Option<&Condition>,
     scope: &Scope<'_>,
@@ -111,7 +111,7 @@ pub(crate) fn remove_fields(
     failure.map_or(Ok(()), Err)
 }
 
-fn rename(record: &mut Map<String, Value>, name: &dyn Fn(&str) -> String) {
+fn rename(record: &mut Map, name: &dyn Fn(&str) -> String) {
     *record = std::mem::take(record)
         .into_iter()
         .map(|(key, mut value)| {
@@ -160,7 +160,7 @@ fn snake_case(key: &str) -> String {
 }
 
 /// Every leaf at the top level. Leaves of lists, and those whose key is taken, carry their way as a name.
-fn flatten(record: Map<String, Value>, lists: bool) -> Map<String, Value> {
+fn flatten(record: Map, lists: bool) -> Map {
     let mut flat = Map::new();
     let mut stack = vec![(Value::Object(record), "_".to_owned())];
     let mut with_parent = false;
@@ -187,13 +187,7 @@ fn flatten(record: Map<String, Value>, lists: bool) -> Map<String, Value> {
     flat
 }
 
-fn flatten_at(
-    record: &mut Map<String, Value>,
-    path: &[String],
-    delete_origin: bool,
-    replace: bool,
-    name: &dyn Fn(&str) -> String,
-) {
+fn flatten_at(record: &mut Map, path: &[String], delete_origin: bool, replace: bool, name: &dyn Fn(&str) -> String) {
     let mut value = Value::Object(std::mem::take(record));
     let found = match path.iter().any(|segment| matches!(segment.as_str(), "*" | "**")) {
         true => {
@@ -204,7 +198,7 @@ fn flatten_at(
         false => dpath_get(&value, path),
     };
     if let Some(Value::Object(found)) = found {
-        let found: Map<String, Value> = found.iter().map(|(key, value)| (name(key), value.clone())).collect();
+        let found: Map = found.iter().map(|(key, value)| (name(key), value.clone())).collect();
         if replace && !found.is_empty() {
             value = Value::Object(found);
         } else if !found.keys().any(|key| value.get(key).is_some()) {
@@ -222,7 +216,7 @@ fn flatten_at(
 }
 
 /// Converts values to the types that `schema` names.
-pub(crate) fn normalize(record: &mut Map<String, Value>, schema: &Value) {
+pub(crate) fn normalize(record: &mut Map, schema: &Value) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, subschema) in properties {
         if let Some(value) = record.get_mut(name) {
@@ -306,7 +300,7 @@ fn converted(value: &Value, target: &str, schema: &Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::{ConfigKey, Secret};
-use serde_json::{Map, Value};
 
 use crate::interpolation::python_text;
 use crate::run::nest;
+use crate::value::{Map, Value};
 
 /// A member of the config.
 #[derive(Debug)]

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, async_trait::async_trait};
-use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary};
+use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary, Value};
 use highwater_template::HttpResponse;
-use serde_json::Value;
 
 /// 2026-01-31T12:00:00Z
 pub const NOW_MS: u64 = 1_769_860_800_000;

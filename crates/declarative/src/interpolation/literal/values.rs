@@ -1,11 +1,10 @@
 //! What a literal is worth: as JSON, as text, as a condition.
 
-use serde_json::{Map, Number, Value};
-
 use super::Literal;
 use crate::interpolation::LiteralTypes;
 use crate::interpolation::number::float_text;
 use crate::interpolation::text::write_quoted;
+use crate::value::{Map, Number, Value};
 
 impl Literal {
     /// Whether it may stand for a text where only `types` are wanted.

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
-use serde_json::{Map, Value};
 
 use super::super::duration::Duration;
 use super::super::number::float_text;
 use super::super::text::{write_json, write_quoted};
 use super::{Fault, Outcome};
+use crate::value::{Map, Value};
 
 #[derive(Clone, Debug)]
 pub(super) enum Data<'a> {
@@ -22,7 +22,7 @@ pub(super) enum Data<'a> {
     Text(Text<'a>),
     /// A list or mapping that came from outside.
     JsonList(&'a [Value]),
-    JsonDict(&'a Map<String, Value>),
+    JsonDict(&'a Map),
     List(Rc<RefCell<Vec<Data<'a>>>>),
     Tuple(Rc<Vec<Data<'a>>>),
     Dict(Rc<RefCell<Entries<'a>>>),

@@ -1,11 +1,10 @@
 //! `json.dumps` as Python does it.
 
-use serde_json::Value;
-
 use super::super::number::float_text;
 use super::super::text::number_text;
 use super::data::{Budget, Data};
 use super::{Fault, Outcome};
+use crate::value::Value;
 
 /// JSON with Python's separators and escapes.
 pub(super) fn dumps(data: &Data<'_>, sorted: bool, budget: &Budget) -> Outcome<String> {

@@ -1,6 +1,6 @@
 //! What a plain scalar of YAML 1.1 is, by PyYAML's rules.
 
-use serde_json::{Number, Value};
+use crate::value::{Number, Value};
 
 /// The value of a scalar without quotes and tag. Dates stay texts.
 pub(super) fn resolved(text: &str) -> Value {
@@ -118,7 +118,7 @@ fn float(text: &str, signed: bool) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::json;
 
     use super::*;
 

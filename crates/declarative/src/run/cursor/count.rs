@@ -1,12 +1,12 @@
 //! A cursor over a number that only grows.
 
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use crate::interpolation::python_text;
 use crate::model::CountCursor;
 use crate::run::context::Run;
 use crate::run::select::Record;
+use crate::value::{Map, Value};
 
 #[derive(Clone, Debug)]
 pub(crate) struct CountState {
@@ -33,7 +33,7 @@ impl CountState {
     }
 
     /// The one slice, as templates see it.
-    pub(crate) fn window(&self) -> Map<String, Value> {
+    pub(crate) fn window(&self) -> Map {
         Map::from_iter([("start".to_owned(), Value::from(self.start)), ("end".to_owned(), Value::from(i64::MAX))])
     }
 

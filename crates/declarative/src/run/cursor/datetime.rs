@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 use highwater_core::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::Bounds;
 use super::clamping::clamp;
@@ -14,6 +13,7 @@ use crate::model::{Clamping, DatetimeCursor, Moment, Template};
 use crate::run::context::Run;
 use crate::run::select::Record;
 use crate::run::slice::Slice;
+use crate::value::{Map, Value};
 
 pub(crate) type Instant = DateTime<FixedOffset>;
 
@@ -160,7 +160,7 @@ pub(crate) struct DatetimeState {
     rules: Arc<DatetimeRules>,
     covered: Vec<Covered>,
     /// Members of the state that are not ours.
-    others: Map<String, Value>,
+    others: Map,
     begin: Instant,
     /// The greatest value of the open window.
     latest: Option<Instant>,
@@ -259,7 +259,7 @@ impl DatetimeState {
     }
 
     /// The windows that are still to be read.
-    pub(crate) fn windows(&mut self) -> Result<Vec<Map<String, Value>>> {
+    pub(crate) fn windows(&mut self) -> Result<Vec<Map>> {
         self.merge()?;
         let rules = Arc::clone(&self.rules);
         let mut windows = Vec::new();
@@ -289,7 +289,7 @@ impl DatetimeState {
 
 impl DatetimeRules {
     /// Windows of one step each from `lower` to `upper`, each but the last ending one unit before the next.
-    fn split(&self, lower: Instant, upper: Instant, to_end: bool, windows: &mut Vec<Map<String, Value>>) -> Result<()> {
+    fn split(&self, lower: Instant, upper: Instant, to_end: bool, windows: &mut Vec<Map>) -> Result<()> {
         if lower > upper || (lower == upper && self.granularity.is_none()) || upper < self.start {
             return Ok(());
         }
@@ -330,7 +330,7 @@ impl DatetimeRules {
         }
     }
 
-    fn push(&self, start: Instant, end: Instant, windows: &mut Vec<Map<String, Value>>) -> Result<()> {
+    fn push(&self, start: Instant, end: Instant, windows: &mut Vec<Map>) -> Result<()> {
         if windows.len() >= self.max_windows {
             let message = format!("the cursor makes more than {} windows: use a longer `step`", self.max_windows);
             return Err(Error::new(ErrorKind::Invalid, message).with("at", &self.path));

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use highwater_core::Result;
-use serde_json::{Map, Value};
 
 use super::datetime::{DatetimeRules, DatetimeState};
 use super::{Bounds, datetime::Instant};
 use crate::run::select::Record;
 use crate::run::slice::Slice;
+use crate::value::{Map, Value};
 
 /// From here on one cursor over all partitions is kept.
 const SWITCH_TO_GLOBAL: usize = 10_000;
@@ -19,7 +19,7 @@ const MAX_PARTITIONS: usize = 25_000;
 pub(crate) struct PartitionedState {
     rules: Arc<DatetimeRules>,
     order: Vec<String>,
-    partitions: HashMap<String, (Map<String, Value>, DatetimeState)>,
+    partitions: HashMap<String, (Map, DatetimeState)>,
     seen: std::collections::HashSet<String>,
     use_global: bool,
     /// What all partitions have reached when the last read ended.
@@ -79,7 +79,7 @@ impl PartitionedState {
         Ok(())
     }
 
-    fn insert(&mut self, key: String, partition: Map<String, Value>, state: DatetimeState) {
+    fn insert(&mut self, key: String, partition: Map, state: DatetimeState) {
         if self.partitions.insert(key.clone(), (partition, state)).is_none() {
             self.order.push(key);
         }
@@ -91,7 +91,7 @@ impl PartitionedState {
     }
 
     /// The windows of a partition; none for one that was read in this run already.
-    pub(crate) fn windows(&mut self, partition: &Slice) -> Result<Vec<Map<String, Value>>> {
+    pub(crate) fn windows(&mut self, partition: &Slice) -> Result<Vec<Map>> {
         if !self.use_global && self.partitions.len() > SWITCH_TO_GLOBAL {
             self.use_global = true;
         }
