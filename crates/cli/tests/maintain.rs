@@ -115,7 +115,8 @@ fn compact_tells_that_a_reader_held_it() {
     reader.execute_batch("BEGIN; SELECT * FROM hw_meta").unwrap();
     let held = compact(&["--json"]);
     assert_eq!(held.status.code(), Some(0), "{held:?}");
-    assert_eq!(String::from_utf8_lossy(&held.stdout), "{\"done\":true,\"compaction\":\"held\"}\n");
+    let told: serde_json::Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert_eq!(told, serde_json::json!({ "done": true, "compaction": "held" }));
     assert!(String::from_utf8_lossy(&held.stderr).contains("run it again"), "{held:?}");
     reader.execute_batch("COMMIT").unwrap();
     let done = compact(&[]);
