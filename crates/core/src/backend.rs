@@ -188,7 +188,7 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the backend cannot, as by default.
+    /// [`ErrorKind::Unsupported`] where the backend cannot, as by default.
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
         let _ = (suffix, wanted);
         Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))

@@ -19,9 +19,9 @@ pub enum ErrorKind {
     NotFound,
     /// A text is no cursor: keep cursors as they were given.
     CursorMalformed,
-    /// The cursor belongs to another store, stream or was made up: start again from [`Cursor::START`].
+    /// The cursor belongs to another store, stream or was made up: start again from [`Cursor::START`](crate::Cursor::START).
     CursorForeign,
-    /// Entries behind this cursor were pruned: clear your copy and read from [`Cursor::START`].
+    /// Entries behind this cursor were pruned: clear your copy and read from [`Cursor::START`](crate::Cursor::START).
     CursorExpired,
     /// The cursor comes from a history this store does not have (a restored backup or a clone).
     CursorForked,
@@ -36,7 +36,7 @@ pub enum ErrorKind {
     /// Another reader holds this consumer's lease.
     LeaseLost,
     /// The consumer's last delivery was nacked, and its backoff has not ended: poll again after
-    /// [`Error::retry_after`].
+    /// [`Error::retry_after`](crate::Error::retry_after).
     BackingOff,
     /// A run would delete more than its guard allows; approve it or look at the source.
     AwaitingApproval,
