@@ -1,5 +1,5 @@
-//! What the command prints, where it goes, and how it ends: nothing that a record holds is obeyed by a terminal, nothing that
-//! could not be printed goes unnoticed, and wrong usage is told apart from what failed.
+//! What the command prints, where it goes, and how it ends: nothing that a record holds is obeyed by a terminal, a result
+//! that cannot be printed is an error, and wrong usage has an exit code of its own.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod support;

@@ -362,7 +362,7 @@ async fn verification_names_what_is_missing_and_calls_it_no_damage() {
         assert!(!found.is_clean());
         store.close().await.unwrap();
     }
-    // Such a store opens with both, as it did, and is told from then on.
+    // With both keys it opens, as it did before, and from then on it names what it needs.
     let store = memory(&backend, keys(&[2, 1]), StoreOptions::new()).unwrap();
     assert_eq!(contents(&store).await.unwrap().len(), 8);
     let health = health(&store).await;

@@ -49,7 +49,7 @@ pub use environment::{Randomness, TestEnvironment};
 pub use machine::state_machine;
 pub use rig::Rig;
 pub use script::transcript;
-pub use subject::{MemorySubject, Subject};
+pub use subject::{MemorySubject, Subject, bytes_below};
 
 #[doc = include_str!("../../../docs/write-a-store.md")]
 #[cfg(doctest)]

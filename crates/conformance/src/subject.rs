@@ -52,3 +52,20 @@ impl Subject for MemorySubject {
         Some(MemorySubject(self.0.backup()))
     }
 }
+
+/// Every byte of every file in a directory and in those below it: for [`Subject::bytes`].
+///
+/// # Panics
+///
+/// Where the directory or a file cannot be read.
+pub fn bytes_below(directory: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            bytes.extend(bytes_below(&entry.path()));
+        } else {
+            bytes.extend(std::fs::read(entry.path()).unwrap());
+        }
+    }
+    bytes
+}

@@ -1,4 +1,4 @@
-//! What stores in files have in common: the kinds of I/O errors, and files that are moved while they are open.
+//! What stores in files have in common: kinds of I/O errors, names of files, and files that are moved while they are open.
 
 use std::fs;
 use std::io;
@@ -32,6 +32,23 @@ impl ErrorKind {
     }
 }
 
+/// The path beside `path` whose name has `suffix` added.
+///
+/// ```
+/// use highwater_core::files::beside;
+/// assert_eq!(beside("/data/app.db".as_ref(), "-wal").to_str(), Some("/data/app.db-wal"));
+/// ```
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// What a write is refused with where the store is open for reading only.
+pub fn read_only() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
+}
+
 /// The files that a store has open, each with the file that its path led to.
 ///
 /// A file that is removed, renamed or replaced while it is open can still be written, and what is written is in no
@@ -51,7 +68,7 @@ impl ErrorKind {
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 ///
-/// Files are told apart by device and inode. Outside Unix only a path that leads to nothing is noticed.
+/// On Unix a file is recognised by its device and inode. Elsewhere only a path with nothing there any more is noticed.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
     files: Vec<(PathBuf, Identity)>,
@@ -61,7 +78,7 @@ pub struct OpenFiles {
 type Identity = (u64, u64);
 
 impl OpenFiles {
-    /// Watches the file at `path` too. Call it right after the file was opened; a relative path is that of now.
+    /// Watches the file at `path` too. Call it right after the file was opened: a relative path is resolved now.
     ///
     /// # Errors
     ///

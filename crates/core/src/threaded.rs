@@ -198,7 +198,7 @@ impl<B: Backend> Threaded<B> {
     }
 
     fn check_writable(&self) -> Result<()> {
-        if self.inner.options.read_only { Err(read_only()) } else { Ok(()) }
+        if self.inner.options.read_only { Err(crate::files::read_only()) } else { Ok(()) }
     }
 
     /// Names the place in an error that is about the files there.
@@ -311,10 +311,6 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::J
         .name(name)
         .spawn(work)
         .map_err(|source| Error::new(ErrorKind::Internal, "a thread could not be started").because(source))
-}
-
-fn read_only() -> Error {
-    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
 }
 
 fn closed() -> Error {

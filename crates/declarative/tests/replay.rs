@@ -2,19 +2,13 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod support;
+
 use std::path::PathBuf;
 
 use highwater_declarative::Registry;
 use highwater_declarative::replay::{read_manifest, replay_folders};
-
-fn shared() -> Option<PathBuf> {
-    let named = std::env::var_os("HIGHWATER_SHARED").map(PathBuf::from);
-    let beside = || {
-        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        here.ancestors().map(|folder| folder.join("shared")).find(|folder| folder.is_dir())
-    };
-    named.or_else(beside).map(|folder| folder.join("reference/manifests")).filter(|folder| folder.is_dir())
-}
+use support::shared;
 
 #[test]
 fn manifests_that_run_have_no_faults_to_find() {

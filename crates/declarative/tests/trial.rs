@@ -2,12 +2,15 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 
 use highwater_declarative::replay::read_manifest;
 use highwater_declarative::{Registry, templates};
 use highwater_testkit::matrix::recorded::Recordings;
 use highwater_testkit::matrix::{Matrix, Subject};
+use support::shared;
 
 /// Page numbers, offsets, cursors, links in the body, windows of time, and lists that are one answer.
 const CONNECTORS: [&str; 10] = [
@@ -22,15 +25,6 @@ const CONNECTORS: [&str; 10] = [
     "source-orbit",
     "source-pypi",
 ];
-
-fn shared() -> Option<PathBuf> {
-    let named = std::env::var_os("HIGHWATER_SHARED").map(PathBuf::from);
-    let beside = || {
-        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        here.ancestors().map(|folder| folder.join("shared")).find(|folder| folder.is_dir())
-    };
-    named.or_else(beside).map(|folder| folder.join("reference/manifests")).filter(|folder| folder.is_dir())
-}
 
 /// The streams of a connector that its recordings suffice for.
 fn subjects(folder: &Path, connector: &str) -> Vec<Subject> {

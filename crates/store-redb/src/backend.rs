@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
-use highwater_core::files::OpenFiles;
+use highwater_core::files::{OpenFiles, beside, read_only};
 use highwater_core::key_value::Overlay;
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use redb::{
@@ -58,10 +58,6 @@ impl Shared {
             self.database.read().unwrap_or_else(PoisonError::into_inner);
         work(database.as_ref().ok_or_else(closed)?)
     }
-}
-
-fn read_only() -> Error {
-    Error::new(ErrorKind::PermissionDenied, "the store is open for reading only: open it for writing")
 }
 
 fn closed() -> Error {
@@ -209,13 +205,8 @@ impl Backend for RedbBackend {
     }
 
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
-        let named = |end: &str| {
-            let mut name = self.shared.file.as_os_str().to_owned();
-            name.push(suffix);
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let (new, copy) = (named(".new"), named(""));
+        let copy = beside(&self.shared.file, suffix);
+        let new = beside(&copy, ".new");
         let shared = Arc::clone(&self.shared);
         let mut lock = self.begin()?;
         if !wanted(&mut lock)? {

@@ -1,10 +1,10 @@
 //! The store passes the kit.
 #![allow(clippy::disallowed_methods)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use highwater_conformance::{Subject, conformance_tests};
+use highwater_conformance::{Subject, bytes_below, conformance_tests};
 use highwater_core::{Result, Store, StoreOptions};
 use highwater_store_redb::RedbStore;
 
@@ -35,7 +35,7 @@ impl Subject for InFile {
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {
-        Some(bytes_in(self.0.path()))
+        Some(bytes_below(self.0.path()))
     }
 
     #[cfg(unix)]
@@ -45,16 +45,3 @@ impl Subject for InFile {
 }
 
 conformance_tests!(InFile);
-
-/// Every byte of every file in a directory and those below it.
-fn bytes_in(directory: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            bytes.extend(bytes_in(&entry.path()));
-        } else {
-            bytes.extend(std::fs::read(entry.path()).unwrap());
-        }
-    }
-    bytes
-}

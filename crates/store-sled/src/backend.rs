@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
-use highwater_core::files::OpenFiles;
+use highwater_core::files::{OpenFiles, beside};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use sled::{Batch, Db};
@@ -114,13 +114,8 @@ impl Backend for SledBackend {
         if !wanted(&mut self.begin()?)? {
             return Ok(());
         }
-        let named = |end: &str| {
-            let mut name = self.shared.folder.as_os_str().to_owned();
-            name.push(suffix);
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let (new, copy) = (named(".new"), named(""));
+        let copy = beside(&self.shared.folder, suffix);
+        let new = beside(&copy, ".new");
         let moved = |outcome: std::io::Result<()>| outcome.map_err(sled::Error::Io).explain("copy");
         let remove = |old: &Path| match fs::remove_dir_all(old) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

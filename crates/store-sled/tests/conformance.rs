@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use highwater_conformance::{Subject, conformance_tests};
+use highwater_conformance::{Subject, bytes_below, conformance_tests};
 use highwater_core::{Result, Store, StoreOptions};
 use highwater_store_sled::SledStore;
 
@@ -33,7 +33,7 @@ impl Subject for InDirectory {
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {
-        Some(bytes_in(&self.path()))
+        Some(bytes_below(&self.path()))
     }
 
     #[cfg(unix)]
@@ -55,16 +55,3 @@ fn copy_directory(from: &Path, to: &Path) {
 }
 
 conformance_tests!(InDirectory);
-
-/// Every byte of every file in a directory and those below it.
-fn bytes_in(directory: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            bytes.extend(bytes_in(&entry.path()));
-        } else {
-            bytes.extend(std::fs::read(entry.path()).unwrap());
-        }
-    }
-    bytes
-}

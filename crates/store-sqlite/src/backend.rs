@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
+use highwater_core::files::beside;
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
@@ -13,7 +14,7 @@ use crate::commit_sign::{Watcher, data_version};
 use crate::database_file;
 use crate::errors::{Explain, error, lacks_shared_memory};
 use crate::open_files::Files;
-use crate::path::{beside, file_at};
+use crate::path::file_at;
 use crate::read_only::{self, Unwritten};
 use crate::schema::{Settings, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};

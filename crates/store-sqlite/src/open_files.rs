@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use highwater_core::files::OpenFiles;
+use highwater_core::files::{OpenFiles, beside};
 use highwater_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -12,7 +12,6 @@ use rusqlite::config::DbConfig;
 use crate::commit_sign::Watcher;
 use crate::errors::Explain;
 use crate::overwritten::Contents;
-use crate::path::beside;
 use crate::wal;
 
 /// The database file, and what lies beside it in WAL mode.

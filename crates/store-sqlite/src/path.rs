@@ -54,13 +54,6 @@ pub(crate) fn file_at(path: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The file beside the database file whose name ends so.
-pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 fn unusable(path: &Path, source: io::Error) -> Error {
     match (ErrorKind::of_io(&source), source.kind()) {
         (_, io::ErrorKind::InvalidFilename) => {

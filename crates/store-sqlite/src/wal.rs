@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use highwater_core::Result;
+use highwater_core::files::beside;
 use rusqlite::Connection;
 
 use crate::errors::Explain;
-use crate::path::beside;
 
 /// Pages after which a commit copies the WAL into the database: 16 MiB of our own files.
 pub(crate) const CHECKPOINT_PAGES: u32 = 2048;

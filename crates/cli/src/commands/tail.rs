@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater::engine::CancelToken;
-use highwater::{Cursor, ErrorKind, PollOptions, Result, Seek, Store, StoreExt};
+use highwater::{Cursor, ErrorKind, PollOptions, Result, Seek, Store, StoreExt, Wakeups};
 
 use crate::args::TailOptions;
 use crate::output::Output;
@@ -51,14 +51,7 @@ async fn reading(options: &TailOptions, output: &Output, cancel: &CancelToken) -
             if options.once {
                 break;
             }
-            tokio::select! {
-                () = cancel.cancelled() => break,
-                woken = tokio::time::timeout(Duration::from_secs(2), wakeups.changed()) => {
-                    if let Ok(closed @ Err(_)) = woken {
-                        return closed;
-                    }
-                }
-            }
+            woken(cancel, &mut wakeups).await?;
         }
     }
     store.close().await
@@ -124,18 +117,18 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
             break;
         }
         if caught_up {
-            tokio::select! {
-                () = cancel.cancelled() => break,
-                // Also look without being woken: a wake-up is a hint.
-                woken = tokio::time::timeout(Duration::from_secs(2), wakeups.changed()) => {
-                    if let Ok(closed @ Err(_)) = woken {
-                        return closed;
-                    }
-                }
-            }
+            woken(cancel, &mut wakeups).await?;
         }
     }
     store.close().await
+}
+
+/// Waits until there may be something new. Looks without being woken too: a wake-up is a hint.
+async fn woken(cancel: &CancelToken, wakeups: &mut Wakeups) -> Result<()> {
+    tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        woken = tokio::time::timeout(Duration::from_secs(2), wakeups.changed()) => woken.unwrap_or(Ok(())),
+    }
 }
 
 async fn pause(cancel: &CancelToken, wait: Duration) {

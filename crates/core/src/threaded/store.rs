@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use async_trait::async_trait;
+
 use super::idle::{End, Moment};
 use super::writer::Job;
 use super::{Threaded, closed, nearby};
@@ -20,7 +22,6 @@ use crate::record::{Json, Record};
 use crate::store::{Capabilities, Store};
 use crate::stream::StreamKey;
 use crate::wakeups::{Wakeups, wake_closed};
-use async_trait::async_trait;
 
 /// Streams and documents read in one go, at most.
 const MAX_DOCUMENTS: usize = 10_000;

@@ -152,7 +152,7 @@ impl<B: Backend> Writer<B> {
     {
         self.backend()?;
         if self.read_only && !mutant!("read-only-writes") {
-            return Err(super::read_only());
+            return Err(crate::files::read_only());
         }
         // Stays so after a panic: who knows what was left half done.
         self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -138,4 +139,14 @@ pub fn manifest(stream: &str, retriever: &str, requester: &str) -> String {
     } else {
         "      record_selector: {extractor: {field_path: [items]}}\n"
     }
+}
+
+/// The real manifests and the recorded exchanges of their APIs, where they are at hand.
+pub fn shared() -> Option<PathBuf> {
+    let named = std::env::var_os("HIGHWATER_SHARED").map(PathBuf::from);
+    let beside = || {
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors().map(|folder| folder.join("shared")).find(|folder| folder.is_dir())
+    };
+    named.or_else(beside).map(|folder| folder.join("reference/manifests")).filter(|folder| folder.is_dir())
 }

@@ -137,7 +137,7 @@ pub(crate) struct Parked {
 }
 
 impl Consumer {
-    /// What is told of the records set aside.
+    /// The records that a status lists as set aside.
     pub(crate) fn parked_ids(&self) -> Vec<usize> {
         self.parked.iter().filter(|parked| !parked.again).map(|parked| parked.id).collect()
     }

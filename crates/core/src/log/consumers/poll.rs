@@ -32,7 +32,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
         }
         if let Some(told) = record.told.filter(|_| record.acknowledged.is_start() && !mutant!("told-before-a-clear")) {
-            // It stands at START and yet may hold something, of before a clear.
+            // The reader stands at START, but may still hold records from before a clear.
             let stream = self.open_stream(place);
             validate::not_expired(&self.shared.token_key(&stream.key), &stream.state, &told, filter, true)
                 .map_err(|error| error.with("stream", &stream.key))?;
