@@ -177,14 +177,21 @@ async fn a_response_that_the_manifest_ignores_is_not_everything_there_is() {
     assert!(refused.starts_with(r#"[{"id":1}] unsound"#), "{refused}");
 }
 
+const PARENT: &str = "partition_router:\n  type: SubstreamPartitionRouter\n  parent_stream_configs:\n    - parent_key: key\n      partition_field: k\n      stream: {name: parents, retriever: {requester: {url_base: \"https://x.example\", path: parents}, record_selector: {extractor: {field_path: [items]}}}}\nrecord_selector: {extractor: {field_path: [items]}}";
+
 #[tokio::test]
 async fn a_parent_without_a_key_is_told() {
-    let parent = "partition_router:\n  type: SubstreamPartitionRouter\n  parent_stream_configs:\n    - parent_key: key\n      partition_field: k\n      stream: {name: parents, retriever: {requester: {url_base: \"https://x.example\", path: parents}, record_selector: {extractor: {field_path: [items]}}}}\nrecord_selector: {extractor: {field_path: [items]}}";
     let answers = vec![(200, r#"{"items":[{"key":1},{"id":2}]}"#), (200, r#"{"items":[{"id":7}]}"#)];
     assert_eq!(
-        outcome("", parent, "", answers).await,
+        outcome("", PARENT, "", answers).await,
         r#"[{"id":7}] unsound: a record of `parents` has no `key`: nothing was read for it (at: streams[0].retriever.partition_router.parent_stream_configs[0])"#
     );
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_in_a_parent_keeps_no_child_back() {
+    let answers = vec![(200, r#"{"items":[{"key":1,"name":"\ud83d"}]}"#), (200, r#"{"items":[{"id":7}]}"#)];
+    assert_eq!(outcome("", PARENT, "", answers).await, r#"[{"id":7}] sound"#);
 }
 
 #[tokio::test]
