@@ -244,7 +244,7 @@ async fn fill(store: &dyn Store, clock: &TestEnvironment) {
     gone.remove().await.unwrap();
     commit(&mut |batch| {
         let target = batch.on(&tasks());
-        target.begin_run(RunId::from(RUN));
+        target.begin_run(RunId::from_u128(RUN));
         for n in 6..=20 {
             target.upsert(task(n));
         }

@@ -89,11 +89,11 @@ async fn goes_on(copy: &Kept) {
     // The open run goes on: what it marked before is not deleted.
     let mut batch = WriteBatch::new();
     let target = batch.on(&tasks());
-    target.in_run(RunId::from(kept::RUN));
+    target.in_run(RunId::from_u128(kept::RUN));
     for n in 21..=30 {
         target.seen(n.to_string());
     }
-    target.complete_run(RunId::from(kept::RUN), DeleteGuard::APPROVED);
+    target.complete_run(RunId::from_u128(kept::RUN), DeleteGuard::APPROVED);
     let commit = store.commit(batch).await.unwrap();
     assert_eq!(commit.streams[0].deleted, 5, "{name}: 1 to 5 were never seen");
     // A member that the stream's rules leave out is no change.

@@ -8,7 +8,7 @@ use highwater_codec::{Codec, Compression, Dictionary};
 use highwater_core::content::Canonicalizer;
 use highwater_core::{
     ContentRules, Cursor, DeleteGuard, MemoryStore, PageRequest, RunId, Seek, Store, StoreExt, StoreOptions, StreamKey,
-    WriteBatch,
+    Timestamp, WriteBatch,
 };
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
@@ -363,6 +363,6 @@ impl Bench {
 
     fn next_run(&mut self) -> RunId {
         self.runs += 1;
-        RunId::from_parts(self.runs, 1)
+        RunId::new(Timestamp::from_unix_ms(self.runs), 1)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use highwater_core::{
     AckToken, Action, Actions, BadRecords, ConsumerCommand, ConsumerReply, ContentFilter, ContentRules, Cursor,
     DeleteGuard, Environment, History, Maintenance, MaintenanceReport, Merging, PageRequest, PollOptions, PruneWhat,
-    RunId, Seek, SourceVersion, StreamKey, StreamOptions, WriteBatch,
+    RunId, Seek, SourceVersion, StreamKey, StreamOptions, Timestamp, WriteBatch,
 };
 
 use crate::environment::TestEnvironment;
@@ -87,7 +87,7 @@ impl<S: Subject> Script<S> {
         let mut batch = WriteBatch::new();
         for _ in 0..=self.below(2) {
             let stream = self.stream();
-            let (current, operations) = (RunId::from_parts(self.runs, 1), self.below(6));
+            let (current, operations) = (RunId::new(Timestamp::from_unix_ms(self.runs), 1), self.below(6));
             let writes: Vec<_> = (0..operations).map(|_| (self.id(), self.below(8), self.below(4) as u64)).collect();
             let target = batch.on(&stream);
             for (id, kind, n) in writes {
@@ -102,7 +102,7 @@ impl<S: Subject> Script<S> {
             match self.below(12) {
                 0 => {
                     self.runs += 1;
-                    batch.on(&stream).begin_run(RunId::from_parts(self.runs, 1));
+                    batch.on(&stream).begin_run(RunId::new(Timestamp::from_unix_ms(self.runs), 1));
                 }
                 1 => {
                     batch.on(&stream).in_run(current);

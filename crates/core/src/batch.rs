@@ -2,9 +2,11 @@
 
 mod outcome;
 mod policy;
+mod run_id;
 
 pub use outcome::{Account, Commit, Document, Outcome, Rejected, StreamCommit, Unseen};
-pub use policy::{BadRecords, DeleteGuard, Merging, RunId, RunStep, SourceVersion};
+pub use policy::{BadRecords, DeleteGuard, Merging, RunStep, SourceVersion};
+pub use run_id::RunId;
 
 use std::fmt;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ pub mod row_codec;
 mod store;
 mod stream;
 mod threaded;
+pub mod timestamp;
 mod wakeups;
 
 #[doc(hidden)]
@@ -57,4 +58,5 @@ pub use record::{Action, Change, Json, Metadata, NetAction, Record, RecordId};
 pub use store::{Capabilities, Store, StoreFuture};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
 pub use threaded::{Inline, LogTransaction, Staged, Threaded};
+pub use timestamp::Timestamp;
 pub use wakeups::Wakeups;

@@ -1,7 +1,7 @@
 //! What the engine builds its runs on: leases, expected documents, what a run has not seen.
 
 use highwater_core::{
-    DeleteGuard, Error, ErrorKind, MemoryStore, Outcome, RunId, Store, StreamKey, Unseen, WriteBatch,
+    DeleteGuard, Error, ErrorKind, MemoryStore, Outcome, RunId, Store, StreamKey, Timestamp, Unseen, WriteBatch,
 };
 
 fn notes() -> StreamKey {
@@ -63,7 +63,7 @@ async fn a_batch_based_on_an_old_document_does_nothing() {
 async fn what_a_run_has_not_seen_is_told_and_can_be_spared() {
     let store = MemoryStore::new().unwrap();
     ten(&store).await;
-    let run = RunId::from_parts(1, 1);
+    let run = RunId::new(Timestamp::from_unix_ms(1), 1);
     let mut batch = WriteBatch::new();
     batch.on(&notes()).begin_run(run);
     for n in 0..7 {
@@ -95,7 +95,7 @@ async fn what_a_run_has_not_seen_is_told_and_can_be_spared() {
 async fn h38_the_guard_holds_a_run_back_and_what_it_saw_stays_known() {
     let store = MemoryStore::new().unwrap();
     ten(&store).await;
-    let run = RunId::from_parts(1, 1);
+    let run = RunId::new(Timestamp::from_unix_ms(1), 1);
     let mut batch = WriteBatch::new();
     batch.on(&notes()).begin_run(run).upsert(r#"{"id":"0"}"#);
     store.commit(batch).await.unwrap();
@@ -129,7 +129,7 @@ async fn p26_what_is_missing_is_found_wherever_it_stands() {
     store.commit(gone).await.unwrap();
 
     let missing = [0, 1, 17, 18, 40, 99, 100, 139, 141, 250, 267, 284, 302, 303, 450, 598];
-    let run = RunId::from_parts(1, 1);
+    let run = RunId::new(Timestamp::from_unix_ms(1), 1);
     let mut begin = WriteBatch::new();
     begin.on(&notes()).begin_run(run);
     for n in (0..600).filter(|n| !missing.contains(n) && ![300, 130].contains(n)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater_core::{
     Action, ContentFilter, Cursor, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, NetAction,
-    Outcome, PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, TypedPage, WriteBatch,
+    Outcome, PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, Timestamp, TypedPage, WriteBatch,
 };
 
 fn notes() -> StreamKey {
@@ -129,7 +129,7 @@ async fn p26_a_run_deletes_only_what_it_did_not_see() {
     let store = MemoryStore::new().unwrap();
     let payloads: Vec<String> = (0..10).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
     save(&store, &payloads.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let run = RunId::from_parts(1, 1);
+    let run = RunId::new(Timestamp::from_unix_ms(1), 1);
     let mut batch = WriteBatch::new();
     let stream = batch.on(&notes()).begin_run(run);
     for payload in &payloads[1..] {

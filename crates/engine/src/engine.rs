@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use highwater_core::{Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, WriteBatch};
+use highwater_core::{
+    Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, Timestamp, WriteBatch,
+};
 use highwater_template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
@@ -278,10 +280,10 @@ impl Engine {
         let environment = &self.parts.environment;
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
-        let id = RunId::from_parts(environment.now_ms(), u128::from_be_bytes(random));
+        let id = RunId::new(Timestamp::from_unix_ms(environment.now_ms()), u128::from_be_bytes(random));
         // None twice, even where chance gives the same number each time.
         let mut last = lock(&self.parts.last_run);
-        *last = if last.timestamp_ms() == id.timestamp_ms() { id.max(RunId::from(last.0.wrapping_add(1))) } else { id };
+        *last = if last.time() == id.time() { id.max(RunId::from_u128(last.as_u128().wrapping_add(1))) } else { id };
         *last
     }
 

@@ -11,7 +11,7 @@ pub use filter::LogFilter;
 pub use find::{LinePage, RunLine, RunPage};
 pub use policy::LogPolicy;
 
-use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, WriteBatch};
+use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, Timestamp, WriteBatch};
 
 use crate::engine::Engine;
 use crate::run::{LogLine, RunMode, RunReport};
@@ -30,7 +30,7 @@ impl Engine {
     /// Removes runs beyond the policy's age. The background does it daily; returns how many went.
     pub async fn sweep_logs(&self) -> Result<u64> {
         let oldest_ms = self.believed_ms().await?.saturating_sub(millis(self.parts().logs.max_age));
-        let after = pointer_key(RunId::from_parts(oldest_ms, 0));
+        let after = pointer_key(RunId::new(Timestamp::from_unix_ms(oldest_ms), 0));
         let mut removed = 0;
         loop {
             let old = self.store().documents(POINTERS, &after, SWEEP).await?;
@@ -64,12 +64,12 @@ impl Engine {
 
 /// The keys of a run's documents, so that later runs come first.
 fn backwards(id: RunId) -> String {
-    format!("{:032x}", !id.0)
+    format!("{:032x}", !id.as_u128())
 }
 
 fn id_of(key: &str) -> Option<RunId> {
     let digits = key.rsplit('/').next()?;
-    u128::from_str_radix(digits, 16).ok().map(|number| RunId::from(!number))
+    u128::from_str_radix(digits, 16).ok().map(|number| RunId::from_u128(!number))
 }
 
 fn pointer_key(id: RunId) -> String {
@@ -142,7 +142,7 @@ pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &Sy
     let mut oldest_ms = engine.parts().environment.now_ms().saturating_sub(max_age_ms);
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
     // The clock is asked about only where something would go by it.
-    if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|oldest| oldest.timestamp_ms() < oldest_ms) {
+    if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|oldest| oldest.time().unix_ms() < oldest_ms) {
         oldest_ms = engine.believed_ms().await?.saturating_sub(max_age_ms);
     }
     let (mut runs, mut others) = (0, coming);
@@ -152,7 +152,7 @@ pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &Sy
         let is_run = matches!(report.mode, RunMode::Initial | RunMode::Incremental);
         let count = if is_run { &mut runs } else { &mut others };
         *count += 1;
-        if *count > policy.runs_per_sync || id.timestamp_ms() < oldest_ms {
+        if *count > policy.runs_per_sync || id.time().unix_ms() < oldest_ms {
             remove_run(store, batch, key, id).await?;
         }
     }

@@ -59,7 +59,7 @@ async fn what_earlier_versions_wrote_is_read() {
     let status = format!(
         r#"{{"last_started_ms":1795000000000,"last_success_ms":null,"last_error":"the API answered 500","failures":1,"not_before_ms":null,"next_due_ms":null,"offline_since_ms":null,"offline_tries":0,"current_run":null,"last_run":"{run}","parked_run":null,"latest":{{}}}}"#
     );
-    let backwards = format!("{:032x}", !highwater_core::RunId::from_string(run).unwrap().0);
+    let backwards = format!("{:032x}", !run.parse::<highwater_core::RunId>().unwrap().as_u128());
     let mut batch = WriteBatch::new();
     batch.put_document(format!("run/c/shop/items/{backwards}"), &Json::parse(&report).unwrap()).unwrap();
     batch.put_document(format!("op/{backwards}"), "c/shop/items").unwrap();

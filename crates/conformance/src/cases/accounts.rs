@@ -1,12 +1,12 @@
 //! What a batch does beside its records: clear the stream first, keep account of itself (P24, P28, P29).
 
-use highwater_core::{Account, DeleteGuard, ErrorKind, Outcome, RunId, WriteBatch};
+use highwater_core::{Account, DeleteGuard, ErrorKind, Outcome, RunId, Timestamp, WriteBatch};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
 
-const RUN: RunId = RunId::from_parts(1, 1);
-const NEXT_RUN: RunId = RunId::from_parts(2, 2);
+const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
+const NEXT_RUN: RunId = RunId::new(Timestamp::from_unix_ms(2), 2);
 
 /// A batch that clears its stream leaves what it writes and nothing of before; one that is refused clears nothing.
 pub fn p24_a_batch_can_clear_first<S: Subject>() {

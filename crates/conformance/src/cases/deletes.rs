@@ -1,12 +1,14 @@
 //! Runs and patches: P26, P27, P34.
 
-use highwater_core::{BadRecords, DeleteGuard, ErrorKind, Maintenance, Outcome, RunId, StreamBatch, WriteBatch};
+use highwater_core::{
+    BadRecords, DeleteGuard, ErrorKind, Maintenance, Outcome, RunId, StreamBatch, Timestamp, WriteBatch,
+};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
 
-const RUN: RunId = RunId::from_parts(1, 1);
-const NEXT_RUN: RunId = RunId::from_parts(2, 2);
+const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
+const NEXT_RUN: RunId = RunId::new(Timestamp::from_unix_ms(2), 2);
 
 /// A completed run deletes what it did not see; not what somebody else wrote meanwhile.
 pub fn p26_a_run_spares_what_it_saw_and_what_is_new<S: Subject>() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use highwater_core::{
     Change, ConsumerCommand, ConsumerReply, ContentFilter, Cursor, DeleteGuard, Delivery, Environment, ErrorKind,
-    Maintenance, NetAction, PollOptions, PruneWhat, RunId, Seek,
+    Maintenance, NetAction, PollOptions, PruneWhat, RunId, Seek, Timestamp,
 };
 
 use crate::environment::TestEnvironment;
@@ -86,7 +86,7 @@ impl<S: Subject> Story<S> {
         let ids: Vec<String> = (0..self.below(5)).map(|_| self.below(7).to_string()).collect();
         let numbers: Vec<u64> = ids.iter().map(|_| self.below(4)).collect();
         self.runs += 1;
-        let run = (self.below(6) == 0).then(|| RunId::from_parts(self.runs, 1));
+        let run = (self.below(6) == 0).then(|| RunId::new(Timestamp::from_unix_ms(self.runs), 1));
         self.rig.write(|batch| {
             for (id, number) in ids.iter().zip(numbers) {
                 match number {

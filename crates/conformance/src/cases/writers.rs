@@ -1,13 +1,13 @@
 //! Several writers of one record, and what the host itself wrote: P28, P38, P39.
 
 use highwater_core::{
-    Cursor, DeleteGuard, ErrorKind, Merging, NetAction, Outcome, PruneWhat, RunId, SourceVersion, WriteBatch,
+    Cursor, DeleteGuard, ErrorKind, Merging, NetAction, Outcome, PruneWhat, RunId, SourceVersion, Timestamp, WriteBatch,
 };
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
 
-const RUN: RunId = RunId::from_parts(1, 1);
+const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
 
 /// An older version of the source never replaces a newer one; of equal ones the later arrival wins.
 pub fn p28_older_source_versions_are_refused<S: Subject>() {
@@ -107,7 +107,7 @@ pub fn p28_a_delete_outranks_all_that_is_not_newer<S: Subject>() {
         tell(&rig, "tie", (11, None));
         assert_eq!(tell(&rig, "tie", (11, Some(2))), Outcome::Stale, "p28: the edit that the delete overtook");
         let seen = |rig: &Rig<S>, at| {
-            let id = RunId::from_parts(at, 1);
+            let id = RunId::new(Timestamp::from_unix_ms(at), 1);
             rig.write(|batch| batch.begin_run(id).upsert(note("tie", 2)).at_version(version(at as i64))).outcomes[0]
         };
         assert_eq!(seen(&rig, 10), Outcome::Stale);

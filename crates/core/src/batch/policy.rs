@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 
-use ulid::Ulid;
-
 use super::Unseen;
 use crate::cursor::Cursor;
 use crate::mutants::mutant;
-
-/// Names one run over a stream, so that a resumed run continues its own bookkeeping.
-pub type RunId = Ulid;
 
 /// What happens to a record that cannot be stored (no id, no JSON object, too large).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

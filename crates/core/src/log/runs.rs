@@ -30,7 +30,7 @@ fn unseen(stream: &OpenStream, run: &OpenRun) -> Unseen {
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Opens a run, or continues it. Another run that was open is given up.
     pub(crate) fn begin_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
-        let id = run.map_or(0, |run| run.0);
+        let id = run.map_or(0, RunId::as_u128);
         if self.stream(place).state.run.is_some_and(|open| open.id == id) {
             return Ok(());
         }
@@ -48,13 +48,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Checks that `run` is the open one, and reads what it has seen so far.
     pub(crate) fn join_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
         let (write, stream) = self.parts(place);
-        let open = stream.state.run.filter(|open| run.is_some_and(|run| run.0 == open.id)).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Fenced,
-                "the run is not the open one of its stream (it ended, or another was begun); begin it again",
-            )
-            .with("stream", &stream.key)
-        })?;
+        let open =
+            stream.state.run.filter(|open| run.is_some_and(|run| run.as_u128() == open.id)).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Fenced,
+                    "the run is not the open one of its stream (it ended, or another was begun); begin it again",
+                )
+                .with("stream", &stream.key)
+            })?;
         stream.memory.marks.catch_up(write, stream.state.number, &open)
     }
 

@@ -1,6 +1,6 @@
 //! Finding runs and lines again, page by page, newest first.
 
-use highwater_core::{Document, Result, RunId};
+use highwater_core::{Document, Result, RunId, Timestamp};
 use serde::Serialize;
 
 use super::{LogFilter, PAGE, POINTERS, backwards, find_run, id_of, lines_of, read_run};
@@ -146,7 +146,7 @@ impl<'e> RunScan<'e> {
         let mut after = String::new();
         if let Some(until_ms) = filter.until_ms {
             // Keys run backwards in time: this one lies before every run of the period.
-            after = format!("{prefix}{}", backwards(RunId::from_parts(until_ms, 0)));
+            after = format!("{prefix}{}", backwards(RunId::new(Timestamp::from_unix_ms(until_ms), 0)));
         }
         if let Some(last) = &filter.after {
             after = after.max(format!("{prefix}{}", backwards(parse_run_id(last)?)));
@@ -156,7 +156,7 @@ impl<'e> RunScan<'e> {
 
     /// Begins with this run, itself included.
     fn begin_at(&mut self, run: RunId) {
-        self.after = format!("{}{}", self.prefix, backwards(RunId::from(run.0.saturating_add(1))));
+        self.after = format!("{}{}", self.prefix, backwards(RunId::from_u128(run.as_u128().saturating_add(1))));
     }
 
     async fn next(&mut self) -> Result<Option<RunReport>> {
@@ -174,7 +174,7 @@ impl<'e> RunScan<'e> {
                 continue;
             };
             let Some(id) = id_of(&document.key) else { continue };
-            if self.filter.since_ms.is_some_and(|since| id.timestamp_ms() < since) {
+            if self.filter.since_ms.is_some_and(|since| id.time().unix_ms() < since) {
                 self.ended = true;
                 self.read = Vec::new().into_iter();
                 return Ok(None);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::{Account, Cursor, Environment, Error, Result, RunId, Store, WriteBatch};
+use highwater_core::{Account, Cursor, Environment, Error, Result, RunId, Store, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use super::destination::{Destination, destinations};
@@ -172,12 +172,12 @@ impl Ids {
     pub(super) fn new(environment: &dyn Environment, now_ms: u64, attempt: u32) -> Self {
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
-        let first = RunId::from_parts(now_ms, u128::from_be_bytes(random)).0;
+        let first = RunId::new(Timestamp::from_unix_ms(now_ms), u128::from_be_bytes(random)).as_u128();
         Ids(first.wrapping_add(u128::from(attempt) << 32))
     }
 
     pub(super) fn next(&mut self) -> String {
-        let id = RunId::from(self.0);
+        let id = RunId::from_u128(self.0);
         self.0 = self.0.wrapping_add(1);
         id.to_string()
     }

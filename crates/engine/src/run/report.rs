@@ -304,7 +304,7 @@ impl RunReport {
 
 /// Reads the text form of a run's id.
 pub(crate) fn parse_run_id(text: &str) -> Result<RunId> {
-    RunId::from_string(text).map_err(|_| {
+    text.parse().map_err(|_| {
         Error::new(ErrorKind::Invalid, "not a run id; list runs with `Engine::runs_matching`").with("run", text)
     })
 }

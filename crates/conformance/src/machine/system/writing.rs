@@ -1,7 +1,8 @@
 //! Batches, as the store takes them.
 
 use highwater_core::{
-    Account, BadRecords, Cursor, DeleteGuard, Merging, Outcome, RunId, SourceVersion, Store, StreamBatch, WriteBatch,
+    Account, BadRecords, Cursor, DeleteGuard, Merging, Outcome, RunId, SourceVersion, Store, StreamBatch, Timestamp,
+    WriteBatch,
 };
 
 use super::super::model::{Model, Refusal};
@@ -92,12 +93,12 @@ impl<S: Subject> System<S> {
 }
 
 fn use_run(target: &mut StreamBatch, number: u64, run: RunUse) {
-    let id = RunId::from_parts(number, 7);
+    let id = RunId::new(Timestamp::from_unix_ms(number), 7);
     match run {
         RunUse::None => target,
         RunUse::Begin => target.begin_run(id),
         RunUse::Page => target.in_run(id),
-        RunUse::Stranger => target.in_run(RunId::from_parts(0, 7)),
+        RunUse::Stranger => target.in_run(RunId::new(Timestamp::from_unix_ms(0), 7)),
         RunUse::Abort => target.abort_run(id),
         RunUse::Complete(Guard::Default) => target.complete_run(id, DeleteGuard::default()),
         RunUse::Complete(Guard::Tight) => {
