@@ -8,8 +8,10 @@ mod records;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use highwater::content::ContentRules;
+use highwater::cursor::PageRequest;
 use highwater::stores::SqliteStore;
-use highwater::{ContentRules, Cursor, MemoryStore, PageRequest, Store, StreamKey, WriteBatch, content};
+use highwater::{Cursor, MemoryStore, Store, StreamKey, WriteBatch, content};
 use records::{Ids, record};
 use tokio::runtime::{Builder, Runtime};
 

@@ -3,8 +3,9 @@
 //! `cargo run --example exactly_once`
 #![allow(clippy::disallowed_macros)] // an example prints
 
+use highwater::consumer::PollOptions;
 use highwater::stores::rusqlite::{self, Connection, params};
-use highwater::{PollOptions, Result, SqliteStore, Store, StreamKey, WriteBatch};
+use highwater::{Result, SqliteStore, Store, StreamKey, WriteBatch};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

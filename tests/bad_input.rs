@@ -4,10 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater::{
-    BadRecords, ConsumerCommand, ErrorKind, MAX_PAYLOAD_BYTES, Maintenance, MaintenanceReport, MemoryStore, Outcome,
-    PageRequest, PollOptions, Result, Store, StreamKey, WriteBatch,
-};
+use highwater::batch::{BadRecords, MAX_PAYLOAD_BYTES, Outcome};
+use highwater::consumer::{ConsumerCommand, PollOptions};
+use highwater::cursor::PageRequest;
+use highwater::maintenance::{Maintenance, MaintenanceReport};
+use highwater::{ErrorKind, MemoryStore, Result, Store, StreamKey, WriteBatch};
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
 use highwater_store_sqlite::SqliteStore;

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use highwater::{Compaction, ErrorKind, Maintenance, MaintenanceReport, Store, StoreOptions};
+use highwater::maintenance::{Compaction, Maintenance, MaintenanceReport};
+use highwater::{ErrorKind, Store, StoreOptions};
 use highwater_store_sqlite::SqliteStore;
 use host::{STORES, live, notes, run, save};
 use support::{block_on, open};

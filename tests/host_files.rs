@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use highwater::{ErrorKind, Maintenance, Store, StoreExt, StoreOptions};
+use highwater::maintenance::Maintenance;
+use highwater::{ErrorKind, Store, StoreExt, StoreOptions};
 use highwater_conformance::TestEnvironment;
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;

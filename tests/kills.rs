@@ -7,7 +7,8 @@ mod support;
 
 use std::path::Path;
 
-use highwater::{Cursor, PollOptions, Store, StoreExt, StreamKey, WriteBatch};
+use highwater::consumer::PollOptions;
+use highwater::{Cursor, Store, StoreExt, StreamKey, WriteBatch};
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
 use support::{Chance, block_on, open, problems, run_and_kill, setting};

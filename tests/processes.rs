@@ -40,7 +40,7 @@ fn child() {
 }
 
 /// Commits, as long as others hold the store for a moment.
-async fn commit(store: &dyn Store, batch: WriteBatch) -> highwater::Commit {
+async fn commit(store: &dyn Store, batch: WriteBatch) -> highwater::batch::Commit {
     loop {
         match store.commit(batch.clone()).await {
             Ok(commit) => return commit,

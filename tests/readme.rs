@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater::{
-    Cursor, ErrorKind, Maintenance, MemoryStore, PruneWhat, Result, Store, StoreExt, StreamKey, WriteBatch,
-};
+use highwater::maintenance::{Maintenance, PruneWhat};
+use highwater::{Cursor, ErrorKind, MemoryStore, Result, Store, StoreExt, StreamKey, WriteBatch};
 use serde::Deserialize;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use highwater::engine::{Destination, Outbox, SIGNATURE_TOLERANCE, verify};
+use highwater::store::Environment;
 use highwater::template::{SyncContext, Template, TemplateInfo};
-use highwater::{ConnectionSettings, Engine, Environment, ErrorKind, RunOptions, Secret, SqliteStore, Store};
+use highwater::{ConnectionSettings, Engine, ErrorKind, RunOptions, Secret, SqliteStore, Store};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MODELS: [&str; 3] = ["Contact", "Deal", "Note"];
@@ -32,7 +33,7 @@ impl Environment for Fast {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        highwater::SystemEnvironment.fill_random(bytes);
+        highwater::store::SystemEnvironment.fill_random(bytes);
     }
 }
 
@@ -43,7 +44,7 @@ fn real_ms() -> u64 {
 #[derive(Debug)]
 struct Three(TemplateInfo);
 
-#[highwater::async_trait::async_trait]
+#[highwater::template::async_trait::async_trait]
 impl Template for Three {
     fn info(&self) -> &TemplateInfo {
         &self.0

@@ -11,10 +11,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use highwater::engine::{Credentials, SyncOptions, UreqTransport};
+use highwater::store::{Environment, SystemEnvironment};
 use highwater::template::{HttpRequest, Transport};
-use highwater::{
-    ConnectionSettings, Engine, Environment, RunOptions, Secret, SqliteStore, Store, StreamKey, SystemEnvironment,
-};
+use highwater::{ConnectionSettings, Engine, RunOptions, Secret, SqliteStore, Store, StreamKey};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

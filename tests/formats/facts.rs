@@ -1,8 +1,8 @@
 //! All that can be read from a store, in words of this test: names of the library may change.
 
-use highwater::{
-    Action, Change, Cursor, Maintenance, MaintenanceReport, NetAction, Record, Store, StoreExt, StreamKey,
-};
+use highwater::cursor::Action;
+use highwater::maintenance::{Maintenance, MaintenanceReport};
+use highwater::{Change, Cursor, NetAction, Record, Store, StoreExt, StreamKey};
 use serde_json::{Value, json};
 
 use crate::kept::{notes, tasks};

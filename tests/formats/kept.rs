@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::{
-    BadRecords, ContentRules, History, Maintenance, PayloadCodec, PollOptions, PruneWhat, Result, RunId, SourceVersion,
-    Store, StoreExt, StoreOptions, StreamKey, StreamOptions, WriteBatch,
-};
+use highwater::batch::{BadRecords, SourceVersion};
+use highwater::consumer::PollOptions;
+use highwater::content::ContentRules;
+use highwater::maintenance::{History, Maintenance, PruneWhat};
+use highwater::store::{PayloadCodec, StreamOptions};
+use highwater::{Result, RunId, Store, StoreExt, StoreOptions, StreamKey, WriteBatch};
 use highwater_codec::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
 use highwater_conformance::TestEnvironment;
 use highwater_store_redb::RedbStore;

@@ -11,9 +11,10 @@ mod migration;
 #[path = "../support/processes.rs"]
 mod support;
 
-use highwater::{
-    DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, PollOptions, RunId, Store, StoreExt, WriteBatch,
-};
+use highwater::batch::DeleteGuard;
+use highwater::consumer::PollOptions;
+use highwater::maintenance::{Maintenance, MaintenanceReport};
+use highwater::{ErrorKind, RunId, Store, StoreExt, WriteBatch};
 use kept::{Kept, block_on, copies, environment, notes, tasks};
 
 /// Not a test of its own: what the children of the others do.

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use highwater::backend::{Backend, BackendWrite, Table};
-use highwater::{ErrorKind, MemoryBackend, Store, StoreExt, StoreOptions, Threaded, WriteBatch};
+use highwater::{ErrorKind, Store, StoreExt, StoreOptions, WriteBatch};
+use highwater_core::backend::{Backend, BackendWrite, Table};
+use highwater_core::{MemoryBackend, Threaded};
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
 

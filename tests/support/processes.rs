@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::{Maintenance, MaintenanceReport, Result, Store, StreamKey};
+use highwater::maintenance::{Maintenance, MaintenanceReport};
+use highwater::{Result, Store, StreamKey};
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
 use highwater_store_sqlite::SqliteStore;

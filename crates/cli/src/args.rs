@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use highwater::{Action, Cursor, Seek};
+use highwater::Cursor;
+use highwater::consumer::Seek;
+use highwater::cursor::Action;
 
 use crate::commands::consumers::ConsumersOptions;
 use crate::commands::control::{DisableOptions, DisconnectOptions, EnableOptions, SyncName, TriggerOptions};

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater::codecs::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
+use highwater::maintenance::{CodecHealth, Maintenance, MaintenanceReport};
+use highwater::store::PayloadCodec;
 use highwater::stores::{RedbStore, SledStore, SqliteStore};
-use highwater::{
-    CodecHealth, Error, ErrorKind, Maintenance, MaintenanceReport, PayloadCodec, Result, Store, StreamKey,
-};
+use highwater::{Error, ErrorKind, Result, Store, StreamKey};
 
 use crate::args::{CodecOptions, StoreKind, StoreOptions, StreamOptions};
 use crate::output::Output;

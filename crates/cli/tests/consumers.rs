@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use highwater::consumer::PollOptions;
 use highwater::stores::SqliteStore;
-use highwater::{PollOptions, Store, StoreExt, StreamKey, WriteBatch};
+use highwater::{Store, StoreExt, StreamKey, WriteBatch};
 use serde_json::{Value, json};
 use support::{failure, highwater, one_line, text};
 

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use highwater::maintenance::{History, Maintenance};
+use highwater::store::{Environment, StreamOptions};
 use highwater::stores::SqliteStore;
-use highwater::{Environment, History, Maintenance, Store, StoreOptions, StreamKey, StreamOptions, WriteBatch};
+use highwater::{Store, StoreOptions, StreamKey, WriteBatch};
 use support::{GitHub, Mood, failure, record_count, run, sync, text};
 
 const DAY: u64 = 24 * 3600;

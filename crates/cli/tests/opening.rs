@@ -10,9 +10,11 @@ use std::path::Path;
 use std::process::Output;
 
 use highwater::codecs::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
+use highwater::maintenance::Maintenance;
+use highwater::store::PayloadCodec;
 use highwater::stores::rusqlite::Connection;
 use highwater::stores::{RedbStore, SqliteStore};
-use highwater::{Maintenance, PayloadCodec, Store, StoreExt, StoreOptions, StreamKey, WriteBatch};
+use highwater::{Store, StoreExt, StoreOptions, StreamKey, WriteBatch};
 use std::sync::Arc;
 use support::highwater;
 

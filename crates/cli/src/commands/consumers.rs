@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use highwater::{ConsumerCommand, ConsumerReply, ConsumerStatus, Cursor, Error, ErrorKind, Result, Seek};
+use highwater::consumer::{ConsumerCommand, ConsumerReply, ConsumerStatus, Seek};
+use highwater::{Cursor, Error, ErrorKind, Result};
 use highwater::{Store, StoreExt, StreamKey};
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
-use highwater::{ClockHealth, Error, ErrorKind, Maintenance, MaintenanceReport, Result, Store};
+use highwater::maintenance::{ClockHealth, Maintenance, MaintenanceReport};
+use highwater::{Error, ErrorKind, Result, Store};
 use serde_json::json;
 
 use crate::args::StoreOptions;

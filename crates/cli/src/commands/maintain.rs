@@ -1,9 +1,8 @@
 //! `highwater maintain`
 
 use clap::{Args, Subcommand, ValueEnum};
-use highwater::{
-    Compaction, Cursor, Error, ErrorKind, Maintenance, MaintenanceReport, PruneWhat, Result, Store, StoreExt, StreamKey,
-};
+use highwater::maintenance::{Compaction, Maintenance, MaintenanceReport, PruneWhat};
+use highwater::{Cursor, Error, ErrorKind, Result, Store, StoreExt, StreamKey};
 use serde_json::json;
 
 use crate::args::{self, StoreOptions, StreamOptions};

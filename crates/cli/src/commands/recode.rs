@@ -1,7 +1,8 @@
 //! `highwater recode`
 
 use clap::Args;
-use highwater::{Maintenance, MaintenanceReport, Result};
+use highwater::Result;
+use highwater::maintenance::{Maintenance, MaintenanceReport};
 use serde_json::json;
 
 use crate::args::StoreOptions;

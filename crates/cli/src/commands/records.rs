@@ -17,7 +17,7 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
             .records(&stream)
             .since(cursor)
             .limit(left.min(1000))
-            .filter(options.filter.iter().copied().collect::<highwater::Actions>());
+            .filter(options.filter.iter().copied().collect::<highwater::cursor::Actions>());
         if let Some(time) = options.modified_after {
             records = records.modified_after(time);
         }

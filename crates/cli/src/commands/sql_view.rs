@@ -1,7 +1,8 @@
 //! `highwater sql-view`
 
+use highwater::store::DEFAULT_VARIANT;
 use highwater::stores::{SqliteStore, ViewColumn};
-use highwater::{DEFAULT_VARIANT, Error, ErrorKind, Result, Store, StreamKey};
+use highwater::{Error, ErrorKind, Result, Store, StreamKey};
 use serde_json::json;
 
 use crate::args::SqlViewOptions;

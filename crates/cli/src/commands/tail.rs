@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use highwater::consumer::{PollOptions, Seek};
 use highwater::engine::CancelToken;
-use highwater::{Cursor, ErrorKind, PollOptions, Result, Seek, Store, StoreExt, Wakeups};
+use highwater::store::Wakeups;
+use highwater::{Cursor, ErrorKind, Result, Store, StoreExt};
 
 use crate::args::TailOptions;
 use crate::output::Output;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use highwater::async_trait::async_trait;
 use highwater::content;
+use highwater::template::async_trait::async_trait;
 use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo, value_at};
 use highwater::{Error, ErrorKind, Result};
 use serde::Deserialize;
