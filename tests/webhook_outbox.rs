@@ -28,8 +28,8 @@ struct Fast {
 }
 
 impl Environment for Fast {
-    fn now_ms(&self) -> u64 {
-        self.begun_ms + (real_ms() - self.begun_ms) * SPEED
+    fn now(&self) -> highwater::Timestamp {
+        highwater::Timestamp::from_unix_ms(self.begun_ms + (real_ms() - self.begun_ms) * SPEED)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -50,7 +50,7 @@ impl Account {
 }
 
 fn now() -> i64 {
-    i64::try_from(SystemEnvironment.now_ms() / 1000).unwrap()
+    i64::try_from(SystemEnvironment.now().unix_ms() / 1000).unwrap()
 }
 
 async fn customers(State(account): State<Shared>) -> Json<Value> {

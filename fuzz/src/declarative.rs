@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use highwater_core::Environment;
+use highwater_core::{Environment, Timestamp};
 use highwater_declarative::interpolation::{Interpolator, Variables};
 use highwater_declarative::{Files, Manifest, Source, Value, json};
 
@@ -11,8 +11,8 @@ use highwater_declarative::{Files, Manifest, Source, Value, json};
 struct Frozen;
 
 impl Environment for Frozen {
-    fn now_ms(&self) -> u64 {
-        1_710_504_000_123
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(1_710_504_000_123)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -2,7 +2,7 @@
 
 use highwater::cursor::Action;
 use highwater::maintenance::{Maintenance, MaintenanceReport};
-use highwater::{Change, Cursor, NetAction, Record, Store, StoreExt, StreamKey};
+use highwater::{Change, Cursor, NetAction, Record, Store, StoreExt, StreamKey, Timestamp};
 use serde_json::{Value, json};
 
 use crate::kept::{notes, tasks};
@@ -27,7 +27,7 @@ async fn of_stream(store: &dyn Store, stream: &StreamKey, middle: Cursor) -> Val
     let mut versions = Vec::new();
     for change in &page.changes {
         for version in store.versions(stream, &change.record.id).await.unwrap() {
-            let until = version.superseded_at.map(|time| time.to_rfc3339());
+            let until = version.superseded_at.map(with_offset);
             versions.push(json!({ "until": until, "record": record(&version.record) }));
         }
     }
@@ -80,9 +80,9 @@ fn record(record: &Record) -> Value {
     };
     json!({
         "id": &*record.id, "cursor": metadata.cursor.to_string(), "action": action,
-        "first_seen": metadata.first_seen_at.to_rfc3339(), "modified": metadata.last_modified_at.to_rfc3339(),
-        "deleted": metadata.deleted_at.map(|time| time.to_rfc3339()),
-        "pruned": metadata.pruned_at.map(|time| time.to_rfc3339()),
+        "first_seen": with_offset(metadata.first_seen_at), "modified": with_offset(metadata.last_modified_at),
+        "deleted": metadata.deleted_at.map(with_offset),
+        "pruned": metadata.pruned_at.map(with_offset),
         "payload": record.payload.as_ref().map(|payload| payload.as_str().to_owned()),
     })
 }
@@ -101,4 +101,9 @@ pub(crate) fn compare(place: &str, wanted: &Value, found: &Value) {
         }
         _ => assert_eq!(wanted, found, "{place}"),
     }
+}
+
+/// A time as the kept facts have it.
+fn with_offset(time: Timestamp) -> String {
+    time.to_string().replace('Z', "+00:00")
 }

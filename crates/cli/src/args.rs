@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use highwater::Cursor;
 use highwater::consumer::Seek;
 use highwater::cursor::Action;
+use highwater::{Cursor, Timestamp};
 
 use crate::commands::consumers::ConsumersOptions;
 use crate::commands::control::{DisableOptions, DisconnectOptions, EnableOptions, SyncName, TriggerOptions};
@@ -246,7 +245,7 @@ pub(crate) struct RecordsOptions {
     pub(crate) limit: usize,
     /// Only what was modified at or after this time (RFC 3339, with its offset).
     #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) modified_after: Option<DateTime<Utc>>,
+    pub(crate) modified_after: Option<Timestamp>,
     /// Only these last actions: `added,updated,deleted`.
     #[arg(long, value_delimiter = ',', value_parser = action)]
     pub(crate) filter: Vec<Action>,
@@ -333,7 +332,7 @@ fn seek(text: &str) -> Result<Seek, String> {
     }
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
+fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "write a time as 2026-11-23T10:00:00Z".to_owned())
 }
 

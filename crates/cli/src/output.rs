@@ -9,7 +9,7 @@ pub(crate) use meter::Meter;
 use std::io::{self, IsTerminal, Write};
 
 use console::{StyledObject, Term, measure_text_width, style, truncate_str};
-use highwater::{Change, Error, NetAction, Result, printable};
+use highwater::{Change, Error, NetAction, Result, Timestamp, printable};
 use serde::Serialize;
 
 /// Longest excerpt of a payload in a plain line that goes to no terminal.
@@ -100,7 +100,7 @@ impl Output {
         }
         let payload = change.record.payload.as_ref().map_or("", |payload| payload.as_str());
         let line = ChangeLine {
-            time: change.record.metadata.last_modified_at.format("%H:%M:%S").to_string(),
+            time: time_of_day(change.record.metadata.last_modified_at),
             net: change.net,
             about: format!("{} {}", printable(model), printable(&change.record.id)),
             payload: printable(&one_line(payload)).to_string(),
@@ -138,6 +138,12 @@ impl ChangeLine {
             _ => format!("{with_time}  {}", style(truncate_str(&self.payload, left, "…")).dim()),
         }
     }
+}
+
+/// Hours, minutes and seconds.
+fn time_of_day(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('T').map_or_else(String::new, |(_, time)| time.chars().take(8).collect())
 }
 
 /// A JSON text on one line: line ends and tabs in it are no part of its values.

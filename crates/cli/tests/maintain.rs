@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use highwater::maintenance::{History, Maintenance};
 use highwater::store::{Environment, StreamOptions};
 use highwater::stores::SqliteStore;
-use highwater::{Store, StoreOptions, StreamKey, WriteBatch};
+use highwater::{Store, StoreOptions, StreamKey, Timestamp, WriteBatch};
 use support::{GitHub, Mood, failure, record_count, run, sync, text};
 
 const DAY: u64 = 24 * 3600;
@@ -19,8 +19,8 @@ const DAY: u64 = 24 * 3600;
 struct At(u64);
 
 impl Environment for At {
-    fn now_ms(&self) -> u64 {
-        self.0
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

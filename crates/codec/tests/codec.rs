@@ -146,8 +146,8 @@ fn plain_payloads_are_refused_where_encryption_is_required() {
 struct Stuck;
 
 impl Environment for Stuck {
-    fn now_ms(&self) -> u64 {
-        0
+    fn now(&self) -> highwater_core::Timestamp {
+        highwater_core::Timestamp::from_unix_ms(0)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use highwater_core::Environment;
+use highwater_core::{Environment, Timestamp};
 
 /// A moment of 2026, in Unix milliseconds.
 pub(crate) const MOMENT_MS: u64 = 1_780_000_000_000;
@@ -50,8 +50,8 @@ impl TestEnvironment {
 }
 
 impl Environment for TestEnvironment {
-    fn now_ms(&self) -> u64 {
-        self.now_ms.load(Ordering::SeqCst)
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.now_ms.load(Ordering::SeqCst))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -17,7 +17,6 @@ use crate::subject::Subject;
 use model::{Handles, Model};
 use steps::Step;
 use system::System;
-pub(crate) use system::time_of;
 
 /// Histories when `PROPTEST_CASES` says nothing.
 const CASES: u32 = 24;

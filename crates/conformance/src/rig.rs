@@ -145,7 +145,7 @@ impl<S: Subject> Rig<S> {
         let (mut changes, mut cursor) = (Vec::new(), from);
         loop {
             let page = self.page(|request| request.since(cursor).limit(limit));
-            assert!(page.next_cursor.ulid() >= cursor.ulid(), "a page never goes back");
+            assert!(page.next_cursor.position() >= cursor.position(), "a page never goes back");
             changes.extend(page.changes);
             cursor = page.next_cursor;
             if !page.has_more {

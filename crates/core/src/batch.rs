@@ -12,12 +12,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::record::Json;
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// The longest record id, in bytes.
 pub const MAX_ID_BYTES: usize = 4096;
@@ -103,8 +103,8 @@ impl WriteBatch {
     /// Tells what another clock showed just now, such as the `Date` of an API's answer. Where the store's clock is more than a
     /// year ahead of what was known, the other one decides whether it is believed. Ignored if it is behind the positions that
     /// were given out. Of several the latest counts.
-    pub fn clock_witness(&mut self, time: DateTime<Utc>) -> &mut Self {
-        self.witness_ms = self.witness_ms.max(u64::try_from(time.timestamp_millis()).unwrap_or(0));
+    pub fn clock_witness(&mut self, time: Timestamp) -> &mut Self {
+        self.witness_ms = self.witness_ms.max(time.unix_ms());
         self
     }
 

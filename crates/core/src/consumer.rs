@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use crate::cursor::Cursor;
 use crate::page::{ContentFilter, Page};
+use crate::timestamp::Timestamp;
 
 /// How a consumer reads.
 #[derive(Clone, Debug)]
@@ -128,7 +127,7 @@ pub enum Seek {
     Cursor(Cursor),
     /// With what was modified at or after a time. Where that can no longer be told, at the start; a reader that was
     /// evicted stays so then.
-    Time(DateTime<Utc>),
+    Time(Timestamp),
 }
 
 /// A consumer's state.

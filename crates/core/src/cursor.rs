@@ -12,11 +12,10 @@ pub(crate) use token::TokenKey;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use ulid::Ulid;
 
 use crate::error::{Error, ErrorKind};
+use crate::timestamp::Timestamp;
 
 /// A position in the modification log: a ULID and a short tag that proves where it comes from.
 ///
@@ -52,15 +51,25 @@ impl Cursor {
     /// Before everything: a reader that holds nothing.
     pub const START: Cursor = Cursor { ulid: (0, 0), epoch: 0, drain: 0, tag: 0 };
 
-    /// The position as a ULID.
-    pub fn ulid(&self) -> Ulid {
-        Ulid::from(self.ulid)
+    /// Returns the position as a number, which is greater the later the modification was written; 0 for
+    /// [`START`](Cursor::START).
+    ///
+    /// The number is a ULID: 48 bits of Unix milliseconds above 80 random bits. Compare positions of one stream by it. To
+    /// continue a reading keep the whole cursor, as text: a number alone does not prove which stream it belongs to.
+    ///
+    /// ```
+    /// use highwater_core::Cursor;
+    /// assert_eq!(Cursor::START.position(), 0);
+    /// ```
+    pub fn position(&self) -> u128 {
+        let (high, low) = self.ulid;
+        u128::from(high) << 64 | u128::from(low)
     }
 
-    /// The time the position was minted at, as the writer's clock showed it. A hint: order is
-    /// told by the cursor alone.
-    pub fn time(&self) -> DateTime<Utc> {
-        time_of(self.position().ulid)
+    /// Returns the time at which the position was minted, by the writer's clock. A hint: only [`position`](Cursor::position)
+    /// tells the order.
+    pub fn time(&self) -> Timestamp {
+        time_of(self.position())
     }
 
     /// Whether this is [`Cursor::START`].
@@ -73,20 +82,24 @@ impl Cursor {
         self.drain
     }
 
-    pub(crate) fn position(&self) -> Position {
-        Position { ulid: self.ulid().0, epoch: self.epoch }
+    pub(crate) fn position_in_epoch(&self) -> Position {
+        Position { ulid: self.position(), epoch: self.epoch }
     }
 }
 
-/// The last position before all that can be minted at a time or later.
-pub(crate) fn just_before(time: DateTime<Utc>) -> u128 {
-    let milliseconds = u64::try_from(time.timestamp_millis()).unwrap_or(0).min(MAX_TIME_MS);
-    (u128::from(milliseconds) << 80).saturating_sub(1)
+/// The upper and the lower half of a position.
+fn halves(position: u128) -> (u64, u64) {
+    ((position >> 64) as u64, position as u64)
 }
 
-/// The time part of a position. Positions never lie beyond chrono's range: 48 bits of milliseconds.
-pub(crate) fn time_of(position: u128) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(millis_of(position)).unwrap_or_default()
+/// The last position before all that can be minted at a time or later.
+pub(crate) fn just_before(time: Timestamp) -> u128 {
+    (u128::from(time.unix_ms().min(MAX_TIME_MS)) << 80).saturating_sub(1)
+}
+
+/// The time part of a position.
+pub(crate) fn time_of(position: u128) -> Timestamp {
+    Timestamp::from_unix_ms(position_ms(position))
 }
 
 /// The time part of a position in Unix milliseconds.

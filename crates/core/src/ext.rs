@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
 use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
@@ -13,6 +12,7 @@ use crate::page::{Actions, ContentFilter, Page, PageRequest};
 use crate::record::{Change, Json, Metadata, NetAction, Record, RecordId};
 use crate::store::Store;
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// Conveniences on every [`Store`].
 pub trait StoreExt: Store {
@@ -92,7 +92,7 @@ impl<'s> Records<'s> {
 
     /// Only records modified at or after `time`. A convenience: resume by cursor.
     #[must_use]
-    pub fn modified_after(mut self, time: DateTime<Utc>) -> Self {
+    pub fn modified_after(mut self, time: Timestamp) -> Self {
         self.request = self.request.modified_after(time);
         self
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::content::ContentRules;
 use crate::cursor::Cursor;
 use crate::record::Record;
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// How a stream keeps superseded versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,9 +173,9 @@ pub struct CodecHealth {
 #[non_exhaustive]
 pub struct ClockHealth {
     /// What the clock shows.
-    pub now: DateTime<Utc>,
+    pub now: Timestamp,
     /// The time in the greatest position; `None` in an empty store.
-    pub last_position_at: Option<DateTime<Utc>>,
+    pub last_position_at: Option<Timestamp>,
     /// How far that is ahead of the clock. Order is not harmed; but until the clock has caught up, every
     /// new position carries that time, and `modified_after` means little. Long leads end with
     /// [`Maintenance::RebaseClock`].
@@ -184,7 +184,7 @@ pub struct ClockHealth {
     /// the clock is right again, or is accepted with [`Maintenance::AcceptClock`].
     pub implausible: bool,
     /// What the clock showed when it was accepted last.
-    pub accepted_at: Option<DateTime<Utc>>,
+    pub accepted_at: Option<Timestamp>,
 }
 
 /// What a recount found.
@@ -241,5 +241,5 @@ pub struct Version {
     /// The record as it was.
     pub record: Record,
     /// Until when it was like that; `None` for the present version.
-    pub superseded_at: Option<DateTime<Utc>>,
+    pub superseded_at: Option<Timestamp>,
 }

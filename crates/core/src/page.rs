@@ -4,7 +4,6 @@ mod filter;
 
 use std::num::NonZeroUsize;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +11,7 @@ use crate::cursor::Cursor;
 use crate::error::Result;
 use crate::record::{Action, Change};
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// Records in a page when the caller names no number.
 pub const DEFAULT_LIMIT: usize = 100;
@@ -126,7 +126,7 @@ pub struct PageRequest {
     /// End the page early after this many payload bytes; one record always fits.
     pub max_bytes: usize,
     /// Only records modified at or after this time. A convenience: resume by cursor.
-    pub modified_after: Option<DateTime<Utc>>,
+    pub modified_after: Option<Timestamp>,
     /// Only records with these ids.
     pub ids: Option<Vec<String>>,
     /// Only records whose last action is one of these.
@@ -182,7 +182,7 @@ impl PageRequest {
 
     /// Only records modified at or after `time`.
     #[must_use]
-    pub fn modified_after(mut self, time: DateTime<Utc>) -> Self {
+    pub fn modified_after(mut self, time: Timestamp) -> Self {
         self.modified_after = Some(time);
         self
     }

@@ -7,13 +7,13 @@ pub use id::RecordId;
 use std::fmt;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::timestamp::Timestamp;
 
 /// The last thing that happened to a record. In JSON and as text: `added`, `updated`, `deleted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,15 +104,15 @@ pub struct Metadata {
     /// The position of the last modification.
     pub cursor: Cursor,
     /// When the record was first seen.
-    pub first_seen_at: DateTime<Utc>,
+    pub first_seen_at: Timestamp,
     /// When it last changed.
-    pub last_modified_at: DateTime<Utc>,
+    pub last_modified_at: Timestamp,
     /// What that change was.
     pub last_action: Action,
     /// When it was deleted, if it is.
-    pub deleted_at: Option<DateTime<Utc>>,
+    pub deleted_at: Option<Timestamp>,
     /// When its payload was pruned, if it was.
-    pub pruned_at: Option<DateTime<Utc>>,
+    pub pruned_at: Option<Timestamp>,
 }
 
 /// A JSON object as text, exactly as it was saved.

@@ -231,8 +231,8 @@ async fn a_consumers_lease_of_a_wrong_clock_is_over_when_the_clock_is_right() {
     #[derive(Debug)]
     struct Clock(std::sync::atomic::AtomicU64);
     impl highwater_core::Environment for Clock {
-        fn now_ms(&self) -> u64 {
-            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        fn now(&self) -> highwater_core::Timestamp {
+            highwater_core::Timestamp::from_unix_ms(self.0.load(std::sync::atomic::Ordering::Relaxed))
         }
         fn fill_random(&self, bytes: &mut [u8]) {
             highwater_core::SystemEnvironment.fill_random(bytes);

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use highwater_core::Environment;
+use highwater_core::{Environment, Timestamp};
 use highwater_declarative::interpolation::{Interpolator, Variables, python_text};
 use highwater_declarative::{Map, Value, json};
 use proptest::prelude::*;
@@ -14,11 +14,11 @@ use proptest::prelude::*;
 struct Frozen;
 
 impl Environment for Frozen {
-    fn now_ms(&self) -> u64 {
-        1_710_504_000_123
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(1_710_504_000_123)
     }
 
-    fn now_us(&self) -> u64 {
+    fn unix_us(&self) -> u64 {
         1_710_504_000_123_456
     }
 

@@ -117,8 +117,8 @@ impl CredentialStore for Shared {
 struct Clock(Mutex<u64>);
 
 impl Environment for Clock {
-    fn now_ms(&self) -> u64 {
-        *self.0.lock().unwrap()
+    fn now(&self) -> highwater_core::Timestamp {
+        highwater_core::Timestamp::from_unix_ms(*self.0.lock().unwrap())
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

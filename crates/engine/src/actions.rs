@@ -147,6 +147,6 @@ impl ApiHost for PlainHost<'_> {
     }
 
     fn now_ms(&self) -> u64 {
-        self.parts.environment.now_ms()
+        self.parts.environment.now().unix_ms()
     }
 }

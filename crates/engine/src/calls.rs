@@ -52,7 +52,7 @@ impl<'e> Call<'e> {
     pub(crate) async fn begin(engine: &'e Engine, connection: &str, name: &str, mode: RunMode) -> Result<Self> {
         let key = SyncKey::new(connection, name)?;
         let id = engine.new_run_id();
-        let report = RunReport::new(&key, id, mode, engine.parts().environment.now_ms());
+        let report = RunReport::new(&key, id, mode, engine.parts().environment.now().unix_ms());
         let call = Call { engine, active: Active::begin(engine, id), key, report, lines: Mutex::default() };
         if engine.parts().logs.calls
             && let Err(error) = call.open().await
@@ -86,7 +86,7 @@ impl<'e> Call<'e> {
 
     /// Says that the call is alive.
     fn put_open(&self, batch: &mut WriteBatch) -> Result<()> {
-        let holder = Holder::new(self.engine, self.engine.parts().environment.now_ms());
+        let holder = Holder::new(self.engine, self.engine.parts().environment.now().unix_ms());
         let open = Open { sync: self.key.path(), holder };
         batch.put_document(open_key(self.active.id), &open).map(drop)
     }
@@ -118,7 +118,7 @@ impl<'e> Call<'e> {
     /// Adds a line. It holds no secret any more.
     pub(crate) fn line(&self, level: LogLevel, message: &str) {
         let parts = self.engine.parts();
-        lock(&self.lines).push(&parts.logs, parts.environment.now_ms(), level, message);
+        lock(&self.lines).push(&parts.logs, parts.environment.now().unix_ms(), level, message);
     }
 
     /// Adds a line about a request and its answer: its method, where it went, and what came back; nothing of the
@@ -135,7 +135,7 @@ impl<'e> Call<'e> {
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
     pub(crate) async fn end(mut self, error: Option<&Error>) {
-        let now_ms = self.engine.parts().environment.now_ms();
+        let now_ms = self.engine.parts().environment.now().unix_ms();
         match error {
             None => self.report.succeed(now_ms),
             Some(error) => self.report.fail(error, now_ms),
@@ -190,7 +190,7 @@ impl Engine {
             for document in &page {
                 let open: Open = document.value.to()?;
                 let id = parse_run_id(document.key.strip_prefix(OPEN).unwrap_or_default())?;
-                if open.holder.keeps_out(self, self.parts().environment.now_ms()) {
+                if open.holder.keeps_out(self, self.parts().environment.now().unix_ms()) {
                     next = Some(next.map_or(open.holder.until_ms, |known| known.min(open.holder.until_ms)));
                 } else if !lock(&self.parts().calls).contains(&id) {
                     self.settle_call(document, &SyncKey::from_path(&open.sync)?, id).await?;
@@ -206,7 +206,7 @@ impl Engine {
         let report = logs::read_run(self.store().as_ref(), key, id).await?;
         let mut report = report.filter(|report| report.state == RunState::Running);
         if let Some(report) = &mut report {
-            report.end(RunState::Error, self.parts().environment.now_ms(), ErrorKind::Cancelled, INTERRUPTED);
+            report.end(RunState::Error, self.parts().environment.now().unix_ms(), ErrorKind::Cancelled, INTERRUPTED);
             logs::put_run(&mut batch, key, report, false)?;
         }
         match self.store().commit(batch).await {

@@ -84,7 +84,7 @@ impl Engine {
         self.parts().admit(&connected, &found.info().provider)?;
         connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         let first_ms = schedule.first(now_ms)?.saturating_add(self.random_below(millis(options.jitter)));
         let settings = SyncSettings {
             connection: key.connection.clone(),
@@ -134,7 +134,7 @@ impl Engine {
                 batch.remove_document(key.status_key());
                 batch.remove_document(key.open_key());
                 let models = found.info().models.iter().map(|model| model.name.as_str());
-                clear_streams(&key, models, told, self.parts().environment.now_ms(), batch)?;
+                clear_streams(&key, models, told, self.parts().environment.now().unix_ms(), batch)?;
             }
             Ok(())
         })
@@ -173,7 +173,7 @@ impl Engine {
         let key = SyncKey::new(connection, sync)?;
         let own = self.template(&key.template)?.info().interval;
         let schedule = schedule.unwrap_or_else(|| own.into());
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         let first_ms = schedule.first(now_ms)?;
         let mut changed = None;
         self.change(&key, false, |draft| {
@@ -195,7 +195,7 @@ impl Engine {
     /// begins; a run in progress is not disturbed, another follows it.
     pub async fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
         let key = SyncKey::new(connection, sync)?;
-        let trigger = Trigger { mode, at_ms: self.parts().environment.now_ms() };
+        let trigger = Trigger { mode, at_ms: self.parts().environment.now().unix_ms() };
         self.change(&key, false, |draft| {
             draft.enabled(&key)?;
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)
@@ -319,7 +319,7 @@ impl<'k> Draft<'k> {
             && report.state == RunState::Running
         {
             let why = "the sync was paused or turned off; what was saved stays";
-            report.end(RunState::Cancelled, engine.parts().environment.now_ms(), ErrorKind::Cancelled, why);
+            report.end(RunState::Cancelled, engine.parts().environment.now().unix_ms(), ErrorKind::Cancelled, why);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }
         self.status.last_run = Some(run);

@@ -132,7 +132,7 @@ impl Engine {
                 && matches!(report.state, RunState::Running | RunState::AwaitingApproval)
             {
                 let why = "the connection was removed";
-                report.end(RunState::Cancelled, self.parts().environment.now_ms(), ErrorKind::Cancelled, why);
+                report.end(RunState::Cancelled, self.parts().environment.now().unix_ms(), ErrorKind::Cancelled, why);
                 logs::put_run(batch, key, &report, false)?;
             }
         }
@@ -154,7 +154,7 @@ impl Engine {
             let Ok(template) = self.template(&key.template) else { continue };
             let models = template.info().models.iter().map(|model| model.name.as_str());
             let models: Vec<&str> = models.filter(|model| streams.remove(&key.stream(model))).collect();
-            clear_streams(key, models.into_iter(), told, self.parts().environment.now_ms(), batch)?;
+            clear_streams(key, models.into_iter(), told, self.parts().environment.now().unix_ms(), batch)?;
         }
         for stream in &streams {
             batch.on(stream).clear();

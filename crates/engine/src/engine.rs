@@ -280,7 +280,7 @@ impl Engine {
         let environment = &self.parts.environment;
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
-        let id = RunId::new(Timestamp::from_unix_ms(environment.now_ms()), u128::from_be_bytes(random));
+        let id = RunId::new(Timestamp::from_unix_ms(environment.now().unix_ms()), u128::from_be_bytes(random));
         // None twice, even where chance gives the same number each time.
         let mut last = lock(&self.parts.last_run);
         *last = if last.time() == id.time() { id.max(RunId::from_u128(last.as_u128().wrapping_add(1))) } else { id };

@@ -51,11 +51,10 @@ impl Engine {
     /// The time, as far as the clock can be believed: by one that leapt everything would be old. Else that of the log's last
     /// position.
     async fn believed_ms(&self) -> Result<u64> {
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         match self.store().maintain(Maintenance::CheckClock).await? {
             MaintenanceReport::Clock(health) if health.implausible => {
-                let last_ms = health.last_position_at.map_or(0, |last| last.timestamp_millis());
-                Ok(u64::try_from(last_ms).unwrap_or(0).min(now_ms))
+                Ok(health.last_position_at.map_or(0, Timestamp::unix_ms).min(now_ms))
             }
             _ => Ok(now_ms),
         }
@@ -139,7 +138,7 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
     let max_age_ms = millis(policy.max_age);
-    let mut oldest_ms = engine.parts().environment.now_ms().saturating_sub(max_age_ms);
+    let mut oldest_ms = engine.parts().environment.now().unix_ms().saturating_sub(max_age_ms);
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
     // The clock is asked about only where something would go by it.
     if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|oldest| oldest.time().unix_ms() < oldest_ms) {

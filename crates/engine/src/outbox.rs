@@ -163,7 +163,7 @@ impl Outbox {
     }
 
     async fn revive(&self, destination: &str, rows: Vec<OutboxRow>) -> Result<()> {
-        let now_ms = self.parts.environment.now_ms();
+        let now_ms = self.parts.environment.now().unix_ms();
         let mut batch = WriteBatch::new();
         for mut row in rows {
             row.replay(now_ms);

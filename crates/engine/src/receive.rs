@@ -144,7 +144,7 @@ impl Engine {
             )
             .with("connection", connection));
         }
-        let now_s = i64::try_from(self.parts().environment.now_ms() / 1000).unwrap_or(i64::MAX);
+        let now_s = i64::try_from(self.parts().environment.now().unix_ms() / 1000).unwrap_or(i64::MAX);
         let verified = verify_webhook(scheme, headers, body, &secrets, now_s, SIGNATURE_TOLERANCE)
             .map_err(|error| error.with("connection", connection))?;
         let body = match content(scheme, headers, body).map_err(|error| error.with("event", &verified.id))? {
@@ -171,7 +171,7 @@ impl Engine {
     }
 
     async fn take(&self, connection: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Received> {
-        let (store, now_ms) = (self.store().as_ref(), self.parts().environment.now_ms());
+        let (store, now_ms) = (self.store().as_ref(), self.parts().environment.now().unix_ms());
         let (place, digest) = place_of(connection, id);
         let stored = store.document(&place).await?;
         let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();

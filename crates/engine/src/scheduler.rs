@@ -168,7 +168,7 @@ impl Scheduler {
     }
 
     fn now_ms(&self) -> u64 {
-        self.engine.parts().environment.now_ms()
+        self.engine.parts().environment.now().unix_ms()
     }
 
     fn begin_due(&mut self) {
@@ -262,7 +262,7 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
                     }
                 },
             };
-            Ended::At(engine.parts().environment.now_ms().saturating_add(millis(pause)))
+            Ended::At(engine.parts().environment.now().unix_ms().saturating_add(millis(pause)))
         }
     };
     (key, ended)

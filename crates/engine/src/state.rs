@@ -146,7 +146,7 @@ impl Engine {
         };
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,

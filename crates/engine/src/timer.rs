@@ -46,12 +46,12 @@ impl JumpWatch {
     const TOLERANCE_MS: u64 = 3000;
 
     pub(crate) fn new(environment: &dyn Environment) -> Self {
-        JumpWatch { wall_ms: environment.now_ms(), passed: Instant::now() }
+        JumpWatch { wall_ms: environment.now().unix_ms(), passed: Instant::now() }
     }
 
     /// Whether the clock has jumped since the last look.
     pub(crate) fn look(&mut self, environment: &dyn Environment) -> Option<Jump> {
-        let (wall_ms, passed) = (environment.now_ms(), Instant::now());
+        let (wall_ms, passed) = (environment.now().unix_ms(), Instant::now());
         let expected = self.wall_ms.saturating_add(millis(passed.duration_since(self.passed)));
         (self.wall_ms, self.passed) = (wall_ms, passed);
         if wall_ms > expected + Self::TOLERANCE_MS {

@@ -70,7 +70,8 @@ async fn clock_that_leapt_sweeps_no_logs_out() {
 async fn clock_of_the_api_tells_a_long_sleep_from_a_leap() {
     let server = |clock: Arc<Clock>, behind_days: i64| {
         move |_: &highwater_template::HttpRequest| {
-            let now_ms = highwater_core::Environment::now_ms(&*clock).saturating_add_signed(-behind_days * DAY_MS);
+            let now_ms =
+                highwater_core::Environment::now(&*clock).unix_ms().saturating_add_signed(-behind_days * DAY_MS);
             let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(now_ms));
             Ok(with(200, &format!(r#"[{{"id":1,"at":{now_ms}}}]"#), &[("Date", &date)]))
         }

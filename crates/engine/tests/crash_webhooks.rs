@@ -18,6 +18,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use highwater_core::{
     Cursor, Environment, Maintenance, MaintenanceReport, Result, Store, StoreExt, StreamKey, SystemEnvironment,
+    Timestamp,
 };
 use highwater_engine::{
     ConnectionSettings, Credentials, Destination, Engine, Outbox, Secret, SyncOptions, UreqTransport,
@@ -142,10 +143,10 @@ impl Template for Items {
 struct Fast;
 
 impl Environment for Fast {
-    fn now_ms(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         const DAYS_MS: u64 = 10 * 86_400_000;
-        let real_ms = SystemEnvironment.now_ms();
-        1_790_000_000_000 + real_ms % DAYS_MS * 100
+        let real_ms = SystemEnvironment.now().unix_ms();
+        Timestamp::from_unix_ms(1_790_000_000_000 + real_ms % DAYS_MS * 100)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

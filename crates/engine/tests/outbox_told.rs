@@ -24,7 +24,7 @@ async fn a_run_is_told_signed_and_once() {
     assert_eq!(world.deliver().await, (0, 0));
     let request = world.receiver.last();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://crm.example/hook"));
-    let now = i64::try_from(world.clock.now_ms() / 1000).unwrap();
+    let now = i64::try_from(world.clock.now().unix_ms() / 1000).unwrap();
     let body = request.body.clone().unwrap();
     let verified = verify(&request.headers, &body, &[Secret::new(SECRET)], now, SIGNATURE_TOLERANCE).unwrap();
     assert!(verified.id.starts_with("msg_"));

@@ -109,7 +109,7 @@ async fn a_stored_status_without_a_due_time_is_made_good() {
     for (connection, schedule) in [("c", "0 * * * *"), ("d", LAST_SLOT)] {
         world.engine.enable_with(connection, SYNC, by(Schedule::cron(schedule).unwrap())).await.unwrap();
         let mut status = serde_json::to_value(world.engine.status(connection, SYNC).await.unwrap()).unwrap();
-        let started_ms = world.clock.now_ms() + 60_000;
+        let started_ms = world.clock.now().unix_ms() + 60_000;
         status["next_due_ms"] = serde_json::Value::Null;
         status["last_started_ms"] = started_ms.into();
         let mut batch = WriteBatch::new();

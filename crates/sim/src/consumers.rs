@@ -207,7 +207,7 @@ impl Consumer {
         let mut last = self.cursor;
         for change in &page.changes {
             let cursor = change.record.metadata.cursor;
-            if cursor.ulid() <= last.ulid() {
+            if cursor.position() <= last.position() {
                 self.shared.broken("P10", format!("{cursor:?} does not come behind {last:?}"));
             }
             last = cursor;
@@ -241,13 +241,13 @@ impl Consumer {
                 self.shared.reached("mover seen twice");
             }
         }
-        if page.next_cursor.ulid() < last.ulid() {
+        if page.next_cursor.position() < last.position() {
             self.shared.broken("P10", format!("{:?} continues before its last record {last:?}", page.next_cursor));
         }
         if page.has_more == page.caught_up {
             self.shared.broken("P15", format!("a page has more: {}, is caught up: {}", page.has_more, page.caught_up));
         }
-        if page.has_more && page.next_cursor.ulid() == self.cursor.ulid() {
+        if page.has_more && page.next_cursor.position() == self.cursor.position() {
             self.shared.broken("P15", "a page with more to come does not move on".to_owned());
         }
     }
@@ -269,7 +269,7 @@ impl Consumer {
             let (id, cursor) = (change.record.id.to_string(), change.record.metadata.cursor);
             self.seen.insert((id.clone(), cursor));
             // Guarded by position: a page that comes again takes nothing back.
-            if self.replica.get(&id).is_some_and(|(held, _)| held.ulid() >= cursor.ulid()) {
+            if self.replica.get(&id).is_some_and(|(held, _)| held.position() >= cursor.position()) {
                 continue;
             }
             match (change.net, &change.record.payload) {
@@ -320,7 +320,7 @@ impl Consumer {
         let Ok(head) = store.inner.head(&self.stream).await else { return };
         // A drain that began at the start after the prune may still be below the horizon: its cursors say so, and are longer.
         let of_a_drain = self.cursor.to_string().len() > 42;
-        let expired = !self.cursor.is_start() && !of_a_drain && self.cursor.ulid() < head.horizon.ulid();
+        let expired = !self.cursor.is_start() && !of_a_drain && self.cursor.position() < head.horizon.position();
         match error {
             None if expired => {
                 self.shared.broken("P24", format!("{:?} below the horizon {:?} was taken", self.cursor, head.horizon));
@@ -330,7 +330,7 @@ impl Consumer {
                 self.note_fault(error);
                 // A reader by content has a horizon of its own: payloads that were pruned cannot be judged.
                 if let Some(CursorFault::Expired { horizon }) = error.cursor_fault()
-                    && (self.cursor.is_start() || self.cursor.ulid() >= horizon.ulid())
+                    && (self.cursor.is_start() || self.cursor.position() >= horizon.position())
                 {
                     self.shared.broken("P24", format!("{:?} is not below the horizon {horizon:?}", self.cursor));
                 }

@@ -87,8 +87,8 @@ impl SimStore {
                 continue;
             }
             let (page, head) = self.whole(asked.stream()).await?;
-            let now_ms = SimEnvironment(Arc::clone(&self.shared)).now_ms();
-            if u64::try_from(head.high_water.time().timestamp_millis()).unwrap_or(0) > now_ms {
+            let now_ms = SimEnvironment(Arc::clone(&self.shared)).now().unix_ms();
+            if head.high_water.time().unix_ms() > now_ms {
                 self.shared.reached("position ahead of the clock");
             }
             let connection = usize::from(asked.stream().connection() == NAMES[1]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_core::{
-    Action, Cursor, DeleteGuard, Json, Merging, Page, RunId, RunStep, StreamBatch, StreamHead, Wanted,
+    Action, Cursor, DeleteGuard, Json, Merging, Page, RunId, RunStep, StreamBatch, StreamHead, Timestamp, Wanted,
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) value: Arc<Value>,
     /// As it was read: the same bytes are the same value.
     payload: Option<Json>,
-    first_seen_ms: i64,
+    first_seen_at: Timestamp,
     pub(crate) pruned: bool,
     pub(crate) origin: Option<Arc<str>>,
 }
@@ -112,7 +112,7 @@ impl Model {
             };
             let stored = self.entries.get(&id);
             let known = now.get(&id).cloned().or_else(|| stored.map(|entry| (Arc::clone(&entry.value), entry.action)));
-            let behind = |cursor: &Cursor| stored.is_some_and(|entry| entry.cursor.ulid() > cursor.ulid());
+            let behind = |cursor: &Cursor| stored.is_some_and(|entry| entry.cursor.position() > cursor.position());
             let kept = !now.contains_key(&id)
                 && match batch.merging_strategy() {
                     Merging::Override => false,
@@ -229,7 +229,7 @@ impl Model {
                 action: metadata.last_action,
                 value,
                 payload: record.payload.clone(),
-                first_seen_ms: metadata.first_seen_at.timestamp_millis(),
+                first_seen_at: metadata.first_seen_at,
                 pruned: metadata.pruned_at.is_some(),
                 origin,
             };

@@ -37,8 +37,8 @@ impl Oracle {
     /// Records that stand behind one cursor and not behind another.
     pub(crate) fn between(&self, stream: &StreamKey, from: Cursor, to: Cursor) -> Vec<(String, Cursor)> {
         let entries = self.models.get(stream).map(|model| &model.entries).into_iter().flatten();
-        let between =
-            entries.filter(|(_, entry)| entry.cursor.ulid() > from.ulid() && entry.cursor.ulid() <= to.ulid());
+        let between = entries
+            .filter(|(_, entry)| entry.cursor.position() > from.position() && entry.cursor.position() <= to.position());
         between.map(|(id, entry)| (id.clone(), entry.cursor)).collect()
     }
 
@@ -168,7 +168,7 @@ impl Oracle {
         let elsewhere = self.models.iter().filter(|(stream, _)| *stream != batch.stream() && !minted.is_empty());
         for (stream, other) in elsewhere {
             if let Some(twice) =
-                other.entries.values().find(|entry| minted.iter().any(|new| new.ulid() == entry.cursor.ulid()))
+                other.entries.values().find(|entry| minted.iter().any(|new| new.position() == entry.cursor.position()))
             {
                 shared.broken("P2", format!("{:?} was minted for {} and for {stream}", twice.cursor, batch.stream()));
             }

@@ -97,7 +97,9 @@ impl Told {
     /// Whether a receiver that deals with this has dealt with `other`.
     fn covers(&self, other: &Told) -> bool {
         let around = match (self.range, other.range) {
-            (Some((from, to)), Some((first, last))) => from.ulid() <= first.ulid() && to.ulid() >= last.ulid(),
+            (Some((from, to)), Some((first, last))) => {
+                from.position() <= first.position() && to.position() >= last.position()
+            }
             _ => true,
         };
         let same_model = self.model == other.model || !self.success;
@@ -369,9 +371,9 @@ impl Receivers {
                 for (_, position) in books.kept.positions.iter().filter(|(of, _)| *of == connection) {
                     let told = arrived.iter().any(|told| {
                         told.connection == connection
-                            && told
-                                .range
-                                .is_some_and(|(from, to)| from.ulid() < position.ulid() && position.ulid() <= to.ulid())
+                            && told.range.is_some_and(|(from, to)| {
+                                from.position() < position.position() && position.position() <= to.position()
+                            })
                     });
                     if !told {
                         let place = PLACES[place].id;
@@ -381,7 +383,7 @@ impl Receivers {
                 for (_, end) in books.kept.clears.iter().filter(|(of, _)| *of == connection) {
                     let told = arrived.iter().any(|told| {
                         told.connection == connection
-                            && told.range.is_some_and(|(from, to)| from.is_start() && end.ulid() <= to.ulid())
+                            && told.range.is_some_and(|(from, to)| from.is_start() && end.position() <= to.position())
                     });
                     if !told {
                         let place = PLACES[place].id;

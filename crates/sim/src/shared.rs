@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use highwater_core::Environment;
+use highwater_core::{Environment, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -263,8 +263,8 @@ pub(crate) const ALWAYS: u64 = 0;
 pub(crate) struct SimEnvironment(pub(crate) Arc<Shared>);
 
 impl Environment for SimEnvironment {
-    fn now_ms(&self) -> u64 {
-        self.0.true_ms().saturating_add_signed(self.0.state().clock_offset_ms)
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.true_ms().saturating_add_signed(self.0.state().clock_offset_ms))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -283,7 +283,7 @@ impl World {
         for (text, stream) in &self.given {
             let known = backup.1.get(stream).and_then(|model| model.end);
             let cursor: Cursor = text.parse()?;
-            if known.is_none_or(|end| cursor.ulid() > end.ulid()) {
+            if known.is_none_or(|end| cursor.position() > end.position()) {
                 self.lost.insert(text.clone());
             }
         }

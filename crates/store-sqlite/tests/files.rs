@@ -4,9 +4,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use highwater_core::{
-    Cursor, ErrorKind, Maintenance, MaintenanceReport, NetAction, PollOptions, Store, StoreExt, StreamKey, WriteBatch,
+    Cursor, ErrorKind, Maintenance, MaintenanceReport, NetAction, PollOptions, Store, StoreExt, StreamKey, Timestamp,
+    WriteBatch,
 };
 use highwater_store_sqlite::rusqlite::Connection;
 use highwater_store_sqlite::{SqliteStore, ViewColumn};
@@ -266,7 +268,7 @@ async fn a_view_shows_records_as_columns() {
         host.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))).unwrap();
     let modified = store.records(&notes()).page().await.unwrap().changes[3].record.metadata.last_modified_at;
     assert_eq!((row.0, row.1, &*row.2, &*row.3), (4, 6, "u3", "added"));
-    assert_eq!(row.4, modified.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+    assert_eq!(row.4, with_milliseconds(modified));
     let bad = |path: &str| vec![ViewColumn { name: "x".into(), path: path.into() }];
     let error = store.create_view(&notes(), "bad", bad("'); DROP TABLE hw_log; --")).await.unwrap_err();
     assert_eq!((error.kind(), error.context("column")), (ErrorKind::Invalid, Some("x")), "{error}");
@@ -325,11 +327,10 @@ async fn a_view_shows_each_record_as_the_store_does() {
             let value: serde_json::Value = record.to().unwrap();
             let n = u32::try_from(value["n"].as_u64().unwrap()).unwrap();
             let v = u32::try_from(value["v"].as_u64().unwrap()).unwrap();
-            let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
             let shown = (
-                format!("{:032X}", metadata.cursor.ulid().0),
-                time(metadata.first_seen_at),
-                time(metadata.last_modified_at),
+                format!("{:032X}", metadata.cursor.position()),
+                with_milliseconds(metadata.first_seen_at),
+                with_milliseconds(metadata.last_modified_at),
                 metadata.last_action.to_string(),
             );
             wanted.push((record.id.to_string(), (n, v, n, text(n as usize)), shown));
@@ -444,7 +445,7 @@ async fn p29_what_was_acknowledged_survives_kill_9() {
         let store = SqliteStore::open(&path).unwrap();
         let head = store.head(&notes()).await.unwrap();
         assert!(head.live > acknowledged.unwrap());
-        assert!(head.high_water.ulid() > last.ulid());
+        assert!(head.high_water.position() > last.position());
         last = head.high_water;
         assert_clean(&store).await;
     }
@@ -471,4 +472,9 @@ async fn pages_are_whole_whichever_thread_reads_them() {
             store.page(highwater_core::PageRequest::new(stream(bytes)).limit(1000).max_bytes(50_000)).await.unwrap();
         assert!(page.has_more && page.changes.len() <= 50_000 / bytes);
     }
+}
+
+/// A time as views show it.
+fn with_milliseconds(time: Timestamp) -> String {
+    chrono::DateTime::<chrono::Utc>::from(SystemTime::from(time)).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

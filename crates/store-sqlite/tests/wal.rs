@@ -67,7 +67,9 @@ fn expected(since: usize, count: usize) -> Vec<String> {
 async fn read(store: &SqliteStore, since: Cursor) -> Result<Vec<String>> {
     let page = store.records(&notes()).since(since).limit(1000).page().await?;
     assert!(page.caught_up);
-    assert!(page.changes.is_sorted_by(|a, b| a.record.metadata.cursor.ulid() < b.record.metadata.cursor.ulid()));
+    assert!(
+        page.changes.is_sorted_by(|a, b| a.record.metadata.cursor.position() < b.record.metadata.cursor.position())
+    );
     for change in page.changes.iter().filter(|change| &*change.record.id != "shared") {
         let payload = change.record.payload.as_ref().unwrap();
         assert_eq!(payload.as_str(), text(change.record.id.parse().unwrap()));
@@ -186,7 +188,7 @@ impl Fixture {
             }
             store.commit(batch).await.unwrap();
             let head = store.head(&notes()).await.unwrap();
-            assert!(head.high_water.ulid() > last.ulid(), "{what}: positions ascend");
+            assert!(head.high_water.position() > last.position(), "{what}: positions ascend");
             last = head.high_water;
         }
         self.cursors_are_told_apart(what, &store, kept, &added).await;
@@ -239,7 +241,7 @@ async fn consumer_stands_well(what: &str, store: &SqliteStore) {
     let reply = store.consumer(&notes(), "reader", ConsumerCommand::Status).await.unwrap();
     let ConsumerReply::Status(status) = reply else { panic!("{reply:?}") };
     let end = store.head(&notes()).await.unwrap().high_water;
-    assert!(status.acknowledged.ulid() <= end.ulid(), "{what}: acknowledged what is not there");
+    assert!(status.acknowledged.position() <= end.position(), "{what}: acknowledged what is not there");
     let behind = read(store, status.acknowledged).await.unwrap();
     assert_eq!(status.lag, behind.len() as u64, "{what}");
 }

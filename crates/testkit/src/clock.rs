@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use highwater_core::Environment;
+use highwater_core::{Environment, Timestamp};
 use tokio::time::Instant;
 
 /// A clock that goes with tokio's (paused in tests, so that waits pass at once), and chance that is always the same.
@@ -46,8 +46,8 @@ impl TestEnvironment {
 }
 
 impl Environment for TestEnvironment {
-    fn now_ms(&self) -> u64 {
-        self.true_ms().saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.true_ms().saturating_add_signed(self.skew_ms.load(Ordering::Relaxed)))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -163,7 +163,7 @@ async fn a_token_endpoint_that_asks_to_wait_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_still_lasts_is_used_while_its_endpoint_fails() {
     let trial = trial(Api { faults: vec![json(503, ""); 9], ..Api::new() }).await;
-    let end_ms = trial.environment.now_ms() + 50_000;
+    let end_ms = trial.environment.now().unix_ms() + 50_000;
     trial.set_credentials(Credentials::oauth2(user(Some(end_ms))));
     trial.run().await.unwrap();
     assert!(asked(&trial) > 0);

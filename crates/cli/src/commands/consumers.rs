@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use highwater::consumer::{ConsumerCommand, ConsumerReply, ConsumerStatus, Seek};
-use highwater::{Cursor, Error, ErrorKind, Result};
+use highwater::{Cursor, Error, ErrorKind, Result, Timestamp};
 use highwater::{Store, StoreExt, StreamKey};
 use serde_json::{Value, json};
 
@@ -69,7 +68,7 @@ fn position(text: &str) -> std::result::Result<Seek, String> {
         _ => {}
     }
     let cursor = text.parse::<Cursor>().map(Seek::Cursor).ok();
-    let time = || text.parse::<DateTime<Utc>>().map(Seek::Time).ok();
+    let time = || text.parse::<Timestamp>().map(Seek::Time).ok();
     cursor.or_else(time).ok_or_else(|| "write `start`, `end`, a cursor, or a time as 2026-11-23T10:00:00Z".to_owned())
 }
 

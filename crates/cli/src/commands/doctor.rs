@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::SecondsFormat;
 use highwater::maintenance::{ClockHealth, Maintenance, MaintenanceReport};
-use highwater::{Error, ErrorKind, Result, Store};
+use highwater::{Error, ErrorKind, Result, Store, Timestamp};
 use serde_json::json;
 
 use crate::args::StoreOptions;
@@ -66,14 +65,17 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
 }
 
 /// How far positions may be ahead of the clock before it is worth a word how to end that.
-const LONG: Duration = Duration::from_secs(24 * 3600);
+const LONG: Duration = DAY;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long nothing changed before somebody may wonder whether the clock is right.
-const QUIET_DAYS: i64 = 366;
+const QUIET_DAYS: u64 = 366;
 
 fn tell_clock(health: &ClockHealth, output: &Output) {
-    let shown = health.now.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let quiet_days = health.last_position_at.map_or(0, |last| health.now.signed_duration_since(last).num_days());
+    let shown = Timestamp::from_unix_ms(health.now.unix_ms() / 1000 * 1000);
+    let quiet_days =
+        health.last_position_at.map_or(0, |last| health.now.duration_since(last).as_secs() / DAY.as_secs());
     if health.implausible {
         output.line(format!("clock: it shows {shown}, which cannot be"));
         output.note("Set the clock: until then syncs that find something new are refused.");

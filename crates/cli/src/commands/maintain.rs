@@ -1,5 +1,7 @@
 //! `highwater maintain`
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 use highwater::maintenance::{Compaction, Maintenance, MaintenanceReport, PruneWhat};
 use highwater::{Cursor, Error, ErrorKind, Result, Store, StoreExt, StreamKey};
@@ -133,8 +135,8 @@ async fn last_before(store: &dyn Store, stream: &StreamKey, days: u32) -> Result
     loop {
         let page = store.records(stream).since(from).limit(1000).metadata_only().page().await?;
         for change in &page.changes {
-            let age = now.signed_duration_since(change.record.metadata.last_modified_at);
-            if age.num_days() < i64::from(days) {
+            let age = now.duration_since(change.record.metadata.last_modified_at);
+            if age < Duration::from_secs(u64::from(days) * 24 * 3600) {
                 return Ok(last);
             }
             last = change.record.metadata.cursor;

@@ -1,9 +1,8 @@
 //! What the clock may do: P3 and P31.
 
-use highwater_core::{ErrorKind, Maintenance, MaintenanceReport, Outcome, WriteBatch};
+use highwater_core::{ErrorKind, Maintenance, MaintenanceReport, Outcome, Timestamp, WriteBatch};
 
 use crate::environment::MOMENT_MS;
-use crate::machine::time_of;
 use crate::rig::{Rig, note, notes, wait};
 use crate::subject::Subject;
 
@@ -35,9 +34,9 @@ pub fn p03_time_away_is_no_leap<S: Subject>() {
     let before = dead.end();
     dead.environment.set_ms(MOMENT_MS);
     assert_eq!(dead.save("b", 1), Outcome::Added, "the clock was dead, and was set");
-    assert!(dead.end().ulid() > before.ulid() && dead.end().time() == time_of(MOMENT_MS));
+    assert!(dead.end().position() > before.position() && dead.end().time() == Timestamp::from_unix_ms(MOMENT_MS));
     assert_eq!(dead.refusal(before), None);
-    assert!(last.time() > time_of(MOMENT_MS));
+    assert!(last.time() > Timestamp::from_unix_ms(MOMENT_MS));
 }
 
 /// A clock that leaps more than a year ahead while the store is open mints nothing, until it is right again, or the host
@@ -73,27 +72,27 @@ pub fn p03_a_leap_is_refused_until_it_is_accepted<S: Subject>() {
         rig.commit(batch.clock_witness(time).clone())
     };
     let now = MOMENT_MS + 2 * YEAR as u64;
-    let error = says(&rig, time_of(MOMENT_MS), "never").unwrap_err();
+    let error = says(&rig, Timestamp::from_unix_ms(MOMENT_MS), "never").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClockImplausible, "another clock says that it leapt");
     if S::REOPENS {
         rig.reopen();
-        let error = says(&rig, time_of(MOMENT_MS), "never").unwrap_err();
+        let error = says(&rig, Timestamp::from_unix_ms(MOMENT_MS), "never").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ClockImplausible, "and nobody was away");
         rig.environment.step_ms(-2 * YEAR);
         rig.reopen();
         rig.environment.step_ms(2 * YEAR);
         refused(&rig, "never");
     }
-    says(&rig, time_of(now), "c").expect("another clock shows the same");
+    says(&rig, Timestamp::from_unix_ms(now), "c").expect("another clock shows the same");
 
     rig.environment.step_ms(2 * YEAR);
     refused(&rig, "never");
     rig.maintain(Maintenance::AcceptClock);
     assert_eq!(rig.save("d", 1), Outcome::Added, "the host says that it is right");
-    says(&rig, time_of(MOMENT_MS), "e").expect("the host knows better than another clock");
+    says(&rig, Timestamp::from_unix_ms(MOMENT_MS), "e").expect("the host knows better than another clock");
     if S::REOPENS {
         rig.reopen();
-        says(&rig, time_of(MOMENT_MS), "f").expect("for good");
+        says(&rig, Timestamp::from_unix_ms(MOMENT_MS), "f").expect("for good");
     }
     assert_eq!(rig.refusal(early), None, "no cursor expires of it");
     assert!(rig.page(|request| request.since(early)).changes.len() >= 4);

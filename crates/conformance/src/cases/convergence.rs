@@ -79,7 +79,7 @@ pub fn p17_every_cursor_converges<S: Subject>() {
     let (truth, horizon) = (live(&rig), rig.head().horizon);
     let mut expired = 0;
     for (cursor, mut copy, mut exact) in kept {
-        if !cursor.is_start() && cursor.ulid() < horizon.ulid() {
+        if !cursor.is_start() && cursor.position() < horizon.position() {
             assert_eq!(rig.refusal(cursor), Some(ErrorKind::CursorExpired));
             expired += 1;
             continue;

@@ -107,7 +107,7 @@ pub fn p31_positions_after_a_crash<S: Subject>() {
     crashed.save("new", 1);
     let page = crashed.page(|request| request.since(end));
     assert_eq!(ids(&page.changes), ["new"]);
-    assert!(page.next_cursor.ulid() > end.ulid());
+    assert!(page.next_cursor.position() > end.position());
     assert_ne!(epoch(page.next_cursor), epoch(end), "an opening that writes has an epoch of its own");
     crashed.verify(&notes());
 }
@@ -181,7 +181,7 @@ pub fn p32_lost_histories_are_noticed<S: Subject>() {
     assert!(matches!(error.cursor_fault(), Some(CursorFault::Future { high_water }) if *high_water == common));
     backup.save("other", 1);
     let other = backup.end();
-    assert_eq!(lost.ulid(), other.ulid(), "the worst case: equal positions");
+    assert_eq!(lost.position(), other.position(), "the worst case: equal positions");
     for _ in 0..2 {
         for (place, stranger) in [(&backup, lost), (&rig, other)] {
             let error = place.try_page(|request| request.since(stranger)).unwrap_err();

@@ -57,11 +57,6 @@ pub(crate) fn account(place: usize) -> String {
     format!("account/{place}")
 }
 
-/// A time as a date.
-pub(crate) fn time_of(milliseconds: u64) -> chrono::DateTime<chrono::Utc> {
-    i64::try_from(milliseconds).ok().and_then(chrono::DateTime::from_timestamp_millis).expect("a time")
-}
-
 pub(crate) fn open_only() -> ContentFilter {
     ContentFilter::new().equals("/open", true)
 }

@@ -5,10 +5,12 @@
 //! seen, and the host's word.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mutants::mutant;
+use crate::timestamp::Timestamp;
 
 /// How far the clock may be ahead of what is known of the time.
 const MAX_LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
@@ -98,7 +100,7 @@ pub(crate) struct ClockWatch {
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
     clock_ms: u64,
-    elapsed_ms: Option<u64>,
+    elapsed: Option<Duration>,
 }
 
 impl ClockWatch {
@@ -111,14 +113,14 @@ impl ClockWatch {
 
     /// Notes what the clock shows, unless it leapt since the last look.
     pub(crate) fn look(&self, environment: &dyn Environment) {
-        let now_ms = environment.now_ms();
+        let now_ms = environment.now().unix_ms();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let expected_ms = latest.expected_ms(environment);
         let leapt = expected_ms != 0 && now_ms > expected_ms.saturating_add(MAX_LEAP_MS);
         let plausible = (EARLIEST_PLAUSIBLE_MS..=LATEST_PLAUSIBLE_MS).contains(&now_ms);
         // Also where it was set back: that it was right before is as likely.
         if plausible && !leapt && now_ms >= expected_ms {
-            *latest = Look { clock_ms: now_ms, elapsed_ms: environment.elapsed_ms() };
+            *latest = Look { clock_ms: now_ms, elapsed: environment.elapsed() };
         }
     }
 
@@ -130,11 +132,12 @@ impl ClockWatch {
 
 impl Look {
     fn expected_ms(&self, environment: &dyn Environment) -> u64 {
-        let passed = match (self.elapsed_ms, environment.elapsed_ms()) {
+        let passed = match (self.elapsed, environment.elapsed()) {
             (Some(before), Some(now)) => now.saturating_sub(before),
-            _ => 0,
+            _ => Duration::ZERO,
         };
-        if self.clock_ms == 0 { 0 } else { self.clock_ms.saturating_add(passed) }
+        let clock = Timestamp::from_unix_ms(self.clock_ms);
+        if self.clock_ms == 0 { 0 } else { (clock + passed).unix_ms() }
     }
 }
 
@@ -170,11 +173,11 @@ mod tests {
     struct Clocks(Mutex<(u64, Option<u64>)>);
 
     impl Environment for Clocks {
-        fn now_ms(&self) -> u64 {
-            self.0.lock().unwrap().0
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_ms(self.0.lock().unwrap().0)
         }
-        fn elapsed_ms(&self) -> Option<u64> {
-            self.0.lock().unwrap().1
+        fn elapsed(&self) -> Option<Duration> {
+            self.0.lock().unwrap().1.map(Duration::from_millis)
         }
         fn fill_random(&self, bytes: &mut [u8]) {
             bytes.fill(0);

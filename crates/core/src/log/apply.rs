@@ -246,7 +246,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     fn check_unpruned(&self, place: usize, batch: &StreamBatch, id: &str) -> Result<()> {
         let horizon = self.open_stream(place).state.horizon.ulid;
         match batch.merging.cursor() {
-            Some(cursor) if cursor.position().ulid < horizon && !cursor.is_start() && !batch.clear => {
+            Some(cursor) if cursor.position() < horizon && !cursor.is_start() && !batch.clear => {
                 if mutant!("pruned-comes-back") {
                     return Ok(());
                 }
@@ -276,10 +276,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
             && !self.still_seen(place, operation, old);
         let kept = match &batch.merging {
             Merging::Override => false,
-            Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position().ulid,
+            Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position(),
             Merging::KeepOthersAfter(cursor) => {
                 let by_others = old.extra.origin != batch.origin || mutant!("own-writes-kept");
-                by_others && old.position.ulid > cursor.position().ulid && !mutant!("freshness-fence-ignored")
+                by_others && old.position.ulid > cursor.position() && !mutant!("freshness-fence-ignored")
             }
         };
         if !stale && !kept {

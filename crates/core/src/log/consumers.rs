@@ -48,7 +48,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 .with("stream", stream)
                 .with("consumer", name));
         }
-        let now_ms = self.shared.environment.now_ms();
+        let now_ms = self.shared.environment.now().unix_ms();
         let reply = match command {
             ConsumerCommand::Poll(options) => ConsumerReply::Delivery(
                 self.poll(place, &mut record, options, now_ms).map_err(|error| error.with("consumer", name))?,
@@ -56,7 +56,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
             ConsumerCommand::Ack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
                 self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
-                if token.up_to.position() > record.acknowledged.position() || mutant!("ack-goes-back") {
+                if token.up_to.position_in_epoch() > record.acknowledged.position_in_epoch() || mutant!("ack-goes-back")
+                {
                     let up_to = self.renewed(place, &record, token.up_to);
                     record.stand_at(up_to, token.sequence);
                 }
@@ -118,7 +119,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let token_key = self.shared.token_key(&self.open_stream(place).key);
             let renewed = |cursor: &Cursor| {
                 let bound = filters::binding(&token_key, cursor, record.filter.unwrap_or(0));
-                token_key.cursor_in_drain(cursor.position(), bound, prunes)
+                token_key.cursor_in_drain(cursor.position_in_epoch(), bound, prunes)
             };
             let told = record.told.filter(|told| told.drain() == drain).map(|told| renewed(&told));
             record.acknowledged = renewed(&record.acknowledged);
@@ -137,7 +138,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         let token_key = self.shared.token_key(&stream.key);
         let bound = filters::binding(&token_key, &up_to, record.filter.unwrap_or(0));
-        token_key.cursor_in_drain(up_to.position(), bound, drain)
+        token_key.cursor_in_drain(up_to.position_in_epoch(), bound, drain)
     }
 
     fn consumer_records(&mut self, place: usize) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
@@ -177,7 +178,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let mut least: Option<(String, u128)> = None;
         self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
             let record = ConsumerRecord::decode(value)?;
-            let acknowledged = record.acknowledged.position().ulid;
+            let acknowledged = record.acknowledged.position();
             if !record.evicted && least.as_ref().is_none_or(|(_, least)| acknowledged < *least) {
                 least = Some((consumer_name(&key[prefix.len()..])?, acknowledged));
             }

@@ -44,7 +44,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             History::Versions(most) => kept.len().saturating_sub(most as usize),
             History::Milliseconds(age) => {
                 // Positions may be ahead of the clock: what was kept before is not old for that.
-                let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+                let now_ms = i64::try_from(self.shared.environment.now().unix_ms()).unwrap_or(i64::MAX);
                 let now_ms = if mutant!("history-by-positions-ahead") { i64::MAX } else { now_ms };
                 let oldest = millis_of(by).min(now_ms).saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
                 kept.iter().take_while(|(_, by)| millis_of(*by) < oldest).count()
@@ -195,7 +195,7 @@ impl StreamView<'_> {
     ) -> Result<Vec<Record>> {
         validate::belongs(self.shared, read, &self.token_key, &self.state, cursor, 0)
             .map_err(|error| error.with("stream", self.key))?;
-        let at = cursor.position().ulid;
+        let at = cursor.position();
         if at != 0 && at < self.state.history_horizon && !mutant!("history-horizon-ignored") {
             return Err(Error::new(
                 ErrorKind::CursorExpired,

@@ -41,7 +41,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let (write, open) = self.parts(place);
         validate::belongs(shared, write, &token_key, &open.state, up_to, 0)
             .map_err(|error| error.with("stream", stream))?;
-        let wanted = up_to.position().ulid;
+        let wanted = up_to.position();
         let held_by = self.prune_limit(place)?.filter(|(_, acknowledged)| {
             // No consumer reads superseded versions.
             what != PruneWhat::History && *acknowledged < wanted && !mutant!("prune-passes-consumers")
@@ -91,7 +91,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     fn prune_payloads(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
-        let now_ms = i64::try_from(self.shared.environment.now_ms()).unwrap_or(i64::MAX);
+        let now_ms = i64::try_from(self.shared.environment.now().unix_ms()).unwrap_or(i64::MAX);
         let shared = self.shared;
         let filters = self.open_stream(place).memory.filters.clone();
         let mut removed = 0;

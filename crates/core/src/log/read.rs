@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendRead, LogRow, LogScan, Table};
-use crate::cursor::{Cursor, Position, TokenKey, just_before, time_of};
+use crate::cursor::{Cursor, Position, TokenKey, just_before};
 use crate::error::{Error, Result};
 use crate::log::filters::{self, Filters};
 use crate::log::index_key::IndexKey;
@@ -17,6 +17,7 @@ use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
 use crate::record::{Json, Record};
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// Rows that one page looks at, at most, before it returns what it has.
 const MAX_SCANNED: usize = 100_000;
@@ -73,7 +74,7 @@ impl<'s> StreamView<'s> {
         let begins = request.after.is_start() && !request.untracked;
         let tracked = tracked.filter(|_| begins || bound != fingerprint);
         let filter = if tracked.is_some() { filters::tracked(fingerprint) } else { fingerprint };
-        let since = request.after.position();
+        let since = request.after.position_in_epoch();
         let floor = match request.modified_after {
             Some(time) => since.ulid.max(just_before(time)),
             None => since.ulid,
@@ -283,7 +284,7 @@ impl<'s> StreamView<'s> {
             Some(stored) => Some(Json::new(self.shared.decode_payload(self.key, row.id, stored)?.into_bytes())),
             None => None,
         };
-        Ok(reading::record(&self.token_key, row, 0, payload, (millis(row.first_seen_at), time_of(row.cursor))))
+        Ok(reading::record(&self.token_key, row, 0, payload))
     }
 
     pub(crate) fn head(&self) -> StreamHead {
@@ -345,6 +346,7 @@ pub(crate) fn documents<R: BackendRead + ?Sized>(
     Ok(found)
 }
 
-pub(super) fn millis(milliseconds: i64) -> chrono::DateTime<chrono::Utc> {
-    chrono::DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
+/// A time as rows keep it.
+pub(super) fn time_of_row(milliseconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(u64::try_from(milliseconds).unwrap_or(0))
 }

@@ -3,15 +3,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 
 use crate::backend::LogRow;
-use crate::cursor::{Position, TokenKey, millis_of};
+use crate::cursor::{Position, TokenKey, time_of};
 use crate::error::Result;
 use crate::log::chunks::CHUNK;
 use crate::log::entry::{Extra, Hashes, held_at};
 use crate::log::filters;
-use crate::log::read::{StreamView, millis};
+use crate::log::read::{StreamView, time_of_row};
 use crate::log::shared::Payload;
 use crate::mutants::mutant;
 use crate::page::PageRequest;
@@ -39,8 +38,6 @@ pub(super) struct Reading<'p> {
     /// Payloads of the latest changes, and which change has which part of them.
     chunk: Vec<u8>,
     waiting: Vec<(usize, Range<usize>)>,
-    first_seen: LastDate,
-    modified: LastDate,
 }
 
 impl<'p> Reading<'p> {
@@ -63,8 +60,6 @@ impl<'p> Reading<'p> {
             scanned: since,
             chunk: Vec::new(),
             waiting: Vec::new(),
-            first_seen: LastDate::default(),
-            modified: LastDate::default(),
         }
     }
 
@@ -103,8 +98,7 @@ impl<'p> Reading<'p> {
         let unseen = metadata_only || (net == NetAction::Left && !mutant!("left-with-payload"));
         self.scanned = position;
         let payload = payload.filter(|_| !unseen).and_then(|payload| self.keep(payload));
-        let (seen, modified) = (self.first_seen.of(row.first_seen_at), self.modified.of(millis_of(row.cursor)));
-        let record = record(&self.view.token_key, row, self.filter, payload, (seen, modified));
+        let record = record(&self.view.token_key, row, self.filter, payload);
         self.bytes = self.bytes.saturating_add(self.size(row));
         if self.changes.is_empty() {
             self.changes.reserve(self.request.limit.min(EXPECTED));
@@ -182,41 +176,20 @@ impl<'p> Reading<'p> {
     }
 }
 
-/// The last time that was told as a date: many in a row are the same.
-#[derive(Default)]
-struct LastDate {
-    milliseconds: i64,
-    date: DateTime<Utc>,
-}
-
-impl LastDate {
-    fn of(&mut self, milliseconds: i64) -> DateTime<Utc> {
-        if self.milliseconds != milliseconds {
-            *self = LastDate { milliseconds, date: millis(milliseconds) };
-        }
-        self.date
-    }
-}
-
-/// A row as readers see it, with the times of its first sight and its last change.
+/// A row as readers see it.
 #[inline]
-pub(super) fn record(
-    token_key: &TokenKey,
-    row: &LogRow<'_>,
-    filter: u64,
-    payload: Option<Json>,
-    (first_seen_at, modified): (DateTime<Utc>, DateTime<Utc>),
-) -> Record {
+pub(super) fn record(token_key: &TokenKey, row: &LogRow<'_>, filter: u64, payload: Option<Json>) -> Record {
+    let modified = time_of(row.cursor);
     Record {
         id: row.id.into(),
         payload,
         metadata: Metadata {
             cursor: token_key.cursor(Position { ulid: row.cursor, epoch: row.epoch }, filter),
-            first_seen_at,
+            first_seen_at: time_of_row(row.first_seen_at),
             last_modified_at: modified,
             last_action: row.action,
             deleted_at: (row.action == Action::Deleted).then_some(modified),
-            pruned_at: row.pruned_at.map(millis),
+            pruned_at: row.pruned_at.map(time_of_row),
         },
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::cursor::{Position, SignsOfTime, position_ms, time_of};
 use crate::environment::Environment;
@@ -12,6 +10,7 @@ use crate::log::keys;
 use crate::maintenance::ClockHealth;
 use crate::row_codec::{Reader, put_number};
 use crate::stream::StreamKey;
+use crate::timestamp::Timestamp;
 
 /// The version of everything this module writes.
 pub(crate) const FORMAT: u8 = 2;
@@ -102,13 +101,12 @@ impl Head {
 
     /// How a clock that shows `now_ms` stands to the positions and to what else is known of the time.
     pub(crate) fn clock_health(&self, now_ms: u64, known: &SignsOfTime) -> ClockHealth {
-        let date = |ms: u64| i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
         ClockHealth {
-            now: date(now_ms).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            now: Timestamp::from_unix_ms(now_ms),
             last_position_at: (self.high_water != 0).then(|| time_of(self.high_water)),
             lead: Duration::from_millis(known.last_position_ms.saturating_sub(now_ms)),
             implausible: !known.allow(now_ms),
-            accepted_at: date(known.accepted_ms).filter(|_| known.accepted_ms != 0),
+            accepted_at: (known.accepted_ms != 0).then(|| Timestamp::from_unix_ms(known.accepted_ms)),
         }
     }
 

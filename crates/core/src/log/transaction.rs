@@ -210,7 +210,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             };
             self.memory.epoch = Some(epoch);
             self.head.epoch = epoch;
-            let now_ms = environment.now_ms();
+            let now_ms = environment.now().unix_ms();
             if !self.allow_clock_jump {
                 self.check_clock(now_ms)?;
             }
@@ -232,7 +232,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// The time in Unix milliseconds, as far as the clock can be believed: else that of the last position.
     pub(crate) fn known_time_ms(&mut self) -> Result<i64> {
-        let now_ms = self.shared.environment.now_ms();
+        let now_ms = self.shared.environment.now().unix_ms();
         let known = match self.check_clock(now_ms) {
             Ok(()) => now_ms,
             Err(error) if error.kind() == ErrorKind::ClockImplausible => position_ms(self.head.high_water),
@@ -243,7 +243,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// Takes what the clock shows for the time, from now on.
     pub(crate) fn accept_clock(&mut self) -> Result<MaintenanceReport> {
-        let now_ms = self.shared.environment.now_ms();
+        let now_ms = self.shared.environment.now().unix_ms();
         SignsOfTime::default().check(now_ms)?;
         self.write.put(Table::State, keys::CLOCK_ACCEPTED, &now_ms.to_be_bytes())?;
         self.dirty = true;

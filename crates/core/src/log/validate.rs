@@ -34,7 +34,7 @@ pub(crate) fn belongs<R: BackendRead + ?Sized>(
         }
         .with("cursor", cursor));
     }
-    let position = cursor.position();
+    let position = cursor.position_in_epoch();
     if shared.knows_epoch(state, position) {
         return Ok(());
     }
@@ -75,7 +75,7 @@ pub(crate) fn not_expired(
     payloads: bool,
 ) -> Result<()> {
     let horizon = state.horizon(payloads && !mutant!("payload-horizon-ignored"));
-    let position = cursor.position().ulid;
+    let position = cursor.position();
     let behind =
         if mutant!("horizon-off-by-one") { position.saturating_add(1) < horizon.ulid } else { position < horizon.ulid };
     // A reading that began at START after the last prune holds nothing that was pruned.

@@ -173,7 +173,7 @@ impl<B: Backend> Store for Threaded<B> {
                 self.read(|shared, read| {
                     let (head, environment) = (log::state::Head::load(read)?, &*shared.environment);
                     let known = head.signs_of_time(read, shared.clock.expected_ms(environment))?;
-                    Ok(Attempt::Done(MaintenanceReport::Clock(head.clock_health(environment.now_ms(), &known))))
+                    Ok(Attempt::Done(MaintenanceReport::Clock(head.clock_health(environment.now().unix_ms(), &known))))
                 })
                 .await
             }
@@ -236,7 +236,7 @@ impl<B: Backend> Threaded<B> {
         if page.caught_up
             && let Some(moment) = moment
         {
-            lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position());
+            lock(&self.inner.idle).note(moment, &self.inner.shared, &stream, page.high_water.position_in_epoch());
         }
         Ok(page)
     }
@@ -329,8 +329,8 @@ fn nothing_new(request: &PageRequest, End { position: end, cursor, token_key }: 
     }
     let filter = request.matching.as_ref().map_or(0, ContentFilter::fingerprint);
     // The whole position: another history may have minted the same ULID.
-    let same_ulid = request.after.position().ulid == end.ulid;
-    let at_end = request.after.position() == end || (same_ulid && mutant!("idle-end-without-epoch"));
+    let same_ulid = request.after.position() == end.ulid;
+    let at_end = request.after.position_in_epoch() == end || (same_ulid && mutant!("idle-end-without-epoch"));
     let filter = log::filters::binding(&token_key, &request.after, filter);
     (at_end && token_key.vouches_for(&request.after, filter)).then(|| Page {
         changes: Vec::new(),
@@ -339,7 +339,7 @@ fn nothing_new(request: &PageRequest, End { position: end, cursor, token_key }: 
         caught_up: true,
         high_water: match request.after.drain() {
             0 => request.after,
-            _ => token_key.cursor(request.after.position(), filter),
+            _ => token_key.cursor(request.after.position_in_epoch(), filter),
         },
     })
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
@@ -103,11 +103,11 @@ impl FrozenClock {
 }
 
 impl Environment for FrozenClock {
-    fn now_ms(&self) -> u64 {
-        self.0 / 1000
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0 / 1000)
     }
 
-    fn now_us(&self) -> u64 {
+    fn unix_us(&self) -> u64 {
         self.0
     }
 

@@ -135,7 +135,7 @@ impl Limit {
 impl Spent {
     fn with<T>(&self, place: usize, run: &Run<'_>, change: impl FnOnce(&mut Window, u64) -> T) -> Option<T> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_ms = run.environment.now_ms();
+        let now_ms = run.environment.now().unix_ms();
         if now_ms.saturating_add(MAX_LAG_MS) < calls.now_ms {
             *calls = Calls::default();
         }

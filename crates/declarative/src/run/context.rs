@@ -259,6 +259,6 @@ impl<'r> Run<'r> {
 }
 
 pub(crate) fn now(environment: &dyn Environment) -> DateTime<FixedOffset> {
-    let microseconds = i64::try_from(environment.now_us()).unwrap_or(i64::MAX);
+    let microseconds = i64::try_from(environment.unix_us()).unwrap_or(i64::MAX);
     DateTime::<Utc>::from_timestamp_micros(microseconds).unwrap_or_default().fixed_offset()
 }

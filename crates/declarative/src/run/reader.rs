@@ -117,7 +117,7 @@ impl<'r> StreamReader<'r> {
             run,
             stream,
             cursor,
-            began_ms: run.environment.now_ms(),
+            began_ms: run.environment.now().unix_ms(),
             state,
             schema: None,
             asked_for_schema: false,
@@ -183,12 +183,12 @@ impl<'r> StreamReader<'r> {
         };
         while self.planned.len() < ahead && self.plan()? {}
         if let (Retriever::Async(retriever), true) = (&self.stream.retriever, self.jobs.is_empty()) {
-            let began_ms = self.run.environment.now_ms();
+            let began_ms = self.run.environment.now().unix_ms();
             for planned in self.planned.iter().take(JOBS_AHEAD) {
                 let job = prepare(self.run, retriever, &planned.slice).await;
                 let failed = job.is_err();
                 self.jobs.push_back(job);
-                if failed || self.run.environment.now_ms().saturating_sub(began_ms) >= MAX_AHEAD_MS {
+                if failed || self.run.environment.now().unix_ms().saturating_sub(began_ms) >= MAX_AHEAD_MS {
                     break;
                 }
             }
@@ -335,7 +335,7 @@ impl<'r> StreamReader<'r> {
     }
 
     fn finish(&mut self) {
-        let elapsed = self.run.environment.now_ms().saturating_sub(self.began_ms).div_ceil(1000);
+        let elapsed = self.run.environment.now().unix_ms().saturating_sub(self.began_ms).div_ceil(1000);
         let parent_state = self.parent_state.take();
         if let StreamCursor::Partitioned(cursor) = &mut self.cursor
             && self.partitions.take().is_some()

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use highwater_core::{Environment, SystemEnvironment};
+use highwater_core::{Environment, SystemEnvironment, Timestamp};
 
 /// Shows the time at which the run last looked.
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ impl RunClock {
 }
 
 impl Environment for RunClock {
-    fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.load(Ordering::Relaxed))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

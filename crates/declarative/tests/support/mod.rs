@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use highwater_core::{Environment, Error, ErrorKind, Result, async_trait::async_trait};
+use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp, async_trait::async_trait};
 use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary, Value};
 use highwater_template::HttpResponse;
 
@@ -18,8 +18,8 @@ pub const NOW_MS: u64 = 1_769_860_800_000;
 pub struct Clock;
 
 impl Environment for Clock {
-    fn now_ms(&self) -> u64 {
-        NOW_MS
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(NOW_MS)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

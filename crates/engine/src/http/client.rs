@@ -138,7 +138,7 @@ impl Client {
                 Err(failed) => return Err(failed.error),
             };
             let asked_to_wait = self.read_limits(&response);
-            let may_pass = passing(&response, self.environment.now_ms());
+            let may_pass = passing(&response, self.environment.now().unix_ms());
             match response.status {
                 _ if redirect::concerns(&response, &journey.request) => {
                     let (status, method) = (response.status, journey.request.method.clone());
@@ -190,9 +190,9 @@ impl Client {
     ) -> Result<HttpResponse, answer::Unreadable> {
         let (request, url) = (&journey.request, &journey.url);
         let outgoing = self.outgoing(request, url, credentials);
-        let began_ms = self.environment.now_ms();
+        let began_ms = self.environment.now().unix_ms();
         let outcome = self.transport.send(outgoing).await;
-        let took_ms = self.environment.now_ms().saturating_sub(began_ms);
+        let took_ms = self.environment.now().unix_ms().saturating_sub(began_ms);
         let (method, shown) = (&request.method, self.shown(url));
         let status = match &outcome {
             Ok(response) => response.status.to_string(),
@@ -230,7 +230,7 @@ impl Client {
 
     /// Keeps what a response says about time and limits, and tells whether the request is to be sent again for it.
     fn read_limits(&self, response: &HttpResponse) -> Verdict {
-        let now_ms = self.environment.now_ms();
+        let now_ms = self.environment.now().unix_ms();
         if let Some(server_ms) = server_ms(response) {
             self.server_ms.store(server_ms, Ordering::Relaxed);
         }
@@ -306,7 +306,7 @@ impl Client {
         self.session.save().await?;
         let credentials = self.session.credentials().await?;
         let Means::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
-        let now_ms = self.environment.now_ms();
+        let now_ms = self.environment.now().unix_ms();
         if !tokens.is_due(now_ms) || !tokens.can_refresh() && tokens.access_token.is_some() {
             return Ok(credentials);
         }
@@ -358,7 +358,7 @@ impl Client {
     /// Waits for the connection's budget, or says when to come again.
     async fn await_leave(&self, note: Note<'_>) -> Result<()> {
         loop {
-            let leave = lock(&self.session.budget).take(self.provider.limits.rate, self.environment.now_ms());
+            let leave = lock(&self.session.budget).take(self.provider.limits.rate, self.environment.now().unix_ms());
             let Err(wait) = leave else { return Ok(()) };
             if wait > self.limits.max_wait {
                 return Err(Error::new(
@@ -376,7 +376,7 @@ impl Client {
     }
 
     fn quiet_for(&self, wait: Duration) {
-        lock(&self.session.budget).quiet_for(wait, self.environment.now_ms());
+        lock(&self.session.budget).quiet_for(wait, self.environment.now().unix_ms());
     }
 
     /// Waits between tries, for as long as the API wants at least.

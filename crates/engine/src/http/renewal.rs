@@ -61,7 +61,7 @@ impl Session {
     pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
         let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
         if !old.can_refresh() {
-            return self.look_for_others(old, refused, way.environment.now_ms()).await;
+            return self.look_for_others(old, refused, way.environment.now().unix_ms()).await;
         }
         let mut refreshing = self.refreshing.lock().await;
         if refreshing.asked.is_some()
@@ -114,7 +114,7 @@ impl Session {
             let now = self.credentials().await?;
             let Means::OAuth2(tokens) = now.sign_in else { return Ok(true) };
             let changed = tokens.access_token != old.access_token;
-            let now_ms = way.environment.now_ms();
+            let now_ms = way.environment.now().unix_ms();
             let due = tokens.is_due(now_ms);
             if !due && (changed || !refused) {
                 return Ok(true);

@@ -38,7 +38,7 @@ impl Turn {
         let key = format!("renewal/{name}");
         loop {
             let found = store.document(&key).await?;
-            let now_ms = environment.now_ms();
+            let now_ms = environment.now().unix_ms();
             let other = found.as_ref().and_then(|found| found.to::<Held>().ok()).filter(|held| held.by != by);
             // A term that ends later than any can was begun by another clock.
             let waited_for = |held: Held| held.until_ms > now_ms && held.until_ms - now_ms <= TERM_MS;

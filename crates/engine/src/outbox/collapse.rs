@@ -67,7 +67,7 @@ async fn collapse(
     }
     let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>();
     let mut batch = WriteBatch::new();
-    let mut ids = Ids::new(environment, environment.now_ms(), 0);
+    let mut ids = Ids::new(environment, environment.now().unix_ms(), 0);
     for group in groups.into_values().filter(|group| group.len() > 1) {
         for (document, ..) in &group {
             batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
@@ -139,6 +139,6 @@ fn merge(earlier: Body, mut body: Body) -> Body {
 
 /// The one of two cursors that stands so to the other.
 fn either(one: String, other: String, stands: fn(Ordering) -> bool) -> String {
-    let position = |text: &str| text.parse::<Cursor>().map_or(Cursor::START, |cursor| cursor).ulid();
+    let position = |text: &str| text.parse::<Cursor>().map_or(Cursor::START, |cursor| cursor).position();
     if stands(position(&one).cmp(&position(&other))) { one } else { other }
 }

@@ -185,7 +185,7 @@ impl Outbox {
                 if cancel.is_cancelled() {
                     break 'rows;
                 }
-                if !row.is_due(environment.now_ms()) {
+                if !row.is_due(environment.now().unix_ms()) {
                     continue;
                 }
                 lease.check(&*self.parts.store, environment).await?;
@@ -210,7 +210,7 @@ impl Outbox {
     ) -> Result<bool> {
         let environment = &*self.parts.environment;
         let verdict = self.send(destination, &row).await;
-        let now_ms = environment.now_ms();
+        let now_ms = environment.now().unix_ms();
         let mut batch = lease.batch();
         let dead = pass.dead;
         let well = match verdict {
@@ -273,7 +273,7 @@ impl Outbox {
         let Some(secrets) = secrets else {
             return Verdict::failed("the destination has no secret: give it one with `set_secrets`".to_owned());
         };
-        let now_ms = self.parts.environment.now_ms();
+        let now_ms = self.parts.environment.now().unix_ms();
         let request = match request(destination, row, &secrets, now_ms) {
             Ok(request) => request,
             Err(error) => return Verdict::failed(error.to_string()),
@@ -337,7 +337,7 @@ fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_m
 async fn work(outbox: Outbox, cancel: CancelToken) {
     let mut wakeups = outbox.parts.store.subscribe();
     while !cancel.is_cancelled() {
-        let now_ms = outbox.parts.environment.now_ms();
+        let now_ms = outbox.parts.environment.now().unix_ms();
         let pause_ms = match outbox.pass(&cancel).await {
             Ok(pass) => pass.next_ms.map_or(LONGEST_SLEEP_MS, |next_ms| next_ms.saturating_sub(now_ms)),
             Err(error) if error.kind() == ErrorKind::Closed => return,

@@ -16,7 +16,7 @@ impl Outbox {
                 continue;
             }
             match self.next_due(&destination).await? {
-                Some(due_ms) if due_ms > self.parts.environment.now_ms() => pass.due(due_ms),
+                Some(due_ms) if due_ms > self.parts.environment.now().unix_ms() => pass.due(due_ms),
                 Some(_) => wanted.push(destination),
                 None => {}
             }
@@ -30,7 +30,7 @@ impl Outbox {
         let place = rest_key(&destination.id);
         let Some(stored) = self.parts.store.document(&place).await?.filter(|_| next.is_some()) else { return Ok(next) };
         let mut rest: Rest = stored.to()?;
-        if rest.draw_in(self.parts.environment.now_ms()) {
+        if rest.draw_in(self.parts.environment.now().unix_ms()) {
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&stored)).put_document(&*place, &rest)?;
             self.draw_in(batch).await?;
@@ -47,7 +47,7 @@ impl Outbox {
             let Some(last) = page.last() else { return Ok(next) };
             after.clone_from(&last.key);
             // Behind the look: a pause that begins while we look does not come from a clock that was ahead.
-            let now_ms = self.parts.environment.now_ms();
+            let now_ms = self.parts.environment.now().unix_ms();
             let mut drawn = WriteBatch::new();
             for document in &page {
                 let mut row: OutboxRow = document.value.to()?;

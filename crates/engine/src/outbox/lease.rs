@@ -66,7 +66,7 @@ impl Lease {
     pub(super) async fn bid(store: &dyn Store, environment: &dyn Environment) -> Result<Bid> {
         let found = store.document(KEY).await?;
         // Behind the look: a term that somebody begins while we look is not from the future.
-        let now_ms = environment.now_ms();
+        let now_ms = environment.now().unix_ms();
         if let Some(held) = found.as_ref().and_then(|found| found.to::<Held>().ok())
             && held.keeps_out(store, now_ms)
         {
@@ -117,13 +117,13 @@ impl Lease {
 
     /// What is left of the term.
     fn left(&self, environment: &dyn Environment) -> Duration {
-        let left_ms = self.until_ms.load(Ordering::Relaxed).saturating_sub(environment.now_ms());
+        let left_ms = self.until_ms.load(Ordering::Relaxed).saturating_sub(environment.now().unix_ms());
         Duration::from_millis(left_ms.min(TERM_MS))
     }
 
     /// Begins a new term. Fails once somebody else has the work.
     async fn renew(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
-        let until_ms = environment.now_ms() + TERM_MS;
+        let until_ms = environment.now().unix_ms() + TERM_MS;
         let mut batch = self.batch();
         batch.put_document(KEY, &Held::new(until_ms))?;
         store.commit(batch).await?;

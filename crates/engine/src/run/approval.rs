@@ -24,7 +24,7 @@ impl Engine {
             tally.account(&held.model, stream);
             batch.remove_document(key.strikes_key(&held.model));
         }
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         report.succeed(now_ms);
         for held in std::mem::take(&mut report.held) {
             report.progress.deleted += held.deletes;
@@ -45,7 +45,7 @@ impl Engine {
         for held in &report.held {
             batch.on(&key.stream(&held.model)).abort_run(id);
         }
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         let why = "its deletes were rejected; what it saved stays";
         report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
         self.settle(&key, batch, status, report).await
@@ -66,7 +66,7 @@ impl Engine {
         if connection.is_none() {
             return Err(no_connection(&key.connection));
         }
-        let holder = free_or_busy(self, &key, self.parts().environment.now_ms()).await?;
+        let holder = free_or_busy(self, &key, self.parts().environment.now().unix_ms()).await?;
         self.refuse_if_running(&key)?;
         let status = self.store().document(&key.status_key()).await?;
         let mut batch = WriteBatch::new();

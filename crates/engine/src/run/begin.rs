@@ -123,7 +123,7 @@ pub(crate) async fn begin(engine: &Engine, key: &SyncKey, options: &RunOptions) 
 }
 
 async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Result<Start> {
-    let now_ms = engine.parts().environment.now_ms();
+    let now_ms = engine.parts().environment.now().unix_ms();
     let known = Known::load(engine, key, now_ms).await?;
     let settings: Option<SyncSettings> = read(known.settings.as_ref())?;
     let trigger: Option<Trigger> = read(known.trigger.as_ref())?;
@@ -307,7 +307,7 @@ pub(crate) async fn begin_over(
     mut report: RunReport,
     why: &Error,
 ) -> Result<Begun> {
-    let now_ms = engine.parts().environment.now_ms();
+    let now_ms = engine.parts().environment.now().unix_ms();
     report.end(RunState::Error, now_ms, why.kind(), why.to_string());
     let known = Known {
         connection: None,

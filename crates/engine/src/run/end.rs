@@ -285,7 +285,7 @@ impl Engine {
         }
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        let now_ms = self.parts().environment.now_ms();
+        let now_ms = self.parts().environment.now().unix_ms();
         tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");
         status.failures += 1;
         (status.last_error, status.last_error_kind) = (Some(error.to_string()), Some(error.kind()));

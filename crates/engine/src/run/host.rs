@@ -8,9 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aside::Aside;
-use chrono::DateTime;
 use highwater_core::{
-    Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, WriteBatch,
+    Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, Timestamp, WriteBatch,
 };
 use highwater_template::{ApiHost, LogLevel, PageOfChanges, Progress};
 use serde::{Deserialize, Serialize};
@@ -177,9 +176,8 @@ impl<'e> Host<'e> {
 
     /// Commits, with the lines that wait, and with what the API's clock showed.
     pub(super) async fn write(&self, mut batch: WriteBatch) -> Result<highwater_core::Commit> {
-        let server = self.client.server_ms().and_then(|server_ms| i64::try_from(server_ms).ok());
-        if let Some(server) = server.and_then(DateTime::from_timestamp_millis) {
-            batch.clock_witness(server);
+        if let Some(server_ms) = self.client.server_ms() {
+            batch.clock_witness(Timestamp::from_unix_ms(server_ms));
         }
         let taken = lock(&self.lines).take(self.run, &mut batch)?;
         let outcome = self.store().commit(batch).await;

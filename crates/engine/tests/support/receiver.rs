@@ -19,8 +19,8 @@ pub const HOUR: u64 = 3_600_000;
 pub struct Clock(pub AtomicU64, /** Whether chance gives the same number each time. */ pub AtomicBool);
 
 impl Environment for Clock {
-    fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn now(&self) -> highwater_core::Timestamp {
+        highwater_core::Timestamp::from_unix_ms(self.0.load(Ordering::Relaxed))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

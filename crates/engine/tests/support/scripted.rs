@@ -184,7 +184,7 @@ impl Scene {
     }
 
     pub fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+        self.clock.now().unix_ms()
     }
 }
 

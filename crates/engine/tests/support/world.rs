@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
+use highwater_core::{
+    Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey, Timestamp,
+};
 use highwater_engine::{ConnectionSettings, Engine, EngineBuilder, RunOptions, RunReport};
 use highwater_template::{LogLevel, SyncContext, Template, TemplateInfo};
 use tokio::time::Instant;
@@ -38,9 +40,9 @@ impl Clock {
 }
 
 impl Environment for Clock {
-    fn now_ms(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
-        u64::try_from(self.base_ms.load(Ordering::Relaxed) + passed).unwrap()
+        Timestamp::from_unix_ms(u64::try_from(self.base_ms.load(Ordering::Relaxed) + passed).unwrap())
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -34,7 +34,7 @@ async fn world(template: impl Template, config: &[(&str, &str)]) -> Trial<Slack>
 
 /// Hands a body to the engine as Slack sends it: <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
 async fn post(trial: &Trial<Slack>, body: &str, seconds_ago: u64) -> Result<Received> {
-    let at = (trial.environment.now_ms() / 1000 - seconds_ago).to_string();
+    let at = (trial.environment.now().unix_ms() / 1000 - seconds_ago).to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("v0:{at}:{body}").as_bytes());
     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -54,9 +54,9 @@ pub(crate) fn p10_page_is_the_models(
         .collect();
     assert_eq!(found, items, "p10: the page");
     assert_eq!((page.has_more, page.caught_up), (expected.has_more, !expected.has_more), "p15: the end of the page");
-    let cursors: Vec<_> = page.changes.iter().map(|change| change.record.metadata.cursor.ulid()).collect();
+    let cursors: Vec<_> = page.changes.iter().map(|change| change.record.metadata.cursor.position()).collect();
     assert!(cursors.is_sorted_by(|a, b| a < b), "p02: strictly ascending");
-    assert!(cursors.last().is_none_or(|last| *last <= page.next_cursor.ulid()));
+    assert!(cursors.last().is_none_or(|last| *last <= page.next_cursor.position()));
     Some(page)
 }
 

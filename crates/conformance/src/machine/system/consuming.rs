@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use highwater_core::{ConsumerCommand, ConsumerReply, ConsumerStatus, PollOptions, Result, Seek, Store};
+use highwater_core::{ConsumerCommand, ConsumerReply, ConsumerStatus, PollOptions, Result, Seek, Store, Timestamp};
 
 use super::super::model::{MAX_ATTEMPTS, MAX_BACKOFF_MS, MAX_EXPIRATIONS, Model, Paged, Refusal, consumer_name, id_of};
 use super::super::steps::{Poll, To};
 use super::compare::{p10_page_is_the_models, p25_consumer_answer, p32_refused};
-use super::{System, open_only, stream, time_of};
+use super::{System, open_only, stream};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -59,7 +59,7 @@ impl<S: Subject> System<S> {
             To::Start => Seek::Start,
             To::End => Seek::End,
             To::Token(selector) => Seek::Cursor(self.given[model.token(selector).0].cursor),
-            To::LastMs(last_ms) => Seek::Time(time_of(model.now_ms.saturating_sub(last_ms))),
+            To::LastMs(last_ms) => Seek::Time(Timestamp::from_unix_ms(model.now_ms.saturating_sub(last_ms))),
         };
         let command = if filtered { ConsumerCommand::SeekMatching(to, open_only()) } else { ConsumerCommand::Seek(to) };
         p25_consumer_answer(self.say(place, name, command).map(drop), expected);

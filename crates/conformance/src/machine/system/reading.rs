@@ -1,12 +1,12 @@
 //! Pages, drains and the past, as the store gives them.
 
-use highwater_core::{Action, Actions, Cursor, Page, PageRequest, Result};
+use highwater_core::{Action, Actions, Cursor, Page, PageRequest, Result, Timestamp};
 
 use super::super::content::Content;
 use super::super::model::{Model, Paged, Refusal, Token, id_of, plain};
 use super::super::steps::{IDS, Look};
 use super::compare::{p10_page_is_the_models, p19_apply, p20_caught_up_is_true, p32_refused};
-use super::{Copy, Given, System, open_only, stream, time_of};
+use super::{Copy, Given, System, open_only, stream};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -24,7 +24,7 @@ impl<S: Subject> System<S> {
             request = request.ids(ids.iter().map(|id| IDS[*id]));
         }
         if let Some(last_ms) = look.last_ms {
-            request = request.modified_after(time_of(now_ms.saturating_sub(last_ms)));
+            request = request.modified_after(Timestamp::from_unix_ms(now_ms.saturating_sub(last_ms)));
         }
         if look.metadata_only {
             request = request.metadata_only();

@@ -71,7 +71,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             known.clone().unwrap_or_else(|| format!("{:032x}", short_hash(payload.map_or(&[], |payload| payload))));
         let document = serde_json::json!({
             "stream": batch.stream.to_string(), "id": known, "reason": reason,
-            "at_ms": self.shared.environment.now_ms(), "payload": excerpt,
+            "at_ms": self.shared.environment.now().unix_ms(), "payload": excerpt,
         });
         let key = format!("{}{}", self.quarantine_prefix(place), key_part(&name));
         // The number must stay the stream's, also when it has nothing else yet.
@@ -131,7 +131,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.set_document(&oldest, None)?;
         }
         let last = kept.last_key_value().map_or(0, |((_, number), _)| number + 1);
-        kept.insert((self.shared.environment.now_ms(), last), key.to_owned());
+        kept.insert((self.shared.environment.now().unix_ms(), last), key.to_owned());
         self.stream(place).aside = Some(kept);
         Ok(())
     }

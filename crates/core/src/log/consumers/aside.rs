@@ -138,7 +138,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if !record.parked.iter().any(|parked| parked.again) {
             return Ok(None);
         }
-        let position = record.acknowledged.position();
+        let position = record.acknowledged.position_in_epoch();
         let apart = self.apart();
         let shared = apart.as_ref().unwrap_or(self.shared);
         let (write, stream) = self.parts(place);
@@ -158,7 +158,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         let mut request = PageRequest::new(view.key.clone()).ids(ids.iter().cloned()).limit(limit);
         request.matching.clone_from(&options.matching);
-        request.told = record.told.map_or(0, |told| told.position().ulid);
+        request.told = record.told.map_or(0, |told| told.position());
         let fingerprint = record.filter.unwrap_or(0);
         let bound = filters::binding(&view.token_key, &record.acknowledged, fingerprint);
         request.untracked = bound == fingerprint && !record.acknowledged.is_start();

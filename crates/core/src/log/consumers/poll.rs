@@ -27,7 +27,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         record.fix_filter(filter)?;
         if first_poll && !mutant!("unfiltered-start") {
             // It may have been sent somewhere before the filter was known.
-            let (position, drain) = (record.acknowledged.position(), record.acknowledged.drain());
+            let (position, drain) = (record.acknowledged.position_in_epoch(), record.acknowledged.drain());
             let token_key = self.shared.token_key(&self.open_stream(place).key);
             record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
         }
@@ -73,7 +73,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     ) -> Result<Page> {
         let mut request = PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(limit);
         request.matching.clone_from(&options.matching);
-        request.told = record.told.map_or(0, |told| told.position().ulid);
+        request.told = record.told.map_or(0, |told| told.position());
         self.read_page(place, &request)
     }
 
@@ -108,11 +108,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         record.park(&change.record.id, change.net);
         record.end_delivery();
         let cursor = change.record.metadata.cursor;
-        if cursor.position() > record.acknowledged.position() {
+        if cursor.position_in_epoch() > record.acknowledged.position_in_epoch() {
             let shared = self.shared;
             let view = self.open_stream(place).view(shared);
             let bound = filters::binding(&view.token_key, &page.next_cursor, filter);
-            let to = view.reader_at(&record.acknowledged, cursor.position(), bound);
+            let to = view.reader_at(&record.acknowledged, cursor.position_in_epoch(), bound);
             let sequence = self.sequence_of(place, to)?;
             record.stand_at(to, sequence);
         }
@@ -123,7 +123,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     fn sequence_of(&mut self, place: usize, cursor: Cursor) -> Result<u64> {
         let shared = self.shared;
         let (write, stream) = self.parts(place);
-        let position = cursor.position();
+        let position = cursor.position_in_epoch();
         if position.ulid >= stream.state.last.ulid {
             return Ok(stream.state.last_sequence());
         }

@@ -130,7 +130,7 @@ impl ConsumerRecord {
     }
 
     pub(super) fn note_told(&mut self, up_to: Cursor) {
-        if self.told.is_none_or(|told| told.position() < up_to.position()) {
+        if self.told.is_none_or(|told| told.position_in_epoch() < up_to.position_in_epoch()) {
             self.told = Some(up_to);
         }
     }

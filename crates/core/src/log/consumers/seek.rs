@@ -43,10 +43,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 let bound = filters::binding(&view.token_key, cursor, filter);
                 validate::belongs(shared, write, &view.token_key, &view.state, cursor, bound)?;
                 validate::not_expired(&view.token_key, &view.state, cursor, bound, true)?;
-                let sequence = if cursor.position() == view.state.last {
+                let sequence = if cursor.position_in_epoch() == view.state.last {
                     view.state.last_sequence()
                 } else {
-                    let behind = view.first_behind(write, cursor.position().ulid)?;
+                    let behind = view.first_behind(write, cursor.position())?;
                     last_before(&view, write, behind)?.map_or(0, |(_, sequence)| sequence)
                 };
                 Ok((*cursor, sequence))

@@ -28,8 +28,8 @@ pub(crate) fn status<R: BackendRead + ?Sized>(
             .with("stream", view.key)
             .with("consumer", name)
     })?;
-    let now_ms = view.shared.environment.now_ms();
-    let behind = look_behind(view, read, record.acknowledged.position().ulid)?;
+    let now_ms = view.shared.environment.now().unix_ms();
+    let behind = look_behind(view, read, record.acknowledged.position())?;
     let lag = if behind.counted <= MAX_COUNTED { behind.counted } else { modifications(view, &record, behind.first) };
     let lag_time = behind.oldest.map(|position| {
         let then = u64::try_from(millis_of(position)).unwrap_or(0);

@@ -116,7 +116,7 @@ pub(super) fn call<'a>(evaluator: &mut Evaluator<'a>, name: &str, given: Given<'
 }
 
 fn now(evaluator: &Evaluator<'_>) -> Outcome<DateTime<FixedOffset>> {
-    i64::try_from(evaluator.environment.now_us())
+    i64::try_from(evaluator.environment.unix_us())
         .ok()
         .and_then(datetime::from_microseconds)
         .ok_or_else(|| Fault::Other("the clock shows a time that cannot be".to_owned()))

@@ -112,7 +112,7 @@ impl ApiHost for Host<'_> {
     }
 
     fn now_ms(&self) -> u64 {
-        self.engine.parts().environment.now_ms()
+        self.engine.parts().environment.now().unix_ms()
     }
 }
 
