@@ -8,6 +8,7 @@ mod support;
 use std::path::Path;
 
 use highwater::consumer::PollOptions;
+use highwater::maintenance::Maintenance;
 use highwater::{Cursor, Store, StoreExt, StreamKey, WriteBatch};
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
@@ -24,15 +25,16 @@ fn child() {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
     block_on(async {
         match *role.as_slice() {
-            ["count", kind, path] => count(kind, path).await,
+            ["count", kind, path] => count(kind, path, false).await,
+            ["compact", kind, path] => count(kind, path, true).await,
             ["consume", path] => consume(path).await,
             _ => panic!("no such role: {role:?}"),
         }
     });
 }
 
-/// Commits one record after another, each with the document that counts them.
-async fn count(kind: &str, path: &str) {
+/// Commits one record after another, each with the document that counts them; compacts after each third, where asked.
+async fn count(kind: &str, path: &str, compact: bool) {
     let store = open(kind, Path::new(path)).unwrap();
     let begin = store.head(&notes()).await.unwrap().live;
     for n in begin.. {
@@ -41,17 +43,20 @@ async fn count(kind: &str, path: &str) {
         batch.put_document("count", &(n + 1)).unwrap();
         store.commit(batch).await.unwrap();
         println!("acknowledged {n}");
+        if compact && n % 3 == 2 {
+            store.maintain(Maintenance::Compact).await.unwrap();
+        }
     }
 }
 
-fn what_was_acknowledged_survives(kind: &str) {
+fn what_was_acknowledged_survives(role: &str, kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let mut chance = Chance::new(kind);
+    let mut chance = Chance::new(&format!("{role} {kind}"));
     let mut last = Cursor::START;
     let rounds = setting("HIGHWATER_TEST_KILLS", 20);
     for round in 0..rounds {
-        let acknowledged = run_and_kill(&["count", kind, path.to_str().unwrap()], 30, &mut chance).unwrap();
+        let acknowledged = run_and_kill(&[role, kind, path.to_str().unwrap()], 30, &mut chance).unwrap();
         block_on(async {
             let store = open(kind, &path).unwrap();
             let head = store.head(&notes()).await.unwrap();
@@ -71,22 +76,37 @@ fn what_was_acknowledged_survives(kind: &str) {
             store.close().await.unwrap();
         });
     }
-    println!("{kind}: killed {rounds} times, nothing acknowledged was lost");
+    println!("{role} {kind}: killed {rounds} times, nothing acknowledged was lost");
 }
 
 #[test]
 fn p29_p31_sqlite_survives_kill_9() {
-    what_was_acknowledged_survives("sqlite");
+    what_was_acknowledged_survives("count", "sqlite");
+}
+
+#[test]
+fn p29_p31_sqlite_survives_kill_9_while_it_compacts() {
+    what_was_acknowledged_survives("compact", "sqlite");
 }
 
 #[test]
 fn p29_p31_redb_survives_kill_9() {
-    what_was_acknowledged_survives("redb");
+    what_was_acknowledged_survives("count", "redb");
+}
+
+#[test]
+fn p29_p31_redb_survives_kill_9_while_it_compacts() {
+    what_was_acknowledged_survives("compact", "redb");
 }
 
 #[test]
 fn p29_p31_sled_survives_kill_9() {
-    what_was_acknowledged_survives("sled");
+    what_was_acknowledged_survives("count", "sled");
+}
+
+#[test]
+fn p29_p31_sled_survives_kill_9_while_it_compacts() {
+    what_was_acknowledged_survives("compact", "sled");
 }
 
 /// Writes records and applies them to a table of the host's in the same file.

@@ -45,6 +45,7 @@ pub const ALL: &[Mutant] = &[
     rule("notify-before-commit", "p22", "readers are woken before there is something to see"),
     rule("checkpoint-own-transaction", "p29", "documents are committed before the records of their batch"),
     rule("sled-no-flush", "p30", "sled's commit returns before it is on disk"),
+    rule("sled-log-kept", "p24_what_was_erased", "sled's compaction leaves the log as it is"),
     rule("moved-unnoticed", "p30_a_moved", "a file that was removed or replaced while it is open takes commits"),
     rule(
         "overwritten-unnoticed",

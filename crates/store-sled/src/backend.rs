@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 
 use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
 use highwater_core::files::{OpenFiles, beside};
@@ -13,8 +11,10 @@ use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overl
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use sled::{Batch, Db};
 
-use crate::errors::{Explain, ExplainIo, damaged};
-use crate::room::check_room;
+use crate::compact::{self, Compacting};
+use crate::errors::{Explain, ExplainIo};
+use crate::folder;
+use crate::room::{COMMIT_BYTES, check_room};
 
 /// A sled directory as a [`Backend`].
 pub struct SledBackend {
@@ -22,65 +22,57 @@ pub struct SledBackend {
 }
 
 struct Shared {
-    database: Db,
     /// As the host wrote it.
     path: PathBuf,
     folder: PathBuf,
-    files: OpenFiles,
+    cache_bytes: u64,
     /// sled has no snapshots: readers keep the one writer from applying meanwhile.
-    applying: RwLock<()>,
+    opened: RwLock<Opened>,
+}
+
+/// The database, unless a compaction closed it and could not open it again.
+struct Opened(Option<(Db, OpenFiles)>);
+
+impl Opened {
+    fn database(&self) -> Result<&Db> {
+        match &self.0 {
+            Some((database, files)) => files.seen().map(|()| database),
+            None => Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store was compacted and could not be opened again: close it, and open it anew",
+            )),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.0.as_ref().map_or(Ok(()), |(_, files)| files.check())
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Opened> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Opened> {
+        self.opened.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl SledBackend {
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
-        Self::open_folder(path, cache_bytes).map_err(|error| error.with("path", path.display()))
+    pub(crate) fn open(path: &Path, cache_bytes: u64, read_only: bool) -> Result<Self> {
+        Self::open_folder(path, cache_bytes, read_only).map_err(|error| error.with("path", path.display()))
     }
 
-    fn open_folder(path: &Path, cache_bytes: u64) -> Result<Self> {
-        if path.as_os_str().is_empty() {
-            // sled would fill the working directory.
-            return Err(Error::new(ErrorKind::Invalid, "the path is empty: name the store's directory"));
+    fn open_folder(path: &Path, cache_bytes: u64, read_only: bool) -> Result<Self> {
+        let folder = folder::resolve(path)?;
+        let opened = folder::open(&folder, cache_bytes)?;
+        if !read_only {
+            compact::remove_leftover(&folder)?;
         }
-        // sled makes files there later too, when the working directory may be another.
-        let folder = std::path::absolute(path).explain_io("open")?;
-        let folder = folder.canonicalize().unwrap_or(folder);
-        check_folder(&folder)?;
-        // sled panics over some damaged files.
-        let open = || {
-            catch_unwind(|| sled::Config::new().path(&folder).cache_capacity(cache_bytes).open().explain("open"))
-                .unwrap_or_else(|_| Err(damaged()))
-        };
-        // sled's own threads may hold the lock a little longer than a store that was just closed.
-        let mut opened = open();
-        for _ in 0..20 {
-            match &opened {
-                Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(Duration::from_millis(25)),
-                _ => break,
-            }
-            opened = open();
-        }
-        let database = opened?;
-        let mut files = OpenFiles::default();
-        files.watch(&folder.join(DATA))?;
-        let shared = Shared { database, path: path.to_owned(), folder, files, applying: RwLock::new(()) };
-        Ok(SledBackend { shared: Arc::new(shared) })
+        let opened = RwLock::new(Opened(Some(opened)));
+        Ok(SledBackend { shared: Arc::new(Shared { path: path.to_owned(), folder, cache_bytes, opened }) })
     }
-}
-
-/// The files of a sled directory that hold the data and sled's settings.
-const DATA: &str = "db";
-const SETTINGS: &str = "conf";
-
-/// Refuses a directory of other programs: sled would put its files among theirs.
-fn check_folder(folder: &Path) -> Result<()> {
-    let Ok(mut inside) = std::fs::read_dir(folder) else { return Ok(()) };
-    if folder.join(DATA).exists() || folder.join(SETTINGS).exists() || inside.next().is_none() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Incompatible,
-        "the directory has other files in it and no sled store: choose another path, or an empty directory",
-    ))
 }
 
 impl fmt::Debug for SledBackend {
@@ -94,12 +86,12 @@ impl Backend for SledBackend {
     type Reader = SledReader;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("sled").durable(true).persistent(true)
+        Capabilities::new("sled").durable(true).persistent(true).erases(compact::EXCHANGES)
     }
 
     fn begin(&mut self) -> Result<Overlay<SledWrite<'_>>> {
-        self.shared.files.seen()?;
-        Ok(Overlay::new(SledWrite(&self.shared)))
+        let database = self.shared.read().database()?.clone();
+        Ok(Overlay::new(SledWrite { shared: &self.shared, database }))
     }
 
     fn reader(&self) -> Result<Option<SledReader>> {
@@ -116,34 +108,42 @@ impl Backend for SledBackend {
         }
         let copy = beside(&self.shared.folder, suffix);
         let new = beside(&copy, ".new");
-        let moved = |outcome: std::io::Result<()>| outcome.map_err(sled::Error::Io).explain("copy");
-        let remove = |old: &Path| match fs::remove_dir_all(old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        // Of a copy that was cut short.
-        moved(remove(&new))?;
-        check_room(&self.shared.folder)?;
-        let target = sled::Config::new().path(&new).open().explain("copy")?;
-        for entry in self.shared.database.iter() {
-            let (key, value) = entry.explain("copy")?;
-            target.insert(key, value).explain("copy")?;
-        }
-        target.flush().explain("copy")?;
-        drop(target);
-        moved(remove(&copy).and_then(|()| fs::rename(&new, &copy)))
+        let opened = self.shared.read();
+        let database = opened.database()?;
+        check_room(&self.shared.folder, database.size_on_disk().explain("copy")?)?;
+        compact::write_anew(database, &new, "copy")?;
+        compact::remove(&copy).and_then(|()| fs::rename(&new, &copy)).explain_io("copy")
     }
 
     fn compact(&mut self) -> Result<Compaction> {
-        Ok(Compaction::Automatic)
+        if !compact::EXCHANGES {
+            return Ok(Compaction::Automatic);
+        }
+        if mutant("sled-log-kept") {
+            return Ok(Compaction::Complete);
+        }
+        // Nobody writes: this is the writer's own thread.
+        let opened = self.shared.read();
+        opened.check()?;
+        let compacting = Compacting::prepare(opened.database()?, &self.shared.folder)?;
+        drop(opened);
+        let mut opened = self.shared.write();
+        opened.check()?;
+        opened.0 = None;
+        let exchanged = compacting.exchange();
+        opened.0 = Some(folder::open(&self.shared.folder, self.shared.cache_bytes)?);
+        exchanged.map(|()| Compaction::Complete)
     }
 
     fn size(&self) -> Result<Option<u64>> {
-        self.shared.database.size_on_disk().explain("size").map(Some)
+        self.shared.read().database()?.size_on_disk().explain("size").map(Some)
     }
 
     fn close(self) -> Result<()> {
-        self.shared.database.flush().explain("close").map(drop)
+        match &self.shared.read().0 {
+            Some((database, _)) => database.flush().explain("close").map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -162,9 +162,9 @@ impl BackendReader for SledReader {
     type Snapshot<'a> = Overlay<SledSnapshot<'a>>;
 
     fn snapshot(&mut self) -> Result<Overlay<SledSnapshot<'_>>> {
-        self.shared.files.seen()?;
-        let guard = self.shared.applying.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Overlay::new(SledSnapshot { database: &self.shared.database, _guard: guard }))
+        let opened = self.shared.read();
+        opened.database()?;
+        Ok(Overlay::new(SledSnapshot(opened)))
     }
 
     fn version(&mut self) -> Result<u64> {
@@ -173,13 +173,13 @@ impl BackendReader for SledReader {
 }
 
 /// A snapshot: the writer waits while it lives.
-pub struct SledSnapshot<'a> {
-    database: &'a Db,
-    _guard: RwLockReadGuard<'a, ()>,
-}
+pub struct SledSnapshot<'a>(RwLockReadGuard<'a, Opened>);
 
 /// The right to write.
-pub struct SledWrite<'a>(&'a Shared);
+pub struct SledWrite<'a> {
+    shared: &'a Shared,
+    database: Db,
+}
 
 impl fmt::Debug for SledSnapshot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,27 +195,27 @@ impl fmt::Debug for SledWrite<'_> {
 
 impl KeyValueRead for SledSnapshot<'_> {
     fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        get(self.database, map, key, visit)
+        get(self.0.database()?, map, key, visit)
     }
 
     fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        range(self.database, map, from, until, visit)
+        range(self.0.database()?, map, from, until, visit)
     }
 }
 
 impl KeyValueRead for SledWrite<'_> {
     fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        get(&self.0.database, map, key, visit)
+        get(&self.database, map, key, visit)
     }
 
     fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        range(&self.0.database, map, from, until, visit)
+        range(&self.database, map, from, until, visit)
     }
 }
 
 impl KeyValueWrite for SledWrite<'_> {
     fn apply(self, mut changes: Changes) -> Result<()> {
-        check_room(&self.0.folder)?;
+        check_room(&self.shared.folder, COMMIT_BYTES)?;
         let mut batch = Batch::default();
         for map in Map::ALL {
             for (key, value) in changes.take(map) {
@@ -226,22 +226,22 @@ impl KeyValueWrite for SledWrite<'_> {
                 }
             }
         }
-        let _guard: RwLockWriteGuard<'_, ()> = self.0.applying.write().unwrap_or_else(PoisonError::into_inner);
-        self.0.database.apply_batch(batch).explain("commit")?;
-        if flushes() {
+        let opened = self.shared.write();
+        self.database.apply_batch(batch).explain("commit")?;
+        if !mutant("sled-no-flush") {
             // Before anybody may see it: what a reader has seen must not be taken back by a crash.
-            self.0.database.flush().explain("commit")?;
+            self.database.flush().explain("commit")?;
         }
-        self.0.files.check()
+        opened.check()
     }
 }
 
-/// Always, but in a test build that breaks this rule to see whether the suite notices.
-fn flushes() -> bool {
+/// Whether this is a test build that breaks the named rule, to see whether the suite notices.
+fn mutant(_name: &str) -> bool {
     #[cfg(feature = "mutants")]
-    return !highwater_core::mutants::active("sled-no-flush");
+    return highwater_core::mutants::active(_name);
     #[cfg(not(feature = "mutants"))]
-    true
+    false
 }
 
 fn get(database: &Db, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {

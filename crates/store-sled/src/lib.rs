@@ -6,7 +6,9 @@
 #![deny(missing_docs)]
 
 mod backend;
+mod compact;
 mod errors;
+mod folder;
 mod room;
 
 use std::path::{Path, PathBuf};
@@ -78,7 +80,7 @@ impl SledBuilder {
             let message = "there is no directory at the path: open it for writing once";
             return Err(Error::new(ErrorKind::NotFound, message).with("path", self.path.display()));
         }
-        let backend = SledBackend::open(&self.path, self.cache_bytes)?;
+        let backend = SledBackend::open(&self.path, self.cache_bytes, self.options.read_only)?;
         Threaded::open(backend, self.options).map(SledStore).map_err(|error| match error.context("path") {
             None => error.with("path", self.path.display()),
             Some(_) => error,
