@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use highwater_core::{Environment, Timestamp};
-use highwater_declarative::interpolation::{Interpolator, Variables};
+use highwater_interpolation::{Interpolator, Variables};
 use highwater_declarative::{Files, Manifest, Source, Value, json};
 
 /// The same moment and the same chance each time, so that what broke breaks again.

@@ -1,11 +1,10 @@
 //! The config: brought up to date, checked against the spec, its secrets known.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value, python_text};
 
-use crate::interpolation::{Interpolator, LiteralTypes, python_text};
 use crate::model::{ConfigChange, Scope, Spec, path_of};
 use crate::run::{add_fields, dpath_get, dpath_set, remove_fields};
-use crate::value::{Map, Value};
 
 /// Applies the manifest's own changes.
 pub(crate) fn migrate(config: &mut Value, spec: &Spec, interpolator: &Interpolator) -> Result<()> {

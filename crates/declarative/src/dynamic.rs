@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{LiteralTypes, Map, Value};
 
-use crate::interpolation::LiteralTypes;
 use crate::manifest::{is_truthy, propagate, read_value};
 use crate::model::{DynamicStreams, Node, Resolver, Scope, StreamEntry, decode, path_of};
 use crate::run::{PageReader, Run, Slice, dpath_get, dpath_new, dpath_set};
 use crate::source::Source;
-use crate::value::{Map, Value};
 
 /// More streams than any source has.
 const MAX_STREAMS: usize = 10_000;
@@ -44,7 +43,7 @@ pub(crate) fn from_config(source: &Source) -> Result<Vec<Arc<StreamEntry>>> {
                                     Value::Object(item) => both.extend(item.clone()),
                                     other => {
                                         let pair = Value::Array(vec![Value::from(index), other.clone()]);
-                                        both.entry(format!("source_config_{place}")).or_insert(pair);
+                                        both.get_or_insert_with(format!("source_config_{place}"), || pair);
                                     }
                                 }
                                 both
@@ -138,7 +137,7 @@ impl DynamicStreams {
 
     fn decoded(&self, source: &Source, mut stream: Value) -> Result<StreamEntry> {
         if let Value::Object(members) = &mut stream {
-            members.entry("type").or_insert_with(|| Value::from("DeclarativeStream"));
+            members.get_or_insert_with("type", || Value::from("DeclarativeStream"));
         }
         let manifest = source.manifest();
         let context = decode::Context::new(source.interpolator(), &manifest.files, &manifest.registry);

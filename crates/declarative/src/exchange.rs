@@ -5,9 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Error, Result};
+use highwater_interpolation::Value;
 use highwater_template::{HttpRequest, HttpResponse};
-
-use crate::value::Value;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

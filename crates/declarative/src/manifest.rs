@@ -10,11 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Interpolator, Value};
 
-use crate::interpolation::Interpolator;
 use crate::model::{Model, Node, decode};
 use crate::registry::Registry;
-use crate::value::Value;
 
 pub use findings::Finding;
 pub(crate) use parameters::{is_truthy, propagate};
@@ -125,10 +124,10 @@ impl Manifest {
                 "the manifest is no mapping: give the manifest.yaml of a connector",
             ));
         };
-        root.entry("type").or_insert_with(|| Value::from("DeclarativeSource"));
+        root.get_or_insert_with("type", || Value::from("DeclarativeSource"));
         let raw = tree;
         let tree = references::resolve(&raw)?;
-        let tree = propagate("", tree, &crate::value::Map::new(), false)?;
+        let tree = propagate("", tree, &highwater_interpolation::Map::new(), false)?;
         let interpolator = Interpolator::new(Arc::new(highwater_core::SystemEnvironment));
         let context = decode::Context::new(&interpolator, files, &registry);
         let model = Model::decode(&Node::root(&tree), &context)?;

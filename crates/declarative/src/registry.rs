@@ -7,9 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value};
 
 use crate::model::Node;
-use crate::value::{Map, Value};
 
 /// Records out of a decoded body.
 pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {

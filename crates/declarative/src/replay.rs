@@ -24,8 +24,8 @@ pub use cassette::Cassette;
 use crate::manifest::{Files, Manifest};
 use crate::registry::Registry;
 use crate::source::Source;
-use crate::value::Value;
 use cassette::{FrozenClock, Recording};
+use highwater_interpolation::Value;
 use player::{Collector, Player};
 
 /// How one stream compared.

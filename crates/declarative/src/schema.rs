@@ -1,12 +1,12 @@
 //! The JSON schemas of streams.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use crate::json;
 use crate::manifest::Manifest;
 use crate::model::{DynamicSchema, SchemaLoader, Scope, Stream, path_of};
 use crate::run::{PageReader, Run, Slice, apply_all, dpath_get};
-use crate::value::{Map, Value};
 
 /// The schema as far as the manifest and its files tell.
 pub(crate) fn static_schema(manifest: &Manifest, stream: &Stream, scope: &Scope<'_>) -> Result<Value> {
@@ -91,7 +91,7 @@ fn combined(mut schemas: Vec<Value>) -> Value {
     let mut properties = Map::new();
     for schema in schemas {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            properties.entry(name.clone()).or_insert_with(|| property.clone());
+            properties.get_or_insert_with(name.clone(), || property.clone());
         }
     }
     json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": ["null", "object"], "properties": properties})

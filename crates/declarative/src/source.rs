@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_interpolation::{Interpolator, Map, Value};
 
 use crate::config::{check_config, defaults_of, migrate, secrets_of};
 use crate::exchange::{Exchange, Sink, Summary};
-use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
 use crate::model::decode::again;
 use crate::model::{Cursor, StreamEntry, StreamKind};
 use crate::run::{Renewed, Run, Spent, read_stream};
-use crate::value::{Map, Value};
 
 /// A stream, as a host shows it.
 #[derive(Clone, Debug, PartialEq)]

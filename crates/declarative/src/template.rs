@@ -23,13 +23,12 @@ use sha2::Digest as _;
 use tokio::sync::Mutex;
 
 use crate::exchange::{ConfigRenewal, Exchange, Page, Request, Sink};
-use crate::interpolation::python_text;
 use crate::manifest::Manifest;
 use crate::model::{Scope, StreamEntry};
 use crate::run::Spent;
 use crate::source::Source;
-use crate::value::Value;
 use clock::RunClock;
+use highwater_interpolation::{Value, python_text};
 use settings::{Setting, settings_of};
 
 /// The templates of a manifest under the provider name `provider`: one for each stream that can run whatever the config.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use highwater_interpolation::{Interpolator, Map, Value, datetime};
+
 use super::references::{SECTIONS, faults};
-use crate::interpolation::{Interpolator, datetime};
 use crate::model::decode::{has_markup, shortened};
-use crate::value::{Map, Value};
 
 /// Something odd in a manifest, with its place and what to do about it.
 ///

@@ -1,8 +1,7 @@
 //! Types by their place, and `$parameters` handed down into every component.
 
 use highwater_core::{Error, ErrorKind, Result};
-
-use crate::value::{Map, Value};
+use highwater_interpolation::{Map, Value};
 
 const PARAMETERS: &str = "$parameters";
 const MAX_DEPTH: usize = 256;

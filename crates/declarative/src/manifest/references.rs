@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use highwater_core::{Error, ErrorKind, Result};
-
-use crate::value::{Map, Value};
+use highwater_interpolation::{Map, Value};
 
 const REFERENCE: &str = "$ref";
 /// Values of the config, in which nothing is a reference.

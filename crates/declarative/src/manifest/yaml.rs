@@ -8,8 +8,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use highwater_core::{Error, ErrorKind, Result};
-
-use crate::value::{Map, Value};
+use highwater_interpolation::{Map, Value};
 
 /// The largest manifests are below one megabyte.
 const MAX_BYTES: usize = 16 << 20;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_core::Result;
+use highwater_interpolation::Map;
 
 use super::decode::{Context, Node};
 use super::{Condition, Decoder, Parameters, Part, RequestOption, Requester, Template, TokenPool};
 use crate::registry::CustomAuthenticator;
-use crate::value::Map;
 
 #[derive(Debug)]
 pub(crate) enum Authenticator {

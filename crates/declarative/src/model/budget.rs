@@ -1,11 +1,11 @@
 //! How many requests a manifest allows itself (`api_budget`).
 
 use highwater_core::Result;
+use highwater_interpolation::duration::Duration;
 
 use super::decode::{Context, Node};
 use super::quota::statuses;
 use super::{Parameters, RequestMatcher, Template};
-use crate::interpolation::duration::Duration;
 
 /// The first policy that fits a request counts it.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! How far a stream was read, by a field of its records.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::duration::Duration;
 
 use super::decode::{Context, Node, has_markup};
 use super::{Parameters, RequestOption, Scope, Template};
-use crate::interpolation::duration::Duration;
 
 #[derive(Debug)]
 pub(crate) enum Cursor {

@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Interpolator, Map, Value, python_text};
 
 use super::template::{Condition, Parameters, Template};
-use crate::interpolation::{Interpolator, python_text};
 use crate::manifest::{Files, Finding};
 use crate::registry::Registry;
-use crate::value::{Map, Value};
 
 /// What decoding needs besides the tree.
 pub(crate) struct Context<'c> {

@@ -2,13 +2,12 @@
 
 use fancy_regex::Regex;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, python_text};
 use highwater_template::HttpRequest;
 
 use super::decode::{Context, Node};
 use super::{Parameters, Scope, Template};
-use crate::interpolation::python_text;
 use crate::run::unquoted;
-use crate::value::Map;
 
 /// Fits a request where everything that it names does.
 #[derive(Debug)]
@@ -97,11 +96,11 @@ mod tests {
     use highwater_core::SystemEnvironment;
 
     use super::*;
-    use crate::interpolation::Interpolator;
     use crate::manifest::Files;
     use crate::registry::Registry;
+    use highwater_interpolation::Interpolator;
 
-    fn fits(matcher: &crate::value::Value, request: &HttpRequest) -> bool {
+    fn fits(matcher: &highwater_interpolation::Value, request: &HttpRequest) -> bool {
         let interpolator = Interpolator::new(std::sync::Arc::new(SystemEnvironment));
         let (files, registry) = (Files::new(), Registry::new());
         let context = Context::new(&interpolator, &files, &registry);

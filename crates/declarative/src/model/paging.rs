@@ -44,7 +44,8 @@ impl Paginator {
             token_option: match node.get("page_token_option") {
                 None => None,
                 Some(option)
-                    if option.value.get("type").and_then(crate::value::Value::as_str) == Some("RequestPath") =>
+                    if option.value.get("type").and_then(highwater_interpolation::Value::as_str)
+                        == Some("RequestPath") =>
                 {
                     Some(TokenOption::Path)
                 }

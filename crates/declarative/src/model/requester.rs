@@ -1,10 +1,10 @@
 //! One kind of request: where it goes, what it carries, and where values are put into it.
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value};
 
 use super::decode::{Context, Node};
 use super::{Authenticator, ErrorHandler, Parameters, Template};
-use crate::value::{Map, Value};
 
 #[derive(Debug)]
 pub(crate) struct Requester {

@@ -1,13 +1,13 @@
 //! How the records of a stream are fetched.
 
 use highwater_core::Result;
+use highwater_interpolation::Value;
 
 use super::decode::{Context, Node};
 use super::{
     Decoder, Extractor, Inputs, PageReduction, Paginator, Requester, Router, Selector, Template, Transformation,
     WindowSplitting,
 };
-use crate::value::Value;
 
 #[derive(Debug)]
 pub(crate) enum Retriever {

@@ -32,7 +32,7 @@ pub(crate) struct ListRouter {
 #[derive(Debug)]
 pub(crate) enum Values {
     Template(Template),
-    Fixed(Vec<crate::value::Value>),
+    Fixed(Vec<highwater_interpolation::Value>),
 }
 
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Asking for less when an API refuses a page or a window for its size.
 
 use highwater_core::Result;
+use highwater_interpolation::duration::Duration;
 
 use super::decode::Node;
-use crate::interpolation::duration::Duration;
 
 /// How pages become smaller.
 #[derive(Debug)]

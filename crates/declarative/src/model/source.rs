@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::Value;
 
 use super::decode::{Context, Node, again};
 use super::{Budget, Condition, Parameters, Spec, StreamKind, Template};
-use crate::value::Value;
 
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -57,7 +57,7 @@ pub(crate) struct ConfigList {
 pub(crate) struct Mapping {
     pub path: Vec<Template>,
     pub value: Template,
-    pub value_type: Option<crate::interpolation::LiteralTypes>,
+    pub value_type: Option<highwater_interpolation::LiteralTypes>,
     pub create: bool,
     pub condition: Option<Condition>,
 }

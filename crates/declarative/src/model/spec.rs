@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use highwater_core::{Error, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::decode::{Context, Node, again};
 use super::transformation::{added_fields, pointers};
 use super::{AddedField, Condition, Template};
-use crate::value::{Map, Value};
 
 #[derive(Debug, Default)]
 pub(crate) struct Spec {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use highwater_core::Result;
+use highwater_interpolation::Value;
 
 use super::decode::{Context, Node};
 use super::{Condition, Cursor, Retriever, Router, SimpleRetriever, Template, Transformation, transformations};
-use crate::value::Value;
 
 #[derive(Debug)]
 pub(crate) enum StreamKind {

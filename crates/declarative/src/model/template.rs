@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use highwater_core::Result;
+use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value, Variables, python_text};
 
 use super::decode::{has_markup, one_line, shortened};
-use crate::interpolation::{Interpolator, LiteralTypes, Variables, python_text};
-use crate::value::{Map, Value};
 
 /// The `$parameters` of a component.
 #[derive(Clone, Debug)]
@@ -34,6 +33,12 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub(crate) fn with(&self, name: &'a str, value: &'a Value) -> Self {
         Scope { interpolator: self.interpolator, variables: self.variables.clone().with(name, value) }
+    }
+
+    /// Adds attributes to the variable `name`; see [`Variables::with_attributes`].
+    #[must_use]
+    pub(crate) fn with_attributes(&self, name: &'a str, value: &'a Value) -> Self {
+        Scope { interpolator: self.interpolator, variables: self.variables.clone().with_attributes(name, value) }
     }
 
     pub(crate) fn with_parameters<'b>(&'b self, parameters: &'b Parameters) -> Variables<'b>

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use highwater_core::Result;
+use highwater_interpolation::LiteralTypes;
 
 use super::decode::{Context, Node};
 use super::{Condition, Template};
-use crate::interpolation::LiteralTypes;
 use crate::registry::CustomTransformation;
 
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value};
 
 use super::{CustomExtractor, CustomTransformation, Registry};
 use crate::json;
-use crate::value::{Map, Value};
 
 type Fields = Map;
 

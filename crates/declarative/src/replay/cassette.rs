@@ -4,11 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp};
+use highwater_interpolation::{Map, Value, datetime};
 use indexmap::IndexMap;
 use serde::Deserialize;
-
-use crate::interpolation::datetime;
-use crate::value::{Map, Value};
 
 /// What the reference implementation did with one manifest and config.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,12 +1,11 @@
 //! What is the same, and how a difference reads.
 
 use bytes::Bytes;
+use highwater_interpolation::{Value, python_text};
 use highwater_template::HttpRequest;
 
 use super::cassette::RecordedRequest;
-use crate::interpolation::python_text;
 use crate::run::unquoted;
-use crate::value::Value;
 
 /// The first difference of a request.
 pub(super) fn requests(recorded: &RecordedRequest, ours: &HttpRequest) -> Option<String> {

@@ -6,13 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Value, python_text};
 use highwater_template::HttpResponse;
 
 use super::cassette::RecordedRequest;
 use super::compare;
 use crate::exchange::{Exchange, Page, Purpose, Request, Sink};
-use crate::interpolation::python_text;
-use crate::value::Value;
 
 pub(super) struct Player<'p> {
     requests: &'p [RecordedRequest],

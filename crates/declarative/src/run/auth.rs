@@ -4,15 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, FixedOffset};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{LiteralTypes, Map, Value, datetime, python_text};
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::Run;
 use super::request::{Parts, form_text, pairs};
 use crate::exchange::{Purpose, Request};
-use crate::interpolation::{LiteralTypes, datetime, python_text};
 use crate::model::decode::again;
 use crate::model::{Authenticator, OAuth, Template, TokenPool};
-use crate::value::{Map, Value};
 
 /// A token and until when it is good.
 #[derive(Clone)]

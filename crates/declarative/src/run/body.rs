@@ -5,10 +5,10 @@ use std::io::Read;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 use quick_xml::events::{BytesStart, Event};
 
 use crate::model::Decoder;
-use crate::value::{Map, Value};
 
 /// What a response's body holds.
 #[derive(Debug, Default)]

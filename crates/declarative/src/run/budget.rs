@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::python_text;
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::Run;
-use crate::interpolation::python_text;
 use crate::model::{Budget, Policy, Rule};
 
 /// Whoever must wait longer ends with what was read, and comes again.

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-
-use crate::value::Value;
+use highwater_interpolation::Value;
 
 const MAX_REPEATS: usize = 2;
 

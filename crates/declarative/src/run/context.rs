@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::{Environment, Error, ErrorKind, Result};
+use highwater_interpolation::{Interpolator, Map, Value};
 use highwater_template::{HttpResponse, Redactor, Secret};
 
 use super::auth::Token;
@@ -12,11 +13,9 @@ use super::budget::Spent;
 use super::quota::Counters;
 use super::slice::Slice;
 use crate::exchange::Exchange;
-use crate::interpolation::Interpolator;
 use crate::manifest::Manifest;
 use crate::model::Scope;
 use crate::source::Source;
-use crate::value::{Map, Value};
 
 /// Bounds on what a hostile or broken server can make a read do.
 #[derive(Clone, Debug)]

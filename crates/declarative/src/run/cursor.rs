@@ -10,11 +10,11 @@ pub(crate) use datetime::{DatetimeRules, DatetimeState, Instant};
 pub(crate) use partitioned::PartitionedState;
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
 use super::select::Record;
 use super::slice::Slice;
-use crate::value::{Map, Value};
 
 /// The state of a stream without a cursor, once it was read.
 pub(crate) const NO_CURSOR: &str = "__ab_no_cursor_state_message";

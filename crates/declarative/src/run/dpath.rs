@@ -1,7 +1,7 @@
 //! Paths into JSON values, as the reference reads them: `*`, `?` and `[abc]` in a segment stand for parts of a name,
 //! `**` for any way down.
 
-use crate::value::{Map, Value};
+use highwater_interpolation::{Map, Value};
 
 /// The value at `path`; a segment may be an index of a list.
 pub(crate) fn dpath_get<'v, S: AsRef<str>>(value: &'v Value, path: &[S]) -> Option<&'v Value> {
@@ -193,7 +193,7 @@ pub(crate) fn dpath_new<S: AsRef<str>>(record: &mut Map, path: &[S], new: Value)
         record.insert(first.as_ref().to_owned(), new);
         return;
     }
-    place(record.entry(first.as_ref()).or_insert(Value::Null), rest, new);
+    place(record.get_or_insert_with(first.as_ref(), Value::default), rest, new);
 }
 
 fn place<S: AsRef<str>>(value: &mut Value, path: &[S], new: Value) {
@@ -219,7 +219,7 @@ fn place<S: AsRef<str>>(value: &mut Value, path: &[S], new: Value) {
         *value = Value::Object(Map::new());
     }
     if let Value::Object(members) = value {
-        place(members.entry(segment).or_insert(Value::Null), rest, new);
+        place(members.get_or_insert_with(segment, Value::default), rest, new);
     }
 }
 
@@ -230,7 +230,7 @@ pub(crate) fn nest<S: AsRef<str>>(target: &mut Map, path: &[S], new: Value) {
         target.insert(first.as_ref().to_owned(), new);
         return;
     }
-    let child = target.entry(first.as_ref()).or_insert(Value::Null);
+    let child = target.get_or_insert_with(first.as_ref(), Value::default);
     if !child.is_object() {
         *child = Value::Object(Map::new());
     }

@@ -2,12 +2,11 @@
 
 use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, python_text};
 use highwater_template::HttpResponse;
 
 use super::context::Run;
-use crate::interpolation::python_text;
 use crate::model::{Backoff, DefaultHandler, ErrorHandler, ResponseAction, ResponseFilter, Scope, Template};
-use crate::value::{Map, Value};
 
 /// What to do with a response, and what to say about it.
 pub(crate) struct Verdict {

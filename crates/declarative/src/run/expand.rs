@@ -1,6 +1,7 @@
 //! Records out of a list within a record.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
 use super::dpath::{dpath_delete, dpath_get, dpath_new, dpath_values};
@@ -8,7 +9,6 @@ use super::pages::PageReader;
 use super::slice::Slice;
 use crate::manifest::is_truthy;
 use crate::model::{Expander, path_of};
-use crate::value::{Map, Value};
 
 impl Expander {
     pub(crate) async fn expand(&self, run: &Run<'_>, record: Value) -> Result<Vec<Value>> {

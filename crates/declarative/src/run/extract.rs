@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::Value;
 use serde_json::value::RawValue;
 
 use super::body::Decoded;
@@ -12,7 +13,6 @@ use super::select::Record;
 use crate::manifest::is_truthy;
 use crate::model::decode::{one_line, shortened};
 use crate::model::{Decoder, Extractor, path_of};
-use crate::value::Value;
 
 /// What an extractor found.
 #[derive(Debug, Default)]

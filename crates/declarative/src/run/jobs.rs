@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, python_text};
 use highwater_template::HttpResponse;
 
 use super::context::Run;
@@ -13,9 +14,7 @@ use super::request::Parts;
 use super::select::refine;
 use super::slice::Slice;
 use crate::exchange::Purpose;
-use crate::interpolation::python_text;
 use crate::model::{AsyncRetriever, JobStatus, Requester, Template};
-use crate::value::{Map, Value};
 
 /// Seconds between two looks at a job.
 const POLL_SECONDS: u64 = 5;
@@ -211,6 +210,6 @@ fn context(response: &HttpResponse) -> Value {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),
     };
-    members.entry("headers").or_insert_with(|| headers_value(response));
+    members.get_or_insert_with("headers", || headers_value(response));
     Value::Object(members)
 }

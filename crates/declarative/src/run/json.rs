@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use highwater_interpolation::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-
-use crate::value::Value;
 
 /// JSON text with sorted keys.
 pub(crate) fn sorted_text(value: &Value) -> String {

@@ -11,10 +11,9 @@ use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
 use rustls_pki_types::PrivateKeyDer;
 
 use super::context::Run;
-use crate::interpolation::{LiteralTypes, python_text};
 use crate::manifest::is_truthy;
 use crate::model::Jwt;
-use crate::value::{Map, Value};
+use highwater_interpolation::{LiteralTypes, Map, Value, python_text};
 use keys::{of_curve, private_key};
 
 impl Jwt {
@@ -24,7 +23,7 @@ impl Jwt {
         let map = |map: &Map| run.interpolator.evaluate_mapping(map, &variables, LiteralTypes::ALL);
         let mut header = map(&self.additional_headers)?;
         header.extend(map(&self.headers)?.into_iter().filter(|(_, value)| !value.is_null()));
-        header.entry("typ").or_insert_with(|| "JWT".into());
+        header.get_or_insert_with("typ", || "JWT".into());
         header.insert("alg".into(), self.algorithm.clone().into());
         // Members stand as the reference writes them: some receivers compare whole tokens.
         header.sort_keys();

@@ -3,13 +3,13 @@
 
 use async_trait::async_trait;
 use highwater_core::Result;
+use highwater_interpolation::Value;
 
 use super::auth::{configured, find_deep};
 use super::context::Run;
 use super::dpath::nest;
 use crate::exchange::ConfigRenewal;
 use crate::model::{KeptTokens, OAuth};
-use crate::value::Value;
 
 impl OAuth {
     /// The config's own access token while it is good, or a new one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::circles::Circles;
 use super::context::Run;
@@ -18,7 +19,6 @@ use super::slice::Slice;
 use super::smaller::{PageSize, Windows};
 use crate::exchange::Purpose;
 use crate::model::{SimpleRetriever, Transformation};
-use crate::value::{Map, Value};
 
 /// What else the pages of a stream need to know.
 #[derive(Clone, Default)]

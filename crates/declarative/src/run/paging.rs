@@ -1,6 +1,7 @@
 //! The token of the next page.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, python_text};
 use highwater_template::HttpResponse;
 
 use super::context::Run;
@@ -8,10 +9,8 @@ use super::errors::headers_value;
 use super::request::Parts;
 use super::select::Record;
 use super::slice::Slice;
-use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{Decoder, Paginator, RequestOption, Strategy, Template, TokenOption};
-use crate::value::{Map, Value};
 
 /// What is known of the page that was read last.
 pub(crate) struct LastPage<'l> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
 use super::dpath::{dpath_get, path_segments};
@@ -15,7 +16,6 @@ use super::request::Parts;
 use super::slice::Slice;
 use crate::manifest::is_truthy;
 use crate::model::{Parent, Router, Values, path_of};
-use crate::value::{Map, Value};
 
 /// The answer of a child's first request, out of its parent's record.
 pub(crate) const CHILD_RESPONSE: &str = "child_response";

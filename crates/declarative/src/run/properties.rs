@@ -1,6 +1,7 @@
 //! Which properties to ask for, in parts that the API accepts.
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value, python_text};
 
 use super::context::Run;
 use super::dpath::dpath_get;
@@ -8,10 +9,8 @@ use super::pages::PageReader;
 use super::select::Record;
 use super::slice::Slice;
 use super::transform::apply_all;
-use crate::interpolation::python_text;
 use crate::manifest::is_truthy;
 use crate::model::{PropertyChunking, PropertyList, QueryProperties, path_of};
-use crate::value::{Map, Value};
 
 /// Lists of property names, a request each.
 pub(crate) type Chunks = Vec<Vec<String>>;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Value, datetime, duration, python_text};
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::auth::ask_patiently;
 use super::context::Run;
-use crate::interpolation::{datetime, duration, python_text};
 use crate::model::{Quota, TokenPool, Tokens};
-use crate::value::Value;
 
 /// A quota that should be full again is asked for no sooner than this.
 const MIN_WAIT_SECONDS: f64 = 5.0;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
 use super::cursor::{CountState, DatetimeState, PartitionedState, StreamCursor, rules};
@@ -17,7 +18,6 @@ use super::slice::Slice;
 use super::smaller::Windows;
 use super::stream::migrated;
 use crate::model::{Cursor, QueryProperties, Retriever, Selector, Stream};
-use crate::value::{Map, Value};
 
 /// The place within an open slice, in a state that is not final.
 const POSITION: &str = "__highwater";

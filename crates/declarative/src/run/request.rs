@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{LiteralTypes, Map, Value, python_text};
 use highwater_template::HttpRequest;
 
-use crate::interpolation::{LiteralTypes, python_text};
 use crate::model::{Inputs, Part, RequestOption, Requester, Scope};
-use crate::value::{Map, Value};
 
 /// Values for the parts of a request.
 #[derive(Clone, Debug, Default)]

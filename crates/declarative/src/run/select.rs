@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::context::{RequestVariables, Run};
 use super::cursor::Bounds;
@@ -11,7 +12,6 @@ use super::extract::{Extracted, extract};
 use super::slice::Slice;
 use super::transform::{apply_all, normalize};
 use crate::model::{Selector, SimpleRetriever, Transformation};
-use crate::value::{Map, Value};
 
 /// A record, as text while nobody changed it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Sending a request of a requester: credentials, tries, and answers kept for equal requests.
 
 use highwater_core::Result;
+use highwater_interpolation::python_text;
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::{RequestVariables, Run};
@@ -8,7 +9,6 @@ use super::errors;
 use super::request::{Parts, url_of};
 use super::slice::Slice;
 use crate::exchange::{Purpose, Request};
-use crate::interpolation::python_text;
 use crate::model::{Requester, ResponseAction};
 
 /// A response that the error handler let through.
@@ -57,7 +57,7 @@ impl Run<'_> {
         &self,
         requester: &Requester,
         slice: &Slice,
-        token: Option<&crate::value::Value>,
+        token: Option<&highwater_interpolation::Value>,
         path: Option<&str>,
         extra: Parts,
         purpose: Purpose,

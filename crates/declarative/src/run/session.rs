@@ -1,6 +1,7 @@
 //! Sessions: tokens that a login gives.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{duration, python_text};
 use highwater_template::HttpRequest;
 
 use super::auth::{Token, ask};
@@ -8,7 +9,6 @@ use super::context::Run;
 use super::request::Parts;
 use super::slice::Slice;
 use crate::exchange::{Purpose, Request};
-use crate::interpolation::{duration, python_text};
 use crate::model::{LegacySession, Session, Template, path_of};
 
 impl Session {

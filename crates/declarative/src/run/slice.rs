@@ -1,8 +1,8 @@
 //! A part of a stream that is read on its own: a partition, a window of time, or both.
 
-use crate::interpolation::SLICE_PARTS;
+use highwater_interpolation::{Map, Value};
+
 use crate::model::Scope;
-use crate::value::{Map, Value};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slice {
@@ -31,7 +31,7 @@ impl Slice {
 
     /// The variables of a slice.
     pub(crate) fn seen<'s>(&'s self, scope: &Scope<'s>) -> Scope<'s> {
-        scope.with("stream_slice", &self.view).with(SLICE_PARTS, &self.parts)
+        scope.with("stream_slice", &self.view).with_attributes("stream_slice", &self.parts)
     }
 
     /// A value of the partition or the window.

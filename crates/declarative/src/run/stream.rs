@@ -1,16 +1,14 @@
 //! A whole stream: which one of a pair is read, the state it begins with, and reading it.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, duration::Duration, python_text};
 
 use super::context::Run;
 use super::cursor::rules;
 use super::reader::StreamReader;
 use super::select::Record;
 use crate::exchange::{Page, Sink, Summary};
-use crate::interpolation::duration::Duration;
-use crate::interpolation::python_text;
 use crate::model::{Cursor, Stream, StreamKind};
-use crate::value::{Map, Value};
 
 /// Which of two streams to read: everything, or changes alone.
 pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value};
 
 use super::body::{read_bounded, refuse_page};
-use crate::value::{Map, Value};
 
 /// What pandas takes for a missing value.
 const MISSING: [&str; 19] = [

@@ -2,11 +2,10 @@
 
 use any_ascii::any_ascii;
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value, python_text};
 
 use super::dpath::{delete_leaves, dpath_delete, dpath_get, dpath_new, dpath_values};
-use crate::interpolation::python_text;
 use crate::model::{AddedField, Condition, Scope, Transformation, path_of};
-use crate::value::{Map, Value};
 
 pub(crate) fn apply_all(record: &mut Map, changes: &[Transformation], scope: &Scope<'_>) -> Result<()> {
     changes.iter().try_for_each(|change| apply(record, change, scope))

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, python_text};
 use highwater_template::{ConfigKey, Secret};
 
-use crate::interpolation::python_text;
 use crate::run::nest;
-use crate::value::{Map, Value};
 
 /// A member of the config.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What a plain scalar of YAML 1.1 is, by PyYAML's rules.
 
-use crate::value::{Number, Value};
+use highwater_interpolation::Value;
+use highwater_interpolation::value::Number;
 
 /// The value of a scalar without quotes and tag. Dates stay texts.
 pub(super) fn resolved(text: &str) -> Value {

@@ -1,12 +1,11 @@
 //! A cursor over a number that only grows.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, python_text};
 
-use crate::interpolation::python_text;
 use crate::model::CountCursor;
 use crate::run::context::Run;
 use crate::run::select::Record;
-use crate::value::{Map, Value};
 
 #[derive(Clone, Debug)]
 pub(crate) struct CountState {

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_interpolation::{Map, Value, datetime, duration::Duration, python_text};
 
 use super::Bounds;
 use super::clamping::clamp;
-use crate::interpolation::{datetime, duration::Duration, python_text};
 use crate::manifest::is_truthy;
 use crate::model::{Clamping, DatetimeCursor, Moment, Template};
 use crate::run::context::Run;
 use crate::run::select::Record;
 use crate::run::slice::Slice;
-use crate::value::{Map, Value};
 
 pub(crate) type Instant = DateTime<FixedOffset>;
 

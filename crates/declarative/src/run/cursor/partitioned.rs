@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use highwater_core::Result;
+use highwater_interpolation::{Map, Value};
 
 use super::datetime::{DatetimeRules, DatetimeState};
 use super::{Bounds, datetime::Instant};
 use crate::run::select::Record;
 use crate::run::slice::Slice;
-use crate::value::{Map, Value};
 
 /// From here on one cursor over all partitions is kept.
 const SWITCH_TO_GLOBAL: usize = 10_000;
