@@ -21,7 +21,7 @@ async fn main() -> Result<()> {
     let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).templates(templates::all()).build()?;
     engine.connect(account).await?;
     for _ in 0..2 {
-        let report = engine.run_once("main", "github/issues", RunOptions::default()).await?;
+        let report = engine.sync("main", "github/issues")?.run_once(RunOptions::default()).await?;
         let progress = report.progress;
         println!("{:?}: {} added, {} unchanged", report.mode, progress.added, progress.unchanged);
     }

@@ -46,7 +46,7 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
     engine.set_token("main", Secret::new("reader"));
 
     let begun = Instant::now();
-    let first = engine.run_once("main", "github/issues", RunOptions::default()).await.unwrap();
+    let first = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     println!("first sync: {:?}, {seconds:.2} s, {:.0} records/s", first.progress, ISSUES as f64 / seconds);
     assert_eq!(first.progress.added, ISSUES as u64);
@@ -54,10 +54,10 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
 
     let issues = StreamKey::new("main", "Issue");
     let cursor = drain(&store, &issues, Cursor::START).await.1;
-    let second = engine.run_once("main", "github/issues", RunOptions::default()).await.unwrap();
+    let second = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     println!("second sync: {:?}", second.progress);
     assert_eq!((second.progress.added, second.progress.updated, second.progress.deleted), (0, 0, 0));
-    let full = engine.run_once("main", "github/issues", RunOptions::default().full(true)).await.unwrap();
+    let full = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default().full(true)).await.unwrap();
     println!("full refresh: {:?}", full.progress);
     assert_eq!((full.progress.added, full.progress.updated, full.progress.deleted), (0, 0, 0));
     assert_eq!(drain(&store, &issues, cursor).await, (Vec::new(), cursor));
@@ -69,7 +69,7 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
             emulator.request(token, "PATCH", &format!("/repos/octocat/hello-world/issues/{number}"), &body);
         assert_eq!(status, 200);
     });
-    let third = engine.run_once("main", "github/issues", RunOptions::default()).await.unwrap();
+    let third = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     println!("third sync: {:?}", third.progress);
     assert_eq!((third.progress.added, third.progress.updated, third.progress.deleted), (0, 120, 0));
     let (changes, _) = drain(&store, &issues, cursor).await;
@@ -84,7 +84,7 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
         .config("owner", "octocat")
         .config("repo", "vanished");
     engine.connect(missing).await.unwrap();
-    let error = engine.run_once("gone", "github/issues", RunOptions::default()).await.unwrap_err();
+    let error = engine.sync("gone", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert_eq!(store.head(&issues).await.unwrap().live, ISSUES as u64);
 }

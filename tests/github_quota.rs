@@ -45,31 +45,31 @@ async fn h39_a_first_sync_that_outlives_its_quota_goes_on_and_deletes_nothing() 
         .config("repo", "hello-world");
     engine.connect(connection).await.unwrap();
     engine.set_token("main", Secret::new(format!("tok{USED_UP}")));
-    engine.enable_with("main", SYNC, SyncOptions::default().schedule(Duration::from_secs(300))).await.unwrap();
+    engine.sync("main", SYNC).unwrap().enable(SyncOptions::default().schedule(Duration::from_secs(300))).await.unwrap();
 
-    let error = engine.run_once("main", SYNC, RunOptions::default()).await.unwrap_err();
+    let error = engine.sync("main", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited, "{error}");
-    let stopped = engine.runs("main", SYNC).await.unwrap().remove(0);
+    let stopped = engine.sync("main", SYNC).unwrap().runs().await.unwrap().remove(0);
     let issues = StreamKey::new("main", "Issue");
     let there = store.head(&issues).await.unwrap();
     println!("stopped by the quota with {} of {ISSUES} issues: {error}", there.live);
     assert!(there.live > 0 && there.live < ISSUES as u64);
     assert_eq!((stopped.state, stopped.mode), (RunState::Error, RunMode::Initial));
-    let status = engine.status("main", SYNC).await.unwrap();
+    let status = engine.sync("main", SYNC).unwrap().state().await.unwrap().status;
     let pause = status.next_due_ms.unwrap().saturating_sub(stopped.ended_ms.unwrap());
     assert!(pause > 15 * 60 * 1000, "the next run waits until the quota is renewed: {pause} ms");
 
     // Somebody gives it another token, and does not want to wait.
     engine.set_token("main", Secret::new("reader"));
     let running = engine.start(&tokio::runtime::Handle::current());
-    engine.trigger("main", SYNC, TriggerMode::Plain).await.unwrap();
+    engine.sync("main", SYNC).unwrap().trigger(TriggerMode::Plain).await.unwrap();
     let mut events = engine.events();
-    while engine.run(&stopped.id).await.unwrap().state != RunState::Success {
+    while engine.fetch_run(&stopped.id).await.unwrap().state != RunState::Success {
         let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await.expect("a run in progress");
         drop(event);
     }
     running.shutdown(Duration::from_secs(10)).await.unwrap();
-    let report = engine.run(&stopped.id).await.unwrap();
+    let report = engine.fetch_run(&stopped.id).await.unwrap();
     assert_eq!((report.resumed, report.progress.added, report.progress.deleted), (1, ISSUES as u64, 0));
     let head = store.head(&issues).await.unwrap();
     assert_eq!((head.live, head.deleted), (ISSUES as u64, 0));

@@ -40,7 +40,7 @@ impl Host {
         let credentials = Credentials::none().secret("webhook_secret", Secret::new(SECRET));
         engine.set_credentials("github-main", credentials);
         for sync in ["github/issues", "github/comments", "github/releases"] {
-            engine.enable_with("github-main", sync, SyncOptions::default()).await.unwrap();
+            engine.sync("github-main", sync).unwrap().enable(SyncOptions::default()).await.unwrap();
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -135,7 +135,7 @@ async fn issues_come_by_webhook() {
     let release = json!({"action": "published", "repository": {"name": "pump", "owner": {"login": "acme"}}});
     let (_, told) = host.deliver("d-8", "release", &release, SECRET).await;
     assert_eq!(told["triggered"], json!(["github/releases"]));
-    assert_eq!(host.engine.runs("github-main", "github/issues").await.unwrap().len(), 5);
+    assert_eq!(host.engine.sync("github-main", "github/issues").unwrap().runs().await.unwrap().len(), 5);
 }
 
 /// <https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks>: `application/x-www-form-urlencoded` is the default.

@@ -78,7 +78,7 @@ async fn sender() {
         let url = std::env::var("OUTBOX_TEST_URL").unwrap();
         outbox.add(Destination::new("receiver", url)).await.unwrap();
         engine.connect(ConnectionSettings::new("demo", "three")).await.unwrap();
-        engine.run_once("demo", "three/all", RunOptions::default()).await.unwrap();
+        engine.sync("demo", "three/all").unwrap().run_once(RunOptions::default()).await.unwrap();
     }
     loop {
         match outbox.deliver_due().await {

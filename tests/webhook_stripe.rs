@@ -100,7 +100,7 @@ impl Host {
         engine.connect(ConnectionSettings::new("shop", "stripe").base_url(api)).await.unwrap();
         let credentials = Credentials::token(Secret::new("sk_test")).secret("webhook_secret", Secret::new(SECRET));
         engine.set_credentials("shop", credentials);
-        engine.enable_with("shop", SYNC, SyncOptions::default()).await.unwrap();
+        engine.sync("shop", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
         let url = serve(Router::new().route("/hook", post(hook)).with_state(engine.clone())).await + "/hook";
         Host { account, store, engine, url, _folder: folder }
     }
@@ -126,7 +126,7 @@ impl Host {
 
     /// The run that an event asked for, or any other.
     async fn run(&self) {
-        self.engine.run_once("shop", SYNC, RunOptions::default()).await.unwrap();
+        self.engine.sync("shop", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     }
 
     async fn name(&self, id: &str) -> Option<String> {

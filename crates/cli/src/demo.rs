@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::engine::CancelToken;
+use highwater::engine::{CancelToken, SyncOptions};
 use highwater::stores::SqliteStore;
 use highwater::{ConnectionSettings, Cursor, Engine, Error, ErrorKind, Result, RunOptions, Store, StoreExt, StreamKey};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     output.line(format!("A demo CRM answers at {base_url}; its records arrive in {}", db.display()));
     output.line("Each line below is a modification, read by cursor from the store. Ctrl-C ends the demo.");
 
-    let first = engine.run_once(CONNECTION, TEMPLATE, RunOptions::default()).await?;
+    let first = engine.sync(CONNECTION, TEMPLATE)?.run_once(RunOptions::default()).await?;
     let mut readers = Vec::new();
     for model in MODELS {
         readers.push(Reader {
@@ -45,7 +45,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     }
     output.line(format!("First sync: {} records. Now the CRM's users get to work:", first.progress.added));
 
-    engine.enable(CONNECTION, TEMPLATE, Some(Duration::from_millis(400))).await?;
+    engine.sync(CONNECTION, TEMPLATE)?.enable(SyncOptions::default().schedule(Duration::from_millis(400))).await?;
     let background = engine.start(&tokio::runtime::Handle::current());
     let users = crm.work();
     let mut wakeups = store.subscribe();
@@ -73,7 +73,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     // Ended or aborted: either way nobody works any more.
     let _ = users.await;
     background.shutdown(Duration::from_secs(5)).await?;
-    engine.run_once(CONNECTION, TEMPLATE, RunOptions::default()).await?;
+    engine.sync(CONNECTION, TEMPLATE)?.run_once(RunOptions::default()).await?;
     let mut total = Counts::default();
     let (mut records, mut last) = (0, Cursor::START);
     for reader in &mut readers {

@@ -165,7 +165,7 @@ impl Bench {
 }
 
 async fn run(engine: &Engine, stream: &str) -> Result<()> {
-    engine.run_once("c", &format!("example/{stream}"), RunOptions::default()).await.map(drop)
+    engine.sync("c", &format!("example/{stream}")).unwrap().run_once(RunOptions::default()).await.map(drop)
 }
 
 #[tokio::test]

@@ -85,9 +85,9 @@ async fn main() -> Result<()> {
     enable(&engine, connections, &soon).await?;
     let from_ms = now_ms() + 1000;
     let mut due = HashMap::new();
-    for settings in engine.enabled().await? {
+    for settings in engine.enabled_syncs().await? {
         let name = format!("{}/{}", settings.connection, settings.template);
-        let status = engine.status(&settings.connection, &settings.template).await?;
+        let status = engine.sync(&settings.connection, &settings.template)?.state().await?.status;
         due.extend(status.next_due_ms.filter(|at_ms| *at_ms >= from_ms).map(|at_ms| (name, at_ms)));
     }
     let last_ms = due.values().copied().max().unwrap_or(from_ms);
@@ -122,7 +122,7 @@ async fn enable(engine: &Engine, connections: u64, options: &SyncOptions) -> Res
         let connection = format!("connection-{n}");
         engine.connect(ConnectionSettings::new(&connection, "idle")).await?;
         for sync in SYNCS {
-            engine.enable_with(&connection, sync, options.clone()).await?;
+            engine.sync(&connection, sync)?.enable(options.clone()).await?;
         }
     }
     Ok(())

@@ -3,8 +3,7 @@
 use highwater_core::{Document, Result, Store, StreamKey};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
-use crate::sync::SyncKey;
+use crate::sync::SyncHandle;
 
 /// What the store keeps of a stream, at most.
 pub(crate) const MOST: usize = 100;
@@ -34,24 +33,28 @@ struct Stored {
     payload: String,
 }
 
-impl Engine {
-    /// Records that a sync could not save, oldest first: the newest hundred of each model. One that comes well later, is
-    /// deleted, or is not seen by a whole refresh any more is no longer kept.
+impl SyncHandle {
+    /// Returns the records that the sync could not save, oldest first: the newest hundred of each model. A record is no longer
+    /// kept once it is saved, deleted, or missing from a full refresh.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-    /// for record in engine.set_aside("main", "github/issues").await? {
+    /// for record in engine.sync("main", "github/issues")?.set_aside().await? {
     ///     println!("{} {:?}: {}", record.model, record.id, record.reason);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn set_aside(&self, connection: &str, sync: &str) -> Result<Vec<KeptAside>> {
-        let key = SyncKey::new(connection, sync)?;
-        self.check_known(&key).await?;
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync.
+    pub async fn set_aside(&self) -> Result<Vec<KeptAside>> {
+        let (engine, key) = (&self.engine, &*self.key);
+        engine.check_known(key).await?;
         let mut found = Vec::new();
-        for model in &self.template(&key.template)?.info().models {
-            for document in kept_aside(self.store().as_ref(), &key.stream(&model.name)).await? {
+        for model in &engine.template(&key.template)?.info().models {
+            for document in kept_aside(engine.store().as_ref(), &key.stream(&model.name)).await? {
                 let Stored { id, reason, at_ms, payload } = document.value.to()?;
                 found.push(KeptAside { model: model.name.clone(), id, reason, at_ms, payload });
             }

@@ -12,7 +12,7 @@
 //! let builder = highwater_engine::Engine::builder(Arc::new(MemoryStore::new()?)).template(template);
 //! let engine = blocking::Engine::new(builder.build()?)?;
 //! engine.connect(ConnectionSettings::new("github-main", "github"))?;
-//! let report = engine.run_once("github-main", "github/issues", RunOptions::default())?;
+//! let report = engine.sync("github-main", "github/issues")?.run_once(RunOptions::default())?;
 //! engine.start()?;
 //! engine.shutdown(Duration::from_secs(5))?;
 //! # Ok(())
@@ -20,31 +20,30 @@
 //! ```
 
 mod outbox;
+mod sync_handle;
 
 pub use outbox::Outbox;
+pub use sync_handle::SyncHandle;
 
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result, StreamKey};
+use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::aside::KeptAside;
-use crate::control::{DisableMode, TriggerMode};
 use crate::disconnect::DisconnectMode;
 use crate::engine::lock;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::receive::Received;
-use crate::run::{LogLine, RunOptions, RunReport};
+use crate::run::{LogLine, RunReport};
 use crate::running::Running;
-use crate::schedule::Schedule;
 use crate::settings::ConnectionSettings;
 use crate::state::IdleReader;
-use crate::sync::{SyncOptions, SyncSettings, SyncState, SyncStatus};
+use crate::sync::{SyncSettings, SyncState};
 
 /// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends
 /// with the last of them.
@@ -146,9 +145,18 @@ impl Engine {
         self.wait(self.engine().disconnect(connection, mode))
     }
 
-    /// See [`Engine::stream`](crate::Engine::stream).
-    pub fn stream(&self, connection: &str, sync: &str, model: &str) -> Result<StreamKey> {
-        self.wait(self.engine().stream(connection, sync, model))
+    /// Returns a handle to a sync: see [`Engine::sync`](crate::Engine::sync).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for names that no sync can have.
+    pub fn sync(&self, connection: impl AsRef<str>, sync: impl AsRef<str>) -> Result<SyncHandle> {
+        Ok(SyncHandle::new(self, self.engine().sync(connection, sync)?))
+    }
+
+    /// See [`Engine::sync_states`](crate::Engine::sync_states).
+    pub fn sync_states(&self) -> Result<Vec<SyncState>> {
+        self.wait(self.engine().sync_states())
     }
 
     /// See [`Engine::idle_readers`](crate::Engine::idle_readers).
@@ -156,54 +164,9 @@ impl Engine {
         self.wait(self.engine().idle_readers())
     }
 
-    /// See [`Engine::enable`](crate::Engine::enable).
-    pub fn enable(&self, connection: &str, sync: &str, interval: Option<Duration>) -> Result<SyncSettings> {
-        self.wait(self.engine().enable(connection, sync, interval))
-    }
-
-    /// See [`Engine::enable_with`](crate::Engine::enable_with).
-    pub fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
-        self.wait(self.engine().enable_with(connection, sync, options))
-    }
-
-    /// See [`Engine::disable`](crate::Engine::disable).
-    pub fn disable(&self, connection: &str, sync: &str, mode: impl Into<DisableMode>) -> Result<()> {
-        self.wait(self.engine().disable(connection, sync, mode.into()))
-    }
-
-    /// See [`Engine::enabled`](crate::Engine::enabled).
-    pub fn enabled(&self) -> Result<Vec<SyncSettings>> {
-        self.wait(self.engine().enabled())
-    }
-
-    /// See [`Engine::pause_sync`](crate::Engine::pause_sync).
-    pub fn pause_sync(&self, connection: &str, sync: &str) -> Result<()> {
-        self.wait(self.engine().pause_sync(connection, sync))
-    }
-
-    /// See [`Engine::start_sync`](crate::Engine::start_sync).
-    pub fn start_sync(&self, connection: &str, sync: &str) -> Result<()> {
-        self.wait(self.engine().start_sync(connection, sync))
-    }
-
-    /// See [`Engine::set_schedule`](crate::Engine::set_schedule).
-    pub fn set_schedule(&self, connection: &str, sync: &str, schedule: Option<Schedule>) -> Result<SyncSettings> {
-        self.wait(self.engine().set_schedule(connection, sync, schedule))
-    }
-
-    /// See [`Engine::trigger`](crate::Engine::trigger).
-    pub fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
-        self.wait(self.engine().trigger(connection, sync, mode))
-    }
-
-    /// See [`Engine::cancel`](crate::Engine::cancel).
-    pub fn cancel(&self, connection: &str, sync: &str) -> Result<bool> {
-        self.engine().cancel(connection, sync)
-    }
-
-    /// See [`Engine::run_once`](crate::Engine::run_once).
-    pub fn run_once(&self, connection: &str, sync: &str, options: RunOptions) -> Result<RunReport> {
-        self.wait(self.engine().run_once(connection, sync, options))
+    /// See [`Engine::enabled_syncs`](crate::Engine::enabled_syncs).
+    pub fn enabled_syncs(&self) -> Result<Vec<SyncSettings>> {
+        self.wait(self.engine().enabled_syncs())
     }
 
     /// See [`Engine::approve`](crate::Engine::approve).
@@ -216,24 +179,9 @@ impl Engine {
         self.wait(self.engine().reject(run))
     }
 
-    /// See [`Engine::status`](crate::Engine::status).
-    pub fn status(&self, connection: &str, sync: &str) -> Result<SyncStatus> {
-        self.wait(self.engine().status(connection, sync))
-    }
-
-    /// See [`Engine::sync_state`](crate::Engine::sync_state).
-    pub fn sync_state(&self, connection: &str, sync: &str) -> Result<SyncState> {
-        self.wait(self.engine().sync_state(connection, sync))
-    }
-
-    /// See [`Engine::runs`](crate::Engine::runs).
-    pub fn runs(&self, connection: &str, sync: &str) -> Result<Vec<RunReport>> {
-        self.wait(self.engine().runs(connection, sync))
-    }
-
-    /// See [`Engine::run`](crate::Engine::run).
-    pub fn run(&self, id: &str) -> Result<RunReport> {
-        self.wait(self.engine().run(id))
+    /// See [`Engine::fetch_run`](crate::Engine::fetch_run).
+    pub fn fetch_run(&self, id: &str) -> Result<RunReport> {
+        self.wait(self.engine().fetch_run(id))
     }
 
     /// See [`Engine::runs_matching`](crate::Engine::runs_matching).
@@ -244,11 +192,6 @@ impl Engine {
     /// See [`Engine::log_lines`](crate::Engine::log_lines).
     pub fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         self.wait(self.engine().log_lines(filter))
-    }
-
-    /// See [`Engine::set_aside`](crate::Engine::set_aside).
-    pub fn set_aside(&self, connection: &str, sync: &str) -> Result<Vec<KeptAside>> {
-        self.wait(self.engine().set_aside(connection, sync))
     }
 
     /// See [`Engine::run_log`](crate::Engine::run_log).

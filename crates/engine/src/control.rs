@@ -1,8 +1,6 @@
 //! What a host decides about its syncs. Each decision is one commit: it holds from when the call returns, in every
 //! process, and over restarts.
 
-use std::time::Duration;
-
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +12,7 @@ use crate::outbox::{anybody_listens, clear_streams};
 use crate::run::{RunEvent, RunState, parse_run_id};
 use crate::schedule::Schedule;
 use crate::settings::connection_key;
-use crate::sync::{SyncKey, SyncOptions, SyncSettings, SyncStatus};
+use crate::sync::{SyncHandle, SyncKey, SyncOptions, SyncSettings, SyncStatus};
 use crate::timer::millis;
 
 /// Tries of a change that others keep overtaking.
@@ -55,12 +53,6 @@ pub enum DisableMode {
     Clear,
 }
 
-impl From<bool> for DisableMode {
-    fn from(clear: bool) -> Self {
-        if clear { DisableMode::Clear } else { DisableMode::Keep }
-    }
-}
-
 /// The latest changes, for schedulers of other processes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Changes {
@@ -68,24 +60,23 @@ pub(crate) struct Changes {
     pub(crate) recent: Vec<(u64, String)>,
 }
 
-impl Engine {
-    /// Turns a template on for a connection: from now on it runs at its interval (the template's own, unless given).
-    pub async fn enable(&self, connection: &str, sync: &str, interval: Option<Duration>) -> Result<SyncSettings> {
-        let schedule = interval.map(Schedule::from);
-        self.enable_with(connection, sync, SyncOptions { schedule, ..SyncOptions::default() }).await
-    }
-
-    /// Turns a template on for a connection, as `options` say. Variants are named behind the template:
-    /// `github/issues::closed`.
-    pub async fn enable_with(&self, connection: &str, sync: &str, options: SyncOptions) -> Result<SyncSettings> {
-        let key = SyncKey::new(connection, sync)?;
-        let found = self.template(&key.template)?;
-        let connected = self.connection(connection).await?;
-        self.parts().admit(&connected, &found.info().provider)?;
+impl SyncHandle {
+    /// Enables the sync: from now on it runs by its schedule. Enabling it again replaces its options; a sync that has run keeps
+    /// its rhythm.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or template, [`ErrorKind::Invalid`] for a template of another
+    /// provider, a missing setting of the connection, and a schedule that names no time.
+    pub async fn enable(&self, options: SyncOptions) -> Result<SyncSettings> {
+        let (engine, key) = (&self.engine, &*self.key);
+        let found = engine.template(&key.template)?;
+        let connected = engine.connection(&key.connection).await?;
+        engine.parts().admit(&connected, &found.info().provider)?;
         connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
-        let now_ms = self.parts().environment.now().unix_ms();
-        let first_ms = schedule.first(now_ms)?.saturating_add(self.random_below(millis(options.jitter)));
+        let now_ms = engine.parts().environment.now().unix_ms();
+        let first_ms = schedule.first(now_ms)?.saturating_add(engine.random_below(millis(options.jitter)));
         let settings = SyncSettings {
             connection: key.connection.clone(),
             template: key.template.clone(),
@@ -96,13 +87,13 @@ impl Engine {
             deletes: options.deletes,
             timeout_ms: millis(options.timeout),
         };
-        self.change(&key, false, |draft| {
+        self.change(false, |draft| {
             if !draft.connected {
                 return Err(no_connection(&key.connection));
             }
             draft.batch.put_document(key.settings_key(), &settings)?;
-            // What ran before keeps its rhythm. What never did, and is enabled as it was, keeps the slot that it missed: a host
-            // that is not there at night may enable its syncs at every start.
+            // A sync that has run keeps its rhythm. One that never has, and is enabled with the same schedule, keeps the slot
+            // that it missed: a host that is not there at night may enable its syncs at every start.
             let started_ms = draft.status.last_started_ms.filter(|_| draft.status.last_success_ms.is_some());
             let as_it_was = draft.settings.as_ref().is_some_and(|known| known.schedule == settings.schedule);
             let kept_ms = draft.status.next_due_ms.filter(|_| as_it_was);
@@ -116,14 +107,18 @@ impl Engine {
         Ok(settings)
     }
 
-    /// Turns a template off. A run in progress commits nothing more, in whatever process it is; where the records are
-    /// to go, they go in the same commit.
-    pub async fn disable(&self, connection: &str, sync: &str, mode: impl Into<DisableMode>) -> Result<()> {
-        let key = SyncKey::new(connection, sync)?;
-        let found = self.template(&key.template)?;
-        let clear = mode.into() == DisableMode::Clear;
-        let told = (clear && anybody_listens(self.store().as_ref()).await?).then(|| self.new_run_id());
-        self.change(&key, true, |draft| {
+    /// Disables the sync. A run in progress commits nothing more, in whatever process it is. With [`DisableMode::Clear`] the
+    /// records go in the same commit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or template.
+    pub async fn disable(&self, mode: DisableMode) -> Result<()> {
+        let (engine, key) = (&self.engine, &*self.key);
+        let found = engine.template(&key.template)?;
+        let clear = mode == DisableMode::Clear;
+        let told = (clear && anybody_listens(engine.store().as_ref()).await?).then(|| engine.new_run_id());
+        self.change(true, |draft| {
             if !draft.connected && draft.settings.is_none() {
                 return Err(no_connection(&key.connection));
             }
@@ -134,50 +129,62 @@ impl Engine {
                 batch.remove_document(key.status_key());
                 batch.remove_document(key.open_key());
                 let models = found.info().models.iter().map(|model| model.name.as_str());
-                clear_streams(&key, models, told, self.parts().environment.now().unix_ms(), batch)?;
+                clear_streams(key, models, told, engine.parts().environment.now().unix_ms(), batch)?;
             }
             Ok(())
         })
         .await?;
-        self.tell_cleared(told.iter().map(|_| &key)).await;
-        self.wait_for_end(&key).await;
+        engine.tell_cleared(told.iter().map(|_| key)).await;
+        self.wait_for_end().await;
         Ok(())
     }
 
-    /// Keeps a sync from running until [`start_sync`](Engine::start_sync); restarts change nothing about it.
-    /// A run in progress is stopped: once this returns, it can write nothing more, in whatever process it is.
-    pub async fn pause_sync(&self, connection: &str, sync: &str) -> Result<()> {
-        let key = SyncKey::new(connection, sync)?;
-        self.change(&key, true, |draft| {
-            let settings = SyncSettings { paused: true, ..draft.enabled(&key)? };
+    /// Keeps the sync from running until [`resume`](SyncHandle::resume), also after a restart. A run in progress is stopped:
+    /// once this returns, it writes nothing more, in whatever process it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
+    pub async fn pause(&self) -> Result<()> {
+        let key = &*self.key;
+        self.change(true, |draft| {
+            let settings = SyncSettings { paused: true, ..draft.enabled()? };
             draft.batch.put_document(key.settings_key(), &settings)?.remove_document(key.trigger_key());
             Ok(())
         })
         .await?;
-        self.wait_for_end(&key).await;
+        self.wait_for_end().await;
         Ok(())
     }
 
     /// Lets a paused sync run again.
-    pub async fn start_sync(&self, connection: &str, sync: &str) -> Result<()> {
-        let key = SyncKey::new(connection, sync)?;
-        self.change(&key, false, |draft| {
-            let settings = SyncSettings { paused: false, ..draft.enabled(&key)? };
-            draft.batch.put_document(key.settings_key(), &settings).map(drop)
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
+    pub async fn resume(&self) -> Result<()> {
+        self.change(false, |draft| {
+            let settings = SyncSettings { paused: false, ..draft.enabled()? };
+            draft.batch.put_document(draft.key.settings_key(), &settings).map(drop)
         })
         .await
     }
 
-    /// Gives a sync another schedule, or its template's own back.
-    pub async fn set_schedule(&self, connection: &str, sync: &str, schedule: Option<Schedule>) -> Result<SyncSettings> {
-        let key = SyncKey::new(connection, sync)?;
-        let own = self.template(&key.template)?.info().interval;
+    /// Gives the sync another schedule; `None` is the template's own interval.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or template and for a sync that is not enabled, and
+    /// [`ErrorKind::Invalid`] for a schedule that names no time.
+    pub async fn set_schedule(&self, schedule: Option<Schedule>) -> Result<SyncSettings> {
+        let key = &*self.key;
+        let own = self.engine.template(&key.template)?.info().interval;
         let schedule = schedule.unwrap_or_else(|| own.into());
-        let now_ms = self.parts().environment.now().unix_ms();
+        let now_ms = self.engine.parts().environment.now().unix_ms();
         let first_ms = schedule.first(now_ms)?;
         let mut changed = None;
-        self.change(&key, false, |draft| {
-            let settings = SyncSettings { schedule: schedule.clone(), ..draft.enabled(&key)? };
+        self.change(false, |draft| {
+            let settings = SyncSettings { schedule: schedule.clone(), ..draft.enabled()? };
             draft.status.next_due_ms = match draft.status.last_started_ms {
                 Some(started_ms) => schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
                 None => Some(first_ms),
@@ -188,66 +195,80 @@ impl Engine {
             Ok(())
         })
         .await?;
-        changed.ok_or_else(|| not_enabled(&key))
+        changed.ok_or_else(|| not_enabled(key))
     }
 
-    /// Asks for a run as soon as there is a place for one, also of a paused sync. The wish is kept until a run
-    /// begins; a run in progress is not disturbed, another follows it.
-    pub async fn trigger(&self, connection: &str, sync: &str, mode: TriggerMode) -> Result<()> {
-        let key = SyncKey::new(connection, sync)?;
-        let trigger = Trigger { mode, at_ms: self.parts().environment.now().unix_ms() };
-        self.change(&key, false, |draft| {
-            draft.enabled(&key)?;
+    /// Asks for a run as soon as there is room for one, also of a paused sync. The request is stored until a run begins. A run
+    /// in progress is not disturbed: another follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
+    pub async fn trigger(&self, mode: TriggerMode) -> Result<()> {
+        let key = &*self.key;
+        let trigger = Trigger { mode, at_ms: self.engine.parts().environment.now().unix_ms() };
+        self.change(false, |draft| {
+            draft.enabled()?;
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)
         })
         .await
     }
 
-    /// Every sync that is turned on.
-    pub async fn enabled(&self) -> Result<Vec<SyncSettings>> {
-        self.read_all("sync/").await
+    /// Asks this engine's run of the sync to stop. Returns whether there was one; does not wait for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync.
+    pub async fn cancel(&self) -> Result<bool> {
+        self.engine.check_known(&self.key).await?;
+        Ok(self.engine.cancel_run(&self.key))
     }
 
-    /// Makes a change to a sync in one commit that nobody came between, and tells every scheduler. Where it stops
+    /// Makes a change to the sync in one commit that nobody came between, and tells every scheduler. Where it stops
     /// the run, whoever runs the sync is shut out by the same commit.
-    async fn change<F>(&self, key: &SyncKey, stop: bool, mut change: F) -> Result<()>
+    async fn change<F>(&self, stop: bool, mut change: F) -> Result<()>
     where
         F: FnMut(&mut Draft<'_>) -> Result<()>,
     {
+        let (engine, key) = (&self.engine, &*self.key);
         let mut tries = 0;
         loop {
-            let mut draft = Draft::load(self, key).await?;
+            let mut draft = Draft::load(engine, key).await?;
             if stop {
-                draft.stop_run(self).await?;
+                draft.stop_run(engine).await?;
             }
-            change(&mut draft)?;
+            if let Err(error) = change(&mut draft) {
+                // A connection or a sync that does not exist is the better reason.
+                engine.check_known(key).await?;
+                return Err(error);
+            }
             let mut batch = draft.batch;
-            note_change(self, [key], &mut batch).await?;
-            match self.store().commit(batch).await {
+            note_change(engine, [key], &mut batch).await?;
+            match engine.store().commit(batch).await {
                 Ok(_) => break,
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
         }
-        self.announce(key);
+        engine.announce(key);
         Ok(())
     }
 
     /// Stops this engine's own run of the sync, and waits until it is gone.
-    async fn wait_for_end(&self, key: &SyncKey) {
-        self.cancel_run(key);
-        self.until_idle(key).await;
+    async fn wait_for_end(&self) {
+        self.engine.cancel_run(&self.key);
+        self.engine.until_idle(&self.key).await;
     }
+}
 
-    /// Asks the run of a sync in this engine to stop; whether there was one.
+impl Engine {
+    /// Returns the settings of every enabled sync.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where the engine has no such template.
-    pub fn cancel(&self, connection: &str, sync: &str) -> Result<bool> {
-        let key = SyncKey::new(connection, sync)?;
-        self.template(&key.template)?;
-        Ok(self.cancel_run(&key))
+    /// Those of the store.
+    pub async fn enabled_syncs(&self) -> Result<Vec<SyncSettings>> {
+        self.read_all("sync/").await
     }
 
     /// Tells watchers that a run waits for its place.
@@ -299,8 +320,8 @@ impl<'k> Draft<'k> {
         Ok(Draft { key, connected: connection.is_some(), settings, status, batch })
     }
 
-    fn enabled(&self, key: &SyncKey) -> Result<SyncSettings> {
-        self.settings.clone().ok_or_else(|| not_enabled(key))
+    fn enabled(&self) -> Result<SyncSettings> {
+        self.settings.clone().ok_or_else(|| not_enabled(self.key))
     }
 
     fn put_status(&mut self) -> Result<()> {

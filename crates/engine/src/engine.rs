@@ -20,7 +20,7 @@ use crate::logs::LogPolicy;
 use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
 use crate::settings::{ConnectionSettings, connection_key};
 use crate::slots::Slots;
-use crate::sync::SyncKey;
+use crate::sync::{SyncHandle, SyncKey};
 
 /// Events kept for a watcher that is slow.
 const EVENTS: usize = 1024;
@@ -185,20 +185,6 @@ impl Engine {
         self.read_all("connection/").await
     }
 
-    /// Runs a template for a connection, now, once there is a place for it. Enabling it is not needed.
-    pub async fn run_once(&self, connection: &str, sync: &str, options: RunOptions) -> Result<RunReport> {
-        let key = SyncKey::new(connection, sync)?;
-        let busy = || {
-            Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
-                .with("connection", connection)
-                .with("sync", sync)
-        };
-        match self.run_sync(&key, RunOptions { scheduled: false, ..options }).await? {
-            Some(Outcome::Ran(outcome)) => outcome.map(|report| *report),
-            Some(Outcome::NotDue(_) | Outcome::NotWanted) | None => Err(busy()),
-        }
-    }
-
     /// One run, if none is in progress in this engine.
     pub(crate) async fn run_sync(&self, key: &SyncKey, options: RunOptions) -> Result<Option<Outcome>> {
         let template = Arc::clone(self.template(&key.template)?);
@@ -264,12 +250,7 @@ impl Engine {
     }
 
     pub(crate) fn refuse_if_running(&self, key: &SyncKey) -> Result<()> {
-        if lock(&self.parts.running).contains_key(key) {
-            return Err(Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
-                .with("connection", &key.connection)
-                .with("sync", key.sync_name()));
-        }
-        Ok(())
+        if lock(&self.parts.running).contains_key(key) { Err(busy(key)) } else { Ok(()) }
     }
 
     pub(crate) fn is_queued(&self, key: &SyncKey) -> bool {
@@ -309,6 +290,38 @@ impl Engine {
             }
         }
     }
+}
+
+impl SyncHandle {
+    /// Runs the sync now, once there is room for it, and returns its report. The sync need not be enabled.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::RunOptions;
+    /// let report = engine.sync("main", "github/issues")?.run_once(RunOptions::default().full(true)).await?;
+    /// println!("{} added", report.progress.added);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The reason for which the run failed; its report is kept and lists it too. [`ErrorKind::Busy`] while a run of this sync
+    /// is in progress, [`ErrorKind::NotFound`] for an unknown connection or template, [`ErrorKind::Cancelled`] and
+    /// [`ErrorKind::TimedOut`] for a run that was stopped, [`ErrorKind::AwaitingApproval`] for one whose deletes wait for
+    /// [`Engine::approve`].
+    pub async fn run_once(&self, options: RunOptions) -> Result<RunReport> {
+        match self.engine.run_sync(&self.key, RunOptions { scheduled: false, ..options }).await? {
+            Some(Outcome::Ran(outcome)) => outcome.map(|report| *report),
+            Some(Outcome::NotDue(_) | Outcome::NotWanted) | None => Err(busy(&self.key)),
+        }
+    }
+}
+
+fn busy(key: &SyncKey) -> Error {
+    Error::new(ErrorKind::Busy, "a run of this sync is in progress: wait for it, or cancel it")
+        .with("connection", &key.connection)
+        .with("sync", key.sync_name())
 }
 
 impl fmt::Debug for Engine {

@@ -7,7 +7,8 @@
 //! # async fn example(template: Arc<dyn highwater_template::Template>) -> highwater_core::Result<()> {
 //! let engine = Engine::builder(Arc::new(MemoryStore::new()?)).template(template).build()?;
 //! engine.connect(ConnectionSettings::new("github-main", "github").config("owner", "octocat")).await?;
-//! let report = engine.run_once("github-main", "github/issues", RunOptions::default()).await?;
+//! let issues = engine.sync("github-main", "github/issues")?;
+//! let report = issues.run_once(RunOptions::default()).await?;
 //! println!("{} added", report.progress.added);
 //! # Ok(())
 //! # }
@@ -62,4 +63,6 @@ pub use schedule::Schedule;
 pub use settings::ConnectionSettings;
 pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
 pub use state::IdleReader;
-pub use sync::{DeletePolicy, Incomplete, ModelCounts, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};
+pub use sync::{
+    DeletePolicy, Incomplete, ModelCounts, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus,
+};

@@ -192,9 +192,8 @@ impl Engine {
         received.ignored = concerned.is_empty();
         // Before the event counts as known: an event that comes again may ask again, but none asks in vain.
         for sync in concerned.iter().filter(|sync| sync.reaction.asks_for_run()) {
-            let name = sync.key.sync_name();
-            self.trigger(connection, &name, TriggerMode::Plain).await?;
-            received.triggered.push(name);
+            self.handle(sync.key.clone()).trigger(TriggerMode::Plain).await?;
+            received.triggered.push(sync.key.sync_name());
         }
         let mut written = Vec::new();
         for sync in concerned.iter().filter(|sync| sync.reaction.changes().next().is_some()) {

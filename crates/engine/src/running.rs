@@ -31,7 +31,7 @@ pub struct Control {
 
 impl Control {
     /// Stops every run and begins none until [`resume`](Control::resume). Once it returns, no run of
-    /// this engine's schedule writes anything. Unlike [`Engine::pause_sync`] it ends with the process.
+    /// this engine's schedule writes anything. Unlike [`SyncHandle::pause`](crate::SyncHandle::pause) it ends with the process.
     pub async fn pause(&self) -> Result<()> {
         self.say(Command::Pause).await
     }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::{Error, ErrorKind, Result, StreamHead, StreamKey};
+use highwater_template::TemplateInfo;
 use serde::Serialize;
 
 use crate::control::not_enabled;
 use crate::engine::Engine;
 use crate::logs;
 use crate::run::parse_run_id;
-use crate::sync::{Phase, SyncKey, SyncSettings, SyncState, SyncStatus};
+use crate::sync::{Phase, SyncHandle, SyncKey, SyncSettings, SyncState, SyncStatus};
 
 /// Documents read at a time.
 const PAGE: usize = 500;
@@ -25,57 +26,40 @@ pub struct IdleReader {
 }
 
 impl Engine {
-    /// What became of a sync's runs so far. Read from the store, without any network.
+    /// Returns the state of every sync that is enabled or has ever run, in order of connection and name.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such connection, or no such sync for it.
-    pub async fn status(&self, connection: &str, sync: &str) -> Result<SyncStatus> {
-        let key = SyncKey::new(connection, sync)?;
-        match self.store().document(&key.status_key()).await? {
-            Some(stored) => stored.to(),
-            None => self.check_known(&key).await.map(|()| SyncStatus::default()),
+    /// Those of the store.
+    pub async fn sync_states(&self) -> Result<Vec<SyncState>> {
+        let mut keys = self.syncs_that_ran().await?;
+        for settings in self.enabled_syncs().await? {
+            keys.insert(settings.key()?);
         }
+        let mut states = Vec::new();
+        for key in keys {
+            match self.handle(key).state().await {
+                // Its connection was removed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                state => states.push(state?),
+            }
+        }
+        Ok(states)
     }
 
-    /// The stream that a sync writes a model to, for readers. A reader of a stream that nothing writes waits for ever, so
-    /// this fails instead.
-    ///
-    /// ```no_run
-    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-    /// let issues = engine.stream("main", "github/issues", "Issue").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the named readers of connections' streams that no sync writes, neither an enabled one nor one that was ever run:
+    /// they wait for ever. The background work warns of them when it starts. A sync whose template this engine does not have
+    /// may write any stream of its connection.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such connection, sync or model, and where the sync is not enabled and never
-    /// ran.
-    pub async fn stream(&self, connection: &str, sync: &str, model: &str) -> Result<StreamKey> {
-        let key = SyncKey::new(connection, sync)?;
-        self.check_known(&key).await?;
-        let models = &self.template(&key.template)?.info().models;
-        if !models.iter().any(|known| known.name == model) {
-            let known: Vec<&str> = models.iter().map(|known| known.name.as_str()).collect();
-            return Err(Error::new(ErrorKind::NotFound, "the sync writes no such model")
-                .with("sync", sync)
-                .with("model", model)
-                .with("known", known.join(", ")));
-        }
-        let written = self.store().document(&key.settings_key()).await?.is_some()
-            || self.store().document(&key.status_key()).await?.is_some();
-        if written { Ok(key.stream(model)) } else { Err(not_enabled(&key)) }
-    }
-
-    /// Named readers of connections' streams that no sync writes, neither an enabled one nor one that was ever run: they wait for
-    /// ever. The background warns of them when it starts. A sync whose template this engine does not have may write any stream of its connection.
+    /// Those of the store.
     pub async fn idle_readers(&self) -> Result<Vec<IdleReader>> {
         let connections: BTreeSet<String> =
             self.connections().await?.into_iter().map(|connection| connection.id).collect();
         let (mut written, mut unknown) = (BTreeSet::new(), BTreeSet::new());
         let mut syncs = self.syncs_that_ran().await?;
-        for settings in self.enabled().await? {
+        for settings in self.enabled_syncs().await? {
             syncs.insert(settings.key()?);
         }
         for key in syncs {
@@ -127,30 +111,33 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    /// Everything there is to show about a sync. Read from the store, without any network.
+impl SyncHandle {
+    /// Returns everything there is to show about the sync. Read from the store, without any network.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such connection, or no such sync for it.
-    pub async fn sync_state(&self, connection: &str, sync: &str) -> Result<SyncState> {
-        let key = SyncKey::new(connection, sync)?;
-        self.check_known(&key).await?;
-        let store = self.store();
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync.
+    pub async fn state(&self) -> Result<SyncState> {
+        let (engine, key) = (&self.engine, &*self.key);
+        engine.check_known(key).await?;
+        let store = engine.store();
         let settings: Option<SyncSettings> =
             store.document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
-        let status = self.status(connection, sync).await?;
+        let status = store.document(&key.status_key()).await?;
+        let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let run = match &status.current_run {
-            Some(run) => logs::read_run(store.as_ref(), &key, parse_run_id(run)?).await?,
+            Some(run) => logs::read_run(store.as_ref(), key, parse_run_id(run)?).await?,
             None => None,
         };
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
-        let now_ms = self.parts().environment.now().unix_ms();
+        let now_ms = engine.parts().environment.now().unix_ms();
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,
-            Some(_) if triggered || self.is_queued(&key) => Phase::Queued,
+            Some(_) if triggered || engine.is_queued(key) => Phase::Queued,
             Some(settings) if settings.paused => Phase::Paused,
             Some(_) if status.offline_since_ms.is_some() => Phase::Offline,
             Some(settings) if settings.schedule.due(&status, now_ms).is_ok_and(|due_ms| due_ms.is_none()) => {
@@ -159,7 +146,7 @@ impl Engine {
             Some(_) => Phase::Waiting,
         };
         let mut records = BTreeMap::new();
-        if let Ok(template) = self.template(&key.template) {
+        if let Ok(template) = engine.template(&key.template) {
             for model in &template.info().models {
                 records.insert(model.name.clone(), store.head(&key.stream(&model.name)).await?.live);
             }
@@ -174,5 +161,59 @@ impl Engine {
             run,
             records,
         })
+    }
+
+    /// Returns the streams that the sync writes, in the order of its template's models.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// for stream in engine.sync("main", "github/issues")?.streams().await? {
+    ///     println!("{stream}: {} records", engine.store().head(&stream).await?.live);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](SyncHandle::stream).
+    pub async fn streams(&self) -> Result<Vec<StreamKey>> {
+        let template = self.written().await?;
+        Ok(template.models.iter().map(|model| self.key.stream(&model.name)).collect())
+    }
+
+    /// Returns the stream that the sync writes a model to, for readers. A reader of a stream that nothing writes waits for
+    /// ever, so this fails instead.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// let issues = engine.sync("main", "github/issues")?.stream("Issue").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection, template or model, and for a sync that is not enabled and never ran.
+    pub async fn stream(&self, model: &str) -> Result<StreamKey> {
+        let models = &self.written().await?.models;
+        if !models.iter().any(|known| known.name == model) {
+            let known: Vec<&str> = models.iter().map(|known| known.name.as_str()).collect();
+            return Err(Error::new(ErrorKind::NotFound, "the sync writes no such model")
+                .with("sync", self.key.sync_name())
+                .with("model", model)
+                .with("known", known.join(", ")));
+        }
+        Ok(self.key.stream(model))
+    }
+
+    /// The template, if the sync is enabled or ever ran.
+    async fn written(&self) -> Result<&TemplateInfo> {
+        let (engine, key) = (&self.engine, &*self.key);
+        engine.check_known(key).await?;
+        let info = engine.template(&key.template)?.info();
+        let written = engine.store().document(&key.settings_key()).await?.is_some()
+            || engine.store().document(&key.status_key()).await?.is_some();
+        if written { Ok(info) } else { Err(not_enabled(key)) }
     }
 }

@@ -1,7 +1,9 @@
 //! Syncs: how they are to be run, and what became of it.
 
+mod handle;
 mod key;
 
+pub use handle::SyncHandle;
 pub(crate) use key::SyncKey;
 
 use std::collections::BTreeMap;
@@ -88,7 +90,7 @@ pub struct SyncOptions {
     pub schedule: Option<Schedule>,
     /// Up to this much later than the schedule says, by chance, so that many syncs do not come together.
     pub jitter: Duration,
-    /// Whether it begins to run by itself, or waits for [`Engine::start_sync`](crate::Engine::start_sync).
+    /// Whether it begins to run by itself, or waits for [`SyncHandle::resume`].
     pub auto_start: bool,
     /// When a full refresh may delete.
     pub deletes: DeletePolicy,
@@ -278,7 +280,7 @@ pub struct SyncStatus {
     /// What the last successful run did, by model.
     pub latest: BTreeMap<String, ModelCounts>,
     /// Records that are kept set aside, by model: they came, could not be saved, and have not come well since. At most a
-    /// hundred of each model; see [`Engine::set_aside`](crate::Engine::set_aside).
+    /// hundred of each model; see [`SyncHandle::set_aside`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set_aside: BTreeMap<String, u64>,
     /// Models of which records are known to be missing, until a run has read them.

@@ -73,7 +73,7 @@ async fn engine(answer: Vec<u8>) -> (Engine, Arc<MemoryStore>) {
 /// What a run of one request makes of an answer: the names it stored, or the error's kind and text.
 async fn read(answer: Vec<u8>) -> Result<Vec<String>, (ErrorKind, String)> {
     let (engine, store) = engine(answer).await;
-    let outcome = engine.run_once("c", "raw/items", RunOptions::default()).await;
+    let outcome = engine.sync("c", "raw/items").unwrap().run_once(RunOptions::default()).await;
     outcome.map_err(|error| (error.kind(), error.to_string()))?;
     let records = store.get(&StreamKey::new("c", "Item"), &["1", "2"]).await.unwrap();
     Ok(records

@@ -258,22 +258,22 @@ async fn enter(engine: &Engine, store: &Arc<dyn Store>, case: &Case) -> Result<(
     let action = format!("{}/add_{}", names[case.template], TEMPLATE_NAMES[case.template]);
     let scheduled = || SyncOptions::default().schedule(Duration::from_secs(1));
     match case.entry {
-        Entry::Enable => engine.enable("me", &sync, None).await.map(drop),
+        Entry::Enable => engine.sync("me", &sync).unwrap().enable(SyncOptions::default()).await.map(drop),
         Entry::Scheduled | Entry::StoredLongAgo => {
             if matches!(case.entry, Entry::StoredLongAgo) {
                 store_sync(store, &sync).await?;
             } else {
-                engine.enable_with("me", &sync, scheduled()).await?;
+                engine.sync("me", &sync).unwrap().enable(scheduled()).await?;
             }
             let running = engine.start(&tokio::runtime::Handle::current());
             sleep(5.0).await;
             drop(running);
             Ok(())
         }
-        Entry::RunOnce => engine.run_once("me", &sync, RunOptions::default()).await.map(drop),
+        Entry::RunOnce => engine.sync("me", &sync).unwrap().run_once(RunOptions::default()).await.map(drop),
         Entry::Verify => {
-            engine.run_once("me", &sync, RunOptions::default()).await?;
-            engine.run_once("me", &sync, RunOptions::default().full(true)).await.map(drop)
+            engine.sync("me", &sync).unwrap().run_once(RunOptions::default()).await?;
+            engine.sync("me", &sync).unwrap().run_once(RunOptions::default().full(true)).await.map(drop)
         }
         Entry::Act => engine.act("me", &action, json!({"text": "a"})).await.map(drop),
         Entry::Proxy => {
@@ -284,7 +284,7 @@ async fn enter(engine: &Engine, store: &Arc<dyn Store>, case: &Case) -> Result<(
         }
         Entry::Trigger => {
             store_sync(store, &sync).await?;
-            engine.trigger("me", &sync, TriggerMode::Plain).await?;
+            engine.sync("me", &sync).unwrap().trigger(TriggerMode::Plain).await?;
             let running = engine.start(&tokio::runtime::Handle::current());
             sleep(5.0).await;
             drop(running);
@@ -342,7 +342,11 @@ fn play(case: &Case) -> (BTreeSet<String>, Result<()>) {
         engine.connect(settings(case.connection)).await?;
         engine.set_credentials("me", credentials(case.sign_in));
         if case.reconnected {
-            let _ = engine.run_once("me", ["alpha/items", "beta/items"][case.connection], RunOptions::default()).await;
+            let _ = engine
+                .sync("me", ["alpha/items", "beta/items"][case.connection])
+                .unwrap()
+                .run_once(RunOptions::default())
+                .await;
             let _ = engine.connect(settings(1 - case.connection)).await;
         }
         Ok(())
@@ -353,7 +357,7 @@ fn play(case: &Case) -> (BTreeSet<String>, Result<()>) {
             drop(_inside);
             let outside = highwater_engine::blocking::Engine::new(engine).unwrap();
             let names = ["alpha/items", "beta/items", "alpha/twin", "alpha/cousin"];
-            outside.run_once("me", names[case.template], RunOptions::default()).map(drop)
+            outside.sync("me", names[case.template]).unwrap().run_once(RunOptions::default()).map(drop)
         }
         Ok(()) => runtime.block_on(enter(&engine, &store, case)),
     };

@@ -114,7 +114,7 @@ async fn actions_and_requests_are_in_the_log() {
     let store: Arc<dyn Store> = Arc::new(Inline::open(MemoryBackend::default(), StoreOptions::new()).unwrap());
     let api = Arc::new(Api { status: Mutex::new(201), ..Api::default() });
     let engine = engine(&store, &api, LogPolicy::default()).await;
-    engine.run_once("c", "notes/notes", RunOptions::default()).await.unwrap();
+    engine.sync("c", "notes/notes").unwrap().run_once(RunOptions::default()).await.unwrap();
     engine.act("c", "notes/add_note", json!({"text": "a"})).await.unwrap();
     engine.proxy("c", HttpRequest::get("/me?key=hidden")).await.unwrap();
     *api.status.lock().unwrap() = 404;
@@ -152,7 +152,7 @@ async fn many_calls_hide_no_run_and_are_kept_within_bounds() {
     let store: Arc<dyn Store> = Arc::new(Inline::open(MemoryBackend::default(), StoreOptions::new()).unwrap());
     let api = Arc::new(Api { status: Mutex::new(200), ..Api::default() });
     let few = engine(&store, &api, LogPolicy::default().runs_per_sync(5)).await;
-    few.run_once("c", "notes/notes", RunOptions::default()).await.unwrap();
+    few.sync("c", "notes/notes").unwrap().run_once(RunOptions::default()).await.unwrap();
     for _ in 0..30 {
         few.proxy("c", HttpRequest::get("/me")).await.unwrap();
     }

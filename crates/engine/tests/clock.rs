@@ -60,7 +60,7 @@ async fn clock_that_leapt_sweeps_no_logs_out() {
     world.api().put(6..=7);
     world.run(RunOptions::default()).await.unwrap_err();
     assert_eq!(world.engine.sweep_logs().await.unwrap(), 0);
-    assert_eq!(world.engine.runs("c", world::SYNC).await.unwrap().len(), 4);
+    assert_eq!(world.engine.sync("c", world::SYNC).unwrap().runs().await.unwrap().len(), 4);
     world.engine.accept_clock().await.unwrap();
     assert_eq!(world.engine.sweep_logs().await.unwrap(), 3, "old by a clock that is right");
 }

@@ -157,7 +157,7 @@ fn child() {
         let policy = DeletePolicy::default().guard(u64::MAX, 1.0);
         loop {
             let options = RunOptions::default().full(job == "full").deletes(policy);
-            match engine.run_once("c", SYNC, options).await {
+            match engine.sync("c", SYNC).unwrap().run_once(options).await {
                 Ok(_) => return,
                 Err(error) if error.kind() == ErrorKind::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
                 Err(error) => panic!("{error}"),
@@ -287,7 +287,7 @@ async fn p26_p29_killed_at_any_moment_nothing_is_lost_repeated_or_falsely_delete
     assert_eq!(replica.held, wanted);
     assert_eq!(store.head(&stream()).await.unwrap().live, wanted.len() as u64);
     let engine = engine(&store, &base_url);
-    for run in engine.runs("c", SYNC).await.unwrap() {
+    for run in engine.sync("c", SYNC).unwrap().runs().await.unwrap() {
         assert_ne!(run.state, RunState::Running, "every run that died is told");
         resumed += u64::from(run.resumed > 0);
     }
@@ -306,7 +306,7 @@ async fn h49_two_processes_on_one_file_never_overlap_a_run_and_one_takes_over_fr
         let engine = engine(&store, &base_url);
         engine.connect(ConnectionSettings::new("c", "crash")).await.unwrap();
         let options = SyncOptions::default().schedule(Duration::from_millis(100));
-        engine.enable_with("c", SYNC, options).await.unwrap();
+        engine.sync("c", SYNC).unwrap().enable(options).await.unwrap();
         store.close().await.unwrap();
     }
     let mut children = vec![spawn(&db, &base_url, "schedule"), spawn(&db, &base_url, "schedule")];
@@ -341,7 +341,7 @@ async fn h49_two_processes_on_one_file_never_overlap_a_run_and_one_takes_over_fr
     assert_eq!(overlaps, 0);
     let engine = engine(&store, &base_url);
     tokio::time::sleep(LEASE).await;
-    engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     let wanted = source.lock().unwrap().items.len() as u64;
     let head = store.head(&stream()).await.unwrap();
     assert_eq!((head.live, head.deleted), (wanted, 0));

@@ -246,7 +246,7 @@ async fn p29_killed_in_taking_or_delivering_webhooks_nothing_is_lost_or_done_twi
         let store = open(&db);
         let engine = engine(&store);
         engine.connect(ConnectionSettings::new("c", "crash")).await.unwrap();
-        engine.enable_with("c", SYNC, SyncOptions::default()).await.unwrap();
+        engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
         Outbox::new(&engine).add(Destination::new("parent", format!("{base_url}/hook"))).await.unwrap();
         store.close().await.unwrap();
     }

@@ -35,16 +35,16 @@ async fn nothing_of_a_removed_connection_is_left_or_written_again() {
     for (mode, left) in [(DisconnectMode::KeepRecords, 10), (DisconnectMode::ClearRecords, 0)] {
         let world = World::new(10).await;
         for sync in [SYNC, "shop/items::other"] {
-            world.engine.enable_with("c", sync, every(60)).await.unwrap();
+            world.engine.sync("c", sync).unwrap().enable(every(60)).await.unwrap();
         }
-        world.engine.enable_with("d", SYNC, every(60)).await.unwrap();
+        world.engine.sync("d", SYNC).unwrap().enable(every(60)).await.unwrap();
         let _running = world.engine.start(&Handle::current());
         let _other = world.another().start(&Handle::current());
         sleep(70.0).await;
         // One run is in the middle of its pages when the connection goes.
         world.api().put(11..100);
         world.api().delay = Duration::from_secs(2);
-        world.engine.trigger("c", SYNC, highwater_engine::TriggerMode::Reset).await.unwrap();
+        world.engine.sync("c", SYNC).unwrap().trigger(highwater_engine::TriggerMode::Reset).await.unwrap();
         sleep(5.0).await;
         world.engine.disconnect("c", mode).await.unwrap();
         let after = documents(&*world.store).await;
@@ -52,7 +52,7 @@ async fn nothing_of_a_removed_connection_is_left_or_written_again() {
         assert!(of_c.is_empty(), "{mode:?}: {of_c:?}");
         let live = world.live().await;
         assert!(if left == 0 { live == 0 } else { live >= left }, "{mode:?}: {live} live");
-        let runs = world.engine.runs("c", SYNC).await.unwrap();
+        let runs = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap();
         assert!(runs.iter().all(|run| !matches!(run.state, RunState::Running | RunState::Queued)), "{mode:?}");
         let stopped = runs.iter().find(|run| run.state == RunState::Cancelled).expect("the run in progress");
         assert_eq!(stopped.error.as_deref(), Some("the connection was removed"));
@@ -64,17 +64,23 @@ async fn nothing_of_a_removed_connection_is_left_or_written_again() {
         for (before, after) in heads.iter().zip(&now).filter(|(head, _)| head.stream.connection() == "c") {
             assert_eq!(before, after, "{mode:?}: nothing more was written");
         }
-        assert_eq!(world.engine.runs("c", SYNC).await.unwrap(), runs, "{mode:?}");
-        assert!(world.engine.sync_state("d", SYNC).await.unwrap().has_synced, "the other connection goes on");
+        assert_eq!(world.engine.sync("c", SYNC).unwrap().runs().await.unwrap(), runs, "{mode:?}");
+        assert!(
+            world.engine.sync("d", SYNC).unwrap().state().await.unwrap().has_synced,
+            "the other connection goes on"
+        );
 
-        let gone = world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap_err();
+        let gone = world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound);
         assert_eq!(world.engine.disconnect("c", mode).await.unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(world.engine.enable("c", SYNC, None).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            world.engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
         // Connected again, it begins anew.
         world.api().delay = Duration::ZERO;
         world.engine.connect(ConnectionSettings::new("c", "shop")).await.unwrap();
-        let report = world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+        let report = world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
         assert_eq!((report.mode, world.live().await), (RunMode::Initial, 99), "{mode:?}");
     }
 }
@@ -85,13 +91,13 @@ async fn a_run_that_waits_for_its_place_in_another_process_does_not_begin() {
     // Here as in another process: an engine that does not know who removes the connection.
     let remover = world.another();
     world.api().delay = Duration::from_secs(5);
-    let first = world.engine.run_once("d", SYNC, RunOptions::default());
-    let waiting = world.engine.run_once("c", SYNC, RunOptions::default());
+    let [first, waiting] = ["d", "c"].map(|connection| world.engine.sync(connection, SYNC).unwrap());
     let removing = async {
         sleep(1.0).await;
         remover.disconnect("c", DisconnectMode::KeepRecords).await.unwrap();
     };
-    let (first, waiting, ()) = tokio::join!(first, waiting, removing);
+    let (first, waiting, ()) =
+        tokio::join!(first.run_once(RunOptions::default()), waiting.run_once(RunOptions::default()), removing);
     first.unwrap();
     assert_eq!(waiting.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(world.live().await, 0);
@@ -101,13 +107,14 @@ async fn a_run_that_waits_for_its_place_in_another_process_does_not_begin() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_waits_for_approval_can_be_approved_no_more() {
     let world = World::new(40).await;
-    world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     world.api().hidden = (1..=30).collect();
     world.api().items.retain(|id, _| *id > 30);
-    world.engine.run_once("c", SYNC, RunOptions::default().full(true)).await.unwrap_err();
-    let parked = world.engine.status("c", SYNC).await.unwrap().parked_run.expect("deletes that wait");
+    world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default().full(true)).await.unwrap_err();
+    let parked =
+        world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status.parked_run.expect("deletes that wait");
     world.engine.disconnect("c", DisconnectMode::KeepRecords).await.unwrap();
-    assert_eq!(world.engine.run(&parked).await.unwrap().state, RunState::Cancelled);
+    assert_eq!(world.engine.fetch_run(&parked).await.unwrap().state, RunState::Cancelled);
     assert!(world.engine.approve(&parked).await.is_err());
     assert_eq!(world.live().await, 40);
 }
@@ -140,7 +147,7 @@ async fn the_hosts_credentials_go_too() {
         let world = World::built(3, |builder| builder.credential_store(Arc::clone(&keychain) as _)).await;
         for connection in ["c", "d"] {
             keychain.save(connection, &Credentials::token(Secret::new("t0k3n"))).await.unwrap();
-            world.engine.run_once(connection, SYNC, RunOptions::default()).await.unwrap();
+            world.engine.sync(connection, SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
         }
         world.engine.disconnect("c", DisconnectMode::KeepRecords).await.unwrap();
         let kept = keychain.load("c").await.unwrap();
@@ -187,7 +194,7 @@ impl CredentialStore for Locked {
 #[tokio::test(start_paused = true)]
 async fn a_keychain_that_is_locked_keeps_no_connection_alive() {
     let world = World::built(3, |builder| builder.credential_store(Arc::new(Locked))).await;
-    world.engine.enable_with("c", SYNC, every(60)).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(every(60)).await.unwrap();
     let _running = world.engine.start(&Handle::current());
     sleep(1.0).await;
     let error = world.engine.disconnect("c", DisconnectMode::KeepRecords).await.unwrap_err();

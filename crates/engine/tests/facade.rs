@@ -36,9 +36,14 @@ fn whatever_is_awaited_can_be_waited_for() {
         found
     };
     let engine = all(&sources, &["Engine", "Running", "Control"], "pub async fn ");
-    assert!(engine.len() > 25 && engine.contains("enable_with"), "{engine:?}");
+    assert!(engine.len() > 15 && engine.contains("connect"), "{engine:?}");
     let facade = all(&sources.join("blocking.rs"), &["Engine"], "pub fn ");
     assert_eq!(engine.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let sync = all(&sources, &["SyncHandle"], "pub async fn ");
+    assert!(sync.len() > 10 && sync.contains("enable"), "{sync:?}");
+    let facade = all(&sources.join("blocking/sync_handle.rs"), &["SyncHandle"], "pub fn ");
+    assert_eq!(sync.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
 
     let outbox = all(&sources, &["Outbox", "Delivering"], "pub async fn ");
     assert!(outbox.len() > 7 && outbox.contains("deliver_due"), "{outbox:?}");
@@ -53,7 +58,7 @@ fn an_outbox_delivers_without_a_runtime() {
     let outbox = blocking::Outbox::new(&engine);
     outbox.set_secrets("crm", vec![Secret::new(SECRET)]).unwrap();
     *world.pages.lock().unwrap() = vec![r#"{"id":"a"}"#];
-    engine.run_once("demo", "notes/all", RunOptions::default()).unwrap();
+    engine.sync("demo", "notes/all").unwrap().run_once(RunOptions::default()).unwrap();
     assert_eq!(outbox.waiting("crm", "", 10).unwrap().len(), 1);
     world.receiver.will_answer(&[(410, None)]);
     assert_eq!(outbox.deliver_due().unwrap().delivered, 0);

@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
 use highwater_engine::{
-    CancelToken, ConnectionSettings, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
+    CancelToken, ConnectionSettings, DisableMode, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
+    SyncOptions,
 };
 use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo, TokenUse};
 
@@ -113,7 +114,7 @@ impl World {
     }
 
     async fn run(&self) -> Result<highwater_engine::RunReport> {
-        self.engine.run_once("c", "hostile/items", RunOptions::default()).await
+        self.engine.sync("c", "hostile/items").unwrap().run_once(RunOptions::default()).await
     }
 
     async fn live(&self) -> u64 {
@@ -145,7 +146,7 @@ async fn refusals_have_their_own_kinds() {
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(error.context("status"), Some(status.to_string().as_str()));
         assert!(!format!("{error:?} {error}").contains("s3cret"));
-        let status = world.engine.status("c", "hostile/items").await.unwrap();
+        let status = world.engine.sync("c", "hostile/items").unwrap().state().await.unwrap().status;
         assert_eq!((status.failures, status.last_error.is_some()), (1, true));
     }
 }
@@ -161,7 +162,7 @@ async fn every_request_has_its_line_in_the_log() {
     ])
     .await;
     world.run().await.unwrap_err();
-    let run = &world.engine.runs("c", "hostile/items").await.unwrap()[0].id;
+    let run = &world.engine.sync("c", "hostile/items").unwrap().runs().await.unwrap()[0].id;
     let lines = world.engine.run_log(run).await.unwrap();
     assert!(!format!("{lines:?}").contains("s3cret"));
     let told = |line: &&highwater_engine::LogLine| line.message.starts_with("GET ") && line.message.ends_with(" ms");
@@ -261,7 +262,7 @@ async fn limits_are_waited_out_or_told() {
     let error = world.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.retry_after().unwrap() > Duration::from_secs(3000));
-    let status = world.engine.status("c", "hostile/items").await.unwrap();
+    let status = world.engine.sync("c", "hostile/items").unwrap().state().await.unwrap().status;
     assert!(status.not_before_ms.unwrap() > status.last_started_ms.unwrap() + 3_000_000);
 }
 
@@ -286,7 +287,7 @@ async fn a_token_never_leaves_its_origin() {
 
     world.engine.connect(ConnectionSettings::new("plain", "hostile").base_url("http://api.example.com")).await.unwrap();
     world.engine.set_token("plain", Secret::new("s3cret"));
-    let error = world.engine.run_once("plain", "hostile/items", RunOptions::default()).await.unwrap_err();
+    let error = world.engine.sync("plain", "hostile/items").unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
@@ -304,7 +305,8 @@ async fn nobody_there() {
 async fn p26_a_failed_full_refresh_deletes_nothing_and_a_whole_one_does() {
     let world = World::new(vec![answer(200, r#"[{"id":1},{"id":2},{"id":3}]"#)]).await;
     world.run().await.unwrap();
-    let full = || world.engine.run_once("c", "hostile/items", RunOptions::default().full(true));
+    let items = world.engine.sync("c", "hostile/items").unwrap();
+    let full = || items.run_once(RunOptions::default().full(true));
     {
         let mut answers = world.script.answers.lock().unwrap();
         answers.push_back(with(200, r#"[{"id":1}]"#, "link", relative(&world.base)));
@@ -320,7 +322,7 @@ async fn p26_a_failed_full_refresh_deletes_nothing_and_a_whole_one_does() {
     assert_eq!(world.live().await, 2);
     world.script.answers.lock().unwrap().push_back(answer(200, "[]"));
     let approved = RunOptions::default().full(true).approve_deletes(true);
-    assert_eq!(world.engine.run_once("c", "hostile/items", approved).await.unwrap().progress.deleted, 2);
+    assert_eq!(world.engine.sync("c", "hostile/items").unwrap().run_once(approved).await.unwrap().progress.deleted, 2);
 }
 
 #[tokio::test]
@@ -333,7 +335,8 @@ async fn a_run_stops_when_asked_and_the_next_goes_on() {
     }
     let cancel = CancelToken::new();
     let options = RunOptions::default().cancel(cancel.clone());
-    let (outcome, ()) = tokio::join!(world.engine.run_once("c", "hostile/items", options), async {
+    let items = world.engine.sync("c", "hostile/items").unwrap();
+    let (outcome, ()) = tokio::join!(items.run_once(options), async {
         while world.asked().len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -345,7 +348,7 @@ async fn a_run_stops_when_asked_and_the_next_goes_on() {
     world.script.answers.lock().unwrap().push_back(answer(200, r#"[{"id":2}]"#));
     world.run().await.unwrap();
     assert_eq!(world.live().await, 2);
-    let runs = world.engine.runs("c", "hostile/items").await.unwrap();
+    let runs = world.engine.sync("c", "hostile/items").unwrap().runs().await.unwrap();
     let states: Vec<_> = runs.iter().map(|run| (run.state, run.resumed)).collect();
     assert_eq!(states, [(RunState::Success, 1)], "the same run went on");
 }
@@ -353,22 +356,28 @@ async fn a_run_stops_when_asked_and_the_next_goes_on() {
 #[tokio::test]
 async fn the_background_runs_what_is_enabled_until_it_is_stopped() {
     let world = World::new(vec![answer(200, r#"[{"id":1}]"#), answer(200, r#"[{"id":1},{"id":2}]"#)]).await;
-    world.engine.enable("c", "hostile/items", Some(Duration::from_millis(100))).await.unwrap();
+    world
+        .engine
+        .sync("c", "hostile/items")
+        .unwrap()
+        .enable(SyncOptions::default().schedule(Duration::from_millis(100)))
+        .await
+        .unwrap();
     let running = world.engine.start(&tokio::runtime::Handle::current());
     let mut wakeups = world.store.subscribe();
     while world.live().await < 2 {
         wakeups.changed().await.unwrap();
     }
-    world.engine.disable("c", "hostile/items", true).await.unwrap();
+    world.engine.sync("c", "hostile/items").unwrap().disable(DisableMode::Clear).await.unwrap();
     running.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_eq!(world.live().await, 0);
-    assert!(world.engine.enabled().await.unwrap().is_empty());
+    assert!(world.engine.enabled_syncs().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn wrong_settings_are_named() {
     let world = World::new(Vec::new()).await;
-    let error = world.engine.run_once("c", "hostile/other", RunOptions::default()).await.unwrap_err();
+    let error = world.engine.sync("c", "hostile/other").unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.context("known")), (ErrorKind::NotFound, Some("hostile/items")));
     let error =
         world.engine.connect(ConnectionSettings::new("c", "hostile").config("colour", "red")).await.unwrap_err();

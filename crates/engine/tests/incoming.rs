@@ -95,7 +95,7 @@ impl World {
         let api = Arc::new(Api::default());
         let engine = engine(&store, &api, model);
         engine.connect(ConnectionSettings::new("c", "notes")).await.unwrap();
-        engine.enable_with("c", SYNC, SyncOptions::default()).await.unwrap();
+        engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
         *api.engine.lock().unwrap() = Some(engine.clone());
         World { api, store, engine }
     }
@@ -105,7 +105,7 @@ impl World {
     }
 
     async fn run(&self) {
-        self.engine.run_once("c", SYNC, RunOptions::default().full(true)).await.unwrap();
+        self.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default().full(true)).await.unwrap();
     }
 
     /// The text of each note that is there.
@@ -196,7 +196,7 @@ async fn incoming_events_must_be_genuine_and_wanted() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     // What was refused was not remembered: the provider tries again.
     assert!(!saved(&world.engine, "d3", note("a", "x", 1)).await.duplicate);
-    world.engine.pause_sync("c", SYNC).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().pause().await.unwrap();
     assert!(saved(&world.engine, "d4", note("b", "x", 1)).await.changes.is_empty());
     assert_eq!(world.texts().await.len(), 1, "a paused sync writes nothing");
     // No secret, and one that is empty, which anybody could sign with.
@@ -215,7 +215,7 @@ async fn incoming_events_ask_for_runs() {
     let world = World::new(ModelInfo::new("Note", "a note")).await;
     let received = receive(&world.engine, "d1", "many", &json!({}), "new secret").await.unwrap();
     assert_eq!(received.triggered, [SYNC]);
-    let state = world.engine.sync_state("c", SYNC).await.unwrap();
+    let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
     assert_eq!(state.phase, highwater_engine::Phase::Queued);
 }
 
@@ -346,7 +346,7 @@ async fn incoming_events_are_told_although_the_store_fails_right_after() {
     assert!(saved(&failing, "d1", note("a", "one", 1)).await.duplicate);
     assert_eq!(outbox.deliver_due().await.unwrap().delivered, 1, "the next look tells");
     assert_eq!(outbox.deliver_due().await.unwrap().delivered, 0);
-    let kept = world.engine.runs("c", SYNC).await.unwrap();
+    let kept = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap();
     assert_eq!((kept.len(), kept[0].progress.fetched, kept[0].progress.added), (1, 1, 1));
     assert!(world.store.documents("outbox/draft/", "", 1).await.unwrap().is_empty());
     assert!(world.store.documents("outbox/event/", "", 1).await.unwrap().is_empty());

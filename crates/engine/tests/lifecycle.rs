@@ -57,22 +57,22 @@ fn an_engine_on_its_own_thread_is_paused_resumed_and_shut_down() {
     let store = highwater_core::blocking::Store::new(store);
     engine.connect(ConnectionSettings::new("c", "endless")).unwrap();
     let options = SyncOptions::default().schedule(Duration::from_secs(3600));
-    engine.enable_with("c", "endless/ticks", options).unwrap();
+    engine.sync("c", "endless/ticks").unwrap().enable(options).unwrap();
     engine.start().unwrap();
     assert_eq!(began.recv_timeout(Duration::from_secs(20)).unwrap().as_deref(), Some("highwater"));
     let mut wakeups = store.subscribe();
     while store.head(&ticks()).unwrap().live < 10 {
         highwater_core::blocking::changed(&mut wakeups).unwrap();
     }
-    assert_eq!(engine.sync_state("c", "endless/ticks").unwrap().phase, Phase::Running);
+    assert_eq!(engine.sync("c", "endless/ticks").unwrap().state().unwrap().phase, Phase::Running);
     engine.pause().unwrap();
     let paused = store.head(&ticks()).unwrap().live;
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(store.head(&ticks()).unwrap().live, paused);
     engine.resume().unwrap();
     began.recv_timeout(Duration::from_secs(20)).unwrap();
-    engine.pause_sync("c", "endless/ticks").unwrap();
-    engine.trigger("c", "endless/ticks", TriggerMode::Plain).unwrap();
+    engine.sync("c", "endless/ticks").unwrap().pause().unwrap();
+    engine.sync("c", "endless/ticks").unwrap().trigger(TriggerMode::Plain).unwrap();
     began.recv_timeout(Duration::from_secs(20)).unwrap();
     engine.shutdown(Duration::from_secs(10)).unwrap();
     let stopped = store.head(&ticks()).unwrap().live;
@@ -90,7 +90,7 @@ fn what_was_acknowledged_survives_the_handle_and_the_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let acknowledged = runtime.block_on(async {
         engine.connect(ConnectionSettings::new("c", "endless")).await.unwrap();
-        engine.enable("c", "endless/ticks", None).await.unwrap();
+        engine.sync("c", "endless/ticks").unwrap().enable(SyncOptions::default()).await.unwrap();
         let running = engine.start(&tokio::runtime::Handle::current());
         let mut wakeups = store.subscribe();
         loop {
@@ -107,13 +107,14 @@ fn what_was_acknowledged_survives_the_handle_and_the_runtime() {
     let (store, engine, _began) = endless(&db);
     let engine = blocking::Engine::new(engine).unwrap();
     // Before anything is asked of any network.
-    let state = engine.sync_state("c", "endless/ticks").unwrap();
+    let state = engine.sync("c", "endless/ticks").unwrap().state().unwrap();
     assert!(state.records["Tick"] >= acknowledged);
     assert!(state.settings.is_some() && !state.has_synced);
     let store = highwater_core::blocking::Store::new(store);
     let cancel = highwater_engine::CancelToken::new();
     cancel.cancel();
-    let stopped = engine.run_once("c", "endless/ticks", RunOptions::default().cancel(cancel)).unwrap_err();
+    let stopped =
+        engine.sync("c", "endless/ticks").unwrap().run_once(RunOptions::default().cancel(cancel)).unwrap_err();
     assert!(matches!(stopped.kind(), highwater_core::ErrorKind::Cancelled | highwater_core::ErrorKind::Busy));
     assert!(store.head(&ticks()).unwrap().live >= acknowledged);
 }

@@ -94,8 +94,9 @@ async fn what_a_lost_run_changed_is_told_by_the_next() {
             tokio::task::yield_now().await;
         }
     };
+    let notes = world.engine.sync("demo", "notes/all").unwrap();
     tokio::select! {
-        outcome = world.engine.run_once("demo", "notes/all", RunOptions::default()) => panic!("it was to hang: {outcome:?}"),
+        outcome = notes.run_once(RunOptions::default()) => panic!("it was to hang: {outcome:?}"),
         () = has_saved => {}
     }
     world.run(&[r#"{"id":"b","x":1}"#, "fail"]).await;
@@ -131,8 +132,8 @@ async fn nothing_goes_untold_whichever_write_is_the_last() {
             let staged = if dies { Staged::stuck_at(&store, write) } else { Staged::failing_at(&store, write) };
             *world.pages.lock().unwrap() = vec![r#"{"id":"a"};{"id":"b"}"#, r#"{"id":"c"}"#];
             let engine = world.another(staged);
-            let run = engine.run_once("demo", "notes/all", RunOptions::default());
-            let _ = tokio::time::timeout(Duration::from_millis(20), run).await;
+            let notes = engine.sync("demo", "notes/all").unwrap();
+            let _ = tokio::time::timeout(Duration::from_millis(20), notes.run_once(RunOptions::default())).await;
             world.pass_time(100_000);
             world.run(&[r#"{"id":"a"};{"id":"b"}"#, r#"{"id":"c"}"#, r#"{"id":"d"}"#]).await;
             while world.waiting().await > 0 {
@@ -158,7 +159,7 @@ async fn streams_that_were_emptied_are_told_also_after_a_crash() {
     let end = async || world.store.head(&stream).await.unwrap().high_water;
     // The commit that empties the streams is the last thing the process does.
     let failing = world.another(Staged::failing_at(&(Arc::<MemoryStore>::clone(&world.store) as Arc<dyn Store>), 1));
-    failing.disable("demo", "notes/all", DisableMode::Clear).await.unwrap();
+    failing.sync("demo", "notes/all").unwrap().disable(DisableMode::Clear).await.unwrap();
     assert_eq!((world.waiting().await, world.deliver().await), (0, (1, 0)));
     let told = body_of(&world.receiver.last());
     assert_eq!(told["syncType"], "CLEAR");
@@ -167,13 +168,14 @@ async fn streams_that_were_emptied_are_told_also_after_a_crash() {
         |told: &Value| ["from", "to"].map(|end| told["cursor"][end].as_str().unwrap().parse::<Cursor>().unwrap());
     assert_eq!(range(&told), [Cursor::START, end().await]);
     // Nothing was there: nobody is told.
-    world.engine.disable("demo", "notes/all", DisableMode::Clear).await.unwrap();
+    world.engine.sync("demo", "notes/all").unwrap().disable(DisableMode::Clear).await.unwrap();
     assert_eq!(world.deliver().await, (0, 0));
 
     // A run that empties them first tells both, each by itself.
     world.run(&[r#"{"id":"a"}"#]).await;
     assert_eq!(world.deliver().await, (1, 0));
-    let run = world.engine.run_once("demo", "notes/all", RunOptions::default().clear(true)).await.unwrap();
+    let run =
+        world.engine.sync("demo", "notes/all").unwrap().run_once(RunOptions::default().clear(true)).await.unwrap();
     let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
     let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
     let kinds: Vec<_> = told.iter().map(|told| (&told["syncType"], &told["runId"], &told["responseResults"])).collect();
@@ -194,7 +196,7 @@ async fn the_range_covers_the_deletes_of_the_run_itself() {
     let world = World::new().await;
     world.run(&[r#"{"id":"a"};{"id":"b"};{"id":"c"}"#]).await;
     *world.pages.lock().unwrap() = vec![r#"{"id":"a"};{"id":"b"}"#, "complete"];
-    world.engine.run_once("demo", "notes/all", RunOptions::default().full(true)).await.unwrap();
+    world.engine.sync("demo", "notes/all").unwrap().run_once(RunOptions::default().full(true)).await.unwrap();
     let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
     let told: Value = serde_json::from_str(&rows[1].body).unwrap();
     assert_eq!(told["responseResults"], serde_json::json!({"added": 0, "updated": 0, "deleted": 1}));
@@ -208,9 +210,10 @@ async fn deletes_that_were_approved_are_told() {
     let world = World::new().await;
     world.run(&[r#"{"id":"a"};{"id":"b"};{"id":"c"}"#]).await;
     *world.pages.lock().unwrap() = vec!["complete"];
-    let run = world.engine.run_once("demo", "notes/all", RunOptions::default().full(true)).await.unwrap_err();
+    let run =
+        world.engine.sync("demo", "notes/all").unwrap().run_once(RunOptions::default().full(true)).await.unwrap_err();
     assert_eq!(run.kind(), ErrorKind::AwaitingApproval);
-    let parked = world.engine.runs("demo", "notes/all").await.unwrap().remove(0);
+    let parked = world.engine.sync("demo", "notes/all").unwrap().runs().await.unwrap().remove(0);
     world.pass_time(1);
     world.engine.approve(&parked.id).await.unwrap();
     let rows = world.outbox.waiting("crm", "", 10).await.unwrap();

@@ -15,7 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use forms::{FORMS, Form, KEPT, Kept, TOKEN};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret};
+use highwater_engine::{
+    ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret, SyncOptions,
+};
 use highwater_template::{
     ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LogLevel, OAuth2,
     Provider, SyncContext, Template, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme, escape,
@@ -260,14 +262,14 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         .unwrap();
     engine.connect(ConnectionSettings::new("c", "echo")).await.unwrap();
     engine.set_credentials("c", kept.credentials());
-    engine.enable("c", SYNC, None).await.unwrap();
+    engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
     let outbox = Outbox::new(&engine);
     outbox.add(Destination::new("crm", "https://crm.example/hook").on_error(true)).await.unwrap();
     outbox.set_secrets("crm", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]).unwrap();
     let mut events = engine.events();
 
     let mut told = String::new();
-    match engine.run_once("c", SYNC, RunOptions::default()).await {
+    match engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await {
         Ok(report) => tell(&mut told, "report", &format!("{report:?}")),
         Err(error) => tell_error(&mut told, "run_once", &error),
     }
@@ -293,8 +295,8 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
     if let Err(error) = engine.receive("c", &headers, b"{}").await {
         tell_error(&mut told, "receive", &error);
     }
-    tell(&mut told, "status", &format!("{:?}", engine.status("c", SYNC).await.unwrap()));
-    tell(&mut told, "state", &format!("{:?}", engine.sync_state("c", SYNC).await.unwrap()));
+    tell(&mut told, "status", &format!("{:?}", engine.sync("c", SYNC).unwrap().state().await.unwrap().status));
+    tell(&mut told, "state", &format!("{:?}", engine.sync("c", SYNC).unwrap().state().await.unwrap()));
     outbox.deliver_due().await.unwrap();
     for row in outbox.waiting("crm", "", 100).await.unwrap() {
         tell(&mut told, "row", &format!("{row:?}"));

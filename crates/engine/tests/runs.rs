@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use highwater_core::{ErrorKind, StreamKey, WriteBatch};
 use highwater_engine::{
-    CancelToken, DeletePolicy, LogFilter, LogPolicy, Phase, RunMode, RunOptions, RunState, SyncOptions,
+    CancelToken, DeletePolicy, DisableMode, LogFilter, LogPolicy, Phase, RunMode, RunOptions, RunState, SyncOptions,
 };
 use staged::Staged;
 use world::{SYNC, World, sleep};
@@ -28,7 +28,7 @@ async fn h39_a_refresh_that_fails_goes_on_where_it_stopped_and_deletes_no_earlie
     world.api().faults = [None, None, None, Some(ErrorKind::Remote)].into();
     let error = world.run(full()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Remote);
-    let failed = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let failed = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     assert_eq!((failed.state, failed.mode, failed.progress.fetched), (RunState::Error, RunMode::Initial, 30));
     assert_eq!((world.live().await, world.deleted().await), (50, 0));
 
@@ -38,7 +38,7 @@ async fn h39_a_refresh_that_fails_goes_on_where_it_stopped_and_deletes_no_earlie
     assert_eq!(report.progress.deleted, 1);
     assert_eq!(world.api().asked, [0, 11, 21, 31, 31, 41, 50], "no page was read twice");
     assert_eq!((world.live().await, world.deleted().await), (49, 1));
-    assert_eq!(world.engine.runs("c", SYNC).await.unwrap().len(), 2);
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,19 +51,19 @@ async fn h39_a_run_that_dies_at_any_page_goes_on_in_another_process() {
         // The whole future goes, as in a crash: nothing is written any more.
         let dying = tokio::time::timeout(Duration::from_millis(dies_after_ms), world.run(full())).await;
         assert!(dying.is_err());
-        let begun = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+        let begun = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
         assert_eq!(begun.state, RunState::Running);
 
         let other = world.another();
-        let busy = other.run_once("c", SYNC, RunOptions::default()).await.unwrap_err();
+        let busy = other.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
         assert_eq!(busy.kind(), ErrorKind::Busy, "nobody knows yet that it died");
         tokio::time::sleep(busy.retry_after().unwrap()).await;
-        let report = other.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+        let report = other.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
         if dies_after_ms > 100 {
             assert_eq!((&report.id, report.resumed), (&begun.id, 1));
         } else {
             assert_ne!(report.id, begun.id, "it had saved nothing: it starts over");
-            let earlier = other.run(&begun.id).await.unwrap();
+            let earlier = other.fetch_run(&begun.id).await.unwrap();
             assert_eq!(earlier.state, RunState::Error);
         }
         assert_eq!((report.mode, report.progress.deleted), (RunMode::Initial, 1));
@@ -76,17 +76,17 @@ async fn p28_a_superseded_run_commits_nothing() {
     let world = World::new(40).await;
     world.api().delay = Duration::from_secs(20);
     let stalled = world.engine.clone();
-    let stalled = tokio::spawn(async move { stalled.run_once("c", SYNC, RunOptions::default()).await });
+    let stalled = tokio::spawn(async move { stalled.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await });
     sleep(25.0).await;
     assert_eq!(world.live().await, 10);
     // The clock leaps, as if that process had been frozen for long: its lease looks dead.
     world.clock.jump(100_000);
     world.api().delay = Duration::ZERO;
-    let report = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    let report = world.another().sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!((report.progress.fetched, report.progress.added), (40 + 1, 40 + 1));
     let error = stalled.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
-    assert_eq!(world.engine.run(&report.id).await.unwrap().state, RunState::Success);
+    assert_eq!(world.engine.fetch_run(&report.id).await.unwrap().state, RunState::Success);
     assert_eq!((world.live().await, world.deleted().await), (40, 0));
 }
 
@@ -99,7 +99,10 @@ async fn p28_who_lost_the_lease_empties_nothing_of_a_successors() {
         // Shorter than the time between two signs of life: it does not find out by itself.
         let store = Staged::slow_at(&world.store, stalled_at, Duration::from_secs(5));
         let stalled = world.engine_over(store);
-        let stalled = tokio::spawn(async move { stalled.run_once("c", SYNC, RunOptions::default().clear(true)).await });
+        let stalled =
+            tokio::spawn(
+                async move { stalled.sync("c", SYNC).unwrap().run_once(RunOptions::default().clear(true)).await },
+            );
         sleep(1.0).await;
         world.clock.jump(100_000);
         world.run(full()).await.unwrap();
@@ -117,9 +120,9 @@ async fn p29_a_refresh_that_cannot_begin_empties_nothing() {
         let world = World::new(30).await;
         world.run(RunOptions::default()).await.unwrap();
         let failing = world.engine_over(Staged::failing_at(&world.store, write));
-        let error = failing.run_once("c", SYNC, RunOptions::default().clear(true)).await.unwrap_err();
+        let error = failing.sync("c", SYNC).unwrap().run_once(RunOptions::default().clear(true)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Full);
-        let has_begun = world.engine.runs("c", SYNC).await.unwrap().len() == 2;
+        let has_begun = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().len() == 2;
         assert_eq!(has_begun, write > 0, "write {write}");
         assert_eq!(world.live().await == 30, !has_begun, "write {write}");
     }
@@ -134,8 +137,8 @@ async fn p29_the_counts_of_a_run_that_dies_are_those_of_its_pages() {
     let dying = tokio::time::timeout(Duration::from_millis(250), world.run(RunOptions::default())).await;
     assert!(dying.is_err());
     world.clock.jump(100_000);
-    let next = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
-    let dead = world.engine.runs("c", SYNC).await.unwrap().remove(1);
+    let next = world.another().sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
+    let dead = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(1);
     let counts = |report: &highwater_engine::RunReport| {
         let progress = report.progress;
         [progress.pages, progress.fetched, progress.added, progress.updated, progress.unchanged]
@@ -148,13 +151,13 @@ async fn p29_the_counts_of_a_run_that_dies_are_those_of_its_pages() {
     let dying = tokio::time::timeout(Duration::from_millis(250), world.run(full())).await;
     assert!(dying.is_err());
     world.clock.jump(100_000);
-    let resumed = world.another().run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    let resumed = world.another().sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!((resumed.resumed, counts(&resumed)), (1, [5, 36, 0, 0, 36]));
     let dying = tokio::time::timeout(Duration::from_millis(250), world.run(full())).await;
     assert!(dying.is_err());
     world.clock.jump(100_000);
-    world.another().run_once("c", SYNC, full()).await.unwrap();
-    let dead = world.engine.runs("c", SYNC).await.unwrap().remove(1);
+    world.another().sync("c", SYNC).unwrap().run_once(full()).await.unwrap();
+    let dead = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(1);
     assert_eq!((dead.state, counts(&dead)), (RunState::Error, [2, 20, 0, 0, 20]));
 }
 
@@ -164,7 +167,7 @@ async fn h40_what_a_webhook_writes_during_the_first_request_is_not_deleted() {
     world.run(RunOptions::default()).await.unwrap();
     world.api().delay = Duration::from_secs(2);
     let engine = world.engine.clone();
-    let refresh = tokio::spawn(async move { engine.run_once("c", SYNC, full()).await });
+    let refresh = tokio::spawn(async move { engine.sync("c", SYNC).unwrap().run_once(full()).await });
     sleep(1.0).await;
     assert_eq!(world.api().asked.len(), 4, "the first page is not answered yet");
     let mut batch = WriteBatch::new();
@@ -182,17 +185,17 @@ async fn h49_a_live_run_keeps_its_lease_for_as_long_as_it_takes() {
     let world = World::new(5).await;
     world.api().delay = Duration::from_secs(600);
     let long = world.engine.clone();
-    let long = tokio::spawn(async move { long.run_once("c", SYNC, RunOptions::default()).await });
+    let long = tokio::spawn(async move { long.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await });
     let other = world.another();
     for _ in 0..50 {
         sleep(10.0).await;
-        let error = other.run_once("c", SYNC, RunOptions::default()).await.unwrap_err();
+        let error = other.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
     }
-    assert_eq!(world.engine.sync_state("c", SYNC).await.unwrap().phase, Phase::Running);
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().phase, Phase::Running);
     long.await.unwrap().unwrap();
     assert_eq!(world.api().most_at_once, 1);
-    other.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    other.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,10 +211,8 @@ async fn h49_of_two_that_begin_at_once_one_does() {
         })
     });
     let slow = world.engine_over(slow);
-    let (first, second) = tokio::join!(
-        slow.run_once("c", SYNC, RunOptions::default()),
-        world.engine.run_once("c", SYNC, RunOptions::default())
-    );
+    let (slow, own) = (slow.sync("c", SYNC).unwrap(), world.engine.sync("c", SYNC).unwrap());
+    let (first, second) = tokio::join!(slow.run_once(RunOptions::default()), own.run_once(RunOptions::default()));
     let kinds = [first.as_ref().err(), second.as_ref().err()].map(|error| error.map(highwater_core::Error::kind));
     assert!(kinds.contains(&None) && kinds.contains(&Some(ErrorKind::Busy)), "{kinds:?}");
     assert_eq!(world.api().most_at_once, 1);
@@ -224,7 +225,7 @@ async fn h38_too_many_deletes_are_parked_and_done_later_without_reading_again() 
     world.api().items.retain(|id, _| *id > 60);
     let error = world.run(full()).await.unwrap_err();
     assert_eq!((error.kind(), error.context("deletes")), (ErrorKind::AwaitingApproval, Some("60")));
-    let parked = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let parked = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     assert_eq!(parked.state, RunState::AwaitingApproval);
     assert_eq!((parked.held.len(), parked.held[0].model.as_str(), parked.held[0].deletes), (1, "Item", 60));
     assert_eq!(parked.held[0].ids[..2], ["1", "2"]);
@@ -247,13 +248,13 @@ async fn parked_deletes_can_be_rejected_and_a_later_refresh_takes_their_place() 
     world.api().hidden = (1..=60).collect();
     let no_look = || full().deletes(DeletePolicy::default().verify(false));
     world.run(no_look()).await.unwrap_err();
-    let first = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let first = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     let rejected = world.engine.reject(&first.id).await.unwrap();
     assert_eq!(rejected.state, RunState::Cancelled);
     assert_eq!(world.live().await, 100);
 
     world.run(no_look()).await.unwrap_err();
-    let second = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let second = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     world.api().hidden.clear();
     let whole = world.run(no_look()).await.unwrap();
     assert_eq!(whole.progress.deleted, 0);
@@ -320,7 +321,7 @@ async fn h51_a_forgotten_checkpoint_begins_a_full_run_at_once() {
     world.api().faults = [Some(ErrorKind::SourceReset)].into();
     let report = world.run(RunOptions::default()).await.unwrap();
     assert_eq!((report.mode, report.progress.deleted, report.state), (RunMode::Initial, 1, RunState::Success));
-    let runs = world.engine.runs("c", SYNC).await.unwrap();
+    let runs = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap();
     let states: Vec<_> = runs.iter().map(|run| (run.mode, run.state)).collect();
     let expected = [
         (RunMode::Initial, RunState::Success),
@@ -347,7 +348,7 @@ async fn a_refresh_that_gets_nowhere_starts_over() {
     let world = World::new(30).await;
     world.api().faults = [None, Some(ErrorKind::Remote)].into();
     world.run(RunOptions::default()).await.unwrap_err();
-    let first = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let first = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     for _ in 0..3 {
         world.api().faults = [Some(ErrorKind::Remote)].into();
         world.run(RunOptions::default()).await.unwrap_err();
@@ -363,16 +364,16 @@ async fn a_refresh_that_gets_nowhere_starts_over() {
 async fn a_run_that_takes_too_long_or_is_cancelled_can_go_on() {
     let world = World::new(40).await;
     let options = SyncOptions::default().timeout(Duration::from_secs(5)).auto_start(false);
-    world.engine.enable_with("c", SYNC, options).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(options).await.unwrap();
     world.api().delay = Duration::from_secs(2);
     let error = world.run(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    let stopped = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+    let stopped = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
     assert_eq!((stopped.state, stopped.progress.fetched), (RunState::TimedOut, 20));
 
     let cancel = CancelToken::new();
     let (engine, options) = (world.engine.clone(), RunOptions::default().cancel(cancel.clone()));
-    let cancelled = tokio::spawn(async move { engine.run_once("c", SYNC, options).await });
+    let cancelled = tokio::spawn(async move { engine.sync("c", SYNC).unwrap().run_once(options).await });
     sleep(3.0).await;
     cancel.cancel();
     assert_eq!(cancelled.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
@@ -384,14 +385,14 @@ async fn a_run_that_takes_too_long_or_is_cancelled_can_go_on() {
 #[tokio::test(start_paused = true)]
 async fn variants_are_syncs_of_their_own() {
     let world = World::new(10).await;
-    world.engine.run_once("c", "shop/items::old", RunOptions::default()).await.unwrap();
+    world.engine.sync("c", "shop/items::old").unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!(world.live().await, 0);
     let variant = StreamKey::new("c", "Item").variant("old");
     assert_eq!(world.store.head(&variant).await.unwrap().live, 10);
     world.run(RunOptions::default()).await.unwrap();
-    assert_eq!(world.engine.runs("c", "shop/items::old").await.unwrap().len(), 1);
-    world.engine.enable("c", "shop/items::old", None).await.unwrap();
-    world.engine.disable("c", "shop/items::old", true).await.unwrap();
+    assert_eq!(world.engine.sync("c", "shop/items::old").unwrap().runs().await.unwrap().len(), 1);
+    world.engine.sync("c", "shop/items::old").unwrap().enable(SyncOptions::default()).await.unwrap();
+    world.engine.sync("c", "shop/items::old").unwrap().disable(DisableMode::Clear).await.unwrap();
     assert_eq!((world.store.head(&variant).await.unwrap().live, world.live().await), (0, 10));
 }
 
@@ -407,7 +408,7 @@ async fn logs_are_kept_found_again_and_swept_out() {
     world.api().faults = [Some(ErrorKind::Remote)].into();
     let failed_ms = world.begun();
     world.run(RunOptions::default()).await.unwrap_err();
-    world.engine.run_once("d", SYNC, RunOptions::default()).await.unwrap();
+    world.engine.sync("d", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     assert!(failed_ms > 0);
 
     let found = async |filter: LogFilter| world.engine.runs_matching(&filter).await.unwrap().runs.len();
@@ -460,8 +461,8 @@ async fn logs_are_kept_found_again_and_swept_out() {
     for _ in 0..4 {
         world.run(RunOptions::default()).await.unwrap();
     }
-    assert_eq!(world.engine.runs("c", SYNC).await.unwrap().len(), 3);
-    assert_eq!(world.engine.run(&first.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().len(), 3);
+    assert_eq!(world.engine.fetch_run(&first.id).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(world.engine.run_log(&first.id).await.unwrap().is_empty());
     sleep(7200.0).await;
     assert_eq!(world.engine.sweep_logs().await.unwrap(), 4);

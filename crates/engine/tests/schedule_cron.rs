@@ -34,15 +34,15 @@ fn by(schedule: Schedule) -> SyncOptions {
 async fn a_schedule_whose_last_slot_has_passed_runs_once_and_says_that_it_ended() {
     let world = world().await;
     let second = world.another();
-    world.engine.enable_with("c", SYNC, by(Schedule::cron(LAST_SLOT).unwrap())).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::cron(LAST_SLOT).unwrap())).await.unwrap();
     let running = start(&world);
     let _second = second.start(&Handle::current());
     sleep(15.0).await;
-    let state = world.engine.sync_state("c", SYNC).await.unwrap();
+    let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
     assert_eq!((state.phase, world.begun()), (Phase::Waiting, 0));
     sleep(30.0).await;
     assert_eq!(world.begun(), 1, "once, by whichever process");
-    let state = world.engine.sync_state("c", SYNC).await.unwrap();
+    let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
     assert_eq!((state.phase, state.status.next_due_ms, state.has_synced), (Phase::Ended, None, true));
     assert_eq!(serde_json::to_value(state.phase).unwrap(), "ended");
 
@@ -51,19 +51,19 @@ async fn a_schedule_whose_last_slot_has_passed_runs_once_and_says_that_it_ended(
     world.clock.jump(-2000);
     let _running = start(&world);
     sleep(60.0).await;
-    world.engine.pause_sync("c", SYNC).await.unwrap();
-    assert_eq!(world.engine.sync_state("c", SYNC).await.unwrap().phase, Phase::Paused);
-    world.engine.start_sync("c", SYNC).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().pause().await.unwrap();
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().phase, Phase::Paused);
+    world.engine.sync("c", SYNC).unwrap().resume().await.unwrap();
     sleep(60.0).await;
     assert_eq!(world.begun(), 1);
 
     // It runs when it is asked to, and goes on with another schedule.
-    world.engine.trigger("c", SYNC, TriggerMode::Plain).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().trigger(TriggerMode::Plain).await.unwrap();
     sleep(60.0).await;
     assert_eq!(world.begun(), 2);
-    world.engine.set_schedule("c", SYNC, Some(Duration::from_secs(60).into())).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().set_schedule(Some(Duration::from_secs(60).into())).await.unwrap();
     sleep(30.0).await;
-    assert_eq!(world.engine.sync_state("c", SYNC).await.unwrap().phase, Phase::Waiting);
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().phase, Phase::Waiting);
     sleep(60.0).await;
     assert!(world.begun() >= 3);
 }
@@ -72,20 +72,21 @@ async fn a_schedule_whose_last_slot_has_passed_runs_once_and_says_that_it_ended(
 async fn a_schedule_with_no_slot_to_come_cannot_be_enabled() {
     let world = world().await;
     let past = Schedule::cron("0 0 0 1 1 * 2020").unwrap();
-    let error = world.engine.enable_with("c", SYNC, by(past.clone())).await.unwrap_err();
+    let error = world.engine.sync("c", SYNC).unwrap().enable(by(past.clone())).await.unwrap_err();
     assert_eq!((error.kind(), error.context("cron")), (ErrorKind::Invalid, Some("0 0 0 1 1 * 2020")));
-    world.engine.enable_with("c", SYNC, SyncOptions::default()).await.unwrap();
-    let error = world.engine.set_schedule("c", SYNC, Some(past)).await.unwrap_err();
+    world.engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
+    let error = world.engine.sync("c", SYNC).unwrap().set_schedule(Some(past)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     // The variant is public: what no constructor has seen is checked all the same.
-    let error = world.engine.enable_with("d", SYNC, by(Schedule::Cron("0 0 30 2 *".into()))).await.unwrap_err();
+    let error =
+        world.engine.sync("d", SYNC).unwrap().enable(by(Schedule::Cron("0 0 30 2 *".into()))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_interval_that_no_constructor_has_seen_is_no_shorter_than_the_shortest() {
     let world = world().await;
-    world.engine.enable_with("c", SYNC, by(Schedule::EveryMs(0))).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::EveryMs(0))).await.unwrap();
     let _running = start(&world);
     sleep(2.05).await;
     assert!((15..=21).contains(&world.begun()), "{}", world.begun());
@@ -94,7 +95,7 @@ async fn an_interval_that_no_constructor_has_seen_is_no_shorter_than_the_shortes
 #[tokio::test(start_paused = true)]
 async fn the_longest_interval_runs_once() {
     let world = world().await;
-    world.engine.enable_with("c", SYNC, by(Schedule::every(Duration::MAX))).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::every(Duration::MAX))).await.unwrap();
     let _running = start(&world);
     sleep(100_000.0).await;
     world.clock.jump(-3_600_000);
@@ -107,8 +108,9 @@ async fn the_longest_interval_runs_once() {
 async fn a_stored_status_without_a_due_time_is_made_good() {
     let world = world().await;
     for (connection, schedule) in [("c", "0 * * * *"), ("d", LAST_SLOT)] {
-        world.engine.enable_with(connection, SYNC, by(Schedule::cron(schedule).unwrap())).await.unwrap();
-        let mut status = serde_json::to_value(world.engine.status(connection, SYNC).await.unwrap()).unwrap();
+        world.engine.sync(connection, SYNC).unwrap().enable(by(Schedule::cron(schedule).unwrap())).await.unwrap();
+        let mut status =
+            serde_json::to_value(world.engine.sync(connection, SYNC).unwrap().state().await.unwrap().status).unwrap();
         let started_ms = world.clock.now().unix_ms() + 60_000;
         status["next_due_ms"] = serde_json::Value::Null;
         status["last_started_ms"] = started_ms.into();
@@ -128,16 +130,16 @@ async fn a_stored_status_without_a_due_time_is_made_good() {
 #[tokio::test(start_paused = true)]
 async fn a_wish_whose_run_cannot_begin_is_tried_again_with_pauses() {
     let world = world().await;
-    world.engine.enable_with("c", SYNC, by(Schedule::cron("0 0 1 1 *").unwrap())).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::cron("0 0 1 1 *").unwrap())).await.unwrap();
     world.engine.connect(ConnectionSettings::new("c", "shop").base_url("nowhere")).await.unwrap();
     let _running = start(&world);
-    world.engine.trigger("c", SYNC, TriggerMode::Plain).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().trigger(TriggerMode::Plain).await.unwrap();
     sleep(600.0).await;
-    let status = world.engine.status("c", SYNC).await.unwrap();
+    let status = world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status;
     assert!((3..=6).contains(&status.failures), "{} tries in ten minutes", status.failures);
     world.engine.connect(ConnectionSettings::new("c", "shop")).await.unwrap();
     sleep(3600.0).await;
-    let runs = world.engine.runs("c", SYNC).await.unwrap();
+    let runs = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap();
     assert_eq!((runs.len(), runs[0].state, world.live().await), (1, RunState::Success, 3));
 }
 
@@ -149,7 +151,7 @@ async fn a_slot_that_passed_while_nobody_ran_is_made_up_for_though_the_host_enab
     for day in 0..3 {
         // Nine hours open, among them eight restarts; then closed over the slot.
         for _ in 0..8 {
-            world.engine.enable_with("c", SYNC, nightly()).await.unwrap();
+            world.engine.sync("c", SYNC).unwrap().enable(nightly()).await.unwrap();
             let running = start(&world);
             sleep(3600.0).await;
             running.shutdown(Duration::from_secs(1)).await.unwrap();
@@ -158,13 +160,13 @@ async fn a_slot_that_passed_while_nobody_ran_is_made_up_for_though_the_host_enab
         sleep(16.0 * 3600.0).await;
     }
     // Another schedule forgets what the one before had missed.
-    world.engine.enable_with("c", SYNC, by(Schedule::cron("0 4 * * *").unwrap())).await.unwrap();
-    world.engine.enable_with("d", SYNC, nightly()).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::cron("0 4 * * *").unwrap())).await.unwrap();
+    world.engine.sync("d", SYNC).unwrap().enable(nightly()).await.unwrap();
     sleep(24.0 * 3600.0).await;
-    world.engine.enable_with("d", SYNC, by(Schedule::cron("45 3 * * *").unwrap())).await.unwrap();
+    world.engine.sync("d", SYNC).unwrap().enable(by(Schedule::cron("45 3 * * *").unwrap())).await.unwrap();
     let running = start(&world);
     sleep(60.0).await;
     running.shutdown(Duration::from_secs(1)).await.unwrap();
-    let began = world.engine.status("d", SYNC).await.unwrap().last_started_ms;
+    let began = world.engine.sync("d", SYNC).unwrap().state().await.unwrap().status.last_started_ms;
     assert_eq!(began, None, "it waits for the slot of its new schedule");
 }

@@ -1,6 +1,6 @@
 //! Every call can be made from a task that moves between threads.
 
-use highwater_engine::{DisableMode, Engine, LogFilter, RunOptions, Schedule, SyncOptions, TriggerMode};
+use highwater_engine::{DisableMode, Engine, LogFilter, RunOptions, Schedule, SyncHandle, SyncOptions, TriggerMode};
 
 fn sent<T: Send>(value: T) -> T {
     value
@@ -8,17 +8,21 @@ fn sent<T: Send>(value: T) -> T {
 
 /// Compiles, or does not.
 #[allow(dead_code)]
-fn calls(engine: &Engine) {
-    drop(sent(engine.enable_with("c", "p/t", SyncOptions::default())));
-    drop(sent(engine.disable("c", "p/t", DisableMode::Keep)));
-    drop(sent(engine.pause_sync("c", "p/t")));
-    drop(sent(engine.start_sync("c", "p/t")));
-    drop(sent(engine.set_schedule("c", "p/t", None::<Schedule>)));
-    drop(sent(engine.trigger("c", "p/t", TriggerMode::Plain)));
-    drop(sent(engine.run_once("c", "p/t", RunOptions::default())));
+fn calls(engine: &Engine, sync: &SyncHandle) {
+    drop(sent(sync.enable(SyncOptions::default())));
+    drop(sent(sync.disable(DisableMode::Keep)));
+    drop(sent(sync.pause()));
+    drop(sent(sync.resume()));
+    drop(sent(sync.set_schedule(None::<Schedule>)));
+    drop(sent(sync.trigger(TriggerMode::Plain)));
+    drop(sent(sync.run_once(RunOptions::default())));
+    drop(sent(sync.cancel()));
+    drop(sent(sync.state()));
+    drop(sent(sync.runs()));
+    drop(sent(sync.streams()));
     drop(sent(engine.approve("run")));
     drop(sent(engine.reject("run")));
-    drop(sent(engine.sync_state("c", "p/t")));
+    drop(sent(engine.sync_states()));
     drop(sent(engine.runs_matching(&LogFilter::default())));
     drop(sent(engine.log_lines(&LogFilter::default())));
     drop(sent(engine.sweep_logs()));
@@ -29,6 +33,8 @@ fn calls(engine: &Engine) {
 fn engines_are_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
     shared::<Engine>();
+    shared::<SyncHandle>();
+    shared::<highwater_engine::blocking::SyncHandle>();
     shared::<highwater_engine::blocking::Engine>();
     shared::<highwater_engine::Control>();
 }

@@ -55,7 +55,7 @@ async fn set_aside_of_a_page_is_the_bad_record_alone() {
         assert_eq!(told.level, LogLevel::Warning);
         assert!(told.message.contains(id.unwrap_or("number 2 of its page")), "{what}: {}", told.message);
         assert!(told.message.contains(&report.set_aside[0].reason), "{what}: {}", told.message);
-        let kept = world.engine.set_aside("c", SYNC).await.unwrap();
+        let kept = world.engine.sync("c", SYNC).unwrap().set_aside().await.unwrap();
         assert_eq!((kept.len(), kept[0].id.as_deref(), kept[0].model.as_str()), (1, id, "Thing"), "{what}");
         assert!(kept[0].payload.len() <= 16 * 1024, "{what}");
         assert_eq!(world.status().await.set_aside["Thing"], 1, "{what}");
@@ -123,12 +123,12 @@ async fn set_aside_records_do_not_stop_an_incremental_sync_and_are_told_until_th
     // Each goes once it comes well, or is gone.
     world.api().pages = vec![vec![good("b", 5)]];
     world.run(RunOptions::default()).await.unwrap();
-    let kept = world.engine.set_aside("c", SYNC).await.unwrap();
+    let kept = world.engine.sync("c", SYNC).unwrap().set_aside().await.unwrap();
     assert_eq!(kept.iter().map(|record| record.id.as_deref()).collect::<Vec<_>>(), [Some("c")]);
     world.api().pages = vec![vec![good("c", 6)]];
     world.run(RunOptions::default()).await.unwrap();
     assert!(world.status().await.is_clean());
-    assert!(world.engine.set_aside("c", SYNC).await.unwrap().is_empty());
+    assert!(world.engine.sync("c", SYNC).unwrap().set_aside().await.unwrap().is_empty());
     assert_eq!(world.live().await, ["a", "b", "c", "d"]);
 }
 
@@ -205,7 +205,7 @@ async fn set_aside_is_bounded_however_much_comes() {
     assert_eq!(report.set_aside.len(), 20);
     let lines = world.engine.run_log(&report.id).await.unwrap();
     assert_eq!(lines.iter().filter(|line| line.message.contains("set aside")).count(), 21);
-    let kept = world.engine.set_aside("c", SYNC).await.unwrap();
+    let kept = world.engine.sync("c", SYNC).unwrap().set_aside().await.unwrap();
     assert_eq!(kept.len(), 100);
     assert!(kept.iter().all(|record| record.id.as_deref().is_some_and(|id| id.starts_with("9-"))), "the newest");
     assert!(kept.iter().all(|record| record.payload.len() <= 16 * 1024));

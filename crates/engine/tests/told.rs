@@ -10,7 +10,9 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Json, Store, StoreExt, StreamKey, WriteBatch};
-use highwater_engine::{LogFilter, Phase, RunEvent, RunMode, RunOptions, RunState, SyncOptions};
+use highwater_engine::{
+    DisableMode, LogFilter, Phase, RunEvent, RunMode, RunOptions, RunState, SyncOptions, TriggerMode,
+};
 use scripted::Scene;
 use tokio::runtime::Handle;
 use world::{SYNC, World, sleep};
@@ -25,7 +27,7 @@ async fn the_kind_stands_beside_the_text_wherever_an_error_is_told() {
         (ErrorKind::TimedOut, RunState::TimedOut, false),
     ] {
         world.api().faults = [Some(kind)].into();
-        world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap_err();
+        world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
         let told: Vec<RunEvent> = std::iter::from_fn(|| events.try_recv().ok()).collect();
         let with_text = |event: &&RunEvent| {
             event.error.iter().chain(&event.message).any(|text| text.contains("the API was told to fail"))
@@ -33,20 +35,20 @@ async fn the_kind_stands_beside_the_text_wherever_an_error_is_told() {
         assert_eq!(told.iter().filter(with_text).count(), 1, "told once: {told:?}");
         let last = told.last().unwrap();
         assert_eq!((last.state, last.error_kind, last.needs_action()), (state, Some(kind), needs_action));
-        let report = world.engine.runs("c", SYNC).await.unwrap().remove(0);
+        let report = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
         assert_eq!((report.error_kind, report.needs_action()), (Some(kind), needs_action));
-        let status = world.engine.status("c", SYNC).await.unwrap();
+        let status = world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status;
         assert_eq!((status.last_error_kind, status.needs_action()), (Some(kind), needs_action));
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["last_error_kind"], kind.as_str());
         let json = serde_json::to_value(last).unwrap();
         assert_eq!(json["error_kind"], kind.as_str());
     }
-    let report = world.engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    let report = world.engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["mode"], &json["state"]), (&"initial".into(), &"success".into()));
     assert!(json.get("error_kind").is_none());
-    assert_eq!(world.engine.status("c", SYNC).await.unwrap().last_error_kind, None);
+    assert_eq!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status.last_error_kind, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,9 +67,9 @@ async fn what_earlier_versions_wrote_is_read() {
     batch.put_document(format!("op/{backwards}"), "c/shop/items").unwrap();
     batch.put_document("status/c/shop/items", &Json::parse(&status).unwrap()).unwrap();
     world.store.commit(batch).await.unwrap();
-    let report = world.engine.run(run).await.unwrap();
+    let report = world.engine.fetch_run(run).await.unwrap();
     assert_eq!((report.mode, report.state, report.error_kind), (RunMode::Incremental, RunState::Error, None));
-    let status = world.engine.status("c", SYNC).await.unwrap();
+    let status = world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status;
     assert_eq!((status.failures, status.last_error_kind, status.needs_action()), (1, None, false));
     assert_eq!(world.engine.runs_matching(&LogFilter::default()).await.unwrap().runs, [report]);
 }
@@ -78,13 +80,13 @@ async fn whoever_is_offline_learns_it_once_and_within_a_second() {
     let mut events = scene.engine.events();
     let mut wakeups = scene.store.subscribe();
     let every = SyncOptions::default().schedule(Duration::from_secs(3600));
-    scene.engine.enable_with("c", scripted::SYNC, every).await.unwrap();
+    scene.engine.sync("c", scripted::SYNC).unwrap().enable(every).await.unwrap();
     let began = tokio::time::Instant::now();
     let running = scene.engine.start(&Handle::current());
     // The loop of the README: wait for news, then look.
     let status = loop {
         wakeups.changed().await.unwrap();
-        let status = scene.engine.status("c", scripted::SYNC).await.unwrap();
+        let status = scene.engine.sync("c", scripted::SYNC).unwrap().state().await.unwrap().status;
         if status.last_error.is_some() {
             break status;
         }
@@ -92,7 +94,7 @@ async fn whoever_is_offline_learns_it_once_and_within_a_second() {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(1), "learned after {took:?}");
     assert_eq!(status.last_error_kind, Some(ErrorKind::Unavailable));
-    let state = scene.engine.sync_state("c", scripted::SYNC).await.unwrap();
+    let state = scene.engine.sync("c", scripted::SYNC).unwrap().state().await.unwrap();
     assert_eq!((state.phase, state.has_synced, state.status.failures), (Phase::Offline, false, 0));
     sleep(900.0).await;
     let told: Vec<RunEvent> = std::iter::from_fn(|| events.try_recv().ok()).collect();
@@ -113,7 +115,7 @@ async fn a_blip_in_the_middle_of_a_run_is_waited_out_as_ever() {
         }
     })
     .await;
-    let report = scene.engine.run_once("c", scripted::SYNC, RunOptions::default()).await.unwrap();
+    let report = scene.engine.sync("c", scripted::SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!(report.progress.added, 2);
 }
 
@@ -122,26 +124,42 @@ async fn what_does_not_exist_is_an_error_and_no_state() {
     let world = World::new(3).await;
     let engine = &world.engine;
     for (connection, sync) in [("nobody", SYNC), ("c", "shop/nope"), ("c", "notes/nope"), ("nobody", "notes/nope")] {
+        let sync = engine.sync(connection, sync).unwrap();
         let kinds = [
-            engine.sync_state(connection, sync).await.map(drop),
-            engine.status(connection, sync).await.map(drop),
-            engine.set_aside(connection, sync).await.map(drop),
-            engine.disable(connection, sync, false).await,
-            engine.trigger(connection, sync, highwater_engine::TriggerMode::Plain).await,
-            engine.stream(connection, sync, "Item").await.map(drop),
+            sync.enable(SyncOptions::default()).await.map(drop),
+            sync.disable(DisableMode::Keep).await,
+            sync.disable(DisableMode::Clear).await,
+            sync.pause().await,
+            sync.resume().await,
+            sync.trigger(TriggerMode::Plain).await,
+            sync.set_schedule(None).await.map(drop),
+            sync.cancel().await.map(drop),
+            sync.run_once(RunOptions::default()).await.map(drop),
+            sync.state().await.map(drop),
+            sync.runs().await.map(drop),
+            sync.set_aside().await.map(drop),
+            sync.streams().await.map(drop),
+            sync.stream("Item").await.map(drop),
         ]
         .map(|outcome| outcome.map_err(|error| error.kind()));
-        assert_eq!(kinds, [Err(ErrorKind::NotFound); 6], "{connection} {sync}");
+        assert_eq!(kinds, [Err(ErrorKind::NotFound); 14], "{sync:?}");
     }
-    assert_eq!(engine.cancel("c", "notes/nope").unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(engine.sync_state("c", SYNC).await.unwrap().phase, Phase::Disabled, "it exists, and is not enabled");
+    for name in ["c/d", ""] {
+        assert_eq!(engine.sync(name, SYNC).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    let items = engine.sync("c", SYNC).unwrap();
+    assert_eq!(items.state().await.unwrap().phase, Phase::Disabled, "it exists, and is not enabled");
+    for outcome in [items.pause().await, items.resume().await, items.trigger(TriggerMode::Plain).await] {
+        let error = outcome.unwrap_err();
+        assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("not enabled"), "{error}");
+    }
     // A reader of these would wait for ever.
-    let error = engine.stream("c", SYNC, "Item").await.unwrap_err();
+    let error = engine.sync("c", SYNC).unwrap().stream("Item").await.unwrap_err();
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("not enabled"), "{error}");
-    engine.enable("c", SYNC, None).await.unwrap();
-    let error = engine.stream("c", SYNC, "Itme").await.unwrap_err();
+    engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
+    let error = engine.sync("c", SYNC).unwrap().stream("Itme").await.unwrap_err();
     assert_eq!((error.kind(), error.context("known")), (ErrorKind::NotFound, Some("Item, Shelf")));
-    let items = engine.stream("c", SYNC, "Item").await.unwrap();
+    let items = engine.sync("c", SYNC).unwrap().stream("Item").await.unwrap();
     assert_eq!(items.to_string(), "c/Item");
     // Named readers of a stream that a sync writes, of one with a slip of the pen, and of the host's own.
     let (slip, own) = (StreamKey::new("c", "Itme"), StreamKey::new("mine", "Note"));
@@ -151,6 +169,6 @@ async fn what_does_not_exist_is_an_error_and_no_state() {
     let idle = engine.idle_readers().await.unwrap();
     let idle: Vec<_> = idle.iter().map(|reader| (&reader.stream, reader.name.as_str())).collect();
     assert_eq!(idle, [(&slip, "index")]);
-    engine.disable("c", SYNC, false).await.unwrap();
+    engine.sync("c", SYNC).unwrap().disable(DisableMode::Keep).await.unwrap();
     assert_eq!(engine.idle_readers().await.unwrap().len(), 2);
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{ConnectionSettings, Engine, RunEvent, RunOptions, RunState};
+use highwater_engine::{ConnectionSettings, Engine, RunEvent, RunOptions, RunState, SyncOptions};
 use highwater_template::{LogLevel, Progress, SyncContext, Template, TemplateInfo};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -59,7 +59,7 @@ async fn events_tell_how_far_a_run_has_come() {
     let mut events = engine.events();
     let mut seen = || -> Vec<RunEvent> { std::iter::from_fn(|| events.try_recv().ok()).collect() };
     *template.1.lock().unwrap() = vec![vec![r#"{"id":1}"#, r#"{"id":2}"#], vec![r#"{"id":3}"#]];
-    let report = engine.run_once("c", SYNC, full()).await.unwrap();
+    let report = engine.sync("c", SYNC).unwrap().run_once(full()).await.unwrap();
     let told = seen();
     assert!(told.iter().all(|event| (event.run.as_str(), event.template.as_str()) == (report.id.as_str(), SYNC)));
     let counts = |progress: &Progress| {
@@ -74,11 +74,11 @@ async fn events_tell_how_far_a_run_has_come() {
     assert_eq!((last.state, counts(&last.progress)), (RunState::Success, [2, 3, 3, 0, 0, 0]));
 
     *template.1.lock().unwrap() = vec![vec![r#"{"id":1,"x":1}"#, r#"{"id":2}"#]];
-    engine.run_once("c", SYNC, full()).await.unwrap();
+    engine.sync("c", SYNC).unwrap().run_once(full()).await.unwrap();
     let last = seen().pop().unwrap();
     assert_eq!((last.state, counts(&last.progress)), (RunState::Success, [1, 2, 0, 1, 1, 1]));
     template.1.lock().unwrap().clear();
-    engine.run_once("c", SYNC, full()).await.unwrap_err();
+    engine.sync("c", SYNC).unwrap().run_once(full()).await.unwrap_err();
     let last = seen().pop().unwrap();
     assert_eq!(last.state, RunState::Error);
     assert!(last.error.unwrap().contains("out of order") && last.message.is_none());
@@ -127,12 +127,12 @@ async fn spans_and_events_have_stable_names() {
     let _guard = tracing::subscriber::set_default(Arc::clone(&heard));
     let (engine, template) = watched().await;
     *template.1.lock().unwrap() = vec![vec![r#"{"id":1}"#]];
-    let report = engine.run_once("c", SYNC, RunOptions::default()).await.unwrap();
+    let report = engine.sync("c", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
     let span = format!("highwater.run: run={} connection=c sync={SYNC} mode=Initial", report.id);
     assert_eq!(heard.spans.lock().unwrap().iter().collect::<Vec<_>>(), [&span]);
     assert!(heard.targets.lock().unwrap().contains("highwater::run"));
     // What cannot begin is told by the schedule.
-    engine.enable("c", SYNC, None).await.unwrap();
+    engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
     engine.connect(ConnectionSettings::new("c", "watched").base_url("nowhere")).await.unwrap();
     let _running = engine.start(&tokio::runtime::Handle::current());
     tokio::time::sleep(std::time::Duration::from_secs(7200)).await;

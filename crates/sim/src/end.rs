@@ -76,7 +76,8 @@ impl World {
         self.run_until_well(connection, false).await?;
         let narrowed = plan.actions.iter().any(|(_, action)| matches!(action, Action::Narrow { .. }));
         let template = format!("{}/items", NAMES[connection]);
-        let waits = self.process.engines[0].status(NAMES[connection], &template).await?.parked_run.is_some();
+        let waits =
+            self.process.engines[0].sync(NAMES[connection], &template)?.state().await?.status.parked_run.is_some();
         let exact = match plan.styles[connection] {
             Style::Offset | Style::Keyset => true,
             // What a refresh could not delete without approval, no feed tells again.
@@ -133,7 +134,7 @@ impl World {
         let template = format!("{name}/items");
         loop {
             let options = RunOptions::default().full(full).approve_deletes(true);
-            match self.process.engines[0].run_once(name, &template, options).await {
+            match self.process.engines[0].sync(name, &template)?.run_once(options).await {
                 Ok(_) => return Ok(()),
                 Err(error) => self.shared.note(|| format!("at the end: {error}")),
             }

@@ -164,7 +164,7 @@ impl Process {
         by_hand[connection].fetch_add(1, Ordering::Relaxed);
         self.runs.spawn(async move {
             let name = NAMES[connection];
-            let outcome = engine.run_once(name, &format!("{name}/items"), options).await;
+            let outcome = async { engine.sync(name, format!("{name}/items"))?.run_once(options).await }.await;
             by_hand[connection].fetch_sub(1, Ordering::Relaxed);
             shared.note(|| match &outcome {
                 Ok(report) => format!("run of {name} ended: {:?} {:?}", report.state, report.progress),

@@ -89,7 +89,7 @@ impl<A: FakeApi> Trial<A> {
 
     /// Runs the template with these options.
     pub async fn run_with(&self, options: RunOptions) -> Result<RunReport> {
-        self.engine.run_once(CONNECTION, &self.template, options).await
+        self.engine.sync(CONNECTION, &self.template)?.run_once(options).await
     }
 
     /// Does an action.

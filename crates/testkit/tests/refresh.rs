@@ -191,7 +191,7 @@ impl World {
 }
 
 async fn run(engine: &Engine) -> Result<()> {
-    engine.run_once("c", "acme/items", RunOptions::default()).await.map(drop)
+    engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default()).await.map(drop)
 }
 
 #[tokio::test]
@@ -284,8 +284,8 @@ async fn syncs_at_once_refresh_once_in_one_process_and_in_two() {
     let world = World::signed_in(Rotating::default()).await;
     let (first, second) = (world.engine().await, world.engine().await);
     let runs = |engine: Engine| async move {
-        let others = engine.run_once("c", "acme/others", RunOptions::default());
-        let (items, others) = tokio::join!(run(&engine), others);
+        let others = engine.sync("c", "acme/others").unwrap();
+        let (items, others) = tokio::join!(run(&engine), others.run_once(RunOptions::default()));
         items.and(others.map(drop))
     };
     runs(first.clone()).await.unwrap();
@@ -293,8 +293,8 @@ async fn syncs_at_once_refresh_once_in_one_process_and_in_two() {
     run(&second).await.unwrap();
     for round in 2..6 {
         world.clock.skip(Duration::from_secs(600));
-        let others = second.run_once("c", "acme/others", RunOptions::default());
-        let (one, other) = tokio::join!(run(&first), others);
+        let others = second.sync("c", "acme/others").unwrap();
+        let (one, other) = tokio::join!(run(&first), others.run_once(RunOptions::default()));
         one.and(other.map(drop)).unwrap();
         assert_eq!(world.api.with(|api| (api.serial, api.token_requests)), (round, round));
     }
@@ -358,7 +358,7 @@ async fn a_process_that_dies_between_refresh_and_use_leaves_good_tokens() {
     }
     drop(dead);
     let engine = world.engine().await;
-    engine.run_once("c", "acme/others", RunOptions::default()).await.unwrap();
+    engine.sync("c", "acme/others").unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!(world.serial(), 1);
 }
 
@@ -370,8 +370,8 @@ async fn a_stop_while_tokens_are_on_their_way_loses_none() {
         let engine = world.engine().await;
         let cancel = CancelToken::new();
         let options = RunOptions::default().cancel(cancel.clone());
-        let stopped = engine.run_once("c", "acme/items", options);
-        let (outcome, ()) = tokio::join!(stopped, async {
+        let items = engine.sync("c", "acme/items").unwrap();
+        let (outcome, ()) = tokio::join!(items.run_once(options), async {
             until(|| world.serial() == 1).await;
             cancel.cancel();
             if answered_in_time {
@@ -394,13 +394,14 @@ async fn a_run_that_the_host_drops_leaves_its_answer_to_the_next() {
     let world = World::signed_in(Rotating::default()).await;
     world.answers.forget_permits(Semaphore::MAX_PERMITS);
     let engine = world.engine().await;
+    let items = engine.sync("c", "acme/items").unwrap();
     tokio::select! {
         biased;
-        _ = engine.run_once("c", "acme/items", RunOptions::default()) => panic!("the answer cannot be there"),
+        _ = items.run_once(RunOptions::default()) => panic!("the answer cannot be there"),
         () = until(|| world.serial() == 1) => {}
     }
     world.answers.add_permits(10);
-    engine.run_once("c", "acme/others", RunOptions::default()).await.unwrap();
+    engine.sync("c", "acme/others").unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!(world.api.with(|api| (api.serial, api.token_requests)), (1, 1));
 }
 
@@ -419,11 +420,11 @@ async fn tokens_that_another_process_renewed_meanwhile_are_taken() {
 async fn a_connection_that_moved_takes_what_the_keychain_has_for_it_then() {
     let world = World::signed_in(Rotating::default()).await;
     let engine = world.engine().await;
-    engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap();
+    engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default()).await.unwrap();
     engine.connect(ConnectionSettings::new("c", "acme").base_url("https://elsewhere.example")).await.unwrap();
-    let error = engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap_err();
+    let error = engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let signed_in_there = OAuthTokens::new("app").access(Secret::new("access-1"), None);
     world.keychain.save("c", &Credentials::oauth2(signed_in_there)).await.unwrap();
-    engine.run_once("c", "acme/items", RunOptions::default()).await.unwrap();
+    engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default()).await.unwrap();
 }

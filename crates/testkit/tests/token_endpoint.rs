@@ -138,7 +138,7 @@ async fn what_may_pass_ends_no_sign_in() {
         let trial = trial(Api { faults: vec![fault], ..Api::new() }).await;
         let error = trial.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Remote, "{shown}: {error}");
-        let status = trial.engine.status("trial", SYNC).await.unwrap();
+        let status = trial.engine.sync("trial", SYNC).unwrap().state().await.unwrap().status;
         assert_eq!((status.offline_since_ms, status.failures), (None, 1), "{shown}: an answer is no silence");
         trial.run().await.unwrap_or_else(|error| panic!("{shown}: the sign-in was given up: {error}"));
         assert!(trial.api.with(|api| api.asked[1].contains("refresh-0")));

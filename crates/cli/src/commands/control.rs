@@ -89,7 +89,7 @@ pub(crate) async fn enable(options: &EnableOptions, output: &Output) -> Result<(
     }
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    let settings = engine(&store)?.enable_with(&name.connection, &name.sync, wanted).await?;
+    let settings = engine(&store)?.sync(&name.connection, &name.sync)?.enable(wanted).await?;
     output.object(&settings);
     output.line(format!("{} {} is enabled", name.connection, name.sync));
     store.close().await
@@ -98,7 +98,10 @@ pub(crate) async fn enable(options: &EnableOptions, output: &Output) -> Result<(
 pub(crate) async fn disable(options: &DisableOptions, output: &Output) -> Result<()> {
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    engine(&store)?.disable(&name.connection, &name.sync, DisableMode::from(options.clear)).await?;
+    engine(&store)?
+        .sync(&name.connection, &name.sync)?
+        .disable(if options.clear { DisableMode::Clear } else { DisableMode::Keep })
+        .await?;
     done(name, output, "is disabled");
     store.close().await
 }
@@ -115,14 +118,14 @@ pub(crate) async fn disconnect(options: &DisconnectOptions, output: &Output) -> 
 
 pub(crate) async fn pause(name: &SyncName, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    engine(&store)?.pause_sync(&name.connection, &name.sync).await?;
+    engine(&store)?.sync(&name.connection, &name.sync)?.pause().await?;
     done(name, output, "is paused");
     store.close().await
 }
 
 pub(crate) async fn resume(name: &SyncName, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    engine(&store)?.start_sync(&name.connection, &name.sync).await?;
+    engine(&store)?.sync(&name.connection, &name.sync)?.resume().await?;
     done(name, output, "runs again");
     store.close().await
 }
@@ -135,7 +138,7 @@ pub(crate) async fn trigger(options: &TriggerOptions, output: &Output) -> Result
     };
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    engine(&store)?.trigger(&name.connection, &name.sync, mode).await?;
+    engine(&store)?.sync(&name.connection, &name.sync)?.trigger(mode).await?;
     done(name, output, "runs as soon as a scheduler has a place for it");
     store.close().await
 }

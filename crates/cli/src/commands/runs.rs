@@ -138,7 +138,7 @@ async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
 async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
     let engine = engine(&store)?;
-    let run = engine.run(&options.id).await?;
+    let run = engine.fetch_run(&options.id).await?;
     output.object(&run);
     output.line(line(&run));
     for (model, counts) in &run.models {

@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     }
     for connection in engine.connections().await? {
         for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
-            let state = engine.sync_state(&connection.id, &info.id()).await?;
+            let state = engine.sync(&connection.id, info.id())?.state().await?;
             let (phase, status) = (state.phase, state.status);
             if status.last_started_ms.is_none() {
                 continue;

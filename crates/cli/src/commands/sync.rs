@@ -28,12 +28,13 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     if let Some(token) = token {
         engine.set_credentials(&connection, account::credentials(Some(&info), &token));
     }
+    let sync = engine.sync(&connection, &template)?;
     let outcome = loop {
         let run =
             RunOptions::default().full(options.full).approve_deletes(options.approve_deletes).cancel(cancel.clone());
         let mut meter = Meter::new(output, &template);
         let mut events = engine.events();
-        let running = engine.run_once(&connection, &template, run);
+        let running = sync.run_once(run);
         tokio::pin!(running);
         let outcome = loop {
             tokio::select! {

@@ -76,7 +76,7 @@ pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &C
     let (engine, store) = engine(provider, &options.connection).await?;
     let found = engine.templates().find(|info| info.id() == options.template).cloned();
     let run = RunOptions::default().cancel(cancel.clone());
-    let outcome = engine.run_once(CONNECTION, &options.template, run).await;
+    let outcome = engine.sync(CONNECTION, &options.template)?.run_once(run).await;
     let mut faults = 0;
     for model in found.iter().flat_map(|info| &info.models) {
         let schema = match (&model.schema, options.validate) {

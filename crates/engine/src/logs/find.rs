@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{LogFilter, PAGE, POINTERS, backwards, find_run, id_of, lines_of, read_run};
 use crate::engine::Engine;
 use crate::run::{LogLine, RunReport, parse_run_id};
-use crate::sync::SyncKey;
+use crate::sync::{SyncHandle, SyncKey};
 
 /// A page of runs, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,14 +62,12 @@ impl Engine {
         Ok(RunPage { runs, next: None })
     }
 
-    /// The kept runs of a sync, newest first.
-    pub async fn runs(&self, connection: &str, sync: &str) -> Result<Vec<RunReport>> {
-        let filter = LogFilter::default().connection(connection).sync(sync).limit(usize::MAX);
-        Ok(self.runs_matching(&filter).await?.runs)
-    }
-
-    /// A run by its id.
-    pub async fn run(&self, id: &str) -> Result<RunReport> {
+    /// Fetches a run's report by the run's id.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for a run that never was or is no longer kept.
+    pub async fn fetch_run(&self, id: &str) -> Result<RunReport> {
         let id = parse_run_id(id)?;
         find_run(self.store().as_ref(), id).await?.ok_or_else(|| {
             highwater_core::Error::new(
@@ -123,6 +121,22 @@ impl Engine {
     /// Every kept line of a run, in order.
     pub async fn run_log(&self, id: &str) -> Result<Vec<LogLine>> {
         lines_of(self.store().as_ref(), parse_run_id(id)?).await
+    }
+}
+
+impl SyncHandle {
+    /// Returns the kept runs of the sync, newest first: at most as many as [`LogPolicy`](crate::LogPolicy) keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync of which no run is kept.
+    pub async fn runs(&self) -> Result<Vec<RunReport>> {
+        let filter = LogFilter::default().connection(self.connection()).sync(self.name()).limit(usize::MAX);
+        let runs = self.engine.runs_matching(&filter).await?.runs;
+        if runs.is_empty() {
+            self.engine.check_known(&self.key).await?;
+        }
+        Ok(runs)
     }
 }
 

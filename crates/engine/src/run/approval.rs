@@ -53,7 +53,7 @@ impl Engine {
 
     /// A run that waits for approval, and a batch that nobody can come before.
     async fn parked(&self, run: &str) -> Result<(RunReport, SyncKey, WriteBatch, SyncStatus)> {
-        let report = self.run(run).await?;
+        let report = self.fetch_run(run).await?;
         if report.state != RunState::AwaitingApproval {
             return Err(Error::new(ErrorKind::Invalid, "the run does not wait for approval")
                 .with("run", run)

@@ -11,7 +11,7 @@ impl Scheduler {
     /// Reads every enabled sync, once.
     pub(super) async fn load(&mut self) -> Result<()> {
         self.seen_changes = self.changes().await?.count;
-        for settings in self.engine.enabled().await? {
+        for settings in self.engine.enabled_syncs().await? {
             let key = settings.key()?;
             self.place(&key, settings).await?;
         }

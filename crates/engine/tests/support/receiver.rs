@@ -132,7 +132,7 @@ impl World {
 
     pub async fn run(&self, pages: &[&'static str]) {
         *self.pages.lock().unwrap() = pages.to_vec();
-        let outcome = self.engine.run_once("demo", "notes/all", RunOptions::default()).await;
+        let outcome = self.engine.sync("demo", "notes/all").unwrap().run_once(RunOptions::default()).await;
         assert_eq!(outcome.is_err(), pages.contains(&"fail"));
         self.pass_time(1);
     }

@@ -158,11 +158,11 @@ impl Scene {
     }
 
     pub async fn run(&self) -> Result<RunReport> {
-        self.engine.run_once("c", "acme/items", RunOptions::default()).await
+        self.engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default()).await
     }
 
     pub async fn full(&self) -> Result<RunReport> {
-        self.engine.run_once("c", "acme/items", RunOptions::default().full(true)).await
+        self.engine.sync("c", "acme/items").unwrap().run_once(RunOptions::default().full(true)).await
     }
 
     pub async fn act(&self) -> Result<Value> {

@@ -129,16 +129,16 @@ impl World {
     }
 
     pub async fn run(&self, options: RunOptions) -> Result<RunReport> {
-        self.engine.run_once("c", SYNC, options).await
+        self.engine.sync("c", SYNC).unwrap().run_once(options).await
     }
 
     /// The report of the last run, as it is kept.
     pub async fn last(&self) -> RunReport {
-        self.engine.runs("c", SYNC).await.unwrap().remove(0)
+        self.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0)
     }
 
     pub async fn status(&self) -> SyncStatus {
-        self.engine.status("c", SYNC).await.unwrap()
+        self.engine.sync("c", SYNC).unwrap().state().await.unwrap().status
     }
 
     pub async fn checkpoint(&self) -> Option<String> {

@@ -221,7 +221,7 @@ impl World {
     }
 
     pub async fn run(&self, options: RunOptions) -> Result<RunReport> {
-        self.engine.run_once("c", SYNC, options).await
+        self.engine.sync("c", SYNC).unwrap().run_once(options).await
     }
 
     pub async fn live(&self) -> u64 {

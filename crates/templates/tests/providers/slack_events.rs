@@ -27,7 +27,7 @@ async fn world(template: impl Template, config: &[(&str, &str)]) -> Trial<Slack>
     let trial = Trial::with_config(shared(template), api, config).await.unwrap();
     let secret = Secret::new(SECRET);
     trial.set_credentials(Credentials::token(Secret::new("token")).secret("webhook_secret", secret));
-    trial.engine.enable_with("trial", &id, SyncOptions::default()).await.unwrap();
+    trial.engine.sync("trial", &id).unwrap().enable(SyncOptions::default()).await.unwrap();
     run(&trial).await;
     trial
 }
@@ -182,7 +182,7 @@ async fn slack_channels_and_users_follow_their_events() {
         let received = tell(&trial, &format!("Ev{id}"), event).await;
         assert_eq!((received.triggered.len(), received.changes.len()), (1, 0), "{received:?}");
     }
-    assert_eq!(trial.engine.sync_state("trial", "slack/channels").await.unwrap().phase, Phase::Queued);
+    assert_eq!(trial.engine.sync("trial", "slack/channels").unwrap().state().await.unwrap().phase, Phase::Queued);
     assert!(tell(&trial, "Ev9", json!({"type": "channel_history_changed", "channel": "C1"})).await.ignored);
     assert!(tell(&trial, "Ev10", message("1767225602.000002", "Hi")).await.ignored);
 

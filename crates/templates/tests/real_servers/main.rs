@@ -39,7 +39,7 @@ impl Bench {
 
     async fn try_run(&self, template: &str, full: bool) -> Result<RunReport> {
         let options = RunOptions::default().full(full).approve_deletes(true);
-        self.engine.run_once("c", template, options).await
+        self.engine.sync("c", template).unwrap().run_once(options).await
     }
 
     /// Added, updated, deleted.

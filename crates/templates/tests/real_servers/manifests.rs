@@ -191,7 +191,7 @@ impl Declared {
 
     async fn records(&self, stream: &str) -> BTreeMap<String, Value> {
         let sync = format!("declared/{stream}");
-        self.engine.run_once("c", &sync, RunOptions::default().approve_deletes(true)).await.unwrap();
+        self.engine.sync("c", &sync).unwrap().run_once(RunOptions::default().approve_deletes(true)).await.unwrap();
         live_records(&self.store, stream).await
     }
 }

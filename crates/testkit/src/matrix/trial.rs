@@ -109,7 +109,7 @@ impl Bench {
         let options = if guarded { options.deletes(DeletePolicy::default().guard(0, 0.05)) } else { options };
         self.watched.take_requests();
         let began = Instant::now();
-        let outcome = self.engine.run_once(CONNECTION, &self.subject.name(), options).await;
+        let outcome = async { self.engine.sync(CONNECTION, self.subject.name())?.run_once(options).await }.await;
         let time = began.elapsed();
         self.hostile.switch(None);
         self.environment.set_skew_ms(0);

@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> Outcome<Figures
         }
         progress(phase);
         let meter = Meter::start();
-        let report = engine.run_once("bench", "bench/items", RunOptions::default().full(true)).await?;
+        let report = engine.sync("bench", "bench/items")?.run_once(RunOptions::default().full(true)).await?;
         meter.finish(&mut figures, name);
         let progress = report.progress;
         let written = progress.added + progress.updated;

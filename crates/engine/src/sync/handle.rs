@@ -1,0 +1,73 @@
+//! A handle to one sync.
+
+use std::fmt;
+use std::sync::Arc;
+
+use highwater_core::Result;
+
+use super::key::SyncKey;
+use crate::engine::Engine;
+
+/// One sync of an engine: a template for a connection, perhaps in a variant. Made by [`Engine::sync`]; a clone is the same
+/// sync and costs two reference counts.
+///
+/// ```no_run
+/// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+/// use std::time::Duration;
+/// use highwater_engine::{SyncOptions, TriggerMode};
+/// let issues = engine.sync("github-main", "github/issues")?;
+/// issues.enable(SyncOptions::default().schedule(Duration::from_secs(300))).await?;
+/// issues.trigger(TriggerMode::Plain).await?;
+/// println!("{:?}", issues.state().await?.phase);
+/// issues.pause().await?;
+/// issues.resume().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SyncHandle {
+    pub(crate) engine: Engine,
+    pub(crate) key: Arc<SyncKey>,
+}
+
+impl Engine {
+    /// Returns a handle to a sync: `provider/name`, or `provider/name::variant`, for a connection.
+    ///
+    /// Nothing is looked up yet. Where the connection or the sync does not exist, the methods of the handle fail with
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for names that no sync can have: empty ones, a slash in the
+    /// connection or the variant, more than 440 bytes together.
+    pub fn sync(&self, connection: impl AsRef<str>, sync: impl AsRef<str>) -> Result<SyncHandle> {
+        Ok(self.handle(SyncKey::new(connection.as_ref(), sync.as_ref())?))
+    }
+
+    pub(crate) fn handle(&self, key: SyncKey) -> SyncHandle {
+        SyncHandle { engine: self.clone(), key: Arc::new(key) }
+    }
+}
+
+impl SyncHandle {
+    /// Returns the engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns the connection's id.
+    pub fn connection(&self) -> &str {
+        &self.key.connection
+    }
+
+    /// Returns the sync's name, as [`Engine::sync`] takes it: the template, and the variant behind `::` if there is one.
+    pub fn name(&self) -> String {
+        self.key.sync_name()
+    }
+}
+
+impl fmt::Debug for SyncHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SyncHandle").field(&self.key.path()).finish()
+    }
+}
