@@ -31,9 +31,9 @@ pub mod store {
 /// Writing: batches that are committed as one, and what became of each operation.
 pub mod batch {
     pub use highwater_core::{
-        Account, BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging,
-        OperationView, Outcome, Rejected, RunStep, SourceVersion, StreamBatch, StreamCommit, Unseen, Wanted,
-        WriteBatch,
+        BadRecords, ChangeSummary, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging,
+        OperationKind, OperationView, Rejected, RunStep, SourceVersion, StreamBatch, StreamBatchView, StreamCommit,
+        UnseenRecords, WriteBatch, WriteOutcome,
     };
 }
 
@@ -69,7 +69,7 @@ pub mod stores {
     pub use highwater_store_sled::{SledBuilder, SledStore};
 
     #[cfg(feature = "sqlite")]
-    pub use highwater_core::LogTransaction;
+    pub use highwater_core::{LogTransaction, PendingCommit};
     #[cfg(feature = "sqlite")]
     pub use highwater_store_sqlite::{
         ModelView, SqliteBuilder, SqliteStore, SqliteTransaction, ViewColumn, ViewMember, ViewMembers, rusqlite,

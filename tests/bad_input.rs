@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater::batch::{BadRecords, MAX_PAYLOAD_BYTES, Outcome};
+use highwater::batch::{BadRecords, MAX_PAYLOAD_BYTES, WriteOutcome};
 use highwater::consumer::{ConsumerCommand, PollOptions};
 use highwater::cursor::PageRequest;
 use highwater::maintenance::{Maintenance, MaintenanceReport};
@@ -213,7 +213,7 @@ async fn with_quarantine_nothing_good_suffers_and_nothing_bad_is_forgotten() {
         assert_eq!(rejected, bad, "{kind}");
         assert_eq!(outcome.added, (cases.len() - bad.len()) as u64);
         for (case, outcome) in cases.iter().zip(&outcome.outcomes) {
-            let expected = if case.kept_as.is_some() { Outcome::Added } else { Outcome::Rejected };
+            let expected = if case.kept_as.is_some() { WriteOutcome::Added } else { WriteOutcome::Rejected };
             assert_eq!(*outcome, expected, "{kind}: {}", case.name);
         }
         let aside = store.documents("quarantine/", "", 1000).await.unwrap();
@@ -245,7 +245,7 @@ async fn no_operation_takes_a_bad_id() {
                     let what = format!("{kind}: {operation} of {} bytes, {policy:?}", id.len());
                     match (store.commit(batch).await, policy) {
                         (Ok(commit), BadRecords::Quarantine) => {
-                            assert_eq!(commit.streams[0].outcomes[1], Outcome::Rejected, "{what}");
+                            assert_eq!(commit.streams[0].outcomes[1], WriteOutcome::Rejected, "{what}");
                             assert!(commit.streams[0].rejected[0].reason.len() < 400, "{what}");
                         }
                         (Err(error), BadRecords::Fail) => {
@@ -282,7 +282,7 @@ async fn names_are_checked_wherever_they_are_given() {
         assert_eq!(store.documents("", "", 10).await.unwrap(), [], "{kind}");
         // The longest there may be, of letters that are four bytes each; and letters that mean something elsewhere.
         for name in ["🌊".repeat(63), "a/b\0c'\"%\\".to_owned()] {
-            let stream = StreamKey::new(name.as_str(), name.as_str()).variant(name.as_str());
+            let stream = StreamKey::new(name.as_str(), name.as_str()).with_variant(name.as_str());
             let mut batch = WriteBatch::new();
             batch.on(&stream).upsert(r#"{"id":"a"}"#);
             batch.put_document(name.as_str(), &1).unwrap();
@@ -311,7 +311,7 @@ async fn refused_names(store: &dyn Store) -> Vec<(String, Option<highwater::Erro
         let streams = [
             StreamKey::new(name.as_str(), "Note"),
             StreamKey::new("demo", name.as_str()),
-            notes().variant(name.as_str()),
+            notes().with_variant(name.as_str()),
         ];
         for stream in &streams {
             let save = |batch: &mut WriteBatch| {

@@ -30,7 +30,7 @@ pub(crate) fn notes() -> StreamKey {
 }
 
 pub(crate) fn tasks() -> StreamKey {
-    StreamKey::new("demo", "Task").variant("open")
+    StreamKey::new("demo", "Task").with_variant("open")
 }
 
 pub(crate) fn note(id: &str, n: usize) -> String {
@@ -181,7 +181,7 @@ async fn fill(store: &dyn Store, clock: &TestEnvironment) {
         for id in "abcdefghij".chars() {
             batch.on(&notes()).upsert(note(&id.to_string(), 1));
         }
-        batch.on(&notes()).account("account/notes");
+        batch.on(&notes()).summarize_in("account/notes");
         batch.put_document("checkpoint/notes", &"2026-11-23T10:00:00Z").unwrap().take_lease("run/a");
     })
     .await;

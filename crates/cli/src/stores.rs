@@ -218,7 +218,7 @@ pub(crate) async fn find_stream(store: &dyn Store, options: &StreamOptions) -> R
 /// The streams of a model, in whatever case it is written; those alone that are written just so, if there are any.
 pub(crate) fn of_model(mut streams: Vec<StreamKey>, model: &str, variant: Option<&str>) -> Vec<StreamKey> {
     streams.retain(|stream| {
-        stream.model().eq_ignore_ascii_case(model) && variant.is_none_or(|variant| stream.variant_name() == variant)
+        stream.model().eq_ignore_ascii_case(model) && variant.is_none_or(|variant| stream.variant() == variant)
     });
     narrow(&mut streams, |stream| stream.model() == model);
     streams

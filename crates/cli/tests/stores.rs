@@ -132,7 +132,7 @@ fn encrypted_payloads_are_read_with_their_key() {
 fn streams_that_are_alike_can_be_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let open = StreamKey::new("github-cargo", "Issue").variant("open");
+    let open = StreamKey::new("github-cargo", "Issue").with_variant("open");
     let odd = StreamKey::new("gh", "it's \"odd\"");
     let streams = [StreamKey::new("github", "Issue"), StreamKey::new("github-x", "Issue"), issues(), open, odd];
     make(&here.join("my app.db"), Codec::builder(), &streams);

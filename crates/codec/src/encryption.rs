@@ -161,7 +161,7 @@ fn split_header(header: &[u8]) -> Option<(u8, [u8; CHECK_BYTES], [u8; NONCE_BYTE
 fn associated_data(context: &PayloadContext<'_>, number: u8) -> Vec<u8> {
     let stream = context.stream;
     let mut bound = vec![ENCRYPTED, number];
-    for part in [stream.connection(), stream.model(), stream.variant_name(), context.id] {
+    for part in [stream.connection(), stream.model(), stream.variant(), context.id] {
         bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bound.extend_from_slice(part.as_bytes());
     }

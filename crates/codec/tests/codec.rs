@@ -173,7 +173,7 @@ proptest! {
     #[test]
     fn round_trip_and_binding(text in "\\PC{0,400}", id in "\\PC{1,20}", other in "\\PC{1,20}", flip in any::<prop::sample::Index>(), bit in 0_u8..8) {
         let payload = serde_json::json!({ "id": id, "text": text, "again": text }).to_string();
-        let (here, there) = (StreamKey::new("c", "M"), StreamKey::new("cM", "M").variant("v"));
+        let (here, there) = (StreamKey::new("c", "M"), StreamKey::new("cM", "M").with_variant("v"));
         for codec in CODECS.iter() {
             let mut stored = encode(codec, &here, &id, payload.as_bytes());
             if stored[0] == b'{' {

@@ -1,6 +1,5 @@
 //! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
 
-mod accounts;
 mod clock;
 mod consumers;
 mod convergence;
@@ -14,9 +13,9 @@ mod paging;
 mod pruning;
 mod renewing;
 mod replays;
+mod summaries;
 mod writers;
 
-pub use accounts::*;
 pub use clock::*;
 pub use consumers::*;
 pub use convergence::*;
@@ -30,4 +29,5 @@ pub use paging::*;
 pub use pruning::*;
 pub use renewing::*;
 pub use replays::*;
+pub use summaries::*;
 pub use writers::*;

@@ -146,7 +146,7 @@ macro_rules! for_each_case {
             p28_older_source_versions_are_refused
             p29_a_crash_keeps_what_was_acknowledged
             p29_a_failed_batch_leaves_nothing
-            p29_an_account_has_what_the_log_has
+            p29_a_summary_has_what_the_log_has
             p30_a_moved_file_is_noticed
             p30_nothing_delivered_is_taken_back
             p31_positions_after_a_crash

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use highwater_core::{
     AckToken, Change, Commit, ConsumerCommand, ConsumerReply, ConsumerStatus, Cursor, Delivery, ErrorKind, Maintenance,
-    MaintenanceReport, NetAction, Outcome, Page, PageRequest, PollOptions, PruneWhat, Record, Result, Seek, Store,
-    StoreOptions, StreamBatch, StreamCommit, StreamHead, StreamKey, WriteBatch,
+    MaintenanceReport, NetAction, Page, PageRequest, PollOptions, PruneWhat, Record, Result, Seek, Store, StoreOptions,
+    StreamBatch, StreamCommit, StreamHead, StreamKey, WriteBatch, WriteOutcome,
 };
 
 use crate::environment::TestEnvironment;
@@ -111,7 +111,7 @@ impl<S: Subject> Rig<S> {
     }
 
     /// Saves one note.
-    pub fn save(&self, id: &str, n: u64) -> Outcome {
+    pub fn save(&self, id: &str, n: u64) -> WriteOutcome {
         self.write(|batch| batch.upsert(note(id, n))).outcomes[0]
     }
 
@@ -126,7 +126,7 @@ impl<S: Subject> Rig<S> {
     }
 
     /// Deletes one note.
-    pub fn delete(&self, id: &str) -> Outcome {
+    pub fn delete(&self, id: &str) -> WriteOutcome {
         self.write(|batch| batch.delete(id)).outcomes[0]
     }
 

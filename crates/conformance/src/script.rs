@@ -48,7 +48,7 @@ impl<S: Subject> Script<S> {
     }
 
     fn stream(&self) -> StreamKey {
-        self.pick(&[StreamKey::new("c", "A"), StreamKey::new("c", "A"), StreamKey::new("c", "A").variant("v")])
+        self.pick(&[StreamKey::new("c", "A"), StreamKey::new("c", "A"), StreamKey::new("c", "A").with_variant("v")])
     }
 
     fn id(&self) -> String {

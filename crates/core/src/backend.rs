@@ -12,10 +12,10 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::Compaction;
 use crate::record::Action;
-use crate::store::Capabilities;
 
 /// A set of keys and values apart from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ mod outcome;
 mod policy;
 mod run_id;
 
-pub use outcome::{Account, Commit, Document, Outcome, Rejected, StreamCommit, Unseen};
+pub use outcome::{ChangeSummary, Commit, Document, Rejected, StreamCommit, UnseenRecords, WriteOutcome};
 pub use policy::{BadRecords, DeleteGuard, Merging, RunStep, SourceVersion};
 pub use run_id::RunId;
 
@@ -156,7 +156,7 @@ pub struct StreamBatch {
     pub(crate) run: Option<RunId>,
     pub(crate) run_steps: Vec<RunStep>,
     pub(crate) clear: bool,
-    pub(crate) accounts: Vec<String>,
+    pub(crate) summaries: Vec<String>,
 }
 
 impl fmt::Debug for StreamBatch {
@@ -174,17 +174,17 @@ pub(crate) struct Operation {
     /// Taken from the payload when `None`.
     pub(crate) id: Option<Arc<str>>,
     pub(crate) version: Option<SourceVersion>,
-    pub(crate) kind: OperationKind,
+    pub(crate) kind: WriteKind,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum OperationKind {
+pub(crate) enum WriteKind {
     Upsert(Bytes),
     Patch(Bytes),
     Delete,
     Seen,
     /// Cannot be stored, for a reason that its writer gives.
-    Aside(Bytes, Arc<str>),
+    SetAside(Bytes, Arc<str>),
 }
 
 impl StreamBatch {
@@ -198,18 +198,18 @@ impl StreamBatch {
             run: None,
             run_steps: Vec::new(),
             clear: false,
-            accounts: Vec::new(),
+            summaries: Vec::new(),
         }
     }
 
     /// Saves a record: a JSON object whose `id` is a string or an integer.
     pub fn upsert(&mut self, payload: impl Into<Bytes>) -> &mut Self {
-        self.push(None, OperationKind::Upsert(payload.into()))
+        self.push(None, WriteKind::Upsert(payload.into()))
     }
 
     /// Saves a record under an id of the caller's choice.
     pub fn upsert_as(&mut self, id: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> &mut Self {
-        self.push(Some(id.into()), OperationKind::Upsert(payload.into()))
+        self.push(Some(id.into()), WriteKind::Upsert(payload.into()))
     }
 
     /// Saves a typed record.
@@ -222,24 +222,24 @@ impl StreamBatch {
     /// Merges `patch`, a JSON object, into the stored record: objects member by member, arrays and
     /// everything else replaced. A record that is not there, or deleted, is added as it is.
     pub fn patch(&mut self, id: impl Into<Arc<str>>, patch: impl Into<Bytes>) -> &mut Self {
-        self.push(Some(id.into()), OperationKind::Patch(patch.into()))
+        self.push(Some(id.into()), WriteKind::Patch(patch.into()))
     }
 
     /// Deletes a record. One that is unknown or already deleted is counted as missing.
     pub fn delete(&mut self, id: impl Into<Arc<str>>) -> &mut Self {
-        self.push(Some(id.into()), OperationKind::Delete)
+        self.push(Some(id.into()), WriteKind::Delete)
     }
 
     /// Counts a record as seen by the batch's run, without a write: it is known to exist, or its
     /// absence is not believed yet. Unknown and deleted ones are counted as missing.
     pub fn seen(&mut self, id: impl Into<Arc<str>>) -> &mut Self {
-        self.push(Some(id.into()), OperationKind::Seen)
+        self.push(Some(id.into()), WriteKind::Seen)
     }
 
     /// Sets a record aside that cannot be stored, with the reason, as [`BadRecords::Quarantine`] does with those that the
     /// store finds out about. Which record it is, is not certain: a run of the batch's deletes nothing unless approved.
     pub fn set_aside(&mut self, payload: impl Into<Bytes>, reason: impl Into<Arc<str>>) -> &mut Self {
-        self.push(None, OperationKind::Aside(payload.into(), reason.into()))
+        self.push(None, WriteKind::SetAside(payload.into(), reason.into()))
     }
 
     /// The same for a record whose id is known: it counts as seen.
@@ -249,7 +249,7 @@ impl StreamBatch {
         payload: impl Into<Bytes>,
         reason: impl Into<Arc<str>>,
     ) -> &mut Self {
-        self.push(Some(id.into()), OperationKind::Aside(payload.into(), reason.into()))
+        self.push(Some(id.into()), WriteKind::SetAside(payload.into(), reason.into()))
     }
 
     /// Gives the operation added last the source's own version of the record. A delete with a version is remembered also
@@ -322,11 +322,12 @@ impl StreamBatch {
         self
     }
 
-    /// Keeps an [`Account`] of what this batch does to the stream in the document `key`, in the same transaction:
-    /// whatever crashes, the account has what the log has. Batches that name the same document add up in it; removing
-    /// the document closes it.
-    pub fn account(&mut self, key: impl Into<String>) -> &mut Self {
-        self.accounts.push(key.into());
+    /// Adds what this batch does to the stream to the [`ChangeSummary`] in the document `key`, in the same transaction: after
+    /// any crash the summary agrees with the log.
+    ///
+    /// The first batch that names a document begins it, later ones add to it. Remove the document to end it.
+    pub fn summarize_in(&mut self, key: impl Into<String>) -> &mut Self {
+        self.summaries.push(key.into());
         self
     }
 
@@ -340,7 +341,7 @@ impl StreamBatch {
         self.operations.is_empty()
     }
 
-    fn push(&mut self, id: Option<Arc<str>>, kind: OperationKind) -> &mut Self {
+    fn push(&mut self, id: Option<Arc<str>>, kind: WriteKind) -> &mut Self {
         self.operations.push(Operation { id, version: None, kind });
         self
     }

@@ -4,6 +4,7 @@
 pub mod backend;
 mod batch;
 pub mod blocking;
+mod capabilities;
 mod codec;
 mod consumer;
 pub mod content;
@@ -31,12 +32,11 @@ mod threaded;
 pub mod timestamp;
 mod wakeups;
 
-#[doc(hidden)]
-pub use async_trait;
 pub use batch::{
-    Account, BadRecords, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Outcome,
-    Rejected, RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, Unseen, WriteBatch,
+    BadRecords, ChangeSummary, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging,
+    Rejected, RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, UnseenRecords, WriteBatch, WriteOutcome,
 };
+pub use capabilities::Capabilities;
 pub use codec::{PayloadCodec, PayloadContext};
 pub use consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, Delivery, PollOptions, Seek};
 pub use content::ContentRules;
@@ -45,7 +45,7 @@ pub use environment::{Environment, SystemEnvironment};
 pub use error::{CursorFault, Error, ErrorKind, Result};
 pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords};
 pub use following::Following;
-pub use inspect::{OperationView, Wanted};
+pub use inspect::{OperationKind, OperationView, StreamBatchView};
 pub use maintenance::{
     ClockHealth, CodecHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead,
     StreamOptions, Verification, Version,
@@ -55,8 +55,8 @@ pub use options::StoreOptions;
 pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LIMIT, Page, PageRequest};
 pub use printable::printable;
 pub use record::{Action, Change, Json, Metadata, NetAction, Record, RecordId};
-pub use store::{Capabilities, Store, StoreFuture};
+pub use store::{Store, StoreFuture};
 pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
-pub use threaded::{Inline, LogTransaction, Staged, Threaded};
+pub use threaded::{Inline, LogTransaction, PendingCommit, Threaded};
 pub use timestamp::Timestamp;
 pub use wakeups::Wakeups;

@@ -234,6 +234,13 @@ pub struct StreamHead {
     pub number: u32,
 }
 
+impl StreamHead {
+    /// Returns whether nothing has ever been written to the stream; see [`Page::never_written`](crate::Page::never_written).
+    pub fn never_written(&self) -> bool {
+        self.high_water.is_start()
+    }
+}
+
 /// One version of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

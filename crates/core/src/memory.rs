@@ -5,11 +5,11 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::{Backend, BackendReader, VisitEntry};
+use crate::capabilities::Capabilities;
 use crate::error::Result;
 use crate::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
 use crate::maintenance::Compaction;
 use crate::options::StoreOptions;
-use crate::store::Capabilities;
 use crate::threaded::Threaded;
 
 /// A store in memory.

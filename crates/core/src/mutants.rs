@@ -179,7 +179,7 @@ pub const ALL: &[Mutant] = &[
     rule("incomplete-is-complete", "incomplete", "a run that did not see everything deletes what it did not see"),
     rule("set-aside-deletes", "set_aside", "a run that could not save a record deletes what it did not see"),
     // News of runs, and their deliveries.
-    rule("account-of-one-batch", "p29_an_account", "an account has what its last batch did"),
+    rule("summary-of-one-batch", "p29_a_summary", "a summary has what its last batch did alone"),
     rule("account-unnamed", "told", "a run tells nothing of the accounts that it opened itself"),
     rule("draft-told-by-its-run-alone", "told", "what a dead process had to tell is told by nobody"),
     rule("draft-stays", "told", "what was told is told again at the next look"),

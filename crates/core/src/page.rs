@@ -238,3 +238,23 @@ pub struct Page {
     /// The stream's greatest position when the page was read.
     pub high_water: Cursor,
 }
+
+impl Page {
+    /// Returns whether nothing has ever been written to the stream: no sync has saved a record of this model yet, or the
+    /// name of the connection, model or variant is wrong.
+    ///
+    /// A reader that waits may say so; [`StoreExt::check_written`](crate::StoreExt::check_written) names the streams that do have
+    /// records.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{MemoryStore, StoreExt, StreamKey};
+    /// let store = MemoryStore::new()?;
+    /// let page = store.records(&StreamKey::new("github-main", "Isue")).page().await?;
+    /// assert!(page.never_written());
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn never_written(&self) -> bool {
+        self.high_water.is_start()
+    }
+}

@@ -1,12 +1,12 @@
 //! The storage interface that hosts, the engine and templates hold.
 
+mod delegation;
+
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-
-use async_trait::async_trait;
 
 use crate::batch::{Commit, Document, Fence, WriteBatch};
+use crate::capabilities::Capabilities;
 use crate::consumer::{ConsumerCommand, ConsumerReply};
 use crate::cursor::Cursor;
 use crate::error::Result;
@@ -16,178 +16,224 @@ use crate::record::{Json, Record};
 use crate::stream::StreamKey;
 use crate::wakeups::Wakeups;
 
-/// What a store can do. See each field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// A short name for messages, such as `sqlite`.
-    pub name: &'static str,
-    /// Several processes may have the store open, and see each other's commits.
-    pub multi_process: bool,
-    /// A commit that returned survives a power cut.
-    pub durable: bool,
-    /// Records survive the process.
-    pub persistent: bool,
-    /// What was removed is in no file any more once the store was compacted, and nothing read it meanwhile.
-    pub erases: bool,
-}
-
-impl Capabilities {
-    /// The least: one process, nothing durable.
-    pub const fn new(name: &'static str) -> Self {
-        Capabilities { name, multi_process: false, durable: false, persistent: false, erases: false }
-    }
-
-    /// Several processes may have the store open.
-    #[must_use]
-    pub const fn multi_process(mut self, yes: bool) -> Self {
-        self.multi_process = yes;
-        self
-    }
-
-    /// A commit that returned survives a power cut.
-    #[must_use]
-    pub const fn durable(mut self, yes: bool) -> Self {
-        self.durable = yes;
-        self
-    }
-
-    /// What was removed is in no file any more once the store was compacted.
-    #[must_use]
-    pub const fn erases(mut self, yes: bool) -> Self {
-        self.erases = yes;
-        self
-    }
-
-    /// Records survive the process.
-    #[must_use]
-    pub const fn persistent(mut self, yes: bool) -> Self {
-        self.persistent = yes;
-        self
-    }
-}
+/// What an asynchronous method of a [`Store`] returns: a boxed future that can move between threads.
+pub type StoreFuture<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
 
 /// A store of records with a modification log.
 ///
-/// Dropping the future of a read is harmless. Dropping the future of a [`commit`](Store::commit)
-/// does not undo it; sending the same batch again is harmless, for unchanged records write nothing.
-/// No task is spawned and no runtime is needed.
-#[async_trait]
-pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// What this store can do.
-    fn capabilities(&self) -> Capabilities;
-    /// Applies a batch: durable, and visible at once or not at all.
-    async fn commit(&self, batch: WriteBatch) -> Result<Commit>;
-    /// Reads a page of modifications.
-    async fn page(&self, request: PageRequest) -> Result<Page>;
-    /// Reads records by id; deleted ones included, unknown ones are `None`.
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>>;
-    /// A stream's counters. A stream nobody wrote to has zeros.
-    async fn head(&self, stream: &StreamKey) -> Result<StreamHead>;
-    /// Every stream of the store.
-    async fn streams(&self) -> Result<Vec<StreamHead>>;
-    /// Every kept version of a record, newest first, the present one included.
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>>;
-    /// The live records of a stream as they were at `cursor`, in order of id, behind `after_id`.
-    /// Fails with [`ErrorKind::CursorExpired`](crate::ErrorKind::CursorExpired) where the stream's
-    /// history does not reach back that far.
-    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>>;
-    /// Reads a document.
-    async fn document(&self, key: &str) -> Result<Option<Json>>;
-    /// Reads the documents whose keys begin with `prefix`, in order of key, behind `after`.
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>>;
-    /// Gives out the next fencing token of `name`: every earlier holder's writes are refused.
-    async fn lease(&self, name: &str) -> Result<Fence>;
-    /// Speaks for a named consumer of a stream.
-    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply>;
-    /// The consumers of a stream, by name.
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>>;
-    /// Cares for the store.
-    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport>;
-    /// Wakes whenever something may have been committed.
-    fn subscribe(&self) -> Wakeups;
-    /// Finishes what was submitted and closes the files. Later calls fail with
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
-    async fn close(&self) -> Result<()>;
-}
-
-/// What a method of a [`Store`] returns: a boxed future, as `async_trait` makes it.
-pub type StoreFuture<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
-
-/// Implements [`Store`] for a type that holds a store, by forwarding every method.
+/// Hosts, the engine and templates hold a store as `Arc<dyn Store>`. For reading use the conveniences of
+/// [`StoreExt`](crate::StoreExt), such as `store.records(&stream)`. Authors of embedded stores implement
+/// [`Backend`](crate::backend::Backend) instead, which [`Threaded`](crate::Threaded) makes a store of; implement this trait for a
+/// store that is elsewhere, such as behind a network, and [`store_by_delegation!`](crate::store_by_delegation) for one that
+/// adds something to another.
 ///
 /// ```
-/// #[derive(Debug)]
-/// struct MyStore(highwater_core::MemoryStore);
-/// highwater_core::store_by_delegation!(MyStore, 0);
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use highwater_core::{MemoryStore, Store, StoreExt, StreamKey, WriteBatch};
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+/// let notes = StreamKey::new("demo", "Note");
+///
+/// let mut batch = WriteBatch::new();
+/// batch.on(&notes).upsert(r#"{"id": "a", "text": "first"}"#);
+/// let commit = store.commit(batch).await?;
+/// assert_eq!(commit.streams[0].added, 1);
+///
+/// let page = store.records(&notes).page().await?;
+/// assert_eq!(page.next_cursor, commit.streams[0].cursor);
+/// store.close().await?;
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
 /// ```
-#[macro_export]
-macro_rules! store_by_delegation {
-    ($holder:ty, $inner:tt) => {
-        $crate::store_by_delegation!(@methods [] $holder, self => self.$inner);
-    };
-    (@methods [$($generics:tt)*] $holder:ty, $self:ident => $inner:expr) => {
-        #[deny(clippy::missing_trait_methods)]
-        impl<$($generics)*> $crate::Store for $holder {
-            fn capabilities(&$self) -> $crate::Capabilities {
-                $inner.capabilities()
-            }
-            $crate::store_by_delegation!(@method ['life0] commit(
-                $self => $inner, batch: $crate::WriteBatch
-            ) -> $crate::Commit);
-            $crate::store_by_delegation!(@method ['life0] page(
-                $self => $inner, request: $crate::PageRequest
-            ) -> $crate::Page);
-            $crate::store_by_delegation!(@method ['life0 'life1 'life2 'life3] get(
-                $self => $inner, stream: &'life1 $crate::StreamKey, ids: &'life2 [&'life3 str]
-            ) -> Vec<Option<$crate::Record>>);
-            $crate::store_by_delegation!(@method ['life0 'life1] head(
-                $self => $inner, stream: &'life1 $crate::StreamKey
-            ) -> $crate::StreamHead);
-            $crate::store_by_delegation!(@method ['life0] streams($self => $inner) -> Vec<$crate::StreamHead>);
-            $crate::store_by_delegation!(@method ['life0 'life1 'life2] versions(
-                $self => $inner, stream: &'life1 $crate::StreamKey, id: &'life2 str
-            ) -> Vec<$crate::Version>);
-            $crate::store_by_delegation!(@method ['life0 'life1 'life2] as_of(
-                $self => $inner, stream: &'life1 $crate::StreamKey, cursor: $crate::Cursor, after_id: &'life2 str, limit: usize
-            ) -> Vec<$crate::Record>);
-            $crate::store_by_delegation!(@method ['life0 'life1] document(
-                $self => $inner, key: &'life1 str
-            ) -> Option<$crate::Json>);
-            $crate::store_by_delegation!(@method ['life0 'life1 'life2] documents(
-                $self => $inner, prefix: &'life1 str, after: &'life2 str, limit: usize
-            ) -> Vec<$crate::Document>);
-            $crate::store_by_delegation!(@method ['life0 'life1] lease(
-                $self => $inner, name: &'life1 str
-            ) -> $crate::Fence);
-            $crate::store_by_delegation!(@method ['life0 'life1 'life2] consumer(
-                $self => $inner, stream: &'life1 $crate::StreamKey, name: &'life2 str, command: $crate::ConsumerCommand
-            ) -> $crate::ConsumerReply);
-            $crate::store_by_delegation!(@method ['life0 'life1] consumers(
-                $self => $inner, stream: &'life1 $crate::StreamKey
-            ) -> Vec<String>);
-            $crate::store_by_delegation!(@method ['life0] maintain(
-                $self => $inner, task: $crate::Maintenance
-            ) -> $crate::MaintenanceReport);
-            fn subscribe(&$self) -> $crate::Wakeups {
-                $inner.subscribe()
-            }
-            $crate::store_by_delegation!(@method ['life0] close($self => $inner) -> ());
-        }
-    };
-    // What `async_trait` would write, less a future of its own around the inner store's.
-    (@method [$($life:lifetime)*] $name:ident($self:ident => $inner:expr $(, $argument:ident: $type:ty)*) -> $answer:ty) => {
-        fn $name<$($life,)* 'async_trait>(
-            &'life0 $self,
-            $($argument: $type),*
-        ) -> $crate::StoreFuture<'async_trait, $answer>
-        where
-            $($life: 'async_trait,)*
-            Self: 'async_trait,
-        {
-            $inner.$name($($argument),*)
-        }
-    };
-}
+///
+/// # Contract
+///
+/// * **Atomic and ordered.** A [`commit`](Store::commit) becomes durable and visible as a whole or not at all. Positions
+///   ascend in the order in which commits become visible, in every process: a reader that continues at a cursor misses
+///   nothing.
+/// * **One view per call.** What one call returns comes from one consistent view of the store.
+/// * **Cancellation.** Dropping the future of a read is harmless. Dropping the future of a `commit` does not undo it. Sending
+///   the same batch again is harmless too: a record that has not changed writes nothing.
+/// * **No runtime.** No method spawns a task or needs a runtime, and none blocks the calling thread for long.
+/// * **Several handles.** Any number of tasks and threads may call at the same time; writers take turns.
+///
+/// # Errors
+///
+/// Beside the kinds that a method names, every method can fail with these:
+///
+/// * [`Closed`](crate::ErrorKind::Closed) after [`close`](Store::close);
+/// * [`Poisoned`](crate::ErrorKind::Poisoned) after a commit whose outcome is unknown, or where the store's file was moved or
+///   replaced: close the store and open it again;
+/// * [`Busy`](crate::ErrorKind::Busy) while another process holds the store for longer than the store waits: try again;
+/// * [`Full`](crate::ErrorKind::Full), [`PermissionDenied`](crate::ErrorKind::PermissionDenied) and
+///   [`Io`](crate::ErrorKind::Io), as the file system reports them;
+/// * [`Corrupt`](crate::ErrorKind::Corrupt) where stored bytes make no sense;
+/// * [`WrongKey`](crate::ErrorKind::WrongKey) where a payload cannot be read with the store's codec.
+///
+/// [`Error::is_retryable`](crate::Error::is_retryable) says whether the same call may succeed later.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Returns what this store can do. It never changes while the store is open.
+    fn capabilities(&self) -> Capabilities;
 
-store_by_delegation!(@methods [S: Store + ?Sized] Arc<S>, self => (**self));
+    /// Applies a batch: all of it becomes durable and visible, or nothing does.
+    ///
+    /// Operations are judged in their order, the last one for an id wins. An operation that changes nothing writes nothing.
+    /// Readers that wait are woken afterwards. Large batches are cheaper per record; a batch holds up other writers for as
+    /// long as it is applied, so keep it below some ten thousand records.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written after any error but [`Poisoned`](crate::ErrorKind::Poisoned).
+    ///
+    /// * [`Invalid`](crate::ErrorKind::Invalid) for a record that cannot be stored (unless the batch
+    ///   [quarantines](crate::BadRecords::Quarantine) it), and for names and keys that are too long;
+    /// * [`Fenced`](crate::ErrorKind::Fenced) where a newer holder has one of the batch's [leases](WriteBatch::fence);
+    /// * [`Conflict`](crate::ErrorKind::Conflict) where a [document](WriteBatch::expect_document) is not the expected one, or
+    ///   where [`Merging`](crate::Merging) cannot tell what was deleted meanwhile;
+    /// * [`AwaitingApproval`](crate::ErrorKind::AwaitingApproval) where a completed run would delete more than its
+    ///   [guard](crate::DeleteGuard) allows;
+    /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) where the clock leapt years ahead;
+    /// * the cursor kinds for a cursor in [`Merging`](crate::Merging) that is not one of the stream's.
+    fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit>;
+
+    /// Reads a page of modifications, oldest first.
+    ///
+    /// A page has at most [`limit`](PageRequest::limit) records (100 by default, [`MAX_LIMIT`](crate::MAX_LIMIT) at most) and
+    /// about [`max_bytes`](PageRequest::max_bytes) bytes of payload (16 MiB by default), but at least one record if there is one.
+    /// A page of a filtered reading may be empty although more follow: continue at its cursor while `has_more` is set.
+    /// A stream that was never written to has an empty page: [`never_written`](Page::never_written) says so.
+    ///
+    /// # Errors
+    ///
+    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) where entries behind the cursor were pruned or the stream was
+    ///   cleared: the reader clears its copy and starts over;
+    /// * [`CursorForeign`](crate::ErrorKind::CursorForeign), [`CursorForked`](crate::ErrorKind::CursorForked) and
+    ///   [`CursorFuture`](crate::ErrorKind::CursorFuture) for a cursor that this stream never gave out;
+    /// * [`FilterMismatch`](crate::ErrorKind::FilterMismatch) for a cursor of a reading with another content filter;
+    /// * [`Invalid`](crate::ErrorKind::Invalid) for a filter that nothing can match.
+    fn page(&self, request: PageRequest) -> StoreFuture<'_, Page>;
+
+    /// Reads records by id, in the order of `ids`.
+    ///
+    /// Deleted records are included until their tombstones are pruned. An unknown id gives `None`. There is no limit to the
+    /// ids, but all records are held in memory at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn get<'s>(&'s self, stream: &'s StreamKey, ids: &'s [&'s str]) -> StoreFuture<'s, Vec<Option<Record>>>;
+
+    /// Reads a stream's counters: its end, its horizon, how many records it has.
+    ///
+    /// A stream that was never written to has zeros: [`never_written`](StreamHead::never_written) says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn head<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, StreamHead>;
+
+    /// Lists the streams that were ever written to, with their counters, by name.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn streams(&self) -> StoreFuture<'_, Vec<StreamHead>>;
+
+    /// Reads every kept version of a record, newest first, the current one included.
+    ///
+    /// Superseded versions are kept where the stream's [`History`](crate::History) says so. Empty for an unknown id.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn versions<'s>(&'s self, stream: &'s StreamKey, id: &'s str) -> StoreFuture<'s, Vec<Version>>;
+
+    /// Reads the live records of a stream as they were at `cursor`, by id: at most `limit`, those whose ids come after
+    /// `after_id` (`""`: from the first).
+    ///
+    /// Needs a stream that keeps its [`History`](crate::History). Each call scans the stream: ask for large pages.
+    ///
+    /// # Errors
+    ///
+    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) where the stream's history does not reach back to `cursor`;
+    /// * the other cursor kinds as in [`page`](Store::page).
+    fn as_of<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        cursor: Cursor,
+        after_id: &'s str,
+        limit: usize,
+    ) -> StoreFuture<'s, Vec<Record>>;
+
+    /// Reads a document: a small JSON value under a key of 1 to 512 bytes, outside of any stream. `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn document<'s>(&'s self, key: &'s str) -> StoreFuture<'s, Option<Json>>;
+
+    /// Reads the documents whose keys begin with `prefix`, by key: at most `limit` and at most 10,000, those whose keys come
+    /// after `after` (`""`: from the first).
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn documents<'s>(&'s self, prefix: &'s str, after: &'s str, limit: usize) -> StoreFuture<'s, Vec<Document>>;
+
+    /// Gives out the next fencing token of the lease `name` (1 to 512 bytes).
+    ///
+    /// Batches that carry an earlier token in [`fence`](WriteBatch::fence) are refused from then on. A lease has no end: it is
+    /// held until the next call for its name. To take one together with writes use [`WriteBatch::take_lease`].
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a name that is empty or too long.
+    fn lease<'s>(&'s self, name: &'s str) -> StoreFuture<'s, Fence>;
+
+    /// Executes a command on behalf of the consumer `name` (1 to 255 bytes) of a stream.
+    ///
+    /// [`StoreExt::consumer`](crate::StoreExt) has a method for each command.
+    ///
+    /// # Errors
+    ///
+    /// * [`NotFound`](crate::ErrorKind::NotFound) for a consumer that never polled and was never sent anywhere by a seek;
+    /// * [`LeaseLost`](crate::ErrorKind::LeaseLost) where another reader holds the lease, or took it meanwhile;
+    /// * [`BackingOff`](crate::ErrorKind::BackingOff) for a poll while the backoff after a nack lasts;
+    /// * [`FilterMismatch`](crate::ErrorKind::FilterMismatch) for another filter than that of the first poll;
+    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) for a poll of a consumer that was evicted, or whose position was
+    ///   pruned, and the other cursor kinds for a seek to a cursor that is not one of the stream's;
+    /// * [`Invalid`](crate::ErrorKind::Invalid) for a name that is empty or too long.
+    fn consumer<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        name: &'s str,
+        command: ConsumerCommand,
+    ) -> StoreFuture<'s, ConsumerReply>;
+
+    /// Lists the names of a stream's consumers, sorted.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method, see [above](Store#errors).
+    fn consumers<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, Vec<String>>;
+
+    /// Runs a maintenance task, such as a prune or a verification.
+    ///
+    /// # Errors
+    ///
+    /// Each [`Maintenance`] task names its own.
+    fn maintain(&self, task: Maintenance) -> StoreFuture<'_, MaintenanceReport>;
+
+    /// Returns a receiver that wakes whenever something may have been committed, by this process or another, from now on.
+    ///
+    /// A wake-up carries no data and may be in vain: read the log to learn what is new.
+    fn subscribe(&self) -> Wakeups;
+
+    /// Finishes what was submitted, and closes the files. Closing twice is harmless.
+    ///
+    /// A store that is dropped without it closes its files a little later, and errors are not seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) and the kinds of I/O, where the last writes or the files' end failed.
+    fn close(&self) -> StoreFuture<'_, ()>;
+}

@@ -43,9 +43,9 @@ impl StreamKey {
         StreamKey { names: [connection, model, variant].concat().into(), connection_end, model_end }
     }
 
-    /// The same model in another variant.
+    /// Returns the stream of the same model in another variant.
     #[must_use]
-    pub fn variant(self, variant: impl AsRef<str>) -> Self {
+    pub fn with_variant(self, variant: impl AsRef<str>) -> Self {
         StreamKey::of(self.connection(), self.model(), variant.as_ref())
     }
 
@@ -60,12 +60,12 @@ impl StreamKey {
     }
 
     /// The variant's name.
-    pub fn variant_name(&self) -> &str {
+    pub fn variant(&self) -> &str {
         self.names.get(self.model_end..).unwrap_or_default()
     }
 
     fn parts(&self) -> [&str; 3] {
-        [self.connection(), self.model(), self.variant_name()]
+        [self.connection(), self.model(), self.variant()]
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -145,7 +145,7 @@ impl fmt::Debug for StreamKey {
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.connection(), self.model())?;
-        match self.variant_name() {
+        match self.variant() {
             DEFAULT_VARIANT => Ok(()),
             variant => write!(f, "/{variant}"),
         }
@@ -192,7 +192,7 @@ mod tests {
         #[test]
         fn keys_keep_their_names(a in names()) {
             let one = key(&a);
-            prop_assert_eq!([one.connection(), one.model(), one.variant_name()], a.each_ref().map(String::as_str));
+            prop_assert_eq!([one.connection(), one.model(), one.variant()], a.each_ref().map(String::as_str));
             prop_assert_eq!(StreamKey::from_bytes(&one.to_bytes()), Some(one.clone()));
             let text = serde_json::to_string(&one).unwrap();
             prop_assert_eq!(serde_json::from_str::<StreamKey>(&text).unwrap(), one);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn key([connection, model, variant]: &[String; 3]) -> StreamKey {
-        StreamKey::new(connection, model).variant(variant)
+        StreamKey::new(connection, model).with_variant(variant)
     }
 
     /// Short ones of few letters: the same text parted in different places is what could be mistaken.

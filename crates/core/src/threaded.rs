@@ -12,7 +12,7 @@ mod transaction;
 mod writer;
 
 pub use inline::Inline;
-pub use transaction::{LogTransaction, Staged};
+pub use transaction::{LogTransaction, PendingCommit};
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use std::thread;
 use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Backend, BackendRead, BackendReader, BackendWrite};
+use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::opening::{self, Found};
 use crate::log::read::Attempt;
@@ -29,7 +30,6 @@ use crate::log::shared::{Shared, lock};
 use crate::log::state::Identity;
 use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
-use crate::store::Capabilities;
 use crate::wakeups::Wakeups;
 use asked::{Answer, Asked};
 use caught::caught;
@@ -149,15 +149,15 @@ impl<B: Backend> Threaded<B> {
     }
 
     /// Takes part in a transaction that the host began on its own handle of the same store.
-    /// Nothing is visible before the host commits; then call [`Staged::publish`].
+    /// Nothing is visible before the host commits; then call [`PendingCommit::publish`].
     pub fn join<W: BackendWrite, T>(
         &self,
         write: W,
         work: impl FnOnce(&mut LogTransaction<'_, '_, W>) -> Result<T>,
-    ) -> Result<(T, Staged)> {
+    ) -> Result<(T, PendingCommit)> {
         self.check_writable()?;
         transaction::join(&self.inner.shared, &self.inner.options, &self.inner.joined_epoch, write, work)
-            .map(|value| (value, Staged::new(Arc::clone(&self.inner.generation), self.inner.wake.clone())))
+            .map(|value| (value, PendingCommit::new(Arc::clone(&self.inner.generation), self.inner.wake.clone())))
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>

@@ -4,15 +4,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use highwater_core::{
-    Inline, Maintenance, MemoryBackend, MemoryStore, Merging, Outcome, PageRequest, Store, StoreExt, StoreOptions,
-    StreamKey, Threaded, WriteBatch,
+    Inline, Maintenance, MemoryBackend, MemoryStore, Merging, PageRequest, Store, StoreExt, StoreOptions, StreamKey,
+    Threaded, WriteBatch, WriteOutcome,
 };
 
 fn notes() -> StreamKey {
     StreamKey::new("demo", "Note")
 }
 
-async fn commit(store: &dyn Store, batch: WriteBatch) -> Vec<Outcome> {
+async fn commit(store: &dyn Store, batch: WriteBatch) -> Vec<WriteOutcome> {
     store.commit(batch).await.unwrap().streams.remove(0).outcomes
 }
 
@@ -91,14 +91,14 @@ async fn p28_a_page_does_not_undo_a_fresher_webhook() {
         batch
     };
     let outcomes = commit(&store, page(Merging::KeepOthersAfter(asked_at))).await;
-    assert_eq!(outcomes, [Outcome::Kept, Outcome::Kept, Outcome::Updated]);
+    assert_eq!(outcomes, [WriteOutcome::Kept, WriteOutcome::Kept, WriteOutcome::Updated]);
     // Asked for afterwards, the page knows better.
     let asked_at = store.head(&stream).await.unwrap().high_water;
     let outcomes = commit(&store, page(Merging::KeepOthersAfter(asked_at))).await;
-    assert_eq!(outcomes, [Outcome::Updated, Outcome::Added, Outcome::Unchanged]);
+    assert_eq!(outcomes, [WriteOutcome::Updated, WriteOutcome::Added, WriteOutcome::Unchanged]);
     let mut batch = WriteBatch::new();
     batch.on(&stream).merging(Merging::IgnoreIfModifiedAfter(asked_at)).delete("a");
-    assert_eq!(commit(&store, batch).await, [Outcome::Kept]);
+    assert_eq!(commit(&store, batch).await, [WriteOutcome::Kept]);
 }
 
 /// P13: a page for no record at all, in a transaction of the host's, takes nothing from anybody.

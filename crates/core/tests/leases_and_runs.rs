@@ -1,7 +1,8 @@
 //! What the engine builds its runs on: leases, expected documents, what a run has not seen.
 
 use highwater_core::{
-    DeleteGuard, Error, ErrorKind, MemoryStore, Outcome, RunId, Store, StreamKey, Timestamp, Unseen, WriteBatch,
+    DeleteGuard, Error, ErrorKind, MemoryStore, RunId, Store, StreamKey, Timestamp, UnseenRecords, WriteBatch,
+    WriteOutcome,
 };
 
 fn notes() -> StreamKey {
@@ -73,14 +74,14 @@ async fn what_a_run_has_not_seen_is_told_and_can_be_spared() {
 
     let mut ask = WriteBatch::new();
     ask.on(&notes()).upsert(r#"{"id":"new"}"#).list_unseen(run, 2);
-    let Unseen { missing, live, ids, .. } = store.commit(ask).await.unwrap().streams.remove(0).unseen.unwrap();
+    let UnseenRecords { missing, live, ids, .. } = store.commit(ask).await.unwrap().streams.remove(0).unseen.unwrap();
     assert_eq!((missing, live), (3, 11));
     assert_eq!(ids.iter().map(|id| &**id).collect::<Vec<_>>(), ["7", "8"]);
 
     let mut spare = WriteBatch::new();
     spare.on(&notes()).in_run(run).seen("8").seen("nobody").complete_run(run, DeleteGuard::default());
     let commit = store.commit(spare).await.unwrap().streams.remove(0);
-    assert_eq!(commit.outcomes, [Outcome::Unchanged, Outcome::Missing]);
+    assert_eq!(commit.outcomes, [WriteOutcome::Unchanged, WriteOutcome::Missing]);
     assert_eq!(commit.deleted, 2);
     let kept = store.get(&notes(), &["7", "8", "9", "new"]).await.unwrap();
     let live: Vec<bool> = kept.iter().flatten().map(|record| record.metadata.deleted_at.is_none()).collect();
@@ -104,7 +105,7 @@ async fn h38_the_guard_holds_a_run_back_and_what_it_saw_stays_known() {
         batch.on(&notes()).complete_run(run, guard);
         batch
     };
-    let strict = DeleteGuard { count: 3, fraction: 0.5, confirm_empty: false };
+    let strict = DeleteGuard::new().count(3).fraction(0.5);
     let refused = store.commit(complete(strict)).await.unwrap_err();
     assert_eq!((refused.kind(), refused.context("deletes")), (ErrorKind::AwaitingApproval, Some("9")));
     assert_eq!(store.head(&notes()).await.unwrap().live, 10);

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use highwater_core::{
     Action, ContentFilter, Cursor, DeleteGuard, ErrorKind, Maintenance, MaintenanceReport, MemoryStore, NetAction,
-    Outcome, PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, Timestamp, TypedPage, WriteBatch,
+    PollOptions, PruneWhat, RunId, Store, StoreExt, StoreOptions, StreamKey, Timestamp, TypedPage, WriteBatch,
+    WriteOutcome,
 };
 
 fn notes() -> StreamKey {
     StreamKey::new("demo", "Note")
 }
 
-async fn save(store: &MemoryStore, payloads: &[&str]) -> Vec<Outcome> {
+async fn save(store: &MemoryStore, payloads: &[&str]) -> Vec<WriteOutcome> {
     let mut batch = WriteBatch::new();
     let stream = notes();
     let target = batch.on(&stream);
@@ -21,7 +22,7 @@ async fn save(store: &MemoryStore, payloads: &[&str]) -> Vec<Outcome> {
     store.commit(batch).await.unwrap().streams.remove(0).outcomes
 }
 
-async fn delete(store: &MemoryStore, id: &str) -> Outcome {
+async fn delete(store: &MemoryStore, id: &str) -> WriteOutcome {
     let mut batch = WriteBatch::new();
     batch.on(&notes()).delete(id);
     store.commit(batch).await.unwrap().streams[0].outcomes[0]
@@ -37,13 +38,13 @@ async fn assert_clean(store: &MemoryStore) {
 #[tokio::test]
 async fn p07_every_row_of_the_truth_table() {
     let store = MemoryStore::new().unwrap();
-    assert_eq!(delete(&store, "a").await, Outcome::Missing);
-    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [Outcome::Added]);
-    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [Outcome::Unchanged]);
-    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [Outcome::Updated]);
-    assert_eq!(delete(&store, "a").await, Outcome::Deleted);
-    assert_eq!(delete(&store, "a").await, Outcome::Missing);
-    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [Outcome::Added]);
+    assert_eq!(delete(&store, "a").await, WriteOutcome::Missing);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [WriteOutcome::Added]);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":1}"#]).await, [WriteOutcome::Unchanged]);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [WriteOutcome::Updated]);
+    assert_eq!(delete(&store, "a").await, WriteOutcome::Deleted);
+    assert_eq!(delete(&store, "a").await, WriteOutcome::Missing);
+    assert_eq!(save(&store, &[r#"{"id":"a","x":2}"#]).await, [WriteOutcome::Added]);
     assert_clean(&store).await;
 }
 

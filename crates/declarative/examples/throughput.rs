@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use highwater_core::async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result, SystemEnvironment};
 use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Value, json};
 use highwater_template::HttpResponse;
+use highwater_template::async_trait::async_trait;
 
 const PAGES: usize = 1000;
 const PER_PAGE: usize = 100;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use highwater_core::async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_declarative::{Files, Manifest, Value, json, templates};
 use highwater_engine::{ConnectionSettings, CredentialStore, Credentials, Engine, RequestLimits, RunOptions, Secret};
+use highwater_template::async_trait::async_trait;
 use highwater_template::{HttpRequest, HttpResponse, Transport};
 use support::{Server, source};
 

@@ -266,7 +266,9 @@ impl Engine {
             let stream = batch.on(&key.stream(model)).origin(ORIGIN);
             // One for each event: others are on their way at the same time, in other processes too.
             if let Entry::Vacant(entry) = accounts.entry(model.to_owned()) {
-                stream.account(entry.insert(format!("outbox/event/{}/{}/{model}", key.connection, report.id)).as_str());
+                stream.summarize_in(
+                    entry.insert(format!("outbox/event/{}/{}/{model}", key.connection, report.id)).as_str(),
+                );
             }
             match change {
                 WebhookChange::Save(record) => versions::upsert(stream, Some(info), record.clone()),

@@ -78,7 +78,7 @@ impl DeletePolicy {
     }
 
     pub(crate) fn as_guard(&self) -> DeleteGuard {
-        DeleteGuard { count: self.count, fraction: self.fraction, confirm_empty: self.confirm_empty }
+        DeleteGuard::new().count(self.count).fraction(self.fraction).confirm_empty(self.confirm_empty)
     }
 }
 

@@ -387,7 +387,7 @@ async fn variants_are_syncs_of_their_own() {
     let world = World::new(10).await;
     world.engine.sync("c", "shop/items::old").unwrap().run_once(RunOptions::default()).await.unwrap();
     assert_eq!(world.live().await, 0);
-    let variant = StreamKey::new("c", "Item").variant("old");
+    let variant = StreamKey::new("c", "Item").with_variant("old");
     assert_eq!(world.store.head(&variant).await.unwrap().live, 10);
     world.run(RunOptions::default()).await.unwrap();
     assert_eq!(world.engine.sync("c", "shop/items::old").unwrap().runs().await.unwrap().len(), 1);

@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use highwater_core::{
     Capabilities, Commit, ConsumerCommand, ConsumerReply, Cursor, Document, Environment, Error, ErrorKind, Fence,
     Inline, Json, MAX_LIMIT, Maintenance, MaintenanceReport, MemoryBackend, Page, PageRequest, Record, Result, RunStep,
-    Store, StoreOptions, StreamHead, StreamKey, Version, Wakeups, WriteBatch,
+    Store, StoreFuture, StoreOptions, StreamHead, StreamKey, Version, Wakeups, WriteBatch,
 };
 
 use crate::api::Api;
@@ -79,7 +78,7 @@ impl SimStore {
 
     /// Shows the model what a batch did.
     async fn committed(&self, batch: &WriteBatch, commit: &Commit) -> Result<()> {
-        for (asked, done) in batch.streams().iter().zip(&commit.streams) {
+        for (asked, done) in batch.streams().zip(&commit.streams) {
             self.shared.note(|| {
                 format!("{}: {:?} -> {:?}", asked.stream(), asked.run_steps(), (done.added, done.updated, done.deleted))
             });
@@ -102,7 +101,7 @@ impl SimStore {
             self.receivers.changed(connection, before, &page);
             self.check_deletes(asked.stream(), asked.run_steps(), &gone);
             let deleted = done.deleted - gone.len() as u64;
-            if deleted > 0 && asked.named_origin().is_none() {
+            if deleted > 0 && asked.origin().is_none() {
                 self.shared.reached("deletes by the feed");
             }
         }
@@ -110,7 +109,7 @@ impl SimStore {
         // Streams that the batch does not name are not touched (P33).
         for connection in (0..CONNECTIONS).filter(|_| self.shared.checks) {
             let stream = stream(connection);
-            if !batch.streams().iter().any(|asked| *asked.stream() == stream) {
+            if !batch.streams().any(|asked| *asked.stream() == stream) {
                 let end = self.inner.head(&stream).await?.high_water;
                 let known = self.oracle().model(&stream).end;
                 if (!end.is_start()).then_some(end) != known {
@@ -155,134 +154,174 @@ impl fmt::Debug for SimStore {
     }
 }
 
-#[async_trait]
 impl Store for SimStore {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
 
-    async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
-        self.gate("commit").await?;
-        let fault = self.shared.take_fault();
-        match fault {
-            Some(Fault::Busy) => {
-                self.shared.reached("store busy");
-                return Err(Error::new(ErrorKind::Busy, "another process holds the store"));
-            }
-            Some(Fault::Full) => {
-                self.shared.reached("store full");
-                return Err(Error::new(ErrorKind::Full, "no space is left"));
-            }
-            Some(Fault::UnknownLost) => {
-                self.shared.reached("commit unknown and lost");
-                self.poisoned.store(true, Ordering::Relaxed);
-                return Err(Error::new(ErrorKind::Poisoned, "a commit failed and may or may not have happened"));
-            }
-            Some(Fault::UnknownDone) | None => {}
-        }
-        let held_back = self.shared.checks && batch.streams().iter().any(|asked| self.oracle().held_back(asked));
-        match self.inner.commit(batch.clone()).await {
-            Ok(commit) => {
-                if held_back {
-                    self.shared.broken("P26", "deletes beyond the guard were committed".to_owned());
+    fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit> {
+        Box::pin(async move {
+            self.gate("commit").await?;
+            let fault = self.shared.take_fault();
+            match fault {
+                Some(Fault::Busy) => {
+                    self.shared.reached("store busy");
+                    return Err(Error::new(ErrorKind::Busy, "another process holds the store"));
                 }
-                self.committed(&batch, &commit).await?;
-                if fault.is_some() {
-                    self.shared.reached("commit unknown but done");
+                Some(Fault::Full) => {
+                    self.shared.reached("store full");
+                    return Err(Error::new(ErrorKind::Full, "no space is left"));
+                }
+                Some(Fault::UnknownLost) => {
+                    self.shared.reached("commit unknown and lost");
                     self.poisoned.store(true, Ordering::Relaxed);
                     return Err(Error::new(ErrorKind::Poisoned, "a commit failed and may or may not have happened"));
                 }
-                self.gate("committed").await?;
-                Ok(commit)
+                Some(Fault::UnknownDone) | None => {}
             }
-            Err(error) => {
-                match error.kind() {
-                    ErrorKind::AwaitingApproval => {
-                        self.shared.reached("guard tripped");
-                        if !held_back && self.shared.checks {
-                            self.shared.broken("P26", format!("the guard held back what it should let pass: {error}"));
-                        }
+            let held_back = self.shared.checks && batch.streams().any(|asked| self.oracle().held_back(asked));
+            match self.inner.commit(batch.clone()).await {
+                Ok(commit) => {
+                    if held_back {
+                        self.shared.broken("P26", "deletes beyond the guard were committed".to_owned());
                     }
-                    ErrorKind::Fenced => self.shared.reached("older run fenced off"),
-                    _ => {}
+                    self.committed(&batch, &commit).await?;
+                    if fault.is_some() {
+                        self.shared.reached("commit unknown but done");
+                        self.poisoned.store(true, Ordering::Relaxed);
+                        return Err(Error::new(
+                            ErrorKind::Poisoned,
+                            "a commit failed and may or may not have happened",
+                        ));
+                    }
+                    self.gate("committed").await?;
+                    Ok(commit)
                 }
-                for asked in batch.streams().iter().filter(|_| self.shared.checks) {
-                    let (page, head) = self.whole(asked.stream()).await?;
-                    self.oracle().untouched(asked.stream(), &page, &head);
+                Err(error) => {
+                    match error.kind() {
+                        ErrorKind::AwaitingApproval => {
+                            self.shared.reached("guard tripped");
+                            if !held_back && self.shared.checks {
+                                self.shared
+                                    .broken("P26", format!("the guard held back what it should let pass: {error}"));
+                            }
+                        }
+                        ErrorKind::Fenced => self.shared.reached("older run fenced off"),
+                        _ => {}
+                    }
+                    for asked in batch.streams().filter(|_| self.shared.checks) {
+                        let (page, head) = self.whole(asked.stream()).await?;
+                        self.oracle().untouched(asked.stream(), &page, &head);
+                    }
+                    self.shared.note(|| format!("commit refused: {error}"));
+                    Err(error)
                 }
-                self.shared.note(|| format!("commit refused: {error}"));
-                Err(error)
             }
-        }
+        })
     }
 
-    async fn page(&self, request: PageRequest) -> Result<Page> {
-        self.gate("page").await?;
-        self.inner.page(request).await
+    fn page(&self, request: PageRequest) -> StoreFuture<'_, Page> {
+        Box::pin(async move {
+            self.gate("page").await?;
+            self.inner.page(request).await
+        })
     }
 
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
-        self.gate("get").await?;
-        self.inner.get(stream, ids).await
+    fn get<'s>(&'s self, stream: &'s StreamKey, ids: &'s [&'s str]) -> StoreFuture<'s, Vec<Option<Record>>> {
+        Box::pin(async move {
+            self.gate("get").await?;
+            self.inner.get(stream, ids).await
+        })
     }
 
-    async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
-        self.gate("head").await?;
-        self.inner.head(stream).await
+    fn head<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, StreamHead> {
+        Box::pin(async move {
+            self.gate("head").await?;
+            self.inner.head(stream).await
+        })
     }
 
-    async fn streams(&self) -> Result<Vec<StreamHead>> {
-        self.gate("streams").await?;
-        self.inner.streams().await
+    fn streams(&self) -> StoreFuture<'_, Vec<StreamHead>> {
+        Box::pin(async move {
+            self.gate("streams").await?;
+            self.inner.streams().await
+        })
     }
 
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
-        self.gate("versions").await?;
-        self.inner.versions(stream, id).await
+    fn versions<'s>(&'s self, stream: &'s StreamKey, id: &'s str) -> StoreFuture<'s, Vec<Version>> {
+        Box::pin(async move {
+            self.gate("versions").await?;
+            self.inner.versions(stream, id).await
+        })
     }
 
-    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
-        self.gate("as of").await?;
-        self.inner.as_of(stream, cursor, after_id, limit).await
+    fn as_of<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        cursor: Cursor,
+        after_id: &'s str,
+        limit: usize,
+    ) -> StoreFuture<'s, Vec<Record>> {
+        Box::pin(async move {
+            self.gate("as of").await?;
+            self.inner.as_of(stream, cursor, after_id, limit).await
+        })
     }
 
-    async fn document(&self, key: &str) -> Result<Option<Json>> {
-        self.gate("document").await?;
-        self.inner.document(key).await
+    fn document<'s>(&'s self, key: &'s str) -> StoreFuture<'s, Option<Json>> {
+        Box::pin(async move {
+            self.gate("document").await?;
+            self.inner.document(key).await
+        })
     }
 
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
-        self.gate("documents").await?;
-        self.inner.documents(prefix, after, limit).await
+    fn documents<'s>(&'s self, prefix: &'s str, after: &'s str, limit: usize) -> StoreFuture<'s, Vec<Document>> {
+        Box::pin(async move {
+            self.gate("documents").await?;
+            self.inner.documents(prefix, after, limit).await
+        })
     }
 
-    async fn lease(&self, name: &str) -> Result<Fence> {
-        self.gate("lease").await?;
-        let fence = self.inner.lease(name).await?;
-        self.gate("leased").await?;
-        Ok(fence)
+    fn lease<'s>(&'s self, name: &'s str) -> StoreFuture<'s, Fence> {
+        Box::pin(async move {
+            self.gate("lease").await?;
+            let fence = self.inner.lease(name).await?;
+            self.gate("leased").await?;
+            Ok(fence)
+        })
     }
 
-    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
-        self.gate("consumer").await?;
-        self.inner.consumer(stream, name, command).await
+    fn consumer<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        name: &'s str,
+        command: ConsumerCommand,
+    ) -> StoreFuture<'s, ConsumerReply> {
+        Box::pin(async move {
+            self.gate("consumer").await?;
+            self.inner.consumer(stream, name, command).await
+        })
     }
 
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
-        self.gate("consumers").await?;
-        self.inner.consumers(stream).await
+    fn consumers<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, Vec<String>> {
+        Box::pin(async move {
+            self.gate("consumers").await?;
+            self.inner.consumers(stream).await
+        })
     }
 
-    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
-        self.gate("maintain").await?;
-        self.inner.maintain(task).await
+    fn maintain(&self, task: Maintenance) -> StoreFuture<'_, MaintenanceReport> {
+        Box::pin(async move {
+            self.gate("maintain").await?;
+            self.inner.maintain(task).await
+        })
     }
 
     fn subscribe(&self) -> Wakeups {
         self.inner.subscribe()
     }
 
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.inner.close().await })
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_core::{
-    Action, Cursor, DeleteGuard, Json, Merging, Page, RunId, RunStep, StreamBatch, StreamHead, Timestamp, Wanted,
+    Action, Cursor, DeleteGuard, Json, Merging, OperationKind, Page, RunId, RunStep, StreamBatchView, StreamHead,
+    Timestamp,
 };
 use serde_json::Value;
 
@@ -70,7 +71,7 @@ pub(crate) struct Change {
 
 impl Model {
     /// The changes that a batch's operations make, and what they mean to its run.
-    pub(crate) fn operate(&mut self, batch: &StreamBatch) -> Vec<Change> {
+    pub(crate) fn operate(&mut self, batch: StreamBatchView<'_>) -> Vec<Change> {
         if batch.clears() {
             (self.entries, self.run) = (BTreeMap::new(), None);
         }
@@ -89,8 +90,8 @@ impl Model {
         let mut now: BTreeMap<String, (Arc<Value>, Action)> = BTreeMap::new();
         let mut changes = Vec::new();
         for operation in batch.operations() {
-            let (id, value) = match operation.wanted {
-                Wanted::Upsert(payload) => {
+            let (id, value) = match operation.kind {
+                OperationKind::Upsert(payload) => {
                     let value = canonical(payload);
                     // What has no id, or is no object, is set aside and changes nothing.
                     let Some(id) = operation.id.or_else(|| value["id"].as_str()).filter(|_| value.is_object()) else {
@@ -99,12 +100,12 @@ impl Model {
                     };
                     (id.to_owned(), Some(Arc::new(value)))
                 }
-                Wanted::Delete => (operation.id.unwrap_or_default().to_owned(), None),
-                Wanted::Seen => {
+                OperationKind::Delete => (operation.id.unwrap_or_default().to_owned(), None),
+                OperationKind::Seen => {
                     self.see(in_run, operation.id.unwrap_or_default());
                     continue;
                 }
-                Wanted::SetAside(..) => {
+                OperationKind::SetAside(..) => {
                     self.set_aside(in_run);
                     continue;
                 }
@@ -114,11 +115,11 @@ impl Model {
             let known = now.get(&id).cloned().or_else(|| stored.map(|entry| (Arc::clone(&entry.value), entry.action)));
             let behind = |cursor: &Cursor| stored.is_some_and(|entry| entry.cursor.position() > cursor.position());
             let kept = !now.contains_key(&id)
-                && match batch.merging_strategy() {
+                && match batch.merging() {
                     Merging::Override => false,
-                    Merging::IgnoreIfModifiedAfter(cursor) => behind(cursor),
+                    Merging::IgnoreIfModifiedAfter(cursor) => behind(&cursor),
                     Merging::KeepOthersAfter(cursor) => {
-                        behind(cursor) && stored.is_some_and(|entry| entry.origin.as_deref() != batch.named_origin())
+                        behind(&cursor) && stored.is_some_and(|entry| entry.origin.as_deref() != batch.origin())
                     }
                 };
             // A payload that was pruned is stored when it comes again.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use highwater_core::{Action, Cursor, Page, RunStep, StreamBatch, StreamCommit, StreamHead, StreamKey};
+use highwater_core::{Action, Cursor, Page, RunStep, StreamBatchView, StreamCommit, StreamHead, StreamKey};
 use serde_json::Value;
 
 use crate::model::{Change, Entry, Model};
@@ -49,7 +49,7 @@ impl Oracle {
     }
 
     /// Why a run that completes now may not delete, by the guard.
-    pub(crate) fn held_back(&mut self, batch: &StreamBatch) -> bool {
+    pub(crate) fn held_back(&mut self, batch: StreamBatchView<'_>) -> bool {
         if !batch.run_steps().iter().any(|step| matches!(step, RunStep::Complete(_))) {
             return false;
         }
@@ -65,7 +65,7 @@ impl Oracle {
     /// completion of a run deleted.
     pub(crate) fn committed(
         &mut self,
-        batch: &StreamBatch,
+        batch: StreamBatchView<'_>,
         commit: &StreamCommit,
         page: &Page,
         head: &StreamHead,
@@ -118,7 +118,7 @@ impl Oracle {
             shared.reached("record came back");
         }
         // Without late visibility an older version comes from a page that was asked for before the webhook (P28).
-        if batch.named_origin().is_none() && !shared.plan.has(Knob::LateVisibility) {
+        if batch.origin().is_none() && !shared.plan.has(Knob::LateVisibility) {
             for change in &changes {
                 let version = |value: &Value| value["version"].as_u64().unwrap_or(0);
                 let before = model.entries.get(&change.id).filter(|entry| entry.origin.as_deref() == Some("webhook"));
@@ -183,7 +183,7 @@ impl Oracle {
         if model.entries.len() != expected.len() + order.len() {
             shared.broken("P1", format!("{} entries instead of {}", model.entries.len(), expected.len() + order.len()));
         }
-        let origin = batch.named_origin().map(Arc::<str>::from);
+        let origin = batch.origin().map(Arc::<str>::from);
         for id in order {
             if let Some(entry) = model.entries.get_mut(&id) {
                 entry.origin.clone_from(&origin);

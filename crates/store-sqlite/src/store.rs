@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use highwater_core::{
-    ConsumerCommand, ConsumerReply, Cursor, Delivery, Error, ErrorKind, LogTransaction, Page, PollOptions, Result,
-    Staged, Store, StoreOptions, StreamKey, Threaded, store_by_delegation,
+    ConsumerCommand, ConsumerReply, Cursor, Delivery, Error, ErrorKind, LogTransaction, Page, PendingCommit,
+    PollOptions, Result, Store, StoreOptions, StreamKey, Threaded, store_by_delegation,
 };
 use rusqlite::Connection;
 
@@ -125,7 +125,7 @@ impl SqliteStore {
     }
 
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
-    /// its own to the same file. Commit it there, then call [`Staged::publish`].
+    /// its own to the same file. Commit it there, then call [`PendingCommit::publish`].
     ///
     /// When `work` fails or panics, nothing of it is left in the host's transaction: what the host did before
     /// stays, and may be committed or rolled back.
@@ -145,7 +145,7 @@ impl SqliteStore {
     /// mine.execute("INSERT INTO outbox VALUES ('a note')", [])?;
     /// let mut batch = WriteBatch::new();
     /// batch.on(&notes).upsert(r#"{"id": "a"}"#);
-    /// let (_, staged) = store.join(&mine, |transaction| transaction.commit(&batch))?;
+    /// let (_, staged) = store.join(&mine, |transaction| transaction.apply(&batch))?;
     /// mine.commit()?; // both, or neither
     /// staged.publish();
     /// assert_eq!(store.head(&notes).await?.live, 1);
@@ -155,7 +155,7 @@ impl SqliteStore {
         &self,
         connection: &Connection,
         work: impl FnOnce(&mut LogTransaction<'_, '_, SqliteTransaction<'_>>) -> Result<T>,
-    ) -> Result<(T, Staged)> {
+    ) -> Result<(T, PendingCommit)> {
         let Joining { path, files } = &self.1;
         // What the host commits must be in the store's file, and nobody looks again afterwards.
         files.look().map_err(|error| error.with("path", path))?;

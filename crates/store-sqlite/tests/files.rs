@@ -230,7 +230,7 @@ async fn a_hosts_transaction_takes_records_along() {
         host.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut batch = WriteBatch::new();
         batch.on(&notes()).upsert(format!(r#"{{"id":"{id}"}}"#));
-        let (_, staged) = store.join(&host, |transaction| transaction.commit(&batch)).unwrap();
+        let (_, staged) = store.join(&host, |transaction| transaction.apply(&batch)).unwrap();
         host.execute_batch(end).unwrap();
         staged
     };

@@ -161,23 +161,23 @@ async fn what_fails_in_a_joined_transaction_leaves_nothing_there() {
     // Enough to fill blocks, then a record that is none.
     let mut bad = batch(100..400);
     bad.on(&notes()).upsert("no record");
-    let error = store.join(&host, |transaction| transaction.commit(&bad)).unwrap_err();
+    let error = store.join(&host, |transaction| transaction.apply(&bad)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let error = store
         .join(&host, |transaction| {
-            transaction.commit(&batch(400..700))?;
+            transaction.apply(&batch(400..700))?;
             Err::<(), _>(Error::new(ErrorKind::Cancelled, "the host thought better of it"))
         })
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         store.join(&host, |transaction| -> Result<()> {
-            transaction.commit(&batch(700..1000))?;
+            transaction.apply(&batch(700..1000))?;
             panic!("a bug of the host's")
         })
     }));
     assert!(panicked.is_err());
-    let (_, staged) = store.join(&host, |transaction| transaction.commit(&batch(5..7))).unwrap();
+    let (_, staged) = store.join(&host, |transaction| transaction.apply(&batch(5..7))).unwrap();
     host.execute_batch("COMMIT").unwrap();
     staged.publish();
     assert_eq!(ids(&store).await, ["0", "1", "2", "3", "4", "5", "6"]);
@@ -193,7 +193,7 @@ async fn a_joined_transaction_goes_the_way_of_the_hosts() {
     store
         .join(&host, |transaction| {
             host.execute_batch("INSERT INTO mine VALUES (2)").unwrap();
-            transaction.commit(&batch(0..5))
+            transaction.apply(&batch(0..5))
         })
         .unwrap()
         .1
@@ -205,8 +205,8 @@ async fn a_joined_transaction_goes_the_way_of_the_hosts() {
     let mut first = WriteBatch::new();
     first.on(&other).upsert(r#"{"id":"a"}"#);
     let write = |connection: &Connection| {
-        drop(store.join(connection, |transaction| transaction.commit(&batch(10..200))).unwrap());
-        drop(store.join(connection, |transaction| transaction.commit(&first)).unwrap());
+        drop(store.join(connection, |transaction| transaction.apply(&batch(10..200))).unwrap());
+        drop(store.join(connection, |transaction| transaction.apply(&first)).unwrap());
     };
     // A savepoint that is given up, a transaction that is rolled back, one that is dropped.
     let mut whole = host.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
@@ -239,7 +239,7 @@ async fn a_transaction_of_another_file_is_not_joined() {
     let Some((store, _host)) = joined(folder.path()).await else { return };
     let strange = Connection::open(folder.path().join("strange.db")).unwrap();
     strange.execute_batch("CREATE TABLE mine (x); BEGIN IMMEDIATE").unwrap();
-    let error = store.join(&strange, |transaction| transaction.commit(&batch(5..6))).unwrap_err();
+    let error = store.join(&strange, |transaction| transaction.apply(&batch(5..6))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
     // With a rollback journal, which every SQLite shares.
     Connection::open(folder.path().join("other.db")).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
@@ -247,7 +247,7 @@ async fn a_transaction_of_another_file_is_not_joined() {
     other.commit(batch(0..1)).await.unwrap();
     let others = Connection::open(folder.path().join("other.db")).unwrap();
     others.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.join(&others, |transaction| transaction.commit(&batch(5..6))).unwrap_err();
+    let error = store.join(&others, |transaction| transaction.apply(&batch(5..6))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     others.execute_batch("COMMIT").unwrap();
     assert_eq!(ids(&other).await, ["0"]);
@@ -262,7 +262,7 @@ async fn a_hosts_attached_file_can_be_joined() {
     let main = Connection::open(folder.path().join("main.db")).unwrap();
     main.execute("ATTACH ?1 AS records", [folder.path().join("app.db").to_str().unwrap()]).unwrap();
     main.execute_batch("CREATE TABLE main.mine (x); BEGIN IMMEDIATE").unwrap();
-    store.join(&main, |transaction| transaction.commit(&batch(5..8))).unwrap().1.publish();
+    store.join(&main, |transaction| transaction.apply(&batch(5..8))).unwrap().1.publish();
     main.execute_batch("COMMIT").unwrap();
     assert_eq!(ids(&store).await.len(), 8);
     assert_eq!(problems(&store).await, Vec::<String>::new());
@@ -297,7 +297,7 @@ async fn a_lock_that_the_host_holds_is_busy_with_a_way_out() {
         store.commit(batch(6..8)).await.unwrap();
         // A transaction that began to read too early can wait for ever: it is told so.
         if mode == "WAL" {
-            let error = store.join(&host, |transaction| transaction.commit(&batch(8..9))).unwrap_err();
+            let error = store.join(&host, |transaction| transaction.apply(&batch(8..9))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy);
             assert!(error.to_string().contains("BEGIN IMMEDIATE"), "{error}");
         }

@@ -107,7 +107,7 @@ async fn p29_a_torn_rollback_journal_shows_the_last_commit() {
     // The host's transaction, with ours in it, keeps its pages in memory: the file is untouched, the journal is being written.
     let host = Connection::open(&path).unwrap();
     host.execute_batch("PRAGMA cache_spill = OFF; BEGIN IMMEDIATE; INSERT INTO mine VALUES (1)").unwrap();
-    let (_, staged) = store.join(&host, |transaction| transaction.commit(&batch(COMMITS))).unwrap();
+    let (_, staged) = store.join(&host, |transaction| transaction.apply(&batch(COMMITS))).unwrap();
     let written = Image::of(&path);
     assert!(written.main == before.main);
     let journal = written.journal.clone().expect("a journal");
@@ -134,7 +134,7 @@ async fn p29_a_transaction_that_spilled_into_the_file_is_taken_back() {
     host.execute_batch("PRAGMA cache_size = 4; BEGIN IMMEDIATE").unwrap();
     let (mut spilled, mut staged) = (0, Vec::new());
     for n in COMMITS..COMMITS + 6 {
-        staged.push(store.join(&host, |transaction| transaction.commit(&batch(n))).unwrap().1);
+        staged.push(store.join(&host, |transaction| transaction.apply(&batch(n))).unwrap().1);
         let image = Image::of(&path);
         spilled += usize::from(image.main != before.main);
         image.shows(COMMITS, &format!("in the middle of commit {n}")).await;

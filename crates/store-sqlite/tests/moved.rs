@@ -163,7 +163,7 @@ async fn a_host_joins_no_store_that_was_moved() {
     store.commit(batch(0..10)).await.unwrap();
     fs::rename(&path, folder.path().join("moved.db")).unwrap();
     let transaction = host.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    let error = store.join(&transaction, |joined| joined.commit(&batch(10..11))).map(drop).unwrap_err();
+    let error = store.join(&transaction, |joined| joined.apply(&batch(10..11))).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
 }
 

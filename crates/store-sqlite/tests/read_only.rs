@@ -162,7 +162,7 @@ fn every_write_is_refused_with_the_reason() {
             ("compact", store.maintain(Maintenance::Compact).await.map(drop)),
             ("consume_in_tx", store.consume_in_tx(&notes(), "x", Default::default(), consume).await.map(drop)),
             ("view", store.create_view(&notes(), "note", Vec::new()).await.map(drop)),
-            ("join", store.join(&host, |transaction| transaction.commit(&batch)).map(drop)),
+            ("join", store.join(&host, |transaction| transaction.apply(&batch)).map(drop)),
         ];
         drop(host);
         for (what, outcome) in refused {

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use highwater_core::async_trait::async_trait;
+//! use highwater_template::async_trait::async_trait;
 //! use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
 //! use highwater_testkit::{FakeRequest, Trial, json};
 //!

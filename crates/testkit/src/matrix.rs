@@ -7,7 +7,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::sync::Arc;
-//! use highwater_core::async_trait::async_trait;
+//! use highwater_template::async_trait::async_trait;
 //! use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, SyncContext, Template, TemplateInfo};
 //! use highwater_testkit::matrix::{Faults, Live, Matrix, Subject, TrialApi};
 //! use highwater_testkit::{FakeApi, FakeRequest, json};

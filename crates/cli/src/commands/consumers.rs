@@ -148,7 +148,7 @@ async fn find(store: &Arc<dyn Store>, options: &ConsumerOptions) -> Result<Strea
     let wanted = |stream: &StreamKey| {
         options.connection.as_ref().is_none_or(|connection| stream.connection() == connection)
             && options.model.as_ref().is_none_or(|model| stream.model().eq_ignore_ascii_case(model))
-            && options.variant.as_ref().is_none_or(|variant| stream.variant_name() == variant)
+            && options.variant.as_ref().is_none_or(|variant| stream.variant() == variant)
     };
     let (mut found, mut known) = (Vec::new(), Vec::new());
     for head in store.streams().await?.into_iter().filter(|head| wanted(&head.stream)) {

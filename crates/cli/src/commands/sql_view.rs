@@ -36,7 +36,7 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
     };
     let name = options.name.clone().unwrap_or_else(|| {
         let model = stream.model().to_lowercase();
-        match (namesakes, stream.variant_name()) {
+        match (namesakes, stream.variant()) {
             (1, _) => model,
             (_, DEFAULT_VARIANT) => format!("{model}_{}", stream.connection()),
             (_, variant) => format!("{model}_{}_{variant}", stream.connection()),

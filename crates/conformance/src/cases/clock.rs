@@ -1,6 +1,6 @@
 //! What the clock may do: P3 and P31.
 
-use highwater_core::{ErrorKind, Maintenance, MaintenanceReport, Outcome, Timestamp, WriteBatch};
+use highwater_core::{ErrorKind, Maintenance, MaintenanceReport, Timestamp, WriteBatch, WriteOutcome};
 
 use crate::environment::MOMENT_MS;
 use crate::rig::{Rig, note, notes, wait};
@@ -19,11 +19,11 @@ pub fn p03_time_away_is_no_leap<S: Subject>() {
         batch.put_document("checkpoint", &day).unwrap();
         rig.commit(batch).unwrap();
     }
-    assert_eq!(rig.save("b", 1), Outcome::Added, "400 days without a change, none without a sync");
+    assert_eq!(rig.save("b", 1), WriteOutcome::Added, "400 days without a change, none without a sync");
     if S::REOPENS {
         rig.environment.step_ms(800 * DAY);
         rig.reopen();
-        assert_eq!(rig.save("c", 1), Outcome::Added, "more than two years in a drawer");
+        assert_eq!(rig.save("c", 1), WriteOutcome::Added, "more than two years in a drawer");
     }
     let last = rig.end();
     rig.verify(&notes());
@@ -33,7 +33,7 @@ pub fn p03_time_away_is_no_leap<S: Subject>() {
     dead.save("a", 1);
     let before = dead.end();
     dead.environment.set_ms(MOMENT_MS);
-    assert_eq!(dead.save("b", 1), Outcome::Added, "the clock was dead, and was set");
+    assert_eq!(dead.save("b", 1), WriteOutcome::Added, "the clock was dead, and was set");
     assert!(dead.end().position() > before.position() && dead.end().time() == Timestamp::from_unix_ms(MOMENT_MS));
     assert_eq!(dead.refusal(before), None);
     assert!(last.time() > Timestamp::from_unix_ms(MOMENT_MS));
@@ -62,7 +62,7 @@ pub fn p03_a_leap_is_refused_until_it_is_accepted<S: Subject>() {
         refused(&rig, "never");
     }
     rig.environment.step_ms(-2 * YEAR + 1000);
-    assert_eq!(rig.save("b", 1), Outcome::Added, "it is right again");
+    assert_eq!(rig.save("b", 1), WriteOutcome::Added, "it is right again");
 
     rig.environment.step_ms(2 * YEAR);
     refused(&rig, "never");
@@ -88,7 +88,7 @@ pub fn p03_a_leap_is_refused_until_it_is_accepted<S: Subject>() {
     rig.environment.step_ms(2 * YEAR);
     refused(&rig, "never");
     rig.maintain(Maintenance::AcceptClock);
-    assert_eq!(rig.save("d", 1), Outcome::Added, "the host says that it is right");
+    assert_eq!(rig.save("d", 1), WriteOutcome::Added, "the host says that it is right");
     says(&rig, Timestamp::from_unix_ms(MOMENT_MS), "e").expect("the host knows better than another clock");
     if S::REOPENS {
         rig.reopen();

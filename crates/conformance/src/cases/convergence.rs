@@ -341,7 +341,7 @@ pub fn p35_boundary_refetch<S: Subject>() {
         let (id, n) = versions[window];
         for _ in 0..window % 3 {
             let outcome = overlapping.write(|batch| batch.upsert(note(&id.to_string(), n))).outcomes[0];
-            assert_eq!(outcome, highwater_core::Outcome::Unchanged);
+            assert_eq!(outcome, highwater_core::WriteOutcome::Unchanged);
         }
     }
     let list = |rig: &Rig<S>| {

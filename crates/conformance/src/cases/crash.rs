@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use highwater_core::{
-    ContentFilter, ContentRules, Cursor, CursorFault, ErrorKind, Maintenance, Outcome, PageRequest, PruneWhat,
-    StreamKey, StreamOptions, WriteBatch,
+    ContentFilter, ContentRules, Cursor, CursorFault, ErrorKind, Maintenance, PageRequest, PruneWhat, StreamKey,
+    StreamOptions, WriteBatch, WriteOutcome,
 };
 
 use crate::environment::{Randomness, TestEnvironment};
@@ -120,7 +120,7 @@ fn epoch(cursor: Cursor) -> String {
 pub fn p32_cursor_validation_is_total<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..5, 1);
-    let variant = notes().variant("other");
+    let variant = notes().with_variant("other");
     let mut batch = WriteBatch::new();
     batch.on(&variant).upsert(note("a", 1));
     batch.on(&StreamKey::new("demo2", "Note")).upsert(note("a", 1));
@@ -208,7 +208,7 @@ pub fn p33_streams_are_isolated<S: Subject>() {
     let rig = Rig::<S>::new();
     let streams = [
         StreamKey::new("demo", "Note"),
-        StreamKey::new("demo", "Note").variant("v"),
+        StreamKey::new("demo", "Note").with_variant("v"),
         StreamKey::new("demo", "Note2"),
         StreamKey::new("demo2", "Note"),
         StreamKey::new("demo/Note", "base"),
@@ -251,9 +251,9 @@ pub fn p34_canonical_content<S: Subject>() {
         r#"{"o":{"y":true,"x":[1,{"k":null}]},"t":"\u00e9\u000a","z":-0,"n":1e2,"id":"a"}"#,
         "\n{ \"id\" : \"\\u0061\", \"n\":100.0 ,\"z\":0.0e5,\"t\":\"é\\n\",\"o\":{\"x\":[1.0,{\"k\":null}],\"y\":true}}  ",
     ];
-    assert_eq!(rig.write(|batch| batch.upsert(same[0])).outcomes, [Outcome::Added]);
+    assert_eq!(rig.write(|batch| batch.upsert(same[0])).outcomes, [WriteOutcome::Added]);
     for text in same {
-        assert_eq!(rig.write(|batch| batch.upsert(text)).outcomes, [Outcome::Unchanged], "{text}");
+        assert_eq!(rig.write(|batch| batch.upsert(text)).outcomes, [WriteOutcome::Unchanged], "{text}");
     }
     let different = [
         r#"{"id":"b","n":1}"#,
@@ -278,7 +278,7 @@ pub fn p34_canonical_content<S: Subject>() {
     ];
     for (place, text) in different.iter().enumerate() {
         let outcome = rig.write(|batch| batch.upsert(*text)).outcomes[0];
-        let first = if place == 0 { Outcome::Added } else { Outcome::Updated };
+        let first = if place == 0 { WriteOutcome::Added } else { WriteOutcome::Updated };
         assert_eq!(outcome, first, "{text}");
     }
     for bad in [r#"{"id":"c","n":1,"n":2}"#, r#"{"id":"c","t":"\ud800"}"#, r#"{"id":"c","n":01}"#, r#"{"id":"c",}"#] {
@@ -287,22 +287,22 @@ pub fn p34_canonical_content<S: Subject>() {
     let rules = ContentRules::new().ignoring("/seen").unwrap();
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().rules(rules)));
     let seen = |n: u64| rig.write(|batch| batch.upsert(format!(r#"{{"id":"d","seen":{n},"x":1}}"#))).outcomes[0];
-    assert_eq!((seen(1), seen(2)), (Outcome::Added, Outcome::Unchanged));
+    assert_eq!((seen(1), seen(2)), (WriteOutcome::Added, WriteOutcome::Unchanged));
     for text in same {
         let outcome = rig.write(|batch| batch.upsert(text)).outcomes[0];
-        assert_eq!(outcome, Outcome::Unchanged, "new rules alone change nothing (p06)");
+        assert_eq!(outcome, WriteOutcome::Unchanged, "new rules alone change nothing (p06)");
     }
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default()));
     let respelled = rig.write(|batch| batch.upsert(r#"{"x":1.0,"seen":1e0,"id":"d"}"#)).outcomes[0];
-    assert_eq!(respelled, Outcome::Unchanged, "both are compared under the rules of now");
-    assert_eq!(seen(1), Outcome::Unchanged);
-    assert_eq!(seen(2), Outcome::Updated, "it was the same under the rules of then; now it counts");
-    assert_eq!(seen(3), Outcome::Updated);
+    assert_eq!(respelled, WriteOutcome::Unchanged, "both are compared under the rules of now");
+    assert_eq!(seen(1), WriteOutcome::Unchanged);
+    assert_eq!(seen(2), WriteOutcome::Updated, "it was the same under the rules of then; now it counts");
+    assert_eq!(seen(3), WriteOutcome::Updated);
     let rules = ContentRules::new().ignoring("/x").unwrap();
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().rules(rules)));
-    assert_eq!(seen(4), Outcome::Updated, "other rules, other members");
+    assert_eq!(seen(4), WriteOutcome::Updated, "other rules, other members");
     let other = rig.write(|batch| batch.upsert(r#"{"id":"d","seen":4,"x":2}"#)).outcomes[0];
-    assert_eq!(other, Outcome::Unchanged);
+    assert_eq!(other, WriteOutcome::Unchanged);
     rig.verify(&notes());
 }
 

@@ -1,7 +1,7 @@
 //! Runs and patches: P26, P27, P34.
 
 use highwater_core::{
-    BadRecords, DeleteGuard, ErrorKind, Maintenance, Outcome, RunId, StreamBatch, Timestamp, WriteBatch,
+    BadRecords, DeleteGuard, ErrorKind, Maintenance, RunId, StreamBatch, Timestamp, WriteBatch, WriteOutcome,
 };
 
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -138,11 +138,11 @@ pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
     if S::REOPENS {
         rig.reopen();
     }
-    let close = DeleteGuard { count: 21, fraction: 0.0, confirm_empty: false };
+    let close = DeleteGuard::new().count(21).fraction(0.0);
     assert_eq!(complete(&rig, close).unwrap().deleted, 21);
 
     rig.write(|batch| batch.begin_run(NEXT_RUN));
-    let all = DeleteGuard { count: u64::MAX, fraction: 1.0, confirm_empty: false };
+    let all = DeleteGuard::new().count(u64::MAX).fraction(1.0);
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "an empty source is not believed unasked");
     // Nor if the stream is not empty, because somebody else wrote meanwhile.
@@ -154,7 +154,7 @@ pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "the run itself met nothing");
     let unseen = rig.write(|batch| batch.list_unseen(NEXT_RUN, 1)).unseen.unwrap();
-    assert_eq!((unseen.missing, unseen.live, unseen.met), (79, 80, false));
+    assert_eq!((unseen.missing, unseen.live, unseen.saw_any), (79, 80, false));
     let approved = rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED));
     assert_eq!((approved.deleted, rig.head().live), (79, 1), "an honestly empty source can be");
     rig.verify(&notes());
@@ -172,7 +172,7 @@ pub fn p26_quarantined_records_count_as_seen<S: Subject>() {
         batch.upsert(r#"{"id":"9","broken":}"#);
         batch
     });
-    assert_eq!(commit.outcomes[9], Outcome::Rejected);
+    assert_eq!(commit.outcomes[9], WriteOutcome::Rejected);
     assert_eq!(commit.rejected.len(), 1);
     let kept = wait(rig.store().documents("quarantine/", "", 10)).unwrap();
     assert!(kept.len() == 1 && kept[0].value.as_str().contains("broken"));
@@ -211,7 +211,7 @@ pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
     };
     // The stream has nothing yet: what is set aside must be found under the number it has later.
     let outcomes = rig.write(|batch| batch.bad_records(BadRecords::Quarantine).upsert_as("first", "[")).outcomes;
-    assert_eq!(outcomes, [Outcome::Rejected]);
+    assert_eq!(outcomes, [WriteOutcome::Rejected]);
     let commit = write(&rig, "[1]");
     assert_eq!(commit.rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 6, 7, 8]);
     assert_eq!((commit.added, rig.head().live), (1, 1));
@@ -271,7 +271,7 @@ pub fn p26_a_writer_can_set_records_aside<S: Subject>() {
         batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 1));
         batch.set_aside_as("2", "what came", "its time cannot be read")
     });
-    assert_eq!((commit.outcomes[2], commit.rejected.len()), (Outcome::Rejected, 1));
+    assert_eq!((commit.outcomes[2], commit.rejected.len()), (WriteOutcome::Rejected, 1));
     let rejected = &commit.rejected[0];
     assert_eq!((rejected.index, rejected.id.as_deref()), (2, Some("2")));
     let document = wait(rig.store().document(&rejected.document)).unwrap().unwrap();
@@ -321,15 +321,15 @@ pub fn p34_patches_merge_deeply<S: Subject>() {
     let rig = Rig::<S>::new();
     let patch = |id: &str, text: &str| rig.write(|batch| batch.patch(id, text.to_owned())).outcomes[0];
     let value = |id: &str| -> serde_json::Value { rig.get(id).unwrap().payload.unwrap().to().unwrap() };
-    assert_eq!(patch("a", r#"{"id":"a","deep":{"x":1,"list":[1,2]},"n":18446744073709551617}"#), Outcome::Added);
-    assert_eq!(patch("a", r#"{"deep":{"y":2,"list":[3]}}"#), Outcome::Updated);
+    assert_eq!(patch("a", r#"{"id":"a","deep":{"x":1,"list":[1,2]},"n":18446744073709551617}"#), WriteOutcome::Added);
+    assert_eq!(patch("a", r#"{"deep":{"y":2,"list":[3]}}"#), WriteOutcome::Updated);
     assert_eq!(value("a")["deep"], serde_json::json!({"x": 1, "y": 2, "list": [3]}));
     assert!(rig.get("a").unwrap().payload.unwrap().as_str().contains("18446744073709551617"), "numbers stay exact");
-    assert_eq!(patch("a", r#"{"deep":{"x":1.0}}"#), Outcome::Unchanged);
-    assert_eq!(patch("a", r#"{"deep":null}"#), Outcome::Updated);
+    assert_eq!(patch("a", r#"{"deep":{"x":1.0}}"#), WriteOutcome::Unchanged);
+    assert_eq!(patch("a", r#"{"deep":null}"#), WriteOutcome::Updated);
     assert_eq!(value("a")["deep"], serde_json::Value::Null);
-    assert_eq!(rig.delete("a"), Outcome::Deleted);
-    assert_eq!(patch("a", r#"{"only":1}"#), Outcome::Added);
+    assert_eq!(rig.delete("a"), WriteOutcome::Deleted);
+    assert_eq!(patch("a", r#"{"only":1}"#), WriteOutcome::Added);
     assert_eq!(value("a"), serde_json::json!({"only": 1}), "a deleted record is not merged into");
     assert!(rig.try_write(|batch| batch.patch("a", "[1]")).is_err());
     rig.verify(&notes());

@@ -1,8 +1,8 @@
 //! What was erased is nowhere any more: P24.
 
 use highwater_core::{
-    BadRecords, ContentFilter, Cursor, ErrorKind, History, Maintenance, MaintenanceReport, NetAction, Outcome,
-    PruneWhat, StreamOptions,
+    BadRecords, ContentFilter, Cursor, ErrorKind, History, Maintenance, MaintenanceReport, NetAction, PruneWhat,
+    StreamOptions, WriteOutcome,
 };
 
 use crate::rig::{Rig, nets, note, notes, wait};
@@ -193,15 +193,19 @@ pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
         let checksum = rig.head().checksum;
         assert_eq!(rig.prune(PruneWhat::Payloads, rig.end()), 4);
         let (plain, filtered) = (rig.end(), rig.page(|request| request.matching(ones.clone())).next_cursor);
-        assert_eq!(rig.save("0", 1), Outcome::Updated);
-        assert_eq!(rig.save("0", 1), Outcome::Unchanged, "once");
+        assert_eq!(rig.save("0", 1), WriteOutcome::Updated);
+        assert_eq!(rig.save("0", 1), WriteOutcome::Unchanged, "once");
         if let Some(other) = &other {
             let mut batch = highwater_core::WriteBatch::new();
             batch.on(&notes()).upsert(note("1", 1)).upsert(note("0", 1));
             let outcomes = wait(other.commit(batch)).unwrap().streams.remove(0).outcomes;
-            assert_eq!(outcomes, [Outcome::Updated, Outcome::Unchanged], "what another handle pruned and stored");
+            assert_eq!(
+                outcomes,
+                [WriteOutcome::Updated, WriteOutcome::Unchanged],
+                "what another handle pruned and stored"
+            );
         } else {
-            assert_eq!(rig.save("1", 1), Outcome::Updated);
+            assert_eq!(rig.save("1", 1), WriteOutcome::Updated);
         }
         if S::REOPENS {
             drop(other);
@@ -209,12 +213,12 @@ pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
         }
         assert_eq!(
             rig.write(|batch| batch.upsert(r#"{ "n": 1.0, "id": "2" }"#)).outcomes,
-            [Outcome::Updated],
+            [WriteOutcome::Updated],
             "in any spelling"
         );
         assert_eq!(
             rig.write(|batch| batch.seen("3")).outcomes,
-            [Outcome::Unchanged],
+            [WriteOutcome::Unchanged],
             "that it is there brings nothing"
         );
         let page = rig.page(|request| request.since(plain));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use highwater_core::{Action, Cursor, Maintenance, Outcome, WriteBatch};
+use highwater_core::{Action, Cursor, Maintenance, WriteBatch, WriteOutcome};
 
 use crate::environment::{MOMENT_MS, Randomness};
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -163,12 +163,12 @@ pub fn p05_cursors_only_move_forward<S: Subject>() {
         let outcome = rig.save("a", n);
         let cursor = rig.get("a").unwrap().metadata.cursor;
         match outcome {
-            Outcome::Unchanged => assert_eq!(cursor, last),
+            WriteOutcome::Unchanged => assert_eq!(cursor, last),
             _ => assert!(cursor.position() > last.position()),
         }
         last = cursor;
     }
-    assert_eq!(rig.delete("a"), Outcome::Deleted);
+    assert_eq!(rig.delete("a"), WriteOutcome::Deleted);
     assert!(rig.get("a").unwrap().metadata.cursor.position() > last.position());
 }
 
@@ -186,9 +186,9 @@ pub fn p06_resync_is_silent<S: Subject>() {
         let commit = rig.save_all(0..30, 1);
         assert_eq!((commit.unchanged, commit.added + commit.updated), (30, 0));
         let respelled = r#" { "deep" : {"b":null, "a":1.0}, "text":"\u00e9" , "list":[1e0,25E-1] , "id":"x" }"#;
-        assert_eq!(rig.write(|batch| batch.upsert(respelled)).outcomes, [Outcome::Unchanged]);
+        assert_eq!(rig.write(|batch| batch.upsert(respelled)).outcomes, [WriteOutcome::Unchanged]);
         let patched = rig.write(|batch| batch.patch("x", r#"{"deep":{"a":1}}"#));
-        assert_eq!(patched.outcomes, [Outcome::Unchanged]);
+        assert_eq!(patched.outcomes, [WriteOutcome::Unchanged]);
         assert_eq!((rig.page(|request| request.limit(1000)), rig.head()), before);
         if round == 0 && S::REOPENS {
             assert!(!wakeups.has_changed(), "nobody is woken for nothing");
@@ -202,17 +202,17 @@ pub fn p06_resync_is_silent<S: Subject>() {
 pub fn p07_action_truth_table<S: Subject>() {
     let rig = Rig::<S>::new();
     let state = |rig: &Rig<S>| rig.get("a").map(|record| record.metadata.last_action);
-    let rows: [(Option<u64>, Outcome, Option<Action>); 10] = [
-        (None, Outcome::Missing, None),
-        (Some(1), Outcome::Added, Some(Action::Added)),
-        (Some(1), Outcome::Unchanged, Some(Action::Added)),
-        (Some(2), Outcome::Updated, Some(Action::Updated)),
-        (Some(1), Outcome::Updated, Some(Action::Updated)),
-        (None, Outcome::Deleted, Some(Action::Deleted)),
-        (None, Outcome::Missing, Some(Action::Deleted)),
-        (Some(1), Outcome::Added, Some(Action::Added)),
-        (Some(1), Outcome::Unchanged, Some(Action::Added)),
-        (Some(3), Outcome::Updated, Some(Action::Updated)),
+    let rows: [(Option<u64>, WriteOutcome, Option<Action>); 10] = [
+        (None, WriteOutcome::Missing, None),
+        (Some(1), WriteOutcome::Added, Some(Action::Added)),
+        (Some(1), WriteOutcome::Unchanged, Some(Action::Added)),
+        (Some(2), WriteOutcome::Updated, Some(Action::Updated)),
+        (Some(1), WriteOutcome::Updated, Some(Action::Updated)),
+        (None, WriteOutcome::Deleted, Some(Action::Deleted)),
+        (None, WriteOutcome::Missing, Some(Action::Deleted)),
+        (Some(1), WriteOutcome::Added, Some(Action::Added)),
+        (Some(1), WriteOutcome::Unchanged, Some(Action::Added)),
+        (Some(3), WriteOutcome::Updated, Some(Action::Updated)),
     ];
     for (row, (write, outcome, action)) in rows.into_iter().enumerate() {
         let was = match write {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use highwater_core::{
-    Action, ConsumerCommand, ContentFilter, Cursor, ErrorKind, NetAction, Outcome, PageRequest, PollOptions, Seek,
-    Timestamp, WriteBatch,
+    Action, ConsumerCommand, ContentFilter, Cursor, ErrorKind, NetAction, PageRequest, PollOptions, Seek, Timestamp,
+    WriteBatch, WriteOutcome,
 };
 
 use crate::rig::{Rig, ids, nets, note, notes, wait};
@@ -307,7 +307,7 @@ pub fn p33_every_id_is_itself<S: Subject>() {
     }
     assert_eq!(rig.head().live, odd.len() as u64);
     let integer = rig.write(|batch| batch.upsert(r#"{"id":18446744073709551616}"#));
-    assert_eq!(integer.outcomes, [Outcome::Added]);
+    assert_eq!(integer.outcomes, [WriteOutcome::Added]);
     assert!(rig.get("18446744073709551616").is_some());
     for bad in [r#"{"id":""}"#, r#"{"id":null}"#, r#"{"id":1.5}"#, r#"{"name":1}"#, "[]", "{", "", "{\"id\":\"a\"} x"] {
         let error = rig.try_write(|batch| batch.upsert(bad)).unwrap_err();

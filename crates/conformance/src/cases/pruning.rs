@@ -1,8 +1,8 @@
 //! What pruning and clearing leave, and the past that is kept: P24, P12.
 
 use highwater_core::{
-    ConsumerCommand, ContentFilter, Cursor, CursorFault, ErrorKind, History, Maintenance, MaintenanceReport, Outcome,
-    PruneWhat, Seek, StreamOptions,
+    ConsumerCommand, ContentFilter, Cursor, CursorFault, ErrorKind, History, Maintenance, MaintenanceReport, PruneWhat,
+    Seek, StreamOptions, WriteOutcome,
 };
 
 use crate::rig::{Rig, ids, notes, wait};
@@ -36,7 +36,7 @@ pub fn p24_horizon_of_tombstones<S: Subject>() {
             rig.reopen();
         }
     }
-    assert_eq!(rig.save("a", 1), Outcome::Added);
+    assert_eq!(rig.save("a", 1), WriteOutcome::Added);
     rig.verify(&notes());
 }
 
@@ -110,12 +110,12 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     let record = rig.get("0").unwrap();
     assert!(record.payload.is_none() && record.metadata.pruned_at.is_some() && record.metadata.deleted_at.is_none());
     assert_eq!(rig.head().checksum, checksum);
-    assert_eq!(rig.save("0", 1), Outcome::Updated, "what was pruned is stored when it comes again");
+    assert_eq!(rig.save("0", 1), WriteOutcome::Updated, "what was pruned is stored when it comes again");
     let error = rig.try_write(|batch| batch.patch("1", r#"{"m":1}"#)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(rig.save("1", 2), Outcome::Updated);
+    assert_eq!(rig.save("1", 2), WriteOutcome::Updated);
     assert!(rig.get("1").unwrap().metadata.pruned_at.is_none());
-    assert_eq!(rig.delete("2"), Outcome::Deleted);
+    assert_eq!(rig.delete("2"), WriteOutcome::Deleted);
     rig.verify(&notes());
 }
 

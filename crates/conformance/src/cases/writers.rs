@@ -1,7 +1,8 @@
 //! Several writers of one record, and what the host itself wrote: P28, P38, P39.
 
 use highwater_core::{
-    Cursor, DeleteGuard, ErrorKind, Merging, NetAction, Outcome, PruneWhat, RunId, SourceVersion, Timestamp, WriteBatch,
+    Cursor, DeleteGuard, ErrorKind, Merging, NetAction, PruneWhat, RunId, SourceVersion, Timestamp, WriteBatch,
+    WriteOutcome,
 };
 
 use crate::rig::{Rig, ids, note, notes, wait};
@@ -15,42 +16,42 @@ pub fn p28_older_source_versions_are_refused<S: Subject>() {
     let save = |rig: &Rig<S>, n: u64, version: i64| {
         rig.write(|batch| batch.upsert(note("a", n)).at_version(SourceVersion::Number(version))).outcomes[0]
     };
-    assert_eq!(save(&rig, 1, 5), Outcome::Added);
-    assert_eq!(save(&rig, 2, 4), Outcome::Stale);
-    assert_eq!(save(&rig, 2, 5), Outcome::Updated);
-    assert_eq!(save(&rig, 2, 9), Outcome::Unchanged);
-    assert_eq!(save(&rig, 3, 7), Outcome::Stale, "the newer version of an unchanged record counts");
+    assert_eq!(save(&rig, 1, 5), WriteOutcome::Added);
+    assert_eq!(save(&rig, 2, 4), WriteOutcome::Stale);
+    assert_eq!(save(&rig, 2, 5), WriteOutcome::Updated);
+    assert_eq!(save(&rig, 2, 9), WriteOutcome::Unchanged);
+    assert_eq!(save(&rig, 3, 7), WriteOutcome::Stale, "the newer version of an unchanged record counts");
     if S::REOPENS {
         rig.reopen();
-        assert_eq!(save(&rig, 3, 8), Outcome::Stale);
+        assert_eq!(save(&rig, 3, 8), WriteOutcome::Stale);
     }
     let stale = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(1)));
-    assert_eq!(stale.outcomes, [Outcome::Stale]);
+    assert_eq!(stale.outcomes, [WriteOutcome::Stale]);
     let gone = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(10)));
-    assert_eq!(gone.outcomes, [Outcome::Deleted]);
-    assert_eq!(save(&rig, 4, 9), Outcome::Stale, "a page fetched before the delete brings nothing back");
+    assert_eq!(gone.outcomes, [WriteOutcome::Deleted]);
+    assert_eq!(save(&rig, 4, 9), WriteOutcome::Stale, "a page fetched before the delete brings nothing back");
     let again = rig.write(|batch| batch.delete("a").at_version(SourceVersion::Number(12)));
-    assert_eq!(again.outcomes, [Outcome::Missing]);
+    assert_eq!(again.outcomes, [WriteOutcome::Missing]);
     if S::REOPENS {
         rig.reopen();
     }
-    assert_eq!(save(&rig, 4, 11), Outcome::Stale, "nor does one from before a second delete");
-    assert_eq!(save(&rig, 4, 13), Outcome::Added);
+    assert_eq!(save(&rig, 4, 11), WriteOutcome::Stale, "nor does one from before a second delete");
+    assert_eq!(save(&rig, 4, 13), WriteOutcome::Added);
     let text = |rig: &Rig<S>, version: &str| {
         let version = SourceVersion::Text(version.into());
         rig.write(|batch| batch.upsert(note("t", version_number(&version))).at_version(version)).outcomes[0]
     };
-    assert_eq!(text(&rig, "2026-01-02T00:00:00Z"), Outcome::Added);
-    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Stale);
+    assert_eq!(text(&rig, "2026-01-02T00:00:00Z"), WriteOutcome::Added);
+    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), WriteOutcome::Stale);
     if S::REOPENS {
         rig.reopen();
     }
-    assert_eq!(text(&rig, "2026-01-01T23:59:59Z"), Outcome::Stale, "texts compare byte by byte");
-    assert_eq!(text(&rig, "2026-01-03T00:00:00Z"), Outcome::Updated);
+    assert_eq!(text(&rig, "2026-01-01T23:59:59Z"), WriteOutcome::Stale, "texts compare byte by byte");
+    assert_eq!(text(&rig, "2026-01-03T00:00:00Z"), WriteOutcome::Updated);
     // Of two kinds neither is older; the latest arrival wins, and its kind counts from then on.
     let number = rig.write(|batch| batch.upsert(note("t", 7)).at_version(SourceVersion::Number(1))).outcomes[0];
-    assert_eq!(number, Outcome::Updated);
-    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), Outcome::Updated);
+    assert_eq!(number, WriteOutcome::Updated);
+    assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), WriteOutcome::Updated);
     rig.verify(&notes());
 }
 
@@ -98,20 +99,23 @@ pub fn p28_a_delete_outranks_all_that_is_not_newer<S: Subject>() {
                 // The same again, in the source's order, changes nothing.
                 for which in order.iter().copied().filter(|which| *which < 3) {
                     let outcome = tell(&rig, &id, news[which]);
-                    assert!(matches!(outcome, Outcome::Stale | Outcome::Missing), "p28: {order:?}: {outcome:?}");
+                    assert!(
+                        matches!(outcome, WriteOutcome::Stale | WriteOutcome::Missing),
+                        "p28: {order:?}: {outcome:?}"
+                    );
                 }
             }
         }
         // Where an event is a picture of the record, its delete has the version of the last edit.
         tell(&rig, "tie", (10, Some(1)));
         tell(&rig, "tie", (11, None));
-        assert_eq!(tell(&rig, "tie", (11, Some(2))), Outcome::Stale, "p28: the edit that the delete overtook");
+        assert_eq!(tell(&rig, "tie", (11, Some(2))), WriteOutcome::Stale, "p28: the edit that the delete overtook");
         let seen = |rig: &Rig<S>, at| {
             let id = RunId::new(Timestamp::from_unix_ms(at), 1);
             rig.write(|batch| batch.begin_run(id).upsert(note("tie", 2)).at_version(version(at as i64))).outcomes[0]
         };
-        assert_eq!(seen(&rig, 10), Outcome::Stale);
-        assert_eq!(seen(&rig, 11), Outcome::Added, "p28: a list of everything that still has it");
+        assert_eq!(seen(&rig, 10), WriteOutcome::Stale);
+        assert_eq!(seen(&rig, 11), WriteOutcome::Added, "p28: a list of everything that still has it");
         rig.verify(&notes());
     }
 }
@@ -135,7 +139,7 @@ pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
     rig.save("known", 1);
     let before = rig.head().high_water;
     let outcome = rig.write(|batch| batch.delete("unknown").at_version(SourceVersion::Number(5))).outcomes[0];
-    assert_eq!(outcome, Outcome::Missing);
+    assert_eq!(outcome, WriteOutcome::Missing);
     if S::REOPENS {
         rig.reopen();
     }
@@ -150,7 +154,7 @@ pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
     rig.prune(PruneWhat::Tombstones, end);
     assert_eq!((rig.head().live, rig.head().deleted), (1, 0));
     // Without a version there is nothing to be told by it.
-    assert_eq!(rig.write(|batch| batch.delete("nobody")).outcomes, [Outcome::Missing]);
+    assert_eq!(rig.write(|batch| batch.delete("nobody")).outcomes, [WriteOutcome::Missing]);
     assert!(rig.get("nobody").is_none());
     rig.verify(&notes());
 }
@@ -193,7 +197,7 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         });
         batch
     });
-    assert_eq!(page.outcomes, [Outcome::Updated, Outcome::Kept, Outcome::Kept, Outcome::Added]);
+    assert_eq!(page.outcomes, [WriteOutcome::Updated, WriteOutcome::Kept, WriteOutcome::Kept, WriteOutcome::Added]);
     assert_eq!(rig.get("1").unwrap().payload.unwrap().as_str(), note("1", 7));
     assert!(rig.get("2").unwrap().metadata.deleted_at.is_some());
     let deletes = rig.write(|batch| {
@@ -201,8 +205,8 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         batch.delete("1").delete("3");
         batch
     });
-    assert_eq!(deletes.outcomes, [Outcome::Kept, Outcome::Kept]);
-    assert_eq!(rig.save("1", 2), Outcome::Updated);
+    assert_eq!(deletes.outcomes, [WriteOutcome::Kept, WriteOutcome::Kept]);
+    assert_eq!(rig.save("1", 2), WriteOutcome::Updated);
     // What a webhook brought while a page was on its way stays; what the sync itself wrote does not.
     let asked_at = rig.end();
     rig.write(|batch| batch.origin("webhook").upsert(note("0", 8)).upsert(note("4", 8)));
@@ -211,7 +215,7 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         batch.merging(Merging::KeepOthersAfter(asked_at));
         batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
     });
-    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Updated, Outcome::Kept, Outcome::Added]);
+    assert_eq!(page.outcomes, [WriteOutcome::Kept, WriteOutcome::Updated, WriteOutcome::Kept, WriteOutcome::Added]);
     // Whether what is unknown was deleted behind the position, nobody can tell once the tombstones are gone.
     let asked_at = rig.end();
     rig.write(|batch| batch.origin("webhook").delete("4"));
@@ -220,14 +224,14 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         rig.try_write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note(id, n)))
     };
     assert_eq!(page("4", 8, asked_at).unwrap_err().kind(), ErrorKind::Conflict);
-    assert_eq!(page("3", 10, asked_at).unwrap().outcomes, [Outcome::Updated], "of what is known it can be told");
-    assert_eq!(page("4", 8, rig.end()).unwrap().outcomes, [Outcome::Added]);
-    assert_eq!(page("6", 8, Cursor::START).unwrap().outcomes, [Outcome::Added]);
+    assert_eq!(page("3", 10, asked_at).unwrap().outcomes, [WriteOutcome::Updated], "of what is known it can be told");
+    assert_eq!(page("4", 8, rig.end()).unwrap().outcomes, [WriteOutcome::Added]);
+    assert_eq!(page("6", 8, Cursor::START).unwrap().outcomes, [WriteOutcome::Added]);
     let foreign = Rig::<S>::new();
     foreign.environment.set_randomness(crate::Randomness::Seeded(99));
     let stranger = Merging::IgnoreIfModifiedAfter(Cursor::START);
-    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 1))).outcomes, [Outcome::Added]);
-    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [Outcome::Kept]);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 1))).outcomes, [WriteOutcome::Added]);
+    assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [WriteOutcome::Kept]);
 }
 
 /// A document that somebody changed meanwhile is not written over, nor is anything beside it.
@@ -266,7 +270,7 @@ pub fn p38_an_own_write_comes_back_as_nothing<S: Subject>() {
             batch.upsert(r#"{ "n": 2.0, "id": "new" }"#).upsert(r#"{"n":2,"id":"0"}"#);
             batch.upsert(note("1", 1)).upsert(note("2", 1)).complete_run(RUN, DeleteGuard::default())
         });
-        assert_eq!((page.outcomes, page.deleted), (vec![Outcome::Unchanged; 4], 0), "{merging:?}");
+        assert_eq!((page.outcomes, page.deleted), (vec![WriteOutcome::Unchanged; 4], 0), "{merging:?}");
         assert_eq!(rig.head(), head, "{merging:?}");
         assert!(rig.page(|request| request.since(told.next_cursor)).changes.is_empty());
     }
@@ -293,7 +297,7 @@ pub fn p39_a_page_from_before_an_own_write_does_not_undo_it<S: Subject>() {
         });
         batch.delete("new").complete_run(RUN, DeleteGuard::default())
     });
-    assert_eq!(page.outcomes, [Outcome::Kept, Outcome::Kept, Outcome::Unchanged, Outcome::Kept]);
+    assert_eq!(page.outcomes, [WriteOutcome::Kept, WriteOutcome::Kept, WriteOutcome::Unchanged, WriteOutcome::Kept]);
     assert_eq!(page.deleted, 1, "only what neither the page nor the host had: 3");
     let payload = |id: &str| rig.get(id).unwrap().payload.unwrap().to_string();
     assert_eq!((payload("0"), payload("new")), (note("0", 2), note("new", 2)));
@@ -301,6 +305,6 @@ pub fn p39_a_page_from_before_an_own_write_does_not_undo_it<S: Subject>() {
     // A page that was asked for afterwards knows better.
     let asked_at = rig.end();
     let later = rig.write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note("0", 5)).delete("new"));
-    assert_eq!(later.outcomes, [Outcome::Updated, Outcome::Deleted]);
+    assert_eq!(later.outcomes, [WriteOutcome::Updated, WriteOutcome::Deleted]);
     rig.verify(&notes());
 }

@@ -71,7 +71,7 @@ fn batch() -> impl Strategy<Value = Batch> {
             quarantine: rest.0,
             allow_leap: rest.1,
             clear: rest.2,
-            account: rest.3,
+            summary: rest.3,
         })
 }
 

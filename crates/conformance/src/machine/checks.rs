@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use highwater_core::content::{canonical, record_checksum};
-use highwater_core::{Account, Action, Cursor, Page, PageRequest, StreamHead};
+use highwater_core::{Action, ChangeSummary, Cursor, Page, PageRequest, StreamHead};
 
 use super::model::{Aside, LOST, Model, consumer_name, id_of, plain};
 use super::steps::{IDS, STREAMS};
-use super::system::{System, account, p10_page_is_the_models, p32_refused, rules, stream};
+use super::system::{System, p10_page_is_the_models, p32_refused, rules, stream, summary};
 use crate::rig::wait;
 use crate::subject::Subject;
 
@@ -27,7 +27,7 @@ pub(crate) fn everything<S: Subject>(system: &System<S>, model: &Model) {
         system.rig.verify(&key);
     }
     p26_what_was_set_aside_is_there(system, model);
-    p29_accounts_are_of_the_same_commits(system, model);
+    p29_summaries_are_of_the_same_commits(system, model);
     p29_the_checkpoint_is_of_the_same_commit(system, model);
     p32_lost_cursors_stay_refused(system);
 }
@@ -132,12 +132,12 @@ fn p26_what_was_set_aside_is_there<S: Subject>(system: &System<S>, model: &Model
     assert_eq!(told, expected, "p26: what was set aside");
 }
 
-fn p29_accounts_are_of_the_same_commits<S: Subject>(system: &System<S>, model: &Model) {
-    for (place, expected) in model.world.accounts.iter().enumerate() {
-        let found = wait(system.rig.store().document(&account(place))).expect("documents read");
-        let found: Option<Account> = found.map(|account| account.to().expect("it is an account"));
+fn p29_summaries_are_of_the_same_commits<S: Subject>(system: &System<S>, model: &Model) {
+    for (place, expected) in model.world.summaries.iter().enumerate() {
+        let found = wait(system.rig.store().document(&summary(place))).expect("documents read");
+        let found: Option<ChangeSummary> = found.map(|summary| summary.to().expect("it is a summary"));
         let found = found.map(|kept| [kept.added, kept.updated, kept.unchanged, kept.deleted]);
-        assert_eq!(found, *expected, "p29: the account");
+        assert_eq!(found, *expected, "p29: the summary");
     }
 }
 

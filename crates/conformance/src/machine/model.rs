@@ -12,7 +12,7 @@ mod writing;
 
 use std::collections::BTreeMap;
 
-use highwater_core::{ErrorKind, NetAction, Outcome};
+use highwater_core::{ErrorKind, NetAction, WriteOutcome};
 
 use super::steps::{CONSUMERS, IDS, Look, Step};
 use crate::environment::MOMENT_MS;
@@ -73,7 +73,7 @@ pub(crate) struct Paged {
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Nothing,
-    Commit(Result<(Vec<Outcome>, u64), Refusal>),
+    Commit(Result<(Vec<WriteOutcome>, u64), Refusal>),
     Page(Result<Paged, Refusal>),
     Delivery(Result<(Paged, u32), Refusal>),
     Removed(Result<u64, Refusal>),

@@ -126,8 +126,8 @@ pub(crate) struct Batch {
     pub(crate) quarantine: bool,
     /// Whether the stream is emptied first.
     pub(crate) clear: bool,
-    /// Whether the stream's account is kept.
-    pub(crate) account: bool,
+    /// Whether the stream's summary is kept.
+    pub(crate) summary: bool,
     pub(crate) allow_leap: bool,
 }
 

@@ -49,12 +49,12 @@ pub(crate) struct System<S> {
 
 pub(crate) fn stream(place: usize) -> StreamKey {
     // Apart in the variant only.
-    if place == 0 { StreamKey::new("c", "M") } else { StreamKey::new("c", "M").variant("v") }
+    if place == 0 { StreamKey::new("c", "M") } else { StreamKey::new("c", "M").with_variant("v") }
 }
 
-/// Where a stream's account is kept.
-pub(crate) fn account(place: usize) -> String {
-    format!("account/{place}")
+/// Where a stream's summary is kept.
+pub(crate) fn summary(place: usize) -> String {
+    format!("summary/{place}")
 }
 
 pub(crate) fn open_only() -> ContentFilter {

@@ -12,7 +12,7 @@ use crate::stream::StreamKey;
 /// What became of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// A new record, or one that came back.
     Added,
     /// Its content changed.
@@ -48,7 +48,7 @@ pub struct StreamCommit {
     /// The stream.
     pub stream: StreamKey,
     /// What became of each operation, in order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<WriteOutcome>,
     /// Records added.
     pub added: u64,
     /// Records updated.
@@ -65,30 +65,31 @@ pub struct StreamCommit {
     /// the batch set aside.
     pub rejected: Vec<Rejected>,
     /// What the run had not seen, if the batch asked.
-    pub unseen: Option<Unseen>,
+    pub unseen: Option<UnseenRecords>,
     /// The stream's greatest position after this commit: wait for it to read your own writes.
     pub cursor: Cursor,
 }
 
-/// What batches did to a stream, as the document of a [`StreamBatch::account`](super::StreamBatch::account) has it.
+/// What some batches did to a stream, as the document of [`StreamBatch::summarize_in`](super::StreamBatch::summarize_in)
+/// has it.
 ///
 /// ```
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// # runtime.block_on(async {
-/// use highwater_core::{Account, MemoryStore, Store, StreamKey, WriteBatch};
+/// use highwater_core::{ChangeSummary, MemoryStore, Store, StreamKey, WriteBatch};
 /// let store = MemoryStore::new()?;
 /// for page in [r#"{"id": "a"}"#, r#"{"id": "b"}"#] {
 ///     let mut batch = WriteBatch::new();
-///     batch.on(&StreamKey::new("demo", "Note")).account("account/notes").upsert(page);
+///     batch.on(&StreamKey::new("demo", "Note")).summarize_in("account/notes").upsert(page);
 ///     store.commit(batch).await?;
 /// }
-/// let account: Account = store.document("account/notes").await?.unwrap().to()?;
+/// let account: ChangeSummary = store.document("account/notes").await?.unwrap().to()?;
 /// assert_eq!((account.added, account.from.is_start()), (2, true));
 /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Account {
+pub struct ChangeSummary {
     /// Where the stream ended before the first of them.
     pub from: Cursor,
     /// Where it ended after the last: a reader that begins at `from` and gets there has seen all they did.
@@ -109,9 +110,9 @@ pub struct Account {
     pub rejected: u64,
 }
 
-impl Account {
+impl ChangeSummary {
     pub(crate) fn open(from: Cursor) -> Self {
-        Account { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0, cleared: 0, rejected: 0 }
+        ChangeSummary { from, to: from, added: 0, updated: 0, unchanged: 0, deleted: 0, cleared: 0, rejected: 0 }
     }
 
     pub(crate) fn add(&mut self, commit: &StreamCommit) {
@@ -128,7 +129,7 @@ impl Account {
 /// What an open run has not seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Unseen {
+pub struct UnseenRecords {
     /// How many live records completing the run would delete.
     pub missing: u64,
     /// Live records of the stream.
@@ -137,7 +138,7 @@ pub struct Unseen {
     pub unidentified: u64,
     /// Whether the run met any record at all, known or new. Others may have written meanwhile: that the stream is not
     /// empty does not say so.
-    pub met: bool,
+    pub saw_any: bool,
     /// The missing records' ids, up to the limit.
     pub ids: Vec<Arc<str>>,
 }

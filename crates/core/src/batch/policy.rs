@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Unseen;
+use super::UnseenRecords;
 use crate::cursor::Cursor;
 use crate::mutants::mutant;
 
@@ -57,6 +57,7 @@ pub enum SourceVersion {
 
 /// How many deletes a completed run may imply before somebody has to approve it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DeleteGuard {
     /// Up to this many deletes always pass.
     pub count: u64,
@@ -74,10 +75,42 @@ impl Default for DeleteGuard {
 }
 
 impl DeleteGuard {
+    /// Returns the default guard: 20 records or a fifth of the stream, and no emptying.
+    ///
+    /// ```
+    /// use highwater_core::DeleteGuard;
+    /// let strict = DeleteGuard::new().count(5).fraction(0.01);
+    /// assert!(!strict.confirm_empty);
+    /// ```
+    pub fn new() -> Self {
+        DeleteGuard::default()
+    }
+
+    /// Lets this many deletes pass, however few records the stream has.
+    #[must_use]
+    pub fn count(mut self, records: u64) -> Self {
+        self.count = records;
+        self
+    }
+
+    /// Lets deletes of up to this share of the stream's live records pass: 0.2 is a fifth.
+    #[must_use]
+    pub fn fraction(mut self, fraction: f64) -> Self {
+        self.fraction = fraction;
+        self
+    }
+
+    /// Lets a run that saw nothing at all empty the stream.
+    #[must_use]
+    pub fn confirm_empty(mut self, yes: bool) -> Self {
+        self.confirm_empty = yes;
+        self
+    }
+
     /// Whether a run that did not see these records has to be approved.
-    pub fn holds_back(&self, unseen: &Unseen) -> bool {
-        let Unseen { missing, live, .. } = *unseen;
-        let met = unseen.met || mutant!("empty-run-unnoticed");
+    pub fn holds_back(&self, unseen: &UnseenRecords) -> bool {
+        let UnseenRecords { missing, live, .. } = *unseen;
+        let met = unseen.saw_any || mutant!("empty-run-unnoticed");
         let nothing_seen = missing > 0 && (missing == live || !met);
         let within = missing <= self.count || missing as f64 <= self.fraction * live as f64;
         (nothing_seen && !self.confirm_empty) || !within

@@ -156,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(variant: &str) -> TokenKey {
-        TokenKey::new(&[7; 32], &StreamKey::new("c", "m").variant(variant))
+        TokenKey::new(&[7; 32], &StreamKey::new("c", "m").with_variant(variant))
     }
 
     proptest! {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use crate::backend::BackendWrite;
 use crate::batch::{
-    BadRecords, Commit, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, OperationKind, Outcome, RunStep,
-    SourceVersion, StreamBatch, StreamCommit, WriteBatch,
+    BadRecords, Commit, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging, Operation, RunStep, SourceVersion,
+    StreamBatch, StreamCommit, WriteBatch, WriteKind, WriteOutcome,
 };
 use crate::content;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,7 +79,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let outcome = match self.apply_operation(place, batch, operation, index, &mut tally) {
                 Err(error) if batch.bad_records == BadRecords::Quarantine && is_about_record(&error) => {
                     self.quarantine(place, batch, operation, index, error.to_string(), &mut tally)?;
-                    Outcome::Rejected
+                    WriteOutcome::Rejected
                 }
                 outcome => outcome.map_err(|error| {
                     if is_about_record(&error) {
@@ -91,7 +91,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             };
             tally.count(outcome);
         }
-        if batch.run.is_some() && tally.commit.outcomes.iter().any(|outcome| *outcome != Outcome::Missing) {
+        if batch.run.is_some() && tally.commit.outcomes.iter().any(|outcome| *outcome != WriteOutcome::Missing) {
             self.note_met(place);
         }
         for step in &batch.run_steps {
@@ -104,8 +104,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         let token_key = self.shared.token_key(&batch.stream);
         tally.commit.cursor = token_key.cursor(self.stream(place).state.last, 0);
-        for key in &batch.accounts {
-            self.keep_account(key, token_key.cursor(before, 0), &tally.commit)?;
+        for key in &batch.summaries {
+            self.add_to_summary(key, token_key.cursor(before, 0), &tally.commit)?;
         }
         Ok(tally.commit)
     }
@@ -117,13 +117,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         operation: &Operation,
         index: usize,
         tally: &mut Tally<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         match &operation.kind {
-            OperationKind::Upsert(payload) => {
+            WriteKind::Upsert(payload) => {
                 check_size(payload)?;
                 self.upsert(place, batch, operation, payload, index, tally)
             }
-            OperationKind::Patch(patch) => {
+            WriteKind::Patch(patch) => {
                 check_size(patch)?;
                 let id = given_id(operation)?;
                 let payload = match self.find(place, id)?.filter(Entry::is_live) {
@@ -144,20 +144,22 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 check_size(&payload)?;
                 self.upsert(place, batch, operation, &payload, index, tally)
             }
-            OperationKind::Delete => {
+            WriteKind::Delete => {
                 let id = given_id(operation)?;
                 tally.note_id(id, index);
                 self.delete(place, batch, operation, id)
             }
-            OperationKind::Seen => {
+            WriteKind::Seen => {
                 let id = given_id(operation)?;
-                let Some(entry) = self.find(place, id)?.filter(Entry::is_live) else { return Ok(Outcome::Missing) };
+                let Some(entry) = self.find(place, id)?.filter(Entry::is_live) else {
+                    return Ok(WriteOutcome::Missing);
+                };
                 self.mark_seen(place, entry.sequence)?;
-                Ok(Outcome::Unchanged)
+                Ok(WriteOutcome::Unchanged)
             }
-            OperationKind::Aside(_, reason) => {
+            WriteKind::SetAside(_, reason) => {
                 self.quarantine(place, batch, operation, index, reason.to_string(), tally)?;
-                Ok(Outcome::Rejected)
+                Ok(WriteOutcome::Rejected)
             }
         }
     }
@@ -170,7 +172,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         payload: &Bytes,
         index: usize,
         tally: &mut Tally<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let payload = without_leading_space(payload);
         let payload = &*payload;
         // The cheap test first: the guessed id is part of the hash, so a wrong guess proves nothing.
@@ -189,7 +191,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             {
                 tally.note(key, id, index);
                 self.mark_seen(place, head.sequence)?;
-                return Ok(Outcome::Unchanged);
+                return Ok(WriteOutcome::Unchanged);
             }
         }
         let canonicalizer = &mut self.stream(place).memory.canonicalizer;
@@ -218,8 +220,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         let old = self.find_hashed(place, &id, key)?;
         let refused = self.refused(place, batch, operation, old.as_ref())?;
-        if refused == Some(Outcome::Stale) {
-            return Ok(Outcome::Stale);
+        if refused == Some(WriteOutcome::Stale) {
+            return Ok(WriteOutcome::Stale);
         }
         // The same content is no change, whoever may change it: also when nothing was remembered. A payload that was pruned
         // is not there: it comes as a change, or readers that are past it would not have it.
@@ -228,7 +230,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             && self.same_content(place, old, &hashes, payload)?
         {
             self.keep(place, operation, old, exact)?;
-            return Ok(Outcome::Unchanged);
+            return Ok(WriteOutcome::Unchanged);
         }
         match (refused, old) {
             (Some(outcome), _) => Ok(outcome),
@@ -269,7 +271,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         batch: &StreamBatch,
         operation: &Operation,
         old: Option<&Entry>,
-    ) -> Result<Option<Outcome>> {
+    ) -> Result<Option<WriteOutcome>> {
         let Some(old) = old else { return Ok(None) };
         let stale = !mutant!("source-version-ignored")
             && matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old))
@@ -288,13 +290,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if old.is_live() {
             self.mark_seen(place, old.sequence)?;
         }
-        Ok(Some(if stale { Outcome::Stale } else { Outcome::Kept }))
+        Ok(Some(if stale { WriteOutcome::Stale } else { WriteOutcome::Kept }))
     }
 
     /// Whether a run that reads everything saves a deleted record at the very version of its delete: where versions cannot
     /// tell, the list has the last word.
     fn still_seen(&self, place: usize, operation: &Operation, old: &Entry) -> bool {
-        let saves = matches!(operation.kind, OperationKind::Upsert(_) | OperationKind::Patch(_));
+        let saves = matches!(operation.kind, WriteKind::Upsert(_) | WriteKind::Patch(_));
         let tie = || operation.version.as_ref().map(changes::of_delete) == old.extra.version;
         saves && self.open_stream(place).in_run && !old.is_live() && tie()
     }

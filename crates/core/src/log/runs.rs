@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::backend::{BackendWrite, LogScan};
-use crate::batch::{DeleteGuard, RunId, Unseen};
+use crate::batch::{DeleteGuard, RunId, UnseenRecords};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::marks::Marks;
@@ -17,12 +17,12 @@ use crate::record::Action;
 const WORTH_A_LEAP: u64 = 16;
 
 /// What completing the run now would delete, in numbers.
-fn unseen(stream: &OpenStream, run: &OpenRun) -> Unseen {
-    Unseen {
+fn unseen(stream: &OpenStream, run: &OpenRun) -> UnseenRecords {
+    UnseenRecords {
         missing: run.old_live.saturating_sub(stream.memory.marks.count()),
         live: stream.state.live,
         unidentified: run.unidentified,
-        met: run.met,
+        saw_any: run.met,
         ids: Vec::new(),
     }
 }
@@ -99,7 +99,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
         let unseen = unseen(stream, &run);
-        let Unseen { missing, live, .. } = unseen;
+        let UnseenRecords { missing, live, .. } = unseen;
         let nothing_seen = missing > 0 && (missing == live || !run.met);
         if (guard.holds_back(&unseen) && !mutant!("guard-ignored"))
             || (run.unidentified > 0 && *guard != DeleteGuard::APPROVED)
@@ -128,14 +128,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// What completing the open run now would delete.
-    pub(crate) fn list_unseen(&mut self, place: usize, limit: usize) -> Result<Unseen> {
+    pub(crate) fn list_unseen(&mut self, place: usize, limit: usize) -> Result<UnseenRecords> {
         let stream = self.stream(place);
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
         let told = unseen(stream, &run);
         let entries = if told.missing > 0 { self.unseen(place, &run, limit)? } else { Vec::new() };
-        Ok(Unseen { ids: entries.into_iter().map(|entry| entry.id).collect(), ..told })
+        Ok(UnseenRecords { ids: entries.into_iter().map(|entry| entry.id).collect(), ..told })
     }
 
     pub(crate) fn abort_run(&mut self, place: usize) -> Result<()> {

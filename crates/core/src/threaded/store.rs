@@ -2,13 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-
 use super::idle::{End, Moment};
 use super::writer::Job;
 use super::{Threaded, closed, nearby};
 use crate::backend::{Backend, BackendRead, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
+use crate::capabilities::Capabilities;
 use crate::consumer::{ConsumerCommand, ConsumerReply};
 use crate::cursor::Cursor;
 use crate::error::{ErrorKind, Result};
@@ -19,178 +18,214 @@ use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
 use crate::record::{Json, Record};
-use crate::store::{Capabilities, Store};
+use crate::store::{Store, StoreFuture};
 use crate::stream::StreamKey;
 use crate::wakeups::{Wakeups, wake_closed};
 
 /// Streams and documents read in one go, at most.
 const MAX_DOCUMENTS: usize = 10_000;
 
-#[async_trait]
 impl<B: Backend> Store for Threaded<B> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities
     }
 
-    async fn commit(&self, batch: WriteBatch) -> Result<Commit> {
-        let (answer, answered) = self.inner.asked.one();
-        self.send(Job::Commit(batch, answer))?;
-        answered.await.map_err(|_| closed())?.map_err(|error| self.named(error).during("commit"))
+    fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit> {
+        Box::pin(async move {
+            let (answer, answered) = self.inner.asked.one();
+            self.send(Job::Commit(batch, answer))?;
+            answered.await.map_err(|_| closed())?.map_err(|error| self.named(error).during("commit"))
+        })
     }
 
-    async fn page(&self, request: PageRequest) -> Result<Page> {
-        let moment = {
-            let mut idle = lock(&self.inner.idle);
-            let moment = idle.look(self.inner.generation.load(Ordering::Acquire));
-            if moment.is_some()
-                && !request.after.is_start()
-                && let Some(end) = idle.look_up_end(&self.inner.shared, &request.stream)
-                && let Some(page) = nothing_new(&request, end)
-            {
-                return Ok(page);
-            }
-            moment
-        };
-        if request.after.is_start() && request.matching.is_some() {
-            Box::pin(self.track(&request)).await;
-        }
-        // In a box of its own: a poll that finds nothing need not carry the room that reading takes.
-        Box::pin(self.read_page(request, moment)).await
-    }
-
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
-        let near = if ids.len() <= nearby::MOST_IDS {
-            self.inner.nearby.read(&self.inner.shared, |shared, read| {
-                let view = StreamView::load(shared, read, stream)?;
-                if !view.finds_at_once() {
-                    return Ok(Attempt::Done(None));
+    fn page(&self, request: PageRequest) -> StoreFuture<'_, Page> {
+        Box::pin(async move {
+            let moment = {
+                let mut idle = lock(&self.inner.idle);
+                let moment = idle.look(self.inner.generation.load(Ordering::Acquire));
+                if moment.is_some()
+                    && !request.after.is_start()
+                    && let Some(end) = idle.look_up_end(&self.inner.shared, &request.stream)
+                    && let Some(page) = nothing_new(&request, end)
+                {
+                    return Ok(page);
                 }
-                view.get_all(read, ids).map(|records| records.map(Some))
+                moment
+            };
+            if request.after.is_start() && request.matching.is_some() {
+                Box::pin(self.track(&request)).await;
+            }
+            // In a box of its own: a poll that finds nothing need not carry the room that reading takes.
+            Box::pin(self.read_page(request, moment)).await
+        })
+    }
+
+    fn get<'s>(&'s self, stream: &'s StreamKey, ids: &'s [&'s str]) -> StoreFuture<'s, Vec<Option<Record>>> {
+        Box::pin(async move {
+            let near = if ids.len() <= nearby::MOST_IDS {
+                self.inner.nearby.read(&self.inner.shared, |shared, read| {
+                    let view = StreamView::load(shared, read, stream)?;
+                    if !view.finds_at_once() {
+                        return Ok(Attempt::Done(None));
+                    }
+                    view.get_all(read, ids).map(|records| records.map(Some))
+                })
+            } else {
+                None
+            };
+            let records = match near.map(Result::transpose).and_then(|records| records) {
+                Some(records) => records,
+                None => {
+                    let stream = stream.clone();
+                    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+                    self.read(move |shared, read| StreamView::load(shared, read, &stream)?.get_all(read, &ids)).await
+                }
+            };
+            records.map_err(|error| self.named(error).during("get"))
+        })
+    }
+
+    fn head<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, StreamHead> {
+        Box::pin(async move {
+            let look = |stream: StreamKey| {
+                move |shared: &Shared, read: &mut dyn BackendRead| {
+                    Ok(Attempt::Done(StreamView::load(shared, read, &stream)?.head()))
+                }
+            };
+            match self.inner.nearby.read(&self.inner.shared, look(stream.clone())) {
+                Some(head) => head.map_err(|error| self.named(error)),
+                None => self.read(look(stream.clone())).await,
+            }
+        })
+    }
+
+    fn streams(&self) -> StoreFuture<'_, Vec<StreamHead>> {
+        Box::pin(async move { self.read(|shared, read| log::read::streams(shared, read).map(Attempt::Done)).await })
+    }
+
+    fn versions<'s>(&'s self, stream: &'s StreamKey, id: &'s str) -> StoreFuture<'s, Vec<Version>> {
+        Box::pin(async move {
+            let (stream, id) = (stream.clone(), id.to_owned());
+            self.read(move |shared, read| StreamView::load(shared, read, &stream)?.versions(read, &id)).await
+        })
+    }
+
+    fn as_of<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        cursor: Cursor,
+        after_id: &'s str,
+        limit: usize,
+    ) -> StoreFuture<'s, Vec<Record>> {
+        Box::pin(async move {
+            let (stream, after_id) = (stream.clone(), after_id.to_owned());
+            self.read(move |shared, read| {
+                StreamView::load(shared, read, &stream)?.as_of(read, &cursor, &after_id, limit).map(Attempt::Done)
             })
-        } else {
-            None
-        };
-        let records = match near.map(Result::transpose).and_then(|records| records) {
-            Some(records) => records,
-            None => {
-                let stream = stream.clone();
-                let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-                self.read(move |shared, read| StreamView::load(shared, read, &stream)?.get_all(read, &ids)).await
-            }
-        };
-        records.map_err(|error| self.named(error).during("get"))
-    }
-
-    async fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
-        let look = |stream: StreamKey| {
-            move |shared: &Shared, read: &mut dyn BackendRead| {
-                Ok(Attempt::Done(StreamView::load(shared, read, &stream)?.head()))
-            }
-        };
-        match self.inner.nearby.read(&self.inner.shared, look(stream.clone())) {
-            Some(head) => head.map_err(|error| self.named(error)),
-            None => self.read(look(stream.clone())).await,
-        }
-    }
-
-    async fn streams(&self) -> Result<Vec<StreamHead>> {
-        self.read(|shared, read| log::read::streams(shared, read).map(Attempt::Done)).await
-    }
-
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
-        let (stream, id) = (stream.clone(), id.to_owned());
-        self.read(move |shared, read| StreamView::load(shared, read, &stream)?.versions(read, &id)).await
-    }
-
-    async fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
-        let (stream, after_id) = (stream.clone(), after_id.to_owned());
-        self.read(move |shared, read| {
-            StreamView::load(shared, read, &stream)?.as_of(read, &cursor, &after_id, limit).map(Attempt::Done)
-        })
-        .await
-    }
-
-    async fn document(&self, key: &str) -> Result<Option<Json>> {
-        let key = log::document_key(key);
-        self.read(move |_, read| {
-            let value = read.get(Table::State, &key)?;
-            Ok(Attempt::Done(value.map(|value| Json::new(value.into()))))
-        })
-        .await
-    }
-
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
-        let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        let limit = limit.min(MAX_DOCUMENTS);
-        self.read(move |_, read| log::read::documents(read, &prefix, &after, limit).map(Attempt::Done)).await
-    }
-
-    async fn lease(&self, name: &str) -> Result<Fence> {
-        let name = name.to_owned();
-        self.write(move |transaction| {
-            let token = transaction.next_fence(&name)?;
-            Ok(Fence { name: name.into(), token })
-        })
-        .await
-    }
-
-    async fn consumer(&self, stream: &StreamKey, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
-        let (stream, name) = (stream.clone(), name.to_owned());
-        if matches!(command, ConsumerCommand::Status) {
-            return self.consumer_status(stream, name).await.map_err(|error| error.during("consumer"));
-        }
-        self.write(move |transaction| transaction.consumer(&stream, &name, &command))
             .await
-            .map_err(|error| error.during("consumer"))
-    }
-
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
-        let stream = stream.clone();
-        self.read(move |shared, read| {
-            let number = StreamView::load(shared, read, &stream)?.state.number;
-            log::consumers::consumer_names(read, number).map(Attempt::Done)
         })
-        .await
     }
 
-    async fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
-        match task {
-            Maintenance::Configure(stream, options) => {
-                self.write(move |transaction| transaction.configure(&stream, &options)).await
+    fn document<'s>(&'s self, key: &'s str) -> StoreFuture<'s, Option<Json>> {
+        Box::pin(async move {
+            let key = log::document_key(key);
+            self.read(move |_, read| {
+                let value = read.get(Table::State, &key)?;
+                Ok(Attempt::Done(value.map(|value| Json::new(value.into()))))
+            })
+            .await
+        })
+    }
+
+    fn documents<'s>(&'s self, prefix: &'s str, after: &'s str, limit: usize) -> StoreFuture<'s, Vec<Document>> {
+        Box::pin(async move {
+            let (prefix, after) = (prefix.to_owned(), after.to_owned());
+            let limit = limit.min(MAX_DOCUMENTS);
+            self.read(move |_, read| log::read::documents(read, &prefix, &after, limit).map(Attempt::Done)).await
+        })
+    }
+
+    fn lease<'s>(&'s self, name: &'s str) -> StoreFuture<'s, Fence> {
+        Box::pin(async move {
+            let name = name.to_owned();
+            self.write(move |transaction| {
+                let token = transaction.next_fence(&name)?;
+                Ok(Fence { name: name.into(), token })
+            })
+            .await
+        })
+    }
+
+    fn consumer<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        name: &'s str,
+        command: ConsumerCommand,
+    ) -> StoreFuture<'s, ConsumerReply> {
+        Box::pin(async move {
+            let (stream, name) = (stream.clone(), name.to_owned());
+            if matches!(command, ConsumerCommand::Status) {
+                return self.consumer_status(stream, name).await.map_err(|error| error.during("consumer"));
             }
-            Maintenance::Prune { stream, what, up_to } => {
-                self.write(move |transaction| transaction.prune(&stream, what, &up_to)).await
-            }
-            Maintenance::Clear(stream) => self.write(move |transaction| transaction.clear(&stream)).await,
-            Maintenance::Verify(stream) => {
-                self.read(move |shared, read| {
-                    let found = StreamView::load(shared, read, &stream)?.verify(read)?;
-                    Ok(Attempt::Done(MaintenanceReport::Verified(found)))
-                })
+            self.write(move |transaction| transaction.consumer(&stream, &name, &command))
                 .await
+                .map_err(|error| error.during("consumer"))
+        })
+    }
+
+    fn consumers<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, Vec<String>> {
+        Box::pin(async move {
+            let stream = stream.clone();
+            self.read(move |shared, read| {
+                let number = StreamView::load(shared, read, &stream)?.state.number;
+                log::consumers::consumer_names(read, number).map(Attempt::Done)
+            })
+            .await
+        })
+    }
+
+    fn maintain(&self, task: Maintenance) -> StoreFuture<'_, MaintenanceReport> {
+        Box::pin(async move {
+            match task {
+                Maintenance::Configure(stream, options) => {
+                    self.write(move |transaction| transaction.configure(&stream, &options)).await
+                }
+                Maintenance::Prune { stream, what, up_to } => {
+                    self.write(move |transaction| transaction.prune(&stream, what, &up_to)).await
+                }
+                Maintenance::Clear(stream) => self.write(move |transaction| transaction.clear(&stream)).await,
+                Maintenance::Verify(stream) => {
+                    self.read(move |shared, read| {
+                        let found = StreamView::load(shared, read, &stream)?.verify(read)?;
+                        Ok(Attempt::Done(MaintenanceReport::Verified(found)))
+                    })
+                    .await
+                }
+                Maintenance::CheckClock => {
+                    self.read(|shared, read| {
+                        let (head, environment) = (log::state::Head::load(read)?, &*shared.environment);
+                        let known = head.signs_of_time(read, shared.clock.expected_ms(environment))?;
+                        Ok(Attempt::Done(MaintenanceReport::Clock(
+                            head.clock_health(environment.now().unix_ms(), &known),
+                        )))
+                    })
+                    .await
+                }
+                Maintenance::AcceptClock => self.write(|transaction| transaction.accept_clock()).await,
+                Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
+                Maintenance::Recode => self.recode().await,
+                Maintenance::CheckCodec => {
+                    self.read(|_, read| {
+                        log::needs::health(read).map(|health| Attempt::Done(MaintenanceReport::Codec(health)))
+                    })
+                    .await
+                }
+                Maintenance::Compact => {
+                    self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
+                }
             }
-            Maintenance::CheckClock => {
-                self.read(|shared, read| {
-                    let (head, environment) = (log::state::Head::load(read)?, &*shared.environment);
-                    let known = head.signs_of_time(read, shared.clock.expected_ms(environment))?;
-                    Ok(Attempt::Done(MaintenanceReport::Clock(head.clock_health(environment.now().unix_ms(), &known))))
-                })
-                .await
-            }
-            Maintenance::AcceptClock => self.write(|transaction| transaction.accept_clock()).await,
-            Maintenance::RebaseClock => self.write(|transaction| transaction.rebase_clock()).await,
-            Maintenance::Recode => self.recode().await,
-            Maintenance::CheckCodec => {
-                self.read(|_, read| {
-                    log::needs::health(read).map(|health| Attempt::Done(MaintenanceReport::Codec(health)))
-                })
-                .await
-            }
-            Maintenance::Compact => {
-                self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
-            }
-        }
-        .map_err(|error| error.during("maintain"))
+            .map_err(|error| error.during("maintain"))
+        })
     }
 
     fn subscribe(&self) -> Wakeups {
@@ -200,18 +235,20 @@ impl<B: Backend> Store for Threaded<B> {
         wakeups
     }
 
-    async fn close(&self) -> Result<()> {
-        // Reading threads end first: they hold handles to the files.
-        let readers = lock(&self.inner.readers).take();
-        drop(readers);
-        self.inner.nearby.stop();
-        let outcome = self.on_writer(|writer| writer.close()).await;
-        self.inner.desk.hang_up();
-        wake_closed(&self.inner.wake);
-        match outcome {
-            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
-            outcome => outcome,
-        }
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            // Reading threads end first: they hold handles to the files.
+            let readers = lock(&self.inner.readers).take();
+            drop(readers);
+            self.inner.nearby.stop();
+            let outcome = self.on_writer(|writer| writer.close()).await;
+            self.inner.desk.hang_up();
+            wake_closed(&self.inner.wake);
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+                outcome => outcome,
+            }
+        })
     }
 }
 

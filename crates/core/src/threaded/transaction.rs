@@ -37,8 +37,8 @@ impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
         &mut self.inner.write
     }
 
-    /// Applies a batch.
-    pub fn commit(&mut self, batch: &WriteBatch) -> Result<Commit> {
+    /// Applies a batch to this transaction. It becomes durable and visible with the rest of it.
+    pub fn apply(&mut self, batch: &WriteBatch) -> Result<Commit> {
         self.inner.apply(batch)
     }
 
@@ -48,7 +48,7 @@ impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
         self.inner.read_page(place, request)
     }
 
-    /// Speaks for a named consumer.
+    /// Executes a command on behalf of a named consumer.
     pub fn consumer(&mut self, stream: &StreamKey, name: &str, command: &ConsumerCommand) -> Result<ConsumerReply> {
         self.inner.consumer(stream, name, command)
     }
@@ -62,14 +62,14 @@ impl<W> fmt::Debug for LogTransaction<'_, '_, W> {
 
 /// What was written into a host's transaction.
 #[must_use = "call publish() after the host's transaction was committed, so that readers wake"]
-pub struct Staged {
+pub struct PendingCommit {
     generation: Arc<AtomicU64>,
     wake: watch::Sender<u64>,
 }
 
-impl Staged {
+impl PendingCommit {
     pub(super) fn new(generation: Arc<AtomicU64>, wake: watch::Sender<u64>) -> Self {
-        Staged { generation, wake }
+        PendingCommit { generation, wake }
     }
 
     /// Wakes everybody who waits. Call it after the host's transaction was committed.
@@ -79,9 +79,9 @@ impl Staged {
     }
 }
 
-impl fmt::Debug for Staged {
+impl fmt::Debug for PendingCommit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Staged").finish_non_exhaustive()
+        f.debug_struct("PendingCommit").finish_non_exhaustive()
     }
 }
 

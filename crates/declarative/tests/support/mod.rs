@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp, async_trait::async_trait};
+use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp};
 use highwater_declarative::{Exchange, Files, Manifest, Page, Request, Sink, Source, Summary, Value};
 use highwater_template::HttpResponse;
+use highwater_template::async_trait::async_trait;
 
 /// 2026-01-31T12:00:00Z
 pub const NOW_MS: u64 = 1_769_860_800_000;

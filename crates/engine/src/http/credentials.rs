@@ -149,7 +149,7 @@ impl fmt::Debug for Credentials {
 /// has no credentials of and before each refresh, and gives it renewed ones *before* it uses them.
 ///
 /// ```
-/// use highwater_core::async_trait::async_trait;
+/// use highwater_template::async_trait::async_trait;
 /// use highwater_engine::{CredentialStore, Credentials, Secret};
 /// # use std::{collections::BTreeMap, sync::Mutex};
 /// # #[derive(Debug, Default)] struct Vault(Mutex<BTreeMap<String, Secret>>);

@@ -27,7 +27,7 @@ pub(crate) fn clear_streams<'m>(
         if let Some(draft) = &mut draft {
             // Apart from what runs did, and will do: what is emptied is told by itself.
             let account = format!("outbox/cleared/{}/{model}", key.path());
-            stream.account(&*account);
+            stream.summarize_in(&*account);
             draft.accounts.insert(model.to_owned(), account);
         }
         batch.remove_document(key.strikes_key(model)).remove_document(untold_key(key, model));

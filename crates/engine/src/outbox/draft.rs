@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{Account, Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
+use highwater_core::{ChangeSummary, Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::collapse::collapse_waiting;
@@ -136,7 +136,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
             // Told with another draft already: what came since is in an account of its own.
             let Some(stored) = store.document(key).await? else { continue };
             batch.expect_document(&**key, Some(&stored)).remove_document(&**key);
-            accounts.insert(model.clone(), stored.to::<Account>()?);
+            accounts.insert(model.clone(), stored.to::<ChangeSummary>()?);
         }
         if draft.mode == RunMode::Webhook {
             count(store, &draft, &accounts, &mut batch).await?;
@@ -169,7 +169,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
 async fn count(
     store: &dyn Store,
     draft: &Draft,
-    accounts: &BTreeMap<String, Account>,
+    accounts: &BTreeMap<String, ChangeSummary>,
     batch: &mut WriteBatch,
 ) -> Result<()> {
     let key = SyncKey {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::{Account, Cursor, Environment, Error, Result, RunId, Store, Timestamp, WriteBatch};
+use highwater_core::{ChangeSummary, Cursor, Environment, Error, Result, RunId, Store, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use super::destination::{Destination, destinations};
@@ -15,7 +15,7 @@ use crate::mutants::mutant;
 #[derive(Debug)]
 pub(super) struct RunNews<'r> {
     pub(super) draft: &'r Draft,
-    pub(super) accounts: &'r BTreeMap<String, Account>,
+    pub(super) accounts: &'r BTreeMap<String, ChangeSummary>,
 }
 
 /// Adds a row per destination and model to the batch; returns the destinations that are told.
@@ -62,12 +62,12 @@ impl RunNews<'_> {
             let models: Vec<&str> = self.draft.accounts.keys().map(String::as_str).collect();
             return if destination.on_error { vec![self.body(models.join(","), None)] } else { Vec::new() };
         }
-        let changes = |found: &Account| found.added + found.updated + found.deleted + found.cleared;
+        let changes = |found: &ChangeSummary| found.added + found.updated + found.deleted + found.cleared;
         let told = self.accounts.iter().filter(|(_, found)| destination.on_unchanged || changes(found) > 0);
         told.map(|(model, found)| self.body(model.clone(), Some(found))).collect()
     }
 
-    fn body(&self, model: String, found: Option<&Account>) -> Body {
+    fn body(&self, model: String, found: Option<&ChangeSummary>) -> Body {
         let draft = self.draft;
         let (integration, sync) = draft.names();
         let error = draft.error.as_ref().map(|failure| BodyError {

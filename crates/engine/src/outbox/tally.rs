@@ -65,7 +65,7 @@ impl Tally {
             if !mutant!("account-unnamed") {
                 state.models.insert(model.to_owned());
             }
-            stream.account(untold_key(&self.sync, model));
+            stream.summarize_in(untold_key(&self.sync, model));
         }
     }
 

@@ -5,7 +5,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::{Account, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
+use highwater_core::{ChangeSummary, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
 use highwater_template::Progress;
 use serde::de::DeserializeOwned;
 
@@ -64,12 +64,12 @@ struct Known {
     checkpoint: Option<Json>,
     status: SyncStatus,
     /// What the latest run changed.
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, ChangeSummary>,
 }
 
 /// What an earlier run had come to when it was cut short.
 struct Reached<'k> {
-    accounts: &'k BTreeMap<String, Account>,
+    accounts: &'k BTreeMap<String, ChangeSummary>,
     /// Of a full refresh.
     pages: Option<(String, Progress)>,
 }
@@ -96,7 +96,7 @@ impl Known {
 }
 
 /// What the latest run has changed so far, as it was committed with its pages.
-async fn accounts(engine: &Engine, key: &SyncKey) -> Result<BTreeMap<String, Account>> {
+async fn accounts(engine: &Engine, key: &SyncKey) -> Result<BTreeMap<String, ChangeSummary>> {
     let mut found = BTreeMap::new();
     for model in &engine.template(&key.template)?.info().models {
         if let Some(stored) = engine.store().document(&key.counts_key(&model.name)).await? {
@@ -189,7 +189,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     Ok(Start::Begun(Box::new(Begun { fence, run: begun, interrupted: false })))
 }
 
-fn remove_accounts(key: &SyncKey, batch: &mut WriteBatch, accounts: &BTreeMap<String, Account>) {
+fn remove_accounts(key: &SyncKey, batch: &mut WriteBatch, accounts: &BTreeMap<String, ChangeSummary>) {
     for model in accounts.keys() {
         batch.remove_document(key.counts_key(model));
     }

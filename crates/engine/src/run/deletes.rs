@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_core::{DeleteGuard, Error, ErrorKind, Result, Unseen, WriteBatch};
+use highwater_core::{DeleteGuard, Error, ErrorKind, Result, UnseenRecords, WriteBatch};
 use highwater_template::{ApiHost, LogLevel, SyncContext, Template};
 
 use super::begin::Beginning;
@@ -135,7 +135,7 @@ fn whole(host: &Host<'_>) -> Vec<String> {
     open.complete.iter().filter(|model| is_whole(model)).cloned().collect()
 }
 
-async fn list(host: &Host<'_>, model: &str) -> Result<Unseen> {
+async fn list(host: &Host<'_>, model: &str) -> Result<UnseenRecords> {
     let mut batch = host.batch();
     batch.on(&host.key.stream(model)).list_unseen(host.run, usize::MAX);
     let commit = host.store().commit(batch).await?;
@@ -149,7 +149,7 @@ async fn verify(
     template: &dyn Template,
     context: &mut SyncContext<'_>,
     model: &str,
-    unseen: &Unseen,
+    unseen: &UnseenRecords,
 ) -> Result<()> {
     let ids: Vec<String> = unseen.ids.iter().map(ToString::to_string).collect();
     let Some(found) = template.verify(context, model, &ids).await? else { return Ok(()) };
@@ -163,7 +163,13 @@ async fn verify(
 }
 
 /// Counts the absence of each missing record; spares those that have not been absent often enough.
-async fn strike(host: &Host<'_>, model: String, unseen: &Unseen, run: &Beginning, approved: bool) -> Result<Settled> {
+async fn strike(
+    host: &Host<'_>,
+    model: String,
+    unseen: &UnseenRecords,
+    run: &Beginning,
+    approved: bool,
+) -> Result<Settled> {
     let mut strikes = BTreeMap::new();
     let needed = if approved { 1 } else { run.policy.strikes };
     if needed > 1 && unseen.missing > 0 {

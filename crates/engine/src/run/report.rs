@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{Account, Error, ErrorKind, Result, RunId};
+use highwater_core::{ChangeSummary, Error, ErrorKind, Result, RunId};
 use highwater_template::{LogLevel, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -246,12 +246,12 @@ impl RunReport {
     }
 
     /// Takes over what the accounts of its models say it changed.
-    pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, Account>) {
+    pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, ChangeSummary>) {
         let progress = &mut self.progress;
         (progress.added, progress.updated, progress.unchanged, progress.deleted) = (0, 0, 0, 0);
         progress.set_aside = 0;
         for (model, account) in accounts {
-            let Account { added, updated, unchanged, deleted, rejected: set_aside, .. } = *account;
+            let ChangeSummary { added, updated, unchanged, deleted, rejected: set_aside, .. } = *account;
             self.models.insert(model.clone(), ModelCounts { added, updated, unchanged, deleted, set_aside });
             progress.set_aside += set_aside;
             progress.added += added;

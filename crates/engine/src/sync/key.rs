@@ -75,7 +75,7 @@ impl SyncKey {
     pub(crate) fn stream(&self, model: &str) -> StreamKey {
         let stream = StreamKey::new(self.connection.as_str(), model);
         match &self.variant {
-            Some(variant) => stream.variant(variant.as_str()),
+            Some(variant) => stream.with_variant(variant.as_str()),
             None => stream,
         }
     }

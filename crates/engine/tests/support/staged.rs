@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use highwater_core::{Error, ErrorKind, Result, Store, StreamKey};
+use highwater_core::{Error, ErrorKind, Result, Store, StoreFuture, StreamKey};
 
 /// What comes before a write.
 pub type Step = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -74,67 +73,79 @@ impl fmt::Debug for Staged {
     }
 }
 
-#[async_trait]
 impl Store for Staged {
     fn capabilities(&self) -> highwater_core::Capabilities {
         self.inner.capabilities()
     }
-    async fn commit(&self, batch: highwater_core::WriteBatch) -> Result<highwater_core::Commit> {
-        self.step().await?;
-        self.inner.commit(batch).await
+    fn commit(&self, batch: highwater_core::WriteBatch) -> StoreFuture<'_, highwater_core::Commit> {
+        Box::pin(async move {
+            self.step().await?;
+            self.inner.commit(batch).await
+        })
     }
-    async fn page(&self, request: highwater_core::PageRequest) -> Result<highwater_core::Page> {
-        self.inner.page(request).await
+    fn page(&self, request: highwater_core::PageRequest) -> StoreFuture<'_, highwater_core::Page> {
+        self.inner.page(request)
     }
-    async fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<highwater_core::Record>>> {
-        self.inner.get(stream, ids).await
+    fn get<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        ids: &'s [&'s str],
+    ) -> StoreFuture<'s, Vec<Option<highwater_core::Record>>> {
+        self.inner.get(stream, ids)
     }
-    async fn head(&self, stream: &StreamKey) -> Result<highwater_core::StreamHead> {
-        self.inner.head(stream).await
+    fn head<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, highwater_core::StreamHead> {
+        self.inner.head(stream)
     }
-    async fn streams(&self) -> Result<Vec<highwater_core::StreamHead>> {
-        self.inner.streams().await
+    fn streams(&self) -> StoreFuture<'_, Vec<highwater_core::StreamHead>> {
+        self.inner.streams()
     }
-    async fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<highwater_core::Version>> {
-        self.inner.versions(stream, id).await
+    fn versions<'s>(&'s self, stream: &'s StreamKey, id: &'s str) -> StoreFuture<'s, Vec<highwater_core::Version>> {
+        self.inner.versions(stream, id)
     }
-    async fn as_of(
-        &self,
-        stream: &StreamKey,
+    fn as_of<'s>(
+        &'s self,
+        stream: &'s StreamKey,
         cursor: highwater_core::Cursor,
-        after_id: &str,
+        after_id: &'s str,
         limit: usize,
-    ) -> Result<Vec<highwater_core::Record>> {
-        self.inner.as_of(stream, cursor, after_id, limit).await
+    ) -> StoreFuture<'s, Vec<highwater_core::Record>> {
+        self.inner.as_of(stream, cursor, after_id, limit)
     }
-    async fn document(&self, key: &str) -> Result<Option<highwater_core::Json>> {
-        self.inner.document(key).await
+    fn document<'s>(&'s self, key: &'s str) -> StoreFuture<'s, Option<highwater_core::Json>> {
+        self.inner.document(key)
     }
-    async fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<highwater_core::Document>> {
-        self.inner.documents(prefix, after, limit).await
+    fn documents<'s>(
+        &'s self,
+        prefix: &'s str,
+        after: &'s str,
+        limit: usize,
+    ) -> StoreFuture<'s, Vec<highwater_core::Document>> {
+        self.inner.documents(prefix, after, limit)
     }
-    async fn lease(&self, name: &str) -> Result<highwater_core::Fence> {
-        self.inner.lease(name).await
+    fn lease<'s>(&'s self, name: &'s str) -> StoreFuture<'s, highwater_core::Fence> {
+        self.inner.lease(name)
     }
-    async fn consumer(
-        &self,
-        stream: &StreamKey,
-        name: &str,
+    fn consumer<'s>(
+        &'s self,
+        stream: &'s StreamKey,
+        name: &'s str,
         command: highwater_core::ConsumerCommand,
-    ) -> Result<highwater_core::ConsumerReply> {
-        self.inner.consumer(stream, name, command).await
+    ) -> StoreFuture<'s, highwater_core::ConsumerReply> {
+        self.inner.consumer(stream, name, command)
     }
-    async fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
-        self.inner.consumers(stream).await
+    fn consumers<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, Vec<String>> {
+        self.inner.consumers(stream)
     }
-    async fn maintain(&self, task: highwater_core::Maintenance) -> Result<highwater_core::MaintenanceReport> {
-        self.step().await?;
-        self.inner.maintain(task).await
+    fn maintain(&self, task: highwater_core::Maintenance) -> StoreFuture<'_, highwater_core::MaintenanceReport> {
+        Box::pin(async move {
+            self.step().await?;
+            self.inner.maintain(task).await
+        })
     }
     fn subscribe(&self) -> highwater_core::Wakeups {
         self.inner.subscribe()
     }
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.inner.close()
     }
 }

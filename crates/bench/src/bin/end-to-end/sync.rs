@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use highwater_core::Store;
-use highwater_core::async_trait::async_trait;
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, UreqTransport};
 use highwater_store_sqlite::SqliteStore;
+use highwater_template::async_trait::async_trait;
 use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo, Transport};
 
 use crate::measure::{Figures, peak_memory_mb, process_time, reset_peak_memory};

@@ -311,7 +311,7 @@ pub(crate) struct World {
     /// The payload of each record in quarantine.
     pub(crate) quarantine: BTreeMap<Aside, String>,
     /// Of each stream: records added, updated, unchanged and deleted.
-    pub(crate) accounts: [Option<[u64; 4]>; STREAMS],
+    pub(crate) summaries: [Option<[u64; 4]>; STREAMS],
     /// The newest fencing number.
     pub(super) fence: u64,
     pub(super) high_water_ms: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use highwater_core::{Action, ErrorKind, Outcome};
+use highwater_core::{Action, ErrorKind, WriteOutcome};
 
 use super::super::steps::{Batch, Guard, Kind, Merge, RunUse, Version, Write};
 use super::world::Run;
@@ -23,7 +23,7 @@ struct Terms {
 }
 
 impl Model {
-    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(Vec<Outcome>, u64), Refusal> {
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(Vec<WriteOutcome>, u64), Refusal> {
         let place = batch.stream;
         if let Some(number) = batch.fence.and_then(|selector| self.fence(selector))
             && number != self.world.fence
@@ -61,7 +61,7 @@ impl Model {
             outcomes.push(self.write(&terms, write)?);
         }
         if let Some(run) = self.world.streams[place].run.as_mut().filter(|_| in_run) {
-            run.met |= outcomes.iter().any(|outcome| *outcome != Outcome::Missing);
+            run.met |= outcomes.iter().any(|outcome| *outcome != WriteOutcome::Missing);
         }
         let deleted = match batch.run {
             RunUse::Complete(guard) => self.complete(&terms, guard)?,
@@ -71,11 +71,12 @@ impl Model {
             }
             _ => 0,
         };
-        if batch.account {
+        if batch.summary {
             let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-            let [added, updated, unchanged] = [Outcome::Added, Outcome::Updated, Outcome::Unchanged].map(count);
-            let now = [added, updated, unchanged, count(Outcome::Deleted) + deleted];
-            let sums = self.world.accounts[place].get_or_insert([0; 4]);
+            let [added, updated, unchanged] =
+                [WriteOutcome::Added, WriteOutcome::Updated, WriteOutcome::Unchanged].map(count);
+            let now = [added, updated, unchanged, count(WriteOutcome::Deleted) + deleted];
+            let sums = self.world.summaries[place].get_or_insert([0; 4]);
             sums.iter_mut().zip(now).for_each(|(sum, now)| *sum += now);
         }
         Ok((outcomes, deleted))
@@ -107,7 +108,7 @@ impl Model {
         }
     }
 
-    fn write(&mut self, terms: &Terms, write: &Write) -> Result<Outcome, Refusal> {
+    fn write(&mut self, terms: &Terms, write: &Write) -> Result<WriteOutcome, Refusal> {
         let stream = &mut self.world.streams[terms.place];
         let without_n = stream.without_n;
         let old = stream.entries.get(&write.id).cloned();
@@ -126,11 +127,11 @@ impl Model {
             }
             Kind::Delete => None,
             Kind::Seen => {
-                let Some(position) = live.map(|old| old.position) else { return Ok(Outcome::Missing) };
+                let Some(position) = live.map(|old| old.position) else { return Ok(WriteOutcome::Missing) };
                 if terms.in_run {
                     stream.see(position);
                 }
-                return Ok(Outcome::Unchanged);
+                return Ok(WriteOutcome::Unchanged);
             }
         };
         let version = write.version.map(stored);
@@ -153,16 +154,16 @@ impl Model {
             stream.see(old.position);
         }
         if stale {
-            return Ok(Outcome::Stale);
+            return Ok(WriteOutcome::Stale);
         }
         if same {
             if let (Some(entry), Some(version)) = (stream.entries.get_mut(&write.id), version) {
                 entry.version = Some(version);
             }
-            return Ok(Outcome::Unchanged);
+            return Ok(WriteOutcome::Unchanged);
         }
         if kept {
-            return Ok(Outcome::Kept);
+            return Ok(WriteOutcome::Kept);
         }
         let Some((content, spelled)) = new else {
             let version = version.map(of_delete);
@@ -178,11 +179,11 @@ impl Model {
                     }
                     (_, None) => {}
                 }
-                return Ok(Outcome::Missing);
+                return Ok(WriteOutcome::Missing);
             };
             let version = version.or(old.version);
             self.put(terms, write.id, Entry { action: Action::Deleted, version, ..old })?;
-            return Ok(Outcome::Deleted);
+            return Ok(WriteOutcome::Deleted);
         };
         if let (None, Some((cursor, _))) = (&old, terms.keep)
             && (1..stream.horizon).contains(&cursor)
@@ -195,21 +196,27 @@ impl Model {
         let outcome = match old {
             Some(old) if old.is_live() => {
                 (entry.action, entry.birth, entry.lives) = (Action::Updated, old.birth, old.lives);
-                Outcome::Updated
+                WriteOutcome::Updated
             }
             Some(mut old) => {
                 old.lives.push((old.birth, old.position));
                 entry.lives = old.lives;
-                Outcome::Added
+                WriteOutcome::Added
             }
-            None => Outcome::Added,
+            None => WriteOutcome::Added,
         };
         self.put(terms, write.id, entry)?;
         Ok(outcome)
     }
 
     /// What cannot be stored fails the batch, or goes into quarantine: it counts as seen.
-    fn set_aside(&mut self, terms: &Terms, write: &Write, payload: &str, refusal: Refusal) -> Result<Outcome, Refusal> {
+    fn set_aside(
+        &mut self,
+        terms: &Terms,
+        write: &Write,
+        payload: &str,
+        refusal: Refusal,
+    ) -> Result<WriteOutcome, Refusal> {
         if !terms.quarantine && !matches!(write.kind, Kind::Bad(bad) if bad.is_told()) {
             return Err(refusal);
         }
@@ -229,7 +236,7 @@ impl Model {
         }
         stream.known = true;
         self.world.quarantine.insert((terms.place, id), payload.to_owned());
-        Ok(Outcome::Rejected)
+        Ok(WriteOutcome::Rejected)
     }
 
     /// Puts an entry at the end of its stream.

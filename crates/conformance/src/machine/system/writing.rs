@@ -1,19 +1,24 @@
 //! Batches, as the store takes them.
 
 use highwater_core::{
-    Account, BadRecords, Cursor, DeleteGuard, Merging, Outcome, RunId, SourceVersion, Store, StreamBatch, Timestamp,
-    WriteBatch,
+    BadRecords, ChangeSummary, Cursor, DeleteGuard, Merging, RunId, SourceVersion, Store, StreamBatch, Timestamp,
+    WriteBatch, WriteOutcome,
 };
 
 use super::super::model::{Model, Refusal};
 use super::super::steps::{Bad, Batch, Guard, IDS, Kind, Merge, ORIGINS, RunUse, VERSIONS, Version, Write};
 use super::compare::p32_refused;
-use super::{System, account, stream};
+use super::{System, stream, summary};
 use crate::rig::wait;
 use crate::subject::Subject;
 
 impl<S: Subject> System<S> {
-    pub(super) fn commit(&mut self, model: &Model, batch: &Batch, expected: &Result<(Vec<Outcome>, u64), Refusal>) {
+    pub(super) fn commit(
+        &mut self,
+        model: &Model,
+        batch: &Batch,
+        expected: &Result<(Vec<WriteOutcome>, u64), Refusal>,
+    ) {
         let mut writes = WriteBatch::new();
         let target = writes.on(&stream(batch.stream));
         use_run(target, model.run, batch.run);
@@ -24,8 +29,8 @@ impl<S: Subject> System<S> {
         if batch.clear {
             target.clear();
         }
-        if batch.account {
-            target.account(account(batch.stream));
+        if batch.summary {
+            target.summarize_in(summary(batch.stream));
         }
         if let Some(origin) = batch.origin {
             target.origin(ORIGINS[usize::from(origin)]);
@@ -66,23 +71,23 @@ impl<S: Subject> System<S> {
                 let found = &commit.streams[0];
                 assert_eq!(&found.outcomes, outcomes, "p07: what each operation was");
                 let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-                assert_eq!(found.deleted - count(Outcome::Deleted), *deleted, "p26: what the run deleted");
-                self.p29_account(batch, found.cursor);
-                assert_eq!(found.rejected.len() as u64, count(Outcome::Rejected), "p26: each is told");
+                assert_eq!(found.deleted - count(WriteOutcome::Deleted), *deleted, "p26: what the run deleted");
+                self.p29_summary(batch, found.cursor);
+                assert_eq!(found.rejected.len() as u64, count(WriteOutcome::Rejected), "p26: each is told");
             }
             (outcome, Err(refusal)) => p32_refused(outcome.map(drop), refusal),
             (Err(error), Ok(_)) => panic!("the commit should have succeeded: {error}"),
         }
     }
 
-    /// It reaches to the end of what it accounts for.
-    fn p29_account(&self, batch: &Batch, end: Cursor) {
-        if !batch.account {
+    /// It reaches to the end of what it summarises.
+    fn p29_summary(&self, batch: &Batch, end: Cursor) {
+        if !batch.summary {
             return;
         }
-        let kept = wait(self.rig.store().document(&account(batch.stream))).expect("documents read");
-        let kept: Account = kept.expect("the account is kept").to().expect("it is one");
-        assert_eq!(kept.to, end, "p29: an account is of the same commit");
+        let kept = wait(self.rig.store().document(&summary(batch.stream))).expect("documents read");
+        let kept: ChangeSummary = kept.expect("the summary is kept").to().expect("it is one");
+        assert_eq!(kept.to, end, "p29: a summary is of the same commit");
     }
 
     pub(super) fn take_lease(&mut self, number: u64) {
@@ -101,9 +106,7 @@ fn use_run(target: &mut StreamBatch, number: u64, run: RunUse) {
         RunUse::Stranger => target.in_run(RunId::new(Timestamp::from_unix_ms(0), 7)),
         RunUse::Abort => target.abort_run(id),
         RunUse::Complete(Guard::Default) => target.complete_run(id, DeleteGuard::default()),
-        RunUse::Complete(Guard::Tight) => {
-            target.complete_run(id, DeleteGuard { count: 1, fraction: 0.3, confirm_empty: false })
-        }
+        RunUse::Complete(Guard::Tight) => target.complete_run(id, DeleteGuard::new().count(1).fraction(0.3)),
         RunUse::Complete(Guard::Approved) => target.complete_run(id, DeleteGuard::APPROVED),
     };
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::BackendWrite;
-use crate::batch::{Operation, Outcome, SourceVersion, StreamBatch};
+use crate::batch::{Operation, SourceVersion, StreamBatch, WriteOutcome};
 use crate::cursor::millis_of;
 use crate::error::Result;
 use crate::log::entry::{Entry, Extra, Hashes};
@@ -22,7 +22,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         (id, key): (Arc<str>, u64),
         hashes: Hashes,
         payload: &Bytes,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let position = self.mint()?;
         let stored = self.shared.encode_payload(&self.open_stream(place).key, &id, payload)?;
         let entry = Entry {
@@ -43,7 +43,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             payload: Some(stored),
         };
         self.append(place, None, entry, key)?;
-        Ok(Outcome::Added)
+        Ok(WriteOutcome::Added)
     }
 
     /// A deleted record comes back: a new life.
@@ -54,7 +54,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         old: Entry,
         hashes: Hashes,
         payload: &Bytes,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let position = self.mint()?;
         let horizon = self.stream(place).state.horizon.ulid;
         let mut entry = self.successor(place, operation, &old, hashes, payload)?;
@@ -63,7 +63,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         entry.birth = if mutant!("readd-keeps-birth") { old.birth } else { position.ulid };
         entry.extra.bury((old.birth, old.position.ulid), horizon);
         self.supersede(place, &old, entry)?;
-        Ok(Outcome::Added)
+        Ok(WriteOutcome::Added)
     }
 
     pub(super) fn change(
@@ -73,12 +73,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
         old: Entry,
         hashes: Hashes,
         payload: &Bytes,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let mut entry = self.successor(place, operation, &old, hashes, payload)?;
         entry.position = self.mint()?;
         entry.action = Action::Updated;
         self.supersede(place, &old, entry)?;
-        Ok(Outcome::Updated)
+        Ok(WriteOutcome::Updated)
     }
 
     fn successor(
@@ -105,7 +105,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         batch: &StreamBatch,
         operation: &Operation,
         id: &Arc<str>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let old = self.find(place, id)?;
         if let Some(outcome) = self.refused(place, batch, operation, old.as_ref())? {
             return Ok(outcome);
@@ -113,18 +113,18 @@ impl<W: BackendWrite> Transaction<'_, W> {
         match old {
             Some(old) if old.is_live() => {
                 self.bury(place, &old, operation.version.as_ref())?;
-                Ok(Outcome::Deleted)
+                Ok(WriteOutcome::Deleted)
             }
             // Deleted again, by a newer word of the source: what is older than that must not bring it back.
             Some(old) if !mutant!("second-delete-unversioned") => {
                 let version = operation.version.as_ref().map(of_delete);
                 self.note_version(place, version, &old)?;
-                Ok(Outcome::Missing)
+                Ok(WriteOutcome::Missing)
             }
-            Some(_) => Ok(Outcome::Missing),
+            Some(_) => Ok(WriteOutcome::Missing),
             None => {
                 self.bury_unknown(place, operation, id)?;
-                Ok(Outcome::Missing)
+                Ok(WriteOutcome::Missing)
             }
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::backend::{BackendWrite, Table};
-use crate::batch::{Account, StreamCommit};
+use crate::batch::{ChangeSummary, StreamCommit};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
@@ -59,19 +59,19 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
     }
 
-    /// Adds what a batch did to a stream to the account in a document; `from` is where the stream ended before.
-    pub(super) fn keep_account(&mut self, key: &str, from: Cursor, commit: &StreamCommit) -> Result<()> {
-        let mut account = match self.write.get(Table::State, &keys::document(key))? {
-            Some(bytes) if !mutant!("account-of-one-batch") => serde_json::from_slice(&bytes).map_err(|source| {
-                Error::invalid("the document is no account: keep the account under another key")
+    /// Adds what a batch did to a stream to the summary in a document; `from` is where the stream ended before.
+    pub(super) fn add_to_summary(&mut self, key: &str, from: Cursor, commit: &StreamCommit) -> Result<()> {
+        let mut summary = match self.write.get(Table::State, &keys::document(key))? {
+            Some(bytes) if !mutant!("summary-of-one-batch") => serde_json::from_slice(&bytes).map_err(|source| {
+                Error::invalid("the document holds something other than a summary: choose another key")
                     .with("key", key)
                     .because(source)
             })?,
-            _ => Account::open(from),
+            _ => ChangeSummary::open(from),
         };
-        account.add(commit);
-        let text = serde_json::to_vec(&account)
-            .map_err(|source| Error::new(ErrorKind::Internal, "an account cannot be written").because(source))?;
+        summary.add(commit);
+        let text = serde_json::to_vec(&summary)
+            .map_err(|source| Error::new(ErrorKind::Internal, "a summary cannot be written as JSON").because(source))?;
         self.set_document(key, Some(&Bytes::from(text)))
     }
 }

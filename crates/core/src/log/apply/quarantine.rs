@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::check_id;
 use super::tally::Tally;
 use crate::backend::{BackendWrite, Table};
-use crate::batch::{Operation, OperationKind, Rejected, StreamBatch};
+use crate::batch::{Operation, Rejected, StreamBatch, WriteKind};
 use crate::content;
 use crate::cursor::millis_of;
 use crate::error::Result;
@@ -41,11 +41,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         tally: &mut Tally<'_>,
     ) -> Result<()> {
         let (payload, known) = match &operation.kind {
-            OperationKind::Upsert(payload) | OperationKind::Patch(payload) | OperationKind::Aside(payload, _) => {
+            WriteKind::Upsert(payload) | WriteKind::Patch(payload) | WriteKind::SetAside(payload, _) => {
                 let guessed = content::guess_id(payload).map(|id| id.into_owned());
                 (Some(payload), operation.id.as_ref().map(|id| id.to_string()).or(guessed))
             }
-            OperationKind::Delete | OperationKind::Seen => (None, operation.id.as_ref().map(|id| id.to_string())),
+            WriteKind::Delete | WriteKind::Seen => (None, operation.id.as_ref().map(|id| id.to_string())),
         };
         let known = known.filter(|id| check_id(id).is_ok());
         // The source still has the record: that it was unreadable must not delete it.
@@ -59,7 +59,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             None => self.note_unidentified(place),
         }
         // Its writer may know it under another id than the member `id`.
-        if operation.id.is_none() && known.is_some() && matches!(operation.kind, OperationKind::Aside(..)) {
+        if operation.id.is_none() && known.is_some() && matches!(operation.kind, WriteKind::SetAside(..)) {
             self.note_unidentified(place);
         }
         // What a codec would hide does not lie open here.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use crate::batch::{Outcome, StreamBatch, StreamCommit};
+use crate::batch::{StreamBatch, StreamCommit, WriteOutcome};
 use crate::cursor::Cursor;
 use crate::log::index_key::{AlreadyHashed, head_key};
 
@@ -45,13 +45,13 @@ impl<'b> Tally<'b> {
         }
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    pub(super) fn count(&mut self, outcome: WriteOutcome) {
         match outcome {
-            Outcome::Added => self.commit.added += 1,
-            Outcome::Updated => self.commit.updated += 1,
-            Outcome::Unchanged => self.commit.unchanged += 1,
-            Outcome::Deleted => self.commit.deleted += 1,
-            Outcome::Missing | Outcome::Stale | Outcome::Kept | Outcome::Rejected => {}
+            WriteOutcome::Added => self.commit.added += 1,
+            WriteOutcome::Updated => self.commit.updated += 1,
+            WriteOutcome::Unchanged => self.commit.unchanged += 1,
+            WriteOutcome::Deleted => self.commit.deleted += 1,
+            WriteOutcome::Missing | WriteOutcome::Stale | WriteOutcome::Kept | WriteOutcome::Rejected => {}
         }
         self.commit.outcomes.push(outcome);
         debug_assert!(self.commit.outcomes.len() <= self.batch.operations.len());

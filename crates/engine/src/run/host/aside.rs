@@ -63,11 +63,11 @@ impl Host<'_> {
     /// The batch's part for a model, on the run's account.
     pub(super) fn open_stream<'b>(&self, model: &str, batch: &'b mut WriteBatch) -> &'b mut StreamBatch {
         let stream = batch.on(&self.key.stream(model));
-        if stream.accounts().is_empty() {
-            stream.account(self.key.counts_key(model));
+        if stream.view().summaries().is_empty() {
+            stream.summarize_in(self.key.counts_key(model));
             self.account(model, stream);
         }
-        if self.full && stream.run().is_none() {
+        if self.full && stream.view().run().is_none() {
             // Only a run that reads everything keeps account of what it saw. A stream that was begun
             // must still have this run open: opened anew it would take all that was seen for gone.
             if lock(&self.open).begun.contains(model) {

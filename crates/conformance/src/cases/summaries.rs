@@ -1,6 +1,6 @@
-//! What a batch does beside its records: clear the stream first, keep account of itself (P24, P28, P29).
+//! What a batch does beside its records: clear the stream first, summarise itself (P24, P28, P29).
 
-use highwater_core::{Account, DeleteGuard, ErrorKind, Outcome, RunId, Timestamp, WriteBatch};
+use highwater_core::{ChangeSummary, DeleteGuard, ErrorKind, RunId, Timestamp, WriteBatch, WriteOutcome};
 
 use crate::rig::{Rig, ids, note, notes, wait};
 use crate::subject::Subject;
@@ -23,7 +23,7 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
     // The same bytes as before are new: nothing of the former life is remembered.
     let commit =
         rig.write(|batch| batch.upsert(note("0", 1)).upsert(note("new", 1)).delete("7").begin_run(NEXT_RUN).clear());
-    assert_eq!(commit.outcomes, [Outcome::Added, Outcome::Added, Outcome::Missing]);
+    assert_eq!(commit.outcomes, [WriteOutcome::Added, WriteOutcome::Added, WriteOutcome::Missing]);
     assert_eq!((commit.cleared, commit.deleted), (30, 0));
     for _ in 0..2 {
         assert_eq!(rig.refusal(before), Some(ErrorKind::CursorExpired));
@@ -32,7 +32,7 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
         assert_eq!(head.open_run, Some(NEXT_RUN.to_string()));
         assert_eq!(ids(&rig.page(|request| request).changes), ["0", "new"]);
         assert!(rig.get("0").is_some() && rig.get("7").is_none());
-        assert_eq!(rig.save("0", 1), Outcome::Unchanged);
+        assert_eq!(rig.save("0", 1), WriteOutcome::Unchanged);
         rig.verify(&notes());
         if S::REOPENS {
             rig.reopen();
@@ -41,51 +41,53 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
     assert_eq!(rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED)).deleted, 0);
 }
 
-/// An account is written with what it accounts for, or not at all.
-pub fn p29_an_account_has_what_the_log_has<S: Subject>() {
+/// A summary is written with what it summarises, or not at all.
+pub fn p29_a_summary_has_what_the_log_has<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("old", 1);
     let from = rig.end();
-    rig.write(|batch| batch.account("account/a").account("account/b").upsert(note("a", 1)).upsert(note("b", 1)));
+    rig.write(|batch| {
+        batch.summarize_in("summary/a").summarize_in("summary/b").upsert(note("a", 1)).upsert(note("b", 1))
+    });
     rig.save("by others", 1);
-    rig.write(|batch| batch.account("account/a").upsert(note("a", 2)).upsert(note("b", 1)).delete("old"));
+    rig.write(|batch| batch.summarize_in("summary/a").upsert(note("a", 2)).upsert(note("b", 1)).delete("old"));
     let to = rig.end();
-    let torn = rig.try_write(|batch| batch.account("account/a").upsert(note("c", 1)).upsert("no object"));
+    let torn = rig.try_write(|batch| batch.summarize_in("summary/a").upsert(note("c", 1)).upsert("no object"));
     assert_eq!(torn.unwrap_err().kind(), ErrorKind::Invalid);
-    let account = |rig: &Rig<S>, key| {
+    let summary = |rig: &Rig<S>, key| {
         let found = wait(rig.store().document(key)).unwrap();
-        found.map(|document| document.to::<Account>().unwrap())
+        found.map(|document| document.to::<ChangeSummary>().unwrap())
     };
-    let counts = |account: Account| [account.added, account.updated, account.unchanged, account.deleted];
+    let counts = |summary: ChangeSummary| [summary.added, summary.updated, summary.unchanged, summary.deleted];
     for image in [rig.image(), None] {
         let rig = image.as_ref().unwrap_or(&rig);
-        let kept = account(rig, "account/a").unwrap();
+        let kept = summary(rig, "summary/a").unwrap();
         assert_eq!((kept.from, kept.to, counts(kept)), (from, to, [2, 1, 1, 1]));
-        assert_eq!(counts(account(rig, "account/b").unwrap()), [2, 0, 0, 0]);
+        assert_eq!(counts(summary(rig, "summary/b").unwrap()), [2, 0, 0, 0]);
     }
     if S::REOPENS {
         rig.reopen();
     }
     // The deletes of a completed run are in it: those of the very batch that ends the run.
     rig.write(|batch| batch.begin_run(RUN).upsert(note("a", 2)));
-    let end = rig.write(|batch| batch.account("account/a").complete_run(RUN, DeleteGuard::APPROVED));
-    let kept = account(&rig, "account/a").unwrap();
+    let end = rig.write(|batch| batch.summarize_in("summary/a").complete_run(RUN, DeleteGuard::APPROVED));
+    let kept = summary(&rig, "summary/a").unwrap();
     assert_eq!((end.deleted, kept.deleted, kept.to), (2, 3, rig.end()));
     assert_eq!(rig.page(|request| request.since(kept.from)).next_cursor, kept.to);
     // Closed and opened anew in one batch.
     let before = rig.end();
     let mut batch = WriteBatch::new();
-    batch.remove_document("account/a").put_document("account/other", &1).unwrap();
-    batch.on(&notes()).account("account/a").upsert(note("d", 1));
+    batch.remove_document("summary/a").put_document("summary/other", &1).unwrap();
+    batch.on(&notes()).summarize_in("summary/a").upsert(note("d", 1));
     rig.commit(batch).unwrap();
-    let kept = account(&rig, "account/a").unwrap();
+    let kept = summary(&rig, "summary/a").unwrap();
     assert_eq!((kept.from, counts(kept)), (before, [1, 0, 0, 0]));
-    let error = rig.try_write(|batch| batch.account("account/other").upsert(note("e", 1))).unwrap_err();
-    assert_eq!((error.kind(), error.context("key")), (ErrorKind::Invalid, Some("account/other")));
+    let error = rig.try_write(|batch| batch.summarize_in("summary/other").upsert(note("e", 1))).unwrap_err();
+    assert_eq!((error.kind(), error.context("key")), (ErrorKind::Invalid, Some("summary/other")));
     assert!(rig.get("e").is_none());
     let live = rig.head().live;
-    let cleared = rig.write(|batch| batch.account("account/c").clear());
-    let kept = account(&rig, "account/c").unwrap();
+    let cleared = rig.write(|batch| batch.summarize_in("summary/c").clear());
+    let kept = summary(&rig, "summary/c").unwrap();
     assert_eq!((cleared.cleared, kept.cleared, counts(kept), kept.to), (live, live, [0; 4], rig.end()));
     rig.verify(&notes());
 }
