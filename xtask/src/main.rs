@@ -5,8 +5,10 @@ mod acceptance;
 mod catalogue;
 mod embed_check;
 mod fuzz;
+mod msrv;
 mod mutants;
 mod process;
+mod public_api;
 mod test;
 
 use std::process::ExitCode;
@@ -18,12 +20,17 @@ const COMMANDS: &[(&str, &str, Command)] = &[
     ("embed-check", "whether SQLite libraries of hosts resolve beside ours", embed_check::run),
     ("fuzz", "run the fuzz targets (--seconds 60, --build, or names)", fuzz::run),
     ("mutants", "break each rule of the log in turn: the suite must notice (--list, or names)", mutants::run),
+    ("msrv", "whether every dependency builds with our rust-version, as far as it says", msrv::run),
+    ("public-api", "count the public items of each crate (--json, --root FOLDER, or crates)", public_api::run),
     ("test", "run every test: unit, integration, documentation", test::run),
 ];
 
 type Command = fn(&[String]) -> Result<(), String>;
 
 fn main() -> ExitCode {
+    if let Some(status) = public_api::as_rustdoc() {
+        return status;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((_, _, command)) = COMMANDS.iter().find(|(name, ..)| arguments.first().is_some_and(|first| first == name))
     else {
