@@ -1,9 +1,11 @@
 //! What goes to the screen, the pipe, and whoever reads errors. Every text passes here on its way out: what comes from an API, a
 //! record or a user cannot move the cursor, colour the screen or begin a line of its own.
 
+mod grammar;
 mod meter;
 mod stdout;
 
+pub(crate) use grammar::counted;
 pub(crate) use meter::Meter;
 
 use std::io::{self, IsTerminal, Write};

@@ -31,7 +31,7 @@ fn a_sync_and_what_changed_since() {
     let one = text(here, &["get", "Issue", "--db", "app.db", "--json", "--", "1003"]);
     assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["payload"]["title"], "Issue 3");
     let status = text(here, &["status", "--db", "app.db"]);
-    assert!(status.contains("25 records") && status.contains("last run well"), "{status}");
+    assert!(status.contains("25 records") && status.contains("last run succeeded"), "{status}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn consumers_are_listed_and_shown() {
     make(here);
     let list = consumers(here, &["list"]);
     assert_eq!(list.lines().count(), 3, "{list}");
-    assert!(list.contains("a/Note mail: at ") && list.contains(", 1 behind, 1 records set aside\n"), "{list}");
+    assert!(list.contains("a/Note mail: at ") && list.contains(", 1 behind, 1 record parked\n"), "{list}");
     assert!(list.contains("b/Issue slow: at ") && list.contains(", 1 behind, leased\n"), "{list}");
     assert_eq!(consumers(here, &[]), list);
     let told = objects(here, &["list"]);
@@ -72,7 +72,7 @@ fn consumers_are_listed_and_shown() {
     assert_eq!((&told[0]["leased"], &told[2]["leased"]), (&json!(false), &json!(true)));
     assert_eq!((&told[0]["evicted"], &told[0]["backoff_ms"]), (&json!(false), &Value::Null));
     let shown = consumers(here, &["show", "mail", "--model", "note"]);
-    assert!(shown.ends_with(" 1 behind, 1 records set aside\n  set aside: note-0\n"), "{shown}");
+    assert!(shown.ends_with(" 1 behind, 1 record parked\n  parked: note-0\n"), "{shown}");
     assert_eq!(objects(here, &["show", "slow"]).len(), 1);
     // What `status` has of them is the same.
     let status = text(here, &["status", "--json", "--db", "app.db"]);

@@ -82,7 +82,7 @@ fn set_aside_records_are_told_by_every_command_and_stop_nothing() {
     let told = String::from_utf8_lossy(&synced.stdout).into_owned();
     assert!(synced.status.success() && told.contains("35 added") && told.contains("1 set aside"), "{told}");
     assert!(told.contains("set aside: Issue without a known id: the record has no id"), "{told}");
-    assert!(text(here, &["status", "--db", "app.db"]).contains("1 Issue records are set aside"));
+    assert!(text(here, &["status", "--db", "app.db"]).contains("1 Issue record set aside"));
     let runs = text(here, &["runs", "--db", "app.db"]);
     assert!(runs.contains("35 added") && runs.contains("1 set aside"), "{runs}");
     let id = runs.split(' ').next().unwrap();

@@ -91,8 +91,8 @@ fn maintain_removes_what_it_is_told_to_and_leaves_no_byte_of_it() {
     };
     let doctor = || text(here, &["doctor", "--db", "app.db"]);
     assert!(doctor().contains("2 entries, 5 kept versions"), "{}", doctor());
-    assert_eq!(prune("deleted", &["--older-than", "50"]), "0 removed, and 0 superseded versions\n");
-    assert_eq!(prune("deleted", &["--older-than", "30"]), "1 removed, and 3 superseded versions\n");
+    assert_eq!(prune("deleted", &["--older-than", "50"]), "removed 0 deleted records and 0 superseded versions\n");
+    assert_eq!(prune("deleted", &["--older-than", "30"]), "removed 1 deleted record and 3 superseded versions\n");
     let told: serde_json::Value = serde_json::from_str(&prune("history", &["--json"])).unwrap();
     assert_eq!(told, serde_json::json!({ "removed": 0, "versions": 2, "held_by": null }));
     text(here, &["maintain", "compact", "--db", "app.db"]);

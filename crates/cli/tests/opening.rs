@@ -391,7 +391,7 @@ fn doctor_calls_a_missing_key_no_damage() {
         (output.status.success(), said(&output))
     };
     let (well, text) = doctor(&["--key-env", "1=OLD"]);
-    assert!(!well && text.contains("2 payloads were not looked at: they need key 2 ("), "{text}");
+    assert!(!well && text.contains("2 payloads not checked: reading needs key 2 ("), "{text}");
     assert!(!text.contains("damaged") && !text.contains("restore a backup"), "{text}");
     let (well, text) = doctor(&["--key-env", "1=OLD", "--key-env", "2=NEW"]);
     assert!(well, "{text}");

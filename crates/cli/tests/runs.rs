@@ -31,7 +31,10 @@ fn runs_are_listed_shown_and_approved() {
     let parked = runs[0]["id"].as_str().unwrap();
     let only = text(here, &["runs", "--db", "app.db", "--state", "awaiting_approval"]);
     assert!(only.lines().count() == 1 && only.contains(parked), "{only}");
-    assert!(text(here, &["runs", "show", parked, "--db", "app.db"]).contains("waits to delete 55 of 60 Issue"));
+    assert!(
+        text(here, &["runs", "show", parked, "--db", "app.db"])
+            .contains("waits for approval to delete 55 of 60 Issue records: ")
+    );
     let logged = text(here, &["logs", "--db", "app.db", "--level", "error", "--since", "1h"]);
     assert!(logged.contains("more than its guard allows"), "{logged}");
     assert!(text(here, &["logs", "--db", "app.db", "--text", "no such text"]).is_empty());
@@ -103,6 +106,6 @@ fn deliveries_are_listed_and_the_dead_are_tried_again() {
     assert!(text(here, &["webhooks", "dead", "crm", "--db", "app.db"]).contains(&id));
     let unknown = run(here, &["webhooks", "replay", "crm", "no-such", "--db", "app.db"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(text(here, &["webhooks", "replay", "crm", &id, "--db", "app.db"]).contains("1 wait again"));
+    assert!(text(here, &["webhooks", "replay", "crm", &id, "--db", "app.db"]).contains("Put back 1 delivery"));
     assert!(text(here, &["webhooks", "--db", "app.db"]).contains("1 waiting, 0 dead"));
 }

@@ -53,7 +53,7 @@ pub fn provider() -> Provider {
 fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
     provider()
         .template(name)
-        .description(format!("{description}s"))
+        .description(format!("The account's {name}"))
         .model_info(model::<T>(model_name, description))
         .incremental("by /v1/events, which reach 30 days back; without leave to read them, whole each time")
         .deletes("told by events, and noticed by a full refresh")

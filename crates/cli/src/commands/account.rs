@@ -1,8 +1,25 @@
 //! What commands that reach an API have in common: the template's name, and the token.
 
+use clap::Args;
 use highwater::engine::Credentials;
 use highwater::template::{AuthKind, TemplateInfo};
 use highwater::{Error, ErrorKind, Result, Secret};
+
+use crate::args::values::key_value;
+
+/// Which account of an API is meant, and how to sign in to it.
+#[derive(Debug, Args)]
+pub(super) struct AccountOptions {
+    /// Settings: `owner=rust-lang,repo=cargo`.
+    #[arg(long, value_delimiter = ',', value_parser = key_value)]
+    pub(super) config: Vec<(String, String)>,
+    /// Where the API is, if not at its usual place.
+    #[arg(long)]
+    pub(super) base_url: Option<String>,
+    /// The environment variable that holds the token, or `name:password` where the API wants these.
+    #[arg(long, value_name = "NAME")]
+    pub(super) token_env: Option<String>,
+}
 
 /// The error for a template that there is none of: it names the provider's, or else the providers.
 pub(super) fn no_such_template<'i>(wanted: &str, templates: impl Iterator<Item = &'i TemplateInfo>) -> Error {

@@ -9,7 +9,7 @@ use highwater::{Store, StoreExt, StreamKey};
 use serde_json::{Value, json};
 
 use crate::args::StoreOptions;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stores;
 
 #[derive(Debug, Args)]
@@ -25,9 +25,9 @@ pub(crate) struct ConsumersOptions {
 enum ConsumersAction {
     /// List the consumers of every stream (the default without a subcommand).
     List(StoreOptions),
-    /// Show one, with the ids of the records that it set aside.
+    /// Show one, with the ids of the records that are parked.
     Show(ConsumerOptions),
-    /// Deliver the records again that a consumer set aside after too many failures.
+    /// Deliver the records again that were parked after too many failures.
     Unpark(ConsumerOptions),
     /// Let a consumer continue elsewhere. A program that reads under its name now loses its batch.
     Seek(SeekOptions),
@@ -111,7 +111,7 @@ async fn unpark(options: &ConsumerOptions, output: &Output) -> Result<()> {
     let stream = find(&store, options).await?;
     let ids = store.reader(&stream, &options.name).unpark().await?;
     output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "unparked": ids }));
-    output.line(format!("{} records are delivered again", ids.len()));
+    output.line(format!("{} will be delivered again", counted(ids.len(), "record")));
     store.close().await
 }
 
@@ -132,13 +132,13 @@ async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
     store.close().await
 }
 
-/// One consumer, with the ids of what it set aside.
+/// One consumer, with the ids of its parked records.
 async fn tell(store: &Arc<dyn Store>, stream: &StreamKey, name: &str, output: &Output) -> Result<()> {
     let status = store.reader(stream, name).status().await?;
     output.object(&object(stream, &status));
     output.line(line(stream, &status));
     for id in &status.parked {
-        output.line(format!("  set aside: {id}"));
+        output.line(format!("  parked: {id}"));
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ fn line(stream: &StreamKey, status: &ConsumerStatus) -> String {
 pub(super) fn standing(status: &ConsumerStatus) -> String {
     let parked = match status.parked.len() {
         0 => String::new(),
-        count => format!(", {count} records set aside"),
+        count => format!(", {} parked", counted(count, "record")),
     };
     let backoff = status
         .backoff

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use highwater::Result;
 use highwater::engine::{DisableMode, DisconnectMode, Schedule, SyncOptions, TriggerMode};
 
-use crate::args::{StoreOptions, duration};
+use crate::args::StoreOptions;
+use crate::args::values::duration;
 use crate::commands::runs::engine;
 use crate::output::Output;
 use crate::stores;

@@ -8,7 +8,7 @@ use highwater::{Error, ErrorKind, Result, Store, Timestamp};
 use serde_json::json;
 
 use crate::args::StoreOptions;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stores;
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
@@ -22,20 +22,22 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         output.object(
             &json!({ "stream": head.stream.to_string(), "entries": found.entries, "versions": found.versions, "problems": found.problems, "missing": found.missing }),
         );
-        let counted = match found.versions {
-            0 => format!("{}: {} entries", head.stream, found.entries),
-            versions => format!("{}: {} entries, {versions} kept versions", head.stream, found.entries),
+        let summary = match found.versions {
+            0 => format!("{}: {}", head.stream, counted(found.entries, "entry")),
+            versions => {
+                format!("{}: {}, {}", head.stream, counted(found.entries, "entry"), counted(versions, "kept version"))
+            }
         };
         if found.is_clean() {
-            output.line(format!("{counted}, all well"));
+            output.line(format!("{summary}, all well"));
         } else {
             broken += u64::from(!found.problems.is_empty());
-            output.line(counted);
+            output.line(summary);
             for problem in &found.problems {
                 output.line(format!("  {problem}"));
             }
             for (need, payloads) in found.missing {
-                output.line(format!("  {payloads} payloads were not looked at: they need {need}"));
+                output.line(format!("  {} not checked: reading needs {need}", counted(payloads, "payload")));
                 *missing.entry(need).or_insert(0) += payloads;
             }
         }
@@ -89,7 +91,7 @@ fn tell_clock(health: &ClockHealth, output: &Output) {
             );
         }
     } else if quiet_days > QUIET_DAYS {
-        output.line(format!("clock: it shows {shown}, nothing has changed for {quiet_days} days"));
+        output.line(format!("clock: it shows {shown}, nothing has changed for {}", counted(quiet_days, "day")));
         output.note("If that is so, all is well; else set the clock before the next sync.");
     } else {
         output.line("clock: in step with the log");

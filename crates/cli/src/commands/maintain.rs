@@ -7,8 +7,8 @@ use highwater::maintenance::{Compaction, Maintenance, MaintenanceReport, PruneWh
 use highwater::{Cursor, Error, ErrorKind, Result, Store, StoreExt, StreamKey};
 use serde_json::json;
 
-use crate::args::{self, StoreOptions, StreamOptions};
-use crate::output::Output;
+use crate::args::{StoreOptions, StreamOptions};
+use crate::output::{Output, counted};
 use crate::stores;
 
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()
 }
 
 async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done: &str) -> Result<()> {
-    let store = open(options)?;
+    let store = stores::open_existing(options)?;
     store.maintain(task).await?;
     output.object(&json!({ "done": true }));
     output.line(done);
@@ -73,7 +73,7 @@ async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done
 }
 
 async fn compact(options: &StoreOptions, output: &Output) -> Result<()> {
-    let store = open(options)?;
+    let store = stores::open_existing(options)?;
     if let MaintenanceReport::Compacted(compaction) = store.maintain(Maintenance::Compact).await? {
         output.object(&json!({ "done": true, "compaction": compaction }));
         output.line(match compaction {
@@ -95,12 +95,12 @@ async fn compact(options: &StoreOptions, output: &Output) -> Result<()> {
 }
 
 async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
-    let store = open(&options.stream.store)?;
+    let store = stores::open_existing(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
-    let what = match options.what {
-        What::Deleted => PruneWhat::Tombstones,
-        What::Payloads => PruneWhat::Payloads,
-        What::History => PruneWhat::History,
+    let (what, noun) = match options.what {
+        What::Deleted => (PruneWhat::Tombstones, "deleted record"),
+        What::Payloads => (PruneWhat::Payloads, "payload"),
+        What::History => (PruneWhat::History, "record"),
     };
     let up_to = match options.older_than {
         None => store.head(&stream).await?.high_water,
@@ -109,7 +109,7 @@ async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
     let report = store.maintain(Maintenance::Prune { stream, what, up_to }).await?;
     if let MaintenanceReport::Pruned { removed, versions, held_by, .. } = report {
         output.object(&json!({ "removed": removed, "versions": versions, "held_by": held_by }));
-        output.line(format!("{removed} removed, and {versions} superseded versions"));
+        output.line(format!("removed {} and {}", counted(removed, noun), counted(versions, "superseded version")));
         if let Some(reader) = held_by {
             output.note(format!("It stopped where the reader {reader} has come to."));
         }
@@ -146,15 +146,4 @@ async fn last_before(store: &dyn Store, stream: &StreamKey, days: u32) -> Result
         }
         from = page.next_cursor;
     }
-}
-
-fn open(options: &StoreOptions) -> Result<std::sync::Arc<dyn Store>> {
-    if !options.db.exists() {
-        return Err(Error::new(ErrorKind::NotFound, "there is no such store: sync something into it first")
-            .with("db", options.db.display()));
-    }
-    if options.store == args::StoreKind::Sqlite {
-        stores::check_sqlite(&options.db)?;
-    }
-    stores::open(options)
 }

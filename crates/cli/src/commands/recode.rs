@@ -6,7 +6,7 @@ use highwater::maintenance::{Maintenance, MaintenanceReport};
 use serde_json::json;
 
 use crate::args::StoreOptions;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stores;
 
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(crate) async fn run(options: &RecodeOptions, output: &Output) -> Result<()> 
     if let MaintenanceReport::Recoded { payloads } = report {
         output.object(&json!({ "recoded": payloads, "needs": needs }));
         let needs = if needs.is_empty() { "no key and no dictionary".to_owned() } else { needs.join(", ") };
-        output.line(format!("{payloads} payloads were written anew; from now on they need {needs}"));
+        output.line(format!("rewrote {}; reading them now needs {needs}", counted(payloads, "payload")));
     }
     store.close().await
 }

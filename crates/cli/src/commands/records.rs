@@ -1,11 +1,33 @@
-//! `highwater records` and `highwater get`
+//! `highwater records`
 
-use highwater::{Change, Cursor, Error, ErrorKind, NetAction, Result, StoreExt};
+use clap::Args;
+use highwater::Timestamp;
+use highwater::cursor::Action;
+use highwater::{Change, Cursor, NetAction, Result, StoreExt};
 use serde_json::json;
 
-use crate::args::{GetOptions, RecordsOptions};
-use crate::output::{Output, one_line};
+use crate::args::StreamOptions;
+use crate::args::values::{action, at_least_one, cursor, time};
+use crate::output::Output;
 use crate::stores;
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordsOptions {
+    #[command(flatten)]
+    stream: StreamOptions,
+    /// Only what was modified behind this cursor.
+    #[arg(long, value_parser = cursor)]
+    since: Option<Cursor>,
+    /// At most so many records.
+    #[arg(long, default_value = "100", value_parser = at_least_one)]
+    limit: usize,
+    /// Only what was modified at or after this time (RFC 3339, with its offset).
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    modified_after: Option<Timestamp>,
+    /// Only these last actions: `added,updated,deleted`.
+    #[arg(long, value_delimiter = ',', value_parser = action)]
+    filter: Vec<Action>,
+}
 
 pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.stream.store)?;
@@ -39,28 +61,6 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
             return Ok(());
         }
     }
-}
-
-pub(crate) async fn get(options: &GetOptions, output: &Output) -> Result<()> {
-    let store = stores::open_reading(&options.stream.store)?;
-    let stream = stores::find_stream(&*store, &options.stream).await?;
-    let ids: Vec<&str> = options.ids.iter().map(String::as_str).collect();
-    let mut missing = Vec::new();
-    for (id, record) in ids.iter().zip(store.get(&stream, &ids).await?) {
-        match record {
-            Some(record) => {
-                output.object(&record);
-                output.line(format!("{} {}", record.metadata.last_action, record.id));
-                let payload = record.payload.as_ref().map_or("(payload pruned)", |payload| payload.as_str());
-                output.line(one_line(payload));
-            }
-            None => missing.push(*id),
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::NotFound, "not every record is there").with("missing", missing.join(", ")))
 }
 
 /// Counts by what each modification means to a reader.

@@ -8,8 +8,9 @@ use highwater::engine::{LogFilter, RunMode, RunReport, RunState};
 use highwater::template::LogLevel;
 use highwater::{Engine, Result, Store};
 
-use crate::args::{StoreOptions, at_least_one, duration};
-use crate::output::Output;
+use crate::args::StoreOptions;
+use crate::args::values::{at_least_one, duration};
+use crate::output::{Output, counted};
 use crate::stores;
 
 #[derive(Debug, Args)]
@@ -27,9 +28,9 @@ pub(crate) struct RunsOptions {
 pub(crate) enum RunsAction {
     /// Show one run, with its log.
     Show(RunOptions),
-    /// Do the deletes that a run waits for approval with.
+    /// Apply the deletes that a run holds for approval.
     Approve(RunOptions),
-    /// Drop the deletes that a run waits for approval with.
+    /// Drop the deletes that a run holds for approval.
     Reject(RunOptions),
 }
 
@@ -150,14 +151,13 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     }
     left_out(&run).iter().for_each(|line| output.line(line));
     if run.resumed > 0 {
-        output.line(format!("  went on {} times after an interruption", run.resumed));
+        output.line(format!("  resumed {} after an interruption", counted(run.resumed, "time")));
     }
     for held in &run.held {
         output.line(format!(
-            "  waits to delete {} of {} {}: {} ...",
+            "  waits for approval to delete {} of {}: {} ...",
             held.deletes,
-            held.live,
-            held.model,
+            counted(held.live, &format!("{} record", held.model)),
             held.ids.join(", ")
         ));
     }

@@ -1,16 +1,43 @@
 //! `highwater sql-view`
 
+use std::path::PathBuf;
+
+use clap::Args;
 use highwater::store::DEFAULT_VARIANT;
 use highwater::stores::{SqliteStore, ViewColumn};
 use highwater::{Error, ErrorKind, Result, Store, StreamKey};
 use serde_json::json;
 
-use crate::args::SqlViewOptions;
+use crate::args::CodecOptions;
 use crate::output::Output;
 use crate::stores;
 
 /// Members that a line names.
 const EXAMPLES: usize = 12;
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlViewOptions {
+    /// The connection, or its provider.
+    connection: String,
+    /// The model.
+    model: String,
+    /// The variant, where there are several.
+    #[arg(long)]
+    variant: Option<String>,
+    /// The view's name. Unless given, the model's in lower case, with that of the connection (and variant) where
+    /// several have the model.
+    #[arg(long)]
+    name: Option<String>,
+    /// Columns, by the names that the command tells, in place of those that most records have: `title,user_login`. `all`: every
+    /// member.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    columns: Vec<String>,
+    /// The database file.
+    #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
+    db: PathBuf,
+    #[command(flatten)]
+    codec: CodecOptions,
+}
 
 pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()> {
     if !options.db.exists() {

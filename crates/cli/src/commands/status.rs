@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::StoreOptions;
 use crate::commands::consumers;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stores;
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
@@ -21,9 +21,9 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     for head in &heads {
         output.object(&json!({ "stream": head }));
         output.line(format!(
-            "{}: {} records, {} deleted, {} KiB, high water {}",
+            "{}: {}, {} deleted, {} KiB, high water {}",
             head.stream,
-            head.live,
+            counted(head.live, "record"),
             head.deleted,
             head.bytes / 1024,
             head.high_water
@@ -49,14 +49,14 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
                 &json!({ "connection": connection.id, "template": info.id(), "phase": phase, "status": status }),
             );
             let outcome = match &status.last_error {
-                None => "well".to_owned(),
+                None => "succeeded".to_owned(),
                 Some(error) if status.failures <= 1 => format!("failed: {error}"),
                 Some(error) => format!("failed, {} in a row: {error}", status.failures),
             };
             let ended = if phase == Phase::Ended { "; its schedule has no further slot" } else { "" };
             output.line(format!("{} {}: last run {outcome}{ended}", connection.id, info.id()));
             for (model, count) in &status.set_aside {
-                output.line(format!("  {count} {model} records are set aside: they could not be saved"));
+                output.line(format!("  {} set aside: could not be saved", counted(*count, &format!("{model} record"))));
             }
             for (model, incomplete) in &status.incomplete {
                 output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));

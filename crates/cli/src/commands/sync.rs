@@ -1,29 +1,57 @@
 //! `highwater sync`
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use clap::Args;
 use highwater::engine::{CancelToken, RunEvent, RunState};
 use highwater::template::{Template, TemplateInfo, TokenUse};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
 
-use super::{account, runs};
-use crate::args::SyncOptions;
+use super::account::{self, AccountOptions};
+use super::runs;
+use crate::args::StoreOptions;
+use crate::args::values::duration;
 use crate::output::{Meter, Output};
 use crate::stores;
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncOptions {
+    /// The provider, such as `github`.
+    provider: String,
+    /// The template, such as `issues`.
+    template: String,
+    #[command(flatten)]
+    account: AccountOptions,
+    /// The connection's id. Made from provider and settings unless given.
+    #[arg(long)]
+    connection: Option<String>,
+    /// Read everything again, and notice deletes.
+    #[arg(long)]
+    full: bool,
+    /// Allow deletes that the guard held back.
+    #[arg(long)]
+    approve_deletes: bool,
+    /// Run again and again at this interval, such as `5m`.
+    #[arg(long, value_parser = duration)]
+    every: Option<Duration>,
+    #[command(flatten)]
+    store: StoreOptions,
+}
 
 pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let template = format!("{}/{}", options.provider, options.template);
     let templates = highwater::templates::all();
     let info = check_template(&templates, &template, options)?.clone();
-    let token = options.token_env.as_deref().map(account::read_token).transpose()?;
+    let token = options.account.token_env.as_deref().map(account::read_token).transpose()?;
     let store = stores::open(&options.store)?;
     stores::tell_unfinished(&*store, output).await?;
     let engine = Engine::builder(Arc::clone(&store)).templates(templates).build()?;
     let connection = options.connection.clone().unwrap_or_else(|| default_connection(options));
     let mut settings = ConnectionSettings::new(&connection, &options.provider);
-    settings.base_url.clone_from(&options.base_url);
-    settings.config.extend(options.config.iter().cloned());
+    settings.base_url.clone_from(&options.account.base_url);
+    settings.config.extend(options.account.config.iter().cloned());
     engine.connect(settings).await?;
     if let Some(token) = token {
         engine.set_credentials(&connection, account::credentials(Some(&info), &token));
@@ -91,12 +119,12 @@ fn check_template<'t>(
 ) -> Result<&'t TemplateInfo> {
     let infos = || templates.iter().map(|template| template.info());
     let info = infos().find(|info| info.id() == wanted).ok_or_else(|| account::no_such_template(wanted, infos()))?;
-    let given = |name: &str| options.config.iter().any(|(key, _)| key == name);
+    let given = |name: &str| options.account.config.iter().any(|(key, _)| key == name);
     if let Some(key) = info.config.iter().find(|key| key.required && !key.secret && !given(&key.name)) {
         let message = format!("a setting is missing: add --config {}=...", key.name);
         return Err(Error::new(ErrorKind::Invalid, message).with("help", &key.help));
     }
-    if info.token == TokenUse::Required && options.token_env.is_none() {
+    if info.token == TokenUse::Required && options.account.token_env.is_none() {
         return Err(account::needs_token(info));
     }
     Ok(info)
@@ -105,7 +133,7 @@ fn check_template<'t>(
 /// One connection per provider and settings, so that two repositories do not share a stream.
 fn default_connection(options: &SyncOptions) -> String {
     let mut parts = vec![options.provider.as_str()];
-    parts.extend(options.config.iter().map(|(_, value)| value.as_str()));
+    parts.extend(options.account.config.iter().map(|(_, value)| value.as_str()));
     let id: String =
         parts.join("-").chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
     id.chars().take(180).collect()

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use highwater::consumer::{PollOptions, Seek};
 use highwater::engine::CancelToken;
 use highwater::store::Wakeups;
 use highwater::{Cursor, ErrorKind, Result, Store, StoreExt};
 
-use crate::args::TailOptions;
+use crate::args::StreamOptions;
 use crate::output::Output;
 use crate::stores;
 
@@ -16,6 +17,21 @@ const LEASE: Duration = Duration::from_secs(5);
 
 /// How long a tail that is stopped still prints what it has begun with.
 const GRACE: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Args)]
+pub(crate) struct TailOptions {
+    #[command(flatten)]
+    stream: StreamOptions,
+    /// The name under which the position is kept.
+    #[arg(long, default_value = "tail")]
+    name: String,
+    /// Begin at `start`, `end` or a cursor instead of where it stopped.
+    #[arg(long, value_parser = seek)]
+    from: Option<Seek>,
+    /// End when everything there is was printed.
+    #[arg(long)]
+    once: bool,
+}
 
 pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let mut begun = false;
@@ -137,5 +153,13 @@ async fn pause(cancel: &CancelToken, wait: Duration) {
     tokio::select! {
         () = cancel.cancelled() => {}
         () = tokio::time::sleep(wait) => {}
+    }
+}
+
+fn seek(text: &str) -> Result<Seek, String> {
+    match text {
+        "start" => Ok(Seek::Start),
+        "end" => Ok(Seek::End),
+        text => text.parse().map(Seek::Cursor).map_err(|_| "write `start`, `end` or a cursor".to_owned()),
     }
 }

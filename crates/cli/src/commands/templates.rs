@@ -3,11 +3,51 @@
 mod declarative;
 mod trial;
 
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use highwater::Result;
 
 use super::account;
-use crate::args::{TemplatesCommand, TemplatesOptions};
 use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplatesOptions {
+    #[command(subcommand)]
+    command: Option<TemplatesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplatesCommand {
+    /// List the templates (what happens without a subcommand).
+    List,
+    /// Details of one template.
+    Show {
+        /// Its name, such as `github/issues`.
+        name: String,
+    },
+    /// Write a crate to begin a template with.
+    New {
+        /// The crate's name.
+        name: String,
+    },
+    /// Check a declarative manifest: its streams, and what keeps some of them from running.
+    Check {
+        /// The manifest, or the folder it lies in.
+        file: PathBuf,
+    },
+    /// Try templates against every misbehaviour that APIs are known for, in memory and in virtual time.
+    Trial(trial::TrialOptions),
+    /// Compare manifests with recorded exchanges of the reference implementation.
+    Replay {
+        /// A folder with a folder for each connector.
+        #[arg(long)]
+        connectors: PathBuf,
+        /// A folder with `CONNECTOR.json.gz` files.
+        #[arg(long)]
+        cassettes: PathBuf,
+    },
+}
 
 pub(crate) async fn run(options: &TemplatesOptions, output: &Output) -> Result<()> {
     match &options.command {

@@ -11,25 +11,11 @@ use highwater::{
 };
 use serde_json::Value;
 
-use super::account;
-use crate::args::key_value;
-use crate::output::{Output, one_line};
+use super::account::{self, AccountOptions};
+use crate::output::{Output, counted, one_line};
 
 /// The connection's id: it lives as long as the command.
 const CONNECTION: &str = "dryrun";
-
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionOptions {
-    /// Settings: `owner=rust-lang,repo=cargo`.
-    #[arg(long, value_delimiter = ',', value_parser = key_value)]
-    config: Vec<(String, String)>,
-    /// Where the API is, if not at its usual place.
-    #[arg(long)]
-    base_url: Option<String>,
-    /// The environment variable that holds the token, or `name:password` where the API wants these.
-    #[arg(long, value_name = "NAME")]
-    token_env: Option<String>,
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct DryRunOptions {
@@ -42,7 +28,7 @@ pub(crate) struct DryRunOptions {
     #[arg(long, default_value_t = 10)]
     limit: usize,
     #[command(flatten)]
-    connection: ConnectionOptions,
+    account: AccountOptions,
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +39,7 @@ pub(crate) struct ActOptions {
     #[arg(default_value = "{}")]
     input: String,
     #[command(flatten)]
-    connection: ConnectionOptions,
+    account: AccountOptions,
 }
 
 #[derive(Debug, Args)]
@@ -68,12 +54,12 @@ pub(crate) struct ProxyOptions {
     #[arg(long)]
     body: Option<String>,
     #[command(flatten)]
-    connection: ConnectionOptions,
+    account: AccountOptions,
 }
 
 pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let provider = options.template.split('/').next().unwrap_or_default();
-    let (engine, store) = engine(provider, &options.connection).await?;
+    let (engine, store) = engine(provider, &options.account).await?;
     let found = engine.templates().find(|info| info.id() == options.template).cloned();
     let run = RunOptions::default().cancel(cancel.clone());
     let outcome = engine.sync(CONNECTION, &options.template)?.run_once(run).await;
@@ -121,7 +107,7 @@ pub(crate) async fn dry_run(options: &DryRunOptions, output: &Output, cancel: &C
                 break;
             }
         }
-        output.note(format!("{}: {count} records would be saved", model.name));
+        output.note(format!("{}: {} would be saved", model.name, counted(count, "record")));
     }
     outcome?;
     match faults {
@@ -136,7 +122,7 @@ pub(crate) async fn act(options: &ActOptions, output: &Output) -> Result<()> {
     let input: Value = serde_json::from_str(&options.input)
         .map_err(|source| Error::new(ErrorKind::Invalid, "the action's input is no JSON").because(source))?;
     let provider = options.action.split('/').next().unwrap_or_default();
-    let (engine, _) = engine(provider, &options.connection).await?;
+    let (engine, _) = engine(provider, &options.account).await?;
     let result = engine.act(CONNECTION, &options.action, input).await?;
     output.object(&result);
     format!("{result:#}").lines().for_each(|line| output.line(line));
@@ -144,7 +130,7 @@ pub(crate) async fn act(options: &ActOptions, output: &Output) -> Result<()> {
 }
 
 pub(crate) async fn proxy(options: &ProxyOptions, output: &Output) -> Result<()> {
-    let (engine, _) = engine(&options.provider, &options.connection).await?;
+    let (engine, _) = engine(&options.provider, &options.account).await?;
     let mut request = HttpRequest::new(options.method.to_uppercase(), &options.path);
     if let Some(body) = &options.body {
         request = request.body("application/json", body.clone());
@@ -155,7 +141,7 @@ pub(crate) async fn proxy(options: &ProxyOptions, output: &Output) -> Result<()>
     response.successful().map(drop)
 }
 
-async fn engine(provider: &str, options: &ConnectionOptions) -> Result<(Engine, Arc<dyn Store>)> {
+async fn engine(provider: &str, options: &AccountOptions) -> Result<(Engine, Arc<dyn Store>)> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
     let engine = Engine::builder(Arc::clone(&store))
         .templates(highwater::templates::all())

@@ -5,9 +5,10 @@ use highwater::Result;
 use highwater::engine::{Outbox, OutboxRow};
 use serde_json::json;
 
-use crate::args::{StoreOptions, at_least_one};
+use crate::args::StoreOptions;
+use crate::args::values::at_least_one;
 use crate::commands::runs::{engine, moment};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stores;
 
 /// Deliveries counted or listed, at most.
@@ -50,7 +51,7 @@ pub(crate) struct DestinationOptions {
 pub(crate) struct ReplayOptions {
     /// The destination's id.
     pub(crate) destination: String,
-    /// The delivery's id; all of them unless told.
+    /// The delivery's id; all of them by default.
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
@@ -78,8 +79,8 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
             "{} {}: {} waiting, {} dead{disabled}",
             destination.id,
             destination.url,
-            counted(waiting),
-            counted(dead)
+            at_most(waiting),
+            at_most(dead)
         ));
         if dead > 0 {
             output.note(format!("Look at them: highwater webhooks dead {}", destination.id));
@@ -91,7 +92,7 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     store.close().await
 }
 
-fn counted(count: usize) -> String {
+fn at_most(count: usize) -> String {
     if count < MOST { count.to_string() } else { format!("{MOST} or more") }
 }
 
@@ -117,9 +118,9 @@ async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -
 }
 
 fn line(row: &OutboxRow, dead: bool) -> String {
-    let next = if dead { String::new() } else { format!(", next try {}", moment(row.next_ms)) };
+    let next = if dead { String::new() } else { format!(", next attempt {}", moment(row.next_ms)) };
     let why = row.last_error.as_ref().map_or(String::new(), |why| format!(": {why}"));
-    format!("{} of {}: {} tries{next}{why}", row.id, moment(row.created_ms), row.attempts)
+    format!("{} of {}: {}{next}{why}", row.id, moment(row.created_ms), counted(row.attempts, "attempt"))
 }
 
 async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {
@@ -130,6 +131,9 @@ async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {
         None => outbox.replay_all(&options.destination).await?,
     };
     output.object(&json!({"destination": options.destination, "replayed": replayed}));
-    output.line(format!("{replayed} wait again; the program that delivers takes them within a minute."));
+    output.line(format!(
+        "Put back {}: the program that delivers sends again within a minute.",
+        counted(replayed, "delivery")
+    ));
     store.close().await
 }

@@ -7,7 +7,7 @@ use highwater::printable;
 use highwater::template::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Output;
+use super::{Output, counted};
 
 /// How a run is coming along: a bar on a terminal, a line a second elsewhere.
 pub(crate) struct Meter {
@@ -49,11 +49,13 @@ impl Meter {
 
     pub(crate) fn text(&self, progress: &Progress) -> String {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        let of = progress.total.map_or(String::new(), |total| format!(" of {total}"));
+        let fetched = match progress.total {
+            Some(total) => format!("{} of {}", progress.fetched, counted(total, "record")),
+            None => counted(progress.fetched, "record"),
+        };
         let aside = if progress.set_aside > 0 { format!(", {} set aside", progress.set_aside) } else { String::new() };
         format!(
-            "{}{of} records ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
-            progress.fetched,
+            "{fetched} ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
             progress.fetched as f64 / seconds,
             progress.added,
             progress.updated,

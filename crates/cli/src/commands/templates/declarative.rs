@@ -6,7 +6,7 @@ use highwater::declarative::replay::{read_manifest, replay_folders};
 use highwater::declarative::{Files, Manifest, Registry};
 use highwater::{Error, ErrorKind, Result};
 
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
     let manifest = if file.is_dir() {
@@ -28,7 +28,7 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
         output.line(format!("{name:32} {}", problem.as_deref().unwrap_or("ok")));
     }
     let total = manifest.stream_names().len();
-    output.line(format!("{} of {total} streams can run", total - problems.len()));
+    output.line(format!("{} of {} can run", total - problems.len(), counted(total, "stream")));
     let findings = manifest.findings();
     for finding in &findings {
         output.object(&serde_json::json!({ "at": finding.at, "finding": finding.message, "fault": finding.is_fault }));
@@ -41,7 +41,7 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
         0 => Ok(()),
         faults => Err(Error::new(
             ErrorKind::Invalid,
-            format!("the manifest has faults: {faults}; the lines above say what to correct"),
+            format!("the manifest has {}; the lines above say what to correct", counted(faults, "fault")),
         )),
     }
 }
@@ -57,6 +57,6 @@ pub(crate) async fn replay(connectors: &Path, cassettes: &Path, output: &Output)
     }
     let (identical, total) = (report.identical(), report.streams.len());
     output.object(&serde_json::json!({ "identical": identical, "streams": total }));
-    output.line(format!("identical {identical} of {total} streams"));
+    output.line(format!("{identical} of {} identical", counted(total, "stream")));
     Ok(())
 }

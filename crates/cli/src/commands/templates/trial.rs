@@ -1,8 +1,9 @@
 //! `highwater templates trial`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use highwater::declarative::replay::read_manifest;
 use highwater::declarative::{Files, Manifest, Registry, templates};
 use highwater::template::Template;
@@ -11,8 +12,33 @@ use highwater_testkit::matrix::{Cell, Faults, Matrix, MatrixReport, Outcome, Sub
 use serde_json::json;
 
 use super::super::account;
-use crate::args::TrialOptions;
-use crate::output::Output;
+use crate::args::values::at_least_one;
+use crate::output::{Output, counted};
+
+#[derive(Debug, Args)]
+pub(crate) struct TrialOptions {
+    /// A template, such as `github/issues`, or a provider; or a manifest, with `--cassette`.
+    #[arg(required_unless_present_any = ["all", "faults"])]
+    template: Option<String>,
+    /// Try every template.
+    #[arg(long, conflicts_with = "template")]
+    all: bool,
+    /// Only the fault of this name, or the faults whose names begin so: `redirect`, `limit-429`.
+    #[arg(long, value_name = "NAME")]
+    fault: Option<String>,
+    /// A manifest's recorded exchanges: the sound API that the faults are laid over.
+    #[arg(long, value_name = "FILE", requires = "template")]
+    cassette: Option<PathBuf>,
+    /// List the faults.
+    #[arg(long)]
+    faults: bool,
+    /// Print the matrix as a page of Markdown.
+    #[arg(long)]
+    markdown: bool,
+    /// How many syncs are tried at a time.
+    #[arg(long, default_value = "2", value_parser = at_least_one)]
+    jobs: usize,
+}
 
 pub(crate) fn run(options: &TrialOptions, output: &Output) -> Result<()> {
     let faults = faults(options.fault.as_deref())?;
@@ -134,6 +160,6 @@ fn end(report: &MatrixReport, output: &Output) {
         "syncs": report.syncs().len(), "faults": report.faults().len(), "cells": ran, "not_applicable": skipped,
         "violations": report.violations().count(),
     }));
-    output.line(format!("{ran} cells tried, {skipped} not applicable"));
+    output.line(format!("{} tried, {skipped} not applicable", counted(ran, "cell")));
     output.line(report.summary());
 }

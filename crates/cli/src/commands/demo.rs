@@ -7,19 +7,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use highwater::engine::{CancelToken, SyncOptions};
 use highwater::stores::SqliteStore;
 use highwater::{ConnectionSettings, Cursor, Engine, Error, ErrorKind, Result, RunOptions, Store, StoreExt, StreamKey};
 use serde_json::json;
 
-use crate::args::DemoOptions;
-use crate::commands::records::Counts;
-use crate::output::Output;
+use super::records::Counts;
+use crate::args::values::duration;
+use crate::output::{Output, counted};
 use crm::{Crm, MODELS};
 use template::Records;
 
 const CONNECTION: &str = "demo";
 const TEMPLATE: &str = "crm/records";
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// End after this long, such as `5s`; until Ctrl-C unless given.
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    period: Option<Duration>,
+    /// Keep the database here instead of in a temporary folder.
+    #[arg(long)]
+    db: Option<PathBuf>,
+}
 
 pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let db = database(options)?;
@@ -43,7 +54,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     for reader in &mut readers {
         reader.catch_up(&store, output, false).await?;
     }
-    output.line(format!("First sync: {} records. Now the CRM's users get to work:", first.progress.added));
+    output.line(format!("First sync: {}. Now the CRM's users get to work:", counted(first.progress.added, "record")));
 
     engine.sync(CONNECTION, TEMPLATE)?.enable(SyncOptions::default().schedule(Duration::from_millis(400))).await?;
     let background = engine.start(&tokio::runtime::Handle::current());
@@ -94,8 +105,11 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     }
     store.close().await?;
     output.line(format!(
-        "{} added, {} updated, {} deleted; {records} records, the same as in the API. Last cursor {last}",
-        total.added, total.updated, total.deleted
+        "{} added, {} updated, {} deleted; {}, the same as in the API. Last cursor {last}",
+        total.added,
+        total.updated,
+        total.deleted,
+        counted(records, "record")
     ));
     output.line(format!("Look around: highwater status --db {}", db.display()));
     output
