@@ -3,8 +3,9 @@
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value, python_text};
 
+use crate::dpath::{dpath_get, dpath_set};
 use crate::model::{ConfigChange, Scope, Spec, path_of};
-use crate::run::{add_fields, dpath_get, dpath_set, remove_fields};
+use crate::run::{add_fields, remove_fields};
 
 /// Applies the manifest's own changes.
 pub(crate) fn migrate(config: &mut Value, spec: &Spec, interpolator: &Interpolator) -> Result<()> {

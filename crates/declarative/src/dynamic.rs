@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_interpolation::{LiteralTypes, Map, Value};
+use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value};
 
-use crate::manifest::{is_truthy, propagate, read_value};
+use crate::document::{is_truthy, propagate, read_value};
+use crate::dpath::{dpath_get, dpath_new, dpath_set};
+use crate::manifest::Manifest;
 use crate::model::{DynamicStreams, Node, Resolver, Scope, StreamEntry, decode, path_of};
-use crate::run::{PageReader, Run, Slice, dpath_get, dpath_new, dpath_set};
-use crate::source::Source;
+use crate::run::{PageReader, Run, Slice};
 
 /// More streams than any source has.
 const MAX_STREAMS: usize = 10_000;
 
 /// The streams that the config alone decides on.
-pub(crate) fn from_config(source: &Source) -> Result<Vec<Arc<StreamEntry>>> {
+pub(crate) fn from_config(
+    manifest: &Manifest,
+    config: &Value,
+    interpolator: &Interpolator,
+) -> Result<Vec<Arc<StreamEntry>>> {
     let mut entries = Vec::new();
-    let scope = Scope::new(source.interpolator(), source.config());
-    for streams in &source.manifest().model.dynamic {
+    let scope = Scope::new(interpolator, config);
+    for streams in &manifest.model.dynamic {
         let values = match &streams.resolver {
             Resolver::Http(_) => continue,
             Resolver::Fixed(values) => values.clone(),
@@ -25,7 +30,7 @@ pub(crate) fn from_config(source: &Source) -> Result<Vec<Arc<StreamEntry>>> {
                 let mut product = vec![Map::new()];
                 for (place, list) in lists.iter().enumerate() {
                     let path = path_of(&list.pointer, &scope)?;
-                    let mut items = match dpath_get(source.config(), &path) {
+                    let mut items = match dpath_get(config, &path) {
                         Some(Value::Array(items)) => items.clone(),
                         Some(other) => vec![other.clone()],
                         None => Vec::new(),
@@ -55,17 +60,17 @@ pub(crate) fn from_config(source: &Source) -> Result<Vec<Arc<StreamEntry>>> {
             }
         };
         for value in values {
-            entries.push(Arc::new(streams.entry(source, &value, &Slice::whole(), &scope, true)?));
+            entries.push(Arc::new(streams.entry(manifest, &value, &Slice::whole(), &scope, true)?));
         }
     }
     Ok(entries)
 }
 
 /// The streams that the API decides on.
-pub(crate) async fn from_api(source: &Source, run: &Run<'_>) -> Result<Vec<Arc<StreamEntry>>> {
+pub(crate) async fn from_api(run: &Run<'_>) -> Result<Vec<Arc<StreamEntry>>> {
     let mut entries = Vec::new();
     let scope = run.scope();
-    for streams in &source.manifest().model.dynamic {
+    for streams in &run.manifest.model.dynamic {
         let Resolver::Http(retriever) = &streams.resolver else { continue };
         let slices = match &retriever.router {
             Some(router) => crate::run::partitions(run, router, &Value::Null).await?.slices,
@@ -78,7 +83,7 @@ pub(crate) async fn from_api(source: &Source, run: &Run<'_>) -> Result<Vec<Arc<S
                     if entries.len() >= MAX_STREAMS {
                         return Err(too_many(streams));
                     }
-                    entries.push(Arc::new(streams.entry(source, &record.read()?, &slice, &scope, false)?));
+                    entries.push(Arc::new(streams.entry(run.manifest, &record.read()?, &slice, &scope, false)?));
                 }
             }
         }
@@ -92,15 +97,15 @@ fn too_many(streams: &DynamicStreams) -> Error {
 
 impl DynamicStreams {
     /// The template as it stands: enough to know where its requests go, where no value of the list decides on it.
-    pub(crate) fn unfilled(&self, source: &Source) -> Option<StreamEntry> {
+    pub(crate) fn unfilled(&self, manifest: &Manifest, interpolator: &Interpolator) -> Option<StreamEntry> {
         let stream = propagate("", self.template.clone(), &Map::new(), self.parents_win).ok()?;
-        self.decoded(source, stream).ok()
+        self.decoded(manifest, interpolator, stream).ok()
     }
 
     /// The stream for one value of the list.
     fn entry(
         &self,
-        source: &Source,
+        manifest: &Manifest,
         value: &Value,
         slice: &Slice,
         scope: &Scope<'_>,
@@ -132,15 +137,14 @@ impl DynamicStreams {
             }
         }
         let stream = propagate("", stream, &Map::new(), self.parents_win)?;
-        self.decoded(source, stream)
+        self.decoded(manifest, scope.interpolator, stream)
     }
 
-    fn decoded(&self, source: &Source, mut stream: Value) -> Result<StreamEntry> {
+    fn decoded(&self, manifest: &Manifest, interpolator: &Interpolator, mut stream: Value) -> Result<StreamEntry> {
         if let Value::Object(members) = &mut stream {
             members.get_or_insert_with("type", || Value::from("DeclarativeStream"));
         }
-        let manifest = source.manifest();
-        let context = decode::Context::new(source.interpolator(), &manifest.files, &manifest.registry);
+        let context = decode::Context::new(interpolator, &manifest.files, &manifest.registry);
         let node = Node::at(&stream, format!("{}.stream_template", self.path));
         StreamEntry::decode(&node, &context, manifest.model.spec.as_ref(), None)
     }

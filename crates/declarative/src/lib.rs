@@ -7,8 +7,12 @@
 #![deny(missing_docs)]
 
 mod config;
+mod document;
+mod dpath;
 mod dynamic;
 mod exchange;
+mod finding;
+mod form;
 mod manifest;
 mod model;
 mod origins;
@@ -18,10 +22,13 @@ mod run;
 mod schema;
 mod source;
 mod template;
+mod wording;
 
+pub use document::Files;
 pub use exchange::{ConfigRenewal, Exchange, Page, Purpose, Request, Sink, Summary};
+pub use finding::Finding;
 pub use highwater_interpolation::{Map, Value, json};
-pub use manifest::{Files, Finding, Manifest};
+pub use manifest::Manifest;
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};
 pub use template::templates;

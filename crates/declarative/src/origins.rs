@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use highwater_core::Result;
-
+use crate::manifest::Manifest;
 use crate::model::{Authenticator, Requester, Resolver, Retriever, Router, Scope, Stream, StreamEntry};
-use crate::source::Source;
 
 /// The base URLs of every requester and token endpoint that config and parameters alone decide on.
-pub(crate) fn base_urls(source: &Source) -> Result<Vec<String>> {
-    let scope = Scope::new(source.interpolator(), source.config());
+pub(crate) fn base_urls<'s>(
+    manifest: &Manifest,
+    entries: impl IntoIterator<Item = &'s StreamEntry>,
+    scope: &Scope<'_>,
+) -> Vec<String> {
     let mut urls = BTreeSet::new();
     let mut visit = |requester: &Requester| {
         let endpoints =
@@ -20,18 +21,18 @@ pub(crate) fn base_urls(source: &Source) -> Result<Vec<String>> {
                 _ => None,
             });
         for template in [&requester.url_base, &requester.url].into_iter().flatten().chain(endpoints) {
-            urls.extend(template.text(&scope).ok().filter(|url| url.contains("://")));
+            urls.extend(template.text(scope).ok().filter(|url| url.contains("://")));
         }
     };
-    each_requester(source.entries()?, &mut visit);
-    for streams in &source.manifest().model.dynamic {
+    each_requester(entries, &mut visit);
+    for streams in &manifest.model.dynamic {
         if let Resolver::Http(retriever) = &streams.resolver {
             of_requester(&retriever.requester, &mut visit);
             retriever.router.iter().for_each(|router| of_router(router, &mut visit));
-            each_requester(streams.unfilled(source).as_ref(), &mut visit);
+            each_requester(streams.unfilled(manifest, scope.interpolator).as_ref(), &mut visit);
         }
     }
-    Ok(urls.into_iter().collect())
+    urls.into_iter().collect()
 }
 
 /// The paths into the config where a `refresh_token_updater` keeps tokens.

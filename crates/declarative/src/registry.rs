@@ -9,7 +9,7 @@ use std::sync::Arc;
 use highwater_core::Result;
 use highwater_interpolation::{Map, Value};
 
-use crate::model::Node;
+use crate::document::propagate;
 
 /// Records out of a decoded body.
 pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {
@@ -114,35 +114,37 @@ impl Registry {
 
 /// Within the crate.
 impl Registry {
-    pub(crate) fn component_of(&self, node: &Node<'_>) -> Result<Option<Value>> {
-        let own = || common::own_class(node.value.as_object()?).filter(|_| self.own_classes);
+    pub(crate) fn component_of(&self, node: &Value) -> Result<Option<Value>> {
+        let own = || common::own_class(node.as_object()?).filter(|_| self.own_classes);
         let replacement = match find(&self.components, node) {
-            Some(rewrite) => Some(rewrite(node.members()?)).filter(|replacement| !replacement.is_null()),
+            Some(rewrite) => {
+                node.as_object().map(|fields| rewrite(fields)).filter(|replacement| !replacement.is_null())
+            }
             None => own(),
         };
         let Some(replacement) = replacement else { return Ok(None) };
         // The replacement gets types and parameters like any other component.
-        let parameters = node.value.get("$parameters").and_then(Value::as_object).cloned().unwrap_or_default();
-        crate::manifest::propagate("", replacement, &parameters, false).map(Some)
+        let parameters = node.get("$parameters").and_then(Value::as_object).cloned().unwrap_or_default();
+        propagate("", replacement, &parameters, false).map(Some)
     }
 
-    pub(crate) fn extractor(&self, node: &Node<'_>) -> Option<Arc<dyn CustomExtractor>> {
-        let made = || find(&self.made_extractors, node)?(node.value.as_object()?);
+    pub(crate) fn extractor(&self, node: &Value) -> Option<Arc<dyn CustomExtractor>> {
+        let made = || find(&self.made_extractors, node)?(node.as_object()?);
         find(&self.extractors, node).cloned().or_else(made)
     }
 
-    pub(crate) fn transformation(&self, node: &Node<'_>) -> Option<Arc<dyn CustomTransformation>> {
-        let made = || find(&self.made_transformations, node)?(node.value.as_object()?);
+    pub(crate) fn transformation(&self, node: &Value) -> Option<Arc<dyn CustomTransformation>> {
+        let made = || find(&self.made_transformations, node)?(node.as_object()?);
         find(&self.transformations, node).cloned().or_else(made)
     }
 
-    pub(crate) fn authenticator(&self, node: &Node<'_>) -> Option<Arc<dyn CustomAuthenticator>> {
+    pub(crate) fn authenticator(&self, node: &Value) -> Option<Arc<dyn CustomAuthenticator>> {
         find(&self.authenticators, node).cloned()
     }
 }
 
-fn find<'r, T>(known: &'r BTreeMap<String, T>, node: &Node<'_>) -> Option<&'r T> {
-    let class = node.value.get("class_name").and_then(Value::as_str)?;
+fn find<'r, T>(known: &'r BTreeMap<String, T>, node: &Value) -> Option<&'r T> {
+    let class = node.get("class_name").and_then(Value::as_str)?;
     known.get(class).or_else(|| known.get(class.rsplit('.').next()?))
 }
 

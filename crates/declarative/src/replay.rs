@@ -21,7 +21,8 @@ use serde::Serialize;
 
 pub use cassette::Cassette;
 
-use crate::manifest::{Files, Manifest};
+use crate::document::Files;
+use crate::manifest::Manifest;
 use crate::registry::Registry;
 use crate::source::Source;
 use cassette::{FrozenClock, Recording};

@@ -1,7 +1,7 @@
 //! A manifest with a config: which streams there are, and reading them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, Map, Value};
@@ -10,8 +10,8 @@ use crate::config::{check_config, defaults_of, migrate, secrets_of};
 use crate::exchange::{Exchange, Sink, Summary};
 use crate::manifest::Manifest;
 use crate::model::decode::again;
-use crate::model::{Cursor, StreamEntry, StreamKind};
-use crate::run::{Renewed, Run, Spent, read_stream};
+use crate::model::{Cursor, Resolver, Scope, StreamEntry, StreamKind};
+use crate::run::{RenewedConfig, Run, RunInputs, Spent, read_stream, schema_of};
 
 /// A stream, as a host shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,9 +45,9 @@ pub struct Source {
     interpolator: Interpolator,
     secrets: Vec<String>,
     /// Shared by all reads.
-    budget: Arc<Spent>,
+    spent: Arc<Spent>,
     /// Shared by all reads, too: a refresh token may work once.
-    renewed: Arc<Mutex<Renewed>>,
+    renewed: Arc<RenewedConfig>,
     dynamic: Vec<Arc<StreamEntry>>,
 }
 
@@ -70,14 +70,14 @@ impl Source {
     pub(crate) fn without_config(manifest: &Manifest, environment: Arc<dyn Environment>) -> Result<Self> {
         let mut source = Source::bare(manifest, Value::Null, environment)?;
         // A list that only a config has is no fault yet.
-        source.dynamic = crate::dynamic::from_config(&source).unwrap_or_default();
+        source.dynamic = source.streams_of_config().unwrap_or_default();
         Ok(source)
     }
 
     /// As [`new`](Self::new), for configs that were never meant to fit the spec.
     pub(crate) fn unchecked(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
         let mut source = Source::bare(manifest, config, environment)?;
-        source.dynamic = crate::dynamic::from_config(&source)?;
+        source.dynamic = source.streams_of_config()?;
         Ok(source)
     }
 
@@ -100,28 +100,28 @@ impl Source {
             environment,
             interpolator,
             secrets,
-            budget: Arc::default(),
+            spent: Arc::default(),
             renewed: Arc::default(),
             dynamic: Vec::new(),
         })
     }
 
     /// Shares the budget of requests with other sources.
-    pub(crate) fn with_budget(mut self, budget: Arc<Spent>) -> Self {
-        self.budget = budget;
+    pub(crate) fn with_budget(mut self, spent: Arc<Spent>) -> Self {
+        self.spent = spent;
         self
     }
 
     /// Whether the API decides on some of the streams.
     pub(crate) fn asks_for_streams(&self) -> bool {
-        self.manifest.model.dynamic.iter().any(|streams| matches!(streams.resolver, crate::model::Resolver::Http(_)))
+        self.manifest.model.dynamic.iter().any(|streams| matches!(streams.resolver, Resolver::Http(_)))
     }
 
     /// Asks the API for the streams that a manifest makes from an answer.
     pub async fn discover(&mut self, exchange: &dyn Exchange) -> Result<()> {
         let state = Value::Null;
         let run = self.run(exchange, &state);
-        let found = crate::dynamic::from_api(self, &run).await?;
+        let found = crate::dynamic::from_api(&run).await?;
         self.dynamic.extend(found);
         self.manifest.model.broken.as_ref().map_or(Ok(()), |fault| Err(again(fault)))
     }
@@ -148,16 +148,30 @@ impl Source {
     pub async fn schema(&self, stream: &str, exchange: &dyn Exchange) -> Result<Value> {
         let kind = self.stream(stream)?;
         let state = Value::Null;
-        crate::schema::schema_of(&self.manifest, kind.face(), &self.run(exchange, &state)).await
+        schema_of(kind.face(), &self.run(exchange, &state)).await
     }
 
     /// The URLs that requests may go to, as far as the config tells.
     pub fn base_urls(&self) -> Result<Vec<String>> {
-        crate::origins::base_urls(self)
+        Ok(crate::origins::base_urls(&self.manifest, self.entries()?, &self.scope()))
     }
 
-    pub(crate) fn run<'r>(&'r self, exchange: &'r dyn Exchange, state: &'r Value) -> Run<'r> {
-        Run::new(self, exchange, state)
+    fn run<'r>(&'r self, exchange: &'r dyn Exchange, state: &'r Value) -> Run<'r> {
+        Run::new(RunInputs {
+            manifest: &self.manifest,
+            config: &self.config,
+            interpolator: &self.interpolator,
+            environment: &*self.environment,
+            exchange,
+            spent: &self.spent,
+            state,
+            secrets: &self.secrets,
+            renewed: &self.renewed,
+        })
+    }
+
+    fn streams_of_config(&self) -> Result<Vec<Arc<StreamEntry>>> {
+        crate::dynamic::from_config(&self.manifest, &self.config, &self.interpolator)
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -168,25 +182,9 @@ impl Source {
         &self.config
     }
 
-    pub(crate) fn interpolator(&self) -> &Interpolator {
-        &self.interpolator
-    }
-
-    pub(crate) fn environment(&self) -> &dyn Environment {
-        &*self.environment
-    }
-
-    pub(crate) fn renewed(&self) -> &Mutex<Renewed> {
-        &self.renewed
-    }
-
-    pub(crate) fn budget(&self) -> &Spent {
-        &self.budget
-    }
-
-    /// Values of the config that must not be told.
-    pub(crate) fn secrets(&self) -> &[String] {
-        &self.secrets
+    /// The config alone, for templates.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope::new(&self.interpolator, &self.config)
     }
 
     /// Streams that the manifest does not write out.
@@ -196,7 +194,7 @@ impl Source {
 
     /// The streams whose conditions hold, by name; a later one of a name replaces an earlier.
     pub(crate) fn entries(&self) -> Result<Vec<&StreamEntry>> {
-        let scope = crate::model::Scope::new(&self.interpolator, &self.config);
+        let scope = self.scope();
         let mut entries: Vec<&StreamEntry> = Vec::new();
         let mut places = BTreeMap::new();
         for entry in self.manifest.model.streams.iter().chain(self.dynamic.iter().map(|entry| &**entry)) {
@@ -241,7 +239,7 @@ impl Source {
     }
 
     fn info(&self, entry: &StreamEntry) -> Result<StreamInfo> {
-        let scope = crate::model::Scope::new(&self.interpolator, &self.config);
+        let scope = self.scope();
         let face = entry.stream.as_ref().map(|stream| stream.face());
         let cursor_field = match face.and_then(|face| face.cursor.as_ref()) {
             Some(cursor) => Some(Cursor::field(cursor).text(&scope)?),

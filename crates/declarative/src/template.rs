@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 
 use crate::exchange::{ConfigRenewal, Exchange, Page, Request, Sink};
 use crate::manifest::Manifest;
-use crate::model::{Scope, StreamEntry};
+use crate::model::StreamEntry;
 use crate::run::Spent;
 use crate::source::Source;
 use clock::RunClock;
@@ -111,7 +111,7 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
     let docs = manifest.documentation_url().unwrap_or_default();
     let provider = Provider::new(provider, base_url).docs(docs);
     let budgets = Arc::new(Budgets::default());
-    let scope = Scope::new(source.interpolator(), source.config());
+    let scope = source.scope();
     let mut templates: Vec<Arc<dyn Template>> = Vec::new();
     for entry in entries {
         let Some(stream) = &entry.stream else { continue };
@@ -339,7 +339,7 @@ impl StreamTemplate {
         }
         let value: Value = serde_json::from_slice(&record)
             .map_err(|_| Error::new(ErrorKind::Remote, "a record is no JSON").with("stream", &self.stream))?;
-        let part = |path: &Vec<String>| crate::run::dpath_get(&value, path).and_then(plain).ok_or_else(missing);
+        let part = |path: &Vec<String>| crate::dpath::dpath_get(&value, path).and_then(plain).ok_or_else(missing);
         let parts = self.primary_key.iter().map(part).collect::<Result<Vec<_>>>()?;
         Ok(PageRecord::with_id(parts.join("|"), record))
     }

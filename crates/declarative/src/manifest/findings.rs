@@ -1,52 +1,12 @@
 //! What a manifest would trip over later, or does not need: found without running it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use highwater_interpolation::{Interpolator, Map, Value, datetime};
 
-use super::references::{SECTIONS, faults};
-use crate::model::decode::{has_markup, shortened};
-
-/// Something odd in a manifest, with its place and what to do about it.
-///
-/// ```
-/// use highwater_declarative::{Files, Manifest};
-/// let manifest = r##"
-/// definitions: {old: {type: NoAuth}}
-/// streams:
-///   - name: things
-///     retriever:
-///       requester: {url_base: "https://api.example", path: "{{ confg.path }}"}
-///       record_selector: {extractor: {field_path: [things]}}
-/// "##;
-/// let findings = Manifest::parse(manifest, &Files::new())?.findings();
-/// let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
-/// assert_eq!(
-///     told,
-///     [
-///         "streams[0].retriever.requester.path: no template ever sees `confg`: did you mean `config`?",
-///         "note: definitions.old: nothing refers to it: remove it, or use it with $ref",
-///     ]
-/// );
-/// # Ok::<(), highwater_core::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// Where in the manifest, references resolved.
-    pub at: String,
-    /// What it is, and what to do.
-    pub message: String,
-    /// Whether it fails once it is used; otherwise it is only a note.
-    pub is_fault: bool,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}: {}", if self.is_fault { "" } else { "note: " }, self.at, self.message)
-    }
-}
+use crate::document::{SECTIONS, faults, lookup};
+use crate::finding::Finding;
+use crate::wording::{distance, has_markup, shortened};
 
 /// What templates can see somewhere.
 const VARIABLES: [&str; 24] = [
@@ -160,7 +120,7 @@ impl Search<'_> {
             if VARIABLES.contains(&name.as_str()) {
                 continue;
             }
-            let near = VARIABLES.iter().find(|known| crate::model::decode::distance(known, &name) <= 2);
+            let near = VARIABLES.iter().find(|known| distance(known, &name) <= 2);
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
@@ -199,7 +159,7 @@ fn unused(raw: &Value, found: &mut Vec<Finding>) {
             Value::String(text) => {
                 let Some(path) = text.strip_prefix("#/") else { continue };
                 if used.insert(path)
-                    && let Some(target) = super::references::lookup(raw, path)
+                    && let Some(target) = lookup(raw, path)
                 {
                     open.push(target);
                 }
@@ -237,7 +197,8 @@ fn report(path: &str, value: &Value, used: &BTreeSet<&str>, found: &mut Vec<Find
 
 #[cfg(test)]
 mod tests {
-    use crate::manifest::{Files, Manifest};
+    use crate::document::Files;
+    use crate::manifest::Manifest;
 
     fn told(manifest: &str) -> Vec<String> {
         Manifest::parse(manifest, &Files::new()).unwrap().findings().iter().map(ToString::to_string).collect()

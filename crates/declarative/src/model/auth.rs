@@ -197,10 +197,10 @@ impl Authenticator {
                 Authenticator::Selective { path: node.texts("authenticator_selection_path")?, choices }
             }
             other => {
-                if let Some(custom) = context.registry.authenticator(node) {
+                if let Some(custom) = context.registry.authenticator(node.value) {
                     return Ok(Authenticator::Custom(custom));
                 }
-                match context.registry.component_of(node)? {
+                match context.registry.component_of(node.value)? {
                     Some(replacement) => Authenticator::decode(&Node::at(&replacement, &node.path), context, url_base)?,
                     None => return Err(node.unknown(other, &KNOWN)),
                 }

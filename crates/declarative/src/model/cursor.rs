@@ -3,8 +3,9 @@
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::duration::Duration;
 
-use super::decode::{Context, Node, has_markup};
+use super::decode::{Context, Node};
 use super::{Parameters, RequestOption, Scope, Template};
+use crate::wording::has_markup;
 
 #[derive(Debug)]
 pub(crate) enum Cursor {
@@ -77,7 +78,7 @@ impl Cursor {
                 start: node.optional_template(context, "start_value")?,
                 option: RequestOption::of(node, context, "start_value_option")?,
             }))),
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Cursor::decode(&Node::at(&replacement, &node.path), context),
                 None => Err(node.unknown(other, &["DatetimeBasedCursor", "IncrementingCountCursor"])),
             },

@@ -8,8 +8,10 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, Map, Value, python_text};
 
 use super::template::{Condition, Parameters, Template};
-use crate::manifest::{Files, Finding};
+use crate::document::Files;
+use crate::finding::Finding;
 use crate::registry::Registry;
+use crate::wording::{distance, has_markup, one_line, shortened};
 
 /// What decoding needs besides the tree.
 pub(crate) struct Context<'c> {
@@ -256,41 +258,4 @@ impl<'m> Node<'m> {
             }
         }
     }
-}
-
-pub(crate) fn has_markup(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
-}
-
-/// A message without line breaks.
-pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A template as a message shows it.
-pub(crate) fn shortened(text: &str) -> String {
-    let text = one_line(text);
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("`{}...`", text.get(..end).unwrap_or_default()),
-        None => format!("`{text}`"),
-    }
-}
-
-/// Edits between two names.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        let mut before = i + 1;
-        let mut next = vec![before];
-        for (right, above) in b.iter().zip(row.iter().skip(1)) {
-            let cost = diagonal + usize::from(left != *right);
-            before = cost.min(above + 1).min(before + 1);
-            diagonal = *above;
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -68,7 +68,7 @@ impl ErrorHandler {
                 let handlers = handlers.iter().map(|handler| ErrorHandler::decode(handler, context, depth + 1));
                 handlers.collect::<Result<_>>().map(ErrorHandler::Composite)
             }
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => ErrorHandler::decode(&Node::at(&replacement, &node.path), context, depth + 1),
                 None => Err(node.unknown(other, &["DefaultErrorHandler", "CompositeErrorHandler"])),
             },
@@ -163,7 +163,7 @@ impl Backoff {
                 seconds: node.required_template(context, "wait_time_in_seconds", "give the seconds to wait")?,
                 max: max()?,
             },
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Backoff::decode(&Node::at(&replacement, &node.path), context)?,
                 None => {
                     let known = [

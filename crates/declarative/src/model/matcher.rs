@@ -7,7 +7,7 @@ use highwater_template::HttpRequest;
 
 use super::decode::{Context, Node};
 use super::{Parameters, Scope, Template};
-use crate::run::unquoted;
+use crate::form::unquoted;
 
 /// Fits a request where everything that it names does.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl RequestMatcher {
         let url_path = match text("url_path_pattern")? {
             None => None,
             Some(pattern) => Some(Regex::new(&pattern).map_err(|error| {
-                let reason = super::decode::one_line(&error.to_string());
+                let reason = crate::wording::one_line(&error.to_string());
                 node.invalid(format!("the pattern {pattern} of `url_path_pattern` does not parse: {reason}"))
             })?),
         };
@@ -96,7 +96,7 @@ mod tests {
     use highwater_core::SystemEnvironment;
 
     use super::*;
-    use crate::manifest::Files;
+    use crate::document::Files;
     use crate::registry::Registry;
     use highwater_interpolation::Interpolator;
 

@@ -32,7 +32,7 @@ impl Paginator {
         match node.kind()? {
             "NoPagination" => return Ok(None),
             "DefaultPaginator" => {}
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => return Paginator::decode(&Node::at(&replacement, &node.path), context),
                 None => return Err(node.unknown(other, &["DefaultPaginator", "NoPagination"])),
             },
@@ -72,7 +72,7 @@ impl Strategy {
                 size,
                 stop: node.condition(context, "stop_condition")?,
             },
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Strategy::decode(&Node::at(&replacement, &node.path), context)?,
                 None => return Err(node.unknown(other, &["PageIncrement", "OffsetIncrement", "CursorPagination"])),
             },

@@ -52,7 +52,7 @@ impl Requester {
     pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>, known: &[&str]) -> Result<Self> {
         match node.kind()? {
             "HttpRequester" => {}
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => return Requester::decode(&Node::at(&replacement, &node.path), context, known),
                 None => return Err(node.unknown(other, known)),
             },

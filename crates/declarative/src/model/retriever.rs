@@ -100,7 +100,7 @@ impl Retriever {
             "AsyncRetriever" => {
                 AsyncRetriever::decode(node, context, depth).map(|retriever| Retriever::Async(Box::new(retriever)))
             }
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Retriever::decode(&Node::at(&replacement, &node.path), context, depth),
                 None => Err(node.unknown(other, &["SimpleRetriever", "AsyncRetriever"])),
             },
@@ -118,7 +118,7 @@ impl Retriever {
 impl SimpleRetriever {
     pub(crate) fn decode(node: &Node<'_>, context: &Context<'_>, depth: usize) -> Result<Self> {
         if node.is_class() {
-            return match context.registry.component_of(node)? {
+            return match context.registry.component_of(node.value)? {
                 Some(replacement) if depth < 16 => {
                     SimpleRetriever::decode(&Node::at(&replacement, &node.path), context, depth + 1)
                 }

@@ -103,7 +103,7 @@ impl Router {
                     routers: routers.collect::<Result<_>>()?,
                 })
             }
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Router::decode(&Node::at(&replacement, &node.path), context, depth, grouping),
                 None => Err(node.unknown(other, &KNOWN)),
             },

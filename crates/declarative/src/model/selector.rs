@@ -109,7 +109,7 @@ impl Decoder {
             }
             "ZipfileDecoder" => Decoder::Zip(inner()?),
             "CompositeRawDecoder" => *inner()?,
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => Decoder::decode(&Node::at(&replacement, &node.path), context, depth + 1)?,
                 None => {
                     let known = [
@@ -148,7 +148,7 @@ impl Selector {
             None => None,
             Some(filter) => match filter.kind()? {
                 "RecordFilter" => filter.condition(context, "condition")?,
-                other => match context.registry.component_of(&filter)? {
+                other => match context.registry.component_of(filter.value)? {
                     Some(replacement) => Node::at(&replacement, &filter.path).condition(context, "condition")?,
                     None => return Err(filter.unknown(other, &["RecordFilter"])),
                 },
@@ -204,10 +204,10 @@ impl Extractor {
                 Ok(Extractor::Table { keep_missing: node.boolean("preserve_na_values")?.unwrap_or(false) })
             }
             other => {
-                if let Some(custom) = context.registry.extractor(node) {
+                if let Some(custom) = context.registry.extractor(node.value) {
                     return Ok(Extractor::Custom(custom));
                 }
-                match context.registry.component_of(node)? {
+                match context.registry.component_of(node.value)? {
                     Some(replacement) => Extractor::decode(&Node::at(&replacement, &node.path), context),
                     None => {
                         Err(node.unknown(other, &["DpathExtractor", "CombinedExtractor", "ResponseToFileExtractor"]))

@@ -44,7 +44,7 @@ impl Spec {
         }
         for name in ["spec.yaml", "spec.json", "spec.yml"] {
             if let Some(text) = context.files.get(name) {
-                let value = crate::manifest::read_value(text)?;
+                let value = crate::document::read_value(text)?;
                 return Spec::of(&Node::at(&value, name), context).map(Some);
             }
         }
@@ -105,7 +105,7 @@ impl ConfigChange {
             "ConfigRemoveFields" => {
                 ConfigChange::Remove { pointers: pointers(node)?, condition: node.condition(context, "condition")? }
             }
-            other => match context.registry.component_of(node)? {
+            other => match context.registry.component_of(node.value)? {
                 Some(replacement) => ConfigChange::decode(&Node::at(&replacement, &node.path), context)?,
                 None => return Err(node.unknown(other, &["ConfigRemapField", "ConfigAddFields", "ConfigRemoveFields"])),
             },
@@ -141,7 +141,7 @@ fn reads_undeclared(value: &Value, declared: &BTreeSet<&str>) -> bool {
     match value {
         Value::Object(members) => members.values().any(|member| reads_undeclared(member, declared)),
         Value::Array(items) => items.iter().any(|item| reads_undeclared(item, declared)),
-        Value::String(text) if super::decode::has_markup(text) => text.split("config").skip(1).any(|after| {
+        Value::String(text) if crate::wording::has_markup(text) => text.split("config").skip(1).any(|after| {
             let after = after.trim_start_matches([' ', '.', '[', '\'', '"']);
             let after = after.strip_prefix("get(").map_or(after, |after| after.trim_start_matches([' ', '\'', '"']));
             let name =

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use highwater_core::Result;
 use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value, Variables, python_text};
 
-use super::decode::{has_markup, one_line, shortened};
+use crate::wording::{has_markup, one_line, shortened};
 
 /// The `$parameters` of a component.
 #[derive(Clone, Debug)]

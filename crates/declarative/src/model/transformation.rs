@@ -95,10 +95,10 @@ impl Transformation {
                 }
             }
             other => {
-                if let Some(custom) = context.registry.transformation(node) {
+                if let Some(custom) = context.registry.transformation(node.value) {
                     return Ok(Transformation::Custom(custom));
                 }
-                match context.registry.component_of(node)? {
+                match context.registry.component_of(node.value)? {
                     Some(replacement) => Transformation::decode(&Node::at(&replacement, &node.path), context)?,
                     None => {
                         let known = [

@@ -141,7 +141,7 @@ struct ValuesOf {
 
 impl CustomExtractor for ValuesOf {
     fn extract(&self, body: &Value, _config: &Value) -> Result<Vec<Value>> {
-        let members = match crate::run::dpath_get(body, &self.path) {
+        let members = match crate::dpath::dpath_get(body, &self.path) {
             Some(Value::Object(members)) => members,
             Some(Value::Array(items)) => return Ok(items.clone()),
             Some(Value::Null) | None => return Ok(Vec::new()),
@@ -167,7 +167,7 @@ struct NestedOrWhole {
 
 impl CustomExtractor for NestedOrWhole {
     fn extract(&self, body: &Value, _config: &Value) -> Result<Vec<Value>> {
-        let found = match crate::run::dpath_get(body, &self.path) {
+        let found = match crate::dpath::dpath_get(body, &self.path) {
             Some(Value::Array(items)) => items.as_slice(),
             Some(Value::Null) | None => &[],
             Some(one) => std::slice::from_ref(one),

@@ -5,7 +5,7 @@ use highwater_interpolation::{Value, python_text};
 use highwater_template::HttpRequest;
 
 use super::cassette::RecordedRequest;
-use crate::run::unquoted;
+use crate::form::unquoted;
 
 /// The first difference of a request.
 pub(super) fn requests(recorded: &RecordedRequest, ours: &HttpRequest) -> Option<String> {

@@ -8,17 +8,12 @@ use highwater_interpolation::{LiteralTypes, Map, Value, datetime, python_text};
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::context::Run;
-use super::request::{Parts, form_text, pairs};
+use super::request::{Parts, pairs};
+use super::tokens::Token;
 use crate::exchange::{Purpose, Request};
+use crate::form::form_text;
 use crate::model::decode::again;
 use crate::model::{Authenticator, OAuth, Template, TokenPool};
-
-/// A token and until when it is good.
-#[derive(Clone)]
-pub(crate) struct Token {
-    pub text: String,
-    pub expires: Option<DateTime<FixedOffset>>,
-}
 
 impl Authenticator {
     /// What the authenticator adds to a request.
@@ -98,7 +93,7 @@ fn selected<'a>(
     run: &Run<'_>,
 ) -> Result<&'a Authenticator> {
     let place = path.join(".");
-    let chosen = super::dpath::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
+    let chosen = crate::dpath::dpath_get(run.config, path).map(python_text).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, format!("the config does not say how to authenticate: set `{place}`"))
     })?;
     let choice = choices.get(&chosen).ok_or_else(|| {
@@ -129,11 +124,11 @@ impl OAuth {
         }
         let request = self.token_request(endpoint, run.config, run)?;
         let key = format!("oauth {request:?}");
-        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
+        if let Some(token) = run.tokens.get(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
             return Ok(token.text);
         }
         let (token, _) = self.ask_token(request, run).await?;
-        run.set_token(key, token.clone());
+        run.tokens.set(key, token.clone());
         Ok(token.text)
     }
 
@@ -249,7 +244,7 @@ impl OAuth {
 
 /// A text of the config; none where it is empty or missing.
 pub(super) fn configured(path: &[String], config: &Value) -> Option<String> {
-    let value = super::dpath::dpath_get(config, path).filter(|value| !value.is_null())?;
+    let value = crate::dpath::dpath_get(config, path).filter(|value| !value.is_null())?;
     Some(python_text(value)).filter(|text| !text.is_empty())
 }
 

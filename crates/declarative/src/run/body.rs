@@ -51,7 +51,7 @@ fn decode_into(decoder: &Decoder, bytes: &[u8], limit: usize, decoded: &mut Deco
         Decoder::JsonItems(path) => {
             let body = json(bytes)?;
             let segments: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
-            match super::dpath::dpath_get(&body, &segments) {
+            match crate::dpath::dpath_get(&body, &segments) {
                 Some(Value::Array(items)) => decoded.bodies.extend(items.iter().cloned()),
                 _ => decoded.lacks = Some(path.clone()),
             }

@@ -1,21 +1,19 @@
 //! What one read has at hand.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, Map, Value};
 use highwater_template::{HttpResponse, Redactor, Secret};
 
-use super::auth::Token;
-use super::budget::Spent;
-use super::quota::Counters;
+use super::answers::AnswerCache;
+use super::counters::QuotaCounters;
+use super::notes::Notes;
 use super::slice::Slice;
+use super::spent::Spent;
+use super::tokens::{RenewedConfig, TokenCache};
 use crate::exchange::Exchange;
 use crate::manifest::Manifest;
 use crate::model::Scope;
-use crate::source::Source;
 
 /// Bounds on what a hostile or broken server can make a read do.
 #[derive(Clone, Debug)]
@@ -36,57 +34,38 @@ impl Default for Limits {
     }
 }
 
-pub(crate) struct Run<'r> {
+/// What a read is given: all of it belongs to the source, or to the caller.
+pub(crate) struct RunInputs<'r> {
     pub manifest: &'r Manifest,
     pub config: &'r Value,
     pub interpolator: &'r Interpolator,
     pub environment: &'r dyn Environment,
     pub exchange: &'r dyn Exchange,
     /// What was used of the manifest's budget of requests.
-    pub budget: &'r Spent,
-    pub limits: Limits,
-    /// The state the read began with: `stream_state` of older manifests.
+    pub spent: &'r Spent,
+    /// The state the read begins with: `stream_state` of older manifests.
     pub state: &'r Value,
     /// Values of the config that must not be told.
     pub secrets: &'r [String],
-    kept: Mutex<Kept>,
-    tokens: Mutex<HashMap<String, Token>>,
-    /// What is left of the quotas of tokens, by the pool they belong to.
-    counters: Mutex<HashMap<String, Counters>>,
-    renewed: &'r Mutex<Renewed>,
-    notes: Mutex<Notes>,
+    pub renewed: &'r RenewedConfig,
 }
 
-/// The config since tokens in it were renewed.
-#[derive(Default)]
-pub(crate) struct Renewed {
-    config: Option<Value>,
-    /// The config's access token that was used last.
-    used: Option<String>,
-    /// The one that the API did not take.
-    refused: Option<String>,
-}
-
-impl std::fmt::Debug for Renewed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewed").finish_non_exhaustive()
-    }
-}
-
-#[derive(Default)]
-struct Kept {
-    answers: HashMap<String, HttpResponse>,
-    bytes: usize,
-}
-
-#[derive(Default)]
-struct Notes {
-    warnings: BTreeSet<String>,
-    /// Why what was read may not be everything: the first reason.
-    unsound: Option<String>,
-    /// Why records that there are were not read.
-    lost: Option<String>,
-    pages: u64,
+/// One read: what it was given, and what it keeps while it lasts.
+pub(crate) struct Run<'r> {
+    pub manifest: &'r Manifest,
+    pub config: &'r Value,
+    pub interpolator: &'r Interpolator,
+    pub environment: &'r dyn Environment,
+    pub exchange: &'r dyn Exchange,
+    pub spent: &'r Spent,
+    pub state: &'r Value,
+    pub secrets: &'r [String],
+    pub(super) renewed: &'r RenewedConfig,
+    pub limits: Limits,
+    pub(super) answers: AnswerCache,
+    pub(super) tokens: TokenCache,
+    pub(super) quotas: QuotaCounters,
+    pub(super) notes: Notes,
 }
 
 /// A token as templates see it, and variables of a request.
@@ -106,22 +85,24 @@ impl<'s> RequestVariables<'s> {
 }
 
 impl<'r> Run<'r> {
-    pub(crate) fn new(source: &'r Source, exchange: &'r dyn Exchange, state: &'r Value) -> Self {
+    pub(crate) fn new(inputs: RunInputs<'r>) -> Self {
+        let RunInputs { manifest, config, interpolator, environment, exchange, spent, state, secrets, renewed } =
+            inputs;
         Run {
-            manifest: source.manifest(),
-            config: source.config(),
-            interpolator: source.interpolator(),
-            environment: source.environment(),
+            manifest,
+            config,
+            interpolator,
+            environment,
             exchange,
-            budget: source.budget(),
-            limits: Limits::default(),
+            spent,
             state,
-            secrets: source.secrets(),
-            kept: Mutex::default(),
-            tokens: Mutex::default(),
-            counters: Mutex::default(),
-            renewed: source.renewed(),
-            notes: Mutex::default(),
+            secrets,
+            renewed,
+            limits: Limits::default(),
+            answers: AnswerCache::default(),
+            tokens: TokenCache::default(),
+            quotas: QuotaCounters::default(),
+            notes: Notes::default(),
         }
     }
 
@@ -147,94 +128,10 @@ impl<'r> Run<'r> {
         now(self.environment)
     }
 
-    pub(crate) fn kept(&self, key: &str) -> Option<HttpResponse> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).answers.get(key).cloned()
-    }
-
-    pub(crate) fn keep(&self, key: String, response: &HttpResponse) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.bytes + response.body.len() <= self.limits.kept_bytes {
-            kept.bytes += response.body.len();
-            kept.answers.insert(key, response.clone());
-        }
-    }
-
-    pub(crate) fn token(&self, key: &str) -> Option<Token> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    pub(crate) fn set_token(&self, key: String, token: Token) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(key, token);
-    }
-
+    /// Forgets the tokens that the API no longer takes.
     pub(crate) fn drop_tokens(&self) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.refused = renewed.used.take();
-    }
-
-    /// The config with the tokens that were renewed since.
-    pub(crate) fn renewed_config(&self) -> Value {
-        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.config.as_ref().unwrap_or(self.config).clone()
-    }
-
-    pub(crate) fn set_renewed(&self, config: Value) {
-        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).config = Some(config);
-    }
-
-    /// Whether an access token of the config may be used, as far as the API has told. Notes that it is.
-    pub(crate) fn use_token(&self, token: &str) -> bool {
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renewed.refused.as_deref() == Some(token) {
-            return false;
-        }
-        renewed.used = Some(token.to_owned());
-        true
-    }
-
-    pub(super) fn counters(&self) -> MutexGuard<'_, HashMap<String, Counters>> {
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes once that something is odd.
-    pub(crate) fn warn(&self, message: String) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.warnings.len() < 100 {
-            notes.warnings.insert(message);
-        }
-    }
-
-    /// What was read may not be all there is.
-    pub(crate) fn unsound(&self, message: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.get_or_insert_with(|| message.clone());
-        self.warn(message);
-    }
-
-    /// Records that there are were not read: what comes after them must not be taken for all that is left.
-    pub(crate) fn lost(&self, message: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).lost.get_or_insert_with(|| message.clone());
-        self.unsound(message);
-    }
-
-    /// Why records that there are were not read.
-    pub(crate) fn loss(&self) -> Option<String> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).lost.clone()
-    }
-
-    /// Why what was read may not be everything.
-    pub(crate) fn unsoundness(&self) -> Option<String> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).unsound.clone()
-    }
-
-    pub(crate) fn count_page(&self) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).pages += 1;
-    }
-
-    /// Warnings, whether everything was sound, and pages.
-    pub(crate) fn notes(&self) -> (Vec<String>, bool, u64) {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        (notes.warnings.iter().cloned().collect(), notes.unsound.is_none(), notes.pages)
+        self.tokens.clear();
+        self.renewed.refuse_used();
     }
 
     /// A text without the secrets of the config.
@@ -244,7 +141,7 @@ impl<'r> Run<'r> {
     }
 
     pub(crate) fn remote(&self, kind: ErrorKind, message: &str) -> Error {
-        Error::new(kind, self.redacted(&crate::model::decode::one_line(message)))
+        Error::new(kind, self.redacted(&crate::wording::one_line(message)))
     }
 
     pub(crate) fn check_body(&self, response: &HttpResponse, at: &str) -> Result<()> {

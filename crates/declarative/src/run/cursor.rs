@@ -13,7 +13,7 @@ use highwater_core::Result;
 use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
-use super::select::Record;
+use super::record::Record;
 use super::slice::Slice;
 
 /// The state of a stream without a cursor, once it was read.

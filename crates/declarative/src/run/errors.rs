@@ -164,7 +164,7 @@ fn error_text(value: &Value, depth: usize) -> Option<String> {
             let named = NAMES.iter().filter_map(|name| members.get(name));
             named
                 .into_iter()
-                .find(|value| crate::manifest::is_truthy(value))
+                .find(|value| crate::document::is_truthy(value))
                 .and_then(|value| error_text(value, depth + 1))
         }
         _ => None,

@@ -4,10 +4,10 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
 
 use super::context::Run;
-use super::dpath::{dpath_delete, dpath_get, dpath_new, dpath_values};
 use super::pages::PageReader;
 use super::slice::Slice;
-use crate::manifest::is_truthy;
+use crate::document::is_truthy;
+use crate::dpath::{dpath_delete, dpath_get, dpath_new, dpath_values};
 use crate::model::{Expander, path_of};
 
 impl Expander {
@@ -33,7 +33,7 @@ impl Expander {
                 for item in page.records {
                     match item.to_value() {
                         Ok(item) => fetched.push(self.child(run, &record, item, base.as_ref())?),
-                        Err(error) => run.lost(error.to_string()),
+                        Err(error) => run.notes.lost(error.to_string()),
                     }
                 }
             }
@@ -52,7 +52,7 @@ impl Expander {
                     }
                 }
                 Value::Null => {}
-                _ => run.unsound(format!("a record's `{}` is no list and was not expanded", path.join("."))),
+                _ => run.notes.unsound(format!("a record's `{}` is no list and was not expanded", path.join("."))),
             }
         }
         if children.is_empty() && self.emit_parent {

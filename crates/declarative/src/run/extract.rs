@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 
 use super::body::Decoded;
 use super::context::Run;
-use super::dpath::{Misses, dpath_get, dpath_values_noting};
 use super::json::{Found, find, member};
-use super::select::Record;
-use crate::manifest::is_truthy;
-use crate::model::decode::{one_line, shortened};
+use super::record::Record;
+use crate::document::is_truthy;
+use crate::dpath::{Misses, dpath_get, dpath_values_noting};
 use crate::model::{Decoder, Extractor, path_of};
+use crate::wording::{one_line, shortened};
 
 /// What an extractor found.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub(crate) async fn extract(
 /// be read may have had some: it is an error.
 fn unreadable(run: &Run<'_>, body: &Bytes, reason: &str, at: &str) -> Result<Extracted> {
     if body.trim_ascii().is_empty() {
-        run.unsound(format!("a response is empty (at: {at})"));
+        run.notes.unsound(format!("a response is empty (at: {at})"));
         return Ok(Extracted::default());
     }
     // More than is shown: a cut within a secret would hide it.
@@ -119,26 +119,27 @@ fn judged(run: &Run<'_>, found: Extracted, at: &str) -> Result<Extracted> {
         return Err(Error::new(ErrorKind::Remote, message).with("at", at));
     }
     let count = found.odd.len();
-    run.unsound(format!("{count} of the items among the records are no objects, such as {shown} (at: {at})"));
+    run.notes.unsound(format!("{count} of the items among the records are no objects, such as {shown} (at: {at})"));
     Ok(found)
 }
 
 /// Many APIs leave out the member where there is nothing. One that tells of an error means something else.
 fn note_lack(run: &Run<'_>, path: &str, refused: bool, at: &str) {
     match refused {
-        true => run.lost(format!("a response has no `{path}` and tells of an error (at: {at})")),
-        false => run.unsound(format!("a response has no `{path}`: check `field_path` (at: {at}.extractor)")),
+        true => run.notes.lost(format!("a response has no `{path}` and tells of an error (at: {at})")),
+        false => run.notes.unsound(format!("a response has no `{path}`: check `field_path` (at: {at}.extractor)")),
     }
 }
 
 fn note_odd(run: &Run<'_>, text: &str, at: &str) {
-    run.unsound(format!("a response has `{text}` where records are due: it was taken for none (at: {at}.extractor)"));
+    run.notes
+        .unsound(format!("a response has `{text}` where records are due: it was taken for none (at: {at}.extractor)"));
 }
 
 /// Nothing where records are due is no empty list where the API tells of an error beside it.
 fn note_error(run: &Run<'_>, member: &dyn Fn(&str) -> Option<Value>, at: &str) {
     if tells_of_error(member) {
-        run.lost(format!("a response has no records and tells of an error (at: {at})"));
+        run.notes.lost(format!("a response has no records and tells of an error (at: {at})"));
     }
 }
 

@@ -187,7 +187,7 @@ impl Preparation<'_> {
         let mut missing = Vec::new();
         let found = Box::pin(extract_values(self.run, extractor, &bodies, &retriever.path, &mut missing)).await?;
         for path in missing {
-            self.run.unsound(format!("a job that is done has no `{path}` to fetch (at: {})", retriever.path));
+            self.run.notes.unsound(format!("a job that is done has no `{path}` to fetch (at: {})", retriever.path));
         }
         Ok(found)
     }

@@ -11,7 +11,7 @@ use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
 use rustls_pki_types::PrivateKeyDer;
 
 use super::context::Run;
-use crate::manifest::is_truthy;
+use crate::document::is_truthy;
 use crate::model::Jwt;
 use highwater_interpolation::{LiteralTypes, Map, Value, python_text};
 use keys::{of_curve, private_key};

@@ -7,14 +7,14 @@ use highwater_interpolation::Value;
 
 use super::auth::{configured, find_deep};
 use super::context::Run;
-use super::dpath::nest;
+use crate::dpath::nest;
 use crate::exchange::ConfigRenewal;
 use crate::model::{KeptTokens, OAuth};
 
 impl OAuth {
     /// The config's own access token while it is good, or a new one.
     pub(super) async fn kept_token(&self, kept: &KeptTokens, run: &Run<'_>) -> Result<String> {
-        let config = run.renewed_config();
+        let config = run.renewed.or(run.config);
         if let Some(token) = self.good_token(kept, &config, run)? {
             return Ok(token);
         }
@@ -28,7 +28,7 @@ impl OAuth {
         let until = self.instant(&configured(&kept.expiry, config).unwrap_or_default())?;
         // Without a token endpoint there is nothing better than what the config has.
         let good = self.endpoint.is_none() || until.is_some_and(|until| until >= run.now());
-        Ok(Some(token).filter(|token| good && run.use_token(token)))
+        Ok(Some(token).filter(|token| good && run.renewed.use_token(token)))
     }
 }
 
@@ -43,9 +43,9 @@ struct Renewal<'a, 'r> {
 impl ConfigRenewal for Renewal<'_, '_> {
     async fn renew(&mut self, config: Option<Value>) -> Result<Vec<(Vec<String>, Value)>> {
         let (oauth, kept, run) = (self.oauth, self.kept, self.run);
-        let mut config = config.unwrap_or_else(|| run.renewed_config());
+        let mut config = config.unwrap_or_else(|| run.renewed.or(run.config));
         if let Some(token) = oauth.good_token(kept, &config, run)? {
-            run.set_renewed(config);
+            run.renewed.set(config);
             self.token = Some(token);
             return Ok(Vec::new());
         }
@@ -62,8 +62,8 @@ impl ConfigRenewal for Renewal<'_, '_> {
                 nest(members, path, value.clone());
             }
         }
-        run.set_renewed(config);
-        run.use_token(&token.text);
+        run.renewed.set(config);
+        run.renewed.use_token(&token.text);
         self.token = Some(token.text);
         Ok(changes)
     }

@@ -1,5 +1,7 @@
 //! The pages of one slice, one after the other.
 
+mod properties;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,14 +13,16 @@ use super::circles::Circles;
 use super::context::Run;
 use super::cursor::{Bounds, Instant};
 use super::paging::LastPage;
-use super::properties::Chunks;
+use super::record::Record;
 use super::request::Parts;
-use super::select::{Changes, Record, Selected, select};
+use super::select::{Changes, Selected, select};
 use super::send::{Answer, Wish};
 use super::slice::Slice;
 use super::smaller::{PageSize, Windows};
 use crate::exchange::Purpose;
 use crate::model::{SimpleRetriever, Transformation};
+
+use properties::Chunks;
 
 /// What else the pages of a stream need to know.
 #[derive(Clone, Default)]
@@ -138,10 +142,11 @@ impl<'p> PageReader<'p> {
             if self.pages > self.run.limits.pages {
                 return Err(self.endless(format!("more than {} pages of one slice", self.run.limits.pages)));
             }
-            self.run.count_page();
+            self.run.notes.count_page();
             let asked = self.ask().await;
             if self.tentative && is_refused(&asked) {
                 self.run
+                    .notes
                     .warn("the API does not go on where the list stopped: it is read from the beginning".to_owned());
                 self.token = self.retriever.paginator.as_ref().and_then(|paginator| paginator.initial_token());
                 self.tentative = false;

@@ -6,10 +6,10 @@ use highwater_template::HttpResponse;
 
 use super::context::Run;
 use super::errors::headers_value;
+use super::record::Record;
 use super::request::Parts;
-use super::select::Record;
 use super::slice::Slice;
-use crate::manifest::is_truthy;
+use crate::document::is_truthy;
 use crate::model::{Decoder, Paginator, RequestOption, Strategy, Template, TokenOption};
 
 /// What is known of the page that was read last.
@@ -78,7 +78,7 @@ impl Paginator {
             (None, Value::Null) => Ok(None),
             (None, _) => {
                 let message =
-                    format!("the page size {} is no whole number", crate::model::decode::shortened(template.source()));
+                    format!("the page size {} is no whole number", crate::wording::shortened(template.source()));
                 Err(Error::new(ErrorKind::Invalid, message).with("at", &self.path))
             }
         }
@@ -153,7 +153,7 @@ impl Paginator {
         let total = matches!(self.strategy, Strategy::Offset { .. }) && is_page_maximum(page.count);
         let truncated = says_more(page, total.then_some(read));
         if truncated {
-            run.warn(format!(
+            run.notes.warn(format!(
                 "the API gives pages of fewer than {size} records and says that more follow (at: {})",
                 self.path
             ));

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::{DateTime, FixedOffset};
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Value, datetime, duration, python_text};
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::auth::ask_patiently;
 use super::context::Run;
+use super::counters::{Counters, Left};
 use crate::model::{Quota, TokenPool, Tokens};
 
 /// A quota that should be full again is asked for no sooner than this.
@@ -17,27 +18,6 @@ const MIN_WAIT_SECONDS: f64 = 5.0;
 const MAX_DELAY_SECONDS: f64 = 10.0;
 /// Delays below are not worth it.
 const MIN_DELAY_SECONDS: f64 = 0.1;
-/// How far two servers may disagree about the time at which a quota is full again.
-const SKEW_SECONDS: i64 = 60;
-
-/// The tokens of a pool, and what is left for each.
-pub(super) struct Counters {
-    tokens: Vec<String>,
-    active: usize,
-    /// By token, then by quota.
-    left: Vec<Vec<Left>>,
-}
-
-/// What is left of one quota of one token.
-#[derive(Clone)]
-struct Left {
-    calls: i64,
-    limit: i64,
-    reset_at: DateTime<FixedOffset>,
-    /// The server counts at all.
-    counted: bool,
-}
-
 /// What to do about a call.
 enum Step {
     /// Send it with this token, after so many seconds.
@@ -51,7 +31,7 @@ enum Step {
 impl TokenPool {
     /// Chooses the token of a request, waiting for its quota where it must.
     pub(super) async fn sign(&self, request: &mut HttpRequest, run: &Run<'_>) -> Result<()> {
-        if !run.counters().contains_key(&self.key) {
+        if !run.quotas.lock().contains_key(&self.key) {
             self.seed(run).await?;
         }
         let token = self.acquire(self.quota_of(request, run), run).await?;
@@ -72,7 +52,7 @@ impl TokenPool {
         place.unwrap_or_else(|| {
             let first = self.quotas.first().map(|quota| quota.name.as_str()).unwrap_or_default();
             let url = request.url.split('?').next().unwrap_or_default();
-            run.warn(format!(
+            run.notes.warn(format!(
                 "{url} belongs to no quota and is counted to `{first}`: add one without matchers (at: {})",
                 self.path
             ));
@@ -90,7 +70,8 @@ impl TokenPool {
         let mut waited = 0.0;
         loop {
             let step = run
-                .counters()
+                .quotas
+                .lock()
                 .get_mut(&self.key)
                 .map(|counters| self.step(counters, quota, max_wait - waited, run.now()));
             match step {
@@ -168,12 +149,12 @@ impl TokenPool {
             left.push(self.ask(token, run).await?);
         }
         if left.iter().flatten().any(|left| !left.counted) {
-            run.warn(format!(
+            run.notes.warn(format!(
                 "the API keeps no quotas for some tokens: they take turns without counting (at: {})",
                 self.path
             ));
         }
-        let mut all = run.counters();
+        let mut all = run.quotas.lock();
         let active = all.get(&self.key).map_or(0, |counters| counters.active);
         all.insert(self.key.clone(), Counters { tokens, active, left });
         Ok(())
@@ -240,7 +221,7 @@ impl TokenPool {
             })
         };
         let wrong = |field: &str, value: &Value| {
-            let (value, name) = (crate::model::decode::shortened(&value.to_string()), &quota.name);
+            let (value, name) = (crate::wording::shortened(&value.to_string()), &quota.name);
             Error::new(
                 ErrorKind::Remote,
                 format!("{value} is no number or time: check `{field}` of the quota `{name}`"),
@@ -267,8 +248,8 @@ impl TokenPool {
         let calls = told(&quota.remaining_header).and_then(|text| whole(&text)).or(exhausted.then_some(0));
         let limit = told(&quota.limit_header).and_then(|text| whole(&text));
         let reset_at = told(&quota.reset_header).and_then(|text| instant(&text));
-        let mut all = run.counters();
-        let left = all.get_mut(&self.key).and_then(|counters| counters.sender(self, request, place));
+        let mut all = run.quotas.lock();
+        let left = all.get_mut(&self.key).and_then(|counters| self.sender(counters, request, place));
         if let Some(left) = left.filter(|left| left.counted) {
             left.learn(calls, limit, reset_at, exhausted);
         }
@@ -277,60 +258,21 @@ impl TokenPool {
     /// Whether the token that a request was sent with is used up while another is not.
     pub(super) fn has_another(&self, request: &HttpRequest, run: &Run<'_>) -> bool {
         let place = self.quota_of(request, run);
-        let mut all = run.counters();
+        let mut all = run.quotas.lock();
         let Some(counters) = all.get_mut(&self.key) else { return false };
-        let spent = counters.sender(self, request, place).is_some_and(|left| left.counted && left.calls <= 0);
+        let spent = self.sender(counters, request, place).is_some_and(|left| left.counted && left.calls <= 0);
         spent && counters.of(place).any(|left| left.calls > 0)
+    }
+
+    /// What is left of the quota for the token that a request was sent with.
+    fn sender<'c>(&self, counters: &'c mut Counters, request: &HttpRequest, quota: usize) -> Option<&'c mut Left> {
+        let (_, value) = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.header))?;
+        let token = counters.tokens.iter().position(|token| self.value_of(token) == *value)?;
+        counters.left.get_mut(token)?.get_mut(quota)
     }
 
     fn invalid(&self, message: &'static str) -> Error {
         Error::new(ErrorKind::Invalid, message).with("at", &self.path)
-    }
-}
-
-impl Counters {
-    fn turn(&mut self) {
-        self.active = (self.active + 1) % self.tokens.len().max(1);
-    }
-
-    fn of(&self, quota: usize) -> impl Iterator<Item = &Left> {
-        self.left.iter().filter_map(move |left| left.get(quota))
-    }
-
-    fn sender(&mut self, pool: &TokenPool, request: &HttpRequest, quota: usize) -> Option<&mut Left> {
-        let (_, value) = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&pool.header))?;
-        let token = self.tokens.iter().position(|token| pool.value_of(token) == *value)?;
-        self.left.get_mut(token)?.get_mut(quota)
-    }
-}
-
-impl Left {
-    fn learn(
-        &mut self,
-        calls: Option<i64>,
-        limit: Option<i64>,
-        reset_at: Option<DateTime<FixedOffset>>,
-        exhausted: bool,
-    ) {
-        if let Some(limit) = limit.filter(|limit| *limit > 0 && reset_at.is_none_or(|at| at >= self.reset_at)) {
-            self.limit = limit;
-        }
-        match (reset_at, calls) {
-            // The quota is full again: what was counted before is void.
-            (Some(at), calls) if at > self.reset_at => {
-                self.reset_at = at;
-                self.calls = calls.unwrap_or(self.limit);
-            }
-            // Answers may come late and out of order: within one period there is never more than was left before. An
-            // answer about a period that is over says nothing, unless it refuses.
-            (at, Some(calls)) => {
-                let recent = at.is_none_or(|at| at >= self.reset_at - TimeDelta::seconds(SKEW_SECONDS));
-                if recent || (calls <= 0 && exhausted) {
-                    self.calls = self.calls.min(calls);
-                }
-            }
-            (_, None) => {}
-        }
     }
 }
 

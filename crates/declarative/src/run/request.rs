@@ -5,6 +5,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{LiteralTypes, Map, Value, python_text};
 use highwater_template::HttpRequest;
 
+use crate::form::{form_text, unquoted};
 use crate::model::{Inputs, Part, RequestOption, Requester, Scope};
 
 /// Values for the parts of a request.
@@ -58,7 +59,7 @@ impl Parts {
             Part::Form => &mut self.form,
             Part::Json => &mut self.json,
         };
-        super::dpath::nest(target, &path, value);
+        crate::dpath::nest(target, &path, value);
         Ok(())
     }
 
@@ -196,24 +197,6 @@ pub(crate) fn pairs(values: &Map, at: &str) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// `application/x-www-form-urlencoded`, as Python writes it.
-pub(crate) fn form_text(pairs: &[(String, String)]) -> String {
-    let pair = |(name, value): &(String, String)| format!("{}={}", quoted(name), quoted(value));
-    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 /// The query a URL already has, decoded.
 fn present_query(url: &str) -> Vec<(String, String)> {
     let Some((_, query)) = url.split_once('?') else { return Vec::new() };
@@ -223,29 +206,6 @@ fn present_query(url: &str) -> Vec<(String, String)> {
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (unquoted(name), unquoted(value)))
         .collect()
-}
-
-pub(crate) fn unquoted(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let mut ahead = rest.clone();
-                let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-                match (digit(ahead.next()), digit(ahead.next())) {
-                    (Some(high), Some(low)) => {
-                        bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                        rest = ahead;
-                    }
-                    _ => bytes.push(b'%'),
-                }
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The URL of a request: `path` against the base, as Python's `urljoin` does it.
@@ -337,12 +297,5 @@ mod tests {
         ] {
             assert_eq!(join(base, path), joined);
         }
-    }
-
-    #[test]
-    fn forms_are_written_as_in_python() {
-        let pairs = vec![("a b".to_owned(), "x/y&z=ü".to_owned()), ("c".to_owned(), String::new())];
-        assert_eq!(form_text(&pairs), "a+b=x%2Fy%26z%3D%C3%BC&c=");
-        assert_eq!(unquoted("x%2Fy%26z%3D%C3%BC+%zz"), "x/y&z=ü %zz");
     }
 }

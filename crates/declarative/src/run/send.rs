@@ -95,7 +95,7 @@ impl Run<'_> {
                 pool.sign(&mut request, self).await.map_err(located)?;
             }
             let key = requester.use_cache.then(|| key_of(&request));
-            if let Some(response) = key.as_ref().and_then(|key| self.kept(key)) {
+            if let Some(response) = key.as_ref().and_then(|key| self.answers.get(key)) {
                 return Ok(Answer::of(response));
             }
             let budget = self.manifest.model.budget.as_ref();
@@ -113,7 +113,7 @@ impl Run<'_> {
             let limit = match verdict.action {
                 ResponseAction::Success => {
                     if let Some(key) = key.filter(|_| is_success(&response)) {
-                        self.keep(key, &response);
+                        self.answers.keep(key, &response, self.limits.kept_bytes);
                     }
                     if !is_success(&response) {
                         self.pass_over(response.status, &url, slice, None);
@@ -169,7 +169,7 @@ impl Run<'_> {
             Some(message) => message.to_owned(),
             None => format!("status {status} of {url} was passed over"),
         };
-        self.unsound(self.redacted(&said));
+        self.notes.unsound(self.redacted(&said));
     }
 }
 

@@ -4,17 +4,18 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{duration, python_text};
 use highwater_template::HttpRequest;
 
-use super::auth::{Token, ask};
+use super::auth::ask;
 use super::context::Run;
 use super::request::Parts;
 use super::slice::Slice;
+use super::tokens::Token;
 use crate::exchange::{Purpose, Request};
 use crate::model::{LegacySession, Session, Template, path_of};
 
 impl Session {
     pub(super) async fn token(&self, run: &Run<'_>) -> Result<String> {
         let key = format!("session {}", self.path);
-        if let Some(token) = run.token(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
+        if let Some(token) = run.tokens.get(&key).filter(|token| token.expires.is_none_or(|at| at >= run.now())) {
             return Ok(token.text);
         }
         let answer =
@@ -27,7 +28,7 @@ impl Session {
         let bodies = super::body::decode(&self.decoder, &answer.response.body, run.limits.body_bytes)?;
         let body = bodies.first().ok_or_else(|| failed("the login's answer is empty"))?;
         let path = path_of(&self.token_path, &run.scope())?;
-        let token = super::dpath::dpath_get(body, &path).map(python_text);
+        let token = crate::dpath::dpath_get(body, &path).map(python_text);
         let token = token.ok_or_else(|| failed("the login's answer has no token: check `session_token_path`"))?;
         let expires = match &self.expiration {
             Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),
@@ -35,7 +36,7 @@ impl Session {
         };
         // Without a duration nobody knows how long the session is good: each request has its own.
         if expires.is_some() {
-            run.set_token(key, Token { text: token.clone(), expires });
+            run.tokens.set(key, Token { text: token.clone(), expires });
         }
         Ok(token)
     }
@@ -45,7 +46,7 @@ impl LegacySession {
     /// The config's own session if it is still good, or a new one.
     pub(super) async fn token(&self, run: &Run<'_>) -> Result<String> {
         let key = format!("session {}", self.header.source());
-        if let Some(token) = run.token(&key) {
+        if let Some(token) = run.tokens.get(&key) {
             return Ok(token.text);
         }
         let scope = run.scope();
@@ -65,7 +66,7 @@ impl LegacySession {
             let response = run.exchange.send(Request::new(request, Purpose::Authentication)).await?;
             match response.status {
                 200..=299 => {
-                    run.set_token(key, Token { text: given.clone(), expires: None });
+                    run.tokens.set(key, Token { text: given.clone(), expires: None });
                     return Ok(given);
                 }
                 // A page to log in at is no session, either.
@@ -88,7 +89,7 @@ impl LegacySession {
         let token = answer.get(&name).map(python_text).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized, format!("the login's answer has no `{name}`")).with("at", &self.path)
         })?;
-        run.set_token(key, Token { text: token.clone(), expires: None });
+        run.tokens.set(key, Token { text: token.clone(), expires: None });
         Ok(token)
     }
 }

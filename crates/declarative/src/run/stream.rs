@@ -1,14 +1,19 @@
 //! A whole stream: which one of a pair is read, the state it begins with, and reading it.
 
+mod partitions;
+mod reader;
+
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value, duration::Duration, python_text};
 
 use super::context::Run;
 use super::cursor::rules;
-use super::reader::StreamReader;
-use super::select::Record;
+use super::record::Record;
 use crate::exchange::{Page, Sink, Summary};
 use crate::model::{Cursor, Stream, StreamKind};
+
+pub(crate) use partitions::partitions;
+use reader::StreamReader;
 
 /// Which of two streams to read: everything, or changes alone.
 pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> Result<&'s Stream> {
@@ -80,17 +85,17 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
         }
         let records = page.records.into_iter().map(Record::into_bytes).collect();
         let mut page = Page::new(records, reader.checkpoint()?);
-        page.incomplete = run.loss();
+        page.incomplete = run.notes.loss();
         sink.page(page).await?;
     }
     summary.state = reader.state()?;
-    let (warnings, sound, pages) = run.notes();
-    for warning in &warnings {
+    let noted = run.notes.noted();
+    summary.warnings = noted.warnings.into_iter().collect();
+    for warning in &summary.warnings {
         sink.warn(warning);
     }
-    summary.warnings = warnings;
-    summary.sound = sound;
-    summary.unsound = run.unsoundness();
-    summary.pages = pages;
+    summary.sound = noted.unsound.is_none();
+    summary.unsound = noted.unsound;
+    summary.pages = noted.pages;
     Ok(summary)
 }

@@ -4,7 +4,7 @@ use any_ascii::any_ascii;
 use highwater_core::Result;
 use highwater_interpolation::{Map, Value, python_text};
 
-use super::dpath::{delete_leaves, dpath_delete, dpath_get, dpath_new, dpath_values};
+use crate::dpath::{delete_leaves, dpath_delete, dpath_get, dpath_new, dpath_values};
 use crate::model::{AddedField, Condition, Scope, Transformation, path_of};
 
 pub(crate) fn apply_all(record: &mut Map, changes: &[Transformation], scope: &Scope<'_>) -> Result<()> {
@@ -279,7 +279,7 @@ fn converted(value: &Value, target: &str, schema: &Value) -> Option<Value> {
                 "n" | "no" | "f" | "false" | "off" | "0" => Some(Value::Bool(false)),
                 _ => None,
             },
-            other => Some(Value::Bool(crate::manifest::is_truthy(other))),
+            other => Some(Value::Bool(crate::document::is_truthy(other))),
         },
         "array" => {
             let simple = !value.is_array() && !value.is_object();

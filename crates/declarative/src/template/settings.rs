@@ -6,7 +6,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value, python_text};
 use highwater_template::{ConfigKey, Secret};
 
-use crate::run::nest;
+use crate::dpath::nest;
 
 /// A member of the config.
 #[derive(Debug)]

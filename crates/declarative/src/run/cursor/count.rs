@@ -5,7 +5,7 @@ use highwater_interpolation::{Map, Value, python_text};
 
 use crate::model::CountCursor;
 use crate::run::context::Run;
-use crate::run::select::Record;
+use crate::run::record::Record;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CountState {

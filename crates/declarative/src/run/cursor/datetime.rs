@@ -8,10 +8,10 @@ use highwater_interpolation::{Map, Value, datetime, duration::Duration, python_t
 
 use super::Bounds;
 use super::clamping::clamp;
-use crate::manifest::is_truthy;
+use crate::document::is_truthy;
 use crate::model::{Clamping, DatetimeCursor, Moment, Template};
 use crate::run::context::Run;
-use crate::run::select::Record;
+use crate::run::record::Record;
 use crate::run::slice::Slice;
 
 pub(crate) type Instant = DateTime<FixedOffset>;

@@ -8,7 +8,7 @@ use highwater_interpolation::{Map, Value};
 
 use super::datetime::{DatetimeRules, DatetimeState};
 use super::{Bounds, datetime::Instant};
-use crate::run::select::Record;
+use crate::run::record::Record;
 use crate::run::slice::Slice;
 
 /// From here on one cursor over all partitions is kept.

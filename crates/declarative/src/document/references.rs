@@ -18,7 +18,7 @@ const MAX_COPIED: usize = 20_000_000;
 const TOO_LARGE: &str = "the references of the manifest unfold into too large a tree";
 
 /// The manifest without references. The sections that exist to be referred to stay as they are written.
-pub(super) fn resolve(manifest: &Value) -> Result<Value> {
+pub(crate) fn resolve(manifest: &Value) -> Result<Value> {
     let mut resolver = Resolver::new(manifest);
     let mut root = Map::new();
     let mut left = MAX_NODES;
@@ -38,10 +38,10 @@ pub(super) fn resolve(manifest: &Value) -> Result<Value> {
 }
 
 /// Sections of a manifest that exist to be referred to.
-pub(super) const SECTIONS: [&str; 2] = ["definitions", "schemas"];
+pub(crate) const SECTIONS: [&str; 2] = ["definitions", "schemas"];
 
 /// What is wrong with references in definitions: place and fault.
-pub(super) fn faults(manifest: &Value) -> Vec<Error> {
+pub(crate) fn faults(manifest: &Value) -> Vec<Error> {
     let mut resolver = Resolver::new(manifest);
     let mut faults = Vec::new();
     for section in SECTIONS {
@@ -211,7 +211,7 @@ impl<'m> Resolver<'m> {
 }
 
 /// A key may contain slashes: the longest rest that is a key wins at each step.
-pub(super) fn lookup<'m>(mut value: &'m Value, mut path: &str) -> Option<&'m Value> {
+pub(crate) fn lookup<'m>(mut value: &'m Value, mut path: &str) -> Option<&'m Value> {
     while !path.is_empty() {
         if let Some(found) = value.as_object().and_then(|members| members.get(path)) {
             return Some(found);

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
 
-use super::context::Run;
-use super::cursor::{CountState, DatetimeState, PartitionedState, StreamCursor, rules};
-use super::jobs::{Job, JobReader, prepare};
-use super::pages::{PageReader, PageRules};
+use super::migrated;
 use super::partitions::{Partitions, child_response, partitions};
-use super::request::Parts;
-use super::select::Record;
-use super::slice::Slice;
-use super::smaller::Windows;
-use super::stream::migrated;
 use crate::model::{Cursor, QueryProperties, Retriever, Selector, Stream};
+use crate::run::context::Run;
+use crate::run::cursor::{CountState, DatetimeState, PartitionedState, StreamCursor, rules};
+use crate::run::jobs::{Job, JobReader, prepare};
+use crate::run::pages::{PageReader, PageRules};
+use crate::run::record::Record;
+use crate::run::request::Parts;
+use crate::run::slice::Slice;
+use crate::run::smaller::Windows;
 
 /// The place within an open slice, in a state that is not final.
 const POSITION: &str = "__highwater";
@@ -92,10 +92,10 @@ impl<'r> StreamReader<'r> {
                 position = slice.zip(place.get("token").cloned()).map(|(slice, token)| Position { slice, token });
                 // What the interrupted read passed over stays unread.
                 if let Some(reason) = place.get(UNSOUND).and_then(Value::as_str) {
-                    run.unsound(reason.to_owned());
+                    run.notes.unsound(reason.to_owned());
                 }
             }
-            members.shift_remove(super::cursor::NO_CURSOR);
+            members.shift_remove(crate::run::cursor::NO_CURSOR);
         }
         let state = migrated(stream, state, run)?;
         let cursor = match (&stream.cursor, stream.router()) {
@@ -253,7 +253,7 @@ impl<'r> StreamReader<'r> {
             Retriever::Async(retriever) => retriever.selector.normalize,
         };
         if needed || self.stream.has_dynamic_schema() {
-            let schema = Box::pin(crate::schema::schema_of(self.run.manifest, self.stream, self.run)).await?;
+            let schema = Box::pin(crate::run::schema::schema_of(self.stream, self.run)).await?;
             self.schema = Some(Arc::new(schema));
         }
         Ok(())
@@ -389,7 +389,7 @@ impl<'r> StreamReader<'r> {
             place.insert("slice".into(), open.slice.to_json());
             place.insert("token".into(), open.token.clone().unwrap_or(Value::Null));
         }
-        if let Some(reason) = self.run.unsoundness() {
+        if let Some(reason) = self.run.notes.unsoundness() {
             place.insert(UNSOUND.into(), reason.into());
         }
         if let Some(members) = state.as_object_mut().filter(|_| !place.is_empty()) {
@@ -404,8 +404,8 @@ impl<'r> StreamReader<'r> {
 fn unread(run: &Run<'_>, cursor: &Cursor, record: &Record) -> Result<bool> {
     let field = cursor.field().text(&run.scope())?;
     let Some(value) = record.member(&field).filter(|value| !value.is_null()) else { return Ok(false) };
-    let value = crate::model::decode::shortened(&run.redacted(&value.to_string()));
-    run.warn(format!(
+    let value = crate::wording::shortened(&run.redacted(&value.to_string()));
+    run.notes.warn(format!(
         "the cursor `{field}` of a record is {value}, which the manifest's formats do not read: it does not move on"
     ));
     Ok(true)

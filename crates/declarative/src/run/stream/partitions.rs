@@ -8,14 +8,14 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
 
-use super::context::Run;
-use super::dpath::{dpath_get, path_segments};
-use super::json::sorted_text;
 use super::reader::StreamReader;
-use super::request::Parts;
-use super::slice::Slice;
-use crate::manifest::is_truthy;
+use crate::document::is_truthy;
+use crate::dpath::{dpath_get, path_segments};
 use crate::model::{Parent, Router, Values, path_of};
+use crate::run::context::Run;
+use crate::run::json::sorted_text;
+use crate::run::request::Parts;
+use crate::run::slice::Slice;
 
 /// The answer of a child's first request, out of its parent's record.
 pub(crate) const CHILD_RESPONSE: &str = "child_response";
@@ -173,7 +173,7 @@ impl Parent {
             true => parent_state(child_state, &name, self, run)?,
             false => Value::Object(Map::new()),
         };
-        let stream = super::stream::choose(&self.stream, &state, run)?;
+        let stream = super::choose(&self.stream, &state, run)?;
         let mut reader = StreamReader::new(run, stream, state)?;
         while let Some(page) = Box::pin(reader.next()).await? {
             let mut parent_partition = page.slice.partition.clone();
@@ -182,7 +182,7 @@ impl Parent {
                 let record = record.read()?;
                 let Some(value) = dpath_get(&record, &key).filter(|value| !value.is_null()) else {
                     let key = key.join(".");
-                    run.unsound(format!(
+                    run.notes.unsound(format!(
                         "a record of `{name}` has no `{key}`: nothing was read for it (at: {})",
                         self.path
                     ));
@@ -227,7 +227,7 @@ fn parent_state(child: &Value, name: &str, parent: &Parent, run: &Run<'_>) -> Re
         return Ok(state.clone());
     }
     let Some(members) = child.as_object() else { return Ok(empty()) };
-    let mut values = members.iter().filter(|(name, _)| *name != super::cursor::NO_CURSOR).map(|(_, value)| value);
+    let mut values = members.iter().filter(|(name, _)| *name != crate::run::cursor::NO_CURSOR).map(|(_, value)| value);
     match (values.next(), values.next(), &parent.stream.face().cursor) {
         (Some(value @ (Value::String(_) | Value::Number(_))), None, Some(cursor)) => {
             Ok(Value::Object(Map::from_iter([(cursor.field().text(&run.scope())?, value.clone())])))

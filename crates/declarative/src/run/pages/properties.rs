@@ -3,14 +3,14 @@
 use highwater_core::Result;
 use highwater_interpolation::{Map, Value, python_text};
 
-use super::context::Run;
-use super::dpath::dpath_get;
-use super::pages::PageReader;
-use super::select::Record;
-use super::slice::Slice;
-use super::transform::apply_all;
-use crate::manifest::is_truthy;
+use super::PageReader;
+use crate::document::is_truthy;
+use crate::dpath::dpath_get;
 use crate::model::{PropertyChunking, PropertyList, QueryProperties, path_of};
+use crate::run::context::Run;
+use crate::run::record::Record;
+use crate::run::slice::Slice;
+use crate::run::transform::apply_all;
 
 /// Lists of property names, a request each.
 pub(crate) type Chunks = Vec<Vec<String>>;
