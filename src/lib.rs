@@ -78,7 +78,7 @@ pub mod stores {
 
 /// The same for programs without an async runtime: calls block the calling thread.
 pub mod blocking {
-    pub use highwater_core::blocking::{Follow, Reader, Store, changed, wait};
+    pub use highwater_core::blocking::{Consumer, Following, Store, changed, wait};
     #[cfg(feature = "engine")]
     pub use highwater_engine::blocking::{Engine, Outbox, SyncHandle};
 }

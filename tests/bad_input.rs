@@ -288,7 +288,7 @@ async fn names_are_checked_wherever_they_are_given() {
             batch.put_document(name.as_str(), &1).unwrap();
             batch.take_lease(name.as_str());
             store.commit(batch).await.unwrap();
-            store.consumer(&stream, &name, ConsumerCommand::Poll(PollOptions::default())).await.unwrap();
+            store.consumer_command(&stream, &name, ConsumerCommand::Poll(PollOptions::default())).await.unwrap();
             assert_eq!(store.head(&stream).await.unwrap().live, 1, "{kind}");
             assert_eq!(store.consumers(&stream).await.unwrap(), [name.as_str()], "{kind}");
             assert_eq!(store.document(&name).await.unwrap().unwrap().as_str(), "1", "{kind}");
@@ -325,7 +325,10 @@ async fn refused_names(store: &dyn Store) -> Vec<(String, Option<highwater::Erro
         };
         said.push((format!("a document's key of {bytes} bytes"), commit(&document).await));
         let poll = ConsumerCommand::Poll(PollOptions::default());
-        said.push((format!("a consumer's name of {bytes} bytes"), store.consumer(&notes(), &name, poll).await.err()));
+        said.push((
+            format!("a consumer's name of {bytes} bytes"),
+            store.consumer_command(&notes(), &name, poll).await.err(),
+        ));
         said.push((format!("a lease's name of {bytes} bytes"), store.lease(&name).await.err()));
         let lease = |batch: &mut WriteBatch| {
             batch.take_lease(name.as_str());

@@ -42,7 +42,7 @@ async fn of_stream(store: &dyn Store, stream: &StreamKey, middle: Cursor) -> Val
     };
     let mut consumers = Vec::new();
     for name in store.consumers(stream).await.unwrap() {
-        let status = store.reader(stream, &name).status().await.unwrap();
+        let status = store.consumer(stream, &name).status().await.unwrap();
         consumers.push(json!({
             "name": name, "acknowledged": status.acknowledged.to_string(), "lag": status.lag,
             "leased": status.leased, "parked": status.parked, "evicted": status.evicted,

@@ -226,12 +226,12 @@ async fn fill(store: &dyn Store, clock: &TestEnvironment) {
     })
     .await;
     let index =
-        store.reader(&notes(), "index").options(PollOptions::default().limit(3).lease(Duration::from_secs(3600)));
+        store.consumer(&notes(), "index").options(PollOptions::default().limit(3).lease(Duration::from_secs(3600)));
     let delivery = index.poll().await.unwrap();
     index.ack(delivery.token).await.unwrap();
     index.poll().await.unwrap();
     let options = PollOptions::default().limit(3).max_attempts(1).backoff(Duration::ZERO, Duration::ZERO);
-    let poison = store.reader(&notes(), "poison").options(options);
+    let poison = store.consumer(&notes(), "poison").options(options);
     let delivery = poison.poll().await.unwrap();
     poison.ack(delivery.token).await.unwrap();
     // With others first, then alone.
@@ -241,7 +241,7 @@ async fn fill(store: &dyn Store, clock: &TestEnvironment) {
     }
     let delivery = poison.poll().await.unwrap();
     poison.ack(delivery.token).await.unwrap();
-    let gone = store.reader(&tasks(), "gone");
+    let gone = store.consumer(&tasks(), "gone");
     gone.poll().await.unwrap();
     gone.remove().await.unwrap();
     commit(&mut |batch| {

@@ -74,7 +74,7 @@ async fn goes_on(copy: &Kept) {
     assert_eq!(store.versions(&notes(), "a").await.unwrap().len(), 4, "{name}: three are kept beside the present one");
 
     // The leased consumer's lease is over; it goes on with the batch that it did not acknowledge.
-    let index = store.reader(&notes(), "index");
+    let index = store.consumer(&notes(), "index");
     let mut ids = Vec::new();
     while ids.last().is_none_or(|id| id != "new") {
         let delivery = index.poll().await.unwrap();
@@ -83,8 +83,8 @@ async fn goes_on(copy: &Kept) {
     }
     assert_eq!(ids.first().map(String::as_str), Some("j"), "{name}");
     assert_eq!(index.status().await.unwrap().lag, 0, "{name}");
-    assert_eq!(store.reader(&notes(), "poison").status().await.unwrap().parked, ["j"], "{name}");
-    let again = store.reader(&tasks(), "gone").options(PollOptions::default().limit(1));
+    assert_eq!(store.consumer(&notes(), "poison").status().await.unwrap().parked, ["j"], "{name}");
+    let again = store.consumer(&tasks(), "gone").options(PollOptions::default().limit(1));
     assert_eq!(again.poll().await.unwrap().page.changes.len(), 1, "{name}");
 
     // The open run goes on: what it marked before is not deleted.

@@ -252,7 +252,7 @@ impl Bench {
     /// Asks how far a named reader is behind that has the whole log before it, while nobody writes.
     async fn statuses(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
         progress(&format!("{}: status of a named reader", self.subject.name()));
-        let reader = store.reader(&self.stream, "bench");
+        let reader = store.consumer(&self.stream, "bench");
         reader.seek(Seek::Start).await?;
         let (mut times, mut walls) = (Vec::new(), Vec::new());
         for _ in 0..300 {

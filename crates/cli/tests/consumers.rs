@@ -29,16 +29,16 @@ fn make(here: &Path) {
         batch.on(&issue).upsert(r#"{"id":"issue"}"#);
         store.commit(batch).await.unwrap();
         let options = PollOptions::default().limit(1).max_attempts(1).backoff(Duration::ZERO, Duration::ZERO);
-        let reader = store.reader(&note(), "mail").options(options);
+        let reader = store.consumer(&note(), "mail").options(options);
         let token = reader.poll().await.unwrap().token;
         reader.nack(token).await.unwrap();
         let token = reader.poll().await.unwrap().token;
         reader.ack(token).await.unwrap();
-        let other = store.reader(&issue, "mail");
+        let other = store.consumer(&issue, "mail");
         let token = other.poll().await.unwrap().token;
         other.ack(token).await.unwrap();
         let lease = PollOptions::default().lease(Duration::from_secs(3600));
-        store.reader(&issue, "slow").options(lease).poll().await.unwrap();
+        store.consumer(&issue, "slow").options(lease).poll().await.unwrap();
         store.close().await.unwrap();
     });
 }

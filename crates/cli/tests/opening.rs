@@ -47,7 +47,7 @@ fn make(kind: &str, path: &Path, codec: Option<Arc<dyn PayloadCodec>>) {
     block_on(async {
         let store = open(kind, path, codec);
         fill(&*store, 0, 5).await;
-        store.reader(&notes(), "reader").poll().await.unwrap();
+        store.consumer(&notes(), "reader").poll().await.unwrap();
         store.close().await.unwrap();
     });
 }

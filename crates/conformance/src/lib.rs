@@ -90,6 +90,7 @@ macro_rules! for_each_case {
             p18_only_what_matched_has_left
             p18_reading_by_ids
             p19_net_action
+            p20_a_stream_that_nobody_wrote_says_so
             p20_caught_up_is_true
             p21_an_acknowledgement_never_goes_back
             p21_named_readers_converge_whatever_dies

@@ -197,7 +197,7 @@ impl<S: Subject> Rig<S> {
 
     /// Speaks for a consumer of the usual stream.
     pub fn consumer(&self, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
-        wait(self.store().consumer(&notes(), name, command))
+        wait(self.store().consumer_command(&notes(), name, command))
     }
 
     /// Polls for a consumer.

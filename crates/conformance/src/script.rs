@@ -172,7 +172,7 @@ impl<S: Subject> Script<S> {
             _ => ConsumerCommand::Status,
         };
         let (stream, name) = (self.stream(), self.pick(&["one", "two"]));
-        let reply = wait(self.rig.store().consumer(&stream, name, command));
+        let reply = wait(self.rig.store().consumer_command(&stream, name, command));
         if let Ok(ConsumerReply::Delivery(delivery)) = &reply {
             self.tokens.push(delivery.token);
         }

@@ -26,8 +26,7 @@ use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::consumer::{AckToken, ConsumerStatus, Delivery, PollOptions, Seek};
 use crate::cursor::Cursor;
 use crate::error::Result;
-use crate::ext::{Consumer, Records, StoreExt, TypedPage};
-use crate::following::Following;
+use crate::ext::{Records, StoreExt, TypedPage};
 use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::page::{Page, PageRequest};
 use crate::record::{Json, Record};
@@ -97,9 +96,9 @@ impl Store {
         wait(self.store.records_as::<T>(stream).with(wanted).page())
     }
 
-    /// Follows a stream: its pages, then whatever comes. See [`Follow`].
-    pub fn follow(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Follow<'_> {
-        Follow(wanted(self.store.records(stream)).follow())
+    /// Follows a stream: its pages, then whatever comes. See [`Following`].
+    pub fn follow(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Following<'_> {
+        Following(wanted(self.store.records(stream)).follow())
     }
 
     /// See [`Store::get`](crate::Store::get).
@@ -110,6 +109,11 @@ impl Store {
     /// See [`Store::head`](crate::Store::head).
     pub fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
         wait(self.store.head(stream))
+    }
+
+    /// See [`StoreExt::check_written`].
+    pub fn check_written(&self, stream: &StreamKey) -> Result<StreamHead> {
+        wait(self.store.check_written(stream))
     }
 
     /// See [`Store::streams`](crate::Store::streams).
@@ -143,8 +147,8 @@ impl Store {
     }
 
     /// A named reader of a stream.
-    pub fn reader(&self, stream: &StreamKey, name: impl Into<String>) -> Reader<'_> {
-        Reader(self.store.reader(stream, name))
+    pub fn consumer(&self, stream: &StreamKey, name: impl Into<String>) -> Consumer<'_> {
+        Consumer(self.store.consumer(stream, name))
     }
 
     /// See [`Store::consumers`](crate::Store::consumers).
@@ -185,21 +189,26 @@ impl Store {
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Follow<'s>(Following<'s>);
+pub struct Following<'s>(crate::Following<'s>);
 
-impl Follow<'_> {
+impl Following<'_> {
     /// The next page that is not empty, if one comes within this time.
     pub fn next_within(&mut self, time: Duration) -> Result<Option<Page>> {
         wait_at_most(time, self.0.next()).transpose()
     }
 
-    /// Where the reading stands.
+    /// Returns where the reading stands.
     pub fn cursor(&self) -> Cursor {
         self.0.cursor()
     }
+
+    /// See [`Following::never_written`](crate::Following::never_written).
+    pub fn never_written(&self) -> bool {
+        self.0.never_written()
+    }
 }
 
-impl Iterator for Follow<'_> {
+impl Iterator for Following<'_> {
     type Item = Result<Page>;
 
     fn next(&mut self) -> Option<Result<Page>> {
@@ -227,15 +236,15 @@ pub fn changed(wakeups: &mut Wakeups) -> Result<()> {
     wait(wakeups.changed())
 }
 
-/// A [`Consumer`] whose calls block.
+/// A [`Consumer`](crate::Consumer) whose calls block.
 #[derive(Clone, Debug)]
-pub struct Reader<'s>(Consumer<'s>);
+pub struct Consumer<'s>(crate::Consumer<'s>);
 
-impl Reader<'_> {
+impl Consumer<'_> {
     /// Polls with these options from now on.
     #[must_use]
     pub fn options(self, options: PollOptions) -> Self {
-        Reader(self.0.options(options))
+        Consumer(self.0.options(options))
     }
 
     /// See [`Consumer::poll`].
@@ -304,7 +313,7 @@ mod tests {
             batch.on(&stream).upsert(r#"{"id":"a"}"#);
             writer.commit(batch).unwrap();
         });
-        let reader = store.reader(&notes, "index");
+        let reader = store.consumer(&notes, "index");
         let delivery = loop {
             changed(&mut wakeups).unwrap();
             let delivery = reader.poll().unwrap();

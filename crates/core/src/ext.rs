@@ -8,9 +8,10 @@ use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply, ConsumerStatus, 
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::following::Following;
+use crate::maintenance::StreamHead;
 use crate::page::{Actions, ContentFilter, Page, PageRequest};
 use crate::record::{Change, Json, Metadata, NetAction, Record, RecordId};
-use crate::store::Store;
+use crate::store::{Store, StoreFuture};
 use crate::stream::StreamKey;
 use crate::timestamp::Timestamp;
 
@@ -41,12 +42,60 @@ pub trait StoreExt: Store {
     }
 
     /// A named reader whose position the store keeps.
-    fn reader<'s>(&'s self, stream: &StreamKey, name: impl Into<String>) -> Consumer<'s> {
+    fn consumer<'s>(&'s self, stream: &StreamKey, name: impl Into<String>) -> Consumer<'s> {
         Consumer { store: self.as_dyn(), stream: stream.clone(), name: name.into(), options: PollOptions::default() }
     }
 
-    /// The store behind a plain reference.
+    /// Returns the head of a stream that something was written to. Call it before a reading that would wait, where the stream
+    /// should be there already.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where nothing has ever been written to the stream; the error names up to ten streams that do have
+    /// records, those of the same connection first. Otherwise the errors of [`Store::head`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{ErrorKind, MemoryStore, Store, StoreExt, StreamKey, WriteBatch};
+    /// # let store = MemoryStore::new()?;
+    /// # let mut batch = WriteBatch::new();
+    /// # batch.on(&StreamKey::new("github-main", "Issue")).upsert(r#"{"id": "a"}"#);
+    /// # store.commit(batch).await?;
+    /// let error = store.check_written(&StreamKey::new("github-main", "Isue")).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// assert_eq!(error.context("streams"), Some("github-main/Issue"));
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    fn check_written<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, StreamHead> {
+        let store = self.as_dyn();
+        Box::pin(async move {
+            let head = store.head(stream).await?;
+            if !head.never_written() {
+                return Ok(head);
+            }
+            Err(never_written(stream, store.streams().await?))
+        })
+    }
+
+    /// Returns the store as a plain reference.
     fn as_dyn(&self) -> &dyn Store;
+}
+
+/// How many streams an error names.
+const NAMED: usize = 10;
+
+fn never_written(stream: &StreamKey, heads: Vec<StreamHead>) -> Error {
+    let mut others: Vec<StreamKey> =
+        heads.into_iter().filter(|head| !head.never_written()).map(|head| head.stream).collect();
+    others.sort_by_key(|other| other.connection() != stream.connection());
+    let named: Vec<String> = others.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if others.len() > NAMED { format!(" and {} more", others.len() - NAMED) } else { String::new() };
+    let error = Error::new(
+        ErrorKind::NotFound,
+        "nothing has ever been written to this stream: check its connection, model and variant, or wait for the first sync",
+    )
+    .with("stream", stream);
+    if named.is_empty() { error } else { error.with("streams", named.join(", ") + &more) }
 }
 
 impl<S: Store> StoreExt for S {
@@ -218,7 +267,7 @@ impl Page {
     /// # let mut batch = WriteBatch::new();
     /// # batch.on(&notes).upsert(r#"{"id": "a", "text": "one"}"#).upsert(r#"{"id": "b", "text": null}"#);
     /// # store.commit(batch).await?;
-    /// let delivery = store.reader(&notes, "index").poll().await?;
+    /// let delivery = store.consumer(&notes, "index").poll().await?;
     /// for change in delivery.page.typed::<Note>().changes {
     ///     match change.value {
     ///         Some(Ok(note)) => println!("store {}: {}", change.id, note.text),
@@ -252,7 +301,7 @@ fn typed<T: DeserializeOwned>(change: Change) -> TypedChange<T> {
 /// batch.on(&notes).upsert(r#"{"id": "a"}"#);
 /// store.commit(batch).await?;
 ///
-/// let reader = store.reader(&notes, "search-index");
+/// let reader = store.consumer(&notes, "search-index");
 /// let delivery = reader.poll().await?;
 /// // ... store delivery.page.changes, then:
 /// reader.ack(delivery.token).await?;
@@ -352,7 +401,7 @@ impl Consumer<'_> {
     }
 
     async fn say(&self, command: ConsumerCommand) -> Result<ConsumerReply> {
-        self.store.consumer(&self.stream, &self.name, command).await
+        self.store.consumer_command(&self.stream, &self.name, command).await
     }
 }
 

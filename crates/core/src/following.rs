@@ -42,11 +42,12 @@ struct Reading<'s> {
     request: PageRequest,
     wakeups: Wakeups,
     caught_up: bool,
+    never_written: bool,
 }
 
 impl<'s> Following<'s> {
     pub(crate) fn new(store: &'s dyn Store, request: PageRequest) -> Self {
-        let reading = Reading { wakeups: store.subscribe(), store, request, caught_up: false };
+        let reading = Reading { wakeups: store.subscribe(), store, request, caught_up: false, never_written: false };
         Following { reading, waiting: None }
     }
 
@@ -57,9 +58,32 @@ impl<'s> Following<'s> {
         self.reading.next().await
     }
 
-    /// Where the reading stands.
+    /// Returns where the reading stands.
     pub fn cursor(&self) -> Cursor {
         self.reading.request.after
+    }
+
+    /// Returns whether the latest look found a stream that nothing has ever been written to: no sync has saved a record of this
+    /// model yet, or the name of the connection, model or variant is wrong.
+    ///
+    /// [`next`](Following::next) waits for the first record for as long as it takes. Give it a time limit to look in between; it
+    /// misses nothing when it is dropped.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use highwater_core::{MemoryStore, StoreExt, StreamKey};
+    /// let (store, notes) = (MemoryStore::new()?, StreamKey::new("demo", "Note"));
+    /// let mut following = store.records(&notes).follow();
+    /// let page = tokio::time::timeout(Duration::from_millis(10), following.next()).await;
+    /// if page.is_err() && following.never_written() {
+    ///     eprintln!("still waiting for the first record of {notes}: check its name if that takes long");
+    /// }
+    /// # assert!(page.is_err() && following.never_written());
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn never_written(&self) -> bool {
+        self.reading.never_written
     }
 }
 
@@ -72,7 +96,7 @@ impl Reading<'_> {
             }
             let page = self.store.page(self.request.clone()).await?;
             self.request.after = page.next_cursor;
-            self.caught_up = page.caught_up;
+            (self.caught_up, self.never_written) = (page.caught_up, page.never_written());
             if !page.changes.is_empty() {
                 return Ok(page);
             }

@@ -120,31 +120,56 @@ pub struct Metadata {
 pub struct Json(Bytes);
 
 impl Json {
-    pub(crate) fn new(bytes: Bytes) -> Self {
-        Json(bytes)
+    /// The text of stored bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`] where they are not UTF-8.
+    pub(crate) fn from_stored(bytes: Bytes) -> Result<Self> {
+        match std::str::from_utf8(&bytes) {
+            Ok(_) => Ok(Json(bytes)),
+            Err(source) => Err(Error::corrupt("a stored JSON text is not UTF-8").because(source)),
+        }
     }
 
-    /// Checks that `text` is JSON.
+    /// Copies a text, and checks that it is JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it is not.
+    ///
+    /// ```
+    /// use highwater_core::Json;
+    /// let json = Json::parse(r#"{"id": "a"}"#)?;
+    /// assert_eq!(json.as_str(), r#"{"id": "a"}"#);
+    /// assert!(Json::parse("{").is_err());
+    /// # Ok::<(), highwater_core::Error>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str::<serde::de::IgnoredAny>(text)
             .map_err(|source| Error::new(ErrorKind::Invalid, "the text is not JSON").because(source))?;
         Ok(Json(Bytes::copy_from_slice(text.as_bytes())))
     }
 
-    /// The text's bytes: valid UTF-8.
+    /// Returns the text's bytes: valid UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text.
+    /// Returns the text, as it was saved.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("null")
+        // Both constructors have checked the bytes.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Reads it as `T`.
+    /// Reads the value as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it does not have that shape.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.0).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the record does not have the shape that was asked for").because(source)
+            Error::new(ErrorKind::Invalid, "the JSON value does not have the expected shape").because(source)
         })
     }
 }

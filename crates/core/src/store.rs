@@ -191,7 +191,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Executes a command on behalf of the consumer `name` (1 to 255 bytes) of a stream.
     ///
-    /// [`StoreExt::consumer`](crate::StoreExt) has a method for each command.
+    /// [`StoreExt::consumer`](crate::StoreExt::consumer) has a method for each command.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) for a poll of a consumer that was evicted, or whose position was
     ///   pruned, and the other cursor kinds for a seek to a cursor that is not one of the stream's;
     /// * [`Invalid`](crate::ErrorKind::Invalid) for a name that is empty or too long.
-    fn consumer<'s>(
+    fn consumer_command<'s>(
         &'s self,
         stream: &'s StreamKey,
         name: &'s str,

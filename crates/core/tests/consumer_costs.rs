@@ -134,7 +134,7 @@ async fn save(store: &impl Store, ids: std::ops::Range<u32>, n: u32) {
 }
 
 async fn status(store: &impl Store, name: &str) -> ConsumerStatus {
-    match store.consumer(&notes(), name, ConsumerCommand::Status).await.unwrap() {
+    match store.consumer_command(&notes(), name, ConsumerCommand::Status).await.unwrap() {
         ConsumerReply::Status(status) => status,
         other => panic!("{other:?}"),
     }
@@ -144,9 +144,9 @@ async fn status(store: &impl Store, name: &str) -> ConsumerStatus {
 #[tokio::test]
 async fn p25_a_status_costs_the_same_however_far_behind_the_reader_is() {
     let (_, counts, store) = store();
-    store.consumer(&notes(), "start", ConsumerCommand::Seek(Seek::Start)).await.unwrap();
+    store.consumer_command(&notes(), "start", ConsumerCommand::Seek(Seek::Start)).await.unwrap();
     save(&store, 0..10, 1).await;
-    store.consumer(&notes(), "middle", ConsumerCommand::Seek(Seek::End)).await.unwrap();
+    store.consumer_command(&notes(), "middle", ConsumerCommand::Seek(Seek::End)).await.unwrap();
     let cost = async |name: &str, lag: u64| {
         let (read, begun) = (counts.read.load(Ordering::Relaxed), counts.begun.load(Ordering::Relaxed));
         assert_eq!(status(&store, name).await.lag, lag, "{name}");
@@ -172,7 +172,7 @@ async fn p25_removed_consumers_leave_one_row() {
     let mut old = None;
     for n in 0..400 {
         let name = format!("one-of-{n}");
-        let reader = store.reader(&notes(), name.as_str());
+        let reader = store.consumer(&notes(), name.as_str());
         old = Some(reader.poll().await.unwrap().token).filter(|_| n == 399);
         reader.remove().await.unwrap();
     }
@@ -191,7 +191,7 @@ async fn p25_removed_consumers_leave_one_row() {
     assert_eq!(rows, 1);
     // Their leases are lost for every name, also before the first lease of its new bearer.
     let store = Threaded::open(Counting(backend, counts), StoreOptions::new()).unwrap();
-    let reader = store.reader(&notes(), "one-of-399").options(PollOptions::default().limit(1));
+    let reader = store.consumer(&notes(), "one-of-399").options(PollOptions::default().limit(1));
     reader.seek(Seek::Start).await.unwrap();
     assert_eq!(reader.ack(old.unwrap()).await.unwrap_err().kind(), ErrorKind::LeaseLost);
 }
@@ -204,7 +204,7 @@ async fn p31_only_openings_that_wrote_leave_a_row() {
     store.close().await.unwrap();
     for opening in 0..20 {
         let store = Threaded::open(backend.clone(), StoreOptions::new()).unwrap();
-        let reader = store.reader(&notes(), "copy");
+        let reader = store.consumer(&notes(), "copy");
         let delivery = reader.poll().await.unwrap();
         assert_eq!(delivery.page.changes.len(), if opening == 0 { 3 } else { 0 });
         reader.ack(delivery.token).await.unwrap();
@@ -227,7 +227,7 @@ async fn p25_rows_of_removed_consumers_are_folded() {
     let (backend, _, store) = store();
     save(&store, 0..3, 1).await;
     let number = store.head(&notes()).await.unwrap().number;
-    let old = store.reader(&notes(), "copy").poll().await.unwrap();
+    let old = store.consumer(&notes(), "copy").poll().await.unwrap();
     store.close().await.unwrap();
     let key = |kind: u8, name: &str| [&[kind][..], &number.to_be_bytes(), name.as_bytes()].concat();
     let mut editor = backend.clone();
@@ -238,7 +238,7 @@ async fn p25_rows_of_removed_consumers_are_folded() {
     }
     write.commit().unwrap();
     let store = Threaded::open(backend.clone(), StoreOptions::new()).unwrap();
-    let reader = store.reader(&notes(), "copy");
+    let reader = store.consumer(&notes(), "copy");
     reader.poll().await.unwrap();
     assert_eq!(reader.ack(old.token).await.unwrap_err().kind(), ErrorKind::LeaseLost);
     reader.remove().await.unwrap();

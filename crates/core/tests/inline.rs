@@ -38,8 +38,8 @@ async fn script(store: &dyn Store) -> String {
     for change in page.changes.iter().chain(&rest.changes) {
         told.push(format!("{} {} {:?}", change.record.id, change.net as u8, change.record.payload));
     }
-    let delivery = store.reader(&stream, "reader").poll().await.unwrap();
-    store.reader(&stream, "reader").ack(delivery.token).await.unwrap();
+    let delivery = store.consumer(&stream, "reader").poll().await.unwrap();
+    store.consumer(&stream, "reader").ack(delivery.token).await.unwrap();
     told.push(format!("{} {:?}", delivery.page.changes.len(), store.document("round").await.unwrap()));
     told.join("\n")
 }

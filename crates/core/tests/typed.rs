@@ -52,7 +52,7 @@ async fn a_record_that_does_not_fit_keeps_no_other_back() {
 #[tokio::test]
 async fn a_reader_gets_past_a_record_that_does_not_fit() {
     let store = store_of(&[r#"{"id":"a","text":null}"#, r#"{"id":"b","text":"two"}"#]).await;
-    let reader = store.reader(&notes(), "index").options(PollOptions::default().limit(1));
+    let reader = store.consumer(&notes(), "index").options(PollOptions::default().limit(1));
     let mut fits = Vec::new();
     for _ in 0..2 {
         let delivery = reader.poll().await.unwrap();

@@ -167,7 +167,7 @@ async fn a_consumer_goes_on_where_it_acknowledged() {
     save(&store, &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]).await;
     let stream = notes();
     let at_once = PollOptions::default().limit(2).backoff(Duration::ZERO, Duration::ZERO);
-    let reader = store.reader(&stream, "index").options(at_once);
+    let reader = store.consumer(&stream, "index").options(at_once);
     let first = reader.poll().await.unwrap();
     assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost);
     reader.nack(first.token).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_consumers_lease_of_a_wrong_clock_is_over_when_the_clock_is_right() {
     save(&store, &[r#"{"id":"a"}"#]).await;
     let set = |now_ms: u64| clock.0.store(now_ms, std::sync::atomic::Ordering::Relaxed);
     set(now_ms + 100 * 86_400_000);
-    let reader = store.reader(&notes(), "reader");
+    let reader = store.consumer(&notes(), "reader");
     let first = reader.poll().await.unwrap();
     assert_eq!(reader.poll().await.unwrap_err().kind(), ErrorKind::LeaseLost);
     set(now_ms + 100 * 86_400_000 - 2);

@@ -164,7 +164,7 @@ async fn what_does_not_exist_is_an_error_and_no_state() {
     // Named readers of a stream that a sync writes, of one with a slip of the pen, and of the host's own.
     let (slip, own) = (StreamKey::new("c", "Itme"), StreamKey::new("mine", "Note"));
     for stream in [&items, &slip, &own] {
-        world.store.reader(stream, "index").poll().await.unwrap();
+        world.store.consumer(stream, "index").poll().await.unwrap();
     }
     let idle = engine.idle_readers().await.unwrap();
     let idle: Vec<_> = idle.iter().map(|reader| (&reader.stream, reader.name.as_str())).collect();

@@ -139,7 +139,7 @@ impl Consumer {
 
     async fn named(&mut self, store: &SimStore) -> bool {
         let name = "named";
-        let reader = store.inner.reader(&self.stream, name);
+        let reader = store.inner.consumer(&self.stream, name);
         if let Some(token) = self.held.take() {
             match reader.ack(token).await {
                 Ok(()) => {}
@@ -183,7 +183,7 @@ impl Consumer {
             }
             Err(error) if error.cursor_fault().is_some() => {
                 self.note_fault(&error);
-                let seek = store.inner.reader(&self.stream, name).seek(highwater_core::Seek::Start).await;
+                let seek = store.inner.consumer(&self.stream, name).seek(highwater_core::Seek::Start).await;
                 if let Err(error) = seek {
                     self.shared.broken("P21", format!("a consumer cannot start over: {error}"));
                 }

@@ -291,7 +291,7 @@ impl Store for SimStore {
         })
     }
 
-    fn consumer<'s>(
+    fn consumer_command<'s>(
         &'s self,
         stream: &'s StreamKey,
         name: &'s str,
@@ -299,7 +299,7 @@ impl Store for SimStore {
     ) -> StoreFuture<'s, ConsumerReply> {
         Box::pin(async move {
             self.gate("consumer").await?;
-            self.inner.consumer(stream, name, command).await
+            self.inner.consumer_command(stream, name, command).await
         })
     }
 

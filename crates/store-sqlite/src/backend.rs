@@ -18,6 +18,7 @@ use crate::path::file_at;
 use crate::read_only::{self, Unwritten};
 use crate::schema::{Settings, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
+use crate::snapshot::SqliteSnapshot;
 use crate::transaction::SqliteTransaction;
 use crate::wal;
 
@@ -218,11 +219,11 @@ enum Source {
 }
 
 impl BackendReader for SqliteReader {
-    type Snapshot<'a> = SqliteTransaction<'a>;
+    type Snapshot<'a> = SqliteSnapshot<'a>;
 
-    fn snapshot(&mut self) -> Result<SqliteTransaction<'_>> {
+    fn snapshot(&mut self) -> Result<SqliteSnapshot<'_>> {
         self.files.seen()?;
-        SqliteTransaction::snapshot(match &mut self.source {
+        SqliteSnapshot::open(match &mut self.source {
             Source::Written(watcher) => watcher.connection(),
             Source::Unwritten(file) => file.watcher()?.connection(),
         })

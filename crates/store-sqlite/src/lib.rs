@@ -33,6 +33,7 @@ mod path;
 mod read_only;
 mod schema;
 mod sharing;
+mod snapshot;
 mod store;
 mod transaction;
 mod values;
@@ -40,6 +41,7 @@ mod views;
 mod wal;
 
 pub use backend::{SqliteBackend, SqliteReader};
+pub use snapshot::SqliteSnapshot;
 pub use store::{SqliteBuilder, SqliteStore};
 pub use transaction::SqliteTransaction;
 pub use views::{DEFAULT_COLUMNS, ModelView, ViewColumn, ViewMember, ViewMembers, create_model_view, view_members};

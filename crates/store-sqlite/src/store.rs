@@ -110,7 +110,7 @@ impl SqliteStore {
                     let _ = noted.set(first);
                     error.with("consumer", &name)
                 })?;
-                transaction.consumer(&stream, &name, &ConsumerCommand::Ack(delivery.token))?;
+                transaction.consumer_command(&stream, &name, &ConsumerCommand::Ack(delivery.token))?;
                 Ok(Some(value))
             })
             .await;
@@ -212,7 +212,7 @@ fn poll(
     name: &str,
     options: PollOptions,
 ) -> Result<Delivery> {
-    match transaction.consumer(stream, name, &ConsumerCommand::Poll(options))? {
+    match transaction.consumer_command(stream, name, &ConsumerCommand::Poll(options))? {
         ConsumerReply::Delivery(delivery) => Ok(delivery),
         _ => Err(Error::new(ErrorKind::Internal, "a poll was answered with something else")),
     }
@@ -256,7 +256,7 @@ fn nack_again(
     let delivery = poll(transaction, stream, name, options)?;
     match delivery.page.changes.first() {
         Some(change) if change.record.metadata.cursor == first => {
-            transaction.consumer(stream, name, &ConsumerCommand::Nack(delivery.token)).map(drop)
+            transaction.consumer_command(stream, name, &ConsumerCommand::Nack(delivery.token)).map(drop)
         }
         _ => Err(Error::new(ErrorKind::Cancelled, "the batch that failed is not the next one any more")),
     }

@@ -1,30 +1,26 @@
-//! Reading and writing our tables within one SQLite transaction.
+//! Write transactions.
 
 use std::fmt;
 use std::time::Duration;
 
 use highwater_core::backend::{BackendRead, BackendWrite, LogRow, LogScan, Table, VisitEntry, VisitRow};
 use highwater_core::{Error, ErrorKind, Result};
-use rusqlite::{CachedStatement, Connection, ToSql};
+use rusqlite::{Connection, ToSql};
 
 use crate::commit_sign::Watcher;
 use crate::errors::Explain;
-use crate::index_table::IndexTable;
-use crate::log_table::LogTable;
 use crate::open_files::Files;
 use crate::schema::upgrade;
-use crate::values::bytes;
+use crate::snapshot::{Tables, run};
 
-/// A transaction on a connection: a snapshot, a write transaction of ours, or one of the host's.
+/// A write transaction on a connection: one of ours, or one of the host's that we take part in.
 pub struct SqliteTransaction<'c> {
-    connection: &'c Connection,
     part: Part,
     /// Looked at before a commit is acknowledged.
     files: Option<(&'c Files, &'c Watcher)>,
     /// How long the connection is to wait for locks once this has ended, where it does not now.
     patience: Option<Duration>,
-    log: LogTable<'c>,
-    index: IndexTable<'c>,
+    tables: Tables<'c>,
 }
 
 /// What of the connection's transaction is ours to end.
@@ -38,14 +34,7 @@ enum Part {
 
 impl<'c> SqliteTransaction<'c> {
     fn new(connection: &'c Connection, part: Part, files: Option<(&'c Files, &'c Watcher)>) -> Self {
-        SqliteTransaction {
-            connection,
-            part,
-            files,
-            patience: None,
-            log: LogTable::new(connection),
-            index: IndexTable::new(connection),
-        }
+        SqliteTransaction { tables: Tables::new(connection), part, files, patience: None }
     }
 
     /// Begins a write transaction: takes the write lock before anything is read.
@@ -76,12 +65,6 @@ impl<'c> SqliteTransaction<'c> {
         }
     }
 
-    /// Opens a snapshot.
-    pub(crate) fn snapshot(connection: &'c Connection) -> Result<Self> {
-        run(connection, "BEGIN DEFERRED", "snapshot")?;
-        Ok(SqliteTransaction::new(connection, Part::Whole, None))
-    }
-
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
     /// Committing and rolling back stays with the host; until [`commit`](BackendWrite::commit) the part that is done here
     /// lies in a savepoint, and is undone when this is dropped.
@@ -99,15 +82,11 @@ impl<'c> SqliteTransaction<'c> {
     /// The connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
     /// transaction are in ours once it is committed, or what joined it has returned.
     pub fn connection(&self) -> &'c Connection {
-        self.connection
-    }
-
-    fn statement(&self, sql: &str) -> Result<CachedStatement<'c>> {
-        self.connection.prepare_cached(sql).explain_on(self.connection, "prepare")
+        self.tables.connection
     }
 
     fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
-        self.statement(sql)?.execute(values).map(drop).explain_on(self.connection, "write")
+        self.tables.statement(sql)?.execute(values).map(drop).explain_on(self.tables.connection, "write")
     }
 }
 
@@ -121,61 +100,41 @@ impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
         let undo: &[&str] = match self.part {
             // After some errors SQLite itself has ended the transaction.
-            _ if self.connection.is_autocommit() => &[],
+            _ if self.tables.connection.is_autocommit() => &[],
             Part::Whole => &["ROLLBACK"],
             Part::Savepoint => &["ROLLBACK TO hw_join", "RELEASE hw_join"],
             Part::Ended => &[],
         };
         for sql in undo {
             // One that fails leaves nothing behind either: the connection's end undoes it.
-            let _ = run(self.connection, sql, "rollback");
+            let _ = run(self.tables.connection, sql, "rollback");
         }
         if let Some(patience) = self.patience {
             // Fails for no connection that is open.
-            let _ = self.connection.busy_timeout(patience);
+            let _ = self.tables.connection.busy_timeout(patience);
         }
     }
 }
 
 impl BackendRead for SqliteTransaction<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let sql = match table {
-            Table::State => "SELECT value FROM hw_state WHERE key = ?1",
-            Table::History => "SELECT value FROM hw_history WHERE key = ?1",
-        };
-        let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([key]).explain_on(self.connection, "read")?;
-        match rows.next().explain_on(self.connection, "read")? {
-            Some(row) => Ok(Some(bytes(row, 0)?.to_vec())),
-            None => Ok(None),
-        }
+        self.tables.get(table, key)
     }
 
     fn range(&mut self, table: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        let sql = match table {
-            Table::State => "SELECT key, value FROM hw_state WHERE key >= ?1 AND key < ?2 ORDER BY key",
-            Table::History => "SELECT key, value FROM hw_history WHERE key >= ?1 AND key < ?2 ORDER BY key",
-        };
-        let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([from, until]).explain_on(self.connection, "read")?;
-        while let Some(row) = rows.next().explain_on(self.connection, "read")? {
-            if visit(bytes(row, 0)?, bytes(row, 1)?)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.tables.range(table, from, until, visit)
     }
 
     fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-        self.log.scan(stream, scan, visit)
+        self.tables.scan(stream, scan, visit)
     }
 
     fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        self.log.row(stream, sequence, payload, visit)
+        self.tables.row(stream, sequence, payload, visit)
     }
 
     fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-        self.index.find(stream, key)
+        self.tables.index(stream, key)
     }
 }
 
@@ -197,42 +156,34 @@ impl BackendWrite for SqliteTransaction<'_> {
     }
 
     fn put_row(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
-        self.log.put(stream, row)
+        self.tables.log.put(stream, row)
     }
 
     fn remove_row(&mut self, stream: u32, sequence: u64) -> Result<()> {
-        self.log.remove(stream, sequence)
+        self.tables.log.remove(stream, sequence)
     }
 
     fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()> {
-        self.index.put(stream, key, sequence)
+        self.tables.index.put(stream, key, sequence)
     }
 
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()> {
-        self.index.remove(stream, key)
+        self.tables.index.remove(stream, key)
     }
 
     fn upgrade(&mut self) -> Result<()> {
-        upgrade(self.connection)
+        upgrade(self.tables.connection)
     }
 
     fn commit(mut self) -> Result<()> {
-        self.log.flush()?;
-        self.index.flush()?;
+        self.tables.log.flush()?;
+        self.tables.index.flush()?;
         match self.part {
-            Part::Whole => run(self.connection, "COMMIT", "commit")?,
-            Part::Savepoint => run(self.connection, "RELEASE hw_join", "commit")?,
+            Part::Whole => run(self.tables.connection, "COMMIT", "commit")?,
+            Part::Savepoint => run(self.tables.connection, "RELEASE hw_join", "commit")?,
             Part::Ended => {}
         }
         self.part = Part::Ended;
         self.files.map_or(Ok(()), |(files, watcher)| files.check(watcher))
     }
-}
-
-fn run(connection: &Connection, sql: &str, what: &'static str) -> Result<()> {
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute([]))
-        .map(drop)
-        .explain_on(connection, what)
 }

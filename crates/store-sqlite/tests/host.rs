@@ -137,7 +137,7 @@ async fn p23_a_record_that_the_hosts_work_cannot_take_is_set_aside() {
         }
         assert!(failures < 20, "it is never set aside");
     }
-    assert_eq!(store.reader(&notes(), "copy").status().await.unwrap().parked, ["3"]);
+    assert_eq!(store.consumer(&notes(), "copy").status().await.unwrap().parked, ["3"]);
     assert!((3..8).contains(&failures) && waits == failures, "{failures} failures, {waits} pauses");
     store.close().await.unwrap();
     assert_eq!(count(&folder.path().join("app.db")).unwrap(), 5);

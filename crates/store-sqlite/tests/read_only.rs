@@ -34,7 +34,7 @@ fn make(path: &Path) {
     block_on(async {
         let store = SqliteStore::open(path).unwrap();
         save(&store, 0..10).await;
-        store.reader(&notes(), "reader").poll().await.unwrap();
+        store.consumer(&notes(), "reader").poll().await.unwrap();
         store.close().await.unwrap();
     });
 }
@@ -143,7 +143,7 @@ fn every_write_is_refused_with_the_reason() {
         batch.on(&notes()).upsert(r#"{"id":"new"}"#);
         let up_to = store.head(&notes()).await.unwrap().high_water;
         let prune = Maintenance::Prune { stream: notes(), what: PruneWhat::Tombstones, up_to };
-        let reader = store.reader(&notes(), "reader");
+        let reader = store.consumer(&notes(), "reader");
         let consume = |_: &Connection, _: &highwater_core::Page| Ok::<(), rusqlite::Error>(());
         let host = Connection::open(&path).unwrap();
         host.execute_batch("BEGIN IMMEDIATE").unwrap();

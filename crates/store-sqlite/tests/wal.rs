@@ -119,9 +119,9 @@ impl Fixture {
             }
             if n % 5 == 4 {
                 let poll = ConsumerCommand::Poll(PollOptions::default().limit(3));
-                let reply = store.consumer(&notes(), "reader", poll).await.unwrap();
+                let reply = store.consumer_command(&notes(), "reader", poll).await.unwrap();
                 let ConsumerReply::Delivery(delivery) = reply else { panic!("{reply:?}") };
-                store.consumer(&notes(), "reader", ConsumerCommand::Ack(delivery.token)).await.unwrap();
+                store.consumer_command(&notes(), "reader", ConsumerCommand::Ack(delivery.token)).await.unwrap();
             }
         }
         let of = |end| std::fs::read(beside(&path, end));
@@ -238,7 +238,7 @@ async fn consumer_stands_well(what: &str, store: &SqliteStore) {
     if store.consumers(&notes()).await.unwrap().is_empty() {
         return;
     }
-    let reply = store.consumer(&notes(), "reader", ConsumerCommand::Status).await.unwrap();
+    let reply = store.consumer_command(&notes(), "reader", ConsumerCommand::Status).await.unwrap();
     let ConsumerReply::Status(status) = reply else { panic!("{reply:?}") };
     let end = store.head(&notes()).await.unwrap().high_water;
     assert!(status.acknowledged.position() <= end.position(), "{what}: acknowledged what is not there");

@@ -109,7 +109,7 @@ async fn show(options: &ConsumerOptions, output: &Output) -> Result<()> {
 async fn unpark(options: &ConsumerOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
     let stream = find(&store, options).await?;
-    let ids = store.reader(&stream, &options.name).unpark().await?;
+    let ids = store.consumer(&stream, &options.name).unpark().await?;
     output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "unparked": ids }));
     output.line(format!("{} will be delivered again", counted(ids.len(), "record")));
     store.close().await
@@ -118,7 +118,7 @@ async fn unpark(options: &ConsumerOptions, output: &Output) -> Result<()> {
 async fn seek(options: &SeekOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.consumer.store)?;
     let stream = find(&store, &options.consumer).await?;
-    store.reader(&stream, &options.consumer.name).seek(options.position).await?;
+    store.consumer(&stream, &options.consumer.name).seek(options.position).await?;
     tell(&store, &stream, &options.consumer.name, output).await?;
     store.close().await
 }
@@ -126,7 +126,7 @@ async fn seek(options: &SeekOptions, output: &Output) -> Result<()> {
 async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
     let stream = find(&store, options).await?;
-    store.reader(&stream, &options.name).remove().await?;
+    store.consumer(&stream, &options.name).remove().await?;
     output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "removed": true }));
     output.line(format!("consumer {} of {stream} was removed", options.name));
     store.close().await
@@ -134,7 +134,7 @@ async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
 
 /// One consumer, with the ids of its parked records.
 async fn tell(store: &Arc<dyn Store>, stream: &StreamKey, name: &str, output: &Output) -> Result<()> {
-    let status = store.reader(stream, name).status().await?;
+    let status = store.consumer(stream, name).status().await?;
     output.object(&object(stream, &status));
     output.line(line(stream, &status));
     for id in &status.parked {
@@ -182,7 +182,7 @@ async fn find(store: &Arc<dyn Store>, options: &ConsumerOptions) -> Result<Strea
 pub(super) async fn of_stream(store: &dyn Store, stream: &StreamKey) -> Result<Vec<ConsumerStatus>> {
     let mut consumers = Vec::new();
     for name in store.consumers(stream).await? {
-        if let ConsumerReply::Status(status) = store.consumer(stream, &name, ConsumerCommand::Status).await? {
+        if let ConsumerReply::Status(status) = store.consumer_command(stream, &name, ConsumerCommand::Status).await? {
             consumers.push(status);
         }
     }

@@ -52,7 +52,7 @@ async fn reading(options: &TailOptions, output: &Output, cancel: &CancelToken) -
         Some(Seek::End) => store.head(&stream).await?.high_water,
         Some(Seek::Cursor(cursor)) => cursor,
         Some(_) => Cursor::START,
-        None => match store.reader(&stream, &options.name).status().await {
+        None => match store.consumer(&stream, &options.name).status().await {
             Ok(status) => status.acknowledged,
             Err(error) if error.kind() == ErrorKind::NotFound => Cursor::START,
             Err(error) => return Err(error),
@@ -79,7 +79,7 @@ async fn reading(options: &TailOptions, output: &Output, cancel: &CancelToken) -
 async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, begun: &mut bool) -> Result<()> {
     let store = stores::open_existing(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
-    let reader = store.reader(&stream, &options.name).options(PollOptions::default().limit(500).lease(LEASE));
+    let reader = store.consumer(&stream, &options.name).options(PollOptions::default().limit(500).lease(LEASE));
     if let Some(from) = options.from {
         reader.seek(from).await?;
     }

@@ -1,10 +1,11 @@
 //! What a reader ends up with: P17 to P20, P37.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use highwater_core::{
-    Action, Actions, Change, ContentFilter, Cursor, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat, content,
-    content::ContentRules,
+    Action, Actions, Change, ContentFilter, Cursor, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat,
+    StoreExt, StreamKey, StreamOptions, WriteBatch, content, content::ContentRules,
 };
 
 use crate::rig::{Rig, ids, nets, note, notes, wait};
@@ -349,4 +350,54 @@ pub fn p35_boundary_refetch<S: Subject>() {
         (ids(&changes).into_iter().map(str::to_owned).collect::<Vec<_>>(), rig.head().checksum)
     };
     assert_eq!(list(&once), list(&overlapping));
+}
+
+/// A stream that nobody ever wrote is told from one that is empty or cleared: a reader that would wait can say so.
+pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
+    let mut rig = Rig::<S>::new();
+    let never = |rig: &Rig<S>| {
+        let head = rig.head();
+        let page = rig.page(|request| request);
+        assert!(page.caught_up && page.changes.is_empty());
+        assert_eq!(page.never_written(), head.never_written());
+        head.never_written()
+    };
+    let check = |rig: &Rig<S>, stream: &StreamKey| wait(rig.store().check_written(stream));
+    assert!(never(&rig));
+    assert_eq!(check(&rig, &notes()).unwrap_err().context("streams"), None);
+    // A consumer that began before the first sync, a setting and a write to another stream do not count.
+    let first = rig.poll("early", 10).unwrap();
+    assert!(first.page.never_written());
+    rig.ack("early", first.token).unwrap();
+    wait(rig.store().maintain(Maintenance::Configure(notes(), StreamOptions::default()))).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.on(&StreamKey::new("demo", "Other")).upsert(note("a", 1));
+    batch.on(&StreamKey::new("else", "Note")).upsert(note("a", 1));
+    rig.commit(batch).unwrap();
+    assert!(never(&rig));
+    let error = check(&rig, &notes()).unwrap_err();
+    assert_eq!((error.kind(), error.context("streams")), (ErrorKind::NotFound, Some("demo/Other, else/Note")));
+
+    // Whoever waits gets the first record all the same.
+    let store = std::sync::Arc::clone(rig.store());
+    let mut following = store.records(&notes()).follow();
+    let looked = wait(async { tokio::time::timeout(Duration::from_millis(50), following.next()).await });
+    assert!(looked.is_err() && following.never_written());
+    rig.save("a", 1);
+    assert_eq!(ids(&wait(following.next()).unwrap().changes), ["a"]);
+    assert!(!following.never_written());
+    assert_eq!(ids(&rig.poll("early", 10).unwrap().page.changes), ["a"]);
+    assert_eq!(check(&rig, &notes()).unwrap().live, 1);
+
+    // What is gone was there.
+    drop(following);
+    drop(store);
+    wait(rig.store().maintain(Maintenance::Clear(notes()))).unwrap();
+    for _ in 0..2 {
+        assert!(!never(&rig));
+        check(&rig, &notes()).unwrap();
+        if S::REOPENS {
+            rig.reopen();
+        }
+    }
 }

@@ -160,7 +160,7 @@ pub fn p41_reading_only_writes_nothing<S: Subject>() {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         let store = subject.open(StoreOptions::new()).unwrap();
         save(&*store, "a").await.unwrap();
-        store.reader(&notes(), "reader").poll().await.unwrap();
+        store.consumer(&notes(), "reader").poll().await.unwrap();
         store.close().await.unwrap();
         drop(store);
         let store = subject.open(StoreOptions::new().read_only()).unwrap();
@@ -168,7 +168,7 @@ pub fn p41_reading_only_writes_nothing<S: Subject>() {
         let up_to = store.head(&notes()).await.unwrap().high_water;
         let prune = Maintenance::Prune { stream: notes(), what: PruneWhat::Payloads, up_to };
         let configure = Maintenance::Configure(notes(), StreamOptions::default());
-        let reader = store.reader(&notes(), "reader");
+        let reader = store.consumer(&notes(), "reader");
         let mut refused = vec![
             save(&*store, "b").await,
             store.lease("run").await.map(drop),

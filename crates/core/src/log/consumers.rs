@@ -25,7 +25,7 @@ use record::{ConsumerRecord, Failure};
 const MAX_CONSUMER_NAME: usize = 255;
 
 impl<W: BackendWrite> Transaction<'_, W> {
-    pub(crate) fn consumer(
+    pub(crate) fn consumer_command(
         &mut self,
         stream: &StreamKey,
         name: &str,

@@ -93,7 +93,7 @@ impl<'s> StreamView<'s> {
         let next = if done && !stuck { end } else { reading.scanned };
         let next_cursor = if next == since { request.after } else { self.reader_at(&request.after, next, filter) };
         Ok(Attempt::Done(Page {
-            changes: reading.finish(),
+            changes: reading.finish()?,
             next_cursor,
             has_more: !done,
             caught_up: done,
@@ -281,7 +281,9 @@ impl<'s> StreamView<'s> {
     /// A row as readers see it.
     pub(crate) fn record(&self, row: &LogRow<'_>) -> Result<Record> {
         let payload = match row.payload {
-            Some(stored) => Some(Json::new(self.shared.decode_payload(self.key, row.id, stored)?.into_bytes())),
+            Some(stored) => {
+                Some(Json::from_stored(self.shared.decode_payload(self.key, row.id, stored)?.into_bytes())?)
+            }
             None => None,
         };
         Ok(reading::record(&self.token_key, row, 0, payload))
@@ -338,7 +340,7 @@ pub(crate) fn documents<R: BackendRead + ?Sized>(
             if found.len() >= limit {
                 return Ok(ControlFlow::Break(()));
             }
-            let value = Json::new(bytes::Bytes::copy_from_slice(value));
+            let value = Json::from_stored(bytes::Bytes::copy_from_slice(value))?;
             found.push(crate::batch::Document::new(key.to_owned(), value));
         }
         Ok(ControlFlow::Continue(()))

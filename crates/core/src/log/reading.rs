@@ -97,7 +97,10 @@ impl<'p> Reading<'p> {
         // What left is of no use to the reader but for its id.
         let unseen = metadata_only || (net == NetAction::Left && !mutant!("left-with-payload"));
         self.scanned = position;
-        let payload = payload.filter(|_| !unseen).and_then(|payload| self.keep(payload));
+        let payload = match payload.filter(|_| !unseen) {
+            Some(payload) => self.keep(payload)?,
+            None => None,
+        };
         let record = record(&self.view.token_key, row, self.filter, payload);
         self.bytes = self.bytes.saturating_add(self.size(row));
         if self.changes.is_empty() {
@@ -141,38 +144,39 @@ impl<'p> Reading<'p> {
     }
 
     /// The changes, with their payloads.
-    pub(super) fn finish(mut self) -> Vec<Change> {
-        self.hand_out();
-        self.changes
+    pub(super) fn finish(mut self) -> Result<Vec<Change>> {
+        self.hand_out()?;
+        Ok(self.changes)
     }
 
     /// Keeps the payload of the next change; `None` while it waits in the chunk with others.
-    fn keep(&mut self, payload: Payload<'_>) -> Option<Json> {
-        let Payload::Plain(plain) = payload else { return Some(Json::new(payload.into_bytes())) };
+    fn keep(&mut self, payload: Payload<'_>) -> Result<Option<Json>> {
+        let Payload::Plain(plain) = payload else { return Json::from_stored(payload.into_bytes()).map(Some) };
         if plain.len() > CHUNK / 4 {
-            return Some(Json::new(Bytes::copy_from_slice(plain)));
+            return Json::from_stored(Bytes::copy_from_slice(plain)).map(Some);
         }
         if self.chunk.capacity() - self.chunk.len() < plain.len() {
-            self.hand_out();
+            self.hand_out()?;
             self.chunk = self.view.shared.chunks.take();
         }
         let start = self.chunk.len();
         self.chunk.extend_from_slice(plain);
         self.waiting.push((self.changes.len(), start..self.chunk.len()));
-        None
+        Ok(None)
     }
 
     /// Gives the changes that wait their part of the chunk.
-    fn hand_out(&mut self) {
+    fn hand_out(&mut self) -> Result<()> {
         if self.waiting.is_empty() {
-            return;
+            return Ok(());
         }
         let chunk = self.view.shared.chunks.share(std::mem::take(&mut self.chunk));
         for (place, part) in self.waiting.drain(..) {
             if let Some(change) = self.changes.get_mut(place) {
-                change.record.payload = Some(Json::new(chunk.slice(part)));
+                change.record.payload = Some(Json::from_stored(chunk.slice(part))?);
             }
         }
+        Ok(())
     }
 }
 

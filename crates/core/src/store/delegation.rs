@@ -73,13 +73,13 @@ macro_rules! store_by_delegation {
             fn lease<'s>(&'s $self, name: &'s str) -> $crate::StoreFuture<'s, $crate::Fence> {
                 $inner.lease(name)
             }
-            fn consumer<'s>(
+            fn consumer_command<'s>(
                 &'s $self,
                 stream: &'s $crate::StreamKey,
                 name: &'s str,
                 command: $crate::ConsumerCommand,
             ) -> $crate::StoreFuture<'s, $crate::ConsumerReply> {
-                $inner.consumer(stream, name, command)
+                $inner.consumer_command(stream, name, command)
             }
             fn consumers<'s>(&'s $self, stream: &'s $crate::StreamKey) -> $crate::StoreFuture<'s, Vec<String>> {
                 $inner.consumers(stream)

@@ -131,7 +131,7 @@ impl<B: Backend> Store for Threaded<B> {
             let key = log::document_key(key);
             self.read(move |_, read| {
                 let value = read.get(Table::State, &key)?;
-                Ok(Attempt::Done(value.map(|value| Json::new(value.into()))))
+                value.map(|value| Json::from_stored(value.into())).transpose().map(Attempt::Done)
             })
             .await
         })
@@ -156,7 +156,7 @@ impl<B: Backend> Store for Threaded<B> {
         })
     }
 
-    fn consumer<'s>(
+    fn consumer_command<'s>(
         &'s self,
         stream: &'s StreamKey,
         name: &'s str,
@@ -167,7 +167,7 @@ impl<B: Backend> Store for Threaded<B> {
             if matches!(command, ConsumerCommand::Status) {
                 return self.consumer_status(stream, name).await.map_err(|error| error.during("consumer"));
             }
-            self.write(move |transaction| transaction.consumer(&stream, &name, &command))
+            self.write(move |transaction| transaction.consumer_command(&stream, &name, &command))
                 .await
                 .map_err(|error| error.during("consumer"))
         })

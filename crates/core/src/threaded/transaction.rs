@@ -49,8 +49,13 @@ impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
     }
 
     /// Executes a command on behalf of a named consumer.
-    pub fn consumer(&mut self, stream: &StreamKey, name: &str, command: &ConsumerCommand) -> Result<ConsumerReply> {
-        self.inner.consumer(stream, name, command)
+    pub fn consumer_command(
+        &mut self,
+        stream: &StreamKey,
+        name: &str,
+        command: &ConsumerCommand,
+    ) -> Result<ConsumerReply> {
+        self.inner.consumer_command(stream, name, command)
     }
 }
 

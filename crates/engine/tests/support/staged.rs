@@ -125,13 +125,13 @@ impl Store for Staged {
     fn lease<'s>(&'s self, name: &'s str) -> StoreFuture<'s, highwater_core::Fence> {
         self.inner.lease(name)
     }
-    fn consumer<'s>(
+    fn consumer_command<'s>(
         &'s self,
         stream: &'s StreamKey,
         name: &'s str,
         command: highwater_core::ConsumerCommand,
     ) -> StoreFuture<'s, highwater_core::ConsumerReply> {
-        self.inner.consumer(stream, name, command)
+        self.inner.consumer_command(stream, name, command)
     }
     fn consumers<'s>(&'s self, stream: &'s StreamKey) -> StoreFuture<'s, Vec<String>> {
         self.inner.consumers(stream)

@@ -77,7 +77,7 @@ impl<S: Subject> System<S> {
     }
 
     pub(super) fn say(&self, place: usize, name: usize, command: ConsumerCommand) -> Result<ConsumerReply> {
-        wait(self.rig.store().consumer(&stream(place), consumer_name(name), command))
+        wait(self.rig.store().consumer_command(&stream(place), consumer_name(name), command))
     }
 
     /// A consumer's status.
