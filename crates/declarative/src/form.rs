@@ -1,6 +1,6 @@
 //! Texts of queries and forms (`application/x-www-form-urlencoded`), as Python writes and reads them.
 
-use highwater_template::escape;
+use highwater_template::http::escape;
 use percent_encoding::percent_decode_str;
 
 /// Names and values as one text.

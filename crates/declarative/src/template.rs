@@ -15,9 +15,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::auth::{SecretRenewal, TokenUse};
+use highwater_template::host::RunHost;
 use highwater_template::{
-    HttpResponse, LogLevel, ModelInfo, PageRecord, Provider, RunHost, Secret, SecretRenewal, SyncContext, Template,
-    TemplateInfo, TokenUse,
+    HttpResponse, LogLevel, ModelInfo, Provider, Secret, SourceRecord, SyncContext, Template, TemplateInfo,
 };
 use sha2::Digest as _;
 use tokio::sync::Mutex;
@@ -187,13 +188,13 @@ impl Template for StreamTemplate {
 
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
         let secret = |name: &str| context.secret(name).map(|secret| secret.expose().to_owned());
-        let config = settings::config_of(&self.settings, context.settings(), secret)?;
-        let clock = Arc::new(RunClock::at(context.now_ms()));
+        let config = settings::config_of(&self.settings, context.config_values(), secret)?;
+        let clock = Arc::new(RunClock::at(context.now()));
         let budget = self.budgets.of(context.connection());
         let mut source = Source::new(&self.manifest, config, Arc::clone(&clock) as _)?.with_budget(budget);
         let state = context.last_checkpoint::<Value>()?.unwrap_or(Value::Null);
         let full = context.is_full_refresh();
-        let (host, settings) = (context.host(), context.settings().clone());
+        let (host, settings) = (context.host(), context.config_values().clone());
         let door = Door { context: Mutex::new(context), host, settings, template: self, clock };
         if source.asks_for_streams() && source.stream(&self.stream).is_err() {
             let discovered = source.discover(&door).await;
@@ -210,7 +211,7 @@ impl Template for StreamTemplate {
             );
         }
         if let Some(reason) = &summary.unsound {
-            context.uncertain(&self.stream, reason);
+            context.mark_uncertain(&self.stream, reason);
         }
         if self.incremental {
             context.checkpoint(&summary.state)?;
@@ -239,16 +240,16 @@ struct Door<'d, 'h> {
 impl Exchange for Door<'_, '_> {
     async fn send(&self, request: Request) -> Result<HttpResponse> {
         let context = self.context.lock().await;
-        self.clock.set(context.now_ms());
-        let response = context.exchange(request.http).await;
-        self.clock.set(context.now_ms());
+        self.clock.set(context.now());
+        let response = context.send(request.http.any_status()).await;
+        self.clock.set(context.now());
         response
     }
 
     async fn sleep(&self, duration: Duration) {
         let context = self.context.lock().await;
         context.sleep(duration).await;
-        self.clock.set(context.now_ms());
+        self.clock.set(context.now());
     }
 
     async fn renew_config(&self, renewal: &mut dyn ConfigRenewal) -> Result<()> {
@@ -287,7 +288,7 @@ impl Sink for Saver<'_, '_, '_> {
     async fn page(&mut self, page: Page) -> Result<()> {
         let mut context = self.door.context.lock().await;
         if let Some(reason) = &page.incomplete {
-            context.incomplete(&self.template.stream, reason);
+            context.mark_incomplete(&self.template.stream, reason);
         }
         context.checkpoint(&page.state)?;
         if page.records.is_empty() {
@@ -311,7 +312,7 @@ impl Sink for Saver<'_, '_, '_> {
 
 impl StreamTemplate {
     /// A record under the manifest's primary key; without one, under its `id`, or else under its content.
-    fn identified(&self, record: Bytes) -> Result<PageRecord> {
+    fn identified(&self, record: Bytes) -> Result<SourceRecord> {
         let missing = || {
             let key = self.primary_key.iter().map(|path| path.join(".")).collect::<Vec<_>>().join(", ");
             Error::new(ErrorKind::Remote, format!("a record has no primary key `{key}`: check the manifest"))
@@ -327,7 +328,7 @@ impl StreamTemplate {
         {
             let value = crate::run::member(&record, name);
             let id = value.as_ref().and_then(plain).ok_or_else(missing)?;
-            return Ok(PageRecord::with_id(id, record));
+            return Ok(SourceRecord::with_id(id, record));
         }
         if self.primary_key.is_empty() {
             let id = crate::run::member(&record, "id").as_ref().and_then(plain);
@@ -335,12 +336,12 @@ impl StreamTemplate {
                 let digest = sha2::Sha256::digest(&record);
                 digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
             });
-            return Ok(PageRecord::with_id(id, record));
+            return Ok(SourceRecord::with_id(id, record));
         }
         let value: Value = serde_json::from_slice(&record)
             .map_err(|_| Error::new(ErrorKind::Remote, "a record is no JSON").with("stream", &self.stream))?;
         let part = |path: &Vec<String>| crate::dpath::dpath_get(&value, path).and_then(plain).ok_or_else(missing);
         let parts = self.primary_key.iter().map(part).collect::<Result<Vec<_>>>()?;
-        Ok(PageRecord::with_id(parts.join("|"), record))
+        Ok(SourceRecord::with_id(parts.join("|"), record))
     }
 }

@@ -11,7 +11,8 @@ use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Stor
 use highwater_declarative::{Files, Manifest, Value, json, templates};
 use highwater_engine::{ConnectionSettings, CredentialStore, Credentials, Engine, RequestLimits, RunOptions, Secret};
 use highwater_template::async_trait::async_trait;
-use highwater_template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse};
 use support::{Server, source};
 
 const MANIFEST: &str = r##"

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    ActionContext, ActionInfo, ActionTemplate, ApiHost, HttpRequest, HttpResponse, LogLevel, Provider, Secret,
-    SecretRenewal, TokenUse,
-};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::auth::{SecretRenewal, TokenUse};
+use highwater_template::host::ApiHost;
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use serde_json::Value;
 
 use crate::calls::{Call, asked};
@@ -46,7 +46,7 @@ impl Engine {
         let config = settings.config_of(&info.id(), &info.config)?;
         let client = self.provider_client(&settings, &info.provider).await?;
         let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
-        let host = PlainHost { parts, client, call };
+        let host = ActionHost { parts, client, call };
         let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
         let outcome = outcome.map_err(nothing_forgotten);
         let outcome = outcome.map_err(|error| host.client.session().redact_error(error));
@@ -105,14 +105,14 @@ fn check_input(info: &ActionInfo, input: &Value) -> Result<()> {
 }
 
 /// The engine's side of an action.
-struct PlainHost<'e> {
+struct ActionHost<'e> {
     parts: &'e Parts,
     client: Client,
     call: Call<'e>,
 }
 
 #[async_trait]
-impl ApiHost for PlainHost<'_> {
+impl ApiHost for ActionHost<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let asked = asked(&request);
         let answer = self.client.ask(request, &|level, message| self.log(level, message)).await;
@@ -122,10 +122,6 @@ impl ApiHost for PlainHost<'_> {
 
     fn secret(&self, name: &str) -> Option<Secret> {
         self.client.secret(name)
-    }
-
-    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
-        self.client.session().renew_secret(name, secret).await
     }
 
     async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
@@ -146,7 +142,7 @@ impl ApiHost for PlainHost<'_> {
         }
     }
 
-    fn now_ms(&self) -> u64 {
-        self.parts.environment.now().unix_ms()
+    fn now(&self) -> Timestamp {
+        self.parts.environment.now()
     }
 }

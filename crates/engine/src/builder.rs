@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
-use highwater_template::{ActionTemplate, Template, Transport};
+use highwater_template::Template;
+use highwater_template::actions::ActionTemplate;
+use highwater_template::http::Transport;
 
 use crate::engine::{Engine, Ingredients};
 use crate::http::{CredentialStore, RequestLimits, Sessions};

@@ -8,7 +8,9 @@ use std::time::Duration;
 use highwater_core::{
     Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, Timestamp, WriteBatch,
 };
-use highwater_template::{ActionTemplate, Secret, Template, TemplateInfo, Transport};
+use highwater_template::actions::ActionTemplate;
+use highwater_template::http::Transport;
+use highwater_template::{Secret, Template, TemplateInfo};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{Secret, WebhookScheme, text_at};
+use highwater_template::Secret;
+use highwater_template::records::text_at;
+use highwater_template::webhooks::WebhookScheme;
 use serde::de::IgnoredAny;
 
 use crate::signature::{Verified, fresh, header, refused, required, values, verify, verify_hex};

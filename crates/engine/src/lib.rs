@@ -49,7 +49,8 @@ pub use cancel::CancelToken;
 pub use control::{DisableMode, TriggerMode};
 pub use disconnect::DisconnectMode;
 pub use engine::Engine;
-pub use highwater_template::{Secret, WebhookScheme};
+pub use highwater_template::Secret;
+pub use highwater_template::webhooks::WebhookScheme;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
 pub use http::{CredentialStore, Credentials, Grant, OAuthTokens, RequestLimits, SignIn};

@@ -23,7 +23,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
-use highwater_template::{Secret, Transport};
+use highwater_template::Secret;
+use highwater_template::http::Transport;
 
 use crate::engine::Engine;
 use crate::signature::signing_secret;

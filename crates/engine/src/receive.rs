@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use highwater_core::{Error, ErrorKind, Json, Result, Store, StreamCommit, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, Store, WriteBatch};
 use highwater_template as template;
-use highwater_template::{Template, WebhookChange, WebhookEvent, WebhookReaction};
+use highwater_template::Template;
+use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -191,7 +192,7 @@ impl Engine {
         let concerned = self.concerned(connection, id, headers, body).await?;
         received.ignored = concerned.is_empty();
         // Before the event counts as known: an event that comes again may ask again, but none asks in vain.
-        for sync in concerned.iter().filter(|sync| sync.reaction.asks_for_run()) {
+        for sync in concerned.iter().filter(|sync| sync.reaction.requests_run()) {
             self.handle(sync.key.clone()).trigger(TriggerMode::Plain).await?;
             received.triggered.push(sync.key.sync_name());
         }
@@ -203,11 +204,8 @@ impl Engine {
         let commit = store.commit(batch).await?;
         // From here on it is taken, whatever happens: what is still to be told is told later.
         for (key, mut report) in written {
-            for commit in &commit.streams {
-                if report.models.keys().any(|model| key.stream(model) == commit.stream) {
-                    note(&mut report, commit);
-                }
-            }
+            let models: Vec<_> = report.models.keys().map(|model| key.stream(model)).collect();
+            report.count(0, commit.streams.iter().filter(|commit| models.contains(&commit.stream)));
             self.tell_received(key, &report).await;
             received.changes.push(report);
         }
@@ -276,9 +274,8 @@ impl Engine {
                     versions::upsert(stream, None, record.clone());
                     stream.at_version(versions::comparable(version.clone()));
                 }
-                WebhookChange::Delete(id) => drop(stream.delete(id.as_str())),
-                WebhookChange::DeleteAt(deleted) => versions::delete(stream, deleted.clone()),
-                WebhookChange::Gone(record) => versions::delete_record(stream, info, record)?,
+                WebhookChange::Delete(deleted) => versions::delete(stream, deleted.clone()),
+                WebhookChange::DeleteRecord(record) => versions::delete_record(stream, info, record)?,
                 _ => return Err(Error::new(ErrorKind::Unsupported, "this change of a webhook is not known here")),
             }
         }
@@ -306,19 +303,6 @@ fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template:
             .with("template", template.info().id())
             .with("model", model)
     })
-}
-
-fn note(report: &mut RunReport, commit: &StreamCommit) {
-    let counts = report.models.entry(commit.stream.model().to_owned()).or_default();
-    counts.added += commit.added;
-    counts.updated += commit.updated;
-    counts.unchanged += commit.unchanged;
-    counts.deleted += commit.deleted;
-    let progress = &mut report.progress;
-    progress.added += commit.added;
-    progress.updated += commit.updated;
-    progress.unchanged += commit.unchanged;
-    progress.deleted += commit.deleted;
 }
 
 /// The document that remembers an event, and its name there.

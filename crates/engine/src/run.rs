@@ -2,6 +2,7 @@
 
 mod approval;
 mod begin;
+mod counts;
 mod deletes;
 mod end;
 mod host;
@@ -17,8 +18,10 @@ pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOpt
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{ApiHost, LogLevel, RunSetup, SyncContext, Template, TokenUse};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use highwater_template::auth::TokenUse;
+use highwater_template::host::{ApiHost, RunSetup};
+use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
@@ -124,7 +127,7 @@ impl Run<'_> {
             .checkpoint(begun.run.checkpoint.clone())
             .variant(self.key.variant.clone())
             .resumed(full && begun.run.checkpoint.is_some())
-            .started_ms(begun.run.report.started_ms);
+            .started_at(Timestamp::from_unix_ms(begun.run.report.started_ms));
         let mut context = SyncContext::new(host, setup);
         let work = async {
             host.open_tally().await?;

@@ -2,11 +2,12 @@
 
 use chrono::DateTime;
 use highwater_core::{Result, SourceVersion, StreamBatch};
-use highwater_template::{ModelInfo, PageDelete, PageRecord, string_at, value_at};
+use highwater_template::records::{string_at, value_at};
+use highwater_template::{ModelInfo, SourceDelete, SourceRecord};
 
 /// Saves a record, under its version if it tells one.
-pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record: PageRecord) {
-    let version = match model.and_then(|model| model.version.as_ref()) {
+pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record: SourceRecord) {
+    let version = match model.and_then(|model| model.version_pointer.as_ref()) {
         Some(pointer) => version_at(&record.payload, pointer),
         None => None,
     };
@@ -20,7 +21,7 @@ pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record
 }
 
 /// Deletes a record, at the version of the delete if there is one.
-pub(crate) fn delete(stream: &mut StreamBatch, deleted: PageDelete) {
+pub(crate) fn delete(stream: &mut StreamBatch, deleted: SourceDelete) {
     stream.delete(deleted.id);
     if let Some(version) = deleted.version {
         stream.at_version(comparable(version));
@@ -28,13 +29,13 @@ pub(crate) fn delete(stream: &mut StreamBatch, deleted: PageDelete) {
 }
 
 /// Deletes a record that is given as it was last, at the version that it tells.
-pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record: &PageRecord) -> Result<()> {
+pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record: &SourceRecord) -> Result<()> {
     let id = match &record.id {
         Some(id) => id.clone(),
-        None => string_at(&record.payload, "/id")?,
+        None => string_at(&record.payload, "/id")?.into(),
     };
-    let version = model.version.as_ref().and_then(|pointer| version_at(&record.payload, pointer));
-    let mut deleted = PageDelete::from(id);
+    let version = model.version_pointer.as_ref().and_then(|pointer| version_at(&record.payload, pointer));
+    let mut deleted = SourceDelete::from(id);
     deleted.version = version;
     delete(stream, deleted);
     Ok(())

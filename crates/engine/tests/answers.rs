@@ -10,7 +10,8 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
 use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions};
-use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo, TokenUse};
+use highwater_template::auth::TokenUse;
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 
 #[derive(Debug)]
 struct Items(TemplateInfo);

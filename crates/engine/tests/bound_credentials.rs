@@ -12,14 +12,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, WriteBatch};
+use highwater_core::{
+    Environment, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, WriteBatch,
+};
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions, Secret, SyncOptions, TriggerMode,
 };
-use highwater_template::{
-    ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider,
-    SyncContext, Template, TemplateInfo, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
-};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::http::Transport;
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, HttpResponse, Provider, SyncContext, Template, TemplateInfo};
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -100,13 +103,13 @@ impl Template for Items {
         Ok(())
     }
 
-    async fn verify(&self, context: &mut SyncContext<'_>, _: &str, _: &[String]) -> Result<Option<Vec<Bytes>>> {
+    async fn verify(&self, context: &mut SyncContext<'_>, _: &str, _: &[RecordId]) -> Result<Option<Vec<Bytes>>> {
         self.ask(context).await?;
         Ok(Some(Vec::new()))
     }
 
     fn webhook(&self, _: &WebhookEvent<'_>) -> Result<WebhookReaction> {
-        Ok(WebhookReaction::new().run())
+        Ok(WebhookReaction::new().request_run())
     }
 }
 
@@ -234,7 +237,7 @@ fn engine(clock: &Arc<Clock>, store: &Arc<dyn Store>, recorder: &Arc<Recorder>, 
         .limits(RequestLimits::default().attempts(1));
     for (provider, name) in all.into_iter().zip(TEMPLATE_NAMES).take(known) {
         let info =
-            provider.template(name).model("Item", "an item").token(TokenUse::Optional).every(Duration::from_secs(1));
+            provider.template(name).model("Item", "an item").token(TokenUse::Optional).interval(Duration::from_secs(1));
         builder = builder.template(Arc::new(Items(info)));
         let action: Arc<dyn ActionTemplate> = Arc::new(AddItem(provider.action(format!("add_{name}"))));
         builder = builder.actions([action]);

@@ -14,10 +14,9 @@ use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Resul
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, LogFilter, LogPolicy, RunMode, RunOptions, RunState, Secret,
 };
-use highwater_template::{
-    ActionContext, ActionInfo, ActionTemplate, HttpRequest, HttpResponse, LogLevel, SyncContext, Template,
-    TemplateInfo, Transport,
-};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, SyncContext, Template, TemplateInfo};
 use serde_json::{Value, json};
 use staged::Staged;
 use tokio::runtime::Handle;

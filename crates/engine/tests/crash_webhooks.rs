@@ -24,9 +24,9 @@ use highwater_engine::{
     ConnectionSettings, Credentials, Destination, Engine, Outbox, Secret, SyncOptions, UreqTransport,
 };
 use highwater_store_sqlite::SqliteStore;
-use highwater_template::{
-    HttpRequest, SyncContext, Template, TemplateInfo, Transport, WebhookEvent, WebhookReaction, WebhookScheme,
-};
+use highwater_template::http::Transport;
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

@@ -15,7 +15,8 @@ use highwater_engine::{
     CancelToken, ConnectionSettings, DisableMode, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
     SyncOptions,
 };
-use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo, TokenUse};
+use highwater_template::auth::TokenUse;
+use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo};
 
 /// Reads `/items?page=n` until a page names no next one.
 #[derive(Debug)]
@@ -254,7 +255,7 @@ async fn limits_are_waited_out_or_told() {
     assert_eq!(world.asked().len(), 5);
     let mut waits = Vec::new();
     while let Ok(event) = events.try_recv() {
-        waits.extend(event.progress.rate_limited_until_ms.filter(|_| event.message.is_some()));
+        waits.extend(event.progress.rate_limited_until.filter(|_| event.message.is_some()));
     }
     assert!(waits.len() >= 2, "watchers are told until when: {waits:?}");
 

@@ -14,10 +14,10 @@ use highwater_engine::{
     ConnectionSettings, Credentials, Destination, Engine, LogFilter, Outbox, Received, RunMode, RunOptions, RunState,
     Secret, SyncOptions,
 };
-use highwater_template::{
-    HttpRequest, HttpResponse, ModelInfo, SyncContext, Template, TemplateInfo, Transport, WebhookEvent,
-    WebhookReaction, WebhookScheme, text_at,
-};
+use highwater_template::http::Transport;
+use highwater_template::records::text_at;
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, HttpResponse, ModelInfo, SyncContext, Template, TemplateInfo};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -48,7 +48,7 @@ impl Template for Notes {
             Some("saved") => reaction.save("Note", Bytes::from(body["note"].to_string())),
             Some("gone") => reaction.delete("Note", body["id"].as_str().unwrap_or_default()),
             Some("removed") => reaction.delete_record("Note", Bytes::from(body["note"].to_string())),
-            Some("many") => reaction.run(),
+            Some("many") => reaction.request_run(),
             _ => reaction,
         })
     }
@@ -248,7 +248,7 @@ async fn p28_a_page_never_undoes_what_came_since_it_was_asked_for() {
 
 #[tokio::test]
 async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
-    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+    let world = World::new(ModelInfo::new("Note", "a note").version_pointer("/version")).await;
     world.put("a", "three", 3);
     world.run().await;
     let late = saved(&world.engine, "d1", note("a", "two", 2)).await;
@@ -261,7 +261,7 @@ async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
 
 #[tokio::test]
 async fn p28_versions_that_are_times_are_compared_as_times() {
-    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/at")).await;
+    let world = World::new(ModelInfo::new("Note", "a note").version_pointer("/at")).await;
     let tell = async |delivery: &str, text: &str, at: &str| {
         saved(&world.engine, delivery, json!({"id": "a", "text": text, "at": at})).await;
         world.texts().await["a"].clone()
@@ -292,7 +292,7 @@ async fn p28_late_events_do_not_bring_back_what_was_deleted() {
             &[&anew, &removed, &edited, &opened],
         ];
         for (number, order) in orders.into_iter().enumerate() {
-            let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+            let world = World::new(ModelInfo::new("Note", "a note").version_pointer("/version")).await;
             for (delivery, (event, note)) in order.iter().enumerate() {
                 let body = json!({"note": note});
                 receive(&world.engine, &format!("d{delivery}"), event, &body, "new secret").await.unwrap();
@@ -303,7 +303,7 @@ async fn p28_late_events_do_not_bring_back_what_was_deleted() {
         }
     }
     // What a refresh still lists is there.
-    let world = World::new(ModelInfo::new("Note", "a note").versioned_by("/version")).await;
+    let world = World::new(ModelInfo::new("Note", "a note").version_pointer("/version")).await;
     receive(&world.engine, "d1", "removed", &json!({"note": note("a", "x", 11)}), "new secret").await.unwrap();
     world.put("a", "hidden for a while", 11);
     world.run().await;

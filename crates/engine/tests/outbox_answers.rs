@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use highwater_core::{ErrorKind, MemoryStore, Store};
 use highwater_engine::{Destination, Engine, Outbox, Secret, UreqTransport};
-use highwater_template::{HttpRequest, Transport};
+use highwater_template::HttpRequest;
+use highwater_template::http::Transport;
 use receiver::{SECRET, World};
 
 const MIB: usize = 1024 * 1024;

@@ -18,10 +18,11 @@ use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Resul
 use highwater_engine::{
     ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret, SyncOptions,
 };
-use highwater_template::{
-    ActionContext, ActionInfo, ActionTemplate, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LogLevel, OAuth2,
-    Provider, SyncContext, Template, TokenUse, Transport, WebhookEvent, WebhookReaction, WebhookScheme, escape,
-};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::http::{Transport, escape};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, SyncContext, Template};
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -279,7 +280,7 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
     match engine.proxy("c", HttpRequest::get("/me")).await {
         Ok(answer) => {
             tell(&mut told, "proxy", &format!("{answer:?}"));
-            if let Err(error) = answer.clone().successful() {
+            if let Err(error) = answer.clone().error_for_status() {
                 tell_error(&mut told, "the proxied answer", &error);
             }
             if let Err(error) = answer.elements() {

@@ -7,7 +7,8 @@ mod scripted;
 mod world;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{AuthKind, HttpRequest, HttpResponse, Paging};
+use highwater_template::auth::AuthKind;
+use highwater_template::{HttpRequest, HttpResponse, Paging};
 use scripted::{Scene, header, json, with};
 
 const LIST: &str = r#"[{"id":1}]"#;

@@ -8,7 +8,8 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, Result};
-use highwater_template::{HttpRequest, HttpResponse, LimitHabits, Paging, Provider};
+use highwater_template::limits::RateLimits;
+use highwater_template::{HttpRequest, HttpResponse, Paging, Provider};
 use scripted::{Scene, json, with};
 
 const LIST: &str = r#"[{"id":1}]"#;
@@ -32,15 +33,12 @@ fn refusing(times: usize, refusal: HttpResponse) -> impl FnMut(&HttpRequest) -> 
     }
 }
 
-async fn scene(
-    habits: LimitHabits,
-    answer: impl FnMut(&HttpRequest) -> Result<HttpResponse> + Send + 'static,
-) -> Scene {
+async fn scene(habits: RateLimits, answer: impl FnMut(&HttpRequest) -> Result<HttpResponse> + Send + 'static) -> Scene {
     Scene::with(Paging::Link, "", |provider: Provider| provider.limits(habits), answer).await
 }
 
 /// How long a run takes, in milliseconds of virtual time.
-async fn took(habits: LimitHabits, times: usize, refusal: HttpResponse) -> Result<u64> {
+async fn took(habits: RateLimits, times: usize, refusal: HttpResponse) -> Result<u64> {
     let scene = scene(habits, refusing(times, refusal)).await;
     let began_ms = scene.now_ms();
     scene.run().await?;
@@ -53,13 +51,13 @@ async fn resets_and_dates_are_by_the_clock_of_the_answer() {
     for server_s in [NOW_S + 3600, NOW_S - 3600] {
         let reset = (server_s + 3).to_string();
         let used_up = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &reset), ("date", &date(server_s))];
-        let by_reset = took(LimitHabits::new(), 1, with(403, "{}", &used_up)).await;
+        let by_reset = took(RateLimits::new(), 1, with(403, "{}", &used_up)).await;
         assert_eq!(by_reset.map_err(|error| error.to_string()), Ok(3_000));
         let until = [("retry-after", &*date(server_s + 7)), ("date", &date(server_s))];
-        let by_date = took(LimitHabits::new(), 1, with(429, "{}", &until)).await;
+        let by_date = took(RateLimits::new(), 1, with(429, "{}", &until)).await;
         assert_eq!(by_date.map_err(|error| error.to_string()), Ok(7_000));
         // A good answer that used the budget up.
-        let scene = scene(LimitHabits::new(), {
+        let scene = scene(RateLimits::new(), {
             let (reset, date) = (reset.clone(), date(server_s));
             move |_: &HttpRequest| {
                 Ok(with(200, LIST, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &reset), ("date", &date)]))
@@ -80,7 +78,7 @@ async fn resets_and_dates_are_by_the_clock_of_the_answer() {
 async fn a_secondary_limit_waits_a_minute_and_longer_not_until_the_quotas_reset() {
     let reset = (NOW_S + 3000).to_string();
     let headers = [("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", &*reset)];
-    let habits = || LimitHabits::new().status_with(403, "secondary rate limit");
+    let habits = || RateLimits::new().status_with_text(403, "secondary rate limit");
     for (status, body) in [(403, r#"{"message":"You have exceeded a secondary rate limit"}"#), (429, "{}")] {
         let once = took(habits(), 1, with(status, body, &headers)).await.map_err(|error| error.to_string()).unwrap();
         assert!((60_000..75_000).contains(&once), "{once}");
@@ -103,7 +101,7 @@ async fn a_secondary_limit_waits_a_minute_and_longer_not_until_the_quotas_reset(
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_nothing_for_ever_backs_off() {
-    let scene = scene(LimitHabits::new(), |_: &HttpRequest| Ok(with(429, "", &[("retry-after", "0")]))).await;
+    let scene = scene(RateLimits::new(), |_: &HttpRequest| Ok(with(429, "", &[("retry-after", "0")]))).await;
     let began_ms = scene.now_ms();
     let error = scene.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited);
@@ -114,26 +112,26 @@ async fn retry_after_nothing_for_ever_backs_off() {
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_asked_again_when_the_api_says() {
     for status in [408, 423, 425, 500, 502, 504] {
-        let took_ms = took(LimitHabits::new(), 1, json(status, "{}")).await.map_err(|error| error.to_string());
+        let took_ms = took(RateLimits::new(), 1, json(status, "{}")).await.map_err(|error| error.to_string());
         assert!(took_ms.as_ref().is_ok_and(|took_ms| (1..2_000).contains(took_ms)), "{status}: {took_ms:?}");
     }
     for status in [408, 409, 423, 425, 500, 502, 503, 504, 429] {
         let told = with(status, "{}", &[("retry-after", "30")]);
-        let took_ms = took(LimitHabits::new(), 1, told).await.map_err(|error| error.to_string());
+        let took_ms = took(RateLimits::new(), 1, told).await.map_err(|error| error.to_string());
         assert_eq!(took_ms, Ok(30_000), "{status}");
     }
     // A conflict by itself is an answer.
-    assert!(took(LimitHabits::new(), 1, json(409, "{}")).await.is_err());
+    assert!(took(RateLimits::new(), 1, json(409, "{}")).await.is_err());
     // Longer than a run waits: it ends, and says when to come again.
     for status in [408, 409, 500, 503] {
-        let error = took(LimitHabits::new(), 1, with(status, "{}", &[("retry-after", "7200")])).await.unwrap_err();
+        let error = took(RateLimits::new(), 1, with(status, "{}", &[("retry-after", "7200")])).await.unwrap_err();
         let retry = error.retry_after();
         assert!(retry.is_some_and(|wait| wait > Duration::from_secs(7_000)), "{status}: {error:?}");
     }
     // What may have been done is not done again.
     for status in [408, 409, 423, 425, 500, 502, 504] {
         let scene =
-            scene(LimitHabits::new(), move |_: &HttpRequest| Ok(with(status, "{}", &[("retry-after", "1")]))).await;
+            scene(RateLimits::new(), move |_: &HttpRequest| Ok(with(status, "{}", &[("retry-after", "1")]))).await;
         scene.act().await.unwrap_err();
         assert_eq!(scene.seen().len(), 1, "{status}");
     }
@@ -143,11 +141,11 @@ async fn what_may_pass_is_asked_again_when_the_api_says() {
 // https://linear.app/developers/rate-limiting: an error whose `extensions.code` is `RATELIMITED`.
 #[tokio::test(start_paused = true)]
 async fn limits_told_in_words_are_waited_out() {
-    let slack = LimitHabits::new().told_at("/error", "ratelimited").lock_out(Duration::from_secs(60));
+    let slack = RateLimits::new().text("/error", "ratelimited").first_backoff(Duration::from_secs(60));
     let body = r#"{"ok":false,"error":"ratelimited"}"#;
     assert_eq!(took(slack.clone(), 2, with(200, body, &[("retry-after", "1")])).await.unwrap(), 2_000);
     assert_eq!(took(slack.clone(), 2, json(200, body)).await.unwrap(), 60_000 + 120_000);
-    let linear = LimitHabits::new().told_at("/errors/0/extensions/code", "RATELIMITED");
+    let linear = RateLimits::new().text("/errors/0/extensions/code", "RATELIMITED");
     let body = r#"{"errors":[{"message":"Rate limit exceeded","extensions":{"code":"RATELIMITED"}}]}"#;
     for status in [200, 400] {
         let reset = (NOW_S * 1000 + 9_000).to_string();
@@ -185,10 +183,10 @@ async fn resets_in_other_forms() {
         // pydantic/pydantic-ai#7065: none that can be meant.
         (vec![("retry-after", "-5"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9")], 9_000),
     ] {
-        let took_ms = took(LimitHabits::new(), 1, with(429, "{}", &headers)).await.map_err(|error| error.to_string());
+        let took_ms = took(RateLimits::new(), 1, with(429, "{}", &headers)).await.map_err(|error| error.to_string());
         assert_eq!(took_ms, Ok(expected_ms), "{headers:?}");
     }
-    let odd = took(LimitHabits::new(), 1, with(429, "{}", &[("retry-after", "-5")])).await.unwrap();
+    let odd = took(RateLimits::new(), 1, with(429, "{}", &[("retry-after", "-5")])).await.unwrap();
     assert!((1..1_000).contains(&odd), "{odd}");
 }
 
@@ -198,7 +196,7 @@ async fn a_status_that_is_an_answer_still_waits_for_limits() {
         let engine = context.engine.clone();
         async move { engine.act("c", "acme/accepting", serde_json::json!({})).await }
     };
-    let scene = scene(LimitHabits::new(), refusing(0, json(200, "{}"))).await;
+    let scene = scene(RateLimits::new(), refusing(0, json(200, "{}"))).await;
     let mut answers = vec![
         json(403, r#"{"told":1}"#),
         with(403, "{}", &[("retry-after", "5")]),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::disk::NAMES;

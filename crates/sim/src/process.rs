@@ -59,7 +59,7 @@ impl Process {
             Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() });
         let engine = || {
             Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
-                .transport(Arc::clone(&transport) as Arc<dyn highwater_template::Transport>)
+                .transport(Arc::clone(&transport) as Arc<dyn highwater_template::http::Transport>)
                 .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
                 .templates(templates(&shared.plan))
                 .build()

@@ -3,11 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    HttpRequest, HttpResponse, PageRecord, SyncContext, Template, TemplateInfo, WebhookEvent, WebhookReaction,
-    WebhookScheme, Window,
-};
+use highwater_core::{Error, ErrorKind, RecordId, Result};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, HttpResponse, SourceRecord, SyncContext, Template, TemplateInfo, Window};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -62,7 +60,7 @@ impl Template for Items {
             }
             Style::Offset | Style::Keyset => reaction.save(MODEL, Bytes::from(body["item"].to_string())),
             // What was read would not be read again.
-            Style::Since | Style::Feed => reaction.run(),
+            Style::Since | Style::Feed => reaction.request_run(),
         })
     }
 }
@@ -118,7 +116,7 @@ async fn by_offset(context: &mut SyncContext<'_>) -> Result<()> {
 /// Everything, behind the last id. Whether it goes on after an interruption is up to `resumable`.
 /// Returns the checkpoint's state at the end.
 async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, resumable: bool) -> Result<Value> {
-    let mut window = Window::new(state["newest"].as_str(), OVERLAP, context.started_ms())?;
+    let mut window = Window::new(state["newest"].as_str(), OVERLAP, context.started_at())?;
     for _ in 0..MAX_PAGES {
         let after = state["after"].as_str().unwrap_or("").to_owned();
         let page = page(context, HttpRequest::get(format!("/{path}")).query("after", after)).await?;
@@ -127,7 +125,7 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
         }
         let records = timed(context, &mut window, page.records);
         if page.incomplete {
-            context.incomplete(MODEL, "the list has a cap");
+            context.mark_incomplete(MODEL, "the list has a cap");
             context.apply(MODEL, records, Vec::new()).await?;
             // Only a list that is read anew each time may end so: the others begin again.
             if resumable {
@@ -156,10 +154,10 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
 }
 
 /// The records whose times can be read, and were noted; the others are set aside.
-fn timed(context: &mut SyncContext<'_>, window: &mut Window, records: Vec<Bytes>) -> Vec<PageRecord> {
+fn timed(context: &mut SyncContext<'_>, window: &mut Window, records: Vec<Bytes>) -> Vec<SourceRecord> {
     context.read_each(MODEL, records, |record| {
-        window.saw(&time_of(record)?)?;
-        Ok(PageRecord::from(record.clone()))
+        window.observe(&time_of(record)?)?;
+        Ok(SourceRecord::from(record.clone()))
     })
 }
 
@@ -175,8 +173,8 @@ async fn since(context: &mut SyncContext<'_>) -> Result<()> {
         let state = listing(context, "keyset", state.clone(), true).await?;
         return context.checkpoint(&json!({"newest": state["newest"]}));
     }
-    let mut window = Window::new(last["newest"].as_str(), OVERLAP, context.started_ms())?;
-    let from = window.since_millis().and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+    let mut window = Window::new(last["newest"].as_str(), OVERLAP, context.started_at())?;
+    let from = window.since_rfc3339_millis().and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
     let from = from.map_or(0, |time| time.timestamp_millis());
     let mut behind = Value::Null;
     for _ in 0..MAX_PAGES {
@@ -208,7 +206,7 @@ async fn feed(context: &mut SyncContext<'_>) -> Result<()> {
         token = page.token;
         context.checkpoint(&json!({"token": token}))?;
         let records = page.records.into_iter().map(Into::into).collect();
-        context.apply(MODEL, records, page.deleted).await?;
+        context.apply(MODEL, records, page.deleted.into_iter().map(RecordId::from).collect()).await?;
         if page.next.is_null() {
             return Ok(());
         }

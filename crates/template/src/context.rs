@@ -10,106 +10,61 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::host::{LogLevel, Progress, RunHost, SecretRenewal};
-use super::http::HttpRequest;
-use super::page::{PageDelete, PageOfChanges, PageRecord, SetAside};
-use super::response::HttpResponse;
+use super::auth::SecretRenewal;
+use super::changes::{SourceDelete, SourceRecord};
+use super::host::{ChangeSet, LogLevel, Progress, RunHost, RunSetup, SetAsideRecord};
+use super::http::{HttpRequest, HttpResponse};
 use super::secret::Secret;
-use highwater_core::Json;
-use highwater_core::StreamCommit;
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Json, RecordId, Result, StreamCommit, Timestamp};
 
-/// The beginning of a run.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RunSetup {
-    /// The connection's id.
-    pub connection: String,
-    /// The template's settings, defaults filled in.
-    pub config: BTreeMap<String, String>,
-    /// The last checkpoint; `None` on the first run and at the beginning of a full refresh.
-    pub checkpoint: Option<Json>,
-    /// The sync's variant, if it is not the default one.
-    pub variant: Option<String>,
-    /// A full refresh that goes on at its checkpoint after an interruption.
-    pub resumed: bool,
-    /// When the run began, before it was ever interrupted: Unix milliseconds.
-    pub started_ms: u64,
-}
-
-impl RunSetup {
-    /// A run of `connection` without settings and checkpoint.
-    pub fn new(connection: impl Into<String>) -> Self {
-        RunSetup { connection: connection.into(), ..RunSetup::default() }
-    }
-
-    /// With settings.
-    #[must_use]
-    pub fn config(mut self, config: BTreeMap<String, String>) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// With a checkpoint.
-    #[must_use]
-    pub fn checkpoint(mut self, checkpoint: Option<Json>) -> Self {
-        self.checkpoint = checkpoint;
-        self
-    }
-
-    /// Of a variant.
-    #[must_use]
-    pub fn variant(mut self, variant: Option<String>) -> Self {
-        self.variant = variant;
-        self
-    }
-
-    /// As the continuation of an interrupted full refresh.
-    #[must_use]
-    pub fn resumed(mut self, resumed: bool) -> Self {
-        self.resumed = resumed;
-        self
-    }
-
-    /// Begun at this time.
-    #[must_use]
-    pub fn started_ms(mut self, started_ms: u64) -> Self {
-        self.started_ms = started_ms;
-        self
-    }
-}
-
-/// A run, as its template sees it.
+/// A run, as its template sees it: requests go out, pages of records are saved, and a checkpoint says where the next run begins.
+///
+/// ```
+/// use highwater_template::{HttpRequest, Result, SyncContext};
+///
+/// async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
+///     // A feed of changes: each response says where the next one begins.
+///     let mut position = context.last_checkpoint::<String>()?.unwrap_or_default();
+///     loop {
+///         let page = context.send(HttpRequest::get("/changes").query("after", &position)).await?;
+///         let notes = page.elements_at("/notes")?;
+///         if notes.is_empty() {
+///             break;
+///         }
+///         position = page.string_at("/next")?;
+///         context.checkpoint(&position)?; // becomes durable together with the page
+///         context.save("Note", notes).await?;
+///     }
+///     if context.is_full_refresh() { context.complete("Note").await } else { Ok(()) }
+/// }
+/// # let _ = fetch;
+/// ```
 pub struct SyncContext<'h> {
     host: &'h dyn RunHost,
     setup: RunSetup,
-    pending: Option<Bytes>,
+    pending_checkpoint: Option<Bytes>,
     /// Records that wait for the next commit.
-    aside: Vec<SetAside>,
+    set_aside: Vec<SetAsideRecord>,
     /// Set once records are missing: the next run has to begin at or before them.
     checkpoint_is_final: bool,
-    progress: Progress,
 }
 
 impl<'h> SyncContext<'h> {
-    /// A run on `host`.
+    /// Begins a run on `host`.
     pub fn new(host: &'h dyn RunHost, setup: RunSetup) -> Self {
-        SyncContext {
-            host,
-            setup,
-            pending: None,
-            aside: Vec::new(),
-            checkpoint_is_final: false,
-            progress: Progress::default(),
-        }
+        SyncContext { host, setup, pending_checkpoint: None, set_aside: Vec::new(), checkpoint_is_final: false }
     }
 
-    /// The connection's id.
+    /// Returns the connection's id.
     pub fn connection(&self) -> &str {
         &self.setup.connection
     }
 
-    /// A setting that was given or has a default.
+    /// Returns a setting that the template cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it was not given and has no default.
     pub fn config(&self, name: &str) -> Result<&str> {
         self.optional_config(name).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "a setting of the template is missing: give it in the connection's config")
@@ -117,90 +72,120 @@ impl<'h> SyncContext<'h> {
         })
     }
 
-    /// A setting, if it was given.
+    /// Returns a setting, if it was given or has a default.
     pub fn optional_config(&self, name: &str) -> Option<&str> {
         self.setup.config.get(name).map(String::as_str)
     }
 
-    /// Every setting that was given or has a default.
-    pub fn settings(&self) -> &BTreeMap<String, String> {
+    /// Returns every setting that was given or has a default.
+    pub fn config_values(&self) -> &BTreeMap<String, String> {
         &self.setup.config
     }
 
-    /// A secret setting, if it was given with the connection's credentials.
+    /// Returns a secret setting, if it was given with the connection's credentials.
     pub fn secret(&self, name: &str) -> Option<Secret> {
         self.host.secret(name)
     }
 
-    /// Keeps a secret setting that changed, such as a refresh token that works once. Call it before
-    /// the new one is used.
-    pub async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
-        self.host.renew_secret(name, secret).await
-    }
-
-    /// Renews secret settings that work once: of all runs of the connection, in this process and others on the store, one
-    /// at a time, each with what the one before it left.
+    /// Renews secret settings, such as a refresh token that works once.
+    ///
+    /// At most one renewal of a connection runs at a time, in all processes on the store. It sees what the one before it
+    /// left, and what it returns is stored before this returns.
+    ///
+    /// # Errors
+    ///
+    /// The renewal's own; and those of the store of credentials, which then does not have the new ones.
     pub async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
         self.host.renew_secrets(renewal).await
     }
 
-    /// What stands behind this context: for work that lasts while the context is used otherwise.
+    /// Returns the host of the run, for work that outlasts a borrow of the context.
     pub fn host(&self) -> &'h dyn RunHost {
         self.host
     }
 
-    /// The sync's variant, if it is not the default one.
+    /// Returns the sync's variant, if it is not the default one.
     pub fn variant(&self) -> Option<&str> {
         self.setup.variant.as_deref()
     }
 
-    /// Whether the run is to read everything: the first run, or a full refresh. One that was
-    /// interrupted goes on from its own last checkpoint and is still one.
+    /// Returns whether the run is to read everything: the first run, or a full refresh. One that was interrupted stays
+    /// a full refresh, and goes on from its own last checkpoint.
     pub fn is_full_refresh(&self) -> bool {
         self.setup.resumed || self.setup.checkpoint.is_none()
     }
 
-    /// When the run began, before it was ever interrupted: Unix milliseconds. What changes at the
-    /// API from then on belongs to the next run; see [`Window`](super::Window).
-    pub fn started_ms(&self) -> u64 {
-        self.setup.started_ms
+    /// Returns when the run's first attempt began. Whatever changes at the API from then on belongs to the next run: see
+    /// [`Window`](super::Window).
+    pub fn started_at(&self) -> Timestamp {
+        self.setup.started_at
     }
 
-    /// The checkpoint of the last run; on a full refresh, that of the same run before it was interrupted.
+    /// Returns the checkpoint of the last run; in a full refresh that was interrupted, its own last one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where the stored checkpoint is not a `T`.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.setup.checkpoint.as_ref();
         checkpoint.map(Json::to).transpose().map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the stored checkpoint is of another shape: run a full refresh once")
+            Error::new(ErrorKind::Invalid, "the stored checkpoint has another shape: run a full refresh once")
                 .because(source)
         })
     }
 
-    /// Sets where the next run goes on. It becomes durable together with the records of the next
-    /// [`save`](SyncContext::save), so call it just before the save it covers; a checkpoint set
-    /// after the last save is stored when the run ends well. One set after [`incomplete`](SyncContext::incomplete) is
-    /// ignored.
+    /// Sets where the next run begins.
+    ///
+    /// The checkpoint becomes durable together with the records of the next [`save`](SyncContext::save), so set it just
+    /// before the save that it covers. One that is set after the last save is stored when the run ends well. After
+    /// [`mark_incomplete`](SyncContext::mark_incomplete), checkpoints are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it cannot be written as JSON.
     pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<()> {
         let text = serde_json::to_vec(checkpoint).map_err(|source| {
             Error::new(ErrorKind::Invalid, "the checkpoint cannot be written as JSON").because(source)
         })?;
         if !self.checkpoint_is_final {
-            self.pending = Some(text.into());
+            self.pending_checkpoint = Some(text.into());
         }
         Ok(())
     }
 
-    /// Saves a page of records: JSON objects with an `id`, as they came.
+    /// Saves a page of records: JSON objects with a member `id`, as the API wrote them.
+    ///
+    /// A record that cannot be saved (no id, no JSON object, too large) does not fail the page: it is set aside, and named
+    /// in [`StreamCommit::rejected`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Fenced`] once another process runs the sync, and any error of the store. Return them from
+    /// [`Template::fetch`](super::Template::fetch).
     pub async fn save(&mut self, model: &str, records: Vec<Bytes>) -> Result<StreamCommit> {
-        self.apply(model, records.into_iter().map(PageRecord::from).collect(), Vec::new()).await
+        self.apply(model, records.into_iter().map(SourceRecord::from).collect(), Vec::new()).await
     }
 
-    /// Saves and deletes in one commit, with the checkpoint set just before: for pages of a change feed, and for records whose
-    /// id is not their member `id`.
-    pub async fn apply(&mut self, model: &str, records: Vec<PageRecord>, deleted: Vec<String>) -> Result<StreamCommit> {
-        self.commit(model, records, deleted.into_iter().map(PageDelete::from).collect(), false).await
+    /// Saves and deletes in one commit, with the checkpoint that was set before: for a page of a change feed, and for
+    /// records whose id is not their member `id`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`save`](SyncContext::save).
+    pub async fn apply(
+        &mut self,
+        model: &str,
+        records: Vec<SourceRecord>,
+        deleted: Vec<RecordId>,
+    ) -> Result<StreamCommit> {
+        self.commit(model, records, deleted.into_iter().map(SourceDelete::from).collect(), false).await
     }
 
-    /// Saves a page of typed records.
+    /// Saves a page of typed records, which serialise to JSON objects with a member `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where one cannot be written as JSON, and those of [`save`](SyncContext::save).
     pub async fn save_typed<T: Serialize>(&mut self, model: &str, records: &[T]) -> Result<StreamCommit> {
         let records =
             records.iter().map(|record| serde_json::to_vec(record).map(Bytes::from)).collect::<Result<_, _>>();
@@ -210,76 +195,93 @@ impl<'h> SyncContext<'h> {
     }
 
     /// Deletes records that the API says are gone.
-    pub async fn delete(&mut self, model: &str, ids: Vec<String>) -> Result<StreamCommit> {
-        self.commit(model, Vec::new(), ids.into_iter().map(PageDelete::from).collect(), false).await
-    }
-
-    /// Deletes records at the versions at which the source deleted them, so that nothing older that comes late, such as a
-    /// webhook, brings them back: for models with a [`version`](super::ModelInfo::versioned_by).
-    pub async fn delete_versions(&mut self, model: &str, deleted: Vec<PageDelete>) -> Result<StreamCommit> {
+    ///
+    /// Takes ids, or [`SourceDelete`]s with the versions at which the source deleted them, for models with a
+    /// [`version`](super::ModelInfo::version_pointer): then nothing older that comes late, such as a webhook, restores them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`save`](SyncContext::save).
+    pub async fn delete<D: Into<SourceDelete>>(
+        &mut self,
+        model: &str,
+        deleted: impl IntoIterator<Item = D>,
+    ) -> Result<StreamCommit> {
+        let deleted = deleted.into_iter().map(Into::into).collect();
         self.commit(model, Vec::new(), deleted, false).await
     }
 
-    /// Says that this run saw every record of `model`: what it did not see is deleted, within the
-    /// guard. Only on a full refresh; elsewhere it is an error. Never call it after a page failed.
+    /// Declares that this run has seen every record of `model`: what it did not see is deleted when the run ends, unless
+    /// that is more than the sync's guard allows. Never call it after a page failed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] in an incremental run, which sees only changes, and those of [`save`](SyncContext::save).
     pub async fn complete(&mut self, model: &str) -> Result<()> {
         if !self.is_full_refresh() {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "only a full refresh can be complete: an incremental run saw changes alone",
+                "only a full refresh can be complete: an incremental run sees nothing but changes",
             )
             .with("model", model));
         }
         self.commit(model, Vec::new(), Vec::new(), true).await.map(drop)
     }
 
-    /// Waits: for an API that asks for it in its own way.
+    /// Waits, for APIs that ask for it in a way of their own. Rate limits are waited for without it.
     pub async fn sleep(&self, time: Duration) {
         self.host.sleep(time).await;
     }
 
-    /// Sends a request once and gives back the answer, whatever its status: for who judges answers
-    /// himself. Origins, credentials, the connection's budget and the pauses the API asked for hold as ever.
-    pub async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse> {
-        self.host.send(request.any_status()).await
-    }
-
-    /// Sends a request with the connection's credentials. Waits out rate limits, retries what may
-    /// succeed later; any status of 400 or above comes back as an error.
+    /// Sends a request to the API, and returns the response with its whole body.
+    ///
+    /// Adds the connection's credentials and the provider's headers, waits for the rate limit, follows redirects within
+    /// the provider's origins, refreshes an access token that expired, and retries what may succeed later. To handle
+    /// failures by status, see [`HttpRequest::accept_status`] and [`HttpRequest::any_status`].
+    ///
+    /// # Errors
+    ///
+    /// For a status of 400 or above: see [`HttpResponse::error_for_status`]. Otherwise [`ErrorKind::Unavailable`] without a
+    /// response, [`ErrorKind::RateLimited`] where the wait is too long, [`ErrorKind::Invalid`] for a URL that is none or at
+    /// another origin, [`ErrorKind::Remote`] for a response that cannot be read. Return them from
+    /// [`Template::fetch`](super::Template::fetch): the engine runs the sync again when it makes sense.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         self.host.send(request).await
     }
 
-    /// Notes a line of the run's log. Never a secret.
+    /// Adds a line to the run's log. Secrets of the connection are removed from it; other secrets do not belong there.
     pub fn log(&self, level: LogLevel, message: impl AsRef<str>) {
         self.host.log(level, message.as_ref());
     }
 
-    /// Says how many records there are to fetch.
+    /// Sets how many records there are to fetch, for those who watch the run.
     pub fn expect_total(&mut self, total: u64) {
-        self.progress.total = Some(total);
-        self.host.progress(self.progress);
+        self.host.expect_total(total);
     }
 
-    /// Unix time in milliseconds.
-    pub fn now_ms(&self) -> u64 {
-        self.host.now_ms()
+    /// Returns the current time.
+    pub fn now(&self) -> Timestamp {
+        self.host.now()
     }
 
-    /// How far the run has come.
+    /// Returns how far the run has come, in all its attempts.
     pub fn progress(&self) -> Progress {
-        self.progress
+        self.host.progress()
     }
 
-    /// Stores what no save took along: a checkpoint, records set aside. The host calls it when the fetch ended well.
+    /// Stores what no save took along: a checkpoint, records set aside. The engine calls it when the fetch ended well.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`save`](SyncContext::save).
     pub async fn finish(&mut self) -> Result<()> {
-        if let Some(first) = self.aside.first() {
-            let (model, checkpoint) = (first.model.clone(), self.pending.take());
+        if let Some(first) = self.set_aside.first() {
+            let (model, checkpoint) = (first.model.clone(), self.pending_checkpoint.take());
             self.commit(&model, Vec::new(), Vec::new(), false).await?;
-            self.pending = checkpoint;
+            self.pending_checkpoint = checkpoint;
         }
-        match self.pending.take() {
-            Some(checkpoint) => self.host.commit_checkpoint(checkpoint).await,
+        match self.pending_checkpoint.take() {
+            Some(checkpoint) => self.host.defer_checkpoint(checkpoint),
             None => Ok(()),
         }
     }
@@ -287,33 +289,21 @@ impl<'h> SyncContext<'h> {
     async fn commit(
         &mut self,
         model: &str,
-        records: Vec<PageRecord>,
-        deleted: Vec<PageDelete>,
+        records: Vec<SourceRecord>,
+        deleted: Vec<SourceDelete>,
         complete: bool,
     ) -> Result<StreamCommit> {
-        let fetched = (records.len() + self.aside.len()) as u64;
-        let page = PageOfChanges {
+        let changes = ChangeSet {
             model: model.to_owned(),
             records,
             deleted,
-            aside: self.aside.clone(),
-            checkpoint: self.pending.clone(),
+            set_aside: self.set_aside.clone(),
+            checkpoint: self.pending_checkpoint.clone(),
             complete,
         };
-        // Those of the page's own model are among its rejected records.
-        let others = self.aside.iter().filter(|record| record.model != model).count() as u64;
-        let commit = self.host.commit(page).await?;
-        self.pending = None;
-        self.aside.clear();
-        let progress = &mut self.progress;
-        progress.pages += u64::from(fetched > 0);
-        progress.fetched += fetched;
-        progress.set_aside += others + commit.rejected.len() as u64;
-        progress.added += commit.added;
-        progress.updated += commit.updated;
-        progress.unchanged += commit.unchanged;
-        progress.deleted += commit.deleted;
-        self.host.progress(*progress);
+        let commit = self.host.commit(changes).await?;
+        self.pending_checkpoint = None;
+        self.set_aside.clear();
         Ok(commit)
     }
 }
@@ -322,7 +312,7 @@ impl fmt::Debug for SyncContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SyncContext")
             .field("setup", &self.setup)
-            .field("progress", &self.progress)
+            .field("progress", &self.progress())
             .finish_non_exhaustive()
     }
 }

@@ -1,33 +1,38 @@
-//! What stands behind a run: the way to the API, and where its pages go.
+//! What stands behind a run or an action: the traits that the engine implements, and the types that only they need.
+//!
+//! Templates do not need this module. A request takes one way: [`SyncContext::send`](crate::SyncContext::send) (or
+//! [`ActionContext::send`](crate::actions::ActionContext::send)) calls [`ApiHost::send`], which adds credentials, waits for
+//! limits and retries, and sends each attempt through a [`Transport`](crate::http::Transport).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::http::HttpRequest;
-use super::page::PageOfChanges;
-use super::response::HttpResponse;
+use super::auth::SecretRenewal;
+use super::changes::{SourceDelete, SourceRecord};
+use super::http::{HttpRequest, HttpResponse};
 use super::secret::Secret;
-use highwater_core::Result;
-use highwater_core::StreamCommit;
+use highwater_core::timestamp::unix_ms;
+use highwater_core::{Json, RecordId, Result, StreamCommit, Timestamp};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// For whoever looks closely.
+    /// A detail, for debugging.
     Debug,
     /// Worth knowing.
     Info,
-    /// Something is not as it should be; the run goes on.
+    /// Something is wrong, and the run goes on.
     Warning,
     /// Something failed.
     Error,
 }
 
-/// How far a run has come.
+/// How far a run has come, in all its attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -46,86 +51,159 @@ pub struct Progress {
     pub deleted: u64,
     /// Records set aside because they could not be saved.
     pub set_aside: u64,
-    /// How many records there are to fetch, where the API tells.
+    /// How many records there are to fetch, where the API says so.
     pub total: Option<u64>,
-    /// Until when the run waits for the API's rate limit: Unix milliseconds.
-    pub rate_limited_until_ms: Option<u64>,
+    /// Until when the run waits for the API's rate limit.
+    #[serde(rename = "rate_limited_until_ms", with = "unix_ms::option")]
+    pub rate_limited_until: Option<Timestamp>,
 }
 
-/// How secret settings of a connection are renewed, such as a refresh token that works once. The host sees to it that
-/// one run at a time does it.
-///
-/// ```
-/// use highwater_template::async_trait::async_trait;
-/// use highwater_template::{HttpRequest, Secret, SecretRenewal, SyncContext};
-/// use highwater_core::{Error, ErrorKind, Result};
-///
-/// /// A key that the API changes for another.
-/// struct Exchanged<'c, 'h> {
-///     context: &'c SyncContext<'h>,
-///     used: Option<Secret>,
-/// }
-///
-/// #[async_trait]
-/// impl SecretRenewal for Exchanged<'_, '_> {
-///     async fn renew(
-///         &mut self,
-///         current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
-///     ) -> Result<Vec<(String, Secret)>> {
-///         let key = current("key").ok_or_else(|| Error::new(ErrorKind::Invalid, "there is no key: give one"))?;
-///         if self.used.as_ref() != Some(&key) {
-///             return Ok(Vec::new()); // somebody was faster
-///         }
-///         let request = HttpRequest::new("POST", "/keys/exchange").form([("key", key.expose())]);
-///         let key: String = self.context.send(request).await?.json()?;
-///         Ok(vec![("key".to_owned(), Secret::new(key))])
-///     }
-/// }
-///
-/// async fn renew(context: &SyncContext<'_>) -> Result<()> {
-///     context.renew_secrets(&mut Exchanged { context, used: context.secret("key") }).await
-/// }
-/// # let _ = renew;
-/// ```
-#[async_trait]
-pub trait SecretRenewal: Send {
-    /// The secret settings that changed; none if they were renewed already. `current` reads one as it is now: another run
-    /// may have renewed it while this one waited. What is returned is kept before anything else happens.
-    async fn renew(
-        &mut self,
-        current: &(dyn for<'n> Fn(&'n str) -> Option<Secret> + Sync),
-    ) -> Result<Vec<(String, Secret)>>;
+/// What a run begins with.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RunSetup {
+    /// The connection's id.
+    pub connection: String,
+    /// The template's settings, with defaults filled in.
+    pub config: BTreeMap<String, String>,
+    /// The last checkpoint; `None` in the first run and at the beginning of a full refresh.
+    pub checkpoint: Option<Json>,
+    /// The sync's variant, if it is not the default one.
+    pub variant: Option<String>,
+    /// Whether this is a full refresh that was interrupted and goes on at its checkpoint.
+    pub resumed: bool,
+    /// When the run's first attempt began.
+    pub started_at: Timestamp,
 }
 
-/// The way to the API of one connection: the engine, or a test's own.
+impl RunSetup {
+    /// Begins a run of `connection` without settings and checkpoint.
+    pub fn new(connection: impl Into<String>) -> Self {
+        RunSetup { connection: connection.into(), ..RunSetup::default() }
+    }
+
+    /// Sets the template's settings.
+    #[must_use]
+    pub fn config(mut self, config: BTreeMap<String, String>) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the last checkpoint.
+    #[must_use]
+    pub fn checkpoint(mut self, checkpoint: Option<Json>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
+    /// Sets the sync's variant.
+    #[must_use]
+    pub fn variant(mut self, variant: Option<String>) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// Sets whether this is a full refresh that was interrupted. False by default.
+    #[must_use]
+    pub fn resumed(mut self, resumed: bool) -> Self {
+        self.resumed = resumed;
+        self
+    }
+
+    /// Sets when the run's first attempt began. The Unix epoch by default.
+    #[must_use]
+    pub fn started_at(mut self, started_at: Timestamp) -> Self {
+        self.started_at = started_at;
+        self
+    }
+}
+
+/// What a run saves in one commit.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChangeSet {
+    /// The records' model.
+    pub model: String,
+    /// Records to save.
+    pub records: Vec<SourceRecord>,
+    /// Records to delete.
+    pub deleted: Vec<SourceDelete>,
+    /// Records, of any model, that cannot be saved.
+    pub set_aside: Vec<SetAsideRecord>,
+    /// Where a run goes on after these changes.
+    pub checkpoint: Option<Bytes>,
+    /// Whether the run has seen every record of the model.
+    pub complete: bool,
+}
+
+/// A record that cannot be saved, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAsideRecord {
+    /// The record's model.
+    pub model: String,
+    /// The record's id, where it is known.
+    pub id: Option<RecordId>,
+    /// What the API sent, or the beginning of it.
+    pub payload: Bytes,
+    /// Why it cannot be saved.
+    pub reason: String,
+}
+
+/// What the next run does about records that a run did not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextRun {
+    /// It begins before them: this run's checkpoint does not move past them.
+    ReadsAgain,
+    /// It goes on behind them: reading them again would not help.
+    MovesOn,
+}
+
+/// The way to the API of one connection. The engine implements it once for runs and once for actions.
 #[async_trait]
 pub trait ApiHost: Send + Sync {
-    /// Sends a request with the connection's credentials, within its limits.
+    /// Sends a request with the connection's credentials, within its rate limit, with retries.
+    ///
+    /// # Errors
+    ///
+    /// See [`SyncContext::send`](crate::SyncContext::send).
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse>;
-    /// A secret setting of the connection.
+    /// Returns a secret setting of the connection.
     fn secret(&self, name: &str) -> Option<Secret>;
-    /// Keeps a secret setting that changed, such as a refresh token that works once.
-    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()>;
-    /// Renews secret settings while nobody else renews any of the connection.
+    /// Runs a renewal of secret settings when it is the only one of the connection, and stores what it returns.
+    ///
+    /// # Errors
+    ///
+    /// The renewal's own; and those of the store of credentials, which then does not have the new ones.
     async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()>;
     /// Waits.
     async fn sleep(&self, time: Duration);
-    /// Notes a line of the log.
+    /// Adds a line to the log, without the connection's secrets.
     fn log(&self, level: LogLevel, message: &str);
-    /// Unix time in milliseconds.
-    fn now_ms(&self) -> u64;
+    /// Returns the current time.
+    fn now(&self) -> Timestamp;
 }
 
-/// What stands behind a [`SyncContext`](super::SyncContext): the engine, or a test's own.
+/// What stands behind a [`SyncContext`](crate::SyncContext): the way to the API, and where the run's records go.
 #[async_trait]
 pub trait RunHost: ApiHost {
-    /// Commits a page. The checkpoint and the records become durable together.
-    async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit>;
-    /// Removes or sets the checkpoint alone, at the end of a run.
-    async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
-    /// Remembers that the run has not seen all of a model, and why: it deletes nothing of it. `again`: the records are to
-    /// be read again, so a full refresh leaves no checkpoint.
-    fn incomplete(&self, model: &str, reason: &str, again: bool);
-    /// Tells how far the run has come.
-    fn progress(&self, progress: Progress);
+    /// Saves changes: all of them become durable and visible together, or none. Counts them in [`RunHost::progress`].
+    /// Returns what became of the records of the set's own model.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) once another process runs the sync, and any error of the store.
+    async fn commit(&self, changes: ChangeSet) -> Result<StreamCommit>;
+    /// Keeps a checkpoint for the commit that ends the run. Nothing is stored before that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where the checkpoint is not JSON.
+    fn defer_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
+    /// Notes that the run does not see every record of a model, and why: it deletes nothing of the model.
+    fn mark_incomplete(&self, model: &str, reason: &str, next: NextRun);
+    /// Sets how many records there are to fetch.
+    fn expect_total(&self, total: u64);
+    /// Returns how far the run has come.
+    fn progress(&self) -> Progress;
 }

@@ -6,57 +6,46 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::auth::TokenUse;
 use super::provider::Provider;
 use highwater_core::{Error, ErrorKind, Result};
-
-/// Whether a template needs credentials of its connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenUse {
-    /// It does not work without.
-    Required,
-    /// Public data comes without; limits are lower.
-    Optional,
-    /// It has no use for one.
-    #[default]
-    Unused,
-}
 
 /// A record type of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// Its name, such as `Issue`.
+    /// The name, such as `Issue`.
     pub name: String,
-    /// What it is, in a line.
+    /// What it is, in one line.
     pub description: String,
     /// The JSON schema of its records, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// Where a record tells its version, as a JSON pointer, if it does: see [`versioned_by`](ModelInfo::versioned_by).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    /// Where a record has its version, as a JSON pointer: see [`ModelInfo::version_pointer`].
+    #[serde(rename = "version", skip_serializing_if = "Option::is_none")]
+    pub version_pointer: Option<String>,
 }
 
 impl ModelInfo {
-    /// A record type.
+    /// Describes a record type. `description` is one line.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
-        ModelInfo { name: name.into(), description: description.into(), schema: None, version: None }
+        ModelInfo { name: name.into(), description: description.into(), schema: None, version_pointer: None }
     }
 
-    /// Gives it a JSON schema.
+    /// Sets the JSON schema of its records.
     #[must_use]
     pub fn schema(mut self, schema: Value) -> Self {
         self.schema = Some(schema);
         self
     }
 
-    /// Says where a record tells its version: an RFC 3339 time (compared as a time), another text whose order is the order
-    /// of time, or an integer. An older version then never takes the place of a
-    /// younger one, whether a page or a webhook brings it. Costs a full reading of records that did not change.
+    /// Sets where a record has its version: an RFC 3339 time (compared as a time), an integer, or another text that sorts by
+    /// time. An older version then never replaces a newer one, whether a page or a webhook brings it.
+    ///
+    /// Records that did not change have to be parsed then, which they otherwise are not.
     #[must_use]
-    pub fn versioned_by(mut self, pointer: impl Into<String>) -> Self {
-        self.version = Some(pointer.into());
+    pub fn version_pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.version_pointer = Some(pointer.into());
         self
     }
 }
@@ -65,36 +54,36 @@ impl ModelInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigKey {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What to put there, in a line.
+    /// What to put there, in one line.
     pub help: String,
     /// Whether it must be given.
     pub required: bool,
-    /// What is taken when it is not.
+    /// The default value.
     pub default: Option<String>,
-    /// Whether it is a secret: given with the connection's credentials, read by
-    /// [`secret`](super::SyncContext::secret), never stored with the settings.
+    /// Whether it is a secret. A secret is given with the connection's credentials, read by
+    /// [`SyncContext::secret`](super::SyncContext::secret), and never stored with the settings.
     pub secret: bool,
 }
 
 impl ConfigKey {
-    /// A setting that must be given.
+    /// Describes a setting that must be given.
     pub fn required(name: impl Into<String>, help: impl Into<String>) -> Self {
         ConfigKey { name: name.into(), help: help.into(), required: true, default: None, secret: false }
     }
 
-    /// A setting that may be left out.
+    /// Describes a setting that may be left out.
     pub fn optional(name: impl Into<String>, help: impl Into<String>) -> Self {
         ConfigKey { required: false, ..ConfigKey::required(name, help) }
     }
 
-    /// A setting with a default.
+    /// Describes a setting with a default.
     pub fn with_default(name: impl Into<String>, help: impl Into<String>, default: impl Into<String>) -> Self {
         ConfigKey { default: Some(default.into()), ..ConfigKey::optional(name, help) }
     }
 
-    /// Makes it a secret.
+    /// Makes the setting a secret.
     #[must_use]
     pub fn secret(mut self) -> Self {
         self.secret = true;
@@ -107,14 +96,14 @@ impl ConfigKey {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SyncMode {
-    /// It reads everything each time; unchanged records cost nothing in the log.
+    /// Reads everything in each run. Unchanged records cost nothing in the log.
     #[default]
     Full,
-    /// It asks for what changed since the last run.
+    /// Reads what changed since the last run.
     Incremental,
 }
 
-/// What a template is, what it brings and what it needs.
+/// The description of a template: what it syncs, and what it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TemplateInfo {
@@ -122,35 +111,35 @@ pub struct TemplateInfo {
     pub provider: Provider,
     /// The template's name among the provider's, such as `issues`.
     pub name: String,
-    /// Grows when what it saves changes shape.
+    /// A number that grows when the shape of its records changes. 1 by default.
     pub version: u32,
-    /// What it syncs, in a line.
+    /// What it syncs, in one line.
     pub description: String,
     /// Whether it needs credentials.
     pub token: TokenUse,
-    /// What a token must be allowed to do.
+    /// The scopes that a token must have.
     pub scopes: Vec<String>,
-    /// Record types.
+    /// Its record types.
     pub models: Vec<ModelInfo>,
-    /// Settings.
+    /// Its settings.
     pub config: Vec<ConfigKey>,
-    /// How it finds out what changed.
+    /// Whether it reads everything or what changed.
     pub mode: SyncMode,
-    /// How it does that, in a line.
+    /// How it finds out what changed, in one line.
     pub changes: String,
-    /// How often it runs, unless told otherwise.
+    /// The default time between two runs. One hour unless set.
     pub interval: Duration,
-    /// How deleted records are noticed, in a line.
+    /// How it finds out what was deleted, in one line.
     pub deletes: String,
 }
 
 impl TemplateInfo {
-    /// A template of an API without credentials at `base_url`. Where there is more to say, begin with a [`Provider`].
+    /// Describes a template of an API without credentials at `base_url`. For any other API, begin with a [`Provider`].
     pub fn new(provider: impl Into<String>, name: impl Into<String>, base_url: impl Into<String>) -> Self {
         TemplateInfo::of(Provider::new(provider, base_url), name)
     }
 
-    /// A template of `provider`. It needs credentials if the provider knows a way to sign in.
+    /// Describes a template of `provider`. It needs credentials if the provider has a way to sign in.
     pub fn of(provider: Provider, name: impl Into<String>) -> Self {
         let token = if provider.auth.is_empty() { TokenUse::Unused } else { TokenUse::Required };
         TemplateInfo {
@@ -169,54 +158,54 @@ impl TemplateInfo {
         }
     }
 
-    /// `provider/name`.
+    /// Returns the template's id: `provider/name`.
     pub fn id(&self) -> String {
         format!("{}/{}", self.provider.name, self.name)
     }
 
-    /// Renames it: a template that wraps another has an id of its own.
+    /// Sets the name: a template that wraps another needs an id of its own.
     #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
+    pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Says which version it is.
+    /// Sets the version, which has to grow when the shape of its records changes.
     #[must_use]
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
         self
     }
 
-    /// Says what it syncs.
+    /// Sets what it syncs, in one line.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
     }
 
-    /// Says whether it needs credentials.
+    /// Sets whether it needs credentials.
     #[must_use]
     pub fn token(mut self, token: TokenUse) -> Self {
         self.token = token;
         self
     }
 
-    /// Adds what a token must be allowed to do.
+    /// Adds a scope that a token must have.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// Adds a record type.
+    /// Adds a record type, with a description in one line.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>, description: impl Into<String>) -> Self {
         self.models.push(ModelInfo::new(name, description));
         self
     }
 
-    /// Adds a record type with its schema.
+    /// Adds a record type with a schema or a version.
     #[must_use]
     pub fn model_info(mut self, model: ModelInfo) -> Self {
         self.models.push(model);
@@ -230,7 +219,7 @@ impl TemplateInfo {
         self
     }
 
-    /// Says that it asks for changes alone, and how.
+    /// Sets that runs read what changed since the last one, and how, in one line.
     #[must_use]
     pub fn incremental(mut self, how: impl Into<String>) -> Self {
         self.mode = SyncMode::Incremental;
@@ -238,21 +227,21 @@ impl TemplateInfo {
         self
     }
 
-    /// Sets how often it runs by default.
+    /// Sets the default time between two runs.
     #[must_use]
-    pub fn every(mut self, interval: Duration) -> Self {
+    pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Says how deleted records are noticed.
+    /// Sets how it finds out what was deleted, in one line.
     #[must_use]
     pub fn deletes(mut self, how: impl Into<String>) -> Self {
         self.deletes = how.into();
         self
     }
 
-    /// Adds a header to every request.
+    /// Adds a header to every request of the provider.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.provider.headers.push((name.into(), value.into()));
@@ -260,23 +249,23 @@ impl TemplateInfo {
     }
 }
 
-/// Puts settings in the place of their `{name}`.
+/// Replaces each `{name}` of a URL by the setting of that name.
 pub(super) fn fill_in(pattern: &str, config: &BTreeMap<String, String>) -> Result<String> {
     let mut filled = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some((before, behind)) = rest.split_once('{') {
         let (name, after) = behind.split_once('}').ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "a brace of the template's URL is not closed").with("url", pattern)
+            Error::new(ErrorKind::Invalid, "the template's URL has an open brace: close it").with("url", pattern)
         })?;
         let value = config.get(name).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "a setting of the template is missing: give it in the connection's config")
                 .with("setting", name)
         })?;
-        // A setting is one label or segment: it must not lead to another host.
+        // One label or segment, so that a setting cannot lead to another host.
         if value.is_empty() || !value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "a setting in a URL has letters, digits, `-`, `_` and `.` only",
+                "a setting in a URL must consist of letters, digits, `-`, `_` and `.`",
             )
             .with("setting", name));
         }

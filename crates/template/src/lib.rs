@@ -1,4 +1,7 @@
-//! What a template author writes against: a description, and a fetch.
+//! Everything that a template is written against: the description of an API, and the context of a run that reads it.
+//!
+//! A template describes itself with a [`TemplateInfo`] and reads its API in [`Template::fetch`], which gets a
+//! [`SyncContext`]: [`send`](SyncContext::send) goes to the API, [`save`](SyncContext::save) writes a page of records.
 //!
 //! ```
 //! use highwater_template::async_trait::async_trait;
@@ -28,52 +31,45 @@
 //!         let request = HttpRequest::get(format!("/folders/{folder}/notes"));
 //!         let page = context.send(request).await?;
 //!         context.save("Note", page.elements()?).await?;
-//!         context.complete("Note").await // everything there is was seen: what is missing was deleted
+//!         context.complete("Note").await // every note was seen: the others were deleted at the source
 //!     }
 //! }
 //! ```
+//!
+//! What most templates need is here at the root, with the types of `highwater-core` that they meet, so that a template
+//! depends on this crate alone. The modules have the rest, by subject.
 
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
-mod action;
+pub mod actions;
+pub mod auth;
+mod changes;
 mod context;
-mod host;
-mod http;
+pub mod host;
+pub mod http;
 mod info;
-mod link;
-mod page;
-mod paging;
+pub mod limits;
+pub mod paging;
 mod provider;
-mod records;
-mod redact;
-mod repeats;
-mod response;
+pub mod records;
+pub mod redact;
 mod secret;
 mod template;
-mod webhook;
+pub mod webhooks;
 mod window;
-mod words;
 
 #[doc(hidden)]
 pub use async_trait;
 #[doc(no_inline)]
-pub use highwater_core::{Error, ErrorKind, Json, Result, SourceVersion, StreamCommit};
+pub use highwater_core::{Error, ErrorKind, Json, RecordId, Result, SourceVersion, StreamCommit, Timestamp};
 
-pub use action::{ActionContext, ActionInfo, ActionTemplate, action_input};
-pub use context::{RunSetup, SyncContext};
-pub use host::{ApiHost, LogLevel, Progress, RunHost, SecretRenewal};
-pub use http::{HttpRequest, Transport, escape};
-pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo, TokenUse};
-pub use page::{PageDelete, PageOfChanges, PageRecord, SetAside};
-pub use paging::{FetchedPage, Pages, Paging, Place};
-pub use provider::{
-    AuthKind, ClientAuth, DesktopSignIn, LimitHabits, LimitStatus, LimitWords, OAuth2, Provider, Rate, TokenEnd,
-};
-pub use records::{composite_id, id_at, string_at, text_at, value_at};
-pub use redact::{REDACTED, Redactor};
-pub use repeats::RepeatGuard;
-pub use response::{HttpResponse, Validator};
+pub use changes::{SourceDelete, SourceRecord};
+pub use context::SyncContext;
+pub use host::LogLevel;
+pub use http::{HttpRequest, HttpResponse};
+pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo};
+pub use paging::{Pages, Paging};
+pub use provider::Provider;
 pub use secret::Secret;
 pub use template::Template;
-pub use webhook::{WebhookChange, WebhookEvent, WebhookReaction, WebhookScheme};
-pub use window::{Window, read_time};
+pub use window::Window;

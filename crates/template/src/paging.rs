@@ -1,4 +1,4 @@
-//! From page to page: the ways in which APIs name the next one.
+//! Lists in pages: the ways in which APIs name the next page.
 //!
 //! ```no_run
 //! # use highwater_template::{HttpRequest, Pages, Paging, SyncContext};
@@ -12,6 +12,8 @@
 //! # }
 //! ```
 
+mod repeats;
+
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -19,33 +21,34 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::context::SyncContext;
-use super::http::{HttpRequest, escape};
+use super::http::{HttpRequest, HttpResponse, escape};
 use super::records::{string_at, text_at};
-use super::repeats::RepeatGuard;
-use super::response::HttpResponse;
 use highwater_core::{Error, ErrorKind, Result};
 
-/// Pages read of one list, unless told otherwise: beyond it an API is thought to turn in circles.
+pub use repeats::RepeatGuard;
+
+/// The default limit of pages in a list. An API that gives more is taken to have a list without an end.
 const MAX_PAGES: usize = 1_000_000;
 
-/// Steps back in a row before a list is thought to change too fast to be read.
+/// How often in a row a list may be read again from an earlier page before it is taken to change too fast.
 const MAX_STEPS_BACK: usize = 20;
 
-/// Where a request carries the name of its page.
+/// Where a request names its page.
+///
+/// A text becomes a member of the body if it begins with a slash, and otherwise a query parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RequestField {
     /// A query parameter.
     Query(String),
     /// A field of the form that is the body.
     Form(String),
-    /// A member of the JSON body, by JSON pointer; it is made if it is not there.
+    /// A member of the JSON body, by JSON pointer. It is added if it is missing.
     Body(String),
 }
 
-impl From<&str> for Place {
-    /// A body's member if it begins with a slash, otherwise a query parameter.
+impl From<&str> for RequestField {
     fn from(text: &str) -> Self {
-        if text.starts_with('/') { Place::Body(text.to_owned()) } else { Place::Query(text.to_owned()) }
+        if text.starts_with('/') { RequestField::Body(text.to_owned()) } else { RequestField::Query(text.to_owned()) }
     }
 }
 
@@ -53,78 +56,79 @@ impl From<&str> for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Paging {
-    /// There is one page.
+    /// Not at all: there is one page.
     Single,
-    /// The `Link` header with `rel="next"`. As with the two that follow, the URL may be relative to the one that was
-    /// asked ([`HttpResponse::resolve`]).
+    /// By the `Link` header with `rel="next"`. Its URL, as those of the next two kinds, may be
+    /// [relative](HttpResponse::resolve).
     Link,
-    /// A header with the URL.
+    /// By a header with the URL.
     HeaderUrl(String),
-    /// The URL at a JSON pointer of the answer.
+    /// By the URL at a JSON pointer of the response.
     BodyUrl(String),
-    /// The text at a JSON pointer of the answer, sent back; none or an empty one ends the list.
+    /// By a text in the response that the next request sends back. No text, or an empty one, ends the list.
     Cursor {
-        /// Where the answer has it.
+        /// Where the response has it, as a JSON pointer.
         at: String,
         /// Where the request carries it.
-        to: Place,
-        /// Where the answer says whether there is more, if it does.
+        to: RequestField,
+        /// Where the response says whether there is more, as a JSON pointer, if it does.
         more: Option<String>,
     },
-    /// The page's number, until a page is empty.
+    /// By its number. An empty page ends the list.
     Number {
         /// Where the request carries it.
-        to: Place,
-        /// The first page's.
+        to: RequestField,
+        /// The number of the first page.
         first: u64,
     },
-    /// The number of records before the page, until one brings nothing new. The server may give fewer
-    /// than were asked for. Each page reads some records of the last one again: if they are not
-    /// there, records were deleted meanwhile, and the list goes back rather than skip some.
+    /// By the number of records before it. A page without a new record ends the list; the server may give fewer than were
+    /// requested. Each page reads some records of the last one again: if they are missing, records were deleted meanwhile, and
+    /// the list goes back rather than skip some.
     Offset {
         /// Where the request carries it.
-        to: Place,
+        to: RequestField,
         /// How many records are read again.
         overlap: usize,
     },
-    /// The id of the page's last record, for lists that are ordered by it.
+    /// By the id of the last record, for lists that are sorted by it.
     LastId {
         /// Where the request carries it.
-        to: Place,
-        /// Where a record has it.
+        to: RequestField,
+        /// Where a record has it, as a JSON pointer.
         id: String,
-        /// Where the answer says whether there is more; without it the list ends at an empty page.
+        /// Where the response says whether there is more, as a JSON pointer. Without it an empty page ends the list.
         more: Option<String>,
     },
 }
 
 impl Paging {
-    /// The text at `at`, sent back in `to`.
-    pub fn cursor(at: impl Into<String>, to: impl Into<Place>) -> Self {
+    /// Pages by the text at the JSON pointer `at` of the response, sent back in `to`.
+    pub fn cursor(at: impl Into<String>, to: impl Into<RequestField>) -> Self {
         Paging::Cursor { at: at.into(), to: to.into(), more: None }
     }
 
-    /// A GraphQL connection at `connection` in the answer (Relay's specification), whose query takes `$after`.
+    /// Pages of the GraphQL connection (Relay's specification) at the JSON pointer `connection`, whose query takes `$after`.
     pub fn relay(connection: &str) -> Self {
         Paging::Cursor {
             at: format!("{connection}/pageInfo/endCursor"),
-            to: Place::Body("/variables/after".to_owned()),
+            to: RequestField::Body("/variables/after".to_owned()),
             more: Some(format!("{connection}/pageInfo/hasNextPage")),
         }
     }
 
-    /// The last record's `id`, sent in `to`, while the answer says at `more` that there is more.
-    pub fn last_id(to: impl Into<Place>, more: impl Into<String>) -> Self {
+    /// Pages by the member `id` of the last record, sent in `to`, while the response says at the JSON pointer `more` that
+    /// there is more.
+    pub fn last_id(to: impl Into<RequestField>, more: impl Into<String>) -> Self {
         Paging::LastId { to: to.into(), id: "/id".to_owned(), more: Some(more.into()) }
     }
 
-    /// Pages by number, from `first`.
-    pub fn number(to: impl Into<Place>, first: u64) -> Self {
+    /// Pages by number, counted from `first`.
+    pub fn number(to: impl Into<RequestField>, first: u64) -> Self {
         Paging::Number { to: to.into(), first }
     }
 
-    /// Pages by offset; each reads the last record of the one before it again.
-    pub fn offset(to: impl Into<Place>) -> Self {
+    /// Pages by offset. Each reads the last record of the one before it again.
+    pub fn offset(to: impl Into<RequestField>) -> Self {
         Paging::Offset { to: to.into(), overlap: 1 }
     }
 }
@@ -133,16 +137,29 @@ impl Paging {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FetchedPage {
-    /// Its records, as they came.
+    /// Its records, as the API wrote them.
     pub records: Vec<Bytes>,
-    /// The whole answer.
+    /// The whole response.
     pub response: HttpResponse,
     /// Where the next page begins: [`Pages::resume`] takes it. `None` on the last page.
     pub next: Option<String>,
 }
 
-/// A list, page by page. One without an end is an error: a page that is named twice, or pages that bring nothing but what
-/// earlier ones brought ([`RepeatGuard`]).
+/// A list in pages, read one by one.
+///
+/// A list without an end is an error: a page that is named twice, or pages with nothing but what earlier ones had
+/// ([`RepeatGuard`]).
+///
+/// ```no_run
+/// # use highwater_template::{HttpRequest, Pages, Paging, SyncContext};
+/// # async fn fetch(context: &mut SyncContext<'_>) -> highwater_template::Result<()> {
+/// let mut pages = Pages::new(HttpRequest::get("/issues").query("per_page", "100"), Paging::Link);
+/// while let Some(page) = pages.next(context).await? {
+///     context.save("Issue", page.records).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pages {
     request: HttpRequest,
@@ -151,21 +168,21 @@ pub struct Pages {
     may_lack_records: bool,
     check: Option<fn(&HttpResponse) -> Result<()>>,
     max_pages: usize,
-    /// The next page's name; `None` for the first.
+    /// What names the next page; `None` for the first.
     token: Option<String>,
     ended: bool,
-    asked: HashSet<u64>,
+    requested: HashSet<u64>,
     repeats: RepeatGuard,
     /// For offsets: the last records of the page before.
     tail: Vec<Bytes>,
     size: usize,
     steps_back: usize,
-    /// Grows with each step back: pages are asked for again then.
+    /// Grows with each step back, after which pages are requested again.
     generation: usize,
 }
 
 impl Pages {
-    /// The list that `request` begins.
+    /// Begins the list whose first page `request` gets.
     pub fn new(request: HttpRequest, paging: Paging) -> Self {
         Pages {
             request,
@@ -176,7 +193,7 @@ impl Pages {
             max_pages: MAX_PAGES,
             token: None,
             ended: false,
-            asked: HashSet::new(),
+            requested: HashSet::new(),
             repeats: RepeatGuard::default(),
             tail: Vec::new(),
             size: 0,
@@ -185,42 +202,47 @@ impl Pages {
         }
     }
 
-    /// Says where an answer has its records; unless told, it is an array.
+    /// Sets where a response has its records, as a JSON pointer. By default the body is the array of them.
     #[must_use]
     pub fn records_at(mut self, pointer: impl Into<String>) -> Self {
         self.records = pointer.into();
         self
     }
 
-    /// Says where an answer has its records, if it has any.
+    /// Sets where a response has its records, as a JSON pointer. A response may lack them, and is then an empty page.
     #[must_use]
     pub fn optional_records_at(mut self, pointer: impl Into<String>) -> Self {
         self.may_lack_records = true;
         self.records_at(pointer)
     }
 
-    /// Checks each answer first: for APIs that report faults with status 200.
+    /// Sets a check of each response, for APIs that report failures with status 200. Its error ends the list.
     #[must_use]
     pub fn check(mut self, check: fn(&HttpResponse) -> Result<()>) -> Self {
         self.check = Some(check);
         self
     }
 
-    /// Says how many pages there are at most.
+    /// Sets after how many pages the list is taken to have no end. One million by default.
     #[must_use]
     pub fn max_pages(mut self, pages: usize) -> Self {
         self.max_pages = pages;
         self
     }
 
-    /// Goes on where a page said the next one begins.
+    /// Begins at the page that [`FetchedPage::next`] named; `None` begins at the first.
     #[must_use]
     pub fn resume(mut self, next: Option<String>) -> Self {
         self.token = next;
         self
     }
 
-    /// The next page; `None` behind the last.
+    /// Fetches the next page. Returns `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SyncContext::send`] and of the [check](Pages::check); [`ErrorKind::Remote`] where a response lacks its
+    /// records, or the list has no end.
     pub async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
         while !self.ended {
             let request = self.page_request()?;
@@ -233,57 +255,57 @@ impl Pages {
         Ok(None)
     }
 
-    /// The request for the page whose turn it is.
+    /// Makes the request for the next page.
     fn page_request(&self) -> Result<HttpRequest> {
         let mut request = self.request.clone();
         if self.token.is_some() {
-            // A validator is one of the first page: of another it would say that nothing follows.
-            request.unconditional();
+            // A condition belongs to the first page. A 304 to another one would end the list.
+            request.remove_conditions();
         }
         match (&self.paging, &self.token) {
-            (Paging::Number { to, first }, None) => place(&mut request, to, &first.to_string())?,
-            (Paging::Offset { to, .. }, None) => place(&mut request, to, "0")?,
+            (Paging::Number { to, first }, None) => name_page(&mut request, to, &first.to_string())?,
+            (Paging::Offset { to, .. }, None) => name_page(&mut request, to, "0")?,
             (_, None) | (Paging::Single, _) => {}
             (Paging::Link | Paging::HeaderUrl(_) | Paging::BodyUrl(_), Some(url)) => {
                 request.url.clone_from(url);
                 request.query.clear();
             }
             (Paging::Cursor { to, .. } | Paging::Number { to, .. } | Paging::LastId { to, .. }, Some(token)) => {
-                place(&mut request, to, token)?;
+                name_page(&mut request, to, token)?;
             }
             (Paging::Offset { to, overlap }, Some(token)) => {
                 let offset = number(token)?.saturating_sub(self.tail.len().min(*overlap) as u64);
-                place(&mut request, to, &offset.to_string())?;
+                name_page(&mut request, to, &offset.to_string())?;
             }
         }
         Ok(request)
     }
 
-    /// Refuses to go on for ever.
+    /// Refuses a request that was sent before.
     fn check_progress(&mut self, request: &HttpRequest) -> Result<()> {
         let mut hasher = DefaultHasher::new();
         (&request.url, &request.query, &request.body, self.generation).hash(&mut hasher);
-        if self.asked.insert(hasher.finish()) && self.asked.len() <= self.max_pages {
+        if self.requested.insert(hasher.finish()) && self.requested.len() <= self.max_pages {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Remote, "the API names a page that was read already: the list has no end")
-            .with("pages", self.asked.len()))
+            .with("pages", self.requested.len()))
     }
 
-    /// Reads a page and finds the next; `None` if the page has to be asked for in another way.
+    /// Reads a page and what names the next; `None` if an earlier page has to be read again.
     fn read(&mut self, response: HttpResponse) -> Result<Option<FetchedPage>> {
         if let Some(check) = self.check {
             check(&response)?;
         }
-        // A page that the one before it announced is no empty one.
-        let to_the_end =
+        // A page that the one before it named cannot be without content.
+        let ends_with_an_empty_page =
             matches!(self.paging, Paging::Number { .. } | Paging::Offset { .. } | Paging::LastId { more: None, .. });
-        if response.status == 204 && self.token.is_some() && !to_the_end {
+        if response.status == 204 && self.token.is_some() && !ends_with_an_empty_page {
             return Err(
-                response.refusal(ErrorKind::Remote, "the API names a next page of the list and has no content there")
+                response.error(ErrorKind::Remote, "the API names a next page of the list and has no content there")
             );
         }
-        // A body that is empty without a status that says so is half an answer: it must not end a list.
+        // An empty body without a status that says so is half a response, and must not end the list.
         let lacks_records = response.status == 204
             || response.is_unchanged()
             || (self.may_lack_records && response.value_at(&self.records)?.is_none());
@@ -339,7 +361,7 @@ impl Pages {
             }
         };
         let next = next.filter(|next| !next.is_empty());
-        // A list by offset ends by itself where a page brings nothing new.
+        // A list by offset ends anyway where a page has no new record.
         if next.is_some() && !matches!(self.paging, Paging::Offset { .. }) {
             self.repeats.check(&records)?;
         }
@@ -348,14 +370,14 @@ impl Pages {
         Ok(Some(FetchedPage { records, response, next }))
     }
 
-    /// How many records of a page were read already; `None` if the page does not follow the one before it.
+    /// Returns how many records of a page were read before; `None` if the page does not follow the last one.
     fn behind_the_tail(&self, records: &[Bytes]) -> Option<usize> {
         let Some(last) = self.tail.last() else { return Some(0) };
         let known = |record: &Bytes| record == last || (id_of(record).is_some() && id_of(record) == id_of(last));
-        records.iter().rposition(known).map(|place| place + 1)
+        records.iter().rposition(known).map(|index| index + 1)
     }
 
-    /// Goes back by a page: what follows moved forward.
+    /// Goes back by a page, because the records after it moved forward.
     fn step_back(&mut self, offset: u64) -> Result<()> {
         self.steps_back += 1;
         self.generation += 1;
@@ -375,17 +397,18 @@ fn id_of(record: &Bytes) -> Option<String> {
 
 fn number(token: &str) -> Result<u64> {
     token.parse().map_err(|source| {
-        Error::new(ErrorKind::Invalid, "the page to go on from is no number").with("page", token).because(source)
+        Error::new(ErrorKind::Invalid, "the page to resume at is not a number").with("page", token).because(source)
     })
 }
 
-fn place(request: &mut HttpRequest, to: &Place, value: &str) -> Result<()> {
+/// Writes the name of a page into a request.
+fn name_page(request: &mut HttpRequest, to: &RequestField, value: &str) -> Result<()> {
     match to {
-        Place::Query(name) => {
+        RequestField::Query(name) => {
             request.query.retain(|(known, _)| known != name);
             request.query.push((name.clone(), value.to_owned()));
         }
-        Place::Form(name) => {
+        RequestField::Form(name) => {
             let body = request.body.take().unwrap_or_default();
             let form = String::from_utf8_lossy(&body);
             let kept = form
@@ -395,10 +418,10 @@ fn place(request: &mut HttpRequest, to: &Place, value: &str) -> Result<()> {
             let pairs: Vec<&str> = kept.chain([pair.as_str()]).collect();
             request.body = Some(pairs.join("&").into());
         }
-        Place::Body(pointer) => {
+        RequestField::Body(pointer) => {
             let mut body: Value = match &request.body {
                 Some(body) => serde_json::from_slice(body).map_err(|source| {
-                    Error::new(ErrorKind::Invalid, "the request's body is no JSON").because(source)
+                    Error::new(ErrorKind::Invalid, "the request's body is not JSON").because(source)
                 })?,
                 None => Value::Null,
             };
@@ -418,5 +441,4 @@ fn place(request: &mut HttpRequest, to: &Place, value: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "paging_tests.rs"]
 mod tests;

@@ -1,39 +1,40 @@
-//! Secrets taken out of texts, in whatever form they stand there.
+//! Removal of secrets from texts, in whatever form they are written there.
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::secret::Secret;
 use highwater_core::Error;
 
-/// What stands in a text in place of a secret.
+/// What replaces a secret in a text.
 pub const REDACTED: &str = "[secret]";
 
-/// Shorter secrets are left in texts: a text of one or two letters is in every sentence.
+/// The length of the shortest secret that is removed, in characters. One or two letters are in every sentence.
 const SHORTEST: usize = 3;
 
-/// Shorter secrets are looked for as they are and escaped, not encoded or broken by whitespace.
+/// The length from which secrets are found encoded and broken by whitespace too. Shorter ones are found plain and escaped.
 const ENCODED: usize = 6;
 
-/// This much of a secret's beginning is taken out too: a cut fell into it.
+/// How many characters of a secret's beginning are removed too, because the text was cut within the secret.
 const CUT: usize = 10;
 
-/// The same, where the text ends there.
+/// The same at the end of the text.
 const CUT_AT_END: usize = 8;
 
-/// Whitespace in a row that may break a secret.
+/// How much whitespace in a row may break a secret.
 const GAP: usize = 8;
 
-/// Takes secrets out of texts.
+/// Removes secrets from texts.
 ///
-/// A secret is found as it is, percent-encoded, escaped as in JSON or HTML, in hexadecimal and in base64 (both alphabets,
-/// and within a longer text that was encoded), each of them also broken by whitespace and cut short. The longest match
-/// wins, so a secret that begins another leaves nothing of it.
+/// Finds a secret as it is, percent-encoded, escaped as in JSON or HTML, in hexadecimal and in base64 (both alphabets, also
+/// within a longer text that was encoded), each of them also broken by whitespace or cut short. The longest match wins, so
+/// that nothing is left of a secret that begins with another one. Secrets of one or two characters are not removed.
 ///
 /// ```
-/// use highwater_template::{Redactor, Secret};
+/// use highwater_template::redact::Redactor;
+/// use highwater_template::Secret;
 /// let redactor = Redactor::new([&Secret::new("hunter2/9")]);
 /// assert_eq!(redactor.redact("no hunter2/9, no hunter2%2f9, no aHVudGVyMi85"), "no [secret], no [secret], no [secret]");
 /// ```
@@ -54,7 +55,7 @@ struct Pattern {
 }
 
 impl Redactor {
-    /// A redactor of these secrets.
+    /// Makes a redactor of these secrets.
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
         let mut patterns: Vec<Pattern> = Vec::new();
         let mut add = |text: Vec<char>, form| {
@@ -82,7 +83,7 @@ impl Redactor {
         Redactor(patterns.into())
     }
 
-    /// `text` without any of the secrets.
+    /// Returns `text` with each secret replaced by [`REDACTED`].
     pub fn redact(&self, text: &str) -> String {
         let mut redacted = String::with_capacity(text.len());
         let (mut at, mut copied) = (0, 0);
@@ -100,13 +101,13 @@ impl Redactor {
         redacted
     }
 
-    /// `error` without any of the secrets: in its message, its facts and its causes.
+    /// Returns `error` with each secret replaced by [`REDACTED`], in its message, its context and its causes.
     #[must_use]
     pub fn redact_error(&self, error: Error) -> Error {
         if self.0.is_empty() { error } else { error.map_texts(&|text| self.redact(text)) }
     }
 
-    /// Where the longest secret ends that begins at `at`.
+    /// Returns the end of the longest secret that begins at `at`.
     fn longest(&self, text: &str, at: usize, first: char) -> Option<usize> {
         let escaped = matches!(first, '%' | '+' | '\\' | '&');
         let begins = self.0.iter().filter(|pattern| escaped || pattern.takes(0, first));
@@ -121,7 +122,7 @@ impl fmt::Debug for Redactor {
 }
 
 impl Pattern {
-    /// Whether its character at `index` may be written as `found`.
+    /// Returns whether the pattern's character at `index` may be written as `found`.
     fn takes(&self, index: usize, found: char) -> bool {
         let wanted = self.text.get(index).copied();
         match self.form {
@@ -138,7 +139,7 @@ impl Pattern {
         }
     }
 
-    /// Where it ends in `text`, if it begins at `at`: whole, or cut short.
+    /// Returns the pattern's end in `text`, if it begins at `at`, whole or cut short.
     fn end(&self, text: &str, at: usize) -> Option<usize> {
         let mut positions = vec![at];
         for index in 0..self.text.len() {
@@ -164,14 +165,14 @@ impl Pattern {
     }
 }
 
-/// Adds the positions behind whitespace: a line may be broken within a secret. The first position stays the first.
+/// Adds the positions after whitespace, because a line may be broken within a secret. The first position stays the first.
 fn skip_whitespace(text: &str, positions: &mut Vec<usize>) {
     let (mut from, mut rounds) = (0, 0);
     while from < positions.len() && rounds < GAP {
         let until = positions.len();
-        for place in from..until {
+        for index in from..until {
             let behind: Vec<usize> =
-                units(text, positions[place]).filter(|(found, _)| found.is_whitespace()).map(|(_, end)| end).collect();
+                units(text, positions[index]).filter(|(found, _)| found.is_whitespace()).map(|(_, end)| end).collect();
             for end in behind {
                 if !positions.contains(&end) {
                     positions.push(end);
@@ -182,7 +183,7 @@ fn skip_whitespace(text: &str, positions: &mut Vec<usize>) {
     }
 }
 
-/// What else belongs to the encoded text: a last character that depends on what follows the secret, and padding.
+/// Returns the end of the encoded text: after the last character, which depends on what follows the secret, and padding.
 fn behind_base64(text: &str, end: usize) -> usize {
     let mut end = end;
     for (allowed, most) in [(true, 1), (false, 2)] {
@@ -198,15 +199,15 @@ fn behind_base64(text: &str, end: usize) -> usize {
     end
 }
 
-/// The characters that may stand at a position: as it is written, and as it reads once its escape is undone. With each,
-/// where it ends.
+/// Returns the characters at a position, each with its end: the one that is written there, and those that an escape there
+/// may stand for.
 fn units(text: &str, at: usize) -> impl Iterator<Item = (char, usize)> {
     let rest = &text[at..];
     let raw = rest.chars().next().map(|found| (found, at + found.len_utf8()));
     let decoded = match raw.map(|(found, _)| found) {
         Some('%') => [percent(rest, "%"), percent(rest, "%25"), None],
         Some('+') => [Some((' ', 1)), None, None],
-        // A backslash that was escaped, once and twice.
+        // A backslash that was escaped once or twice.
         Some('\\') => [
             backslash(rest),
             rest.starts_with(r"\\").then_some(('\\', 2)),
@@ -218,7 +219,7 @@ fn units(text: &str, at: usize) -> impl Iterator<Item = (char, usize)> {
     raw.into_iter().chain(decoded.into_iter().flatten().map(move |(found, length)| (found, at + length)))
 }
 
-/// A character in percent-encoding, whose percent signs may have been encoded again.
+/// Decodes a character in percent-encoding, whose percent signs may have been encoded again.
 fn percent(text: &str, sign: &str) -> Option<(char, usize)> {
     let byte = |at: usize| {
         let digits = text.get(at..)?.strip_prefix(sign)?;
@@ -241,7 +242,7 @@ fn percent(text: &str, sign: &str) -> Option<(char, usize)> {
     Some((decoded.chars().next()?, end))
 }
 
-/// A character behind backslashes: of JSON, also of JSON within JSON, and of Rust's own escapes.
+/// Decodes a character after backslashes: of JSON, of JSON within JSON, and of Rust's escapes.
 fn backslash(text: &str) -> Option<(char, usize)> {
     let rest = text.trim_start_matches('\\');
     let slashes = text.len() - rest.len();
@@ -260,7 +261,7 @@ fn backslash(text: &str) -> Option<(char, usize)> {
     Some((plain, slashes + 1))
 }
 
-/// What stands behind `\u`: four digits, two times four, or digits in braces.
+/// Decodes what follows `\u`: four digits, twice four, or digits in braces.
 fn unicode(text: &str) -> Option<(char, usize)> {
     if let Some(braced) = text.strip_prefix('{') {
         let length = braced.find('}').filter(|length| *length <= 6)?;
@@ -277,7 +278,7 @@ fn unicode(text: &str) -> Option<(char, usize)> {
     Some((found, text.len() - digits.len() + 4))
 }
 
-/// A character of HTML.
+/// Decodes a character reference of HTML.
 fn entity(text: &str) -> Option<(char, usize)> {
     let length = text.bytes().take(10).position(|byte| byte == b';')?;
     let name = &text[1..length];
@@ -299,13 +300,14 @@ fn entity(text: &str) -> Option<(char, usize)> {
     Some((found, length + 1))
 }
 
-/// The number that the first `length` characters write in hexadecimal.
+/// Reads the first `length` characters as a hexadecimal number.
 fn hex(text: &str, length: usize) -> Option<u32> {
     let digits = text.get(..length).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// The characters that `text` alone decides on in the base64 of a longer text that has `before` bytes (modulo 3) in front.
+/// Returns the characters that `text` alone determines in the base64 of a longer text that has `before` bytes (modulo 3)
+/// before it.
 fn base64_within(text: &[u8], before: usize) -> Vec<char> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits = text.len() * 8;
@@ -314,7 +316,7 @@ fn base64_within(text: &[u8], before: usize) -> Vec<char> {
     let bit = |at: usize| text.get(at / 8).is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0);
     let whole = (bits - skipped) / 6;
     let sextet =
-        |index: usize| (0..6).fold(0, |value, place| value << 1 | usize::from(bit(skipped + index * 6 + place)));
+        |index: usize| (0..6).fold(0, |value, offset| value << 1 | usize::from(bit(skipped + index * 6 + offset)));
     (0..whole).filter_map(|index| ALPHABET.get(sextet(index)).map(|byte| char::from(*byte))).collect()
 }
 

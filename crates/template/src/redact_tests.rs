@@ -95,7 +95,7 @@ proptest! {
         prop_assume!(secret.chars().count() >= ENCODED);
         let redactor = of(&[secret]);
         let json = serde_json::to_string(secret).unwrap();
-        let percent = crate::escape(secret);
+        let percent = crate::http::escape(secret);
         let ascii: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         for form in [secret, &json[1..json.len() - 1], &percent, &percent.to_lowercase(), &percent.replace("%20", "+"), &ascii] {
             // Lower case changes letters too; that is another secret.

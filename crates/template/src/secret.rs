@@ -1,10 +1,10 @@
-//! A text that shows itself to nobody by accident.
+//! A text that is never printed by accident.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A secret. It is wiped from memory when dropped and never printed.
+/// A secret. It is wiped from memory when dropped, and its `Debug` form hides it.
 ///
 /// ```
 /// let secret = highwater_template::Secret::new("hunter2");
@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a secret in.
+    /// Makes a secret of a text.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(Zeroizing::new(text.into()))
     }
 
-    /// The text itself: for a request's header or a keychain, never for a log, an error or a record.
+    /// Returns the text itself: for a request's header or a keychain, never for a log, an error or a record.
     pub fn expose(&self) -> &str {
         &self.0
     }

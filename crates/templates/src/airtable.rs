@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use highwater_core::Result;
-use highwater_template::{
-    AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
-    SyncContext, TemplateInfo, escape,
-};
+use highwater_core::{Result, Timestamp};
+use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::http::escape;
+use highwater_template::limits::RateLimits;
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, template};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, template, whole_seconds};
 
 template! {
     /// Records of a table.
@@ -32,7 +31,7 @@ pub fn provider() -> Provider {
     Provider::new("airtable", "https://api.airtable.com")
         .auth(AuthKind::bearer("a personal access token, from airtable.com/create/tokens"))
         .auth(AuthKind::OAuth2(oauth.scope("data.records:read").client(ClientAuth::Basic)))
-        .limits(LimitHabits::new().rate(5, Duration::from_secs(1)).lock_out(Duration::from_secs(30)))
+        .limits(RateLimits::new().rate(5, Duration::from_secs(1)).first_backoff(Duration::from_secs(30)))
         .docs("https://airtable.com/developers/web/api/list-records")
 }
 
@@ -46,14 +45,14 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::required("table", "the table's name or id"))
         .incremental("by LAST_MODIFIED_TIME()")
         .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(600))
+        .interval(Duration::from_secs(600))
 }
 
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     let path = format!("/v0/{}/{}", escape(context.config("base")?), escape(context.config("table")?));
     let mut request = HttpRequest::get(path).query("pageSize", "100");
-    if let Some(last) = context.last_checkpoint::<DateTime<Utc>>()? {
-        let since = (last - OVERLAP).to_rfc3339_opts(SecondsFormat::Secs, true);
+    if let Some(last) = context.last_checkpoint::<Timestamp>()? {
+        let since = whole_seconds(last - OVERLAP);
         request = request.query("filterByFormula", format!("IS_AFTER(LAST_MODIFIED_TIME(), '{since}')"));
     }
     let mut pages = Pages::new(request, Paging::cursor("/offset", "offset")).records_at("/records");
@@ -63,10 +62,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         context.save("Record", page.records).await?;
     }
     // Without a clock of the server's, ours at the beginning of the run, not at its end (H46).
-    let ours = i64::try_from(context.started_ms()).ok().and_then(DateTime::from_timestamp_millis);
-    if let Some(began) = began.or(ours) {
-        context.checkpoint(&began)?;
-    }
+    context.checkpoint(&began.unwrap_or(context.started_at()))?;
     complete(context, "Record").await
 }
 

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    AuthKind, ConfigKey, HttpRequest, HttpResponse, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse,
-};
+use highwater_core::{Error, ErrorKind, RecordId, Result};
+use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +49,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::required("calendar", "the calendar's path, such as /dav/calendars/me/work/"))
         .incremental("by sync token")
         .deletes("told by the server")
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 /// An entry of a calendar.
@@ -94,7 +93,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
             deleted.extend(found.gone);
             // Asked for again with the old token, until the server shows it or calls it gone.
             if let Some(hidden) = found.hidden {
-                context.incomplete("Entry", format!("the server names an entry and does not show it: {hidden}"));
+                context.mark_incomplete("Entry", format!("the server names an entry and does not show it: {hidden}"));
             }
             if chunks.peek().is_none() {
                 // With the last of what the token tells, the token itself.
@@ -122,7 +121,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
 struct Changes {
     /// Addresses as the server spells them, by their one spelling.
     changed: BTreeMap<String, String>,
-    deleted: Vec<String>,
+    deleted: Vec<RecordId>,
     token: String,
     truncated: bool,
 }
@@ -134,14 +133,14 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
         xml::escaped(token)
     );
     // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
-    let request = report(calendar, body).header("depth", "0").accepting(403).accepting(409).accepting(412);
+    let request = report(calendar, body).header("depth", "0").accept_status(403).accept_status(409).accept_status(412);
     let response = context.send(request).await?;
     // RFC 6578 3.2: a token that the server does not take is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
         let message = "the server forgot the sync token: everything has to be read again";
-        return Err(response.refusal(ErrorKind::SourceReset, message));
+        return Err(response.error(ErrorKind::SourceReset, message));
     }
-    let response = response.successful()?;
+    let response = response.error_for_status()?;
     let answer = xml::multi_status(&response.body)?;
     let token = answer.sync_token.clone().ok_or_else(|| {
         Error::new(ErrorKind::Remote, "the server gave no sync token: it does not support sync-collection")
@@ -152,8 +151,8 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
         let id = one_spelling(&href);
         match status {
             Some(404 | 410) => {
-                found.deleted.extend((href != id).then_some(href));
-                found.deleted.push(id);
+                found.deleted.extend((href != id).then(|| href.into()));
+                found.deleted.push(id.into());
             }
             // The server has more, to be asked for with the new token.
             Some(507) => found.truncated = true,
@@ -169,11 +168,11 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
 
 #[derive(Default)]
 struct Found {
-    records: Vec<PageRecord>,
+    records: Vec<SourceRecord>,
     /// Ids of entries that are gone meanwhile.
-    gone: Vec<String>,
+    gone: Vec<RecordId>,
     /// The server's spellings: ids of the same records in earlier versions.
-    spellings: Vec<String>,
+    spellings: Vec<RecordId>,
     /// An entry that the server neither shows nor calls gone.
     hidden: Option<String>,
 }
@@ -194,7 +193,7 @@ async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String
         if !missing.contains(id.as_str()) {
             continue;
         }
-        found.spellings.extend((entry.href != id).then_some(entry.href));
+        found.spellings.extend((entry.href != id).then(|| entry.href.into()));
         match (entry.etag, entry.calendar_data) {
             (Some(etag), Some(calendar_data)) => {
                 missing.remove(id.as_str());
@@ -202,18 +201,18 @@ async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String
                 let text = serde_json::to_vec(&record).map_err(|source| {
                     Error::new(ErrorKind::Internal, "an entry cannot be written as JSON").because(source)
                 })?;
-                found.records.push(PageRecord::from(Bytes::from(text)));
+                found.records.push(SourceRecord::from(Bytes::from(text)));
             }
             // Only what the server says is gone is gone: without that, an entry that it cannot show now would be deleted.
             _ if matches!(entry.status, Some(404 | 410)) => {
                 missing.remove(id.as_str());
-                found.gone.push(id);
+                found.gone.push(id.into());
             }
             _ => {}
         }
     }
     let spelled = addresses.iter().filter(|(id, href)| id != href && !missing.contains(id.as_str()));
-    found.spellings.extend(spelled.map(|(_, href)| href.clone()));
+    found.spellings.extend(spelled.map(|(_, href)| RecordId::from(href.as_str())));
     found.hidden = missing.first().map(|id| (*id).to_owned());
     Ok(found)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use highwater_template::{AuthKind, DesktopSignIn, Provider, SyncMode, TemplateInfo, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialKind, TokenUse};
+use highwater_template::{Provider, SyncMode, TemplateInfo};
 
 /// The page, made from the templates' own descriptions.
 pub fn catalogue() -> String {
@@ -80,22 +81,13 @@ fn required(schema: &serde_json::Value) -> impl Iterator<Item = &str> {
 }
 
 fn sign_in(kind: &AuthKind) -> String {
-    match kind {
-        AuthKind::Bearer { help } | AuthKind::Header { help, .. } | AuthKind::Query { help, .. } => {
-            format!("with a token: {help}")
-        }
-        AuthKind::Basic { help } => format!("with name and password: {help}"),
-        AuthKind::OAuth2(oauth) => {
-            let desktop = match oauth.desktop {
-                DesktopSignIn::PkcePublic => "a desktop application needs no secret (PKCE)",
-                DesktopSignIn::PkceWithSecret => "a desktop application ships a client secret that is no secret (PKCE)",
-                DesktopSignIn::Device => "a desktop application needs no secret (device flow)",
-                _ => "the client secret stays on a server of yours; on a desktop take a token",
-            };
-            format!("with OAuth 2: {desktop}")
-        }
-        _ => "in a way of its own".to_owned(),
-    }
+    let by = match kind.credential() {
+        CredentialKind::Token => "a token",
+        CredentialKind::NameAndPassword => "name and password",
+        CredentialKind::OAuth2 => "OAuth 2",
+    };
+    let how = kind.oauth2().map(|oauth| oauth.desktop.description()).or(kind.help());
+    format!("with {by}: {}", how.unwrap_or_default())
 }
 
 fn limits(provider: &Provider) -> String {
@@ -108,8 +100,8 @@ fn limits(provider: &Provider) -> String {
         let with = limit.body.as_ref().map(|text| format!(" with `{text}`")).unwrap_or_default();
         told.push(format!("so is {}{with}", limit.status));
     }
-    for words in &habits.words {
-        told.push(format!("so is an answer of any status with `{}` at `{}`", words.value, words.pointer));
+    for text in &habits.texts {
+        told.push(format!("so is an answer of any status with `{}` at `{}`", text.value, text.pointer));
     }
     told.join("; ")
 }

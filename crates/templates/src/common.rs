@@ -1,17 +1,17 @@
 //! What the templates share: the loops over pages, and the shapes of a template and of an action.
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat};
-use highwater_core::{Error, Result, content};
-use highwater_template::{
-    FetchedPage, HttpResponse, LogLevel, ModelInfo, PageRecord, Pages, SyncContext, Validator, Window, id_at,
-    read_time, string_at,
-};
+use chrono::{DateTime, SecondsFormat, Utc};
+use highwater_core::{Error, Result, Timestamp, content};
+use highwater_template::http::Validator;
+use highwater_template::paging::FetchedPage;
+use highwater_template::records::{id_at, parse_time, string_at};
+use highwater_template::{HttpResponse, LogLevel, ModelInfo, Pages, SourceRecord, SyncContext, Window};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A type that holds its description.
 macro_rules! described {
@@ -53,8 +53,8 @@ macro_rules! template {
             $(
                 fn webhook(
                     &self,
-                    event: &highwater_template::WebhookEvent<'_>,
-                ) -> highwater_core::Result<highwater_template::WebhookReaction> {
+                    event: &highwater_template::webhooks::WebhookEvent<'_>,
+                ) -> highwater_core::Result<highwater_template::webhooks::WebhookReaction> {
                     $webhook(event)
                 }
             )?
@@ -65,20 +65,20 @@ macro_rules! template {
 /// An action of an `info` expression and an async function of its input.
 macro_rules! action {
     ($(#[$doc:meta])* $name:ident, $info:expr, $run:path) => {
-        crate::common::described! { $(#[$doc])* $name, highwater_template::ActionInfo, $info }
+        crate::common::described! { $(#[$doc])* $name, highwater_template::actions::ActionInfo, $info }
 
         #[async_trait::async_trait]
-        impl highwater_template::ActionTemplate for $name {
-            fn info(&self) -> &highwater_template::ActionInfo {
+        impl highwater_template::actions::ActionTemplate for $name {
+            fn info(&self) -> &highwater_template::actions::ActionInfo {
                 &self.0
             }
 
             async fn run(
                 &self,
-                context: &highwater_template::ActionContext<'_>,
+                context: &highwater_template::actions::ActionContext<'_>,
                 input: serde_json::Value,
             ) -> highwater_core::Result<serde_json::Value> {
-                $run(context, highwater_template::action_input(input)?).await
+                $run(context, highwater_template::actions::parse_input(input)?).await
             }
         }
     };
@@ -107,8 +107,8 @@ pub(crate) const DELETES_BY_EVERY_RUN: &str = "noticed by every run";
 pub(crate) async fn whole(context: &mut SyncContext<'_>, model: &str, mut pages: Pages, key: &[&str]) -> Result<()> {
     while let Some(page) = pages.next(context).await? {
         let keyed = |record: &Bytes| match key {
-            [] => Ok(PageRecord::from(record.clone())),
-            _ => Ok(PageRecord::with_id(id_at(record, key)?, record.clone())),
+            [] => Ok(SourceRecord::from(record.clone())),
+            _ => Ok(SourceRecord::with_id(id_at(record, key)?, record.clone())),
         };
         context.save_each(model, page.records, keyed).await?;
     }
@@ -164,7 +164,7 @@ fn is_refusal(error: &Error) -> bool {
 /// A window behind the last checkpoint, whose text is all that the checkpoint is.
 pub(crate) fn window(context: &SyncContext<'_>, overlap: Duration) -> Result<Window> {
     let last: Option<String> = context.last_checkpoint()?;
-    Window::new(last.as_deref(), overlap, context.started_ms())
+    Window::new(last.as_deref(), overlap, context.started_at())
 }
 
 /// The checkpoint of a sync by time whose API can say that nothing changed.
@@ -213,15 +213,15 @@ pub(crate) fn timed(
     updated: &str,
 ) -> Vec<Bytes> {
     context.read_each(model, records, |record| {
-        window.saw(&string_at(record, updated)?)?;
+        window.observe(&string_at(record, updated)?)?;
         Ok(record.clone())
     })
 }
 
-/// The checkpoint at the end of a reading that began at `began_ms`: the latest time seen, or, where every time lies behind
+/// The checkpoint at the end of a reading that began at `began_at`: the latest time seen, or, where every time lies behind
 /// our clock, that clock's.
-pub(crate) fn latest(window: &Window, began_ms: u64) -> String {
-    let ours = || i64::try_from(began_ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+pub(crate) fn latest(window: &Window, began_at: Timestamp) -> String {
+    let ours = || DateTime::<Utc>::from(SystemTime::from(began_at));
     window.checkpoint().map_or_else(|| ours().to_rfc3339_opts(SecondsFormat::Millis, true), str::to_owned)
 }
 
@@ -234,11 +234,11 @@ pub(crate) async fn save_newest_first(
     window: &mut Window,
     updated: &str,
 ) -> Result<Option<HttpResponse>> {
-    let since = window.since_time();
+    let since = window.since();
     let mut first = None;
     while let Some(page) = pages.next(context).await? {
         let records = timed(context, model, page.records, window, updated);
-        let oldest = records.last().map(|record| read_time(&string_at(record, updated)?)).transpose()?;
+        let oldest = records.last().map(|record| parse_time(&string_at(record, updated)?)).transpose()?;
         context.save(model, records).await?;
         first.get_or_insert(page.response);
         if oldest.zip(since).is_some_and(|(oldest, since)| oldest < since) {
@@ -260,6 +260,11 @@ pub(crate) fn read<T: DeserializeOwned>(record: &[u8]) -> Result<T> {
         highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a record of another shape")
             .because(source)
     })
+}
+
+/// A time in RFC 3339, rounded down to whole seconds.
+pub(crate) fn whole_seconds(time: Timestamp) -> String {
+    Timestamp::from_unix_ms(time.unix_ms() / 1_000 * 1_000).to_string()
 }
 
 /// A setting that lists things, parted by commas.

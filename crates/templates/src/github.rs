@@ -17,10 +17,11 @@ pub use pull_requests::PullRequests;
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_template::{
-    AuthKind, ConfigKey, DesktopSignIn, LimitHabits, OAuth2, Provider, SyncContext, TemplateInfo, TokenUse,
-    WebhookScheme, escape,
-};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::http::escape;
+use highwater_template::limits::RateLimits;
+use highwater_template::webhooks::WebhookScheme;
+use highwater_template::{ConfigKey, Provider, SyncContext, TemplateInfo};
 
 /// Records in a page: the most GitHub gives.
 const PER_PAGE: &str = "100";
@@ -38,7 +39,7 @@ pub fn provider() -> Provider {
         .header("accept", "application/vnd.github+json")
         .header("x-github-api-version", "2022-11-28")
         // A secondary limit without a time: GitHub asks to wait a minute at least.
-        .limits(LimitHabits::new().status_with(403, "secondary rate limit").lock_out(Duration::from_secs(60)))
+        .limits(RateLimits::new().status_with_text(403, "secondary rate limit").first_backoff(Duration::from_secs(60)))
         .docs("https://docs.github.com/en/rest")
         .webhooks(WebhookScheme::GitHub)
 }
@@ -52,7 +53,7 @@ fn repo() -> ConfigKey {
 }
 
 fn describe(name: &str) -> TemplateInfo {
-    provider().template(name).token(TokenUse::Optional).scope("repo").config(owner()).every(Duration::from_secs(300))
+    provider().template(name).token(TokenUse::Optional).scope("repo").config(owner()).interval(Duration::from_secs(300))
 }
 
 fn repository_path(context: &SyncContext<'_>, list: &str) -> Result<String> {

@@ -6,7 +6,9 @@ pub mod gmail;
 
 use std::time::Duration;
 
-use highwater_template::{AuthKind, DesktopSignIn, LimitHabits, OAuth2, Provider};
+use highwater_template::Provider;
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::limits::RateLimits;
 
 /// One of Google's APIs.
 fn provider(name: &str, scope: &str, docs: &str) -> Provider {
@@ -22,10 +24,10 @@ fn provider(name: &str, scope: &str, docs: &str) -> Provider {
     Provider::new(name, "https://www.googleapis.com")
         .auth(AuthKind::OAuth2(oauth))
         .limits(
-            LimitHabits::new()
-                .status_with(403, "rateLimitExceeded")
-                .status_with(403, "userRateLimitExceeded")
-                .lock_out(Duration::from_secs(10)),
+            RateLimits::new()
+                .status_with_text(403, "rateLimitExceeded")
+                .status_with_text(403, "userRateLimitExceeded")
+                .first_backoff(Duration::from_secs(10)),
         )
         .docs(docs)
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use highwater_core::{ErrorKind, Result};
-use highwater_template::{
-    AuthKind, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, Window, string_at, text_at,
-};
+use highwater_core::timestamp::unix_ms;
+use highwater_core::{ErrorKind, Result, Timestamp};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::limits::RateLimits;
+use highwater_template::records::{string_at, text_at};
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -46,7 +47,7 @@ pub fn provider() -> Provider {
         .auth(AuthKind::OAuth2(oauth))
         // The search endpoint allows no more; the lists would.
         .limits(
-            LimitHabits::new()
+            RateLimits::new()
                 .rate(4, Duration::from_secs(1))
                 .headers("x-hubspot-ratelimit-secondly-remaining", "retry-after"),
         )
@@ -65,7 +66,7 @@ fn describe(object: &str, model_name: &str, description: &str) -> TemplateInfo {
         ))
         .incremental("by a search for the time of the last change")
         .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 async fn fetch_contacts(context: &mut SyncContext<'_>) -> Result<()> {
@@ -100,8 +101,9 @@ struct Reading {
     /// Where the list goes on, or the id of the last record of the search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
-    /// When it began: Unix milliseconds.
-    began_ms: u64,
+    /// When it began.
+    #[serde(rename = "began_ms", with = "unix_ms")]
+    began_at: Timestamp,
 }
 
 /// What a run reads.
@@ -119,15 +121,15 @@ async fn fetch(context: &mut SyncContext<'_>, object: &str, model: &str, changed
         properties.push(changed.to_owned());
     }
     let source = Source { path: format!("{OBJECTS}/{object}"), model, changed, properties };
-    let begun = |since| Reading { since, newest: None, after: None, began_ms: context.started_ms() };
+    let begun = |since| Reading { since, newest: None, after: None, began_at: context.started_at() };
     let at = match context.last_checkpoint()? {
         None => read(context, &source, begun(None)).await?,
         Some(Checkpoint::Changed(at)) => read(context, &source, begun(Some(at))).await?,
         Some(Checkpoint::Reading(reading)) => {
-            let began_ms = context.started_ms();
+            let began_at = context.started_at();
             let at = read(context, &source, reading).await?;
             // That was begun by an earlier run: and what changed since.
-            read(context, &source, Reading { since: at, newest: None, after: None, began_ms }).await?
+            read(context, &source, Reading { since: at, newest: None, after: None, began_at }).await?
         }
     };
     // Without a record there is nothing to go on from.
@@ -140,19 +142,19 @@ async fn fetch(context: &mut SyncContext<'_>, object: &str, model: &str, changed
 /// Reads on; returns the time of the latest change, which is the checkpoint at the end: records come in the order of their
 /// ids. Changes since the reading began are for the next one: the record may have been read before.
 async fn read(context: &mut SyncContext<'_>, source: &Source<'_>, reading: Reading) -> Result<Option<String>> {
-    let mut window = Window::new(reading.since.as_deref(), OVERLAP, reading.began_ms)?;
+    let mut window = Window::new(reading.since.as_deref(), OVERLAP, reading.began_at)?;
     if let Some(newest) = &reading.newest {
-        window.saw(newest)?;
+        window.observe(newest)?;
     }
-    let began_ms = reading.began_ms;
-    let any = match window.since_time() {
+    let began_at = reading.began_at;
+    let any = match window.since() {
         Some(since) => {
-            search(context, source, reading, since.timestamp_millis(), &mut window).await?;
+            search(context, source, reading, since.unix_ms(), &mut window).await?;
             true
         }
         None => list(context, source, reading, &mut window).await?,
     };
-    Ok(any.then(|| latest(&window, began_ms)))
+    Ok(any.then(|| latest(&window, began_at)))
 }
 
 /// Reads everything. Returns whether there was a record.
@@ -183,7 +185,7 @@ async fn search(
     context: &mut SyncContext<'_>,
     source: &Source<'_>,
     mut reading: Reading,
-    since_ms: i64,
+    since_ms: u64,
     window: &mut Window,
 ) -> Result<()> {
     loop {
@@ -207,10 +209,10 @@ async fn search(
         let behind = follows(last.as_deref(), reading.after.as_deref());
         if more && last.is_some() && !behind {
             let message = "HubSpot's search gives the same records again: the list has no end";
-            return Err(page.refusal(ErrorKind::Remote, message));
+            return Err(page.error(ErrorKind::Remote, message));
         }
         if more && !behind {
-            context.incomplete(source.model, "no record of a page has an id behind which the search could go on");
+            context.mark_incomplete(source.model, "no record of a page has an id behind which the search could go on");
         }
         reading.after = last.or(reading.after);
         save(context, source, &mut reading, records, window).await?;
@@ -241,7 +243,7 @@ async fn save(
             Some(changed) => changed,
             None => string_at(record, "/updatedAt")?,
         };
-        window.saw(&changed)?;
+        window.observe(&changed)?;
         Ok(record.clone())
     });
     reading.newest = window.checkpoint().map(str::to_owned);

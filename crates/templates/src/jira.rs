@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    AuthKind, ConfigKey, DesktopSignIn, FetchedPage, HttpRequest, OAuth2, Pages, Paging, Provider, SyncContext,
-    TemplateInfo, Window,
-};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::paging::FetchedPage;
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,12 +49,12 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::optional("jql", "which issues, in JQL without ORDER BY; all unless given"))
         .incremental("by `updated`, which JQL keeps to the minute")
         .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     let last: Option<String> = context.last_checkpoint()?;
-    let mut window = Window::new(last.as_deref(), OVERLAP, context.started_ms())?;
+    let mut window = Window::new(last.as_deref(), OVERLAP, context.started_at())?;
     let (mut pages, mut next) = first_page(context, last.as_deref(), &mut window).await?;
     while let Some(page) = next {
         let records = timed(context, "Issue", page.records, &mut window, "/fields/updated");
@@ -79,21 +77,21 @@ async fn first_page(
     last: Option<&str>,
     window: &mut Window,
 ) -> Result<(Pages, Option<FetchedPage>)> {
+    // How far Jira's clock is ahead of ours.
     let mut ahead_ms = 0;
     for _ in 0..MAX_TRIES {
-        let minutes = window.since_time().map(|since| {
-            let now_ms = milliseconds(context.now_ms()) + ahead_ms;
-            ((now_ms - since.timestamp_millis()).max(0) + 59_999) / 60_000 + 1
+        let minutes = window.since().map(|since| {
+            let theirs = shifted(context.now(), ahead_ms);
+            theirs.duration_since(since).as_millis().div_ceil(60_000) as u64 + 1
         });
         let mut pages = list(context, minutes);
         let page = pages.next(context).await?;
         let Some(date) = page.as_ref().and_then(|page| page.response.date()) else { return Ok((pages, page)) };
-        ahead_ms = date.timestamp_millis() - milliseconds(context.now_ms());
+        ahead_ms = milliseconds(date) - milliseconds(context.now());
         let late = |since| minutes.is_some_and(|minutes| began(date, minutes) > since);
-        if !window.since_time().is_some_and(late) {
+        if !window.since().is_some_and(late) {
             // What changes behind the beginning of the run, by Jira's clock, is for the next one.
-            let began_ms = u64::try_from(milliseconds(context.started_ms()) + ahead_ms).unwrap_or(0);
-            *window = Window::new(last, OVERLAP, began_ms)?;
+            *window = Window::new(last, OVERLAP, shifted(context.started_at(), ahead_ms))?;
             return Ok((pages, page));
         }
     }
@@ -103,7 +101,7 @@ async fn first_page(
     ))
 }
 
-fn list(context: &SyncContext<'_>, minutes: Option<i64>) -> Pages {
+fn list(context: &SyncContext<'_>, minutes: Option<u64>) -> Pages {
     // Jira takes no query without a bound.
     let bound = minutes.map_or_else(|| "1970-01-01".to_owned(), |minutes| format!("-{minutes}m"));
     let bound = format!("updated >= \"{bound}\"");
@@ -117,12 +115,17 @@ fn list(context: &SyncContext<'_>, minutes: Option<i64>) -> Pages {
 }
 
 /// When a query of so many minutes began that was answered at `date`.
-fn began(date: DateTime<Utc>, minutes: i64) -> DateTime<Utc> {
-    date - chrono::TimeDelta::try_minutes(minutes).unwrap_or_default()
+fn began(date: Timestamp, minutes: u64) -> Timestamp {
+    date - Duration::from_secs(minutes.saturating_mul(60))
 }
 
-fn milliseconds(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX / 2)
+fn milliseconds(time: Timestamp) -> i64 {
+    i64::try_from(time.unix_ms()).unwrap_or(i64::MAX / 2)
+}
+
+/// A time of ours on a clock that is so far ahead.
+fn shifted(time: Timestamp, ahead_ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(u64::try_from(milliseconds(time) + ahead_ms).unwrap_or(0))
 }
 
 /// An issue.

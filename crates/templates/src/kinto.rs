@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    AuthKind, ConfigKey, HttpRequest, PageRecord, Provider, SyncContext, TemplateInfo, TokenUse, escape, string_at,
-    text_at,
-};
+use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::http::escape;
+use highwater_template::records::{string_at, text_at};
+use highwater_template::{ConfigKey, HttpRequest, Provider, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::required("collection", "the collection's id"))
         .incremental("by `_since`")
         .deletes("told by the feed (tombstones)")
-        .every(Duration::from_secs(60))
+        .interval(Duration::from_secs(60))
 }
 
 async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
@@ -65,16 +65,16 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
                 Error::new(ErrorKind::Remote, "the record's `last_modified` is no time in milliseconds").because(source)
             })?;
             if text_at(record, "/deleted")?.as_deref() == Some("true") {
-                deleted.push(string_at(record, "/id")?);
+                deleted.push(string_at(record, "/id")?.into());
             } else {
-                changed.push(PageRecord::from(record.clone()));
+                changed.push(SourceRecord::from(record.clone()));
             }
             newest = Some(at.to_string());
             Ok(())
         });
         let Some(newest) = newest else {
             if more {
-                return Err(page.refusal(ErrorKind::Remote, "no record of a page says when it changed"));
+                return Err(page.error(ErrorKind::Remote, "no record of a page says when it changed"));
             }
             break;
         };
@@ -82,7 +82,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         context.apply("Record", changed, deleted).await?;
         // Each change has a time of its own, so a page behind the last one has a later time.
         if more && since.as_ref() == Some(&newest) {
-            return Err(page.refusal(ErrorKind::Remote, "the feed gives the same records again: it has no end"));
+            return Err(page.error(ErrorKind::Remote, "the feed gives the same records again: it has no end"));
         }
         since = Some(newest);
         if !more {

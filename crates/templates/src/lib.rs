@@ -26,7 +26,8 @@ pub use catalogue::catalogue;
 
 use std::sync::Arc;
 
-use highwater_template::{ActionTemplate, Template};
+use highwater_template::Template;
+use highwater_template::actions::ActionTemplate;
 
 /// Every template of this crate.
 pub fn all() -> Vec<Arc<dyn Template>> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    ActionContext, ActionInfo, AuthKind, ConfigKey, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2,
-    Pages, Paging, Provider, SyncContext, TemplateInfo, read_time, string_at, text_at,
-};
+use highwater_template::actions::{ActionContext, ActionInfo};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::limits::RateLimits;
+use highwater_template::records::{parse_time, string_at, text_at};
+use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,10 +47,10 @@ pub fn provider() -> Provider {
         // Linear answers 400 when a limit is reached, or 200 as for other faults of GraphQL, and counts in Unix milliseconds.
         // <https://linear.app/developers/rate-limiting>
         .limits(
-            LimitHabits::new()
-                .told_at("/errors/0/extensions/code", "RATELIMITED")
+            RateLimits::new()
+                .text("/errors/0/extensions/code", "RATELIMITED")
                 .headers("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset")
-                .lock_out(Duration::from_secs(60)),
+                .first_backoff(Duration::from_secs(60)),
         )
         .docs("https://linear.app/developers")
 }
@@ -65,7 +66,7 @@ fn issues() -> TemplateInfo {
         ))
         .incremental("by `updatedAt`, newest change first")
         .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
@@ -79,7 +80,7 @@ const ISSUE_FIELDS: &str = "id identifier number title description priority url 
 
 async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
     let mut window = window(context, OVERLAP)?;
-    let since = window.since_millis();
+    let since = window.since_rfc3339_millis();
     let filter = since.as_ref().map_or(json!({}), |since| json!({"updatedAt": {"gte": since}}));
     let more = context.optional_config("fields").unwrap_or_default();
     let query = format!(
@@ -89,10 +90,10 @@ async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
     let mut pages = relay("issues", &json!({"query": query, "variables": {"filter": filter}}))?;
     while let Some(page) = pages.next(context).await? {
         let records = timed(context, "Issue", page.records, &mut window, "/updatedAt");
-        let oldest = records.last().map(|record| read_time(&string_at(record, "/updatedAt")?)).transpose()?;
+        let oldest = records.last().map(|record| parse_time(&string_at(record, "/updatedAt")?)).transpose()?;
         context.save("Issue", records).await?;
         // The filter ends the list; where a server passes over it, the order does.
-        if oldest.zip(window.since_time()).is_some_and(|(oldest, since)| oldest < since) {
+        if oldest.zip(window.since()).is_some_and(|(oldest, since)| oldest < since) {
             break;
         }
     }
@@ -134,7 +135,7 @@ fn no_errors(response: &HttpResponse) -> Result<()> {
         None => Ok(()),
         Some(error) => {
             let told = text_at(&error, "/message")?.unwrap_or_default();
-            Err(response.refusal(ErrorKind::Remote, "the API reports an error").with("told", told))
+            Err(response.error(ErrorKind::Remote, "the API reports an error").with("told", told))
         }
     }
 }

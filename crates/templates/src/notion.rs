@@ -5,11 +5,13 @@ mod windows;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater_core::Result;
-use highwater_template::{
-    AuthKind, ClientAuth, ConfigKey, DesktopSignIn, HttpRequest, LimitHabits, OAuth2, Pages, Paging, Provider,
-    SyncContext, TemplateInfo, Window, escape, read_time, string_at,
-};
+use highwater_core::timestamp::unix_ms;
+use highwater_core::{Result, Timestamp};
+use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::http::escape;
+use highwater_template::limits::RateLimits;
+use highwater_template::records::{parse_time, string_at};
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -40,12 +42,12 @@ pub fn provider() -> Provider {
         .auth(AuthKind::bearer("an internal integration's secret, from notion.so/profile/integrations"))
         .auth(AuthKind::OAuth2(oauth.client(ClientAuth::BasicWithJson)))
         .header("notion-version", "2026-03-11")
-        .limits(LimitHabits::new().rate(3, Duration::from_secs(1)))
+        .limits(RateLimits::new().rate(3, Duration::from_secs(1)))
         .docs("https://developers.notion.com/reference")
 }
 
 fn describe(name: &str) -> TemplateInfo {
-    provider().template(name).model_info(model::<Page>("Page", "A page")).every(Duration::from_secs(300))
+    provider().template(name).model_info(model::<Page>("Page", "A page")).interval(Duration::from_secs(300))
 }
 
 fn pages() -> TemplateInfo {
@@ -83,8 +85,8 @@ async fn read_search(
     context: &mut SyncContext<'_>,
     window: &mut Window,
     direction: &str,
-    until: Option<DateTime<Utc>>,
-) -> Result<Option<DateTime<Utc>>> {
+    until: Option<Timestamp>,
+) -> Result<Option<Timestamp>> {
     let request = HttpRequest::post_json(
         "/v1/search",
         &json!({
@@ -94,17 +96,17 @@ async fn read_search(
         }),
     )?;
     let (mut pages, mut cut, mut last) = (list(request), false, None);
-    let reached = |at: DateTime<Utc>, since: Option<DateTime<Utc>>| match until {
+    let reached = |at: Timestamp, since: Option<Timestamp>| match until {
         Some(until) => at >= until,
         None => since.is_some_and(|since| at < since),
     };
     while let Some(page) = pages.next(context).await? {
         cut |= is_cut(&page)?;
         let records = timed(context, "Page", page.records, window, EDITED);
-        last = records.last().map(|record| read_time(&string_at(record, EDITED)?)).transpose()?.or(last);
-        let ends = last.is_some_and(|last| reached(last, window.since_time()));
+        last = records.last().map(|record| parse_time(&string_at(record, EDITED)?)).transpose()?.or(last);
+        let ends = last.is_some_and(|last| reached(last, window.since()));
         if cut && !ends && page.next.is_none() && until.is_some() {
-            context.incomplete("Page", "Notion's search gives 10,000 pages from either end, and there are more");
+            context.mark_incomplete("Page", "Notion's search gives 10,000 pages from either end, and there are more");
         }
         context.save("Page", records).await?;
         if ends {
@@ -128,20 +130,21 @@ enum Checkpoint {
         /// The latest edit seen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         newest: Option<String>,
-        /// When it began: Unix milliseconds.
-        began_ms: u64,
+        /// When it began.
+        #[serde(rename = "began_ms", with = "unix_ms")]
+        began_at: Timestamp,
     },
 }
 
 async fn fetch_rows(context: &mut SyncContext<'_>) -> Result<()> {
     match context.last_checkpoint()? {
         Some(Checkpoint::Edited(at)) => read_edits(context, &at).await,
-        Some(Checkpoint::Reading { created, newest, began_ms }) => {
-            let at = read_rows(context, Some(created), newest, began_ms).await?;
+        Some(Checkpoint::Reading { created, newest, began_at }) => {
+            let at = read_rows(context, Some(created), newest, began_at).await?;
             // It was begun by an earlier run.
             read_edits(context, &at).await
         }
-        None => read_rows(context, None, None, context.started_ms()).await.map(drop),
+        None => read_rows(context, None, None, context.started_at()).await.map(drop),
     }
 }
 
@@ -154,10 +157,10 @@ async fn read_rows(
     context: &mut SyncContext<'_>,
     created: Option<String>,
     newest: Option<String>,
-    began_ms: u64,
+    began_at: Timestamp,
 ) -> Result<String> {
     // Edits since the beginning are for the next run: the row may have been read before.
-    let mut window = Window::new(newest.as_deref(), OVERLAP, began_ms)?;
+    let mut window = Window::new(newest.as_deref(), OVERLAP, began_at)?;
     let mut any = newest.is_some();
     let mut windows = Windows::by_creation(query_path(context)?, created);
     while let Some(page) = windows.next(context).await? {
@@ -167,12 +170,12 @@ async fn read_rows(
         // Behind pages of which nothing could be read there is nothing to go on from.
         if let Some(created) = windows.place().filter(|_| any) {
             let (created, newest) = (created.to_owned(), window.checkpoint().map(str::to_owned));
-            context.checkpoint(&Checkpoint::Reading { created, newest, began_ms })?;
+            context.checkpoint(&Checkpoint::Reading { created, newest, began_at })?;
         }
         context.save("Page", records).await?;
     }
     tell_missed(context, &windows);
-    let at = latest(&window, began_ms);
+    let at = latest(&window, began_at);
     if any {
         context.checkpoint(&Checkpoint::Edited(at.clone()))?;
     }
@@ -182,8 +185,8 @@ async fn read_rows(
 
 /// Reads the rows that were edited since `at`, oldest edit first, with a checkpoint for each page.
 async fn read_edits(context: &mut SyncContext<'_>, at: &str) -> Result<()> {
-    let mut window = Window::new(Some(at), OVERLAP, context.started_ms())?;
-    let Some(since) = window.since() else { return Ok(()) };
+    let mut window = Window::new(Some(at), OVERLAP, context.started_at())?;
+    let Some(since) = window.since_rfc3339() else { return Ok(()) };
     let mut windows = Windows::by_edit(query_path(context)?, since);
     while let Some(page) = windows.next(context).await? {
         tell_missed(context, &windows);
@@ -199,7 +202,8 @@ async fn read_edits(context: &mut SyncContext<'_>, at: &str) -> Result<()> {
 
 fn tell_missed(context: &mut SyncContext<'_>, windows: &Windows) {
     if windows.missed() {
-        context.incomplete("Page", "more rows were created and edited in one minute than Notion gives of one query");
+        context
+            .mark_incomplete("Page", "more rows were created and edited in one minute than Notion gives of one query");
     }
 }
 

@@ -8,10 +8,12 @@ pub use messages::{Message, Messages};
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, Result};
-use highwater_template::{
-    ActionContext, ActionInfo, AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, OAuth2, Pages, Paging,
-    Place, Provider, SyncContext, TemplateInfo, WebhookScheme,
-};
+use highwater_template::actions::{ActionContext, ActionInfo};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::limits::RateLimits;
+use highwater_template::paging::RequestField;
+use highwater_template::webhooks::WebhookScheme;
+use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -42,13 +44,13 @@ pub fn provider() -> Provider {
         .auth(AuthKind::bearer("a bot token (xoxb-...), from your app's OAuth & Permissions"))
         .auth(AuthKind::OAuth2(oauth))
         // Slack documents 429, and answers some requests with 200 and the word alone.
-        .limits(LimitHabits::new().told_at("/error", "ratelimited").lock_out(Duration::from_secs(60)))
+        .limits(RateLimits::new().text("/error", "ratelimited").first_backoff(Duration::from_secs(60)))
         // A token of an app with token rotation lives twelve hours. <https://docs.slack.dev/authentication/using-token-rotation>
-        .token_ends_at("/error", "token_expired")
+        .expired_token_text("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
         // https://docs.slack.dev/authentication/using-token-rotation: said with status 200.
-        .token_ends_at("/error", "token_expired")
+        .expired_token_text("/error", "token_expired")
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {
@@ -76,7 +78,7 @@ fn pages(method: &str, records: &str, arguments: &[(&str, &str)]) -> Pages {
     let fields = [("limit", "200")].into_iter().chain(arguments.iter().copied());
     let paging = Paging::Cursor {
         at: "/response_metadata/next_cursor".to_owned(),
-        to: Place::Form("cursor".to_owned()),
+        to: RequestField::Form("cursor".to_owned()),
         more: None,
     };
     Pages::new(HttpRequest::new("POST", method).form(fields), paging).records_at(records).check(ok)
@@ -99,7 +101,7 @@ fn ok(response: &HttpResponse) -> Result<()> {
         ),
         _ => (ErrorKind::Remote, "Slack refuses the request"),
     };
-    let mut error = response.refusal(kind, message).with("error", code);
+    let mut error = response.error(kind, message).with("error", code);
     // Which scope is needed, and which ones the token has.
     for member in ["needed", "provided"] {
         if let Some(told) = response.text_at(&format!("/{member}"))? {

@@ -6,10 +6,11 @@ mod events;
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_template::{
-    ActionContext, ActionInfo, AuthKind, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, WebhookEvent,
-    WebhookReaction, WebhookScheme, text_at, value_at,
-};
+use highwater_template::actions::{ActionContext, ActionInfo};
+use highwater_template::auth::AuthKind;
+use highwater_template::records::{text_at, value_at};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::{HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,7 +58,7 @@ fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> T
         .model_info(model::<T>(model_name, description))
         .incremental("by /v1/events, which reach 30 days back; without leave to read them, whole each time")
         .deletes("told by events, and noticed by a full refresh")
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 /// One kind of object: its list, its events, and the event that says it is gone.
@@ -114,7 +115,7 @@ fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
         Some(object) => events::of_kind(kind, &name, object)?,
         None => false,
     };
-    Ok(if concerned { WebhookReaction::new().run() } else { WebhookReaction::new() })
+    Ok(if concerned { WebhookReaction::new().request_run() } else { WebhookReaction::new() })
 }
 
 #[derive(Clone, Serialize, Deserialize)]

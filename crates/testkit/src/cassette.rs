@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{HttpRequest, HttpResponse, Secret, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -26,7 +27,8 @@ const KEPT_HEADERS: [&str; 9] =
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use highwater_template::{Secret, Transport};
+/// # use highwater_template::http::Transport;
+/// # use highwater_template::Secret;
 /// # use highwater_testkit::Cassette;
 /// # fn example(real: Arc<dyn Transport>) -> highwater_core::Result<()> {
 /// let cassette = Arc::new(Cassette::record(real, [Secret::new("ghp_...")]));

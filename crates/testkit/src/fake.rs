@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 use url::Url;
 

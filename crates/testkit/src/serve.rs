@@ -6,7 +6,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{HttpRequest, Transport};
+use highwater_template::HttpRequest;
+use highwater_template::http::Transport;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use highwater_core::{Environment, Inline, MemoryBackend, Record, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RequestLimits, RunOptions, RunReport};
-use highwater_template::{ActionTemplate, Secret, Template, Transport};
+use highwater_template::actions::ActionTemplate;
+use highwater_template::http::Transport;
+use highwater_template::{Secret, Template};
 use serde_json::Value;
 
 use crate::clock::TestEnvironment;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Result};
 use highwater_engine::{Credentials, OAuthTokens, SignIn};
-use highwater_template::{
-    AuthKind, DesktopSignIn, HttpRequest, HttpResponse, LimitHabits, LogLevel, OAuth2, Provider, Secret, SyncContext,
-    Template, TemplateInfo, Validator,
-};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::http::Validator;
+use highwater_template::limits::RateLimits;
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret, SyncContext, Template, TemplateInfo};
 use highwater_testkit::{
     Cassette, FakeRequest, FakeTransport, Fault, Hostile, ServedApi, TestEnvironment, Trial, json, with_header,
 };
@@ -121,7 +121,7 @@ async fn a_sign_in_with_pkce() {
 
 #[tokio::test(start_paused = true)]
 async fn one_budget_for_all_syncs_of_a_connection() {
-    let habits = LimitHabits::new().rate(5, Duration::from_secs(1));
+    let habits = RateLimits::new().rate(5, Duration::from_secs(1));
     let trial = Trial::new(asker(provider().limits(habits), 20), items).await.unwrap();
     let begun_ms = trial.environment.now().unix_ms();
     trial.run().await.unwrap();
@@ -174,12 +174,12 @@ async fn an_exchange_brings_any_status_once_and_keeps_the_pause() {
         }
         async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
             let statuses = [
-                context.exchange(HttpRequest::get("/a")).await?.status,
-                context.exchange(HttpRequest::get("/b")).await?.status,
-                context.exchange(HttpRequest::get("https://files.acme.example/c")).await?.status,
+                context.send(HttpRequest::get("/a").any_status()).await?.status,
+                context.send(HttpRequest::get("/b").any_status()).await?.status,
+                context.send(HttpRequest::get("https://files.acme.example/c").any_status()).await?.status,
             ];
             assert_eq!(statuses, [404, 429, 200]);
-            let error = context.exchange(HttpRequest::get("https://evil.example/c")).await.unwrap_err();
+            let error = context.send(HttpRequest::get("https://evil.example/c").any_status()).await.unwrap_err();
             assert!(error.context("origin").is_some());
             Ok(())
         }
@@ -212,7 +212,7 @@ async fn a_cassette_has_no_secrets_and_plays_what_was_recorded() {
     let served = ServedApi::new(api).await.unwrap();
     let transport = Arc::new(highwater_engine::UreqTransport::new());
     let cassette = Cassette::record(transport, [Secret::new("s3cret")]);
-    use highwater_template::Transport;
+    use highwater_template::http::Transport;
     let ask =
         |path: &str| HttpRequest::get(format!("{}{path}", served.base_url())).header("authorization", "Bearer s3cret");
     cassette.send(ask("/items?api_key=k3y")).await.unwrap();

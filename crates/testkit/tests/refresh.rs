@@ -10,10 +10,9 @@ use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Resul
 use highwater_engine::{
     CancelToken, ConnectionSettings, CredentialStore, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions,
 };
-use highwater_template::{
-    AuthKind, ClientAuth, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider, Secret, SyncContext, Template,
-    TemplateInfo, Transport,
-};
+use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};
 use highwater_testkit::{FakeApi, FakeRequest, FakeTransport, TestEnvironment, json};
 use tokio::sync::Semaphore;
 

@@ -7,10 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Result};
 use highwater_engine::{ConnectionSettings, Credentials, OAuthTokens};
-use highwater_template::{
-    AuthKind, DesktopSignIn, HttpRequest, HttpResponse, OAuth2, Provider, Secret, SyncContext, Template, TemplateInfo,
-    TokenUse,
-};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};
 use highwater_testkit::{FakeApi, FakeRequest, Trial, json, with_header};
 
 const SYNC: &str = "acme/items";
@@ -76,8 +74,8 @@ fn provider() -> Provider {
     let oauth = OAuth2::new("https://acme.example/authorize", "https://acme.example/token", DesktopSignIn::PkcePublic);
     Provider::new("acme", "https://api.acme.example")
         .auth(AuthKind::OAuth2(oauth))
-        .token_ends_at("/error", "token_expired")
-        .token_ends_at("/error/code", "190")
+        .expired_token_text("/error", "token_expired")
+        .expired_token_text("/error/code", "190")
 }
 
 async fn trial(api: Api) -> Trial<Api> {

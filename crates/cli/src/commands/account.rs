@@ -2,7 +2,8 @@
 
 use clap::Args;
 use highwater::engine::Credentials;
-use highwater::template::{AuthKind, TemplateInfo};
+use highwater::template::TemplateInfo;
+use highwater::template::auth::{AuthKind, CredentialKind};
 use highwater::{Error, ErrorKind, Result, Secret};
 
 use crate::args::values::key_value;
@@ -52,21 +53,17 @@ pub(super) fn read_token(variable: &str) -> Result<Secret> {
 /// A token, or the two parts that an API with Basic auth wants.
 pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Credentials {
     let first = info.and_then(|info| info.provider.auth.first());
-    match (first, token.expose().split_once(':')) {
-        (Some(AuthKind::Basic { .. }), Some((name, password))) => Credentials::basic(name, Secret::new(password)),
+    match (first.map(AuthKind::credential), token.expose().split_once(':')) {
+        (Some(CredentialKind::NameAndPassword), Some((name, password))) => {
+            Credentials::basic(name, Secret::new(password))
+        }
         _ => Credentials::token(token.clone()),
     }
 }
 
 /// How one gets a token for a template, where it cannot do without.
 pub(super) fn needs_token(info: &TemplateInfo) -> Error {
-    let help = info.provider.auth.iter().find_map(|kind| match kind {
-        AuthKind::Bearer { help }
-        | AuthKind::Header { help, .. }
-        | AuthKind::Query { help, .. }
-        | AuthKind::Basic { help } => Some(help.as_str()),
-        _ => None,
-    });
+    let help = info.provider.auth.iter().find_map(AuthKind::help);
     let message = "the template needs a token: put one into an environment variable and add --token-env NAME";
     Error::new(ErrorKind::Unauthorized, message)
         .with("template", info.id())

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use highwater::engine::{CancelToken, RunEvent, RunState};
-use highwater::template::{Template, TemplateInfo, TokenUse};
+use highwater::template::auth::TokenUse;
+use highwater::template::{Template, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
 

@@ -138,7 +138,7 @@ pub(crate) async fn proxy(options: &ProxyOptions, output: &Output) -> Result<()>
     let response = engine.proxy(CONNECTION, request).await?;
     output.note(format!("status {}", response.status));
     output.document(&response.body);
-    response.successful().map(drop)
+    response.error_for_status().map(drop)
 }
 
 async fn engine(provider: &str, options: &AccountOptions) -> Result<(Engine, Arc<dyn Store>)> {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use highwater::printable;
-use highwater::template::Progress;
+use highwater::template::host::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Output, counted};

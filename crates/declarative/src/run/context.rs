@@ -3,7 +3,8 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, Map, Value};
-use highwater_template::{HttpResponse, Redactor, Secret};
+use highwater_template::redact::Redactor;
+use highwater_template::{HttpResponse, Secret};
 
 use super::answers::AnswerCache;
 use super::counters::QuotaCounters;

@@ -9,12 +9,12 @@ use highwater_core::{Environment, SystemEnvironment, Timestamp};
 pub(super) struct RunClock(AtomicU64);
 
 impl RunClock {
-    pub(super) fn at(now_ms: u64) -> Self {
-        RunClock(AtomicU64::new(now_ms))
+    pub(super) fn at(now: Timestamp) -> Self {
+        RunClock(AtomicU64::new(now.unix_ms()))
     }
 
-    pub(super) fn set(&self, now_ms: u64) {
-        self.0.store(now_ms, Ordering::Relaxed);
+    pub(super) fn set(&self, now: Timestamp) {
+        self.0.store(now.unix_ms(), Ordering::Relaxed);
     }
 }
 

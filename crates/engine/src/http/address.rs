@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{AuthKind, ConfigKey, HttpRequest, HttpResponse, Provider, Secret, TokenUse};
+use highwater_template::auth::TokenUse;
+use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, Secret};
 use url::Url;
 
 use super::client::{Client, Note};
-use super::credentials::Means;
+use super::credentials::SignInMethod;
 use crate::builder::unknown_template;
 use crate::engine::Parts;
 use crate::mutants::mutant;
@@ -139,10 +140,7 @@ impl Parts {
 
 /// Every place that a provider's credentials go to.
 fn places(provider: &Provider) -> Vec<&str> {
-    let tokens = provider.auth.iter().filter_map(|kind| match kind {
-        AuthKind::OAuth2(oauth) => Some(oauth.token_url.as_str()),
-        _ => None,
-    });
+    let tokens = provider.auth.iter().filter_map(|kind| Some(kind.oauth2()?.token_url.as_str()));
     let mut places: Vec<&str> = provider.origins.iter().map(String::as_str).chain(tokens).collect();
     places.sort_unstable();
     places.insert(0, &provider.base_url);
@@ -165,7 +163,7 @@ impl Client {
     /// A refusal may come of scopes that were never granted.
     fn with_missing_scopes(&self, error: Error) -> Error {
         let known = self.session().known().filter(|_| error.kind() == ErrorKind::Unauthorized);
-        let Some(Means::OAuth2(tokens)) = known.map(|known| known.sign_in) else { return error };
+        let Some(SignInMethod::OAuth2(tokens)) = known.map(|known| known.sign_in) else { return error };
         let missing = tokens.missing_scopes();
         if missing.is_empty() { error } else { error.with("scopes_not_granted", missing.join(" ")) }
     }

@@ -54,7 +54,7 @@ pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpRespons
 
 fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
     let too_large = |response: &HttpResponse| Unreadable {
-        error: response.refusal(ErrorKind::Remote, "the API's answer is larger than 64 MiB: ask for smaller pages"),
+        error: response.error(ErrorKind::Remote, "the API's answer is larger than 64 MiB: ask for smaller pages"),
         may_pass: false,
     };
     if response.body.len() > MAX_BODY {
@@ -65,7 +65,7 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
             "gzip" | "x-gzip" => gunzip(&response.body),
             "deflate" => inflate(&response.body, true).or_else(|_| inflate(&response.body, false)),
             _ => {
-                let error = response.refusal(fault(), "the API's answer has a content coding that is not known here");
+                let error = response.error(fault(), "the API's answer has a content coding that is not known here");
                 return Err(Unreadable { error: error.with("coding", shown(&coding)), may_pass: false });
             }
         };
@@ -73,7 +73,7 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
             Ok(unpacked) if unpacked.len() > MAX_BODY => return Err(too_large(&response)),
             Ok(unpacked) => unpacked.into(),
             Err(source) => {
-                let error = response.refusal(fault(), "the API's answer cannot be unpacked: it is broken or cut");
+                let error = response.error(fault(), "the API's answer cannot be unpacked: it is broken or cut");
                 return Err(Unreadable { error: error.with("coding", shown(&coding)).because(source), may_pass: true });
             }
         };
@@ -87,7 +87,7 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
         Ok(None) => {}
         Ok(Some(text)) => response.body = text.into(),
         Err(charset) => {
-            let error = response.refusal(fault(), "the API's answer is in a charset that is not known here");
+            let error = response.error(fault(), "the API's answer is in a charset that is not known here");
             return Err(Unreadable { error: error.with("charset", shown(&charset)), may_pass: false });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use highwater_template::Rate;
+use highwater_template::limits::Rate;
 
 use crate::mutants::mutant;
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
-use highwater_template::{
-    AuthKind, HttpRequest, HttpResponse, LogLevel, OAuth2, Provider, Secret, SecretRenewal, Transport,
-};
+use highwater_template::auth::{Placement, SecretRenewal};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use tokio::sync::watch;
 use url::Url;
 
 use super::address::Address;
 use super::answer;
-use super::credentials::{Credentials, Means};
+use super::credentials::{Credentials, SignInMethod};
 use super::limits::{RequestLimits, Verdict, passing, remaining, rest, server_ms, verdict};
 use super::origins::Origins;
 use super::redirect::{self, Journey};
@@ -165,7 +165,7 @@ impl Client {
                         waits += 1;
                         if waits > MAX_WAITS {
                             let message = "the API keeps asking to slow down: try again later";
-                            return Err(response.refusal(ErrorKind::RateLimited, message));
+                            return Err(response.error(ErrorKind::RateLimited, message));
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
@@ -174,7 +174,7 @@ impl Client {
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
-                    _ if journey.request.accepted.contains(&status) => return Ok(response),
+                    _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
                     (Verdict::Pass, wait) => return Client::judged(response, wait),
                 },
             }
@@ -204,7 +204,7 @@ impl Client {
             Ok(mut response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 response.url = shown;
-                let response = response.hiding(self.session.redactor()).asked_at(url.as_str());
+                let response = response.redactor(self.session.redactor()).requested_url(url.as_str());
                 answer::readable(response, method == "HEAD")
             }
             Err(error) => {
@@ -222,7 +222,7 @@ impl Client {
 
     /// The response, or the error that it means, with the API's words and when to come again.
     fn judged(response: HttpResponse, wait: Option<Duration>) -> Result<HttpResponse> {
-        response.successful().map_err(|error| match wait.filter(|wait| *wait >= WORTH_TELLING) {
+        response.error_for_status().map_err(|error| match wait.filter(|wait| *wait >= WORTH_TELLING) {
             Some(wait) => error.retry_in(wait),
             None => error,
         })
@@ -255,14 +255,16 @@ impl Client {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        match self.placed(credentials).filter(|_| self.address.owns(&url)) {
-            Some(Place::Header(name, value)) if !given(&headers, &name) => headers.push((name, value)),
-            Some(Place::Query(name, value)) => {
+        match self.placement(credentials).filter(|_| self.address.owns(&url)) {
+            Some(Placement::Header { name, value }) if !given(&headers, &name) => {
+                headers.push((name, value.expose().to_owned()));
+            }
+            Some(Placement::Query { name, value }) => {
                 // A link that the API wrote may have the key already.
                 without_parameter(&mut url, &name);
-                url.query_pairs_mut().append_pair(&name, value.expose().trim());
+                url.query_pairs_mut().append_pair(&name, value.expose());
             }
-            _ => {}
+            Some(Placement::Header { .. }) | None => {}
         }
         let mut outgoing = HttpRequest::new(request.method.clone(), url.as_str());
         outgoing.headers = headers;
@@ -271,32 +273,20 @@ impl Client {
         outgoing
     }
 
-    /// Where the credentials go in a request.
-    fn placed(&self, credentials: &Credentials) -> Option<Place> {
-        // A token that was read from a file may have brought its newline.
-        let bearer =
-            |token: &Secret| Place::Header("authorization".to_owned(), format!("Bearer {}", token.expose().trim()));
+    /// Returns where a request carries the credentials.
+    fn placement(&self, credentials: &Credentials) -> Option<Placement> {
         match &credentials.sign_in {
-            Means::Nothing => None,
-            Means::OAuth2(tokens) => tokens.access_token.as_ref().map(bearer),
-            Means::Basic { username, password } => {
-                let pair = format!("{username}:{}", password.expose());
-                Some(Place::Header("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair))))
+            SignInMethod::Nothing => None,
+            SignInMethod::OAuth2(tokens) => tokens.access_token.as_ref().map(Placement::bearer),
+            SignInMethod::Basic { username, password } => {
+                let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+                let value = Secret::new(format!("Basic {pair}"));
+                Some(Placement::Header { name: "authorization".to_owned(), value })
             }
-            Means::Token(token) => Some(
-                self.provider
-                    .auth
-                    .iter()
-                    .find_map(|kind| match kind {
-                        AuthKind::Bearer { .. } => Some(bearer(token)),
-                        AuthKind::Header { name, prefix, .. } => {
-                            Some(Place::Header(name.clone(), format!("{prefix}{}", token.expose().trim())))
-                        }
-                        AuthKind::Query { name, .. } => Some(Place::Query(name.clone(), token.clone())),
-                        _ => None,
-                    })
-                    .unwrap_or_else(|| bearer(token)),
-            ),
+            SignInMethod::Token(token) => {
+                let by_kind = self.provider.auth.iter().find_map(|kind| kind.place_token(token));
+                by_kind.or_else(|| Some(Placement::bearer(token)))
+            }
         }
     }
 
@@ -305,7 +295,7 @@ impl Client {
         self.check_address()?;
         self.session.save().await?;
         let credentials = self.session.credentials().await?;
-        let Means::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
+        let SignInMethod::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
         let now_ms = self.environment.now().unix_ms();
         if !tokens.is_due(now_ms) || !tokens.can_refresh() && tokens.access_token.is_some() {
             return Ok(credentials);
@@ -345,14 +335,7 @@ impl Client {
 
     fn way(&self) -> Way<'_> {
         let (transport, environment, store) = (&self.transport, &self.environment, &self.store);
-        Way { oauth: self.oauth2(), transport, environment, store, engine: &self.engine }
-    }
-
-    fn oauth2(&self) -> Option<&OAuth2> {
-        self.provider.auth.iter().find_map(|kind| match kind {
-            AuthKind::OAuth2(oauth) => Some(oauth),
-            _ => None,
-        })
+        Way { oauth: self.provider.oauth2(), transport, environment, store, engine: &self.engine }
     }
 
     /// Waits for the connection's budget, or says when to come again.
@@ -410,11 +393,6 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|renewals| *renewals -= 1);
     }
-}
-
-enum Place {
-    Header(String, String),
-    Query(String, Secret),
 }
 
 fn may_pass(error: &Error) -> bool {

@@ -25,12 +25,12 @@ const KEY_LIKE: usize = 8;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
-    pub(crate) sign_in: Means,
+    pub(crate) sign_in: SignInMethod,
     pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) enum Means {
+pub(crate) enum SignInMethod {
     #[default]
     Nothing,
     Token(Secret),
@@ -49,17 +49,17 @@ impl Credentials {
 
     /// A token or an API key: it goes where the provider wants it.
     pub fn token(token: Secret) -> Self {
-        Credentials { sign_in: Means::Token(token), secrets: BTreeMap::new() }
+        Credentials { sign_in: SignInMethod::Token(token), secrets: BTreeMap::new() }
     }
 
     /// A name and a password.
     pub fn basic(username: impl Into<String>, password: Secret) -> Self {
-        Credentials { sign_in: Means::Basic { username: username.into(), password }, secrets: BTreeMap::new() }
+        Credentials { sign_in: SignInMethod::Basic { username: username.into(), password }, secrets: BTreeMap::new() }
     }
 
     /// OAuth 2.
     pub fn oauth2(tokens: OAuthTokens) -> Self {
-        Credentials { sign_in: Means::OAuth2(tokens), secrets: BTreeMap::new() }
+        Credentials { sign_in: SignInMethod::OAuth2(tokens), secrets: BTreeMap::new() }
     }
 
     /// Adds a secret setting of the templates.
@@ -71,7 +71,7 @@ impl Credentials {
 
     /// Whether there is something to sign in with.
     pub fn can_sign_in(&self) -> bool {
-        self.sign_in != Means::Nothing
+        self.sign_in != SignInMethod::Nothing
     }
 
     /// As one text, for a keychain.
@@ -111,16 +111,16 @@ impl Credentials {
     pub(crate) fn all_secrets(&self) -> Vec<Secret> {
         let mut found: Vec<Secret> = self.secrets.values().cloned().collect();
         match &self.sign_in {
-            Means::Nothing => {}
-            Means::Token(token) => found.push(token.clone()),
-            Means::Basic { username, password } => {
+            SignInMethod::Nothing => {}
+            SignInMethod::Token(token) => found.push(token.clone()),
+            SignInMethod::Basic { username, password } => {
                 found.push(password.clone());
                 found.push(Secret::new(format!("{username}:{}", password.expose())));
                 if username.chars().count() >= KEY_LIKE && !username.contains('@') {
                     found.push(Secret::new(username.as_str()));
                 }
             }
-            Means::OAuth2(tokens) => found.extend(tokens.secrets()),
+            SignInMethod::OAuth2(tokens) => found.extend(tokens.secrets()),
         }
         found
     }
@@ -137,10 +137,10 @@ impl OAuthTokens {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.sign_in {
-            Means::Nothing => "Credentials(none)",
-            Means::Token(_) => "Credentials(token)",
-            Means::Basic { .. } => "Credentials(basic)",
-            Means::OAuth2(_) => "Credentials(oauth2)",
+            SignInMethod::Nothing => "Credentials(none)",
+            SignInMethod::Token(_) => "Credentials(token)",
+            SignInMethod::Basic { .. } => "Credentials(basic)",
+            SignInMethod::OAuth2(_) => "Credentials(oauth2)",
         })
     }
 }
@@ -247,10 +247,10 @@ impl From<&Credentials> for Written {
         let secrets = credentials.secrets.iter().map(|(name, secret)| (name.clone(), shown(secret))).collect();
         let mut written = Written { secrets, ..Written::default() };
         match &credentials.sign_in {
-            Means::Nothing => {}
-            Means::Token(token) => written.token = Some(shown(token)),
-            Means::Basic { username, password } => written.basic = Some((username.clone(), shown(password))),
-            Means::OAuth2(tokens) => {
+            SignInMethod::Nothing => {}
+            SignInMethod::Token(token) => written.token = Some(shown(token)),
+            SignInMethod::Basic { username, password } => written.basic = Some((username.clone(), shown(password))),
+            SignInMethod::OAuth2(tokens) => {
                 written.oauth2 = Some(WrittenTokens {
                     access_token: tokens.access_token.as_ref().map(shown),
                     refresh_token: tokens.refresh_token.as_ref().map(shown),
@@ -276,11 +276,11 @@ impl From<Written> for Credentials {
     fn from(written: Written) -> Self {
         let secrets = written.secrets.into_iter().map(|(name, secret)| (name, Secret::new(secret))).collect();
         let sign_in = match written {
-            Written { token: Some(token), .. } => Means::Token(Secret::new(token)),
+            Written { token: Some(token), .. } => SignInMethod::Token(Secret::new(token)),
             Written { basic: Some((username, password)), .. } => {
-                Means::Basic { username, password: Secret::new(password) }
+                SignInMethod::Basic { username, password: Secret::new(password) }
             }
-            Written { oauth2: Some(tokens), .. } => Means::OAuth2(OAuthTokens {
+            Written { oauth2: Some(tokens), .. } => SignInMethod::OAuth2(OAuthTokens {
                 grant: tokens.grant(),
                 access_token: tokens.access_token.map(Secret::new),
                 refresh_token: tokens.refresh_token.map(Secret::new),
@@ -292,7 +292,7 @@ impl From<Written> for Credentials {
                 granted: tokens.granted,
                 lifetime_ms: tokens.lifetime_ms,
             }),
-            _ => Means::Nothing,
+            _ => SignInMethod::Nothing,
         };
         Credentials { sign_in, secrets }
     }
@@ -326,7 +326,7 @@ mod tests {
         let grant = |tokens: &str| {
             let text = format!(r#"{{"oauth2":{{"client_id":"app","client_secret":"h4sh",{tokens}}}}}"#);
             match Credentials::from_secret(&Secret::new(text)).unwrap().sign_in {
-                Means::OAuth2(tokens) => tokens.grant,
+                SignInMethod::OAuth2(tokens) => tokens.grant,
                 _ => panic!("no tokens"),
             }
         };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater_template::{HttpResponse, LimitHabits};
+use highwater_template::HttpResponse;
+use highwater_template::limits::RateLimits;
 
 /// How a run deals with an API that is slow, busy or broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,15 +89,14 @@ const SECONDARY: Duration = Duration::from_secs(60);
 
 /// Reads status, headers and, where the provider has such habits, the body. `now_ms` is our Unix time in milliseconds; what
 /// the response's own clock says goes before it.
-pub(crate) fn verdict(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Verdict {
+pub(crate) fn verdict(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Verdict {
     let told = retry_after(response, now_ms);
     let left = remaining(response, habits);
     let by_habit = habits.statuses.iter().any(|limit| {
         limit.status == response.status && limit.body.as_ref().is_none_or(|text| contains(&response.body, text))
     });
-    let in_words = || {
-        habits.words.iter().any(|words| response.text_at(&words.pointer).ok().flatten().as_ref() == Some(&words.value))
-    };
+    let in_words =
+        || habits.texts.iter().any(|text| response.text_at(&text.pointer).ok().flatten().as_ref() == Some(&text.value));
     let limited = match response.status {
         429 => true,
         403 => left == Some(0) || told.is_some(),
@@ -108,10 +108,10 @@ pub(crate) fn verdict(response: &HttpResponse, habits: &LimitHabits, now_ms: u64
     }
     let wait = match (told, left) {
         (Some(_), _) => Wait { told, growing: None },
-        (None, Some(1..)) => Wait { told: None, growing: Some(habits.lock_out.unwrap_or(SECONDARY)) },
+        (None, Some(1..)) => Wait { told: None, growing: Some(habits.first_backoff.unwrap_or(SECONDARY)) },
         (None, _) => match until_reset(response, habits, now_ms) {
             told @ Some(_) => Wait { told, growing: None },
-            None => Wait { told: None, growing: habits.lock_out },
+            None => Wait { told: None, growing: habits.first_backoff },
         },
     };
     Verdict::Wait(wait)
@@ -130,12 +130,12 @@ pub(crate) fn passing(response: &HttpResponse, now_ms: u64) -> Option<Duration> 
 }
 
 /// How long to keep still before the next request, after a response that used the budget up.
-pub(crate) fn rest(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
+pub(crate) fn rest(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Option<Duration> {
     (remaining(response, habits) == Some(0)).then(|| until_reset(response, habits, now_ms)).flatten()
 }
 
 /// How many requests the API says are left.
-pub(crate) fn remaining(response: &HttpResponse, habits: &LimitHabits) -> Option<u64> {
+pub(crate) fn remaining(response: &HttpResponse, habits: &RateLimits) -> Option<u64> {
     let usual = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
     match header_of(response, habits.remaining_headers.iter().map(String::as_str).chain(usual)) {
         Some(value) => value.trim().parse().ok(),
@@ -149,7 +149,7 @@ pub(crate) fn retry_after(response: &HttpResponse, now_ms: u64) -> Option<Durati
     time_until(value, server_ms(response).unwrap_or(now_ms))
 }
 
-fn until_reset(response: &HttpResponse, habits: &LimitHabits, now_ms: u64) -> Option<Duration> {
+fn until_reset(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Option<Duration> {
     let usual = ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"];
     let named = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual));
     let value = named.or_else(|| policy(response).and_then(|(_, reset)| reset))?;
@@ -180,7 +180,7 @@ fn policy(response: &HttpResponse) -> Option<(u64, Option<&str>)> {
 
 /// The API's clock when it answered: what it counts resets by. A cache adds the answer's age.
 pub(super) fn server_ms(response: &HttpResponse) -> Option<u64> {
-    let date_ms = u64::try_from(response.date()?.timestamp_millis()).ok()?;
+    let date_ms = response.date()?.unix_ms();
     let age_s = response.header("age").and_then(|age| age.trim().parse::<u64>().ok()).unwrap_or(0);
     Some(date_ms.saturating_add(age_s.saturating_mul(1000)))
 }
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn what_headers_say() {
-        let verdict = |response: &HttpResponse| super::verdict(response, &LimitHabits::default(), NOW_MS);
-        let rest = |response: &HttpResponse| super::rest(response, &LimitHabits::default(), NOW_MS);
+        let verdict = |response: &HttpResponse| super::verdict(response, &RateLimits::default(), NOW_MS);
+        let rest = |response: &HttpResponse| super::rest(response, &RateLimits::default(), NOW_MS);
         assert_eq!(verdict(&response(429, &[("Retry-After", "7")])), wait(7));
         let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_030));
         assert_eq!(verdict(&response(429, &[("retry-after", &date)])), wait(30));
@@ -299,10 +299,10 @@ mod tests {
 
     #[test]
     fn a_provider_has_habits_of_its_own() {
-        let habits = LimitHabits::new()
-            .status_with(400, "RATELIMITED")
+        let habits = RateLimits::new()
+            .status_with_text(400, "RATELIMITED")
             .headers("x-complexity-left", "x-complexity-reset")
-            .lock_out(Duration::from_secs(30));
+            .first_backoff(Duration::from_secs(30));
         let limited = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"RateLimited"}]}"#);
         assert_eq!(verdict(&limited, &habits, NOW_MS), grows(30));
         let other = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"SYNTAX"}]}"#);
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn limits_told_in_words() {
-        let habits = LimitHabits::new().told_at("/errors/0/extensions/code", "RATELIMITED");
+        let habits = RateLimits::new().text("/errors/0/extensions/code", "RATELIMITED");
         let told = |status, code: &str| {
             let body = format!(r#"{{"errors":[{{"message":"RATELIMITED","extensions":{{"code":"{code}"}}}}]}}"#);
             verdict(&HttpResponse::new(status, Vec::new(), body), &habits, NOW_MS)
@@ -332,7 +332,7 @@ mod tests {
         for (reset, expected) in [("1700003603", 3), ("1700003603000", 3), ("7", 7), ("2023-11-14T23:13:23Z", 3)] {
             let mut response = response(429, &headers(reset));
             response.headers.extend([("Date".to_owned(), date.clone()), ("Age".to_owned(), "10".to_owned())]);
-            assert_eq!(verdict(&response, &LimitHabits::default(), NOW_MS), wait(expected), "{reset}");
+            assert_eq!(verdict(&response, &RateLimits::default(), NOW_MS), wait(expected), "{reset}");
         }
     }
 

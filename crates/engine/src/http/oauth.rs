@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_core::{Environment, Error, ErrorKind, Result};
-use highwater_template::{ClientAuth, HttpRequest, OAuth2, Redactor, Secret, Transport, escape};
+use highwater_template::auth::{ClientAuth, OAuth2};
+use highwater_template::http::{Transport, escape};
+use highwater_template::redact::Redactor;
+use highwater_template::{HttpRequest, Secret};
 use url::Url;
 
 use super::answer;

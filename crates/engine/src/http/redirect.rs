@@ -34,9 +34,9 @@ impl Journey {
     /// Fails with [`ErrorKind::Remote`] where the response is no redirect that can be followed: also for a 301 or 302 of a
     /// `POST` that may be sent once only. It writes something, and the `GET` in its place would not.
     pub(super) fn follow(&mut self, response: HttpResponse, origins: &Origins) -> Result<()> {
-        let refused = |message| Err(response.refusal(ErrorKind::Remote, message));
+        let refused = |message| Err(response.error(ErrorKind::Remote, message));
         if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
-            return response.successful().map(drop);
+            return response.error_for_status().map(drop);
         }
         let Some(location) = response.header("location").filter(|location| !location.trim().is_empty()) else {
             return refused("the API redirects without saying where");
@@ -44,7 +44,7 @@ impl Journey {
         let mut url = match self.url.join(location.trim()) {
             Ok(url) => url,
             Err(source) => {
-                let error = response.refusal(ErrorKind::Remote, "the API redirects to something that is no URL");
+                let error = response.error(ErrorKind::Remote, "the API redirects to something that is no URL");
                 return Err(error.because(source));
             }
         };
@@ -63,7 +63,7 @@ impl Journey {
         if by_get && response.status != 303 && writes(&self.request) && !mutant!("write-becomes-read") {
             let message = "the API moved what the request writes to, and a redirect of this kind loses the body: \
                            nothing was written; ask at the new address";
-            return Err(response.refusal(ErrorKind::Remote, message).with("location", url));
+            return Err(response.error(ErrorKind::Remote, message).with("location", url));
         }
         if by_get {
             self.request.method = "GET".to_owned();
@@ -76,7 +76,7 @@ impl Journey {
             return refused("the API redirects in a circle");
         }
         if self.been.len() > MAX_REDIRECTS {
-            let error = response.refusal(ErrorKind::Remote, "the API redirects again and again: check the base URL");
+            let error = response.error(ErrorKind::Remote, "the API redirects again and again: check the base URL");
             return Err(error.with("redirects", self.been.len()));
         }
         Ok(())

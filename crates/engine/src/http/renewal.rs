@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
-use highwater_template::{OAuth2, Secret, SecretRenewal, Transport};
+use highwater_template::Secret;
+use highwater_template::auth::{OAuth2, SecretRenewal};
+use highwater_template::http::Transport;
 
-use super::credentials::{Credentials, Means};
+use super::credentials::{Credentials, SignInMethod};
 use super::oauth::{self, Refusal};
 use super::session::Session;
 use super::tokens::OAuthTokens;
@@ -59,7 +61,7 @@ pub(super) struct Way<'w> {
 impl Session {
     /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
     pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
-        let Means::OAuth2(old) = &used.sign_in else { return Ok(false) };
+        let SignInMethod::OAuth2(old) = &used.sign_in else { return Ok(false) };
         if !old.can_refresh() {
             return self.look_for_others(old, refused, way.environment.now().unix_ms()).await;
         }
@@ -85,7 +87,7 @@ impl Session {
         }
         self.look().await?;
         let now = self.credentials().await?;
-        let Means::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
+        let SignInMethod::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
         if tokens.access_token != old.access_token || tokens.can_refresh() {
             return Ok(true);
         }
@@ -112,7 +114,7 @@ impl Session {
         let mut tries = 0;
         loop {
             let now = self.credentials().await?;
-            let Means::OAuth2(tokens) = now.sign_in else { return Ok(true) };
+            let SignInMethod::OAuth2(tokens) = now.sign_in else { return Ok(true) };
             let changed = tokens.access_token != old.access_token;
             let now_ms = way.environment.now().unix_ms();
             let due = tokens.is_due(now_ms);
@@ -171,7 +173,7 @@ impl Session {
         }
         self.change(|credentials| {
             // Whoever signed in anew meanwhile keeps that.
-            if let (Means::OAuth2(tokens), Some(old)) = (&mut credentials.sign_in, old)
+            if let (SignInMethod::OAuth2(tokens), Some(old)) = (&mut credentials.sign_in, old)
                 && *tokens == old
             {
                 *tokens = fresh;

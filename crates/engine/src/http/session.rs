@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{Redactor, Secret};
+use highwater_template::Secret;
+use highwater_template::redact::Redactor;
 
 use super::address::Address;
 use super::budget::Budget;
-use super::credentials::{CredentialStore, Credentials, Means};
+use super::credentials::{CredentialStore, Credentials, SignInMethod};
 use super::renewal::Refreshing;
 use crate::mutants::mutant;
 
@@ -214,7 +215,7 @@ impl Session {
     pub(super) fn take_other_than(&self, over: Option<&Secret>) -> bool {
         let mut held = lock(&self.held);
         let other = held.stored.clone().flatten().filter(|stored| match &stored.sign_in {
-            Means::OAuth2(tokens) => tokens.refresh_token.as_ref() != over,
+            SignInMethod::OAuth2(tokens) => tokens.refresh_token.as_ref() != over,
             _ => stored.can_sign_in(),
         });
         let found = other.is_some();
@@ -265,13 +266,6 @@ impl Session {
         let Some(store) = &self.store else { return Ok(()) };
         let named = |error: Error| error.during("removing credentials").with("connection", &self.connection);
         store.remove(&self.connection).await.map_err(|error| named(self.redact_error(error)))
-    }
-
-    pub(crate) async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
-        let _alone = self.renewing.lock().await;
-        self.credentials().await?;
-        self.change(|credentials| drop(credentials.secrets.insert(name.to_owned(), secret)));
-        self.save().await
     }
 
     /// What takes the connection's secrets out of texts: those of now, and those that were replaced.

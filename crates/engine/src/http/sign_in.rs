@@ -5,7 +5,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use highwater_core::{Environment, Error, ErrorKind, Result};
-use highwater_template::{OAuth2, Secret, Transport, escape};
+use highwater_template::Secret;
+use highwater_template::auth::OAuth2;
+use highwater_template::http::{Transport, escape};
 use sha2::{Digest, Sha256};
 
 use super::oauth::TokenRequest;
@@ -17,7 +19,7 @@ use super::tokens::{Grant, OAuthTokens};
 ///
 /// ```
 /// use highwater_core::SystemEnvironment;
-/// use highwater_template::{DesktopSignIn, OAuth2};
+/// use highwater_template::auth::{DesktopSignIn, OAuth2};
 /// use highwater_engine::{OAuthTokens, SignIn};
 ///
 /// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);

@@ -4,7 +4,8 @@
 //! proxy in between, a body that cannot be read. The API's own words are told, without the secrets they may echo.
 
 use highwater_core::{Error, ErrorKind};
-use highwater_template::{HttpResponse, Redactor, Secret};
+use highwater_template::redact::Redactor;
+use highwater_template::{HttpResponse, Secret};
 use serde_json::{Map, Value};
 
 use super::limits::time_until;

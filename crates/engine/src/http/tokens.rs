@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use highwater_template::{HttpResponse, Provider, Secret, text_at};
+use highwater_template::records::text_at;
+use highwater_template::{HttpResponse, Provider, Secret};
 
 /// A token is refreshed at most this long before it ends.
 const EARLY_MS: u64 = 60_000;
@@ -155,7 +156,7 @@ pub(super) fn is_over(response: &HttpResponse, provider: &Provider) -> bool {
     let told = || {
         response.body.len() <= ABOUT_TOKENS
             && provider
-                .token_ends
+                .expired_token_texts
                 .iter()
                 .any(|end| text_at(&response.body, &end.pointer).is_ok_and(|text| text.as_deref() == Some(&*end.value)))
     };
@@ -188,8 +189,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_the_token_is_over() {
-        let slack = Provider::new("slack", "https://slack.com/api").token_ends_at("/error", "token_expired");
-        let graph = Provider::new("graph", "https://graph.example").token_ends_at("/error/code", "190");
+        let slack = Provider::new("slack", "https://slack.com/api").expired_token_text("/error", "token_expired");
+        let graph = Provider::new("graph", "https://graph.example").expired_token_text("/error/code", "190");
         let challenge = |status, value: &str| {
             is_over(&HttpResponse::new(status, vec![("WWW-Authenticate".into(), value.into())], "{}"), &slack)
         };

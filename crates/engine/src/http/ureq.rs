@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::DefaultConnector;
@@ -233,7 +234,7 @@ mod tests {
         let request = || HttpRequest::get(format!("http://127.0.0.1:{api}/"));
         let transport = UreqTransport::by(Proxies::default());
         assert_eq!(transport.send(request()).await.unwrap().body, r#"["a""#);
-        assert_eq!(transport.send(request().read_at_most(2)).await.unwrap().body, "[\"");
-        assert_eq!(transport.send(request().read_at_most(0)).await.unwrap().body, "");
+        assert_eq!(transport.send(request().body_limit(2)).await.unwrap().body, "[\"");
+        assert_eq!(transport.send(request().body_limit(0)).await.unwrap().body, "");
     }
 }

@@ -321,7 +321,7 @@ fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_m
     let body = row.body.as_bytes();
     let mut request = HttpRequest::new("POST", destination.url.as_str())
         // The status decides. Eight receivers at a time may answer with whatever they like.
-        .read_at_most(if mutant!("answers-are-read") { u64::MAX } else { 0 })
+        .body_limit(if mutant!("answers-are-read") { u64::MAX } else { 0 })
         .global_only(reach == Reach::Public && !destination.allow_private)
         .header("content-type", "application/json")
         .header("webhook-id", &id)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use highwater_core::{ChangeSummary, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
-use highwater_template::Progress;
+use highwater_template::host::Progress;
 use serde::de::DeserializeOwned;
 
 use super::host::OpenRefresh;

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use highwater_core::{DeleteGuard, Error, ErrorKind, Result, UnseenRecords, WriteBatch};
-use highwater_template::{ApiHost, LogLevel, SyncContext, Template};
+use highwater_core::{DeleteGuard, Error, ErrorKind, RecordId, Result, UnseenRecords, WriteBatch};
+use highwater_template::host::ApiHost;
+use highwater_template::{LogLevel, SyncContext, Template};
 
 use super::begin::Beginning;
 use super::host::Host;
@@ -151,7 +152,7 @@ async fn verify(
     model: &str,
     unseen: &UnseenRecords,
 ) -> Result<()> {
-    let ids: Vec<String> = unseen.ids.iter().map(ToString::to_string).collect();
+    let ids: Vec<RecordId> = unseen.ids.iter().map(|id| RecordId::from(&**id)).collect();
     let Some(found) = template.verify(context, model, &ids).await? else { return Ok(()) };
     if !found.is_empty() {
         let message =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
-use highwater_template::{ApiHost, LogLevel};
+use highwater_template::LogLevel;
 
 use super::begin::Begun;
 use super::host::{Host, OpenRefresh};

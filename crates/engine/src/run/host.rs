@@ -1,4 +1,4 @@
-//! The engine's side of a running template: every page in one commit, with its checkpoint, under the run's fence.
+//! The engine's side of a running template: every page is one commit, with its checkpoint, under the run's fence.
 
 mod api;
 mod aside;
@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use aside::Aside;
 use highwater_core::{
-    Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, StreamCommit, Timestamp, WriteBatch,
+    Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, Timestamp, WriteBatch,
 };
-use highwater_template::{ApiHost, LogLevel, PageOfChanges, Progress};
+use highwater_template::LogLevel;
+use highwater_template::host::{ApiHost, ChangeSet, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::begin::Begun;
+use super::counts::{count_page, fetched};
 use super::deletes::Settlement;
 use super::lease::Holder;
 use super::lines::Lines;
@@ -60,15 +62,14 @@ pub(crate) struct Host<'e> {
     client: Client,
     holder: Mutex<Holder>,
     report: Mutex<RunReport>,
-    /// Of a full refresh only.
+    /// What the run has come to. A full refresh stores it with each page, so that it can go on there; an incremental run keeps
+    /// its deferred checkpoint and its incomplete models here until its end.
     open: Mutex<OpenRefresh>,
     lines: Mutex<Lines>,
     /// What the end of the run will do.
     settlement: Mutex<Settlement>,
     /// What the webhooks will tell.
     tally: Tally,
-    /// What earlier attempts of the run did.
-    before: Progress,
     /// Records that are kept set aside.
     aside: Mutex<Aside>,
     asked: Mutex<Asked>,
@@ -96,7 +97,6 @@ impl<'e> Host<'e> {
             full: report.mode == RunMode::Initial,
             client,
             holder: Mutex::new(run.holder.clone()),
-            before: report.progress,
             lines: Mutex::new(Lines::of_attempt(report.resumed)),
             report: Mutex::new(report),
             open: Mutex::new(run.open.clone()),
@@ -121,6 +121,11 @@ impl<'e> Host<'e> {
     /// Waits until no renewal of credentials is under way.
     pub(super) async fn renewed(&self) {
         self.client.renewed().await;
+    }
+
+    /// The current time in Unix milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.engine.parts().environment.now().unix_ms()
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -249,18 +254,8 @@ impl<'e> Host<'e> {
     /// Shows until when the run waits for the API's rate limit, if it does.
     fn note_limit(&self) {
         let until_ms = lock(&self.client.session().budget).quiet_until_ms();
-        lock(&self.report).progress.rate_limited_until_ms = Some(until_ms).filter(|until_ms| *until_ms > self.now_ms());
-    }
-
-    /// Counts what a commit did to a model.
-    pub(super) fn count(&self, model: &str, commit: &StreamCommit) {
-        let mut report = lock(&self.report);
-        let counts = report.models.entry(model.to_owned()).or_default();
-        counts.added += commit.added;
-        counts.updated += commit.updated;
-        counts.unchanged += commit.unchanged;
-        counts.deleted += commit.deleted;
-        counts.set_aside += commit.rejected.len() as u64;
+        let until = Timestamp::from_unix_ms(until_ms);
+        lock(&self.report).progress.rate_limited_until = Some(until).filter(|until| *until > self.now());
     }
 
     /// Opens a full refresh on its models' streams before the first request: what others write from then on may be
@@ -295,36 +290,34 @@ impl<'e> Host<'e> {
     }
 
     /// What others wrote since the page was asked for stays.
-    fn fence_page(&self, page: &PageOfChanges, stream: &mut StreamBatch) {
+    fn fence_page(&self, changes: &ChangeSet, stream: &mut StreamBatch) {
         let mut asked = lock(&self.asked);
         asked.saved = true;
-        if let Some(end) = asked.ends.get(&page.model) {
+        if let Some(end) = asked.ends.get(&changes.model) {
             stream.merging(Merging::KeepOthersAfter(*end));
         }
     }
 
-    /// How far the run will have come once a page is saved. What the page changes is not known before: that is in the
-    /// accounts.
-    fn progress_with(&self, page: &PageOfChanges) -> Progress {
+    /// Returns how far the run will have come once a page is saved, to be stored with the page. What the page changes is not
+    /// known before the commit: that is in the accounts.
+    fn progress_with(&self, fetched: u64) -> Progress {
         let mut progress = lock(&self.report).progress;
-        let fetched = page.records.len() + page.aside.len();
-        progress.pages += u64::from(fetched > 0);
-        progress.fetched += fetched as u64;
+        count_page(&mut progress, fetched);
         progress
     }
 
     /// Stores where a full refresh stands, with `batch`.
-    fn put_open(&self, batch: &mut WriteBatch, page: &PageOfChanges) -> Result<OpenRefresh> {
+    fn put_open(&self, batch: &mut WriteBatch, changes: &ChangeSet) -> Result<OpenRefresh> {
         let mut open = self.open();
-        open.begun.insert(page.model.clone());
-        open.begun.extend(page.aside.iter().map(|record| record.model.clone()));
-        if page.complete {
-            open.complete.insert(page.model.clone());
+        open.begun.insert(changes.model.clone());
+        open.begun.extend(changes.set_aside.iter().map(|record| record.model.clone()));
+        if changes.complete {
+            open.complete.insert(changes.model.clone());
         }
-        if let Some(checkpoint) = &page.checkpoint {
+        if let Some(checkpoint) = &changes.checkpoint {
             open.checkpoint = Some(raw(checkpoint)?);
         }
-        open.progress = self.progress_with(page);
+        open.progress = self.progress_with(fetched(changes));
         open.saved_ms = self.now_ms();
         open.tries = 0;
         batch.put_document(self.key.open_key(), &open)?;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{ChangeSummary, Error, ErrorKind, Result, RunId};
-use highwater_template::{LogLevel, Progress};
+use highwater_core::{Error, ErrorKind, Result, RunId};
+use highwater_template::LogLevel;
+use highwater_template::host::Progress;
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::CancelToken;
@@ -245,22 +246,6 @@ impl RunReport {
         self.state == RunState::Success && self.incomplete.is_empty() && self.progress.set_aside == 0
     }
 
-    /// Takes over what the accounts of its models say it changed.
-    pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, ChangeSummary>) {
-        let progress = &mut self.progress;
-        (progress.added, progress.updated, progress.unchanged, progress.deleted) = (0, 0, 0, 0);
-        progress.set_aside = 0;
-        for (model, account) in accounts {
-            let ChangeSummary { added, updated, unchanged, deleted, rejected: set_aside, .. } = *account;
-            self.models.insert(model.clone(), ModelCounts { added, updated, unchanged, deleted, set_aside });
-            progress.set_aside += set_aside;
-            progress.added += added;
-            progress.updated += updated;
-            progress.unchanged += unchanged;
-            progress.deleted += deleted;
-        }
-    }
-
     pub(crate) fn key(&self) -> Result<SyncKey> {
         let sync = match &self.variant {
             Some(variant) => format!("{}::{variant}", self.template),
@@ -298,7 +283,7 @@ impl RunReport {
     fn close(&mut self, state: RunState, now_ms: u64) {
         self.state = state;
         self.ended_ms = Some(now_ms);
-        self.progress.rate_limited_until_ms = None;
+        self.progress.rate_limited_until = None;
     }
 }
 

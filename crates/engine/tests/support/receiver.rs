@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{Environment, Error, ErrorKind, MemoryStore, Result, Store};
 use highwater_engine::{ConnectionSettings, Destination, Engine, Outbox, RunOptions, Secret};
-use highwater_template::{HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, SyncContext, Template, TemplateInfo};
 use serde_json::Value;
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

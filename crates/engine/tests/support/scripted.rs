@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions, RunReport, Secret};
-use highwater_template::{
-    ActionContext, ActionInfo, ActionTemplate, AuthKind, HttpRequest, HttpResponse, Pages, Paging, Provider,
-    SyncContext, Template, TemplateInfo, TokenUse, Transport,
-};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, Template, TemplateInfo};
 use serde_json::Value;
 
 use crate::world::Clock;
@@ -89,7 +89,7 @@ impl ActionTemplate for Accepting {
     }
 
     async fn run(&self, context: &ActionContext<'_>, _: Value) -> Result<Value> {
-        context.send(HttpRequest::get("/me").accepting(403)).await?.json()
+        context.send(HttpRequest::get("/me").accept_status(403)).await?.json()
     }
 }
 

@@ -13,7 +13,8 @@ use highwater_core::{
     Cursor, Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey,
 };
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret, SyncStatus};
-use highwater_template::{LogLevel, PageRecord, SyncContext, Template, TemplateInfo, Window, string_at, text_at};
+use highwater_template::records::{string_at, text_at};
+use highwater_template::{LogLevel, SourceRecord, SyncContext, Template, TemplateInfo, Window};
 use world::Clock;
 
 pub const SYNC: &str = "shop/things";
@@ -53,7 +54,7 @@ impl Template for Reader {
         let Things { times, reason, api } = &self.1;
         api.lock().unwrap().runs += 1;
         let last: Option<String> = context.last_checkpoint()?;
-        let mut window = Window::new(last.as_deref(), Duration::ZERO, context.started_ms())?;
+        let mut window = Window::new(last.as_deref(), Duration::ZERO, context.started_at())?;
         let pages = api.lock().unwrap().pages.clone();
         for (number, page) in pages.into_iter().enumerate() {
             let (fails_at, incomplete_at, uncertain_at) = {
@@ -64,20 +65,20 @@ impl Template for Reader {
                 return Err(Error::new(ErrorKind::Remote, "the API was told to fail"));
             }
             if incomplete_at == Some(number) {
-                context.incomplete("Thing", "the list ends at 10,000");
+                context.mark_incomplete("Thing", "the list ends at 10,000");
             }
             if uncertain_at == Some(number) {
-                context.uncertain("Thing", "a part is closed");
+                context.mark_uncertain("Thing", "a part is closed");
             }
             let mut records = Vec::new();
             for record in page.into_iter().map(Bytes::from) {
                 let read = match (times, reason) {
                     (_, Some(reason)) => Err(Error::new(ErrorKind::Remote, reason.clone())),
-                    (true, None) => string_at(&record, "/at").and_then(|at| window.saw(&at)),
+                    (true, None) => string_at(&record, "/at").and_then(|at| window.observe(&at)),
                     (false, None) => Ok(()),
                 };
                 match (read, text_at(&record, "/id")) {
-                    (Ok(()), _) => records.push(PageRecord::from(record)),
+                    (Ok(()), _) => records.push(SourceRecord::from(record)),
                     (Err(error), Ok(Some(id))) => context.set_aside_as("Thing", id, record, &error),
                     (Err(error), _) => context.set_aside("Thing", record, &error),
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{
-    Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey, Timestamp,
+    Environment, Error, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, StreamKey, Timestamp,
 };
 use highwater_engine::{ConnectionSettings, Engine, EngineBuilder, RunOptions, RunReport};
 use highwater_template::{LogLevel, SyncContext, Template, TemplateInfo};
@@ -131,7 +131,7 @@ impl Template for Items {
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
         {
             let mut api = self.api.lock().unwrap();
-            let now_ms = context.now_ms();
+            let now_ms = context.now().unix_ms();
             api.begun_ms.push(now_ms);
             api.at_once += 1;
             api.most_at_once = api.most_at_once.max(api.at_once);
@@ -156,7 +156,7 @@ impl Template for Items {
         Ok(())
     }
 
-    async fn verify(&self, _: &mut SyncContext<'_>, model: &str, ids: &[String]) -> Result<Option<Vec<Bytes>>> {
+    async fn verify(&self, _: &mut SyncContext<'_>, model: &str, ids: &[RecordId]) -> Result<Option<Vec<Bytes>>> {
         if model != "Item" {
             return Ok(None);
         }
@@ -192,7 +192,7 @@ impl World {
         let info = TemplateInfo::new("shop", "items", "http://127.0.0.1:9")
             .model("Item", "an item")
             .model("Shelf", "a shelf")
-            .every(Duration::from_secs(60));
+            .interval(Duration::from_secs(60));
         let template = Arc::new(Items { info, api: Arc::clone(&api) });
         let engine = engine_on(&clock, &store, &template, change);
         for connection in ["c", "d"] {

@@ -1,7 +1,9 @@
 //! Writing to GitHub.
 
 use highwater_core::Result;
-use highwater_template::{ActionContext, ActionInfo, HttpRequest, escape};
+use highwater_template::HttpRequest;
+use highwater_template::actions::{ActionContext, ActionInfo};
+use highwater_template::http::escape;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

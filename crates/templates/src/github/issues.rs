@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{HttpRequest, RepeatGuard, SyncContext, TemplateInfo, Window, text_at};
+use highwater_template::paging::RepeatGuard;
+use highwater_template::records::text_at;
+use highwater_template::{HttpRequest, SyncContext, TemplateInfo, Window};
 
 use super::{Comment, Issue, PER_PAGE, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, template, timed};
@@ -24,7 +26,7 @@ fn issues() -> TemplateInfo {
     describe("issues")
         .config(repo())
         .description("Issues of a repository, open and closed")
-        .model_info(model::<Issue>("Issue", "An issue (pull requests are left out)").versioned_by("/updated_at"))
+        .model_info(model::<Issue>("Issue", "An issue (pull requests are left out)").version_pointer("/updated_at"))
         .incremental("by `since`, with two minutes of overlap")
         .deletes(DELETES_BY_REFRESH)
 }
@@ -33,7 +35,7 @@ fn comments() -> TemplateInfo {
     describe("comments")
         .config(repo())
         .description("Comments on a repository's issues and pull requests")
-        .model_info(model::<Comment>("Comment", "A comment").versioned_by("/updated_at"))
+        .model_info(model::<Comment>("Comment", "A comment").version_pointer("/updated_at"))
         .incremental("by `since`, with two minutes of overlap")
         .deletes(DELETES_BY_REFRESH)
 }
@@ -54,10 +56,10 @@ async fn by_since(
 ) -> Result<()> {
     let path = repository_path(context, list)?;
     let known: Option<Mark> = context.last_checkpoint()?;
-    let started_ms = context.started_ms();
-    let behind = |at: Option<&str>| Window::new(at, OVERLAP, started_ms);
+    let started_at = context.started_at();
+    let behind = |at: Option<&str>| Window::new(at, OVERLAP, started_at);
     let mut window = behind(known.as_ref().map(Mark::at))?;
-    let mut since = window.since();
+    let mut since = window.since_rfc3339();
     let mut link: Option<String> = None;
     let mut repeats = RepeatGuard::default();
     let mut validator = known.as_ref().and_then(Mark::validator).filter(|_| !context.is_full_refresh());
@@ -82,7 +84,7 @@ async fn by_since(
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
         if let Some(at) = window.checkpoint() {
             // The next run will ask this very question again, and may ask whether the answer is still the same.
-            let asks_again = by_time && next.is_none() && behind(Some(at))?.since() == since;
+            let asks_again = by_time && next.is_none() && behind(Some(at))?.since_rfc3339() == since;
             let mark = Mark::new(at, response.validator().filter(|_| asks_again));
             context.checkpoint(&mark)?;
         }

@@ -1,7 +1,8 @@
 //! Repositories of an owner and releases of a repository: short lists, read whole.
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, SyncContext, TemplateInfo, escape};
+use highwater_template::http::escape;
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, SyncContext, TemplateInfo};
 
 use super::{PER_PAGE, Release, Repository, describe, repo, repository_path, webhooks};
 use crate::common::{DELETES_BY_EVERY_RUN, model, template, whole};

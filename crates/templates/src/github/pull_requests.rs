@@ -30,7 +30,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         .query("direction", "desc")
         .query("per_page", PER_PAGE);
     let known: Option<Mark> = context.last_checkpoint()?;
-    let mut window = Window::new(known.as_ref().map(Mark::at), OVERLAP, context.started_ms())?;
+    let mut window = Window::new(known.as_ref().map(Mark::at), OVERLAP, context.started_at())?;
     // The first page has the latest change: if it is the same, so is everything behind it.
     let request = match known.as_ref().and_then(Mark::validator) {
         Some(validator) if !context.is_full_refresh() => request.if_changed_since(validator),

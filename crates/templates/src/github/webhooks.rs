@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use highwater_core::Result;
-use highwater_template::{WebhookEvent, WebhookReaction, text_at, value_at};
+use highwater_template::records::{text_at, value_at};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction};
 
 pub(super) fn issues(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     record(event, "issues", "Issue", "/issue")
@@ -37,7 +38,7 @@ fn record(event: &WebhookEvent<'_>, name: &str, model: &str, pointer: &str) -> R
 
 fn run(event: &WebhookEvent<'_>, names: &[&str]) -> Result<WebhookReaction> {
     let ours = event.header("x-github-event").is_some_and(|name| names.contains(&name)) && of_repository(event)?;
-    Ok(if ours { WebhookReaction::new().run() } else { WebhookReaction::new() })
+    Ok(if ours { WebhookReaction::new().request_run() } else { WebhookReaction::new() })
 }
 
 /// One webhook may serve every repository of an organisation.

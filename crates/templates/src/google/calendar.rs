@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    ConfigKey, HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, escape, string_at, text_at,
-};
+use highwater_core::{Error, ErrorKind, RecordId, Result, Timestamp};
+use highwater_template::http::escape;
+use highwater_template::records::{string_at, text_at};
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{OVERLAP, Resumed, complete, model, template};
+use crate::common::{OVERLAP, Resumed, complete, model, template, whole_seconds};
 
 template! {
     /// Events of a calendar.
@@ -38,14 +37,14 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::with_default("calendar", "the calendar's id", "primary"))
         .incremental("by sync token")
         .deletes("told by the feed (`cancelled`)")
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Checkpoint {
     /// Where the first list goes on, and when it was begun by Google's clock.
-    Page(String, Option<DateTime<Utc>>),
+    Page(String, Option<Timestamp>),
     /// With which changes are asked for.
     Sync(String),
 }
@@ -84,7 +83,7 @@ async fn read_list(
     context: &mut SyncContext<'_>,
     request: HttpRequest,
     page: Option<String>,
-    mut begun: Option<DateTime<Utc>>,
+    mut begun: Option<Timestamp>,
 ) -> Result<()> {
     let mut several = page.is_some();
     let mut pages = Resumed::new(|| list(request.clone()), page);
@@ -100,12 +99,12 @@ async fn read_list(
             (None, Some(token)) => {
                 context.apply("Event", changed, deleted).await?;
                 if let Some(begun) = begun.filter(|_| several) {
-                    let since = (begun - OVERLAP).to_rfc3339_opts(SecondsFormat::Secs, true);
+                    let since = whole_seconds(begun - OVERLAP);
                     save_changes(context, list(request.clone().query("updatedMin", since)), false).await?;
                 }
                 context.checkpoint(&Checkpoint::Sync(token))?;
             }
-            (None, None) => return Err(page.response.refusal(ErrorKind::Remote, "the list ends without a sync token")),
+            (None, None) => return Err(page.response.error(ErrorKind::Remote, "the list ends without a sync token")),
         }
     }
     complete(context, "Event").await
@@ -124,15 +123,15 @@ async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bo
 }
 
 /// The events that there are, and the ids of those that are no more.
-fn told(context: &mut SyncContext<'_>, events: Vec<Bytes>) -> (Vec<PageRecord>, Vec<String>) {
+fn told(context: &mut SyncContext<'_>, events: Vec<Bytes>) -> (Vec<SourceRecord>, Vec<RecordId>) {
     let (mut changed, mut deleted) = (Vec::new(), Vec::new());
     context.read_each("Event", events, |event| {
         // An exception that cancels one occurrence stays a record: it says that the occurrence does not take place.
         let cancelled = text_at(event, "/status")?.as_deref() == Some("cancelled");
         if cancelled && text_at(event, "/recurringEventId")?.is_none() {
-            deleted.push(string_at(event, "/id")?);
+            deleted.push(string_at(event, "/id")?.into());
         } else {
-            changed.push(PageRecord::from(event.clone()));
+            changed.push(SourceRecord::from(event.clone()));
         }
         Ok(())
     });

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_template::{
-    HttpRequest, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, text_at, value_at,
-};
+use highwater_template::records::{text_at, value_at};
+use highwater_template::{HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +33,7 @@ fn info() -> TemplateInfo {
         .model_info(model::<File>("File", "A file or folder"))
         .incremental("by change token")
         .deletes("told by the feed (`removed`)")
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +70,8 @@ async fn read_list(context: &mut SyncContext<'_>, changes: String, page: Option<
     let mut pages = Resumed::new(list, page);
     while let Some(page) = pages.next(context).await? {
         if page.response.text_at("/incompleteSearch")?.as_deref() == Some("true") {
-            context.incomplete("File", "Google Drive did not look everywhere: some files are missing from its list");
+            context
+                .mark_incomplete("File", "Google Drive did not look everywhere: some files are missing from its list");
         }
         context.checkpoint(&Checkpoint { changes: changes.clone(), page: page.next })?;
         context.save("File", page.records).await?;
@@ -93,9 +93,9 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
             let Some(id) = text_at(change, "/fileId")? else { return Ok(()) };
             match value_at(change, "/file")? {
                 Some(file) if text_at(change, "/removed")?.as_deref() != Some("true") => {
-                    changed.push(PageRecord::from(change.slice_ref(file)));
+                    changed.push(SourceRecord::from(change.slice_ref(file)));
                 }
-                _ => deleted.push(id),
+                _ => deleted.push(id.into()),
             }
             Ok(())
         });

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, RecordId, Result};
+use highwater_template::records::string_at;
 use highwater_template::{
-    ConfigKey, HttpRequest, HttpResponse, PageRecord, Pages, Paging, Provider, SyncContext, TemplateInfo, string_at,
+    ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::with_default("format", "how much of a message: minimal, metadata or full", "metadata"))
         .incremental("by history id")
         .deletes("told by the history")
-        .every(Duration::from_secs(300))
+        .interval(Duration::from_secs(300))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,7 +84,7 @@ async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<
         });
         let (messages, gone) = messages(context, ids).await?;
         context.checkpoint(&Checkpoint { history: history.clone(), page: page.next })?;
-        context.apply("Message", messages, gone).await?;
+        context.apply("Message", messages, record_ids(gone)).await?;
     }
     complete(context, "Message").await
 }
@@ -119,7 +120,7 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
             let entry: History = match read(entry) {
                 Ok(entry) => entry,
                 Err(error) => {
-                    context.incomplete("Message", format!("an entry of the history cannot be read: {error}"));
+                    context.mark_incomplete("Message", format!("an entry of the history cannot be read: {error}"));
                     continue;
                 }
             };
@@ -139,11 +140,11 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
             context.apply("Message", messages, Vec::new()).await?;
         } else {
             context.checkpoint(&Checkpoint { history: newest.clone(), page: None })?;
-            return context.apply("Message", messages, deleted.into_iter().collect()).await.map(drop);
+            return context.apply("Message", messages, record_ids(deleted)).await.map(drop);
         }
     }
     context.checkpoint(&Checkpoint { history: newest, page: None })?;
-    context.apply("Message", Vec::new(), deleted.into_iter().collect()).await.map(drop)
+    context.apply("Message", Vec::new(), record_ids(deleted)).await.map(drop)
 }
 
 fn forgotten(error: Error) -> Error {
@@ -170,8 +171,12 @@ fn is_history(response: &HttpResponse) -> Result<()> {
     response.string_at("/historyId").map(drop)
 }
 
+fn record_ids(ids: impl IntoIterator<Item = String>) -> Vec<RecordId> {
+    ids.into_iter().map(RecordId::from).collect()
+}
+
 /// The messages of these ids, and the ids of those that are gone meanwhile.
-async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<PageRecord>, Vec<String>)> {
+async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<SourceRecord>, Vec<String>)> {
     let (mut found, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
         let path = format!("/gmail/v1/users/me/messages/{id}");
@@ -179,11 +184,9 @@ async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<Pa
         match context.send(request).await {
             Ok(message) => {
                 if message.string_at("/id")? != id {
-                    return Err(message
-                        .refusal(ErrorKind::Remote, "Gmail answered with another message")
-                        .with("id", id));
+                    return Err(message.error(ErrorKind::Remote, "Gmail answered with another message").with("id", id));
                 }
-                found.push(PageRecord::from(message.record()?));
+                found.push(SourceRecord::from(message.record()?));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => gone.push(id),
             Err(error) => return Err(error),

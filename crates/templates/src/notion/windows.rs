@@ -1,7 +1,9 @@
 //! A query of a data source beyond the results that Notion gives of one query.
 
 use highwater_core::Result;
-use highwater_template::{FetchedPage, HttpRequest, Pages, SyncContext, read_time, text_at};
+use highwater_template::paging::FetchedPage;
+use highwater_template::records::{parse_time, text_at};
+use highwater_template::{HttpRequest, Pages, SyncContext};
 use serde_json::{Value, json};
 
 use super::list;
@@ -105,7 +107,7 @@ impl Windows {
 
     /// Whether the current query came beyond the time where it began.
     fn moved(&self) -> bool {
-        let later = |a: &str, b: &str| read_time(a).ok().zip(read_time(b).ok()).is_some_and(|(a, b)| a > b);
+        let later = |a: &str, b: &str| parse_time(a).ok().zip(parse_time(b).ok()).is_some_and(|(a, b)| a > b);
         match (&self.last, &self.bounds[self.level()]) {
             (Some(last), Some((_, bound))) => later(last, bound),
             (last, None) => last.is_some(),

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use highwater_core::{Result, SourceVersion};
-use highwater_template::{
-    PageDelete, PageRecord, WebhookEvent, WebhookReaction, composite_id, string_at, text_at, value_at,
-};
+use highwater_template::records::{composite_id, string_at, text_at, value_at};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction};
+use highwater_template::{SourceDelete, SourceRecord};
 use serde_json::value::RawValue;
 
 use crate::common::read;
@@ -21,9 +21,9 @@ const OF_THE_EVENT: [&str; 2] = ["channel_type", "event_ts"];
 /// `message_changed` and `message_deleted`. What `message_replied` tells of a thread's first message the next run reads.
 pub(super) fn messages(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     let nothing = WebhookReaction::new();
-    let Some(inner) = Inner::of(event)? else { return Ok(if lost(event)? { nothing.run() } else { nothing }) };
+    let Some(inner) = Inner::of(event)? else { return Ok(if lost(event)? { nothing.request_run() } else { nothing }) };
     if inner.kind == "channel_history_changed" || inner.kind == "group_history_changed" {
-        return Ok(nothing.run());
+        return Ok(nothing.request_run());
     }
     let (Some(channel), Some(ts)) = (inner.text("/channel")?, inner.text("/ts")?) else { return Ok(nothing) };
     if inner.kind != "message" || !wanted(event, &inner, &channel)? {
@@ -33,12 +33,12 @@ pub(super) fn messages(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     match inner.text("/subtype")?.as_deref() {
         Some("message_deleted") => {
             let id = composite_id([channel.as_str(), &string_at(inner.body, "/deleted_ts")?]);
-            Ok(nothing.delete_at("Message", PageDelete::at_version(id, version)))
+            Ok(nothing.delete("Message", SourceDelete::new(id).version(version)))
         }
         Some("message_replied") => Ok(nothing),
         Some("message_changed") => match value_at(inner.body, "/message")? {
             Some(message) => save(event, &channel, message, version),
-            None => Ok(nothing.run()),
+            None => Ok(nothing.request_run()),
         },
         _ => save(event, &channel, inner.body, version),
     }
@@ -53,18 +53,18 @@ pub(super) fn channels(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
         }
         None => lost(event)?,
     };
-    Ok(if asked { WebhookReaction::new().run() } else { WebhookReaction::new() })
+    Ok(if asked { WebhookReaction::new().request_run() } else { WebhookReaction::new() })
 }
 
 /// Users: <https://docs.slack.dev/reference/events/user_change> and `team_join` carry the whole user.
 pub(super) fn users(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     let nothing = WebhookReaction::new();
-    let Some(inner) = Inner::of(event)? else { return Ok(if lost(event)? { nothing.run() } else { nothing }) };
+    let Some(inner) = Inner::of(event)? else { return Ok(if lost(event)? { nothing.request_run() } else { nothing }) };
     if inner.kind != "user_change" && inner.kind != "team_join" {
         return Ok(nothing);
     }
     let Some(user) = value_at(inner.body, "/user")?.filter(|user| user.starts_with(b"{")) else {
-        return Ok(nothing.run());
+        return Ok(nothing.request_run());
     };
     let user = Bytes::copy_from_slice(user);
     Ok(match inner.version()? {
@@ -130,5 +130,5 @@ fn save(event: &WebhookEvent<'_>, channel: &str, message: &[u8], version: Source
         highwater_core::Error::new(highwater_core::ErrorKind::Internal, "a message cannot be written").because(source)
     })?;
     let id = composite_id([channel, &ts]);
-    Ok(WebhookReaction::new().save_at("Message", PageRecord::with_id(id, record), version))
+    Ok(WebhookReaction::new().save_at("Message", SourceRecord::with_id(id, record), version))
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    ConfigKey, LogLevel, PageRecord, SyncContext, TemplateInfo, composite_id, string_at, text_at,
-};
+use highwater_template::records::{composite_id, string_at, text_at};
+use highwater_template::{ConfigKey, LogLevel, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -40,7 +39,7 @@ fn messages() -> TemplateInfo {
         .config(ConfigKey::with_default("replies", "whether answers in threads are read: true or false", "true"))
         .incremental("by `oldest`, per channel")
         .deletes(DELETES_BY_REFRESH)
-        .every(Duration::from_secs(900))
+        .interval(Duration::from_secs(900))
 }
 
 /// The settings.
@@ -141,7 +140,7 @@ async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
                 found.push(id);
             } else if archived {
                 // Who archives a channel throws its apps out; its messages are still there.
-                context.uncertain("Message", "an archived channel shows its messages to no app");
+                context.mark_uncertain("Message", "an archived channel shows its messages to no app");
             }
         }
     }
@@ -170,7 +169,7 @@ async fn messages_of(
             // A channel that the app was thrown out of ends no sync of the others, and its messages are not gone.
             Err(error) if error.context("error") == Some("not_in_channel") => {
                 context.log(LogLevel::Warning, format!("channel {channel}: the app is not a member; passed over"));
-                context.uncertain("Message", format!("the app is no member of channel {channel}"));
+                context.mark_uncertain("Message", format!("the app is no member of channel {channel}"));
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -252,13 +251,13 @@ struct Read {
     latest_reply: Option<String>,
     /// Whether it is an answer that was sent to the channel too.
     broadcast: bool,
-    record: PageRecord,
+    record: SourceRecord,
 }
 
 fn read_messages(context: &mut SyncContext<'_>, channel: &str, messages: Vec<Bytes>) -> Vec<Read> {
     context.read_each("Message", messages, |message| {
         let ts = string_at(message, "/ts")?;
-        let record = PageRecord::with_id(composite_id([channel, &ts]), with_member(message, "channel", &channel)?);
+        let record = SourceRecord::with_id(composite_id([channel, &ts]), with_member(message, "channel", &channel)?);
         let broadcast = text_at(message, "/subtype")?.as_deref() == Some("thread_broadcast");
         Ok(Read { ts, latest_reply: text_at(message, "/latest_reply")?, broadcast, record })
     })

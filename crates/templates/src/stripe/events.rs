@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::{
-    HttpRequest, LogLevel, PageRecord, Pages, Paging, SyncContext, escape, string_at, text_at, value_at,
-};
+use highwater_template::http::escape;
+use highwater_template::records::{string_at, text_at, value_at};
+use highwater_template::{HttpRequest, LogLevel, Pages, Paging, SourceRecord, SyncContext, Timestamp};
 use serde::Deserialize;
 
 use super::{Checkpoint, Kind, VERSION};
@@ -30,8 +30,8 @@ pub(super) async fn latest(context: &SyncContext<'_>) -> Result<Option<i64>> {
     };
     let latest = response.elements_at("/data")?.iter().find_map(|event| created(event).ok());
     // An account without events: from now on, by the clock that is behind the other.
-    let ours = seconds(context.started_ms());
-    let theirs = response.date().map_or(ours, |date| date.timestamp());
+    let ours = seconds(context.started_at());
+    let theirs = response.date().map_or(ours, seconds);
     Ok(Some(latest.unwrap_or(ours.min(theirs))))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn read(context: &mut SyncContext<'_>, kind: &Kind, since: i64)
     let mut pages = Pages::new(request, Paging::last_id("starting_after", "/has_more")).records_at("/data");
     let (mut newest, mut met) = (since, HashSet::new());
     while let Some(page) = pages.next(context).await? {
-        let now = page.response.date().map_or(seconds(context.now_ms()), |date| date.timestamp());
+        let now = page.response.date().map_or_else(|| seconds(context.now()), seconds);
         if now - since > KEPT_S {
             let message = "Stripe keeps events for 30 days: everything has to be read again";
             return Err(Error::new(ErrorKind::SourceReset, message));
@@ -57,11 +57,11 @@ pub(super) async fn read(context: &mut SyncContext<'_>, kind: &Kind, since: i64)
                 continue;
             }
             match change.state {
-                State::Gone => deleted.push(change.id),
-                State::Is(object) => changed.push(PageRecord::from(object)),
+                State::Gone => deleted.push(change.id.into()),
+                State::Is(object) => changed.push(SourceRecord::from(object)),
                 State::OtherShape => match fetch(context, kind, &change.id).await? {
-                    Some(object) => changed.push(PageRecord::from(object)),
-                    None => deleted.push(change.id),
+                    Some(object) => changed.push(SourceRecord::from(object)),
+                    None => deleted.push(change.id.into()),
                 },
             }
         }
@@ -110,7 +110,7 @@ async fn fetch(context: &SyncContext<'_>, kind: &Kind, id: &str) -> Result<Optio
         Err(error) => return Err(error),
     };
     if response.string_at("/id")? != id {
-        return Err(response.refusal(ErrorKind::Remote, "Stripe answered with another object").with("id", id));
+        return Err(response.error(ErrorKind::Remote, "Stripe answered with another object").with("id", id));
     }
     // A deleted customer can still be asked for. <https://docs.stripe.com/api/customers/retrieve>
     if response.text_at("/deleted")?.as_deref() == Some("true") {
@@ -139,6 +139,6 @@ fn created(event: &Bytes) -> Result<i64> {
     Ok(read_as::<Created>(event)?.created)
 }
 
-fn seconds(ms: u64) -> i64 {
-    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+fn seconds(time: Timestamp) -> i64 {
+    i64::try_from(time.unix_ms() / 1000).unwrap_or(i64::MAX)
 }

@@ -2,18 +2,14 @@
 
 use highwater_core::SystemEnvironment;
 use highwater_engine::{OAuthTokens, SignIn};
-use highwater_template::{AuthKind, Provider, Secret};
+use highwater_template::{Provider, Secret};
 use highwater_templates::{airtable, jira, notion};
 use highwater_testkit::{FakeRequest, FakeTransport, json};
 
 /// What a token endpoint is sent: the header with the application's name, and the body.
 async fn asked(provider: Provider) -> (Option<String>, String) {
-    let oauth = provider.auth.iter().find_map(|kind| match kind {
-        AuthKind::OAuth2(oauth) => Some(oauth.clone()),
-        _ => None,
-    });
     let client = OAuthTokens::new("app").client_secret(Secret::new("h4sh"));
-    let sign_in = SignIn::begin(&oauth.unwrap(), client, "http://127.0.0.1:9/", &[], &SystemEnvironment);
+    let sign_in = SignIn::begin(provider.oauth2().unwrap(), client, "http://127.0.0.1:9/", &[], &SystemEnvironment);
     let query = sign_in.url().split_once('?').unwrap().1.to_owned();
     let state = query.split('&').find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
     let api = FakeTransport::new(|_: &FakeRequest| json(200, r#"{"access_token": "a", "refresh_token": "r"}"#));

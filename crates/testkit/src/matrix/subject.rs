@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use highwater_engine::{Credentials, OAuthTokens};
-use highwater_template::{AuthKind, HttpResponse, Provider, Secret, Template};
+use highwater_template::auth::{AuthKind, CredentialKind};
+use highwater_template::{HttpResponse, Provider, Secret, Template};
 use serde_json::Value;
 
 use crate::fake::{FakeApi, FakeRequest};
@@ -217,12 +218,9 @@ impl Subject {
 
     /// The token endpoint, where the provider signs in by OAuth alone.
     pub(super) fn token_url(&self) -> Option<&str> {
-        let auth = &self.provider().auth;
-        let others = auth.iter().any(|kind| !matches!(kind, AuthKind::OAuth2(_)));
-        auth.iter().find_map(|kind| match kind {
-            AuthKind::OAuth2(oauth) if !others => Some(oauth.token_url.as_str()),
-            _ => None,
-        })
+        let provider = self.provider();
+        let others = provider.auth.iter().any(|kind| kind.credential() != CredentialKind::OAuth2);
+        provider.oauth2().filter(|_| !others).map(|oauth| oauth.token_url.as_str())
     }
 
     /// Whether a token that is over can be renewed without a person.
@@ -233,8 +231,8 @@ impl Subject {
     /// Credentials of the provider's own kind, with the trial's secrets.
     pub(super) fn credentials(&self) -> Credentials {
         let secret = || Secret::new(SECRET);
-        let credentials = match self.provider().auth.first() {
-            Some(AuthKind::Basic { .. }) => Credentials::basic("trial", secret()),
+        let credentials = match self.provider().auth.first().map(AuthKind::credential) {
+            Some(CredentialKind::NameAndPassword) => Credentials::basic("trial", secret()),
             _ if self.renews() => {
                 let tokens = OAuthTokens::new("trial").client_secret(Secret::new("hw-s3cret-client-40"));
                 Credentials::oauth2(tokens.access(secret(), None).refresh(Secret::new(REFRESH)))

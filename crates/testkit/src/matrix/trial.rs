@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use highwater_core::{Cursor, Environment, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::{ConnectionSettings, DeletePolicy, Engine, LogFilter, RunOptions, RunReport};
-use highwater_template::Transport;
+use highwater_template::http::Transport;
 use tokio::time::Instant;
 
 use super::faults::{Fault, Switch};

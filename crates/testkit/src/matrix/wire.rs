@@ -13,7 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::UreqTransport;
-use highwater_template::{HttpRequest, HttpResponse, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse};
 
 use super::faults::Wire;
 

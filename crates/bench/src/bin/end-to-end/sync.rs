@@ -8,7 +8,8 @@ use highwater_core::Store;
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, UreqTransport};
 use highwater_store_sqlite::SqliteStore;
 use highwater_template::async_trait::async_trait;
-use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo, Transport};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 
 use crate::measure::{Figures, peak_memory_mb, process_time, reset_peak_memory};
 use crate::server::{change_records, first_page};
@@ -58,7 +59,7 @@ pub(crate) async fn pages(arguments: &Arguments) -> Outcome<Figures> {
     let (mut pages, mut bytes) = (0_u64, 0_u64);
     let meter = Meter::start();
     while let Some(url) = next {
-        let page = client.send(HttpRequest::get(url)).await?.successful()?;
+        let page = client.send(HttpRequest::get(url)).await?.error_for_status()?;
         next = page.next_link();
         pages += 1;
         bytes += page.body.len() as u64;

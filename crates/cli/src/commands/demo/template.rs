@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use highwater::content;
 use highwater::template::async_trait::async_trait;
-use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo, value_at};
+use highwater::template::records::value_at;
+use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo};
 use highwater::{Error, ErrorKind, Result};
 use serde::Deserialize;
 

@@ -1,49 +1,51 @@
-//! What a template may ask of its run: requests, pages saved, progress, lines in the log.
+//! What a template can do in its run: send requests, save pages, write to the log.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit};
-use highwater_template::{
-    ApiHost, HttpRequest, HttpResponse, LogLevel, PageOfChanges, Progress, RunHost, Secret, SecretRenewal,
-};
+use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit, Timestamp};
+use highwater_template::auth::SecretRenewal;
+use highwater_template::host::{ApiHost, ChangeSet, NextRun, Progress, RunHost};
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Secret};
 
 use super::{Host, raw};
 use crate::engine::lock;
 use crate::logs;
+use crate::run::counts::fetched;
 use crate::run::report::RunReport;
 use crate::timer;
 use crate::versions;
 
 #[async_trait]
 impl RunHost for Host<'_> {
-    async fn commit(&self, page: PageOfChanges) -> Result<StreamCommit> {
+    async fn commit(&self, changes: ChangeSet) -> Result<StreamCommit> {
+        let fetched = fetched(&changes);
         let mut batch = self.batch();
         self.refresh_holder(&mut batch, self.engine.parts().lease_ttl / 3)?;
         let mut open = None;
         if self.full {
-            open = Some(self.put_open(&mut batch, &page)?);
+            open = Some(self.put_open(&mut batch, &changes)?);
         } else {
-            let report = RunReport { progress: self.progress_with(&page), ..self.report() };
+            let report = RunReport { progress: self.progress_with(fetched), ..self.report() };
             logs::put_run(&mut batch, self.key, &report, false)?;
-            if let Some(checkpoint) = &page.checkpoint {
+            if let Some(checkpoint) = &changes.checkpoint {
                 batch.put_document(self.key.checkpoint_key(), &*raw(checkpoint)?)?;
             }
         }
-        self.forget_saved(&page, &mut batch)?;
-        let stream = self.open_stream(&page.model, &mut batch);
+        self.forget_saved(&changes, &mut batch)?;
+        let stream = self.open_stream(&changes.model, &mut batch);
         stream.bad_records(BadRecords::Quarantine);
-        self.fence_page(&page, stream);
+        self.fence_page(&changes, stream);
         let models = &self.engine.template(&self.key.template)?.info().models;
-        let info = models.iter().find(|model| model.name == page.model);
-        for record in page.records {
+        let info = models.iter().find(|model| model.name == changes.model);
+        for record in changes.records {
             versions::upsert(stream, info, record);
         }
-        for deleted in page.deleted {
+        for deleted in changes.deleted {
             versions::delete(stream, deleted);
         }
-        for record in page.aside {
+        for record in changes.set_aside {
             let stream = self.open_stream(&record.model, &mut batch);
             self.set_aside(stream, record);
         }
@@ -51,29 +53,32 @@ impl RunHost for Host<'_> {
         if let Some(open) = open {
             *lock(&self.open) = open;
         }
+        self.change_report(|report| report.count(fetched, &commit.streams));
         for stream in &commit.streams {
-            self.count(stream.stream.model(), stream);
             self.tell_set_aside(stream);
         }
+        self.tell(None);
         // The page's own stream is the first of the batch.
         let own = commit.streams.into_iter().next();
         own.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its stream"))
     }
 
-    fn incomplete(&self, model: &str, reason: &str, again: bool) {
-        self.note_incomplete(model, reason, again);
-    }
-
-    async fn commit_checkpoint(&self, checkpoint: Bytes) -> Result<()> {
-        // It becomes durable with the end of the run.
+    fn defer_checkpoint(&self, checkpoint: Bytes) -> Result<()> {
         lock(&self.open).checkpoint = Some(raw(&checkpoint)?);
         Ok(())
     }
 
-    fn progress(&self, progress: Progress) {
-        let sum = sum(self.before, progress);
-        lock(&self.report).progress = sum;
+    fn mark_incomplete(&self, model: &str, reason: &str, next: NextRun) {
+        self.note_incomplete(model, reason, next);
+    }
+
+    fn expect_total(&self, total: u64) {
+        self.change_report(|report| report.progress.total = Some(total));
         self.tell(None);
+    }
+
+    fn progress(&self) -> Progress {
+        lock(&self.report).progress
     }
 }
 
@@ -86,16 +91,12 @@ impl ApiHost for Host<'_> {
         };
         self.note_ends().await?;
         let answer = self.client.ask(request, &note).await;
-        lock(&self.report).progress.rate_limited_until_ms = None;
+        lock(&self.report).progress.rate_limited_until = None;
         answer
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
         self.client.secret(name)
-    }
-
-    async fn renew_secret(&self, name: &str, secret: Secret) -> Result<()> {
-        self.client.session().renew_secret(name, secret).await
     }
 
     async fn renew_secrets(&self, renewal: &mut dyn SecretRenewal) -> Result<()> {
@@ -111,20 +112,7 @@ impl ApiHost for Host<'_> {
         self.tell(Some(message));
     }
 
-    fn now_ms(&self) -> u64 {
-        self.engine.parts().environment.now().unix_ms()
+    fn now(&self) -> Timestamp {
+        self.engine.parts().environment.now()
     }
-}
-
-/// What a run did before it was interrupted, and what it did since.
-fn sum(before: Progress, mut now: Progress) -> Progress {
-    now.pages += before.pages;
-    now.fetched += before.fetched;
-    now.added += before.added;
-    now.updated += before.updated;
-    now.unchanged += before.unchanged;
-    now.deleted += before.deleted;
-    now.set_aside += before.set_aside;
-    now.total = now.total.or(before.total);
-    now
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use highwater_core::{Result, StreamBatch, StreamCommit, WriteBatch};
-use highwater_template::{ApiHost, LogLevel, PageOfChanges, SetAside, text_at};
+use highwater_template::LogLevel;
+use highwater_template::host::{ApiHost, ChangeSet, NextRun, SetAsideRecord};
+use highwater_template::records::text_at;
 use serde::Deserialize;
 
 use super::Host;
@@ -80,9 +82,9 @@ impl Host<'_> {
     }
 
     /// A record that comes again, or is deleted, is no longer kept set aside, unless the store sets it aside again.
-    pub(super) fn forget_saved(&self, page: &PageOfChanges, batch: &mut WriteBatch) -> Result<()> {
+    pub(super) fn forget_saved(&self, changes: &ChangeSet, batch: &mut WriteBatch) -> Result<()> {
         let mut aside = lock(&self.aside);
-        let Some(kept) = aside.kept.get_mut(&page.model) else { return Ok(()) };
+        let Some(kept) = aside.kept.get_mut(&changes.model) else { return Ok(()) };
         let mut keys: BTreeMap<String, String> = BTreeMap::new();
         for (key, record) in &*kept {
             if let Some(id) = &record.id {
@@ -95,7 +97,7 @@ impl Host<'_> {
                 batch.remove_document(key.clone());
             }
         };
-        for record in &page.records {
+        for record in &changes.records {
             match &record.id {
                 Some(id) => forget(id),
                 None => {
@@ -105,15 +107,15 @@ impl Host<'_> {
                 }
             }
         }
-        page.deleted.iter().for_each(|deleted| forget(&deleted.id));
+        changes.deleted.iter().for_each(|deleted| forget(&deleted.id));
         if kept.is_empty() {
-            aside.kept.remove(&page.model);
+            aside.kept.remove(&changes.model);
         }
         Ok(())
     }
 
     /// Adds a record that its template set aside to the batch.
-    pub(super) fn set_aside(&self, stream: &mut StreamBatch, record: SetAside) {
+    pub(super) fn set_aside(&self, stream: &mut StreamBatch, record: SetAsideRecord) {
         let reason = self.reason(&record.reason);
         match record.id {
             Some(id) => stream.set_aside_as(id, record.payload, reason),
@@ -159,11 +161,11 @@ impl Host<'_> {
     }
 
     /// Remembers that a model was not read as a whole.
-    pub(super) fn note_incomplete(&self, model: &str, reason: &str, again: bool) {
+    pub(super) fn note_incomplete(&self, model: &str, reason: &str, next: NextRun) {
         let reason = self.reason(reason);
         {
             let mut open = lock(&self.open);
-            open.again |= again;
+            open.again |= next == NextRun::ReadsAgain;
             if open.incomplete.contains_key(model) {
                 return;
             }

@@ -78,5 +78,5 @@ fn with_channel() -> Slack {
 
 fn put_message(api: &mut Slack, _: u64, text: &str) -> (String, String) {
     let ts = api.post(CHANNEL, text);
-    (highwater_template::composite_id([CHANNEL, ts.as_str()]), text.to_owned())
+    (highwater_template::records::composite_id([CHANNEL, ts.as_str()]).to_string(), text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Writing back: named operations of an API.
+//! Actions: named operations by which a host writes back to an API.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::host::{ApiHost, LogLevel};
-use super::http::HttpRequest;
+use super::http::{HttpRequest, HttpResponse};
 use super::info::ConfigKey;
 use super::provider::Provider;
-use super::response::HttpResponse;
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 
-/// What an action is and what it needs.
+/// The description of an action: what it does, and what it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ActionInfo {
@@ -23,20 +22,20 @@ pub struct ActionInfo {
     pub provider: Provider,
     /// The action's name among the provider's, such as `create_issue`.
     pub name: String,
-    /// What it does, in a line.
+    /// What it does, in one line.
     pub description: String,
-    /// What a token must be allowed to do.
+    /// The scopes that a token must have.
     pub scopes: Vec<String>,
     /// Settings of the connection that it reads.
     pub config: Vec<ConfigKey>,
     /// The JSON schema of its input.
     pub input: Value,
-    /// The JSON schema of what it returns; `null` where it says nothing about it.
+    /// The JSON schema of what it returns; `null` where it is not known.
     pub output: Value,
 }
 
 impl ActionInfo {
-    /// An action of `provider`.
+    /// Describes an action of `provider`.
     pub fn of(provider: Provider, name: impl Into<String>) -> Self {
         ActionInfo {
             provider,
@@ -49,40 +48,40 @@ impl ActionInfo {
         }
     }
 
-    /// `provider/name`.
+    /// Returns the action's id: `provider/name`.
     pub fn id(&self) -> String {
         format!("{}/{}", self.provider.name, self.name)
     }
 
-    /// Says what it does.
+    /// Sets what it does, in one line.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
     }
 
-    /// Adds what a token must be allowed to do.
+    /// Adds a scope that a token must have.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// Adds a setting that it reads.
+    /// Adds a setting of the connection that it reads.
     #[must_use]
     pub fn config(mut self, key: ConfigKey) -> Self {
         self.config.push(key);
         self
     }
 
-    /// Gives the JSON schema of its input.
+    /// Sets the JSON schema of its input.
     #[must_use]
     pub fn input(mut self, schema: Value) -> Self {
         self.input = schema;
         self
     }
 
-    /// Gives the JSON schema of what it returns.
+    /// Sets the JSON schema of what it returns.
     #[must_use]
     pub fn output(mut self, schema: Value) -> Self {
         self.output = schema;
@@ -90,11 +89,12 @@ impl ActionInfo {
     }
 }
 
-/// A named operation of an API: creates an issue, posts a message.
+/// A named operation of an API, such as creating an issue or posting a message.
 ///
 /// ```
 /// use highwater_template::async_trait::async_trait;
-/// use highwater_template::{ActionContext, ActionInfo, ActionTemplate, HttpRequest, Provider};
+/// use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+/// use highwater_template::{HttpRequest, Provider};
 /// use serde_json::{Value, json};
 ///
 /// #[derive(Debug)]
@@ -121,26 +121,36 @@ impl ActionInfo {
 /// ```
 #[async_trait]
 pub trait ActionTemplate: fmt::Debug + Send + Sync + 'static {
-    /// What it is and what it needs.
+    /// Returns the action's description.
     fn info(&self) -> &ActionInfo;
 
-    /// Does it, once. The input has been checked for the members that its schema requires.
+    /// Runs the action once, and returns its output. The engine has checked that the input has the members that its schema
+    /// requires, not their types.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for input that the action cannot use: see [`parse_input`]. Errors of the context are returned
+    /// as they are.
     async fn run(&self, context: &ActionContext<'_>, input: Value) -> Result<Value>;
 }
 
-/// An action in progress.
+/// An action in progress, as its template sees it.
 pub struct ActionContext<'h> {
     host: &'h dyn ApiHost,
     config: BTreeMap<String, String>,
 }
 
 impl<'h> ActionContext<'h> {
-    /// An action on `host`, with the connection's settings.
+    /// Begins an action on `host`, with the connection's settings.
     pub fn new(host: &'h dyn ApiHost, config: BTreeMap<String, String>) -> Self {
         ActionContext { host, config }
     }
 
-    /// A setting that was given or has a default.
+    /// Returns a setting that the action cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it was not given and has no default.
     pub fn config(&self, name: &str) -> Result<&str> {
         self.config.get(name).map(String::as_str).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "a setting is missing: give it in the connection's config")
@@ -148,8 +158,13 @@ impl<'h> ActionContext<'h> {
         })
     }
 
-    /// Sends a request with the connection's credentials. One that changes something (any method but `GET`, `HEAD`, `PUT` and
-    /// `DELETE`) is not tried again once it may have arrived, unless it has an `idempotency-key` header.
+    /// Sends a request to the API, as [`SyncContext::send`](crate::SyncContext::send) does. One that changes something (any
+    /// method but `GET`, `HEAD`, `OPTIONS`, `PUT` and `DELETE`) is not retried once it may have arrived, unless it has an
+    /// `Idempotency-Key` header.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SyncContext::send`](crate::SyncContext::send).
     pub async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         let idempotent = matches!(request.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
             || request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
@@ -157,14 +172,14 @@ impl<'h> ActionContext<'h> {
         self.host.send(request).await
     }
 
-    /// Notes a line of the log. Never a secret.
+    /// Adds a line to the action's log. Secrets of the connection are removed from it; other secrets do not belong there.
     pub fn log(&self, level: LogLevel, message: impl AsRef<str>) {
         self.host.log(level, message.as_ref());
     }
 
-    /// Unix time in milliseconds.
-    pub fn now_ms(&self) -> u64 {
-        self.host.now_ms()
+    /// Returns the current time.
+    pub fn now(&self) -> Timestamp {
+        self.host.now()
     }
 }
 
@@ -174,8 +189,23 @@ impl fmt::Debug for ActionContext<'_> {
     }
 }
 
-/// Reads an action's input.
-pub fn action_input<T: DeserializeOwned>(input: Value) -> Result<T> {
+/// Parses an action's input.
+///
+/// ```
+/// use highwater_template::actions::parse_input;
+/// #[derive(serde::Deserialize)]
+/// struct Note {
+///     text: String,
+/// }
+/// let note: Note = parse_input(serde_json::json!({"text": "buy milk"}))?;
+/// assert_eq!(note.text, "buy milk");
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`] where the input is not a `T`.
+pub fn parse_input<T: DeserializeOwned>(input: Value) -> Result<T> {
     serde_json::from_value(input).map_err(|source| {
         Error::new(ErrorKind::Invalid, "the action's input has another shape: see its input schema").because(source)
     })

@@ -1,18 +1,34 @@
-//! Responses as templates see them.
+//! Responses as templates get them.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::redact::{REDACTED, Redactor};
-use super::{link, words};
+use super::{complaint, link};
+use crate::records;
+use crate::redact::{REDACTED, Redactor};
 use highwater_core::content::outline;
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 
-/// What a later request needs to ask whether anything changed. Keep it in the checkpoint.
+/// Headers of a response by which a later request asks whether anything changed since. Serialises, so that it can be kept in a
+/// checkpoint.
+///
+/// ```
+/// use highwater_template::http::Validator;
+/// # async fn fetch(context: &highwater_template::SyncContext<'_>) -> highwater_template::Result<()> {
+/// use highwater_template::HttpRequest;
+/// let known = context.last_checkpoint::<Validator>()?.unwrap_or_default();
+/// let response = context.send(HttpRequest::get("/feed").if_changed_since(&known)).await?;
+/// if response.is_unchanged() {
+///     return Ok(());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validator {
     /// The `ETag` header.
@@ -23,11 +39,11 @@ pub struct Validator {
     pub last_modified: Option<String>,
 }
 
-/// How much of a body is searched for secrets before it is cut to what an error shows: a cut within a secret would hide it
-/// from the search.
+/// How much of a body is searched for secrets before it is cut to the length that an error shows. Cut first, half a secret
+/// would not be found.
 const BEFORE_CUT: usize = 8192;
 
-/// A response, with its whole body.
+/// A response with its whole body.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpResponse {
@@ -35,91 +51,98 @@ pub struct HttpResponse {
     pub status: u16,
     /// Header names (as sent) and values.
     pub headers: Vec<(String, String)>,
-    /// The body. A template gets it without its content codings, and JSON in UTF-8 without a byte-order mark.
+    /// The body: decoded, text in UTF-8, JSON without a byte order mark.
     pub body: Bytes,
-    /// The URL that was asked for, without its query: for messages.
+    /// The requested URL without its query, for messages.
     pub url: String,
-    /// The URL that was asked last, with its query: what links are relative to.
-    asked: Option<Box<str>>,
-    /// What errors about it do not say.
-    secrets: Redactor,
+    /// The URL after redirects, with its query: what links are relative to.
+    requested_url: Option<Box<str>>,
+    redactor: Redactor,
 }
 
 impl HttpResponse {
-    /// A response; for transports and fake hosts.
+    /// Makes a response, for transports and tests.
     pub fn new(status: u16, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> Self {
         HttpResponse {
             status,
             headers,
             body: body.into(),
             url: String::new(),
-            asked: None,
-            secrets: Redactor::default(),
+            requested_url: None,
+            redactor: Redactor::default(),
         }
     }
 
-    /// Says which URL was asked, with its query and without credentials: the last one, where redirects were followed. It
-    /// is shown nowhere.
+    /// Sets the URL that was requested, after redirects, with its query and without credentials. Links are resolved
+    /// against it; no message shows it.
     #[must_use]
-    pub fn asked_at(mut self, url: impl Into<String>) -> Self {
-        self.asked = Some(url.into().into_boxed_str());
+    pub fn requested_url(mut self, url: impl Into<String>) -> Self {
+        self.requested_url = Some(url.into().into_boxed_str());
         self
     }
 
-    /// A link of this answer as a whole URL: resolved against the URL that was asked (RFC 3986), after redirects the last
-    /// one. As it is, where nobody said what was asked. A parameter with a secret of the connection, as some APIs write the
-    /// key of the request into their links, is left out: the link may be kept, and the key is added to each request.
+    /// Returns a link of this response as a whole URL, resolved (RFC 3986) against the
+    /// [requested URL](HttpResponse::requested_url), or unchanged where that is not known.
+    ///
+    /// A query parameter whose value is a secret of the connection is removed: some APIs write the request's key into
+    /// their links. The link may end up in a checkpoint, and the engine adds the key to each request anyway.
     ///
     /// ```
     /// use highwater_template::HttpResponse;
-    /// let response = HttpResponse::new(200, Vec::new(), "[]").asked_at("https://acme.example/v3/items?page=1");
+    /// let response = HttpResponse::new(200, Vec::new(), "[]").requested_url("https://acme.example/v3/items?page=1");
     /// assert_eq!(response.resolve("?page=2"), "https://acme.example/v3/items?page=2");
     /// assert_eq!(response.resolve("/v3/others"), "https://acme.example/v3/others");
     /// ```
     pub fn resolve(&self, link: &str) -> String {
-        let whole = match &self.asked {
-            Some(asked) => link::resolve(asked, link),
+        let whole = match &self.requested_url {
+            Some(base) => link::resolve(base, link),
             None => link.to_owned(),
         };
-        link::without_values(&whole, |value| self.secrets.redact(value) == REDACTED)
+        link::without_values(&whole, |value| self.redactor.redact(value) == REDACTED)
     }
 
-    /// Keeps these secrets out of the errors that are made of the response. The response itself stays as it is.
+    /// Sets the secrets to keep out of errors about this response. The response itself is not changed.
     #[must_use]
-    pub fn hiding(mut self, secrets: Redactor) -> Self {
-        self.secrets = secrets;
+    pub fn redactor(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
         self
     }
 
-    /// The first value of a header, whatever its case.
+    /// Returns the first value of a header. The name's case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Whether nothing changed since the validator that the request carried.
+    /// Returns whether nothing changed since the [`Validator`] that the request carried (304).
     pub fn is_unchanged(&self) -> bool {
         self.status == 304
     }
 
-    /// What a later request needs to ask whether anything changed.
+    /// Returns what a later request needs to ask whether anything changed; `None` where the API sent neither header.
     pub fn validator(&self) -> Option<Validator> {
         let value = |name| self.header(name).map(str::to_owned);
         let validator = Validator { etag: value("etag"), last_modified: value("last-modified") };
         (validator != Validator::default()).then_some(validator)
     }
 
-    /// The server's clock: the `Date` header, in any of the three forms of RFC 9110.
-    pub fn date(&self) -> Option<DateTime<Utc>> {
+    /// Returns the time on the server's clock: the `Date` header, in any of the three forms of RFC 9110.
+    pub fn date(&self) -> Option<Timestamp> {
         let date = self.header("date")?;
         let obsolete = || {
             let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
             forms.iter().find_map(|form| NaiveDateTime::parse_from_str(date, form).ok()).map(|time| time.and_utc())
         };
-        DateTime::parse_from_rfc2822(date).ok().map(|time| time.with_timezone(&Utc)).or_else(obsolete)
+        let date = DateTime::parse_from_rfc2822(date).ok().map(|time| time.to_utc()).or_else(obsolete)?;
+        Some(SystemTime::from(date).into())
     }
 
-    /// The response, or the error that its status means: only 200 to 299 are a success.
-    pub fn successful(self) -> Result<Self> {
+    /// Returns the response if its status is 200 to 299, and otherwise the error that the status means.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] for 401 and 403, [`ErrorKind::NotFound`] for 404, [`ErrorKind::SourceReset`] for 410,
+    /// [`ErrorKind::Remote`] for any other status. The context has the API's own message under `told`.
+    pub fn error_for_status(self) -> Result<Self> {
         let (kind, message) = match self.status {
             200..=299 => return Ok(self),
             304 => (ErrorKind::Remote, "the API answers \"not modified\" to a request that asked for no such thing"),
@@ -139,31 +162,43 @@ impl HttpResponse {
             500..=599 => (ErrorKind::Remote, "the API keeps failing: try again later; what was saved stays"),
             _ => (ErrorKind::Remote, "the API refused the request"),
         };
-        let error = self.refusal(kind, message);
-        Err(match words::of(&self.body, self.header("content-type")) {
-            Some(told) => error.with("told", words::line(&self.secrets.redact(&told))),
+        let error = self.error(kind, message);
+        Err(match complaint::of(&self.body, self.header("content-type")) {
+            Some(told) => error.with("told", complaint::line(&self.redactor.redact(&told))),
             None => error,
         })
     }
 
-    /// An error about this response.
-    pub fn refusal(&self, kind: ErrorKind, message: &'static str) -> Error {
+    /// Makes an error about this response, with its URL and status in the context.
+    pub fn error(&self, kind: ErrorKind, message: &'static str) -> Error {
         Error::new(kind, message).with("url", &self.url).with("status", self.status)
     }
 
-    /// Reads the body as `T`.
+    /// Parses the body.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where the body is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|source| self.unusable("not the JSON that was expected").because(source))
     }
 
-    /// The elements of a body that is a JSON array, as they are written, sharing the body's memory. What lies within an
-    /// element is read when it is saved.
+    /// Returns the elements of a body that is a JSON array: their text as the API wrote it, sharing the body's memory. What
+    /// is within an element is not checked before it is saved.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where the body is not a JSON array.
     pub fn elements(&self) -> Result<Vec<Bytes>> {
         self.parts(&self.body)
     }
 
-    /// The elements of the array at a JSON pointer of the body.
+    /// Returns the elements of the array at a JSON pointer of the body, as [`elements`](HttpResponse::elements) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where there is no JSON array.
     pub fn elements_at(&self, pointer: &str) -> Result<Vec<Bytes>> {
         let array = outline::pointer(&self.body, pointer)
             .map_err(|source| self.unusable("not JSON").because(source))?
@@ -178,17 +213,29 @@ impl HttpResponse {
         Ok(parts)
     }
 
-    /// The text at a JSON pointer of the body, as [`text_at`](super::text_at) reads it.
+    /// Returns the text at a JSON pointer of the body: see [`records::text_at`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where the body is not JSON.
     pub fn text_at(&self, pointer: &str) -> Result<Option<String>> {
-        super::text_at(&self.body, pointer).map_err(|source| self.unusable("not JSON").because(source))
+        records::text_at(&self.body, pointer).map_err(|source| self.unusable("not JSON").because(source))
     }
 
-    /// As [`text_at`](HttpResponse::text_at), where the value must be there.
+    /// Returns the text at a JSON pointer of the body, which must be there: see [`records::string_at`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where there is no text.
     pub fn string_at(&self, pointer: &str) -> Result<String> {
         self.text_at(pointer)?.ok_or_else(|| self.unusable("without an expected member").with("pointer", pointer))
     }
 
-    /// The body as a record: one whole JSON object.
+    /// Returns the body as one record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where the body is not a JSON object.
     pub fn record(&self) -> Result<Bytes> {
         serde_json::from_slice::<IgnoredAny>(&self.body)
             .map_err(|source| self.unusable("no JSON object").because(source))?;
@@ -196,7 +243,11 @@ impl HttpResponse {
         is_object.then(|| self.body.clone()).ok_or_else(|| self.unusable("no JSON object"))
     }
 
-    /// The value at a JSON pointer of the body, as it is written.
+    /// Returns the text of the JSON value at a JSON pointer of the body, as the API wrote it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Remote`] where the body is not JSON.
     pub fn value_at(&self, pointer: &str) -> Result<Option<Bytes>> {
         match outline::pointer(&self.body, pointer) {
             Ok(value) => Ok(value.map(|value| self.body.slice_ref(value))),
@@ -204,8 +255,7 @@ impl HttpResponse {
         }
     }
 
-    /// The target of the `Link` header with `rel="next"` (RFC 8288), as a whole URL: see
-    /// [`resolve`](HttpResponse::resolve).
+    /// Returns the target of the `Link` header with `rel="next"` (RFC 8288), [resolved](HttpResponse::resolve).
     pub fn next_link(&self) -> Option<String> {
         let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
         links.filter_map(|(_, value)| link::target(value, "next")).next().map(|target| self.resolve(target))
@@ -213,7 +263,7 @@ impl HttpResponse {
 
     fn unusable(&self, how: &str) -> Error {
         let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(BEFORE_CUT)]).into_owned();
-        let begin: String = self.secrets.redact(&begin).chars().take(60).collect();
+        let begin: String = self.redactor.redact(&begin).chars().take(60).collect();
         Error::new(ErrorKind::Remote, format!("the API answered with a body that is {how}"))
             .with("url", &self.url)
             .with("status", self.status)

@@ -1,4 +1,4 @@
-//! Lists without an end: pages that bring nothing but what earlier pages brought.
+//! Lists without an end: pages with nothing but what earlier pages had.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,27 +7,29 @@ use bytes::Bytes;
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// Pages in a row that repeat earlier ones before the list is taken to have no end.
+/// How many pages in a row that repeat earlier ones show that the list has no end.
 const MAX_REPEATED: usize = 5;
 
-/// Pages in a row without a record before the list is taken to have no end.
+/// How many pages in a row without a record show that the list has no end.
 const MAX_EMPTY: usize = 1_000;
 
-/// Notices a list that has no end: an API that gives its last page for ever, or ever new cursors to the same records.
-/// [`Pages`](super::Pages) has one; a template that turns pages by itself gives each page to its own.
+/// Detects a list without an end: an API that repeats its last page for ever, or gives ever new cursors to the same records.
 ///
-/// A page repeats an earlier one of the list if it has the same records in the same order, byte by byte. A few of them in
-/// a row are let pass (a list that moves while it is read, pages of records that say nothing): the fifth is an error.
-/// Empty pages are no repetition, for APIs that filter give them in the middle of a list; a thousand in a row are an error.
+/// [`Pages`](super::Pages) has one; a template that goes from page to page by itself passes each page to its own.
+///
+/// A page repeats an earlier one if it has the same records in the same order, byte by byte. The fifth repetition in a row is
+/// an error; fewer can happen in a list that moves while it is read. An empty page is not a repetition, because APIs that filter
+/// give them in the middle of a list; the thousandth in a row is an error.
 ///
 /// ```
-/// use highwater_template::{HttpRequest, RepeatGuard, SyncContext};
+/// use highwater_template::paging::RepeatGuard;
+/// use highwater_template::{HttpRequest, SyncContext};
 ///
 /// # async fn fetch(context: &mut SyncContext<'_>) -> highwater_template::Result<()> {
 /// let mut repeats = RepeatGuard::default();
 /// for page in 1.. {
-///     let answer = context.send(HttpRequest::get("/notes").query("page", page.to_string())).await?;
-///     let notes = answer.elements()?;
+///     let response = context.send(HttpRequest::get("/notes").query("page", page.to_string())).await?;
+///     let notes = response.elements()?;
 ///     if notes.is_empty() {
 ///         break;
 ///     }
@@ -45,11 +47,11 @@ pub struct RepeatGuard {
 }
 
 impl RepeatGuard {
-    /// Takes the records of a page.
+    /// Checks the records of the next page.
     ///
     /// # Errors
     ///
-    /// Fails with [`ErrorKind::Remote`] where the list has no end.
+    /// [`ErrorKind::Remote`] where the list has no end.
     pub fn check(&mut self, records: &[Bytes]) -> Result<()> {
         if records.is_empty() {
             self.empty += 1;
@@ -74,8 +76,7 @@ impl RepeatGuard {
 }
 
 fn without_end(what: &str, pages: usize) -> Error {
-    Error::new(ErrorKind::Remote, format!("{what}: the list has no end; nothing was taken for deleted"))
-        .with("pages", pages)
+    Error::new(ErrorKind::Remote, format!("{what}: the list has no end; nothing was deleted")).with("pages", pages)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Links of an API: `Link` headers (RFC 8288), and references resolved against the URL that was asked (RFC 3986).
+//! Links of an API: `Link` headers (RFC 8288), and references resolved against the requested URL (RFC 3986).
 
-/// The target of the first link in a `Link` header that has this relation.
+/// Returns the target of the first link in a `Link` header that has this relation.
 pub(super) fn target<'v>(value: &'v str, relation: &str) -> Option<&'v str> {
     let mut rest = value;
     loop {
@@ -22,7 +22,7 @@ pub(super) fn target<'v>(value: &'v str, relation: &str) -> Option<&'v str> {
     }
 }
 
-/// The next parameter of a link: its name, its value, and what stands behind it. `None` at the link's end.
+/// Returns the next parameter of a link: its name, its value, and the rest of the text. `None` at the link's end.
 fn parameter(text: &str) -> Option<(&str, String, &str)> {
     let text = text.trim_start().strip_prefix(';')?.trim_start();
     let end = text.find(['=', ';', ',']).unwrap_or(text.len());
@@ -47,7 +47,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
     Some((name, value, ""))
 }
 
-/// The parts of a reference; a fragment is left out, for it is never sent.
+/// The parts of a reference without its fragment, which is never sent.
 struct Reference<'r> {
     scheme: Option<&'r str>,
     authority: Option<&'r str>,
@@ -82,7 +82,8 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// `reference` as a whole URL, without a fragment (RFC 3986, 5.2). As it is, where `base` is no whole URL.
+/// Resolves `reference` to a whole URL without a fragment (RFC 3986, 5.2). Returns it unchanged where `base` is not a whole
+/// URL.
 pub(super) fn resolve(base: &str, reference: &str) -> String {
     let (known, wanted) = (Reference::of(base), Reference::of(reference.trim()));
     let Some(scheme) = known.scheme else { return reference.to_owned() };
@@ -105,7 +106,7 @@ pub(super) fn resolve(base: &str, reference: &str) -> String {
     format!("{scheme}:{authority}{path}{query}")
 }
 
-/// A URL without the query parameters whose value is dropped; the others stay as they are written.
+/// Removes the query parameters of a URL whose values are dropped. The others keep their text.
 pub(super) fn without_values(url: &str, dropped: impl Fn(&str) -> bool) -> String {
     let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
     let is_kept = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !dropped(&unescaped(value)));
@@ -113,7 +114,7 @@ pub(super) fn without_values(url: &str, dropped: impl Fn(&str) -> bool) -> Strin
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
-/// The text of a query's value.
+/// Decodes a value of a query.
 fn unescaped(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let [first, behind @ ..] = rest {
@@ -125,7 +126,7 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A path without its segments `.` and `..` (RFC 3986, 5.2.4).
+/// Removes the segments `.` and `..` of a path (RFC 3986, 5.2.4).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').peekable();

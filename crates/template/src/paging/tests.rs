@@ -62,7 +62,7 @@ fn cursors_in_query_and_body() {
 #[test]
 fn a_form_keeps_its_other_fields() {
     let mut request = HttpRequest::new("POST", "/list").form([("limit", "200"), ("cursor", "old")]);
-    place(&mut request, &Place::Form("cursor".to_owned()), "a=b&c").unwrap();
+    name_page(&mut request, &RequestField::Form("cursor".to_owned()), "a=b&c").unwrap();
     assert_eq!(request.body.unwrap(), "limit=200&cursor=a%3Db%26c");
 }
 
@@ -157,7 +157,7 @@ fn no_content_is_an_empty_list_and_no_page_that_was_named() {
 
 #[test]
 fn only_the_first_page_is_asked_for_conditionally() {
-    let known = crate::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
+    let known = crate::http::Validator { etag: Some("\"v1\"".to_owned()), last_modified: None };
     let request = HttpRequest::get("/list").if_changed_since(&known);
     let mut pages = Pages::new(request, Paging::number("page", 1));
     let mut conditional = Vec::new();

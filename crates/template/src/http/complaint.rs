@@ -1,17 +1,17 @@
-//! The API's own words about a refusal, in whatever of the usual shapes they stand.
+//! The API's own message in a response that refuses a request, in any of the usual shapes.
 
 use serde_json::Value;
 
 /// The longest text that an error quotes, in characters.
 const LONGEST: usize = 200;
 
-/// How much of a text is searched for secrets before it is cut to the quoted length.
+/// How much of a text is searched for secrets before it is cut to the quoted length, in characters.
 const BEFORE_CUT: usize = 8192;
 
-/// The largest body that is searched for words.
+/// The largest body that is searched for a message, in bytes.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// How many complaints of a list an error quotes.
+/// How many messages of a list an error quotes.
 const COMPLAINTS: usize = 3;
 
 /// Members whose text says what is wrong, the clearest first.
@@ -35,12 +35,12 @@ const SAYING: [&str; 14] = [
 /// Members that hold what is wrong, as a text, an object or a list; they add to what is said beside them.
 const HOLDING: [&str; 6] = ["error", "errors", "Error", "Fault", "fault", "details"];
 
-/// A text as an error tells it: a line, not too long.
+/// Returns a text as an error quotes it: one line, of limited length.
 pub(super) fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
-/// What a body says, neither cut nor without secrets yet.
+/// Returns the message of a body. It may still be long and contain secrets.
 pub(super) fn of(body: &[u8], content_type: Option<&str>) -> Option<String> {
     if body.len() > LARGEST_BODY {
         return None;
@@ -79,12 +79,12 @@ fn said(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// As [`said`]; an object without a known name is quoted member by member.
+/// Returns the message of a value as [`said`] does; an object without a known member is quoted member by member.
 fn complaint(value: &Value, depth: usize) -> Option<String> {
     said(value, depth).or_else(|| by_member(value, depth, |value| value.is_array() || value.is_string()))
 }
 
-/// The complaints of an object under the names of what they are about, such as `{"summary": "is empty"}`.
+/// Returns the messages of an object whose members name what they are about, such as `{"summary": "is empty"}`.
 fn by_member(value: &Value, depth: usize, counts: impl Fn(&Value) -> bool) -> Option<String> {
     let members = value.as_object()?.iter().filter(|(_, value)| counts(value));
     let told = members.filter_map(|(name, value)| said(value, depth + 1).map(|text| format!("{name}: {text}")));
