@@ -1,0 +1,148 @@
+//! Keys in a file that nobody else may read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use highwater_core::files::beside;
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_engine::Secret;
+use zeroize::Zeroizing;
+
+use super::{SecretStore, split};
+
+/// More than any list of keys; what is longer is some other file.
+const MAX_BYTES: u64 = 4096;
+
+/// Keys in a file, a line each, which only its owner may read (mode 0600; on Windows the folder's permissions decide).
+///
+/// Keep it away from the store and its backups: together they are readable. The file and its folder are made as needed,
+/// the folder with mode 0700.
+#[derive(Clone, Debug)]
+pub struct KeyFile(PathBuf);
+
+impl KeyFile {
+    /// Names the file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        KeyFile(path.into())
+    }
+
+    fn read(&self) -> io::Result<Option<Zeroizing<String>>> {
+        let file = match File::open(&self.0) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let found = file.metadata()?;
+        if !found.is_file() || found.len() > MAX_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of keys"));
+        }
+        if is_open_to_others(&found) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, OPEN_TO_OTHERS));
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        Ok(Some(text))
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Keeps other writers away, in whatever process, for as long as the file is open.
+    fn lock(&self) -> io::Result<File> {
+        make_folder(self.folder())?;
+        let file =
+            private(OpenOptions::new().write(true).create(true).truncate(false)).open(beside(&self.0, ".lock"))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn write(&self, secrets: &[Secret]) -> io::Result<()> {
+        let folder = self.folder();
+        // Written whole beside it and renamed: a crash leaves the old list or the new one.
+        let new = beside(&self.0, ".new");
+        let _ = fs::remove_file(&new);
+        let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
+        for secret in secrets {
+            writeln!(file, "{}", secret.expose())?;
+        }
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&new, &self.0)?;
+        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    }
+
+    fn explain(&self, source: io::Error) -> Error {
+        let message = match source.kind() {
+            io::ErrorKind::PermissionDenied if source.to_string() == OPEN_TO_OTHERS => {
+                "other users can read the file with the vault's key: take that from them (chmod 600), and rotate the key if they may have"
+            }
+            io::ErrorKind::InvalidData => "the file is not one of vault keys: name another path",
+            _ => "the file with the vault's key cannot be read or written: check the path and its permissions",
+        };
+        let kind = match ErrorKind::of_io(&source) {
+            ErrorKind::Corrupt => ErrorKind::Invalid,
+            kind => kind,
+        };
+        Error::new(kind, message).because(source).with("file", self.0.display())
+    }
+}
+
+const OPEN_TO_OTHERS: &str = "others may read it";
+
+#[async_trait]
+impl SecretStore for KeyFile {
+    async fn load(&self) -> Result<Vec<Secret>> {
+        let text = self.read().map_err(|error| self.explain(error))?;
+        Ok(text.map(|text| split(&text)).unwrap_or_default())
+    }
+
+    async fn save(&self, secrets: &[Secret]) -> Result<()> {
+        let written = self.lock().and_then(|_locked| self.write(secrets));
+        written.map_err(|error| self.explain(error))
+    }
+
+    async fn load_or_keep(&self, new: &Secret) -> Result<Vec<Secret>> {
+        let kept = self.lock().and_then(|_locked| match self.read()? {
+            Some(text) if !text.trim().is_empty() => Ok(split(&text)),
+            _ => self.write(std::slice::from_ref(new)).map(|()| vec![new.clone()]),
+        });
+        kept.map_err(|error| self.explain(error))
+    }
+
+    fn location(&self) -> String {
+        format!("the file {}", self.0.display())
+    }
+}
+
+#[cfg(unix)]
+fn is_open_to_others(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    found.permissions().mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,48 @@
+//! Keys that the host has by its own means.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use highwater_core::Result;
+use highwater_engine::Secret;
+
+use super::SecretStore;
+
+/// Keys that the host gives and keeps by itself, such as one that a user's passphrase was stretched to.
+///
+/// [`save`](SecretStore::save) changes this value alone: after [`Vault::rotate`](crate::Vault::rotate) read
+/// [`secrets`](GivenKeys::secrets), and keep them before the program ends.
+#[derive(Debug, Default)]
+pub struct GivenKeys(Mutex<Vec<Secret>>);
+
+impl GivenKeys {
+    /// Takes the keys, the newest first; none for a vault that does not exist yet.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        GivenKeys(Mutex::new(secrets.into_iter().collect()))
+    }
+
+    /// Returns the keys as they are now, the newest first.
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.list().clone()
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Secret>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl SecretStore for GivenKeys {
+    async fn load(&self) -> Result<Vec<Secret>> {
+        Ok(self.secrets())
+    }
+
+    async fn save(&self, secrets: &[Secret]) -> Result<()> {
+        *self.list() = secrets.to_vec();
+        Ok(())
+    }
+
+    fn location(&self) -> String {
+        "the keys that the program gave".to_owned()
+    }
+}

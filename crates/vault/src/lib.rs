@@ -1,0 +1,39 @@
+//! Keeps the credentials of connections in the store itself, encrypted.
+//!
+//! A [`Vault`] is a [`CredentialStore`](highwater_engine::CredentialStore): give it to the engine, and what a sign-in or a
+//! refresh brings survives restarts. Each connection's credentials are one row, sealed with XChaCha20-Poly1305 under a data
+//! key of this store and bound to the vault and the connection, so that a row that is moved to another connection or
+//! another store does not open. The data key is stored too, wrapped with a *master key* that stays outside the store, in a
+//! [`SecretStore`]: a [`KeyFile`], an [`EnvironmentKeys`] variable, the system's keychain (feature `keychain`), or the
+//! host's own.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use highwater_core::{MemoryStore, Store};
+//! use highwater_engine::{CredentialStore, Credentials, Secret};
+//! use highwater_vault::{KeyFile, Vault};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("app.key");
+//! let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+//! let vault = Vault::open(store, Arc::new(KeyFile::new(path))).await?;
+//! vault.save("github-main", &Credentials::token(Secret::new("ghp_..."))).await?;
+//! assert_eq!(vault.load("github-main").await?, Some(Credentials::token(Secret::new("ghp_..."))));
+//! # Ok::<(), highwater_core::Error>(()) }).unwrap();
+//! ```
+//!
+//! Who can read the store's file and not the master key learns which connections have credentials, how long these are and
+//! when they change; nothing else. What was removed or replaced stays in the file as ciphertext until it is compacted:
+//! see `docs/vault.md`.
+#![deny(missing_docs, clippy::missing_errors_doc)]
+
+mod head;
+mod keys;
+mod row;
+mod vault;
+
+#[cfg(feature = "keychain")]
+pub use keys::Keychain;
+pub use keys::{EnvironmentKeys, GivenKeys, KeyFile, SecretStore};
+pub use vault::{Rotation, Vault};

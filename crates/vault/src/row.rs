@@ -1,0 +1,81 @@
+//! One connection's credentials, sealed.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use highwater_codec::{Codec, KeyRing};
+use highwater_core::{Environment, Error, ErrorKind, PayloadCodec, PayloadContext, Result, StreamKey};
+use highwater_engine::{Credentials, Secret};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::head::DataKey;
+
+/// As it is stored.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// The number of the data key.
+    pub(crate) key: u8,
+    sealed: String,
+}
+
+/// Seals and opens the rows of one vault.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    codec: Arc<dyn PayloadCodec>,
+    vault: String,
+    /// The data key that seals.
+    pub(crate) number: u8,
+    numbers: Vec<u8>,
+}
+
+impl Sealer {
+    /// The first of `keys` seals.
+    pub(crate) fn new(vault: &str, keys: &[DataKey], environment: &Arc<dyn Environment>) -> Result<Self> {
+        let (first, others) =
+            keys.split_first().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the vault has no key"))?;
+        let ring = others.iter().fold(KeyRing::new(first.number, first.key.clone()), |ring, other| {
+            ring.also_decrypt(other.number, other.key.clone())
+        });
+        let codec = Codec::builder().encrypt(ring).require_encryption().environment(Arc::clone(environment)).build();
+        let numbers = keys.iter().map(|key| key.number).collect();
+        Ok(Sealer { codec, vault: vault.to_owned(), number: first.number, numbers })
+    }
+
+    /// Whether a row's key is at hand.
+    pub(crate) fn opens(&self, row: &Row) -> bool {
+        self.numbers.contains(&row.key)
+    }
+
+    pub(crate) fn seal(&self, connection: &str, credentials: &Credentials) -> Result<Row> {
+        let text = credentials.to_secret()?;
+        let mut sealed = Vec::new();
+        let stream = self.slot(connection);
+        self.codec.encode(&PayloadContext { stream: &stream, id: SLOT }, text.expose().as_bytes(), &mut sealed)?;
+        Ok(Row { key: self.number, sealed: STANDARD.encode(sealed) })
+    }
+
+    pub(crate) fn open(&self, connection: &str, row: &Row) -> Result<Credentials> {
+        let changed = || {
+            Error::new(
+                ErrorKind::Corrupt,
+                "the stored credentials were changed, or belong to another connection: sign in again",
+            )
+            .with("connection", connection)
+        };
+        let sealed = STANDARD.decode(&row.sealed).map_err(|_| changed())?;
+        let mut text = Zeroizing::new(Vec::new());
+        let stream = self.slot(connection);
+        self.codec.decode(&PayloadContext { stream: &stream, id: SLOT }, &sealed, &mut text).map_err(|_| changed())?;
+        let text = std::str::from_utf8(&text).map_err(|_| changed())?;
+        Credentials::from_secret(&Secret::new(text))
+    }
+
+    /// What a row is bound to.
+    fn slot(&self, connection: &str) -> StreamKey {
+        StreamKey::new(connection, "credentials").variant(&*self.vault)
+    }
+}
+
+const SLOT: &str = "credentials";

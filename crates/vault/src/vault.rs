@@ -1,0 +1,367 @@
+//! The vault.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use highwater_codec::EncryptionKey;
+use highwater_core::{Document, Environment, Error, ErrorKind, Json, Result, Store, SystemEnvironment, WriteBatch};
+use highwater_engine::{CredentialStore, Credentials, Secret};
+
+use crate::head::{DataKey, Head};
+use crate::keys::{SecretStore, key_of, text_of};
+use crate::row::{Row, Sealer};
+
+const HEAD: &str = "vault/head";
+const ROWS: &str = "vault/credentials/";
+
+/// Rows that one commit of a rotation seals anew.
+const PAGE: usize = 200;
+
+/// Tries of a write that other processes keep overtaking.
+const TRIES: u32 = 20;
+
+/// Credentials of connections, encrypted in a store. See the [crate's page](crate).
+///
+/// A clone is the same vault. Several processes may have the same vault open; each notices when another rotates its keys.
+#[derive(Clone)]
+pub struct Vault {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    secrets: Arc<dyn SecretStore>,
+    environment: Arc<dyn Environment>,
+    state: Mutex<Arc<State>>,
+}
+
+/// The vault's document, and what it gave when it was unlocked.
+struct State {
+    stored: Json,
+    head: Head,
+    keys: Vec<DataKey>,
+    sealer: Sealer,
+    /// Which of the master keys fits, the newest being 0.
+    master: usize,
+}
+
+/// What [`Vault::rotate`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// Rows that were sealed anew.
+    pub rows: u64,
+    /// Former master keys that are still kept in the [`SecretStore`]: see [`Vault::forget_former_keys`].
+    pub former_keys: usize,
+}
+
+impl Vault {
+    /// Opens the vault of a store. Where there is none, makes one, and a master key where `secrets` has none.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::WrongKey`] where none of the master keys opens the vault, or none is there any more.
+    /// * [`ErrorKind::Invalid`] where a secret is not a key.
+    /// * [`ErrorKind::Corrupt`] where the vault's document was changed, [`ErrorKind::Incompatible`] where a later version
+    ///   wrote it.
+    /// * Whatever the store or `secrets` fail with.
+    pub async fn open(store: Arc<dyn Store>, secrets: Arc<dyn SecretStore>) -> Result<Self> {
+        Self::open_with(store, secrets, Arc::new(SystemEnvironment)).await
+    }
+
+    /// The same, with the random part of nonces from `environment`. Keys come from the system all the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Vault::open).
+    pub async fn open_with(
+        store: Arc<dyn Store>,
+        secrets: Arc<dyn SecretStore>,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self> {
+        let mut tries = 0;
+        let state = loop {
+            if let Some(state) = unlock(&*store, &*secrets, &environment).await? {
+                break state;
+            }
+            match create(&*store, &*secrets, &environment).await {
+                // Somebody else made it at the same moment.
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => outcome?,
+            }
+        };
+        let state = Mutex::new(Arc::new(state));
+        Ok(Vault { inner: Arc::new(Inner { store, secrets, environment, state }) })
+    }
+
+    /// Returns the ids of the connections that have credentials here, in order.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store fails with.
+    pub async fn connections(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.inner.store.documents(ROWS, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after.clone_from(&last.key);
+            found.extend(page.iter().filter_map(|row| row.key.strip_prefix(ROWS)).map(str::to_owned));
+        }
+    }
+
+    /// Whether a rotation was cut short. [`rotate`](Vault::rotate) ends it; until then both its keys are needed.
+    pub fn is_rotating(&self) -> bool {
+        self.inner.state().keys.len() > 1
+    }
+
+    /// Gives the vault a new master key and a new data key, and seals every row anew.
+    ///
+    /// The new master key is the newest that the [`SecretStore`] has, where the vault is not locked with that one yet;
+    /// otherwise one is made and kept there first. The vault stays in use meanwhile, in other processes too. Where it is cut
+    /// short nothing is lost, and the next call goes on. The former master key stays where it is until
+    /// [`forget_former_keys`](Vault::forget_former_keys); ciphertext under the former keys stays in the store's files until they
+    /// are compacted.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Unsupported`] where the [`SecretStore`] can only be read and has no newer key.
+    /// * [`ErrorKind::Conflict`] where another process rotates at the same time.
+    /// * [`ErrorKind::Corrupt`] naming the connection, where a row does not open: remove it, or sign in again, and go on.
+    pub async fn rotate(&self) -> Result<Rotation> {
+        self.inner.refresh().await?;
+        if !self.is_rotating() {
+            self.inner.add_key().await?;
+        }
+        let rows = self.inner.seal_anew().await?;
+        self.inner.drop_old_keys().await?;
+        let former_keys = self.inner.secrets.load().await?.len().saturating_sub(1);
+        Ok(Rotation { rows, former_keys })
+    }
+
+    /// Removes every master key but the current one from the [`SecretStore`]. Backups of the store from before the rotation
+    /// cannot be opened afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] where the [`SecretStore`] can only be read, [`ErrorKind::Conflict`] while a rotation is
+    /// unfinished.
+    pub async fn forget_former_keys(&self) -> Result<()> {
+        let state = self.inner.refresh().await?;
+        if state.keys.len() > 1 {
+            return Err(Error::new(ErrorKind::Conflict, "a rotation of the vault's keys is unfinished: rotate first"));
+        }
+        let secrets = self.inner.secrets.load().await?;
+        match secrets.get(state.master) {
+            Some(current) if secrets.len() > 1 => self.inner.secrets.save(std::slice::from_ref(current)).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialStore for Vault {
+    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
+        let Some(stored) = self.inner.store.document(&row_key(connection)).await? else { return Ok(None) };
+        self.inner.open_row(connection, &stored).await.map(Some)
+    }
+
+    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let state = self.inner.state();
+            let row = state.sealer.seal(connection, credentials)?;
+            let mut batch = WriteBatch::new();
+            // A row under a key that a rotation has just dropped would open for nobody.
+            batch.expect_document(HEAD, Some(&state.stored)).put_document(row_key(connection), &row)?;
+            match self.inner.store.commit(batch).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => return outcome.map(drop),
+            }
+            self.inner.refresh().await?;
+        }
+    }
+
+    async fn remove(&self, connection: &str) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.remove_document(row_key(connection));
+        self.inner.store.commit(batch).await.map(drop)
+    }
+}
+
+impl Inner {
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.guard())
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Arc<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unlocks the vault anew: another process may have rotated its keys.
+    async fn refresh(&self) -> Result<Arc<State>> {
+        let state = unlock(&*self.store, &*self.secrets, &self.environment).await?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the vault was removed from the store: open it again, and sign in again")
+        })?;
+        let state = Arc::new(state);
+        *self.guard() = Arc::clone(&state);
+        Ok(state)
+    }
+
+    async fn open_row(&self, connection: &str, stored: &Json) -> Result<Credentials> {
+        let row: Row = stored.to().map_err(|_| {
+            Error::new(ErrorKind::Corrupt, "the stored credentials were changed: sign in again")
+                .with("connection", connection)
+        })?;
+        let state = self.state();
+        if state.sealer.opens(&row)
+            && let Ok(credentials) = state.sealer.open(connection, &row)
+        {
+            return Ok(credentials);
+        }
+        self.refresh().await?.sealer.open(connection, &row)
+    }
+
+    /// Makes the next data key the one that seals, under the newest master key.
+    async fn add_key(&self) -> Result<()> {
+        let state = self.state();
+        let mut secrets = self.secrets.load().await?;
+        if state.master == 0 {
+            secrets.insert(0, text_of(&EncryptionKey::generate()?));
+            self.secrets.save(&secrets).await?;
+        }
+        let newest = secrets.first().map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
+        let number = (1..=u8::MAX).find(|number| state.keys.iter().all(|key| key.number != *number)).unwrap_or(1);
+        let mut keys = vec![DataKey { number, key: EncryptionKey::generate()? }];
+        keys.extend(state.keys.iter().cloned());
+        self.replace(&state, &keys, &newest).await
+    }
+
+    /// Drops every data key but the one that seals.
+    async fn drop_old_keys(&self) -> Result<()> {
+        let state = self.state();
+        let secrets = self.secrets.load().await?;
+        let master = secrets.get(state.master).map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
+        self.replace(&state, state.keys.get(..1).unwrap_or_default(), &master).await
+    }
+
+    async fn replace(&self, state: &State, keys: &[DataKey], master: &EncryptionKey) -> Result<()> {
+        let head = Head::new(state.head.id.clone(), keys, master, &self.environment)?;
+        let mut batch = WriteBatch::new();
+        batch.expect_document(HEAD, Some(&state.stored)).put_document(HEAD, &head)?;
+        self.store.commit(batch).await?;
+        self.refresh().await.map(drop)
+    }
+
+    /// Seals every row that is not under the newest data key.
+    async fn seal_anew(&self) -> Result<u64> {
+        let (mut after, mut count, mut tries) = (String::new(), 0, 0);
+        loop {
+            let page = self.store.documents(ROWS, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            match self.seal_page(&page).await {
+                Ok(sealed) => count += sealed,
+                // Somebody saved one of them meanwhile: the page is read again.
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => {
+                    tries += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            tries = 0;
+            after.clone_from(&last.key);
+        }
+    }
+
+    async fn seal_page(&self, page: &[Document]) -> Result<u64> {
+        let state = self.state();
+        let mut batch = WriteBatch::new();
+        batch.expect_document(HEAD, Some(&state.stored));
+        let mut sealed = 0;
+        for document in page {
+            let Some(connection) = document.key.strip_prefix(ROWS) else { continue };
+            if document.value.to::<Row>().is_ok_and(|row| row.key == state.sealer.number) {
+                continue;
+            }
+            let credentials = self.open_row(connection, &document.value).await?;
+            batch.expect_document(&*document.key, Some(&document.value));
+            batch.put_document(&*document.key, &state.sealer.seal(connection, &credentials)?)?;
+            sealed += 1;
+        }
+        if sealed > 0 {
+            self.store.commit(batch).await?;
+        }
+        Ok(sealed)
+    }
+}
+
+/// Reads the vault's document and opens it with the master key that fits; `None` where there is no vault.
+async fn unlock(
+    store: &dyn Store,
+    secrets: &dyn SecretStore,
+    environment: &Arc<dyn Environment>,
+) -> Result<Option<State>> {
+    let Some(stored) = store.document(HEAD).await? else { return Ok(None) };
+    let head: Head = stored.to().map_err(|_| {
+        Error::new(
+            ErrorKind::Corrupt,
+            "the vault's document was changed: restore a backup of the store, or sign in again",
+        )
+    })?;
+    head.check()?;
+    let masters = parse(&secrets.load().await?, secrets)?;
+    if masters.is_empty() {
+        return Err(no_key(secrets));
+    }
+    let (keys, master) = head.unwrap(&masters, environment).map_err(|error| match error.kind() {
+        ErrorKind::WrongKey => Error::new(
+            ErrorKind::WrongKey,
+            "the vault is locked with another key than the one that was found: name the place of the right one",
+        )
+        .with("key_from", secrets.location()),
+        _ => error,
+    })?;
+    let sealer = Sealer::new(&head.id, &keys, environment)?;
+    Ok(Some(State { stored, head, keys, sealer, master }))
+}
+
+/// Makes a vault, and a master key where there is none.
+async fn create(store: &dyn Store, secrets: &dyn SecretStore, environment: &Arc<dyn Environment>) -> Result<()> {
+    let kept = secrets.load_or_keep(&text_of(&EncryptionKey::generate()?)).await?;
+    let master = parse(&kept, secrets)?.into_iter().next().ok_or_else(|| no_key(secrets))?;
+    let mut id = [0; 16];
+    environment.fill_random(&mut id);
+    let keys = [DataKey { number: 1, key: EncryptionKey::generate()? }];
+    let head = Head::new(format!("{:032x}", u128::from_be_bytes(id)), &keys, &master, environment)?;
+    let mut batch = WriteBatch::new();
+    batch.expect_document(HEAD, None).put_document(HEAD, &head)?;
+    store.commit(batch).await?;
+    let mut kept = secrets.load().await?;
+    if !parse(&kept, secrets)?.iter().any(|key| key.expose() == master.expose()) {
+        // Another process replaced the list meanwhile: it finds this vault, and needs its key.
+        kept.insert(0, text_of(&master));
+        secrets.save(&kept).await?;
+    }
+    Ok(())
+}
+
+fn parse(texts: &[Secret], secrets: &dyn SecretStore) -> Result<Vec<EncryptionKey>> {
+    let named = |error: Error| error.with("key_from", secrets.location());
+    texts.iter().map(|text| key_of(text).map_err(named)).collect()
+}
+
+fn no_key(secrets: &dyn SecretStore) -> Error {
+    let message = "the vault's key is not where it is kept: put it back there, or remove the vault's credentials and sign in again";
+    Error::new(ErrorKind::WrongKey, message).with("key_from", secrets.location())
+}
+
+fn row_key(connection: &str) -> String {
+    format!("{ROWS}{connection}")
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("secrets", &self.inner.secrets).finish_non_exhaustive()
+    }
+}

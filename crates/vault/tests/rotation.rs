@@ -1,0 +1,138 @@
+//! Keys that are rotated while others use the vault, and rotations that are cut short.
+
+mod support;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use highwater_core::{ErrorKind, MemoryStore, Store};
+use highwater_engine::{CredentialStore, Credentials, Secret};
+use highwater_vault::{GivenKeys, Vault};
+use support::{block_on, given};
+
+fn token(n: usize) -> Credentials {
+    Credentials::token(Secret::new(format!("token-{n}")))
+}
+
+async fn filled(store: &Arc<dyn Store>, keys: &Arc<GivenKeys>, count: usize) -> Vault {
+    let vault = Vault::open(Arc::clone(store), Arc::clone(keys) as _).await.unwrap();
+    for n in 0..count {
+        vault.save(&format!("c{n}"), &token(n)).await.unwrap();
+    }
+    vault
+}
+
+async fn assert_whole(vault: &Vault, count: usize) {
+    for n in 0..count {
+        assert_eq!(vault.load(&format!("c{n}")).await.unwrap(), Some(token(n)));
+    }
+}
+
+fn memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new().unwrap())
+}
+
+#[test]
+fn the_former_key_opens_nothing_afterwards() {
+    block_on(async {
+        let (store, keys) = (memory(), given());
+        let vault = filled(&store, &keys, 210).await;
+        let former = keys.secrets();
+        let rotation = vault.rotate().await.unwrap();
+        assert_eq!((rotation.rows, rotation.former_keys), (210, 1));
+        assert!(!vault.is_rotating());
+        let error = Vault::open(Arc::clone(&store), Arc::new(GivenKeys::new(former.clone()))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongKey);
+        vault.forget_former_keys().await.unwrap();
+        assert!(keys.secrets().len() == 1 && keys.secrets() != former);
+        assert_whole(&Vault::open(store, keys as _).await.unwrap(), 210).await;
+    });
+}
+
+#[test]
+fn other_processes_go_on_through_rotations() {
+    block_on(async {
+        let (store, keys) = (memory(), given());
+        let one = filled(&store, &keys, 3).await;
+        let two = Vault::open(Arc::clone(&store), Arc::clone(&keys) as _).await.unwrap();
+        // More rotations than there are numbers for data keys.
+        for round in 0..300 {
+            one.rotate().await.unwrap();
+            one.forget_former_keys().await.unwrap();
+            if round % 50 == 0 {
+                assert_whole(&two, 3).await;
+            }
+            // What `two` knows of the vault is of before the rotation.
+            two.save("c1", &token(1)).await.unwrap();
+            assert_eq!(one.load("c1").await.unwrap(), Some(token(1)));
+        }
+        assert_whole(&two, 3).await;
+    });
+}
+
+#[test]
+fn what_is_saved_and_removed_during_a_rotation_stays_so() {
+    block_on(async {
+        let (store, keys) = (memory(), given());
+        let vault = filled(&store, &keys, 600).await;
+        let other = vault.clone();
+        let busy = tokio::spawn(async move {
+            for n in (0..600).step_by(7) {
+                other.save(&format!("c{n}"), &token(n + 1_000)).await.unwrap();
+                other.remove(&format!("c{}", n + 1)).await.unwrap();
+            }
+        });
+        for _ in 0..3 {
+            vault.rotate().await.unwrap();
+        }
+        busy.await.unwrap();
+        for n in 0..600 {
+            let expected = match n % 7 {
+                0 => Some(token(n + 1_000)),
+                1 => None,
+                _ => Some(token(n)),
+            };
+            assert_eq!(vault.load(&format!("c{n}")).await.unwrap(), expected, "c{n}");
+        }
+    });
+}
+
+/// Polls `future` so often, then drops it; whether it came to its end.
+async fn cut_short<T>(future: impl Future<Output = T>, polls: usize) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[test]
+fn a_rotation_that_is_cut_short_anywhere_loses_nothing_and_goes_on() {
+    block_on(async {
+        let mut ended = 0;
+        for polls in 0..60 {
+            let (store, keys) = (memory(), given());
+            let vault = filled(&store, &keys, 210).await;
+            ended += usize::from(cut_short(vault.rotate(), polls).await.is_some());
+            // A new process, with what the place of keys has.
+            let again = Vault::open(Arc::clone(&store), Arc::clone(&keys) as _).await.unwrap();
+            assert_whole(&again, 210).await;
+            let unfinished = again.is_rotating();
+            if unfinished {
+                assert_eq!(again.forget_former_keys().await.unwrap_err().kind(), ErrorKind::Conflict);
+            }
+            again.rotate().await.unwrap();
+            again.forget_former_keys().await.unwrap();
+            assert_eq!((again.is_rotating(), keys.secrets().len()), (false, 1), "after {polls} polls");
+            assert_whole(&again, 210).await;
+        }
+        assert!((1..60).contains(&ended), "cut at every step, and not at all: {ended}");
+    });
+}
