@@ -97,6 +97,9 @@ pub use highwater_template as template;
 /// The ready templates.
 #[cfg(feature = "templates")]
 pub use highwater_templates as templates;
+/// Credentials of connections, encrypted in the store.
+#[cfg(feature = "vault")]
+pub use highwater_vault as vault;
 
 #[cfg(all(doctest, feature = "sqlite", feature = "engine", feature = "cron"))]
 #[doc = include_str!("../docs/engine.md")]
@@ -109,3 +112,7 @@ mod webhooks_page {}
 #[cfg(all(doctest, feature = "sqlite", feature = "encryption", feature = "zstd"))]
 #[doc = include_str!("../docs/encryption.md")]
 mod encryption_page {}
+
+#[cfg(all(doctest, feature = "vault"))]
+#[doc = include_str!("../docs/vault.md")]
+mod vault_page {}

@@ -108,7 +108,7 @@ impl Head {
 
 /// What wrapped keys are bound to.
 fn slot(id: &str) -> StreamKey {
-    StreamKey::new("highwater-vault", "data key").variant(id)
+    StreamKey::new("highwater-vault", "data key").with_variant(id)
 }
 
 fn codec(master: &EncryptionKey, environment: &Arc<dyn Environment>) -> Arc<dyn PayloadCodec> {

@@ -74,7 +74,7 @@ impl Sealer {
 
     /// What a row is bound to.
     fn slot(&self, connection: &str) -> StreamKey {
-        StreamKey::new(connection, "credentials").variant(&*self.vault)
+        StreamKey::new(connection, "credentials").with_variant(&*self.vault)
     }
 }
 

@@ -14,7 +14,7 @@ use highwater_vault::GivenKeys;
 pub(crate) const KINDS: &[&str] = &["sqlite", "redb", "sled"];
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
 }
 
 pub(crate) fn open_file(kind: &str, folder: &Path) -> Arc<dyn Store> {
