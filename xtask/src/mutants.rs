@@ -2,12 +2,11 @@
 //!
 //! A test that fails while a rule is broken counts only if it passes in the same binary while none is.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use highwater_core::mutants::{ALL, Mutant};
 
 use crate::process::cargo;
 
@@ -33,15 +32,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Tests of one binary at a time.
 const THREADS: &str = "--test-threads=4";
 
+/// A rule that can be broken.
+struct Mutant {
+    name: String,
+    /// The property whose tests are expected to notice: the beginning of their names.
+    property: String,
+    /// What is done instead of the right thing.
+    instead: String,
+}
+
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let all = all()?;
     if arguments.iter().any(|argument| argument == "--list") {
-        for mutant in ALL {
+        for mutant in &all {
             println!("{:32} {:4} {}", mutant.name, mutant.property, mutant.instead);
         }
         return Ok(());
     }
     let chosen: Vec<&Mutant> =
-        ALL.iter().filter(|mutant| arguments.is_empty() || arguments.iter().any(|name| name == mutant.name)).collect();
+        all.iter().filter(|mutant| arguments.is_empty() || arguments.contains(&mutant.name)).collect();
     if chosen.is_empty() {
         return Err("no mutant of that name; `cargo xtask mutants --list` tells them all".to_owned());
     }
@@ -60,12 +69,57 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             }
             None => {
                 println!("{:32} SURVIVED: {}", mutant.name, mutant.instead);
-                survivors.push(mutant.name);
+                survivors.push(mutant.name.as_str());
             }
         }
     }
     println!("killed {} of {}", chosen.len() - survivors.len(), chosen.len());
     if survivors.is_empty() { Ok(()) } else { Err(format!("survivors: {}", survivors.join(", "))) }
+}
+
+/// The rules of every crate, each from the list beside its sources, which must name those that the sources have.
+fn all() -> Result<Vec<Mutant>, String> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut all = Vec::new();
+    for package in CRATES {
+        let folder = crates.join(short(package));
+        let Ok(list) = fs::read_to_string(folder.join("mutants.txt")) else { continue };
+        let of_crate = list.lines().filter(|line| !line.starts_with('#')).map(rule).collect::<Result<Vec<_>, _>>()?;
+        let listed: BTreeSet<String> = of_crate.iter().map(|mutant| mutant.name.clone()).collect();
+        let mut found = BTreeSet::new();
+        find_rules(&folder.join("src"), &mut found)?;
+        if listed != found {
+            let differing: Vec<&String> = listed.symmetric_difference(&found).collect();
+            return Err(format!("{package}: mutants.txt and the sources differ in {differing:?}"));
+        }
+        all.extend(of_crate);
+    }
+    Ok(all)
+}
+
+/// A line of a list.
+fn rule(line: &str) -> Result<Mutant, String> {
+    let mut parts = line.splitn(3, '|').map(|part| part.trim().to_owned());
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), Some(property), Some(instead)) => Ok(Mutant { name, property, instead }),
+        _ => Err(format!("a rule is `name | property | what is done instead`, not `{line}`")),
+    }
+}
+
+/// The names in `mutant!("name")` under a folder.
+fn find_rules(folder: &Path, found: &mut BTreeSet<String>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            find_rules(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).map_err(failed)?;
+            let names = source.split("mutant!(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+            found.extend(names.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    Ok(())
 }
 
 /// A test binary.
@@ -152,7 +206,7 @@ impl Sound {
 
 /// The first test that notices: those of the rule's own property are asked first.
 fn killer<'s>(suites: &'s [Suite], mutant: &Mutant) -> Result<Option<Killer<'s>>, String> {
-    for filter in [mutant.property, ""] {
+    for filter in [mutant.property.as_str(), ""] {
         for suite in suites {
             if let Some(killer) = failure(suite, Some(mutant), filter)? {
                 return Ok(Some(killer));
@@ -165,7 +219,7 @@ fn killer<'s>(suites: &'s [Suite], mutant: &Mutant) -> Result<Option<Killer<'s>>
 /// Runs the tests of a suite whose names contain `filter`; what failed.
 fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Result<Option<Killer<'s>>, String> {
     let report = tempfile(suite);
-    let file = std::fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
+    let file = fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
     let mut command = Command::new(&suite.path);
     // A failure that was asked for is no regression to remember.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
@@ -174,7 +228,7 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Resul
         command.arg(filter);
     }
     match mutant {
-        Some(mutant) => command.env("HIGHWATER_MUTANT", mutant.name),
+        Some(mutant) => command.env("HIGHWATER_MUTANT", &mutant.name),
         None => command.env_remove("HIGHWATER_MUTANT"),
     };
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", suite.path.display()))?;
@@ -190,8 +244,8 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Resul
             None => std::thread::sleep(Duration::from_millis(10)),
         }
     };
-    let told = std::fs::read(&report).unwrap_or_default();
-    let _ = std::fs::remove_file(&report);
+    let told = fs::read(&report).unwrap_or_default();
+    let _ = fs::remove_file(&report);
     match status {
         Some(status) if status.success() => Ok(None),
         None => Ok(Some(Killer { suite, test: None, how: "(a test that did not end)".to_owned() })),

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
 use highwater_core::files::{OpenFiles, beside};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
-use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
+use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result, mutant};
 use sled::{Batch, Db};
 
 use crate::compact::{self, Compacting};
@@ -119,7 +119,7 @@ impl Backend for SledBackend {
         if !compact::EXCHANGES {
             return Ok(Compaction::Automatic);
         }
-        if mutant("sled-log-kept") {
+        if mutant!("sled-log-kept") {
             return Ok(Compaction::Complete);
         }
         // Nobody writes: this is the writer's own thread.
@@ -228,20 +228,12 @@ impl KeyValueWrite for SledWrite<'_> {
         }
         let opened = self.shared.write();
         self.database.apply_batch(batch).explain("commit")?;
-        if !mutant("sled-no-flush") {
+        if !mutant!("sled-no-flush") {
             // Before anybody may see it: what a reader has seen must not be taken back by a crash.
             self.database.flush().explain("commit")?;
         }
         opened.check()
     }
-}
-
-/// Whether this is a test build that breaks the named rule, to see whether the suite notices.
-fn mutant(_name: &str) -> bool {
-    #[cfg(feature = "mutants")]
-    return highwater_core::mutants::active(_name);
-    #[cfg(not(feature = "mutants"))]
-    false
 }
 
 fn get(database: &Db, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use highwater_core::mutant;
+
 use crate::commit_sign::{Progress, Watcher};
 use crate::database_file;
 
@@ -32,8 +34,7 @@ impl Contents {
     /// Whether the contents are SQLite's own, as far as can be told since the last look: one look at the directory entry,
     /// and after a checkpoint at the file's header.
     pub(crate) fn are_ours(&self, watcher: &Watcher, file: &Path) -> bool {
-        #[cfg(feature = "mutants")]
-        if highwater_core::mutants::active("overwritten-unnoticed") {
+        if mutant!("overwritten-unnoticed") {
             return true;
         }
         let Some(progress) = watcher.progress() else { return true };

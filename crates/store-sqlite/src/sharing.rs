@@ -1,6 +1,6 @@
 //! Whether several connections may use the file, with the SQLite at hand.
 
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, mutant};
 use rusqlite::Connection;
 
 use crate::database_file;
@@ -32,8 +32,7 @@ pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> R
 /// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18): a statement would
 /// already open the WAL in the shared way. `connection` has not been used yet.
 pub(crate) fn header_says_wal(connection: &Connection) -> Result<bool> {
-    #[cfg(feature = "mutants")]
-    if highwater_core::mutants::active("raw-open") {
+    if mutant!("raw-open") {
         drop(database_file::path(connection).and_then(|file| std::fs::File::open(file).ok()));
     }
     match database_file::first_bytes::<20>(connection) {

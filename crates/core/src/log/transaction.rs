@@ -62,13 +62,11 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
     /// Begins. `write` has taken the write lock.
     pub(crate) fn new(shared: &'a Shared, memory: &'a mut WriterMemory, mut write: W) -> Result<Self> {
         needs::check_current(&mut write, shared)?;
-        let deferred = memory.has_deferred();
-        for (stream, state) in memory.deferred.drain(..) {
-            state.store(&mut write, &stream)?;
-        }
         let mut head = Head::load(&mut write)?;
-        if mutant!("allocate-before-lock") && memory.high_water != 0 {
-            head.high_water = memory.high_water;
+        if mutant!("allocate-before-lock")
+            && let Some(end) = memory.epoch.map(|epoch| epoch_end(&mut write, epoch)).transpose()?.flatten()
+        {
+            head.high_water = end;
         }
         if mutant!("allocator-unseeded") && memory.epoch.is_none() {
             head.high_water = 0;
@@ -82,7 +80,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             allow_clock_jump: false,
             clock_witness_ms: 0,
             open: Vec::new(),
-            dirty: deferred,
+            dirty: false,
             forget_positions: false,
         })
     }

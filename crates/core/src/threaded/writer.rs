@@ -185,9 +185,6 @@ impl<B: Backend> Writer<B> {
         let value = work(&mut transaction)?;
         match transaction.commit() {
             Ok(committed) => {
-                if self.memory.has_deferred() {
-                    Transaction::new(&self.shared, &mut self.memory, backend.begin()?)?.commit()?;
-                }
                 if committed.dirty {
                     self.published(committed.streams);
                 }
@@ -258,12 +255,10 @@ impl<B: Backend> Writer<B> {
 
     fn commit(&mut self, mut group: Vec<(WriteBatch, Answer<Result<Commit>>)>) {
         if mutant!("checkpoint-own-transaction") {
-            for (batch, _) in &group {
-                let documents = batch.documents.clone();
-                let _ = self.transact(|transaction| {
-                    documents.iter().try_for_each(|(key, value)| transaction.set_document(key, value.as_ref()))
-                });
-            }
+            let mut documents = group.iter().flat_map(|(batch, _)| &batch.documents);
+            let _ = self.transact(|transaction| {
+                documents.try_for_each(|(key, value)| transaction.set_document(key, value.as_ref()))
+            });
         }
         let outcome = self.transact(|transaction| {
             group.iter().map(|(batch, _)| transaction.apply(batch)).collect::<Result<Vec<_>>>()

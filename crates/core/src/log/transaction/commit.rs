@@ -32,9 +32,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             }
             let (write, stream) = (&mut self.write, &mut self.open[place]);
             if stream.state != stream.stored || (stream.needed && !stream.known) {
-                if mutant!("index-own-transaction") {
-                    self.memory.deferred.push((stream.key.clone(), stream.state.clone()));
-                } else {
+                if !mutant!("state-left-out") {
                     stream.state.store(write, &stream.key)?;
                 }
                 self.dirty = true;
@@ -65,7 +63,6 @@ impl<W: BackendWrite> Transaction<'_, W> {
             self.shared.forget_positions();
         }
         if let Some(high_water) = minted {
-            self.memory.high_water = high_water;
             for stream in &self.open {
                 self.shared.note_epoch(&stream.state, self.head.epoch, high_water);
             }

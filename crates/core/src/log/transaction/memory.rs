@@ -20,22 +20,13 @@ pub(crate) struct WriterMemory {
     pub(super) streams: HashMap<StreamKey, StreamMemory>,
     /// The epoch of this opening; made with its first commit.
     pub(super) epoch: Option<u32>,
-    /// As of the last commit of this opening.
-    pub(super) high_water: u128,
     pub(super) heads: usize,
-    /// For a broken rule only: what should have been in the transaction before.
-    pub(super) deferred: Vec<(StreamKey, StreamState)>,
 }
 
 impl WriterMemory {
     /// The memory of a writer that goes on under an earlier epoch of its own (0: none).
     pub(crate) fn with_epoch(epoch: u32) -> Self {
         WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
-    }
-
-    /// Whether a broken rule left something for a transaction of its own.
-    pub(crate) fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty()
     }
 
     /// The epoch in use; 0 before the first commit.
