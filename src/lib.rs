@@ -92,6 +92,9 @@ pub use highwater_declarative as declarative;
 /// Connections, syncs, schedules, runs and webhooks.
 #[cfg(feature = "engine")]
 pub use highwater_engine as engine;
+/// Signing users in: loopback, custom URI schemes, pasted addresses.
+#[cfg(feature = "sign-in")]
+pub use highwater_sign_in as sign_in;
 /// What a template is written against.
 pub use highwater_template as template;
 /// The ready templates.

@@ -3,7 +3,7 @@
 use crate::process::{self, cargo, succeeds};
 
 /// What no member of the workspace asks for, and the documentation shows.
-const FEATURES: &[&str] = &["--features", "highwater/encryption,highwater/zstd,highwater/keychain"];
+const FEATURES: &[&str] = &["--features", "highwater/encryption,highwater/zstd,highwater/keychain,highwater/browser"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let further: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -85,6 +85,11 @@ impl SignIn {
         &self.url
     }
 
+    /// Returns the state that the redirect must carry: by it a redirect is known as one of this sign-in.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
     /// Changes the redirect's parameters into tokens. A `state` that is not ours is refused. An API may grant fewer scopes
     /// than were asked for: [`OAuthTokens::missing_scopes`] names them.
     pub async fn finish(

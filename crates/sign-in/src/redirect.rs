@@ -1,0 +1,133 @@
+//! A redirect, and the ways to get one.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use highwater_core::{Environment, Error, ErrorKind, Result, printable};
+use highwater_engine::{OAuthTokens, SignIn};
+use highwater_template::Secret;
+use highwater_template::auth::OAuth2;
+use highwater_template::http::Transport;
+use url::form_urlencoded;
+
+/// How much of the provider's own words an error quotes, in characters.
+const WORDS: usize = 200;
+
+/// What a redirect brought: good for one exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redirect {
+    /// The code that is exchanged for tokens.
+    pub code: Secret,
+    /// The state that the sign-in began with.
+    pub state: String,
+}
+
+/// A way for the redirect at the end of a sign-in to come to this program.
+#[async_trait]
+pub trait RedirectStrategy: fmt::Debug + Send {
+    /// Returns the redirect URI: part of the sign-in's address, and registered with the provider.
+    fn redirect_uri(&self) -> &str;
+
+    /// Waits for the redirect of the sign-in with this state. Redirects with another state are passed over.
+    ///
+    /// Returns `Err` for a refusal that the provider sent with the right state, and where no redirect can come any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] where the user or the provider refused, [`ErrorKind::Remote`] where the provider failed,
+    /// [`ErrorKind::Cancelled`] where the way was closed.
+    async fn receive(&mut self, state: &str) -> Result<Redirect>;
+}
+
+/// Signs a user in: shows the provider's page by `show`, waits for the redirect, and exchanges its code for tokens.
+///
+/// `client` has the application's id, and its secret where it has one; `scopes` are asked for beside those of `oauth`.
+///
+/// # Errors
+///
+/// Those of `show` and of [`RedirectStrategy::receive`], and those of [`SignIn::finish`].
+pub async fn sign_in(
+    oauth: &OAuth2,
+    client: OAuthTokens,
+    scopes: &[&str],
+    redirect: &mut dyn RedirectStrategy,
+    show: impl FnOnce(&str) -> Result<()> + Send,
+    transport: &dyn Transport,
+    environment: &dyn Environment,
+) -> Result<OAuthTokens> {
+    let begun = SignIn::begin(oauth, client, redirect.redirect_uri(), scopes, environment);
+    show(begun.url())?;
+    let received = redirect.receive(begun.state()).await?;
+    begun.finish(received.code.expose(), &received.state, transport, environment).await
+}
+
+/// What the parameters of a request at the redirect URI mean.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// The redirect that is waited for: its code, or the provider's refusal.
+    Ours(Result<Redirect>),
+    /// Somebody else's, or one of an earlier sign-in.
+    Stranger,
+    /// No redirect of OAuth 2.
+    Malformed,
+}
+
+impl Received {
+    /// Reads the query of a redirect.
+    pub(crate) fn of_query(query: &str, state: &str) -> Self {
+        let values = |name: &str| {
+            let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(known, _)| known == name);
+            let first = found.next().map(|(_, value)| value.into_owned());
+            (first, found.next().is_some())
+        };
+        let [(code, codes), (given, states), (error, errors)] = ["code", "state", "error"].map(values);
+        // RFC 6749 section 3.1: no parameter comes twice.
+        if codes || states || errors {
+            return Received::Malformed;
+        }
+        match given {
+            Some(given) if is_same(&given, state) => {}
+            Some(_) => return Received::Stranger,
+            None => return Received::Malformed,
+        }
+        match (code, error) {
+            (_, Some(error)) => Received::Ours(Err(refused(&error, values("error_description").0.as_deref()))),
+            (Some(code), None) if !code.is_empty() => {
+                Received::Ours(Ok(Redirect { code: Secret::new(code), state: state.to_owned() }))
+            }
+            _ => Received::Malformed,
+        }
+    }
+}
+
+/// Takes as long for a wrong text as for the right one.
+fn is_same(given: &str, expected: &str) -> bool {
+    given.len() == expected.len()
+        && given.bytes().zip(expected.bytes()).fold(0, |all, (one, other)| all | (one ^ other)) == 0
+}
+
+/// The codes of RFC 6749 section 4.1.2.1.
+fn refused(code: &str, description: Option<&str>) -> Error {
+    let (kind, message) = match code {
+        "access_denied" => (
+            ErrorKind::Unauthorized,
+            "the sign-in was refused: agree on the provider's page, or ask an administrator of the account to allow the application",
+        ),
+        "server_error" | "temporarily_unavailable" => {
+            (ErrorKind::Remote, "the provider could not complete the sign-in: try again later")
+        }
+        "invalid_scope" => (ErrorKind::Invalid, "the provider does not know a scope that was asked for"),
+        "unauthorized_client" | "invalid_client" => (
+            ErrorKind::Invalid,
+            "the provider does not let this application sign users in: check the client id, and what is registered for it",
+        ),
+        _ => (ErrorKind::Unauthorized, "the provider ended the sign-in: begin again"),
+    };
+    let quoted = |text: &str| printable(&text.chars().take(WORDS).collect::<String>()).to_string();
+    let error = Error::new(kind, message).with("error", quoted(code));
+    match description {
+        Some(description) => error.with("description", quoted(description)),
+        None => error,
+    }
+}
