@@ -111,7 +111,7 @@ impl Host {
         let body = event.to_string();
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
         mac.update(format!("{at}.{body}").as_bytes());
-        let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = hex::encode(mac.finalize().into_bytes());
         let request = HttpRequest::new("POST", &self.url)
             .header("Stripe-Signature", format!("t={at},v1={signature},v0=00"))
             .body("application/json", body);

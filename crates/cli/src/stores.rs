@@ -166,12 +166,8 @@ fn not_a_number(named: &str) -> Error {
 fn key_of(name: &str) -> Result<EncryptionKey> {
     let wrong = |message| Error::new(ErrorKind::Invalid, message).with("variable", name);
     let text = env::var(name).map_err(|_| wrong("the environment variable that --key-env names is not set"))?;
-    let digits = text.trim().as_bytes();
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = Some(digits)
-        .filter(|digits| digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit))
-        .and_then(|digits| digits.chunks(2).map(byte).collect());
-    EncryptionKey::from_bytes(&bytes.ok_or_else(|| wrong("a key is written as 64 hexadecimal digits"))?)
+    let key: Option<[u8; 32]> = hex::FromHex::from_hex(text.trim()).ok();
+    EncryptionKey::from_bytes(&key.ok_or_else(|| wrong("a key is written as 64 hexadecimal digits"))?)
 }
 
 /// Says which option of the command is the way out.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, MAX_PAYLOAD_BYTES, Result};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{get_dict_id_from_dict, get_dict_id_from_frame, get_frame_content_size};
@@ -236,13 +237,13 @@ impl<T> Pool<T> {
         make: impl FnOnce() -> std::io::Result<T>,
         work: impl FnOnce(&mut T) -> std::io::Result<V>,
     ) -> std::io::Result<V> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let waiting = lock(&self.0).pop();
         let mut context = match waiting {
             Some(context) => context,
             None => make()?,
         };
         let value = work(&mut context);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(context);
+        lock(&self.0).push(context);
         value
     }
 }

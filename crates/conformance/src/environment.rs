@@ -1,8 +1,9 @@
 //! A clock that stands, leaps and goes back, and randomness from a seed.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use highwater_core::locks::lock;
 use highwater_core::{Environment, Timestamp};
 
 /// A moment of 2026, in Unix milliseconds.
@@ -45,7 +46,7 @@ impl TestEnvironment {
 
     /// Sets what the random source gives from now on.
     pub fn set_randomness(&self, randomness: Randomness) {
-        *self.randomness.lock().unwrap_or_else(PoisonError::into_inner) = randomness;
+        *lock(&self.randomness) = randomness;
     }
 }
 
@@ -55,7 +56,7 @@ impl Environment for TestEnvironment {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        let mut randomness = self.randomness.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut randomness = lock(&self.randomness);
         for byte in bytes {
             *byte = match &mut *randomness {
                 Randomness::Ones => u8::MAX,

@@ -16,6 +16,8 @@ pub mod files;
 mod following;
 mod inspect;
 pub mod key_value;
+#[doc(hidden)]
+pub mod locks;
 mod log;
 mod maintenance;
 mod memory;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::{Backend, BackendReader, VisitEntry};
 use crate::capabilities::Capabilities;
 use crate::error::Result;
 use crate::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
+use crate::locks::{read, write};
 use crate::maintenance::Compaction;
 use crate::options::StoreOptions;
 use crate::threaded::Threaded;
@@ -52,7 +53,7 @@ impl MemoryBackend {
     /// A copy of the data as it is now, sharing nothing: a backup.
     #[must_use]
     pub fn backup(&self) -> Self {
-        MemoryBackend(Arc::new(RwLock::new(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())))
+        MemoryBackend(Arc::new(RwLock::new(read(&self.0).clone())))
     }
 }
 
@@ -65,7 +66,7 @@ impl Backend for MemoryBackend {
     }
 
     fn begin(&mut self) -> Result<Overlay<MemoryWrite<'_>>> {
-        Ok(Overlay::new(MemoryWrite(self.0.write().unwrap_or_else(PoisonError::into_inner))))
+        Ok(Overlay::new(MemoryWrite(write(&self.0))))
     }
 
     fn reader(&self) -> Result<Option<MemoryBackend>> {
@@ -89,7 +90,7 @@ impl BackendReader for MemoryBackend {
     type Snapshot<'a> = Overlay<MemorySnapshot<'a>>;
 
     fn snapshot(&mut self) -> Result<Overlay<MemorySnapshot<'_>>> {
-        Ok(Overlay::new(MemorySnapshot(self.0.read().unwrap_or_else(PoisonError::into_inner))))
+        Ok(Overlay::new(MemorySnapshot(read(&self.0))))
     }
 
     fn version(&mut self) -> Result<u64> {

@@ -9,11 +9,12 @@ mod clock;
 mod settings;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::auth::{SecretRenewal, TokenUse};
 use highwater_template::host::RunHost;
@@ -153,7 +154,7 @@ struct Budgets(std::sync::Mutex<BTreeMap<String, Arc<Spent>>>);
 
 impl Budgets {
     fn of(&self, connection: &str) -> Arc<Spent> {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budgets = lock(&self.0);
         Arc::clone(budgets.entry(connection.to_owned()).or_default())
     }
 }
@@ -334,7 +335,7 @@ impl StreamTemplate {
             let id = crate::run::member(&record, "id").as_ref().and_then(plain);
             let id = id.unwrap_or_else(|| {
                 let digest = sha2::Sha256::digest(&record);
-                digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+                hex::encode(digest.get(..16).unwrap_or(&digest))
             });
             return Ok(SourceRecord::with_id(id, record));
         }

@@ -29,13 +29,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::disconnect::DisconnectMode;
-use crate::engine::lock;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::receive::Received;

@@ -7,12 +7,13 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
+use highwater_core::locks::lock;
 use highwater_core::{Document, Error, ErrorKind, Result, RunId, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::engine::{Engine, lock};
+use crate::engine::Engine;
 use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
 use crate::control::note_change;
-use crate::engine::{Engine, lock};
+use crate::engine::Engine;
 use crate::logs;
 use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 use crate::run::{RunState, parse_run_id};

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{
     Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, Timestamp, WriteBatch,
 };
@@ -379,9 +380,4 @@ impl Drop for Queued<'_> {
 
 fn cancelled_in_queue() -> Error {
     Error::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
-}
-
-/// A poisoned lock is taken as it is: what it guards stays whole between statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,8 +20,9 @@ pub(crate) use tally::Tally;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use highwater_template::Secret;
 use highwater_template::http::Transport;
@@ -186,8 +187,4 @@ impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox").field("store", &self.parts.store).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -308,10 +308,7 @@ fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template:
 /// The document that remembers an event, and its name there.
 fn place_of(connection: &str, id: &str) -> (String, String) {
     let hash = Sha256::digest(id.as_bytes());
-    let mut digest = String::new();
-    for byte in hash.iter().take(12) {
-        digest.push_str(&format!("{byte:02x}"));
-    }
+    let digest = hex::encode(hash.get(..12).unwrap_or(&hash));
     let bucket = hash.first().copied().unwrap_or(0) % BUCKETS;
     (format!("event/{connection}/{bucket:02x}"), digest)
 }

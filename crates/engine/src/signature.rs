@@ -126,13 +126,13 @@ pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, 
 
 /// The HMAC of a body in hexadecimal, keyed with the secret as it is written.
 pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
-    hex(&hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
+    hex::encode(hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
 }
 
 /// Checks the simple form, the header `X-Highwater-Hmac-Sha256`: whether `signature`, in hexadecimal, was made over
 /// `content` with any of the secrets. An empty secret matches nothing. It does not say when: prefer [`verify`].
 pub fn verify_hex(secrets: &[Secret], content: &[u8], signature: &str) -> bool {
-    unhex(signature).is_some_and(|given| {
+    hex::decode(signature).is_ok_and(|given| {
         secrets.iter().flat_map(written_keys).any(|key| hmac_matches(key.as_bytes(), content, &given))
     })
 }
@@ -218,20 +218,6 @@ fn hmac(key: &[u8], content: &[u8]) -> Hmac<Sha256> {
 
 fn hmac_matches(key: &[u8], content: &[u8], given: &[u8]) -> bool {
     hmac(key, content).verify_slice(given).is_ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| {
-            <[u8; 2]>::try_from(pair).ok().and_then(|[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok())
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::engine::lock;
 
 /// Places for runs. Whoever waits longest comes first.
 #[derive(Debug)]

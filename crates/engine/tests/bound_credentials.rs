@@ -298,7 +298,7 @@ async fn enter(engine: &Engine, store: &Arc<dyn Store>, case: &Case) -> Result<(
             let body = "{}";
             let mut mac = Hmac::<Sha256>::new_from_slice(SIGNS.as_bytes()).unwrap();
             mac.update(body.as_bytes());
-            let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex::encode(mac.finalize().into_bytes());
             let headers = [("x-hub-signature-256", format!("sha256={hex}")), ("x-github-delivery", "d".to_owned())];
             engine.receive("me", &headers, body.as_bytes()).await?;
             let running = engine.start(&tokio::runtime::Handle::current());

@@ -193,7 +193,7 @@ fn child() {
             let body = json!({"id": number % RECORDS, "value": number}).to_string();
             let mut mac = Hmac::<Sha256>::new_from_slice(b"a secret").unwrap();
             mac.update(body.as_bytes());
-            let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex::encode(mac.finalize().into_bytes());
             let headers =
                 [("X-Hub-Signature-256", format!("sha256={hex}")), ("X-GitHub-Delivery", format!("event-{number}"))];
             let received = engine.receive("c", &headers, body.as_bytes()).await.unwrap();

@@ -147,7 +147,7 @@ async fn receive(engine: &Engine, id: &str, event: &str, body: &Value, secret: &
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(mac.finalize().into_bytes());
     let headers = [
         ("X-Hub-Signature-256", format!("sha256={hex}")),
         ("X-GitHub-Delivery", id.to_owned()),

@@ -291,7 +291,7 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
     }
     let mut mac = Hmac::<Sha256>::new_from_slice(b"signs-all-webhooks").unwrap();
     mac.update(b"{}");
-    let hex = mac.finalize().into_bytes().iter().fold(String::new(), |all, byte| format!("{all}{byte:02x}"));
+    let hex = hex::encode(mac.finalize().into_bytes());
     let headers = [("x-hub-signature-256", format!("sha256={hex}")), ("x-github-delivery", "d".to_owned())];
     if let Err(error) = engine.receive("c", &headers, b"{}").await {
         tell_error(&mut told, "receive", &error);

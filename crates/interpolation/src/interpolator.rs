@@ -1,8 +1,9 @@
 //! Evaluation of templates: rendered to text, then read as a literal of Python.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
+use highwater_core::locks::{read, write};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 
 use crate::compiled::{Compiled, Reached};
@@ -254,7 +255,7 @@ impl Interpolator {
     }
 
     fn compile(&self, template: &str) -> Result<Arc<Compiled>> {
-        let cache = self.shared.compiled.read().unwrap_or_else(PoisonError::into_inner);
+        let cache = read(&self.shared.compiled);
         if let Some(compiled) = cache.get(template) {
             return Ok(Arc::clone(compiled));
         }
@@ -280,7 +281,7 @@ impl Interpolator {
                 return invalid(format!("broken template {}{place}: {}", excerpt(template), error.message));
             }
         };
-        let mut cache = self.shared.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = write(&self.shared.compiled);
         if cache.len() >= limits::CACHED_TEMPLATES {
             cache.clear();
         }

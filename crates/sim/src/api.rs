@@ -1,10 +1,11 @@
 //! The source of truth: an API over records that change, with every bad habit an API can have.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
@@ -83,7 +84,7 @@ impl Api {
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
-        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.source)
     }
 
     /// Some writes by others.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use highwater_core::locks::lock;
 use highwater_core::{
     Capabilities, Commit, ConsumerCommand, ConsumerReply, Cursor, Document, Environment, Error, ErrorKind, Fence,
     Inline, Json, MAX_LIMIT, Maintenance, MaintenanceReport, MemoryBackend, Page, PageRequest, Record, Result, RunStep,
@@ -73,7 +74,7 @@ impl SimStore {
     }
 
     pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
-        self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.oracle)
     }
 
     /// Shows the model what a batch did.

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Parser;
 
+use highwater_core::locks::lock;
 use plan::Plan;
 use shared::Watch;
 use world::{Outcome, simulate};
@@ -127,8 +128,4 @@ fn shrink(plan: &Plan, property: &str) -> Plan {
         }
         return smallest;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

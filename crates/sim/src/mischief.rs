@@ -2,13 +2,14 @@
 //! document or the report that each is shaped after (`crates/testkit/src/matrix/catalogue.rs`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use chrono::DateTime;
 use highwater_template::{HttpRequest, HttpResponse};
 
 use crate::plan::Knob;
 use crate::shared::Shared;
+use highwater_core::locks::lock;
 
 /// A path that begins so stands for the path behind it.
 const MOVED: &str = "/moved/";
@@ -137,7 +138,7 @@ impl Pages {
         };
         let mut body = body;
         if is_listing {
-            let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pages = lock(&self.0);
             // What is given again is older than what a webhook may have written meanwhile.
             let before = pages.get(&list).cloned().filter(|_| !shared.plan.has(Knob::Webhooks));
             let goes_on =

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use highwater_core::locks::lock;
 use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
 use highwater_engine::{CancelToken, Credentials, Delivering, Engine, Outbox, RunOptions, Secret};
 use hmac::{Hmac, KeyInit, Mac};
@@ -187,9 +188,5 @@ fn signature(body: &[u8]) -> String {
     // A key of any length is good.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else { return String::new() };
     mac.update(body);
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    hex::encode(mac.finalize().into_bytes())
 }

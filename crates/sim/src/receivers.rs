@@ -2,9 +2,10 @@
 //! committed arrives, together they cover what was committed, none comes after a 410 or too early, none goes to another.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{Cursor, Error, ErrorKind, Page, Result, WriteBatch};
 use highwater_engine::{Destination, OutboxRow, SIGNATURE_TOLERANCE, Secret, verify};
 use highwater_template::{HttpRequest, HttpResponse};
@@ -149,7 +150,7 @@ impl Receivers {
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.books)
     }
 
     /// The receiver of a request, if it is a delivery.

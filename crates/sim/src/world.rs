@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{
     Cursor, Inline, Maintenance, MemoryBackend, PageRequest, PruneWhat, Store, StoreOptions, StreamKey, WriteBatch,
 };
@@ -17,7 +18,7 @@ use crate::mischief::Pages;
 use crate::model::Model;
 use crate::oracle::Oracle;
 use crate::plan::{Action, CONNECTIONS, Knob, Plan};
-use crate::process::{Process, Taken, lock, templates};
+use crate::process::{Process, Taken, templates};
 use crate::receivers::{self, Kept, LEAVING, Receivers};
 use crate::shared::{ALWAYS, Broken, Shared, SimEnvironment, Watch};
 

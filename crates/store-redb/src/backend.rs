@@ -5,11 +5,12 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::files::{OpenFiles, beside, read_only};
 use highwater_core::key_value::Overlay;
+use highwater_core::locks::{read, write};
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
 use redb::{
     CompactionError, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError,
@@ -54,8 +55,7 @@ struct Shared {
 
 impl Shared {
     fn with<T>(&self, work: impl FnOnce(&Handle) -> Result<T>) -> Result<T> {
-        let database: RwLockReadGuard<'_, Option<Handle>> =
-            self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database: RwLockReadGuard<'_, Option<Handle>> = read(&self.database);
         work(database.as_ref().ok_or_else(closed)?)
     }
 }
@@ -226,7 +226,7 @@ impl Backend for RedbBackend {
     fn compact(&mut self) -> Result<Compaction> {
         self.shared.files.check()?;
         // New readings wait; one that has begun is let be.
-        let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = write(&self.shared.database);
         let Handle::Writing(database) = database.as_mut().ok_or_else(closed)? else { return Err(read_only()) };
         let before = shrink(database)?;
         erase::renew(database)?;
@@ -241,7 +241,7 @@ impl Backend for RedbBackend {
     }
 
     fn close(self) -> Result<()> {
-        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        let database = write(&self.shared.database).take();
         match database {
             Some(Handle::Writing(database)) => database.close().explain("close"),
             Some(Handle::Reading(database)) => database.close().explain("close"),

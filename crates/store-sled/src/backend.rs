@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use highwater_core::backend::{Backend, BackendReader, Decide, VisitEntry};
 use highwater_core::files::{OpenFiles, beside};
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map, Overlay};
+use highwater_core::locks::{read, write};
 use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result, mutant};
 use sled::{Batch, Db};
 
@@ -51,11 +52,11 @@ impl Opened {
 
 impl Shared {
     fn read(&self) -> RwLockReadGuard<'_, Opened> {
-        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.opened)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Opened> {
-        self.opened.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.opened)
     }
 }
 

@@ -7,13 +7,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use highwater_core::mutant;
 
 use crate::commit_sign::{Progress, Watcher};
 use crate::database_file;
+use highwater_core::locks::lock;
 
 /// What was last seen of the file's contents.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ impl Contents {
             return true;
         }
         let Some(progress) = watcher.progress() else { return true };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let Ok(found) = fs::metadata(file) else { return true };
         let (written, size) = (found.modified().ok(), found.len());
         let same = |seen: &Seen| (seen.progress, seen.written, seen.size) == (progress, written, size);

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, Secret};
@@ -116,7 +117,7 @@ impl Cassette {
     }
 
     fn tape(&self) -> MutexGuard<'_, Tape> {
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tape)
     }
 
     fn asked(&self, request: &HttpRequest) -> Asked {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::Result;
+use highwater_core::locks::lock;
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
@@ -106,17 +107,17 @@ impl<A: FakeApi> FakeTransport<A> {
 
     /// Looks into the API, or changes its state.
     pub fn with<T>(&self, look: impl FnOnce(&mut A) -> T) -> T {
-        look(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.api))
     }
 
     /// Every request so far.
     pub fn seen(&self) -> Vec<FakeRequest> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 
     /// Forgets the requests so far; returns them.
     pub fn take_seen(&self) -> Vec<FakeRequest> {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.seen))
     }
 }
 
@@ -134,7 +135,7 @@ impl<A: FakeApi> Transport for FakeTransport<A> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let request = FakeRequest::of(&request);
         let response = self.with(|api| api.answer(&request));
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        lock(&self.seen).push(request);
         if response.status == NO_ANSWER {
             return Err(highwater_core::Error::new(
                 highwater_core::ErrorKind::Unavailable,

@@ -86,6 +86,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use highwater_core::locks::lock;
+
 /// Told of each cell when it is done.
 type Watcher = Arc<dyn Fn(&Cell) + Send + Sync>;
 
@@ -151,7 +153,7 @@ impl Matrix {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         let Some(subject) = self.subjects.get(place) else { return };
                         let cells = self.row(subject);
-                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(place, cells);
+                        lock(&done).insert(place, cells);
                     }
                 });
             }

@@ -4,11 +4,12 @@
 //! the last position, the clock at the opening and at every batch since, another clock that the writer of a batch has
 //! seen, and the host's word.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
+use crate::locks::lock;
 use crate::mutants::mutant;
 use crate::timestamp::Timestamp;
 
@@ -114,7 +115,7 @@ impl ClockWatch {
     /// Notes what the clock shows, unless it leapt since the last look.
     pub(crate) fn look(&self, environment: &dyn Environment) {
         let now_ms = environment.now().unix_ms();
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = lock(&self.latest);
         let expected_ms = latest.expected_ms(environment);
         let leapt = expected_ms != 0 && now_ms > expected_ms.saturating_add(MAX_LEAP_MS);
         let plausible = (EARLIEST_PLAUSIBLE_MS..=LATEST_PLAUSIBLE_MS).contains(&now_ms);
@@ -126,7 +127,7 @@ impl ClockWatch {
 
     /// What the clock should show at least, but for changes of less than a year; 0 where it was never set.
     pub(crate) fn expected_ms(&self, environment: &dyn Environment) -> u64 {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).expected_ms(environment)
+        lock(&self.latest).expected_ms(environment)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Memory that the payloads of a page share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::locks::lock;
 use bytes::Bytes;
 
 /// Bytes of payloads in one allocation: several, but few enough that a record which is kept does not
@@ -21,7 +22,7 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// An empty chunk with room for [`CHUNK`] bytes.
     pub(crate) fn take(&self) -> Vec<u8> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = lock(&self.spare).pop();
         spare.unwrap_or_else(|| Vec::with_capacity(CHUNK))
     }
 
@@ -44,7 +45,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut spare = self.home.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.home.spare);
         if spare.len() < SPARE && self.chunk.capacity() >= CHUNK {
             self.chunk.clear();
             spare.push(std::mem::take(&mut self.chunk));

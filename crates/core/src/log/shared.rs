@@ -1,7 +1,7 @@
 //! What the writer and the readers of one process share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::content::ExactHasher;
 use crate::cursor::{ClockWatch, Position, TokenKey};
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::locks::lock;
 use crate::log::chunks::Chunks;
 use crate::log::hints::Hints;
 use crate::log::keys;
@@ -186,9 +187,4 @@ impl Payload<'_> {
             Payload::Decoded(bytes) => bytes,
         }
     }
-}
-
-/// A poisoned lock is taken as it is: every guarded value here stays whole between statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

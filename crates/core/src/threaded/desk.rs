@@ -8,8 +8,9 @@ use super::writer::{Job, Writer};
 use super::{closed, spawn};
 use crate::backend::{Backend, BackendRead};
 use crate::error::Result;
+use crate::locks::lock;
 use crate::log::read::Attempt;
-use crate::log::shared::{Shared, lock};
+use crate::log::shared::Shared;
 
 /// Where a store does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

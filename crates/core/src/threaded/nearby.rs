@@ -7,8 +7,9 @@ use super::caught::caught;
 use super::readers;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::Result;
+use crate::locks::lock;
 use crate::log::read::Attempt;
-use crate::log::shared::{Shared, lock};
+use crate::log::shared::Shared;
 use crate::log::state::StreamState;
 use crate::page::{Actions, PageRequest};
 

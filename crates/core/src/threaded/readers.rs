@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use super::caught::caught;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::{Error, ErrorKind, Result};
+use crate::locks::lock;
 use crate::log::read::Attempt;
-use crate::log::shared::{Shared, lock};
+use crate::log::shared::Shared;
 use crate::log::state::Head;
 
 /// Fresh snapshots taken before a read that keeps being overtaken is given up.

@@ -4,10 +4,10 @@ use fancy_regex::Regex;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, python_text};
 use highwater_template::HttpRequest;
+use highwater_template::http::unescape;
 
 use super::decode::{Context, Node};
 use super::{Parameters, Scope, Template};
-use crate::form::unquoted;
 
 /// Fits a request where everything that it names does.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ fn last_value(request: &HttpRequest, name: &str) -> Option<String> {
         let query = request.url.split_once('?')?.1.split('#').next()?;
         let pairs = query.split('&').rev().filter_map(|pair| pair.split_once('='));
         pairs
-            .map(|(known, value)| (unquoted(known), unquoted(value)))
+            .map(|(known, value)| (unescape(known), unescape(value)))
             .find(|(known, value)| known == name && !value.is_empty())
     };
     given.cloned().or_else(in_url).map(|(_, value)| value)

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use highwater_interpolation::{Value, python_text};
 use highwater_template::HttpRequest;
+use highwater_template::http::unescape;
 
 use super::cassette::RecordedRequest;
-use crate::form::unquoted;
 
 /// The first difference of a request.
 pub(super) fn requests(recorded: &RecordedRequest, ours: &HttpRequest) -> Option<String> {
@@ -167,15 +167,15 @@ fn split(url: &str) -> (String, Vec<(String, String)>) {
     let query = query.split('#').next().unwrap_or_default();
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pair = |pair: &str| match pair.split_once('=') {
-        Some((name, value)) => (unquoted(name), unquoted(value)),
-        None => (unquoted(pair), String::new()),
+        Some((name, value)) => (unescape(name), unescape(value)),
+        None => (unescape(pair), String::new()),
     };
     (url.to_owned(), pairs.map(pair).collect())
 }
 
 /// Escapes, a missing path, and the case of scheme and host do not make a difference.
 fn normal_url(url: &str) -> String {
-    let url = unquoted(&url.replace('+', "%2B"));
+    let url = unescape(&url.replace('+', "%2B"));
     let Some((scheme, rest)) = url.split_once("://") else { return url };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     format!("{}://{}/{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())

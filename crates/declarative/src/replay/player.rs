@@ -1,10 +1,11 @@
 //! Answers from a list of recorded exchanges.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Value, python_text};
 use highwater_template::HttpResponse;
@@ -33,12 +34,12 @@ impl<'p> Player<'p> {
 
     /// The first request that differed.
     pub(super) fn difference(&self) -> Option<String> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).difference.clone()
+        lock(&self.place).difference.clone()
     }
 
     /// The first recorded request that was not made.
     pub(super) fn missed(&self) -> Option<String> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.place);
         self.skip_repeats(&mut place);
         let recorded = self.requests.get(place.next)?;
         Some(format!("request {} was not made: {}", place.next + 1, compare::shown(recorded)))
@@ -59,7 +60,7 @@ impl<'p> Player<'p> {
     }
 
     fn answer(&self, request: &Request) -> Result<HttpResponse> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.place);
         let authentication = request.purpose == Purpose::Authentication;
         let fits = |recorded: Option<&RecordedRequest>| {
             recorded.and_then(|recorded| compare::requests(recorded, &request.http))

@@ -1,8 +1,9 @@
 //! Answers that a read keeps, for requests that are equal.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use highwater_core::locks::lock;
 use highwater_template::HttpResponse;
 
 /// The answers kept, by request.
@@ -17,12 +18,12 @@ struct Kept {
 
 impl AnswerCache {
     pub(super) fn get(&self, key: &str) -> Option<HttpResponse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).answers.get(key).cloned()
+        lock(&self.0).answers.get(key).cloned()
     }
 
     /// Keeps an answer, unless the bodies of all would then have more than `max_bytes`.
     pub(super) fn keep(&self, key: String, response: &HttpResponse, max_bytes: usize) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         if kept.bytes + response.body.len() <= max_bytes {
             kept.bytes += response.body.len();
             kept.answers.insert(key, response.clone());

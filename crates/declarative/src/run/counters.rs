@@ -1,9 +1,10 @@
 //! What is left of the quotas of tokens that take turns.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
+use highwater_core::locks::lock;
 
 /// How far two servers may disagree about the time at which a quota is full again.
 const SKEW_SECONDS: i64 = 60;
@@ -14,7 +15,7 @@ pub(super) struct QuotaCounters(Mutex<HashMap<String, Counters>>);
 
 impl QuotaCounters {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<String, Counters>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a read noted about itself.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use highwater_core::locks::lock;
 
 /// Warnings that are kept; more of them say nothing new.
 const MAX_WARNINGS: usize = 100;
@@ -58,7 +60,7 @@ impl Notes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -202,41 +202,16 @@ fn says_more(page: &LastPage<'_>, read: Option<u64>) -> bool {
 fn with_links(response: &HttpResponse) -> Value {
     let mut headers = headers_value(response);
     let mut links = Map::new();
-    for part in response.header("link").map(split_links).unwrap_or_default() {
-        let Some((url, rest)) = part.trim().strip_prefix('<').and_then(|part| part.split_once('>')) else { continue };
-        let mut link = Map::from_iter([("url".to_owned(), Value::from(url))]);
-        for parameter in rest.split(';') {
-            if let Some((name, value)) = parameter.split_once('=') {
-                link.insert(name.trim().to_owned(), Value::from(value.trim().trim_matches(['"', '\''])));
-            }
-        }
-        let name = link.get("rel").or_else(|| link.get("url")).map(python_text).unwrap_or_default();
-        links.insert(name, Value::Object(link));
+    for link in response.links() {
+        let mut members = Map::from_iter([("url".to_owned(), Value::from(link.target))]);
+        members.extend(link.parameters.into_iter().map(|(name, value)| (name, Value::from(value))));
+        let name = members.get("rel").or_else(|| members.get("url")).map(python_text).unwrap_or_default();
+        links.insert(name, Value::Object(members));
     }
     if let Value::Object(headers) = &mut headers {
         headers.insert("link".to_owned(), Value::Object(links));
     }
     headers
-}
-
-/// At commas outside of the angle brackets and quotes.
-fn split_links(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let (mut from, mut in_url, mut quoted) = (0, false, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            '<' if !quoted => in_url = true,
-            '>' if !quoted => in_url = false,
-            '"' => quoted = !quoted,
-            ',' if !in_url && !quoted => {
-                parts.push(text.get(from..at).unwrap_or_default());
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(text.get(from..).unwrap_or_default());
-    parts
 }
 
 #[cfg(test)]

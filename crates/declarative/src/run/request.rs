@@ -4,8 +4,9 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{LiteralTypes, Map, Value, python_text};
 use highwater_template::HttpRequest;
+use highwater_template::http::unescape;
 
-use crate::form::{form_text, unquoted};
+use crate::form::form_text;
 use crate::model::{Inputs, Part, RequestOption, Requester, Scope};
 
 /// Values for the parts of a request.
@@ -204,7 +205,7 @@ fn present_query(url: &str) -> Vec<(String, String)> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (unquoted(name), unquoted(value)))
+        .map(|(name, value)| (unescape(name), unescape(value)))
         .collect()
 }
 

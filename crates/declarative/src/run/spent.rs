@@ -1,7 +1,9 @@
 //! The calls that were made under a budget of requests.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use highwater_core::locks::lock;
 
 /// Clocks of reads differ by what one of them does between two requests; by more, the clock went back.
 const MAX_LAG_MS: u64 = 10 * 60_000;
@@ -51,7 +53,7 @@ impl Limit {
 
 impl Spent {
     pub(super) fn with<T>(&self, place: usize, now_ms: u64, change: impl FnOnce(&mut Window, u64) -> T) -> Option<T> {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.0);
         if now_ms.saturating_add(MAX_LAG_MS) < calls.now_ms {
             *calls = Calls::default();
         }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, FixedOffset};
+use highwater_core::locks::lock;
 use highwater_interpolation::Value;
 
 /// A token and until when it is good.
@@ -33,7 +34,7 @@ impl TokenCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Token>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -77,7 +78,7 @@ impl RenewedConfig {
     }
 
     fn lock(&self) -> MutexGuard<'_, Renewed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use highwater_core::Result;
+use highwater_core::locks::lock;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::engine::lock;
 use crate::outbox::{Delivering, Destination, OutboxRow, Pass};
 
 /// An [`Outbox`](crate::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, ErrorKind, Result, Store};
 use highwater_template::auth::{Placement, SecretRenewal};
 use highwater_template::http::Transport;
@@ -20,7 +21,7 @@ use super::limits::{RequestLimits, Verdict, passing, remaining, rest, server_ms,
 use super::origins::Origins;
 use super::redirect::{self, Journey};
 use super::renewal::Way;
-use super::session::{Session, lock};
+use super::session::Session;
 use super::tokens;
 
 /// Rate limits waited out in a row for one request.

@@ -1,8 +1,9 @@
 //! What the engine keeps of a connection while it lives: its credentials and its budget.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::Secret;
 use highwater_template::redact::Redactor;
@@ -283,8 +284,4 @@ impl Session {
     pub(crate) fn redact_error(&self, error: Error) -> Error {
         if mutant!("exit-unredacted") { error } else { self.redactor().redact_error(error) }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

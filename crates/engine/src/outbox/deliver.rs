@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::Outbox;
 use super::collapse::collapse_dead;
 use super::destination::{Destination, destination_key};
 use super::draft::{DRAFTS, tell};
 use super::lease::{Bid, Lease};
 use super::row::{OutboxRow, Rest, dead_key, rest_key, row_key};
-use super::{Outbox, lock};
 use crate::cancel::CancelToken;
 use crate::http::time_until;
 use crate::mutants::mutant;

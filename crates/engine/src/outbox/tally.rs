@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
+use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, Result, Store, StreamBatch, WriteBatch};
 
 use super::cleared::anybody_listens;
 use super::draft::{Draft, Failure, drafts_of, tell};
-use super::lock;
 use crate::mutants::mutant;
 use crate::run::{RunReport, RunState};
 use crate::sync::SyncKey;

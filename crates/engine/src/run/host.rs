@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aside::Aside;
+use highwater_core::locks::lock;
 use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, Timestamp, WriteBatch,
 };
@@ -22,7 +23,7 @@ use super::deletes::Settlement;
 use super::lease::Holder;
 use super::lines::Lines;
 use super::report::{RunEvent, RunMode, RunReport, RunState};
-use crate::engine::{Engine, lock};
+use crate::engine::Engine;
 use crate::http::Client;
 use crate::logs;
 use crate::mutants::mutant;

@@ -143,10 +143,7 @@ impl Form {
                 all
             }),
             Form::Html => secret.replace('&', "&amp;").replace('"', "&quot;"),
-            Form::Hex => secret.bytes().fold(String::new(), |mut all, byte| {
-                let _ = write!(all, "{byte:02x}");
-                all
-            }),
+            Form::Hex => hex::encode(secret),
             Form::Broken => {
                 let middle = secret.char_indices().nth(secret.chars().count() / 2).map_or(0, |(at, _)| at);
                 format!("{}\n  {}", &secret[..middle], &secret[middle..])

@@ -27,18 +27,14 @@ fn digest<D: Digest>(value: &str, salt: Option<&str>) -> String {
     if let Some(salt) = salt {
         digest.update(salt.as_bytes());
     }
-    hexadecimal(&digest.finalize())
+    hex::encode(digest.finalize())
 }
 
 pub(super) fn hmac_sha256(value: &str, key: &str) -> Outcome<String> {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes())
         .map_err(|_| Fault::Other("the key does not fit".to_owned()))?;
     mac.update(value.as_bytes());
-    Ok(hexadecimal(&mac.finalize().into_bytes()))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex::encode(mac.finalize().into_bytes()))
 }
 
 pub(super) fn base64_encode(value: &str) -> String {

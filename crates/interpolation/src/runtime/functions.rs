@@ -12,7 +12,7 @@ use super::data::Data;
 use super::evaluate::Evaluator;
 use super::numbers::{Number, number, whole};
 use super::operators;
-use super::strings::percent_encode;
+use super::strings::quote_plus;
 use super::{Fault, Outcome, methods};
 
 const FUNCTIONS: [&str; 16] = [
@@ -79,7 +79,7 @@ pub(super) fn call<'a>(evaluator: &mut Evaluator<'a>, name: &str, given: Given<'
         }
         "duration" => Ok(Data::Duration(Duration::parse(&given.one("datestring")?.expect_text()?)?)),
         "format_datetime" => format_datetime(evaluator, given),
-        "sanitize_url" => made(percent_encode(&given.one("value")?.expect_text()?, true, ""), budget),
+        "sanitize_url" => made(quote_plus(&given.one("value")?.expect_text()?), budget),
         "camel_case_to_snake_case" => {
             let text = given.one("value")?.expect_text()?;
             let mut snake = String::with_capacity(text.len() + 8);
@@ -194,12 +194,9 @@ fn uuid(evaluator: &Evaluator<'_>) -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = *version & 0x0f | 0x40;
     *variant = *variant & 0x3f | 0x80;
-    let mut text = String::with_capacity(36);
-    for (position, byte) in bytes.iter().enumerate() {
-        if matches!(position, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
+    let mut text = hex::encode(bytes);
+    for place in [20, 16, 12, 8] {
+        text.insert(place, '-');
     }
     text
 }

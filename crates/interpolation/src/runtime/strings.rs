@@ -1,23 +1,23 @@
 //! Text operations that filters and methods share.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::data::{Budget, Data};
 use super::numbers::{Number, number};
 use super::{Fault, Outcome};
 
-/// `quote`: UTF-8 in percent notation, except unreserved characters and `safe`; `plus` writes spaces as `+`.
-pub(super) fn percent_encode(text: &str, plus: bool, safe: &str) -> String {
-    let mut output = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let c = char::from(byte);
-        if byte.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '~') || (byte.is_ascii() && safe.contains(c)) {
-            output.push(c);
-        } else if plus && c == ' ' {
-            output.push('+');
-        } else {
-            output.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    output
+/// What `urllib.parse.quote` leaves as it is, besides the slash.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+const UNRESERVED_AND_SLASH: &AsciiSet = &UNRESERVED.remove(b'/');
+
+/// `urllib.parse.quote`: everything but unreserved characters and `/` percent-encoded.
+pub(super) fn quote(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED_AND_SLASH).to_string()
+}
+
+/// `urllib.parse.quote_plus`: everything but unreserved characters percent-encoded, and spaces as `+`.
+pub(super) fn quote_plus(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string().replace("%20", "+")
 }
 
 pub(super) fn is_lower(text: &str) -> bool {

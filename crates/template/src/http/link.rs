@@ -1,25 +1,45 @@
 //! Links of an API: `Link` headers (RFC 8288), and references resolved against the requested URL (RFC 3986).
 
-/// Returns the target of the first link in a `Link` header that has this relation.
-pub(super) fn target<'v>(value: &'v str, relation: &str) -> Option<&'v str> {
-    let mut rest = value;
-    loop {
-        rest = &rest[rest.find('<')? + 1..];
-        let end = rest.find('>')?;
-        let target = rest[..end].trim();
-        rest = &rest[end + 1..];
-        let mut has_relation = None;
-        while let Some((name, parameter, behind)) = parameter(rest) {
-            rest = behind;
-            // Of several `rel` the first counts.
-            if name.eq_ignore_ascii_case("rel") && has_relation.is_none() {
-                has_relation = Some(parameter.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation)));
-            }
-        }
-        if has_relation == Some(true) {
-            return Some(target);
-        }
+use super::unescape;
+
+/// A link of a `Link` header (RFC 8288).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// Where it leads, as the header has it; [`HttpResponse::resolve`](crate::HttpResponse::resolve) makes it a whole URL.
+    pub target: String,
+    /// Names and values of its parameters, in order, without quotes and escapes. A parameter without a value has an empty one.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Link {
+    /// Returns the value of the parameter `name`, whatever the case of the name. Of several the first counts.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+
+    /// Returns whether the link has a relation, such as `next`, whatever its case.
+    pub fn has_relation(&self, relation: &str) -> bool {
+        let relations = self.parameter("rel").unwrap_or_default();
+        relations.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation))
+    }
+}
+
+/// Reads a `Link` header. Text that is not a link is passed over.
+pub(super) fn links(header: &str) -> Vec<Link> {
+    let mut found = Vec::new();
+    let mut rest = header;
+    while let Some(start) = rest.find('<') {
+        let Some((target, behind)) = rest[start + 1..].split_once('>') else { break };
+        let mut link = Link { target: target.trim().to_owned(), parameters: Vec::new() };
+        rest = behind;
+        while let Some((name, value, behind)) = parameter(rest) {
+            link.parameters.push((name.to_owned(), value));
+            rest = behind;
+        }
+        found.push(link);
+    }
+    found
 }
 
 /// Returns the next parameter of a link: its name, its value, and the rest of the text. `None` at the link's end.
@@ -109,21 +129,9 @@ pub(super) fn resolve(base: &str, reference: &str) -> String {
 /// Removes the query parameters of a URL whose values are dropped. The others keep their text.
 pub(super) fn without_values(url: &str, dropped: impl Fn(&str) -> bool) -> String {
     let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
-    let is_kept = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !dropped(&unescaped(value)));
+    let is_kept = |pair: &&str| pair.split_once('=').is_none_or(|(_, value)| !dropped(&unescape(value)));
     let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
-}
-
-/// Decodes a value of a query.
-fn unescaped(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, behind @ ..] = rest {
-        let escaped = (*first == b'%').then(|| behind.get(..2)).flatten();
-        let escaped = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Removes the segments `.` and `..` of a path (RFC 3986, 5.2.4).
@@ -154,15 +162,21 @@ mod tests {
 
     #[test]
     fn links_by_relation() {
-        let next = |value| target(value, "next");
-        assert_eq!(next(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#), Some("https://a/?p=2"));
-        assert_eq!(next(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#), Some("https://a/?p=2"));
-        assert_eq!(next("<b>;title=x;REL=\"last next\""), Some("b"));
-        assert_eq!(next(r#"<b>; title="x <y> z, w; rel=prev"; rel="next""#), Some("b"));
-        assert_eq!(next(r#"<a>; title="say \"<next>\""; rel=prev,<b>;rel=next"#), Some("b"));
-        assert_eq!(next("< b > ; rel = next ,"), Some("b"));
-        assert_eq!(next("<b>; crossorigin; rel=NEXT"), Some("b"));
-        assert_eq!(next("<>; rel=next"), Some(""));
+        let next = |value| links(value).into_iter().find(|link| link.has_relation("next")).map(|link| link.target);
+        assert_eq!(
+            next(r#"<https://a/?x=1,2>; rel="prev", <https://a/?p=2>; rel="next""#).as_deref(),
+            Some("https://a/?p=2")
+        );
+        assert_eq!(
+            next(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#).as_deref(),
+            Some("https://a/?p=2")
+        );
+        assert_eq!(next("<b>;title=x;REL=\"last next\"").as_deref(), Some("b"));
+        assert_eq!(next(r#"<b>; title="x <y> z, w; rel=prev"; rel="next""#).as_deref(), Some("b"));
+        assert_eq!(next(r#"<a>; title="say \"<next>\""; rel=prev,<b>;rel=next"#).as_deref(), Some("b"));
+        assert_eq!(next("< b > ; rel = next ,").as_deref(), Some("b"));
+        assert_eq!(next("<b>; crossorigin; rel=NEXT").as_deref(), Some("b"));
+        assert_eq!(next("<>; rel=next").as_deref(), Some(""));
         assert_eq!(next(r#"<a>; rel="prev"; rel="next""#), None, "of two relations the first counts");
         assert_eq!(next(r#"<b>; rel="nextish""#), None);
         assert_eq!(next(r#"<b>; title="rel=next""#), None);

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::escape::escape;
 use super::response::Validator;
 use highwater_core::{Error, ErrorKind, Result};
 
@@ -208,21 +209,4 @@ impl fmt::Debug for HttpRequest {
             .field("body_bytes", &self.body.as_ref().map(Bytes::len))
             .finish()
     }
-}
-
-/// Percent-encodes everything but unreserved characters: for a segment of a path, or a value in a query or form.
-///
-/// ```
-/// use highwater_template::http::escape;
-/// assert_eq!(escape("a b/ü"), "a%20b%2F%C3%BC");
-/// ```
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

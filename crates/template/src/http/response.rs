@@ -8,7 +8,8 @@ use chrono::{DateTime, NaiveDateTime};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::{complaint, link};
+use super::complaint;
+use super::link::{self, Link};
 use crate::records;
 use crate::redact::{REDACTED, Redactor};
 use highwater_core::content::outline;
@@ -257,8 +258,13 @@ impl HttpResponse {
 
     /// Returns the target of the `Link` header with `rel="next"` (RFC 8288), [resolved](HttpResponse::resolve).
     pub fn next_link(&self) -> Option<String> {
-        let links = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
-        links.filter_map(|(_, value)| link::target(value, "next")).next().map(|target| self.resolve(target))
+        self.links().iter().find(|link| link.has_relation("next")).map(|link| self.resolve(&link.target))
+    }
+
+    /// Returns the links of every `Link` header (RFC 8288), in order.
+    pub fn links(&self) -> Vec<Link> {
+        let headers = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
+        headers.flat_map(|(_, value)| link::links(value)).collect()
     }
 
     fn unusable(&self, how: &str) -> Error {

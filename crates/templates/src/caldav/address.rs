@@ -1,6 +1,10 @@
 //! The addresses of entries: many texts name one resource.
 
-use std::fmt::Write;
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The one spelling of an address: a path, in which every character but the unreserved ones and `/` is percent-encoded with
 /// upper-case digits.
@@ -12,32 +16,11 @@ pub(super) fn one_spelling(href: &str) -> String {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
         _ => href,
     };
-    let mut spelling = String::with_capacity(path.len());
-    let mut bytes = path.as_bytes().iter();
-    while let Some(&byte) = bytes.next() {
-        let (byte, encoded) = match (byte, bytes.as_slice()) {
-            (b'%', [high, low, ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.nth(1);
-                    (high << 4 | low, true)
-                }
-                _ => (byte, false),
-            },
-            _ => (byte, false),
-        };
-        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        if unreserved || (byte == b'/' && !encoded) {
-            spelling.push(char::from(byte));
-        } else {
-            // Writing to a `String` cannot fail.
-            let _ = write!(spelling, "%{byte:02X}");
-        }
-    }
-    spelling
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    // A slash that is encoded is part of a name.
+    path.split('/')
+        .map(|name| percent_encode(&Cow::from(percent_decode_str(name)), RESERVED).to_string())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ async fn post(trial: &Trial<Slack>, body: &str, seconds_ago: u64) -> Result<Rece
     let at = (trial.environment.now().unix_ms() / 1000 - seconds_ago).to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("v0:{at}:{body}").as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(mac.finalize().into_bytes());
     let headers = [
         ("Content-Type", "application/json"),
         ("X-Slack-Request-Timestamp", &at),

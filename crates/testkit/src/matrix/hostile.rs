@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use highwater_template::{HttpRequest, HttpResponse};
@@ -14,6 +14,7 @@ use super::faults::{Fault, LinkForm, Reach, Switch, Wire};
 use super::pages;
 use super::subject::{SECRET, Subject, TrialApi};
 use crate::fake::{FakeRequest, NO_ANSWER, json as answer, with_header};
+use highwater_core::locks::lock;
 
 /// A path that begins so stands for the path behind it.
 const MOVED: &str = "/trial-moved";
@@ -87,7 +88,7 @@ impl Hostile {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Switches the fault on for a run that would take `sound` requests without it, or off.

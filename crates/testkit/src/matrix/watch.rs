@@ -1,11 +1,12 @@
 //! The way from the engine to the API, watched: who gets the secret, how many requests there are, what they cost in time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
@@ -78,7 +79,7 @@ impl Watched {
 
     /// Requests that carried a secret to a stranger.
     pub(super) fn leaks(&self) -> Vec<String> {
-        self.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.leaks).clone()
     }
 
     fn look(&self, request: &HttpRequest) {
@@ -90,7 +91,7 @@ impl Watched {
         let headers = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>();
         let body = request.body.as_ref().map(|body| String::from_utf8_lossy(body)).unwrap_or_default();
         if holds_secret(&format!("{}\n{headers}{body}", request.url)) {
-            let mut leaks = self.leaks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut leaks = lock(&self.leaks);
             leaks.push(format!("{} {to}", request.method));
         }
     }

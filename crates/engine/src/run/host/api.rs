@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use highwater_core::locks::lock;
 use highwater_core::{BadRecords, Error, ErrorKind, Result, StreamCommit, Timestamp};
 use highwater_template::auth::SecretRenewal;
 use highwater_template::host::{ApiHost, ChangeSet, NextRun, Progress, RunHost};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Secret};
 
 use super::{Host, raw};
-use crate::engine::lock;
 use crate::logs;
 use crate::run::counts::fetched;
 use crate::run::report::RunReport;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use highwater_core::locks::lock;
 use highwater_core::{Result, StreamBatch, StreamCommit, WriteBatch};
 use highwater_template::LogLevel;
 use highwater_template::host::{ApiHost, ChangeSet, NextRun, SetAsideRecord};
@@ -10,7 +11,6 @@ use serde::Deserialize;
 
 use super::Host;
 use crate::aside::{MOST, kept_aside};
-use crate::engine::lock;
 use crate::run::report::RecordSetAside;
 
 /// Records that a report names, and lines of them in the log.

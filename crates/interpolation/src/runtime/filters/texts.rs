@@ -2,7 +2,7 @@
 
 use super::super::arguments::{Bound, Given, int_or, made, text_or};
 use super::super::data::{Budget, Data};
-use super::super::strings::{Align, capitalize, lines, padded, percent_encode, percent_format, title};
+use super::super::strings::{Align, capitalize, lines, padded, percent_format, quote, quote_plus, title};
 use super::super::{Fault, Outcome, json, methods};
 use super::html::without_tags;
 use super::trimmed;
@@ -118,10 +118,10 @@ fn url_encoded(value: &Data<'_>, budget: &Budget) -> Outcome<String> {
     let pairs = match (value.entries(budget)?, value) {
         (Some(entries), _) => entries,
         (None, Data::Text(_) | Data::None | Data::Bool(_) | Data::Int(_) | Data::Float(_)) => {
-            return Ok(percent_encode(&value.to_text(budget)?, false, "/"));
+            return Ok(quote(&value.to_text(budget)?));
         }
         (None, Data::DateTime(_) | Data::Date(_) | Data::Duration(_)) => {
-            return Ok(percent_encode(&value.to_text(budget)?, false, "/"));
+            return Ok(quote(&value.to_text(budget)?));
         }
         (None, list) => {
             let mut pairs = Vec::new();
@@ -138,9 +138,9 @@ fn url_encoded(value: &Data<'_>, budget: &Budget) -> Outcome<String> {
     let mut query = String::new();
     for (position, (key, value)) in pairs.iter().enumerate() {
         query.push_str(if position > 0 { "&" } else { "" });
-        query.push_str(&percent_encode(&key.to_text(budget)?, true, ""));
+        query.push_str(&quote_plus(&key.to_text(budget)?));
         query.push('=');
-        query.push_str(&percent_encode(&value.to_text(budget)?, true, ""));
+        query.push_str(&quote_plus(&value.to_text(budget)?));
     }
     Ok(query)
 }
