@@ -23,7 +23,7 @@ async fn main() -> Result<()> {
     for _ in 0..2 {
         let report = engine.sync("main", "github/issues")?.run_once(RunOptions::default()).await?;
         let progress = report.progress;
-        println!("{:?}: {} added, {} unchanged", report.mode, progress.added, progress.unchanged);
+        println!("{:?}: {} added, {} unchanged", report.mode, progress.counts.added, progress.counts.unchanged);
     }
     let page = store.records_as::<Issue>(&StreamKey::new("main", "Issue")).limit(10).page().await?;
     for issue in page.changes.iter().filter_map(|change| change.value.as_ref()?.as_ref().ok()) {

@@ -49,17 +49,20 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
     let first = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     println!("first sync: {:?}, {seconds:.2} s, {:.0} records/s", first.progress, ISSUES as f64 / seconds);
-    assert_eq!(first.progress.added, ISSUES as u64);
-    assert_eq!((first.progress.updated, first.progress.deleted), (0, 0));
+    assert_eq!(first.progress.counts.added, ISSUES as u64);
+    assert_eq!((first.progress.counts.updated, first.progress.counts.deleted), (0, 0));
 
     let issues = StreamKey::new("main", "Issue");
     let cursor = drain(&store, &issues, Cursor::START).await.1;
     let second = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     println!("second sync: {:?}", second.progress);
-    assert_eq!((second.progress.added, second.progress.updated, second.progress.deleted), (0, 0, 0));
+    assert_eq!(
+        (second.progress.counts.added, second.progress.counts.updated, second.progress.counts.deleted),
+        (0, 0, 0)
+    );
     let full = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default().full(true)).await.unwrap();
     println!("full refresh: {:?}", full.progress);
-    assert_eq!((full.progress.added, full.progress.updated, full.progress.deleted), (0, 0, 0));
+    assert_eq!((full.progress.counts.added, full.progress.counts.updated, full.progress.counts.deleted), (0, 0, 0));
     assert_eq!(drain(&store, &issues, cursor).await, (Vec::new(), cursor));
 
     in_parallel(&emulator, 120, |emulator, token, n| {
@@ -71,7 +74,10 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
     });
     let third = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();
     println!("third sync: {:?}", third.progress);
-    assert_eq!((third.progress.added, third.progress.updated, third.progress.deleted), (0, 120, 0));
+    assert_eq!(
+        (third.progress.counts.added, third.progress.counts.updated, third.progress.counts.deleted),
+        (0, 120, 0)
+    );
     let (changes, _) = drain(&store, &issues, cursor).await;
     assert_eq!(changes.len(), 120);
     assert!(changes.iter().all(|(net, _)| *net == NetAction::Updated));

@@ -70,7 +70,7 @@ async fn h39_a_first_sync_that_outlives_its_quota_goes_on_and_deletes_nothing() 
     }
     running.shutdown(Duration::from_secs(10)).await.unwrap();
     let report = engine.fetch_run(&stopped.id).await.unwrap();
-    assert_eq!((report.resumed, report.progress.added, report.progress.deleted), (1, ISSUES as u64, 0));
+    assert_eq!((report.resumed, report.progress.counts.added, report.progress.counts.deleted), (1, ISSUES as u64, 0));
     let head = store.head(&issues).await.unwrap();
     assert_eq!((head.live, head.deleted), (ISSUES as u64, 0));
 }

@@ -1,4 +1,4 @@
-//! The layers of a stored payload: compressed inside, encrypted outside.
+//! The layers of a stored payload: compressed first, then encrypted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +13,12 @@ use crate::compression::Compression;
 use crate::encryption::Cipher;
 #[cfg(feature = "encryption")]
 use crate::keys::KeyRing;
+use crate::tags::{COMPRESSED, ENCRYPTED, unknown};
 
-/// The first byte of an encrypted payload. Not `{`, like every tag.
-pub(crate) const ENCRYPTED: u8 = 0xe1;
-/// The first byte of a compressed payload.
-pub(crate) const COMPRESSED: u8 = 0xc1;
-
-/// A [`PayloadCodec`] that compresses, then encrypts; each where asked for.
+/// A [`PayloadCodec`] that compresses, encrypts, or does both in this order.
 ///
-/// It reads whatever any configuration of it wrote, as long as it has the key and the dictionary:
-/// compression and encryption may be switched on for a store that has records already.
+/// Reads what any configuration of it wrote, as long as it has the key and the dictionary: compression and encryption may be
+/// switched on for a store that already has records.
 pub struct Codec {
     #[cfg(feature = "zstd")]
     compression: Option<Compression>,
@@ -32,7 +28,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A codec that does nothing yet.
+    /// Begins a codec that neither compresses nor encrypts.
     pub fn builder() -> CodecBuilder {
         CodecBuilder {
             #[cfg(feature = "zstd")]
@@ -45,7 +41,7 @@ impl Codec {
         }
     }
 
-    /// Appends the compressed form where there is one and it is shorter, else the payload.
+    /// Appends the compressed form if there is one and it is shorter, and otherwise the payload.
     fn compress(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
         #[cfg(feature = "zstd")]
         if let Some(compression) = &self.compression {
@@ -108,7 +104,7 @@ impl PayloadCodec for Codec {
             Some(&ENCRYPTED) => self.decrypt(context, stored, out),
             _ if self.strict => Err(Error::new(
                 ErrorKind::Corrupt,
-                "the payload is not encrypted, in a store where every payload must be: somebody put it there",
+                "the payload is not encrypted, in a store where every payload has to be: somebody else wrote it",
             )),
             _ => self.decompress(stored, out),
         }
@@ -162,7 +158,7 @@ impl fmt::Debug for Codec {
     }
 }
 
-/// What a [`Codec`] is to do.
+/// Builds a [`Codec`].
 #[derive(Debug)]
 pub struct CodecBuilder {
     #[cfg(feature = "zstd")]
@@ -175,7 +171,7 @@ pub struct CodecBuilder {
 }
 
 impl CodecBuilder {
-    /// Compresses payloads where that makes them shorter.
+    /// Compresses payloads where that makes them shorter. Off by default.
     #[cfg(feature = "zstd")]
     #[must_use]
     pub fn compress(mut self, compression: Compression) -> Self {
@@ -183,7 +179,7 @@ impl CodecBuilder {
         self
     }
 
-    /// Encrypts payloads with the ring's encrypting key, and decrypts with any of its keys.
+    /// Encrypts payloads with the ring's encrypting key, and decrypts with any of its keys. Off by default.
     #[cfg(feature = "encryption")]
     #[must_use]
     pub fn encrypt(mut self, keys: KeyRing) -> Self {
@@ -191,7 +187,7 @@ impl CodecBuilder {
         self
     }
 
-    /// Takes the random part of nonces from `environment`, for tests that repeat exactly.
+    /// Sets the source of the random part of nonces, for tests that repeat exactly. The system's by default.
     #[cfg(feature = "encryption")]
     #[must_use]
     pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
@@ -199,8 +195,8 @@ impl CodecBuilder {
         self
     }
 
-    /// Refuses payloads that are not encrypted, rather than taking them for records from before
-    /// encryption was switched on. Nobody who can write to the file can slip a plain one in then.
+    /// Refuses payloads that are not encrypted, instead of reading them as records from before encryption was switched on.
+    /// Whoever can write to the file then cannot insert a plain record. Off by default.
     #[cfg(feature = "encryption")]
     #[must_use]
     pub fn require_encryption(mut self) -> Self {
@@ -208,7 +204,7 @@ impl CodecBuilder {
         self
     }
 
-    /// The codec.
+    /// Builds the codec.
     pub fn build(self) -> Arc<dyn PayloadCodec> {
         Arc::new(Codec {
             #[cfg(feature = "zstd")]
@@ -218,11 +214,4 @@ impl CodecBuilder {
             strict: self.strict,
         })
     }
-}
-
-pub(crate) fn unknown() -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        "the stored payload is neither JSON nor anything this codec writes: open the store with the codec it was written with, or restore a backup",
-    )
 }

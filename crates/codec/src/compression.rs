@@ -1,4 +1,4 @@
-//! zstd: each payload is one frame that tells its length and the dictionary it needs.
+//! zstd: each payload is one frame that names its length and its dictionary.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,12 +9,13 @@ use highwater_core::{Error, ErrorKind, MAX_PAYLOAD_BYTES, Result};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{get_dict_id_from_dict, get_dict_id_from_frame, get_frame_content_size};
 
-use crate::codec::COMPRESSED;
+use crate::tags::COMPRESSED;
 
-/// A zstd dictionary: what payloads have in common, kept beside them. Records of one kilobyte shrink
-/// to about a third with one, and to about half without.
+/// A zstd dictionary: what payloads have in common. Records of one kilobyte shrink to about a third with one, and to about
+/// half without.
 ///
-/// It holds parts of the payloads it was trained from: keep it as you keep the payloads.
+/// It contains parts of the payloads that it was trained from, so protect it as you protect them. Keep its
+/// [bytes](Dictionary::bytes): nothing compressed with it can be read without them.
 #[derive(Clone)]
 pub struct Dictionary {
     bytes: Arc<[u8]>,
@@ -22,8 +23,12 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    /// Trains a dictionary of at most `max_bytes` from payloads: a few hundred of each model, at
-    /// least a hundred times its size together. 64 KiB suit most.
+    /// Trains a dictionary of at most `max_bytes` from payloads: a few hundred of each model, together at least a hundred times
+    /// its size. 64 KiB suit most stores.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where there are too few samples.
     pub fn train<S: AsRef<[u8]>>(samples: &[S], max_bytes: usize) -> Result<Self> {
         let bytes = zstd::dict::from_samples(samples, max_bytes).map_err(|source| {
             Error::new(ErrorKind::Invalid, "no dictionary can be trained from these samples: give more of them")
@@ -33,13 +38,17 @@ impl Dictionary {
         Dictionary::from_bytes(bytes)
     }
 
-    /// The dictionary that [`bytes`](Self::bytes) gave.
+    /// Makes a dictionary of the bytes that [`bytes`](Self::bytes) returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where they are not an undamaged dictionary.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Self> {
         let bytes = bytes.into();
         let Some(id) = get_dict_id_from_dict(&bytes) else {
-            return Err(Error::new(ErrorKind::Invalid, "the bytes are no zstd dictionary: train one from samples"));
+            return Err(Error::new(ErrorKind::Invalid, "the bytes are not a zstd dictionary: train one from samples"));
         };
-        // zstd looks behind the header when it is used, and would then take payloads for damaged.
+        // zstd reads behind the header only when it is used, and would then call payloads damaged.
         let tried = Compressor::with_dictionary(1, &bytes)
             .and_then(|mut compressor| compressor.compress(b"{}"))
             .and_then(|frame| Decompressor::with_dictionary(&bytes)?.decompress(&frame, 2));
@@ -50,7 +59,7 @@ impl Dictionary {
         })
     }
 
-    /// The bytes to keep: without them nothing compressed with this dictionary can be read.
+    /// Returns the bytes to keep.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -69,13 +78,13 @@ pub struct Compression {
     with_dictionary: bool,
     max_payload: usize,
     compressors: Pool<Compressor<'static>>,
-    /// Without a dictionary, then one for each.
+    /// For frames without a dictionary; each dictionary has its own.
     plain: Pool<Decompressor<'static>>,
     dictionaries: Vec<(Dictionary, Pool<Decompressor<'static>>)>,
 }
 
 impl Compression {
-    /// zstd at its own default level.
+    /// Compresses at zstd's default level, without a dictionary.
     pub fn new() -> Self {
         Compression {
             level: zstd::DEFAULT_COMPRESSION_LEVEL,
@@ -87,7 +96,7 @@ impl Compression {
         }
     }
 
-    /// The level: 1 is fast, 19 small, 3 the default.
+    /// Sets the level, from 1 (fast) to 19 (small). 3 by default.
     #[must_use]
     pub fn level(mut self, level: i32) -> Self {
         self.level = level;
@@ -95,7 +104,7 @@ impl Compression {
         self
     }
 
-    /// Compresses with `dictionary` from now on.
+    /// Sets the dictionary that compresses.
     #[must_use]
     pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
         self.dictionaries.retain(|(known, _)| known.id != dictionary.id);
@@ -105,7 +114,7 @@ impl Compression {
         self
     }
 
-    /// Reads what was compressed with an earlier dictionary.
+    /// Adds an earlier dictionary, to read what was compressed with it.
     #[must_use]
     pub fn also_decompress(mut self, dictionary: Dictionary) -> Self {
         if !self.dictionaries.iter().any(|(known, _)| known.id == dictionary.id) {
@@ -114,15 +123,15 @@ impl Compression {
         self
     }
 
-    /// Refuses to decompress more than this, so that a forged payload cannot exhaust memory. The
-    /// largest payload that a store takes unless told.
+    /// Sets the largest payload that is decompressed, in bytes, so that a forged one cannot exhaust memory. The largest that a
+    /// store accepts by default.
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes;
         self
     }
 
-    /// The name of the dictionary that compresses.
+    /// Returns the name of the dictionary that compresses.
     pub(crate) fn writes_with(&self) -> Option<String> {
         self.dictionaries.first().filter(|_| self.with_dictionary).map(|(known, _)| name_of(known.id))
     }
@@ -131,14 +140,14 @@ impl Compression {
         self.dictionaries.iter().any(|(known, _)| name_of(known.id) == name)
     }
 
-    /// Appends the compressed form, or the payload where that is no longer.
+    /// Appends the compressed form if it is shorter, and otherwise the payload.
     pub(crate) fn encode(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let frame = self.compressors.with(
             || {
                 let dictionary = self.dictionaries.first().filter(|_| self.with_dictionary);
                 let mut compressor =
                     Compressor::with_dictionary(self.level, dictionary.map_or(&[], |(known, _)| known.bytes()))?;
-                // Payloads are read back without a look at their hashes: damage must not pass for data.
+                // Reading does not check a payload's hash, so the frame has to detect damage.
                 compressor.include_checksum(true)?;
                 Ok(compressor)
             },
@@ -155,7 +164,7 @@ impl Compression {
         Ok(())
     }
 
-    /// Appends the payload of what [`encode`](Self::encode) wrote.
+    /// Appends the payload that [`encode`](Self::encode) compressed.
     pub(crate) fn decode(&self, stored: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let frame = stored.get(1..).unwrap_or_default();
         let length = match get_frame_content_size(frame) {
@@ -177,7 +186,7 @@ impl Compression {
                 let (dictionary, pool) = found.ok_or_else(|| {
                     Error::new(
                         ErrorKind::Incompatible,
-                        "the payload was compressed with a dictionary that is not at hand: add it with Compression::also_decompress",
+                        "the payload was compressed with a dictionary that the codec does not have: add it with Compression::also_decompress",
                     )
                     .with("dictionary", id)
                     .with("needs", name_of(id))

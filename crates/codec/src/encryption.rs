@@ -13,8 +13,8 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use highwater_core::{Environment, Error, ErrorKind, PayloadContext, Result};
 use zeroize::Zeroizing;
 
-use crate::codec::{ENCRYPTED, unknown};
 use crate::keys::{EncryptionKey, KeyRing};
+use crate::tags::{ENCRYPTED, unknown};
 
 const CHECK_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
@@ -51,7 +51,7 @@ impl Cipher {
         Cipher { encrypting: keys.encrypting, keys: prepared, environment }
     }
 
-    /// The name of the key that encrypts.
+    /// Returns the name of the key that encrypts.
     pub(crate) fn writes_with(&self) -> Option<String> {
         let number = self.encrypting?;
         self.keys.iter().find(|(known, _)| *known == number).map(|(_, key)| name_of(number, key.check))
@@ -109,7 +109,7 @@ impl Cipher {
         self.keys.iter().find(|(known, _)| *known == number).map(|(_, key)| key).ok_or_else(|| {
             Error::new(
                 ErrorKind::WrongKey,
-                "the payload was encrypted with a key that is not at hand: add it with KeyRing::also_decrypt",
+                "the payload was encrypted with a key that the codec does not have: add it with KeyRing::also_decrypt",
             )
             .with("key", number)
         })
@@ -139,25 +139,25 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// The name of the key that an encrypted payload needs.
+/// Returns the name of the key that an encrypted payload needs.
 pub(crate) fn key_of(stored: &[u8]) -> Option<String> {
     let (number, check, _) = split_header(stored.get(..HEADER_BYTES)?)?;
     Some(name_of(number, check))
 }
 
-/// What a key is called: its number, and a fingerprint that tells nothing of it.
+/// Returns the name of a key: its number, and a fingerprint that reveals nothing of it.
 fn name_of(number: u8, check: [u8; CHECK_BYTES]) -> String {
     format!("key {number} ({:08x})", u32::from_be_bytes(check))
 }
 
-/// The key's number, its check bytes and the nonce.
+/// Splits a header into the key's number, its check bytes and the nonce.
 fn split_header(header: &[u8]) -> Option<(u8, [u8; CHECK_BYTES], [u8; NONCE_BYTES])> {
     let ([_, number], rest) = header.split_first_chunk()?;
     let (check, rest) = rest.split_first_chunk()?;
     Some((*number, *check, *rest.first_chunk()?))
 }
 
-/// What a payload is bound to: each part behind its length, so that no two records look alike.
+/// Returns what a payload is bound to. Each part follows its length, so that no two records have the same.
 fn associated_data(context: &PayloadContext<'_>, number: u8) -> Vec<u8> {
     let stream = context.stream;
     let mut bound = vec![ENCRYPTED, number];

@@ -1,18 +1,22 @@
-//! Keys: secrets that never show themselves and are wiped when dropped.
+//! Keys, which are never printed and are wiped when dropped.
 
 use std::fmt;
 
 use highwater_core::{Error, ErrorKind, Result};
 use zeroize::Zeroizing;
 
-/// A 256-bit key. Its bytes are wiped when it is dropped and never shown.
+/// A 256-bit key. Its bytes are wiped when it is dropped and never printed.
 ///
-/// A passphrase is no key: derive one with a slow function such as Argon2 first.
+/// A passphrase is not a key: derive a key from it with a slow function such as Argon2.
 #[derive(Clone)]
 pub struct EncryptionKey(Zeroizing<[u8; 32]>);
 
 impl EncryptionKey {
-    /// The key with these 32 bytes. Wipe your own copy.
+    /// Makes a key of 32 bytes. Wipe your own copy.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for any other number of bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
         if bytes.len() != key.len() {
@@ -26,18 +30,22 @@ impl EncryptionKey {
         Ok(EncryptionKey(key))
     }
 
-    /// A new key from the system's random source. Keep its [bytes](Self::expose) in a safe place:
-    /// without them nothing can be read again.
+    /// Makes a new key from the system's random source. Keep its [bytes](Self::expose) in a safe place: nothing that it
+    /// encrypts can be read without them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] where the system has no random bytes.
     #[allow(clippy::disallowed_methods)] // a key must come from the system or not at all
     pub fn generate() -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut_slice()).map_err(|source| {
-            Error::new(ErrorKind::Internal, "the system gives no random bytes: no key can be made").because(source)
+            Error::new(ErrorKind::Internal, "the system has no random bytes to make a key of").because(source)
         })?;
         Ok(EncryptionKey(key))
     }
 
-    /// The bytes, for the keychain.
+    /// Returns the bytes, for a keychain.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -49,11 +57,19 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// The keys of a store, each under a number of the host's choice that is stored with every payload:
-/// at most one encrypts, all of them decrypt.
+/// The keys of a store. At most one of them encrypts, and all of them decrypt.
 ///
-/// To rotate: `KeyRing::new(2, new).also_decrypt(1, old)`, then `Maintenance::Recode` on every
-/// stream; from then on the old key is not needed.
+/// Each has a number of the host's choice, which is stored with every payload.
+///
+/// To rotate keys, open the store with both and recode every stream with `Maintenance::Recode`; then the old key is no longer
+/// needed.
+///
+/// ```
+/// use highwater_codec::{EncryptionKey, KeyRing};
+/// # let (old, new) = (EncryptionKey::generate()?, EncryptionKey::generate()?);
+/// let keys = KeyRing::new(2, new).also_decrypt(1, old);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct KeyRing {
     pub(crate) encrypting: Option<u8>,
@@ -61,19 +77,18 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// One key that encrypts and decrypts.
+    /// Makes a ring of one key, which encrypts and decrypts.
     pub fn new(number: u8, key: EncryptionKey) -> Self {
         KeyRing { encrypting: Some(number), keys: vec![(number, key)] }
     }
 
-    /// A ring without an encrypting key: what is written from now on is written plainly. For taking
-    /// encryption back with `Maintenance::Recode`.
+    /// Makes a ring of one key that only decrypts: what is written from now on is not encrypted. Use it to remove
+    /// encryption with `Maintenance::Recode`.
     pub fn decrypt_only(number: u8, key: EncryptionKey) -> Self {
         KeyRing { encrypting: None, keys: vec![(number, key)] }
     }
 
-    /// One more key that decrypts what was written under it. A number that is in use already keeps
-    /// its key.
+    /// Adds a key that decrypts. A number that is already in use keeps its key.
     #[must_use]
     pub fn also_decrypt(mut self, number: u8, key: EncryptionKey) -> Self {
         if !self.keys.iter().any(|(known, _)| *known == number) {

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! What is covered and what is not, key rotation and dictionaries: `docs/encryption.md`.
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod codec;
 #[cfg(feature = "zstd")]
@@ -22,6 +22,7 @@ mod compression;
 mod encryption;
 #[cfg(feature = "encryption")]
 mod keys;
+mod tags;
 
 pub use codec::{Codec, CodecBuilder};
 #[cfg(feature = "zstd")]

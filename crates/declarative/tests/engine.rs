@@ -171,12 +171,12 @@ impl Bench {
 async fn a_stream_without_a_cursor_is_read_whole_and_what_is_missing_was_deleted() {
     let bench = Bench::new(World { items: (0..25).collect(), ..World::default() }).await;
     let first = bench.run("items").await.unwrap();
-    assert_eq!((first.mode, first.progress.added), (RunMode::Initial, 25));
+    assert_eq!((first.mode, first.progress.counts.added), (RunMode::Initial, 25));
     bench.world.lock().unwrap().items.retain(|id| *id != 7);
     bench.world.lock().unwrap().items.push(99);
     let second = bench.run("items").await.unwrap();
     assert_eq!(second.mode, RunMode::Initial, "without a cursor every run reads everything");
-    assert_eq!((second.progress.added, second.progress.unchanged), (1, 24));
+    assert_eq!((second.progress.counts.added, second.progress.counts.unchanged), (1, 24));
     assert_eq!(bench.live("items").await, 25);
     let record = &bench.store.get(&StreamKey::new("c", "items"), &["7"]).await.unwrap()[0];
     assert!(record.as_ref().unwrap().metadata.deleted_at.is_some());
@@ -260,7 +260,7 @@ async fn a_stream_with_a_cursor_asks_for_what_is_new() {
     bench.run("events").await.unwrap();
     bench.world.lock().unwrap().events.push(9);
     let second = bench.run("events").await.unwrap();
-    assert_eq!((second.mode, second.progress.added), (RunMode::Incremental, 1));
+    assert_eq!((second.mode, second.progress.counts.added), (RunMode::Incremental, 1));
     assert_eq!(bench.world.lock().unwrap().sinces, ["2026-01-01T00:00:00Z", "2026-01-02T10:03:00Z"]);
     let page = bench.store.records(&StreamKey::new("c", "events")).page().await.unwrap();
     let last = page.changes.last().unwrap();

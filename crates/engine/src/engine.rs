@@ -302,7 +302,7 @@ impl SyncHandle {
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
     /// use highwater_engine::RunOptions;
     /// let report = engine.sync("main", "github/issues")?.run_once(RunOptions::default().full(true)).await?;
-    /// println!("{} added", report.progress.added);
+    /// println!("{} added", report.progress.counts.added);
     /// # Ok(())
     /// # }
     /// ```

@@ -9,7 +9,7 @@
 //! engine.connect(ConnectionSettings::new("github-main", "github").config("owner", "octocat")).await?;
 //! let issues = engine.sync("github-main", "github/issues")?;
 //! let report = issues.run_once(RunOptions::default()).await?;
-//! println!("{} added", report.progress.added);
+//! println!("{} added", report.progress.counts.added);
 //! # Ok(())
 //! # }
 //! ```
@@ -50,6 +50,7 @@ pub use control::{DisableMode, TriggerMode};
 pub use disconnect::DisconnectMode;
 pub use engine::Engine;
 pub use highwater_template::Secret;
+pub use highwater_template::host::{Counts, Progress};
 pub use highwater_template::webhooks::WebhookScheme;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
@@ -64,6 +65,4 @@ pub use schedule::Schedule;
 pub use settings::ConnectionSettings;
 pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
 pub use state::IdleReader;
-pub use sync::{
-    DeletePolicy, Incomplete, ModelCounts, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus,
-};
+pub use sync::{DeletePolicy, Incomplete, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus};

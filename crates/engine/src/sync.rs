@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use highwater_core::{DeleteGuard, ErrorKind, Result};
+use highwater_template::host::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Schedule;
@@ -217,23 +218,6 @@ pub enum Phase {
     Ended,
 }
 
-/// What a run did to one model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct ModelCounts {
-    /// Records added.
-    pub added: u64,
-    /// Records updated.
-    pub updated: u64,
-    /// Records found unchanged.
-    pub unchanged: u64,
-    /// Records deleted.
-    pub deleted: u64,
-    /// Records set aside because they could not be saved.
-    pub set_aside: u64,
-}
-
 /// Part of a model that its sync has not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -278,7 +262,7 @@ pub struct SyncStatus {
     /// The run whose deletes wait for approval.
     pub parked_run: Option<String>,
     /// What the last successful run did, by model.
-    pub latest: BTreeMap<String, ModelCounts>,
+    pub latest: BTreeMap<String, Counts>,
     /// Records that are kept set aside, by model: they came, could not be saved, and have not come well since. At most a
     /// hundred of each model; see [`SyncHandle::set_aside`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -85,5 +85,5 @@ async fn clock_of_the_api_tells_a_long_sleep_from_a_leap() {
     assert!(error.to_string().contains("the clock of the API"), "{error}");
     scene.answer(server(Arc::clone(&scene.clock), 0));
     let slept = scene.run().await.unwrap();
-    assert_eq!(slept.progress.updated, 1, "asleep for 800 days, and all is well");
+    assert_eq!(slept.progress.counts.updated, 1, "asleep for 800 days, and all is well");
 }

@@ -45,7 +45,10 @@ async fn erased_content_is_in_no_document() {
     scene.engine.sync("c", "acme/items").unwrap().run_once(options.clone()).await.unwrap();
     assert_eq!(found(&scene, "IDGONE").await, ["strikes/c/acme/items/Item"], "until it is deleted");
     scene.clock.jump(1000);
-    assert_eq!(scene.engine.sync("c", "acme/items").unwrap().run_once(options).await.unwrap().progress.deleted, 2);
+    assert_eq!(
+        scene.engine.sync("c", "acme/items").unwrap().run_once(options).await.unwrap().progress.counts.deleted,
+        2
+    );
     let stream = StreamKey::new("c", "Item");
     let up_to = scene.store.head(&stream).await.unwrap().high_water;
     scene.store.maintain(Maintenance::Prune { stream, what: PruneWhat::Tombstones, up_to }).await.unwrap();

@@ -188,7 +188,7 @@ async fn failures_in_the_middle_keep_what_was_saved_and_the_next_run_resumes() {
     assert_eq!(world.asked().len(), 4);
     world.script.answers.lock().unwrap().extend([answer(500, ""), answer(200, r#"[{"id":3}]"#)]);
     let report = world.run().await.unwrap();
-    assert_eq!((report.state, report.progress.added, report.resumed), (RunState::Success, 3, 1));
+    assert_eq!((report.state, report.progress.counts.added, report.resumed), (RunState::Success, 3, 1));
     assert_eq!(world.live().await, 3, "h39: what the run saw before it was interrupted is not missing");
     assert_eq!(world.asked()[4..], ["/items?page=2", "/items?page=2"]);
 }
@@ -210,7 +210,11 @@ async fn bodies_that_are_no_records_are_refused_whole() {
     for body in [r#"[{"id":1},{"name":"no id"}]"#, r#"[{"id":1},[2]]"#, r#"[null,{"id":1}]"#] {
         let world = World::new(vec![answer(200, body)]).await;
         let report = world.run().await.unwrap();
-        assert_eq!((report.progress.added, report.progress.set_aside, report.is_clean()), (1, 1, false), "{body}");
+        assert_eq!(
+            (report.progress.counts.added, report.progress.counts.set_aside, report.is_clean()),
+            (1, 1, false),
+            "{body}"
+        );
         assert_eq!(world.live().await, 1);
     }
 }
@@ -251,7 +255,7 @@ async fn limits_are_waited_out_or_told() {
     ])
     .await;
     let mut events = world.engine.events();
-    assert_eq!(world.run().await.unwrap().progress.added, 1);
+    assert_eq!(world.run().await.unwrap().progress.counts.added, 1);
     assert_eq!(world.asked().len(), 5);
     let mut waits = Vec::new();
     while let Ok(event) = events.try_recv() {
@@ -282,7 +286,7 @@ async fn a_token_never_leaves_its_origin() {
     assert!(elsewhere.asked().is_empty());
 
     let world = World::new(vec![with(302, "", "location", "/moved"), answer(200, r#"[{"id":1}]"#)]).await;
-    assert_eq!(world.run().await.unwrap().progress.added, 1);
+    assert_eq!(world.run().await.unwrap().progress.counts.added, 1);
     let seen = world.script.seen.lock().unwrap().clone();
     assert!(seen.iter().all(|(_, token)| token.as_deref() == Some("Bearer s3cret")));
 
@@ -316,14 +320,17 @@ async fn p26_a_failed_full_refresh_deletes_nothing_and_a_whole_one_does() {
     full().await.unwrap_err();
     assert_eq!(world.live().await, 3);
     world.script.answers.lock().unwrap().push_back(answer(200, r#"[{"id":1},{"id":3}]"#));
-    assert_eq!(full().await.unwrap().progress.deleted, 1);
+    assert_eq!(full().await.unwrap().progress.counts.deleted, 1);
     world.script.answers.lock().unwrap().push_back(answer(200, "[]"));
     let error = full().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "{error}");
     assert_eq!(world.live().await, 2);
     world.script.answers.lock().unwrap().push_back(answer(200, "[]"));
     let approved = RunOptions::default().full(true).approve_deletes(true);
-    assert_eq!(world.engine.sync("c", "hostile/items").unwrap().run_once(approved).await.unwrap().progress.deleted, 2);
+    assert_eq!(
+        world.engine.sync("c", "hostile/items").unwrap().run_once(approved).await.unwrap().progress.counts.deleted,
+        2
+    );
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn incoming_events_are_taken_once() {
     let world = World::new(ModelInfo::new("Note", "a note")).await;
     let first = saved(&world.engine, "d1", note("a", "one", 1)).await;
     assert!(!first.duplicate);
-    assert_eq!((first.changes.len(), first.changes[0].progress.added), (1, 1));
+    assert_eq!((first.changes.len(), first.changes[0].progress.counts.added), (1, 1));
     world.put("a", "two", 2);
     world.run().await;
     // The same delivery again, after newer content: nothing happens, also in another process.
@@ -175,7 +175,7 @@ async fn incoming_events_are_taken_once() {
     }
     assert_eq!(world.texts().await["a"], "two");
     let gone = receive(&world.engine, "d2", "gone", &json!({"id": "a"}), "old secret").await.unwrap();
-    assert_eq!(gone.changes[0].progress.deleted, 1);
+    assert_eq!(gone.changes[0].progress.counts.deleted, 1);
     assert!(world.texts().await.is_empty());
     // The log tells of webhooks, and can tell them from runs.
     let mut filter = LogFilter::default();
@@ -252,7 +252,7 @@ async fn p28_a_late_event_does_not_take_the_place_of_a_younger_record() {
     world.put("a", "three", 3);
     world.run().await;
     let late = saved(&world.engine, "d1", note("a", "two", 2)).await;
-    assert_eq!(late.changes[0].progress.updated, 0);
+    assert_eq!(late.changes[0].progress.counts.updated, 0);
     assert_eq!(world.texts().await["a"], "three");
     saved(&world.engine, "d2", note("a", "four", 4)).await;
     world.run().await;
@@ -341,13 +341,13 @@ async fn incoming_events_are_told_although_the_store_fails_right_after() {
     let failing: Arc<dyn Store> = Staged::failing_at(&world.store, 1);
     let failing = engine(&failing, &world.api, ModelInfo::new("Note", "a note"));
     let first = saved(&failing, "d1", note("a", "one", 1)).await;
-    assert_eq!(first.changes[0].progress.added, 1, "it was committed: the provider need not try again");
+    assert_eq!(first.changes[0].progress.counts.added, 1, "it was committed: the provider need not try again");
     assert_eq!(told(&outbox).await, 0);
     assert!(saved(&failing, "d1", note("a", "one", 1)).await.duplicate);
     assert_eq!(outbox.deliver_due().await.unwrap().delivered, 1, "the next look tells");
     assert_eq!(outbox.deliver_due().await.unwrap().delivered, 0);
     let kept = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap();
-    assert_eq!((kept.len(), kept[0].progress.fetched, kept[0].progress.added), (1, 1, 1));
+    assert_eq!((kept.len(), kept[0].progress.fetched, kept[0].progress.counts.added), (1, 1, 1));
     assert!(world.store.documents("outbox/draft/", "", 1).await.unwrap().is_empty());
     assert!(world.store.documents("outbox/event/", "", 1).await.unwrap().is_empty());
 }
@@ -377,6 +377,6 @@ async fn incoming_events_of_two_processes_are_both_told() {
     let cut = tokio::time::timeout(Duration::from_millis(50), saved(&dying, "d1", note("a", "one", 1))).await;
     assert!(cut.is_err(), "it was to hang");
     go_on.notify_one();
-    assert_eq!(late.await.unwrap().changes[0].progress.added, 1);
+    assert_eq!(late.await.unwrap().changes[0].progress.counts.added, 1);
     assert_eq!((world.texts().await.len(), told(&outbox).await), (2, 2));
 }

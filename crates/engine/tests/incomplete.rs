@@ -17,7 +17,7 @@ async fn incomplete_refreshes_delete_nothing_and_the_next_run_reads_everything_a
     world.api().pages = list(&["a", "b"]);
     world.api().incomplete_at = Some(1);
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.state, report.progress.added, report.is_clean()), (RunState::Success, 2, false));
+    assert_eq!((report.state, report.progress.counts.added, report.is_clean()), (RunState::Success, 2, false));
     assert_eq!(report.incomplete["Thing"], "the list ends at 10,000");
     let lines = world.engine.run_log(&report.id).await.unwrap();
     let told = lines.iter().find(|line| line.message.contains("the list ends at 10,000")).unwrap();
@@ -29,13 +29,13 @@ async fn incomplete_refreshes_delete_nothing_and_the_next_run_reads_everything_a
     world.api().pages = list(&["a", "b", "c"]);
     world.api().incomplete_at = None;
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.mode, report.progress.added, report.is_clean()), (RunMode::Initial, 1, true));
+    assert_eq!((report.mode, report.progress.counts.added, report.is_clean()), (RunMode::Initial, 1, true));
     assert!(world.status().await.is_clean());
     assert!(world.checkpoint().await.is_some());
     world.api().pages = list(&["a"]);
     world.api().incomplete_at = Some(0);
     let report = world.run(full().approve_deletes(true)).await.unwrap();
-    assert_eq!((report.state, report.progress.deleted), (RunState::Success, 0));
+    assert_eq!((report.state, report.progress.counts.deleted), (RunState::Success, 0));
     assert_eq!(world.live().await, ["a", "b", "c"]);
     assert!(world.checkpoint().await.is_none() && !world.status().await.is_clean());
 
@@ -43,7 +43,7 @@ async fn incomplete_refreshes_delete_nothing_and_the_next_run_reads_everything_a
     world.api().incomplete_at = None;
     world.api().pages = list(&["a", "b"]);
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.mode, report.progress.deleted), (RunMode::Initial, 1));
+    assert_eq!((report.mode, report.progress.counts.deleted), (RunMode::Initial, 1));
     assert_eq!(world.live().await, ["a", "b"]);
     assert!(world.status().await.is_clean());
 }
@@ -56,7 +56,7 @@ async fn incomplete_incremental_runs_do_not_move_the_checkpoint() {
     world.api().pages = vec![vec![good("c", 3)], vec![good("e", 5)], vec![good("f", 6)]];
     world.api().incomplete_at = Some(1);
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.mode, report.progress.added), (RunMode::Incremental, 3), "what there is, is saved");
+    assert_eq!((report.mode, report.progress.counts.added), (RunMode::Incremental, 3), "what there is, is saved");
     let checkpoint = world.checkpoint().await;
     assert_eq!(checkpoint.as_deref(), Some("\"2026-01-01T00:00:03Z\""), "d lies behind c");
     assert!(!world.status().await.is_clean());
@@ -81,7 +81,7 @@ async fn incomplete_stays_a_refresh_that_is_interrupted() {
     (world.api().incomplete_at, world.api().fails_at) = (None, None);
     world.api().pages = vec![vec![good("c", 2)]];
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.resumed, report.state, report.progress.deleted), (1, RunState::Success, 0));
+    assert_eq!((report.resumed, report.state, report.progress.counts.deleted), (1, RunState::Success, 0));
     assert_eq!(report.incomplete["Thing"], "the list ends at 10,000");
     assert_eq!(world.live().await, ["a", "b", "c"]);
 }
@@ -94,7 +94,7 @@ async fn incomplete_for_good_deletes_nothing_and_goes_on() {
     world.api().pages = list(&["a"]);
     world.api().uncertain_at = Some(0);
     let report = world.run(full()).await.unwrap();
-    assert_eq!((report.progress.deleted, report.is_clean()), (0, false));
+    assert_eq!((report.progress.counts.deleted, report.is_clean()), (0, false));
     assert_eq!(report.incomplete["Thing"], "a part is closed");
     assert!(world.checkpoint().await.is_some());
     assert_eq!(world.live().await, ["a", "b"]);
@@ -107,6 +107,6 @@ async fn incomplete_for_good_deletes_nothing_and_goes_on() {
     assert!(world.run(RunOptions::default()).await.unwrap().is_clean());
     assert!(!world.status().await.is_clean());
     world.api().pages = list(&["a", "c"]);
-    assert_eq!(world.run(full()).await.unwrap().progress.deleted, 1);
+    assert_eq!(world.run(full()).await.unwrap().progress.counts.deleted, 1);
     assert!(world.status().await.is_clean());
 }

@@ -234,7 +234,8 @@ async fn links_resolve_against_the_url_that_was_asked() {
                 },
             )
             .await;
-            let outcome = scene.run().await.map(|report| report.progress.added).map_err(|error| error.to_string());
+            let outcome =
+                scene.run().await.map(|report| report.progress.counts.added).map_err(|error| error.to_string());
             assert_eq!(
                 (outcome, scene.asked().last().map(String::as_str)),
                 (Ok(2), Some(&*format!("GET {asked}"))),
@@ -264,7 +265,7 @@ async fn links_resolve_against_where_a_redirect_led() {
         },
     )
     .await;
-    assert_eq!(scene.run().await.unwrap().progress.added, 2);
+    assert_eq!(scene.run().await.unwrap().progress.counts.added, 2);
 }
 
 #[tokio::test(start_paused = true)]

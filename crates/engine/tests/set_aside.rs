@@ -45,7 +45,11 @@ async fn set_aside_of_a_page_is_the_bad_record_alone() {
             }
         }
         assert!(!report.is_clean(), "{what}");
-        assert_eq!((report.progress.added, report.progress.updated, report.progress.set_aside), (1, 2, 1), "{what}");
+        assert_eq!(
+            (report.progress.counts.added, report.progress.counts.updated, report.progress.counts.set_aside),
+            (1, 2, 1),
+            "{what}"
+        );
         assert_eq!((report.progress.fetched, report.models["Thing"].set_aside), (5 - 1, 1), "{what}");
         assert_eq!(world.live().await, ["a", "b", "c", "d"], "{what}: nothing was deleted");
         assert_eq!(report.set_aside.len(), 1, "{what}");
@@ -80,11 +84,11 @@ async fn set_aside_records_hold_back_the_deletes_of_others_until_somebody_approv
         let expected: &[&str] = if named { &["39"] } else { &["38", "39"] };
         assert_eq!((parked.held[0].unidentified, &parked.held[0].ids[..]), (1, &expected.map_to_strings()[..]));
         let approved = world.engine.approve(&parked.id).await.unwrap();
-        assert_eq!(approved.progress.deleted, expected.len() as u64);
+        assert_eq!(approved.progress.counts.deleted, expected.len() as u64);
         // Approved beforehand it does not wait.
         world.api().pages[0].remove(0);
         let report = world.run(full().approve_deletes(true)).await.unwrap();
-        assert_eq!((report.progress.deleted, report.progress.set_aside), (1, 1));
+        assert_eq!((report.progress.counts.deleted, report.progress.counts.set_aside), (1, 1));
     }
 }
 
@@ -109,7 +113,7 @@ async fn set_aside_records_do_not_stop_an_incremental_sync_and_are_told_until_th
     world.api().pages = vec![vec![surrogate.into(), timeless.into(), good("d", 4)]];
     let report = world.run(RunOptions::default()).await.unwrap();
     assert_eq!((report.mode, report.state, report.is_clean()), (RunMode::Incremental, RunState::Success, false));
-    assert_eq!((report.progress.added, report.progress.set_aside, report.progress.fetched), (1, 2, 3));
+    assert_eq!((report.progress.counts.added, report.progress.counts.set_aside, report.progress.fetched), (1, 2, 3));
     assert_eq!(world.checkpoint().await.as_deref(), Some("\"2026-01-01T00:00:04Z\""), "it goes on");
     assert_eq!(world.live().await, ["a", "b", "d"]);
     // A run that is stopped at once forgets nothing, nor does a quiet one.
@@ -165,7 +169,7 @@ async fn set_aside_are_records_whose_time_cannot_be_told_and_no_others() {
         r#"{"id":"j"}"#.into(),
     ]];
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.progress.added, report.progress.set_aside), (6, 4));
+    assert_eq!((report.progress.counts.added, report.progress.counts.set_aside), (6, 4));
     assert_eq!(world.live().await, ["a", "b", "c", "d", "e", "f"]);
     assert_eq!(world.checkpoint().await.as_deref(), Some("\"Thu, 01 Jan 2026 00:00:04 GMT\""), "the API's own text");
     let reasons: Vec<&str> = report.set_aside.iter().map(|record| record.reason.as_str()).collect();
@@ -188,7 +192,7 @@ async fn set_aside_is_nothing_that_can_be_read() {
     ]];
     let report = world.run(RunOptions::default()).await.unwrap();
     assert_eq!(world.live().await, ["basic", "eight digits", "nul", "to come"]);
-    assert_eq!(report.progress.set_aside, 3, "{:?}", report.set_aside);
+    assert_eq!(report.progress.counts.set_aside, 3, "{:?}", report.set_aside);
     assert_eq!(world.checkpoint().await.as_deref(), Some("\"20260101T000002Z\""));
 }
 
@@ -201,7 +205,10 @@ async fn set_aside_is_bounded_however_much_comes() {
         .collect();
     world.api().pages[9].push(good("good", 1));
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!((report.progress.set_aside, report.models["Thing"].set_aside, report.progress.added), (1000, 1000, 1));
+    assert_eq!(
+        (report.progress.counts.set_aside, report.models["Thing"].set_aside, report.progress.counts.added),
+        (1000, 1000, 1)
+    );
     assert_eq!(report.set_aside.len(), 20);
     let lines = world.engine.run_log(&report.id).await.unwrap();
     assert_eq!(lines.iter().filter(|line| line.message.contains("set aside")).count(), 21);
@@ -226,14 +233,14 @@ async fn set_aside_before_an_interruption_counts_after_it() {
     world.api().pages[1].clear(); // b is missing
     world.api().fails_at = Some(2);
     world.run(full()).await.unwrap_err();
-    assert_eq!(world.last().await.progress.set_aside, 1);
+    assert_eq!(world.last().await.progress.counts.set_aside, 1);
     // The next attempt reads only what is behind the first pages.
     world.api().pages = vec![vec![good("c", 3)]];
     world.api().fails_at = None;
     let error = world.run(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "{error}");
     let report = world.last().await;
-    assert_eq!((report.resumed, report.progress.set_aside, report.set_aside.len()), (1, 1, 1));
+    assert_eq!((report.resumed, report.progress.counts.set_aside, report.set_aside.len()), (1, 1, 1));
     assert_eq!(world.live().await, ["a", "b", "c"]);
 }
 
@@ -243,7 +250,7 @@ async fn set_aside_reasons_keep_no_secret() {
         World::new(Things { reason: Some("the token tok-123456789 is in here".into()), ..Things::default() }).await;
     world.api().pages = vec![vec![good("a", 1), r#"{"id":"b"}"#.into()]];
     let report = world.run(RunOptions::default()).await.unwrap();
-    assert_eq!(report.progress.set_aside, 2);
+    assert_eq!(report.progress.counts.set_aside, 2);
     for document in world.store.documents("", "", 10_000).await.unwrap() {
         assert!(!document.value.as_str().contains("tok-123456789"), "{}: {}", document.key, document.value.as_str());
     }

@@ -116,7 +116,7 @@ async fn a_blip_in_the_middle_of_a_run_is_waited_out_as_ever() {
     })
     .await;
     let report = scene.engine.sync("c", scripted::SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
-    assert_eq!(report.progress.added, 2);
+    assert_eq!(report.progress.counts.added, 2);
 }
 
 #[tokio::test(start_paused = true)]

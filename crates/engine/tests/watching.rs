@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::{ConnectionSettings, Engine, RunEvent, RunOptions, RunState, SyncOptions};
-use highwater_template::host::Progress;
+use highwater_template::host::{Counts, Progress};
 use highwater_template::{LogLevel, SyncContext, Template, TemplateInfo};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -64,8 +64,8 @@ async fn events_tell_how_far_a_run_has_come() {
     let told = seen();
     assert!(told.iter().all(|event| (event.run.as_str(), event.template.as_str()) == (report.id.as_str(), SYNC)));
     let counts = |progress: &Progress| {
-        let Progress { pages, fetched, added, updated, unchanged, deleted, .. } = *progress;
-        [pages, fetched, added, updated, unchanged, deleted]
+        let Counts { added, updated, unchanged, deleted, .. } = progress.counts;
+        [progress.pages, progress.fetched, added, updated, unchanged, deleted]
     };
     let half = told.iter().find(|event| event.progress.pages == 1).unwrap();
     assert_eq!((half.state, counts(&half.progress)), (RunState::Running, [1, 2, 2, 0, 0, 0]));

@@ -5,6 +5,7 @@
 //! limits and retries, and sends each attempt through a [`Transport`](crate::http::Transport).
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,15 +33,11 @@ pub enum LogLevel {
     Error,
 }
 
-/// How far a run has come, in all its attempts.
+/// What became of the records of a run, or of one of its models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Progress {
-    /// Pages saved.
-    pub pages: u64,
-    /// Records fetched.
-    pub fetched: u64,
+pub struct Counts {
     /// Records added.
     pub added: u64,
     /// Records updated.
@@ -51,11 +48,89 @@ pub struct Progress {
     pub deleted: u64,
     /// Records set aside because they could not be saved.
     pub set_aside: u64,
+}
+
+impl From<&StreamCommit> for Counts {
+    fn from(commit: &StreamCommit) -> Self {
+        let StreamCommit { added, updated, unchanged, deleted, .. } = *commit;
+        Counts { added, updated, unchanged, deleted, set_aside: commit.rejected.len() as u64 }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.added += more.added;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.deleted += more.deleted;
+        self.set_aside += more.set_aside;
+    }
+}
+
+/// How far a run has come, in all its attempts.
+///
+/// Serialises as one flat object: the counts are members beside the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenProgress", into = "WrittenProgress")]
+#[non_exhaustive]
+pub struct Progress {
+    /// Pages saved.
+    pub pages: u64,
+    /// Records fetched.
+    pub fetched: u64,
+    /// What became of the records.
+    pub counts: Counts,
     /// How many records there are to fetch, where the API says so.
     pub total: Option<u64>,
     /// Until when the run waits for the API's rate limit.
-    #[serde(rename = "rate_limited_until_ms", with = "unix_ms::option")]
     pub rate_limited_until: Option<Timestamp>,
+}
+
+/// [`Progress`] as it is stored. Flat without `#[serde(flatten)]`, which cannot read numbers where a host builds `serde_json`
+/// with its feature `arbitrary_precision`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct WrittenProgress {
+    pages: u64,
+    fetched: u64,
+    added: u64,
+    updated: u64,
+    unchanged: u64,
+    deleted: u64,
+    set_aside: u64,
+    total: Option<u64>,
+    #[serde(with = "unix_ms::option")]
+    rate_limited_until_ms: Option<Timestamp>,
+}
+
+impl From<WrittenProgress> for Progress {
+    fn from(written: WrittenProgress) -> Self {
+        let WrittenProgress { added, updated, unchanged, deleted, set_aside, .. } = written;
+        Progress {
+            pages: written.pages,
+            fetched: written.fetched,
+            counts: Counts { added, updated, unchanged, deleted, set_aside },
+            total: written.total,
+            rate_limited_until: written.rate_limited_until_ms,
+        }
+    }
+}
+
+impl From<Progress> for WrittenProgress {
+    fn from(progress: Progress) -> Self {
+        let Counts { added, updated, unchanged, deleted, set_aside } = progress.counts;
+        WrittenProgress {
+            pages: progress.pages,
+            fetched: progress.fetched,
+            added,
+            updated,
+            unchanged,
+            deleted,
+            set_aside,
+            total: progress.total,
+            rate_limited_until_ms: progress.rate_limited_until,
+        }
+    }
 }
 
 /// What a run begins with.
@@ -206,4 +281,20 @@ pub trait RunHost: ApiHost {
     fn expect_total(&self, total: u64);
     /// Returns how far the run has come.
     fn progress(&self) -> Progress;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_stored_as_one_flat_object() {
+        let text = r#"{"pages":1,"fetched":2,"added":3,"updated":4,"unchanged":5,"deleted":6,"set_aside":7,"total":8,"rate_limited_until_ms":9}"#;
+        let progress: Progress = serde_json::from_str(text).unwrap();
+        assert_eq!((progress.counts.added, progress.counts.set_aside), (3, 7));
+        assert_eq!(progress.rate_limited_until, Some(Timestamp::from_unix_ms(9)));
+        assert_eq!(serde_json::to_string(&progress).unwrap(), text);
+        // Documents of earlier versions lack members.
+        assert_eq!(serde_json::from_str::<Progress>("{}").unwrap(), Progress::default());
+    }
 }

@@ -1,4 +1,4 @@
-//! A real API's answers, recorded once and played again.
+//! Responses of a real API, recorded once and replayed.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -13,18 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-/// What stands in a cassette where a secret stood.
+/// What replaces a secret in a cassette.
 const REDACTED: &str = "[secret]";
 
-/// Headers of answers that are kept: what paging, limits and validators need.
+/// Headers of responses that are kept: what paging, limits and validators need.
 const KEPT_HEADERS: [&str; 9] =
     ["content-type", "link", "etag", "last-modified", "retry-after", "date", "location", "next-page", "sync-token"];
 
-/// A transport that records another, or plays a recording.
+/// A transport that records another one, or replays a recording.
 ///
-/// A cassette never has a request's headers, nor the value of any query parameter, form field or JSON member
-/// whose name tells of a secret (`access_token`, `api_key`, `password`, ...), nor any of the secrets it
-/// was told of. It is played by method, path, query and body, each request's answers in their order.
+/// A cassette never contains a request's headers, the secrets that it was given, or the value of a query parameter, form field or
+/// JSON member whose name is that of a secret (`access_token`, `api_key`, `password`, ...). It is replayed by method, path,
+/// query and body; responses to equal requests come in the recorded order.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -49,7 +49,7 @@ pub struct Cassette {
 #[derive(Debug, Default)]
 struct Tape {
     exchanges: Vec<Exchange>,
-    /// For playing: the places of each request's answers that were not given yet.
+    /// For replay: the indexes of each request's responses that were not given yet.
     ahead: HashMap<Asked, VecDeque<usize>>,
 }
 
@@ -71,28 +71,36 @@ struct Exchange {
 }
 
 impl Cassette {
-    /// Records what `transport` answers, without these secrets.
+    /// Makes a cassette that records the responses of `transport`, without these secrets.
     pub fn record(transport: Arc<dyn Transport>, secrets: impl IntoIterator<Item = Secret>) -> Self {
         Cassette { recorded: Some(transport), secrets: secrets.into_iter().collect(), tape: Mutex::default() }
     }
 
-    /// Plays a file.
+    /// Loads a cassette to replay it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not a cassette.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|source| {
             Error::new(ErrorKind::NotFound, "the cassette cannot be read").with("path", path.display()).because(source)
         })?;
         let exchanges: Vec<Exchange> = serde_json::from_slice(&text).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the file is no cassette").with("path", path.display()).because(source)
+            Error::new(ErrorKind::Invalid, "the file is not a cassette").with("path", path.display()).because(source)
         })?;
         let mut tape = Tape { exchanges, ahead: HashMap::new() };
-        for (place, exchange) in tape.exchanges.iter().enumerate() {
-            tape.ahead.entry(exchange.request.clone()).or_default().push_back(place);
+        for (index, exchange) in tape.exchanges.iter().enumerate() {
+            tape.ahead.entry(exchange.request.clone()).or_default().push_back(index);
         }
         Ok(Cassette { recorded: None, secrets: Vec::new(), tape: Mutex::new(tape) })
     }
 
-    /// Writes what was recorded.
+    /// Writes the recording to a file, in place of what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = serde_json::to_vec_pretty(&self.tape().exchanges)
@@ -104,14 +112,14 @@ impl Cassette {
         })
     }
 
-    /// The recorded requests that were not played: method and path.
+    /// Returns the method and path of each recorded request that was not replayed yet, in order.
     pub fn unplayed(&self) -> Vec<String> {
         let tape = self.tape();
-        let mut places: Vec<usize> = tape.ahead.values().flatten().copied().collect();
-        places.sort_unstable();
-        places
+        let mut indexes: Vec<usize> = tape.ahead.values().flatten().copied().collect();
+        indexes.sort_unstable();
+        indexes
             .into_iter()
-            .map(|place| &tape.exchanges[place].request)
+            .map(|index| &tape.exchanges[index].request)
             .map(|asked| format!("{} {}", asked.method, asked.url))
             .collect()
     }
@@ -168,16 +176,16 @@ impl Transport for Cassette {
         let asked = self.asked(&request);
         let Some(transport) = &self.recorded else {
             let mut tape = self.tape();
-            let place = tape.ahead.get_mut(&asked).and_then(VecDeque::pop_front).ok_or_else(|| {
+            let index = tape.ahead.get_mut(&asked).and_then(VecDeque::pop_front).ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
-                    "the cassette has no answer to this request (any more): record it again",
+                    "the cassette has no (further) response to this request: record it again",
                 )
                 .with("method", &asked.method)
                 .with("url", &asked.url)
                 .with("body", &asked.body)
             })?;
-            let exchange = &tape.exchanges[place];
+            let exchange = &tape.exchanges[index];
             return Ok(HttpResponse::new(exchange.status, exchange.headers.clone(), exchange.body.clone()));
         };
         let response = transport.send(request).await?;
@@ -196,7 +204,7 @@ impl Transport for Cassette {
     }
 }
 
-/// Whether a name tells of a secret.
+/// Returns whether a name is that of a secret.
 fn tells(name: &str) -> bool {
     let name = name.to_lowercase().replace('-', "_");
     ["secret", "password", "api_key", "apikey", "authorization", "signature", "code_verifier"]
@@ -205,7 +213,7 @@ fn tells(name: &str) -> bool {
         || ["token", "access_token", "refresh_token", "id_token", "code", "key"].contains(&name.as_str())
 }
 
-/// Hides members whose names tell of secrets; whether there were any.
+/// Hides members whose names are those of secrets. Returns whether there were any.
 fn hide(value: &mut Value) -> bool {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Time and chance that a test decides.
+//! Time and randomness under a test's control.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,7 +6,20 @@ use std::time::Duration;
 use highwater_core::{Environment, Timestamp};
 use tokio::time::Instant;
 
-/// A clock that goes with tokio's (paused in tests, so that waits pass at once), and chance that is always the same.
+/// A clock that follows tokio's, and random bytes that are the same in every test run.
+///
+/// Under `#[tokio::test(start_paused = true)]`, tokio's clock jumps over every wait.
+///
+/// ```
+/// use std::time::Duration;
+/// use highwater_core::{Environment, Timestamp};
+/// use highwater_testkit::TestEnvironment;
+/// let noon: Timestamp = "2026-11-30T12:00:00Z".parse()?;
+/// let environment = TestEnvironment::new(noon.unix_ms());
+/// environment.skip(Duration::from_secs(3600));
+/// assert!(environment.now() >= noon + Duration::from_secs(3600));
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TestEnvironment {
     started: Instant,
@@ -17,7 +30,7 @@ pub struct TestEnvironment {
 }
 
 impl TestEnvironment {
-    /// A clock that begins at this Unix time in milliseconds.
+    /// Makes a clock that begins at this time, in milliseconds since the Unix epoch.
     pub fn new(start_ms: u64) -> Self {
         TestEnvironment {
             started: Instant::now(),
@@ -28,17 +41,17 @@ impl TestEnvironment {
         }
     }
 
-    /// Lets time pass for this clock alone.
+    /// Moves this clock forward, without tokio's.
     pub fn skip(&self, time: Duration) {
         self.skipped_ms.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Sets this clock wrong by so many milliseconds: ahead of the true time, or behind it where negative.
+    /// Sets how wrong this clock is, in milliseconds: ahead of the true time, or behind it where negative. 0 by default.
     pub fn set_skew_ms(&self, skew_ms: i64) {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }
 
-    /// The Unix time in milliseconds that a clock without skew shows.
+    /// Returns the true time in milliseconds since the Unix epoch, which the clock would show without a skew.
     pub fn true_ms(&self) -> u64 {
         let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.start_ms + passed + self.skipped_ms.load(Ordering::Relaxed)

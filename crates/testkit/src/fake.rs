@@ -13,49 +13,49 @@ use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 use url::Url;
 
-/// A request as a fake sees it.
+/// A request, as a fake API gets it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FakeRequest {
-    /// `GET`, `POST`, ...
+    /// The method, such as `GET`.
     pub method: String,
     /// The path, decoded.
     pub path: String,
     /// The query's parameters, decoded, in order.
     pub query: Vec<(String, String)>,
-    /// Headers; names in lower case.
+    /// Headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Bytes,
 }
 
 impl FakeRequest {
-    /// The first value of a query parameter.
+    /// Returns the first value of a query parameter.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A query parameter as a number.
+    /// Returns a query parameter as a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.query(name)?.parse().ok()
     }
 
-    /// A header.
+    /// Returns a header. Its name has to be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// The body as JSON; `null` where it is none.
+    /// Returns the body as JSON; `null` where it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The body as a form.
+    /// Returns the fields of a body that is a form.
     pub fn form(&self) -> BTreeMap<String, String> {
         url::form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
-    /// The path's segments.
+    /// Returns the segments of the path that are not empty.
     pub fn segments(&self) -> Vec<&str> {
         self.path.split('/').filter(|segment| !segment.is_empty()).collect()
     }
@@ -75,9 +75,9 @@ impl FakeRequest {
     }
 }
 
-/// An API that answers requests; a closure is one.
+/// A fake API. A closure from [`FakeRequest`] to [`HttpResponse`] is one, and so is any type with state.
 pub trait FakeApi: Send + 'static {
-    /// Answers a request.
+    /// Returns the response to a request.
     fn answer(&mut self, request: &FakeRequest) -> HttpResponse;
 }
 
@@ -87,7 +87,7 @@ impl<F: FnMut(&FakeRequest) -> HttpResponse + Send + 'static> FakeApi for F {
     }
 }
 
-/// A fake behind a transport. A clone is the same.
+/// The transport to a fake API. Records the requests. Clones share the API and the record.
 pub struct FakeTransport<A> {
     api: Arc<Mutex<A>>,
     seen: Arc<Mutex<Vec<FakeRequest>>>,
@@ -100,22 +100,22 @@ impl<A> Clone for FakeTransport<A> {
 }
 
 impl<A: FakeApi> FakeTransport<A> {
-    /// A transport that asks `api`.
+    /// Makes the transport to `api`.
     pub fn new(api: A) -> Self {
         FakeTransport { api: Arc::new(Mutex::new(api)), seen: Arc::default() }
     }
 
-    /// Looks into the API, or changes its state.
+    /// Calls `look` with the API, to read or change its state.
     pub fn with<T>(&self, look: impl FnOnce(&mut A) -> T) -> T {
         look(&mut lock(&self.api))
     }
 
-    /// Every request so far.
+    /// Returns every request so far, in order.
     pub fn seen(&self) -> Vec<FakeRequest> {
         lock(&self.seen).clone()
     }
 
-    /// Forgets the requests so far; returns them.
+    /// Returns the requests since the last call, and forgets them.
     pub fn take_seen(&self) -> Vec<FakeRequest> {
         std::mem::take(&mut lock(&self.seen))
     }
@@ -127,7 +127,7 @@ impl<A> fmt::Debug for FakeTransport<A> {
     }
 }
 
-/// The status by which a fake says that it does not answer at all.
+/// The status by which a fake gives no response at all.
 pub(crate) const NO_ANSWER: u16 = 0;
 
 #[async_trait]
@@ -146,12 +146,12 @@ impl<A: FakeApi> Transport for FakeTransport<A> {
     }
 }
 
-/// A JSON answer.
+/// Makes a response with a JSON body.
 pub fn json(status: u16, body: impl Into<String>) -> HttpResponse {
     HttpResponse::new(status, vec![("content-type".to_owned(), "application/json".to_owned())], body.into())
 }
 
-/// An answer with one more header.
+/// Adds a header to a response.
 pub fn with_header(mut response: HttpResponse, name: &str, value: impl Into<String>) -> HttpResponse {
     response.headers.push((name.to_owned(), value.into()));
     response

@@ -1,7 +1,7 @@
-//! Stateful APIs after the documentation of providers: enough of each that a template can be proven on it.
+//! Stateful fakes of real providers, built after their documentation: as much of each as the ready templates use.
 //!
-//! Each keeps its records in a map, gives them in small pages so that paging is always at work, and
-//! refuses requests that the real API would refuse.
+//! Each keeps its records in a map, returns them in pages of three so that every test pages, and refuses requests that the
+//! real API refuses.
 
 mod airtable;
 mod caldav;

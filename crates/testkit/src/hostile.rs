@@ -1,4 +1,4 @@
-//! Everything that goes wrong at an API, in an order that the test gives.
+//! Faults of an API, in an order that the test decides.
 
 use std::collections::VecDeque;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,11 +7,11 @@ use highwater_template::HttpResponse;
 
 use crate::fake::{FakeApi, FakeRequest, NO_ANSWER, json, with_header};
 
-/// What happens instead of an answer, or to it.
+/// What happens to a response, or in place of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing: the answer as it is.
+    /// Nothing: the response stays as it is.
     None,
     /// A status without a body.
     Status(u16),
@@ -23,21 +23,29 @@ pub enum Fault {
     RetryAfterDate(u64),
     /// `403` with no requests left until this `X-RateLimit-Reset`, in whatever unit.
     UsedUp(String),
-    /// The answer's body, cut in half.
+    /// The body is cut in half.
     Truncated,
-    /// The request had its effect, but no answer came.
+    /// The request has its effect, and no response comes.
     Lost,
-    /// No answer, and no effect.
+    /// The request has no effect, and no response comes.
     Refused,
-    /// The answer again that came before this one.
+    /// The previous response comes again.
     Repeated,
-    /// `401`: the token has ended.
+    /// `401`: the token has expired.
     TokenEnded,
-    /// `410`: the checkpoint is forgotten.
+    /// `410`: the API no longer knows the checkpoint.
     Gone,
 }
 
-/// An API with faults: each request takes the next one, and none when there are no more.
+/// A fake API with faults: each request takes the next one, until there are no more.
+///
+/// ```
+/// use highwater_testkit::{FakeRequest, FakeTransport, Fault, Hostile, json};
+/// let api = |_: &FakeRequest| json(200, "[]");
+/// // The first request is told to wait, the second one is answered.
+/// let transport = FakeTransport::new(Hostile::new(api).faults([Fault::RetryAfter(7)]));
+/// # assert_eq!(transport.with(|hostile| hostile.left()), 1);
+/// ```
 #[derive(Debug)]
 pub struct Hostile<A> {
     /// The API.
@@ -47,12 +55,12 @@ pub struct Hostile<A> {
 }
 
 impl<A: FakeApi> Hostile<A> {
-    /// `api`, without faults yet.
+    /// Makes `api` without faults yet.
     pub fn new(api: A) -> Self {
         Hostile { api, faults: VecDeque::new(), last: None }
     }
 
-    /// Adds faults for the next requests.
+    /// Adds faults for the next requests, when the API is made.
     #[must_use]
     pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.add(faults);
@@ -64,12 +72,12 @@ impl<A: FakeApi> Hostile<A> {
         self.faults.extend(faults);
     }
 
-    /// Takes back the faults that did not come yet.
+    /// Drops the faults that have not happened yet.
     pub fn clear(&mut self) {
         self.faults.clear();
     }
 
-    /// How many faults did not come yet.
+    /// Returns how many faults have not happened yet.
     pub fn left(&self) -> usize {
         self.faults.len()
     }

@@ -1,11 +1,11 @@
-//! What a template's author tests with.
+//! Tools to test templates with.
 //!
-//! * [`Trial`]: a template, an engine and a store in memory, in a few lines; waits pass at once under tokio's paused time.
-//! * [`FakeApi`]: an API as a Rust value, asked in process or over a real socket ([`ServedApi`]).
+//! * [`Trial`]: a template with an engine and a store in memory, in a few lines. Under tokio's paused time, waits take no time.
+//! * [`FakeApi`]: an API as a Rust value, reached within the process or over a real socket ([`ServedApi`]).
 //! * [`Hostile`]: any such API, with faults in between.
-//! * [`matrix`]: a template against every misbehaviour that APIs are known for, with what must hold then.
-//! * [`Cassette`]: a real API's answers recorded to a file without secrets, and played again.
-//! * [`fakes`]: stateful APIs after the documentation of providers that cannot be started here.
+//! * [`matrix`]: a template against the faults that APIs are known for, with checks of what must hold then.
+//! * [`Cassette`]: responses of a real API, recorded to a file without secrets, and replayed.
+//! * [`fakes`]: stateful fakes of real providers, built after their documentation.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -38,13 +38,13 @@
 //! };
 //! let notes = Notes(TemplateInfo::new("notes", "notes", "https://notes.example").model("Note", "a note"));
 //! let trial = Trial::new(Arc::new(notes), api).await?;
-//! assert_eq!(trial.run().await?.progress.added, 2);
+//! assert_eq!(trial.run().await?.progress.counts.added, 2);
 //! assert_eq!(trial.ids("Note").await?, ["1", "2"]);
 //! # Ok(())
 //! # }
 //! ```
-#![deny(missing_docs)]
-// It is made for tests: it speaks to tokio and panics where a test should fail.
+#![deny(missing_docs, clippy::missing_errors_doc)]
+// Made for tests: it uses tokio's clock and panics where a test should fail.
 #![allow(clippy::disallowed_methods)]
 
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! A fake over a real socket, for real transports.
+//! A fake API on a real socket, for real transports.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::fake::{FakeApi, FakeTransport};
 
-/// The largest request that is read.
+/// The largest body of a request that is read, in bytes.
 const MAX_BODY: usize = 16 << 20;
 
-/// A fake that listens on the loopback interface until it is dropped.
+/// A fake API that listens on the loopback interface until it is dropped.
 #[derive(Debug)]
 pub struct ServedApi {
     base_url: String,
@@ -24,21 +24,26 @@ pub struct ServedApi {
 }
 
 impl ServedApi {
-    /// Begins to listen, on the runtime it is called in.
+    /// Listens on a free port, in a task on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] where no port can be listened on.
     pub async fn new<A: FakeApi>(api: FakeTransport<A>) -> Result<Self> {
-        let unable = |source| Error::new(ErrorKind::Unavailable, "no socket to listen on").because(source);
+        let unable =
+            |source| Error::new(ErrorKind::Unavailable, "cannot listen on the loopback interface").because(source);
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unable)?;
         let base_url = format!("http://{}", listener.local_addr().map_err(unable)?);
         let shared = Arc::new((base_url.clone(), api));
         let app = axum::Router::new().fallback(answer::<A>).with_state(shared);
         let task = tokio::spawn(async move {
-            // It ends with the value that owns the task.
+            // The owner aborts the task.
             let _ = axum::serve(listener, app).await;
         });
         Ok(ServedApi { base_url, task })
     }
 
-    /// Where it is.
+    /// Returns the base URL, such as `http://127.0.0.1:40123`.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }

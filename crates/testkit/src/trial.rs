@@ -1,4 +1,4 @@
-//! A template at work, in memory.
+//! A template with everything it needs, in memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,13 +20,16 @@ const CONNECTION: &str = "trial";
 /// When a trial's clock begins: 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
-/// A template, an API, an engine and a store in memory.
+/// A template with a fake API, an engine and a store, all in memory.
+///
+/// Its clock begins at 2026-01-01T00:00:00Z and follows tokio's. The engine sends a request up to three times. There is one
+/// connection, `trial`, with the token `token`.
 pub struct Trial<A> {
     /// The engine.
     pub engine: Engine,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The way to the API.
+    /// The transport to the API, with the API's state and the requests so far.
     pub api: FakeTransport<A>,
     /// The clock.
     pub environment: Arc<TestEnvironment>,
@@ -40,17 +43,29 @@ impl<A> fmt::Debug for Trial<A> {
 }
 
 impl<A: FakeApi> Trial<A> {
-    /// A trial without settings. The connection has the token `token`.
+    /// Makes a trial without settings.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`with_actions`](Trial::with_actions).
     pub async fn new(template: Arc<dyn Template>, api: A) -> Result<Self> {
         Trial::with_config(template, api, &[]).await
     }
 
-    /// A trial with settings.
+    /// Makes a trial with settings.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`with_actions`](Trial::with_actions).
     pub async fn with_config(template: Arc<dyn Template>, api: A, config: &[(&str, &str)]) -> Result<Self> {
         Trial::with_actions(template, Vec::new(), api, config).await
     }
 
-    /// A trial of a template and of actions.
+    /// Makes a trial of a template and of actions, with settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a setting that the template does not have.
     pub async fn with_actions(
         template: Arc<dyn Template>,
         actions: Vec<Arc<dyn ActionTemplate>>,
@@ -80,31 +95,51 @@ impl<A: FakeApi> Trial<A> {
     }
 
     /// Runs the template once: incrementally where there is a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Those of the run.
     pub async fn run(&self) -> Result<RunReport> {
         self.run_with(RunOptions::default()).await
     }
 
-    /// Runs a full refresh; what is missing is deleted, however much it is.
+    /// Runs a full refresh, and approves its deletes, however many there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of the run.
     pub async fn refresh(&self) -> Result<RunReport> {
         self.run_with(RunOptions::default().full(true).approve_deletes(true)).await
     }
 
     /// Runs the template with these options.
+    ///
+    /// # Errors
+    ///
+    /// Those of the run.
     pub async fn run_with(&self, options: RunOptions) -> Result<RunReport> {
         self.engine.sync(CONNECTION, &self.template)?.run_once(options).await
     }
 
-    /// Does an action.
+    /// Runs an action.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::act`].
     pub async fn act(&self, action: &str, input: Value) -> Result<Value> {
         self.engine.act(CONNECTION, action, input).await
     }
 
-    /// Gives the connection other credentials.
+    /// Replaces the connection's credentials.
     pub fn set_credentials(&self, credentials: Credentials) {
         self.engine.set_credentials(CONNECTION, credentials);
     }
 
-    /// The live records of a model, by id.
+    /// Returns the live records of a model, sorted by id.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn records(&self, model: &str) -> Result<Vec<Record>> {
         let stream = StreamKey::new(CONNECTION, model);
         let mut records = Vec::new();
@@ -122,12 +157,20 @@ impl<A: FakeApi> Trial<A> {
         Ok(records)
     }
 
-    /// The live ids of a model, in order.
+    /// Returns the ids of the live records of a model, sorted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn ids(&self, model: &str) -> Result<Vec<String>> {
         Ok(self.records(model).await?.into_iter().map(|record| record.id.to_string()).collect())
     }
 
-    /// A live record's payload.
+    /// Returns a live record's payload; `None` where there is no such record.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn record(&self, model: &str, id: &str) -> Result<Option<Value>> {
         let found = self.records(model).await?.into_iter().find(|record| *record.id == *id);
         found.map(|record| record.to()).transpose()

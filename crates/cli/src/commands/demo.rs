@@ -54,7 +54,10 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
     for reader in &mut readers {
         reader.catch_up(&store, output, false).await?;
     }
-    output.line(format!("First sync: {}. Now the CRM's users get to work:", counted(first.progress.added, "record")));
+    output.line(format!(
+        "First sync: {}. Now the CRM's users get to work:",
+        counted(first.progress.counts.added, "record")
+    ));
 
     engine.sync(CONNECTION, TEMPLATE)?.enable(SyncOptions::default().schedule(Duration::from_millis(400))).await?;
     let background = engine.start(&tokio::runtime::Handle::current());

@@ -180,7 +180,7 @@ pub(super) fn left_out(run: &RunReport) -> Vec<String> {
         let id = record.id.as_ref().map_or_else(|| "without a known id".to_owned(), |id| format!("with id {id:?}"));
         lines.push(format!("  set aside: {} {id}: {}", record.model, record.reason));
     }
-    let more = run.progress.set_aside.saturating_sub(run.set_aside.len() as u64);
+    let more = run.progress.counts.set_aside.saturating_sub(run.set_aside.len() as u64);
     if more > 0 {
         lines.push(format!("  set aside: {more} more"));
     }
@@ -250,12 +250,12 @@ fn line(run: &RunReport) -> String {
         run.connection,
         run.variant.as_ref().map_or(run.template.clone(), |variant| format!("{}::{variant}", run.template)),
         state.unwrap_or_default(),
-        progress.added,
-        progress.updated,
-        progress.deleted
+        progress.counts.added,
+        progress.counts.updated,
+        progress.counts.deleted
     );
-    if progress.set_aside > 0 {
-        text.push_str(&format!(", {} set aside", progress.set_aside));
+    if progress.counts.set_aside > 0 {
+        text.push_str(&format!(", {} set aside", progress.counts.set_aside));
     }
     if !run.incomplete.is_empty() {
         text.push_str(", incomplete");

@@ -53,14 +53,18 @@ impl Meter {
             Some(total) => format!("{} of {}", progress.fetched, counted(total, "record")),
             None => counted(progress.fetched, "record"),
         };
-        let aside = if progress.set_aside > 0 { format!(", {} set aside", progress.set_aside) } else { String::new() };
+        let aside = if progress.counts.set_aside > 0 {
+            format!(", {} set aside", progress.counts.set_aside)
+        } else {
+            String::new()
+        };
         format!(
             "{fetched} ({:.0}/s): {} added, {} updated, {} unchanged, {} deleted{aside}",
             progress.fetched as f64 / seconds,
-            progress.added,
-            progress.updated,
-            progress.unchanged,
-            progress.deleted
+            progress.counts.added,
+            progress.counts.updated,
+            progress.counts.unchanged,
+            progress.counts.deleted
         )
     }
 

@@ -2,6 +2,7 @@
 
 use highwater_core::{DeleteGuard, Error, ErrorKind, Result, WriteBatch};
 
+use super::counts::CountsBeforeDeletes;
 use super::lease::free_or_busy;
 use super::report::{RunEvent, RunReport, RunState};
 use crate::disconnect::no_connection;
@@ -26,14 +27,12 @@ impl Engine {
         }
         let now_ms = self.parts().environment.now().unix_ms();
         report.succeed(now_ms);
-        for held in std::mem::take(&mut report.held) {
-            report.progress.deleted += held.deletes;
-            report.models.entry(held.model).or_default().deleted += held.deletes;
-        }
+        let (before, held) = (CountsBeforeDeletes::of(&report), std::mem::take(&mut report.held));
+        report.set_final_deletes(&before, held.iter().map(|held| (held.model.as_str(), held.deletes)));
         status.latest.clone_from(&report.models);
         status.last_success_ms = Some(now_ms);
         tally.conclude(&report, None, &mut batch)?;
-        let report = self.settle(&key, batch, status, report).await?;
+        let report = self.settle(&key, batch, status, report, Some(&before)).await?;
         tally.tell_now(self.store().as_ref(), &*self.parts().environment).await;
         Ok(report)
     }
@@ -48,7 +47,7 @@ impl Engine {
         let now_ms = self.parts().environment.now().unix_ms();
         let why = "its deletes were rejected; what it saved stays";
         report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
-        self.settle(&key, batch, status, report).await
+        self.settle(&key, batch, status, report, None).await
     }
 
     /// A run that waits for approval, and a batch that nobody can come before.
@@ -86,6 +85,7 @@ impl Engine {
         mut batch: WriteBatch,
         status: SyncStatus,
         mut report: RunReport,
+        before: Option<&CountsBeforeDeletes>,
     ) -> Result<RunReport> {
         batch.put_document(key.status_key(), &status)?;
         logs::put_run(&mut batch, key, &report, false)?;
@@ -98,13 +98,8 @@ impl Engine {
             .because(error),
             _ => error,
         })?;
-        let deleted: u64 = commit.streams.iter().map(|stream| stream.deleted).sum();
-        if report.state == RunState::Success && deleted != report.progress.deleted {
+        if before.is_some_and(|before| report.correct_final_deletes(before, &commit.streams)) {
             // Records were written since the run was parked: those stayed.
-            report.progress.deleted = deleted;
-            for stream in &commit.streams {
-                report.models.entry(stream.stream.model().to_owned()).or_default().deleted = stream.deleted;
-            }
             let mut batch = WriteBatch::new();
             logs::put_run(&mut batch, key, &report, false)?;
             self.store().commit(batch).await?;

@@ -1,22 +1,21 @@
 //! The counts of a run: the only place where they are added up.
 //!
-//! Two records of the same numbers meet here. The report counts what each commit returned; the accounts of the run's models are
-//! counted by the store, within the commits themselves. A run that goes on in another process takes the accounts over.
+//! Two records of the same numbers meet here. The report counts what each commit returned; the summaries of the run's models
+//! are counted by the store, within the commits themselves. A run that goes on in another process takes the summaries over.
 
 use std::collections::BTreeMap;
 
 use highwater_core::{ChangeSummary, StreamCommit};
-use highwater_template::host::{ChangeSet, Progress};
+use highwater_template::host::{ChangeSet, Counts, Progress};
 
 use super::report::RunReport;
-use crate::sync::ModelCounts;
 
 /// Returns how many records a change set fetched from the source.
 pub(crate) fn fetched(changes: &ChangeSet) -> u64 {
     (changes.records.len() + changes.set_aside.len()) as u64
 }
 
-/// Counts a page of so many records. A commit without any is no page.
+/// Counts a page of so many records. A commit without any is not a page.
 pub(crate) fn count_page(progress: &mut Progress, fetched: u64) {
     progress.pages += u64::from(fetched > 0);
     progress.fetched += fetched;
@@ -27,54 +26,65 @@ impl RunReport {
     pub(crate) fn count<'c>(&mut self, fetched: u64, streams: impl IntoIterator<Item = &'c StreamCommit>) {
         count_page(&mut self.progress, fetched);
         for stream in streams {
-            let counts = ModelCounts::from(stream);
-            self.models.entry(stream.stream.model().to_owned()).or_default().add(counts);
-            self.add(counts);
+            self.add(stream.stream.model(), stream.into());
         }
     }
 
-    /// Replaces the counts by those of the models' accounts.
-    pub(crate) fn take_counts(&mut self, accounts: &BTreeMap<String, ChangeSummary>) {
-        let progress = self.progress;
-        self.progress = Progress::default();
-        (self.progress.pages, self.progress.fetched) = (progress.pages, progress.fetched);
-        (self.progress.total, self.progress.rate_limited_until) = (progress.total, progress.rate_limited_until);
-        for (model, account) in accounts {
-            let counts = ModelCounts::from(account);
-            self.models.insert(model.clone(), counts);
-            self.add(counts);
+    /// Replaces the counts by those of the models' summaries.
+    pub(crate) fn take_counts(&mut self, summaries: &BTreeMap<String, ChangeSummary>) {
+        self.progress.counts = Counts::default();
+        for (model, summary) in summaries {
+            self.models.remove(model);
+            self.add(model, counts_of(summary));
         }
     }
 
-    fn add(&mut self, counts: ModelCounts) {
-        self.progress.added += counts.added;
-        self.progress.updated += counts.updated;
-        self.progress.unchanged += counts.unchanged;
-        self.progress.deleted += counts.deleted;
-        self.progress.set_aside += counts.set_aside;
+    /// Sets how many records of each model the end of a full refresh deletes, in addition to the counts `before`.
+    pub(crate) fn set_final_deletes<'m>(
+        &mut self,
+        before: &CountsBeforeDeletes,
+        deletes: impl IntoIterator<Item = (&'m str, u64)>,
+    ) {
+        self.progress.counts = before.counts;
+        self.models.clone_from(&before.models);
+        for (model, deleted) in deletes {
+            let mut counts = Counts::default();
+            counts.deleted = deleted;
+            self.add(model, counts);
+        }
+    }
+
+    /// Corrects the final deletes to those that the commit made. Returns whether they differ.
+    pub(crate) fn correct_final_deletes(&mut self, before: &CountsBeforeDeletes, streams: &[StreamCommit]) -> bool {
+        let expected = self.progress.counts.deleted.saturating_sub(before.counts.deleted);
+        let differ = expected != streams.iter().map(|stream| stream.deleted).sum::<u64>();
+        if differ {
+            self.set_final_deletes(before, streams.iter().map(|stream| (stream.stream.model(), stream.deleted)));
+        }
+        differ
+    }
+
+    fn add(&mut self, model: &str, counts: Counts) {
+        *self.models.entry(model.to_owned()).or_default() += counts;
+        self.progress.counts += counts;
     }
 }
 
-impl ModelCounts {
-    fn add(&mut self, counts: ModelCounts) {
-        self.added += counts.added;
-        self.updated += counts.updated;
-        self.unchanged += counts.unchanged;
-        self.deleted += counts.deleted;
-        self.set_aside += counts.set_aside;
+/// The counts of a full refresh before its final deletes: those of the records that it did not see.
+pub(crate) struct CountsBeforeDeletes {
+    counts: Counts,
+    models: BTreeMap<String, Counts>,
+}
+
+impl CountsBeforeDeletes {
+    pub(crate) fn of(report: &RunReport) -> Self {
+        CountsBeforeDeletes { counts: report.progress.counts, models: report.models.clone() }
     }
 }
 
-impl From<&StreamCommit> for ModelCounts {
-    fn from(commit: &StreamCommit) -> Self {
-        let StreamCommit { added, updated, unchanged, deleted, .. } = *commit;
-        ModelCounts { added, updated, unchanged, deleted, set_aside: commit.rejected.len() as u64 }
-    }
-}
-
-impl From<&ChangeSummary> for ModelCounts {
-    fn from(account: &ChangeSummary) -> Self {
-        let ChangeSummary { added, updated, unchanged, deleted, rejected: set_aside, .. } = *account;
-        ModelCounts { added, updated, unchanged, deleted, set_aside }
-    }
+fn counts_of(summary: &ChangeSummary) -> Counts {
+    let mut counts = Counts::default();
+    (counts.added, counts.updated, counts.unchanged) = (summary.added, summary.updated, summary.unchanged);
+    (counts.deleted, counts.set_aside) = (summary.deleted, summary.rejected);
+    counts
 }

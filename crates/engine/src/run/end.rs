@@ -6,6 +6,7 @@ use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use highwater_template::LogLevel;
 
 use super::begin::Begun;
+use super::counts::CountsBeforeDeletes;
 use super::host::{Host, OpenRefresh};
 use super::report::{RunMode, RunReport, RunState};
 use crate::engine::Engine;
@@ -48,13 +49,12 @@ pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outc
 async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunReport> {
     let settlement = host.take_settlement();
     let now_ms = host.now_ms();
-    for settled in &settlement.models {
-        host.change_report(|report| {
-            report.progress.deleted += settled.deletes;
-            report.models.entry(settled.model.clone()).or_default().deleted += settled.deletes;
-        });
-    }
-    host.change_report(|report| report.succeed(now_ms));
+    let before = CountsBeforeDeletes::of(&host.report());
+    let expected = settlement.models.iter().map(|settled| (settled.model.as_str(), settled.deletes));
+    host.change_report(|report| {
+        report.set_final_deletes(&before, expected);
+        report.succeed(now_ms);
+    });
     let mut report = host.report();
     let commit = {
         let stale = host.forget_older(settlement.models.iter().map(|settled| settled.model.as_str()));
@@ -77,24 +77,13 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
                 if error.kind() == ErrorKind::AwaitingApproval {
                     report.held = settlement.held();
                 }
-                for settled in &settlement.models {
-                    report.progress.deleted = report.progress.deleted.saturating_sub(settled.deletes);
-                    let counts = report.models.entry(settled.model.clone()).or_default();
-                    counts.deleted = counts.deleted.saturating_sub(settled.deletes);
-                }
+                report.set_final_deletes(&before, None);
             });
             return Err(error);
         }
     };
-    let counted: u64 = settlement.models.iter().map(|settled| settled.deletes).sum();
-    let deleted: u64 = commit.streams.iter().map(|stream| stream.deleted).sum();
-    if counted != deleted {
-        // Somebody else wrote between the count and the deed.
-        report.progress.deleted = report.progress.deleted.saturating_sub(counted).saturating_add(deleted);
-        for (settled, stream) in settlement.models.iter().zip(&commit.streams) {
-            let counts = report.models.entry(settled.model.clone()).or_default();
-            counts.deleted = counts.deleted.saturating_sub(settled.deletes).saturating_add(stream.deleted);
-        }
+    if report.correct_final_deletes(&before, &commit.streams) {
+        // Somebody else wrote between the count and the deletes.
         let mut batch = WriteBatch::new();
         logs::put_run(&mut batch, host.key, &report, false)?;
         engine.store().commit(batch).await?;

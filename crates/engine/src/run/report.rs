@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use highwater_core::{Error, ErrorKind, Result, RunId};
 use highwater_template::LogLevel;
-use highwater_template::host::Progress;
+use highwater_template::host::{Counts, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::CancelToken;
-use crate::sync::{DeletePolicy, ModelCounts, SyncKey};
+use crate::sync::{DeletePolicy, SyncKey};
 
 /// How a run is to be.
 #[derive(Clone, Debug, Default)]
@@ -202,7 +202,7 @@ pub struct RunReport {
     pub progress: Progress,
     /// What it did, by model.
     #[serde(default)]
-    pub models: BTreeMap<String, ModelCounts>,
+    pub models: BTreeMap<String, Counts>,
     /// Why it failed or was stopped, in a line.
     pub error: Option<String>,
     /// What to act on, beside `error`. `None` without an error, and in reports of earlier versions.
@@ -243,7 +243,7 @@ impl RunReport {
 
     /// Whether it succeeded with everything that the source had: no record was set aside, no model is incomplete.
     pub fn is_clean(&self) -> bool {
-        self.state == RunState::Success && self.incomplete.is_empty() && self.progress.set_aside == 0
+        self.state == RunState::Success && self.incomplete.is_empty() && self.progress.counts.set_aside == 0
     }
 
     pub(crate) fn key(&self) -> Result<SyncKey> {

@@ -70,10 +70,10 @@ async fn only_what_the_server_calls_gone_is_gone() {
         let add = |name: &str| trial.api.with(|api| api.entries.insert(format!("/u/work/{name}.ics"), 1));
         add(if hidden == Hidden::LeftOut { "e6" } else { "e8" });
         let report = trial.run().await.unwrap();
-        assert_eq!((report.progress.added, report.is_clean()), (1, false));
+        assert_eq!((report.progress.counts.added, report.is_clean()), (1, false));
         add(if hidden == Hidden::LeftOut { "e7" } else { "e9" });
         let report = trial.refresh().await.unwrap();
-        assert_eq!((report.progress.added, report.progress.deleted, report.is_clean()), (1, 0, false));
+        assert_eq!((report.progress.counts.added, report.progress.counts.deleted, report.is_clean()), (1, 0, false));
         trial.api.with(|api| api.hidden = None);
         assert_eq!(run(&trial).await, (0, 1, 0), "the change that could not be shown then");
     }

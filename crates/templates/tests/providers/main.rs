@@ -23,13 +23,13 @@ use highwater_testkit::{FakeApi, Trial};
 /// What a run brought: added, updated, deleted.
 async fn run<A: FakeApi>(trial: &Trial<A>) -> (u64, u64, u64) {
     let report = trial.run().await.unwrap();
-    (report.progress.added, report.progress.updated, report.progress.deleted)
+    (report.progress.counts.added, report.progress.counts.updated, report.progress.counts.deleted)
 }
 
 /// The same of a full refresh.
 async fn refresh<A: FakeApi>(trial: &Trial<A>) -> (u64, u64, u64) {
     let report = trial.refresh().await.unwrap();
-    (report.progress.added, report.progress.updated, report.progress.deleted)
+    (report.progress.counts.added, report.progress.counts.updated, report.progress.counts.deleted)
 }
 
 async fn kind<A: FakeApi>(trial: &Trial<A>) -> ErrorKind {

@@ -98,7 +98,7 @@ async fn slack_messages_are_written_changed_and_deleted_by_events() {
     let trial = world(slack::Messages::new(), &[]).await;
     let second = "1767225602.000002";
     let received = tell(&trial, "Ev1", message(second, "Flood!")).await;
-    assert_eq!((received.changes[0].progress.added, received.ignored), (1, false));
+    assert_eq!((received.changes[0].progress.counts.added, received.ignored), (1, false));
     assert!(tell(&trial, "Ev1", message(second, "Flood!")).await.duplicate, "Slack tries again");
     let stored = trial.records("Message").await.unwrap()[1].to::<Value>().unwrap();
     assert_eq!(stored, json!({"type": "message", "channel": "C1", "user": "U1", "text": "Flood!", "ts": second}));
@@ -108,10 +108,10 @@ async fn slack_messages_are_written_changed_and_deleted_by_events() {
     assert_eq!(run(&trial).await, (0, 0, 0));
 
     let received = tell(&trial, "Ev2", changed(FIRST, "Hello, world!", "1767225700.000001")).await;
-    assert_eq!(received.changes[0].progress.updated, 1);
+    assert_eq!(received.changes[0].progress.counts.updated, 1);
     assert_eq!(texts(&trial).await[0], (FIRST.to_owned(), "Hello, world!".to_owned()));
     let received = tell(&trial, "Ev3", deleted(second, "1767225701.000001")).await;
-    assert_eq!((received.changes[0].progress.deleted, texts(&trial).await.len()), (1, 1));
+    assert_eq!((received.changes[0].progress.counts.deleted, texts(&trial).await.len()), (1, 1));
 }
 
 /// What was not taken comes again after one and after five minutes, so that younger events overtake it:
@@ -124,7 +124,7 @@ async fn slack_events_that_come_late_undo_nothing() {
     tell(&trial, "Ev2", changed(ts, "first edit", "1767225620.000001")).await;
     tell(&trial, "Ev1", message(ts, "as written")).await;
     let again = tell(&trial, "Ev1-under-another-id", message(ts, "as written")).await;
-    assert_eq!((again.duplicate, again.changes[0].progress.updated), (false, 0));
+    assert_eq!((again.duplicate, again.changes[0].progress.counts.updated), (false, 0));
     assert_eq!(texts(&trial).await[1].1, "second edit");
     tell(&trial, "Ev5", deleted(ts, "1767225650.000001")).await;
     tell(&trial, "Ev4", changed(ts, "third edit", "1767225640.000001")).await;
@@ -157,13 +157,13 @@ async fn slack_events_of_what_a_sync_does_not_read_are_ignored() {
         let received = tell(&trial, &format!("Ev{id}"), event).await;
         assert!(received.ignored && received.changes.is_empty() && received.triggered.is_empty(), "{received:?}");
     }
-    assert_eq!(tell(&trial, "Ev10", of("C7", "group")).await.changes[0].progress.added, 1);
+    assert_eq!(tell(&trial, "Ev10", of("C7", "group")).await.changes[0].progress.counts.added, 1);
 
     let all = world(slack::Messages::new(), &[]).await;
     assert!(tell(&all, "Ev1", of("D1", "im")).await.ignored, "no list has direct messages");
     let mut reply = message("1767225602.000003", "In a thread");
     reply["thread_ts"] = json!(FIRST);
-    assert_eq!(tell(&all, "Ev2", reply).await.changes[0].progress.added, 1);
+    assert_eq!(tell(&all, "Ev2", reply).await.changes[0].progress.counts.added, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +189,7 @@ async fn slack_channels_and_users_follow_their_events() {
     let trial = world(slack::Users::new(), &[]).await;
     let bob = |name: &str, at: &str| json!({"type": "user_change", "user": {"id": "U2", "name": name}, "event_ts": at});
     let joined = json!({"type": "team_join", "user": {"id": "U2", "name": "bob"}, "event_ts": "1767225610.000001"});
-    assert_eq!(tell(&trial, "Ev1", joined).await.changes[0].progress.added, 1);
+    assert_eq!(tell(&trial, "Ev1", joined).await.changes[0].progress.counts.added, 1);
     tell(&trial, "Ev3", bob("bert", "1767225630.000001")).await;
     tell(&trial, "Ev2", bob("rob", "1767225620.000001")).await;
     assert_eq!(trial.record("User", "U2").await.unwrap().unwrap()["name"], "bert");

@@ -45,12 +45,12 @@ impl Bench {
     /// Added, updated, deleted.
     async fn run(&self, template: &str) -> (u64, u64, u64) {
         let progress = self.try_run(template, false).await.unwrap().progress;
-        (progress.added, progress.updated, progress.deleted)
+        (progress.counts.added, progress.counts.updated, progress.counts.deleted)
     }
 
     async fn refresh(&self, template: &str) -> (u64, u64, u64) {
         let progress = self.try_run(template, true).await.unwrap().progress;
-        (progress.added, progress.updated, progress.deleted)
+        (progress.counts.added, progress.counts.updated, progress.counts.deleted)
     }
 
     /// The same server, through the proxy: for what no action does.

@@ -35,13 +35,13 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> Outcome<Figures
         let report = engine.sync("bench", "bench/items")?.run_once(RunOptions::default().full(true)).await?;
         meter.finish(&mut figures, name);
         let progress = report.progress;
-        let written = progress.added + progress.updated;
+        let written = progress.counts.added + progress.counts.updated;
         let expected = match name {
             "first" => arguments.records,
             "unchanged" => 0,
             _ => arguments.records.div_ceil(100),
         };
-        if progress.fetched != arguments.records || written != expected || progress.deleted > 0 {
+        if progress.fetched != arguments.records || written != expected || progress.counts.deleted > 0 {
             return Err(format!("{phase}: {progress:?}, expected {} records", arguments.records).into());
         }
         figures.insert(format!("{name}_written"), written as f64);
