@@ -1,8 +1,8 @@
-//! The trial matrix: every sync meets every misbehaviour that APIs are known for.
+//! The trial matrix: every sync against every fault that APIs are known for.
 //!
-//! A [`Subject`] is a template and the API that it reads, a [`Fault`] is what that API does wrong. For each pair the matrix
-//! lets the fault meet a first run, an incremental run and a full refresh, at the first, the middle and the last request,
-//! and then lets sound runs follow. The [`Invariant`]s must hold throughout. All waits pass in virtual time.
+//! A [`Subject`] is a template and the API that it reads, a [`Fault`] is what that API does wrong. For each pair, the matrix
+//! puts the fault into a first run, an incremental run and a full refresh, at the first, the middle and the last request,
+//! and then runs the sync without a fault. The [`Invariant`]s have to hold throughout. All waits pass in virtual time.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -88,10 +88,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use highwater_core::locks::lock;
 
-/// Told of each cell when it is done.
+/// Called with each cell when it is done.
 type Watcher = Arc<dyn Fn(&Cell) + Send + Sync>;
 
-/// Some syncs and some faults.
+/// Some syncs and some faults, to be tried with each other.
 #[derive(Clone)]
 pub struct Matrix {
     subjects: Vec<Subject>,
@@ -110,12 +110,12 @@ impl fmt::Debug for Matrix {
 }
 
 impl Matrix {
-    /// A matrix of one sync and every fault.
+    /// Makes a matrix of one sync and every fault.
     pub fn new(subject: Subject) -> Self {
         Matrix::of([subject])
     }
 
-    /// A matrix of some syncs and every fault.
+    /// Makes a matrix of some syncs and every fault.
     pub fn of(subjects: impl IntoIterator<Item = Subject>) -> Self {
         Matrix { subjects: subjects.into_iter().collect(), faults: Faults::all(), threads: 2, watcher: None }
     }
@@ -141,8 +141,8 @@ impl Matrix {
         self
     }
 
-    /// Tries every pair, in virtual time, on threads and runtimes of its own: it blocks the caller, and can be called from
-    /// within a runtime.
+    /// Tries every pair, in virtual time, and returns what came of it. Blocks the caller; it has its own threads and runtimes, so
+    /// that it may be called within a runtime.
     pub fn run(&self) -> MatrixReport {
         let next = AtomicUsize::new(0);
         let done: Mutex<BTreeMap<usize, Vec<Cell>>> = Mutex::default();
@@ -150,10 +150,10 @@ impl Matrix {
             for _ in 0..self.threads.min(self.subjects.len()) {
                 scope.spawn(|| {
                     loop {
-                        let place = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(subject) = self.subjects.get(place) else { return };
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(subject) = self.subjects.get(index) else { return };
                         let cells = self.row(subject);
-                        lock(&done).insert(place, cells);
+                        lock(&done).insert(index, cells);
                     }
                 });
             }

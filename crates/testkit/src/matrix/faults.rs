@@ -1,4 +1,4 @@
-//! The faults: what an API does, when, and what a run owes then.
+//! The faults: what an API does, in which requests, and what a run has to do then.
 
 use highwater_core::ErrorKind;
 
@@ -144,7 +144,7 @@ const LONGEST_S: u64 = 2 * 3600;
 /// The same where the API asks for three seconds.
 const LONGEST_OF_SKEW_S: u64 = 600;
 
-/// A misbehaviour of APIs, and what a run owes that meets it.
+/// What an API does wrong, and what a run has to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(super) name: &'static str,
@@ -211,17 +211,17 @@ impl Fault {
         self
     }
 
-    /// Its name, such as `redirect-loop`.
+    /// Returns the name, such as `redirect-loop`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What the API does, in a line.
+    /// Returns what the API does, in one line.
     pub fn about(&self) -> &'static str {
         self.about
     }
 
-    /// Where this behaviour is documented or reported.
+    /// Returns the URL at which this behaviour is documented or reported.
     pub fn source_url(&self) -> &'static str {
         self.source
     }
@@ -296,29 +296,29 @@ impl Fault {
 pub struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
-    /// Every fault.
+    /// Chooses every fault.
     pub fn all() -> Self {
         Faults(super::catalogue::ALL.to_vec())
     }
 
-    /// The faults whose names are, or begin with, `name`.
+    /// Chooses the fault `name`, and those whose names begin with `name-`.
     pub fn named(name: &str) -> Self {
         let begins =
             |fault: &&Fault| fault.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
         Faults(super::catalogue::ALL.iter().filter(begins).copied().collect())
     }
 
-    /// The faults in their order.
+    /// Returns the faults in order.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Returns how many faults there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no fault.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,7 +1,7 @@
-//! An API of recorded exchanges: real data of a real API as the sound answers that faults are laid over.
+//! A fake API made of recorded exchanges: correct responses of a real API, to which the matrix adds faults.
 //!
 //! The recordings are those that `highwater templates replay` reads: requests with their responses, and the records that the
-//! reference implementation made of them. A change of the matrix edits, copies and removes records in the recorded answers.
+//! reference implementation made of them. The matrix changes, copies and removes records within the recorded responses.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -57,7 +57,11 @@ struct Response {
 }
 
 impl Recordings {
-    /// Reads a file, packed with gzip or not.
+    /// Reads a file of recordings, with or without gzip.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not one of recordings.
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source: std::io::Error| {
             Error::new(ErrorKind::NotFound, "the recordings cannot be read: check the path")
@@ -70,7 +74,7 @@ impl Recordings {
             flate2::read::MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut bytes).map_err(unreadable)?;
         }
         let written: Written = serde_json::from_slice(&bytes).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the recordings are of another shape")
+            Error::new(ErrorKind::Invalid, "the file does not have the shape of recordings")
                 .with("file", path.display())
                 .because(source)
         })?;
@@ -79,8 +83,8 @@ impl Recordings {
         Ok(Recordings { config, streams })
     }
 
-    /// A subject of the template of a recorded stream. `None` where the recordings do not suffice: without records that
-    /// have one id in a member `id`, or where a request was answered twice.
+    /// Makes a subject of the template of a recorded stream. `None` where the recordings are not enough: a request was answered
+    /// twice, or there are fewer than three records with an id of their own in a member `id`.
     pub fn subject(&self, template: Arc<dyn Template>) -> Option<Subject> {
         let info = template.info();
         let recording = Arc::clone(self.streams.get(&info.name)?);
@@ -109,13 +113,13 @@ impl Recordings {
         Some(urls.into_iter().fold(subject, Subject::origin))
     }
 
-    /// The names of the recorded streams.
+    /// Returns the names of the recorded streams.
     pub fn streams(&self) -> impl Iterator<Item = &str> {
         self.streams.keys().map(String::as_str)
     }
 }
 
-/// The recorded answers, with what the matrix changed in them.
+/// The recorded responses, with what the matrix changed in them.
 #[derive(Clone, Debug)]
 struct RecordedApi {
     exchanges: Vec<Exchange>,

@@ -4,24 +4,24 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What must hold whatever an API does.
+/// What has to hold whatever an API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Invariant {
-    /// No record that lives at the API is deleted in the store.
+    /// No record that is live at the API is deleted in the store.
     NothingLiveDeleted,
-    /// A run that says it is whole has every record.
+    /// A run that reports no gap has every record.
     NoFalseSuccess,
-    /// Once the fault is over, the next run has every record, and a full refresh exactly the API's.
+    /// After the fault, the next run has every record, and a full refresh has exactly the API's records.
     NothingLost,
-    /// Requests and waits have a bound, and no request comes before the time that the API named.
+    /// Requests and waits are bounded, and no request comes before the time that the API gave.
     Bounded,
     /// No secret goes to another origin.
     NoLeak,
-    /// A failed run names the cause, as a fault of the API, without a secret.
+    /// The error of a failed run names the cause, as a fault of the API, without a secret.
     CauseNamed,
-    /// What a client can bear ends no run.
+    /// A fault that a client can handle ends no run.
     Borne,
 }
 
@@ -49,14 +49,14 @@ pub struct Violation {
     pub what: String,
 }
 
-/// How one sync met one fault.
+/// What came of one sync and one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 #[non_exhaustive]
 pub enum Outcome {
     /// Every invariant held.
     Held,
-    /// The fault has no place in this API, for this reason.
+    /// The fault cannot happen at this API.
     NotApplicable {
         /// Why.
         reason: String,
@@ -68,7 +68,7 @@ pub enum Outcome {
     },
 }
 
-/// One cell of a matrix.
+/// One sync with one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Cell {
@@ -76,21 +76,21 @@ pub struct Cell {
     pub sync: String,
     /// The fault.
     pub fault: &'static str,
-    /// How it ended.
+    /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// How some syncs met some faults.
+/// What a matrix found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MatrixReport {
-    /// Every cell, by sync and fault in the order they were given.
+    /// Every cell, sorted by sync and then by fault, each in the order in which it was given.
     pub cells: Vec<Cell>,
 }
 
 impl MatrixReport {
-    /// The broken invariants, each with its cell.
+    /// Returns the broken invariants, each with its cell.
     pub fn violations(&self) -> impl Iterator<Item = (&Cell, &Violation)> {
         self.cells.iter().flat_map(|cell| match &cell.outcome {
             Outcome::Violated { violations } => {
@@ -100,23 +100,23 @@ impl MatrixReport {
         })
     }
 
-    /// The syncs, in order.
+    /// Returns the syncs, in order.
     pub fn syncs(&self) -> Vec<&str> {
         self.distinct(|cell| &cell.sync)
     }
 
-    /// The faults, in order.
+    /// Returns the names of the faults, in order.
     pub fn faults(&self) -> Vec<&str> {
         self.distinct(|cell| cell.fault)
     }
 
-    /// How many cells ran, and how many do not apply.
+    /// Returns how many cells ran, and how many do not apply.
     pub fn counts(&self) -> (usize, usize) {
         let skipped = self.cells.iter().filter(|cell| matches!(cell.outcome, Outcome::NotApplicable { .. })).count();
         (self.cells.len() - skipped, skipped)
     }
 
-    /// The last line of a report: `trial: N syncs x M faults, V violations`.
+    /// Returns the last line of a report: `trial: N syncs x M faults, V violations`.
     pub fn summary(&self) -> String {
         let violations = self.violations().count();
         format!("trial: {} syncs x {} faults, {violations} violations", self.syncs().len(), self.faults().len())

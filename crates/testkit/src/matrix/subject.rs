@@ -1,4 +1,4 @@
-//! What is tried: a template, and the API it reads.
+//! What a matrix tries: a template, and the API that it reads.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,20 +23,20 @@ pub(super) const REFRESH: &str = "hw-s3cret-refresh-77aa03";
 /// Live records by model and id, each with a text that its stored payload holds and that changes with the record.
 pub type Live = BTreeMap<(String, String), String>;
 
-/// An API that a matrix can change while it is read. Every record it holds must need several pages in all: most faults are
-/// faults of paging.
+/// A fake API that a matrix can change between runs. Its records have to fill several pages, because most faults are faults of
+/// paging.
 pub trait TrialApi: FakeApi {
-    /// The live records that the template is to have.
+    /// Returns the live records, which the template has to have.
     fn live(&self) -> Live;
 
-    /// Edits one record and adds one. `round` counts from 1 and makes each change differ; the same round makes the same
-    /// change to each new API.
+    /// Changes one record and adds one. `round` counts from 1, so that changes differ; the same round changes each new API in
+    /// the same way.
     fn change(&mut self, round: u32);
 
-    /// Deletes a record, another one in each round, where the API can.
+    /// Deletes a record, another one in each round. Defaults to none, for APIs without deletes.
     fn delete(&mut self, _round: u32) {}
 
-    /// The server's clock in Unix seconds, where the API has one.
+    /// Returns the time on the server's clock in Unix seconds, if it has one. Defaults to none.
     fn now_s(&self) -> Option<u64> {
         None
     }
@@ -48,7 +48,7 @@ pub trait TrialApi: FakeApi {
 type Make = Arc<dyn Fn() -> Box<dyn TrialApi> + Send + Sync>;
 type Answer = fn() -> HttpResponse;
 
-/// A template, how to make the API that it reads, and what the API's answers look like.
+/// A template, how to make the API that it reads, and what the API's responses look like.
 #[derive(Clone)]
 pub struct Subject {
     pub(super) template: Arc<dyn Template>,
@@ -76,7 +76,7 @@ impl fmt::Debug for Subject {
 }
 
 impl Subject {
-    /// A template and a new API for each trial.
+    /// Makes a subject of a template. `make` makes a new API for each trial.
     pub fn new<A: TrialApi>(template: Arc<dyn Template>, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
         Subject {
             template,
@@ -98,9 +98,9 @@ impl Subject {
         }
     }
 
-    /// Makes the same API with one time of change for all records, for the trial of ties.
+    /// Sets how to make the same API with one time of change for all records, for faults of equal times.
     #[must_use]
-    pub fn tied<A: TrialApi>(mut self, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+    pub fn with_ties<A: TrialApi>(mut self, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
         self.make_tied = Some(Arc::new(move || Box::new(make())));
         self
     }
@@ -141,57 +141,57 @@ impl Subject {
         self
     }
 
-    /// Says which requests answer with records of the template's models. Defaults to all.
+    /// Sets which requests return records of the template's models. All by default.
     #[must_use]
-    pub fn records_in(mut self, holds_records: fn(&FakeRequest) -> bool) -> Self {
+    pub fn holds_records(mut self, holds_records: fn(&FakeRequest) -> bool) -> Self {
         self.holds_records = holds_records;
         self
     }
 
-    /// Says that the template decides by itself what a limit is, how long it waits, and what an answer without a list or a
-    /// record without an id means: as a manifest does.
+    /// Declares that the template itself decides what a limit is, how long it waits, and what a response without a list or a
+    /// record without an id means, as a manifest does.
     #[must_use]
     pub fn has_own_limits(mut self) -> Self {
         self.has_own_limits = true;
         self
     }
 
-    /// Says that listed items only name records, which are asked for one by one.
+    /// Declares that listed items only name records, which are then fetched one by one.
     #[must_use]
     pub fn lists_names_only(mut self) -> Self {
         self.lists_names = true;
         self
     }
 
-    /// Says that this API leaves an empty list out of an answer, so that a list of another name cannot be told from none.
+    /// Declares that this API leaves an empty list out of a response, so that a list that is missing means an empty one.
     #[must_use]
-    pub fn leaves_empty_lists_out(mut self) -> Self {
+    pub fn omits_empty_lists(mut self) -> Self {
         self.lacks_empty_lists = true;
         self
     }
 
-    /// Adds to an answer how this API says that a list is incomplete.
+    /// Sets how this API says in a response that a list is incomplete.
     #[must_use]
-    pub fn says_incomplete(mut self, mark: fn(&mut Value)) -> Self {
+    pub fn marks_incomplete(mut self, mark: fn(&mut Value)) -> Self {
         self.incomplete = Some(mark);
         self
     }
 
-    /// Sets the answer by which this API tells of a rate limit in a body.
+    /// Sets the response by which this API reports a rate limit in a body.
     #[must_use]
-    pub fn tells_limit(mut self, answer: fn() -> HttpResponse) -> Self {
+    pub fn limit_response(mut self, answer: fn() -> HttpResponse) -> Self {
         self.limit_told = Some(answer);
         self
     }
 
-    /// Sets the answer by which this API tells, without status 401, that a token is over.
+    /// Sets the response by which this API reports an expired token without status 401.
     #[must_use]
-    pub fn tells_token_end(mut self, answer: fn() -> HttpResponse) -> Self {
+    pub fn expired_token_response(mut self, answer: fn() -> HttpResponse) -> Self {
         self.token_end_told = Some(answer);
         self
     }
 
-    /// The template's id, such as `github/issues`.
+    /// Returns the template's id, such as `github/issues`.
     pub fn name(&self) -> String {
         self.template.info().id()
     }
@@ -200,7 +200,8 @@ impl Subject {
     /// in between.
     ///
     /// # Errors
-    /// Says what is wrong: then no fault can show anything.
+    ///
+    /// What is wrong, in words. No fault can show anything until that is mended.
     pub fn check(&self) -> std::result::Result<(), String> {
         super::check(self)
     }

@@ -16,21 +16,21 @@ pub(super) fn subject(id: &str, template: Arc<dyn Template>) -> Option<Subject> 
             template,
             Hands { make: Calendar::default, put: put_event, delete: Some(cancel), now: None, set_now: |_, _| {} },
         )
-        .tells_limit(google_limited),
+        .limit_response(google_limited),
         "google-drive/files" => stocked(
             template,
             Hands { make: Drive::default, put: put_file, delete: Some(remove), now: None, set_now: |_, _| {} },
         )
         .ids_at(["/file/id", "/id"])
-        .tells_limit(google_limited),
+        .limit_response(google_limited),
         "gmail/messages" => stocked(
             template,
             Hands { make: Gmail::default, put: put_mail, delete: Some(delete_mail), now: None, set_now: |_, _| {} },
         )
-        .records_in(|request| request.path.ends_with("/messages") || request.path.ends_with("/history"))
-        .leaves_empty_lists_out()
+        .holds_records(|request| request.path.ends_with("/messages") || request.path.ends_with("/history"))
+        .omits_empty_lists()
         .lists_names_only()
-        .tells_limit(google_limited),
+        .limit_response(google_limited),
         "caldav/entries" => stocked(
             template,
             Hands { make: CalDav::default, put: put_entry, delete: Some(delete_entry), now: None, set_now: |_, _| {} },

@@ -60,7 +60,7 @@ pub(super) fn subject(id: &str, template: Arc<dyn Template>) -> Option<Subject> 
             },
         )
         .time_at("/updatedAt")
-        .tells_limit(linear_limited),
+        .limit_response(linear_limited),
         "linear/teams" => linear_list(template, "teams"),
         "linear/users" => linear_list(template, "users"),
         // The search "is not guaranteed to return everything", so no page is deleted because it is missing there.
@@ -152,7 +152,7 @@ fn linear_list(template: Arc<dyn Template>, name: &'static str) -> Subject {
         now: None,
         set_now: |_, _| {},
     };
-    stocked(template, hands).tells_limit(linear_limited)
+    stocked(template, hands).limit_response(linear_limited)
 }
 
 fn notion(template: Arc<dyn Template>, delete: Option<fn(&mut Notion, u64)>) -> Subject {
@@ -167,7 +167,7 @@ fn notion(template: Arc<dyn Template>, delete: Option<fn(&mut Notion, u64)>) -> 
         set_now: |api, now| api.now = now,
     };
     // <https://developers.notion.com/reference/query-a-data-source>: `request_status` of a list that was cut.
-    stocked(template, hands).time_at("/last_edited_time").says_incomplete(|body| {
+    stocked(template, hands).time_at("/last_edited_time").marks_incomplete(|body| {
         body["request_status"] = json!({"type": "incomplete", "incomplete_reason": "query_result_limit_reached"});
     })
 }

@@ -38,10 +38,10 @@ pub(super) fn subject(id: &str, template: Arc<dyn Template>) -> Option<Subject> 
             },
         )
         .ids_at(["/ts"])
-        .records_in(|request| !request.path.ends_with("conversations.list")),
+        .holds_records(|request| !request.path.ends_with("conversations.list")),
         _ => return None,
     };
-    Some(subject.tells_limit(limited).tells_token_end(token_expired))
+    Some(subject.limit_response(limited).expired_token_response(token_expired))
 }
 
 /// <https://docs.slack.dev/apis/web-api/rate-limits>, as reported in `slackapi/python-slack-sdk#347`: status 200.

@@ -113,5 +113,5 @@ where
     if now.is_none() {
         return subject;
     }
-    subject.tied(move || Stock::new(&tied_model, make(), hands, true))
+    subject.with_ties(move || Stock::new(&tied_model, make(), hands, true))
 }
