@@ -32,6 +32,7 @@ mod store;
 mod stream;
 mod threaded;
 pub mod timestamp;
+mod varint;
 mod wakeups;
 
 pub use batch::{

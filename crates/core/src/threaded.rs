@@ -1,12 +1,12 @@
 //! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
 
-mod asked;
-mod caught;
-mod desk;
+mod executor;
 mod idle;
 mod inline;
-mod nearby;
+mod on_caller;
+mod panics;
 mod readers;
+mod requests;
 mod store;
 mod transaction;
 mod writer;
@@ -32,12 +32,12 @@ use crate::log::state::Identity;
 use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
 use crate::wakeups::Wakeups;
-use asked::{Answer, Asked};
-use caught::caught;
-use desk::{Desk, Place};
+use executor::{Executor, Mode};
 use idle::Idle;
-use nearby::Nearby;
+use on_caller::CallerReader;
+use panics::catch_panic;
 use readers::Readers;
+use requests::{OpenRequests, Reply};
 use writer::{Job, Writer};
 
 /// A [`Store`](crate::Store) over a [`Backend`].
@@ -53,11 +53,11 @@ struct Inner<B: Backend> {
     capabilities: Capabilities,
     shared: Arc<Shared>,
     options: StoreOptions,
-    desk: Desk<B>,
-    asked: Asked,
+    executor: Executor<B>,
+    requests: OpenRequests,
     readers: Mutex<Option<Readers<B::Reader>>>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
-    nearby: Nearby<B::Reader>,
+    caller_reader: CallerReader<B::Reader>,
     generation: Arc<AtomicU64>,
     wake: watch::Sender<u64>,
     wakeups: Wakeups,
@@ -70,12 +70,12 @@ struct Inner<B: Backend> {
 impl<B: Backend> Threaded<B> {
     /// Opens a store on `backend`.
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
-        Self::open_at(Place::Threads, backend, options)
+        Self::open_in(Mode::Threads, backend, options)
     }
 
-    fn open_at(place: Place, mut backend: B, options: StoreOptions) -> Result<Self> {
+    fn open_in(mode: Mode, mut backend: B, options: StoreOptions) -> Result<Self> {
         let (capabilities, location) = (backend.capabilities(), backend.location());
-        let wanted = if place == Place::Threads { options.readers.max(1) } else { 1 };
+        let wanted = if mode == Mode::Threads { options.readers.max(1) } else { 1 };
         let mut read_handles = Vec::new();
         read_handles.extend(backend.reader()?);
         let identity = open_identity(&mut backend, read_handles.first_mut(), &options)?;
@@ -88,11 +88,11 @@ impl<B: Backend> Threaded<B> {
         for _ in 1..wanted {
             read_handles.extend(backend.reader()?);
         }
-        let reader = if place == Place::Here { read_handles.pop() } else { None };
+        let reader = if mode == Mode::Inline { read_handles.pop() } else { None };
         let readers = if read_handles.is_empty() { None } else { Some(Readers::start(read_handles, &shared)?) };
         let probe = if capabilities.multi_process { backend.reader()? } else { None };
         let idle = Arc::new(Mutex::new(Idle::new(probe)));
-        let near = if capabilities.multi_process && place == Place::Threads { backend.reader()? } else { None };
+        let caller_handle = if capabilities.multi_process && mode == Mode::Threads { backend.reader()? } else { None };
         let (wake, wakeups) = Wakeups::channel();
         let generation = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(
@@ -104,20 +104,20 @@ impl<B: Backend> Threaded<B> {
             options.foreign_poll,
             options.read_only,
         );
-        let desk = match place {
-            Place::Threads => Desk::thread(format!("highwater-{}-writer", capabilities.name), writer)?,
-            Place::Here => Desk::here(writer, reader),
+        let executor = match mode {
+            Mode::Threads => Executor::thread(format!("highwater-{}-writer", capabilities.name), writer)?,
+            Mode::Inline => Executor::inline(writer, reader),
         };
         Ok(Threaded {
             inner: Arc::new(Inner {
                 capabilities,
                 shared,
                 options,
-                desk,
-                asked: Asked::default(),
+                executor,
+                requests: OpenRequests::default(),
                 readers: Mutex::new(readers),
                 idle,
-                nearby: Nearby::new(near),
+                caller_reader: CallerReader::new(caller_handle),
                 generation,
                 wake,
                 wakeups,
@@ -176,8 +176,8 @@ impl<B: Backend> Threaded<B> {
         T: Send + 'static,
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T> + Send + 'static,
     {
-        match self.inner.asked.alone() {
-            Some(asked) => self.ask(asked, move |writer| writer.transact_at_once(work)).await,
+        match self.inner.requests.open_if_idle() {
+            Some(request) => self.ask(request, move |writer| writer.transact_at_once(work)).await,
             None => Ok(None),
         }
     }
@@ -186,12 +186,12 @@ impl<B: Backend> Threaded<B> {
         &self,
         work: impl FnOnce(&mut Writer<B>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.ask(self.inner.asked.one(), work).await
+        self.ask(self.inner.requests.open(), work).await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
-        (answer, answered): (Answer<Result<T>>, oneshot::Receiver<Result<T>>),
+        (answer, answered): (Reply<Result<T>>, oneshot::Receiver<Result<T>>),
         work: impl FnOnce(&mut Writer<B>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.send(Job::Task(Box::new(move |writer| answer.send(work(writer)))))?;
@@ -227,7 +227,7 @@ impl<B: Backend> Threaded<B> {
         &self,
         work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>> + Send + 'static,
     ) -> Result<T> {
-        if let Some(value) = self.inner.desk.read_here(&self.inner.shared, &work) {
+        if let Some(value) = self.inner.executor.read_inline(&self.inner.shared, &work) {
             return value.map_err(|error| self.named(error));
         }
         let answered = match &*lock(&self.inner.readers) {
@@ -236,9 +236,9 @@ impl<B: Backend> Threaded<B> {
                 readers.send(work, answer)?;
                 answered
             }
-            None if self.inner.capabilities.multi_process || self.inner.desk.is_closed() => return Err(closed()),
+            None if self.inner.capabilities.multi_process || self.inner.executor.is_closed() => return Err(closed()),
             None => {
-                let (answer, answered) = self.inner.asked.one();
+                let (answer, answered) = self.inner.requests.open();
                 self.send(Job::Task(Box::new(move |writer: &mut Writer<B>| answer.send(writer.read(work)))))?;
                 answered
             }
@@ -247,7 +247,7 @@ impl<B: Backend> Threaded<B> {
     }
 
     fn send(&self, job: Job<B>) -> Result<()> {
-        self.inner.desk.send(job)
+        self.inner.executor.send(job)
     }
 }
 
@@ -271,8 +271,8 @@ impl<B: Backend> Drop for Inner<B> {
     /// opened again at once.
     fn drop(&mut self) {
         *lock(&self.readers) = None;
-        self.nearby.stop();
-        self.desk.close();
+        self.caller_reader.stop();
+        self.executor.close();
     }
 }
 
@@ -283,7 +283,7 @@ fn open_identity<B: Backend>(
     reader: Option<&mut B::Reader>,
     options: &StoreOptions,
 ) -> Result<Identity> {
-    caught(|| {
+    catch_panic(|| {
         let outdated = backend.is_outdated();
         let found = match reader {
             Some(reader) => opening::look(&mut reader.snapshot()?, options, outdated)?,

@@ -96,7 +96,7 @@ async fn an_index_that_leads_nowhere_is_damage_and_not_a_matter_of_waiting() {
     let store = SqliteStore::open(&path).unwrap();
     let error = store.get(&notes(), &["1"]).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Corrupt, false), "{error}");
-    assert!(error.to_string().contains("doctor"), "{error}");
+    assert!(error.to_string().contains("Maintenance::Verify"), "{error}");
     drop(store);
     let store = SqliteStore::builder(&path).exclusive().open().unwrap();
     assert_eq!(store.get(&notes(), &["1"]).await.unwrap_err().kind(), ErrorKind::Corrupt);

@@ -5,7 +5,7 @@ use super::scan::Scanner;
 use super::shapes::{Kind, Member, Orders, Shapes};
 use crate::error::Result;
 use crate::mutants::mutant;
-use crate::row_codec::{number_bytes, put_number};
+use crate::varint::{number_bytes, put_number};
 
 /// Room in bytes that is kept from one record to the next, at most.
 const MAX_KEPT_ROOM: usize = 1 << 20;

@@ -2,7 +2,7 @@
 
 use super::scan::Scanner;
 use crate::error::Result;
-use crate::row_codec::put_number;
+use crate::varint::put_number;
 
 /// Exponents beyond this are refused: no API means them.
 const MAX_EXPONENT: i64 = 1_000_000_000;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::scan::Scanner;
 use crate::error::Result;
-use crate::row_codec::put_number;
+use crate::varint::put_number;
 
 /// Kinds of objects, and their members together, that are remembered at most.
 const MAX_KINDS: usize = 256;

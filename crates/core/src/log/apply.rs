@@ -20,11 +20,21 @@ use crate::content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Entry, Hashes};
 use crate::log::index_key::head_key;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::validate;
 use crate::mutants::mutant;
 pub(crate) use quarantine::KeptAside;
 use tally::Tally;
+
+/// One operation of a batch: which one, and of which open stream.
+#[derive(Clone, Copy)]
+struct BatchedOperation<'b> {
+    slot: StreamSlot,
+    batch: &'b StreamBatch,
+    operation: &'b Operation,
+    /// Its index among the operations of the batch.
+    index: usize,
+}
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Applies a batch. After an error the transaction must be dropped: part of it may be done.
@@ -51,34 +61,35 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     fn apply_stream(&mut self, batch: &StreamBatch) -> Result<StreamCommit> {
-        let place = self.open(&batch.stream)?;
-        let live_before = self.stream(place).state.live;
+        let slot = self.open(&batch.stream)?;
+        let live_before = self.stream(slot).state.live;
         if batch.clear {
             self.clear(&batch.stream)?;
         }
-        let before = self.stream(place).state.last;
+        let before = self.stream(slot).state.last;
         if let Some(cursor) = batch.merging.cursor() {
             let (shared, token_key) = (self.shared, self.shared.token_key(&batch.stream));
-            let (write, stream) = self.parts(place);
+            let (write, stream) = self.parts(slot);
             validate::belongs(shared, write, &token_key, &stream.state, cursor, 0)
                 .map_err(|error| error.with("stream", &batch.stream))?;
         }
         for step in &batch.run_steps {
             if let RunStep::Begin = step {
-                self.begin_run(place, batch.run)?;
+                self.begin_run(slot, batch.run)?;
             }
         }
-        self.stream(place).in_run = batch.run.is_some();
-        self.stream(place).origin.clone_from(&batch.origin);
+        self.stream(slot).in_run = batch.run.is_some();
+        self.stream(slot).origin.clone_from(&batch.origin);
         if batch.run.is_some() {
-            self.join_run(place, batch.run)?;
+            self.join_run(slot, batch.run)?;
         }
         let mut tally = Tally::new(batch);
         tally.commit.cleared = if batch.clear { live_before } else { 0 };
         for (index, operation) in batch.operations.iter().enumerate() {
-            let outcome = match self.apply_operation(place, batch, operation, index, &mut tally) {
+            let op = BatchedOperation { slot, batch, operation, index };
+            let outcome = match self.apply_operation(op, &mut tally) {
                 Err(error) if batch.bad_records == BadRecords::Quarantine && is_about_record(&error) => {
-                    self.quarantine(place, batch, operation, index, error.to_string(), &mut tally)?;
+                    self.quarantine(op, error.to_string(), &mut tally)?;
                     WriteOutcome::Rejected
                 }
                 outcome => outcome.map_err(|error| {
@@ -92,43 +103,37 @@ impl<W: BackendWrite> Transaction<'_, W> {
             tally.count(outcome);
         }
         if batch.run.is_some() && tally.commit.outcomes.iter().any(|outcome| *outcome != WriteOutcome::Missing) {
-            self.note_met(place);
+            self.note_met(slot);
         }
         for step in &batch.run_steps {
             match step {
                 RunStep::Begin => {}
-                RunStep::Complete(guard) => tally.commit.deleted += self.complete_run(place, guard)?,
-                RunStep::Abort => self.abort_run(place)?,
-                RunStep::ListUnseen(limit) => tally.commit.unseen = Some(self.list_unseen(place, *limit)?),
+                RunStep::Complete(guard) => tally.commit.deleted += self.complete_run(slot, guard)?,
+                RunStep::Abort => self.abort_run(slot)?,
+                RunStep::ListUnseen(limit) => tally.commit.unseen = Some(self.list_unseen(slot, *limit)?),
             }
         }
         let token_key = self.shared.token_key(&batch.stream);
-        tally.commit.cursor = token_key.cursor(self.stream(place).state.last, 0);
+        tally.commit.cursor = token_key.cursor(self.stream(slot).state.last, 0);
         for key in &batch.summaries {
             self.add_to_summary(key, token_key.cursor(before, 0), &tally.commit)?;
         }
         Ok(tally.commit)
     }
 
-    fn apply_operation(
-        &mut self,
-        place: usize,
-        batch: &StreamBatch,
-        operation: &Operation,
-        index: usize,
-        tally: &mut Tally<'_>,
-    ) -> Result<WriteOutcome> {
+    fn apply_operation(&mut self, op: BatchedOperation<'_>, tally: &mut Tally<'_>) -> Result<WriteOutcome> {
+        let BatchedOperation { slot, batch, operation, index } = op;
         match &operation.kind {
             WriteKind::Upsert(payload) => {
                 check_size(payload)?;
-                self.upsert(place, batch, operation, payload, index, tally)
+                self.upsert(op, payload, tally)
             }
             WriteKind::Patch(patch) => {
                 check_size(patch)?;
                 let id = given_id(operation)?;
-                let payload = match self.find(place, id)?.filter(Entry::is_live) {
+                let payload = match self.find(slot, id)?.filter(Entry::is_live) {
                     Some(old) => {
-                        let old = self.with_payload(place, &old)?;
+                        let old = self.with_payload(slot, &old)?;
                         let Some(stored) = &old.payload else {
                             return Err(Error::new(
                                 ErrorKind::NotFound,
@@ -142,40 +147,33 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     None => patch.clone(),
                 };
                 check_size(&payload)?;
-                self.upsert(place, batch, operation, &payload, index, tally)
+                self.upsert(op, &payload, tally)
             }
             WriteKind::Delete => {
                 let id = given_id(operation)?;
                 tally.note_id(id, index);
-                self.delete(place, batch, operation, id)
+                self.delete(op, id)
             }
             WriteKind::Seen => {
                 let id = given_id(operation)?;
-                let Some(entry) = self.find(place, id)?.filter(Entry::is_live) else {
+                let Some(entry) = self.find(slot, id)?.filter(Entry::is_live) else {
                     return Ok(WriteOutcome::Missing);
                 };
-                self.mark_seen(place, entry.sequence)?;
+                self.mark_seen(slot, entry.sequence)?;
                 Ok(WriteOutcome::Unchanged)
             }
             WriteKind::SetAside(_, reason) => {
-                self.quarantine(place, batch, operation, index, reason.to_string(), tally)?;
+                self.quarantine(op, reason.to_string(), tally)?;
                 Ok(WriteOutcome::Rejected)
             }
         }
     }
 
-    fn upsert(
-        &mut self,
-        place: usize,
-        batch: &StreamBatch,
-        operation: &Operation,
-        payload: &Bytes,
-        index: usize,
-        tally: &mut Tally<'_>,
-    ) -> Result<WriteOutcome> {
+    fn upsert(&mut self, op: BatchedOperation<'_>, payload: &Bytes, tally: &mut Tally<'_>) -> Result<WriteOutcome> {
+        let BatchedOperation { slot, operation, index, .. } = op;
         let payload = without_leading_space(payload);
         let payload = &*payload;
-        // The cheap test first: the guessed id is part of the hash, so a wrong guess proves nothing.
+        // The cheap test first. The guessed id is part of the hash, so a wrong guess matches nothing.
         let guessed = match &operation.id {
             Some(id) => Some(Cow::Borrowed(&**id)),
             None => content::guess_id(payload),
@@ -186,15 +184,15 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let key = head_key(id);
             known = Some((key, hash));
             if operation.version.is_none()
-                && let Some(head) = self.stream(place).memory.heads.get(key)
+                && let Some(head) = self.stream(slot).memory.heads.get(key)
                 && head.exact == hash
             {
                 tally.note(key, id, index);
-                self.mark_seen(place, head.sequence)?;
+                self.mark_seen(slot, head.sequence)?;
                 return Ok(WriteOutcome::Unchanged);
             }
         }
-        let canonicalizer = &mut self.stream(place).memory.canonicalizer;
+        let canonicalizer = &mut self.stream(slot).memory.canonicalizer;
         let canonical = canonicalizer.read(payload)?;
         let fingerprint = canonicalizer.fingerprint();
         let id: Arc<str> = match (&operation.id, canonical.id) {
@@ -215,11 +213,11 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let hashes = Hashes {
             exact,
             canonical: canonical.hash,
-            algorithm: self.algorithm(place, fingerprint)?,
+            algorithm: self.algorithm(slot, fingerprint)?,
             length: payload.len() as u64,
         };
-        let old = self.find_hashed(place, &id, key)?;
-        let refused = self.refused(place, batch, operation, old.as_ref())?;
+        let old = self.find_hashed(slot, &id, key)?;
+        let refused = self.refused(op, old.as_ref())?;
         if refused == Some(WriteOutcome::Stale) {
             return Ok(WriteOutcome::Stale);
         }
@@ -227,26 +225,27 @@ impl<W: BackendWrite> Transaction<'_, W> {
         // is not there: it comes as a change, or readers that are past it would not have it.
         let is_whole = |old: &&Entry| old.pruned_at.is_none() || mutant!("pruned-payload-stays-away");
         if let Some(old) = old.as_ref().filter(|old| old.is_live()).filter(is_whole)
-            && self.same_content(place, old, &hashes, payload)?
+            && self.same_content(slot, old, &hashes, payload)?
         {
-            self.keep(place, operation, old, exact)?;
+            self.keep(op, old, exact)?;
             return Ok(WriteOutcome::Unchanged);
         }
         match (refused, old) {
             (Some(outcome), _) => Ok(outcome),
             (None, None) => {
-                self.check_unpruned(place, batch, &id)?;
-                self.add(place, operation, (id, key), hashes, payload)
+                self.check_unpruned(op, &id)?;
+                self.add(op, (id, key), hashes, payload)
             }
-            (None, Some(old)) if !old.is_live() => self.revive(place, operation, old, hashes, payload),
-            (None, Some(old)) => self.change(place, operation, old, hashes, payload),
+            (None, Some(old)) if !old.is_live() => self.revive(op, old, hashes, payload),
+            (None, Some(old)) => self.change(op, old, hashes, payload),
         }
     }
 
     /// Refuses to add what may have been deleted behind the position that the batch's merging goes by, where the
     /// tombstone that would tell was pruned since.
-    fn check_unpruned(&self, place: usize, batch: &StreamBatch, id: &str) -> Result<()> {
-        let horizon = self.open_stream(place).state.horizon.ulid;
+    fn check_unpruned(&self, op: BatchedOperation<'_>, id: &str) -> Result<()> {
+        let BatchedOperation { slot, batch, .. } = op;
+        let horizon = self.open_stream(slot).state.horizon.ulid;
         match batch.merging.cursor() {
             Some(cursor) if cursor.position() < horizon && !cursor.is_start() && !batch.clear => {
                 if mutant!("pruned-comes-back") {
@@ -265,17 +264,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Whether the stored record outranks the operation.
-    fn refused(
-        &mut self,
-        place: usize,
-        batch: &StreamBatch,
-        operation: &Operation,
-        old: Option<&Entry>,
-    ) -> Result<Option<WriteOutcome>> {
+    fn refused(&mut self, op: BatchedOperation<'_>, old: Option<&Entry>) -> Result<Option<WriteOutcome>> {
         let Some(old) = old else { return Ok(None) };
+        let BatchedOperation { slot, batch, operation, .. } = op;
         let stale = !mutant!("source-version-ignored")
             && matches!((&operation.version, &old.extra.version), (Some(new), Some(old)) if older(new, old))
-            && !self.still_seen(place, operation, old);
+            && !self.still_seen(op, old);
         let kept = match &batch.merging {
             Merging::Override => false,
             Merging::IgnoreIfModifiedAfter(cursor) => old.position.ulid > cursor.position(),
@@ -288,17 +282,18 @@ impl<W: BackendWrite> Transaction<'_, W> {
             return Ok(None);
         }
         if old.is_live() {
-            self.mark_seen(place, old.sequence)?;
+            self.mark_seen(slot, old.sequence)?;
         }
         Ok(Some(if stale { WriteOutcome::Stale } else { WriteOutcome::Kept }))
     }
 
     /// Whether a run that reads everything saves a deleted record at the very version of its delete: where versions cannot
     /// tell, the list has the last word.
-    fn still_seen(&self, place: usize, operation: &Operation, old: &Entry) -> bool {
+    fn still_seen(&self, op: BatchedOperation<'_>, old: &Entry) -> bool {
+        let BatchedOperation { slot, operation, .. } = op;
         let saves = matches!(operation.kind, WriteKind::Upsert(_) | WriteKind::Patch(_));
         let tie = || operation.version.as_ref().map(changes::of_delete) == old.extra.version;
-        saves && self.open_stream(place).in_run && !old.is_live() && tie()
+        saves && self.open_stream(slot).in_run && !old.is_live() && tie()
     }
 }
 

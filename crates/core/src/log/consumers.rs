@@ -15,7 +15,7 @@ use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::consumer::{AckToken, ConsumerCommand, ConsumerReply};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{filters, keys, validate};
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
@@ -32,8 +32,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         command: &ConsumerCommand,
     ) -> Result<ConsumerReply> {
         check_name(name)?;
-        let place = self.open(stream)?;
-        let number = self.open_stream(place).state.number;
+        let slot = self.open(stream)?;
+        let number = self.open_stream(slot).state.number;
         let key = keys::consumer(number, name);
         let stored = self.write.get(Table::State, &key)?.map(|bytes| ConsumerRecord::decode(&bytes)).transpose()?;
         let known = stored.is_some();
@@ -51,14 +51,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let now_ms = self.shared.environment.now().unix_ms();
         let reply = match command {
             ConsumerCommand::Poll(options) => ConsumerReply::Delivery(
-                self.poll(place, &mut record, options, now_ms).map_err(|error| error.with("consumer", name))?,
+                self.poll(slot, &mut record, options, now_ms).map_err(|error| error.with("consumer", name))?,
             ),
             ConsumerCommand::Ack(token) => {
                 check_lease(&record, token).map_err(|error| error.with("consumer", name))?;
-                self.check_cursor(place, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
+                self.check_cursor(slot, &record, &token.up_to).map_err(|error| error.with("consumer", name))?;
                 if token.up_to.position_in_epoch() > record.acknowledged.position_in_epoch() || mutant!("ack-goes-back")
                 {
-                    let up_to = self.renewed(place, &record, token.up_to);
+                    let up_to = self.renewed(slot, &record, token.up_to);
                     record.stand_at(up_to, token.sequence);
                 }
                 record.succeed();
@@ -75,18 +75,18 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 ConsumerReply::Done
             }
             ConsumerCommand::Seek(seek) => {
-                self.seek_to(place, &mut record, seek)?;
+                self.seek_to(slot, &mut record, seek)?;
                 ConsumerReply::Done
             }
             ConsumerCommand::SeekMatching(seek, filter) => {
                 filter.check().map_err(|error| error.with("consumer", name))?;
                 record.fix_filter(filter.fingerprint()).map_err(|error| error.with("consumer", name))?;
-                self.seek_to(place, &mut record, seek)?;
+                self.seek_to(slot, &mut record, seek)?;
                 ConsumerReply::Done
             }
             ConsumerCommand::Status => {
                 let shared = self.shared;
-                let (write, open) = self.parts(place);
+                let (write, open) = self.parts(slot);
                 ConsumerReply::Status(status(&open.view(shared), write, name)?)
             }
             ConsumerCommand::Evict => {
@@ -103,20 +103,20 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         if stored.as_ref() != Some(&record) {
             self.write.put(Table::State, &key, &record.encode()?)?;
-            self.need(place);
+            self.need(slot);
         }
         Ok(reply)
     }
 
     /// A prune stops at consumers, so what it took lies behind those that are in the middle of a reading from START:
     /// they go on.
-    pub(crate) fn renew_drains(&mut self, place: usize, prunes: u32) -> Result<()> {
-        for (key, mut record) in self.consumer_records(place)? {
+    pub(crate) fn renew_drains(&mut self, slot: StreamSlot, prunes: u32) -> Result<()> {
+        for (key, mut record) in self.consumer_records(slot)? {
             let drain = record.acknowledged.drain();
             if drain == 0 || drain + 1 != prunes || record.evicted || mutant!("prune-expires-drains") {
                 continue;
             }
-            let token_key = self.shared.token_key(&self.open_stream(place).key);
+            let token_key = self.shared.token_key(&self.open_stream(slot).key);
             let renewed = |cursor: &Cursor| {
                 let bound = filters::binding(&token_key, cursor, record.filter.unwrap_or(0));
                 token_key.cursor_in_drain(cursor.position_in_epoch(), bound, prunes)
@@ -130,8 +130,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// The end of a delivery, as the consumer stands there now: a prune since then did not concern it.
-    fn renewed(&self, place: usize, record: &ConsumerRecord, up_to: Cursor) -> Cursor {
-        let stream = self.open_stream(place);
+    fn renewed(&self, slot: StreamSlot, record: &ConsumerRecord, up_to: Cursor) -> Cursor {
+        let stream = self.open_stream(slot);
         let drain = record.acknowledged.drain();
         if up_to.drain() == 0 || drain == 0 || drain != stream.state.prunes {
             return up_to;
@@ -141,8 +141,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         token_key.cursor_in_drain(up_to.position_in_epoch(), bound, drain)
     }
 
-    fn consumer_records(&mut self, place: usize) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
-        let prefix = keys::consumers(self.open_stream(place).state.number);
+    fn consumer_records(&mut self, slot: StreamSlot) -> Result<Vec<(Vec<u8>, ConsumerRecord)>> {
+        let prefix = keys::consumers(self.open_stream(slot).state.number);
         let mut records = Vec::new();
         self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
             records.push((key.to_vec(), ConsumerRecord::decode(value)?));
@@ -152,17 +152,17 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Refuses a position of a history that the store lost meanwhile.
-    fn check_cursor(&mut self, place: usize, record: &ConsumerRecord, cursor: &Cursor) -> Result<()> {
+    fn check_cursor(&mut self, slot: StreamSlot, record: &ConsumerRecord, cursor: &Cursor) -> Result<()> {
         let shared = self.shared;
-        let (write, stream) = self.parts(place);
+        let (write, stream) = self.parts(slot);
         let view = stream.view(shared);
         let bound = filters::binding(&view.token_key, cursor, record.filter.unwrap_or(0));
         validate::belongs(shared, write, &view.token_key, &view.state, cursor, bound)
     }
 
     /// Makes every consumer of a stream start over.
-    pub(crate) fn evict_consumers(&mut self, place: usize) -> Result<()> {
-        for (key, mut record) in self.consumer_records(place)? {
+    pub(crate) fn evict_consumers(&mut self, slot: StreamSlot) -> Result<()> {
+        for (key, mut record) in self.consumer_records(slot)? {
             record.evict();
             // Where it stood cannot be told on the new scale.
             record.stand_at(Cursor::START, 0);
@@ -173,8 +173,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// The consumer that holds pruning back, and the position up to which it may go.
-    pub(crate) fn prune_limit(&mut self, place: usize) -> Result<Option<(String, u128)>> {
-        let prefix = keys::consumers(self.open_stream(place).state.number);
+    pub(crate) fn prune_limit(&mut self, slot: StreamSlot) -> Result<Option<(String, u128)>> {
+        let prefix = keys::consumers(self.open_stream(slot).state.number);
         let mut least: Option<(String, u128)> = None;
         self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
             let record = ConsumerRecord::decode(value)?;

@@ -9,7 +9,7 @@ use crate::batch::SourceVersion;
 use crate::cursor::Position;
 use crate::error::{Error, Result};
 use crate::record::Action;
-use crate::row_codec::{MAX_NUMBER, Reader, number_bytes, put_bytes};
+use crate::varint::{MAX_NUMBER, Reader, number_bytes, put_bytes};
 
 /// Earlier lives kept per record; beyond that the oldest two are told as one, so that a reader may
 /// be told to remove what it does not hold, but never misses a removal.
@@ -29,7 +29,7 @@ const HAS_MATCHED: u8 = 0x20;
 pub(crate) struct Hashes {
     /// Of the id and the payload's exact bytes: equal means unchanged, without looking further.
     pub(crate) exact: [u8; 16],
-    /// Of the payload's meaning, under the rules with this place in the stream's list.
+    /// Of the payload's meaning, under the rules with this index in the stream's list.
     pub(crate) canonical: [u8; 16],
     pub(crate) algorithm: u8,
     /// Bytes of the payload as it was saved.
@@ -72,7 +72,7 @@ pub(crate) struct Extra {
 /// What is known of a record and one tracked filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Matched {
-    /// The filter's place in the stream's list.
+    /// The filter's index in the stream's list.
     pub(crate) filter: u8,
     /// Whether the payload that was pruned matched.
     pub(crate) pruned: bool,

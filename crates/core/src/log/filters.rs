@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::{Entry, Extra, Matched};
 use crate::log::keys;
 use crate::log::shared::Shared;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
 use crate::page::ContentFilter;
 use crate::stream::StreamKey;
@@ -25,7 +25,7 @@ const MAX_TRACKED: usize = 32;
 /// Tells the cursors of a tracked reading from those of the same filter that are not.
 const TRACKED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The filters that a stream tracks; one that is once there stays at its place.
+/// The filters that a stream tracks; one that is once there stays at its index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Filters(Vec<Vec<(String, Value)>>);
 
@@ -44,14 +44,14 @@ impl Filters {
 
     /// Whether a filter is to be tracked that is not yet.
     pub(crate) fn wants(&self, filter: &ContentFilter) -> bool {
-        !filter.conditions.is_empty() && self.0.len() < MAX_TRACKED && self.place(filter).is_none()
+        !filter.conditions.is_empty() && self.0.len() < MAX_TRACKED && self.index_of(filter).is_none()
     }
 
-    /// The place of a filter, if it is tracked.
-    pub(crate) fn place(&self, filter: &ContentFilter) -> Option<u8> {
+    /// The index of a filter, if it is tracked.
+    pub(crate) fn index_of(&self, filter: &ContentFilter) -> Option<u8> {
         let wanted = filter.fingerprint();
-        let place = self.0.iter().position(|conditions| fingerprint(conditions) == wanted)?;
-        u8::try_from(place).ok()
+        let index = self.0.iter().position(|conditions| fingerprint(conditions) == wanted)?;
+        u8::try_from(index).ok()
     }
 
     /// Whether every filter has an answer for a record already.
@@ -98,8 +98,8 @@ impl Extra {
     ) -> Result<()> {
         let Some(stored) = version.payload.as_deref().filter(|_| version.is_live()) else { return Ok(()) };
         let payload = shared.decode_payload(stream, &version.id, stored)?;
-        for (place, conditions) in filters.0.iter().enumerate() {
-            let Ok(filter) = u8::try_from(place) else { break };
+        for (index, conditions) in filters.0.iter().enumerate() {
+            let Ok(filter) = u8::try_from(index) else { break };
             let known = self.matched.iter_mut().find(|matched| matched.filter == filter);
             if (known.is_some() && !pruned) || !matches(conditions, payload.as_bytes())? {
                 continue;
@@ -115,8 +115,8 @@ impl Extra {
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Tracks a filter from now on, where the stream has room for one more.
-    pub(crate) fn track(&mut self, place: usize, filter: &ContentFilter) -> Result<()> {
-        let stream = self.stream(place);
+    pub(crate) fn track(&mut self, slot: StreamSlot, filter: &ContentFilter) -> Result<()> {
+        let stream = self.stream(slot);
         let filters = &mut stream.memory.filters;
         if !filters.wants(filter) {
             return Ok(());
@@ -127,22 +127,22 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let number = stream.state.number;
         self.write.put(Table::State, &keys::filters(number), &bytes)?;
         // Other handles look at what they write from now on.
-        self.flush_whole_index(place)?;
-        self.need(place);
+        self.flush_whole_index(slot)?;
+        self.need(slot);
         Ok(())
     }
 
     /// What the stream knows of a record's earlier versions, once this one is among them.
-    pub(crate) fn matched_until(&mut self, place: usize, old: &Entry) -> Result<Vec<Matched>> {
-        let filters = &self.open_stream(place).memory.filters;
+    pub(crate) fn matched_until(&mut self, slot: StreamSlot, old: &Entry) -> Result<Vec<Matched>> {
+        let filters = &self.open_stream(slot).memory.filters;
         let mut extra = Extra { matched: old.extra.matched.clone(), ..Extra::default() };
         extra.matched.iter_mut().for_each(|matched| matched.pruned = false);
         if !old.is_live() || old.pruned_at.is_some() || filters.all_known(&extra) || mutant!("left-untracked") {
             return Ok(extra.matched);
         }
-        let loaded = if old.payload.is_some() { None } else { Some(self.with_payload(place, old)?) };
+        let loaded = if old.payload.is_some() { None } else { Some(self.with_payload(slot, old)?) };
         let shared = self.shared;
-        let stream = self.open_stream(place);
+        let stream = self.open_stream(slot);
         extra.note_matched((shared, &stream.key, &stream.memory.filters), loaded.as_ref().unwrap_or(old), false)?;
         Ok(extra.matched)
     }

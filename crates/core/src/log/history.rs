@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::index_key::IndexKey;
 use crate::log::read::{Attempt, StreamView};
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{keys, out_of_order, validate};
 use crate::maintenance::{History, Version};
 use crate::mutants::mutant;
@@ -18,14 +18,14 @@ use crate::row_codec::{decode_row, encode_row};
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Keeps a row that is about to give way to the one at `by`, if the stream keeps history.
-    pub(crate) fn keep_history(&mut self, place: usize, old: &Entry, by: u128) -> Result<()> {
-        let history = self.open_stream(place).memory.options.history;
+    pub(crate) fn keep_history(&mut self, slot: StreamSlot, old: &Entry, by: u128) -> Result<()> {
+        let history = self.open_stream(slot).memory.options.history;
         if history == History::Off {
-            self.stream(place).state.history_horizon = by;
+            self.stream(slot).state.history_horizon = by;
             return Ok(());
         }
-        let old = self.with_payload(place, old)?;
-        let number = self.open_stream(place).state.number;
+        let old = self.with_payload(slot, old)?;
+        let number = self.open_stream(slot).state.number;
         let prefix = record_prefix(number, &old.id);
         let (mut key, mut value) = (Vec::new(), Vec::new());
         old.as_row(|row| {
@@ -52,7 +52,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         for (key, by) in &kept[..drop] {
             self.write.remove(Table::History, key)?;
-            let horizon = &mut self.stream(place).state.history_horizon;
+            let horizon = &mut self.stream(slot).state.history_horizon;
             *horizon = (*by).max(*horizon);
         }
         Ok(())
@@ -60,16 +60,16 @@ impl<W: BackendWrite> Transaction<'_, W> {
 
     /// Removes the versions of a stream that were superseded up to a position, those that are more or older than its options
     /// let it keep, and those of records that are not there any more. Returns how many.
-    pub(crate) fn prune_history(&mut self, place: usize, up_to: u128) -> Result<u64> {
-        let history = self.open_stream(place).memory.options.history;
+    pub(crate) fn prune_history(&mut self, slot: StreamSlot, up_to: u128) -> Result<u64> {
+        let history = self.open_stream(slot).memory.options.history;
         let oldest_ms = match history {
             History::Milliseconds(age) => self.known_time_ms()?.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)),
             History::Off | History::Versions(_) => i64::MIN,
         };
         let mut removed = 0;
-        let mut next = Some(self.open_stream(place).state.number.to_be_bytes().to_vec());
+        let mut next = Some(self.open_stream(slot).state.number.to_be_bytes().to_vec());
         while let Some(from) = next {
-            let (versions, then) = self.versions_from(place, &from)?;
+            let (versions, then) = self.versions_from(slot, &from)?;
             let mut newer: HashMap<&str, usize> = HashMap::new();
             versions.iter().for_each(|version| *newer.entry(&version.id).or_default() += 1);
             // Whether the record of the version before was there: versions of one stand together.
@@ -88,7 +88,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     let known = there.filter(|(id, _)| *id == &*version.id);
                     let is_there = match known {
                         Some((_, is_there)) => is_there,
-                        None => self.find(place, &version.id)?.is_some(),
+                        None => self.find(slot, &version.id)?.is_some(),
                     };
                     there = Some((&version.id, is_there));
                     goes = !is_there;
@@ -97,7 +97,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     self.write.remove(Table::History, &version.key)?;
                     self.dirty = true;
                     removed += 1;
-                    let horizon = &mut self.stream(place).state.history_horizon;
+                    let horizon = &mut self.stream(slot).state.history_horizon;
                     *horizon = version.by.max(*horizon);
                 }
             }
@@ -107,8 +107,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// At least a slice of a stream's versions from a key on, with all of each record; and where to go on.
-    fn versions_from(&mut self, place: usize, from: &[u8]) -> Result<(Vec<Kept>, Option<Vec<u8>>)> {
-        let until = keys::behind(&self.open_stream(place).state.number.to_be_bytes());
+    fn versions_from(&mut self, slot: StreamSlot, from: &[u8]) -> Result<(Vec<Kept>, Option<Vec<u8>>)> {
+        let until = keys::behind(&self.open_stream(slot).state.number.to_be_bytes());
         let (mut versions, mut next): (Vec<Kept>, _) = (Vec::new(), None);
         self.write.range(Table::History, from, &until, &mut |key, value| {
             let same_record = |last: &Kept| of_record(&last.key) == of_record(key);
@@ -127,9 +127,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Removes the versions of a stream that were superseded up to a position.
-    pub(crate) fn forget_history(&mut self, place: usize, up_to: u128) -> Result<u64> {
-        let prefix = self.open_stream(place).state.number.to_be_bytes();
-        let (mut removed, mut horizon) = (0, self.open_stream(place).state.history_horizon);
+    pub(crate) fn forget_history(&mut self, slot: StreamSlot, up_to: u128) -> Result<u64> {
+        let prefix = self.open_stream(slot).state.number.to_be_bytes();
+        let (mut removed, mut horizon) = (0, self.open_stream(slot).state.history_horizon);
         let mut from = prefix.to_vec();
         loop {
             let mut slice = Vec::new();
@@ -155,7 +155,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 Some(next) if next > from => from = next,
                 Some(_) => return Err(out_of_order()),
                 None => {
-                    self.stream(place).state.history_horizon = horizon;
+                    self.stream(slot).state.history_horizon = horizon;
                     return Ok(removed);
                 }
             }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::index_key::IndexKey;
 use crate::log::marks::Marks;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{keys, out_of_order, read, validate};
 use crate::maintenance::{History, MaintenanceReport, PruneWhat, StreamOptions};
 use crate::mutants::mutant;
@@ -21,63 +21,63 @@ const SLICE: usize = 2000;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     pub(crate) fn configure(&mut self, stream: &StreamKey, options: &StreamOptions) -> Result<MaintenanceReport> {
-        let place = self.open(stream)?;
+        let slot = self.open(stream)?;
         let bytes = serde_json::to_vec(options)
             .map_err(|source| Error::new(ErrorKind::Internal, "the options cannot be written").because(source))?;
-        let number = self.open_stream(place).state.number;
+        let number = self.open_stream(slot).state.number;
         if options.history == History::Off {
-            self.forget_history(place, u128::MAX)?;
+            self.forget_history(slot, u128::MAX)?;
         }
         self.write.put(Table::State, &keys::options(number), &bytes)?;
-        self.flush_whole_index(place)?;
-        self.need(place);
+        self.flush_whole_index(slot)?;
+        self.need(slot);
         Ok(MaintenanceReport::Done)
     }
 
     pub(crate) fn prune(&mut self, stream: &StreamKey, what: PruneWhat, up_to: &Cursor) -> Result<MaintenanceReport> {
-        let place = self.open(stream)?;
+        let slot = self.open(stream)?;
         let token_key = self.shared.token_key(stream);
         let shared = self.shared;
-        let (write, open) = self.parts(place);
+        let (write, open) = self.parts(slot);
         validate::belongs(shared, write, &token_key, &open.state, up_to, 0)
             .map_err(|error| error.with("stream", stream))?;
         let wanted = up_to.position();
-        let held_by = self.prune_limit(place)?.filter(|(_, acknowledged)| {
+        let held_by = self.prune_limit(slot)?.filter(|(_, acknowledged)| {
             // No consumer reads superseded versions.
             what != PruneWhat::History && *acknowledged < wanted && !mutant!("prune-passes-consumers")
         });
         let limit = held_by.as_ref().map_or(wanted, |(_, acknowledged)| *acknowledged);
         let (removed, horizon) = match what {
-            PruneWhat::Tombstones => self.prune_tombstones(place, limit)?,
-            PruneWhat::Payloads => self.prune_payloads(place, limit)?,
-            PruneWhat::History => (0, self.open_stream(place).state.horizon),
+            PruneWhat::Tombstones => self.prune_tombstones(slot, limit)?,
+            PruneWhat::Payloads => self.prune_payloads(slot, limit)?,
+            PruneWhat::History => (0, self.open_stream(slot).state.horizon),
         };
         if removed > 0 {
-            let state = &mut self.stream(place).state;
+            let state = &mut self.stream(slot).state;
             state.prunes += 1;
             let prunes = state.prunes;
-            self.renew_drains(place, prunes)?;
+            self.renew_drains(slot, prunes)?;
         }
-        let versions = self.prune_history(place, if what == PruneWhat::Tombstones { 0 } else { limit })?;
+        let versions = self.prune_history(slot, if what == PruneWhat::Tombstones { 0 } else { limit })?;
         let held_by = held_by.map(|(name, _)| name);
         Ok(MaintenanceReport::Pruned { removed, versions, horizon: token_key.cursor(horizon, 0), held_by })
     }
 
-    fn prune_tombstones(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
+    fn prune_tombstones(&mut self, slot: StreamSlot, up_to: u128) -> Result<(u64, Position)> {
         let mut removed = 0;
         let mut from = 1;
         loop {
-            let tombstones = self.slice(place, from, up_to, false, |entry| entry.action == Action::Deleted)?;
+            let tombstones = self.slice(slot, from, up_to, false, |entry| entry.action == Action::Deleted)?;
             let Some(last) = tombstones.last() else { break };
             if removed == 0 {
-                self.flush_whole_index(place)?;
+                self.flush_whole_index(slot)?;
             }
             from = behind(from, last)?;
-            self.forget_aside_of(place, &tombstones)?;
+            self.forget_aside_of(slot, &tombstones)?;
             let gone: HashSet<&str> = tombstones.iter().map(|entry| &*entry.id).collect();
-            self.forget_parked(place, |id| gone.contains(id))?;
+            self.forget_parked(slot, |id| gone.contains(id))?;
             for entry in &tombstones {
-                let (write, stream) = self.parts(place);
+                let (write, stream) = self.parts(slot);
                 write.remove_row(stream.state.number, entry.sequence)?;
                 write.remove_index(stream.state.number, &IndexKey::new(&entry.id))?;
                 stream.state.deleted = stream.state.deleted.saturating_sub(1);
@@ -87,25 +87,25 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 removed += 1;
             }
         }
-        Ok((removed, self.open_stream(place).state.horizon))
+        Ok((removed, self.open_stream(slot).state.horizon))
     }
 
-    fn prune_payloads(&mut self, place: usize, up_to: u128) -> Result<(u64, Position)> {
+    fn prune_payloads(&mut self, slot: StreamSlot, up_to: u128) -> Result<(u64, Position)> {
         let now_ms = i64::try_from(self.shared.environment.now().unix_ms()).unwrap_or(i64::MAX);
         let shared = self.shared;
-        let filters = self.open_stream(place).memory.filters.clone();
+        let filters = self.open_stream(slot).memory.filters.clone();
         let mut removed = 0;
         let mut from = 1;
         loop {
-            let entries = self.slice(place, from, up_to, !filters.is_empty(), |entry| entry.pruned_at.is_none())?;
+            let entries = self.slice(slot, from, up_to, !filters.is_empty(), |entry| entry.pruned_at.is_none())?;
             let Some(last) = entries.last() else { break };
             if removed == 0 {
                 // What was remembered of these records would have a payload that comes again count as known.
-                self.flush_whole_index(place)?;
+                self.flush_whole_index(slot)?;
             }
             from = behind(from, last)?;
             for mut entry in entries {
-                let (write, stream) = self.parts(place);
+                let (write, stream) = self.parts(slot);
                 let state = &mut stream.state;
                 if entry.is_live() {
                     state.bytes = state.bytes.saturating_sub(entry.hashes.length);
@@ -121,35 +121,35 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 removed += 1;
             }
         }
-        let state = &self.open_stream(place).state;
+        let state = &self.open_stream(slot).state;
         Ok((removed, state.horizon(true)))
     }
 
     /// Empties a stream: a new incarnation, in which every earlier cursor is expired.
     pub(crate) fn clear(&mut self, stream: &StreamKey) -> Result<MaintenanceReport> {
-        let place = self.open(stream)?;
-        if let Some(run) = self.open_stream(place).state.run {
-            let (write, open) = self.parts(place);
+        let slot = self.open(stream)?;
+        if let Some(run) = self.open_stream(slot).state.run {
+            let (write, open) = self.parts(slot);
             Marks::discard(write, open.state.number, &run)?;
             open.state.run = None;
             open.memory.marks = Marks::default();
         }
         let mut from = 1;
         loop {
-            let entries = self.slice(place, from, u128::MAX, false, |_| true)?;
+            let entries = self.slice(slot, from, u128::MAX, false, |_| true)?;
             let Some(last) = entries.last() else { break };
             from = behind(from, last)?;
-            let (write, open) = self.parts(place);
+            let (write, open) = self.parts(slot);
             for entry in &entries {
                 write.remove_row(open.state.number, entry.sequence)?;
                 write.remove_index(open.state.number, &IndexKey::new(&entry.id))?;
             }
         }
-        self.forget_history(place, u128::MAX)?;
-        self.forget_quarantine(place)?;
-        self.forget_parked(place, |_| true)?;
+        self.forget_history(slot, u128::MAX)?;
+        self.forget_quarantine(slot)?;
+        self.forget_parked(slot, |_| true)?;
         let position = self.mint()?;
-        let state = &mut self.stream(place).state;
+        let state = &mut self.stream(slot).state;
         state.incarnation += 1;
         state.prunes += 1;
         (state.last, state.horizon, state.payload_horizon) = (position, position, position);
@@ -157,8 +157,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
         (state.live, state.deleted, state.bytes, state.checksum) = (0, 0, 0, 0);
         state.indexed_through = state.next_sequence.saturating_sub(1);
         // What follows in the same transaction must not find what was here.
-        self.forget_rows(place);
-        self.void_memory(place);
+        self.forget_rows(slot);
+        self.void_memory(slot);
         Ok(MaintenanceReport::Done)
     }
 
@@ -169,14 +169,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
         self.accept_clock()?;
         // As this transaction sees them: one that was left out would stand at positions that were given up.
         for head in read::streams(self.shared, &mut self.write)? {
-            let place = self.open(&head.stream)?;
+            let slot = self.open(&head.stream)?;
             let horizon = self.mint()?;
-            let state = &mut self.stream(place).state;
+            let state = &mut self.stream(slot).state;
             state.prunes += 1;
             (state.last, state.horizon, state.payload_horizon) = (horizon, horizon, horizon);
             let mut from = 1;
             loop {
-                let entries = self.slice(place, from, u128::MAX, true, |_| true)?;
+                let entries = self.slice(slot, from, u128::MAX, true, |_| true)?;
                 let Some(last) = entries.last() else { break };
                 from = behind(from, last)?;
                 for mut entry in entries {
@@ -191,15 +191,15 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     // Nobody holds anything of before; a payload that was pruned still matched.
                     entry.extra.matched.retain(|matched| matched.pruned);
                     entry.extra.matched.iter_mut().for_each(|matched| matched.from = entry.position.ulid);
-                    let (write, open) = self.parts(place);
+                    let (write, open) = self.parts(slot);
                     entry.as_row(|row| write.put_row(open.state.number, row))?;
                     open.state.last = entry.position;
                 }
             }
-            self.evict_consumers(place)?;
-            self.forget_history(place, u128::MAX)?;
-            self.stream(place).state.history_horizon = self.open_stream(place).state.last.ulid;
-            self.flush_whole_index(place)?;
+            self.evict_consumers(slot)?;
+            self.forget_history(slot, u128::MAX)?;
+            self.stream(slot).state.history_horizon = self.open_stream(slot).state.last.ulid;
+            self.flush_whole_index(slot)?;
         }
         Ok(MaintenanceReport::Done)
     }
@@ -207,13 +207,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Up to a slice of the rows that `wanted` accepts.
     fn slice(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         from: u64,
         up_to: u128,
         payload: bool,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<Vec<Entry>> {
-        let (write, stream) = self.parts(place);
+        let (write, stream) = self.parts(slot);
         let mut entries = Vec::new();
         write.scan(stream.state.number, LogScan { from, only: None, payload }, &mut |row| {
             if row.cursor > up_to || entries.len() >= SLICE {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::log::keys;
 use crate::log::state::OpenRun;
 use crate::mutants::mutant;
-use crate::row_codec::{Reader, put_number};
+use crate::varint::{Reader, put_number};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
@@ -67,13 +67,13 @@ impl Marks {
     }
 
     pub(crate) fn contains(&self, sequence: u64) -> bool {
-        let (word, bit) = place(sequence);
+        let (word, bit) = word_and_bit(sequence);
         self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
     /// The first sequence number from this one on that has no mark.
     pub(crate) fn next_unmarked(&self, sequence: u64) -> u64 {
-        let (first, bit) = place(sequence);
+        let (first, bit) = word_and_bit(sequence);
         let mut wanted = !(bit - 1);
         for (word, bits) in self.bits.iter().enumerate().skip(first) {
             let unmarked = !bits & wanted;
@@ -122,7 +122,7 @@ impl Marks {
     }
 
     fn flip(&mut self, sequence: u64, to: bool) -> bool {
-        let (word, bit) = place(sequence);
+        let (word, bit) = word_and_bit(sequence);
         if self.bits.len() <= word {
             if !to {
                 return false;
@@ -143,7 +143,7 @@ impl Marks {
     }
 }
 
-fn place(sequence: u64) -> (usize, u64) {
+fn word_and_bit(sequence: u64) -> (usize, u64) {
     ((sequence / 64) as usize, 1 << (sequence % 64))
 }
 

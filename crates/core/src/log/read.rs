@@ -59,7 +59,7 @@ impl<'s> StreamView<'s> {
         let mut tracked = None;
         if let Some(filter) = &request.matching {
             filter.check().map_err(|error| error.with("stream", self.key))?;
-            tracked = Filters::load(read, self.state.number)?.place(filter);
+            tracked = Filters::load(read, self.state.number)?.index_of(filter);
         }
         let bound = filters::binding(&self.token_key, &request.after, fingerprint);
         validate::belongs(self.shared, read, &self.token_key, &self.state, &request.after, bound)

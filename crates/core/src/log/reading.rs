@@ -27,7 +27,7 @@ pub(super) struct Reading<'p> {
     /// How far the reader may have come before, without a word of it.
     told: u128,
     filter: u64,
-    /// The place of the content filter among those that the stream tracks, where that tells.
+    /// The index of the content filter among those that the stream tracks, where that tells.
     tracked: Option<u8>,
     changes: Vec<Change>,
     bytes: usize,
@@ -120,9 +120,9 @@ impl<'p> Reading<'p> {
             (row.birth <= self.told && row.birth < row.cursor) || lives.iter().any(|(birth, _)| *birth <= self.told);
         let mut matches = true;
         if let Some(filter) = &self.request.matching {
-            let matched = self.tracked.map(|place| {
+            let matched = self.tracked.map(|index| {
                 let known = extra.map_or(&[][..], |extra| &extra.matched);
-                known.iter().find(|matched| matched.filter == place)
+                known.iter().find(|matched| matched.filter == index)
             });
             matches = match payload {
                 Some(payload) => filters::matches(&filter.conditions, payload)?,
@@ -171,8 +171,8 @@ impl<'p> Reading<'p> {
             return Ok(());
         }
         let chunk = self.view.shared.chunks.share(std::mem::take(&mut self.chunk));
-        for (place, part) in self.waiting.drain(..) {
-            if let Some(change) = self.changes.get_mut(place) {
+        for (index, part) in self.waiting.drain(..) {
+            if let Some(change) = self.changes.get_mut(index) {
                 change.record.payload = Some(Json::from_stored(chunk.slice(part))?);
             }
         }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::backend::{BackendWrite, LogRow, LogScan, Table};
 use crate::error::Result;
 use crate::log::history::{read_version, write_version};
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{keys, needs, out_of_order};
 use crate::record::Action;
 use crate::stream::StreamKey;
@@ -25,29 +25,29 @@ pub(crate) enum RecodeFrom {
 impl<W: BackendWrite> Transaction<'_, W> {
     /// The whole stream, from its first row to its last of now.
     pub(crate) fn recode_all(&mut self, stream: &StreamKey) -> Result<RecodeFrom> {
-        let place = self.open(stream)?;
-        Ok(RecodeFrom::Log(1, self.open_stream(place).state.next_sequence))
+        let slot = self.open(stream)?;
+        Ok(RecodeFrom::Log(1, self.open_stream(slot).state.next_sequence))
     }
 
     /// Rewrites a slice of a stream's payloads; how many, and where to go on.
     pub(crate) fn recode(&mut self, stream: &StreamKey, from: RecodeFrom) -> Result<(u64, Option<RecodeFrom>)> {
-        let place = self.open(stream)?;
+        let slot = self.open(stream)?;
         self.dirty = true;
         match from {
-            RecodeFrom::Log(from, end) => self.recode_log(place, stream, from, end),
-            RecodeFrom::History(from) => self.recode_history(place, stream, &from),
+            RecodeFrom::Log(from, end) => self.recode_log(slot, stream, from, end),
+            RecodeFrom::History(from) => self.recode_history(slot, stream, &from),
         }
     }
 
     fn recode_log(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         stream: &StreamKey,
         from: u64,
         end: u64,
     ) -> Result<(u64, Option<RecodeFrom>)> {
         let shared = self.shared;
-        let (write, open) = self.parts(place);
+        let (write, open) = self.parts(slot);
         let number = open.state.number;
         let mut sequences = Vec::new();
         write.scan(number, LogScan { from, only: None, payload: false }, &mut |row| {
@@ -82,9 +82,14 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok((rewritten, Some(next)))
     }
 
-    fn recode_history(&mut self, place: usize, stream: &StreamKey, from: &[u8]) -> Result<(u64, Option<RecodeFrom>)> {
+    fn recode_history(
+        &mut self,
+        slot: StreamSlot,
+        stream: &StreamKey,
+        from: &[u8],
+    ) -> Result<(u64, Option<RecodeFrom>)> {
         let shared = self.shared;
-        let (write, open) = self.parts(place);
+        let (write, open) = self.parts(slot);
         let until = keys::behind(&open.state.number.to_be_bytes());
         let mut versions = Vec::new();
         write.range(Table::History, from, &until, &mut |key, value| {

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::entry::Entry;
 use crate::log::marks::Marks;
 use crate::log::state::OpenRun;
-use crate::log::transaction::{OpenStream, Transaction};
+use crate::log::transaction::{OpenStream, StreamSlot, Transaction};
 use crate::mutants::mutant;
 use crate::record::Action;
 
@@ -29,16 +29,16 @@ fn unseen(stream: &OpenStream, run: &OpenRun) -> UnseenRecords {
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Opens a run, or continues it. Another run that was open is given up.
-    pub(crate) fn begin_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
+    pub(crate) fn begin_run(&mut self, slot: StreamSlot, run: Option<RunId>) -> Result<()> {
         let id = run.map_or(0, RunId::as_u128);
-        if self.stream(place).state.run.is_some_and(|open| open.id == id) {
+        if self.stream(slot).state.run.is_some_and(|open| open.id == id) {
             return Ok(());
         }
-        self.abandon_run(place)?;
+        self.abandon_run(slot)?;
         let mut nonce = [0; 8];
         self.shared.environment.fill_random(&mut nonce);
         let nonce = u64::from_be_bytes(nonce);
-        let state = &mut self.stream(place).state;
+        let state = &mut self.stream(slot).state;
         let start = state.next_sequence.saturating_sub(1);
         state.run = Some(OpenRun { id, start, old_live: state.live, mark_rows: 0, unidentified: 0, met: false, nonce });
         self.dirty = true;
@@ -46,8 +46,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Checks that `run` is the open one, and reads what it has seen so far.
-    pub(crate) fn join_run(&mut self, place: usize, run: Option<RunId>) -> Result<()> {
-        let (write, stream) = self.parts(place);
+    pub(crate) fn join_run(&mut self, slot: StreamSlot, run: Option<RunId>) -> Result<()> {
+        let (write, stream) = self.parts(slot);
         let open =
             stream.state.run.filter(|open| run.is_some_and(|run| run.as_u128() == open.id)).ok_or_else(|| {
                 Error::new(
@@ -60,8 +60,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// The open run saw the live record at `sequence`.
-    pub(crate) fn mark_seen(&mut self, place: usize, sequence: u64) -> Result<()> {
-        let stream = self.stream(place);
+    pub(crate) fn mark_seen(&mut self, slot: StreamSlot, sequence: u64) -> Result<()> {
+        let stream = self.stream(slot);
         if let Some(run) = &stream.state.run
             && sequence <= run.start
             && stream.in_run
@@ -72,8 +72,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// The batch at hand brought records of the source.
-    pub(crate) fn note_met(&mut self, place: usize) {
-        let stream = self.stream(place);
+    pub(crate) fn note_met(&mut self, slot: StreamSlot) {
+        let stream = self.stream(slot);
         if let Some(run) = &mut stream.state.run
             && stream.in_run
         {
@@ -82,8 +82,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// A record came whose id could not be told.
-    pub(crate) fn note_unidentified(&mut self, place: usize) {
-        let stream = self.stream(place);
+    pub(crate) fn note_unidentified(&mut self, slot: StreamSlot) {
+        let stream = self.stream(slot);
         if let Some(run) = &mut stream.state.run
             && stream.in_run
             && !mutant!("unidentified-uncounted")
@@ -93,8 +93,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Ends the open run: returns how many records it deleted.
-    pub(crate) fn complete_run(&mut self, place: usize, guard: &DeleteGuard) -> Result<u64> {
-        let stream = self.stream(place);
+    pub(crate) fn complete_run(&mut self, slot: StreamSlot, guard: &DeleteGuard) -> Result<u64> {
+        let stream = self.stream(slot);
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
@@ -107,55 +107,55 @@ impl<W: BackendWrite> Transaction<'_, W> {
             let message = if run.unidentified > 0 && missing > 0 {
                 "the run met records without an id, so what is missing is not certain: look at the quarantine, then approve the deletes or abort the run"
             } else if run.unidentified > 0 {
-                return self.finish_run(place, &run).map(|()| 0);
+                return self.finish_run(slot, &run).map(|()| 0);
             } else if nothing_seen {
                 "the run saw none of the stream's records: look at the source, then approve the deletes (confirm_empty) or abort the run"
             } else {
                 "the run would delete more than its guard allows: look at the source, then approve the deletes or abort the run"
             };
             return Err(Error::new(ErrorKind::AwaitingApproval, message)
-                .with("stream", &self.stream(place).key)
+                .with("stream", &self.stream(slot).key)
                 .with("deletes", missing)
                 .with("live", live));
         }
-        let gone = if missing > 0 { self.unseen(place, &run, usize::MAX)? } else { Vec::new() };
+        let gone = if missing > 0 { self.unseen(slot, &run, usize::MAX)? } else { Vec::new() };
         // From here on the deletes are the run's own doing: no bookkeeping for it.
-        self.finish_run(place, &run)?;
+        self.finish_run(slot, &run)?;
         for entry in &gone {
-            self.bury(place, entry, None)?;
+            self.bury(slot, entry, None)?;
         }
         Ok(gone.len() as u64)
     }
 
     /// What completing the open run now would delete.
-    pub(crate) fn list_unseen(&mut self, place: usize, limit: usize) -> Result<UnseenRecords> {
-        let stream = self.stream(place);
+    pub(crate) fn list_unseen(&mut self, slot: StreamSlot, limit: usize) -> Result<UnseenRecords> {
+        let stream = self.stream(slot);
         let Some(run) = stream.state.run else {
             return Err(Error::new(ErrorKind::Fenced, "no run is open").with("stream", &stream.key));
         };
         let told = unseen(stream, &run);
-        let entries = if told.missing > 0 { self.unseen(place, &run, limit)? } else { Vec::new() };
+        let entries = if told.missing > 0 { self.unseen(slot, &run, limit)? } else { Vec::new() };
         Ok(UnseenRecords { ids: entries.into_iter().map(|entry| entry.id).collect(), ..told })
     }
 
-    pub(crate) fn abort_run(&mut self, place: usize) -> Result<()> {
-        self.abandon_run(place)
+    pub(crate) fn abort_run(&mut self, slot: StreamSlot) -> Result<()> {
+        self.abandon_run(slot)
     }
 
-    fn abandon_run(&mut self, place: usize) -> Result<()> {
-        if let Some(run) = self.stream(place).state.run {
+    fn abandon_run(&mut self, slot: StreamSlot) -> Result<()> {
+        if let Some(run) = self.stream(slot).state.run {
             if mutant!("delete-without-completion") {
-                for entry in self.unseen(place, &run, usize::MAX)? {
-                    self.bury(place, &entry, None)?;
+                for entry in self.unseen(slot, &run, usize::MAX)? {
+                    self.bury(slot, &entry, None)?;
                 }
             }
-            self.finish_run(place, &run)?;
+            self.finish_run(slot, &run)?;
         }
         Ok(())
     }
 
-    fn finish_run(&mut self, place: usize, run: &OpenRun) -> Result<()> {
-        let (write, stream) = self.parts(place);
+    fn finish_run(&mut self, slot: StreamSlot, run: &OpenRun) -> Result<()> {
+        let (write, stream) = self.parts(slot);
         Marks::discard(write, stream.state.number, run)?;
         stream.state.run = None;
         stream.in_run = false;
@@ -165,8 +165,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Live rows from before the run that it did not see.
-    fn unseen(&mut self, place: usize, run: &OpenRun, limit: usize) -> Result<Vec<Entry>> {
-        let (write, stream) = self.parts(place);
+    fn unseen(&mut self, slot: StreamSlot, run: &OpenRun, limit: usize) -> Result<Vec<Entry>> {
+        let (write, stream) = self.parts(slot);
         let mut unseen = Vec::new();
         let marks = &stream.memory.marks;
         let mut next = Some(marks.next_unmarked(1));

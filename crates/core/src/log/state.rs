@@ -8,9 +8,9 @@ use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
 use crate::maintenance::ClockHealth;
-use crate::row_codec::{Reader, put_number};
 use crate::stream::StreamKey;
 use crate::timestamp::Timestamp;
+use crate::varint::{Reader, put_number};
 
 /// The version of everything this module writes.
 pub(crate) const FORMAT: u8 = 2;

@@ -7,7 +7,7 @@ mod memory;
 
 pub(crate) use counters::checksum;
 use memory::StreamMemory;
-pub(crate) use memory::{OpenStream, WriterMemory};
+pub(crate) use memory::{OpenStream, StreamSlot, WriterMemory};
 
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::content::Canonicalizer;
@@ -85,10 +85,10 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         })
     }
 
-    /// The stream's place in this transaction; made known to the store on first use.
-    pub(crate) fn open(&mut self, key: &StreamKey) -> Result<usize> {
-        if let Some(place) = self.open.iter().position(|stream| stream.key == *key) {
-            return Ok(place);
+    /// Opens a stream in this transaction, once. The store gets to know it when something is written to it.
+    pub(crate) fn open(&mut self, key: &StreamKey) -> Result<StreamSlot> {
+        if let Some(index) = self.open.iter().position(|stream| stream.key == *key) {
+            return Ok(StreamSlot(index));
         }
         key.check()?;
         let found = StreamState::load(&mut self.write, key)?;
@@ -140,28 +140,28 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             self.remember_rows(&mut stream, from)?;
         }
         self.open.push(stream);
-        Ok(self.open.len() - 1)
+        Ok(StreamSlot(self.open.len() - 1))
     }
 
-    pub(crate) fn stream(&mut self, place: usize) -> &mut OpenStream {
-        &mut self.open[place]
+    pub(crate) fn stream(&mut self, slot: StreamSlot) -> &mut OpenStream {
+        &mut self.open[slot.0]
     }
 
-    pub(crate) fn open_stream(&self, place: usize) -> &OpenStream {
-        &self.open[place]
+    pub(crate) fn open_stream(&self, slot: StreamSlot) -> &OpenStream {
+        &self.open[slot.0]
     }
 
     /// Makes the stream known to the store, even if nothing was ever written to it.
-    pub(crate) fn need(&mut self, place: usize) {
-        self.open[place].needed = true;
+    pub(crate) fn need(&mut self, slot: StreamSlot) {
+        self.open[slot.0].needed = true;
         self.dirty = true;
     }
 
     /// A page as this transaction sees the stream.
-    pub(crate) fn read_page(&mut self, place: usize, request: &PageRequest) -> Result<Page> {
+    pub(crate) fn read_page(&mut self, slot: StreamSlot, request: &PageRequest) -> Result<Page> {
         let apart = self.apart();
         let shared = apart.as_ref().unwrap_or(self.shared);
-        let (write, stream) = (&mut self.write, &self.open[place]);
+        let (write, stream) = (&mut self.write, &self.open[slot.0]);
         match stream.view(shared).page(write, request)? {
             Attempt::Done(page) => Ok(page),
             Attempt::Outdated => Err(Error::new(ErrorKind::Busy, "the stream is being rewritten; try again")),
@@ -192,8 +192,8 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
     }
 
     /// The backend's transaction and a stream, both at once.
-    pub(crate) fn parts(&mut self, place: usize) -> (&mut W, &mut OpenStream) {
-        (&mut self.write, &mut self.open[place])
+    pub(crate) fn parts(&mut self, slot: StreamSlot) -> (&mut W, &mut OpenStream) {
+        (&mut self.write, &mut self.open[slot.0])
     }
 
     /// The next position, of this opening's epoch.
@@ -253,14 +253,14 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         Ok(epoch_end(&mut self.write, epoch)? == Some(REBASED) && !mutant!("epoch-survives-rebase"))
     }
 
-    /// The place of `id`'s row, if it has one, without its payload.
-    pub(crate) fn find(&mut self, place: usize, id: &str) -> Result<Option<Entry>> {
-        self.find_hashed(place, id, head_key(id))
+    /// Finds the row of `id`, if it has one, without its payload.
+    pub(crate) fn find(&mut self, slot: StreamSlot, id: &str) -> Result<Option<Entry>> {
+        self.find_hashed(slot, id, head_key(id))
     }
 
     /// The same for an id whose [`head_key`] is at hand.
-    pub(crate) fn find_hashed(&mut self, place: usize, id: &str, key: u64) -> Result<Option<Entry>> {
-        let stream = &mut self.open[place];
+    pub(crate) fn find_hashed(&mut self, slot: StreamSlot, id: &str, key: u64) -> Result<Option<Entry>> {
+        let stream = &mut self.open[slot.0];
         if let Some(head) = stream.memory.heads.get(key) {
             if let Some(entry) = entry_at(&mut self.write, stream.state.number, head.sequence, false)?
                 && *entry.id == *id
@@ -271,8 +271,8 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         } else if stream.memory.heads.is_complete() {
             return Ok(None);
         }
-        self.load_heads_if_worth_it(place)?;
-        let stream = &mut self.open[place];
+        self.load_heads_if_worth_it(slot)?;
+        let stream = &mut self.open[slot.0];
         let key = IndexKey::hashed(id, key);
         let sequence = match stream.pending.get(&key) {
             Some(sequence) => Some(sequence),
@@ -292,18 +292,19 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
     }
 
     /// The row with its payload.
-    pub(crate) fn with_payload(&mut self, place: usize, entry: &Entry) -> Result<Entry> {
-        let number = self.open[place].state.number;
+    pub(crate) fn with_payload(&mut self, slot: StreamSlot, entry: &Entry) -> Result<Entry> {
+        let number = self.open[slot.0].state.number;
         entry_at(&mut self.write, number, entry.sequence, true)?.ok_or_else(|| {
-            Error::corrupt("a row vanished while it was read; run `highwater doctor`").with("id", &entry.id)
+            Error::corrupt("a row vanished while it was read: verify the store (Maintenance::Verify)")
+                .with("id", &entry.id)
         })
     }
 
     /// Appends a row at the end of the log, in place of `old`, under its id's [`head_key`]. Gives it its sequence number.
-    pub(crate) fn append(&mut self, place: usize, old: Option<&Entry>, mut entry: Entry, key: u64) -> Result<()> {
+    pub(crate) fn append(&mut self, slot: StreamSlot, old: Option<&Entry>, mut entry: Entry, key: u64) -> Result<()> {
         let room =
-            (self.memory.heads + self.open[place].memory.heads.len()) * BYTES_PER_HEAD < self.shared.memory_budget;
-        let stream = &mut self.open[place];
+            (self.memory.heads + self.open[slot.0].memory.heads.len()) * BYTES_PER_HEAD < self.shared.memory_budget;
+        let stream = &mut self.open[slot.0];
         let state = &mut stream.state;
         entry.sequence = state.next_sequence;
         if let Some(old) = old {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Threaded;
-use super::desk::Place;
+use super::executor::Mode;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::options::StoreOptions;
@@ -29,7 +29,7 @@ pub struct Inline<B: Backend>(Threaded<B>);
 impl<B: Backend> Inline<B> {
     /// Opens a store on `backend`.
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
-        Threaded::open_at(Place::Here, backend, options).map(Inline)
+        Threaded::open_in(Mode::Inline, backend, options).map(Inline)
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::caught::caught;
+use super::panics::catch_panic;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::locks::lock;
@@ -51,7 +51,7 @@ impl<R: BackendReader> Readers<R> {
         let task: Task<R> = Box::new(move |shared, handle| {
             // A reader that went away does not want the answer.
             if !answer.is_closed() {
-                let _ = answer.send(caught(|| read(shared, handle, &work)));
+                let _ = answer.send(catch_panic(|| read(shared, handle, &work)));
             }
         });
         let tasks = self.tasks.as_ref().ok_or_else(super::closed)?;
@@ -98,7 +98,9 @@ pub(super) fn read<R: BackendReader, T>(
 
 /// Nobody wrote, and yet the index tells of rows that are not there.
 pub(super) fn astray() -> Error {
-    Error::corrupt("the index does not fit the log: run `highwater doctor`, restore a backup, or sync into a new file")
+    Error::corrupt(
+        "the index does not fit the log: verify the store (Maintenance::Verify), restore a backup, or sync into a new file",
+    )
 }
 
 fn overtaken() -> Error {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::idle::{End, Moment};
 use super::writer::Job;
-use super::{Threaded, closed, nearby};
+use super::{Threaded, closed, on_caller};
 use crate::backend::{Backend, BackendRead, Table};
 use crate::batch::{Commit, Document, Fence, WriteBatch};
 use crate::capabilities::Capabilities;
@@ -33,7 +33,7 @@ impl<B: Backend> Store for Threaded<B> {
 
     fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit> {
         Box::pin(async move {
-            let (answer, answered) = self.inner.asked.one();
+            let (answer, answered) = self.inner.requests.open();
             self.send(Job::Commit(batch, answer))?;
             answered.await.map_err(|_| closed())?.map_err(|error| self.named(error).during("commit"))
         })
@@ -56,15 +56,15 @@ impl<B: Backend> Store for Threaded<B> {
             if request.after.is_start() && request.matching.is_some() {
                 Box::pin(self.track(&request)).await;
             }
-            // In a box of its own: a poll that finds nothing need not carry the room that reading takes.
+            // Boxed, so that the future of a poll that finds nothing stays small.
             Box::pin(self.read_page(request, moment)).await
         })
     }
 
     fn get<'s>(&'s self, stream: &'s StreamKey, ids: &'s [&'s str]) -> StoreFuture<'s, Vec<Option<Record>>> {
         Box::pin(async move {
-            let near = if ids.len() <= nearby::MOST_IDS {
-                self.inner.nearby.read(&self.inner.shared, |shared, read| {
+            let records = if ids.len() <= on_caller::MOST_IDS {
+                self.inner.caller_reader.read(&self.inner.shared, |shared, read| {
                     let view = StreamView::load(shared, read, stream)?;
                     if !view.finds_at_once() {
                         return Ok(Attempt::Done(None));
@@ -74,7 +74,7 @@ impl<B: Backend> Store for Threaded<B> {
             } else {
                 None
             };
-            let records = match near.map(Result::transpose).and_then(|records| records) {
+            let records = match records.map(Result::transpose).and_then(|records| records) {
                 Some(records) => records,
                 None => {
                     let stream = stream.clone();
@@ -93,7 +93,7 @@ impl<B: Backend> Store for Threaded<B> {
                     Ok(Attempt::Done(StreamView::load(shared, read, &stream)?.head()))
                 }
             };
-            match self.inner.nearby.read(&self.inner.shared, look(stream.clone())) {
+            match self.inner.caller_reader.read(&self.inner.shared, look(stream.clone())) {
                 Some(head) => head.map_err(|error| self.named(error)),
                 None => self.read(look(stream.clone())).await,
             }
@@ -241,9 +241,9 @@ impl<B: Backend> Store for Threaded<B> {
             // Reading threads end first: they hold handles to the files.
             let readers = lock(&self.inner.readers).take();
             drop(readers);
-            self.inner.nearby.stop();
+            self.inner.caller_reader.stop();
             let outcome = self.on_writer(|writer| writer.close()).await;
-            self.inner.desk.hang_up();
+            self.inner.executor.stop_accepting();
             wake_closed(&self.inner.wake);
             match outcome {
                 Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
@@ -259,7 +259,7 @@ impl<B: Backend> Threaded<B> {
         let stream = request.stream.clone();
         let limit = request.limit.clamp(1, crate::page::MAX_LIMIT);
         let request = PageRequest { limit, ..request };
-        let page = match self.page_nearby(&request) {
+        let page = match self.page_on_caller(&request) {
             Some(page) => page,
             None => {
                 let whole = move |shared: &Shared, read: &mut dyn BackendRead| {
@@ -296,8 +296,8 @@ impl<B: Backend> Threaded<B> {
             let stream = request.stream.clone();
             let tracked: Result<Option<()>> = self
                 .write_at_once(move |transaction| {
-                    let place = transaction.open(&stream)?;
-                    transaction.track(place, &filter)
+                    let slot = transaction.open(&stream)?;
+                    transaction.track(slot, &filter)
                 })
                 .await;
             drop(tracked);
@@ -310,18 +310,18 @@ impl<B: Backend> Threaded<B> {
             let status = log::consumers::status(&StreamView::load(shared, read, &stream)?, read, &name)?;
             Ok(Attempt::Done(ConsumerReply::Status(status)))
         };
-        match self.inner.nearby.read(&self.inner.shared, &look) {
+        match self.inner.caller_reader.read(&self.inner.shared, &look) {
             Some(status) => status.map_err(|error| self.named(error)),
             None => self.read(look).await,
         }
     }
 
     /// The page, read on this thread, if it is a small one.
-    fn page_nearby(&self, request: &PageRequest) -> Option<Result<Page>> {
-        let small = nearby::small(request)?;
-        let page = self.inner.nearby.read(&self.inner.shared, |shared, read| {
+    fn page_on_caller(&self, request: &PageRequest) -> Option<Result<Page>> {
+        let small = on_caller::small(request)?;
+        let page = self.inner.caller_reader.read(&self.inner.shared, |shared, read| {
             let view = StreamView::load(shared, read, &small.stream)?;
-            if !nearby::fits(&small, &view.state) {
+            if !on_caller::fits(&small, &view.state) {
                 return Ok(Attempt::Done(None));
             }
             view.page(read, &small).map(|page| page.map(Some))

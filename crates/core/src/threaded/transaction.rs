@@ -44,8 +44,8 @@ impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
 
     /// Reads a page, as this transaction sees the stream.
     pub fn page(&mut self, request: &PageRequest) -> Result<Page> {
-        let place = self.inner.open(&request.stream)?;
-        self.inner.read_page(place, request)
+        let slot = self.inner.open(&request.stream)?;
+        self.inner.read_page(slot, request)
     }
 
     /// Executes a command on behalf of a named consumer.

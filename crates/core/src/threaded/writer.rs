@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::asked::Answer;
-use super::caught::caught;
 use super::idle::Idle;
+use super::panics::catch_panic;
 use super::readers;
+use super::requests::Reply;
 use crate::backend::{Backend, BackendRead};
 use crate::batch::{Commit, WriteBatch};
 use crate::cursor::Position;
@@ -36,7 +36,7 @@ const GROUP_OPERATIONS: usize = 4096;
 pub(super) type Task<B> = Box<dyn FnOnce(&mut Writer<B>) + Send>;
 
 pub(super) enum Job<B: Backend> {
-    Commit(WriteBatch, Answer<Result<Commit>>),
+    Commit(WriteBatch, Reply<Result<Commit>>),
     Task(Task<B>),
 }
 
@@ -157,7 +157,7 @@ impl<B: Backend> Writer<B> {
         }
         // Stays so after a panic: who knows what was left half done.
         self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());
-        caught(|| {
+        catch_panic(|| {
             let outcome = self.transact_unguarded(at_once, work);
             self.poisoned = match &outcome {
                 Err(error) if error.kind() == ErrorKind::Poisoned => {
@@ -199,7 +199,7 @@ impl<B: Backend> Writer<B> {
     pub(super) fn read<T>(&mut self, work: impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>) -> Result<T> {
         let shared = Arc::clone(&self.shared);
         let backend = self.backend()?;
-        caught(|| match work(&shared, &mut backend.begin()?)? {
+        catch_panic(|| match work(&shared, &mut backend.begin()?)? {
             Attempt::Done(value) => Ok(value),
             // In the writer's own transaction nobody else writes.
             Attempt::Outdated => Err(readers::astray()),
@@ -210,7 +210,7 @@ impl<B: Backend> Writer<B> {
     pub(super) fn close(&mut self) -> Result<()> {
         lock(&self.idle).stop();
         match self.backend.take() {
-            Some(backend) => caught(|| backend.close()),
+            Some(backend) => catch_panic(|| backend.close()),
             None => Ok(()),
         }
     }
@@ -242,7 +242,7 @@ impl<B: Backend> Writer<B> {
         }
         let Some(backend) = &mut self.backend else { return };
         // What fails here is tried again after the next commit, and told by it if it lasts.
-        if caught(|| backend.idle()).unwrap_or(false) {
+        if catch_panic(|| backend.idle()).unwrap_or(false) {
             self.quiet = (self.quiet * 2).min(LONG_QUIET);
             self.tidy_in = Some(self.quiet);
         }
@@ -254,7 +254,7 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    fn commit(&mut self, mut group: Vec<(WriteBatch, Answer<Result<Commit>>)>) {
+    fn commit(&mut self, mut group: Vec<(WriteBatch, Reply<Result<Commit>>)>) {
         if mutant!("checkpoint-own-transaction") {
             let mut documents = group.iter().flat_map(|(batch, _)| &batch.documents);
             let _ = self.transact(|transaction| {

@@ -136,7 +136,7 @@ fn lengths_of_strings_around_the_borders_of_their_prefix() {
         let hash = |text: &str| canonical(&ContentRules::new(), text.as_bytes()).unwrap().hash;
         let by_hand = {
             let mut out = b"{\"\x01a\"".to_vec();
-            crate::row_codec::put_number(&mut out, length as u64);
+            crate::varint::put_number(&mut out, length as u64);
             out.extend_from_slice(text.as_bytes());
             out.extend_from_slice(b"\"\x01b+\x011\x00}");
             super::super::first_half(&blake3::hash(&out))

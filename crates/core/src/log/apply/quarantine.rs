@@ -8,16 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::check_id;
 use super::tally::Tally;
+use super::{BatchedOperation, check_id};
 use crate::backend::{BackendWrite, Table};
-use crate::batch::{Operation, Rejected, StreamBatch, WriteKind};
+use crate::batch::{Rejected, WriteKind};
 use crate::content;
 use crate::cursor::millis_of;
 use crate::error::Result;
 use crate::log::entry::Entry;
 use crate::log::keys;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
 
 /// The longest part of a key, in bytes, that comes from an id.
@@ -31,15 +31,8 @@ const MAX_EXCERPT: usize = 16 * 1024;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Sets an operation aside, with the reason. The record it names counts as seen.
-    pub(super) fn quarantine(
-        &mut self,
-        place: usize,
-        batch: &StreamBatch,
-        operation: &Operation,
-        index: usize,
-        reason: String,
-        tally: &mut Tally<'_>,
-    ) -> Result<()> {
+    pub(super) fn quarantine(&mut self, op: BatchedOperation<'_>, reason: String, tally: &mut Tally<'_>) -> Result<()> {
+        let BatchedOperation { slot, batch, operation, index } = op;
         let (payload, known) = match &operation.kind {
             WriteKind::Upsert(payload) | WriteKind::Patch(payload) | WriteKind::SetAside(payload, _) => {
                 let guessed = content::guess_id(payload).map(|id| id.into_owned());
@@ -51,16 +44,16 @@ impl<W: BackendWrite> Transaction<'_, W> {
         // The source still has the record: that it was unreadable must not delete it.
         match &known {
             Some(id) => {
-                let entry = self.find(place, id)?.filter(Entry::is_live);
+                let entry = self.find(slot, id)?.filter(Entry::is_live);
                 if let Some(entry) = entry.filter(|_| !mutant!("quarantine-unseen")) {
-                    self.mark_seen(place, entry.sequence)?;
+                    self.mark_seen(slot, entry.sequence)?;
                 }
             }
-            None => self.note_unidentified(place),
+            None => self.note_unidentified(slot),
         }
         // Its writer may know it under another id than the member `id`.
         if operation.id.is_none() && known.is_some() && matches!(operation.kind, WriteKind::SetAside(..)) {
-            self.note_unidentified(place);
+            self.note_unidentified(slot);
         }
         // What a codec would hide does not lie open here.
         let excerpt: String = payload
@@ -73,12 +66,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
             "stream": batch.stream.to_string(), "id": known, "reason": reason,
             "at_ms": self.shared.environment.now().unix_ms(), "payload": excerpt,
         });
-        let key = format!("{}{}", self.quarantine_prefix(place), key_part(&name));
+        let key = format!("{}{}", self.quarantine_prefix(slot), key_part(&name));
         // The number must stay the stream's, also when it has nothing else yet.
         if !mutant!("quarantine-without-stream") {
-            self.need(place);
+            self.need(slot);
         }
-        self.make_room(place, &key)?;
+        self.make_room(slot, &key)?;
         self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
         let id = known.map(Arc::from);
         tally.commit.rejected.push(Rejected { index, id, document: key, reason });
@@ -86,21 +79,21 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Removes everything that was set aside of a stream.
-    pub(crate) fn forget_quarantine(&mut self, place: usize) -> Result<()> {
-        for key in self.kept_aside(place)?.into_values() {
+    pub(crate) fn forget_quarantine(&mut self, slot: StreamSlot) -> Result<()> {
+        for key in self.kept_aside(slot)?.into_values() {
             self.set_document(&key, None)?;
         }
-        self.stream(place).aside = None;
+        self.stream(slot).aside = None;
         Ok(())
     }
 
     /// Removes what was set aside of records whose tombstones go, but for what came after the delete.
-    pub(crate) fn forget_aside_of(&mut self, place: usize, tombstones: &[Entry]) -> Result<()> {
-        let kept = self.kept_aside(place)?;
+    pub(crate) fn forget_aside_of(&mut self, slot: StreamSlot, tombstones: &[Entry]) -> Result<()> {
+        let kept = self.kept_aside(slot)?;
         if kept.is_empty() || mutant!("aside-outlives-tombstone") {
             return Ok(());
         }
-        let prefix = self.quarantine_prefix(place);
+        let prefix = self.quarantine_prefix(slot);
         let deleted: HashMap<String, i64> = tombstones
             .iter()
             .map(|entry| (format!("{prefix}{}", key_part(&entry.id)), millis_of(entry.position.ulid)))
@@ -111,19 +104,19 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 self.set_document(&key, None)?;
             }
         }
-        self.stream(place).aside = None;
+        self.stream(slot).aside = None;
         Ok(())
     }
 
-    fn quarantine_prefix(&self, place: usize) -> String {
-        format!("quarantine/{}/", self.open_stream(place).state.number)
+    fn quarantine_prefix(&self, slot: StreamSlot) -> String {
+        format!("quarantine/{}/", self.open_stream(slot).state.number)
     }
 
     /// Removes the oldest document where the one under `key` would be too many.
-    fn make_room(&mut self, place: usize, key: &str) -> Result<()> {
-        let mut kept = match self.stream(place).aside.take() {
+    fn make_room(&mut self, slot: StreamSlot, key: &str) -> Result<()> {
+        let mut kept = match self.stream(slot).aside.take() {
             Some(kept) => kept,
-            None => self.kept_aside(place)?,
+            None => self.kept_aside(slot)?,
         };
         kept.retain(|_, known| known != key);
         while kept.len() >= MAX_KEPT && !mutant!("quarantine-unbounded") {
@@ -132,13 +125,13 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         let last = kept.last_key_value().map_or(0, |((_, number), _)| number + 1);
         kept.insert((self.shared.environment.now().unix_ms(), last), key.to_owned());
-        self.stream(place).aside = Some(kept);
+        self.stream(slot).aside = Some(kept);
         Ok(())
     }
 
     /// The keys of what was set aside of a stream, oldest first.
-    fn kept_aside(&mut self, place: usize) -> Result<KeptAside> {
-        let prefix = keys::document(&self.quarantine_prefix(place));
+    fn kept_aside(&mut self, slot: StreamSlot) -> Result<KeptAside> {
+        let prefix = keys::document(&self.quarantine_prefix(slot));
         let mut kept = KeptAside::new();
         self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
             let at_ms = serde_json::from_slice::<Stamp>(value).map_or(0, |stamp| stamp.at_ms);
@@ -146,7 +139,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             kept.insert((at_ms, kept.len() as u64), String::from_utf8_lossy(key).into_owned());
             Ok(ControlFlow::Continue(()))
         })?;
-        let prefix = self.quarantine_prefix(place);
+        let prefix = self.quarantine_prefix(slot);
         kept.values_mut().for_each(|key| key.insert_str(0, &prefix));
         Ok(kept)
     }

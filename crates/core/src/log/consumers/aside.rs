@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::consumers::record::ConsumerRecord;
 use crate::log::filters;
 use crate::log::read::{Attempt, StreamView};
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
 use crate::record::{Change, NetAction};
@@ -113,14 +113,14 @@ impl ConsumerRecord {
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Forgets what named readers keep of records that are gone: an id may tell of a person.
-    pub(crate) fn forget_parked(&mut self, place: usize, gone: impl Fn(&str) -> bool) -> Result<()> {
+    pub(crate) fn forget_parked(&mut self, slot: StreamSlot, gone: impl Fn(&str) -> bool) -> Result<()> {
         if mutant!("parked-outlives-record") {
             return Ok(());
         }
-        for (key, mut record) in self.consumer_records(place)? {
+        for (key, mut record) in self.consumer_records(slot)? {
             if record.forget(&gone) {
                 self.write.put(Table::State, &key, &record.encode()?)?;
-                self.need(place);
+                self.need(slot);
             }
         }
         Ok(())
@@ -130,7 +130,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// since come with what lies behind the reader's position.
     pub(super) fn returning(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         record: &mut ConsumerRecord,
         options: &PollOptions,
         limit: usize,
@@ -141,7 +141,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let position = record.acknowledged.position_in_epoch();
         let apart = self.apart();
         let shared = apart.as_ref().unwrap_or(self.shared);
-        let (write, stream) = self.parts(place);
+        let (write, stream) = self.parts(slot);
         let view = stream.view(shared);
         let mut ids = Vec::new();
         let mut gone = Vec::new();

@@ -5,7 +5,7 @@ use crate::consumer::{AckToken, Delivery, PollOptions};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::consumers::record::{ConsumerRecord, Failure};
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{filters, validate};
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
@@ -13,7 +13,7 @@ use crate::page::{ContentFilter, Page, PageRequest};
 impl<W: BackendWrite> Transaction<'_, W> {
     pub(super) fn poll(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         record: &mut ConsumerRecord,
         options: &PollOptions,
         now_ms: u64,
@@ -28,58 +28,58 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if first_poll && !mutant!("unfiltered-start") {
             // It may have been sent somewhere before the filter was known.
             let (position, drain) = (record.acknowledged.position_in_epoch(), record.acknowledged.drain());
-            let token_key = self.shared.token_key(&self.open_stream(place).key);
+            let token_key = self.shared.token_key(&self.open_stream(slot).key);
             record.acknowledged = token_key.cursor_in_drain(position, filter, drain);
         }
         if let Some(told) = record.told.filter(|_| record.acknowledged.is_start() && !mutant!("told-before-a-clear")) {
             // The reader stands at START, but may still hold records from before a clear.
-            let stream = self.open_stream(place);
+            let stream = self.open_stream(slot);
             validate::not_expired(&self.shared.token_key(&stream.key), &stream.state, &told, filter, true)
                 .map_err(|error| error.with("stream", &stream.key))?;
         }
         if let Some(filter) = options.matching.as_ref().filter(|_| record.acknowledged.is_start()) {
-            self.track(place, filter)?;
+            self.track(slot, filter)?;
         }
         // A delivery that is neither acknowledged nor refused: its lease ran out.
         record.fail(Failure::Expiration, now_ms);
         loop {
             let limit = record.limit(options);
-            let page = match self.returning(place, record, options, limit)? {
+            let page = match self.returning(slot, record, options, limit)? {
                 Some(page) => page,
-                None => self.next_page(place, record, options, limit)?,
+                None => self.next_page(slot, record, options, limit)?,
             };
             let Some(first) = page.changes.first() else {
-                let sequence = self.sequence_of(place, page.next_cursor)?;
+                let sequence = self.sequence_of(slot, page.next_cursor)?;
                 record.stand_at(page.next_cursor, sequence);
                 record.release();
                 let token = AckToken { generation: record.generation, up_to: page.next_cursor, first: None, sequence };
                 return Ok(Delivery { page, token, attempt: 1 });
             };
             if record.is_poison(&first.record.id, options) {
-                self.set_aside(place, record, &page, filter)?;
+                self.set_aside(slot, record, &page, filter)?;
                 continue;
             }
-            return self.deliver(place, record, page, options, now_ms);
+            return self.deliver(slot, record, page, options, now_ms);
         }
     }
 
     /// The page behind the reader's position.
     fn next_page(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         record: &ConsumerRecord,
         options: &PollOptions,
         limit: usize,
     ) -> Result<Page> {
-        let mut request = PageRequest::new(self.open_stream(place).key.clone()).since(record.acknowledged).limit(limit);
+        let mut request = PageRequest::new(self.open_stream(slot).key.clone()).since(record.acknowledged).limit(limit);
         request.matching.clone_from(&options.matching);
         request.told = record.told.map_or(0, |told| told.position());
-        self.read_page(place, &request)
+        self.read_page(slot, &request)
     }
 
     fn deliver(
         &mut self,
-        place: usize,
+        slot: StreamSlot,
         record: &mut ConsumerRecord,
         mut page: Page,
         options: &PollOptions,
@@ -94,7 +94,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             _ => None,
         };
         record.deliver((first, alone), options, now_ms);
-        let sequence = self.sequence_of(place, page.next_cursor)?;
+        let sequence = self.sequence_of(slot, page.next_cursor)?;
         if mutant!("ack-before-handler") {
             record.stand_at(page.next_cursor, sequence);
         }
@@ -103,26 +103,26 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Sets the first record of a page aside, so that one that cannot be handled does not hold up the rest.
-    fn set_aside(&mut self, place: usize, record: &mut ConsumerRecord, page: &Page, filter: u64) -> Result<()> {
+    fn set_aside(&mut self, slot: StreamSlot, record: &mut ConsumerRecord, page: &Page, filter: u64) -> Result<()> {
         let Some(change) = page.changes.first() else { return Ok(()) };
         record.park(&change.record.id, change.net);
         record.end_delivery();
         let cursor = change.record.metadata.cursor;
         if cursor.position_in_epoch() > record.acknowledged.position_in_epoch() {
             let shared = self.shared;
-            let view = self.open_stream(place).view(shared);
+            let view = self.open_stream(slot).view(shared);
             let bound = filters::binding(&view.token_key, &page.next_cursor, filter);
             let to = view.reader_at(&record.acknowledged, cursor.position_in_epoch(), bound);
-            let sequence = self.sequence_of(place, to)?;
+            let sequence = self.sequence_of(slot, to)?;
             record.stand_at(to, sequence);
         }
         Ok(())
     }
 
     /// The last sequence number at or before a position that this transaction read up to.
-    fn sequence_of(&mut self, place: usize, cursor: Cursor) -> Result<u64> {
+    fn sequence_of(&mut self, slot: StreamSlot, cursor: Cursor) -> Result<u64> {
         let shared = self.shared;
-        let (write, stream) = self.parts(place);
+        let (write, stream) = self.parts(slot);
         let position = cursor.position_in_epoch();
         if position.ulid >= stream.state.last.ulid {
             return Ok(stream.state.last_sequence());

@@ -8,13 +8,13 @@ use crate::cursor::{Cursor, Position, just_before};
 use crate::error::Result;
 use crate::log::consumers::record::ConsumerRecord;
 use crate::log::read::StreamView;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::log::{filters, validate};
 use crate::mutants::mutant;
 
 impl<W: BackendWrite> Transaction<'_, W> {
-    pub(super) fn seek_to(&mut self, place: usize, record: &mut ConsumerRecord, seek: &Seek) -> Result<()> {
-        let (to, sequence) = self.seek(place, record, seek)?;
+    pub(super) fn seek_to(&mut self, slot: StreamSlot, record: &mut ConsumerRecord, seek: &Seek) -> Result<()> {
+        let (to, sequence) = self.seek(slot, record, seek)?;
         // What it holds from behind there it will read again; at START it begins with nothing.
         record.note_told(record.acknowledged);
         if matches!(seek, Seek::Start) || *seek == Seek::Cursor(Cursor::START) {
@@ -31,9 +31,9 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// The position, and the last sequence number at or before it.
-    fn seek(&mut self, place: usize, record: &ConsumerRecord, seek: &Seek) -> Result<(Cursor, u64)> {
+    fn seek(&mut self, slot: StreamSlot, record: &ConsumerRecord, seek: &Seek) -> Result<(Cursor, u64)> {
         let shared = self.shared;
-        let (write, stream) = self.parts(place);
+        let (write, stream) = self.parts(slot);
         let view = stream.view(shared);
         let filter = record.filter.unwrap_or(0);
         match seek {

@@ -5,7 +5,7 @@ use crate::cursor::{Allocator, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
 use crate::log::state::epoch_end;
-use crate::log::transaction::Transaction;
+use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
 use crate::stream::StreamKey;
 
@@ -20,17 +20,17 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Commits, if there is anything to commit.
     pub(crate) fn commit(mut self) -> Result<Committed> {
         let mut flushed = Vec::new();
-        for place in 0..self.open.len() {
-            let (write, stream) = (&mut self.write, &mut self.open[place]);
+        for slot in (0..self.open.len()).map(StreamSlot) {
+            let (write, stream) = (&mut self.write, &mut self.open[slot.0]);
             if let Some(run) = &mut stream.state.run
                 && stream.memory.marks.save(write, stream.state.number, run)?
             {
                 self.dirty = true;
             }
             if !stream.reset_tail && stream.state != stream.stored {
-                flushed.push((place, self.flush_index(place)?));
+                flushed.push((slot, self.flush_index(slot)?));
             }
-            let (write, stream) = (&mut self.write, &mut self.open[place]);
+            let (write, stream) = (&mut self.write, &mut self.open[slot.0]);
             if stream.state != stream.stored || (stream.needed && !stream.known) {
                 if !mutant!("state-left-out") {
                     stream.state.store(write, &stream.key)?;
@@ -67,8 +67,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 self.shared.note_epoch(&stream.state, self.head.epoch, high_water);
             }
         }
-        for (place, written) in flushed {
-            self.shared.tail(self.open[place].state.number, |tail| tail.wrote(written));
+        for (slot, written) in flushed {
+            self.shared.tail(self.open[slot.0].state.number, |tail| tail.wrote(written));
         }
         let mut committed = Committed { dirty: self.dirty, streams: Vec::new() };
         for mut stream in self.open {

@@ -1,6 +1,6 @@
 //! Where a transaction finds rows by id: index entries written late, heads remembered.
 
-use super::{OpenStream, Transaction};
+use super::{OpenStream, StreamSlot, Transaction};
 use crate::backend::{BackendWrite, LogRow, LogScan};
 use crate::error::Result;
 use crate::log::entry::Hashes;
@@ -16,8 +16,8 @@ const MISSES_BEFORE_LOAD: u64 = 64;
 
 impl<W: BackendWrite> Transaction<'_, W> {
     /// Writes index entries that were set aside; returns how many of them are written now.
-    pub(super) fn flush_index(&mut self, place: usize) -> Result<usize> {
-        let stream = &mut self.open[place];
+    pub(super) fn flush_index(&mut self, slot: StreamSlot) -> Result<usize> {
+        let stream = &mut self.open[slot.0];
         let number = stream.state.number;
         let limit = self.shared.waiting_limit();
         let frozen = self.shared.tail(number, |tail| {
@@ -50,8 +50,8 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 
     /// Writes every waiting index entry, so that entries can be removed one by one.
-    pub(crate) fn flush_whole_index(&mut self, place: usize) -> Result<()> {
-        let stream = &mut self.open[place];
+    pub(crate) fn flush_whole_index(&mut self, slot: StreamSlot) -> Result<()> {
+        let stream = &mut self.open[slot.0];
         let state = &mut stream.state;
         let mut waiting: Vec<(IndexKey, u64)> = Vec::new();
         self.write.scan(
@@ -68,29 +68,29 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         state.indexed_through = state.next_sequence.saturating_sub(1);
         stream.pending.clear();
-        self.void_memory(place);
+        self.void_memory(slot);
         Ok(())
     }
 
     /// The stream has no row any more: nothing of what was remembered stands.
-    pub(crate) fn forget_rows(&mut self, place: usize) {
-        let stream = &mut self.open[place];
+    pub(crate) fn forget_rows(&mut self, slot: StreamSlot) {
+        let stream = &mut self.open[slot.0];
         stream.pending.clear();
         stream.memory.heads = Heads::new(true);
     }
 
     /// Tells every process that the stream changed otherwise than by new rows.
-    pub(crate) fn void_memory(&mut self, place: usize) {
-        let stream = &mut self.open[place];
+    pub(crate) fn void_memory(&mut self, slot: StreamSlot) {
+        let stream = &mut self.open[slot.0];
         stream.state.revision += 1;
         stream.reset_tail = true;
         self.dirty = true;
     }
 
-    pub(super) fn load_heads_if_worth_it(&mut self, place: usize) -> Result<()> {
+    pub(super) fn load_heads_if_worth_it(&mut self, slot: StreamSlot) -> Result<()> {
         let budget = self.shared.memory_budget;
         let others = self.memory.heads;
-        let stream = &mut self.open[place];
+        let stream = &mut self.open[slot.0];
         let heads = &mut stream.memory.heads;
         heads.misses += 1;
         let entries = stream.state.entries();
@@ -98,10 +98,10 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if heads.is_complete() || !fits || heads.misses < MISSES_BEFORE_LOAD.max(entries / 100) {
             return Ok(());
         }
-        let mut stream = self.open.remove(place);
+        let mut stream = self.open.remove(slot.0);
         stream.memory.heads = Heads::new(true);
         let outcome = self.remember_rows(&mut stream, 0);
-        self.open.insert(place, stream);
+        self.open.insert(slot.0, stream);
         outcome
     }
 

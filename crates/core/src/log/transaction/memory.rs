@@ -49,6 +49,10 @@ pub(crate) struct StreamMemory {
     pub(super) foreign: bool,
 }
 
+/// Which of a transaction's open streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamSlot(pub(super) usize);
+
 /// A stream that a transaction works on.
 #[derive(Debug)]
 pub(crate) struct OpenStream {

@@ -1,4 +1,4 @@
-//! Panics inside a store's threads, turned into errors: storage libraries panic over damaged files.
+//! Turns panics inside a store's threads into errors: storage libraries panic over damaged files.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `work`; a panic in it becomes an error. What `work` had in hand must not be used afterwards
 /// (the writer is poisoned then) or be without state of its own (a reader's snapshot).
-pub(super) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Small reads on the thread of whoever asks: a hop to a reading thread and back, and what that thread leaves in its
-//! own processor's cache, would be a good part of their cost.
+//! Small reads on the calling thread: a hop to a reading thread and back, into another processor's cache, would be a
+//! large part of their cost.
 
 use std::sync::Mutex;
 
-use super::caught::caught;
+use super::panics::catch_panic;
 use super::readers;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::page::{Actions, PageRequest};
 /// Ids that are looked up on the caller's thread in one call, at most.
 pub(super) const MOST_IDS: usize = 128;
 
-/// Records that a page of the caller's thread has, at most, and bytes of payload. It takes less than a millisecond to
+/// Records that a page read on the caller's thread has, at most, and bytes of payload. It takes less than a millisecond to
 /// read from the system's cache; memory that another thread has filled takes a fifth longer to read and to free.
 const MOST_RECORDS: usize = 1000;
 const MOST_BYTES: usize = 1024 * 1024;
@@ -26,14 +26,14 @@ const FEW_RECORDS: usize = 128;
 
 /// A handle for small reads, only where a snapshot waits for nobody. One caller at a time has it; the
 /// others go to the reading threads.
-pub(super) struct Nearby<R>(Mutex<Option<R>>);
+pub(super) struct CallerReader<R>(Mutex<Option<R>>);
 
-impl<R: BackendReader> Nearby<R> {
+impl<R: BackendReader> CallerReader<R> {
     pub(super) fn new(handle: Option<R>) -> Self {
-        Nearby(Mutex::new(handle))
+        CallerReader(Mutex::new(handle))
     }
 
-    /// Reads at once; `None` where that is not the way.
+    /// Reads at once; `None` where another caller has the handle, or there is none.
     pub(super) fn read<T>(
         &self,
         shared: &Shared,
@@ -41,10 +41,10 @@ impl<R: BackendReader> Nearby<R> {
     ) -> Option<Result<T>> {
         let mut handle = self.0.try_lock().ok()?;
         let handle = handle.as_mut()?;
-        Some(caught(|| readers::read(shared, handle, &work)))
+        Some(catch_panic(|| readers::read(shared, handle, &work)))
     }
 
-    /// Gives the handle back, for good.
+    /// Drops the handle for good.
     pub(super) fn stop(&self) {
         *lock(&self.0) = None;
     }
