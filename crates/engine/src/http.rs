@@ -6,6 +6,7 @@ mod budget;
 mod charset;
 mod client;
 mod credentials;
+mod device;
 #[cfg(feature = "http")]
 mod global;
 mod limits;
@@ -25,6 +26,7 @@ mod ureq;
 
 pub(crate) use client::Client;
 pub use credentials::{CredentialStore, Credentials};
+pub use device::DeviceSignIn;
 pub use limits::RequestLimits;
 pub(crate) use limits::time_until;
 pub(crate) use origins::{credentials_in_url, has_credentials, without_credentials};

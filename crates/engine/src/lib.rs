@@ -54,7 +54,7 @@ pub use highwater_template::host::{Counts, Progress};
 pub use highwater_template::webhooks::WebhookScheme;
 #[cfg(feature = "http")]
 pub use http::UreqTransport;
-pub use http::{CredentialStore, Credentials, Grant, OAuthTokens, RequestLimits, SignIn};
+pub use http::{CredentialStore, Credentials, DeviceSignIn, Grant, OAuthTokens, RequestLimits, SignIn};
 pub use incoming::verify_webhook;
 pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
 pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};

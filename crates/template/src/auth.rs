@@ -185,6 +185,9 @@ pub struct OAuth2 {
     pub client: ClientAuth,
     /// What a desktop application, which cannot keep a secret, can do.
     pub desktop: DesktopSignIn,
+    /// The device authorization endpoint (RFC 8628), where the API has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_url: Option<String>,
     /// Parameters to add to the authorization URL, such as `access_type=offline`.
     pub authorize_parameters: Vec<(String, String)>,
 }
@@ -198,6 +201,7 @@ impl OAuth2 {
             scopes: Vec::new(),
             client: ClientAuth::Body,
             desktop,
+            device_url: None,
             authorize_parameters: Vec::new(),
         }
     }
@@ -214,6 +218,30 @@ impl OAuth2 {
     pub fn client(mut self, client: ClientAuth) -> Self {
         self.client = client;
         self
+    }
+
+    /// Sets the device authorization endpoint.
+    #[must_use]
+    pub fn device_url(mut self, url: impl Into<String>) -> Self {
+        self.device_url = Some(url.into());
+        self
+    }
+
+    /// Returns its own scopes and `others`, each once.
+    ///
+    /// ```
+    /// use highwater_template::auth::{DesktopSignIn, OAuth2};
+    /// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);
+    /// assert_eq!(oauth.scope("read").scopes_with(&["write", "read"]), ["read", "write"]);
+    /// ```
+    pub fn scopes_with(&self, others: &[&str]) -> Vec<String> {
+        let mut all = self.scopes.clone();
+        for scope in others {
+            if !all.iter().any(|known| known == scope) {
+                all.push((*scope).to_owned());
+            }
+        }
+        all
     }
 
     /// Adds a parameter to the authorization URL.

@@ -32,7 +32,9 @@ pub fn provider() -> Provider {
         "https://github.com/login/oauth/authorize",
         "https://github.com/login/oauth/access_token",
         DesktopSignIn::Device,
-    );
+    )
+    // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps#device-flow
+    .device_url("https://github.com/login/device/code");
     Provider::new("github", "https://api.github.com")
         .auth(AuthKind::bearer("a personal access token, from Settings > Developer settings"))
         .auth(AuthKind::OAuth2(oauth))

@@ -84,7 +84,10 @@ impl TokenRequest<'_> {
 
     /// Everything that the answer could echo and nobody may see.
     fn hidden(&self) -> Redactor {
-        let fields = self.fields.iter().filter(|(name, _)| matches!(*name, "refresh_token" | "code" | "code_verifier"));
+        let fields = self
+            .fields
+            .iter()
+            .filter(|(name, _)| matches!(*name, "refresh_token" | "code" | "code_verifier" | "device_code"));
         let mut secrets: Vec<Secret> = fields.map(|(_, value)| Secret::new(*value)).collect();
         secrets.extend(self.tokens.secrets());
         Redactor::new(&secrets)
@@ -95,13 +98,7 @@ impl TokenRequest<'_> {
         let url = self.tokens.token_url.as_deref().or(provided).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "nobody says where tokens come from: give the credentials a token URL")
         })?;
-        let parsed = Url::parse(url).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the token URL is not a URL").with("token_url", url).because(source)
-        })?;
-        if parsed.scheme() != "https" && !is_loopback(&parsed) {
-            return Err(Error::new(ErrorKind::Invalid, "tokens are not asked for over plain http: use https://")
-                .with("token_url", url));
-        }
+        secure(url, "token_url")?;
         let secret = self.tokens.client_secret.as_ref();
         let mut fields = self.fields.to_vec();
         let request = HttpRequest::new("POST", url).header("accept", "application/json");
@@ -123,6 +120,16 @@ impl TokenRequest<'_> {
         }
         Ok(request.form(fields))
     }
+}
+
+/// Refuses an address that secrets may not travel to: plain `http`, but to this machine.
+pub(super) fn secure(url: &str, name: &'static str) -> Result<()> {
+    let parsed = Url::parse(url)
+        .map_err(|source| Error::new(ErrorKind::Invalid, "the address is not a URL").with(name, url).because(source))?;
+    if parsed.scheme() == "https" || parsed.scheme() == "http" && is_loopback(&parsed) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, "tokens are not asked for over plain http: use https://").with(name, url))
 }
 
 /// How an application names itself in a header (RFC 6749 section 2.3.1).

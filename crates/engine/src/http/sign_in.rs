@@ -49,8 +49,7 @@ impl SignIn {
         environment.fill_random(&mut verifier);
         environment.fill_random(&mut state);
         let (verifier, state) = (URL_SAFE_NO_PAD.encode(verifier), URL_SAFE_NO_PAD.encode(state));
-        let mut all: Vec<&str> = oauth.scopes.iter().map(String::as_str).collect();
-        all.extend(scopes.iter().filter(|scope| !oauth.scopes.iter().any(|known| known == *scope)));
+        let scopes = oauth.scopes_with(scopes);
         let challenge = challenge(&verifier);
         let mut query = vec![
             ("response_type", "code"),
@@ -60,7 +59,7 @@ impl SignIn {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        let scope = all.join(" ");
+        let scope = scopes.join(" ");
         if !scope.is_empty() {
             query.push(("scope", &scope));
         }
@@ -69,7 +68,6 @@ impl SignIn {
             query.into_iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
         let mark = if oauth.authorize_url.contains('?') { '&' } else { '?' };
         let url = format!("{}{mark}{}", oauth.authorize_url, pairs.join("&"));
-        let scopes = all.into_iter().map(str::to_owned).collect();
         SignIn {
             url,
             state,

@@ -1,0 +1,235 @@
+//! A user's sign-in on another device: the device flow (RFC 8628).
+
+use std::fmt;
+use std::time::Duration;
+
+use highwater_core::{Environment, Error, ErrorKind, Result, Timestamp, printable};
+use highwater_template::auth::OAuth2;
+use highwater_template::http::Transport;
+use highwater_template::redact::Redactor;
+use highwater_template::{HttpRequest, HttpResponse, Secret};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::answer;
+use super::oauth::{TokenRequest, secure};
+use super::tokens::{Grant, OAuthTokens};
+use crate::timer;
+
+/// Between two questions, unless the API says otherwise (RFC 8628 section 3.2).
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a demand to slow down adds (section 3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+
+/// The longest wait between two questions, and the longest that a code is waited for.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+
+/// A sign-in without a browser at hand: the user opens an address on any device and types a short code.
+///
+/// Show the user [`verification_uri`](DeviceSignIn::verification_uri) and [`user_code`](DeviceSignIn::user_code), then wait
+/// with [`finish`](DeviceSignIn::finish).
+///
+/// ```no_run
+/// # async fn example(oauth: highwater_template::auth::OAuth2, transport: &dyn highwater_template::http::Transport) -> highwater_core::Result<()> {
+/// use highwater_core::SystemEnvironment;
+/// use highwater_engine::{DeviceSignIn, OAuthTokens};
+/// let client = OAuthTokens::new("the-client-id");
+/// let sign_in = DeviceSignIn::begin(&oauth, client, &["repo"], transport, &SystemEnvironment).await?;
+/// println!("Open {} and enter {}", sign_in.verification_uri(), sign_in.user_code());
+/// let tokens = sign_in.finish(transport, &SystemEnvironment).await?;
+/// # let _ = tokens;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DeviceSignIn {
+    user_code: String,
+    verification_uri: String,
+    complete_uri: Option<String>,
+    device_code: Secret,
+    interval: Duration,
+    life: Duration,
+    expires_at: Timestamp,
+    oauth: OAuth2,
+    client: OAuthTokens,
+}
+
+/// What the device authorization endpoint answers. Google's has another name for the address.
+#[derive(Deserialize)]
+struct Answer {
+    device_code: String,
+    user_code: String,
+    #[serde(alias = "verification_url")]
+    verification_uri: String,
+    #[serde(alias = "verification_url_complete")]
+    verification_uri_complete: Option<String>,
+    #[serde(default)]
+    expires_in: Value,
+    #[serde(default)]
+    interval: Value,
+}
+
+impl DeviceSignIn {
+    /// Asks the API for a code. `client` has the application's id, and its secret where the API wants one; `scopes` are asked
+    /// for beside those of `oauth`.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Unsupported`] where `oauth` has no device authorization endpoint.
+    /// * [`ErrorKind::Invalid`] where that endpoint is not one that codes may come from (plain `http`).
+    /// * [`ErrorKind::Unauthorized`] where the API refuses the application, [`ErrorKind::Remote`] for an answer without a
+    ///   code, and whatever `transport` fails with.
+    pub async fn begin(
+        oauth: &OAuth2,
+        client: OAuthTokens,
+        scopes: &[&str],
+        transport: &dyn Transport,
+        environment: &dyn Environment,
+    ) -> Result<Self> {
+        let url = oauth.device_url.as_deref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "the provider has no sign-in by a code: sign in with a browser, or give a token",
+            )
+        })?;
+        secure(url, "device_url")?;
+        let client =
+            OAuthTokens { scopes: oauth.scopes_with(scopes), granted: Vec::new(), grant: Grant::User, ..client };
+        let hidden = Redactor::new(&client.secrets().collect::<Vec<_>>());
+        let scope = client.scopes.join(" ");
+        let mut fields = vec![("client_id", &*client.client_id)];
+        if !scope.is_empty() {
+            fields.push(("scope", &scope));
+        }
+        let request = HttpRequest::new("POST", url).header("accept", "application/json").form(fields);
+        let response =
+            transport.send(request).await.map_err(|error| hidden.redact_error(error.during("asking for a code")))?;
+        let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
+        let answer = read(&response, &hidden)?;
+        let seconds =
+            |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|value| *value > 0.0);
+        let within = |value: &Value, longest: Duration, otherwise| {
+            seconds(value).map_or(otherwise, |seconds| {
+                Duration::try_from_secs_f64(seconds).map_or(longest, |found| found.min(longest))
+            })
+        };
+        let life = within(&answer.expires_in, LONGEST_LIFE, LONGEST_LIFE);
+        Ok(DeviceSignIn {
+            user_code: printable(&answer.user_code).to_string(),
+            verification_uri: answer.verification_uri,
+            complete_uri: answer.verification_uri_complete.filter(|uri| is_page(uri)),
+            device_code: Secret::new(answer.device_code),
+            interval: within(&answer.interval, LONGEST_INTERVAL, INTERVAL),
+            life,
+            expires_at: environment.now() + life,
+            oauth: oauth.clone(),
+            client,
+        })
+    }
+
+    /// Returns the code that the user types.
+    pub fn user_code(&self) -> &str {
+        &self.user_code
+    }
+
+    /// Returns the address that the user opens: `https`, or `http` on this machine.
+    pub fn verification_uri(&self) -> &str {
+        &self.verification_uri
+    }
+
+    /// Returns the address with the code in it, where the API gives one: for a link, or a QR code.
+    pub fn verification_uri_complete(&self) -> Option<&str> {
+        self.complete_uri.as_deref()
+    }
+
+    /// Returns when the code expires.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Waits until the user has agreed, and returns the tokens. Asks the API at the interval that it wants; failures of the
+    /// network and of the API's server are tried again. Drop the future to give up.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] where the user refused, where the code expired (at most after an hour), and where the API
+    /// refuses the application.
+    pub async fn finish(&self, transport: &dyn Transport, environment: &dyn Environment) -> Result<OAuthTokens> {
+        let fields = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", self.device_code.expose()),
+        ];
+        let (mut interval, mut waited) = (self.interval, Duration::ZERO);
+        while waited < self.life {
+            timer::sleep(interval).await;
+            waited += interval;
+            let asked = TokenRequest { oauth: Some(&self.oauth), tokens: &self.client, fields: &fields };
+            let error = match asked.send(transport, environment).await {
+                Ok(tokens) => return Ok(tokens),
+                Err(refusal) => refusal.error,
+            };
+            match error.context("error").unwrap_or_default() {
+                "authorization_pending" => {}
+                "slow_down" => interval = (interval + SLOWER).min(LONGEST_INTERVAL),
+                "expired_token" => return Err(expired()),
+                _ if is_passing(&error) => interval = (interval * 2).min(LONGEST_INTERVAL),
+                _ => return Err(error),
+            }
+        }
+        Err(expired())
+    }
+}
+
+/// Whether asking again may help.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Remote | ErrorKind::RateLimited)
+}
+
+fn expired() -> Error {
+    Error::new(ErrorKind::Unauthorized, "the code has expired before anybody agreed: begin the sign-in again")
+}
+
+fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
+    if response.status >= 400 {
+        let kind = if response.status < 500 { ErrorKind::Unauthorized } else { ErrorKind::Remote };
+        let message = "the API gave no code: check the client id, and that the application may sign users in by a code";
+        return Err(hidden.redact_error(response.error(kind, message)));
+    }
+    // GitHub's is a form unless it heeds the header `accept`.
+    let form = || {
+        let fields = url::form_urlencoded::parse(&response.body)
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
+        serde_json::from_value(Value::Object(fields.collect()))
+    };
+    let answer: Answer = serde_json::from_slice(&response.body).or_else(|_| form()).map_err(|_| {
+        Error::new(
+            ErrorKind::Remote,
+            "the API answered something that is no code: check its device authorization endpoint",
+        )
+        .with("status", response.status)
+    })?;
+    if answer.user_code.trim().is_empty() || answer.device_code.is_empty() || !is_page(&answer.verification_uri) {
+        let message = "the API named no page for the code that a browser may open";
+        return Err(Error::new(ErrorKind::Remote, message).with("url", hidden.redact(&answer.verification_uri)));
+    }
+    Ok(answer)
+}
+
+/// Whether a user may be sent there.
+fn is_page(uri: &str) -> bool {
+    secure(uri, "url").is_ok() && Url::parse(uri).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
+}
+
+impl fmt::Debug for DeviceSignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceSignIn")
+            .field("verification_uri", &self.verification_uri)
+            .field("interval", &self.interval)
+            .field("expires_at", &self.expires_at)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
