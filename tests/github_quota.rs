@@ -56,20 +56,20 @@ async fn h39_a_first_sync_that_outlives_its_quota_goes_on_and_deletes_nothing() 
     assert!(there.live > 0 && there.live < ISSUES as u64);
     assert_eq!((stopped.state, stopped.mode), (RunState::Error, RunMode::Initial));
     let status = engine.sync("main", SYNC).unwrap().state().await.unwrap().status;
-    let pause = status.next_due_ms.unwrap().saturating_sub(stopped.ended_ms.unwrap());
-    assert!(pause > 15 * 60 * 1000, "the next run waits until the quota is renewed: {pause} ms");
+    let pause = status.next_due_at.unwrap().duration_since(stopped.ended_at.unwrap());
+    assert!(pause > Duration::from_secs(15 * 60), "the next run waits until the quota is renewed: {pause:?}");
 
     // Somebody gives it another token, and does not want to wait.
     engine.set_token("main", Secret::new("reader"));
     let running = engine.start(&tokio::runtime::Handle::current());
     engine.sync("main", SYNC).unwrap().trigger(TriggerMode::Plain).await.unwrap();
     let mut events = engine.events();
-    while engine.fetch_run(&stopped.id).await.unwrap().state != RunState::Success {
+    while engine.fetch_run(stopped.id).await.unwrap().state != RunState::Success {
         let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await.expect("a run in progress");
         drop(event);
     }
     running.shutdown(Duration::from_secs(10)).await.unwrap();
-    let report = engine.fetch_run(&stopped.id).await.unwrap();
+    let report = engine.fetch_run(stopped.id).await.unwrap();
     assert_eq!((report.resumed, report.progress.counts.added, report.progress.counts.deleted), (1, ISSUES as u64, 0));
     let head = store.head(&issues).await.unwrap();
     assert_eq!((head.live, head.deleted), (ISSUES as u64, 0));

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use highwater::engine::{Destination, Outbox, SIGNATURE_TOLERANCE, verify};
 use highwater::store::Environment;
 use highwater::template::{SyncContext, Template, TemplateInfo};
-use highwater::{ConnectionSettings, Engine, ErrorKind, RunOptions, Secret, SqliteStore, Store};
+use highwater::{ConnectionSettings, Engine, ErrorKind, RunOptions, Secret, SqliteStore, Store, Timestamp};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MODELS: [&str; 3] = ["Contact", "Deal", "Note"];
@@ -154,8 +154,11 @@ fn each_delivery_arrives_although_the_sender_is_killed_in_between() {
         let Some((headers, body)) = receive(&stream) else { continue };
         requests += 1;
         // The sender's clock is fast: check against the time it says.
-        let at: i64 = headers.iter().find(|(name, _)| name == "webhook-timestamp").unwrap().1.parse().unwrap();
-        let id = verify(&headers, &body, &[Secret::new(SECRET)], at, SIGNATURE_TOLERANCE).unwrap().id;
+        let at: u64 = headers.iter().find(|(name, _)| name == "webhook-timestamp").unwrap().1.parse().unwrap();
+        let id =
+            verify(&headers, &body, &[Secret::new(SECRET)], Timestamp::from_unix_ms(at * 1000), SIGNATURE_TOLERANCE)
+                .unwrap()
+                .id;
         let (failures, accepted) = deliveries.entry(id).or_default();
         let status = if *failures < FAILURES { "500 Out Of Order" } else { "204 No Content" };
         // Killed before it can note the answer, in each state: failing, and just accepted.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use highwater_core::{Result, Store};
+use highwater_core::{Result, Store, Timestamp};
 use highwater_engine::{ConnectionSettings, Engine, Schedule, SyncOptions};
 use highwater_store_sqlite::SqliteStore;
 use highwater_template::{SyncContext, Template, TemplateInfo};
@@ -83,14 +83,14 @@ async fn main() -> Result<()> {
     // Now all of them become due within a minute and a half, at times of their own.
     let soon = SyncOptions::default().schedule(Duration::from_secs(24 * 3600)).jitter(Duration::from_secs(90));
     enable(&engine, connections, &soon).await?;
-    let from_ms = now_ms() + 1000;
+    let from = Timestamp::from_unix_ms(now_ms() + 1000);
     let mut due = HashMap::new();
     for settings in engine.enabled_syncs().await? {
         let name = format!("{}/{}", settings.connection, settings.template);
         let status = engine.sync(&settings.connection, &settings.template)?.state().await?.status;
-        due.extend(status.next_due_ms.filter(|at_ms| *at_ms >= from_ms).map(|at_ms| (name, at_ms)));
+        due.extend(status.next_due_at.filter(|at| *at >= from).map(|at| (name, at.unix_ms())));
     }
-    let last_ms = due.values().copied().max().unwrap_or(from_ms);
+    let last_ms = due.values().copied().max().unwrap_or(from.unix_ms());
     let (before, begun_at) = (used().0, now_ms());
     let running = engine.start(&tokio::runtime::Handle::current());
     while now_ms() < last_ms + 2000 {

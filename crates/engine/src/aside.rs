@@ -1,6 +1,6 @@
 //! Records that syncs could not save, kept beside the others.
 
-use highwater_core::{Document, Result, Store, StreamKey};
+use highwater_core::{Document, Result, Store, StreamKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::sync::SyncHandle;
@@ -18,8 +18,9 @@ pub struct KeptAside {
     pub id: Option<String>,
     /// Why it could not be saved.
     pub reason: String,
-    /// When it came last: Unix milliseconds.
-    pub at_ms: u64,
+    /// When it came last.
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub at: Timestamp,
     /// The beginning of what came, as text; empty where the store has a codec, which hides payloads.
     pub payload: String,
 }
@@ -28,7 +29,8 @@ pub struct KeptAside {
 struct Stored {
     id: Option<String>,
     reason: String,
-    at_ms: u64,
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    at: Timestamp,
     #[serde(default)]
     payload: String,
 }
@@ -55,11 +57,11 @@ impl SyncHandle {
         let mut found = Vec::new();
         for model in &engine.template(&key.template)?.info().models {
             for document in kept_aside(engine.store().as_ref(), &key.stream(&model.name)).await? {
-                let Stored { id, reason, at_ms, payload } = document.value.to()?;
-                found.push(KeptAside { model: model.name.clone(), id, reason, at_ms, payload });
+                let Stored { id, reason, at, payload } = document.value.to()?;
+                found.push(KeptAside { model: model.name.clone(), id, reason, at, payload });
             }
         }
-        found.sort_by_key(|record| record.at_ms);
+        found.sort_by_key(|record| record.at);
         Ok(found)
     }
 }

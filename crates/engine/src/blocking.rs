@@ -30,7 +30,7 @@ use std::thread;
 use std::time::Duration;
 
 use highwater_core::locks::lock;
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, RunId};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -170,17 +170,17 @@ impl Engine {
     }
 
     /// See [`Engine::approve`](crate::Engine::approve).
-    pub fn approve(&self, run: &str) -> Result<RunReport> {
+    pub fn approve(&self, run: RunId) -> Result<RunReport> {
         self.wait(self.engine().approve(run))
     }
 
     /// See [`Engine::reject`](crate::Engine::reject).
-    pub fn reject(&self, run: &str) -> Result<RunReport> {
+    pub fn reject(&self, run: RunId) -> Result<RunReport> {
         self.wait(self.engine().reject(run))
     }
 
     /// See [`Engine::fetch_run`](crate::Engine::fetch_run).
-    pub fn fetch_run(&self, id: &str) -> Result<RunReport> {
+    pub fn fetch_run(&self, id: RunId) -> Result<RunReport> {
         self.wait(self.engine().fetch_run(id))
     }
 
@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// See [`Engine::run_log`](crate::Engine::run_log).
-    pub fn run_log(&self, id: &str) -> Result<Vec<LogLine>> {
+    pub fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
         self.wait(self.engine().run_log(id))
     }
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 
 use highwater_core::locks::lock;
-use highwater_core::{Document, Error, ErrorKind, Result, RunId, WriteBatch};
+use highwater_core::{Document, Error, ErrorKind, Result, RunId, Timestamp, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;
-use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState, parse_run_id};
+use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState};
 use crate::settings::connection_key;
 use crate::sync::SyncKey;
 use crate::timer;
@@ -53,7 +53,7 @@ impl<'e> Call<'e> {
     pub(crate) async fn begin(engine: &'e Engine, connection: &str, name: &str, mode: RunMode) -> Result<Self> {
         let key = SyncKey::new(connection, name)?;
         let id = engine.new_run_id();
-        let report = RunReport::new(&key, id, mode, engine.parts().environment.now().unix_ms());
+        let report = RunReport::new(&key, id, mode, engine.parts().environment.now());
         let call = Call { engine, active: Active::begin(engine, id), key, report, lines: Mutex::default() };
         if engine.parts().logs.calls
             && let Err(error) = call.open().await
@@ -87,7 +87,7 @@ impl<'e> Call<'e> {
 
     /// Says that the call is alive.
     fn put_open(&self, batch: &mut WriteBatch) -> Result<()> {
-        let holder = Holder::new(self.engine, self.engine.parts().environment.now().unix_ms());
+        let holder = Holder::new(self.engine, self.engine.parts().environment.now());
         let open = Open { sync: self.key.path(), holder };
         batch.put_document(open_key(self.active.id), &open).map(drop)
     }
@@ -119,7 +119,7 @@ impl<'e> Call<'e> {
     /// Adds a line. It holds no secret any more.
     pub(crate) fn line(&self, level: LogLevel, message: &str) {
         let parts = self.engine.parts();
-        lock(&self.lines).push(&parts.logs, parts.environment.now().unix_ms(), level, message);
+        lock(&self.lines).push(&parts.logs, parts.environment.now(), level, message);
     }
 
     /// Adds a line about a request and its answer: its method, where it went, and what came back; nothing of the
@@ -136,10 +136,10 @@ impl<'e> Call<'e> {
 
     /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
     pub(crate) async fn end(mut self, error: Option<&Error>) {
-        let now_ms = self.engine.parts().environment.now().unix_ms();
+        let now = self.engine.parts().environment.now();
         match error {
-            None => self.report.succeed(now_ms),
-            Some(error) => self.report.fail(error, now_ms),
+            None => self.report.succeed(now),
+            Some(error) => self.report.fail(error, now),
         }
         if self.engine.parts().logs.calls
             && let Err(error) = self.store().await
@@ -182,17 +182,17 @@ impl Drop for Active<'_> {
 impl Engine {
     /// Ends the records of calls that were cut off. Returns when to look again at those that may yet be alive in
     /// another process.
-    pub(crate) async fn settle_calls(&self) -> Result<Option<u64>> {
-        let (mut after, mut next) = (String::new(), None::<u64>);
+    pub(crate) async fn settle_calls(&self) -> Result<Option<Timestamp>> {
+        let (mut after, mut next) = (String::new(), None::<Timestamp>);
         loop {
             let page = self.store().documents(OPEN, &after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(next) };
             after.clone_from(&last.key);
             for document in &page {
                 let open: Open = document.value.to()?;
-                let id = parse_run_id(document.key.strip_prefix(OPEN).unwrap_or_default())?;
-                if open.holder.keeps_out(self, self.parts().environment.now().unix_ms()) {
-                    next = Some(next.map_or(open.holder.until_ms, |known| known.min(open.holder.until_ms)));
+                let id = document.key.strip_prefix(OPEN).unwrap_or_default().parse()?;
+                if open.holder.keeps_out(self, self.parts().environment.now()) {
+                    next = Some(next.map_or(open.holder.until, |known| known.min(open.holder.until)));
                 } else if !lock(&self.parts().calls).contains(&id) {
                     self.settle_call(document, &SyncKey::from_path(&open.sync)?, id).await?;
                 }
@@ -207,7 +207,7 @@ impl Engine {
         let report = logs::read_run(self.store().as_ref(), key, id).await?;
         let mut report = report.filter(|report| report.state == RunState::Running);
         if let Some(report) = &mut report {
-            report.end(RunState::Error, self.parts().environment.now().unix_ms(), ErrorKind::Cancelled, INTERRUPTED);
+            report.end(RunState::Error, self.parts().environment.now(), ErrorKind::Cancelled, INTERRUPTED);
             logs::put_run(&mut batch, key, report, false)?;
         }
         match self.store().commit(batch).await {

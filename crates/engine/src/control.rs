@@ -1,7 +1,7 @@
 //! What a host decides about its syncs. Each decision is one commit: it holds from when the call returns, in every
 //! process, and over restarts.
 
-use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::disconnect::no_connection;
@@ -9,11 +9,10 @@ use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{anybody_listens, clear_streams};
-use crate::run::{RunEvent, RunState, parse_run_id};
+use crate::run::{RunEvent, RunState};
 use crate::schedule::Schedule;
 use crate::settings::connection_key;
 use crate::sync::{SyncHandle, SyncKey, SyncOptions, SyncSettings, SyncStatus};
-use crate::timer::millis;
 
 /// Tries of a change that others keep overtaking.
 const TRIES: u32 = 50;
@@ -41,7 +40,8 @@ pub enum TriggerMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trigger {
     pub(crate) mode: TriggerMode,
-    pub(crate) at_ms: u64,
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(crate) at: Timestamp,
 }
 
 /// What becomes of the records of a sync that is turned off.
@@ -75,17 +75,17 @@ impl SyncHandle {
         engine.parts().admit(&connected, &found.info().provider)?;
         connected.config_for(found.info())?;
         let schedule = options.schedule.unwrap_or_else(|| found.info().interval.into());
-        let now_ms = engine.parts().environment.now().unix_ms();
-        let first_ms = schedule.first(now_ms)?.saturating_add(engine.random_below(millis(options.jitter)));
+        let now = engine.parts().environment.now();
+        let first = schedule.first(now)? + engine.random_below(options.jitter);
         let settings = SyncSettings {
             connection: key.connection.clone(),
             template: key.template.clone(),
             variant: key.variant.clone(),
             schedule,
-            jitter_ms: millis(options.jitter),
+            jitter: options.jitter,
             paused: !options.auto_start,
             deletes: options.deletes,
-            timeout_ms: millis(options.timeout),
+            timeout: options.timeout,
         };
         self.change(false, |draft| {
             if !draft.connected {
@@ -94,12 +94,12 @@ impl SyncHandle {
             draft.batch.put_document(key.settings_key(), &settings)?;
             // A sync that has run keeps its rhythm. One that never has, and is enabled with the same schedule, keeps the slot
             // that it missed: a host that is not there at night may enable its syncs at every start.
-            let started_ms = draft.status.last_started_ms.filter(|_| draft.status.last_success_ms.is_some());
+            let started = draft.status.last_started_at.filter(|_| draft.status.last_success_at.is_some());
             let as_it_was = draft.settings.as_ref().is_some_and(|known| known.schedule == settings.schedule);
-            let kept_ms = draft.status.next_due_ms.filter(|_| as_it_was);
-            draft.status.next_due_ms = match started_ms {
-                Some(started_ms) => settings.schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
-                None => Some(kept_ms.map_or(first_ms, |kept_ms| kept_ms.min(first_ms))),
+            let kept = draft.status.next_due_at.filter(|_| as_it_was);
+            draft.status.next_due_at = match started {
+                Some(started) => settings.schedule.next(started, now)?.or(Some(first)),
+                None => Some(kept.map_or(first, |kept| kept.min(first))),
             };
             draft.put_status()
         })
@@ -129,7 +129,7 @@ impl SyncHandle {
                 batch.remove_document(key.status_key());
                 batch.remove_document(key.open_key());
                 let models = found.info().models.iter().map(|model| model.name.as_str());
-                clear_streams(key, models, told, engine.parts().environment.now().unix_ms(), batch)?;
+                clear_streams(key, models, told, engine.parts().environment.now(), batch)?;
             }
             Ok(())
         })
@@ -180,14 +180,14 @@ impl SyncHandle {
         let key = &*self.key;
         let own = self.engine.template(&key.template)?.info().interval;
         let schedule = schedule.unwrap_or_else(|| own.into());
-        let now_ms = self.engine.parts().environment.now().unix_ms();
-        let first_ms = schedule.first(now_ms)?;
+        let now = self.engine.parts().environment.now();
+        let first = schedule.first(now)?;
         let mut changed = None;
         self.change(false, |draft| {
             let settings = SyncSettings { schedule: schedule.clone(), ..draft.enabled()? };
-            draft.status.next_due_ms = match draft.status.last_started_ms {
-                Some(started_ms) => schedule.next(started_ms, now_ms)?.or(Some(first_ms)),
-                None => Some(first_ms),
+            draft.status.next_due_at = match draft.status.last_started_at {
+                Some(started) => schedule.next(started, now)?.or(Some(first)),
+                None => Some(first),
             };
             draft.put_status()?;
             draft.batch.put_document(key.settings_key(), &settings)?;
@@ -206,7 +206,7 @@ impl SyncHandle {
     /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
     pub async fn trigger(&self, mode: TriggerMode) -> Result<()> {
         let key = &*self.key;
-        let trigger = Trigger { mode, at_ms: self.engine.parts().environment.now().unix_ms() };
+        let trigger = Trigger { mode, at: self.engine.parts().environment.now() };
         self.change(false, |draft| {
             draft.enabled()?;
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)
@@ -336,11 +336,11 @@ impl<'k> Draft<'k> {
         self.batch.remove_document(self.key.holder_key());
         let Some(run) = self.status.current_run.take() else { return Ok(()) };
         let store = engine.store().as_ref();
-        if let Some(mut report) = logs::read_run(store, self.key, parse_run_id(&run)?).await?
+        if let Some(mut report) = logs::read_run(store, self.key, run).await?
             && report.state == RunState::Running
         {
             let why = "the sync was paused or turned off; what was saved stays";
-            report.end(RunState::Cancelled, engine.parts().environment.now().unix_ms(), ErrorKind::Cancelled, why);
+            report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, why);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }
         self.status.last_run = Some(run);

@@ -9,7 +9,7 @@ use crate::control::note_change;
 use crate::engine::Engine;
 use crate::logs;
 use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
-use crate::run::{RunState, parse_run_id};
+use crate::run::RunState;
 use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
 
@@ -129,11 +129,11 @@ impl Engine {
         batch.expect_document(key.status_key(), stored.as_ref());
         let status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         for run in [status.current_run, status.parked_run].into_iter().flatten() {
-            if let Some(mut report) = logs::read_run(self.store().as_ref(), key, parse_run_id(&run)?).await?
+            if let Some(mut report) = logs::read_run(self.store().as_ref(), key, run).await?
                 && matches!(report.state, RunState::Running | RunState::AwaitingApproval)
             {
                 let why = "the connection was removed";
-                report.end(RunState::Cancelled, self.parts().environment.now().unix_ms(), ErrorKind::Cancelled, why);
+                report.end(RunState::Cancelled, self.parts().environment.now(), ErrorKind::Cancelled, why);
                 logs::put_run(batch, key, &report, false)?;
             }
         }
@@ -155,7 +155,7 @@ impl Engine {
             let Ok(template) = self.template(&key.template) else { continue };
             let models = template.info().models.iter().map(|model| model.name.as_str());
             let models: Vec<&str> = models.filter(|model| streams.remove(&key.stream(model))).collect();
-            clear_streams(key, models.into_iter(), told, self.parts().environment.now().unix_ms(), batch)?;
+            clear_streams(key, models.into_iter(), told, self.parts().environment.now(), batch)?;
         }
         for stream in &streams {
             batch.on(stream).clear();

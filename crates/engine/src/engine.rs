@@ -24,6 +24,7 @@ use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
 use crate::settings::{ConnectionSettings, connection_key};
 use crate::slots::Slots;
 use crate::sync::{SyncHandle, SyncKey};
+use crate::timer::millis;
 
 /// Events kept for a watcher that is slow.
 const EVENTS: usize = 1024;
@@ -271,14 +272,15 @@ impl Engine {
         *last
     }
 
-    /// A number below `end`; 0 for 0.
-    pub(crate) fn random_below(&self, end: u64) -> u64 {
+    /// A time shorter than `end`, in whole milliseconds; zero for zero.
+    pub(crate) fn random_below(&self, end: Duration) -> Duration {
+        let end = millis(end);
         if end == 0 {
-            return 0;
+            return Duration::ZERO;
         }
         let mut bytes = [0; 8];
         self.parts.environment.fill_random(&mut bytes);
-        u64::from_le_bytes(bytes) % end
+        Duration::from_millis(u64::from_le_bytes(bytes) % end)
     }
 
     pub(crate) async fn read_all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::Secret;
 use highwater_template::records::text_at;
 use highwater_template::webhooks::WebhookScheme;
@@ -15,13 +15,14 @@ use crate::signature::{Verified, fresh, header, refused, required, values, verif
 /// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
 ///
 /// ```
+/// use highwater_core::Timestamp;
 /// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, WebhookScheme, verify_webhook};
 /// let headers = [
 ///     ("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"),
 ///     ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
 /// ];
 /// let (secrets, body) = ([Secret::new("It's a Secret to Everybody")], b"Hello, World!");
-/// let event = verify_webhook(WebhookScheme::GitHub, &headers, body, &secrets, 0, SIGNATURE_TOLERANCE)?;
+/// let event = verify_webhook(WebhookScheme::GitHub, &headers, body, &secrets, Timestamp::UNIX_EPOCH, SIGNATURE_TOLERANCE)?;
 /// assert_eq!(event.id, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
@@ -30,7 +31,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     headers: &[(N, V)],
     body: &[u8],
     secrets: &[Secret],
-    now_seconds: i64,
+    now: Timestamp,
     tolerance: Duration,
 ) -> Result<Verified> {
     let get = |name: &'static str| required(headers, name);
@@ -41,21 +42,21 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             get("x-hub-signature-256")?;
             let mut signatures = each("x-hub-signature-256").filter_map(|value| value.strip_prefix("sha256="));
             matching(signatures.any(|signature| verify_hex(secrets, body, signature)))?;
-            Ok(Verified { id: get("x-github-delivery")?.to_owned(), timestamp: now_seconds })
+            Ok(Verified { id: get("x-github-delivery")?.to_owned(), sent_at: now })
         }
         WebhookScheme::Stripe => {
             get("stripe-signature")?;
             let pairs: Vec<(&str, &str)> = each("stripe-signature").filter_map(|pair| pair.split_once('=')).collect();
             let at = pairs.iter().find(|(name, _)| *name == "t").map_or("", |(_, value)| value);
-            let timestamp = fresh(at, now_seconds, tolerance)?;
+            let sent_at = fresh(at, now, tolerance)?;
             let content = [at.as_bytes(), b".", body].concat();
             let mut signatures = pairs.iter().filter(|(name, _)| *name == "v1");
             matching(signatures.any(|(_, signature)| verify_hex(secrets, &content, signature)))?;
-            Ok(Verified { id: event_id(body, "/id")?, timestamp })
+            Ok(Verified { id: event_id(body, "/id")?, sent_at })
         }
         WebhookScheme::Slack => {
             let at = get("x-slack-request-timestamp")?;
-            let timestamp = fresh(at, now_seconds, tolerance)?;
+            let sent_at = fresh(at, now, tolerance)?;
             let content = [b"v0:", at.as_bytes(), b":", body].concat();
             get("x-slack-signature")?;
             let mut signatures = each("x-slack-signature").filter_map(|value| value.strip_prefix("v0="));
@@ -63,9 +64,9 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             let signature = signature.ok_or_else(mismatch)?;
             // A command or an action has no event id: its signature is as good.
             let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
-            Ok(Verified { id, timestamp })
+            Ok(Verified { id, sent_at })
         }
-        WebhookScheme::Standard => verify(headers, body, secrets, now_seconds, tolerance),
+        WebhookScheme::Standard => verify(headers, body, secrets, now, tolerance),
         _ => Err(Error::new(ErrorKind::Unsupported, "this way to sign is not known here")),
     }
 }
@@ -140,15 +141,19 @@ mod tests {
     use super::*;
     use crate::signature::{SIGNATURE_TOLERANCE, hex_signature};
 
+    fn seconds(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_ms(seconds * 1000)
+    }
+
     fn check(
         scheme: WebhookScheme,
         headers: &[(&str, &str)],
         body: &str,
         secret: &str,
-        now_seconds: i64,
+        now_seconds: u64,
     ) -> Result<Verified> {
         let secrets = [Secret::new("an older one"), Secret::new(secret)];
-        verify_webhook(scheme, headers, body.as_bytes(), &secrets, now_seconds, SIGNATURE_TOLERANCE)
+        verify_webhook(scheme, headers, body.as_bytes(), &secrets, seconds(now_seconds), SIGNATURE_TOLERANCE)
     }
 
     /// The vector of GitHub's documentation.
@@ -190,7 +195,7 @@ mod tests {
         let header = format!("t=1700000000,v0=00,v1=11,v1={signature}");
         let headers = [("Stripe-Signature", header.as_str())];
         let verified = check(WebhookScheme::Stripe, &headers, body, secret, 1_700_000_100).unwrap();
-        assert_eq!((verified.id.as_str(), verified.timestamp), ("evt_1", 1_700_000_000));
+        assert_eq!((verified.id.as_str(), verified.sent_at), ("evt_1", seconds(1_700_000_000)));
         assert!(check(WebhookScheme::Stripe, &headers, body, secret, 1_700_000_301).is_err());
         assert!(check(WebhookScheme::Stripe, &headers, "{}", secret, 1_700_000_100).is_err());
         let later = header.replace("t=1700000000", "t=1700000001");
@@ -211,8 +216,16 @@ mod tests {
         ] {
             let signature = format!("sha256={}", hex_signature(&secret[0], body));
             let headers = [("X-Hub-Signature-256", signature.as_str()), ("X-GitHub-Delivery", "d1")];
-            let check =
-                |body: &[u8]| verify_webhook(WebhookScheme::GitHub, &headers, body, &secret, 0, SIGNATURE_TOLERANCE);
+            let check = |body: &[u8]| {
+                verify_webhook(
+                    WebhookScheme::GitHub,
+                    &headers,
+                    body,
+                    &secret,
+                    Timestamp::UNIX_EPOCH,
+                    SIGNATURE_TOLERANCE,
+                )
+            };
             assert!(check(body).is_ok());
             assert!(check(&[body, b" "].concat()).is_err());
         }

@@ -16,7 +16,6 @@ use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, Times
 use crate::engine::Engine;
 use crate::run::{LogLine, RunMode, RunReport};
 use crate::sync::SyncKey;
-use crate::timer::millis;
 
 /// Documents read at a time.
 const PAGE: usize = 200;
@@ -29,8 +28,8 @@ const POINTERS: &str = "op/";
 impl Engine {
     /// Removes runs beyond the policy's age. The background does it daily; returns how many went.
     pub async fn sweep_logs(&self) -> Result<u64> {
-        let oldest_ms = self.believed_ms().await?.saturating_sub(millis(self.parts().logs.max_age));
-        let after = pointer_key(RunId::new(Timestamp::from_unix_ms(oldest_ms), 0));
+        let oldest = self.believed_time().await? - self.parts().logs.max_age;
+        let after = pointer_key(RunId::new(oldest, 0));
         let mut removed = 0;
         loop {
             let old = self.store().documents(POINTERS, &after, SWEEP).await?;
@@ -50,13 +49,13 @@ impl Engine {
 
     /// The time, as far as the clock can be believed: by one that leapt everything would be old. Else that of the log's last
     /// position.
-    async fn believed_ms(&self) -> Result<u64> {
-        let now_ms = self.parts().environment.now().unix_ms();
+    async fn believed_time(&self) -> Result<Timestamp> {
+        let now = self.parts().environment.now();
         match self.store().maintain(Maintenance::CheckClock).await? {
             MaintenanceReport::Clock(health) if health.implausible => {
-                Ok(health.last_position_at.map_or(0, Timestamp::unix_ms).min(now_ms))
+                Ok(health.last_position_at.unwrap_or_default().min(now))
             }
-            _ => Ok(now_ms),
+            _ => Ok(now),
         }
     }
 }
@@ -85,7 +84,7 @@ fn lines_prefix(id: RunId) -> String {
 
 /// Stores a report, and makes it findable by time.
 pub(crate) fn put_run(batch: &mut WriteBatch, key: &SyncKey, report: &RunReport, new: bool) -> Result<()> {
-    let id = report.run_id()?;
+    let id = report.id;
     batch.put_document(run_key(key, id), report)?;
     if new {
         batch.put_document(pointer_key(id), &key.path())?;
@@ -137,12 +136,11 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
 /// so many of them come with the batch.
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
-    let max_age_ms = millis(policy.max_age);
-    let mut oldest_ms = engine.parts().environment.now().unix_ms().saturating_sub(max_age_ms);
+    let mut oldest = engine.parts().environment.now() - policy.max_age;
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
     // The clock is asked about only where something would go by it.
-    if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|oldest| oldest.time().unix_ms() < oldest_ms) {
-        oldest_ms = engine.believed_ms().await?.saturating_sub(max_age_ms);
+    if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|last| last.time() < oldest) {
+        oldest = engine.believed_time().await? - policy.max_age;
     }
     let (mut runs, mut others) = (0, coming);
     for document in &kept {
@@ -151,7 +149,7 @@ pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &Sy
         let is_run = matches!(report.mode, RunMode::Initial | RunMode::Incremental);
         let count = if is_run { &mut runs } else { &mut others };
         *count += 1;
-        if *count > policy.runs_per_sync || id.time().unix_ms() < oldest_ms {
+        if *count > policy.runs_per_sync || id.time() < oldest {
             remove_run(store, batch, key, id).await?;
         }
     }

@@ -165,10 +165,10 @@ impl Outbox {
     }
 
     async fn revive(&self, destination: &str, rows: Vec<OutboxRow>) -> Result<()> {
-        let now_ms = self.parts.environment.now().unix_ms();
+        let now = self.parts.environment.now();
         let mut batch = WriteBatch::new();
         for mut row in rows {
-            row.replay(now_ms);
+            row.replay(now);
             batch.remove_document(dead_key(destination, &row.id));
             batch.put_document(row_key(destination, &row.id), &row)?;
         }

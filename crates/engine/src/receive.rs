@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Json, Result, Store, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, Store, Timestamp, WriteBatch};
 use highwater_template as template;
 use highwater_template::Template;
 use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction};
@@ -32,7 +33,7 @@ const ORIGIN: &str = "webhook";
 /// Ids are remembered in so many documents a connection, so many in each, for so long.
 const BUCKETS: u8 = 64;
 const IDS_PER_BUCKET: usize = 64;
-const REMEMBERED_MS: u64 = 3 * 24 * 3_600_000;
+const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 20;
@@ -77,16 +78,20 @@ impl Received {
 struct Seen(Vec<(String, u64)>);
 
 impl Seen {
-    fn has(&self, id: &str, now_ms: u64) -> bool {
-        self.0.iter().any(|(known, at_ms)| known == id && at_ms.saturating_add(REMEMBERED_MS) > now_ms)
+    fn has(&self, id: &str, now: Timestamp) -> bool {
+        self.0.iter().any(|(known, at_ms)| known == id && is_remembered(*at_ms, now))
     }
 
-    fn add(&mut self, id: String, now_ms: u64) {
-        self.0.retain(|(_, at_ms)| at_ms.saturating_add(REMEMBERED_MS) > now_ms);
+    fn add(&mut self, id: String, now: Timestamp) {
+        self.0.retain(|(_, at_ms)| is_remembered(*at_ms, now));
         let surplus = (self.0.len() + 1).saturating_sub(IDS_PER_BUCKET);
         self.0.drain(..surplus);
-        self.0.push((id, now_ms));
+        self.0.push((id, now.unix_ms()));
     }
+}
+
+fn is_remembered(at_ms: u64, now: Timestamp) -> bool {
+    Timestamp::from_unix_ms(at_ms) + REMEMBERED > now
 }
 
 /// A sync that an event means something to.
@@ -145,8 +150,8 @@ impl Engine {
             )
             .with("connection", connection));
         }
-        let now_s = i64::try_from(self.parts().environment.now().unix_ms() / 1000).unwrap_or(i64::MAX);
-        let verified = verify_webhook(scheme, headers, body, &secrets, now_s, SIGNATURE_TOLERANCE)
+        let now = self.parts().environment.now();
+        let verified = verify_webhook(scheme, headers, body, &secrets, now, SIGNATURE_TOLERANCE)
             .map_err(|error| error.with("connection", connection))?;
         let body = match content(scheme, headers, body).map_err(|error| error.with("event", &verified.id))? {
             Content::Event(event) => event,
@@ -172,16 +177,16 @@ impl Engine {
     }
 
     async fn take(&self, connection: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Received> {
-        let (store, now_ms) = (self.store().as_ref(), self.parts().environment.now().unix_ms());
+        let (store, now) = (self.store().as_ref(), self.parts().environment.now());
         let (place, digest) = place_of(connection, id);
         let stored = store.document(&place).await?;
         let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let mut received = Received::new(id);
-        if seen.has(&digest, now_ms) {
+        if seen.has(&digest, now) {
             received.duplicate = true;
             return Ok(received);
         }
-        seen.add(digest, now_ms);
+        seen.add(digest, now);
         let mut batch = WriteBatch::new();
         let connected = store.document(&connection_key(connection)).await?;
         batch.expect_document(connection_key(connection), connected.as_ref());
@@ -198,7 +203,7 @@ impl Engine {
         }
         let mut written = Vec::new();
         for sync in concerned.iter().filter(|sync| sync.reaction.changes().next().is_some()) {
-            written.push((&sync.key, self.write_changes(sync, now_ms, &mut batch)?));
+            written.push((&sync.key, self.write_changes(sync, now, &mut batch)?));
             logs::prune_runs(self, &mut batch, &sync.key, 1).await?;
         }
         let commit = store.commit(batch).await?;
@@ -250,10 +255,10 @@ impl Engine {
     }
 
     /// Adds a sync's changes to the batch, with their record in the log and what is to be told of them.
-    fn write_changes(&self, sync: &Concerned, now_ms: u64, batch: &mut WriteBatch) -> Result<RunReport> {
+    fn write_changes(&self, sync: &Concerned, now: Timestamp, batch: &mut WriteBatch) -> Result<RunReport> {
         let key = &sync.key;
-        let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now_ms);
-        report.succeed(now_ms);
+        let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now);
+        report.succeed(now);
         // Paused or turned off meanwhile, it may write nothing more.
         batch.expect_document(key.settings_key(), Some(&sync.settings));
         let mut accounts = BTreeMap::new();
@@ -320,13 +325,14 @@ mod tests {
     #[test]
     fn events_are_remembered_within_bounds() {
         let mut seen = Seen::default();
+        let at = Timestamp::from_unix_ms;
         for number in 0..1000_u64 {
-            seen.add(number.to_string(), number);
+            seen.add(number.to_string(), at(number));
         }
         assert_eq!(seen.0.len(), IDS_PER_BUCKET);
-        assert!(seen.has("999", 1000) && !seen.has("10", 1000));
-        assert!(seen.has("999", 999 + REMEMBERED_MS - 1) && !seen.has("999", 999 + REMEMBERED_MS));
-        seen.add("late".into(), 2 * REMEMBERED_MS);
+        assert!(seen.has("999", at(1000)) && !seen.has("10", at(1000)));
+        assert!(seen.has("999", at(998) + REMEMBERED) && !seen.has("999", at(999) + REMEMBERED));
+        seen.add("late".into(), at(0) + 2 * REMEMBERED);
         assert_eq!(seen.0.len(), 1, "what is too old goes");
     }
 

@@ -12,7 +12,6 @@ mod report;
 
 pub(crate) use lease::Holder;
 pub(crate) use lines::Lines;
-pub(crate) use report::parse_run_id;
 pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
 
 use std::sync::Arc;
@@ -42,7 +41,7 @@ pub(crate) enum Outcome {
     /// It ran.
     Ran(Result<Box<RunReport>>),
     /// It is not due before this time.
-    NotDue(u64),
+    NotDue(Timestamp),
     /// The sync is paused or disabled, or its schedule has no further slot.
     NotWanted,
 }
@@ -65,7 +64,7 @@ impl Run<'_> {
         let mut client = self.client().await?;
         let mut begun = match begin::begin(self.engine, self.key, &self.options).await? {
             Start::Begun(begun) => *begun,
-            Start::NotDue(at_ms) => return Ok(Outcome::NotDue(at_ms)),
+            Start::NotDue(at) => return Ok(Outcome::NotDue(at)),
             Start::NotWanted => return Ok(Outcome::NotWanted),
         };
         let mut began_over = false;
@@ -127,7 +126,7 @@ impl Run<'_> {
             .checkpoint(begun.run.checkpoint.clone())
             .variant(self.key.variant.clone())
             .resumed(full && begun.run.checkpoint.is_some())
-            .started_at(Timestamp::from_unix_ms(begun.run.report.started_ms));
+            .started_at(begun.run.report.started_at);
         let mut context = SyncContext::new(host, setup);
         let work = async {
             host.open_tally().await?;

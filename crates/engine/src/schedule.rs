@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::mutants::mutant;
 use crate::sync::SyncStatus;
-use crate::timer::millis;
+use crate::timer::{duration_ms, millis};
 
 /// The shortest interval.
-const SHORTEST_MS: u64 = 100;
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// When a sync runs: at an interval, counted from the beginning of one run to the beginning of the
 /// next, or by a cron expression.
@@ -27,15 +27,16 @@ const SHORTEST_MS: u64 = 100;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Every so many milliseconds.
-    EveryMs(u64),
+    /// Once in this time, at least 100 ms. Less than a millisecond is cut off when it is stored.
+    #[serde(rename = "every_ms", with = "duration_ms")]
+    Every(Duration),
     /// By a cron expression, in UTC, as [`Schedule::cron`] takes it.
     Cron(String),
 }
 
 impl From<Duration> for Schedule {
     fn from(interval: Duration) -> Self {
-        Schedule::EveryMs(millis(interval).max(SHORTEST_MS))
+        Schedule::Every(Duration::from_millis(millis(interval)).max(SHORTEST))
     }
 }
 
@@ -66,7 +67,7 @@ impl Schedule {
     /// The interval, if it is one.
     pub fn interval(&self) -> Option<Duration> {
         match self {
-            Schedule::EveryMs(every_ms) => Some(Duration::from_millis(*every_ms)),
+            Schedule::Every(interval) => Some(*interval),
             Schedule::Cron(_) => None,
         }
     }
@@ -76,55 +77,55 @@ impl Schedule {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] where the schedule has no slot to come.
-    pub(crate) fn first(&self, now_ms: u64) -> Result<u64> {
-        self.upcoming(now_ms)?.ok_or_else(|| {
+    pub(crate) fn first(&self, now: Timestamp) -> Result<Timestamp> {
+        self.upcoming(now)?.ok_or_else(|| {
             let error = Error::new(ErrorKind::Invalid, "every time that the cron expression names is over: correct it");
             match self {
                 Schedule::Cron(expression) => error.with("cron", expression),
-                Schedule::EveryMs(_) => error,
+                Schedule::Every(_) => error,
             }
         })
     }
 
     /// When a sync that never ran is due; `None` after the last slot.
-    fn upcoming(&self, now_ms: u64) -> Result<Option<u64>> {
+    fn upcoming(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         match self {
-            Schedule::EveryMs(_) => Ok(Some(now_ms)),
-            Schedule::Cron(expression) => cron::next(expression, now_ms),
+            Schedule::Every(_) => Ok(Some(now)),
+            Schedule::Cron(expression) => cron::next(expression, now),
         }
     }
 
     /// When a sync with this status is due; `None`: never. A status without a due time is no reason to run: it is that of
     /// a schedule that ended, or was written by a build that could not read the schedule.
-    pub(crate) fn due(&self, status: &SyncStatus, now_ms: u64) -> Result<Option<u64>> {
-        let due_ms = match (status.next_due_ms, status.last_started_ms) {
-            (Some(due_ms), _) => Some(due_ms),
-            (None, Some(started_ms)) => self.next(started_ms, now_ms)?,
-            (None, None) => self.upcoming(now_ms)?,
+    pub(crate) fn due(&self, status: &SyncStatus, now: Timestamp) -> Result<Option<Timestamp>> {
+        let due = match (status.next_due_at, status.last_started_at) {
+            (Some(due), _) => Some(due),
+            (None, Some(started)) => self.next(started, now)?,
+            (None, None) => self.upcoming(now)?,
         };
-        if status.last_started_ms.is_some_and(|started_ms| started_ms > now_ms) {
+        if status.last_started_at.is_some_and(|started| started > now) {
             // That run was timed by a clock that was set back since.
-            let latest_ms = self.longest_wait(now_ms)?.map(|wait_ms| now_ms.saturating_add(wait_ms));
-            return Ok(due_ms.into_iter().chain(latest_ms).min());
+            let latest = self.longest_wait(now)?.map(|wait| now + wait);
+            return Ok(due.into_iter().chain(latest).min());
         }
-        Ok(if mutant!("never-due-is-now") { due_ms.or(Some(now_ms)) } else { due_ms })
+        Ok(if mutant!("never-due-is-now") { due.or(Some(now)) } else { due })
     }
 
-    /// When the run after the one that began at `started_ms` is due; `None` after the schedule's last slot. Slots that
+    /// When the run after the one that began at `started` is due; `None` after the schedule's last slot. Slots that
     /// passed since are one.
-    pub(crate) fn next(&self, started_ms: u64, now_ms: u64) -> Result<Option<u64>> {
+    pub(crate) fn next(&self, started: Timestamp, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = match self {
-            Schedule::EveryMs(every_ms) => Some(started_ms.saturating_add((*every_ms).max(SHORTEST_MS))),
-            Schedule::Cron(expression) => cron::next(expression, started_ms)?,
+            Schedule::Every(interval) => Some(started + (*interval).max(SHORTEST)),
+            Schedule::Cron(expression) => cron::next(expression, started)?,
         };
-        Ok(next.map(|next| next.max(now_ms)))
+        Ok(next.map(|next| next.max(now)))
     }
 
     /// The longest that may lie between two runs, for a clock that was set back; `None` without a slot to come.
-    pub(crate) fn longest_wait(&self, now_ms: u64) -> Result<Option<u64>> {
+    pub(crate) fn longest_wait(&self, now: Timestamp) -> Result<Option<Duration>> {
         match self {
-            Schedule::EveryMs(every_ms) => Ok(Some((*every_ms).max(SHORTEST_MS))),
-            Schedule::Cron(expression) => Ok(cron::next(expression, now_ms)?.map(|next| next.saturating_sub(now_ms))),
+            Schedule::Every(interval) => Ok(Some((*interval).max(SHORTEST))),
+            Schedule::Cron(expression) => Ok(cron::next(expression, now)?.map(|next| next.duration_since(now))),
         }
     }
 }
@@ -135,23 +136,23 @@ mod cron {
     use croner::Cron;
     use croner::errors::CronError;
 
-    use super::{Error, ErrorKind, Result};
+    use super::{Error, ErrorKind, Result, Timestamp};
 
     pub(super) fn check(expression: &str) -> Result<()> {
-        match next(expression, 0)? {
+        match next(expression, Timestamp::UNIX_EPOCH)? {
             Some(_) => Ok(()),
             None => Err(Error::new(ErrorKind::Invalid, "no time ever matches the cron expression: correct it")
                 .with("cron", expression)),
         }
     }
 
-    /// The first slot behind `after_ms`, if there is one.
-    pub(super) fn next(expression: &str, after_ms: u64) -> Result<Option<u64>> {
+    /// The first slot behind `after`, if there is one.
+    pub(super) fn next(expression: &str, after: Timestamp) -> Result<Option<Timestamp>> {
         let cron = parse(expression)?;
-        let after = i64::try_from(after_ms).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
+        let after = i64::try_from(after.unix_ms()).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
         let Some(after) = after else { return Ok(None) };
         match cron.find_next_occurrence(&after, false) {
-            Ok(next) => Ok(u64::try_from(next.timestamp_millis()).ok()),
+            Ok(next) => Ok(u64::try_from(next.timestamp_millis()).ok().map(Timestamp::from_unix_ms)),
             Err(CronError::TimeSearchLimitExceeded) => Ok(None),
             Err(source) => Err(unreadable(expression, source)),
         }
@@ -203,13 +204,13 @@ mod cron {
 
 #[cfg(not(feature = "cron"))]
 mod cron {
-    use super::{Error, ErrorKind, Result};
+    use super::{Error, ErrorKind, Result, Timestamp};
 
     pub(super) fn check(expression: &str) -> Result<()> {
-        next(expression, 0).map(drop)
+        next(expression, Timestamp::UNIX_EPOCH).map(drop)
     }
 
-    pub(super) fn next(expression: &str, _after_ms: u64) -> Result<Option<u64>> {
+    pub(super) fn next(expression: &str, _after: Timestamp) -> Result<Option<Timestamp>> {
         Err(Error::new(ErrorKind::Unsupported, "this build knows no cron expressions: enable the feature `cron`")
             .with("cron", expression))
     }
@@ -222,9 +223,10 @@ mod tests {
     #[test]
     fn missed_slots_collapse_into_one() {
         let every = Schedule::every(Duration::from_secs(1));
-        assert_eq!(every.first(77).unwrap(), 77);
-        assert_eq!(every.next(5000, 5100).unwrap(), Some(6000));
-        assert_eq!(every.next(5000, 99_000).unwrap(), Some(99_000));
+        let at = Timestamp::from_unix_ms;
+        assert_eq!(every.first(at(77)).unwrap(), at(77));
+        assert_eq!(every.next(at(5000), at(5100)).unwrap(), Some(at(6000)));
+        assert_eq!(every.next(at(5000), at(99_000)).unwrap(), Some(at(99_000)));
         assert_eq!(Schedule::every(Duration::ZERO).interval(), Some(Duration::from_millis(100)));
         assert_eq!(serde_json::to_string(&every).unwrap(), r#"{"every_ms":1000}"#);
     }
@@ -232,15 +234,13 @@ mod tests {
     #[cfg(feature = "cron")]
     #[test]
     fn cron_slots_are_those_behind_the_last_beginning() {
-        let ms = |text: &str| {
-            u64::try_from(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_millis()).unwrap()
-        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let nightly = Schedule::cron("30 3 * * *").unwrap();
-        let noon = ms("2026-11-24T12:00:00Z");
-        assert_eq!(nightly.first(noon).unwrap(), ms("2026-11-25T03:30:00Z"));
-        let slot = ms("2026-11-25T03:30:00Z");
-        assert_eq!(nightly.next(slot, slot + 5).unwrap(), Some(ms("2026-11-26T03:30:00Z")));
-        let weeks_later = ms("2026-12-24T12:00:00Z");
+        let noon = at("2026-11-24T12:00:00Z");
+        assert_eq!(nightly.first(noon).unwrap(), at("2026-11-25T03:30:00Z"));
+        let slot = at("2026-11-25T03:30:00Z");
+        assert_eq!(nightly.next(slot, slot + Duration::from_millis(5)).unwrap(), Some(at("2026-11-26T03:30:00Z")));
+        let weeks_later = at("2026-12-24T12:00:00Z");
         assert_eq!(nightly.next(slot, weeks_later).unwrap(), Some(weeks_later), "slept through: one run, now");
         let error = Schedule::cron("every day").unwrap_err();
         assert_eq!((error.kind(), error.context("cron")), (ErrorKind::Invalid, Some("every day")));
@@ -249,10 +249,10 @@ mod tests {
     #[cfg(feature = "cron")]
     fn slots(expression: &str, count: usize) -> std::result::Result<Vec<String>, String> {
         let schedule = Schedule::cron(expression).map_err(|error| error.to_string())?;
-        let mut at_ms = 1_795_910_400_000; // 2026-11-29T00:00:00Z
+        let mut at: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
         let slot = |_| {
-            at_ms = schedule.next(at_ms, 0).unwrap()?;
-            let time = chrono::DateTime::from_timestamp_millis(i64::try_from(at_ms).unwrap()).unwrap();
+            at = schedule.next(at, Timestamp::UNIX_EPOCH).unwrap()?;
+            let time = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::from(at));
             Some(time.format("%d %H:%M:%S").to_string())
         };
         Ok((0..count).map_while(slot).collect())

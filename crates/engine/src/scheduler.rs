@@ -8,7 +8,7 @@ mod tidy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use highwater_core::{ErrorKind, Result, Wakeups};
+use highwater_core::{ErrorKind, Result, Timestamp, Wakeups};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::run::{Outcome, RunOptions};
 use crate::sync::{SyncKey, SyncSettings};
-use crate::timer::{self, JumpWatch, millis};
+use crate::timer::{self, JumpWatch};
 use due::Due;
 
 /// The longest sleep, so that a clock that jumped is noticed.
@@ -60,8 +60,8 @@ pub(crate) struct Scheduler {
     seen_changes: u64,
     paused: bool,
     watch: JumpWatch,
-    next_sweep_ms: u64,
-    next_calls_ms: u64,
+    next_sweep: Timestamp,
+    next_calls: Timestamp,
 }
 
 /// What came of a run, for the schedule.
@@ -69,7 +69,7 @@ enum Ended {
     /// Look at the store for when the next is due.
     Look,
     /// Try again at this time.
-    At(u64),
+    At(Timestamp),
     /// The sync no longer wants runs.
     Gone,
 }
@@ -102,8 +102,8 @@ impl Scheduler {
             seen_changes: 0,
             paused: false,
             watch,
-            next_sweep_ms: 0,
-            next_calls_ms: 0,
+            next_sweep: Timestamp::UNIX_EPOCH,
+            next_calls: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -124,13 +124,13 @@ impl Scheduler {
                 }
             }
         }
-        self.settle_calls(self.now_ms()).await;
+        self.settle_calls(self.now()).await;
         let mut rested = true;
         while !self.cancel.is_cancelled() {
             self.look_at_clock();
             self.begin_due();
-            let now_ms = self.now_ms();
-            let until_due = self.due.next().map_or(LOOK, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
+            let now = self.now();
+            let until_due = self.due.next().map_or(LOOK, |at| at.duration_since(now));
             let pause = if self.paused { LOOK } else { until_due.min(LOOK) };
             let watching = rested && self.wakeups.is_some();
             tokio::select! {
@@ -167,16 +167,16 @@ impl Scheduler {
         while self.runs.join_next().await.is_some() {}
     }
 
-    fn now_ms(&self) -> u64 {
-        self.engine.parts().environment.now().unix_ms()
+    fn now(&self) -> Timestamp {
+        self.engine.parts().environment.now()
     }
 
     fn begin_due(&mut self) {
         if self.paused {
             return;
         }
-        let now_ms = self.now_ms();
-        while let Some(key) = self.due.pop(now_ms) {
+        let now = self.now();
+        while let Some(key) = self.due.pop(now) {
             if !self.running.insert(key.clone()) {
                 self.changed.insert(key);
                 continue;
@@ -191,7 +191,7 @@ impl Scheduler {
         self.running.remove(key);
         let changed = self.changed.remove(key);
         match ended {
-            Ended::At(at_ms) if !changed => self.due.set(key, at_ms),
+            Ended::At(at) if !changed => self.due.set(key, at),
             Ended::Gone if !changed => self.due.remove(key),
             _ => {
                 let was_offline = self.offline.contains(key);
@@ -240,7 +240,7 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
     let ended = match engine.run_sync(&key, options).await {
         // The run's own record tells how it went.
         Ok(Some(Outcome::Ran(_))) => Ended::Look,
-        Ok(Some(Outcome::NotDue(at_ms))) => Ended::At(at_ms),
+        Ok(Some(Outcome::NotDue(at))) => Ended::At(at),
         Ok(Some(Outcome::NotWanted)) => Ended::Gone,
         // The host runs it by hand just now.
         Ok(None) => {
@@ -254,7 +254,7 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
                 // It could not even begin (a setting is missing, say): that is told in its status.
                 _ => match engine.note_not_begun(&key, &error).await {
                     // Not by what the store says: the wish for a run, if that is what it was, is still there.
-                    Ok(Some(not_before_ms)) => return (key, Ended::At(not_before_ms)),
+                    Ok(Some(not_before)) => return (key, Ended::At(not_before)),
                     Ok(None) => return (key, Ended::Gone),
                     Err(error) => {
                         tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
@@ -262,7 +262,7 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
                     }
                 },
             };
-            Ended::At(engine.parts().environment.now().unix_ms().saturating_add(millis(pause)))
+            Ended::At(engine.parts().environment.now() + pause)
         }
     };
     (key, ended)

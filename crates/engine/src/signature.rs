@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -34,8 +34,8 @@ pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
 pub struct Verified {
     /// The delivery's id: the same for every try. Keep it to notice repetitions.
     pub id: String,
-    /// When it was sent: Unix seconds.
-    pub timestamp: i64,
+    /// When it was sent. Where the provider does not sign a time, as GitHub, when it was checked.
+    pub sent_at: Timestamp,
 }
 
 /// Checks a delivery by the rules of Standard Webhooks, in constant time: any of `secrets` may have signed it, so that they can
@@ -51,6 +51,7 @@ pub struct Verified {
 /// of the secrets is base64.
 ///
 /// ```
+/// use highwater_core::Timestamp;
 /// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, verify};
 /// let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
 /// let headers = [
@@ -58,7 +59,8 @@ pub struct Verified {
 ///     ("webhook-timestamp", "1614265330"),
 ///     ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
 /// ];
-/// let verified = verify(&headers, br#"{"test": 2432232314}"#, &[secret], 1614265330, SIGNATURE_TOLERANCE)?;
+/// let now = Timestamp::from_unix_ms(1_614_265_330_000); // of the clock
+/// let verified = verify(&headers, br#"{"test": 2432232314}"#, &[secret], now, SIGNATURE_TOLERANCE)?;
 /// assert_eq!(verified.id, "msg_p5jXN8AQM9LWM0D4loKWxJek");
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
@@ -66,7 +68,7 @@ pub fn verify<N: AsRef<str>, V: AsRef<str>>(
     headers: &[(N, V)],
     body: &[u8],
     secrets: &[Secret],
-    now_seconds: i64,
+    now: Timestamp,
     tolerance: Duration,
 ) -> Result<Verified> {
     let mut problem = None;
@@ -79,7 +81,7 @@ pub fn verify<N: AsRef<str>, V: AsRef<str>>(
             continue;
         }
         let (id, timestamp) = (required(headers, id)?, required(headers, timestamp)?);
-        match verify_standard(id, timestamp, values(headers, names[2]), body, secrets, now_seconds, tolerance) {
+        match verify_standard(id, timestamp, values(headers, names[2]), body, secrets, now, tolerance) {
             Ok(verified) => return Ok(verified),
             Err(error) => problem = Some(error),
         }
@@ -93,10 +95,10 @@ fn verify_standard<'h>(
     mut signatures: impl Iterator<Item = &'h str>,
     body: &[u8],
     secrets: &[Secret],
-    now_seconds: i64,
+    now: Timestamp,
     tolerance: Duration,
 ) -> Result<Verified> {
-    let seconds = fresh(timestamp, now_seconds, tolerance)?;
+    let sent_at = fresh(timestamp, now, tolerance)?;
     let keys = secrets.iter().map(key_of).filter(|key| key.is_ok()).collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
         return Err(not_base64());
@@ -112,7 +114,7 @@ fn verify_standard<'h>(
     if !matches {
         return Err(refused("the signature does not match"));
     }
-    Ok(Verified { id: id.to_owned(), timestamp: seconds })
+    Ok(Verified { id: id.to_owned(), sent_at })
 }
 
 /// The header of a delivery: one signature per secret, separated by blanks.
@@ -146,14 +148,15 @@ fn written_keys(secret: &Secret) -> impl Iterator<Item = &str> {
 }
 
 /// Reads Unix seconds and checks that they are close to now.
-pub(crate) fn fresh(timestamp: &str, now_seconds: i64, tolerance: Duration) -> Result<i64> {
+pub(crate) fn fresh(timestamp: &str, now: Timestamp, tolerance: Duration) -> Result<Timestamp> {
     let seconds: i64 = timestamp.trim().parse().map_err(|_| refused("the signature's timestamp is no number"))?;
+    let now_seconds = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     if seconds.abs_diff(now_seconds) > tolerance.as_secs() {
         return Err(refused("the signature is too old, or of the future: check the clock")
             .with("timestamp", seconds)
             .with("now", now_seconds));
     }
-    Ok(seconds)
+    Ok(Timestamp::from_unix_ms(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
 }
 
 /// A header's value, whatever the case of its name.
@@ -224,6 +227,10 @@ fn hmac_matches(key: &[u8], content: &[u8], given: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn seconds(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_ms(seconds * 1000)
+    }
+
     /// The vector of the Standard Webhooks libraries.
     #[test]
     fn standard_webhooks_vector() {
@@ -240,8 +247,8 @@ mod tests {
                 ("webhook-signature", signature.to_owned()),
             ]
         };
-        let check = |headers: &[(&str, String)], body: &[u8], secrets: &[Secret], now: i64| {
-            verify(headers, body, secrets, now, SIGNATURE_TOLERANCE)
+        let check = |headers: &[(&str, String)], body: &[u8], secrets: &[Secret], now: u64| {
+            verify(headers, body, secrets, seconds(now), SIGNATURE_TOLERANCE)
         };
         let now = 1_614_265_330;
         let other = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
@@ -303,7 +310,8 @@ mod tests {
         let (id, at, good) =
             ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         let body = br#"{"test": 2432232314}"#;
-        let check = |headers: &[(&str, &str)]| verify(headers, body, &secret, 1_614_265_330, SIGNATURE_TOLERANCE);
+        let check =
+            |headers: &[(&str, &str)]| verify(headers, body, &secret, seconds(1_614_265_330), SIGNATURE_TOLERANCE);
         let svix = [("Svix-Id", id), ("Svix-Timestamp", at), ("Svix-Signature", good)];
         let standard = [("webhook-id", id), ("webhook-timestamp", at), ("webhook-signature", good)];
         let forged = [("webhook-id", "x"), ("webhook-timestamp", at), ("webhook-signature", good)];
@@ -325,7 +333,7 @@ mod tests {
         assert_eq!((error.kind(), error.context("header")), (ErrorKind::Unauthorized, Some("svix-id")));
         assert_eq!(check(&svix[1..]).unwrap_err().context("header"), Some("svix-id"));
         assert_eq!(check(&[]).unwrap_err().context("header"), Some("webhook-id"));
-        let none = verify(&standard, body, &[Secret::new("not base64!")], 1_614_265_330, SIGNATURE_TOLERANCE);
+        let none = verify(&standard, body, &[Secret::new("not base64!")], seconds(1_614_265_330), SIGNATURE_TOLERANCE);
         assert_eq!(none.unwrap_err().kind(), ErrorKind::Invalid);
     }
 

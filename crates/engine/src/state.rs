@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::control::not_enabled;
 use crate::engine::Engine;
 use crate::logs;
-use crate::run::parse_run_id;
 use crate::sync::{Phase, SyncHandle, SyncKey, SyncSettings, SyncState, SyncStatus};
 
 /// Documents read at a time.
@@ -88,7 +87,7 @@ impl Engine {
             after.clone_from(&last.key);
             for document in &page {
                 let status: SyncStatus = document.value.to()?;
-                if let (Some(_), Some(path)) = (status.last_started_ms, document.key.strip_prefix("status/")) {
+                if let (Some(_), Some(path)) = (status.last_started_at, document.key.strip_prefix("status/")) {
                     found.insert(SyncKey::from_path(path)?);
                 }
             }
@@ -128,21 +127,19 @@ impl SyncHandle {
         let status = store.document(&key.status_key()).await?;
         let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let run = match &status.current_run {
-            Some(run) => logs::read_run(store.as_ref(), key, parse_run_id(run)?).await?,
+            Some(run) => logs::read_run(store.as_ref(), key, *run).await?,
             None => None,
         };
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
-        let now_ms = engine.parts().environment.now().unix_ms();
+        let now = engine.parts().environment.now();
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,
             Some(_) if triggered || engine.is_queued(key) => Phase::Queued,
             Some(settings) if settings.paused => Phase::Paused,
-            Some(_) if status.offline_since_ms.is_some() => Phase::Offline,
-            Some(settings) if settings.schedule.due(&status, now_ms).is_ok_and(|due_ms| due_ms.is_none()) => {
-                Phase::Ended
-            }
+            Some(_) if status.offline_since.is_some() => Phase::Offline,
+            Some(settings) if settings.schedule.due(&status, now).is_ok_and(|due| due.is_none()) => Phase::Ended,
             Some(_) => Phase::Waiting,
         };
         let mut records = BTreeMap::new();
@@ -155,7 +152,7 @@ impl SyncHandle {
             connection: key.connection.clone(),
             sync: key.sync_name(),
             phase,
-            has_synced: status.last_success_ms.is_some(),
+            has_synced: status.last_success_at.is_some(),
             status,
             settings,
             run,

@@ -9,12 +9,12 @@ pub(crate) use key::SyncKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::{DeleteGuard, ErrorKind, Result};
+use highwater_core::{DeleteGuard, ErrorKind, Result, RunId, Timestamp};
 use highwater_template::host::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Schedule;
-use crate::timer::millis;
+use crate::timer::duration_ms;
 use key::VARIANT_MARK;
 
 /// When a full refresh may delete what it did not see.
@@ -164,22 +164,22 @@ pub struct SyncSettings {
     pub variant: Option<String>,
     /// When it runs.
     pub schedule: Schedule,
-    /// Up to this many milliseconds later.
-    #[serde(default)]
-    pub jitter_ms: u64,
+    /// Up to this much later than the schedule says, by chance.
+    #[serde(default, rename = "jitter_ms", with = "duration_ms")]
+    pub jitter: Duration,
     /// Whether it waits to be started. Survives restarts.
     #[serde(default)]
     pub paused: bool,
     /// When a full refresh may delete.
     #[serde(default)]
     pub deletes: DeletePolicy,
-    /// The longest a run may take, in milliseconds.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
+    /// The longest a run may take.
+    #[serde(default = "default_timeout", rename = "timeout_ms", with = "duration_ms")]
+    pub timeout: Duration,
 }
 
-fn default_timeout_ms() -> u64 {
-    millis(DEFAULT_TIMEOUT)
+fn default_timeout() -> Duration {
+    DEFAULT_TIMEOUT
 }
 
 impl SyncSettings {
@@ -226,7 +226,7 @@ pub struct Incomplete {
     /// Why.
     pub reason: String,
     /// The run that found out.
-    pub run: String,
+    pub run: RunId,
     /// Whether that was a full refresh: only another one makes up for it.
     pub full: bool,
 }
@@ -236,10 +236,12 @@ pub struct Incomplete {
 #[serde(default)]
 #[non_exhaustive]
 pub struct SyncStatus {
-    /// When the last run began: Unix milliseconds.
-    pub last_started_ms: Option<u64>,
+    /// When the last run began.
+    #[serde(rename = "last_started_ms", with = "highwater_core::timestamp::unix_ms::option")]
+    pub last_started_at: Option<Timestamp>,
     /// When the last successful run ended. Set once there was one: the sync has its first data.
-    pub last_success_ms: Option<u64>,
+    #[serde(rename = "last_success_ms", with = "highwater_core::timestamp::unix_ms::option")]
+    pub last_success_at: Option<Timestamp>,
     /// The last run's error, if it failed.
     pub last_error: Option<String>,
     /// What to act on, beside `last_error`. `None` without an error, and where an earlier version noted the error.
@@ -248,19 +250,22 @@ pub struct SyncStatus {
     /// Failures since the last success. Being offline is none.
     pub failures: u32,
     /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
-    pub not_before_ms: Option<u64>,
+    #[serde(rename = "not_before_ms", with = "highwater_core::timestamp::unix_ms::option")]
+    pub not_before: Option<Timestamp>,
     /// When the next run is due; `None`: never, by its schedule.
-    pub next_due_ms: Option<u64>,
+    #[serde(rename = "next_due_ms", with = "highwater_core::timestamp::unix_ms::option")]
+    pub next_due_at: Option<Timestamp>,
     /// Since when the API could not be reached.
-    pub offline_since_ms: Option<u64>,
+    #[serde(rename = "offline_since_ms", with = "highwater_core::timestamp::unix_ms::option")]
+    pub offline_since: Option<Timestamp>,
     /// Tries since then.
     pub offline_tries: u32,
     /// The run in progress, or the last one that was cut short by a crash.
-    pub current_run: Option<String>,
+    pub current_run: Option<RunId>,
     /// The last run that ended.
-    pub last_run: Option<String>,
+    pub last_run: Option<RunId>,
     /// The run whose deletes wait for approval.
-    pub parked_run: Option<String>,
+    pub parked_run: Option<RunId>,
     /// What the last successful run did, by model.
     pub latest: BTreeMap<String, Counts>,
     /// Records that are kept set aside, by model: they came, could not be saved, and have not come well since. At most a

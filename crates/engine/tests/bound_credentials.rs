@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{
-    Environment, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, WriteBatch,
+    Environment, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, Timestamp, WriteBatch,
 };
 use highwater_engine::{
     ConnectionSettings, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions, Secret, SyncOptions, TriggerMode,
@@ -219,7 +219,7 @@ fn credentials(sign_in: usize) -> Credentials {
         0..=2 => Credentials::token(Secret::new(SECRETS[0])),
         3 => Credentials::basic("someone", Secret::new(SECRETS[1])),
         _ => {
-            let end = (sign_in == 4).then_some(1);
+            let end = (sign_in == 4).then_some(Timestamp::from_unix_ms(1));
             let tokens = OAuthTokens::new("app").access(Secret::new(SECRETS[2]), end);
             let tokens = tokens.refresh(Secret::new(SECRETS[3])).client_secret(Secret::new(SECRETS[4]));
             Credentials::oauth2(tokens)

@@ -129,7 +129,7 @@ async fn actions_and_requests_are_in_the_log() {
     let actions = engine.runs_matching(&of(RunMode::Action).sync("notes/add_note")).await.unwrap().runs;
     let failed = engine.runs_matching(&of(RunMode::Action).state(RunState::Error)).await.unwrap().runs;
     assert_eq!((actions.len(), failed.len()), (2, 1));
-    assert!(actions.iter().all(|report| report.ended_ms.is_some() && report.template == "notes/add_note"));
+    assert!(actions.iter().all(|report| report.ended_at.is_some() && report.template == "notes/add_note"));
     let requests = engine.runs_matching(&of(RunMode::Proxy).state(RunState::Success)).await.unwrap().runs;
     assert_eq!((requests.len(), requests[0].template.as_str()), (1, "notes/proxy"));
     let refused = engine.runs_matching(&of(RunMode::Proxy).text("404")).await.unwrap().runs;
@@ -183,7 +183,7 @@ async fn what_was_done_is_done_though_it_cannot_be_logged() {
 /// The record of the action, and whether the store still takes it for one in progress.
 async fn record(engine: &Engine) -> (RunState, Option<String>) {
     let found = engine.runs_matching(&of(RunMode::Action)).await.unwrap().runs.remove(0);
-    assert_eq!(found.ended_ms.is_some(), found.state != RunState::Running);
+    assert_eq!(found.ended_at.is_some(), found.state != RunState::Running);
     (found.state, found.error)
 }
 

@@ -59,7 +59,7 @@ async fn the_counts_agree_over_attempts_that_die_fail_and_succeed() {
         let last = std::iter::from_fn(|| events.try_recv().ok()).last().unwrap();
         assert_eq!((last.state, last.progress), (RunState::Success, report.progress));
         assert_eq!(sync.state().await.unwrap().status.latest, report.models);
-        assert_eq!(other.fetch_run(&report.id).await.unwrap(), report);
+        assert_eq!(other.fetch_run(report.id).await.unwrap(), report);
 
         // The next refresh deletes at its end, and counts that once.
         world.api().items.remove(&3);
@@ -67,7 +67,7 @@ async fn the_counts_agree_over_attempts_that_die_fail_and_succeed() {
         let report = sync.run_once(full()).await.unwrap();
         assert_agree(&report);
         assert_eq!((report.progress.counts.unchanged, report.progress.counts.deleted), (43 + 1, 2));
-        assert_eq!(other.fetch_run(&report.id).await.unwrap(), report);
+        assert_eq!(other.fetch_run(report.id).await.unwrap(), report);
         let stream = StreamKey::new("c", "Item");
         let page = world.store.records(&stream).limit(1000).page().await.unwrap();
         let deleted = page.changes.iter().filter(|change| change.record.metadata.deleted_at.is_some()).count();

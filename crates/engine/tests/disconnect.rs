@@ -114,8 +114,8 @@ async fn a_run_that_waits_for_approval_can_be_approved_no_more() {
     let parked =
         world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status.parked_run.expect("deletes that wait");
     world.engine.disconnect("c", DisconnectMode::KeepRecords).await.unwrap();
-    assert_eq!(world.engine.fetch_run(&parked).await.unwrap().state, RunState::Cancelled);
-    assert!(world.engine.approve(&parked).await.is_err());
+    assert_eq!(world.engine.fetch_run(parked).await.unwrap().state, RunState::Cancelled);
+    assert!(world.engine.approve(parked).await.is_err());
     assert_eq!(world.live().await, 40);
 }
 

@@ -164,7 +164,7 @@ async fn every_request_has_its_line_in_the_log() {
     .await;
     world.run().await.unwrap_err();
     let run = &world.engine.sync("c", "hostile/items").unwrap().runs().await.unwrap()[0].id;
-    let lines = world.engine.run_log(run).await.unwrap();
+    let lines = world.engine.run_log(*run).await.unwrap();
     assert!(!format!("{lines:?}").contains("s3cret"));
     let told = |line: &&highwater_engine::LogLine| line.message.starts_with("GET ") && line.message.ends_with(" ms");
     let told: Vec<&str> = lines.iter().filter(told).map(|line| line.message.as_str()).collect();
@@ -268,7 +268,7 @@ async fn limits_are_waited_out_or_told() {
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.retry_after().unwrap() > Duration::from_secs(3000));
     let status = world.engine.sync("c", "hostile/items").unwrap().state().await.unwrap().status;
-    assert!(status.not_before_ms.unwrap() > status.last_started_ms.unwrap() + 3_000_000);
+    assert!(status.not_before.unwrap() > status.last_started_at.unwrap() + Duration::from_secs(3000));
 }
 
 #[tokio::test]

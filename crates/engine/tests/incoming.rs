@@ -182,7 +182,7 @@ async fn incoming_events_are_taken_once() {
     filter.mode = Some(RunMode::Webhook);
     let kept = world.engine.runs_matching(&filter).await.unwrap().runs;
     assert_eq!(kept.len(), 2);
-    assert!(kept.iter().all(|report| report.state == RunState::Success && report.ended_ms.is_some()));
+    assert!(kept.iter().all(|report| report.state == RunState::Success && report.ended_at.is_some()));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn incomplete_refreshes_delete_nothing_and_the_next_run_reads_everything_a
     let report = world.run(RunOptions::default()).await.unwrap();
     assert_eq!((report.state, report.progress.counts.added, report.is_clean()), (RunState::Success, 2, false));
     assert_eq!(report.incomplete["Thing"], "the list ends at 10,000");
-    let lines = world.engine.run_log(&report.id).await.unwrap();
+    let lines = world.engine.run_log(report.id).await.unwrap();
     let told = lines.iter().find(|line| line.message.contains("the list ends at 10,000")).unwrap();
     assert!(told.level == LogLevel::Warning && told.message.contains("Thing"), "{told:?}");
     assert_eq!(world.checkpoint().await, None, "what is missing lies before any checkpoint");

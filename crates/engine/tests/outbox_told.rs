@@ -24,7 +24,7 @@ async fn a_run_is_told_signed_and_once() {
     assert_eq!(world.deliver().await, (0, 0));
     let request = world.receiver.last();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://crm.example/hook"));
-    let now = i64::try_from(world.clock.now().unix_ms() / 1000).unwrap();
+    let now = world.clock.now();
     let body = request.body.clone().unwrap();
     let verified = verify(&request.headers, &body, &[Secret::new(SECRET)], now, SIGNATURE_TOLERANCE).unwrap();
     assert!(verified.id.starts_with("msg_"));
@@ -180,7 +180,7 @@ async fn streams_that_were_emptied_are_told_also_after_a_crash() {
     let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
     let kinds: Vec<_> = told.iter().map(|told| (&told["syncType"], &told["runId"], &told["responseResults"])).collect();
     let counts = |added: u64, deleted: u64| serde_json::json!({"added": added, "updated": 0, "deleted": deleted});
-    let id = Value::from(run.id);
+    let id = Value::from(run.id.to_string());
     let mut expected = [(&"CLEAR".into(), &id, &counts(0, 1)), (&"INITIAL".into(), &id, &counts(1, 0))];
     // Of the same millisecond, and so in any order.
     if kinds[0].0 == "INITIAL" {
@@ -215,7 +215,7 @@ async fn deletes_that_were_approved_are_told() {
     assert_eq!(run.kind(), ErrorKind::AwaitingApproval);
     let parked = world.engine.sync("demo", "notes/all").unwrap().runs().await.unwrap().remove(0);
     world.pass_time(1);
-    world.engine.approve(&parked.id).await.unwrap();
+    world.engine.approve(parked.id).await.unwrap();
     let rows = world.outbox.waiting("crm", "", 10).await.unwrap();
     let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
     assert_eq!(told.iter().map(|body| body["success"] == true).collect::<Vec<_>>(), [true, false, true]);

@@ -63,7 +63,7 @@ async fn h39_a_run_that_dies_at_any_page_goes_on_in_another_process() {
             assert_eq!((&report.id, report.resumed), (&begun.id, 1));
         } else {
             assert_ne!(report.id, begun.id, "it had saved nothing: it starts over");
-            let earlier = other.fetch_run(&begun.id).await.unwrap();
+            let earlier = other.fetch_run(begun.id).await.unwrap();
             assert_eq!(earlier.state, RunState::Error);
         }
         assert_eq!((report.mode, report.progress.counts.deleted), (RunMode::Initial, 1));
@@ -86,7 +86,7 @@ async fn p28_a_superseded_run_commits_nothing() {
     assert_eq!((report.progress.fetched, report.progress.counts.added), (40 + 1, 40 + 1));
     let error = stalled.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
-    assert_eq!(world.engine.fetch_run(&report.id).await.unwrap().state, RunState::Success);
+    assert_eq!(world.engine.fetch_run(report.id).await.unwrap().state, RunState::Success);
     assert_eq!((world.live().await, world.deleted().await), (40, 0));
 }
 
@@ -202,10 +202,10 @@ async fn h38_too_many_deletes_are_parked_and_done_later_without_reading_again() 
     world.api().put([5]);
     assert_eq!(world.run(RunOptions::default()).await.unwrap().mode, RunMode::Incremental);
     let asked = world.api().asked.len();
-    let approved = world.another().approve(&parked.id).await.unwrap();
+    let approved = world.another().approve(parked.id).await.unwrap();
     assert_eq!((approved.state, approved.progress.counts.deleted), (RunState::Success, 59));
     assert_eq!((world.live().await, world.api().asked.len()), (41, asked));
-    assert_eq!(world.engine.approve(&parked.id).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(world.engine.approve(parked.id).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ async fn parked_deletes_can_be_rejected_and_a_later_refresh_takes_their_place() 
     let no_look = || full().deletes(DeletePolicy::default().verify(false));
     world.run(no_look()).await.unwrap_err();
     let first = world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().remove(0);
-    let rejected = world.engine.reject(&first.id).await.unwrap();
+    let rejected = world.engine.reject(first.id).await.unwrap();
     assert_eq!(rejected.state, RunState::Cancelled);
     assert_eq!(world.live().await, 100);
 
@@ -225,8 +225,8 @@ async fn parked_deletes_can_be_rejected_and_a_later_refresh_takes_their_place() 
     world.api().hidden.clear();
     let whole = world.run(no_look()).await.unwrap();
     assert_eq!(whole.progress.counts.deleted, 0);
-    let error = world.engine.approve(&second.id).await.unwrap_err();
-    assert!(error.to_string().contains(&whole.id), "{error}");
+    let error = world.engine.approve(second.id).await.unwrap_err();
+    assert!(error.to_string().contains(&whole.id.to_string()), "{error}");
     assert_eq!(world.live().await, 100);
 }
 
@@ -249,7 +249,7 @@ async fn missing_records_are_looked_up_before_they_are_deleted() {
     world.api().items.remove(&6);
     let report = world.run(full()).await.unwrap();
     assert_eq!((report.progress.counts.deleted, world.live().await), (1, 29));
-    let lines = world.engine.run_log(&report.id).await.unwrap();
+    let lines = world.engine.run_log(report.id).await.unwrap();
     assert!(lines.iter().any(|line| line.message.contains("2 of 3 missing Item records are still there")));
 }
 
@@ -368,7 +368,7 @@ async fn logs_are_kept_found_again_and_swept_out() {
     let policy = LogPolicy::default().runs_per_sync(3).lines_per_run(4).max_age(Duration::from_secs(3600));
     let world = World::built(60, |builder| builder.logs(policy)).await;
     let first = world.run(RunOptions::default()).await.unwrap();
-    let lines = world.engine.run_log(&first.id).await.unwrap();
+    let lines = world.engine.run_log(first.id).await.unwrap();
     assert_eq!(lines.len(), 5, "four, and the note that more were left out");
     assert_eq!(world.store.documents("log/", "", 100).await.unwrap().len(), 5, "packed with their pages");
     sleep(10.0).await;
@@ -394,9 +394,9 @@ async fn logs_are_kept_found_again_and_swept_out() {
     filter.mode = Some(RunMode::Initial);
     assert_eq!(found(filter).await, 2);
     let mut filter = LogFilter::default();
-    filter.since_ms = Some(first.started_ms + 5000);
+    filter.since = Some(first.started_at + Duration::from_secs(5));
     assert_eq!(found(filter.clone()).await, 2);
-    (filter.since_ms, filter.until_ms) = (None, filter.since_ms);
+    (filter.since, filter.until) = (None, filter.since);
     assert_eq!(found(filter).await, 1);
 
     // Page by page, each once.
@@ -429,8 +429,8 @@ async fn logs_are_kept_found_again_and_swept_out() {
         world.run(RunOptions::default()).await.unwrap();
     }
     assert_eq!(world.engine.sync("c", SYNC).unwrap().runs().await.unwrap().len(), 3);
-    assert_eq!(world.engine.fetch_run(&first.id).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(world.engine.run_log(&first.id).await.unwrap().is_empty());
+    assert_eq!(world.engine.fetch_run(first.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(world.engine.run_log(first.id).await.unwrap().is_empty());
     sleep(7200.0).await;
     assert_eq!(world.engine.sweep_logs().await.unwrap(), 4);
     assert!(world.store.documents("log/", "", 10).await.unwrap().is_empty());

@@ -44,7 +44,7 @@ async fn a_sync_runs_at_its_interval_and_keeps_its_rhythm_over_restarts() {
     let _running = start(&world);
     sleep(59.0).await;
     assert_eq!(world.begun(), 5, "sixteen missed slots are one");
-    assert!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status.last_success_ms.is_some());
+    assert!(world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status.last_success_at.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +176,7 @@ async fn being_offline_is_a_state_and_no_failure() {
     }
     assert!(told.elapsed() < Duration::from_secs(3));
     let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
-    assert_eq!((state.phase, state.status.offline_since_ms), (Phase::Waiting, None));
+    assert_eq!((state.phase, state.status.offline_since), (Phase::Waiting, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +227,7 @@ async fn failures_wait_longer_each_time_and_limits_as_long_as_they_say() {
     sleep(3600.0).await;
     assert_eq!(gaps(&world), [30, 60, 120, 240]);
     let status = world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status;
-    assert_eq!((status.failures, status.last_error, status.not_before_ms), (0, None, None));
+    assert_eq!((status.failures, status.last_error, status.not_before), (0, None, None));
 
     // What cannot work before somebody acts is not tried sooner than the schedule says.
     world.api().faults = [Some(ErrorKind::Unauthorized)].into();

@@ -43,7 +43,7 @@ async fn a_schedule_whose_last_slot_has_passed_runs_once_and_says_that_it_ended(
     sleep(30.0).await;
     assert_eq!(world.begun(), 1, "once, by whichever process");
     let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
-    assert_eq!((state.phase, state.status.next_due_ms, state.has_synced), (Phase::Ended, None, true));
+    assert_eq!((state.phase, state.status.next_due_at, state.has_synced), (Phase::Ended, None, true));
     assert_eq!(serde_json::to_value(state.phase).unwrap(), "ended");
 
     // A restart, a clock that is set back a little, and a pause that ends change nothing about it.
@@ -86,7 +86,7 @@ async fn a_schedule_with_no_slot_to_come_cannot_be_enabled() {
 #[tokio::test(start_paused = true)]
 async fn an_interval_that_no_constructor_has_seen_is_no_shorter_than_the_shortest() {
     let world = world().await;
-    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::EveryMs(0))).await.unwrap();
+    world.engine.sync("c", SYNC).unwrap().enable(by(Schedule::Every(Duration::ZERO))).await.unwrap();
     let _running = start(&world);
     sleep(2.05).await;
     assert!((15..=21).contains(&world.begun()), "{}", world.begun());
@@ -167,6 +167,6 @@ async fn a_slot_that_passed_while_nobody_ran_is_made_up_for_though_the_host_enab
     let running = start(&world);
     sleep(60.0).await;
     running.shutdown(Duration::from_secs(1)).await.unwrap();
-    let began = world.engine.sync("d", SYNC).unwrap().state().await.unwrap().status.last_started_ms;
+    let began = world.engine.sync("d", SYNC).unwrap().state().await.unwrap().status.last_started_at;
     assert_eq!(began, None, "it waits for the slot of its new schedule");
 }

@@ -1,5 +1,6 @@
 //! Every call can be made from a task that moves between threads.
 
+use highwater_core::RunId;
 use highwater_engine::{DisableMode, Engine, LogFilter, RunOptions, Schedule, SyncHandle, SyncOptions, TriggerMode};
 
 fn sent<T: Send>(value: T) -> T {
@@ -20,8 +21,8 @@ fn calls(engine: &Engine, sync: &SyncHandle) {
     drop(sent(sync.state()));
     drop(sent(sync.runs()));
     drop(sent(sync.streams()));
-    drop(sent(engine.approve("run")));
-    drop(sent(engine.reject("run")));
+    drop(sent(engine.approve(RunId::default())));
+    drop(sent(engine.reject(RunId::default())));
     drop(sent(engine.sync_states()));
     drop(sent(engine.runs_matching(&LogFilter::default())));
     drop(sent(engine.log_lines(&LogFilter::default())));

@@ -54,7 +54,7 @@ async fn set_aside_of_a_page_is_the_bad_record_alone() {
         assert_eq!(world.live().await, ["a", "b", "c", "d"], "{what}: nothing was deleted");
         assert_eq!(report.set_aside.len(), 1, "{what}");
         assert_eq!(report.set_aside[0].id.as_deref(), id, "{what}");
-        let lines = world.engine.run_log(&report.id).await.unwrap();
+        let lines = world.engine.run_log(report.id).await.unwrap();
         let told = lines.iter().find(|line| line.message.contains("set aside")).expect(what);
         assert_eq!(told.level, LogLevel::Warning);
         assert!(told.message.contains(id.unwrap_or("number 2 of its page")), "{what}: {}", told.message);
@@ -83,7 +83,7 @@ async fn set_aside_records_hold_back_the_deletes_of_others_until_somebody_approv
         let parked = world.last().await;
         let expected: &[&str] = if named { &["39"] } else { &["38", "39"] };
         assert_eq!((parked.held[0].unidentified, &parked.held[0].ids[..]), (1, &expected.map_to_strings()[..]));
-        let approved = world.engine.approve(&parked.id).await.unwrap();
+        let approved = world.engine.approve(parked.id).await.unwrap();
         assert_eq!(approved.progress.counts.deleted, expected.len() as u64);
         // Approved beforehand it does not wait.
         world.api().pages[0].remove(0);
@@ -210,7 +210,7 @@ async fn set_aside_is_bounded_however_much_comes() {
         (1000, 1000, 1)
     );
     assert_eq!(report.set_aside.len(), 20);
-    let lines = world.engine.run_log(&report.id).await.unwrap();
+    let lines = world.engine.run_log(report.id).await.unwrap();
     assert_eq!(lines.iter().filter(|line| line.message.contains("set aside")).count(), 21);
     let kept = world.engine.sync("c", SYNC).unwrap().set_aside().await.unwrap();
     assert_eq!(kept.len(), 100);

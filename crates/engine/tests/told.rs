@@ -67,7 +67,7 @@ async fn what_earlier_versions_wrote_is_read() {
     batch.put_document(format!("op/{backwards}"), "c/shop/items").unwrap();
     batch.put_document("status/c/shop/items", &Json::parse(&status).unwrap()).unwrap();
     world.store.commit(batch).await.unwrap();
-    let report = world.engine.fetch_run(run).await.unwrap();
+    let report = world.engine.fetch_run(run.parse().unwrap()).await.unwrap();
     assert_eq!((report.mode, report.state, report.error_kind), (RunMode::Incremental, RunState::Error, None));
     let status = world.engine.sync("c", SYNC).unwrap().state().await.unwrap().status;
     assert_eq!((status.failures, status.last_error_kind, status.needs_action()), (1, None, false));

@@ -62,7 +62,7 @@ async fn events_tell_how_far_a_run_has_come() {
     *template.1.lock().unwrap() = vec![vec![r#"{"id":1}"#, r#"{"id":2}"#], vec![r#"{"id":3}"#]];
     let report = engine.sync("c", SYNC).unwrap().run_once(full()).await.unwrap();
     let told = seen();
-    assert!(told.iter().all(|event| (event.run.as_str(), event.template.as_str()) == (report.id.as_str(), SYNC)));
+    assert!(told.iter().all(|event| (event.run, event.template.as_str()) == (Some(report.id), SYNC)));
     let counts = |progress: &Progress| {
         let Counts { added, updated, unchanged, deleted, .. } = progress.counts;
         [progress.pages, progress.fetched, added, updated, unchanged, deleted]

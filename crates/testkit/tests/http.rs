@@ -114,7 +114,7 @@ async fn a_sign_in_with_pkce() {
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     assert!(api.seen().is_empty());
     let tokens = sign_in.finish("c0de", &url["state"], &api, &clock).await.unwrap();
-    assert_eq!(tokens.expires_at_ms, Some(clock.now().unix_ms() + 60_000));
+    assert_eq!(tokens.expires_at, Some(clock.now() + Duration::from_secs(60)));
     let other = SignIn::begin(&oauth, OAuthTokens::new("app"), "http://127.0.0.1:9/cb", &[], &clock);
     assert_ne!(other.url(), sign_in.url());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::{Environment, ErrorKind, Result};
+use highwater_core::{Environment, ErrorKind, Result, Timestamp};
 use highwater_engine::{ConnectionSettings, Credentials, OAuthTokens};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};
@@ -81,13 +81,13 @@ fn provider() -> Provider {
 async fn trial(api: Api) -> Trial<Api> {
     let info = provider().template("items").model("Item", "an item").token(TokenUse::Required);
     let trial = Trial::new(Arc::new(Pages(info)), api).await.unwrap();
-    trial.set_credentials(Credentials::oauth2(user(Some(1))));
+    trial.set_credentials(Credentials::oauth2(user(Some(Timestamp::from_unix_ms(1)))));
     trial
 }
 
 /// A user's sign-in, whose access token ends then.
-fn user(end_ms: Option<u64>) -> OAuthTokens {
-    OAuthTokens::new("app").access(Secret::new("access-0"), end_ms).refresh(Secret::new("refresh-0"))
+fn user(end: Option<Timestamp>) -> OAuthTokens {
+    OAuthTokens::new("app").access(Secret::new("access-0"), end).refresh(Secret::new("refresh-0"))
 }
 
 fn asked(trial: &Trial<Api>) -> usize {
@@ -103,7 +103,7 @@ async fn a_user_s_sign_in_never_becomes_the_application_s() {
     assert_eq!(trial.ids("Item").await.unwrap().len(), 4);
     // The token is over, and there is nothing to renew it with.
     trial.api.with(|api| api.given = 7);
-    for end in [None, Some(1)] {
+    for end in [None, Some(Timestamp::from_unix_ms(1))] {
         trial.set_credentials(Credentials::oauth2(client().access(Secret::new("access-0"), end)));
         let error = trial.refresh().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
@@ -137,7 +137,7 @@ async fn what_may_pass_ends_no_sign_in() {
         let error = trial.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Remote, "{shown}: {error}");
         let status = trial.engine.sync("trial", SYNC).unwrap().state().await.unwrap().status;
-        assert_eq!((status.offline_since_ms, status.failures), (None, 1), "{shown}: an answer is no silence");
+        assert_eq!((status.offline_since, status.failures), (None, 1), "{shown}: an answer is no silence");
         trial.run().await.unwrap_or_else(|error| panic!("{shown}: the sign-in was given up: {error}"));
         assert!(trial.api.with(|api| api.asked[1].contains("refresh-0")));
     }
@@ -161,8 +161,8 @@ async fn a_token_endpoint_that_asks_to_wait_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_still_lasts_is_used_while_its_endpoint_fails() {
     let trial = trial(Api { faults: vec![json(503, ""); 9], ..Api::new() }).await;
-    let end_ms = trial.environment.now().unix_ms() + 50_000;
-    trial.set_credentials(Credentials::oauth2(user(Some(end_ms))));
+    let end = trial.environment.now() + Duration::from_secs(50);
+    trial.set_credentials(Credentials::oauth2(user(Some(end))));
     trial.run().await.unwrap();
     assert!(asked(&trial) > 0);
 }

@@ -1,12 +1,13 @@
 //! `highwater runs`, `highwater logs`
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use highwater::engine::{LogFilter, RunMode, RunReport, RunState};
 use highwater::template::LogLevel;
-use highwater::{Engine, Result, Store};
+use highwater::{Engine, Result, Store, Timestamp};
 
 use crate::args::StoreOptions;
 use crate::args::values::{at_least_one, duration};
@@ -80,10 +81,10 @@ pub(crate) struct FilterOptions {
     pub(crate) mode: Option<RunMode>,
     /// Only since this time: RFC 3339, or `2h` ago.
     #[arg(long, value_parser = time)]
-    pub(crate) since: Option<u64>,
+    pub(crate) since: Option<Timestamp>,
     /// Only before this time.
     #[arg(long, value_parser = time)]
-    pub(crate) until: Option<u64>,
+    pub(crate) until: Option<Timestamp>,
     /// Only with this text.
     #[arg(long)]
     pub(crate) text: Option<String>,
@@ -103,7 +104,7 @@ impl FilterOptions {
         filter.provider.clone_from(&self.provider);
         filter.states.clone_from(&self.state);
         filter.mode = self.mode;
-        (filter.since_ms, filter.until_ms) = (self.since, self.until);
+        (filter.since, filter.until) = (self.since, self.until);
         filter.text.clone_from(&self.text);
         filter.limit = self.limit;
         filter.after.clone_from(&self.after);
@@ -139,7 +140,7 @@ async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
 async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
     let engine = engine(&store)?;
-    let run = engine.fetch_run(&options.id).await?;
+    let run = engine.fetch_run(options.id.parse()?).await?;
     output.object(&run);
     output.line(line(&run));
     for (model, counts) in &run.models {
@@ -161,11 +162,11 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
             held.ids.join(", ")
         ));
     }
-    for line in engine.run_log(&options.id).await? {
+    for line in engine.run_log(run.id).await? {
         output.object(&line);
         output.line(format!(
             "  {} {:<7} {}",
-            moment(line.at_ms),
+            moment(line.at),
             format!("{:?}", line.level).to_lowercase(),
             line.message
         ));
@@ -193,7 +194,8 @@ pub(super) fn left_out(run: &RunReport) -> Vec<String> {
 async fn settle(options: &RunOptions, output: &Output, approve: bool) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
     let engine = engine(&store)?;
-    let run = if approve { engine.approve(&options.id).await? } else { engine.reject(&options.id).await? };
+    let id = options.id.parse()?;
+    let run = if approve { engine.approve(id).await? } else { engine.reject(id).await? };
     output.object(&run);
     output.line(line(&run));
     store.close().await
@@ -214,7 +216,7 @@ pub(crate) async fn logs(options: &LogsOptions, output: &Output) -> Result<()> {
         let level = format!("{:?}", entry.line.level).to_lowercase();
         output.line(format!(
             "{} {level:<7} {} {}: {}",
-            moment(entry.line.at_ms),
+            moment(entry.line.at),
             entry.connection,
             entry.sync,
             entry.line.message
@@ -246,7 +248,7 @@ fn line(run: &RunReport) -> String {
     let mut text = format!(
         "{} {} {} {} {mode} {}: {} added, {} updated, {} deleted",
         run.id,
-        moment(run.started_ms),
+        moment(run.started_at),
         run.connection,
         run.variant.as_ref().map_or(run.template.clone(), |variant| format!("{}::{variant}", run.template)),
         state.unwrap_or_default(),
@@ -266,9 +268,9 @@ fn line(run: &RunReport) -> String {
     text
 }
 
-pub(crate) fn moment(at_ms: u64) -> String {
-    let time = i64::try_from(at_ms).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-    time.map_or_else(|| at_ms.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+/// With milliseconds, so that columns stay in line.
+pub(crate) fn moment(at: Timestamp) -> String {
+    DateTime::<Utc>::from(SystemTime::from(at)).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn state(text: &str) -> Result<RunState, String> {
@@ -287,13 +289,14 @@ fn mode(text: &str) -> Result<RunMode, String> {
     }
 }
 
-fn time(text: &str) -> Result<u64, String> {
+fn time(text: &str) -> Result<Timestamp, String> {
     let at = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => time.with_timezone(&Utc),
         Err(_) => {
-            DateTime::<Utc>::from(std::time::SystemTime::now())
+            DateTime::<Utc>::from(SystemTime::now())
                 - duration(text).map_err(|_| "write a time as RFC 3339, or as 30m or 2h ago".to_owned())?
         }
     };
-    u64::try_from(at.timestamp_millis()).map_err(|_| "the time lies before 1970".to_owned())
+    let at_ms = u64::try_from(at.timestamp_millis()).map_err(|_| "the time lies before 1970".to_owned())?;
+    Ok(Timestamp::from_unix_ms(at_ms))
 }

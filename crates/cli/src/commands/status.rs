@@ -42,7 +42,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
             let state = engine.sync(&connection.id, info.id())?.state().await?;
             let (phase, status) = (state.phase, state.status);
-            if status.last_started_ms.is_none() {
+            if status.last_started_at.is_none() {
                 continue;
             }
             output.object(

@@ -118,9 +118,9 @@ async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -
 }
 
 fn line(row: &OutboxRow, dead: bool) -> String {
-    let next = if dead { String::new() } else { format!(", next attempt {}", moment(row.next_ms)) };
+    let next = if dead { String::new() } else { format!(", next attempt {}", moment(row.next_try_at)) };
     let why = row.last_error.as_ref().map_or(String::new(), |why| format!(": {why}"));
-    format!("{} of {}: {}{next}{why}", row.id, moment(row.created_ms), counted(row.attempts, "attempt"))
+    format!("{} of {}: {}{next}{why}", row.id, moment(row.created_at), counted(row.attempts, "attempt"))
 }
 
 async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {

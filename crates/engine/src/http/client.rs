@@ -297,13 +297,13 @@ impl Client {
         self.session.save().await?;
         let credentials = self.session.credentials().await?;
         let SignInMethod::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
-        let now_ms = self.environment.now().unix_ms();
-        if !tokens.is_due(now_ms) || !tokens.can_refresh() && tokens.access_token.is_some() {
+        let now = self.environment.now();
+        if !tokens.is_due(now) || !tokens.can_refresh() && tokens.access_token.is_some() {
             return Ok(credentials);
         }
         match self.refresh(&credentials, false).await {
             // The token at hand is still good: the endpoint may work again before it ends.
-            Err(error) if may_pass(&error) && tokens.lasts(now_ms) => {
+            Err(error) if may_pass(&error) && tokens.lasts(now) => {
                 let error = self.session.redact_error(error);
                 tracing::debug!(target: "highwater::http", "a token could not be renewed yet: {error}");
                 Ok(credentials)

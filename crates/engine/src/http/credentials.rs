@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::{ConfigKey, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::oauth::client_pair;
 use super::tokens::{Grant, OAuthTokens};
+use crate::timer::millis;
 
 /// A user name this long that is no mail address may be an API key.
 const KEY_LIKE: usize = 8;
@@ -254,13 +256,13 @@ impl From<&Credentials> for Written {
                 written.oauth2 = Some(WrittenTokens {
                     access_token: tokens.access_token.as_ref().map(shown),
                     refresh_token: tokens.refresh_token.as_ref().map(shown),
-                    expires_at_ms: tokens.expires_at_ms,
+                    expires_at_ms: tokens.expires_at.map(Timestamp::unix_ms),
                     client_id: tokens.client_id.clone(),
                     client_secret: tokens.client_secret.as_ref().map(shown),
                     token_url: tokens.token_url.clone(),
                     scopes: tokens.scopes.clone(),
                     granted: tokens.granted.clone(),
-                    lifetime_ms: tokens.lifetime_ms,
+                    lifetime_ms: tokens.lifetime.map(millis),
                     grant: Some(match tokens.grant {
                         Grant::User => WrittenGrant::User,
                         Grant::ClientCredentials => WrittenGrant::ClientCredentials,
@@ -284,13 +286,13 @@ impl From<Written> for Credentials {
                 grant: tokens.grant(),
                 access_token: tokens.access_token.map(Secret::new),
                 refresh_token: tokens.refresh_token.map(Secret::new),
-                expires_at_ms: tokens.expires_at_ms,
+                expires_at: tokens.expires_at_ms.map(Timestamp::from_unix_ms),
                 client_id: tokens.client_id,
                 client_secret: tokens.client_secret.map(Secret::new),
                 token_url: tokens.token_url,
                 scopes: tokens.scopes,
                 granted: tokens.granted,
-                lifetime_ms: tokens.lifetime_ms,
+                lifetime: tokens.lifetime_ms.map(Duration::from_millis),
             }),
             _ => SignInMethod::Nothing,
         };
@@ -304,7 +306,9 @@ mod tests {
 
     #[test]
     fn credentials_survive_a_keychain_and_show_nothing() {
-        let tokens = OAuthTokens::new("app").access(Secret::new("a1"), Some(5)).refresh(Secret::new("r1"));
+        let tokens = OAuthTokens::new("app")
+            .access(Secret::new("a1"), Some(Timestamp::from_unix_ms(5)))
+            .refresh(Secret::new("r1"));
         for credentials in [
             Credentials::none(),
             Credentials::token(Secret::new("t0p")),

@@ -70,7 +70,7 @@ impl TokenRequest<'_> {
         let response = response.map_err(|error| hidden.redact_error(error.during("refreshing the token")))?;
         let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
         let grant = self.fields.first().map_or("", |(_, grant)| *grant);
-        let fresh = token_answer::read(&response, self.tokens, grant, &hidden, environment.now().unix_ms())?;
+        let fresh = token_answer::read(&response, self.tokens, grant, &hidden, environment.now())?;
         let missing = fresh.missing_scopes();
         if !missing.is_empty() {
             tracing::warn!(

@@ -8,9 +8,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use highwater_core::{Environment, Error, ErrorKind, Result, Store};
+use highwater_core::{Environment, Error, ErrorKind, Result, Store, Timestamp};
 use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
@@ -20,7 +19,6 @@ use super::oauth::{self, Refusal};
 use super::session::Session;
 use super::tokens::OAuthTokens;
 use super::turn::Turn;
-use crate::timer::millis;
 
 /// How many refresh tokens are tried in a row: ours, and one that another process has kept meanwhile.
 const TRIES: usize = 2;
@@ -33,7 +31,7 @@ pub(super) struct Refreshing {
     /// The refresh token that the API refused for good: it is not asked about again.
     refused: Option<Secret>,
     /// The token endpoint asked to be left alone until then: Unix milliseconds.
-    quiet_until_ms: u64,
+    quiet_until: Timestamp,
 }
 
 struct Asked {
@@ -63,7 +61,7 @@ impl Session {
     pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
         let SignInMethod::OAuth2(old) = &used.sign_in else { return Ok(false) };
         if !old.can_refresh() {
-            return self.look_for_others(old, refused, way.environment.now().unix_ms()).await;
+            return self.look_for_others(old, refused, way.environment.now()).await;
         }
         let mut refreshing = self.refreshing.lock().await;
         if refreshing.asked.is_some()
@@ -81,19 +79,19 @@ impl Session {
     }
 
     /// Tokens that nothing renews: the user may have signed in anew, in this process or another.
-    async fn look_for_others(&self, old: &OAuthTokens, refused: bool, now_ms: u64) -> Result<bool> {
+    async fn look_for_others(&self, old: &OAuthTokens, refused: bool, now: Timestamp) -> Result<bool> {
         if !refused && old.access_token.is_some() {
             return Ok(false);
         }
         self.look().await?;
-        let now = self.credentials().await?;
-        let SignInMethod::OAuth2(tokens) = &now.sign_in else { return Ok(true) };
+        let known = self.credentials().await?;
+        let SignInMethod::OAuth2(tokens) = &known.sign_in else { return Ok(true) };
         if tokens.access_token != old.access_token || tokens.can_refresh() {
             return Ok(true);
         }
         let message = match &old.access_token {
             None => "there is no access token, and no way to one: sign in, or use client credentials",
-            Some(_) if old.expires_at_ms.is_some_and(|end| end <= now_ms) => {
+            Some(_) if old.expires_at.is_some_and(|end| end <= now) => {
                 "the sign-in has ended, and there is no refresh token: sign in again"
             }
             Some(_) => return Ok(false),
@@ -116,8 +114,8 @@ impl Session {
             let now = self.credentials().await?;
             let SignInMethod::OAuth2(tokens) = now.sign_in else { return Ok(true) };
             let changed = tokens.access_token != old.access_token;
-            let now_ms = way.environment.now().unix_ms();
-            let due = tokens.is_due(now_ms);
+            let now = way.environment.now();
+            let due = tokens.is_due(now);
             if !due && (changed || !refused) {
                 return Ok(true);
             }
@@ -127,8 +125,8 @@ impl Session {
             if tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused {
                 return Err(self.named(oauth::over()));
             }
-            if refreshing.quiet_until_ms > now_ms {
-                let wait = Duration::from_millis(refreshing.quiet_until_ms - now_ms);
+            if refreshing.quiet_until > now {
+                let wait = refreshing.quiet_until.duration_since(now);
                 let message = "the token endpoint asked to wait: try again later";
                 return Err(self.named(Error::new(ErrorKind::RateLimited, message).retry_in(wait)));
             }
@@ -150,7 +148,7 @@ impl Session {
                 }
                 Err(Refusal { error, .. }) => {
                     if let Some(wait) = error.retry_after() {
-                        refreshing.quiet_until_ms = now_ms.saturating_add(millis(wait));
+                        refreshing.quiet_until = now + wait;
                     }
                     return Err(self.named(error));
                 }

@@ -3,7 +3,9 @@
 //! A definite code of the API on a status below 500 is the last word. Everything else may pass: a failing server, a page of a
 //! proxy in between, a body that cannot be read. The API's own words are told, without the secrets they may echo.
 
-use highwater_core::{Error, ErrorKind};
+use std::time::Duration;
+
+use highwater_core::{Error, ErrorKind, Timestamp};
 use highwater_template::redact::Redactor;
 use highwater_template::{HttpResponse, Secret};
 use serde_json::{Map, Value};
@@ -24,13 +26,13 @@ pub(super) fn read(
     old: &OAuthTokens,
     grant: &str,
     hidden: &Redactor,
-    now_ms: u64,
+    now: Timestamp,
 ) -> Result<OAuthTokens, Refusal> {
     let body = parse(&response.body);
     let given = body.as_ref().filter(|_| (200..300).contains(&response.status)).and_then(holder);
     match given {
-        Some(given) => tokens(given, old, hidden, now_ms).map_err(Refusal::from),
-        None => Err(refusal(response, body.as_ref(), old, grant, hidden, now_ms)),
+        Some(given) => tokens(given, old, hidden, now).map_err(Refusal::from),
+        None => Err(refusal(response, body.as_ref(), old, grant, hidden, now)),
     }
 }
 
@@ -62,7 +64,12 @@ fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
     members.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn tokens(given: &Map<String, Value>, old: &OAuthTokens, hidden: &Redactor, now_ms: u64) -> Result<OAuthTokens, Error> {
+fn tokens(
+    given: &Map<String, Value>,
+    old: &OAuthTokens,
+    hidden: &Redactor,
+    now: Timestamp,
+) -> Result<OAuthTokens, Error> {
     let unusable = |message: &'static str| Error::new(ErrorKind::Remote, message);
     let kind = text(given, "token_type").unwrap_or("bearer");
     if !BEARER.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
@@ -79,8 +86,8 @@ fn tokens(given: &Map<String, Value>, old: &OAuthTokens, hidden: &Redactor, now_
     let seconds = given.get("expires_in").and_then(|value| {
         value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok())).filter(|value| *value > 0.0)
     });
-    tokens.lifetime_ms = seconds.map(|seconds| (seconds * 1000.0) as u64);
-    tokens.expires_at_ms = tokens.lifetime_ms.map(|lifetime_ms| now_ms.saturating_add(lifetime_ms));
+    tokens.lifetime = seconds.map(|seconds| Duration::from_millis((seconds * 1000.0) as u64));
+    tokens.expires_at = tokens.lifetime.map(|lifetime| now + lifetime);
     if let Some(refresh) = text(given, "refresh_token") {
         tokens.refresh_token = Some(Secret::new(refresh));
     }
@@ -208,7 +215,7 @@ fn refusal(
     old: &OAuthTokens,
     grant: &str,
     hidden: &Redactor,
-    now_ms: u64,
+    now: Timestamp,
 ) -> Refusal {
     let complaint = Complaint::of(body, hidden);
     let status = response.status;
@@ -237,7 +244,7 @@ fn refusal(
         }
     }
     if passes || slow {
-        let wait = response.header("retry-after").and_then(|value| time_until(value, now_ms));
+        let wait = response.header("retry-after").and_then(|value| time_until(value, now.unix_ms()));
         error = match wait {
             Some(wait) => error.retry_in(wait),
             None => error,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 
-const NOW_MS: u64 = 1_800_000_000_000;
+const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
 fn old() -> OAuthTokens {
-    let tokens = OAuthTokens::new("app").access(Secret::new("access-0"), Some(NOW_MS));
+    let tokens = OAuthTokens::new("app").access(Secret::new("access-0"), Some(NOW));
     OAuthTokens { scopes: vec!["read".into(), "write".into()], ..tokens.refresh(Secret::new("refresh-0-long")) }
 }
 
@@ -17,7 +17,7 @@ fn hidden() -> Redactor {
 
 fn answer(status: u16, body: &str) -> Result<OAuthTokens, Refusal> {
     let response = HttpResponse::new(status, vec![("Retry-After".into(), "600".into())], body.to_owned());
-    read(&response, &old(), "refresh_token", &hidden(), NOW_MS)
+    read(&response, &old(), "refresh_token", &hidden(), NOW)
 }
 
 fn refused(status: u16, body: &str) -> Refusal {
@@ -120,7 +120,7 @@ fn the_api_s_code_and_words_are_told_with_what_to_do() {
         ),
     ] {
         let response = HttpResponse::new(status, Vec::new(), body);
-        let error = read(&response, &old(), grant, &hidden(), NOW_MS).err().unwrap().error;
+        let error = read(&response, &old(), grant, &hidden(), NOW).err().unwrap().error;
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
         assert!(error.message().contains(message), "{error}");
         assert_eq!((error.context("error"), error.context("told")), (Some(code), told));
@@ -134,7 +134,7 @@ fn the_api_s_code_and_words_are_told_with_what_to_do() {
 fn a_code_that_is_over_leaves_the_sign_in_of_before_alone() {
     let client = OAuthTokens::new("app");
     let response = HttpResponse::new(400, Vec::new(), r#"{"error":"invalid_grant"}"#);
-    let refusal = read(&response, &client, "authorization_code", &hidden(), NOW_MS).err().unwrap();
+    let refusal = read(&response, &client, "authorization_code", &hidden(), NOW).err().unwrap();
     assert!(!refusal.over && refusal.error.message().contains("begin the sign-in again"));
 }
 
@@ -153,7 +153,10 @@ fn odd_answers_are_read() {
         "token_type":"user","refresh_token":"xoxe-1","expires_in":43200}}"#;
     let tokens = answer(200, slack).ok().unwrap();
     assert_eq!(tokens.access_token.unwrap().expose(), "xoxp-1");
-    assert_eq!((tokens.refresh_token.unwrap().expose(), tokens.lifetime_ms), ("xoxe-1", Some(43_200_000)));
+    assert_eq!(
+        (tokens.refresh_token.unwrap().expose(), tokens.lifetime),
+        ("xoxe-1", Some(Duration::from_secs(43_200)))
+    );
     for body in [
         r#"{"access_token":""}"#,
         r#"{"access_token":" \n"}"#,
@@ -193,13 +196,13 @@ fn scopes_that_were_not_granted_are_known() {
 #[test]
 fn an_end_that_is_no_end() {
     let end = |expires_in: &str| {
-        answer(200, &format!(r#"{{"access_token":"a1","expires_in":{expires_in}}}"#)).ok().unwrap().expires_at_ms
+        answer(200, &format!(r#"{{"access_token":"a1","expires_in":{expires_in}}}"#)).ok().unwrap().expires_at
     };
     for none in ["0", "-1", "null", "\"\"", "\"never\"", "\"0\""] {
         assert_eq!(end(none), None, "{none}");
     }
     for (text, ms) in [("60", 60_000), ("\"3600\"", 3_600_000), ("1.5", 1500), ("\" 30 \"", 30_000)] {
-        assert_eq!(end(text), Some(NOW_MS + ms), "{text}");
+        assert_eq!(end(text), Some(NOW + Duration::from_millis(ms)), "{text}");
     }
-    assert_eq!(end("1e300"), Some(u64::MAX));
+    assert_eq!(end("1e300"), Some(Timestamp::from_unix_ms(u64::MAX)));
 }

@@ -1,15 +1,17 @@
 //! The tokens of OAuth 2, and when they are over.
 
 use std::fmt;
+use std::time::Duration;
 
+use highwater_core::Timestamp;
 use highwater_template::records::text_at;
 use highwater_template::{HttpResponse, Provider, Secret};
 
 /// A token is refreshed at most this long before it ends.
-const EARLY_MS: u64 = 60_000;
+const EARLY: Duration = Duration::from_secs(60);
 
 /// And at most this part of its lifetime before: a tenth.
-const EARLY_PART: u64 = 10;
+const EARLY_PART: u32 = 10;
 
 /// A longer body says nothing of tokens.
 const ABOUT_TOKENS: usize = 64 * 1024;
@@ -33,10 +35,10 @@ pub struct OAuthTokens {
     pub access_token: Option<Secret>,
     /// The refresh token. Without one a user's sign-in is over when its access token is.
     pub refresh_token: Option<Secret>,
-    /// When the access token ends, in Unix milliseconds. Without it the token is used until the API refuses it.
-    pub expires_at_ms: Option<u64>,
-    /// How long the access token lasts from when it was given, in milliseconds, where the API said so.
-    pub lifetime_ms: Option<u64>,
+    /// When the access token ends. Without it the token is used until the API refuses it.
+    pub expires_at: Option<Timestamp>,
+    /// How long the access token lasts from when it was given, where the API said so.
+    pub lifetime: Option<Duration>,
     /// The application's id at the API.
     pub client_id: String,
     /// The application's secret, where it has one.
@@ -70,9 +72,9 @@ impl OAuthTokens {
 
     /// With an access token and when it ends.
     #[must_use]
-    pub fn access(mut self, token: Secret, expires_at_ms: Option<u64>) -> Self {
+    pub fn access(mut self, token: Secret, expires_at: Option<Timestamp>) -> Self {
         self.access_token = Some(token);
-        self.expires_at_ms = expires_at_ms;
+        self.expires_at = expires_at;
         self
     }
 
@@ -113,14 +115,14 @@ impl OAuthTokens {
     }
 
     /// Whether the access token is missing or about to end.
-    pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        let early_ms = self.lifetime_ms.map_or(EARLY_MS, |lifetime_ms| EARLY_MS.min(lifetime_ms / EARLY_PART));
-        self.access_token.is_none() || self.expires_at_ms.is_some_and(|end| end <= now_ms.saturating_add(early_ms))
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let early = self.lifetime.map_or(EARLY, |lifetime| EARLY.min(lifetime / EARLY_PART));
+        self.access_token.is_none() || self.expires_at.is_some_and(|end| end <= now + early)
     }
 
     /// Whether there is an access token that has not ended yet.
-    pub(super) fn lasts(&self, now_ms: u64) -> bool {
-        self.access_token.is_some() && self.expires_at_ms.is_none_or(|end| end > now_ms)
+    pub(super) fn lasts(&self, now: Timestamp) -> bool {
+        self.access_token.is_some() && self.expires_at.is_none_or(|end| end > now)
     }
 
     /// Whether there is a way to a new access token.
@@ -138,7 +140,7 @@ impl fmt::Debug for OAuthTokens {
             .field("client_id", &self.client_id)
             .field("grant", &self.grant)
             .field("refreshable", &self.can_refresh())
-            .field("expires_at_ms", &self.expires_at_ms)
+            .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
 }
@@ -167,22 +169,26 @@ pub(super) fn is_over(response: &HttpResponse, provider: &Provider) -> bool {
 mod tests {
     use super::*;
 
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
     #[test]
     fn tokens_are_due_early() {
         let tokens = |end| OAuthTokens::new("a").access(Secret::new("x"), end);
-        assert!(OAuthTokens::new("a").is_due(0));
-        assert!(!tokens(None).is_due(u64::MAX));
-        assert!(!tokens(Some(100_000)).is_due(39_999) && tokens(Some(100_000)).is_due(40_000));
+        assert!(OAuthTokens::new("a").is_due(at(0)));
+        assert!(!tokens(None).is_due(at(u64::MAX)));
+        assert!(!tokens(Some(at(100_000))).is_due(at(39_999)) && tokens(Some(at(100_000))).is_due(at(40_000)));
     }
 
     #[test]
     fn the_margin_is_a_part_of_a_short_lifetime() {
         let tokens = |lifetime_ms| OAuthTokens {
-            lifetime_ms: Some(lifetime_ms),
-            ..OAuthTokens::new("a").access(Secret::new("x"), Some(10_000_000))
+            lifetime: Some(Duration::from_millis(lifetime_ms)),
+            ..OAuthTokens::new("a").access(Secret::new("x"), Some(at(10_000_000)))
         };
         for (lifetime_ms, early_ms) in [(30_000, 3000), (60_000, 6000), (600_000, 60_000), (3_600_000, 60_000)] {
-            let due = |early: u64| tokens(lifetime_ms).is_due(10_000_000 - early);
+            let due = |early: u64| tokens(lifetime_ms).is_due(at(10_000_000 - early));
             assert!(due(early_ms) && !due(early_ms + 1), "{lifetime_ms}");
         }
     }

@@ -1,5 +1,6 @@
 //! Which runs are wanted, and which of their lines.
 
+use highwater_core::Timestamp;
 use highwater_template::LogLevel;
 
 use crate::run::{LogLine, RunMode, RunReport, RunState};
@@ -18,10 +19,10 @@ pub struct LogFilter {
     pub connection: Option<String>,
     /// Of this template (and variant behind `::`).
     pub sync: Option<String>,
-    /// Begun (lines: written) at or after this time, Unix milliseconds.
-    pub since_ms: Option<u64>,
+    /// Begun (lines: written) at or after this time.
+    pub since: Option<Timestamp>,
     /// Begun (lines: written) before this time.
-    pub until_ms: Option<u64>,
+    pub until: Option<Timestamp>,
     /// Lines at or above this level.
     pub level: Option<LogLevel>,
     /// With this text, in any case: in the error of a run, in a line.
@@ -92,8 +93,8 @@ impl LogFilter {
 
     pub(super) fn takes_line(&self, line: &LogLine) -> bool {
         self.level.is_none_or(|level| line.level >= level)
-            && self.since_ms.is_none_or(|since| line.at_ms >= since)
-            && self.until_ms.is_none_or(|until| line.at_ms < until)
+            && self.since.is_none_or(|since| line.at >= since)
+            && self.until.is_none_or(|until| line.at < until)
             && self.has_text(&line.message)
     }
 }

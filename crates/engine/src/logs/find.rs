@@ -1,11 +1,11 @@
 //! Finding runs and lines again, page by page, newest first.
 
-use highwater_core::{Document, Result, RunId, Timestamp};
+use highwater_core::{Document, Result, RunId};
 use serde::Serialize;
 
 use super::{LogFilter, PAGE, POINTERS, backwards, find_run, id_of, lines_of, read_run};
 use crate::engine::Engine;
-use crate::run::{LogLine, RunReport, parse_run_id};
+use crate::run::{LogLine, RunReport};
 use crate::sync::{SyncHandle, SyncKey};
 
 /// A page of runs, newest first.
@@ -23,7 +23,7 @@ pub struct RunPage {
 #[non_exhaustive]
 pub struct RunLine {
     /// The run.
-    pub run: String,
+    pub run: RunId,
     /// The connection.
     pub connection: String,
     /// The template, and the variant behind it.
@@ -54,7 +54,7 @@ impl Engine {
                 continue;
             }
             if runs.len() == limit {
-                let next = runs.last().map(|last| last.id.clone());
+                let next = runs.last().map(|last| last.id.to_string());
                 return Ok(RunPage { runs, next });
             }
             runs.push(report);
@@ -67,8 +67,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for a run that never was or is no longer kept.
-    pub async fn fetch_run(&self, id: &str) -> Result<RunReport> {
-        let id = parse_run_id(id)?;
+    pub async fn fetch_run(&self, id: RunId) -> Result<RunReport> {
         find_run(self.store().as_ref(), id).await?.ok_or_else(|| {
             highwater_core::Error::new(
                 highwater_core::ErrorKind::NotFound,
@@ -82,24 +81,23 @@ impl Engine {
     pub async fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         let limit = filter.limit.unwrap_or(100).max(1);
         let (resume, mut skip) = match filter.after.as_deref().map(|after| after.split_once(':')) {
-            Some(Some((run, count))) => (Some(parse_run_id(run)?), count.parse().unwrap_or(0)),
-            _ => (None, 0_usize),
+            Some(Some((run, count))) => (Some(run.parse()?), count.parse().unwrap_or(0)),
+            _ => (None::<RunId>, 0_usize),
         };
         // Runs that began before the period may have lines within it.
         let mut runs = filter.clone();
-        (runs.since_ms, runs.after) = (None, None);
+        (runs.since, runs.after) = (None, None);
         let mut scan = RunScan::new(self, &runs)?;
         if let Some(run) = resume {
             scan.begin_at(run);
         }
         let mut lines: Vec<RunLine> = Vec::new();
         while let Some(report) = scan.next().await? {
-            if filter.since_ms.is_some_and(|since| report.ended_ms.is_some_and(|ended| ended < since)) {
+            if filter.since.is_some_and(|since| report.ended_at.is_some_and(|ended| ended < since)) {
                 continue;
             }
-            let kept = lines_of(self.store().as_ref(), report.run_id()?).await?;
-            let from =
-                if resume.is_some_and(|run| run.to_string() == report.id) { std::mem::take(&mut skip) } else { 0 };
+            let kept = lines_of(self.store().as_ref(), report.id).await?;
+            let from = if resume == Some(report.id) { std::mem::take(&mut skip) } else { 0 };
             for (place, line) in kept.into_iter().enumerate().skip(from) {
                 if !filter.takes_line(&line) {
                     continue;
@@ -108,7 +106,7 @@ impl Engine {
                     return Ok(LinePage { lines, next: Some(format!("{}:{place}", report.id)) });
                 }
                 lines.push(RunLine {
-                    run: report.id.clone(),
+                    run: report.id,
                     connection: report.connection.clone(),
                     sync: report.key()?.sync_name(),
                     line,
@@ -119,8 +117,8 @@ impl Engine {
     }
 
     /// Every kept line of a run, in order.
-    pub async fn run_log(&self, id: &str) -> Result<Vec<LogLine>> {
-        lines_of(self.store().as_ref(), parse_run_id(id)?).await
+    pub async fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
+        lines_of(self.store().as_ref(), id).await
     }
 }
 
@@ -158,12 +156,12 @@ impl<'e> RunScan<'e> {
             _ => POINTERS.to_owned(),
         };
         let mut after = String::new();
-        if let Some(until_ms) = filter.until_ms {
+        if let Some(until) = filter.until {
             // Keys run backwards in time: this one lies before every run of the period.
-            after = format!("{prefix}{}", backwards(RunId::new(Timestamp::from_unix_ms(until_ms), 0)));
+            after = format!("{prefix}{}", backwards(RunId::new(until, 0)));
         }
         if let Some(last) = &filter.after {
-            after = after.max(format!("{prefix}{}", backwards(parse_run_id(last)?)));
+            after = after.max(format!("{prefix}{}", backwards(last.parse()?)));
         }
         Ok(RunScan { engine, filter, prefix, after, read: Vec::new().into_iter(), ended: false })
     }
@@ -188,7 +186,7 @@ impl<'e> RunScan<'e> {
                 continue;
             };
             let Some(id) = id_of(&document.key) else { continue };
-            if self.filter.since_ms.is_some_and(|since| id.time().unix_ms() < since) {
+            if self.filter.since.is_some_and(|since| id.time() < since) {
                 self.ended = true;
                 self.read = Vec::new().into_iter();
                 return Ok(None);

@@ -1,6 +1,6 @@
 //! Streams that are emptied: in the commit of whoever wants it, with what is to be told of that.
 
-use highwater_core::{Result, RunId, Store, WriteBatch};
+use highwater_core::{Result, RunId, Store, Timestamp, WriteBatch};
 
 use super::destination::destinations;
 use super::draft::Draft;
@@ -17,10 +17,10 @@ pub(crate) fn clear_streams<'m>(
     key: &SyncKey,
     models: impl Iterator<Item = &'m str>,
     told: Option<RunId>,
-    now_ms: u64,
+    now: Timestamp,
     batch: &mut WriteBatch,
 ) -> Result<()> {
-    let mut draft = told.map(|id| Draft::of_clear(key, id, now_ms));
+    let mut draft = told.map(|id| Draft::of_clear(key, id, now));
     for model in models {
         let stream = batch.on(&key.stream(model));
         stream.clear();

@@ -67,7 +67,7 @@ async fn collapse(
     }
     let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>();
     let mut batch = WriteBatch::new();
-    let mut ids = Ids::new(environment, environment.now().unix_ms(), 0);
+    let mut ids = Ids::new(environment, environment.now(), 0);
     for group in groups.into_values().filter(|group| group.len() > 1) {
         for (document, ..) in &group {
             batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
@@ -117,7 +117,7 @@ fn group(body: &Body) -> Group {
 
 /// The later row, tried for as long as that one is.
 fn later(earlier: OutboxRow, row: OutboxRow) -> OutboxRow {
-    OutboxRow { last_error: row.last_error.or(earlier.last_error), created_ms: earlier.created_ms, ..row }
+    OutboxRow { last_error: row.last_error.or(earlier.last_error), created_at: earlier.created_at, ..row }
 }
 
 /// One body that says what both say: from where the earlier begins to where the later ends.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::locks::lock;
-use highwater_core::{Error, ErrorKind, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
@@ -32,13 +32,13 @@ pub(super) const PAGE: usize = 64;
 const AT_ONCE: usize = 8;
 
 /// The longest that one failed delivery holds up the others of its destination, unless the receiver asks for more.
-const LONGEST_REST_MS: u64 = 60_000;
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// How long to gather wake-ups, so that a busy store is not searched after every commit.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// The longest sleep: what others do to the store, and a changed clock, are noticed by then.
-const LONGEST_SLEEP_MS: u64 = 30_000;
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// What a look at the outbox came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub struct Pass {
     pub failed: u64,
     /// Deliveries that were given up.
     pub dead: u64,
-    /// When there is something to do again, as far as is known now: Unix milliseconds.
-    pub next_ms: Option<u64>,
+    /// When there is something to do again, as far as is known now.
+    pub next_at: Option<Timestamp>,
 }
 
 impl Pass {
@@ -59,14 +59,14 @@ impl Pass {
         self.delivered += other.delivered;
         self.failed += other.failed;
         self.dead += other.dead;
-        if let Some(next_ms) = other.next_ms {
-            self.due(next_ms);
+        if let Some(next) = other.next_at {
+            self.due(next);
         }
     }
 
     /// There is something to do at this time.
-    pub(super) fn due(&mut self, at_ms: u64) {
-        self.next_ms = Some(self.next_ms.map_or(at_ms, |known| known.min(at_ms)));
+    pub(super) fn due(&mut self, at: Timestamp) {
+        self.next_at = Some(self.next_at.map_or(at, |known| known.min(at)));
     }
 }
 
@@ -127,8 +127,8 @@ impl Outbox {
         }
         let lease = match Lease::bid(store, environment).await? {
             Bid::Won(lease) => Arc::new(lease),
-            Bid::HeldUntil(until_ms) => {
-                pass.due(until_ms);
+            Bid::HeldUntil(until) => {
+                pass.due(until);
                 return Ok(pass);
             }
         };
@@ -186,7 +186,7 @@ impl Outbox {
                 if cancel.is_cancelled() {
                     break 'rows;
                 }
-                if !row.is_due(environment.now().unix_ms()) {
+                if !row.is_due(environment.now()) {
                     continue;
                 }
                 lease.check(&*self.parts.store, environment).await?;
@@ -195,8 +195,8 @@ impl Outbox {
                 }
             }
         }
-        if let Some(next_ms) = self.next_due(destination).await? {
-            pass.due(next_ms);
+        if let Some(next) = self.next_due(destination).await? {
+            pass.due(next);
         }
         Ok(pass)
     }
@@ -211,7 +211,7 @@ impl Outbox {
     ) -> Result<bool> {
         let environment = &*self.parts.environment;
         let verdict = self.send(destination, &row).await;
-        let now_ms = environment.now().unix_ms();
+        let now = environment.now();
         let mut batch = lease.batch();
         let dead = pass.dead;
         let well = match verdict {
@@ -231,17 +231,18 @@ impl Outbox {
                 pass.failed += 1;
                 let mut chance = [0; 4];
                 environment.fill_random(&mut chance);
-                if row.failed(error, retry_after, now_ms, u32::from_le_bytes(chance)) {
+                if row.failed(error, retry_after, now, u32::from_le_bytes(chance)) {
                     pass.dead += 1;
                     batch.remove_document(row_key(&destination.id, &row.id));
                     batch.put_document(dead_key(&destination.id, &row.id), &row)?;
                 } else {
                     batch.put_document(row_key(&destination.id, &row.id), &row)?;
                 }
-                let rest_ms = row.next_ms.min(now_ms + LONGEST_REST_MS);
-                let asked_ms = if retry_after.is_some() { row.next_ms } else { 0 };
+                // A receiver that asked for more gets more.
+                let rest = now + LONGEST_REST;
+                let rest = if retry_after.is_some() { row.next_try_at } else { row.next_try_at.min(rest) };
                 if !mutant!("rest-forgotten") {
-                    batch.put_document(rest_key(&destination.id), &Rest::new(now_ms, rest_ms.max(asked_ms)))?;
+                    batch.put_document(rest_key(&destination.id), &Rest::new(now, rest))?;
                 }
                 false
             }
@@ -274,13 +275,13 @@ impl Outbox {
         let Some(secrets) = secrets else {
             return Verdict::failed("the destination has no secret: give it one with `set_secrets`".to_owned());
         };
-        let now_ms = self.parts.environment.now().unix_ms();
-        let request = match request(destination, row, &secrets, now_ms) {
+        let now = self.parts.environment.now();
+        let request = match request(destination, row, &secrets, now) {
             Ok(request) => request,
             Err(error) => return Verdict::failed(error.to_string()),
         };
         match timer::timeout(PATIENCE, self.parts.transport.send(request)).await {
-            Some(Ok(response)) => verdict(&response, now_ms),
+            Some(Ok(response)) => verdict(&response, now),
             Some(Err(error)) => Verdict::failed(error.to_string()),
             None => Verdict::failed("the receiver did not answer in 20 seconds".to_owned()),
         }
@@ -299,7 +300,7 @@ impl Verdict {
     }
 }
 
-fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
+fn verdict(response: &HttpResponse, now: Timestamp) -> Verdict {
     match response.status {
         200..=299 => Verdict::Accepted,
         410 => Verdict::Gone,
@@ -309,16 +310,16 @@ fn verdict(response: &HttpResponse, now_ms: u64) -> Verdict {
         )),
         status => Verdict::Failed {
             error: format!("the receiver answered {status}"),
-            retry_after: response.header("retry-after").and_then(|value| time_until(value, now_ms)),
+            retry_after: response.header("retry-after").and_then(|value| time_until(value, now.unix_ms())),
         },
     }
 }
 
-fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_ms: u64) -> Result<HttpRequest> {
+fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now: Timestamp) -> Result<HttpRequest> {
     // Also a destination that was stored by other means goes nowhere else.
     let reach = destination.check()?;
     let id = format!("msg_{}", row.id);
-    let timestamp = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
+    let timestamp = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     let body = row.body.as_bytes();
     let mut request = HttpRequest::new("POST", destination.url.as_str())
         // The status decides. Eight receivers at a time may answer with whatever they like.
@@ -338,16 +339,16 @@ fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now_m
 async fn work(outbox: Outbox, cancel: CancelToken) {
     let mut wakeups = outbox.parts.store.subscribe();
     while !cancel.is_cancelled() {
-        let now_ms = outbox.parts.environment.now().unix_ms();
-        let pause_ms = match outbox.pass(&cancel).await {
-            Ok(pass) => pass.next_ms.map_or(LONGEST_SLEEP_MS, |next_ms| next_ms.saturating_sub(now_ms)),
+        let now = outbox.parts.environment.now();
+        let pause = match outbox.pass(&cancel).await {
+            Ok(pass) => pass.next_at.map_or(LONGEST_SLEEP, |next| next.duration_since(now)),
             Err(error) if error.kind() == ErrorKind::Closed => return,
             Err(error) => {
                 tracing::warn!(target: "highwater::outbox", "{error}");
-                1000
+                Duration::from_secs(1)
             }
         };
-        let pause = Duration::from_millis(pause_ms.min(LONGEST_SLEEP_MS)).max(GATHER);
+        let pause = pause.min(LONGEST_SLEEP).max(GATHER);
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{ChangeSummary, Document, Environment, Error, ErrorKind, Result, RunId, Store, WriteBatch};
+use highwater_core::{
+    ChangeSummary, Document, Environment, Error, ErrorKind, Result, RunId, Store, Timestamp, WriteBatch,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::collapse::collapse_waiting;
@@ -24,14 +26,16 @@ pub(super) const DRAFTS: &str = "outbox/draft/";
 /// What a run or a webhook has to tell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Draft {
-    pub(super) run: String,
+    pub(super) run: RunId,
     pub(super) connection: String,
     pub(super) template: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) variant: Option<String>,
     pub(super) mode: RunMode,
-    pub(super) started_ms: u64,
-    pub(super) ended_ms: u64,
+    #[serde(rename = "started_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(super) started: Timestamp,
+    #[serde(rename = "ended_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(super) ended: Timestamp,
     /// Where the account of each model lies.
     pub(super) accounts: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,13 +69,13 @@ impl Failure {
 impl Draft {
     pub(crate) fn new(report: &RunReport, accounts: BTreeMap<String, String>) -> Self {
         Draft {
-            run: report.id.clone(),
+            run: report.id,
             connection: report.connection.clone(),
             template: report.template.clone(),
             variant: report.variant.clone(),
             mode: report.mode,
-            started_ms: report.started_ms,
-            ended_ms: report.ended_ms.unwrap_or(report.started_ms),
+            started: report.started_at,
+            ended: report.ended_at.unwrap_or(report.started_at),
             accounts,
             error: None,
             cleared: false,
@@ -79,9 +83,9 @@ impl Draft {
     }
 
     /// That the streams are emptied, by the run of this id or by somebody else.
-    pub(super) fn of_clear(key: &SyncKey, id: RunId, now_ms: u64) -> Self {
-        let mut report = RunReport::new(key, id, RunMode::Initial, now_ms);
-        report.ended_ms = Some(now_ms);
+    pub(super) fn of_clear(key: &SyncKey, id: RunId, now: Timestamp) -> Self {
+        let mut report = RunReport::new(key, id, RunMode::Initial, now);
+        report.ended_at = Some(now);
         Draft { cleared: true, ..Draft::new(&report, BTreeMap::new()) }
     }
 
@@ -177,7 +181,7 @@ async fn count(
         template: draft.template.clone(),
         variant: draft.variant.clone(),
     };
-    let Some(mut report) = logs::read_run(store, &key, crate::run::parse_run_id(&draft.run)?).await? else {
+    let Some(mut report) = logs::read_run(store, &key, draft.run).await? else {
         return Ok(()); // no longer kept
     };
     report.take_counts(accounts);

@@ -1,6 +1,6 @@
 //! When something is due: by the rows that wait for a destination, and by its rest.
 
-use highwater_core::{ErrorKind, Result, WriteBatch};
+use highwater_core::{ErrorKind, Result, Timestamp, WriteBatch};
 
 use super::Outbox;
 use super::deliver::{PAGE, Pass};
@@ -16,7 +16,7 @@ impl Outbox {
                 continue;
             }
             match self.next_due(&destination).await? {
-                Some(due_ms) if due_ms > self.parts.environment.now().unix_ms() => pass.due(due_ms),
+                Some(due) if due > self.parts.environment.now() => pass.due(due),
                 Some(_) => wanted.push(destination),
                 None => {}
             }
@@ -25,43 +25,43 @@ impl Outbox {
     }
 
     /// When the destination's next try is due; `None` when nothing waits.
-    pub(super) async fn next_due(&self, destination: &Destination) -> Result<Option<u64>> {
+    pub(super) async fn next_due(&self, destination: &Destination) -> Result<Option<Timestamp>> {
         let next = self.next_row(destination).await?;
         let place = rest_key(&destination.id);
         let Some(stored) = self.parts.store.document(&place).await?.filter(|_| next.is_some()) else { return Ok(next) };
         let mut rest: Rest = stored.to()?;
-        if rest.draw_in(self.parts.environment.now().unix_ms()) {
+        if rest.draw_in(self.parts.environment.now()) {
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&stored)).put_document(&*place, &rest)?;
             self.draw_in(batch).await?;
         }
-        Ok(next.map(|due_ms| due_ms.max(rest.until_ms)))
+        Ok(next.map(|due| due.max(rest.until)))
     }
 
     /// When the first of the destination's rows is due, by itself.
-    async fn next_row(&self, destination: &Destination) -> Result<Option<u64>> {
+    async fn next_row(&self, destination: &Destination) -> Result<Option<Timestamp>> {
         let store = &*self.parts.store;
-        let (prefix, mut after, mut next) = (rows_prefix(&destination.id), String::new(), None::<u64>);
+        let (prefix, mut after, mut next) = (rows_prefix(&destination.id), String::new(), None::<Timestamp>);
         loop {
             let page = store.documents(&prefix, &after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(next) };
             after.clone_from(&last.key);
             // Behind the look: a pause that begins while we look does not come from a clock that was ahead.
-            let now_ms = self.parts.environment.now().unix_ms();
+            let now = self.parts.environment.now();
             let mut drawn = WriteBatch::new();
             for document in &page {
                 let mut row: OutboxRow = document.value.to()?;
-                if row.draw_in(now_ms) {
+                if row.draw_in(now) {
                     let place = &*document.key;
                     drawn.expect_document(place, Some(&document.value)).put_document(place, &row)?;
                 }
-                let due_ms = if row.is_due(now_ms) { now_ms } else { row.next_ms };
-                next = Some(next.map_or(due_ms, |known| known.min(due_ms)));
+                let due = if row.is_due(now) { now } else { row.next_try_at };
+                next = Some(next.map_or(due, |known| known.min(due)));
             }
             if !drawn.is_empty() {
                 self.draw_in(drawn).await?;
             }
-            if next == Some(now_ms) {
+            if next == Some(now) {
                 return Ok(next);
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use highwater_core::{Environment, Error, ErrorKind, Fence, Result, Store, WriteBatch};
+use highwater_core::{Environment, Error, ErrorKind, Fence, Result, Store, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::mutants::mutant;
@@ -19,31 +19,32 @@ const NAME: &str = "outbox";
 const BEAT: Duration = Duration::from_secs(5);
 
 /// How long it holds the work after a sign of life: two of them may fail to come.
-const TERM_MS: u64 = 15_000;
+const TERM: Duration = Duration::from_secs(15);
 
 /// What is left of a term behind which a sign of life is overdue.
 const OVERDUE: Duration = Duration::from_secs(10);
 
 /// A term that ends later than this was begun by another clock.
-const FAR_MS: u64 = 2 * TERM_MS;
+const FAR: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {
-    until_ms: u64,
+    #[serde(rename = "until_ms", with = "highwater_core::timestamp::unix_ms")]
+    until: Timestamp,
     #[serde(default)]
     process: u32,
 }
 
 impl Held {
-    fn new(until_ms: u64) -> Self {
-        Held { until_ms, process: std::process::id() }
+    fn new(until: Timestamp) -> Self {
+        Held { until, process: std::process::id() }
     }
 
     /// Whether the holder may be at work.
-    fn keeps_out(&self, store: &dyn Store, now_ms: u64) -> bool {
+    fn keeps_out(&self, store: &dyn Store, now: Timestamp) -> bool {
         // A store that only one process can have open is ours alone.
         let gone = !store.capabilities().multi_process && self.process != std::process::id();
-        let alive = self.until_ms > now_ms && self.until_ms - now_ms <= FAR_MS;
+        let alive = self.until > now && self.until.duration_since(now) <= FAR;
         alive && !gone && !mutant!("two-deliver")
     }
 }
@@ -52,6 +53,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Lease {
     fence: Fence,
+    /// In Unix milliseconds.
     until_ms: AtomicU64,
 }
 
@@ -59,28 +61,28 @@ pub(super) struct Lease {
 pub(super) enum Bid {
     Won(Lease),
     /// Somebody else delivers; ask again then.
-    HeldUntil(u64),
+    HeldUntil(Timestamp),
 }
 
 impl Lease {
     pub(super) async fn bid(store: &dyn Store, environment: &dyn Environment) -> Result<Bid> {
         let found = store.document(KEY).await?;
         // Behind the look: a term that somebody begins while we look is not from the future.
-        let now_ms = environment.now().unix_ms();
+        let now = environment.now();
         if let Some(held) = found.as_ref().and_then(|found| found.to::<Held>().ok())
-            && held.keeps_out(store, now_ms)
+            && held.keeps_out(store, now)
         {
-            return Ok(Bid::HeldUntil(held.until_ms));
+            return Ok(Bid::HeldUntil(held.until));
         }
-        let until_ms = now_ms + TERM_MS;
+        let until = now + TERM;
         let mut batch = WriteBatch::new();
-        batch.expect_document(KEY, found.as_ref()).put_document(KEY, &Held::new(until_ms))?.take_lease(NAME);
+        batch.expect_document(KEY, found.as_ref()).put_document(KEY, &Held::new(until))?.take_lease(NAME);
         match store.commit(batch).await {
             Ok(mut commit) => match commit.leases.pop() {
-                Some(fence) => Ok(Bid::Won(Lease { fence, until_ms: until_ms.into() })),
+                Some(fence) => Ok(Bid::Won(Lease { fence, until_ms: until.unix_ms().into() })),
                 None => Err(Error::new(ErrorKind::Internal, "a commit came back without its lease")),
             },
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Bid::HeldUntil(until_ms)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Bid::HeldUntil(until)),
             Err(error) => Err(error),
         }
     }
@@ -117,17 +119,17 @@ impl Lease {
 
     /// What is left of the term.
     fn left(&self, environment: &dyn Environment) -> Duration {
-        let left_ms = self.until_ms.load(Ordering::Relaxed).saturating_sub(environment.now().unix_ms());
-        Duration::from_millis(left_ms.min(TERM_MS))
+        let until = Timestamp::from_unix_ms(self.until_ms.load(Ordering::Relaxed));
+        until.duration_since(environment.now()).min(TERM)
     }
 
     /// Begins a new term. Fails once somebody else has the work.
     async fn renew(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
-        let until_ms = environment.now().unix_ms() + TERM_MS;
+        let until = environment.now() + TERM;
         let mut batch = self.batch();
-        batch.put_document(KEY, &Held::new(until_ms))?;
+        batch.put_document(KEY, &Held::new(until))?;
         store.commit(batch).await?;
-        self.until_ms.store(until_ms, Ordering::Relaxed);
+        self.until_ms.store(until.unix_ms(), Ordering::Relaxed);
         Ok(())
     }
 

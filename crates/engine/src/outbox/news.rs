@@ -27,7 +27,7 @@ pub(super) async fn add_rows(
     batch: &mut WriteBatch,
 ) -> Result<Vec<Destination>> {
     let mut told = Vec::new();
-    let mut ids = Ids::new(environment, news.draft.ended_ms, attempt);
+    let mut ids = Ids::new(environment, news.draft.ended, attempt);
     let (integration, _) = news.draft.names();
     for destination in destinations(store).await? {
         if !destination.wants(&news.draft.connection, integration) || destination.disabled.is_some() {
@@ -35,7 +35,7 @@ pub(super) async fn add_rows(
         }
         let bodies = news.bodies(&destination);
         for body in &bodies {
-            let row = OutboxRow::new(ids.next(), body.text()?, news.draft.ended_ms);
+            let row = OutboxRow::new(ids.next(), body.text()?, news.draft.ended);
             let key = row_key(&destination.id, &row.id);
             if !mutant!("row-ids-by-chance") {
                 batch.expect_document(&*key, None);
@@ -72,7 +72,7 @@ impl RunNews<'_> {
         let (integration, sync) = draft.names();
         let error = draft.error.as_ref().map(|failure| BodyError {
             description: failure.description.clone(),
-            failed_at: iso(draft.ended_ms),
+            failed_at: iso(draft.ended),
             r#type: failure.kind.as_str().to_owned(),
         });
         Body {
@@ -86,15 +86,15 @@ impl RunNews<'_> {
             error,
             from: "highwater".to_owned(),
             model,
-            modified_after: iso(draft.started_ms),
+            modified_after: iso(draft.started),
             provider_config_key: integration.to_owned(),
             response_results: found.map_or_else(Results::default, |found| Results {
                 added: found.added,
                 deleted: found.deleted + found.cleared,
                 updated: found.updated,
             }),
-            run_id: draft.run.clone(),
-            started_at: iso(draft.started_ms),
+            run_id: draft.run.to_string(),
+            started_at: iso(draft.started),
             success: draft.error.is_none(),
             sync_name: sync.to_owned(),
             sync_type: draft.sync_type().to_owned(),
@@ -159,8 +159,8 @@ pub(super) struct BodyError {
     r#type: String,
 }
 
-fn iso(at_ms: u64) -> String {
-    let time = i64::try_from(at_ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+fn iso(at: Timestamp) -> String {
+    let time = i64::try_from(at.unix_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -169,10 +169,10 @@ pub(super) struct Ids(u128);
 
 impl Ids {
     /// Begins by chance; another attempt begins elsewhere.
-    pub(super) fn new(environment: &dyn Environment, now_ms: u64, attempt: u32) -> Self {
+    pub(super) fn new(environment: &dyn Environment, now: Timestamp, attempt: u32) -> Self {
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
-        let first = RunId::new(Timestamp::from_unix_ms(now_ms), u128::from_be_bytes(random)).as_u128();
+        let first = RunId::new(now, u128::from_be_bytes(random)).as_u128();
         Ids(first.wrapping_add(u128::from(attempt) << 32))
     }
 

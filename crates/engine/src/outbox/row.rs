@@ -2,26 +2,28 @@
 
 use std::time::Duration;
 
+use highwater_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::mutants::mutant;
+use crate::timer::duration_ms;
 
 /// The first pause after a failed try; each later one is three times as long.
-const FIRST_PAUSE_MS: u64 = 5_000;
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest pause.
-const LONGEST_PAUSE_MS: u64 = 6 * 3_600_000;
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 
 /// The longest that a receiver can ask us to stay away.
-const LONGEST_RETRY_AFTER_MS: u64 = 24 * 3_600_000;
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the pauses of a delivery are, taken together, before it becomes a dead letter. What clocks say, and how
 /// long nobody was there to try, does not matter.
-pub(super) const RETRY_FOR_MS: u64 = 72 * 3_600_000;
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(72 * 3600);
 
 /// No pause is longer.
-fn longest() -> u64 {
-    LONGEST_RETRY_AFTER_MS + LONGEST_PAUSE_MS
+fn longest() -> Duration {
+    LONGEST_RETRY_AFTER + LONGEST_PAUSE
 }
 
 /// A delivery that waits, or a dead letter.
@@ -32,97 +34,100 @@ pub struct OutboxRow {
     pub id: String,
     /// The body, as it is sent each time.
     pub body: String,
-    /// When it came to be: Unix milliseconds.
-    pub created_ms: u64,
+    /// When it was created.
+    #[serde(rename = "created_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub created_at: Timestamp,
     /// Tries so far.
     pub attempts: u32,
-    /// When the next try is due: Unix milliseconds.
-    pub next_ms: u64,
+    /// When the next try is due.
+    #[serde(rename = "next_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub next_try_at: Timestamp,
     /// How long the pause before it is: whatever a clock says, it waits no longer.
-    #[serde(default = "longest")]
-    pub pause_ms: u64,
+    #[serde(default = "longest", rename = "pause_ms", with = "duration_ms")]
+    pub pause: Duration,
     /// How long all its pauses are, since its creation or its last replay.
-    #[serde(default)]
-    pub waited_ms: u64,
+    #[serde(default, rename = "waited_ms", with = "duration_ms")]
+    pub waited: Duration,
     /// Why the last try failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
 impl OutboxRow {
-    pub(super) fn new(id: String, body: String, now_ms: u64) -> Self {
+    pub(super) fn new(id: String, body: String, now: Timestamp) -> Self {
         OutboxRow {
             id,
             body,
-            created_ms: now_ms,
+            created_at: now,
             attempts: 0,
-            next_ms: now_ms,
-            pause_ms: 0,
-            waited_ms: 0,
+            next_try_at: now,
+            pause: Duration::ZERO,
+            waited: Duration::ZERO,
             last_error: None,
         }
     }
 
     /// Whether a try is due: the first one always is.
-    pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.attempts == 0 || self.next_ms <= now_ms
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.attempts == 0 || self.next_try_at <= now
     }
 
-    /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Whether
+    /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Returns whether
     /// that changed anything.
-    pub(super) fn draw_in(&mut self, now_ms: u64) -> bool {
-        self.attempts > 0 && draw_in(&mut self.next_ms, self.pause_ms, now_ms)
+    pub(super) fn draw_in(&mut self, now: Timestamp) -> bool {
+        self.attempts > 0 && draw_in(&mut self.next_try_at, self.pause, now)
     }
 
-    /// Notes a failed try; whether it was the last.
-    pub(super) fn failed(&mut self, error: String, retry_after: Option<Duration>, now_ms: u64, chance: u32) -> bool {
+    /// Notes a failed try; returns whether it was the last.
+    pub(super) fn failed(&mut self, error: String, retry_after: Option<Duration>, now: Timestamp, chance: u32) -> bool {
         self.attempts = self.attempts.saturating_add(1);
         self.last_error = Some(error);
-        let asked = retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        self.pause_ms = pause_ms(self.attempts, chance).max(asked.min(LONGEST_RETRY_AFTER_MS));
-        self.next_ms = now_ms.saturating_add(self.pause_ms);
-        self.waited_ms = self.waited_ms.saturating_add(self.pause_ms);
-        self.waited_ms > RETRY_FOR_MS
+        self.pause = pause(self.attempts, chance).max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+        self.next_try_at = now + self.pause;
+        self.waited = self.waited.saturating_add(self.pause);
+        self.waited > RETRY_FOR
     }
 
-    pub(super) fn replay(&mut self, now_ms: u64) {
-        (self.attempts, self.next_ms, self.pause_ms, self.waited_ms) = (0, now_ms, 0, 0);
+    pub(super) fn replay(&mut self, now: Timestamp) {
+        (self.attempts, self.next_try_at) = (0, now);
+        (self.pause, self.waited) = (Duration::ZERO, Duration::ZERO);
     }
 }
 
 /// The pause after so many tries, longer by up to a quarter by chance, so that many do not come back together.
-fn pause_ms(attempts: u32, chance: u32) -> u64 {
-    let tripled = FIRST_PAUSE_MS.saturating_mul(3_u64.saturating_pow(attempts.saturating_sub(1)));
-    let pause = tripled.min(LONGEST_PAUSE_MS);
-    pause + pause * u64::from(chance % 1000) / 4000
+fn pause(attempts: u32, chance: u32) -> Duration {
+    let tripled = FIRST_PAUSE.saturating_mul(3_u32.saturating_pow(attempts.saturating_sub(1)));
+    let pause = tripled.min(LONGEST_PAUSE);
+    pause + pause * (chance % 1000) / 4000
 }
 
-/// Until when a destination is left alone after a try that failed: Unix milliseconds.
+/// Until when a destination is left alone after a try that failed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Rest {
-    pub(super) until_ms: u64,
+    #[serde(rename = "until_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(super) until: Timestamp,
     /// How long it is.
-    #[serde(default = "longest")]
-    pub(super) for_ms: u64,
+    #[serde(default = "longest", rename = "for_ms", with = "duration_ms")]
+    pub(super) lasts: Duration,
 }
 
 impl Rest {
-    pub(super) fn new(now_ms: u64, until_ms: u64) -> Self {
-        Rest { until_ms, for_ms: until_ms.saturating_sub(now_ms) }
+    pub(super) fn new(now: Timestamp, until: Timestamp) -> Self {
+        Rest { until, lasts: until.duration_since(now) }
     }
 
-    /// Draws its end in where a clock that was ahead has put it off. Whether that changed anything.
-    pub(super) fn draw_in(&mut self, now_ms: u64) -> bool {
-        draw_in(&mut self.until_ms, self.for_ms, now_ms)
+    /// Draws its end in where a clock that was ahead has put it off. Returns whether that changed anything.
+    pub(super) fn draw_in(&mut self, now: Timestamp) -> bool {
+        draw_in(&mut self.until, self.lasts, now)
     }
 }
 
 /// A time further away than its pause was set by a clock that was ahead, and has gone back since.
-fn draw_in(at_ms: &mut u64, pause_ms: u64, now_ms: u64) -> bool {
-    let latest_ms = now_ms.saturating_add(pause_ms);
-    let far = *at_ms > latest_ms && !mutant!("far-times-kept");
+fn draw_in(at: &mut Timestamp, pause: Duration, now: Timestamp) -> bool {
+    let latest = now + pause;
+    let far = *at > latest && !mutant!("far-times-kept");
     if far {
-        *at_ms = latest_ms;
+        *at = latest;
     }
     far
 }
@@ -152,62 +157,71 @@ pub(super) fn dead_key(destination: &str, id: &str) -> String {
 mod tests {
     use super::*;
 
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
     #[test]
     fn tries_go_on_for_days_with_growing_pauses() {
-        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
-        let mut now_ms = 0;
+        let mut row = OutboxRow::new("x".into(), "{}".into(), START);
+        let mut now = START;
         let mut pauses = Vec::new();
         for _ in 0..100 {
-            if row.failed("no".into(), None, now_ms, 0) {
+            if row.failed("no".into(), None, now, 0) {
                 break;
             }
-            pauses.push(row.next_ms - now_ms);
-            now_ms = row.next_ms;
+            pauses.push(row.next_try_at.duration_since(now));
+            now = row.next_try_at;
         }
-        assert_eq!(pauses[..4], [5_000, 15_000, 45_000, 135_000]);
-        assert!(pauses.is_sorted() && *pauses.last().unwrap() == LONGEST_PAUSE_MS);
-        assert!(now_ms >= 24 * 3_600_000, "the last try came after {now_ms} ms");
-        assert!(pause_ms(1, 999) > pause_ms(1, 0) && pause_ms(60, 999) <= LONGEST_PAUSE_MS * 5 / 4);
+        assert_eq!(pauses[..4], [5, 15, 45, 135].map(seconds));
+        assert!(pauses.is_sorted() && *pauses.last().unwrap() == LONGEST_PAUSE);
+        assert!(now >= START + seconds(24 * 3600), "the last try came at {now}");
+        assert!(pause(1, 999) > pause(1, 0) && pause(60, 999) <= LONGEST_PAUSE * 5 / 4);
     }
 
     #[test]
     fn a_receiver_can_ask_for_a_pause_but_not_for_ever() {
-        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
-        row.failed("busy".into(), Some(Duration::from_secs(120)), 0, 0);
-        assert_eq!(row.next_ms, 120_000);
-        assert!(!row.is_due(119_999) && row.is_due(120_000));
-        row.failed("busy".into(), Some(Duration::from_secs(u64::MAX)), 0, 0);
-        assert_eq!(row.next_ms, LONGEST_RETRY_AFTER_MS);
+        let mut row = OutboxRow::new("x".into(), "{}".into(), START);
+        row.failed("busy".into(), Some(seconds(120)), START, 0);
+        assert_eq!(row.next_try_at, START + seconds(120));
+        assert!(!row.is_due(START + Duration::from_millis(119_999)) && row.is_due(START + seconds(120)));
+        row.failed("busy".into(), Some(seconds(u64::MAX)), START, 0);
+        assert_eq!(row.next_try_at, START + LONGEST_RETRY_AFTER);
         // What was never tried waits for no clock at all.
-        assert!(OutboxRow::new("y".into(), "{}".into(), 3_600_000).is_due(0));
+        assert!(OutboxRow::new("y".into(), "{}".into(), START + seconds(3600)).is_due(START));
     }
 
     #[test]
     fn a_clock_that_leaps_and_days_without_a_process_cost_no_tries() {
-        let mut row = OutboxRow::new("x".into(), "{}".into(), 0);
-        let mut now_ms = 0;
+        let mut row = OutboxRow::new("x".into(), "{}".into(), START);
+        let mut now = START;
         for tries in 1.. {
-            now_ms += 30 * 86_400_000;
-            if row.failed("no".into(), None, now_ms, 0) {
+            now = now + seconds(30 * 86_400);
+            if row.failed("no".into(), None, now, 0) {
                 assert!(tries > 15, "given up after {tries} tries");
                 break;
             }
         }
-        row.replay(now_ms);
-        assert!(!row.failed("no".into(), None, now_ms, 0));
+        row.replay(now);
+        assert!(!row.failed("no".into(), None, now, 0));
     }
 
     #[test]
     fn times_of_a_clock_that_was_ahead_are_drawn_in() {
-        const AHEAD: u64 = 20 * 3_600_000;
-        let mut row = OutboxRow::new("x".into(), "{}".into(), AHEAD);
-        row.failed("busy".into(), Some(Duration::from_secs(120)), AHEAD, 0);
-        assert!(!row.draw_in(AHEAD) && !row.draw_in(AHEAD + 60_000), "nothing is drawn in while the clock is right");
-        assert!(row.draw_in(5000));
-        assert_eq!(row.next_ms, 125_000);
-        assert!(!row.draw_in(5000) && !row.draw_in(6000), "once is enough");
-        let mut rest = Rest::new(AHEAD, AHEAD + 60_000);
-        assert!(!rest.draw_in(AHEAD) && rest.draw_in(5000) && !rest.draw_in(5000));
-        assert_eq!(rest.until_ms, 65_000);
+        let (ahead, now) = (START + seconds(20 * 3600), START + seconds(5));
+        let mut row = OutboxRow::new("x".into(), "{}".into(), ahead);
+        row.failed("busy".into(), Some(seconds(120)), ahead, 0);
+        assert!(
+            !row.draw_in(ahead) && !row.draw_in(ahead + seconds(60)),
+            "nothing is drawn in while the clock is right"
+        );
+        assert!(row.draw_in(now));
+        assert_eq!(row.next_try_at, START + seconds(125));
+        assert!(!row.draw_in(now) && !row.draw_in(now + seconds(1)), "once is enough");
+        let mut rest = Rest::new(ahead, ahead + seconds(60));
+        assert!(!rest.draw_in(ahead) && rest.draw_in(now) && !rest.draw_in(now));
+        assert_eq!(rest.until, START + seconds(65));
     }
 }

@@ -1,6 +1,6 @@
 //! Deletes that a guard held back: done or dropped later, without reading anything again.
 
-use highwater_core::{DeleteGuard, Error, ErrorKind, Result, WriteBatch};
+use highwater_core::{DeleteGuard, Error, ErrorKind, Result, RunId, WriteBatch};
 
 use super::counts::CountsBeforeDeletes;
 use super::lease::free_or_busy;
@@ -14,9 +14,9 @@ use crate::sync::{SyncKey, SyncStatus};
 
 impl Engine {
     /// Does the deletes of a run that waits for approval: what it did not see then, and nobody wrote since.
-    pub async fn approve(&self, run: &str) -> Result<RunReport> {
+    pub async fn approve(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, mut status) = self.parked(run).await?;
-        let id = report.run_id()?;
+        let id = report.id;
         // What the run saved was not told either: it did not end well until now.
         let tally = Tally::new(&key);
         tally.open(self.store().as_ref(), &*self.parts().environment).await?;
@@ -25,12 +25,12 @@ impl Engine {
             tally.account(&held.model, stream);
             batch.remove_document(key.strikes_key(&held.model));
         }
-        let now_ms = self.parts().environment.now().unix_ms();
-        report.succeed(now_ms);
+        let now = self.parts().environment.now();
+        report.succeed(now);
         let (before, held) = (CountsBeforeDeletes::of(&report), std::mem::take(&mut report.held));
         report.set_final_deletes(&before, held.iter().map(|held| (held.model.as_str(), held.deletes)));
         status.latest.clone_from(&report.models);
-        status.last_success_ms = Some(now_ms);
+        status.last_success_at = Some(now);
         tally.conclude(&report, None, &mut batch)?;
         let report = self.settle(&key, batch, status, report, Some(&before)).await?;
         tally.tell_now(self.store().as_ref(), &*self.parts().environment).await;
@@ -38,20 +38,20 @@ impl Engine {
     }
 
     /// Drops the deletes of a run that waits for approval. What it saved stays.
-    pub async fn reject(&self, run: &str) -> Result<RunReport> {
+    pub async fn reject(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, status) = self.parked(run).await?;
-        let id = report.run_id()?;
+        let id = report.id;
         for held in &report.held {
             batch.on(&key.stream(&held.model)).abort_run(id);
         }
-        let now_ms = self.parts().environment.now().unix_ms();
+        let now = self.parts().environment.now();
         let why = "its deletes were rejected; what it saved stays";
-        report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
+        report.end(RunState::Cancelled, now, ErrorKind::Cancelled, why);
         self.settle(&key, batch, status, report, None).await
     }
 
     /// A run that waits for approval, and a batch that nobody can come before.
-    async fn parked(&self, run: &str) -> Result<(RunReport, SyncKey, WriteBatch, SyncStatus)> {
+    async fn parked(&self, run: RunId) -> Result<(RunReport, SyncKey, WriteBatch, SyncStatus)> {
         let report = self.fetch_run(run).await?;
         if report.state != RunState::AwaitingApproval {
             return Err(Error::new(ErrorKind::Invalid, "the run does not wait for approval")
@@ -65,7 +65,7 @@ impl Engine {
         if connection.is_none() {
             return Err(no_connection(&key.connection));
         }
-        let holder = free_or_busy(self, &key, self.parts().environment.now().unix_ms()).await?;
+        let holder = free_or_busy(self, &key, self.parts().environment.now()).await?;
         self.refuse_if_running(&key)?;
         let status = self.store().document(&key.status_key()).await?;
         let mut batch = WriteBatch::new();

@@ -5,13 +5,13 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use highwater_core::{ChangeSummary, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, WriteBatch};
+use highwater_core::{ChangeSummary, Error, ErrorKind, Fence, Json, Maintenance, Result, RunId, Timestamp, WriteBatch};
 use highwater_template::host::Progress;
 use serde::de::DeserializeOwned;
 
 use super::host::OpenRefresh;
 use super::lease::{Holder, free_or_busy};
-use super::report::{RunMode, RunOptions, RunReport, RunState, parse_run_id};
+use super::report::{RunMode, RunOptions, RunReport, RunState};
 use crate::control::Trigger;
 use crate::disconnect::no_connection;
 use crate::engine::Engine;
@@ -49,7 +49,7 @@ pub(crate) struct Beginning {
 pub(crate) enum Start {
     Begun(Box<Begun>),
     /// It is not due before this time.
-    NotDue(u64),
+    NotDue(Timestamp),
     /// The sync is paused or disabled, or its schedule has no further slot.
     NotWanted,
 }
@@ -71,11 +71,11 @@ struct Known {
 struct Reached<'k> {
     accounts: &'k BTreeMap<String, ChangeSummary>,
     /// Of a full refresh.
-    pages: Option<(String, Progress)>,
+    pages: Option<(RunId, Progress)>,
 }
 
 impl Known {
-    async fn load(engine: &Engine, key: &SyncKey, now_ms: u64) -> Result<Self> {
+    async fn load(engine: &Engine, key: &SyncKey, now: Timestamp) -> Result<Self> {
         let store = engine.store();
         let status = store.document(&key.status_key()).await?;
         let connection = store.document(&connection_key(&key.connection)).await?;
@@ -84,7 +84,7 @@ impl Known {
         }
         Ok(Known {
             connection,
-            holder: free_or_busy(engine, key, now_ms).await?,
+            holder: free_or_busy(engine, key, now).await?,
             settings: store.document(&key.settings_key()).await?,
             trigger: store.document(&key.trigger_key()).await?,
             open: store.document(&key.open_key()).await?,
@@ -123,8 +123,8 @@ pub(crate) async fn begin(engine: &Engine, key: &SyncKey, options: &RunOptions) 
 }
 
 async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Result<Start> {
-    let now_ms = engine.parts().environment.now().unix_ms();
-    let known = Known::load(engine, key, now_ms).await?;
+    let now = engine.parts().environment.now();
+    let known = Known::load(engine, key, now).await?;
     let settings: Option<SyncSettings> = read(known.settings.as_ref())?;
     let trigger: Option<Trigger> = read(known.trigger.as_ref())?;
     if options.scheduled {
@@ -133,21 +133,21 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
             return Ok(Start::NotWanted);
         }
         if trigger.is_none() && !options.early {
-            match due(&known.status, &settings.schedule, now_ms)? {
+            match due(&known.status, &settings.schedule, now)? {
                 Due::Now => {}
-                Due::At(due_ms) => return Ok(Start::NotDue(due_ms)),
+                Due::At(due) => return Ok(Start::NotDue(due)),
                 Due::Never => return Ok(Start::NotWanted),
             }
         }
     }
     let open: Option<OpenRefresh> = read(known.open.as_ref())?;
-    let plan = plan(options, trigger.as_ref(), open.as_ref(), known.checkpoint.is_some(), now_ms);
+    let plan = plan(options, trigger.as_ref(), open.as_ref(), known.checkpoint.is_some(), now);
     let pages = open.as_ref().map(|open| (open.run.clone(), open.progress));
     let reached = Reached { accounts: &known.accounts, pages };
-    let mut begun = prepare(engine, key, plan, &known, open, now_ms)?;
+    let mut begun = prepare(engine, key, plan, &known, open, now)?;
     begun.policy = options.deletes.or(settings.as_ref().map(|settings| settings.deletes)).unwrap_or_default();
     if let Some(settings) = &settings {
-        begun.timeout = Duration::from_millis(settings.timeout_ms);
+        begun.timeout = settings.timeout;
     }
 
     let mut batch = WriteBatch::new();
@@ -176,9 +176,9 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
         // In the commit that begins the run: whoever loses the lease later has nothing left to empty.
         let told = anybody_listens(engine.store().as_ref()).await?.then_some(begun.id);
         let models = &engine.template(&key.template)?.info().models;
-        clear_streams(key, models.iter().map(|model| model.name.as_str()), told, now_ms, &mut batch)?;
+        clear_streams(key, models.iter().map(|model| model.name.as_str()), told, now, &mut batch)?;
     }
-    close_earlier(engine, key, &mut batch, &mut begun, &reached, now_ms).await?;
+    close_earlier(engine, key, &mut batch, &mut begun, &reached, now).await?;
     if plan != Plan::Resume {
         remove_accounts(key, &mut batch, &known.accounts);
     }
@@ -201,15 +201,15 @@ fn prepare(
     plan: Plan,
     known: &Known,
     open: Option<OpenRefresh>,
-    now_ms: u64,
+    now: Timestamp,
 ) -> Result<Beginning> {
     let mut status = known.status.clone();
     let resume_at = open.as_ref().and_then(|open| open.checkpoint.as_ref());
     let resume_at = resume_at.map(|raw| Json::parse(raw.get())).transpose()?;
     let (id, mut report, mut open) = match (plan, open) {
         (Plan::Resume, Some(open)) if !mutant!("resume-as-new") => {
-            let id = parse_run_id(&open.run)?;
-            let mut report = RunReport::new(key, id, RunMode::Initial, open.started_ms);
+            let id = open.run;
+            let mut report = RunReport::new(key, id, RunMode::Initial, open.started_at);
             report.progress = open.progress;
             report.take_counts(&known.accounts);
             report.incomplete.clone_from(&open.incomplete);
@@ -217,13 +217,12 @@ fn prepare(
         }
         (Plan::Incremental, _) => {
             let id = engine.new_run_id();
-            (id, RunReport::new(key, id, RunMode::Incremental, now_ms), OpenRefresh::default())
+            (id, RunReport::new(key, id, RunMode::Incremental, now), OpenRefresh::default())
         }
         _ => {
             let id = engine.new_run_id();
-            let (run, started_ms) = (id.to_string(), now_ms);
-            let open = OpenRefresh { run, started_ms, saved_ms: now_ms, ..OpenRefresh::default() };
-            (id, RunReport::new(key, id, RunMode::Initial, now_ms), open)
+            let open = OpenRefresh { run: id, started_at: now, saved_at: now, ..OpenRefresh::default() };
+            (id, RunReport::new(key, id, RunMode::Initial, now), open)
         }
     };
     let checkpoint = match plan {
@@ -233,10 +232,10 @@ fn prepare(
     };
     open.tries += 1;
     report.state = RunState::Running;
-    status.last_started_ms = Some(now_ms);
+    status.last_started_at = Some(now);
     Ok(Beginning {
         id,
-        holder: Holder::new(engine, now_ms),
+        holder: Holder::new(engine, now),
         report,
         open,
         checkpoint,
@@ -253,7 +252,7 @@ async fn close_earlier(
     batch: &mut WriteBatch,
     begun: &mut Beginning,
     reached: &Reached<'_>,
-    now_ms: u64,
+    now: Timestamp,
 ) -> Result<()> {
     let store = engine.store().as_ref();
     let own = begun.report.id.clone();
@@ -262,24 +261,24 @@ async fn close_earlier(
         begun.report.set_aside = report.set_aside;
     }
     if let Some(earlier) = begun.status.current_run.clone().filter(|earlier| *earlier != own)
-        && let Some(mut report) = logs::read_run(store, key, parse_run_id(&earlier)?).await?
+        && let Some(mut report) = logs::read_run(store, key, earlier).await?
         && report.state == RunState::Running
     {
         if let Some((_, progress)) = reached.pages.as_ref().filter(|(run, _)| *run == report.id) {
             report.progress = *progress;
         }
         report.take_counts(reached.accounts);
-        report.end(RunState::Error, now_ms, ErrorKind::Cancelled, "its process ended before the run did");
+        report.end(RunState::Error, now, ErrorKind::Cancelled, "its process ended before the run did");
         logs::put_run(batch, key, &report, false)?;
     }
     let full = begun.report.mode == RunMode::Initial;
     if let Some(parked) = begun.status.parked_run.clone().filter(|_| full) {
         // Opening this run closes the parked one's account of what it saw.
-        if let Some(mut report) = logs::read_run(store, key, parse_run_id(&parked)?).await?
+        if let Some(mut report) = logs::read_run(store, key, parked).await?
             && report.state == RunState::AwaitingApproval
         {
             let why = format!("run {own} took its place: look at that one");
-            report.end(RunState::Cancelled, now_ms, ErrorKind::Cancelled, why);
+            report.end(RunState::Cancelled, now, ErrorKind::Cancelled, why);
             logs::put_run(batch, key, &report, false)?;
         }
         begun.status.parked_run = None;
@@ -307,8 +306,8 @@ pub(crate) async fn begin_over(
     mut report: RunReport,
     why: &Error,
 ) -> Result<Begun> {
-    let now_ms = engine.parts().environment.now().unix_ms();
-    report.end(RunState::Error, now_ms, why.kind(), why.to_string());
+    let now = engine.parts().environment.now();
+    report.end(RunState::Error, now, why.kind(), why.to_string());
     let known = Known {
         connection: None,
         holder: None,
@@ -319,7 +318,7 @@ pub(crate) async fn begin_over(
         status: ended.run.status.clone(),
         accounts: accounts(engine, key).await?,
     };
-    let mut begun = prepare(engine, key, Plan::Full { reset: true, clear: false }, &known, None, now_ms)?;
+    let mut begun = prepare(engine, key, Plan::Full { reset: true, clear: false }, &known, None, now)?;
     begun.policy = ended.run.policy;
     begun.timeout = ended.run.timeout;
     begun.status.current_run = None;
@@ -330,7 +329,7 @@ pub(crate) async fn begin_over(
     }
     logs::put_run(&mut batch, key, &report, false)?;
     let reached = Reached { accounts: &known.accounts, pages: None };
-    close_earlier(engine, key, &mut batch, &mut begun, &reached, now_ms).await?;
+    close_earlier(engine, key, &mut batch, &mut begun, &reached, now).await?;
     remove_accounts(key, &mut batch, &known.accounts);
     batch.put_document(key.holder_key(), &begun.holder)?;
     store_beginning(key, &mut batch, &begun, true)?;

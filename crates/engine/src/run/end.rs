@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
 
 use super::begin::Begun;
@@ -12,7 +12,6 @@ use super::report::{RunMode, RunReport, RunState};
 use crate::engine::Engine;
 use crate::logs;
 use crate::sync::{Incomplete, SyncKey, SyncSettings, SyncStatus};
-use crate::timer::millis;
 
 /// The first look after the API could not be reached, and the longest time between two.
 const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -48,17 +47,17 @@ pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outc
 
 async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunReport> {
     let settlement = host.take_settlement();
-    let now_ms = host.now_ms();
+    let now = host.now();
     let before = CountsBeforeDeletes::of(&host.report());
     let expected = settlement.models.iter().map(|settled| (settled.model.as_str(), settled.deletes));
     host.change_report(|report| {
         report.set_final_deletes(&before, expected);
-        report.succeed(now_ms);
+        report.succeed(now);
     });
     let mut report = host.report();
     let commit = {
         let stale = host.forget_older(settlement.models.iter().map(|settled| settled.model.as_str()));
-        let mut batch = ending(engine, begun, host, &report, None, now_ms).await?;
+        let mut batch = ending(engine, begun, host, &report, None, now).await?;
         for key in stale {
             batch.remove_document(key);
         }
@@ -73,7 +72,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
             // It was not to be: the report goes back to how it ran.
             host.change_report(|report| {
                 report.state = RunState::Running;
-                report.ended_ms = None;
+                report.ended_at = None;
                 if error.kind() == ErrorKind::AwaitingApproval {
                     report.held = settlement.held();
                 }
@@ -95,15 +94,15 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
 }
 
 async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) -> Result<()> {
-    let now_ms = host.now_ms();
-    host.change_report(|report| report.fail(error, now_ms));
+    let now = host.now();
+    host.change_report(|report| report.fail(error, now));
     let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
-    if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since_ms.is_none() {
+    if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since.is_none() {
         // The event of the run's end tells it to those who watch.
         host.note(level, &error.to_string());
     }
     let report = host.report();
-    let mut batch = ending(engine, begun, host, &report, Some(error), now_ms).await?;
+    let mut batch = ending(engine, begun, host, &report, Some(error), now).await?;
     if host.full {
         let mut open = OpenRefresh { progress: report.progress, ..host.open() };
         if error.kind() == ErrorKind::Fenced {
@@ -117,11 +116,11 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
         promote_checkpoint(host, &host.open(), &mut batch)?;
     }
     let nothing_came = report.progress.pages == 0 && report.resumed == 0;
-    if error.kind() == ErrorKind::Unavailable && begun.run.status.offline_since_ms.is_some() && nothing_came {
+    if error.kind() == ErrorKind::Unavailable && begun.run.status.offline_since.is_some() && nothing_came {
         // Offline is a state: looking again and again leaves one record, not many.
         logs::remove_run(host.store(), &mut batch, host.key, host.run).await?;
     }
-    let still_offline = begun.run.status.offline_since_ms.is_some() && error.kind() == ErrorKind::Unavailable;
+    let still_offline = begun.run.status.offline_since.is_some() && error.kind() == ErrorKind::Unavailable;
     if !still_offline {
         host.conclude(&report, Some(error), &mut batch)?;
     }
@@ -140,7 +139,7 @@ async fn ending(
     host: &Host<'_>,
     report: &RunReport,
     error: Option<&Error>,
-    now_ms: u64,
+    now: Timestamp,
 ) -> Result<WriteBatch> {
     let key = host.key;
     let mut status = begun.run.status.clone();
@@ -148,10 +147,10 @@ async fn ending(
     status.last_run = Some(report.id.clone());
     let settings: Option<SyncSettings> =
         engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
-    next_due(engine, &mut status, settings.as_ref(), report, error, now_ms);
+    next_due(engine, &mut status, settings.as_ref(), report, error, now);
     if begun.interrupted && settings.is_some() {
         // The engine stopped, not the run: it goes on as soon as the engine does.
-        status.next_due_ms = Some(now_ms);
+        status.next_due_at = Some(now);
     }
     if report.state == RunState::AwaitingApproval {
         status.parked_run = Some(report.id.clone());
@@ -207,56 +206,56 @@ fn next_due(
     settings: Option<&SyncSettings>,
     report: &RunReport,
     error: Option<&Error>,
-    now_ms: u64,
+    now: Timestamp,
 ) {
     status.last_error.clone_from(&report.error);
     status.last_error_kind = report.error_kind;
-    status.not_before_ms = None;
-    let started_ms = status.last_started_ms.unwrap_or(now_ms);
+    status.not_before = None;
+    let started = status.last_started_at.unwrap_or(now);
     let slot = settings.and_then(|settings| {
-        let jitter = engine.random_below(settings.jitter_ms);
-        settings.schedule.next(started_ms, now_ms).ok().flatten().map(|next| next.saturating_add(jitter))
+        let jitter = engine.random_below(settings.jitter);
+        settings.schedule.next(started, now).ok().flatten().map(|next| next + jitter)
     });
     let offline = error.is_some_and(|error| error.kind() == ErrorKind::Unavailable);
     if !offline {
-        (status.offline_since_ms, status.offline_tries) = (None, 0);
+        (status.offline_since, status.offline_tries) = (None, 0);
     }
     let Some(error) = error else {
-        status.last_success_ms = Some(now_ms);
+        status.last_success_at = Some(now);
         status.failures = 0;
         status.latest.clone_from(&report.models);
-        status.next_due_ms = slot;
+        status.next_due_at = slot;
         return;
     };
-    let due_ms = match error.kind() {
+    let due = match error.kind() {
         ErrorKind::Cancelled => slot,
         ErrorKind::AwaitingApproval => {
-            status.last_success_ms = Some(now_ms);
+            status.last_success_at = Some(now);
             slot
         }
         ErrorKind::Unavailable => {
-            status.offline_since_ms.get_or_insert(now_ms);
+            status.offline_since.get_or_insert(now);
             status.offline_tries += 1;
             let doublings = status.offline_tries.saturating_sub(1).min(10);
             let probe = PROBE.0.saturating_mul(1 << doublings).min(PROBE.1);
-            let at_ms = now_ms + millis(probe) + engine.random_below(millis(probe) / 4);
+            let at = now + probe + engine.random_below(probe / 4);
             // A sync that runs more often than we would look is looked after anyway.
-            Some(at_ms)
+            Some(at)
         }
         _ => {
             status.failures += 1;
             let pause = error.retry_after().unwrap_or_else(|| backoff(status.failures));
-            let not_before_ms = now_ms.saturating_add(millis(pause));
-            status.not_before_ms = Some(not_before_ms);
+            let not_before = now + pause;
+            status.not_before = Some(not_before);
             if error.is_retryable() || error.kind() == ErrorKind::Remote {
                 // It may work sooner than the schedule would try.
-                Some(not_before_ms)
+                Some(not_before)
             } else {
-                slot.map(|slot| slot.max(not_before_ms))
+                slot.map(|slot| slot.max(not_before))
             }
         }
     };
-    status.next_due_ms = due_ms.filter(|_| settings.is_some());
+    status.next_due_at = due.filter(|_| settings.is_some());
 }
 
 /// The pause after so many failures in a row: from half a minute to an hour.
@@ -267,23 +266,23 @@ fn backoff(failures: u32) -> Duration {
 impl Engine {
     /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
     /// Returns that time; none where the sync is no longer enabled.
-    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<Option<u64>> {
+    pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<Option<Timestamp>> {
         let settings = self.store().document(&key.settings_key()).await?;
         if settings.is_none() {
             return Ok(None);
         }
         let stored = self.store().document(&key.status_key()).await?;
         let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        let now_ms = self.parts().environment.now().unix_ms();
+        let now = self.parts().environment.now();
         tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");
         status.failures += 1;
         (status.last_error, status.last_error_kind) = (Some(error.to_string()), Some(error.kind()));
-        let not_before_ms = now_ms.saturating_add(millis(backoff(status.failures)));
-        (status.not_before_ms, status.next_due_ms) = (Some(not_before_ms), Some(not_before_ms));
+        let not_before = now + backoff(status.failures);
+        (status.not_before, status.next_due_at) = (Some(not_before), Some(not_before));
         let mut batch = WriteBatch::new();
         batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
         self.store().commit(batch).await?;
-        Ok(Some(not_before_ms))
+        Ok(Some(not_before))
     }
 }

@@ -13,7 +13,7 @@ use highwater_core::{
     Cursor, Error, ErrorKind, Fence, Merging, Result, RunId, Store, StreamBatch, Timestamp, WriteBatch,
 };
 use highwater_template::LogLevel;
-use highwater_template::host::{ApiHost, ChangeSet, Progress};
+use highwater_template::host::{ChangeSet, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -29,16 +29,18 @@ use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::Tally;
 use crate::sync::SyncKey;
-use crate::timer::{self, millis};
+use crate::timer;
 
 /// How far a full refresh has come: stored with each of its pages, so that it can go on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenRefresh {
-    pub(crate) run: String,
-    pub(crate) started_ms: u64,
+    pub(crate) run: RunId,
+    #[serde(rename = "started_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(crate) started_at: Timestamp,
     /// When its last page was saved.
-    pub(crate) saved_ms: u64,
+    #[serde(rename = "saved_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(crate) saved_at: Timestamp,
     /// Models whose streams have the run open.
     pub(crate) begun: BTreeSet<String>,
     /// Models that were seen whole.
@@ -105,7 +107,7 @@ impl<'e> Host<'e> {
             tally,
             aside: Mutex::default(),
             asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
-            probing: run.status.offline_since_ms.is_some(),
+            probing: run.status.offline_since.is_some(),
         }
     }
 
@@ -124,9 +126,8 @@ impl<'e> Host<'e> {
         self.client.renewed().await;
     }
 
-    /// The current time in Unix milliseconds.
-    pub(super) fn now_ms(&self) -> u64 {
-        self.engine.parts().environment.now().unix_ms()
+    pub(super) fn now(&self) -> Timestamp {
+        self.engine.parts().environment.now()
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -222,11 +223,10 @@ impl<'e> Host<'e> {
 
     /// Renews the lease along with `batch`, if the last renewal is this old.
     fn refresh_holder(&self, batch: &mut WriteBatch, older_than: Duration) -> Result<()> {
-        let now_ms = self.now_ms();
-        let ttl_ms = millis(self.engine.parts().lease_ttl);
+        let until = self.now() + self.engine.parts().lease_ttl;
         let mut holder = lock(&self.holder);
-        if now_ms.saturating_add(ttl_ms) >= holder.until_ms.saturating_add(millis(older_than)) {
-            holder.until_ms = now_ms.saturating_add(ttl_ms);
+        if until >= holder.until + older_than {
+            holder.until = until;
             batch.put_document(self.key.holder_key(), &*holder)?;
         }
         Ok(())
@@ -241,7 +241,7 @@ impl<'e> Host<'e> {
             LogLevel::Warning => tracing::warn!(target: "highwater::run", "{message}"),
             LogLevel::Error => tracing::error!(target: "highwater::run", "{message}"),
         }
-        lock(&self.lines).push(&self.engine.parts().logs, self.now_ms(), level, &message);
+        lock(&self.lines).push(&self.engine.parts().logs, self.now(), level, &message);
         message
     }
 
@@ -319,7 +319,7 @@ impl<'e> Host<'e> {
             open.checkpoint = Some(raw(checkpoint)?);
         }
         open.progress = self.progress_with(fetched(changes));
-        open.saved_ms = self.now_ms();
+        open.saved_at = self.now();
         open.tries = 0;
         batch.put_document(self.key.open_key(), &open)?;
         Ok(open)

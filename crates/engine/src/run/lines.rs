@@ -1,6 +1,6 @@
 //! Log lines on their way to the store: as many as are kept, as long as is useful.
 
-use highwater_core::{Result, RunId, WriteBatch};
+use highwater_core::{Result, RunId, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
 
 use super::report::LogLine;
@@ -26,17 +26,17 @@ impl Lines {
     }
 
     /// Adds a line, if the policy keeps it. It holds no secret any more.
-    pub(crate) fn push(&mut self, policy: &LogPolicy, at_ms: u64, level: LogLevel, message: &str) {
+    pub(crate) fn push(&mut self, policy: &LogPolicy, at: Timestamp, level: LogLevel, message: &str) {
         if level < policy.level {
             return;
         }
         if self.kept < policy.lines_per_run || level == LogLevel::Error {
             self.kept += 1;
-            self.waiting.push(LogLine::new(at_ms, level, shortened(message)));
+            self.waiting.push(LogLine::new(at, level, shortened(message)));
         } else if !self.full {
             self.full = true;
             let note = "the run writes more lines than are kept: only errors from here on".to_owned();
-            self.waiting.push(LogLine::new(at_ms, LogLevel::Warning, note));
+            self.waiting.push(LogLine::new(at, LogLevel::Warning, note));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{Error, ErrorKind, Result, RunId};
+use highwater_core::{Error, ErrorKind, Result, RunId, Timestamp};
 use highwater_template::LogLevel;
 use highwater_template::host::{Counts, Progress};
 use serde::{Deserialize, Serialize};
@@ -132,8 +132,9 @@ impl RunState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// When: Unix milliseconds.
-    pub at_ms: u64,
+    /// When it was written.
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub at: Timestamp,
     /// How much it matters.
     pub level: LogLevel,
     /// What.
@@ -141,8 +142,8 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    pub(crate) fn new(at_ms: u64, level: LogLevel, message: String) -> Self {
-        LogLine { at_ms, level, message }
+    pub(crate) fn new(at: Timestamp, level: LogLevel, message: String) -> Self {
+        LogLine { at, level, message }
     }
 }
 
@@ -178,8 +179,8 @@ pub struct RecordSetAside {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// The run's id, a ULID.
-    pub id: String,
+    /// The run's id.
+    pub id: RunId,
     /// The connection.
     pub connection: String,
     /// The template.
@@ -191,10 +192,12 @@ pub struct RunReport {
     pub mode: RunMode,
     /// How it stands.
     pub state: RunState,
-    /// When it began: Unix milliseconds.
-    pub started_ms: u64,
+    /// When it began.
+    #[serde(rename = "started_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub started_at: Timestamp,
     /// When it ended.
-    pub ended_ms: Option<u64>,
+    #[serde(rename = "ended_ms", with = "highwater_core::timestamp::unix_ms::option", default)]
+    pub ended_at: Option<Timestamp>,
     /// How often it went on after an interruption.
     #[serde(default)]
     pub resumed: u32,
@@ -220,16 +223,16 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    pub(crate) fn new(key: &SyncKey, id: RunId, mode: RunMode, now_ms: u64) -> Self {
+    pub(crate) fn new(key: &SyncKey, id: RunId, mode: RunMode, now: Timestamp) -> Self {
         RunReport {
-            id: id.to_string(),
+            id,
             connection: key.connection.clone(),
             template: key.template.clone(),
             variant: key.variant.clone(),
             mode,
             state: RunState::Running,
-            started_ms: now_ms,
-            ended_ms: None,
+            started_at: now,
+            ended_at: None,
             resumed: 0,
             progress: Progress::default(),
             models: BTreeMap::new(),
@@ -254,52 +257,41 @@ impl RunReport {
         SyncKey::new(&self.connection, &sync)
     }
 
-    pub(crate) fn run_id(&self) -> Result<RunId> {
-        parse_run_id(&self.id)
-    }
-
     /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.error_kind.is_some_and(ErrorKind::needs_action)
     }
 
     /// Ends it well.
-    pub(crate) fn succeed(&mut self, now_ms: u64) {
-        self.close(RunState::Success, now_ms);
+    pub(crate) fn succeed(&mut self, now: Timestamp) {
+        self.close(RunState::Success, now);
         (self.error, self.error_kind) = (None, None);
     }
 
     /// Ends it as an error says.
-    pub(crate) fn fail(&mut self, error: &Error, now_ms: u64) {
-        self.end(RunState::of(error), now_ms, error.kind(), error.to_string());
+    pub(crate) fn fail(&mut self, error: &Error, now: Timestamp) {
+        self.end(RunState::of(error), now, error.kind(), error.to_string());
     }
 
     /// Ends it before it had done what it was to do.
-    pub(crate) fn end(&mut self, state: RunState, now_ms: u64, kind: ErrorKind, why: impl Into<String>) {
-        self.close(state, now_ms);
+    pub(crate) fn end(&mut self, state: RunState, now: Timestamp, kind: ErrorKind, why: impl Into<String>) {
+        self.close(state, now);
         (self.error, self.error_kind) = (Some(why.into()), Some(kind));
     }
 
-    fn close(&mut self, state: RunState, now_ms: u64) {
+    fn close(&mut self, state: RunState, now: Timestamp) {
         self.state = state;
-        self.ended_ms = Some(now_ms);
+        self.ended_at = Some(now);
         self.progress.rate_limited_until = None;
     }
-}
-
-/// Reads the text form of a run's id.
-pub(crate) fn parse_run_id(text: &str) -> Result<RunId> {
-    text.parse().map_err(|_| {
-        Error::new(ErrorKind::Invalid, "not a run id; list runs with `Engine::runs_matching`").with("run", text)
-    })
 }
 
 /// News of a run, for those who watch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunEvent {
-    /// The run's id. Empty while it waits for a place to run.
-    pub run: String,
+    /// The run's id; `None` while it waits for its turn.
+    pub run: Option<RunId>,
     /// The connection.
     pub connection: String,
     /// The template.
@@ -330,7 +322,7 @@ impl RunEvent {
 
     pub(crate) fn of(report: &RunReport, message: Option<String>) -> Self {
         RunEvent {
-            run: report.id.clone(),
+            run: Some(report.id),
             connection: report.connection.clone(),
             template: report.template.clone(),
             variant: report.variant.clone(),
@@ -344,7 +336,7 @@ impl RunEvent {
 
     pub(crate) fn queued(key: &SyncKey) -> Self {
         RunEvent {
-            run: String::new(),
+            run: None,
             connection: key.connection.clone(),
             template: key.template.clone(),
             variant: key.variant.clone(),

@@ -1,11 +1,13 @@
 //! What sleep, a clock that was set, and a network that is back mean for the schedule.
 
+use std::time::Duration;
+
 use super::Scheduler;
 use crate::sync::SyncKey;
 use crate::timer::Jump;
 
 /// After a resume and after getting online, runs begin within this time, by chance.
-const SPREAD_MS: u64 = 2000;
+const SPREAD: Duration = Duration::from_secs(2);
 
 impl Scheduler {
     pub(super) fn look_at_clock(&mut self) {
@@ -25,25 +27,25 @@ impl Scheduler {
 
     /// Many syncs that became due at once do not begin at once.
     pub(super) fn spread_overdue(&mut self) {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let mut overdue = Vec::new();
-        while let Some(key) = self.due.pop(now_ms) {
+        while let Some(key) = self.due.pop(now) {
             overdue.push(key);
         }
-        let spread = if overdue.len() > 1 { SPREAD_MS } else { 0 };
+        let spread = if overdue.len() > 1 { SPREAD } else { Duration::ZERO };
         for key in overdue {
-            let at_ms = now_ms + self.engine.random_below(spread);
-            self.due.set(&key, at_ms);
+            let at = now + self.engine.random_below(spread);
+            self.due.set(&key, at);
         }
     }
 
     /// After the clock was set back, nothing waits longer than its schedule asks.
     fn bring_nearer(&mut self) {
-        let now_ms = self.now_ms();
+        let now = self.now();
         for (key, settings) in &self.schedules {
-            let Ok(Some(wait)) = settings.schedule.longest_wait(now_ms) else { continue };
-            let latest = now_ms.saturating_add(wait);
-            if self.due.at(key).is_some_and(|at_ms| at_ms > latest) {
+            let Ok(Some(wait)) = settings.schedule.longest_wait(now) else { continue };
+            let latest = now + wait;
+            if self.due.at(key).is_some_and(|at| at > latest) {
                 self.due.set(key, latest);
             }
         }
@@ -51,14 +53,14 @@ impl Scheduler {
 
     /// Looks soon at syncs whose API could not be reached.
     pub(super) fn wake_offline(&mut self, which: impl Fn(&SyncKey) -> bool) {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let keys: Vec<SyncKey> = self.offline.iter().filter(|key| which(key)).cloned().collect();
-        let spread = if keys.len() > 1 { SPREAD_MS } else { 0 };
+        let spread = if keys.len() > 1 { SPREAD } else { Duration::ZERO };
         for key in keys {
             if self.due.at(&key).is_some() {
                 self.offline.remove(&key);
-                let at_ms = now_ms + self.engine.random_below(spread);
-                self.due.set(&key, at_ms);
+                let at = now + self.engine.random_below(spread);
+                self.due.set(&key, at);
                 self.early.insert(key);
             }
         }

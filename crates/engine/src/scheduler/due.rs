@@ -3,25 +3,27 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use highwater_core::Timestamp;
+
 use crate::sync::SyncKey;
 
 /// A heap of due times, one per sync; a newer time for a sync makes its older one void.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    heap: BinaryHeap<Reverse<(Timestamp, u64)>>,
     keys: HashMap<u64, SyncKey>,
-    tickets: HashMap<SyncKey, (u64, u64)>,
+    tickets: HashMap<SyncKey, (u64, Timestamp)>,
     last_ticket: u64,
 }
 
 impl Due {
     /// Sets when a sync is due.
-    pub(super) fn set(&mut self, key: &SyncKey, at_ms: u64) {
+    pub(super) fn set(&mut self, key: &SyncKey, at: Timestamp) {
         self.remove(key);
         self.last_ticket += 1;
-        self.heap.push(Reverse((at_ms, self.last_ticket)));
+        self.heap.push(Reverse((at, self.last_ticket)));
         self.keys.insert(self.last_ticket, key.clone());
-        self.tickets.insert(key.clone(), (self.last_ticket, at_ms));
+        self.tickets.insert(key.clone(), (self.last_ticket, at));
         // Void entries sink to the bottom of a heap: more of them than of others, and it is made anew.
         if self.heap.len() > 64 && self.heap.len() > self.keys.len() * 2 {
             let keys = &self.keys;
@@ -35,9 +37,9 @@ impl Due {
         }
     }
 
-    /// Takes a sync that is due by `now_ms`, the longest due first.
-    pub(super) fn pop(&mut self, now_ms: u64) -> Option<SyncKey> {
-        if self.next()? > now_ms {
+    /// Takes a sync that is due by `now`, the longest due first.
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<SyncKey> {
+        if self.next()? > now {
             return None;
         }
         let Reverse((_, ticket)) = self.heap.pop()?;
@@ -47,18 +49,18 @@ impl Due {
     }
 
     /// When the next one is due.
-    pub(super) fn next(&mut self) -> Option<u64> {
+    pub(super) fn next(&mut self) -> Option<Timestamp> {
         loop {
-            let Reverse((at_ms, ticket)) = *self.heap.peek()?;
+            let Reverse((at, ticket)) = *self.heap.peek()?;
             if self.keys.contains_key(&ticket) {
-                return Some(at_ms);
+                return Some(at);
             }
             self.heap.pop();
         }
     }
 
-    pub(super) fn at(&self, key: &SyncKey) -> Option<u64> {
-        self.tickets.get(key).map(|(_, at_ms)| *at_ms)
+    pub(super) fn at(&self, key: &SyncKey) -> Option<Timestamp> {
+        self.tickets.get(key).map(|(_, at)| *at)
     }
 }
 
@@ -69,20 +71,20 @@ mod tests {
     #[test]
     fn the_longest_due_comes_first_and_only_once() {
         let key = |n: u64| SyncKey::new("c", &format!("p/{n}")).unwrap();
-        let mut due = Due::default();
+        let (at, mut due) = (Timestamp::from_unix_ms, Due::default());
         for n in 0..100 {
-            due.set(&key(n), 1000 - n);
+            due.set(&key(n), at(1000 - n));
         }
         for _ in 0..500 {
-            due.set(&key(7), 2000);
+            due.set(&key(7), at(2000));
         }
         assert!(due.heap.len() <= 201, "void entries do not pile up");
         due.remove(&key(99));
-        assert_eq!((due.next(), due.at(&key(7))), (Some(902), Some(2000)));
-        assert_eq!(due.pop(900), None);
-        assert_eq!(due.pop(902), Some(key(98)));
+        assert_eq!((due.next(), due.at(&key(7))), (Some(at(902)), Some(at(2000))));
+        assert_eq!(due.pop(at(900)), None);
+        assert_eq!(due.pop(at(902)), Some(key(98)));
         let mut rest = Vec::new();
-        while let Some(key) = due.pop(5000) {
+        while let Some(key) = due.pop(at(5000)) {
             rest.push(key);
         }
         assert_eq!((rest.len(), &rest[0], rest.last()), (98, &key(97), Some(&key(7))));

@@ -5,7 +5,6 @@ use highwater_core::Result;
 use super::{LOOK, Scheduler};
 use crate::control::{CHANGES_KEY, Changes};
 use crate::sync::{SyncKey, SyncSettings, SyncStatus};
-use crate::timer::millis;
 
 impl Scheduler {
     /// Reads every enabled sync, once.
@@ -28,19 +27,19 @@ impl Scheduler {
         let status = store.document(&key.status_key()).await?;
         let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
-        let now_ms = self.now_ms();
-        if status.offline_since_ms.is_some() {
+        let now = self.now();
+        if status.offline_since.is_some() {
             self.offline.insert(key.clone());
         } else {
             self.offline.remove(key);
         }
         if triggered {
-            self.due.set(key, now_ms);
+            self.due.set(key, now);
         } else if settings.paused {
             self.due.remove(key);
         } else {
-            match settings.schedule.due(&status, now_ms)? {
-                Some(at_ms) => self.due.set(key, at_ms),
+            match settings.schedule.due(&status, now)? {
+                Some(at) => self.due.set(key, at),
                 None => self.due.remove(key),
             }
         }
@@ -67,8 +66,8 @@ impl Scheduler {
         };
         if let Err(error) = outcome.await {
             tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
-            let at_ms = self.now_ms() + millis(LOOK);
-            self.due.set(key, at_ms);
+            let at = self.now() + LOOK;
+            self.due.set(key, at);
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use highwater_core::Timestamp;
 use highwater_engine::{Credentials, OAuthTokens, Secret};
 use highwater_template::http::escape;
 
@@ -46,18 +47,21 @@ const OTHER: &str = "another-Secret_55%20z";
 
 impl Kept {
     pub fn credentials(self) -> Credentials {
-        let tokens = || OAuthTokens::new("app").access(Secret::new("access-plain-1"), Some(u64::MAX));
+        let tokens =
+            || OAuthTokens::new("app").access(Secret::new("access-plain-1"), Some(Timestamp::from_unix_ms(u64::MAX)));
         match self {
             Kept::Bearer | Kept::Header | Kept::Query => Credentials::token(Secret::new(TOKEN)),
             Kept::Basic | Kept::BasicPair => Credentials::basic("somebody", Secret::new(TOKEN)),
             Kept::KeyAsUser => Credentials::basic(TOKEN, Secret::new("")),
-            Kept::Access => Credentials::oauth2(OAuthTokens::new("app").access(Secret::new(TOKEN), Some(u64::MAX))),
+            Kept::Access => Credentials::oauth2(
+                OAuthTokens::new("app").access(Secret::new(TOKEN), Some(Timestamp::from_unix_ms(u64::MAX))),
+            ),
             Kept::Refresh => Credentials::oauth2(tokens().refresh(Secret::new(TOKEN))),
             Kept::ClientSecret | Kept::ClientPair => {
                 Credentials::oauth2(tokens().refresh(Secret::new(OTHER)).client_secret(Secret::new(TOKEN)))
             }
             Kept::Replaced => {
-                let over = OAuthTokens::new("app").access(Secret::new(TOKEN), Some(1));
+                let over = OAuthTokens::new("app").access(Secret::new(TOKEN), Some(Timestamp::from_unix_ms(1)));
                 Credentials::oauth2(over.refresh(Secret::new(OTHER)))
             }
             Kept::Setting => Credentials::none().secret("api_key", Secret::new(TOKEN)),

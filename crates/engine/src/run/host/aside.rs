@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use highwater_core::locks::lock;
-use highwater_core::{Result, StreamBatch, StreamCommit, WriteBatch};
+use highwater_core::{Result, StreamBatch, StreamCommit, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
 use highwater_template::host::{ApiHost, ChangeSet, NextRun, SetAsideRecord};
 use highwater_template::records::text_at;
@@ -37,7 +37,8 @@ pub(super) struct Aside {
 #[derive(Debug, Deserialize)]
 struct Kept {
     id: Option<String>,
-    at_ms: u64,
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    at: Timestamp,
     /// Counts what this attempt set aside.
     #[serde(skip)]
     number: usize,
@@ -125,7 +126,7 @@ impl Host<'_> {
 
     /// Tells of the records that a commit set aside: in the log, and in the report.
     pub(super) fn tell_set_aside(&self, commit: &StreamCommit) {
-        let (model, at_ms) = (commit.stream.model(), self.now_ms());
+        let (model, at) = (commit.stream.model(), self.now());
         for rejected in &commit.rejected {
             let reason = self.reason(&rejected.reason);
             let id = rejected.id.as_deref().map(|id| id.chars().take(LONGEST_ID).collect::<String>());
@@ -135,7 +136,7 @@ impl Host<'_> {
                 let number = aside.told;
                 let kept = aside.kept.entry(model.to_owned()).or_default();
                 let full_id = rejected.id.as_deref().map(ToOwned::to_owned);
-                kept.insert(rejected.document.clone(), Kept { id: full_id, at_ms, number });
+                kept.insert(rejected.document.clone(), Kept { id: full_id, at, number });
                 // The store has dropped the oldest too.
                 if kept.len() > 4 * MOST {
                     kept.retain(|_, record| record.number + MOST > number);
@@ -182,13 +183,13 @@ impl Host<'_> {
 
     /// After a full refresh of a model: what came before it and could not be saved either came again since, or is gone.
     pub(in crate::run) fn forget_older<'m>(&self, models: impl Iterator<Item = &'m str>) -> Vec<String> {
-        let started_ms = lock(&self.report).started_ms;
+        let started = lock(&self.report).started_at;
         let mut aside = lock(&self.aside);
         let mut forgotten = Vec::new();
         for model in models {
             let Some(kept) = aside.kept.get_mut(model) else { continue };
             kept.retain(|key, record| {
-                let stays = record.at_ms >= started_ms;
+                let stays = record.at >= started;
                 if !stays {
                     forgotten.push(key.clone());
                 }
