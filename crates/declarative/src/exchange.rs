@@ -1,4 +1,4 @@
-//! The doors of a read: requests go out through one, pages of records come out of the other.
+//! What a host implements for a read: an [`Exchange`] that sends requests, and a [`Sink`] that takes pages of records.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use highwater_core::{Error, Result};
 use highwater_interpolation::Value;
 use highwater_template::{HttpRequest, HttpResponse};
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// To read records.
+    /// Reads records.
     Records,
-    /// To get or check a token.
+    /// Gets or checks a token.
     Authentication,
 }
 
-/// A request, complete with its credentials.
+/// A request with its credentials, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// What to send. Values are not yet encoded in `query`; the URL may have a query of its own.
+    /// The request. The values in `query` are not encoded yet; the URL may have a query of its own.
     pub http: HttpRequest,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
 }
 
@@ -34,41 +34,56 @@ impl Request {
     }
 }
 
-/// The one door to the network.
+/// Sends the requests of a read: the interpreter reaches the network in no other way.
 #[async_trait]
 pub trait Exchange: Send + Sync {
-    /// Sends one request and returns its response, whatever the status. The manifest's error handler decides what a
-    /// status means; an error here means that there was no response.
+    /// Sends one request and returns its response, whatever the status. The manifest's error handler decides what a status
+    /// means.
+    ///
+    /// # Errors
+    /// Only where there was no response. The read ends with this error.
     async fn send(&self, request: Request) -> Result<HttpResponse>;
 
-    /// Waits, as the manifest or the server asked for.
+    /// Waits for `duration`, as the manifest or the server demands.
     async fn sleep(&self, duration: Duration);
 
-    /// Renews what a `refresh_token_updater` keeps in the config: `renewal` alone, with the config as it is now, and what it
-    /// gives back kept before this returns. Unless told otherwise, it is kept until the read ends and no longer.
+    /// Renews the tokens that a `refresh_token_updater` keeps in the config.
+    ///
+    /// An implementation that stores configs lets one renewal run at a time, calls [`ConfigRenewal::renew`] with the current
+    /// config, and stores the values that it returns before this method returns. The default stores nothing: new tokens last as
+    /// long as the [`Source`](crate::Source).
+    ///
+    /// # Errors
+    /// The error of `renewal`, or one of storing the new values. The read ends with it.
     async fn renew_config(&self, renewal: &mut dyn ConfigRenewal) -> Result<()> {
         renewal.renew(None).await.map(drop)
     }
 }
 
-/// Tokens of the config, to be renewed.
+/// A renewal of tokens in the config: see [`Exchange::renew_config`].
 #[async_trait]
 pub trait ConfigRenewal: Send {
-    /// The new values and their paths in the config; none where `config`, as it is now, has good ones already. `None`
-    /// for the config that the read began with, and what was renewed since.
+    /// Gets new tokens, and returns them with their paths in the config. Returns nothing where `config` has valid ones already.
+    ///
+    /// `config` is the current config; `None` stands for the one that the read began with, and what was renewed since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unauthorized`](highwater_core::ErrorKind::Unauthorized) where the token endpoint refuses, and the errors of
+    /// [`Exchange::send`].
     async fn renew(&mut self, config: Option<Value>) -> Result<Vec<(Vec<String>, Value)>>;
 }
 
-/// Records that belong together, and how far the stream was read with them.
+/// Some records of a stream, and the state after them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// JSON objects; untransformed records share the response's bytes.
+    /// JSON objects. Records without a transformation share the bytes of the response.
     pub records: Vec<Bytes>,
-    /// Where to go on: the state of the reference implementation, with the place within it where a slice is open.
+    /// The state after these records, for [`Source::read`](crate::Source::read): that of the reference implementation, and the
+    /// position within an open slice.
     pub state: Value,
-    /// Why records exist that were not read until here: the API told of an error in their place. A later read finds them if
-    /// it begins at the state of a page before, so keep that one.
+    /// Why earlier records are missing: the API reported an error in their place. A read that begins at the state of an earlier
+    /// page finds them, so keep that state.
     pub incomplete: Option<String>,
 }
 
@@ -78,37 +93,48 @@ impl Page {
     }
 }
 
-/// Where pages go.
+/// Takes the records of a read.
 #[async_trait]
 pub trait Sink: Send {
-    /// Takes a page. The records and the state belong together: keep both or none.
+    /// Takes a page. Store the records and the state in one transaction, or neither.
+    ///
+    /// # Errors
+    /// An error ends the read; [`Source::read`](crate::Source::read) returns it.
     async fn page(&mut self, page: Page) -> Result<()>;
 
-    /// Takes what stood among the records of the next page and is none, as the API gave it, with the reason. The read goes
-    /// on and ends with [`Summary::sound`] false. By default it is dropped.
+    /// Takes an item that stood among the records of the next page and is not one, as the API sent it, with the reason. The
+    /// read goes on, and is not sound. Drops the item by default.
+    ///
+    /// # Errors
+    /// An error ends the read; [`Source::read`](crate::Source::read) returns it.
     async fn set_aside(&mut self, _payload: Bytes, _reason: &Error) -> Result<()> {
         Ok(())
     }
 
-    /// Something is not as it should be; the read goes on.
+    /// Takes a warning. The read goes on. Does nothing by default.
     fn warn(&mut self, _message: &str) {}
 }
 
-/// How a read ended.
+/// The result of a read.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Records given to the sink.
+    /// How many records the sink got.
     pub records: u64,
-    /// Pages asked for.
+    /// How many pages were requested.
     pub pages: u64,
     /// The final state.
     pub state: Value,
-    /// Whether what was read is everything there is: every page had the path to the records and nothing but records
-    /// there, and no response was passed over.
-    pub sound: bool,
-    /// Why it is not.
+    /// Why records may be missing; `None` where the read is sound.
     pub unsound: Option<String>,
-    /// What was odd, each once.
+    /// Warnings, each once.
     pub warnings: Vec<String>,
+}
+
+impl Summary {
+    /// Returns whether the read saw everything that exists: every page had the path to the records and nothing but records
+    /// there, and no response was passed over. Only then do records that were not read no longer exist.
+    pub fn is_sound(&self) -> bool {
+        self.unsound.is_none()
+    }
 }

@@ -12,7 +12,9 @@ use crate::finding::Finding;
 use crate::model::{Model, Node, decode};
 use crate::registry::Registry;
 
-/// A manifest that was read and checked: what it can do with a config is a [`Source`](crate::Source).
+/// A manifest, read and checked. With a config it becomes a [`Source`](crate::Source).
+///
+/// Cheap to clone: clones share what was read.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub(crate) model: Arc<Model>,
@@ -25,8 +27,13 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest in YAML or JSON. Every reference is resolved and every template compiled; an error names the
-    /// place in the manifest.
+    /// Reads a manifest in YAML or JSON, resolves every reference, and compiles every template.
+    ///
+    /// A fault within one stream, or a Python class without a replacement, does not make an error here: it keeps that stream from
+    /// running. See [`problems`](Self::problems).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where the text is not a manifest. The message names the place in the manifest and what to do.
     ///
     /// ```
     /// use highwater_declarative::{Files, Manifest};
@@ -40,7 +47,10 @@ impl Manifest {
         Manifest::parse_with(text, files, Registry::default())
     }
 
-    /// As [`parse`](Self::parse), with replacements for the manifest's Python classes.
+    /// Reads a manifest as [`parse`](Self::parse) does, with replacements for its Python classes.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
     pub fn parse_with(text: &str, files: &Files, registry: Registry) -> Result<Self> {
         let mut tree = read_value(text)?;
         let Some(root) = tree.as_object_mut() else {
@@ -66,19 +76,20 @@ impl Manifest {
         })
     }
 
-    /// Where the manifest says that its API is described.
+    /// Returns the URL of the API's documentation, where the manifest has one.
     pub fn documentation_url(&self) -> Option<&str> {
         self.model.spec.as_ref()?.documentation_url.as_deref()
     }
 
-    /// The names of the streams that the manifest itself declares; streams made from the config come on top.
+    /// Returns the names of the streams that the manifest declares itself, without those that a config or the API lists.
     pub fn stream_names(&self) -> Vec<&str> {
         self.model.streams.iter().map(|stream| stream.name.as_str()).collect()
     }
 
-    /// What will fail once it is used, and what the manifest does not need: faults in parts that a config need not use,
-    /// unknown directives of datetimes, variables that no template sees, texts in the place of paths, definitions that
-    /// nothing refers to.
+    /// Finds what will fail once it is used, and what the manifest does not need.
+    ///
+    /// Faults are those in parts that a config need not use, unknown directives of datetimes, and variables that no template
+    /// sees. Notes are texts in the place of paths, and definitions that nothing refers to.
     pub fn findings(&self) -> Vec<Finding> {
         let (raw, tree) = &*self.trees;
         let mut found: Vec<Finding> = Vec::new();
@@ -92,7 +103,7 @@ impl Manifest {
         found
     }
 
-    /// What keeps single streams from running, such as a Python class without a replacement: stream and reason.
+    /// Returns the streams that cannot run, each with the reason, such as a Python class without a replacement.
     pub fn problems(&self) -> Vec<(&str, &Error)> {
         let streams = self.model.streams.iter();
         streams.filter_map(|stream| Some((stream.name.as_str(), stream.problem.as_ref()?))).collect()

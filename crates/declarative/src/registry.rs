@@ -1,4 +1,4 @@
-//! Rust in the place of a manifest's Python classes.
+//! Replacements in Rust for the Python classes of manifests.
 
 mod common;
 
@@ -11,21 +11,30 @@ use highwater_interpolation::{Map, Value};
 
 use crate::document::propagate;
 
-/// Records out of a decoded body.
+/// Finds the records in a decoded body.
 pub trait CustomExtractor: fmt::Debug + Send + Sync + 'static {
-    /// The records of `body`.
+    /// Returns the records of `body`.
+    ///
+    /// # Errors
+    /// An error ends the read.
     fn extract(&self, body: &Value, config: &Value) -> Result<Vec<Value>>;
 }
 
-/// A change to a record.
+/// Changes records.
 pub trait CustomTransformation: fmt::Debug + Send + Sync + 'static {
     /// Changes `record` in place.
+    ///
+    /// # Errors
+    /// An error ends the read.
     fn transform(&self, record: &mut Map, config: &Value) -> Result<()>;
 }
 
-/// What a request carries to be let in.
+/// Authenticates requests.
 pub trait CustomAuthenticator: fmt::Debug + Send + Sync + 'static {
-    /// The headers to add.
+    /// Returns the headers to add to a request.
+    ///
+    /// # Errors
+    /// An error ends the read.
     fn headers(&self, config: &Value) -> Result<Vec<(String, String)>>;
 }
 
@@ -69,13 +78,13 @@ pub struct Registry {
 type Made<T> = fn(&Map) -> Option<Arc<T>>;
 
 impl Registry {
-    /// No replacements.
+    /// Creates a registry without replacements.
     pub fn new() -> Self {
         Registry::default()
     }
 
-    /// Replaces `class` by a component of the language, made from the fields the manifest gives to the class; null where
-    /// there is none for these fields.
+    /// Replaces `class` by a component of the language, which `rewrite` makes from the fields that the manifest gives to the
+    /// class. It returns `Value::Null` where no component does the same for these fields.
     #[must_use]
     pub fn component(
         mut self,
@@ -88,25 +97,21 @@ impl Registry {
 
     /// Replaces a custom record extractor.
     #[must_use]
-    pub fn with_extractor(mut self, class: impl Into<String>, extractor: Arc<dyn CustomExtractor>) -> Self {
+    pub fn extractor(mut self, class: impl Into<String>, extractor: Arc<dyn CustomExtractor>) -> Self {
         self.extractors.insert(class.into(), extractor);
         self
     }
 
     /// Replaces a custom transformation.
     #[must_use]
-    pub fn with_transformation(
-        mut self,
-        class: impl Into<String>,
-        transformation: Arc<dyn CustomTransformation>,
-    ) -> Self {
+    pub fn transformation(mut self, class: impl Into<String>, transformation: Arc<dyn CustomTransformation>) -> Self {
         self.transformations.insert(class.into(), transformation);
         self
     }
 
     /// Replaces a custom authenticator.
     #[must_use]
-    pub fn with_authenticator(mut self, class: impl Into<String>, authenticator: Arc<dyn CustomAuthenticator>) -> Self {
+    pub fn authenticator(mut self, class: impl Into<String>, authenticator: Arc<dyn CustomAuthenticator>) -> Self {
         self.authenticators.insert(class.into(), authenticator);
         self
     }
@@ -128,17 +133,17 @@ impl Registry {
         propagate("", replacement, &parameters, false).map(Some)
     }
 
-    pub(crate) fn extractor(&self, node: &Value) -> Option<Arc<dyn CustomExtractor>> {
+    pub(crate) fn extractor_of(&self, node: &Value) -> Option<Arc<dyn CustomExtractor>> {
         let made = || find(&self.made_extractors, node)?(node.as_object()?);
         find(&self.extractors, node).cloned().or_else(made)
     }
 
-    pub(crate) fn transformation(&self, node: &Value) -> Option<Arc<dyn CustomTransformation>> {
+    pub(crate) fn transformation_of(&self, node: &Value) -> Option<Arc<dyn CustomTransformation>> {
         let made = || find(&self.made_transformations, node)?(node.as_object()?);
         find(&self.transformations, node).cloned().or_else(made)
     }
 
-    pub(crate) fn authenticator(&self, node: &Value) -> Option<Arc<dyn CustomAuthenticator>> {
+    pub(crate) fn authenticator_of(&self, node: &Value) -> Option<Arc<dyn CustomAuthenticator>> {
         find(&self.authenticators, node).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! Comparing a manifest's behaviour with recorded exchanges.
+//! Compares a manifest's behaviour with recorded exchanges of the reference implementation.
 //!
 //! A cassette holds, for each stream of a manifest, the requests that the reference implementation sent with the
 //! responses it got, the records it made and its final state. A replay answers each request of ours from that list, in
@@ -29,19 +29,19 @@ use cassette::{FrozenClock, Recording};
 use highwater_interpolation::Value;
 use player::{Collector, Player};
 
-/// How one stream compared.
+/// The comparison of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StreamReplay {
     /// The connector, as its cassette names it.
     pub connector: String,
-    /// The stream.
+    /// The name of the stream.
     pub stream: String,
-    /// The first difference; none where everything was identical.
+    /// The first difference; `None` where everything was identical.
     pub difference: Option<String>,
 }
 
-/// How the streams of some cassettes compared.
+/// The comparison of the streams of some cassettes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ReplayReport {
@@ -50,18 +50,23 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Streams that were identical.
+    /// Returns how many streams were identical.
     pub fn identical(&self) -> usize {
         self.streams.iter().filter(|stream| stream.difference.is_none()).count()
     }
 
-    /// Streams that differ.
+    /// Returns the streams that differ.
     pub fn different(&self) -> impl Iterator<Item = &StreamReplay> {
         self.streams.iter().filter(|stream| stream.difference.is_some())
     }
 }
 
 /// Replays every cassette of `cassettes` (`NAME.json` or `NAME.json.gz`) with the connector of its name in `connectors`.
+///
+/// A manifest that cannot be read is a difference of its streams.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where the folder or a cassette cannot be read, [`ErrorKind::Invalid`] where a cassette is not one.
 pub async fn replay_folders(connectors: &Path, cassettes: &Path, registry: &Registry) -> Result<ReplayReport> {
     let unreadable = |source: std::io::Error| {
         Error::new(ErrorKind::NotFound, "the folder of the cassettes cannot be read: check the path")
@@ -100,7 +105,10 @@ async fn replay_connector(folder: &Path, name: &str, cassette: &Cassette, regist
     streams
 }
 
-/// The manifest of a connector's folder, with the files beside it.
+/// Reads the manifest of a connector's folder, with the files beside it.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is none or a file cannot be read, and the errors of [`Manifest::parse_with`].
 pub fn read_manifest(folder: &Path, registry: &Registry) -> Result<Manifest> {
     let files = Files::of_folder(folder)?;
     let text = ["manifest.yaml", "manifest.yml", "manifest.json"].iter().find_map(|name| files.get(name));

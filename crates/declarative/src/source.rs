@@ -1,4 +1,4 @@
-//! A manifest with a config: which streams there are, and reading them.
+//! A manifest with a config: its streams, and reading them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +13,31 @@ use crate::model::decode::again;
 use crate::model::{Cursor, Resolver, Scope, StreamEntry, StreamKind};
 use crate::run::{RenewedConfig, Run, RunInputs, Spent, read_stream, schema_of};
 
-/// A stream, as a host shows it.
+/// Describes a stream.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StreamInfo {
-    /// Its name.
+    /// Its name, unique within the source.
     pub name: String,
-    /// The JSON schema of its records; an empty object where the manifest has none.
+    /// The JSON schema of its records, as far as the manifest tells; an empty object where it does not.
     pub schema: Value,
-    /// The paths whose values tell records apart; empty where the manifest does not say.
+    /// The paths of the members that identify a record; empty where the manifest names none.
     pub primary_key: Vec<Vec<String>>,
-    /// Whether it reads changes alone once it was read.
+    /// Whether a read that begins at a state reads changes only.
     pub incremental: bool,
-    /// The field by which changes are read.
+    /// The field of the cursor, where the stream has one.
     pub cursor_field: Option<String>,
-    /// What keeps it from running.
+    /// Why it cannot run; `None` where it can.
     pub problem: Option<String>,
 }
 
 /// A manifest with a config.
 ///
-/// What a `refresh_token_updater` renews is shared by everything that a source and its clones do, from
-/// [`discover`](Self::discover) to each [`read`](Self::read), and is gone with them: a refresh token may work once, so whoever
-/// makes another source for the account must have kept the new tokens. [`Exchange::renew_config`] is told of them before they
-/// are used. Runs of the engine keep them with the connection's credentials.
+/// A source and its clones share the tokens that a `refresh_token_updater` renews, and lose them when the last of them is
+/// dropped. A refresh token may work only once, so store new tokens in [`Exchange::renew_config`] before you make another source
+/// for the same account. Runs of the engine store them with the connection's credentials.
+///
+/// They also share what was used of the manifest's `api_budget`.
 #[derive(Clone, Debug)]
 pub struct Source {
     manifest: Manifest,
@@ -52,8 +53,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source that takes the time from `environment`. The config is checked against the manifest's spec and brought
-    /// up to date by its rules; an error names the key that is missing or wrong.
+    /// Creates a source that takes the time and random bits from `environment`.
+    ///
+    /// Members that `config` lacks get the defaults of the manifest's spec, and the spec's rules bring an older config up to
+    /// date. `Value::Null` is an empty config.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where the config does not fit the spec; the message names the member that is missing or wrong.
     pub fn new(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
         let mut config = config;
         if let Some(spec) = &manifest.model.spec {
@@ -117,7 +123,11 @@ impl Source {
         self.manifest.model.dynamic.iter().any(|streams| matches!(streams.resolver, Resolver::Http(_)))
     }
 
-    /// Asks the API for the streams that a manifest makes from an answer.
+    /// Requests the streams that the API lists (`HttpComponentsResolver`), and adds them. Does nothing for other manifests.
+    ///
+    /// # Errors
+    /// Those of `exchange` and of the manifest's error handlers; [`ErrorKind::Invalid`] where a stream cannot be made from what the
+    /// API lists, or there are more than 10,000.
     pub async fn discover(&mut self, exchange: &dyn Exchange) -> Result<()> {
         let state = Value::Null;
         let run = self.run(exchange, &state);
@@ -126,12 +136,20 @@ impl Source {
         self.manifest.model.broken.as_ref().map_or(Ok(()), |fault| Err(again(fault)))
     }
 
-    /// The streams there are with this config.
+    /// Returns the streams of this config, with those that [`discover`](Self::discover) added.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where a template that decides on a stream, or describes it, fails.
     pub fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.entries()?.into_iter().map(|entry| self.info(entry)).collect()
     }
 
-    /// Reads `stream` into `sink`, going on at `state` (null for the beginning).
+    /// Reads `stream` into `sink`, from `state` on: the state of a page or of a summary, or `Value::Null` for the beginning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the source has no such stream, and the errors of `exchange` and `sink`. A response that the
+    /// manifest's error handler does not accept fails after its retries with [`ErrorKind::Unauthorized`] (401 and 403),
+    /// [`ErrorKind::RateLimited`] (429) or [`ErrorKind::Remote`]. What the sink got until then stays valid.
     pub async fn read(
         &self,
         stream: &str,
@@ -144,14 +162,20 @@ impl Source {
         read_stream(&run, kind, sink).await
     }
 
-    /// The schema of a stream that only the API knows.
+    /// Returns the JSON schema of a stream, and asks the API for it where the manifest says so.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
     pub async fn schema(&self, stream: &str, exchange: &dyn Exchange) -> Result<Value> {
         let kind = self.stream(stream)?;
         let state = Value::Null;
-        schema_of(kind.face(), &self.run(exchange, &state)).await
+        schema_of(kind.declaring_stream(), &self.run(exchange, &state)).await
     }
 
-    /// The URLs that requests may go to, as far as the config tells.
+    /// Returns the base URLs that requests go to, sorted, as far as the config tells.
+    ///
+    /// # Errors
+    /// As [`streams`](Self::streams).
     pub fn base_urls(&self) -> Result<Vec<String>> {
         Ok(crate::origins::base_urls(&self.manifest, self.entries()?, &self.scope()))
     }
@@ -240,18 +264,18 @@ impl Source {
 
     fn info(&self, entry: &StreamEntry) -> Result<StreamInfo> {
         let scope = self.scope();
-        let face = entry.stream.as_ref().map(|stream| stream.face());
-        let cursor_field = match face.and_then(|face| face.cursor.as_ref()) {
+        let declaring = entry.stream.as_ref().map(|stream| stream.declaring_stream());
+        let cursor_field = match declaring.and_then(|declaring| declaring.cursor.as_ref()) {
             Some(cursor) => Some(Cursor::field(cursor).text(&scope)?),
             None => None,
         };
         Ok(StreamInfo {
             name: entry.name.clone(),
-            schema: match face {
-                Some(face) => crate::schema::static_schema(&self.manifest, face, &scope)?,
+            schema: match declaring {
+                Some(declaring) => crate::schema::static_schema(&self.manifest, declaring, &scope)?,
                 None => Value::Object(Map::new()),
             },
-            primary_key: face.map(|face| face.primary_key.clone()).unwrap_or_default(),
+            primary_key: declaring.map(|declaring| declaring.primary_key.clone()).unwrap_or_default(),
             incremental: cursor_field.is_some(),
             cursor_field,
             problem: entry.problem.as_ref().map(ToString::to_string),

@@ -1,9 +1,9 @@
 //! Streams of a manifest as templates of the engine.
 //!
-//! Each stream becomes a sync with one model of its name. Settings come from the manifest's spec: those it marks as
-//! secret are given with the connection's credentials, a mapping or a list as JSON text. Requests go to the base URLs
-//! that the manifest names, and nowhere else. The checkpoint is the state after each page; a stream that reads
-//! everything leaves none behind, and what it no longer sees is deleted by the engine's gate.
+//! Each stream becomes a sync with one model of its name. The settings are the properties of the manifest's spec: secret ones
+//! belong to the connection's credentials, mappings and lists are JSON texts. Requests go to the base URLs that the manifest
+//! names, and nowhere else. The checkpoint is the state after each page. A stream without a cursor reads everything and leaves
+//! no checkpoint; the engine deletes the records that such a run did not see.
 
 mod clock;
 mod settings;
@@ -33,8 +33,12 @@ use clock::RunClock;
 use highwater_interpolation::{Value, python_text};
 use settings::{Setting, settings_of};
 
-/// The templates of a manifest under the provider name `provider`: one for each stream that can run whatever the config.
-/// Those that a config or the API lists come from [`Source::templates`].
+/// Returns the templates of a manifest for the provider `provider`: one for each stream that can run with any config.
+///
+/// Streams that a config or the API lists come from [`Source::templates`].
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where the manifest's rules for configs cannot be applied to an empty config.
 ///
 /// ```
 /// use highwater_declarative::{Files, Manifest, templates};
@@ -63,11 +67,14 @@ pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Temp
 }
 
 impl Source {
-    /// The streams there are with this config as templates of the engine: those of the manifest, those that the config
-    /// lists, and those that [`discover`](Source::discover) found.
+    /// Returns the streams of this config as templates of the engine: those of the manifest, those that the config lists, and
+    /// those that [`discover`](Source::discover) added.
     ///
-    /// A run reads under the config of its own connection. A stream that the API lists is asked for there again; one
-    /// that is gone is an error of its run.
+    /// A run uses the config of its own connection, and requests the list of streams again where the API has it. A stream that
+    /// is no longer listed fails its run.
+    ///
+    /// # Errors
+    /// As [`streams`](Source::streams).
     ///
     /// ```
     /// use std::sync::Arc;
@@ -117,8 +124,8 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
     let mut templates: Vec<Arc<dyn Template>> = Vec::new();
     for entry in entries {
         let Some(stream) = &entry.stream else { continue };
-        let face = stream.face();
-        let schema = crate::schema::static_schema(manifest, face, &scope).unwrap_or(Value::Null);
+        let declaring = stream.declaring_stream();
+        let schema = crate::schema::static_schema(manifest, declaring, &scope).unwrap_or(Value::Null);
         let mut model = ModelInfo::new(&entry.name, format!("A record of `{}`", entry.name));
         if schema.as_object().is_some_and(|schema| !schema.is_empty()) {
             model = model.schema(schema.into());
@@ -127,7 +134,7 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
             .description(format!("The stream `{}` of a declarative manifest", entry.name))
             .token(TokenUse::Unused)
             .model_info(model);
-        if face.cursor.is_some() {
+        if declaring.cursor.is_some() {
             info = info.incremental("by the manifest's cursor").deletes("on a full refresh");
         } else {
             info = info.deletes("every run reads everything; what is missing was deleted");
@@ -141,8 +148,8 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
             settings: Arc::clone(&settings),
             budgets: Arc::clone(&budgets),
             stream: entry.name.clone(),
-            primary_key: face.primary_key.clone(),
-            incremental: face.cursor.is_some(),
+            primary_key: declaring.primary_key.clone(),
+            incremental: declaring.cursor.is_some(),
         }));
     }
     templates

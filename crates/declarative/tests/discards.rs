@@ -17,7 +17,7 @@ async fn outcome(stream: &str, retriever: &str, requester: &str, answers: Vec<(u
     let records = Value::from(sink.records);
     let aside = sink.aside.iter().map(|odd| format!(" aside {odd}")).collect::<String>();
     match summary {
-        Ok(summary) if summary.sound => format!("{records}{aside} sound"),
+        Ok(summary) if summary.is_sound() => format!("{records}{aside} sound"),
         Ok(summary) => format!("{records}{aside} unsound: {}", summary.warnings.join("; ")),
         Err(error) => format!("{records}{aside} error: {}", error.message()),
     }

@@ -159,7 +159,7 @@ impl Bench {
     }
 
     async fn run(&self, stream: &str) -> Result<RunReport> {
-        self.engine.sync("c", &format!("example/{stream}")).unwrap().run_once(RunOptions::default()).await
+        self.engine.sync("c", format!("example/{stream}")).unwrap().run_once(RunOptions::default()).await
     }
 
     async fn live(&self, stream: &str) -> u64 {

@@ -119,7 +119,7 @@ async fn faults_of_configs_and_servers_are_named_too() {
 
     let elsewhere = Server::new([r#"{"other": []}"#]);
     let summary = source.read("s", &Value::Null, &elsewhere, &mut sink).await.unwrap();
-    assert!(!summary.sound);
+    assert!(!summary.is_sound());
     assert_eq!(
         summary.warnings,
         ["a response has no `items`: check `field_path` (at: streams[0].retriever.record_selector.extractor)"]

@@ -166,7 +166,7 @@ impl Bench {
 }
 
 async fn run(engine: &Engine, stream: &str) -> Result<()> {
-    engine.sync("c", &format!("example/{stream}")).unwrap().run_once(RunOptions::default()).await.map(drop)
+    engine.sync("c", format!("example/{stream}")).unwrap().run_once(RunOptions::default()).await.map(drop)
 }
 
 #[tokio::test]

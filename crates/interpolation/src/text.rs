@@ -3,7 +3,7 @@
 use super::number::float_text;
 use crate::value::{Number, Value};
 
-/// A JSON value as Python's `str()` prints it: `True`, `None`, `['a', 'b']`, and text as it is.
+/// Returns a JSON value as Python's `str()` prints it: `True`, `None`, `['a', 'b']`, and text as it is.
 pub fn python_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

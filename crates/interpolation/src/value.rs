@@ -1,6 +1,6 @@
-//! JSON values whose objects keep the order of their members, which means something in manifests.
+//! JSON values whose objects keep the order of their members, which has a meaning in manifests.
 //!
-//! `serde_json` keeps it too, but only by a feature that changes the JSON of every crate of the program.
+//! `serde_json` keeps the order only with a feature that changes the JSON of every crate of the program.
 
 mod convert;
 mod index;
@@ -54,62 +54,62 @@ pub enum Value {
 }
 
 impl Value {
-    /// The member of that name of an object, or the item at that place of an array.
+    /// Returns the member of an object by its name, or the item of an array by its index; `None` where there is none.
     pub fn get(&self, at: impl At) -> Option<&Value> {
         at.of(self)
     }
 
-    /// As [`get`](Self::get), to be changed.
+    /// Returns what [`get`](Self::get) does, to be changed.
     pub fn get_mut(&mut self, at: impl At) -> Option<&mut Value> {
         at.of_mut(self)
     }
 
-    /// The value, leaving `null` in its place.
+    /// Takes the value and leaves `null` in its place.
     pub fn take(&mut self) -> Value {
         std::mem::take(self)
     }
 
-    /// Whether this is `null`.
+    /// Returns whether this is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// Whether this is a string.
+    /// Returns whether this is a string.
     pub fn is_string(&self) -> bool {
         matches!(self, Value::String(_))
     }
 
-    /// Whether this is a number.
+    /// Returns whether this is a number.
     pub fn is_number(&self) -> bool {
         matches!(self, Value::Number(_))
     }
 
-    /// Whether this is a truth value.
+    /// Returns whether this is a boolean.
     pub fn is_boolean(&self) -> bool {
         matches!(self, Value::Bool(_))
     }
 
-    /// Whether this is an integer from `i64::MIN` to `i64::MAX`.
+    /// Returns whether this is an integer from `i64::MIN` to `i64::MAX`.
     pub fn is_i64(&self) -> bool {
         self.as_number().is_some_and(Number::is_i64)
     }
 
-    /// Whether this is an integer from 0 to `u64::MAX`.
+    /// Returns whether this is an integer from 0 to `u64::MAX`.
     pub fn is_u64(&self) -> bool {
         self.as_number().is_some_and(Number::is_u64)
     }
 
-    /// Whether this is an array.
+    /// Returns whether this is an array.
     pub fn is_array(&self) -> bool {
         matches!(self, Value::Array(_))
     }
 
-    /// Whether this is an object.
+    /// Returns whether this is an object.
     pub fn is_object(&self) -> bool {
         matches!(self, Value::Object(_))
     }
 
-    /// The truth value, if this is one.
+    /// Returns the boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Value::Bool(value) => Some(*value),
@@ -117,22 +117,22 @@ impl Value {
         }
     }
 
-    /// The integer, if this is one and fits.
+    /// Returns the integer, if this is one that fits.
     pub fn as_i64(&self) -> Option<i64> {
         self.as_number()?.as_i64()
     }
 
-    /// The integer, if this is one and fits.
+    /// Returns the integer, if this is one that fits.
     pub fn as_u64(&self) -> Option<u64> {
         self.as_number()?.as_u64()
     }
 
-    /// The number as a float, if this is one.
+    /// Returns the number as the nearest float, if this is a number.
     pub fn as_f64(&self) -> Option<f64> {
         self.as_number()?.as_f64()
     }
 
-    /// The number, if this is one.
+    /// Returns the number, if this is one.
     pub fn as_number(&self) -> Option<&Number> {
         match self {
             Value::Number(number) => Some(number),
@@ -140,7 +140,7 @@ impl Value {
         }
     }
 
-    /// The text, if this is a string.
+    /// Returns the text, if this is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::String(text) => Some(text),
@@ -148,7 +148,7 @@ impl Value {
         }
     }
 
-    /// The items, if this is an array.
+    /// Returns the items, if this is an array.
     pub fn as_array(&self) -> Option<&Vec<Value>> {
         match self {
             Value::Array(items) => Some(items),
@@ -156,7 +156,7 @@ impl Value {
         }
     }
 
-    /// The items, if this is an array, to be changed.
+    /// Returns the items, if this is an array, to be changed.
     pub fn as_array_mut(&mut self) -> Option<&mut Vec<Value>> {
         match self {
             Value::Array(items) => Some(items),
@@ -164,7 +164,7 @@ impl Value {
         }
     }
 
-    /// The members, if this is an object.
+    /// Returns the members, if this is an object.
     pub fn as_object(&self) -> Option<&Map> {
         match self {
             Value::Object(members) => Some(members),
@@ -172,7 +172,7 @@ impl Value {
         }
     }
 
-    /// The members, if this is an object, to be changed.
+    /// Returns the members, if this is an object, to be changed.
     pub fn as_object_mut(&mut self) -> Option<&mut Map> {
         match self {
             Value::Object(members) => Some(members),

@@ -2,7 +2,7 @@
 
 use crate::value::Value;
 
-/// The named values of one evaluation, borrowed: a whole response costs nothing to pass.
+/// The named values of one evaluation. They are borrowed, so that a whole response costs nothing to pass.
 ///
 /// `stream_interval` and `stream_partition` are other names of `stream_slice`.
 ///
@@ -19,7 +19,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// No variables.
+    /// Creates a set without variables.
     pub fn new() -> Self {
         Variables::default()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// The files that lie beside a manifest, by the path the manifest knows them by: its schemas and its spec.
+/// The files beside a manifest (its schemas and its spec), by the path that the manifest has for them.
 #[derive(Clone, Debug, Default)]
 pub struct Files(BTreeMap<String, Arc<str>>);
 
@@ -14,19 +14,22 @@ pub struct Files(BTreeMap<String, Arc<str>>);
 const MAX_FILES: usize = 4096;
 
 impl Files {
-    /// No files.
+    /// Creates a set without files.
     pub fn new() -> Self {
         Files::default()
     }
 
-    /// Adds a file.
+    /// Adds a file, or replaces the one at `path`.
     #[must_use]
     pub fn with(mut self, path: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
         self.0.insert(path.into(), text.into());
         self
     }
 
-    /// The files of a connector's folder: its manifest, its spec and its schemas.
+    /// Reads the files of a connector's folder: its manifest, its spec and its schemas, at most 4,096 of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the folder or one of the files cannot be read.
     pub fn of_folder(folder: &Path) -> Result<Self> {
         let mut files = Files::new();
         files.add_folder(folder, "", 0)?;

@@ -197,7 +197,7 @@ impl Authenticator {
                 Authenticator::Selective { path: node.texts("authenticator_selection_path")?, choices }
             }
             other => {
-                if let Some(custom) = context.registry.authenticator(node.value) {
+                if let Some(custom) = context.registry.authenticator_of(node.value) {
                     return Ok(Authenticator::Custom(custom));
                 }
                 match context.registry.component_of(node.value)? {

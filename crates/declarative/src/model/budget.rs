@@ -1,7 +1,9 @@
 //! How many requests a manifest allows itself (`api_budget`).
 
+use std::time::Duration;
+
 use highwater_core::Result;
-use highwater_interpolation::duration::Duration;
+use highwater_interpolation::duration;
 
 use super::decode::{Context, Node};
 use super::quota::statuses;
@@ -31,7 +33,7 @@ pub(crate) enum Rule {
     /// So many calls until a moment that comes again and again.
     Fixed {
         calls: u64,
-        period_ms: u64,
+        period: Duration,
     },
     /// So many calls within any interval, for each of these.
     Moving(Vec<Rate>),
@@ -40,7 +42,7 @@ pub(crate) enum Rule {
 #[derive(Debug)]
 pub(crate) struct Rate {
     pub limit: Template,
-    pub interval_ms: u64,
+    pub interval: Duration,
 }
 
 impl Budget {
@@ -74,7 +76,7 @@ impl Policy {
                     .and_then(|calls| u64::try_from(calls).ok())
                     .filter(|calls| *calls > 0)
                     .ok_or_else(|| node.invalid("`call_limit` is missing or 0: say how many calls a period has"))?,
-                period_ms: milliseconds(node, "period")?,
+                period: fixed_length(node, "period")?,
             },
             "MovingWindowCallRatePolicy" => {
                 let rates = node.require("rates", "list the rates")?.items()?;
@@ -84,7 +86,7 @@ impl Policy {
                 let rate = |node: &Node<'_>| -> Result<Rate> {
                     let limit = node.require("limit", "say how many calls an interval has")?;
                     let limit = limit.template(context, &Parameters::default())?;
-                    Ok(Rate { limit, interval_ms: milliseconds(node, "interval")? })
+                    Ok(Rate { limit, interval: fixed_length(node, "interval")? })
                 };
                 Rule::Moving(rates.iter().map(rate).collect::<Result<_>>()?)
             }
@@ -97,12 +99,13 @@ impl Policy {
     }
 }
 
-/// An ISO 8601 duration of a fixed length.
-fn milliseconds(node: &Node<'_>, name: &str) -> Result<u64> {
+/// An ISO 8601 duration of a fixed length, in whole milliseconds.
+fn fixed_length(node: &Node<'_>, name: &str) -> Result<Duration> {
     let text = node.require(name, "give an ISO 8601 duration, such as PT1M")?;
-    let duration = Duration::parse(&text.text()?).map_err(|error| text.invalid(error.message().to_owned()))?;
-    let milliseconds = u64::try_from(duration.microseconds / 1000).ok().filter(|milliseconds| *milliseconds > 0);
+    let given = duration::Duration::parse(&text.text()?).map_err(|error| text.invalid(error.message().to_owned()))?;
+    let milliseconds = u64::try_from(given.microseconds / 1000).ok().filter(|milliseconds| *milliseconds > 0);
     milliseconds
-        .filter(|_| duration.months == 0)
+        .filter(|_| given.months == 0)
+        .map(Duration::from_millis)
         .ok_or_else(|| text.invalid("a period of a fixed length is expected here: write it in days, hours or seconds"))
 }

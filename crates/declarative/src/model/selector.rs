@@ -204,7 +204,7 @@ impl Extractor {
                 Ok(Extractor::Table { keep_missing: node.boolean("preserve_na_values")?.unwrap_or(false) })
             }
             other => {
-                if let Some(custom) = context.registry.extractor(node.value) {
+                if let Some(custom) = context.registry.extractor_of(node.value) {
                     return Ok(Extractor::Custom(custom));
                 }
                 match context.registry.component_of(node.value)? {

@@ -102,7 +102,7 @@ impl StreamKind {
     }
 
     /// The stream that names, keys and schema are taken from.
-    pub(crate) fn face(&self) -> &Stream {
+    pub(crate) fn declaring_stream(&self) -> &Stream {
         match self {
             StreamKind::Plain(stream) => stream,
             StreamKind::Delegating { incremental, .. } => incremental,
@@ -144,7 +144,7 @@ impl Stream {
     pub(crate) fn parent_names(&self, names: &mut BTreeSet<String>) {
         if let Some(router) = self.retriever.router() {
             router.parents(&mut |parent| {
-                names.insert(parent.stream.face().name.clone());
+                names.insert(parent.stream.declaring_stream().name.clone());
             });
         }
     }

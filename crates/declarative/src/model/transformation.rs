@@ -95,7 +95,7 @@ impl Transformation {
                 }
             }
             other => {
-                if let Some(custom) = context.registry.transformation(node.value) {
+                if let Some(custom) = context.registry.transformation_of(node.value) {
                     return Ok(Transformation::Custom(custom));
                 }
                 match context.registry.component_of(node.value)? {

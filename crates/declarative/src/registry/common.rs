@@ -11,7 +11,8 @@ use crate::json;
 type Fields = Map;
 
 impl Registry {
-    /// Replacements for the Python classes of public manifests that do what the language, or a few lines, can say:
+    /// Creates a registry with replacements for Python classes of public manifests that do what the language, or a few lines,
+    /// can say:
     ///
     /// | class | of | what it is |
     /// |---|---|---|
@@ -24,8 +25,8 @@ impl Registry {
     /// | `PayPalOauth2Authenticator` | PayPal | OAuth with client credentials in a Basic header |
     /// | `source_okta.components.CustomBearerAuthenticator` | Okta | a token after `SSWS` |
     ///
-    /// The others that public manifests name make requests of their own or change single APIs' records; they stay without a
-    /// replacement. What is registered afterwards wins over these.
+    /// Other classes that public manifests name make requests of their own, or change the records of one API; they have no
+    /// replacement. A replacement that is added afterwards takes the place of one of these.
     ///
     /// ```
     /// use highwater_declarative::{Files, Manifest, Registry};

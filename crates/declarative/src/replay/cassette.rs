@@ -56,7 +56,10 @@ pub(super) struct RecordedResponse {
 const MAX_BYTES: u64 = 1 << 30;
 
 impl Cassette {
-    /// Reads a cassette from a file, packed with gzip or not.
+    /// Reads a cassette from a file, compressed with gzip or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not a cassette.
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source: std::io::Error| {
             Error::new(ErrorKind::NotFound, "the cassette cannot be read").with("file", path.display()).because(source)
@@ -74,6 +77,9 @@ impl Cassette {
     }
 
     /// Reads a cassette from its JSON text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where the text is not a cassette.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let invalid = |source: serde_json::Error| {
             Error::new(ErrorKind::Invalid, "the cassette is of another shape").because(source)

@@ -68,7 +68,7 @@ impl Policy {
     fn limit(&self, run: &Run<'_>) -> Result<Option<Limit>> {
         Ok(match &self.rule {
             Rule::Unlimited => None,
-            Rule::Fixed { calls, period_ms } => Some(Limit::Fixed { calls: *calls, period_ms: *period_ms }),
+            Rule::Fixed { calls, period } => Some(Limit::Fixed { calls: *calls, period_ms: milliseconds(*period) }),
             Rule::Moving(rates) => {
                 let mut limits = Vec::with_capacity(rates.len());
                 for rate in rates {
@@ -79,10 +79,14 @@ impl Policy {
                             format!("the limit {} of a rate is no whole number from 1 on", python_text(&value));
                         Error::new(ErrorKind::Invalid, message)
                     })?;
-                    limits.push((calls, rate.interval_ms));
+                    limits.push((calls, milliseconds(rate.interval)));
                 }
                 Some(Limit::Moving(limits))
             }
         })
     }
+}
+
+fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -94,7 +94,6 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
     for warning in &summary.warnings {
         sink.warn(warning);
     }
-    summary.sound = noted.unsound.is_none();
     summary.unsound = noted.unsound;
     summary.pages = noted.pages;
     Ok(summary)

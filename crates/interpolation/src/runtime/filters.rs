@@ -1,10 +1,8 @@
 //! Filters: `value | name`.
 
-mod html;
 mod lists;
 mod numbers;
 mod texts;
-mod wrap;
 
 use super::arguments::{Given, made, text_or};
 use super::data::Data;
@@ -39,7 +37,7 @@ const LISTS: [&str; 24] = [
     "count",
 ];
 const NUMBERS: [&str; 5] = ["int", "float", "abs", "round", "filesizeformat"];
-const TEXTS: [&str; 22] = [
+const TEXTS: [&str; 20] = [
     "lower",
     "upper",
     "capitalize",
@@ -48,7 +46,6 @@ const TEXTS: [&str; 22] = [
     "replace",
     "truncate",
     "wordcount",
-    "wordwrap",
     "center",
     "indent",
     "format",
@@ -58,7 +55,6 @@ const TEXTS: [&str; 22] = [
     "forceescape",
     "safe",
     "pprint",
-    "striptags",
     "default",
     "d",
     "tojson",

@@ -1,10 +1,10 @@
-//! Members and items by name and place.
+//! Access to members by name and to items by index.
 
 use std::ops;
 
 use super::{Map, Value};
 
-/// What finds a value within a value: the name of a member (`&str`, `&String`), or the place of an item (`usize`).
+/// Finds a value within a value: by the name of a member (`&str`, `&String`), or by the index of an item (`usize`).
 pub trait At: sealed::Sealed {
     #[doc(hidden)]
     fn of<'v>(&self, value: &'v Value) -> Option<&'v Value>;

@@ -8,78 +8,78 @@ use serde::{Deserialize, Serialize};
 use super::Value;
 use super::iterators::{IntoIter, Iter, IterMut, Keys, Values, ValuesMut};
 
-/// The members of a JSON object, in the order in which they were put in.
+/// The members of a JSON object, in the order in which they were inserted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Map(IndexMap<String, Value>);
 
 impl Map {
-    /// No members.
+    /// Creates an object without members.
     pub fn new() -> Self {
         Map::default()
     }
 
-    /// How many members there are.
+    /// Returns how many members there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether there is a member `name`.
+    /// Returns whether there is a member `name`.
     pub fn contains_key(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The member `name`.
+    /// Returns the member `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// The member `name`, to be changed.
+    /// Returns the member `name`, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         self.0.get_mut(name)
     }
 
-    /// Sets a member and returns what it was. A new one comes last; one that was there keeps its place.
+    /// Sets a member and returns its former value. A new member comes last; an existing one keeps its position.
     pub fn insert(&mut self, name: String, value: Value) -> Option<Value> {
         self.0.insert(name, value)
     }
 
-    /// Takes a member out; the others keep their order.
+    /// Removes a member and returns it. The others keep their order, so this takes time for each of them.
     pub fn shift_remove(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name)
     }
 
-    /// Keeps the members that `keep` says yes to.
+    /// Keeps the members for which `keep` returns true, and removes the others.
     pub fn retain(&mut self, keep: impl FnMut(&String, &mut Value) -> bool) {
         self.0.retain(keep);
     }
 
-    /// Names and values.
+    /// Returns the names and values, in order.
     pub fn iter(&self) -> Iter<'_> {
         Iter(self.0.iter())
     }
 
-    /// Names and values, the values to be changed.
+    /// Returns the names and values, in order; the values can be changed.
     pub fn iter_mut(&mut self) -> IterMut<'_> {
         IterMut(self.0.iter_mut())
     }
 
-    /// The names.
+    /// Returns the names, in order.
     pub fn keys(&self) -> Keys<'_> {
         Keys(self.0.keys())
     }
 
-    /// The values.
+    /// Returns the values, in order.
     pub fn values(&self) -> Values<'_> {
         Values(self.0.values())
     }
 
-    /// The values, to be changed.
+    /// Returns the values, in order, to be changed.
     pub fn values_mut(&mut self) -> ValuesMut<'_> {
         ValuesMut(self.0.values_mut())
     }
@@ -95,7 +95,7 @@ impl Map {
     }
 }
 
-/// The order counts for nothing here either.
+/// The order makes no difference, as for equality.
 impl Hash for Map {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut members: Vec<_> = self.0.iter().collect();

@@ -168,7 +168,7 @@ impl Parent {
         let field = self.field.text(&scope).map_err(located)?;
         let extra_paths = self.extra_fields.iter().map(|path| path_of(path, &scope)).collect::<Result<Vec<_>>>()?;
         let lazy = path_of(&self.lazy_pointer, &scope)?;
-        let name = self.stream.face().name.clone();
+        let name = self.stream.declaring_stream().name.clone();
         let state = match self.incremental {
             true => parent_state(child_state, &name, self, run)?,
             false => Value::Object(Map::new()),
@@ -228,7 +228,7 @@ fn parent_state(child: &Value, name: &str, parent: &Parent, run: &Run<'_>) -> Re
     }
     let Some(members) = child.as_object() else { return Ok(empty()) };
     let mut values = members.iter().filter(|(name, _)| *name != crate::run::cursor::NO_CURSOR).map(|(_, value)| value);
-    match (values.next(), values.next(), &parent.stream.face().cursor) {
+    match (values.next(), values.next(), &parent.stream.declaring_stream().cursor) {
         (Some(value @ (Value::String(_) | Value::Number(_))), None, Some(cursor)) => {
             Ok(Value::Object(Map::from_iter([(cursor.field().text(&run.scope())?, value.clone())])))
         }

@@ -4,9 +4,7 @@ use super::super::arguments::{Bound, Given, int_or, made, text_or};
 use super::super::data::{Budget, Data};
 use super::super::strings::{Align, capitalize, lines, padded, percent_format, quote, quote_plus, title};
 use super::super::{Fault, Outcome, json, methods};
-use super::html::without_tags;
 use super::trimmed;
-use super::wrap::wrapped;
 
 pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: &Budget) -> Outcome<Data<'a>> {
     match name {
@@ -48,14 +46,6 @@ pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: 
                 return Err(Fault::Other("can't handle positional and keyword arguments at the same time".to_owned()));
             };
             return percent_format(&text, &arguments, budget);
-        }
-        "wordwrap" => {
-            let text = match &value {
-                Data::Undefined(what) => return Err(Fault::undefined(what)),
-                other => other.as_text(),
-            };
-            let missing = || Fault::Other(format!("'{}' object has no attribute 'splitlines'", value.type_name()));
-            return made(wrapped(text.ok_or_else(missing)?, given, budget)?, budget);
         }
         // Nothing is short enough.
         "truncate" if value.is_undefined() => return Ok(value),
@@ -100,7 +90,6 @@ pub(super) fn filter<'a>(name: &str, value: Data<'a>, given: Given<'a>, budget: 
                 "upper" => text.to_uppercase(),
                 "capitalize" => capitalize(&text),
                 "title" => title(&text, |c| c.is_whitespace() || matches!(c, '-' | '(' | '{' | '[' | '<')),
-                "striptags" => without_tags(&text),
                 _ => text
                     .replace('&', "&amp;")
                     .replace('<', "&lt;")
