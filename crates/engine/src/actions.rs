@@ -67,7 +67,7 @@ impl Engine {
         let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
         let asked = asked(&request);
         let note = |level, message: &str| call.line(level, &client.session().redact(message));
-        let answer = call.during(client.ask(request.any_status(), &note)).await;
+        let answer = call.during(client.send(request.any_status(), &note)).await;
         call.note_exchange(&client, &asked, &answer);
         let failed = match &answer {
             Ok(answer) if answer.status >= 400 => {
@@ -115,7 +115,7 @@ struct ActionHost<'e> {
 impl ApiHost for ActionHost<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let asked = asked(&request);
-        let answer = self.client.ask(request, &|level, message| self.log(level, message)).await;
+        let answer = self.client.send(request, &|level, message| self.log(level, message)).await;
         self.call.note_exchange(&self.client, &asked, &answer);
         answer
     }

@@ -16,12 +16,12 @@ use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, template, whol
 template! {
     /// Records of a table.
     ///
-    /// Airtable tells in no record when it last changed, only finds those that changed since a time. That time is the
-    /// server's own, of the first answer of the last run.
+    /// A record of Airtable does not say when it last changed, but the API finds those that changed since a time. That time
+    /// is the server's, from the first response of the last run.
     Records, info(), fetch
 }
 
-/// Airtable. It allows five requests a second for a base, and after a refusal none for 30 seconds.
+/// Describes Airtable. It allows five requests a second for a base, and none for 30 seconds after a refusal.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://airtable.com/oauth2/v1/authorize",
@@ -61,7 +61,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         began = began.or_else(|| page.response.date());
         context.save("Record", page.records).await?;
     }
-    // Without a clock of the server's, ours at the beginning of the run, not at its end (H46).
+    // Without a server's clock, ours at the beginning of the run, because changes during the run may be missing.
     context.checkpoint(&began.unwrap_or(context.started_at()))?;
     complete(context, "Record").await
 }
@@ -74,6 +74,6 @@ pub struct Record {
     pub id: String,
     /// When it was created.
     pub created_time: String,
-    /// Its fields, by name; empty ones are not there.
+    /// Its fields, by name. Empty ones are left out.
     pub fields: Map<String, Value>,
 }

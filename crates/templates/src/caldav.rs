@@ -23,12 +23,12 @@ const CHUNK: usize = 100;
 template! {
     /// Entries of a calendar (events, tasks), each with its iCalendar text.
     ///
-    /// A server that knows the sync token tells what changed and what is gone; one that does not refuses it, and the next
-    /// run begins anew.
+    /// A server that knows the sync token reports what changed and what was deleted. One that does not refuses it, and
+    /// everything is read again.
     Entries, info(), fetch
 }
 
-/// CalDAV: Radicale, Nextcloud, Fastmail, iCloud, ...
+/// Describes a CalDAV server: Radicale, Nextcloud, Fastmail, iCloud, ...
 pub fn provider() -> Provider {
     Provider::new("caldav", "https://{host}")
         .auth(AuthKind::basic("your account's name and password, or an app password"))
@@ -64,7 +64,7 @@ pub struct CalendarEntry {
     pub calendar_data: String,
 }
 
-/// The sync token. Earlier versions kept it as a text, and records under whatever spelling the server had for an address.
+/// The sync token. Earlier versions stored it as a text, and records under the server's own spelling of an address.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Checkpoint {
@@ -78,7 +78,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         None => String::new(),
         Some(Checkpoint::Token { token }) => token,
         Some(Checkpoint::Spelled(_)) => {
-            let message = "addresses are kept in one spelling now: everything has to be read again, once";
+            let message = "this version stores addresses in one spelling: everything has to be read again, once";
             return Err(Error::new(ErrorKind::SourceReset, message));
         }
     };
@@ -91,12 +91,12 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         while let Some(chunk) = chunks.next() {
             let found = entries(context, &calendar, chunk).await?;
             deleted.extend(found.gone);
-            // Asked for again with the old token, until the server shows it or calls it gone.
+            // Requested again with the old token, until the server shows it or says that it was deleted.
             if let Some(hidden) = found.hidden {
                 context.mark_incomplete("Entry", format!("the server names an entry and does not show it: {hidden}"));
             }
             if chunks.peek().is_none() {
-                // With the last of what the token tells, the token itself.
+                // The token goes with the last of the changes that it covers.
                 context.checkpoint(&next)?;
             }
             let gone = if chunks.peek().is_some() {
@@ -135,9 +135,9 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
     // RFC 6578 3.2: the report is defined for depth 0 alone, whatever `sync-level` says; other depths get a 400.
     let request = report(calendar, body).header("depth", "0").accept_status(403).accept_status(409).accept_status(412);
     let response = context.send(request).await?;
-    // RFC 6578 3.2: a token that the server does not take is a failed precondition.
+    // RFC 6578 3.2: a token that the server does not accept is a failed precondition.
     if matches!(response.status, 403 | 409 | 412) && !token.is_empty() && says_token(&response) {
-        let message = "the server forgot the sync token: everything has to be read again";
+        let message = "the server no longer knows the sync token: everything has to be read again";
         return Err(response.error(ErrorKind::SourceReset, message));
     }
     let response = response.error_for_status()?;
@@ -154,7 +154,7 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
                 found.deleted.extend((href != id).then(|| href.into()));
                 found.deleted.push(id.into());
             }
-            // The server has more, to be asked for with the new token.
+            // The server has more, which the new token gets.
             Some(507) => found.truncated = true,
             // The collection itself may be listed; it has no version.
             _ if id.trim_end_matches('/') == collection.trim_end_matches('/') || etag.is_none() => {}
@@ -169,15 +169,15 @@ async fn changes(context: &SyncContext<'_>, calendar: &str, token: &str) -> Resu
 #[derive(Default)]
 struct Found {
     records: Vec<SourceRecord>,
-    /// Ids of entries that are gone meanwhile.
+    /// Ids of entries that were deleted since.
     gone: Vec<RecordId>,
     /// The server's spellings: ids of the same records in earlier versions.
     spellings: Vec<RecordId>,
-    /// An entry that the server neither shows nor calls gone.
+    /// An entry that the server neither shows nor reports as deleted.
     hidden: Option<String>,
 }
 
-/// The entries at these addresses.
+/// Fetches the entries at these addresses.
 async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String, String)]) -> Result<Found> {
     let wanted: String = addresses.iter().map(|(_, href)| format!("<d:href>{}</d:href>", xml::escaped(href))).collect();
     let body = format!(
@@ -189,7 +189,7 @@ async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String
     let mut found = Found::default();
     for entry in entries {
         let id = one_spelling(&entry.href);
-        // What was not asked for is not of this calendar, or is told by another report.
+        // What was not requested is of another calendar, or comes with another report.
         if !missing.contains(id.as_str()) {
             continue;
         }
@@ -203,7 +203,7 @@ async fn entries(context: &SyncContext<'_>, calendar: &str, addresses: &[(String
                 })?;
                 found.records.push(SourceRecord::from(Bytes::from(text)));
             }
-            // Only what the server says is gone is gone: without that, an entry that it cannot show now would be deleted.
+            // Deleted only if the server says so: it may be unable to show an entry for now.
             _ if matches!(entry.status, Some(404 | 410)) => {
                 missing.remove(id.as_str());
                 found.gone.push(id.into());

@@ -1,4 +1,4 @@
-//! The catalogue as a page for people: `docs/catalogue.md`.
+//! The catalogue as a page of Markdown: `docs/catalogue.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use highwater_template::auth::{AuthKind, CredentialKind, TokenUse};
 use highwater_template::{Provider, SyncMode, TemplateInfo};
 
-/// The page, made from the templates' own descriptions.
+/// Returns the page, made from the templates' own descriptions.
 pub fn catalogue() -> String {
     let templates = crate::all();
     let actions = crate::actions();
@@ -64,7 +64,7 @@ pub fn catalogue() -> String {
             let required: Vec<&str> = required(&info.input).collect();
             let members = info.input["properties"].as_object();
             let mut members: Vec<&String> = members.into_iter().flat_map(|members| members.keys()).collect();
-            // Whether a map keeps its order is another crate's choice of features.
+            // Whether a JSON object keeps its order depends on the features that other crates choose.
             members.sort_unstable();
             let members = members.into_iter().map(|name| {
                 if required.contains(&name.as_str()) { format!("**`{name}`**") } else { format!("`{name}`") }

@@ -1,4 +1,4 @@
-//! What the templates share: the loops over pages, and the shapes of a template and of an action.
+//! What the templates share: loops over pages, and the macros that declare a template or an action.
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
-/// A type that holds its description.
+/// Declares a type that holds its description.
 macro_rules! described {
     ($(#[$doc:meta])* $name:ident, $description:ty, $info:expr) => {
         $(#[$doc])*
@@ -21,7 +21,7 @@ macro_rules! described {
         pub struct $name($description);
 
         impl $name {
-            /// With its description.
+            /// Makes it, with its description.
             pub fn new() -> Self {
                 $name($info)
             }
@@ -35,7 +35,7 @@ macro_rules! described {
     };
 }
 
-/// A template of an `info` expression, an async `fetch` function and, where it takes webhooks, a function of an event.
+/// Declares a template: an `info` expression, an async `fetch` function and, if it takes webhooks, a function of an event.
 macro_rules! template {
     ($(#[$doc:meta])* $name:ident, $info:expr, $fetch:path $(, $webhook:path)?) => {
         crate::common::described! { $(#[$doc])* $name, highwater_template::TemplateInfo, $info }
@@ -62,7 +62,7 @@ macro_rules! template {
     };
 }
 
-/// An action of an `info` expression and an async function of its input.
+/// Declares an action: an `info` expression and an async function of its input.
 macro_rules! action {
     ($(#[$doc:meta])* $name:ident, $info:expr, $run:path) => {
         crate::common::described! { $(#[$doc])* $name, highwater_template::actions::ActionInfo, $info }
@@ -86,24 +86,24 @@ macro_rules! action {
 
 pub(crate) use {action, described, template};
 
-/// The schema of a Rust type.
+/// Returns the JSON schema of a Rust type.
 pub(crate) fn schema<T: JsonSchema>() -> Value {
     schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// A model and its schema.
+/// Describes a model with the schema of its Rust type.
 pub(crate) fn model<T: JsonSchema>(name: &str, description: &str) -> ModelInfo {
     ModelInfo::new(name, description).schema(schema::<T>())
 }
 
-/// How far before its checkpoint a sync begins again: APIs show some changes late.
+/// How far before its checkpoint a sync begins, because APIs show some changes late.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(120);
 
-/// The words of the catalogue for the two usual ways of noticing deletes.
+/// The catalogue's texts for the two usual ways to find deletes.
 pub(crate) const DELETES_BY_REFRESH: &str = "noticed by a full refresh";
 pub(crate) const DELETES_BY_EVERY_RUN: &str = "noticed by every run";
 
-/// Reads a list whole and saves it under the ids at `key` (under the member `id` without one): what is missing was deleted.
+/// Reads a whole list and saves it under the ids at `key`, or under the member `id` without one. What is missing was deleted.
 pub(crate) async fn whole(context: &mut SyncContext<'_>, model: &str, mut pages: Pages, key: &[&str]) -> Result<()> {
     while let Some(page) = pages.next(context).await? {
         let keyed = |record: &Bytes| match key {
@@ -115,17 +115,17 @@ pub(crate) async fn whole(context: &mut SyncContext<'_>, model: &str, mut pages:
     complete(context, model).await
 }
 
-/// Says that everything was seen, where that was the run's business.
+/// Completes the model, if the run is a full refresh.
 pub(crate) async fn complete(context: &mut SyncContext<'_>, model: &str) -> Result<()> {
     if context.is_full_refresh() { context.complete(model).await } else { Ok(()) }
 }
 
-/// A list that goes on at the place where an interrupted run stopped. Where the API does not take that place any more, such
-/// as an expired page token or the id of a record that was deleted meanwhile, the list begins anew.
+/// A list that goes on where an interrupted run stopped. Where the API no longer accepts that position, such as an expired
+/// page token or the id of a record that was deleted since, the list begins anew.
 pub(crate) struct Resumed<F> {
     begin: F,
     pages: Pages,
-    /// Whether the place was not taken yet.
+    /// Whether the API has not accepted the position yet.
     tentative: bool,
 }
 
@@ -135,14 +135,12 @@ impl<F: Fn() -> Pages> Resumed<F> {
         Resumed { pages: begin().resume(place), begin, tentative }
     }
 
-    /// The next page; `None` behind the last.
+    /// Returns the next page; `None` after the last.
     pub(crate) async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
         match self.pages.next(context).await {
             Err(error) if self.tentative && is_refusal(&error) => {
-                context.log(
-                    LogLevel::Info,
-                    "the API does not go on where the list stopped: it is read from the beginning",
-                );
+                context
+                    .log(LogLevel::Info, "the API cannot go on where the list stopped: reading it from the beginning");
                 self.tentative = false;
                 self.pages = (self.begin)();
                 self.pages.next(context).await
@@ -156,28 +154,28 @@ impl<F: Fn() -> Pages> Resumed<F> {
     }
 }
 
-/// Whether the API refused the request for what it asks.
+/// Returns whether the API refused the request because of what it asks for.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.context("status"), Some("400" | "404" | "410" | "422"))
 }
 
-/// A window behind the last checkpoint, whose text is all that the checkpoint is.
+/// Makes the window after the last checkpoint, which is nothing but the text of a time.
 pub(crate) fn window(context: &SyncContext<'_>, overlap: Duration) -> Result<Window> {
     let last: Option<String> = context.last_checkpoint()?;
     Window::new(last.as_deref(), overlap, context.started_at())
 }
 
-/// The checkpoint of a sync by time whose API can say that nothing changed.
+/// The checkpoint of a sync by time whose API supports validators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Mark {
     /// The last time seen.
     Time(String),
-    /// The same, and what the answer was marked with that told of nothing later.
+    /// The same, with the validator of the response that had nothing later.
     Known {
         /// The last time seen.
         at: String,
-        /// What the answer was marked with.
+        /// The validator of the response.
         validator: Validator,
     },
 }
@@ -204,7 +202,7 @@ impl Mark {
     }
 }
 
-/// Notes the times of a page's records and returns those whose time can be read; the others are set aside.
+/// Observes the times of a page's records and returns those whose time can be read. The others are set aside.
 pub(crate) fn timed(
     context: &mut SyncContext<'_>,
     model: &str,
@@ -218,15 +216,15 @@ pub(crate) fn timed(
     })
 }
 
-/// The checkpoint at the end of a reading that began at `began_at`: the latest time seen, or, where every time lies behind
-/// our clock, that clock's.
+/// Returns the checkpoint at the end of a reading that began at `began_at`: the latest time seen, or `began_at` where every time
+/// is later by our clock.
 pub(crate) fn latest(window: &Window, began_at: Timestamp) -> String {
     let ours = || DateTime::<Utc>::from(SystemTime::from(began_at));
     window.checkpoint().map_or_else(|| ours().to_rfc3339_opts(SecondsFormat::Millis, true), str::to_owned)
 }
 
-/// Saves pages that come with the newest change first, back to the window's beginning; returns the first page's answer. No
-/// checkpoint moves: only at the end everything before it is saved.
+/// Saves pages with the newest change first, back to the window's beginning. Returns the first page's response. Sets no
+/// checkpoint, because everything before it is saved only at the end.
 pub(crate) async fn save_newest_first(
     context: &mut SyncContext<'_>,
     model: &str,
@@ -248,26 +246,26 @@ pub(crate) async fn save_newest_first(
     Ok(first)
 }
 
-/// A record with one more member.
+/// Adds a member to a record.
 pub(crate) fn with_member<T: Serialize>(record: &[u8], name: &str, value: &T) -> Result<Bytes> {
     let patch = serde_json::json!({ name: value }).to_string();
     content::deep_merge(record, patch.as_bytes()).map(Bytes::from)
 }
 
-/// Reads a record as `T`, naming what is wrong.
+/// Parses a record.
 pub(crate) fn read<T: DeserializeOwned>(record: &[u8]) -> Result<T> {
     serde_json::from_slice(record).map_err(|source| {
-        highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a record of another shape")
+        highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a record of an unexpected shape")
             .because(source)
     })
 }
 
-/// A time in RFC 3339, rounded down to whole seconds.
+/// Returns a time as RFC 3339 text, rounded down to whole seconds.
 pub(crate) fn whole_seconds(time: Timestamp) -> String {
     Timestamp::from_unix_ms(time.unix_ms() / 1_000 * 1_000).to_string()
 }
 
-/// A setting that lists things, parted by commas.
+/// Returns the items of a setting that are separated by commas.
 pub(crate) fn listed<'c>(context: &'c SyncContext<'_>, name: &str) -> Vec<&'c str> {
     let text = context.optional_config(name).unwrap_or_default();
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()

@@ -23,10 +23,10 @@ use highwater_template::limits::RateLimits;
 use highwater_template::webhooks::WebhookScheme;
 use highwater_template::{ConfigKey, Provider, SyncContext, TemplateInfo};
 
-/// Records in a page: the most GitHub gives.
+/// Records in a page: the most that GitHub returns.
 const PER_PAGE: &str = "100";
 
-/// GitHub.
+/// Describes GitHub.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://github.com/login/oauth/authorize",
@@ -40,7 +40,7 @@ pub fn provider() -> Provider {
         .auth(AuthKind::OAuth2(oauth))
         .header("accept", "application/vnd.github+json")
         .header("x-github-api-version", "2022-11-28")
-        // A secondary limit without a time: GitHub asks to wait a minute at least.
+        // A secondary limit without a time: GitHub asks to wait at least a minute.
         .limits(RateLimits::new().status_with_text(403, "secondary rate limit").first_backoff(Duration::from_secs(60)))
         .docs("https://docs.github.com/en/rest")
         .webhooks(WebhookScheme::GitHub)

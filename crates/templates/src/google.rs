@@ -1,4 +1,4 @@
-//! Google: Calendar, Gmail, Drive, each by its own feed of changes.
+//! Google: Calendar, Gmail and Drive, each by a feed of changes of its own.
 
 pub mod calendar;
 pub mod drive;
@@ -10,7 +10,7 @@ use highwater_template::Provider;
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
 
-/// One of Google's APIs.
+/// Describes one of Google's APIs.
 fn provider(name: &str, scope: &str, docs: &str) -> Provider {
     let oauth = OAuth2::new(
         "https://accounts.google.com/o/oauth2/v2/auth",

@@ -32,7 +32,7 @@ template! {
     Deals, describe("deals", "Deal", "A deal"), fetch_deals
 }
 
-/// HubSpot.
+/// Describes HubSpot.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://app.hubspot.com/oauth/authorize",
@@ -41,11 +41,11 @@ pub fn provider() -> Provider {
         DesktopSignIn::Broker,
     );
     Provider::new("hubspot", "https://api.hubapi.com")
-        // New private apps cannot be made any more; the tokens of old ones go on working.
+        // New private apps can no longer be made; the tokens of old ones still work.
         // <https://developers.hubspot.com/changelog/legacy-private-app-creation-sunset>
         .auth(AuthKind::bearer("a service key, from Settings > Integrations > Service Keys"))
         .auth(AuthKind::OAuth2(oauth))
-        // The search endpoint allows no more; the lists would.
+        // The limit of the search endpoint. The lists allow more.
         .limits(
             RateLimits::new()
                 .rate(4, Duration::from_secs(1))
@@ -62,7 +62,7 @@ fn describe(object: &str, model_name: &str, description: &str) -> TemplateInfo {
         .model_info(model::<Object>(model_name, description))
         .config(ConfigKey::optional(
             "properties",
-            "properties to read, parted by commas; HubSpot's usual ones unless given",
+            "properties to read, separated by commas; HubSpot's default ones unless given",
         ))
         .incremental("by a search for the time of the last change")
         .deletes(DELETES_BY_REFRESH)
@@ -128,19 +128,19 @@ async fn fetch(context: &mut SyncContext<'_>, object: &str, model: &str, changed
         Some(Checkpoint::Reading(reading)) => {
             let began_at = context.started_at();
             let at = read(context, &source, reading).await?;
-            // That was begun by an earlier run: and what changed since.
+            // An earlier run began it, so what changed since then follows.
             read(context, &source, Reading { since: at, newest: None, after: None, began_at }).await?
         }
     };
-    // Without a record there is nothing to go on from.
+    // Without a record there is no time to begin at.
     if let Some(at) = at {
         context.checkpoint(&Checkpoint::Changed(at))?;
     }
     complete(context, model).await
 }
 
-/// Reads on; returns the time of the latest change, which is the checkpoint at the end: records come in the order of their
-/// ids. Changes since the reading began are for the next one: the record may have been read before.
+/// Reads on, in the order of ids. Returns the time of the latest change, which is the checkpoint once everything is read. Changes
+/// after the reading began belong to the next one, because the record may have been read before.
 async fn read(context: &mut SyncContext<'_>, source: &Source<'_>, reading: Reading) -> Result<Option<String>> {
     let mut window = Window::new(reading.since.as_deref(), OVERLAP, reading.began_at)?;
     if let Some(newest) = &reading.newest {
@@ -178,9 +178,8 @@ async fn list(
     Ok(any)
 }
 
-/// Reads what changed since a time, in the order of ids, each page behind the last id of the one before it. So it does not
-/// matter how many records changed at one time, nor that one search gives 10,000 results at most, nor that records leave
-/// the results meanwhile.
+/// Reads what changed since a time, in the order of ids, each page after the last id of the one before it. So any number of
+/// records may have changed at one time, one search may give 10,000 results at most, and records may leave the results meanwhile.
 async fn search(
     context: &mut SyncContext<'_>,
     source: &Source<'_>,
@@ -208,11 +207,11 @@ async fn search(
         let last = records.iter().rev().find_map(|record| text_at(record, "/id").ok().flatten());
         let behind = follows(last.as_deref(), reading.after.as_deref());
         if more && last.is_some() && !behind {
-            let message = "HubSpot's search gives the same records again: the list has no end";
+            let message = "HubSpot's search repeats the same records: the list has no end";
             return Err(page.error(ErrorKind::Remote, message));
         }
         if more && !behind {
-            context.mark_incomplete(source.model, "no record of a page has an id behind which the search could go on");
+            context.mark_incomplete(source.model, "no record of a page has an id after which the search could go on");
         }
         reading.after = last.or(reading.after);
         save(context, source, &mut reading, records, window).await?;
@@ -222,13 +221,13 @@ async fn search(
     }
 }
 
-/// Whether an id comes behind another; ids are numbers.
+/// Returns whether an id comes after another. Ids are numbers.
 fn follows(id: Option<&str>, other: Option<&str>) -> bool {
     let number = |text: &str| text.parse::<u64>().ok();
     id.and_then(number).is_some_and(|id| other.and_then(number).is_none_or(|other| id > other))
 }
 
-/// Saves a page with the place where the reading goes on. Returns whether there was a record.
+/// Saves a page, with the position where the reading goes on. Returns whether there was a record.
 async fn save(
     context: &mut SyncContext<'_>,
     source: &Source<'_>,
@@ -238,7 +237,7 @@ async fn save(
 ) -> Result<bool> {
     let property = format!("/properties/{}", source.changed);
     let records = context.read_each(source.model, records, |record| {
-        // The property that the search looks at; a record without it tells the time by itself.
+        // The property that the search filters by. A record without it has the time as a member.
         let changed = match text_at(record, &property)? {
             Some(changed) => changed,
             None => string_at(record, "/updatedAt")?,
@@ -265,7 +264,7 @@ pub struct Object {
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
-    /// Whether it was put away.
+    /// Whether it was archived.
     #[serde(default)]
     pub archived: bool,
 }

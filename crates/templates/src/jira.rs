@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::common::{DELETES_BY_REFRESH, complete, model, template, timed};
 
-/// Jira's search lags behind its writes.
+/// How far before its checkpoint the sync begins: Jira's search lags behind its writes.
 const OVERLAP: Duration = Duration::from_secs(300);
 
 /// How often a query is asked again because it was understood otherwise than meant.
@@ -23,7 +23,7 @@ template! {
     Issues, info(), fetch
 }
 
-/// Jira Cloud. Signs in with an e-mail address and an API token, or OAuth 2 (three-legged, with rotating tokens).
+/// Describes Jira Cloud. It signs in with an e-mail address and an API token, or OAuth 2 (three-legged, with rotating tokens).
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://auth.atlassian.com/authorize",
@@ -67,11 +67,11 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     complete(context, "Issue").await
 }
 
-/// The first page of what changed since the window's beginning.
+/// Fetches the first page of what changed since the window's beginning.
 ///
-/// JQL reads times in the user's time zone, so the bound is told as minutes before now, rounded up. Jira counts them by its
-/// own clock, when it gets the query: ours may be wrong, and the request may have waited for a rate limit. So the answer's
-/// `Date` says where the query really began, and one that began too late is asked again.
+/// JQL reads times in the user's time zone, so the bound is a number of minutes before now, rounded up. Jira counts them by its
+/// own clock, when it gets the query: ours may be wrong, and the request may have waited for a rate limit. So the response's
+/// `Date` says where the query really began, and a query that began too late is sent again.
 async fn first_page(
     context: &SyncContext<'_>,
     last: Option<&str>,
@@ -90,19 +90,19 @@ async fn first_page(
         ahead_ms = milliseconds(date) - milliseconds(context.now());
         let late = |since| minutes.is_some_and(|minutes| began(date, minutes) > since);
         if !window.since().is_some_and(late) {
-            // What changes behind the beginning of the run, by Jira's clock, is for the next one.
+            // What changed after the run began, by Jira's clock, belongs to the next run.
             *window = Window::new(last, OVERLAP, shifted(context.started_at(), ahead_ms))?;
             return Ok((pages, page));
         }
     }
     Err(Error::new(
         ErrorKind::Remote,
-        "Jira answers so late that minutes before now are others by then: try again later",
+        "Jira answers so late that the query's bound in minutes has moved: try again later",
     ))
 }
 
 fn list(context: &SyncContext<'_>, minutes: Option<u64>) -> Pages {
-    // Jira takes no query without a bound.
+    // Jira refuses a query without a bound.
     let bound = minutes.map_or_else(|| "1970-01-01".to_owned(), |minutes| format!("-{minutes}m"));
     let bound = format!("updated >= \"{bound}\"");
     let jql = match context.optional_config("jql") {
@@ -114,7 +114,7 @@ fn list(context: &SyncContext<'_>, minutes: Option<u64>) -> Pages {
     Pages::new(request, Paging::cursor("/nextPageToken", "nextPageToken")).records_at("/issues")
 }
 
-/// When a query of so many minutes began that was answered at `date`.
+/// Returns where a query of so many minutes began that was answered at `date`.
 fn began(date: Timestamp, minutes: u64) -> Timestamp {
     date - Duration::from_secs(minutes.saturating_mul(60))
 }
@@ -123,7 +123,7 @@ fn milliseconds(time: Timestamp) -> i64 {
     i64::try_from(time.unix_ms()).unwrap_or(i64::MAX / 2)
 }
 
-/// A time of ours on a clock that is so far ahead.
+/// Returns a time of our clock as a clock shows it that is so far ahead.
 fn shifted(time: Timestamp, ahead_ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(u64::try_from(milliseconds(time) + ahead_ms).unwrap_or(0))
 }
@@ -133,7 +133,7 @@ fn shifted(time: Timestamp, ahead_ms: i64) -> Timestamp {
 pub struct Issue {
     /// Its id, a number as a text. Its key changes when it moves, its id does not.
     pub id: String,
-    /// What people call it, such as `ENG-7`.
+    /// Its name for people, such as `ENG-7`.
     pub key: String,
     /// Its fields, by their ids.
     pub fields: Map<String, Value>,

@@ -18,12 +18,12 @@ const LIMIT: usize = 1000;
 template! {
     /// Records of a collection.
     ///
-    /// Kinto gives each change of a collection a time of its own (`last_modified`), and its feed tells of deletes too: the
+    /// Kinto gives each change of a collection a time of its own (`last_modified`), and its feed reports deletes too. So the
     /// last time seen is the whole checkpoint, and no change between two pages can be lost.
     Records, info(), fetch
 }
 
-/// Kinto. The base URL ends with the API's version, such as `https://kinto.example/v1`.
+/// Describes Kinto. The base URL ends with the API's version, such as `https://kinto.example/v1`.
 pub fn provider() -> Provider {
     Provider::new("kinto", "https://{host}/v1")
         .auth(AuthKind::basic("the account's name and password"))
@@ -56,13 +56,14 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         }
         let page = context.send(request).await?;
         let records = page.elements_at("/data")?;
-        // A server may give fewer than were asked for: what counts is whether there is a next page.
+        // A server may return fewer than requested, so only the header says whether there is a next page.
         let more = page.header("next-page").is_some();
         let (mut changed, mut deleted, mut newest) = (Vec::new(), Vec::new(), None);
         context.read_each("Record", records, |record| {
-            // It becomes the next request's `_since`, where anything but a number would begin the feed anew.
+            // It becomes the next request's `_since`. Anything but a number would restart the feed there.
             let at: u64 = string_at(record, "/last_modified")?.parse().map_err(|source| {
-                Error::new(ErrorKind::Remote, "the record's `last_modified` is no time in milliseconds").because(source)
+                Error::new(ErrorKind::Remote, "the record's `last_modified` is not a time in milliseconds")
+                    .because(source)
             })?;
             if text_at(record, "/deleted")?.as_deref() == Some("true") {
                 deleted.push(string_at(record, "/id")?.into());
@@ -80,9 +81,9 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         };
         context.checkpoint(&newest)?;
         context.apply("Record", changed, deleted).await?;
-        // Each change has a time of its own, so a page behind the last one has a later time.
+        // Each change has a time of its own, so the next page has a later time.
         if more && since.as_ref() == Some(&newest) {
-            return Err(page.error(ErrorKind::Remote, "the feed gives the same records again: it has no end"));
+            return Err(page.error(ErrorKind::Remote, "the feed repeats the same records: it has no end"));
         }
         since = Some(newest);
         if !more {
@@ -92,7 +93,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     complete(context, "Record").await
 }
 
-/// A record of a collection: its own members beside these.
+/// A record of a collection. It has members of its own beside these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Its id.

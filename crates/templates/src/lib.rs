@@ -1,4 +1,4 @@
-//! Ready templates for Highwater, and actions.
+//! Ready templates and actions for Highwater. `docs/catalogue.md` describes each.
 //!
 //! ```
 //! let ids: Vec<String> = highwater_templates::all().iter().map(|template| template.info().id()).collect();
@@ -6,7 +6,7 @@
 //! let actions: Vec<String> = highwater_templates::actions().iter().map(|action| action.info().id()).collect();
 //! assert!(actions.contains(&"github/create_issue".to_owned()));
 //! ```
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 pub mod airtable;
 pub mod caldav;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 use highwater_template::Template;
 use highwater_template::actions::ActionTemplate;
 
-/// Every template of this crate.
+/// Returns every template of this crate.
 pub fn all() -> Vec<Arc<dyn Template>> {
     vec![
         Arc::new(airtable::Records::new()),
@@ -62,7 +62,7 @@ pub fn all() -> Vec<Arc<dyn Template>> {
     ]
 }
 
-/// Every action of this crate.
+/// Returns every action of this crate.
 pub fn actions() -> Vec<Arc<dyn ActionTemplate>> {
     vec![
         Arc::new(github::CloseIssue::new()),

@@ -18,7 +18,7 @@ use crate::common::{
 };
 
 template! {
-    /// Issues, archived ones and those in the bin (`trashed`) too, by the time of their last change.
+    /// Issues, with archived ones and those in the bin (`trashed`), by the time of their last change.
     Issues, issues(), fetch_issues
 }
 template! {
@@ -34,7 +34,7 @@ action! {
     CreateIssue, create_issue(), create
 }
 
-/// Linear.
+/// Describes Linear.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://linear.app/oauth/authorize",
@@ -44,7 +44,7 @@ pub fn provider() -> Provider {
     Provider::new("linear", "https://api.linear.app")
         .auth(AuthKind::header("authorization", "", "a personal API key, from Settings > Security & access"))
         .auth(AuthKind::OAuth2(oauth.scope("read")))
-        // Linear answers 400 when a limit is reached, or 200 as for other faults of GraphQL, and counts in Unix milliseconds.
+        // Linear reports a limit with status 400, or with 200 as other errors of GraphQL. Its times are Unix milliseconds.
         // <https://linear.app/developers/rate-limiting>
         .limits(
             RateLimits::new()
@@ -92,7 +92,7 @@ async fn fetch_issues(context: &mut SyncContext<'_>) -> Result<()> {
         let records = timed(context, "Issue", page.records, &mut window, "/updatedAt");
         let oldest = records.last().map(|record| parse_time(&string_at(record, "/updatedAt")?)).transpose()?;
         context.save("Issue", records).await?;
-        // The filter ends the list; where a server passes over it, the order does.
+        // The filter ends the list. If a server ignores it, the order does.
         if oldest.zip(window.since()).is_some_and(|(oldest, since)| oldest < since) {
             break;
         }
@@ -129,7 +129,7 @@ fn relay(list: &str, body: &Value) -> Result<Pages> {
         .check(no_errors))
 }
 
-/// GraphQL reports faults in an answer of status 200; part of a list is no list.
+/// Refuses a response with errors, which GraphQL reports with status 200: part of a list is not the list.
 fn no_errors(response: &HttpResponse) -> Result<()> {
     match response.value_at("/errors/0")? {
         None => Ok(()),
@@ -153,7 +153,7 @@ struct NewIssue {
     /// 0 (none) to 4 (low); 1 is urgent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u8>,
-    /// The id of whom it is assigned to.
+    /// The id of the user that it is assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     assignee_id: Option<String>,
 }
@@ -173,7 +173,7 @@ async fn create(context: &ActionContext<'_>, input: NewIssue) -> Result<Value> {
     let answer: Value = response.json()?;
     match answer.pointer("/data/issueCreate/issue") {
         Some(issue) if !issue.is_null() => Ok(issue.clone()),
-        _ => Err(Error::new(ErrorKind::Remote, "the API did not create the issue, and does not say why")),
+        _ => Err(Error::new(ErrorKind::Remote, "the API did not create the issue, and did not say why")),
     }
 }
 
@@ -183,7 +183,7 @@ async fn create(context: &ActionContext<'_>, input: NewIssue) -> Result<Value> {
 pub struct Issue {
     /// Its id, a UUID.
     pub id: String,
-    /// What people call it, such as `ENG-7`.
+    /// Its name for people, such as `ENG-7`.
     pub identifier: String,
     /// Its title.
     pub title: String,

@@ -31,7 +31,7 @@ template! {
     Rows, rows(), fetch_rows
 }
 
-/// Notion. It allows three requests a second on average.
+/// Describes Notion. It allows three requests a second on average.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://api.notion.com/v1/oauth/authorize",
@@ -67,10 +67,10 @@ fn rows() -> TemplateInfo {
 
 async fn fetch_pages(context: &mut SyncContext<'_>) -> Result<()> {
     let mut window = window(context, OVERLAP)?;
-    // Back to the last checkpoint; the checkpoint moves at the end alone, for only then is everything before it saved.
+    // Back to the last checkpoint. The checkpoint moves at the end, because only then everything before it is saved.
     let oldest = read_search(context, &mut window, "descending", None).await?;
     if let Some(oldest) = oldest {
-        // A search ends at 10,000 results, too: the rest is read from the other end, as far as that reaches.
+        // A search also ends at 10,000 results. The rest is read from the other end, as far as that reaches.
         read_search(context, &mut window, "ascending", Some(oldest)).await?;
     }
     if let Some(checkpoint) = window.checkpoint() {
@@ -79,8 +79,8 @@ async fn fetch_pages(context: &mut SyncContext<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Reads the search from one end, until the time known at the other. Returns the last time seen if there is more that
-/// this direction does not give.
+/// Reads the search from one end, until the time that is known at the other. Returns the last time seen if there is more, which
+/// this direction does not return.
 async fn read_search(
     context: &mut SyncContext<'_>,
     window: &mut Window,
@@ -141,7 +141,7 @@ async fn fetch_rows(context: &mut SyncContext<'_>) -> Result<()> {
         Some(Checkpoint::Edited(at)) => read_edits(context, &at).await,
         Some(Checkpoint::Reading { created, newest, began_at }) => {
             let at = read_rows(context, Some(created), newest, began_at).await?;
-            // It was begun by an earlier run.
+            // An earlier run began it.
             read_edits(context, &at).await
         }
         None => read_rows(context, None, None, context.started_at()).await.map(drop),
@@ -152,14 +152,14 @@ fn query_path(context: &SyncContext<'_>) -> Result<String> {
     Ok(format!("/v1/data_sources/{}/query", escape(context.config("data_source")?)))
 }
 
-/// Reads all rows in the order of their creation; returns the checkpoint.
+/// Reads all rows in the order of their creation. Returns the checkpoint.
 async fn read_rows(
     context: &mut SyncContext<'_>,
     created: Option<String>,
     newest: Option<String>,
     began_at: Timestamp,
 ) -> Result<String> {
-    // Edits since the beginning are for the next run: the row may have been read before.
+    // Edits after the beginning belong to the next run, because the row may have been read before.
     let mut window = Window::new(newest.as_deref(), OVERLAP, began_at)?;
     let mut any = newest.is_some();
     let mut windows = Windows::by_creation(query_path(context)?, created);
@@ -167,7 +167,7 @@ async fn read_rows(
         tell_missed(context, &windows);
         let records = timed(context, "Page", page.records, &mut window, EDITED);
         any |= !records.is_empty();
-        // Behind pages of which nothing could be read there is nothing to go on from.
+        // As long as nothing could be read, there is no position to go on from.
         if let Some(created) = windows.place().filter(|_| any) {
             let (created, newest) = (created.to_owned(), window.checkpoint().map(str::to_owned));
             context.checkpoint(&Checkpoint::Reading { created, newest, began_at })?;
@@ -228,7 +228,7 @@ pub struct Page {
     /// Whether it is in the bin.
     #[serde(default)]
     pub in_trash: bool,
-    /// Its address.
+    /// Its URL.
     #[serde(default)]
     pub url: Option<String>,
     /// Its properties, by name.

@@ -33,7 +33,7 @@ action! {
     PostMessage, post_message(), post
 }
 
-/// Slack.
+/// Describes Slack.
 pub fn provider() -> Provider {
     let oauth = OAuth2::new(
         "https://slack.com/oauth/v2/authorize",
@@ -43,13 +43,13 @@ pub fn provider() -> Provider {
     Provider::new("slack", "https://slack.com/api")
         .auth(AuthKind::bearer("a bot token (xoxb-...), from your app's OAuth & Permissions"))
         .auth(AuthKind::OAuth2(oauth))
-        // Slack documents 429, and answers some requests with 200 and the word alone.
+        // Slack documents 429, and answers some requests with 200 and only this text.
         .limits(RateLimits::new().text("/error", "ratelimited").first_backoff(Duration::from_secs(60)))
-        // A token of an app with token rotation lives twelve hours. <https://docs.slack.dev/authentication/using-token-rotation>
+        // A token of an app with token rotation lasts twelve hours. <https://docs.slack.dev/authentication/using-token-rotation>
         .expired_token_text("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
-        // https://docs.slack.dev/authentication/using-token-rotation: said with status 200.
+        // https://docs.slack.dev/authentication/using-token-rotation: reported with status 200.
         .expired_token_text("/error", "token_expired")
 }
 
@@ -73,7 +73,7 @@ async fn fetch_channels(context: &mut SyncContext<'_>) -> Result<()> {
 /// Public channels need the scope `channels:read`, private ones `groups:read`.
 const CHANNELS: (&str, &str) = ("/conversations.list", "public_channel,private_channel");
 
-/// A list of Slack: its methods take their arguments as a form.
+/// Makes a list of Slack, whose methods take their arguments as a form.
 fn pages(method: &str, records: &str, arguments: &[(&str, &str)]) -> Pages {
     let fields = [("limit", "200")].into_iter().chain(arguments.iter().copied());
     let paging = Paging::Cursor {
@@ -84,7 +84,7 @@ fn pages(method: &str, records: &str, arguments: &[(&str, &str)]) -> Pages {
     Pages::new(HttpRequest::new("POST", method).form(fields), paging).records_at(records).check(ok)
 }
 
-/// Slack reports faults in an answer of status 200.
+/// Refuses a response with an error, which Slack reports with status 200.
 fn ok(response: &HttpResponse) -> Result<()> {
     let Some(code) = response.text_at("/error")? else { return Ok(()) };
     let (kind, message) = match code.as_str() {
@@ -102,7 +102,7 @@ fn ok(response: &HttpResponse) -> Result<()> {
         _ => (ErrorKind::Remote, "Slack refuses the request"),
     };
     let mut error = response.error(kind, message).with("error", code);
-    // Which scope is needed, and which ones the token has.
+    // The scope that is needed, and those that the token has.
     for member in ["needed", "provided"] {
         if let Some(told) = response.text_at(&format!("/{member}"))? {
             error = error.with(member, told);

@@ -1,5 +1,5 @@
 //! Stripe: customers, subscriptions, invoices, charges. The first run reads the lists; from then on `/v1/events`
-//! tells of every change and delete.
+//! has every change and delete.
 
 mod events;
 
@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 use crate::common::{Resumed, action, complete, model, schema, template};
 
-/// The version of the API that every request names: without one an account's own default counts, which is another one for
-/// each account, and another one after its upgrade. <https://docs.stripe.com/api/versioning>
+/// The version of the API that every request names. Without one, Stripe uses the account's default, which differs between
+/// accounts and changes with an upgrade. <https://docs.stripe.com/api/versioning>
 const VERSION: &str = "2026-09-30.endive";
 
 template! {
@@ -26,7 +26,7 @@ template! {
     Customers, describe::<Customer>("customers", "Customer", "A customer"), fetch_customers, webhook_of_customers
 }
 template! {
-    /// Subscriptions, ended ones too.
+    /// Subscriptions, with those that ended.
     Subscriptions, describe::<Subscription>("subscriptions", "Subscription", "A subscription"), fetch_subscriptions, webhook_of_subscriptions
 }
 template! {
@@ -42,7 +42,7 @@ action! {
     CreateCustomer, create_customer(), create
 }
 
-/// Stripe.
+/// Describes Stripe.
 pub fn provider() -> Provider {
     Provider::new("stripe", "https://api.stripe.com")
         .auth(AuthKind::bearer("a secret or restricted key, from Developers > API keys"))
@@ -61,7 +61,7 @@ fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> T
         .interval(Duration::from_secs(300))
 }
 
-/// One kind of object: its list, its events, and the event that says it is gone.
+/// A kind of object: its list, its events, and the events of its delete.
 struct Kind {
     model: &'static str,
     list: &'static str,
@@ -70,7 +70,7 @@ struct Kind {
 }
 
 const CUSTOMERS: Kind = Kind { model: "Customer", list: "customers", events: "customer.", gone: &["customer.deleted"] };
-/// A subscription that ended is still there, with its last status.
+/// A subscription that ended still exists, with its last status.
 const SUBSCRIPTIONS: Kind =
     Kind { model: "Subscription", list: "subscriptions", events: "customer.subscription.", gone: &[] };
 const INVOICES: Kind = Kind { model: "Invoice", list: "invoices", events: "invoice.", gone: &["invoice.deleted"] };
@@ -108,7 +108,7 @@ fn webhook_of_charges(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     on_event(event, &CHARGES)
 }
 
-/// Webhooks come in any order, `/v1/events` in its own: so each asks for a run, which reads on from there.
+/// Webhooks come in any order, and `/v1/events` is in order. So each webhook requests a run, which reads on there.
 fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
     let name = text_at(event.body(), "/type")?.unwrap_or_default();
     let concerned = match value_at(event.body(), "/data/object")? {
@@ -132,10 +132,10 @@ async fn fetch(context: &mut SyncContext<'_>, kind: &Kind) -> Result<()> {
         Some(Checkpoint { events, list_after: None }) => events::read(context, kind, events).await,
         Some(Checkpoint { events, list_after }) => {
             read_list(context, kind, Some(events), list_after).await?;
-            // The list was begun by an earlier run.
+            // An earlier run began the list.
             events::read(context, kind, events).await
         }
-        // Before the list is read, so that what changes meanwhile is told again (H46).
+        // Before the list is read, so that the events have what changes meanwhile.
         None => {
             let events = events::latest(context).await?;
             read_list(context, kind, events, None).await
@@ -154,10 +154,10 @@ async fn read_list(
         request = request.query("status", "all");
     }
     let list = || Pages::new(request.clone(), Paging::last_id("starting_after", "/has_more")).records_at("/data");
-    // The object behind which the list goes on may be deleted meanwhile.
+    // The object after which the list goes on may have been deleted.
     let mut pages = Resumed::new(list, after);
     while let Some(page) = pages.next(context).await? {
-        // Without events there is nothing to go on from later, and every run reads everything.
+        // Without events, every run reads everything.
         if let Some(events) = events {
             context.checkpoint(&Checkpoint { events, list_after: page.next })?;
         }
@@ -186,7 +186,7 @@ pub struct Customer {
 pub struct Subscription {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The id of its customer.
     pub customer: String,
     /// `active`, `past_due`, `canceled`, ...
     pub status: String,
@@ -199,7 +199,7 @@ pub struct Subscription {
 pub struct Invoice {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The id of its customer.
     #[serde(default)]
     pub customer: Option<String>,
     /// `draft`, `open`, `paid`, ...
@@ -239,7 +239,7 @@ struct NewCustomer {
     /// Further fields, as Stripe names them.
     #[serde(flatten)]
     more: Map<String, Value>,
-    /// A text that makes a second try create no second customer.
+    /// A text by which Stripe recognises a repetition, so that it does not create a second customer.
     #[serde(default)]
     idempotency_key: Option<String>,
 }

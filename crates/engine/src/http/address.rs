@@ -148,9 +148,9 @@ fn places(provider: &Provider) -> Vec<&str> {
 }
 
 impl Client {
-    /// Sends a request as [`send`](Client::send) does. No error of it has a secret of the connection.
-    pub(crate) async fn ask(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
-        let outcome = self.send(request, note).await;
+    /// Sends a request for a template, an action or the host. No error of it has a secret of the connection.
+    pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
+        let outcome = self.send_until_answered(request, note).await;
         outcome.map_err(|error| self.session().redact_error(self.with_missing_scopes(error)))
     }
 

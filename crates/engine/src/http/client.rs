@@ -1,4 +1,4 @@
-//! Requests of one run: whole URLs, credentials for the right origins only, retries, limits.
+//! Requests of one run: whole URLs, credentials to the right origins only, retries, limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,14 +27,14 @@ use super::tokens;
 /// Rate limits waited out in a row for one request.
 const MAX_WAITS: u32 = 20;
 
-/// Tries of a request without an answer, where no request of the client was answered yet: whoever is offline learns it at
-/// once, and the schedule looks again.
+/// Tries of a request without a response, as long as the client has had none: being offline is reported at once, and the
+/// schedule tries again.
 const FIRST_TRIES: u32 = 2;
 
-/// A shorter wait than this is left to the schedule, which waits longer after each failure.
+/// The shortest wait that an error reports. A shorter one is left to the schedule, which waits longer after each failure.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
-/// Where the client's news go: the run's log.
+/// Where the client's log lines go: the run's log.
 pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
 
 #[derive(Debug)]
@@ -119,8 +119,8 @@ impl Client {
         &self.session
     }
 
-    /// Sends a request until it is answered well or there is no hope; one that takes any status, until it is answered.
-    pub(super) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
+    /// Sends a request until it succeeds or no retry can help. One that accepts any status is sent until there is a response.
+    pub(super) async fn send_until_answered(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
         let url = self.origins.resolve(&request)?;
         let mut journey = Journey::new(request, url);
         let (mut failures, mut waits, mut refreshed) = (0, 0, false);
@@ -128,7 +128,7 @@ impl Client {
             self.await_leave(note).await?;
             let credentials = self.credentials().await?;
             let may_retry = journey.request.repeatable && failures + 1 < self.limits.attempts;
-            let response = match self.exchange(&journey, &credentials, note).await {
+            let response = match self.attempt(&journey, &credentials, note).await {
                 Ok(response) => response,
                 Err(failed) if failed.may_pass && may_retry && (failures + 1 < FIRST_TRIES || self.was_answered()) => {
                     failures += 1;
@@ -182,8 +182,8 @@ impl Client {
         }
     }
 
-    /// One exchange, and its line in the log.
-    async fn exchange(
+    /// Sends a request once, through the transport, and logs it.
+    async fn attempt(
         &self,
         journey: &Journey,
         credentials: &Credentials,

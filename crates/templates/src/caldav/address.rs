@@ -1,4 +1,4 @@
-//! The addresses of entries: many texts name one resource.
+//! The addresses of entries, which can be spelled in many ways.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The one spelling of an address: a path, in which every character but the unreserved ones and `/` is percent-encoded with
-/// upper-case digits.
+/// Returns the canonical spelling of an address: a path in which every character but the unreserved ones and `/` is
+/// percent-encoded with upper-case digits.
 ///
-/// A server may name a resource by a path or by a whole URL (RFC 4918 8.3), and spell a character as it is or encoded (RFC
-/// 3986 6.2.2); reports of one server differ in it, too.
+/// A server may name a resource by a path or by a whole URL (RFC 4918 8.3), and write a character as it is or encoded (RFC
+/// 3986 6.2.2). Even reports of one server differ.
 pub(super) fn one_spelling(href: &str) -> String {
     let path = match href.split_once("://").or_else(|| href.split_once("//").filter(|(before, _)| before.is_empty())) {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),

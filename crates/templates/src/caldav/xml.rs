@@ -1,11 +1,11 @@
-//! The one XML document that WebDAV answers with, as far as it is needed.
+//! The XML document of a WebDAV response (`multistatus`), as far as it is needed.
 
 use highwater_core::{Error, ErrorKind, Result};
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
-/// Answers with more entries than this are refused.
+/// The most entries that a response may have.
 const MAX_ENTRIES: usize = 1_000_000;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) calendar_data: Option<String>,
 }
 
-/// Reads a `multistatus`. Prefixes are the server's choice, so names count with their namespaces.
+/// Parses a `multistatus`. Servers choose their own prefixes, so names are compared with their namespaces.
 pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
     let mut reader = NsReader::from_reader(body);
     let mut answer = MultiStatus::default();
@@ -61,7 +61,7 @@ pub(super) fn multi_status(body: &[u8]) -> Result<MultiStatus> {
                 path.pop();
                 text.clear();
             }
-            // A page for people, or no body at all, tells nothing: it must not be taken for an empty answer.
+            // A page of HTML, or no body at all, is not an empty list.
             (_, Event::Eof) if path.is_empty() && found => return Ok(answer),
             (_, Event::Eof) => return Err(unreadable()),
             _ => {}
@@ -86,7 +86,7 @@ fn take(answer: &mut MultiStatus, path: &[String], text: &mut String) {
     }
 }
 
-/// `HTTP/1.1 404 Not Found`.
+/// Parses a status line such as `HTTP/1.1 404 Not Found`.
 fn status(line: &str) -> Option<u16> {
     line.split_whitespace().nth(1)?.parse().ok()
 }

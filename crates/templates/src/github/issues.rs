@@ -12,8 +12,8 @@ use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, template
 template! {
     /// Issues of a repository, open and closed, without pull requests.
     ///
-    /// Incremental by `since` (inclusive, with two minutes of overlap); where nothing changed, GitHub says so at
-    /// no charge. It never tells of deleted issues: a full refresh notices them.
+    /// Incremental by `since` (inclusive, with two minutes of overlap). A request that finds nothing new does not count against
+    /// the rate limit. GitHub does not report deleted issues; a full refresh finds them.
     Issues, issues(), fetch_issues, webhooks::issues
 }
 
@@ -83,7 +83,7 @@ async fn by_since(
         let records = timed(context, model, records, &mut window, "/updated_at");
         let end = records.last().map(|record| text_at(record, "/updated_at")).transpose()?.flatten();
         if let Some(at) = window.checkpoint() {
-            // The next run will ask this very question again, and may ask whether the answer is still the same.
+            // The next run sends this request again, so it can ask whether the response is still the same.
             let asks_again = by_time && next.is_none() && behind(Some(at))?.since_rfc3339() == since;
             let mark = Mark::new(at, response.validator().filter(|_| asks_again));
             context.checkpoint(&mark)?;
@@ -91,15 +91,15 @@ async fn by_since(
         let kept = context.read_each(model, records, |record| Ok(wanted(record)?.then(|| record.clone())));
         context.save(model, kept.into_iter().flatten().collect()).await?;
         let Some(next) = next else { break };
-        // A record that changes meanwhile moves to the end and pulls the rest one place forward, past
-        // the next page's beginning. So go on from the last time seen, by page only within one second:
-        // GitHub writes times in one fixed format, their order is the order of the texts.
+        // A record that changes meanwhile moves to the end, and the others move forward, past the next page's
+        // beginning. So go on from the last time seen, and by page only within one second. GitHub writes times in
+        // one format, so texts sort as times.
         if end > since { since = end } else { link = Some(next) }
     }
     complete(context, model).await
 }
 
-/// GitHub forgets no checkpoint: `410 Gone` says that the repository has no issues to ask for.
+/// Explains `410 Gone`: GitHub never forgets a checkpoint, but a repository can have issues switched off.
 fn switched_off(error: Error, path: &str) -> Error {
     if error.kind() != ErrorKind::SourceReset {
         return error;

@@ -1,11 +1,11 @@
 //! Records as Rust types, for `records_as::<Issue>()`. The stored records have every member that
-//! GitHub sent; these have the ones most hosts want.
+//! GitHub sent; these types have those that most hosts need.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A person or a machine.
+/// A person or a bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Account number.

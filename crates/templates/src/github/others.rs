@@ -1,4 +1,4 @@
-//! Repositories of an owner and releases of a repository: short lists, read whole.
+//! Repositories of an owner and releases of a repository: short lists, read completely in each run.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::http::escape;
@@ -8,12 +8,12 @@ use super::{PER_PAGE, Release, Repository, describe, repo, repository_path, webh
 use crate::common::{DELETES_BY_EVERY_RUN, model, template, whole};
 
 template! {
-    /// Repositories of a user or an organisation: read whole each time.
+    /// Repositories of a user or an organisation, all of them in each run.
     Repositories, repositories(), fetch_repositories
 }
 
 template! {
-    /// Releases of a repository: read whole each time.
+    /// Releases of a repository, all of them in each run.
     Releases, releases(), fetch_releases, webhooks::releases
 }
 
@@ -39,7 +39,9 @@ async fn fetch_repositories(context: &mut SyncContext<'_>) -> Result<()> {
         "user" => format!("/users/{owner}/repos"),
         "org" => format!("/orgs/{owner}/repos"),
         other => {
-            return Err(Error::new(ErrorKind::Invalid, "the setting `kind` is `user` or `org`").with("kind", other));
+            return Err(
+                Error::new(ErrorKind::Invalid, "the setting `kind` has to be `user` or `org`").with("kind", other)
+            );
         }
     };
     let request = HttpRequest::get(path).query("per_page", PER_PAGE).query("sort", "full_name");

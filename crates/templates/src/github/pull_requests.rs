@@ -9,8 +9,9 @@ use crate::common::{DELETES_BY_REFRESH, Mark, OVERLAP, complete, model, save_new
 template! {
     /// Pull requests of a repository, open and closed.
     ///
-    /// GitHub has no `since` here: an incremental run reads from the latest change back to the last
-    /// checkpoint; where nothing changed, GitHub says so at no charge. One that changes meanwhile moves to the front, which repeats a record but skips none.
+    /// GitHub has no `since` here: an incremental run reads from the latest change back to the last checkpoint. A request that
+    /// finds nothing new does not count against the rate limit. A pull request that changes meanwhile moves to the front, which
+    /// repeats a record but skips none.
     PullRequests, info(), fetch, webhooks::pull_requests
 }
 
@@ -31,7 +32,7 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         .query("per_page", PER_PAGE);
     let known: Option<Mark> = context.last_checkpoint()?;
     let mut window = Window::new(known.as_ref().map(Mark::at), OVERLAP, context.started_at())?;
-    // The first page has the latest change: if it is the same, so is everything behind it.
+    // The first page has the latest change. If it is the same, so is everything after it.
     let request = match known.as_ref().and_then(Mark::validator) {
         Some(validator) if !context.is_full_refresh() => request.if_changed_since(validator),
         _ => request,

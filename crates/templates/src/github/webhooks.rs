@@ -1,5 +1,5 @@
-//! What GitHub's webhooks mean to its syncs. An event that carries the whole record saves it; the
-//! others ask for a run.
+//! What GitHub's webhooks mean to its syncs. An event that carries the whole record saves it; others request
+//! a run.
 
 use bytes::Bytes;
 use highwater_core::Result;
@@ -29,7 +29,7 @@ fn record(event: &WebhookEvent<'_>, name: &str, model: &str, pointer: &str) -> R
         return Ok(reaction);
     }
     let Some(record) = value_at(event.body(), pointer)? else { return Ok(reaction) };
-    // Another repository's from now on, or nobody's.
+    // It belongs to another repository now, or to none.
     if matches!(text_at(event.body(), "/action")?.as_deref(), Some("deleted" | "transferred")) {
         return Ok(reaction.delete_record(model, Bytes::copy_from_slice(record)));
     }

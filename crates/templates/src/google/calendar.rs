@@ -15,12 +15,12 @@ use crate::common::{OVERLAP, Resumed, complete, model, template, whole_seconds};
 template! {
     /// Events of a calendar.
     ///
-    /// The first run lists them and ends with a sync token, with which the next runs get what changed. When Google
-    /// forgets the token (status 410, or 400 "Invalid sync token value"), the next run begins anew.
+    /// The first run lists them and ends with a sync token, by which the next runs get what changed. When Google no longer
+    /// knows the token (status 410, or 400 "Invalid sync token value"), everything is read again.
     Events, info(), fetch
 }
 
-/// Google Calendar.
+/// Describes Google Calendar.
 pub fn provider() -> Provider {
     super::provider(
         "google-calendar",
@@ -43,9 +43,9 @@ fn info() -> TemplateInfo {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Checkpoint {
-    /// Where the first list goes on, and when it was begun by Google's clock.
+    /// Where the first list goes on, and when it began by Google's clock.
     Page(String, Option<Timestamp>),
-    /// With which changes are asked for.
+    /// The token that gets changes.
     Sync(String),
 }
 
@@ -63,11 +63,11 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
     }
 }
 
-/// Google calls a token that it does not know any more gone (410, which is a reset as it stands) or invalid (400).
+/// Recognises a token that Google no longer knows: gone (410, which already is a reset) or invalid (400).
 fn invalid_token(error: Error) -> Error {
     let told = error.context("told").is_some_and(|told| told.to_ascii_lowercase().contains("invalid sync"));
     if error.context("status") == Some("400") && told {
-        let message = "Google does not take the sync token any more: everything has to be read again";
+        let message = "Google no longer accepts the sync token: everything has to be read again";
         return Error::new(ErrorKind::SourceReset, message).because(error);
     }
     error
@@ -77,8 +77,8 @@ fn list(request: HttpRequest) -> Pages {
     Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).records_at("/items")
 }
 
-/// Reads the list whole. Google does not say whether the token at its end stands for the time of the first page or of
-/// the last, which may have been read a day later: so what changed since the first is asked for once more.
+/// Reads the whole list. Google does not say whether the token at its end covers the time of the first page or of the last,
+/// which may have been read a day later. So what changed since the first page is read once more.
 async fn read_list(
     context: &mut SyncContext<'_>,
     request: HttpRequest,
@@ -110,7 +110,7 @@ async fn read_list(
     complete(context, "Event").await
 }
 
-/// Saves what a list of changes tells; with its end goes the new token, if it `leads` on.
+/// Saves a list of changes. Its end has the new token, which is stored if it `leads` on.
 async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bool) -> Result<()> {
     while let Some(page) = pages.next(context).await? {
         let (changed, deleted) = told(context, page.records);
@@ -122,11 +122,11 @@ async fn save_changes(context: &mut SyncContext<'_>, mut pages: Pages, leads: bo
     Ok(())
 }
 
-/// The events that there are, and the ids of those that are no more.
+/// Returns the events that exist, and the ids of those that were deleted.
 fn told(context: &mut SyncContext<'_>, events: Vec<Bytes>) -> (Vec<SourceRecord>, Vec<RecordId>) {
     let (mut changed, mut deleted) = (Vec::new(), Vec::new());
     context.read_each("Event", events, |event| {
-        // An exception that cancels one occurrence stays a record: it says that the occurrence does not take place.
+        // An exception that cancels one occurrence stays a record, because it says that the occurrence does not happen.
         let cancelled = text_at(event, "/status")?.as_deref() == Some("cancelled");
         if cancelled && text_at(event, "/recurringEventId")?.is_none() {
             deleted.push(string_at(event, "/id")?.into());

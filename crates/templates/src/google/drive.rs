@@ -15,7 +15,7 @@ template! {
     Files, info(), fetch
 }
 
-/// Google Drive.
+/// Describes Google Drive.
 pub fn provider() -> Provider {
     super::provider(
         "google-drive",
@@ -38,7 +38,7 @@ fn info() -> TemplateInfo {
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
-    /// With which changes are asked for.
+    /// The token that gets changes.
     changes: String,
     /// Where the first list goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,11 +50,11 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         Some(Checkpoint { changes, page: None }) => read_changes(context, changes).await,
         Some(Checkpoint { changes, page }) => {
             read_list(context, changes.clone(), page).await?;
-            // The list was begun by an earlier run.
+            // An earlier run began the list.
             read_changes(context, changes).await
         }
         None => {
-            // Before the list is read, so that what changes meanwhile is told again (H46).
+            // Before the list is read, so that the feed reports what changes meanwhile.
             let start = context.send(HttpRequest::get("/drive/v3/changes/startPageToken")).await?;
             let changes = start.string_at("/startPageToken")?;
             read_list(context, changes, None).await
@@ -70,8 +70,10 @@ async fn read_list(context: &mut SyncContext<'_>, changes: String, page: Option<
     let mut pages = Resumed::new(list, page);
     while let Some(page) = pages.next(context).await? {
         if page.response.text_at("/incompleteSearch")?.as_deref() == Some("true") {
-            context
-                .mark_incomplete("File", "Google Drive did not look everywhere: some files are missing from its list");
+            context.mark_incomplete(
+                "File",
+                "Google Drive did not search everywhere: some files are missing from its list",
+            );
         }
         context.checkpoint(&Checkpoint { changes: changes.clone(), page: page.next })?;
         context.save("File", page.records).await?;
@@ -89,7 +91,7 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
     while let Some(page) = pages.next(context).await? {
         let (mut changed, mut deleted) = (Vec::new(), Vec::new());
         context.read_each("File", page.records, |change| {
-            // A change of a shared drive tells of no file at all.
+            // A change of a shared drive names no file.
             let Some(id) = text_at(change, "/fileId")? else { return Ok(()) };
             match value_at(change, "/file")? {
                 Some(file) if text_at(change, "/removed")?.as_deref() != Some("true") => {

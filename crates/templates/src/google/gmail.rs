@@ -16,12 +16,12 @@ use crate::common::{Resumed, complete, model, read, template};
 template! {
     /// Messages of a mailbox.
     ///
-    /// The first run lists them and fetches each; later ones ask for the history behind the last history id. When Gmail
-    /// has forgotten it (status 404), the next run begins anew.
+    /// The first run lists them and fetches each; later ones read the history after the last history id. When Gmail no longer
+    /// knows it (status 404), everything is read again.
     Messages, info(), fetch
 }
 
-/// Gmail.
+/// Describes Gmail.
 pub fn provider() -> Provider {
     let mut provider = super::provider(
         "gmail",
@@ -58,11 +58,11 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
         Some(Checkpoint { history, page: None }) => read_history(context, history).await,
         Some(Checkpoint { history, page }) => {
             read_list(context, history.clone(), page).await?;
-            // The list was begun by an earlier run.
+            // An earlier run began the list.
             read_history(context, history).await
         }
         None => {
-            // Before the list is read, so that what changes meanwhile is told again (H46).
+            // Before the list is read, so that the history has what changes meanwhile.
             let profile = context.send(HttpRequest::get("/gmail/v1/users/me/profile")).await?;
             let history = profile.string_at("/historyId")?;
             read_list(context, history, None).await
@@ -77,7 +77,7 @@ async fn read_list(context: &mut SyncContext<'_>, history: String, page: Option<
     }
     let mut pages = Resumed::new(|| list(request.clone(), "/messages").check(is_list), page);
     while let Some(page) = pages.next(context).await? {
-        // The whole entry is read: what is no sound JSON names no message that could be asked for.
+        // The whole entry is parsed: one that is not JSON names no message to fetch.
         let ids = context.read_each("Message", page.records, |entry| {
             read::<serde_json::Value>(entry)?;
             string_at(entry, "/id")
@@ -116,7 +116,7 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
     let (mut changed, mut deleted, mut newest) = (BTreeSet::new(), BTreeSet::new(), since);
     while let Some(page) = pages.next(context).await.map_err(forgotten)? {
         for entry in &page.records {
-            // Which messages it tells of is not known: it is asked for again.
+            // Which messages it names is not known, so the next run reads it again.
             let entry: History = match read(entry) {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -131,7 +131,7 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
         newest = page.response.text_at("/historyId")?.unwrap_or(newest);
     }
     let wanted: Vec<String> = changed.difference(&deleted).cloned().collect();
-    // The checkpoint moves with the last commit, when all that the history told of is saved.
+    // The checkpoint moves with the last commit, when everything in the history is saved.
     let mut chunks = wanted.chunks(100).peekable();
     while let Some(chunk) = chunks.next() {
         let (messages, gone) = messages(context, chunk.to_vec()).await?;
@@ -150,7 +150,7 @@ async fn read_history(context: &mut SyncContext<'_>, since: String) -> Result<()
 fn forgotten(error: Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound => {
-            Error::new(ErrorKind::SourceReset, "Gmail forgot the history: everything has to be read again")
+            Error::new(ErrorKind::SourceReset, "Gmail no longer has the history: everything has to be read again")
                 .because(error)
         }
         _ => error,
@@ -158,11 +158,11 @@ fn forgotten(error: Error) -> Error {
 }
 
 fn list(request: HttpRequest, records: &str) -> Pages {
-    // An empty list has no member at all.
+    // An empty list lacks the member.
     Pages::new(request, Paging::cursor("/nextPageToken", "pageToken")).optional_records_at(records)
 }
 
-/// What every answer has, so that one of another shape is not taken for the end of the list.
+/// Checks for what every response has, so that one of another shape does not end the list.
 fn is_list(response: &HttpResponse) -> Result<()> {
     response.string_at("/resultSizeEstimate").map(drop)
 }
@@ -175,7 +175,7 @@ fn record_ids(ids: impl IntoIterator<Item = String>) -> Vec<RecordId> {
     ids.into_iter().map(RecordId::from).collect()
 }
 
-/// The messages of these ids, and the ids of those that are gone meanwhile.
+/// Fetches the messages of these ids. Returns also the ids of those that were deleted since.
 async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<SourceRecord>, Vec<String>)> {
     let (mut found, mut gone) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {

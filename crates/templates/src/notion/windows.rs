@@ -1,4 +1,4 @@
-//! A query of a data source beyond the results that Notion gives of one query.
+//! Queries of a data source with more results than Notion returns of one query.
 
 use highwater_core::Result;
 use highwater_template::paging::FetchedPage;
@@ -16,11 +16,11 @@ pub(super) const EDITED: &str = "last_edited_time";
 const FROM: &str = "on_or_after";
 const BEHIND: &str = "after";
 
-/// Rows in the order of a timestamp, window by window.
+/// Reads rows in the order of a timestamp, window by window.
 ///
-/// A query gives 10,000 results at most, then says `has_more: false` and `request_status: incomplete`. The next query begins at
-/// the last time seen, so a row may come twice. Notion keeps times to the minute: where one minute has more rows than a
-/// query gives, they are read in the order of the other timestamp.
+/// A query returns at most 10,000 results, and then says `has_more: false` and `request_status: incomplete`. The next query begins
+/// at the last time seen, so a row may come twice. Notion's times have a resolution of one minute: where one minute has more rows
+/// than a query returns, they are read in the order of the other timestamp.
 /// <https://developers.notion.com/guides/data-apis/query-large-data-sources>
 pub(super) struct Windows {
     path: String,
@@ -41,13 +41,13 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Rows in the order of their creation, which never changes.
+    /// Reads rows in the order of their creation, which never changes.
     pub(super) fn by_creation(path: String, since: Option<String>) -> Self {
         Windows::new(path, [CREATED, EDITED], since)
     }
 
-    /// Rows in the order of their last edit. One that is edited meanwhile moves to the end and pulls the others forward, past
-    /// the place where the next page begins: so each page is asked for by the last time seen wherever that moved on.
+    /// Reads rows in the order of their last edit. One that is edited meanwhile moves to the end, and the others move forward,
+    /// past the next page's beginning. So each page begins at the last time seen, if that has moved on.
     pub(super) fn by_edit(path: String, since: String) -> Self {
         Windows { restless: true, ..Windows::new(path, [EDITED, CREATED], Some(since)) }
     }
@@ -66,18 +66,18 @@ impl Windows {
         }
     }
 
-    /// Whether rows were passed over: more of them share both times than a query gives.
+    /// Returns whether rows were skipped, because more of them share both times than a query returns.
     pub(super) fn missed(&self) -> bool {
         self.missed
     }
 
-    /// Where a later reading may begin: everything before it was given.
+    /// Returns where a later reading may begin: everything before that was returned.
     pub(super) fn place(&self) -> Option<&str> {
         let bound = self.bounds[0].as_ref().map(|(_, time)| time.as_str());
         self.minute.as_deref().or(self.last.as_deref()).or(bound)
     }
 
-    /// The next page; `None` behind the last.
+    /// Returns the next page; `None` after the last.
     pub(super) async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
         loop {
             let pages = match &mut self.pages {
@@ -105,7 +105,7 @@ impl Windows {
         usize::from(self.minute.is_some())
     }
 
-    /// Whether the current query came beyond the time where it began.
+    /// Returns whether the current query got past the time at which it began.
     fn moved(&self) -> bool {
         let later = |a: &str, b: &str| parse_time(a).ok().zip(parse_time(b).ok()).is_some_and(|(a, b)| a > b);
         match (&self.last, &self.bounds[self.level()]) {
@@ -123,7 +123,7 @@ impl Windows {
         self.pages = None;
     }
 
-    /// Prepares the query that follows one that ended; returns whether there is one.
+    /// Prepares the query after one that ended. Returns whether there is one.
     fn move_on(&mut self) -> bool {
         self.pages = None;
         let Some(last) = self.last.clone().filter(|_| self.cut) else {
@@ -137,14 +137,14 @@ impl Windows {
         let level = self.level();
         let behind = matches!(&self.bounds[level], Some((BEHIND, _)));
         match (level, behind) {
-            // More rows of one minute than a query gives.
+            // One minute has more rows than a query returns.
             (0, false) => self.minute = Some(last),
-            // And of one minute by either timestamp: what follows can be read, the rest cannot.
+            // So has one minute by both timestamps: the rest of it cannot be read, what follows can.
             (1, false) => {
                 self.missed = true;
                 self.bounds[1] = Some((BEHIND, last));
             }
-            // Notion gives rows that were not asked for.
+            // Notion returns rows that were not requested.
             _ => {
                 self.missed = true;
                 return self.leave_minute();
@@ -153,7 +153,7 @@ impl Windows {
         true
     }
 
-    /// Goes on behind the minute whose rows were read; returns whether there was one.
+    /// Goes on after the minute whose rows were read. Returns whether there was one.
     fn leave_minute(&mut self) -> bool {
         let minute = self.minute.take();
         let left = minute.is_some();
@@ -186,7 +186,7 @@ impl Windows {
     }
 }
 
-/// Whether Notion gave less than there is. Any page of a query may say so.
+/// Returns whether Notion returned less than there is. Any page of a query may say so.
 pub(super) fn is_cut(page: &FetchedPage) -> Result<bool> {
     Ok(page.response.text_at("/request_status/type")?.as_deref() == Some("incomplete"))
 }

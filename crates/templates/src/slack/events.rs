@@ -1,7 +1,7 @@
 //! What Slack's events mean to its syncs (<https://docs.slack.dev/apis/events-api>).
 //!
-//! Events come at least once and in no promised order; each tells its time (`event_ts`, written like every time of Slack),
-//! so that a late one undoes no younger one.
+//! Events come at least once and in any order. Each has its time (`event_ts`, in the format of all times of Slack), so that a
+//! late one never replaces a newer one.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 
 use crate::common::read;
 
-/// What an event of a message has beyond the message as a channel's list has it.
+/// Members of a message's event that the message in a channel's list does not have.
 const OF_THE_EVENT: [&str; 2] = ["channel_type", "event_ts"];
 
 /// Messages, their changes and deletes: <https://docs.slack.dev/reference/events/message>, and the pages of its subtypes
-/// `message_changed` and `message_deleted`. What `message_replied` tells of a thread's first message the next run reads.
+/// `message_changed` and `message_deleted`. The next run reads what `message_replied` says about a thread's first message.
 pub(super) fn messages(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     let nothing = WebhookReaction::new();
     let Some(inner) = Inner::of(event)? else { return Ok(if lost(event)? { nothing.request_run() } else { nothing }) };
@@ -44,7 +44,7 @@ pub(super) fn messages(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     }
 }
 
-/// Channels: events tell parts of them, so the list is read again; it is whole in every run.
+/// Channels: events carry parts of them, so the list is read again, which every run reads completely.
 pub(super) fn channels(event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
     let asked = match Inner::of(event)? {
         Some(inner) => {
@@ -97,13 +97,13 @@ impl<'e> Inner<'e> {
     }
 }
 
-/// Whether Slack held events back: more than 30,000 in an hour
+/// Returns whether Slack dropped events, because there were more than 30,000 in an hour
 /// (<https://docs.slack.dev/reference/events/app_rate_limited>).
 fn lost(event: &WebhookEvent<'_>) -> Result<bool> {
     Ok(text_at(event.body(), "/type")?.as_deref() == Some("app_rate_limited"))
 }
 
-/// Whether the sync reads this channel: one that was chosen, or any but direct messages.
+/// Returns whether the sync reads this channel: one that was chosen, or any but direct messages.
 fn wanted(event: &WebhookEvent<'_>, inner: &Inner<'_>, channel: &str) -> Result<bool> {
     let chosen = event.config("channels").unwrap_or_default();
     let mut chosen = chosen.split(',').map(str::trim).filter(|id| !id.is_empty()).peekable();
@@ -127,7 +127,8 @@ fn save(event: &WebhookEvent<'_>, channel: &str, message: &[u8], version: Source
     members.retain(|name, _| !OF_THE_EVENT.contains(&name.as_str()));
     members.insert("channel".to_owned(), read(serde_json::json!(channel).to_string().as_bytes())?);
     let record = serde_json::to_vec(&members).map_err(|source| {
-        highwater_core::Error::new(highwater_core::ErrorKind::Internal, "a message cannot be written").because(source)
+        highwater_core::Error::new(highwater_core::ErrorKind::Internal, "the message cannot be written as JSON")
+            .because(source)
     })?;
     let id = composite_id([channel, &ts]);
     Ok(WebhookReaction::new().save_at("Message", SourceRecord::with_id(id, record), version))

@@ -1,4 +1,4 @@
-//! Messages of channels, and the answers in their threads.
+//! Messages of channels, and the replies in their threads.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::common::{DELETES_BY_REFRESH, complete, listed, model, template, with_
 template! {
     /// Messages of channels.
     ///
-    /// Slack lists messages by when they were written, and the answers of each thread by themselves: later edits, and
-    /// answers to old threads, are seen as far back as `lookback_days` says, and by a full refresh.
+    /// Slack lists messages by the time they were written, and the replies of each thread separately. Later edits, and replies in
+    /// old threads, are found as far back as `lookback_days` says, and by a full refresh.
     Messages, messages(), fetch_messages, events::messages
 }
 fn messages() -> TemplateInfo {
@@ -45,12 +45,12 @@ fn messages() -> TemplateInfo {
 /// The settings.
 #[derive(Clone, Copy)]
 struct Settings {
-    /// How far back edits and answers are looked for.
+    /// How far back edits and replies are looked for.
     days: u64,
     replies: bool,
 }
 
-/// What is known of the channels: the newest `ts` of each that was read to its end.
+/// The state of the channels: the newest `ts` of each that was read to its end.
 type Known = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
@@ -64,18 +64,18 @@ enum Stored {
     },
 }
 
-/// Where a channel goes on. Messages come newest first, so everything from `latest` on is saved. A time stays good, where
-/// Slack's cursors end.
+/// Where a channel goes on. Messages come newest first, so everything from `latest` on is saved. Unlike Slack's cursors, a time
+/// does not expire.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Place {
     channel: String,
-    /// The newest `ts` that is known of all of the channel, once it is read to its end.
+    /// The newest `ts` of the channel, once it is read to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest: Option<String>,
     /// The oldest message that is saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest: Option<String>,
-    /// The newest answer to it that is saved, where there are more.
+    /// The newest reply to it that is saved, where there are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replies: Option<String>,
 }
@@ -88,10 +88,10 @@ impl Place {
 
 async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
     let days: u64 = context.config("lookback_days")?.parse().map_err(|source| {
-        Error::new(ErrorKind::Invalid, "the setting `lookback_days` is a whole number").because(source)
+        Error::new(ErrorKind::Invalid, "the setting `lookback_days` has to be a whole number").because(source)
     })?;
     let replies: bool = context.config("replies")?.parse().map_err(|source| {
-        Error::new(ErrorKind::Invalid, "the setting `replies` is `true` or `false`").because(source)
+        Error::new(ErrorKind::Invalid, "the setting `replies` has to be `true` or `false`").because(source)
     })?;
     let settings = Settings { days, replies };
     let (mut known, reading) = match context.last_checkpoint()? {
@@ -102,12 +102,12 @@ async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
     let place = |channel| (Place { channel, ..Place::default() }, &settings);
     let just_new = Settings { days: 0, ..settings };
     let mut places: Vec<(Place, &Settings)> = channels(context).await?.into_iter().map(place).collect();
-    // An interrupted run goes on with the channel that it read, so that each has its turn however short the runs are.
+    // An interrupted run goes on with the channel that it was reading, so that every channel is reached however short the runs are.
     if let Some(reading) = reading
         && let Some(turn) = places.iter().position(|(place, _)| place.channel == reading.channel)
     {
         places.rotate_left(turn);
-        // At the end once more, for what was written since the interruption.
+        // Read again at the end, for what was written since the interruption.
         let again = std::mem::replace(&mut places[0].0, reading);
         places.push((again, &just_new));
     }
@@ -129,7 +129,7 @@ async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
     let mut pages = pages(CHANNELS.0, "/channels", &[("types", CHANNELS.1)]);
     let mut found = Vec::new();
     while let Some(page) = pages.next(context).await? {
-        // Slack shows no messages of channels that the app is no member of.
+        // Slack does not show messages of channels that the app is not a member of.
         let channels = context.read_each("Message", page.records, |channel| {
             let is = |pointer| Ok::<_, Error>(text_at(channel, pointer)?.as_deref() == Some("true"));
             let left_out = text_at(channel, "/is_member")?.as_deref() == Some("false");
@@ -139,7 +139,7 @@ async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
             if !left_out {
                 found.push(id);
             } else if archived {
-                // Who archives a channel throws its apps out; its messages are still there.
+                // Archiving a channel removes its apps, but its messages still exist.
                 context.mark_uncertain("Message", "an archived channel shows its messages to no app");
             }
         }
@@ -147,7 +147,7 @@ async fn channels(context: &mut SyncContext<'_>) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Saves a channel's messages, newest first, and their answers; returns the newest `ts` that is known of all.
+/// Saves a channel's messages, newest first, and their replies. Returns the newest `ts`.
 async fn messages_of(
     context: &mut SyncContext<'_>,
     settings: &Settings,
@@ -166,7 +166,7 @@ async fn messages_of(
         let page = match pages.next(context).await {
             Ok(Some(page)) => page,
             Ok(None) => break,
-            // A channel that the app was thrown out of ends no sync of the others, and its messages are not gone.
+            // A channel that the app was removed from must not end the sync of the others, and its messages still exist.
             Err(error) if error.context("error") == Some("not_in_channel") => {
                 context.log(LogLevel::Warning, format!("channel {channel}: the app is not a member; passed over"));
                 context.mark_uncertain("Message", format!("the app is no member of channel {channel}"));
@@ -175,7 +175,7 @@ async fn messages_of(
             Err(error) => return Err(error),
         };
         let messages = read_messages(context, &channel, page.records);
-        // Only what the first page knew: an answer given later, in a thread read before, must be newer than this.
+        // Only as the first page had it: a later reply, in a thread that was read before, has to be newer than this.
         if place.newest.is_none() {
             let times = messages.iter().flat_map(|message| [Some(&message.ts), message.latest_reply.as_ref()]);
             place.newest = times.flatten().max().max(since).cloned();
@@ -188,7 +188,7 @@ async fn messages_of(
             messages.iter().filter(unread).map(|message| (message.ts.clone(), message.latest_reply.clone())).collect();
         let last = messages.last().map(|message| message.ts.clone());
         let records = messages.into_iter().map(|message| message.record).collect();
-        // The place moves on with what was read: with the page, or with the answers to each of its messages.
+        // The position moves with what was read: with the page, or with the replies to each of its messages.
         if let (true, Some(last)) = (threads.is_empty(), &last) {
             (place.latest, place.replies) = (Some(last.clone()), None);
         }
@@ -211,8 +211,8 @@ async fn messages_of(
     Ok(place.newest)
 }
 
-/// Saves the answers to the message at `place`, behind those that are saved. The first message of a thread, and answers sent
-/// to the channel too, are in the channel's list.
+/// Saves the replies to the message at `place`, after those that are saved. The first message of a thread, and replies that were
+/// also sent to the channel, are in the channel's list.
 async fn replies_to(
     context: &mut SyncContext<'_>,
     known: &Known,
@@ -228,14 +228,14 @@ async fn replies_to(
         let page = match pages.next(context).await {
             Ok(Some(page)) => page,
             Ok(None) => break,
-            // It was deleted since the channel's list was read.
+            // It was deleted after the channel's list was read.
             Err(error) if error.context("error") == Some("thread_not_found") => break,
             Err(error) => return Err(error),
         };
         let mut replies = read_messages(context, &channel, page.records);
         replies.retain(|reply| reply.ts != thread);
         let newest = replies.iter().map(|reply| reply.ts.clone()).max().max(place.replies.take());
-        // At the end all that the channel's list knew of are saved, also where the newest was deleted meanwhile.
+        // At the end, all replies that the channel's list counted are saved, even if the newest was deleted meanwhile.
         place.replies = if page.next.is_none() { newest.max(latest_reply.clone()) } else { newest };
         replies.retain(|reply| !reply.broadcast);
         place.checkpoint(context, known)?;
@@ -244,12 +244,11 @@ async fn replies_to(
     Ok(())
 }
 
-/// A message, as far as it is looked at. Slack writes a `ts` as ten digits, a point and six digits: the order of times is the
-/// order of the texts.
+/// The parts of a message that are used here. Slack writes a `ts` as ten digits, a point and six digits, so texts sort as times.
 struct Read {
     ts: String,
     latest_reply: Option<String>,
-    /// Whether it is an answer that was sent to the channel too.
+    /// Whether it is a reply that was also sent to the channel.
     broadcast: bool,
     record: SourceRecord,
 }

@@ -1,4 +1,4 @@
-//! What `/v1/events` tells of one kind of object.
+//! The events of one kind of object, from `/v1/events`.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ use serde::Deserialize;
 use super::{Checkpoint, Kind, VERSION};
 use crate::common::read as read_as;
 
-/// Events are read from this long before the last one known: some become visible late.
+/// How far before the last known event events are read, in seconds, because some become visible late.
 const OVERLAP_S: i64 = 300;
 
-/// Stripe keeps events for 30 days; a checkpoint near that is of no use.
+/// Stripe keeps events for 30 days. A checkpoint that is older than this, in seconds, is useless.
 const KEPT_S: i64 = 29 * 24 * 60 * 60;
 
-/// The creation time of the latest event; `None` if the key may not read events.
+/// Returns the creation time of the latest event; `None` if the key may not read events.
 pub(super) async fn latest(context: &SyncContext<'_>) -> Result<Option<i64>> {
     let response = match context.send(HttpRequest::get("/v1/events").query("limit", "1")).await {
         Ok(response) => response,
@@ -29,13 +29,13 @@ pub(super) async fn latest(context: &SyncContext<'_>) -> Result<Option<i64>> {
         Err(error) => return Err(error),
     };
     let latest = response.elements_at("/data")?.iter().find_map(|event| created(event).ok());
-    // An account without events: from now on, by the clock that is behind the other.
+    // An account without events begins now, by the earlier of the two clocks.
     let ours = seconds(context.started_at());
     let theirs = response.date().map_or(ours, seconds);
     Ok(Some(latest.unwrap_or(ours.min(theirs))))
 }
 
-/// Newest event first: of each object the first event met is its latest state; older ones are passed over, so that
+/// Reads events with the newest first. The first event of each object has its latest state. Older ones are skipped, so that
 /// reading some again undoes nothing.
 pub(super) async fn read(context: &mut SyncContext<'_>, kind: &Kind, since: i64) -> Result<()> {
     let request =
@@ -76,21 +76,21 @@ struct Change {
 }
 
 enum State {
-    /// As the event shows it.
+    /// As in the event.
     Is(Bytes),
-    /// The event shows it in the shape of another version of the API.
+    /// The event has it in the shape of another version of the API.
     OtherShape,
     Gone,
 }
 
-/// What an event tells of an object of this kind.
+/// Returns what an event says about an object of this kind.
 fn change(kind: &Kind, event: &Bytes) -> Result<Option<Change>> {
     let name = string_at(event, "/type")?;
     let Some(object) = value_at(event, "/data/object")? else { return Ok(None) };
     if !of_kind(kind, &name, object)? {
         return Ok(None);
     }
-    // An event is rendered once, by the account's version of that time, whatever version a request names.
+    // An event is rendered once, by the account's version at that time, whatever version a request names.
     // <https://docs.stripe.com/api/events/object#event_object-api_version>
     let state = if kind.gone.contains(&name.as_str()) {
         State::Gone
@@ -102,7 +102,7 @@ fn change(kind: &Kind, event: &Bytes) -> Result<Option<Change>> {
     Ok(Some(Change { id: string_at(object, "/id")?, state }))
 }
 
-/// An object as it is now; `None` if it is gone.
+/// Fetches an object; `None` if it was deleted.
 async fn fetch(context: &SyncContext<'_>, kind: &Kind, id: &str) -> Result<Option<Bytes>> {
     let response = match context.send(HttpRequest::get(format!("/v1/{}/{}", kind.list, escape(id)))).await {
         Ok(response) => response,
@@ -112,17 +112,17 @@ async fn fetch(context: &SyncContext<'_>, kind: &Kind, id: &str) -> Result<Optio
     if response.string_at("/id")? != id {
         return Err(response.error(ErrorKind::Remote, "Stripe answered with another object").with("id", id));
     }
-    // A deleted customer can still be asked for. <https://docs.stripe.com/api/customers/retrieve>
+    // A deleted customer can still be fetched. <https://docs.stripe.com/api/customers/retrieve>
     if response.text_at("/deleted")?.as_deref() == Some("true") {
         return Ok(None);
     }
     response.record().map(Some)
 }
 
-/// Whether an event tells of a stored object of this kind. `customer.` is also the beginning of `customer.subscription.`:
-/// the object itself says what it is.
+/// Returns whether an event is about a stored object of this kind. `customer.` also begins `customer.subscription.`, so the
+/// object itself decides.
 pub(super) fn of_kind(kind: &Kind, event: &str, object: &[u8]) -> Result<bool> {
-    // The invoice of `invoice.upcoming` is a preview, which no list has and which has no id.
+    // The invoice of `invoice.upcoming` is a preview: it has no id and is in no list.
     // <https://docs.stripe.com/api/events/types#event_types-invoice.upcoming>
     if event == "invoice.upcoming" {
         return Ok(false);

@@ -90,7 +90,7 @@ impl ApiHost for Host<'_> {
             self.log(level, message);
         };
         self.note_ends().await?;
-        let answer = self.client.ask(request, &note).await;
+        let answer = self.client.send(request, &note).await;
         lock(&self.report).progress.rate_limited_until = None;
         answer
     }
