@@ -32,11 +32,11 @@
 //! The macro makes one `#[test]` per property, named after it, and one that runs a state machine:
 //! random histories of writes, reads, restarts, crashes, restored backups, clones and clocks that
 //! leap, each step compared with a model of a store that was written from the specification.
-//! Twenty-four histories are run unless `PROPTEST_CASES` says otherwise.
+//! Runs 24 histories by default; `PROPTEST_CASES` sets another number.
 //!
-//! Each function of [`cases`] is one property; what it checks stands above it. `docs/guarantees.md`
-//! tells which test proves what, `docs/write-a-store.md` how to write a store.
-#![deny(missing_docs)]
+//! Each function of [`cases`] is one property, and its documentation says what it checks. `docs/guarantees.md` lists which test
+//! proves what, `docs/write-a-store.md` shows how to write a store.
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 pub mod cases;
 mod environment;

@@ -85,12 +85,16 @@ impl<S: Subject> Rig<S> {
         self.store = Some(self.handle());
     }
 
-    /// A store at a copy of this place as it is now: after a crash, or from a backup.
+    /// Opens a store at a copy of this place as it is now: as after a crash, or from a backup.
     pub fn image(&self) -> Option<Rig<S>> {
         self.subject.image().map(|copy| Rig::at(copy, Arc::clone(&self.environment), self.memory_budget))
     }
 
     /// Commits a batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::commit`].
     pub fn commit(&self, batch: WriteBatch) -> Result<Commit> {
         wait(self.store().commit(batch))
     }
@@ -100,7 +104,11 @@ impl<S: Subject> Rig<S> {
         self.try_write(fill).expect("the commit succeeds")
     }
 
-    /// Commits what `fill` writes to the usual stream, if it can be.
+    /// Commits what `fill` writes to the usual stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::commit`].
     pub fn try_write(
         &self,
         fill: impl for<'b> FnOnce(&'b mut StreamBatch) -> &'b mut StreamBatch,
@@ -130,17 +138,21 @@ impl<S: Subject> Rig<S> {
         self.write(|batch| batch.delete(id)).outcomes[0]
     }
 
-    /// A page of the usual stream.
+    /// Reads a page of the usual stream.
     pub fn page(&self, shape: impl FnOnce(PageRequest) -> PageRequest) -> Page {
         self.try_page(shape).expect("the page reads")
     }
 
-    /// A page of the usual stream, if it can be read.
+    /// Reads a page of the usual stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`].
     pub fn try_page(&self, shape: impl FnOnce(PageRequest) -> PageRequest) -> Result<Page> {
         wait(self.store().page(shape(PageRequest::new(notes()))))
     }
 
-    /// Everything behind a cursor, in pages of `limit`.
+    /// Reads everything after a cursor, in pages of `limit`.
     pub fn drain(&self, from: Cursor, limit: usize) -> (Vec<Change>, Cursor) {
         let (mut changes, mut cursor) = (Vec::new(), from);
         loop {
@@ -195,17 +207,29 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Speaks for a consumer of the usual stream.
+    /// Executes a command on behalf of a consumer of the usual stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::consumer_command`].
     pub fn consumer(&self, name: &str, command: ConsumerCommand) -> Result<ConsumerReply> {
         wait(self.store().consumer_command(&notes(), name, command))
     }
 
-    /// Polls for a consumer.
+    /// Polls for a consumer of the usual stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::poll`](highwater_core::Consumer::poll).
     pub fn poll(&self, name: &str, limit: usize) -> Result<Delivery> {
         self.poll_with(name, &PollOptions::default().limit(limit))
     }
 
     /// Polls for a consumer with these options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::poll`](highwater_core::Consumer::poll).
     pub fn poll_with(&self, name: &str, options: &PollOptions) -> Result<Delivery> {
         match self.consumer(name, ConsumerCommand::Poll(options.clone()))? {
             ConsumerReply::Delivery(delivery) => Ok(delivery),
@@ -213,12 +237,12 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Refuses a delivery.
+    /// Rejects a delivery.
     pub fn nack(&self, name: &str, token: AckToken) {
         self.consumer(name, ConsumerCommand::Nack(token)).expect("the refusal is taken");
     }
 
-    /// Takes the records that were set aside back; which ones these were.
+    /// Takes parked records back, and returns their ids.
     pub fn unpark(&self, name: &str) -> Vec<String> {
         match self.consumer(name, ConsumerCommand::Unpark).expect("the consumer is known") {
             ConsumerReply::Parked(ids) => ids,
@@ -226,17 +250,21 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Acknowledges.
+    /// Acknowledges a delivery.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::ack`](highwater_core::Consumer::ack).
     pub fn ack(&self, name: &str, token: AckToken) -> Result<()> {
         self.consumer(name, ConsumerCommand::Ack(token)).map(drop)
     }
 
-    /// Seeks.
+    /// Moves a consumer.
     pub fn seek(&self, name: &str, seek: Seek) {
         self.consumer(name, ConsumerCommand::Seek(seek)).expect("the seek succeeds");
     }
 
-    /// A consumer's status.
+    /// Reads a consumer's status.
     pub fn status(&self, name: &str) -> ConsumerStatus {
         match self.consumer(name, ConsumerCommand::Status).expect("the consumer is known") {
             ConsumerReply::Status(status) => status,

@@ -1,4 +1,4 @@
-//! What a store has to say about itself to be tested.
+//! What the kit needs of a store to test it.
 
 use std::sync::Arc;
 
@@ -6,30 +6,34 @@ use highwater_core::{MemoryBackend, Result, Store, StoreOptions, Threaded};
 
 /// A place where a store can be: a directory, a file, a piece of memory. Dropping it removes the place.
 pub trait Subject: Sized + Send + Sync + 'static {
-    /// Whether a store that was closed is there again when it is opened again.
+    /// Whether a store that was closed still has its records when it is opened again.
     const REOPENS: bool = true;
     /// Whether several handles may be open at once, each seeing the others' commits.
     const SHARES: bool = false;
 
-    /// An empty place.
+    /// Makes an empty place.
     fn new() -> Self;
 
-    /// Opens the store at this place; makes it if it is not there.
+    /// Opens the store at this place, and creates it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. The kit expects some, such as [`ErrorKind::WrongKey`](highwater_core::ErrorKind::WrongKey) for a missing key.
     fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>>;
 
-    /// A copy of the place as it is at this moment, also while a store has it open: what a crash now
-    /// would leave, or what a backup would hold. `None` where it cannot be copied.
+    /// Copies the place as it is now, even while a store has it open: what a crash would leave, or what a backup would
+    /// hold. `None`, the default, where it cannot be copied.
     fn image(&self) -> Option<Self> {
         None
     }
 
-    /// Every byte of the files at this place; `None` where there are none.
+    /// Returns every byte of the files at this place; `None`, the default, where there are none.
     fn bytes(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Removes the files while a store has them open, as a person or a tool may. Whether that could be done: `false`
-    /// where there are no files, or the system keeps open ones.
+    /// Removes the files while a store has them open, as a person or a tool may. Returns whether that could be done: `false`, the
+    /// default, where there are no files, or the system does not remove open ones.
     fn remove_files(&self) -> bool {
         false
     }
@@ -53,7 +57,7 @@ impl Subject for MemorySubject {
     }
 }
 
-/// Every byte of every file in a directory and in those below it: for [`Subject::bytes`].
+/// Returns every byte of every file in a directory and below it: for [`Subject::bytes`].
 ///
 /// # Panics
 ///

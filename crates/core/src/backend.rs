@@ -1,10 +1,10 @@
-//! What an embedded storage author writes: bytes in, bytes out, one writer, no rules.
+//! What the author of an embedded store implements: bytes in, bytes out, one writer, no rules.
 //!
-//! The rules of the modification log live in this crate; a [`Backend`] gives them three kinds of
-//! storage, all in one transaction:
+//! The core has the rules of the modification log. A [`Backend`] gives them three kinds of storage, all in one
+//! transaction:
 //!
 //! * the **log**: rows of a stream under an ascending sequence number;
-//! * the **index**: record id to sequence number, written late and in sorted slices by the core;
+//! * the **index**: record id to sequence number, which the core writes late and in sorted slices;
 //! * **tables** of plain keys and values for everything else.
 //!
 //! [`Threaded`](crate::Threaded) turns a backend into a [`Store`](crate::Store).
@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::Compaction;
 use crate::record::Action;
 
-/// A set of keys and values apart from the log.
+/// A table of keys and values, apart from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
     /// Small facts: high water, epochs, streams, checkpoints, consumers, marks, documents.
@@ -26,32 +26,33 @@ pub enum Table {
     History,
 }
 
-/// One row of a stream's log, borrowed from wherever it lies.
+/// One row of a stream's log, borrowed from wherever it is stored.
 ///
-/// Everything here is given by the core and must come back unchanged.
+/// The core makes every value, and must get it back unchanged. The fields are all there will be: facts that a later version
+/// adds travel in `extra`, so that a store which keeps these fields keeps everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LogRow<'a> {
-    /// Place in the stream's log: from 1, ascending, never used twice. Below 2^40.
+    /// The row's number in the stream's log: from 1, ascending, never used twice, below 2^40.
     pub sequence: u64,
     /// The position in the modification log: a ULID. Ascends with `sequence`.
     pub cursor: u128,
-    /// The write epoch in which the cursor was minted.
+    /// The write epoch in which the position was minted.
     pub epoch: u32,
-    /// The cursor at which the record's present life began.
+    /// The position at which the record's current life began.
     pub birth: u128,
     /// The last thing that happened to the record.
     pub action: Action,
-    /// When the record was first seen: Unix milliseconds.
+    /// When the record was first seen, in Unix milliseconds.
     pub first_seen_at: i64,
-    /// When the payload was pruned: Unix milliseconds.
+    /// When the payload was pruned, in Unix milliseconds.
     pub pruned_at: Option<i64>,
-    /// The record's id.
+    /// The record's id: at most [`MAX_ID_BYTES`](crate::MAX_ID_BYTES) bytes.
     pub id: &'a str,
     /// Content hashes, opaque to the backend: at most 64 bytes.
     pub hashes: &'a [u8],
-    /// Rarely present facts, opaque to the backend.
+    /// Further facts, opaque to the backend; seldom present.
     pub extra: Option<&'a [u8]>,
-    /// The record: JSON text that begins with `{`, or a codec's bytes that do not.
+    /// The record: JSON text that begins with `{`, or a codec's bytes that do not. At most 64 MiB and a codec's overhead.
     pub payload: Option<&'a [u8]>,
 }
 
@@ -68,85 +69,179 @@ impl fmt::Debug for LogRow<'_> {
     }
 }
 
-/// Which rows of a log, and how much of each, a reader wants.
+/// Which rows of a log a reader wants, and how much of each.
 #[derive(Clone, Copy, Debug)]
 pub struct LogScan {
     /// The first sequence number, inclusive.
     pub from: u64,
-    /// When set, rows of other actions may be left out (or given: the core filters again).
+    /// Where set, the backend may leave out rows with other actions. It need not: the core filters again.
     pub only: Option<Action>,
-    /// Whether `payload` is wanted; without it the backend should give `None` and not read it.
+    /// Whether `payload` is wanted. Where it is not, give `None` and do not read it.
     pub payload: bool,
 }
 
 /// Receives the rows of a scan until it breaks.
 pub type VisitRow<'v> = dyn FnMut(&LogRow<'_>) -> Result<ControlFlow<()>> + 'v;
+
 /// Receives the entries of a table until it breaks.
 pub type VisitEntry<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'v;
 
-/// Decides, by what it reads, whether something is to be done.
+/// Decides from what it reads whether something is done.
 pub type Decide<'v> = dyn FnMut(&mut dyn BackendRead) -> Result<bool> + 'v;
 
-/// One consistent view: a snapshot, or a write transaction that sees its own writes.
+/// One consistent view: a snapshot, or a write transaction, which sees its own writes.
+///
+/// # Errors
+///
+/// Every method of this module's traits fails with the [`ErrorKind`] of its cause. For an [`std::io::Error`] that is
+/// [`ErrorKind::of_io`]; a storage library's own error is [`Corrupt`](ErrorKind::Corrupt) where stored bytes make no sense,
+/// [`Busy`](ErrorKind::Busy) where another process holds a lock, [`Full`](ErrorKind::Full) where there is no space, and
+/// [`Io`](ErrorKind::Io) where nothing says more. An error that a `visit` closure returns is passed on as it is.
 pub trait BackendRead {
-    /// The value of `key`.
+    /// Returns the value of `key` (at most 1 KiB), or `None`.
+    ///
+    /// # Errors
+    ///
+    /// See [the trait](BackendRead#errors).
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
-    /// Entries with `from <= key < until`, ascending by bytes.
+
+    /// Visits the entries with `from <= key < until`, ascending by bytes, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// See [the trait](BackendRead#errors).
     fn range(&mut self, table: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()>;
-    /// Rows of `stream` from `scan.from`, ascending by sequence.
+
+    /// Visits the rows of `stream` from `scan.from` on, ascending by sequence number, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// See [the trait](BackendRead#errors).
     fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()>;
-    /// The row at exactly `sequence`; whether there was one. With `payload` as in [`LogScan`].
+
+    /// Visits the row at exactly `sequence`, and returns whether there is one. `payload` is as in [`LogScan`].
+    ///
+    /// # Errors
+    ///
+    /// See [the trait](BackendRead#errors).
     fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool>;
-    /// The sequence number the index has for `key` (1 to 64 bytes).
+
+    /// Returns the sequence number that the index has for `key` (1 to 64 bytes), or `None`.
+    ///
+    /// # Errors
+    ///
+    /// See [the trait](BackendRead#errors).
     fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>>;
 }
 
 /// One write transaction. Dropped without [`commit`](BackendWrite::commit), it leaves no trace.
+///
+/// Errors have the kinds that [`BackendRead`](BackendRead#errors) names.
 pub trait BackendWrite: BackendRead {
-    /// Sets `key`.
+    /// Sets `key` to `value`.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
-    /// Removes `key`, if there.
+
+    /// Removes `key`, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<()>;
-    /// Writes a row, replacing the one with the same sequence number.
+
+    /// Writes a row. Replaces the one with the same sequence number.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn put_row(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()>;
-    /// Removes a row, if there.
+
+    /// Removes a row, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn remove_row(&mut self, stream: u32, sequence: u64) -> Result<()>;
-    /// Sets the index entry of `key`. Called in ascending key order within a slice.
+
+    /// Sets the index entry of `key`. The core calls it in ascending order of keys within a slice.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn put_index(&mut self, stream: u32, key: &[u8], sequence: u64) -> Result<()>;
-    /// Removes the index entry of `key`, if there.
+
+    /// Removes the index entry of `key`, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn remove_index(&mut self, stream: u32, key: &[u8]) -> Result<()>;
-    /// Brings what the backend itself keeps beside the core's bytes to its current format, in this transaction. Called
-    /// where [`Backend::is_outdated`] says so, or the core's own format is an earlier one.
+
+    /// Brings what the backend keeps beside the core's bytes to its current format, in this transaction.
+    ///
+    /// Called where [`Backend::is_outdated`] says so, or where the core's own format is an earlier one. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn upgrade(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Makes everything visible at once. Returns only when it is durable, so that nothing a
-    /// reader has seen can be taken back by a crash (unless the backend's settings say otherwise).
+
+    /// Makes everything visible at once.
+    ///
+    /// Returns only when it is durable, so that a crash cannot take back what a reader has seen, unless the backend's settings
+    /// say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](ErrorKind::Busy), [`Locked`](ErrorKind::Locked), [`Full`](ErrorKind::Full) and
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) say that nothing was written: the same may be tried again. After every
+    /// other error the core takes the outcome as unknown, and refuses further work until the store is opened again.
     fn commit(self) -> Result<()>
     where
         Self: Sized;
 }
 
-/// Opens snapshots; one per reading thread.
+/// Opens snapshots. Each reading thread has one.
 pub trait BackendReader: Send + 'static {
     /// A consistent view of the last commit.
     type Snapshot<'a>: BackendRead
     where
         Self: 'a;
+
     /// Opens a snapshot. It lives no longer than one page.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn snapshot(&mut self) -> Result<Self::Snapshot<'_>>;
-    /// Whether the last snapshot, which is dropped by now, was one view throughout. Asked after every reading; what was read
-    /// is thrown away where it was not, errors too. A backend whose snapshots hold need not answer.
+
+    /// Returns whether the last snapshot, which is dropped by now, was one view throughout.
+    ///
+    /// The core asks after each reading, and discards what was read, errors too, where it was not. `true` by default: a backend
+    /// whose snapshots hold need not override it.
     fn held(&mut self) -> bool {
         true
     }
-    /// A number that differs from the last call's when any handle or process has committed since.
-    /// Must be cheap. A backend with a single process may always answer 0: the core knows of its
+
+    /// Returns a number that differs from the last call's if any handle or process has committed since.
+    ///
+    /// Must be cheap: it is called for each poll. A backend with a single process may always return 0, for the core knows of its
     /// own commits.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn version(&mut self) -> Result<u64>;
 }
 
 /// An embedded store of bytes with one writer at a time.
+///
+/// `docs/write-a-store.md` shows a whole one; the kit `highwater-conformance` tests it.
 pub trait Backend: Send + 'static {
     /// A write transaction.
     type Write<'a>: BackendWrite
@@ -155,36 +250,64 @@ pub trait Backend: Send + 'static {
     /// A source of snapshots.
     type Reader: BackendReader;
 
-    /// What this backend can do.
+    /// Returns what this backend can do.
     fn capabilities(&self) -> Capabilities;
+
     /// Takes the write lock, also against other processes, and only then begins to read.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](ErrorKind::Busy) where another process keeps the lock for longer than the backend waits; otherwise see
+    /// [`BackendRead`](BackendRead#errors).
     fn begin(&mut self) -> Result<Self::Write<'_>>;
-    /// Begins a write transaction without waiting: `None` while somebody else has the write lock. A backend that other
-    /// processes write as well should say so, for readings rely on it to wait for nobody; by default it is
+
+    /// Begins a write transaction without waiting. Returns `None` while somebody else has the write lock.
+    ///
+    /// A backend that other processes write should implement it, for readings rely on it to wait for nobody. Defaults to
     /// [`begin`](Backend::begin).
+    ///
+    /// # Errors
+    ///
+    /// As for [`begin`](Backend::begin).
     fn try_begin(&mut self) -> Result<Option<Self::Write<'_>>> {
         self.begin().map(Some)
     }
-    /// A reader for one more thread, or `None` when everything must go through the writer.
+
+    /// Returns a reader for one more thread, or `None` where everything must go through the writer.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn reader(&self) -> Result<Option<Self::Reader>>;
-    /// A number that differs from the last call's when any *other* handle or process has committed
-    /// since, whatever this one did meanwhile; `None` where that cannot be told. A backend with a
-    /// single process need not answer. Asked between transactions, after each commit.
+
+    /// Returns a number that differs from the last call's if any *other* handle or process has committed since, whatever this
+    /// one did meanwhile; `None`, the default, where that cannot be told.
+    ///
+    /// Called between transactions, after each commit. A backend with a single process need not implement it.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn others_version(&mut self) -> Result<Option<u64>> {
         Ok(None)
     }
-    /// Where the files are, for messages: an error about them names this place.
+
+    /// Returns where the files are. Errors about them name it.
     fn location(&self) -> Option<String> {
         None
     }
-    /// Whether the files were of an earlier format of the backend's own when they were opened. They can be read as they
-    /// are; [`BackendWrite::upgrade`] brings them forward.
+
+    /// Returns whether the files had an earlier format of the backend's own when they were opened.
+    ///
+    /// Such files can be read as they are; [`BackendWrite::upgrade`] brings them up to date. `false` by default.
     fn is_outdated(&self) -> bool {
         false
     }
-    /// Takes the write lock and, if `wanted` says so under it, writes a whole copy of the store beside it, under its own
-    /// name with `suffix` added: what the store was before a migration. Replaces an earlier copy of that name, and leaves
-    /// none that is not whole.
+
+    /// Takes the write lock and, if `wanted` says so under it, writes a whole copy of the store beside it, under its own name
+    /// with `suffix` added: the store as it was before a migration.
+    ///
+    /// Replaces an earlier copy of that name. A copy that was cut short must not keep the name.
     ///
     /// # Errors
     ///
@@ -193,17 +316,38 @@ pub trait Backend: Send + 'static {
         let _ = (suffix, wanted);
         Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))
     }
-    /// Gives space back to the file system, as far as the backend can.
+
+    /// Gives free space back to the file system, as far as the backend can.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn compact(&mut self) -> Result<Compaction>;
-    /// Does what is better done while nobody waits, such as giving back the space of a log that grew large. Called
-    /// outside any transaction when the writing thread has had nothing to do for half a second after a commit; a store
-    /// without threads ([`Inline`](crate::Inline)) does not call it. Returns whether it should be called again later,
-    /// because something was in the way.
+
+    /// Does what is better done while nobody waits, such as giving back the space of a log that grew large. Returns whether to
+    /// call it again later, because something was in the way.
+    ///
+    /// Called outside any transaction, when the writing thread has had nothing to do for half a second after a commit. A store
+    /// without threads ([`Inline`](crate::Inline)) does not call it. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// Errors are dropped: the next commit meets what lasts.
     fn idle(&mut self) -> Result<bool> {
         Ok(false)
     }
-    /// The size on disk in bytes, where it is known.
+
+    /// Returns the size on disk in bytes, where it is known.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn size(&self) -> Result<Option<u64>>;
+
     /// Closes the files. Called once, last.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
     fn close(self) -> Result<()>;
 }

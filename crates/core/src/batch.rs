@@ -50,12 +50,12 @@ pub struct WriteBatch {
 }
 
 impl WriteBatch {
-    /// An empty batch.
+    /// Returns an empty batch.
     pub fn new() -> Self {
         WriteBatch::default()
     }
 
-    /// The writes to one stream.
+    /// Returns the writes to one stream, to add to.
     pub fn on(&mut self, stream: &StreamKey) -> &mut StreamBatch {
         let position = self.streams.iter().position(|batch| batch.stream == *stream).unwrap_or_else(|| {
             self.streams.push(StreamBatch::new(stream.clone()));
@@ -64,7 +64,11 @@ impl WriteBatch {
         &mut self.streams[position]
     }
 
-    /// Sets a document: a small JSON value under a key, outside of any stream.
+    /// Sets a document: a small JSON value under a key of 1 to 512 bytes, outside of any stream.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where `value` cannot be written as JSON.
     pub fn put_document<T: Serialize + ?Sized>(&mut self, key: impl Into<String>, value: &T) -> Result<&mut Self> {
         let text = serde_json::to_vec(value)
             .map_err(|source| Error::invalid("the document cannot be written as JSON").because(source))?;
@@ -78,49 +82,50 @@ impl WriteBatch {
         self
     }
 
-    /// Refuses the whole batch with [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) unless `token`
-    /// is still the latest one given out for `name`.
+    /// Has the whole batch refused with [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) unless `fence` is still the latest one
+    /// given out for its lease.
     pub fn fence(&mut self, fence: Fence) -> &mut Self {
         self.fences.push(fence);
         self
     }
 
-    /// Refuses the whole batch with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the
-    /// document is, byte for byte, what the writer read (`None`: not there).
+    /// Has the whole batch refused with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) unless the document is, byte for
+    /// byte, what the writer read (`None`: not there).
     pub fn expect_document(&mut self, key: impl Into<String>, value: Option<&Json>) -> &mut Self {
         let value = value.map(|value| Bytes::copy_from_slice(value.as_str().as_bytes()));
         self.expectations.push((key.into(), value));
         self
     }
 
-    /// Gives out the next fencing token of `name` in the same transaction; it is in
-    /// [`Commit::leases`]. Earlier holders' writes are refused from then on.
+    /// Takes the lease `name` (1 to 512 bytes) in the same transaction: the next fencing token is in [`Commit::leases`], and
+    /// batches that carry an earlier one are refused from then on.
     pub fn take_lease(&mut self, name: impl Into<Arc<str>>) -> &mut Self {
         self.leases.push(name.into());
         self
     }
 
-    /// Tells what another clock showed just now, such as the `Date` of an API's answer. Where the store's clock is more than a
-    /// year ahead of what was known, the other one decides whether it is believed. Ignored if it is behind the positions that
-    /// were given out. Of several the latest counts.
+    /// Passes on what another clock showed just now, such as the `Date` of an API's answer.
+    ///
+    /// Where the store's clock is more than a year ahead of what was known, the other clock decides whether it is believed. One
+    /// that is behind the positions given out is ignored. Of several times the latest counts.
     pub fn clock_witness(&mut self, time: Timestamp) -> &mut Self {
         self.witness_ms = self.witness_ms.max(time.unix_ms());
         self
     }
 
-    /// Accepts whatever the clock shows, for this batch, also a leap of more than a year. To accept the clock from now on use
+    /// Accepts for this batch whatever the clock shows, even a leap of more than a year. To accept the clock for good use
     /// [`Maintenance::AcceptClock`](crate::Maintenance::AcceptClock).
     pub fn allow_clock_jump(&mut self) -> &mut Self {
         self.clock_jump = true;
         self
     }
 
-    /// How many record operations it holds.
+    /// Returns how many record operations the batch has.
     pub fn len(&self) -> usize {
         self.streams.iter().map(|stream| stream.operations.len()).sum()
     }
 
-    /// Whether it would do nothing at all.
+    /// Returns whether the batch would do nothing at all.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty() && self.documents.is_empty() && self.leases.is_empty()
     }
@@ -134,12 +139,12 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// The lease's name.
+    /// Returns the lease's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The holder's number: greater than every earlier holder's.
+    /// Returns the holder's number, which is greater than every earlier holder's.
     pub fn token(&self) -> u64 {
         self.token
     }
@@ -202,17 +207,22 @@ impl StreamBatch {
         }
     }
 
-    /// Saves a record: a JSON object whose `id` is a string or an integer.
+    /// Saves a record: a JSON object of at most [`MAX_PAYLOAD_BYTES`] whose `id` is a string or an integer.
     pub fn upsert(&mut self, payload: impl Into<Bytes>) -> &mut Self {
         self.push(None, WriteKind::Upsert(payload.into()))
     }
 
-    /// Saves a record under an id of the caller's choice.
+    /// Saves a JSON object under an id of the caller's choice: 1 to [`MAX_ID_BYTES`] bytes.
     pub fn upsert_as(&mut self, id: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> &mut Self {
         self.push(Some(id.into()), WriteKind::Upsert(payload.into()))
     }
 
-    /// Saves a typed record.
+    /// Saves a typed record, whose JSON is an object with an `id` that is a string or an integer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where `record` cannot be written as JSON. What the JSON is, is checked by the
+    /// commit.
     pub fn upsert_record<T: Serialize>(&mut self, record: &T) -> Result<&mut Self> {
         let text = serde_json::to_vec(record)
             .map_err(|source| Error::invalid("the record cannot be written as JSON").because(source))?;
@@ -236,13 +246,13 @@ impl StreamBatch {
         self.push(Some(id.into()), WriteKind::Seen)
     }
 
-    /// Sets a record aside that cannot be stored, with the reason, as [`BadRecords::Quarantine`] does with those that the
-    /// store finds out about. Which record it is, is not certain: a run of the batch's deletes nothing unless approved.
+    /// Sets aside a record that cannot be stored, with the reason, as [`BadRecords::Quarantine`] does with those that the store
+    /// finds. Its id is not certain, so a run of the batch deletes nothing unless approved.
     pub fn set_aside(&mut self, payload: impl Into<Bytes>, reason: impl Into<Arc<str>>) -> &mut Self {
         self.push(None, WriteKind::SetAside(payload.into(), reason.into()))
     }
 
-    /// The same for a record whose id is known: it counts as seen.
+    /// Sets aside a record whose id is known. It counts as seen.
     pub fn set_aside_as(
         &mut self,
         id: impl Into<Arc<str>>,
@@ -261,19 +271,19 @@ impl StreamBatch {
         self
     }
 
-    /// What to do with records that cannot be stored.
+    /// Sets what is done with records that cannot be stored. Defaults to [`BadRecords::Fail`].
     pub fn bad_records(&mut self, policy: BadRecords) -> &mut Self {
         self.bad_records = policy;
         self
     }
 
-    /// Who wins against somebody else's write.
+    /// Sets which write wins where somebody else wrote the record too. Defaults to [`Merging::Override`].
     pub fn merging(&mut self, strategy: Merging) -> &mut Self {
         self.merging = strategy;
         self
     }
 
-    /// Names whoever makes these changes, where it is not the sync itself: a webhook, an action.
+    /// Names who makes these changes, where it is not the sync itself: a webhook, an action.
     pub fn origin(&mut self, origin: impl Into<Arc<str>>) -> &mut Self {
         self.origin = Some(origin.into());
         self
@@ -300,15 +310,15 @@ impl StreamBatch {
         self
     }
 
-    /// Gives a run up: nothing is deleted.
+    /// Ends a run early. Nothing is deleted.
     pub fn abort_run(&mut self, run: RunId) -> &mut Self {
         self.run = Some(run);
         self.run_steps.push(RunStep::Abort);
         self
     }
 
-    /// Asks what the run has not seen so far: what completing it now would delete. The answer, at
-    /// most `limit` ids in order of the log, is in [`StreamCommit::unseen`].
+    /// Lists what the run has not seen so far, which is what completing it now would delete: at most `limit` ids, in order of the
+    /// log, in [`StreamCommit::unseen`].
     pub fn list_unseen(&mut self, run: RunId, limit: usize) -> &mut Self {
         self.run = Some(run);
         self.run_steps.push(RunStep::ListUnseen(limit));
@@ -331,12 +341,12 @@ impl StreamBatch {
         self
     }
 
-    /// How many record operations it holds.
+    /// Returns how many record operations the batch has.
     pub fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Whether it holds no record operation.
+    /// Returns whether the batch has no record operation.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }

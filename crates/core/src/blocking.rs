@@ -33,8 +33,8 @@ use crate::record::{Json, Record};
 use crate::stream::StreamKey;
 use crate::wakeups::Wakeups;
 
-/// Waits for a future of a store's. Works on any thread that may block; one of an engine's needs the
-/// engine's own runtime.
+/// Waits for a future of a store. Works on any thread that may block. A future of an engine needs the engine's own runtime
+/// instead.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -62,32 +62,48 @@ pub struct Store {
 }
 
 impl Store {
-    /// The same store, blocking.
+    /// Returns the blocking form of a store.
     pub fn new(store: Arc<dyn crate::Store>) -> Self {
         Store { store }
     }
 
-    /// The store itself.
+    /// Returns the store itself.
     pub fn store(&self) -> &Arc<dyn crate::Store> {
         &self.store
     }
 
     /// See [`Store::commit`](crate::Store::commit).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::commit`](crate::Store::commit).
     pub fn commit(&self, batch: WriteBatch) -> Result<Commit> {
         wait(self.store.commit(batch))
     }
 
     /// See [`Store::page`](crate::Store::page).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`](crate::Store::page).
     pub fn page(&self, request: PageRequest) -> Result<Page> {
         wait(self.store.page(request))
     }
 
     /// Reads a page of a stream's modifications: `store.records(&stream, |r| r.since(cursor))`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Records::page`].
     pub fn records(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Result<Page> {
         wait(wanted(self.store.records(stream)).page())
     }
 
     /// Reads a page of a stream's modifications as `T`: `store.records_as::<Issue>(&stream, |r| r.since(cursor))`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedRecords::page`](crate::TypedRecords::page).
     pub fn records_as<T: DeserializeOwned>(
         &self,
         stream: &StreamKey,
@@ -102,46 +118,82 @@ impl Store {
     }
 
     /// See [`Store::get`](crate::Store::get).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::get`](crate::Store::get).
     pub fn get(&self, stream: &StreamKey, ids: &[&str]) -> Result<Vec<Option<Record>>> {
         wait(self.store.get(stream, ids))
     }
 
     /// See [`Store::head`](crate::Store::head).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::head`](crate::Store::head).
     pub fn head(&self, stream: &StreamKey) -> Result<StreamHead> {
         wait(self.store.head(stream))
     }
 
     /// See [`StoreExt::check_written`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StoreExt::check_written`].
     pub fn check_written(&self, stream: &StreamKey) -> Result<StreamHead> {
         wait(self.store.check_written(stream))
     }
 
     /// See [`Store::streams`](crate::Store::streams).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::streams`](crate::Store::streams).
     pub fn streams(&self) -> Result<Vec<StreamHead>> {
         wait(self.store.streams())
     }
 
     /// See [`Store::versions`](crate::Store::versions).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::versions`](crate::Store::versions).
     pub fn versions(&self, stream: &StreamKey, id: &str) -> Result<Vec<Version>> {
         wait(self.store.versions(stream, id))
     }
 
     /// See [`Store::as_of`](crate::Store::as_of).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::as_of`](crate::Store::as_of).
     pub fn as_of(&self, stream: &StreamKey, cursor: Cursor, after_id: &str, limit: usize) -> Result<Vec<Record>> {
         wait(self.store.as_of(stream, cursor, after_id, limit))
     }
 
     /// See [`Store::document`](crate::Store::document).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::document`](crate::Store::document).
     pub fn document(&self, key: &str) -> Result<Option<Json>> {
         wait(self.store.document(key))
     }
 
     /// See [`Store::documents`](crate::Store::documents).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::documents`](crate::Store::documents).
     pub fn documents(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Document>> {
         wait(self.store.documents(prefix, after, limit))
     }
 
     /// See [`Store::lease`](crate::Store::lease).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::lease`](crate::Store::lease).
     pub fn lease(&self, name: &str) -> Result<Fence> {
         wait(self.store.lease(name))
     }
@@ -152,11 +204,19 @@ impl Store {
     }
 
     /// See [`Store::consumers`](crate::Store::consumers).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::consumers`](crate::Store::consumers).
     pub fn consumers(&self, stream: &StreamKey) -> Result<Vec<String>> {
         wait(self.store.consumers(stream))
     }
 
     /// See [`Store::maintain`](crate::Store::maintain).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::maintain`](crate::Store::maintain).
     pub fn maintain(&self, task: Maintenance) -> Result<MaintenanceReport> {
         wait(self.store.maintain(task))
     }
@@ -167,12 +227,16 @@ impl Store {
     }
 
     /// See [`Store::close`](crate::Store::close).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::close`](crate::Store::close).
     pub fn close(&self) -> Result<()> {
         wait(self.store.close())
     }
 }
 
-/// An endless reading of a stream that blocks: each turn waits for a page that is not empty. After an error the same
+/// A reading of a stream that never ends and blocks: each turn waits for a page that is not empty. After an error the same
 /// page is tried again; once the store is closed, every turn is an error.
 ///
 /// ```
@@ -192,7 +256,11 @@ impl Store {
 pub struct Following<'s>(crate::Following<'s>);
 
 impl Following<'_> {
-    /// The next page that is not empty, if one comes within this time.
+    /// Returns the next page that is not empty, if one comes within this time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Following::next`](crate::Following::next).
     pub fn next_within(&mut self, time: Duration) -> Result<Option<Page>> {
         wait_at_most(time, self.0.next()).transpose()
     }
@@ -232,6 +300,10 @@ fn wait_at_most<F: Future>(time: Duration, future: F) -> Option<F::Output> {
 }
 
 /// Blocks until something was committed since the last call, or since `subscribe`.
+///
+/// # Errors
+///
+/// Those of [`Wakeups::changed`].
 pub fn changed(wakeups: &mut Wakeups) -> Result<()> {
     wait(wakeups.changed())
 }
@@ -248,46 +320,82 @@ impl Consumer<'_> {
     }
 
     /// See [`Consumer::poll`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::poll`].
     pub fn poll(&self) -> Result<Delivery> {
         wait(self.0.poll())
     }
 
     /// See [`Consumer::ack`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::ack`].
     pub fn ack(&self, token: AckToken) -> Result<()> {
         wait(self.0.ack(token))
     }
 
     /// See [`Consumer::renew`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::renew`].
     pub fn renew(&self, token: AckToken) -> Result<()> {
         wait(self.0.renew(token))
     }
 
     /// See [`Consumer::nack`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::nack`].
     pub fn nack(&self, token: AckToken) -> Result<()> {
         wait(self.0.nack(token))
     }
 
     /// See [`Consumer::seek`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::seek`].
     pub fn seek(&self, seek: Seek) -> Result<()> {
         wait(self.0.seek(seek))
     }
 
     /// See [`Consumer::evict`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::evict`].
     pub fn evict(&self) -> Result<()> {
         wait(self.0.evict())
     }
 
     /// See [`Consumer::remove`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::remove`].
     pub fn remove(&self) -> Result<()> {
         wait(self.0.remove())
     }
 
     /// See [`Consumer::unpark`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::unpark`].
     pub fn unpark(&self) -> Result<Vec<String>> {
         wait(self.0.unpark())
     }
 
     /// See [`Consumer::status`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consumer::status`].
     pub fn status(&self) -> Result<ConsumerStatus> {
         wait(self.0.status())
     }

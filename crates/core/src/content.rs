@@ -39,12 +39,16 @@ pub struct ContentRules {
 }
 
 impl ContentRules {
-    /// Everything counts.
+    /// Returns rules by which everything counts.
     pub fn new() -> Self {
         ContentRules::default()
     }
 
     /// Leaves the value at a JSON pointer (RFC 6901) out of change detection.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a text that does not begin with a slash.
     pub fn ignoring(mut self, pointer: impl Into<String>) -> Result<Self> {
         let pointer = pointer.into();
         if !pointer.starts_with('/') {
@@ -56,7 +60,7 @@ impl ContentRules {
         Ok(self)
     }
 
-    /// The pointers that are left out, in order.
+    /// Returns the pointers that are left out, sorted.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }

@@ -1,4 +1,4 @@
-//! The comfortable side of a store.
+//! Conveniences on every store: readings and consumers.
 
 use std::marker::PhantomData;
 
@@ -35,13 +35,15 @@ pub trait StoreExt: Store {
         Records { store: self.as_dyn(), request: PageRequest::new(stream.clone()) }
     }
 
-    /// Reads the modifications of a stream as `T`. A record that is no `T` keeps none of the others back: see
+    /// Reads the modifications of a stream as `T`. A record that is not a `T` does not hold up the others: see
     /// [`TypedChange::value`].
     fn records_as<'s, T: DeserializeOwned>(&'s self, stream: &StreamKey) -> TypedRecords<'s, T> {
         TypedRecords { records: self.records(stream), shape: PhantomData }
     }
 
-    /// A named reader whose position the store keeps.
+    /// Returns the consumer `name` (1 to 255 bytes) of a stream: a reader whose position the store keeps.
+    ///
+    /// Nothing is written before its first poll or seek.
     fn consumer<'s>(&'s self, stream: &StreamKey, name: impl Into<String>) -> Consumer<'s> {
         Consumer { store: self.as_dyn(), stream: stream.clone(), name: name.into(), options: PollOptions::default() }
     }
@@ -110,7 +112,7 @@ impl StoreExt for dyn Store {
     }
 }
 
-/// A reading of a stream, under construction. All conditions apply together.
+/// A reading of a stream, from [`StoreExt::records`]. All conditions apply together.
 #[derive(Clone, Debug)]
 pub struct Records<'s> {
     store: &'s dyn Store,
@@ -125,49 +127,49 @@ impl<'s> Records<'s> {
         self
     }
 
-    /// At most `limit` records in a page.
+    /// Sets how many records a page has at most: 100 by default, [`MAX_LIMIT`](crate::MAX_LIMIT) at most.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.request = self.request.limit(limit);
         self
     }
 
-    /// Ends a page early after about `bytes` bytes of payload.
+    /// Ends a page early after about `bytes` bytes of payload: 16 MiB by default.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.request = self.request.max_bytes(bytes);
         self
     }
 
-    /// Only records modified at or after `time`. A convenience: resume by cursor.
+    /// Reads only records modified at or after `time`. To continue a reading use a cursor.
     #[must_use]
     pub fn modified_after(mut self, time: Timestamp) -> Self {
         self.request = self.request.modified_after(time);
         self
     }
 
-    /// Only records with these ids. Of no ids no record is read.
+    /// Reads only records with these ids; none where there are no ids.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = T>, T: Into<String>>(mut self, ids: I) -> Self {
         self.request = self.request.ids(ids);
         self
     }
 
-    /// Only records whose last action is one of these.
+    /// Reads only records whose last action is one of these.
     #[must_use]
     pub fn filter(mut self, actions: impl Into<Actions>) -> Self {
         self.request = self.request.filter(actions);
         self
     }
 
-    /// Only records with this content.
+    /// Reads only records with this content; see [`PageRequest::matching`].
     #[must_use]
     pub fn matching(mut self, filter: ContentFilter) -> Self {
         self.request = self.request.matching(filter);
         self
     }
 
-    /// Without payloads.
+    /// Leaves the payloads out.
     #[must_use]
     pub fn metadata_only(mut self) -> Self {
         self.request = self.request.metadata_only();
@@ -175,12 +177,17 @@ impl<'s> Records<'s> {
     }
 
     /// Reads one page.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`].
     pub async fn page(&self) -> Result<Page> {
         self.store.page(self.request.clone()).await
     }
 
-    /// Reads page after page, and waits for more at the end, for as long as the store is open. Call
-    /// [`next`](Following::next), or use it as a `Stream`.
+    /// Reads page after page, and waits for more at the end, for as long as the store is open: call [`next`](Following::next), or
+    /// use it as a `Stream`. A stream that nothing was ever written to is waited for too: see
+    /// [`never_written`](Following::never_written).
     pub fn follow(self) -> Following<'s> {
         Following::new(self.store, self.request)
     }
@@ -194,7 +201,7 @@ pub struct TypedChange<T> {
     pub net: NetAction,
     /// The record's id.
     pub id: RecordId,
-    /// The content to store, or why it is no `T`; `None` where the record is to be removed ([`NetAction::removes`]), also if
+    /// The content to store, or why it is not a `T`; `None` where the record is to be removed ([`NetAction::removes`]), also if
     /// its last content is still kept, and where the payload was pruned or not asked for.
     pub value: Option<Result<T>>,
     /// The payload as it was saved, as far as the page has it.
@@ -219,7 +226,7 @@ pub struct TypedPage<T> {
     pub high_water: Cursor,
 }
 
-/// A typed reading of a stream, under construction.
+/// A typed reading of a stream, from [`StoreExt::records_as`].
 #[derive(Debug)]
 pub struct TypedRecords<'s, T> {
     records: Records<'s>,
@@ -241,7 +248,7 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
         self
     }
 
-    /// At most `limit` records in a page.
+    /// Sets how many records a page has at most: 100 by default, [`MAX_LIMIT`](crate::MAX_LIMIT) at most.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.records = self.records.limit(limit);
@@ -249,14 +256,18 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
     }
 
     /// Reads one page.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`]. A record that is not a `T` is not one of them: see [`TypedChange::value`].
     pub async fn page(&self) -> Result<TypedPage<T>> {
         self.records.page().await.map(Page::typed)
     }
 }
 
 impl Page {
-    /// Reads each payload as `T`: pages of a reader's [`poll`](Consumer::poll), of [`follow`](Records::follow) or of a
-    /// transaction. A record that is no `T` keeps none of the others back.
+    /// Reads each payload as `T`: pages of a consumer's [`poll`](Consumer::poll), of [`follow`](Records::follow) or of a
+    /// transaction. A record that is not a `T` does not hold up the others.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -291,7 +302,7 @@ fn typed<T: DeserializeOwned>(change: Change) -> TypedChange<T> {
     TypedChange { net: change.net, id, value, raw, metadata }
 }
 
-/// A named reader of a stream.
+/// A named reader of a stream, from [`StoreExt::consumer`]. The store keeps its position, its lease and its failures.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -317,95 +328,126 @@ pub struct Consumer<'s> {
 }
 
 impl Consumer<'_> {
-    /// Polls with these options from now on.
+    /// Sets the options of this handle's polls.
     #[must_use]
     pub fn options(mut self, options: PollOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Takes the next batch, and the lease until it is acknowledged or the lease runs out.
+    /// Takes the next batch, and the lease until the batch is acknowledged or the lease runs out.
     ///
-    /// After a batch that failed, by a [`nack`](Consumer::nack) or because its lease ran out, the next one has one record
-    /// alone, and each that is acknowledged lets the next be twice as large. So it is known which record fails: after
-    /// [`max_attempts`](PollOptions::max_attempts) nacks, or [`max_expirations`](PollOptions::max_expirations) leases
-    /// that ran out, that one is parked, and the others go on.
+    /// After a batch that failed, by a [`nack`](Consumer::nack) or because its lease ran out, the next batch has one record, and
+    /// each that is acknowledged lets the next be twice as large. That shows which record fails: after
+    /// [`max_attempts`](PollOptions::max_attempts) nacks, or [`max_expirations`](PollOptions::max_expirations) leases that ran out,
+    /// it is parked, and the others go on.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::LeaseLost`] while another reader holds the lease, and [`ErrorKind::BackingOff`] while the backoff of a
     /// nack lasts: both tell how long that is in [`retry_after`](Error::retry_after), and nothing wakes a reader then.
-    /// [`ErrorKind::CursorExpired`] where the reader has to clear its copy and start over.
+    /// [`ErrorKind::CursorExpired`] where the reader has to clear its copy and start over: [`seek`](Consumer::seek) to the start.
+    /// Otherwise those of [`Store::consumer_command`].
     pub async fn poll(&self) -> Result<Delivery> {
-        match self.say(ConsumerCommand::Poll(self.options.clone())).await? {
+        match self.execute(ConsumerCommand::Poll(self.options.clone())).await? {
             ConsumerReply::Delivery(delivery) => Ok(delivery),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// The batch is stored: go on behind it.
+    /// Acknowledges a batch that is stored: the next poll continues after it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LeaseLost`] where another reader took the lease meanwhile.
     pub async fn ack(&self, token: AckToken) -> Result<()> {
-        self.say(ConsumerCommand::Ack(token)).await.map(|_| ())
+        self.execute(ConsumerCommand::Ack(token)).await.map(|_| ())
     }
 
-    /// Handling the batch takes longer than the lease: holds it for another time of its length, counted from now. Call it at
-    /// about a third of that.
+    /// Extends the lease to its full length from now, for a batch that takes longer to handle. Call it about three times per
+    /// lease.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::LeaseLost`] where another reader took it meanwhile: drop the batch.
     pub async fn renew(&self, token: AckToken) -> Result<()> {
-        self.say(ConsumerCommand::Renew(token)).await.map(|_| ())
+        self.execute(ConsumerCommand::Renew(token)).await.map(|_| ())
     }
 
-    /// The batch could not be stored: its records are delivered again, one at a time, once the
+    /// Rejects a batch that could not be stored. Its records are delivered again, one at a time, once the
     /// [`backoff`](PollOptions::backoff) has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LeaseLost`] where another reader took the lease meanwhile.
     pub async fn nack(&self, token: AckToken) -> Result<()> {
-        self.say(ConsumerCommand::Nack(token)).await.map(|_| ())
+        self.execute(ConsumerCommand::Nack(token)).await.map(|_| ())
     }
 
-    /// Continues elsewhere. With a filter among the [`options`](Consumer::options) a cursor must be of that filter.
+    /// Continues elsewhere, and ends a running lease. With a filter in the [`options`](Consumer::options) a cursor must come from a
+    /// reading with that filter.
+    ///
+    /// # Errors
+    ///
+    /// The cursor kinds for a cursor that is not one of the stream's, and [`ErrorKind::FilterMismatch`] for another filter than that
+    /// of the first poll.
     pub async fn seek(&self, seek: Seek) -> Result<()> {
         let command = match &self.options.matching {
             Some(filter) => ConsumerCommand::SeekMatching(seek, filter.clone()),
             None => ConsumerCommand::Seek(seek),
         };
-        self.say(command).await.map(|_| ())
+        self.execute(command).await.map(|_| ())
     }
 
-    /// Lets pruning pass this consumer: it will have to start over.
+    /// Lets pruning pass this consumer, which then has to start over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a consumer that has never polled.
     pub async fn evict(&self) -> Result<()> {
-        self.say(ConsumerCommand::Evict).await.map(|_| ())
+        self.execute(ConsumerCommand::Evict).await.map(|_| ())
     }
 
-    /// Forgets the consumer.
+    /// Removes the consumer, its position and its parked records.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a consumer that has never polled.
     pub async fn remove(&self) -> Result<()> {
-        self.say(ConsumerCommand::Remove).await.map(|_| ())
+        self.execute(ConsumerCommand::Remove).await.map(|_| ())
     }
 
-    /// Takes the records that were set aside back, and returns their ids: the next polls deliver them, as they are now, in
-    /// the log's order and before anything else. Failures are counted anew.
+    /// Takes parked records back, and returns their ids. The next polls deliver them as they are now, in the log's order and before
+    /// anything else; their failures count from zero.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a consumer that has never polled.
     pub async fn unpark(&self) -> Result<Vec<String>> {
-        match self.say(ConsumerCommand::Unpark).await? {
+        match self.execute(ConsumerCommand::Unpark).await? {
             ConsumerReply::Parked(ids) => Ok(ids),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Position, lag, lease.
+    /// Reads the consumer's position, lag, lease and failures. Waits for no writer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a consumer that has never polled.
     pub async fn status(&self) -> Result<ConsumerStatus> {
-        match self.say(ConsumerCommand::Status).await? {
+        match self.execute(ConsumerCommand::Status).await? {
             ConsumerReply::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
     }
 
-    async fn say(&self, command: ConsumerCommand) -> Result<ConsumerReply> {
+    async fn execute(&self, command: ConsumerCommand) -> Result<ConsumerReply> {
         self.store.consumer_command(&self.stream, &self.name, command).await
     }
 }
 
 fn unexpected(reply: &ConsumerReply) -> Error {
-    Error::new(ErrorKind::Internal, "the store gave another answer than was asked for")
+    Error::new(ErrorKind::Internal, "the store gave an answer of another kind than the command has")
         .with("answer", format!("{reply:?}"))
 }

@@ -1,4 +1,4 @@
-//! An endless reading of a stream.
+//! Following a stream: its pages, then whatever comes.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::Store;
 use crate::wakeups::Wakeups;
 
-/// An endless reading of a stream: pages, then whatever comes.
+/// A reading of a stream that never ends: its pages, then whatever comes. From [`Records::follow`](crate::Records::follow).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -29,7 +29,7 @@ use crate::wakeups::Wakeups;
 /// ```
 pub struct Following<'s> {
     reading: Reading<'s>,
-    /// The page that a poll of the stream waits for.
+    /// The page that a poll of the `Stream` waits for.
     waiting: Option<Waiting<'s>>,
 }
 
@@ -51,8 +51,14 @@ impl<'s> Following<'s> {
         Following { reading, waiting: None }
     }
 
-    /// The next page that is not empty; waits for one. Cancel-safe: a page that was not returned
-    /// is read again. The page's `next_cursor` is what to store once the page is dealt with.
+    /// Returns the next page that is not empty, and waits until there is one.
+    ///
+    /// Store the page's `next_cursor` once the page is handled. May be dropped while it waits: a page that was not returned is
+    /// read again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`]; the same page is tried again by the next call.
     pub async fn next(&mut self) -> Result<Page> {
         self.waiting = None;
         self.reading.next().await

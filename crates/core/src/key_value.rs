@@ -26,10 +26,10 @@ pub enum Map {
 }
 
 impl Map {
-    /// All of them.
+    /// Every map.
     pub const ALL: [Map; 4] = [Map::State, Map::History, Map::Log, Map::Index];
 
-    /// A short name, for files and messages.
+    /// Returns a short name, for files and messages.
     pub fn name(self) -> &'static str {
         match self {
             Map::State => "state",
@@ -47,28 +47,41 @@ impl Map {
     }
 }
 
-/// A consistent view of the maps.
+/// A consistent view of the maps. Errors have the kinds that [`BackendRead`](BackendRead#errors) names.
 pub trait KeyValueRead {
-    /// Hands the value of `key` to `visit`, if there is one.
+    /// Passes the value of `key` to `visit`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage, and what `visit` returns.
     fn get(&self, map: Map, key: &[u8], visit: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
-    /// Visits the entries with `from <= key < until` in order.
+
+    /// Visits the entries with `from <= key < until`, ascending by bytes, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage, and what `visit` returns.
     fn range(&self, map: Map, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()>;
 }
 
 /// A view that can be replaced by a changed one, at once and durably.
 pub trait KeyValueWrite: KeyValueRead {
-    /// Applies the changes.
+    /// Applies the changes: all of them or none, durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BackendWrite::commit`].
     fn apply(self, changes: Changes) -> Result<()>;
 }
 
-/// What a transaction did: per map, in order of key, a new value or a removal.
+/// What a transaction changes: per map, by key, a new value or a removal.
 #[derive(Clone, Default)]
 pub struct Changes {
     maps: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; 4],
 }
 
 impl Changes {
-    /// The changes of one map.
+    /// Returns the changes of one map.
     pub fn of(&self, map: Map) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.maps[map as usize].iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }

@@ -1,5 +1,5 @@
 //! Records, cursors and the modification log of Highwater.
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 pub mod backend;
 mod batch;

@@ -27,12 +27,21 @@ use crate::threaded::Threaded;
 pub type MemoryStore = Threaded<MemoryBackend>;
 
 impl Threaded<MemoryBackend> {
-    /// An empty store.
+    /// Opens an empty store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where no thread could be started.
     pub fn new() -> Result<Self> {
         MemoryStore::with_options(StoreOptions::new())
     }
 
-    /// An empty store with options.
+    /// Opens an empty store with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](MemoryStore::new), and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where the options say that the store is
+    /// only read: there is nothing to read yet.
     pub fn with_options(options: StoreOptions) -> Result<Self> {
         Threaded::open(MemoryBackend::default(), options)
     }

@@ -31,7 +31,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// A stable small number, for storage.
+    /// Returns a small number that never changes, for storage.
     pub fn code(self) -> u8 {
         match self {
             Action::Added => 0,
@@ -40,7 +40,7 @@ impl Action {
         }
     }
 
-    /// The action of a stored number.
+    /// Returns the action that has this number.
     pub fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Action::Added),
@@ -85,7 +85,7 @@ pub enum NetAction {
 }
 
 impl NetAction {
-    /// Whether the reader removes the record. One that stays and comes without a payload was pruned: what the reader holds of
+    /// Returns whether the reader removes the record. One that stays and comes without a payload was pruned: what the reader holds of
     /// it stays too.
     ///
     /// ```
@@ -207,6 +207,11 @@ pub struct Record {
 
 impl Record {
     /// Reads the payload as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where it does not have that shape, and [`ErrorKind::NotFound`] where there is no payload: it was
+    /// pruned, or only metadata was asked for.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
         match &self.payload {
             Some(payload) => payload.to().map_err(|error| error.with("id", &self.id)),

@@ -1,4 +1,4 @@
-//! From a synchronous backend to an asynchronous store: one writing thread, a few that read.
+//! Makes an asynchronous store of a synchronous backend: one writing thread, a few that read.
 
 mod executor;
 mod idle;
@@ -42,8 +42,8 @@ use writer::{Job, Writer};
 
 /// A [`Store`](crate::Store) over a [`Backend`].
 ///
-/// Batches that arrive while another commits share the next commit. Reads run on their own threads
-/// from snapshots and never wait for writes. Dropping the store finishes what was submitted and
+/// One thread writes, a few read. Batches that arrive while another commits share the next commit. Reads use snapshots and
+/// never wait for writes. A clone is another handle to the same store; dropping the last one finishes what was submitted and
 /// closes the files. [`Inline`] is the same without threads.
 pub struct Threaded<B: Backend> {
     inner: Arc<Inner<B>>,
@@ -68,7 +68,14 @@ struct Inner<B: Backend> {
 }
 
 impl<B: Backend> Threaded<B> {
-    /// Opens a store on `backend`.
+    /// Opens a store on `backend`, and brings one of an earlier format up to date.
+    ///
+    /// # Errors
+    ///
+    /// * [`Incompatible`](ErrorKind::Incompatible) for a store of a later format;
+    /// * [`WrongKey`](ErrorKind::WrongKey) where the codec of `options` lacks a key or dictionary that the payloads need;
+    /// * [`NotFound`](ErrorKind::NotFound) where there is no store, and `options` do not let one be made;
+    /// * the kinds of [`BackendRead`](BackendRead#errors), and [`Internal`](ErrorKind::Internal) where no thread could be started.
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
         Self::open_in(Mode::Threads, backend, options)
     }
@@ -130,7 +137,11 @@ impl<B: Backend> Threaded<B> {
     /// Runs `work` in a write transaction of its own, on the writing thread.
     ///
     /// What `work` writes through the transaction and through the backend's own transaction becomes
-    /// visible together, or not at all when `work` fails.
+    /// visible together, or not at all where `work` fails.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, and the kinds of [`Store::commit`](crate::Store::commit).
     pub async fn transaction<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -139,8 +150,11 @@ impl<B: Backend> Threaded<B> {
         self.write(move |transaction| work(&mut LogTransaction::new(transaction))).await
     }
 
-    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction. Refused where the store is
-    /// open for reading only.
+    /// Runs `work` with the backend itself, on the writing thread, outside of any transaction.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, and [`ErrorKind::PermissionDenied`] where the store is open for reading only.
     pub async fn with_backend<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
@@ -151,6 +165,11 @@ impl<B: Backend> Threaded<B> {
 
     /// Takes part in a transaction that the host began on its own handle of the same store.
     /// Nothing is visible before the host commits; then call [`PendingCommit::publish`].
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns; [`ErrorKind::Invalid`] for a transaction of another store; [`ErrorKind::PermissionDenied`] where the
+    /// store is open for reading only.
     pub fn join<W: BackendWrite, T>(
         &self,
         write: W,

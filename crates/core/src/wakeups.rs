@@ -7,8 +7,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The count that tells of a closed store.
 const CLOSED: u64 = u64::MAX;
 
-/// Wakes after commits. A hint without data: look at the log to learn what is new. Wakes that
-/// nobody waited for are merged into one, none is lost.
+/// Wakes after commits, from [`Store::subscribe`](crate::Store::subscribe).
+///
+/// A wake-up carries no data: read the log to learn what is new. Wake-ups that nobody waited for are merged into one; none is
+/// lost.
 #[derive(Clone, Debug)]
 pub struct Wakeups(watch::Receiver<u64>);
 
@@ -25,14 +27,17 @@ impl Wakeups {
         Wakeups(receiver)
     }
 
-    /// Waits until something was committed since the last call, or since `subscribe`.
-    /// Cancel-safe. Fails with [`ErrorKind::Closed`] once the store is closed.
+    /// Waits until something was committed since the last call, or since `subscribe`. May be dropped while it waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`] once the store is closed.
     pub async fn changed(&mut self) -> Result<()> {
         let open = self.0.changed().await.is_ok() && *self.0.borrow_and_update() != CLOSED;
         if open { Ok(()) } else { Err(Error::new(ErrorKind::Closed, "the store was closed")) }
     }
 
-    /// Whether something was committed since the last call of [`changed`](Wakeups::changed).
+    /// Returns whether something was committed since the last call of [`changed`](Wakeups::changed).
     pub fn has_changed(&self) -> bool {
         self.0.has_changed().unwrap_or(true)
     }

@@ -1,7 +1,7 @@
 //! redb storage for Highwater: pure Rust, one file, several processes.
 //!
-//! The store to take where no C compiler may be needed. See [`RedbStore`].
-#![deny(missing_docs)]
+//! For builds without a C compiler. See [`RedbStore`].
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod backend;
 mod erase;
@@ -35,12 +35,16 @@ pub struct RedbStore(Threaded<RedbBackend>);
 store_by_delegation!(RedbStore, 0);
 
 impl RedbStore {
-    /// Opens the file, and makes it if it is not there.
+    /// Opens the file, and creates it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RedbBuilder::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         RedbStore::builder(path).open()
     }
 
-    /// Opens the file with settings.
+    /// Returns a builder to open the file with settings.
     pub fn builder(path: impl AsRef<Path>) -> RedbBuilder {
         RedbBuilder {
             path: path.as_ref().to_owned(),
@@ -61,21 +65,21 @@ pub struct RedbBuilder {
 }
 
 impl RedbBuilder {
-    /// Clock, codec, memory budget, readers.
+    /// Sets what every store has: clock, codec, memory budget, readers.
     #[must_use]
     pub fn options(mut self, options: StoreOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// redb's page cache in bytes. 32 MiB unless told.
+    /// Sets the size of redb's page cache in bytes. Defaults to 32 MiB.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// Keeps other processes out.
+    /// Keeps other processes out for as long as the store is open.
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
@@ -83,6 +87,14 @@ impl RedbBuilder {
     }
 
     /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// * [`Locked`](highwater_core::ErrorKind::Locked) where another process has the file for itself;
+    /// * [`Incompatible`](highwater_core::ErrorKind::Incompatible) for a file of another kind, or a store of a later format;
+    /// * [`WrongKey`](highwater_core::ErrorKind::WrongKey) where the codec lacks a key or dictionary that the payloads need;
+    /// * [`NotFound`](highwater_core::ErrorKind::NotFound) for a missing file that is to be read only;
+    /// * [`Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file, and the kinds of I/O.
     pub fn open(self) -> Result<RedbStore> {
         let backend = if self.options.read_only {
             RedbBackend::open_read_only(&self.path, self.cache_bytes)?

@@ -33,12 +33,16 @@ struct Joining {
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it if it is not there.
+    /// Opens the file, and creates it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteBuilder::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         SqliteStore::builder(path).open()
     }
 
-    /// Opens the file with settings.
+    /// Returns a builder to open the file with settings.
     pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
         SqliteBuilder {
             path: path.as_ref().to_owned(),
@@ -52,15 +56,20 @@ impl SqliteStore {
         }
     }
 
-    /// Reads a batch for a named consumer, runs `apply` on it, and acknowledges it, all in one
-    /// transaction: what `apply` writes to the host's own tables on the connection it is given and
-    /// the acknowledgement become durable together, or not at all. Exactly once, whatever crashes.
+    /// Reads a batch for a named consumer, runs `apply` on it, and acknowledges it, all in one transaction: what `apply` writes
+    /// to the host's own tables, on the connection it is given, and the acknowledgement become durable together, or not at
+    /// all. Each batch takes effect exactly once, whatever crashes.
     ///
-    /// Returns `None` when there was nothing to read. When `apply` fails or panics, that is
-    /// [`ErrorKind::Cancelled`] and nothing was stored. The failure is counted in a commit of its own, as a nack: the
-    /// batch comes again once the backoff has ended, a record at a time, and a record that fails alone as often as
-    /// [`PollOptions::max_attempts`] says is parked. A process that is killed in `apply` is not counted. `apply` must leave
-    /// the transaction open (savepoints are fine). It runs on the writing thread: other writers wait for it.
+    /// Returns `None` where there was nothing to read. `apply` must leave the transaction open (savepoints are fine). It runs on
+    /// the writing thread: other writers wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Cancelled`] where `apply` fails or panics: nothing was stored. The failure counts as a nack, in a commit of
+    /// its own: the batch is delivered again once the backoff has ended, a record at a time, and a record that fails alone
+    /// [`PollOptions::max_attempts`] times is parked. A process that is killed in `apply` does not count.
+    /// [`ErrorKind::Invalid`] where `apply` ended the transaction; otherwise those of
+    /// [`Consumer::poll`](highwater_core::Consumer::poll).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -127,8 +136,13 @@ impl SqliteStore {
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
     /// its own to the same file. Commit it there, then call [`PendingCommit::publish`].
     ///
-    /// When `work` fails or panics, nothing of it is left in the host's transaction: what the host did before
-    /// stays, and may be committed or rolled back.
+    /// Where `work` fails or panics, nothing of it is left in the host's transaction. What the host did before stays, and may
+    /// be committed or rolled back.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns; [`ErrorKind::Invalid`] for a connection without an open transaction, or on another store's file;
+    /// [`ErrorKind::Poisoned`] where the store's file was moved or replaced.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -184,7 +198,7 @@ impl SqliteStore {
             .await
     }
 
-    /// The members that a stream's records have, each as the column of a view. See [`view_members`].
+    /// Finds the members that a stream's records have, each as the column of a view. See [`view_members`].
     ///
     /// # Errors
     ///
@@ -196,10 +210,8 @@ impl SqliteStore {
 
     async fn number_of(&self, stream: &StreamKey) -> Result<u32> {
         match self.head(stream).await?.number {
-            0 => {
-                Err(Error::new(ErrorKind::NotFound, "the stream has no records yet: sync it first")
-                    .with("stream", stream))
-            }
+            0 => Err(Error::new(ErrorKind::NotFound, "nothing has been written to the stream yet: sync it first")
+                .with("stream", stream)),
             number => Ok(number),
         }
     }
@@ -277,28 +289,28 @@ pub struct SqliteBuilder {
 }
 
 impl SqliteBuilder {
-    /// Clock, codec, memory budget, readers.
+    /// Sets what every store has: clock, codec, memory budget, readers.
     #[must_use]
     pub fn options(mut self, options: StoreOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// How long to wait for another process's write lock. 5 seconds unless told.
+    /// Sets how long to wait for another process's write lock. Defaults to 5 seconds.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.settings.busy_timeout = timeout;
         self
     }
 
-    /// SQLite's page cache of the writing connection, in KiB. 16 MiB unless told.
+    /// Sets the size of the writing connection's page cache, in KiB. Defaults to 16 MiB.
     #[must_use]
     pub fn cache_kib(mut self, kib: u32) -> Self {
         self.settings.cache_kib = kib;
         self
     }
 
-    /// Keeps other processes out, and everything on one connection.
+    /// Keeps other processes out, and does everything on one connection.
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.settings.exclusive = true;
@@ -306,11 +318,11 @@ impl SqliteBuilder {
         self
     }
 
-    /// Insists that other processes and the host's own connections can use the file meanwhile.
+    /// Requires that other processes and the host's own connections can use the file meanwhile.
     ///
-    /// They can by default, but not with an SQLite older than 3.51.3, which may damage a WAL file
-    /// that several connections use: there the store takes the file for itself, and with this
-    /// setting refuses to open. Files with a rollback journal are shared by every version.
+    /// By default they can, except with an SQLite older than 3.51.3, which may damage a WAL file that several connections use:
+    /// there the store takes the file for itself, or with this setting refuses to open. Every version can share a file with a
+    /// rollback journal.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.settings.shared = true;
@@ -319,6 +331,17 @@ impl SqliteBuilder {
     }
 
     /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Busy`] where another process holds the file for longer than
+    ///   [`busy_timeout`](SqliteBuilder::busy_timeout);
+    /// * [`ErrorKind::Incompatible`] for a file that is not a database, or a store of a later format;
+    /// * [`ErrorKind::Unsupported`] where the file is to be [`shared`](SqliteBuilder::shared), and this SQLite cannot share it safely;
+    /// * [`ErrorKind::WrongKey`] where the codec lacks a key or dictionary that the payloads need;
+    /// * [`ErrorKind::NotFound`] for a missing file that is to be read only, and [`ErrorKind::PermissionDenied`] for one that cannot be
+    ///   written;
+    /// * [`ErrorKind::Corrupt`] for a damaged file, and the kinds of I/O.
     pub fn open(self) -> Result<SqliteStore> {
         let named = |error: Error| {
             if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }

@@ -66,8 +66,13 @@ impl<'c> SqliteTransaction<'c> {
     }
 
     /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
-    /// Committing and rolling back stays with the host; until [`commit`](BackendWrite::commit) the part that is done here
-    /// lies in a savepoint, and is undone when this is dropped.
+    ///
+    /// Committing and rolling back stay with the host. Until [`commit`](BackendWrite::commit) the part that is done here is in a
+    /// savepoint, which is undone when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where no transaction is open on the connection.
     pub fn join(connection: &'c Connection) -> Result<Self> {
         if connection.is_autocommit() {
             return Err(Error::new(
@@ -79,8 +84,8 @@ impl<'c> SqliteTransaction<'c> {
         Ok(SqliteTransaction::new(connection, Part::Savepoint, None))
     }
 
-    /// The connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
-    /// transaction are in ours once it is committed, or what joined it has returned.
+    /// Returns the connection, for the host's own tables. Do not end the transaction on it. Records that were written in this
+    /// transaction are in our tables once it is committed, or once the closure that joined it has returned.
     pub fn connection(&self) -> &'c Connection {
         self.tables.connection
     }

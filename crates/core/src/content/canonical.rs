@@ -19,6 +19,10 @@ pub struct Canonical {
 
 /// Reads a record strictly (one JSON object, UTF-8, no key twice in an object, at most 128 deep)
 /// and hashes its content.
+///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for anything else.
 pub fn canonical(rules: &ContentRules, payload: &[u8]) -> Result<Canonical> {
     Canonicalizer::new(rules).read(payload)
 }

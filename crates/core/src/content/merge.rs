@@ -11,6 +11,10 @@ type Members<'a> = Vec<(Cow<'a, [u8]>, &'a [u8])>;
 /// Lays `patch` over `base`, both JSON objects: objects member by member, everything else (arrays
 /// too) replaced. Values keep their spelling, members of `base` their place.
 ///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where either is not a JSON object, or is nested more than 128 deep.
+///
 /// ```
 /// let merged = highwater_core::content::deep_merge(br#"{"a": {"x": 1, "y": 2}}"#, br#"{"a": {"y": 3}}"#)?;
 /// assert_eq!(merged, br#"{"a":{"x":1,"y":3}}"#);

@@ -10,9 +10,8 @@ use crate::options::StoreOptions;
 
 /// A [`Store`](crate::Store) over a [`Backend`] that works on the thread of its caller.
 ///
-/// No thread is started and no future ever waits, so that a simulation can put every step in an
-/// order of its choice, and a host without threads can have a store. A slow disk blocks the caller,
-/// and commits of other processes wake nobody here: where either matters, take
+/// No thread is started and no future ever waits, so that a simulation can order every step, and a host without threads can
+/// have a store. A slow disk blocks the caller, and commits of other processes wake nobody here: where either matters, use
 /// [`Threaded`](crate::Threaded).
 ///
 /// ```
@@ -27,7 +26,11 @@ use crate::options::StoreOptions;
 pub struct Inline<B: Backend>(Threaded<B>);
 
 impl<B: Backend> Inline<B> {
-    /// Opens a store on `backend`.
+    /// Opens a store on `backend`, and brings one of an earlier format up to date.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Threaded::open`].
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
         Threaded::open_in(Mode::Inline, backend, options).map(Inline)
     }

@@ -20,8 +20,8 @@ use crate::wakeups::wake;
 
 /// A write transaction: the log's operations, and the backend's own transaction beside them.
 ///
-/// After an error return it from the closure: part of the operation may have been done, and only
-/// giving the transaction up takes it back.
+/// Return every error from the closure: part of the operation may have been done, and only abandoning the transaction takes it
+/// back.
 pub struct LogTransaction<'r, 't, W> {
     inner: &'r mut Transaction<'t, W>,
 }
@@ -31,24 +31,36 @@ impl<'r, 't, W: BackendWrite> LogTransaction<'r, 't, W> {
         LogTransaction { inner }
     }
 
-    /// The backend's transaction. Leave the tables of Highwater alone.
+    /// Returns the backend's transaction, for the host's own writes. Leave the tables of Highwater alone.
     pub fn backend(&mut self) -> &mut W {
         self.inner.dirty = true;
         &mut self.inner.write
     }
 
     /// Applies a batch to this transaction. It becomes durable and visible with the rest of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::commit`](crate::Store::commit).
     pub fn apply(&mut self, batch: &WriteBatch) -> Result<Commit> {
         self.inner.apply(batch)
     }
 
     /// Reads a page, as this transaction sees the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::page`](crate::Store::page).
     pub fn page(&mut self, request: &PageRequest) -> Result<Page> {
         let slot = self.inner.open(&request.stream)?;
         self.inner.read_page(slot, request)
     }
 
     /// Executes a command on behalf of a named consumer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::consumer_command`](crate::Store::consumer_command).
     pub fn consumer_command(
         &mut self,
         stream: &StreamKey,
@@ -65,7 +77,7 @@ impl<W> fmt::Debug for LogTransaction<'_, '_, W> {
     }
 }
 
-/// What was written into a host's transaction.
+/// What was written into a host's transaction, which is not committed yet.
 #[must_use = "call publish() after the host's transaction was committed, so that readers wake"]
 pub struct PendingCommit {
     generation: Arc<AtomicU64>,
@@ -77,7 +89,7 @@ impl PendingCommit {
         PendingCommit { generation, wake }
     }
 
-    /// Wakes everybody who waits. Call it after the host's transaction was committed.
+    /// Wakes the readers that wait. Call it once the host's transaction is committed.
     pub fn publish(self) {
         self.generation.fetch_add(1, Ordering::Release);
         wake(&self.wake);

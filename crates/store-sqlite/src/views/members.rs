@@ -39,6 +39,10 @@ impl ViewMembers {
 
 /// Finds the members of the live records of the stream with this number. Reads every record once; takes about a second for
 /// 100,000 records of 1 KB.
+///
+/// # Errors
+///
+/// The kinds of I/O, and [`ErrorKind::Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file.
 pub fn view_members(connection: &Connection, stream: u32) -> Result<ViewMembers> {
     let sql = format!(
         "WITH record AS
