@@ -28,7 +28,7 @@ pub struct CalDav {
     /// By name: the number of the last change, and the iCalendar text; `None` once it is deleted.
     entries: BTreeMap<String, (u64, Option<String>)>,
     serial: u64,
-    /// Sync tokens before this one are forgotten.
+    /// Sync tokens before this one are refused.
     pub forgotten_before: u64,
     /// How `sync-collection` writes an entry's address.
     pub changes_spelling: Spelling,
@@ -56,7 +56,7 @@ impl CalDav {
         self.entries.insert(format!("{name}.ics"), (self.serial, None));
     }
 
-    /// Forgets every sync token given so far.
+    /// Refuses every sync token issued so far.
     pub fn forget(&mut self) {
         self.serial += 1;
         self.forgotten_before = self.serial;
@@ -102,7 +102,7 @@ impl CalDav {
         self.answer_with(207, body)
     }
 
-    /// The entries that were asked for; RFC 4791 7.9: one that is not there has a 404 of its own.
+    /// Returns the requested entries. One that does not exist has a 404 of its own (RFC 4791 7.9).
     /// <https://www.rfc-editor.org/rfc/rfc4791#section-7.9>
     fn multiget(&self, hrefs: &[String]) -> HttpResponse {
         let mut body = BEGIN.to_owned();
@@ -175,14 +175,14 @@ fn spelled(name: &str, spelling: Spelling) -> String {
     }
 }
 
-/// The name that an address stands for, however it is spelled.
+/// Returns the name in an address, however it is spelled.
 fn named(href: &str) -> String {
     let last = href.rsplit('/').next().unwrap_or_default();
     let pair = format!("n={}", last.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, name)| name.into_owned())
 }
 
-/// The texts of the elements of a local name, whatever prefix a client chose.
+/// Returns the texts of the elements with a local name, whatever prefix the client chose.
 fn texts(body: &str, name: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in body.match_indices('<') {

@@ -1,4 +1,4 @@
-//! GitHub: lists of a repository and of an owner, with `Link` headers, `since`, and answers marked by an `ETag`.
+//! GitHub: lists of a repository and of an owner, with `Link` headers, `since`, and responses with an `ETag`.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ pub struct GitHub {
     lists: BTreeMap<&'static str, BTreeMap<u64, Value>>,
     /// Seconds since the beginning of 2026; goes on with every change.
     pub now: u64,
-    /// Answers that counted against the limit: those without a body do not.
+    /// How many responses counted against the limit. Those without a body do not.
     pub charged: u64,
     /// Writes to a list just after its next page was given.
     drift: Vec<(&'static str, u64)>,
@@ -86,7 +86,7 @@ impl GitHub {
         if request.query("direction") == Some("desc") {
             found.reverse();
         }
-        // Pull requests have no such filter, and GitHub passes over what it does not know.
+        // Pull requests have no such filter, and GitHub ignores parameters that it does not know.
         if let Some(since) = request.query("since").filter(|_| list != "pulls") {
             found.retain(|record| key(record, "updated_at").as_str() >= since);
         }

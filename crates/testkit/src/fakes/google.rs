@@ -14,9 +14,9 @@ pub struct Calendar {
     /// Events by id, with the number of their last change; cancelled ones stay.
     events: BTreeMap<String, (u64, Value)>,
     serial: u64,
-    /// Tokens before this one are forgotten (410).
+    /// Tokens before this one are refused (410).
     pub forgotten_before: u64,
-    /// Whether a forgotten token is called invalid (400) instead: not documented, but clients met it.
+    /// Whether such a token gets a 400 (invalid) instead. Undocumented, but reported by clients.
     pub forgets_by_400: bool,
     /// Page tokens of the list are of this generation; others are refused.
     pub page_generation: u64,
@@ -37,7 +37,7 @@ impl Calendar {
         self.events.insert(id.to_owned(), (self.serial, event));
     }
 
-    /// Forgets every token given so far.
+    /// Refuses every token issued so far.
     pub fn forget(&mut self) {
         self.serial += 1;
         self.forgotten_before = self.serial;
@@ -63,7 +63,7 @@ impl FakeApi for Calendar {
             (Some(_), Some(_)) => return refuse(400, "updatedMin goes with no sync token"),
             (Some(since), None) => found.retain(|(changed, _)| *changed > since),
             (None, Some(least)) => found.retain(|(_, event)| event["updated"].as_str() >= Some(least)),
-            // A first list has no cancelled events, unless one asks for them.
+            // A first list has no cancelled events unless they are requested.
             (None, None) => found.retain(|(_, event)| event["status"] != "cancelled"),
         }
         let items: Vec<Value> = found.into_iter().map(|(_, event)| event.clone()).collect();
@@ -85,7 +85,7 @@ pub struct Gmail {
     messages: BTreeMap<String, Value>,
     history: Vec<(u64, Value)>,
     serial: u64,
-    /// History before this is forgotten (404).
+    /// History before this is refused (404).
     /// <https://developers.google.com/workspace/gmail/api/guides/sync#limitations>
     pub forgotten_before: u64,
     /// Page tokens of the list are of this generation; others are refused.
@@ -93,7 +93,7 @@ pub struct Gmail {
 }
 
 impl Gmail {
-    /// A message arrives.
+    /// Adds a message.
     pub fn receive(&mut self, id: &str) {
         self.serial += 1;
         let message =
@@ -102,7 +102,7 @@ impl Gmail {
         self.history.push((self.serial, json!({"messagesAdded": [{"message": {"id": id, "threadId": id}}]})));
     }
 
-    /// A message is read.
+    /// Marks a message as read.
     pub fn read(&mut self, id: &str) {
         self.serial += 1;
         if let Some(message) = self.messages.get_mut(id) {
@@ -112,7 +112,7 @@ impl Gmail {
         self.history.push((self.serial, change));
     }
 
-    /// A message is deleted for good.
+    /// Deletes a message for good.
     pub fn delete(&mut self, id: &str) {
         self.serial += 1;
         self.messages.remove(id);
@@ -188,7 +188,7 @@ pub struct Drive {
     changes: Vec<Value>,
     /// Page tokens of the list are of this generation; others are refused.
     pub page_generation: u64,
-    /// Whether the list says that it did not look everywhere (`incompleteSearch`), and leaves its last file out.
+    /// Whether the list reports an `incompleteSearch` and leaves its last file out.
     /// <https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list>
     pub incomplete_search: bool,
 }

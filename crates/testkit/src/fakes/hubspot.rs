@@ -1,4 +1,4 @@
-//! HubSpot: a list by id, and a search with filters, which gives no more than 10,000 results of a query.
+//! HubSpot: a list by id, and a search with filters, which returns at most 10,000 results of a query.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ pub struct HubSpot {
     contacts: BTreeMap<u64, Value>,
     /// Seconds since the beginning of 2026.
     pub now: u64,
-    /// Records in a page; a client may ask for 200 at most.
+    /// Records in a page. A client may request at most 200.
     pub page: usize,
-    /// Results of one search at most.
+    /// The most results of one search.
     /// <https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm>
     pub cap: usize,
 }
@@ -44,7 +44,7 @@ impl HubSpot {
         self.contacts.insert(id.parse().expect("an id of HubSpot is a number"), contact);
     }
 
-    /// Archives a contact: neither list nor search has it any more.
+    /// Archives a contact: neither list nor search returns it.
     pub fn archive(&mut self, id: &str) {
         self.contacts.remove(&id.parse().expect("an id of HubSpot is a number"));
     }
@@ -77,7 +77,7 @@ impl HubSpot {
                 found.push(contact);
             }
         }
-        // What is equal in the sort's property has no order that was promised.
+        // Records that are equal in the sorted property have no guaranteed order.
         found.reverse();
         match body["sorts"].as_array().map_or(&[][..], Vec::as_slice) {
             [] => {}
@@ -116,7 +116,7 @@ impl FakeApi for HubSpot {
     }
 }
 
-/// Whether a contact matches; `None` if the filter is not understood.
+/// Returns whether a contact matches; `None` if the filter is not supported.
 fn matches(filter: &Value, contact: &Value) -> Option<bool> {
     let value = number(&contact["properties"][filter["propertyName"].as_str()?]);
     let bound = number(&filter["value"]);

@@ -1,4 +1,4 @@
-//! Jira Cloud: the search by JQL, as far as its bound on `updated` goes. Relative times are counted by the server's clock.
+//! Jira Cloud: the search by JQL, as far as its bound on `updated` goes. Relative times are relative to the server's clock.
 //! <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/>
 
 use std::collections::BTreeMap;

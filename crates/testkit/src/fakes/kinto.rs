@@ -14,7 +14,7 @@ const BEGIN_MS: u64 = 1_767_225_600_000;
 /// The collection `tickets` in the bucket `hw`.
 #[derive(Debug, Default)]
 pub struct Kinto {
-    /// By id; a deleted one stays as a tombstone.
+    /// Records by id. A deleted one stays as a tombstone.
     records: BTreeMap<String, Value>,
     /// Each change has a time of its own. <https://docs.kinto-storage.org/en/stable/api/1.x/timestamps.html>
     serial: u64,
@@ -40,7 +40,7 @@ impl Kinto {
         self.records.insert(id.to_owned(), record);
     }
 
-    /// Forgets the tombstones, as an operator's `purge-deleted` does.
+    /// Removes the tombstones, as an operator's `purge-deleted` does.
     pub fn purge(&mut self) {
         self.records.retain(|_, record| record["deleted"] != true);
     }
@@ -95,7 +95,7 @@ impl FakeApi for Kinto {
             ("GET", ["v1", "buckets", Kinto::BUCKET, "collections", Kinto::COLLECTION, "records"]) => {
                 self.list(request)
             }
-            // Kinto tells nobody without leave whether there is such a bucket.
+            // Without permission, Kinto does not say whether the bucket exists.
             _ => error(403, 121, "Forbidden", "This user cannot access this resource."),
         }
     }

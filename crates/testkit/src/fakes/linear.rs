@@ -16,7 +16,7 @@ pub struct Linear {
     pub now: u64,
     /// How many requests are refused for the rate limit. <https://linear.app/developers/rate-limiting>
     pub limited: u32,
-    /// The status they are refused with: 400 as documented, or 200 as any other fault of GraphQL.
+    /// The status of these refusals: 400 as documented, or 200 as for any error of GraphQL.
     pub limited_with: u16,
 }
 
@@ -54,7 +54,7 @@ impl FakeApi for Linear {
         let body = request.json();
         let query = body["query"].as_str().unwrap_or_default();
         if request.header("authorization") != Some("token") || !query.contains("orderBy: updatedAt") {
-            // A fault with status 200, and part of the data.
+            // An error with status 200 beside part of the data.
             return ok(&json!({"errors": [{"message": "not understood"}], "data": {"issues": null}}));
         }
         let variables = &body["variables"];

@@ -14,9 +14,9 @@ pub struct Notion {
     pages: BTreeMap<String, Value>,
     /// Seconds since the beginning of 2026.
     pub now: u64,
-    /// Records in a page; a client may ask for 100 at most.
+    /// Records in a page. A client may request at most 100.
     pub page: usize,
-    /// Results of one query at most; then `has_more` is false, and `request_status` says that it was cut.
+    /// The most results of one query. Beyond them, `has_more` is false, and `request_status` says that it was cut.
     /// <https://developers.notion.com/guides/data-apis/query-large-data-sources>
     pub cap: usize,
     /// Pages that the search leaves out: it "is not guaranteed to return everything".
@@ -50,7 +50,7 @@ impl Notion {
         );
     }
 
-    /// Puts a page into the bin: no query finds it any more.
+    /// Moves a page to the bin: no query returns it.
     pub fn trash(&mut self, id: &str) {
         self.pages.remove(id);
     }
@@ -88,7 +88,7 @@ impl FakeApi for Notion {
             ["v1", "search"] => {
                 found.retain(|page| !self.unindexed.iter().any(|id| page["id"] == *id));
                 found.sort_by_key(|page| page["last_edited_time"].as_str());
-                // Without a sort the search has an order of its own; `last_edited_time` is the only one to ask for.
+                // Without a sort the search has an order of its own. Only `last_edited_time` can be requested.
                 if body["sort"]["direction"] != "ascending" {
                     found.reverse();
                 }
@@ -117,7 +117,7 @@ impl FakeApi for Notion {
 
 type Matches = Box<dyn Fn(&Value) -> bool>;
 
-/// <https://developers.notion.com/reference/filter-data-source-entries#timestamp>; `None` if it is not understood.
+/// <https://developers.notion.com/reference/filter-data-source-entries#timestamp>; `None` if it is not supported.
 fn filter(filter: &Value) -> Option<Matches> {
     if filter.is_null() {
         return Some(Box::new(|_| true));

@@ -1,4 +1,4 @@
-//! Slack: lists by cursor, messages newest first, answers by thread; faults with status 200.
+//! Slack: lists by cursor, messages newest first, replies by thread, errors with status 200.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,22 +16,22 @@ pub struct Slack {
     channels: BTreeMap<String, bool>,
     private: BTreeSet<String>,
     archived: BTreeSet<String>,
-    /// What the token may do. <https://docs.slack.dev/reference/scopes>
+    /// The token's scopes. <https://docs.slack.dev/reference/scopes>
     pub scopes: BTreeSet<&'static str>,
     /// Messages in a page. Apps outside the Marketplace get 15, with one request a minute.
     /// <https://docs.slack.dev/apis/web-api/rate-limits>
     pub page: usize,
-    /// Requests that are refused for the rate limit, and with which status: 429 as documented, or 200.
+    /// How many requests are refused for the rate limit, and with which status: 429 as documented, or 200.
     limited: (u32, u16),
-    /// Cursors of messages given so far are refused (`invalid_cursor`) when this changes.
+    /// Cursors of messages issued so far are refused (`invalid_cursor`) when this changes.
     pub cursor_generation: u64,
-    /// Whether the token is over. Slack says so with status 200. <https://docs.slack.dev/authentication/using-token-rotation>
+    /// Whether the token has expired. Slack says so with status 200. <https://docs.slack.dev/authentication/using-token-rotation>
     pub token_expired: bool,
     /// Messages by channel and `ts`.
     messages: BTreeMap<(String, String), Value>,
     /// Seconds since the beginning of 2026; goes on with every message.
     pub now: u64,
-    /// Answers that are written to a thread just after it was read: channel and thread.
+    /// Replies that are written just after a thread was read: channel and thread.
     late: Vec<(String, String)>,
 }
 
@@ -77,7 +77,7 @@ impl Slack {
         self.channels.insert(id.to_owned(), member);
     }
 
-    /// Archives a channel: its apps are members no more. <https://github.com/elastic/connectors/issues/1972>
+    /// Archives a channel, which removes its apps. <https://github.com/elastic/connectors/issues/1972>
     pub fn archive_channel(&mut self, id: &str) {
         self.channels.insert(id.to_owned(), false);
         self.archived.insert(id.to_owned());
@@ -93,7 +93,7 @@ impl Slack {
         self.write(channel, text, None)
     }
 
-    /// Writes an answer in a thread; returns its `ts`.
+    /// Writes a reply in a thread; returns its `ts`.
     pub fn reply(&mut self, channel: &str, thread: &str, text: &str) -> String {
         self.write(channel, text, Some(thread))
     }
@@ -110,7 +110,7 @@ impl Slack {
         self.messages.remove(&(channel.to_owned(), ts.to_owned()));
     }
 
-    /// Lets somebody answer in a thread just after the next page of it was given.
+    /// Writes a reply in a thread just after its next page was returned.
     pub fn reply_after_reading(&mut self, channel: &str, thread: &str) {
         self.late.push((channel.to_owned(), thread.to_owned()));
     }
@@ -132,8 +132,8 @@ impl Slack {
         ok(&json!({"ok": true, member: items, "response_metadata": {"next_cursor": next}}))
     }
 
-    /// Messages of a channel or a thread. A cursor names a time, as Slack's does (`next_ts:...`, encoded): what is written
-    /// meanwhile moves nothing. <https://docs.slack.dev/apis/web-api/pagination>
+    /// Messages of a channel or a thread. A cursor names a time, as Slack's does (`next_ts:...`, encoded), so that what is
+    /// written meanwhile moves nothing. <https://docs.slack.dev/apis/web-api/pagination>
     fn messages(&self, items: Vec<Value>, newest_first: bool, form: &BTreeMap<String, String>) -> HttpResponse {
         let ts = |message: &Value| message["ts"].as_str().unwrap_or_default().to_owned();
         let (oldest, latest) = (form.get("oldest"), form.get("latest"));
@@ -180,7 +180,7 @@ impl Slack {
         format!("{}:{what}", if self.private.contains(channel) { "groups" } else { "channels" })
     }
 
-    /// The answers in a thread, oldest first.
+    /// Returns the replies in a thread, oldest first.
     fn replies(&self, channel: &str, thread: &str) -> Vec<Value> {
         let of = |message: &&Value| message["thread_ts"] == thread;
         self.of(channel).filter(of).cloned().collect()
@@ -190,7 +190,7 @@ impl Slack {
         self.messages.iter().filter(move |((known, _), _)| known == channel).map(|(_, message)| message)
     }
 
-    /// A message as the channel's list has it: the first of a thread tells of the answers.
+    /// Returns a message as the channel's list has it. The first of a thread counts its replies.
     fn listed(&self, channel: &str, message: &Value) -> Value {
         let replies = self.replies(channel, message["ts"].as_str().unwrap_or_default());
         let mut message = message.clone();

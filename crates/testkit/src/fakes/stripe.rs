@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{PAGE, ok, refuse};
 use crate::fake::{FakeApi, FakeRequest, json as answer, with_header};
 
-/// Since this version a subscription's period is told by its items, not by itself.
+/// Since this version, a subscription's period is in its items.
 /// <https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end>
 const PERIODS_OF_ITEMS: &str = "2025-03-31";
 
@@ -26,7 +26,7 @@ pub struct Stripe {
     /// The account's default version: of events, and of requests that name none.
     /// <https://docs.stripe.com/api/versioning>
     pub version: String,
-    /// Customers that were deleted: they can be asked for by id, and no list has them.
+    /// Customers that were deleted. They can be fetched by id, and no list has them.
     gone: BTreeMap<String, Value>,
     /// Idempotency keys and what they created.
     keys: BTreeMap<String, Value>,
@@ -39,7 +39,7 @@ impl Default for Stripe {
 }
 
 impl Stripe {
-    /// An empty account at this Unix time, which never upgraded its version.
+    /// Makes an empty account at this time, in Unix seconds, which never upgraded its version.
     pub fn at(now: i64) -> Self {
         Stripe {
             objects: BTreeMap::new(),
@@ -53,7 +53,7 @@ impl Stripe {
         }
     }
 
-    /// Tells of an invoice that is about to be made. It is a preview: the object in the event has no id, and no list has it.
+    /// Adds an event of an invoice that is about to be made. It is a preview: the object in the event has no id, and no list has it.
     /// <https://docs.stripe.com/api/events/types#event_types-invoice.upcoming>
     pub fn preview_invoice(&mut self, customer: &str) {
         self.now += 1;
@@ -100,7 +100,7 @@ impl Stripe {
     fn tell(&mut self, kind: &str, what: &str, object: Value) {
         let family = if kind == "subscription" { "customer.subscription" } else { kind };
         let id = format!("evt_{:04}", self.events.len());
-        // An event is rendered when it happens, by the account's version of that time, and stays as it is.
+        // An event is rendered when it happens, by the account's version at that time, and stays as it is.
         // <https://docs.stripe.com/api/events/object#event_object-api_version>
         let object = rendered(object, &self.version);
         self.events.push(json!({
@@ -188,7 +188,7 @@ impl Stripe {
     }
 }
 
-/// An object as a version of the API shows it.
+/// Returns an object in the shape of a version of the API.
 fn rendered(mut object: Value, version: &str) -> Value {
     let Some(end) = object["current_period_end"].as_i64() else { return object };
     if version >= PERIODS_OF_ITEMS

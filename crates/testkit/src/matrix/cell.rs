@@ -1,4 +1,4 @@
-//! The story of a cell: what happens in which order.
+//! The course of a cell: what happens in which order.
 
 use highwater_core::Result;
 
@@ -9,7 +9,7 @@ use super::report::{Invariant, Outcome, Violation};
 use super::subject::Subject;
 use super::trial::{Bench, Watch};
 
-/// How many requests sound runs take.
+/// How many requests the runs take without a fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sound {
     first: u32,
@@ -17,10 +17,10 @@ pub(super) struct Sound {
     full: u32,
 }
 
-/// What is known of a subject without a fault: the requests, or what is wrong with it.
+/// What a subject does without a fault: how many requests it sends, or what is wrong with it.
 pub(super) type Known = std::result::Result<Sound, String>;
 
-/// Does what every cell does, without a fault: the subject itself has to be right.
+/// Runs what every cell runs, without a fault, because the subject itself has to be correct.
 pub(super) async fn sound(subject: &Subject, fault: &Fault) -> Result<Known> {
     let bench = Bench::new(subject, fault).await?;
     let first = bench.run(false, None).await;
@@ -65,7 +65,7 @@ pub(super) async fn cell(subject: &Subject, fault: &Fault, sound: Sound) -> Outc
             match story {
                 Ok(times) => hits += times,
                 Err(error) => {
-                    let what = format!("the trial itself fails: {error}");
+                    let what = format!("the trial itself failed: {error}");
                     return Outcome::Violated {
                         violations: vec![Violation { invariant: Invariant::NothingLost, what }],
                     };
@@ -82,7 +82,7 @@ pub(super) async fn cell(subject: &Subject, fault: &Fault, sound: Sound) -> Outc
     Outcome::Held
 }
 
-/// The fault meets an incremental run. What it loses must not wait for a full refresh, so that none follows at once.
+/// Puts the fault into an incremental run. Incremental runs have to find what it lost, so no full refresh follows at once.
 async fn at_changes(
     subject: &Subject,
     fault: &Fault,
@@ -93,7 +93,7 @@ async fn at_changes(
     let bench = Bench::new(subject, fault).await?;
     bench.run(false, None).await.outcome?;
     if matches!(fault.switch, Switch::Wire(_)) {
-        // Nothing changed: where an API is asked so, it says 304.
+        // Nothing changed, so an API with validators says 304.
         meets("idle run", &bench, false, place, sound.incremental, judge).await?;
     }
     bench.change(1);
@@ -102,7 +102,7 @@ async fn at_changes(
     Ok(bench.effects().hits)
 }
 
-/// The fault meets a full refresh.
+/// Puts the fault into a full refresh.
 async fn at_refresh(
     subject: &Subject,
     fault: &Fault,
@@ -122,19 +122,19 @@ async fn at_refresh(
     Ok(bench.effects().hits)
 }
 
-/// The fault meets the first run.
+/// Puts the fault into the first run.
 async fn at_first(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
     let bench = Bench::new(subject, fault).await?;
     meets("first run", &bench, false, place, sound.first, judge).await?;
-    // Nothing is deleted before an interrupted list goes on: what moves in the list meanwhile may be missed until a full
-    // refresh ("if new items are added or removed, your expected results might differ",
+    // Nothing is deleted before an interrupted list goes on. Records that move in the list meanwhile may be missed until a
+    // full refresh ("if new items are added or removed, your expected results might differ",
     // https://developers.google.com/workspace/drive/api/guides/search-files).
     bench.write(|api| api.change(1));
     converges(&bench, judge).await?;
     Ok(bench.effects().hits)
 }
 
-/// A run under the fault, judged. `sound` is how many requests it takes otherwise.
+/// Runs under the fault, and checks the invariants. `sound` is how many requests the run takes without it.
 async fn meets(run: &str, bench: &Bench, full: bool, place: Place, sound: u32, judge: &mut Judge<'_>) -> Result<Watch> {
     let before = bench.stored().await?;
     let watch = bench.run(full, Some((place, sound))).await;
@@ -142,14 +142,14 @@ async fn meets(run: &str, bench: &Bench, full: bool, place: Place, sound: u32, j
     Ok(watch)
 }
 
-/// Whether the record that could not be saved was saved after all.
+/// Returns whether the record that could not be saved was saved after all.
 async fn kept_poison(bench: &Bench) -> Result<bool> {
     let live = bench.live();
     Ok(bench.stored().await?.keys().any(|key| !live.contains_key(key)))
 }
 
-/// The fault is over: runs bring what is missing (the first may end a list that was interrupted, the second what changed
-/// meanwhile), and a full refresh exactly what there is.
+/// Runs without the fault: runs bring what is missing (the first may end a list that was interrupted, the second brings what
+/// changed meanwhile), and a full refresh brings exactly what exists.
 async fn converges(bench: &Bench, judge: &mut Judge<'_>) -> Result<()> {
     for _ in 0..2 {
         let watch = bench.run(false, None).await;

@@ -1,4 +1,4 @@
-//! The API with its fault switched on and off.
+//! The API, with its fault switched on and off.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,13 +16,13 @@ use super::subject::{SECRET, Subject, TrialApi};
 use crate::fake::{FakeRequest, NO_ANSWER, json as answer, with_header};
 use highwater_core::locks::lock;
 
-/// A path that begins so stands for the path behind it.
+/// A path with this prefix stands for the path after it.
 const MOVED: &str = "/trial-moved";
 
-/// A name of a page that begins so is made up: by the fault of ever new pages.
+/// The prefix of page names that the fault of ever new pages makes up.
 const FRESH: &str = "trialfresh";
 
-/// A name of a page that begins so stands for an empty page before the page behind it.
+/// The prefix of page names that stand for an empty page before the named one.
 const EMPTY: &str = "trialempty";
 
 /// Where in a run the fault begins.
@@ -36,11 +36,11 @@ pub(super) enum Place {
 /// What a fault did in a trial.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
-    /// How often it took hold.
+    /// How often it took effect.
     pub(super) hits: u32,
-    /// A redirect that browsers answer with another method met a request with a body: the run may fail.
+    /// Whether a redirect that changes the method hit a request with a body: the run may fail.
     pub(super) method_lost: bool,
-    /// A request came before the time that an answer named: seconds waited and asked for.
+    /// A request came before the time that a response gave: seconds that it waited, and seconds that were asked for.
     pub(super) hurried: Option<(u64, u64)>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Hostile {
 struct State {
     api: Box<dyn TrialApi>,
     on: bool,
-    /// Requests of this run, and the first of them that meets the fault.
+    /// Requests of this run, and the first of them with the fault.
     count: u32,
     begin: u32,
     effects: Effects,
@@ -63,7 +63,7 @@ struct State {
     /// The first page of each list, by its path.
     first_pages: BTreeMap<String, HttpResponse>,
     last_record: BTreeMap<String, Value>,
-    /// Requests that were redirected, by their new place.
+    /// Requests that were redirected, by their new URL.
     moved: BTreeMap<String, String>,
     serial: u32,
     quiet: Option<(Instant, u64)>,
@@ -115,7 +115,7 @@ impl Hostile {
         self.state().effects.clone()
     }
 
-    /// Answers a request. `now_ms` is the server's time.
+    /// Returns the response to a request. `now_ms` is the server's time.
     pub(super) fn answer(&self, mut request: HttpRequest, now_ms: u64) -> HttpResponse {
         let mut state = self.state();
         let state = &mut *state;
@@ -152,7 +152,7 @@ impl Hostile {
         }
     }
 
-    /// Undoes what an earlier answer of a fault put into the request.
+    /// Removes what an earlier response of the fault put into the request.
     fn arrived(&self, state: &mut State, request: &mut HttpRequest) -> Option<HttpResponse> {
         if let Some(method) = state.moved.get(&request.url) {
             let lost = *method != request.method;
@@ -188,7 +188,7 @@ impl Hostile {
             Switch::Answer(403, _, body) if body.contains("secondary") && self.subject.provider().name != "github" => {
                 None
             }
-            // Nobody but the manifest says that a 403 is a limit.
+            // Only the manifest says whether a 403 is a limit.
             Switch::Answer(403, headers, _) if self.subject.has_own_limits && headers.len() > 1 => None,
             Switch::Answer(status, headers, body) => {
                 if self.fault.wait_s > 0 && !self.subject.has_own_limits {
@@ -199,7 +199,7 @@ impl Hostile {
             }
             Switch::LimitTold => self.subject.limit_told.map(|answer| answer()),
             Switch::TokenEndTold => self.subject.token_end_told.map(|answer| answer()),
-            // An API can repeat what it was sent and nothing else.
+            // An API can only repeat what it was sent.
             Switch::EchoSecret if !self.subject.credentials().can_sign_in() && self.subject.secrets.is_empty() => None,
             Switch::EchoSecret => Some(answer(
                 400,
@@ -241,7 +241,7 @@ impl Hostile {
         }
     }
 
-    /// Puts the fault into a sound answer; whether the answer has a place for it.
+    /// Puts the fault into a correct response. Returns whether the response has a place for it.
     fn change(&self, state: &mut State, request: &HttpRequest, response: &mut HttpResponse, lists: bool) -> bool {
         let subject = &self.subject;
         match self.fault.switch {
@@ -298,7 +298,7 @@ impl Hostile {
         let url = Url::parse(&request.url).ok()?;
         let origin = url.origin().ascii_serialization();
         let rest = &url[url::Position::BeforePath..];
-        // A path is a valid target, too (RFC 9110, 10.2.2).
+        // A path is a valid target (RFC 9110, 10.2.2).
         let target = format!("{MOVED}{rest}");
         state.moved.insert(format!("{origin}{target}"), request.method.clone());
         state.effects.method_lost |= request.method != "GET" && matches!(status, 301 | 302);
@@ -315,7 +315,7 @@ impl Hostile {
     }
 }
 
-/// The first page again, under another name of the next one.
+/// Returns the first page again, with another name of the next one.
 fn fresh(state: &mut State) -> Option<HttpResponse> {
     let mut page = state.page.clone()?;
     let next = pages::next(&page)?;
@@ -372,7 +372,7 @@ fn validated(request: &FakeRequest) -> bool {
     request.header("if-none-match").is_some() || request.header("if-modified-since").is_some()
 }
 
-/// A GraphQL answer, where it is one, with an error beside its data.
+/// Adds an error beside the data of a GraphQL response, if it is one.
 fn partial(response: &mut HttpResponse) -> bool {
     let Some(mut value) = pages::body(response) else { return false };
     let is_graphql = value.get("data").is_some_and(Value::is_object);

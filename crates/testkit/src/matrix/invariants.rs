@@ -1,4 +1,4 @@
-//! What must hold after each run, and at the end.
+//! What has to hold after each run, and at the end.
 
 use highwater_core::{ErrorKind, Result};
 use highwater_engine::RunReport;
@@ -9,11 +9,11 @@ use super::subject::Live;
 use super::trial::{Bench, Records, Watch};
 use super::watch::holds_secret;
 
-/// Collects what is broken in one cell.
+/// Collects the broken invariants of one cell.
 pub(super) struct Judge<'f> {
     fault: &'f Fault,
     pub(super) violations: Vec<Violation>,
-    /// A run said that it set records aside or did not see all: what that run left out, a full refresh brings.
+    /// Whether a run reported that it set records aside or did not see all of them, so that a full refresh may bring them.
     told: bool,
 }
 
@@ -22,7 +22,7 @@ impl<'f> Judge<'f> {
         Judge { fault, violations: Vec::new(), told: false }
     }
 
-    /// Notes a broken invariant once, however many runs break it.
+    /// Records a broken invariant once, however many runs break it.
     pub(super) fn broken(&mut self, invariant: Invariant, run: &str, what: impl Into<String>) {
         if !self.violations.iter().any(|violation| violation.invariant == invariant) {
             let what = format!("{run}: {}", what.into());
@@ -30,21 +30,21 @@ impl<'f> Judge<'f> {
         }
     }
 
-    /// Whether a full refresh may be needed: nobody could notice the fault, or a run told what it left out.
+    /// Returns whether a full refresh may be needed: the fault could not be noticed, or a run reported what it left out.
     pub(super) fn leaves_to_refresh(&self) -> bool {
         self.fault.duty == Duty::Guard || self.told
     }
 
-    /// Judges the outcome of a run after the fault.
+    /// Checks the outcome of a run after the fault.
     pub(super) fn after(&mut self, run: &str, watch: &Watch) {
         let Err(error) = &watch.outcome else { return };
-        // A refresh that set records aside goes on where it was, and still asks before it deletes.
+        // A refresh that set records aside goes on where it stopped, and still needs approval to delete.
         if error.kind() != ErrorKind::AwaitingApproval || self.fault.approves_deletes() {
             self.broken(Invariant::NothingLost, run, format!("fails: {error}"));
         }
     }
 
-    /// Judges a run that met the fault, which is in `bench`; `sound` is how many requests it takes otherwise.
+    /// Checks a run with the fault, which is in `bench`. `sound` is how many requests the run takes without it.
     pub(super) async fn run(
         &mut self,
         run: &str,
@@ -78,7 +78,7 @@ impl<'f> Judge<'f> {
     }
 
     fn success(&mut self, run: &str, report: &RunReport, missing: &[String]) {
-        // A list that was interrupted goes on behind what it had read: what changed there meanwhile is for the next run.
+        // An interrupted list goes on after what it had read. What changed before that position belongs to the next run.
         let goes_on = report.resumed > 0;
         if !missing.is_empty() && !goes_on && self.fault.duty != Duty::Guard && !tells_incomplete(report) {
             let what = format!("success without {}", missing.join(", "));
@@ -90,9 +90,9 @@ impl<'f> Judge<'f> {
         let text = format!("{error} {error:?}");
         let shown = || format!("{:?}: {error}", error.kind());
         if holds_secret(&text) {
-            self.broken(Invariant::CauseNamed, run, "the message holds a secret");
+            self.broken(Invariant::CauseNamed, run, "the message contains a secret");
         }
-        // The guard of deletes may always hold a run back that set records aside.
+        // The guard may always hold back the deletes of a run that set records aside.
         if error.kind() == ErrorKind::AwaitingApproval && !self.fault.approves_deletes() {
             self.told = true;
             return;
@@ -130,18 +130,18 @@ impl<'f> Judge<'f> {
     }
 }
 
-/// Whether a report says that records were set aside, or that a model was not read as a whole.
+/// Returns whether a report says that records were set aside, or that a model was not read completely.
 pub(super) fn tells_incomplete(report: &RunReport) -> bool {
     !report.set_aside.is_empty() || !report.incomplete.is_empty()
 }
 
-/// The live records that are not stored, or stored with another content.
+/// Returns the live records that are not stored, or stored with other content.
 pub(super) fn missing(stored: &Records, live: &Live) -> Vec<String> {
     let lacks = |key: &(String, String), text: &String| stored.get(key).is_none_or(|payload| !payload.contains(text));
     live.iter().filter(|(key, text)| lacks(key, text)).map(|((_, id), _)| id.clone()).collect()
 }
 
-/// The stored records that do not live at the API.
+/// Returns the stored records that are not live at the API.
 pub(super) fn surplus(stored: &Records, live: &Live) -> Vec<String> {
     stored.keys().filter(|key| !live.contains_key(*key)).map(|(_, id)| id.clone()).collect()
 }

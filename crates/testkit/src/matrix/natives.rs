@@ -12,7 +12,7 @@ use highwater_template::Template;
 
 use super::subject::Subject;
 
-/// The subject of a ready template, by its id; `None` for a template that is none of Highwater's own.
+/// Returns the subject of a ready template, by its id; `None` for a template that is not one of Highwater's own.
 ///
 /// ```
 /// use highwater_testkit::matrix::natives;

@@ -1,4 +1,4 @@
-//! The parts of an answer that is a page: its records, and what names the next page.
+//! The parts of a page: its records, and what names the next page.
 
 use highwater_template::HttpResponse;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ const NEXT: [&str; 8] =
 /// Members by which APIs say that there is more, and what says so.
 const MORE: [(&str, bool); 3] = [("has_more", true), ("hasNextPage", true), ("isLast", false)];
 
-/// In its place stands half a surrogate pair once a body is text.
+/// A mark that half a surrogate pair replaces when the body is written.
 const SURROGATE: &str = "trial surrogate";
 
 /// How a page names the next one.
@@ -32,12 +32,12 @@ pub(super) fn body(response: &HttpResponse) -> Option<Value> {
     (response.status == 200).then(|| serde_json::from_slice(&response.body).ok())?
 }
 
-/// Puts a body into an answer.
+/// Puts a body into a response.
 pub(super) fn put(response: &mut HttpResponse, body: &Value) {
     response.body = body.to_string().replace(SURROGATE, "\\ud83d").into();
 }
 
-/// The JSON pointer of a body's records: of the outermost array of objects, or the outermost empty one.
+/// Returns the JSON pointer of a body's records: of the outermost array of objects, or of the outermost empty one.
 pub(super) fn list_at(body: &Value) -> Option<String> {
     let mut empty = None;
     let mut level = vec![(String::new(), body)];
@@ -58,13 +58,13 @@ pub(super) fn list_at(body: &Value) -> Option<String> {
     empty
 }
 
-/// The records of a page.
+/// Returns the records of a page.
 pub(super) fn records(body: &mut Value) -> Option<&mut Vec<Value>> {
     let at = list_at(body)?;
     body.pointer_mut(&at)?.as_array_mut()
 }
 
-/// What names the page behind this one.
+/// Returns what names the next page.
 pub(super) fn next(response: &HttpResponse) -> Option<Next> {
     if response.next_link().is_some() {
         return Some(Next::Header("link".to_owned()));
@@ -83,14 +83,14 @@ pub(super) fn next(response: &HttpResponse) -> Option<Next> {
     }
 }
 
-/// The pointer of the first member that is wanted, outside of lists.
+/// Returns the pointer of the first wanted member outside of lists.
 fn member(body: &Value, wanted: &dyn Fn(&str, &Value) -> bool) -> Option<String> {
     let members = body.as_object()?;
     let here = members.iter().find(|(name, value)| wanted(name, value)).map(|(name, _)| format!("/{name}"));
     here.or_else(|| members.iter().find_map(|(name, value)| Some(format!("/{name}{}", member(value, wanted)?))))
 }
 
-/// The text that names the next page.
+/// Returns the text that names the next page.
 pub(super) fn next_text(response: &HttpResponse, next: &Next) -> Option<String> {
     match next {
         Next::Member(pointer) => body(response)?.pointer(pointer)?.as_str().map(str::to_owned),
@@ -119,7 +119,7 @@ pub(super) fn set_next(response: &mut HttpResponse, next: &Next, text: Option<&s
                 *place = text.map_or(Value::Null, Value::from);
             }
             if let (None, Some(members)) = (text, body.as_object_mut()) {
-                // APIs whose last page lacks the member do not write null.
+                // Where the last page lacks the member, the API does not write null.
                 members
                     .retain(|name, value| !value.is_null() || name == "next_cursor" || !NEXT.contains(&name.as_str()));
             }
@@ -138,7 +138,7 @@ fn deny_more(body: &mut Value) {
     }
 }
 
-/// The page without its records and its next page: what a list looks like that is empty.
+/// Returns the page without its records and its next page, as an empty list looks.
 pub(super) fn emptied(response: &HttpResponse) -> Option<HttpResponse> {
     let mut empty = response.clone();
     if let Some(next) = next(response) {
@@ -150,7 +150,7 @@ pub(super) fn emptied(response: &HttpResponse) -> Option<HttpResponse> {
     Some(empty)
 }
 
-/// A URL in another form, seen from a page at the same path.
+/// Writes a URL in another form, relative to a page at the same path.
 pub(super) fn link(url: &str, form: LinkForm) -> Option<String> {
     let parsed = url::Url::parse(url).ok()?;
     let query = parsed.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -210,7 +210,7 @@ fn remove(value: &mut Value, pointer: &str) -> bool {
     value.pointer_mut(parent).and_then(Value::as_object_mut).and_then(|members| members.remove(name)).is_some()
 }
 
-/// Changes a page without notice.
+/// Changes the shape of a page, as an API does without notice.
 pub(super) fn drift(response: &mut HttpResponse, subject: &Subject, drift: Drift) -> bool {
     let Some(mut value) = body(response) else { return false };
     let Some(at) = list_at(&value) else { return false };
@@ -252,8 +252,8 @@ pub(super) fn drift(response: &mut HttpResponse, subject: &Subject, drift: Drift
     done
 }
 
-/// Puts a text in the place of the list, and ends the list there. `root_object_is_record` says that an object in the place of
-/// a whole body passes for a record, so that nobody could notice.
+/// Replaces the list by a text, and ends the list there. With `root_object_is_record`, an object in place of the whole body counts
+/// as a record, so that the fault could not be noticed.
 pub(super) fn list_is_text(response: &mut HttpResponse, root_object_is_record: bool) -> bool {
     if root_object_is_record && body(response).is_some_and(|body| body.is_array()) {
         return false;

@@ -1,4 +1,4 @@
-//! One cell: one sync meets one fault, at each place where it can begin.
+//! One trial: an engine, a store and an API, with the fault from one request on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const BEGIN_MS: u64 = 1_767_312_000_000;
 /// Model, id and payload of live records.
 pub(super) type Records = BTreeMap<(String, String), String>;
 
-/// A run under watch.
+/// A run, with what was seen of it.
 pub(super) struct Watch {
     pub(super) outcome: Result<RunReport>,
     pub(super) requests: u32,
@@ -67,7 +67,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Lets the API's clock and ours show one time, the later one.
+    /// Sets the API's clock and ours to the same time, the later of the two.
     fn sync_clocks(&self) {
         let ours_s = self.environment.true_ms() / 1000;
         let theirs_s = self.hostile.with(|api| {
@@ -79,7 +79,7 @@ impl Bench {
         }
     }
 
-    /// Changes the API in the middle of some hours, and deletes there.
+    /// Changes and deletes records of the API, in the middle of some hours.
     pub(super) fn change(&self, round: u32) {
         self.write(|api| {
             api.change(round);
@@ -87,7 +87,7 @@ impl Bench {
         });
     }
 
-    /// Changes the API in the middle of some hours.
+    /// Changes records of the API, in the middle of some hours.
     pub(super) fn write(&self, write: impl FnOnce(&mut dyn TrialApi)) {
         self.environment.skip(Duration::from_secs(5400));
         self.sync_clocks();
@@ -96,7 +96,7 @@ impl Bench {
         self.sync_clocks();
     }
 
-    /// Runs; with a place, under the fault.
+    /// Runs the sync, under the fault if there is a place where it begins.
     pub(super) async fn run(&self, full: bool, place: Option<(Place, u32)>) -> Watch {
         self.sync_clocks();
         self.hostile.switch(place);
@@ -105,7 +105,7 @@ impl Bench {
         }
         let guarded = place.is_some() && !self.fault.approves_deletes();
         let options = RunOptions::default().full(full).approve_deletes(full && !guarded);
-        // The default lets a few deletes pass whatever their share is, and a trial has few records: here one is too many.
+        // The default guard lets a few deletes pass whatever their share. A trial has few records, so one is too many here.
         let options = if guarded { options.deletes(DeletePolicy::default().guard(0, 0.05)) } else { options };
         self.watched.take_requests();
         let began = Instant::now();
@@ -116,7 +116,7 @@ impl Bench {
         Watch { outcome, requests: self.watched.take_requests(), time }
     }
 
-    /// The live records of the store.
+    /// Returns the live records of the store.
     pub(super) async fn stored(&self) -> Result<Records> {
         let mut records = Records::new();
         for model in &self.subject.template.info().models {
@@ -140,7 +140,7 @@ impl Bench {
         Ok(records)
     }
 
-    /// The live records of the API.
+    /// Returns the live records of the API.
     pub(super) fn live(&self) -> Live {
         self.hostile.with(|api| api.live())
     }
@@ -153,14 +153,14 @@ impl Bench {
         self.watched.leaks()
     }
 
-    /// Whether a line of any run's log holds a secret.
+    /// Returns whether a line of any run's log contains a secret.
     pub(super) async fn log_holds_secret(&self) -> Result<bool> {
         let lines = self.engine.log_lines(&LogFilter::default().limit(1000)).await?;
         Ok(lines.lines.iter().any(|line| super::watch::holds_secret(&format!("{line:?}"))))
     }
 }
 
-/// The same JSON in one spelling.
+/// Returns the same JSON in one form.
 fn canonical(payload: &str) -> String {
     serde_json::from_str::<serde_json::Value>(payload).map_or_else(|_| payload.to_owned(), |value| value.to_string())
 }

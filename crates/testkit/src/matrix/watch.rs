@@ -1,4 +1,4 @@
-//! The way from the engine to the API, watched: who gets the secret, how many requests there are, what they cost in time.
+//! A transport that watches: who gets the secret, how many requests there are, how long they take.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use super::wire::Wired;
 use crate::clock::TestEnvironment;
 use crate::fake::NO_ANSWER;
 
-/// Requests of one run after which nothing is answered any more: a run without end has to end.
+/// The most requests of one run. Further ones get no response, so that a run without an end does end.
 const STOP: u32 = 400;
 
 /// A transport that sees every request.
@@ -72,12 +72,12 @@ impl Watched {
         })
     }
 
-    /// Requests since the last call.
+    /// Returns the number of requests since the last call.
     pub(super) fn take_requests(&self) -> u32 {
         self.requests.swap(0, Ordering::Relaxed)
     }
 
-    /// Requests that carried a secret to a stranger.
+    /// Returns the requests that carried a secret to another origin.
     pub(super) fn leaks(&self) -> Vec<String> {
         lock(&self.leaks).clone()
     }
@@ -107,7 +107,7 @@ impl Transport for Watched {
             return Ok(HttpResponse::new(200, headers, body.to_string()));
         }
         if self.requests.fetch_add(1, Ordering::Relaxed) >= STOP {
-            return Err(Error::new(ErrorKind::Invalid, "the trial ended a run that would not end"));
+            return Err(Error::new(ErrorKind::Invalid, "the trial stopped a run that did not end"));
         }
         for (_, value) in &mut request.headers {
             *value = value.replace(SECRET, "token").replace(RENEWED, "token");
@@ -133,7 +133,7 @@ fn origin(url: &str) -> Option<String> {
     Url::parse(url).ok().map(|url| url.origin().ascii_serialization())
 }
 
-/// Whether a text holds a secret of the trial, plain or encoded.
+/// Returns whether a text contains a secret of the trial, plain or encoded.
 pub(super) fn holds_secret(text: &str) -> bool {
     let pair = format!("trial:{SECRET}");
     [SECRET, RENEWED, REFRESH].iter().any(|secret| {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::matrix::Faults;
 
-    /// The engine sends no secret to another origin, so that no template can show this: the watch is told of one that does.
+    /// The engine sends no secret to another origin, so no template can show this. The request is passed to the watch directly.
     #[tokio::test]
     async fn a_secret_on_its_way_to_a_stranger_is_seen() {
         let template = highwater_templates::all().into_iter().find(|template| template.info().id() == "jira/issues");

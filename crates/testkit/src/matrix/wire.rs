@@ -1,5 +1,4 @@
-//! A socket that answers with the bytes that a fault wants: what codings, charsets and broken connections look like to the
-//! default transport.
+//! A socket that sends the bytes of a fault: codings, charsets and broken connections, as the default transport sees them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,15 +17,15 @@ use highwater_template::{HttpRequest, HttpResponse};
 
 use super::faults::Wire;
 
-/// The header that marks an answer which meets the fault. It does not leave this module.
+/// The header that marks a response with the fault. It does not leave this module.
 pub(super) const MARK: &str = "x-trial-fault";
 
-/// The header by which the transport tells the socket which URL was asked.
+/// The header by which the transport passes the requested URL to the socket.
 const ASKED: &str = "x-trial-url";
 
 type Answer = Arc<dyn Fn(HttpRequest) -> HttpResponse + Send + Sync>;
 
-/// The default transport, whose every request goes to a socket of this process.
+/// The default transport, with every request sent to a socket of this process.
 pub(super) struct Wired {
     transport: UreqTransport,
     address: String,
@@ -43,7 +42,8 @@ impl std::fmt::Debug for Wired {
 impl Wired {
     /// Listens on the loopback interface until it is dropped.
     pub(super) fn new(fault: Wire, answer: Answer) -> Result<Self> {
-        let unable = |source| Error::new(ErrorKind::Unavailable, "no socket to listen on").because(source);
+        let unable =
+            |source| Error::new(ErrorKind::Unavailable, "cannot listen on the loopback interface").because(source);
         let listener = TcpListener::bind("127.0.0.1:0").map_err(unable)?;
         let address = listener.local_addr().map_err(unable)?.to_string();
         let stop = Arc::new(AtomicBool::new(false));
@@ -54,7 +54,7 @@ impl Wired {
                     return;
                 }
                 let answer = Arc::clone(&answer);
-                // One that the client keeps open waits for its next request beside the others.
+                // A connection that the client keeps open waits for its next request beside the others.
                 std::thread::spawn(move || {
                     let _ = stream.and_then(|stream| serve(&stream, fault, &answer));
                 });
@@ -125,7 +125,7 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<HttpRequest
     Ok(Some(request))
 }
 
-/// The answer's bytes, and whether the connection stays open behind them.
+/// Returns the bytes of a response, and whether the connection stays open after them.
 fn written(mut response: HttpResponse, fault: Wire) -> (Vec<u8>, bool) {
     let marked = response.header(MARK).is_some();
     response.headers.retain(|(name, _)| name != MARK);
@@ -185,7 +185,7 @@ fn written(mut response: HttpResponse, fault: Wire) -> (Vec<u8>, bool) {
     (bytes, keep)
 }
 
-/// Says the charset in the content type.
+/// Sets the charset in the content type.
 fn declare(headers: &mut Vec<(String, String)>, charset: &str) {
     let known = headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     match known {

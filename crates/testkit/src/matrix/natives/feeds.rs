@@ -1,4 +1,4 @@
-//! APIs that tell of changes and deletes by a feed.
+//! APIs with a feed of changes and deletes.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ fn remove(api: &mut Drive, n: u64) {
     api.remove(&format!("f{n:02}"));
 }
 
-/// A message never changes but for its labels: one that is put again is read.
+/// Of a message only the labels change, so one that is put again is marked as read.
 fn put_mail(api: &mut Gmail, n: u64, text: &str) -> (String, String) {
     let id = format!("m{n:02}");
     if text.starts_with("Größe 0") || text.starts_with("Neu") {

@@ -1,4 +1,4 @@
-//! APIs that are asked for what changed since a time.
+//! APIs that list what changed since a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ fn hubspot(template: Arc<dyn Template>, object: &'static str, changed: &'static 
     stocked(template, hands).time_at("/updatedAt")
 }
 
-/// A list of Linear's that is read whole: a Relay connection under its name.
+/// A list of Linear that each run reads completely: a Relay connection under its name.
 /// <https://linear.app/developers/graphql>, <https://linear.app/developers/pagination>
 struct LinearList {
     name: &'static str,

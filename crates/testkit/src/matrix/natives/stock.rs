@@ -13,7 +13,7 @@ const RECORDS: u64 = 10;
 /// Unix seconds of the beginning of 2026, from which fakes count.
 const EPOCH_S: u64 = 1_767_225_600;
 
-/// How to change a fake: by the record's number.
+/// Changes a fake by the record's number.
 pub(super) struct Hands<A, M = fn() -> A> {
     pub(super) make: M,
     /// Adds or changes a record with a text; returns its id in the store, and a text that its payload holds.
