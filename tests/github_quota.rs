@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emulate::{Emulator, TOKENS};
-use highwater::engine::{RunMode, RunState, SyncOptions, TriggerMode};
+use highwater::engine::runs::RunMode;
+use highwater::engine::{RunState, SyncOptions, TriggerMode};
 use highwater::{ConnectionSettings, Engine, ErrorKind, RunOptions, Secret, SqliteStore, Store, StreamKey};
 
 const ISSUES: usize = 1000;

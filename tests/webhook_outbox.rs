@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use highwater::engine::{Destination, Outbox, SIGNATURE_TOLERANCE, verify};
+use highwater::engine::webhooks::{Destination, Outbox, SIGNATURE_TOLERANCE, verify};
 use highwater::store::Environment;
 use highwater::template::{SyncContext, Template, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, ErrorKind, RunOptions, Secret, SqliteStore, Store, Timestamp};

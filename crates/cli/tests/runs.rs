@@ -6,7 +6,7 @@ mod support;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use highwater::engine::{Destination, Outbox};
+use highwater::engine::webhooks::{Destination, Outbox};
 use highwater::{Engine, SqliteStore, Store, WriteBatch};
 use serde_json::Value;
 use support::{GitHub, Mood, run, sync, text};

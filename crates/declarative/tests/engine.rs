@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
 use highwater_declarative::{Files, Manifest, json, templates};
-use highwater_engine::{
-    ConnectionSettings, Credentials, Engine, RequestLimits, RunMode, RunOptions, RunReport, Secret,
-};
+use highwater_engine::runs::RunMode;
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret};
 use highwater_template::Template;
 use serde::Deserialize;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_declarative::{Files, Manifest, Value, json, templates};
-use highwater_engine::{ConnectionSettings, CredentialStore, Credentials, Engine, RequestLimits, RunOptions, Secret};
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, CredentialStore, Credentials, Engine, RunOptions, Secret};
 use highwater_template::async_trait::async_trait;
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};

@@ -26,7 +26,7 @@ impl Engine {
     }
 
     /// Does an action with a connection: once, and never again by itself where that might do it twice. The log keeps
-    /// that it was done ([`RunMode::Action`](crate::RunMode::Action)), and how.
+    /// that it was done ([`RunMode::Action`](crate::runs::RunMode::Action)), and how.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -60,7 +60,7 @@ impl Engine {
 
     /// Sends any request with a connection's credentials: to the provider's origins alone, within the connection's budget.
     /// The answer comes back whatever its status. The log keeps method, path and status
-    /// ([`RunMode::Proxy`](crate::RunMode::Proxy)).
+    /// ([`RunMode::Proxy`](crate::runs::RunMode::Proxy)).
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
         let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;

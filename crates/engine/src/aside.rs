@@ -11,7 +11,7 @@ pub(crate) const MOST: usize = 100;
 /// A record that a sync could not save, and that has not come well since.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct KeptAside {
+pub struct UnsavedRecord {
     /// The model.
     pub model: String,
     /// Its id, where that is known.
@@ -51,14 +51,14 @@ impl SyncHandle {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync.
-    pub async fn set_aside(&self) -> Result<Vec<KeptAside>> {
+    pub async fn set_aside(&self) -> Result<Vec<UnsavedRecord>> {
         let (engine, key) = (&self.engine, &*self.key);
         engine.check_known(key).await?;
         let mut found = Vec::new();
         for model in &engine.template(&key.template)?.info().models {
             for document in kept_aside(engine.store().as_ref(), &key.stream(&model.name)).await? {
                 let Stored { id, reason, at, payload } = document.value.to()?;
-                found.push(KeptAside { model: model.name.clone(), id, reason, at, payload });
+                found.push(UnsavedRecord { model: model.name.clone(), id, reason, at, payload });
             }
         }
         found.sort_by_key(|record| record.at);

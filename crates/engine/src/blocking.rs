@@ -13,7 +13,7 @@
 //! let engine = blocking::Engine::new(builder.build()?)?;
 //! engine.connect(ConnectionSettings::new("github-main", "github"))?;
 //! let report = engine.sync("github-main", "github/issues")?.run_once(RunOptions::default())?;
-//! engine.start()?;
+//! engine.start();
 //! engine.shutdown(Duration::from_secs(5))?;
 //! # Ok(())
 //! # }
@@ -35,12 +35,12 @@ use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::background::Background;
 use crate::disconnect::DisconnectMode;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
-use crate::receive::Received;
+use crate::receive::ReceivedWebhook;
 use crate::run::{LogLine, RunReport};
-use crate::running::Running;
 use crate::settings::ConnectionSettings;
 use crate::state::IdleReader;
 use crate::sync::{SyncSettings, SyncState};
@@ -56,7 +56,7 @@ pub struct Engine {
 struct Inner {
     engine: crate::Engine,
     handle: Handle,
-    running: Mutex<Option<Running>>,
+    background: Mutex<Option<Background>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
@@ -76,8 +76,8 @@ impl Engine {
                 let _ = runtime.block_on(stopped);
             })
             .map_err(failed)?;
-        let (running, stop, thread) = (Mutex::default(), Mutex::new(Some(stop)), Mutex::new(Some(thread)));
-        Ok(Engine { inner: Arc::new(Inner { engine, handle, running, stop, thread }) })
+        let (background, stop, thread) = (Mutex::default(), Mutex::new(Some(stop)), Mutex::new(Some(thread)));
+        Ok(Engine { inner: Arc::new(Inner { engine, handle, background, stop, thread }) })
     }
 
     /// The engine itself, for what is not here.
@@ -136,7 +136,7 @@ impl Engine {
         connection: &str,
         headers: &[(N, V)],
         body: &[u8],
-    ) -> Result<Received> {
+    ) -> Result<ReceivedWebhook> {
         self.wait(self.engine().receive(connection, headers, body))
     }
 
@@ -205,48 +205,45 @@ impl Engine {
     }
 
     /// Begins to run the enabled syncs on the engine's thread, if it does not yet.
-    pub fn start(&self) -> Result<()> {
-        let mut running = lock(&self.inner.running);
-        if running.is_none() {
-            *running = Some(self.engine().start(&self.inner.handle));
-        }
-        Ok(())
+    pub fn start(&self) {
+        let start = || self.engine().start(&self.inner.handle);
+        lock(&self.inner.background).get_or_insert_with(start);
     }
 
-    /// Stops every run and begins none until [`resume`](Engine::resume).
+    /// See [`Background::pause`]. Does nothing while the background work is not started.
     pub fn pause(&self) -> Result<()> {
-        self.control().map_or(Ok(()), |control| self.wait(control.pause()))
+        self.background().map_or(Ok(()), |background| self.wait(background.pause()))
     }
 
-    /// Goes on after a pause.
+    /// See [`Background::resume`]. Does nothing while the background work is not started.
     pub fn resume(&self) -> Result<()> {
-        self.control().map_or(Ok(()), |control| self.wait(control.resume()))
+        self.background().map_or(Ok(()), |background| self.wait(background.resume()))
     }
 
-    /// The network is back: whatever was offline is tried now.
+    /// See [`Background::notify_online`]. Does nothing while the background work is not started.
     pub fn notify_online(&self) -> Result<()> {
-        self.control().map_or(Ok(()), |control| self.wait(control.notify_online()))
+        self.background().map_or(Ok(()), |background| self.wait(background.notify_online()))
     }
 
-    /// The machine was asleep. It is noticed without this too, within a few seconds.
+    /// See [`Background::notify_resumed`]. Does nothing while the background work is not started.
     pub fn notify_resumed(&self) -> Result<()> {
-        self.control().map_or(Ok(()), |control| self.wait(control.notify_resumed()))
+        self.background().map_or(Ok(()), |background| self.wait(background.notify_resumed()))
     }
 
-    /// Stops the background, as [`Running::shutdown`] does. It can be started again.
+    /// Stops the background work: see [`Background::shutdown`]. It can be started again.
     pub fn shutdown(&self, timeout: Duration) -> Result<()> {
-        let running = lock(&self.inner.running).take();
-        running.map_or(Ok(()), |running| self.wait(running.shutdown(timeout)))
+        let background = lock(&self.inner.background).take();
+        background.map_or(Ok(()), |background| self.wait(background.shutdown(timeout)))
     }
 
-    fn control(&self) -> Option<crate::running::Control> {
-        lock(&self.inner.running).as_ref().map(Running::control)
+    fn background(&self) -> Option<Background> {
+        lock(&self.inner.background).clone()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        drop(lock(&self.running).take());
+        drop(lock(&self.background).take());
         drop(lock(&self.stop).take());
         if let Some(thread) = lock(&self.thread).take()
             && thread.thread().id() != thread::current().id()

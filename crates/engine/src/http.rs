@@ -32,6 +32,6 @@ pub(crate) use limits::time_until;
 pub(crate) use origins::{credentials_in_url, has_credentials, without_credentials};
 pub(crate) use session::Sessions;
 pub use sign_in::SignIn;
-pub use tokens::{Grant, OAuthTokens};
+pub use tokens::{OAuthGrant, OAuthTokens};
 #[cfg(feature = "http")]
 pub use ureq::UreqTransport;

@@ -9,14 +9,15 @@ use highwater_template::records::text_at;
 use highwater_template::webhooks::WebhookScheme;
 use serde::de::IgnoredAny;
 
-use crate::signature::{Verified, fresh, header, refused, required, values, verify, verify_hex};
+use crate::signature::{VerifiedWebhook, fresh, header, refused, required, values, verify, verify_hex};
 
 /// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
 /// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
 ///
 /// ```
 /// use highwater_core::Timestamp;
-/// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, WebhookScheme, verify_webhook};
+/// use highwater_engine::Secret;
+/// use highwater_engine::webhooks::{SIGNATURE_TOLERANCE, WebhookScheme, verify_webhook};
 /// let headers = [
 ///     ("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"),
 ///     ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
@@ -33,7 +34,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     secrets: &[Secret],
     now: Timestamp,
     tolerance: Duration,
-) -> Result<Verified> {
+) -> Result<VerifiedWebhook> {
     let get = |name: &'static str| required(headers, name);
     // A header that came twice may have been joined by a comma. Any of the signatures will do: none can be forged.
     let each = |name: &'static str| values(headers, name).flat_map(|value| value.split(',')).map(str::trim);
@@ -42,7 +43,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             get("x-hub-signature-256")?;
             let mut signatures = each("x-hub-signature-256").filter_map(|value| value.strip_prefix("sha256="));
             matching(signatures.any(|signature| verify_hex(secrets, body, signature)))?;
-            Ok(Verified { id: get("x-github-delivery")?.to_owned(), sent_at: now })
+            Ok(VerifiedWebhook { id: get("x-github-delivery")?.to_owned(), sent_at: now })
         }
         WebhookScheme::Stripe => {
             get("stripe-signature")?;
@@ -52,7 +53,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             let content = [at.as_bytes(), b".", body].concat();
             let mut signatures = pairs.iter().filter(|(name, _)| *name == "v1");
             matching(signatures.any(|(_, signature)| verify_hex(secrets, &content, signature)))?;
-            Ok(Verified { id: event_id(body, "/id")?, sent_at })
+            Ok(VerifiedWebhook { id: event_id(body, "/id")?, sent_at })
         }
         WebhookScheme::Slack => {
             let at = get("x-slack-request-timestamp")?;
@@ -64,7 +65,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             let signature = signature.ok_or_else(mismatch)?;
             // A command or an action has no event id: its signature is as good.
             let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
-            Ok(Verified { id, sent_at })
+            Ok(VerifiedWebhook { id, sent_at })
         }
         WebhookScheme::Standard => verify(headers, body, secrets, now, tolerance),
         _ => Err(Error::new(ErrorKind::Unsupported, "this way to sign is not known here")),
@@ -151,7 +152,7 @@ mod tests {
         body: &str,
         secret: &str,
         now_seconds: u64,
-    ) -> Result<Verified> {
+    ) -> Result<VerifiedWebhook> {
         let secrets = [Secret::new("an older one"), Secret::new(secret)];
         verify_webhook(scheme, headers, body.as_bytes(), &secrets, seconds(now_seconds), SIGNATURE_TOLERANCE)
     }

@@ -17,6 +17,7 @@
 
 mod actions;
 mod aside;
+mod background;
 pub mod blocking;
 mod builder;
 mod calls;
@@ -26,13 +27,12 @@ mod disconnect;
 mod engine;
 mod http;
 mod incoming;
-mod logs;
+pub mod logs;
 mod mutants;
 mod outbox;
 mod reach;
 mod receive;
 mod run;
-mod running;
 mod schedule;
 mod scheduler;
 mod settings;
@@ -43,26 +43,56 @@ mod sync;
 mod timer;
 mod versions;
 
-pub use aside::KeptAside;
+pub use background::Background;
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
 pub use control::{DisableMode, TriggerMode};
 pub use disconnect::DisconnectMode;
 pub use engine::Engine;
 pub use highwater_template::Secret;
-pub use highwater_template::host::{Counts, Progress};
-pub use highwater_template::webhooks::WebhookScheme;
-#[cfg(feature = "http")]
-pub use http::UreqTransport;
-pub use http::{CredentialStore, Credentials, DeviceSignIn, Grant, OAuthTokens, RequestLimits, SignIn};
-pub use incoming::verify_webhook;
-pub use logs::{LinePage, LogFilter, LogPolicy, RunLine, RunPage};
-pub use outbox::{Delivering, Destination, Outbox, OutboxRow, Pass};
-pub use receive::{Received, WEBHOOK_SECRETS};
-pub use run::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
-pub use running::{Control, Running};
+pub use http::{CredentialStore, Credentials};
+pub use run::{RunEvent, RunOptions, RunReport, RunState};
 pub use schedule::Schedule;
 pub use settings::ConnectionSettings;
-pub use signature::{SIGNATURE_TOLERANCE, Verified, verify, verify_hex};
-pub use state::IdleReader;
-pub use sync::{DeletePolicy, Incomplete, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus};
+pub use sync::{Phase, SyncHandle, SyncOptions, SyncState};
+
+/// What a connection signs in with, and how a user signs in.
+pub mod credentials {
+    pub use crate::http::{CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, SignIn};
+}
+
+/// Runs of syncs: what they are asked for, how far they are, what they leave.
+pub mod runs {
+    pub use highwater_template::host::{Counts, Progress};
+
+    pub use crate::cancel::CancelToken;
+    pub use crate::run::{HeldDeletes, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
+}
+
+/// Syncs: how they are to run, how they stand, what they could not save.
+pub mod syncs {
+    pub use crate::aside::UnsavedRecord;
+    pub use crate::control::{DisableMode, TriggerMode};
+    pub use crate::schedule::Schedule;
+    pub use crate::state::IdleReader;
+    pub use crate::sync::{
+        DeletePolicy, IncompleteModel, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus,
+    };
+}
+
+/// What carries requests to an API, and how it deals with slow and broken ones.
+pub mod transport {
+    pub use crate::http::RequestLimits;
+    #[cfg(feature = "http")]
+    pub use crate::http::UreqTransport;
+}
+
+/// Webhooks of providers, received and checked; and webhooks to others, signed and delivered at least once.
+pub mod webhooks {
+    pub use highwater_template::webhooks::WebhookScheme;
+
+    pub use crate::incoming::verify_webhook;
+    pub use crate::outbox::{BackgroundDelivery, DeliveryReport, Destination, Outbox, OutboxRow};
+    pub use crate::receive::{ReceivedWebhook, WEBHOOK_SECRETS};
+    pub use crate::signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};
+}

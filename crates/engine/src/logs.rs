@@ -11,10 +11,12 @@ pub use filter::LogFilter;
 pub use find::{LinePage, RunLine, RunPage};
 pub use policy::LogPolicy;
 
+pub use crate::run::LogLine;
+
 use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, Timestamp, WriteBatch};
 
 use crate::engine::Engine;
-use crate::run::{LogLine, RunMode, RunReport};
+use crate::run::{RunMode, RunReport};
 use crate::sync::SyncKey;
 
 /// Documents read at a time.

@@ -12,7 +12,7 @@ mod row;
 mod tally;
 
 pub(crate) use cleared::{anybody_listens, clear_streams};
-pub use deliver::{Delivering, Pass};
+pub use deliver::{BackgroundDelivery, DeliveryReport};
 pub use destination::Destination;
 pub(crate) use draft::{Draft, drafts_of, tell};
 pub use row::OutboxRow;
@@ -43,7 +43,8 @@ const REPLAYED: usize = 500;
 ///
 /// ```no_run
 /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-/// use highwater_engine::{Destination, Outbox, Secret};
+/// use highwater_engine::Secret;
+/// use highwater_engine::webhooks::{Destination, Outbox};
 /// let outbox = Outbox::new(&engine);
 /// outbox.add(Destination::new("crm", "https://crm.example/hooks/highwater")).await?;
 /// outbox.set_secrets("crm", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")])?;

@@ -44,7 +44,7 @@ const PAGE: usize = 500;
 /// What became of a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Received {
+pub struct ReceivedWebhook {
     /// The provider's id of the event.
     pub event: String,
     /// Whether it came before: nothing was done.
@@ -60,9 +60,9 @@ pub struct Received {
     pub answer: Option<String>,
 }
 
-impl Received {
+impl ReceivedWebhook {
     fn new(event: &str) -> Self {
-        Received {
+        ReceivedWebhook {
             event: event.to_owned(),
             duplicate: false,
             changes: Vec::new(),
@@ -109,7 +109,7 @@ impl Engine {
     ///
     /// The secret is the connection's secret setting `webhook_secret`; while it is changed, the old one is
     /// `webhook_secret_previous`. `body` is the body as it came: JSON, or the form that GitHub sends by default. A paused sync
-    /// takes nothing. An event that means nothing to any sync is [`ignored`](Received::ignored).
+    /// takes nothing. An event that means nothing to any sync is [`ignored`](ReceivedWebhook::ignored).
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Engine {
         connection: &str,
         headers: &[(N, V)],
         body: &[u8],
-    ) -> Result<Received> {
+    ) -> Result<ReceivedWebhook> {
         let settings = self.connection(connection).await?;
         let provider = self.parts().provider_of(&settings)?;
         let scheme = provider.webhooks.ok_or_else(|| {
@@ -156,9 +156,13 @@ impl Engine {
         let body = match content(scheme, headers, body).map_err(|error| error.with("event", &verified.id))? {
             Content::Event(event) => event,
             Content::Challenge(answer) => {
-                return Ok(Received { ignored: true, answer: Some(answer), ..Received::new(&verified.id) });
+                return Ok(ReceivedWebhook {
+                    ignored: true,
+                    answer: Some(answer),
+                    ..ReceivedWebhook::new(&verified.id)
+                });
             }
-            Content::Other => return Ok(Received { ignored: true, ..Received::new(&verified.id) }),
+            Content::Other => return Ok(ReceivedWebhook { ignored: true, ..ReceivedWebhook::new(&verified.id) }),
         };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
         // One at a time for a connection: each notes where its streams ended before it.
@@ -176,12 +180,12 @@ impl Engine {
         }
     }
 
-    async fn take(&self, connection: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Received> {
+    async fn take(&self, connection: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<ReceivedWebhook> {
         let (store, now) = (self.store().as_ref(), self.parts().environment.now());
         let (place, digest) = place_of(connection, id);
         let stored = store.document(&place).await?;
         let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        let mut received = Received::new(id);
+        let mut received = ReceivedWebhook::new(id);
         if seen.has(&digest, now) {
             received.duplicate = true;
             return Ok(received);

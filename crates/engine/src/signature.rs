@@ -31,7 +31,7 @@ pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
 /// What a checked delivery says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifiedWebhook {
     /// The delivery's id: the same for every try. Keep it to notice repetitions.
     pub id: String,
     /// When it was sent. Where the provider does not sign a time, as GitHub, when it was checked.
@@ -52,7 +52,8 @@ pub struct Verified {
 ///
 /// ```
 /// use highwater_core::Timestamp;
-/// use highwater_engine::{SIGNATURE_TOLERANCE, Secret, verify};
+/// use highwater_engine::Secret;
+/// use highwater_engine::webhooks::{SIGNATURE_TOLERANCE, verify};
 /// let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
 /// let headers = [
 ///     ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
@@ -70,7 +71,7 @@ pub fn verify<N: AsRef<str>, V: AsRef<str>>(
     secrets: &[Secret],
     now: Timestamp,
     tolerance: Duration,
-) -> Result<Verified> {
+) -> Result<VerifiedWebhook> {
     let mut problem = None;
     for names @ [id, timestamp, _] in FAMILIES {
         if let Some(missing) = names.iter().find(|name| header(headers, name).is_none()) {
@@ -97,7 +98,7 @@ fn verify_standard<'h>(
     secrets: &[Secret],
     now: Timestamp,
     tolerance: Duration,
-) -> Result<Verified> {
+) -> Result<VerifiedWebhook> {
     let sent_at = fresh(timestamp, now, tolerance)?;
     let keys = secrets.iter().map(key_of).filter(|key| key.is_ok()).collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
@@ -114,7 +115,7 @@ fn verify_standard<'h>(
     if !matches {
         return Err(refused("the signature does not match"));
     }
-    Ok(Verified { id: id.to_owned(), sent_at })
+    Ok(VerifiedWebhook { id: id.to_owned(), sent_at })
 }
 
 /// The header of a delivery: one signature per secret, separated by blanks.

@@ -222,7 +222,7 @@ pub enum Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Incomplete {
+pub struct IncompleteModel {
     /// Why.
     pub reason: String,
     /// The run that found out.
@@ -274,7 +274,7 @@ pub struct SyncStatus {
     pub set_aside: BTreeMap<String, u64>,
     /// Models of which records are known to be missing, until a run has read them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub incomplete: BTreeMap<String, Incomplete>,
+    pub incomplete: BTreeMap<String, IncompleteModel>,
 }
 
 impl SyncStatus {

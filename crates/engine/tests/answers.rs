@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
-use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions};
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions};
 use highwater_template::auth::TokenUse;
 use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use highwater_core::{
     Environment, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, Timestamp, WriteBatch,
 };
-use highwater_engine::{
-    ConnectionSettings, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions, Secret, SyncOptions, TriggerMode,
-};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, Secret, SyncOptions, TriggerMode};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
 use highwater_template::http::Transport;

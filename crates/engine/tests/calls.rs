@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{
-    ConnectionSettings, Credentials, Engine, LogFilter, LogPolicy, RunMode, RunOptions, RunState, Secret,
-};
+use highwater_engine::logs::{LogFilter, LogPolicy};
+use highwater_engine::runs::RunMode;
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunState, Secret};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, SyncContext, Template, TemplateInfo};

@@ -6,7 +6,8 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, StoreExt, StreamKey};
-use highwater_engine::{Counts, RunOptions, RunReport, RunState};
+use highwater_engine::runs::Counts;
+use highwater_engine::{RunOptions, RunReport, RunState};
 use world::{SYNC, World};
 
 fn full() -> RunOptions {

@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use highwater_core::{Action, Cursor, ErrorKind, Maintenance, MaintenanceReport, Result, Store, StoreExt, StreamKey};
-use highwater_engine::{ConnectionSettings, DeletePolicy, Engine, RunOptions, RunState, SyncOptions};
+use highwater_engine::syncs::DeletePolicy;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunState, SyncOptions};
 use highwater_store_sqlite::SqliteStore;
 use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 

@@ -20,9 +20,9 @@ use highwater_core::{
     Cursor, Environment, Maintenance, MaintenanceReport, Result, Store, StoreExt, StreamKey, SystemEnvironment,
     Timestamp,
 };
-use highwater_engine::{
-    ConnectionSettings, Credentials, Destination, Engine, Outbox, Secret, SyncOptions, UreqTransport,
-};
+use highwater_engine::transport::UreqTransport;
+use highwater_engine::webhooks::{Destination, Outbox};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, Secret, SyncOptions};
 use highwater_store_sqlite::SqliteStore;
 use highwater_template::http::Transport;
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};

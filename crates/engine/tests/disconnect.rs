@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{ErrorKind, Result, Store};
+use highwater_engine::runs::RunMode;
 use highwater_engine::{
-    ConnectionSettings, CredentialStore, Credentials, DisconnectMode, RunMode, RunOptions, RunState, Secret,
-    SyncOptions,
+    ConnectionSettings, CredentialStore, Credentials, DisconnectMode, RunOptions, RunState, Secret, SyncOptions,
 };
 use tokio::runtime::Handle;
 use world::{SYNC, World, sleep};

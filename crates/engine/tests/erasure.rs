@@ -6,7 +6,9 @@ mod scripted;
 mod world;
 
 use highwater_core::{Maintenance, PruneWhat, StreamKey};
-use highwater_engine::{DeletePolicy, Destination, Outbox, RunOptions};
+use highwater_engine::RunOptions;
+use highwater_engine::syncs::DeletePolicy;
+use highwater_engine::webhooks::{Destination, Outbox};
 use highwater_template::HttpRequest;
 use scripted::{Scene, json};
 

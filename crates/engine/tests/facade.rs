@@ -7,7 +7,8 @@ mod receiver;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use highwater_engine::{Destination, RunOptions, Secret, blocking};
+use highwater_engine::webhooks::Destination;
+use highwater_engine::{RunOptions, Secret, blocking};
 use receiver::{SECRET, World};
 
 /// Names behind `keyword` within the `impl` blocks of `types`, in a file or a folder of the crate's sources.
@@ -35,7 +36,7 @@ fn whatever_is_awaited_can_be_waited_for() {
         methods(at, types, keyword, &mut found);
         found
     };
-    let engine = all(&sources, &["Engine", "Running", "Control"], "pub async fn ");
+    let engine = all(&sources, &["Engine", "Background"], "pub async fn ");
     assert!(engine.len() > 15 && engine.contains("connect"), "{engine:?}");
     let facade = all(&sources.join("blocking.rs"), &["Engine"], "pub fn ");
     assert_eq!(engine.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -45,7 +46,7 @@ fn whatever_is_awaited_can_be_waited_for() {
     let facade = all(&sources.join("blocking/sync_handle.rs"), &["SyncHandle"], "pub fn ");
     assert_eq!(sync.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
 
-    let outbox = all(&sources, &["Outbox", "Delivering"], "pub async fn ");
+    let outbox = all(&sources, &["Outbox", "BackgroundDelivery"], "pub async fn ");
     assert!(outbox.len() > 7 && outbox.contains("deliver_due"), "{outbox:?}");
     let facade = all(&sources.join("blocking/outbox.rs"), &["Outbox"], "pub fn ");
     assert_eq!(outbox.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());

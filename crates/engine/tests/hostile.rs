@@ -11,9 +11,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
+use highwater_engine::logs::LogPolicy;
+use highwater_engine::transport::RequestLimits;
 use highwater_engine::{
-    CancelToken, ConnectionSettings, DisableMode, Engine, LogPolicy, RequestLimits, RunOptions, RunState, Secret,
-    SyncOptions,
+    CancelToken, ConnectionSettings, DisableMode, Engine, RunOptions, RunState, Secret, SyncOptions,
 };
 use highwater_template::auth::TokenUse;
 use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo};
@@ -166,7 +167,8 @@ async fn every_request_has_its_line_in_the_log() {
     let run = &world.engine.sync("c", "hostile/items").unwrap().runs().await.unwrap()[0].id;
     let lines = world.engine.run_log(*run).await.unwrap();
     assert!(!format!("{lines:?}").contains("s3cret"));
-    let told = |line: &&highwater_engine::LogLine| line.message.starts_with("GET ") && line.message.ends_with(" ms");
+    let told =
+        |line: &&highwater_engine::logs::LogLine| line.message.starts_with("GET ") && line.message.ends_with(" ms");
     let told: Vec<&str> = lines.iter().filter(told).map(|line| line.message.as_str()).collect();
     assert_eq!(told.len(), world.asked().len(), "{told:#?}");
     for (line, status) in told.iter().zip([500, 429, 302, 200, 404]) {

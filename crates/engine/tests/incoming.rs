@@ -10,10 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{ErrorKind, Inline, MemoryBackend, NetAction, Result, Store, StoreExt, StoreOptions, StreamKey};
-use highwater_engine::{
-    ConnectionSettings, Credentials, Destination, Engine, LogFilter, Outbox, Received, RunMode, RunOptions, RunState,
-    Secret, SyncOptions,
-};
+use highwater_engine::logs::LogFilter;
+use highwater_engine::runs::RunMode;
+use highwater_engine::webhooks::{Destination, Outbox, ReceivedWebhook};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunState, Secret, SyncOptions};
 use highwater_template::http::Transport;
 use highwater_template::records::text_at;
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
@@ -143,7 +143,7 @@ fn stream() -> StreamKey {
     StreamKey::new("c", "Note")
 }
 
-async fn receive(engine: &Engine, id: &str, event: &str, body: &Value, secret: &str) -> Result<Received> {
+async fn receive(engine: &Engine, id: &str, event: &str, body: &Value, secret: &str) -> Result<ReceivedWebhook> {
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
@@ -156,7 +156,7 @@ async fn receive(engine: &Engine, id: &str, event: &str, body: &Value, secret: &
     engine.receive("c", &headers, body.as_bytes()).await
 }
 
-async fn saved(engine: &Engine, delivery: &str, note: Value) -> Received {
+async fn saved(engine: &Engine, delivery: &str, note: Value) -> ReceivedWebhook {
     receive(engine, delivery, "saved", &json!({"note": note}), "new secret").await.unwrap()
 }
 

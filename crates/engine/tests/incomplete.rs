@@ -3,7 +3,8 @@
 #[path = "support/things.rs"]
 mod things;
 
-use highwater_engine::{RunMode, RunOptions, RunState};
+use highwater_engine::runs::RunMode;
+use highwater_engine::{RunOptions, RunState};
 use highwater_template::LogLevel;
 use things::{Things, World, full, good};
 

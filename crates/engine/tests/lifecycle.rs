@@ -58,7 +58,7 @@ fn an_engine_on_its_own_thread_is_paused_resumed_and_shut_down() {
     engine.connect(ConnectionSettings::new("c", "endless")).unwrap();
     let options = SyncOptions::default().schedule(Duration::from_secs(3600));
     engine.sync("c", "endless/ticks").unwrap().enable(options).unwrap();
-    engine.start().unwrap();
+    engine.start();
     assert_eq!(began.recv_timeout(Duration::from_secs(20)).unwrap().as_deref(), Some("highwater"));
     let mut wakeups = store.subscribe();
     while store.head(&ticks()).unwrap().live < 10 {
@@ -117,4 +117,19 @@ fn what_was_acknowledged_survives_the_handle_and_the_runtime() {
         engine.sync("c", "endless/ticks").unwrap().run_once(RunOptions::default().cancel(cancel)).unwrap_err();
     assert!(matches!(stopped.kind(), highwater_core::ErrorKind::Cancelled | highwater_core::ErrorKind::Busy));
     assert!(store.head(&ticks()).unwrap().live >= acknowledged);
+}
+
+#[tokio::test]
+async fn the_background_is_shut_down_through_a_shared_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_store, engine, _began) = endless(&folder.path().join("app.db"));
+    engine.connect(ConnectionSettings::new("c", "endless")).await.unwrap();
+    engine.sync("c", "endless/ticks").unwrap().enable(SyncOptions::default()).await.unwrap();
+    let background = Arc::new(engine.start(&tokio::runtime::Handle::current()));
+    let other = background.as_ref().clone();
+    let second = Duration::from_secs(10);
+    let (first, second) = tokio::join!(background.shutdown(second), other.shutdown(second));
+    first.and(second).unwrap();
+    background.shutdown(Duration::ZERO).await.unwrap();
+    assert_eq!(other.pause().await.unwrap_err().kind(), highwater_core::ErrorKind::Closed);
 }

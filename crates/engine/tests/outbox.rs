@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use highwater_core::{Environment, ErrorKind, MemoryStore, Store};
-use highwater_engine::{Destination, Outbox, SIGNATURE_TOLERANCE, Secret, verify};
+use highwater_engine::Secret;
+use highwater_engine::webhooks::{Destination, Outbox, SIGNATURE_TOLERANCE, verify};
 use receiver::{HOUR, SECRET, World, header};
 use serde_json::Value;
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use highwater_core::{ErrorKind, MemoryStore, Store};
-use highwater_engine::{Destination, Engine, Outbox, Secret, UreqTransport};
+use highwater_engine::transport::UreqTransport;
+use highwater_engine::webhooks::{Destination, Outbox};
+use highwater_engine::{Engine, Secret};
 use highwater_template::HttpRequest;
 use highwater_template::http::Transport;
 use receiver::{SECRET, World};

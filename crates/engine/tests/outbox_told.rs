@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use highwater_core::{Cursor, Environment, ErrorKind, MemoryStore, Store, StoreExt, StreamKey};
-use highwater_engine::{Destination, DisableMode, RunOptions, SIGNATURE_TOLERANCE, Secret, verify};
+use highwater_engine::webhooks::{Destination, SIGNATURE_TOLERANCE, verify};
+use highwater_engine::{DisableMode, RunOptions, Secret};
 use receiver::{HOUR, SECRET, World, body_of, header};
 use serde_json::Value;
 use staged::Staged;
@@ -241,7 +242,8 @@ async fn a_receiver_that_is_away_for_long_does_not_fill_the_disk() {
         let dead = world.outbox.dead_letters("crm", "", 1000).await.unwrap();
         assert!(world.waiting().await <= MOST && dead.len() <= MOST);
     }
-    let rows = |rows: Vec<highwater_engine::OutboxRow>| rows.into_iter().map(|row| row.body).collect::<Vec<_>>();
+    let rows =
+        |rows: Vec<highwater_engine::webhooks::OutboxRow>| rows.into_iter().map(|row| row.body).collect::<Vec<_>>();
     let mut kept = rows(world.outbox.waiting("crm", "", 100).await.unwrap());
     kept.extend(rows(world.outbox.dead_letters("crm", "", 100).await.unwrap()));
     let end = world.store.records(&StreamKey::new("demo", "Note")).limit(5000).page().await.unwrap().high_water;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result, Store};
-use highwater_engine::{Destination, Engine, Outbox, RunOptions, Secret};
+use highwater_engine::webhooks::{Destination, Outbox};
+use highwater_engine::{Engine, RunOptions, Secret};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
 use staged::Staged;

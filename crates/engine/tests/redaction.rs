@@ -15,9 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use forms::{FORMS, Form, KEPT, Kept, TOKEN};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{
-    ConnectionSettings, Destination, Engine, Outbox, RequestLimits, RunOptions, Secret, SyncOptions,
-};
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::webhooks::{Destination, Outbox};
+use highwater_engine::{ConnectionSettings, Engine, RunOptions, Secret, SyncOptions};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
 use highwater_template::http::{Transport, escape};

@@ -9,9 +9,10 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, StreamKey, WriteBatch};
-use highwater_engine::{
-    CancelToken, DeletePolicy, DisableMode, LogFilter, LogPolicy, Phase, RunMode, RunOptions, RunState, SyncOptions,
-};
+use highwater_engine::logs::{LogFilter, LogPolicy};
+use highwater_engine::runs::RunMode;
+use highwater_engine::syncs::DeletePolicy;
+use highwater_engine::{CancelToken, DisableMode, Phase, RunOptions, RunState, SyncOptions};
 use staged::Staged;
 use world::{SYNC, World, sleep};
 

@@ -7,13 +7,14 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::ErrorKind;
+use highwater_engine::runs::RunMode;
 use highwater_engine::{
-    ConnectionSettings, DisableMode, Phase, RunMode, RunOptions, RunState, Running, Schedule, SyncOptions, TriggerMode,
+    Background, ConnectionSettings, DisableMode, Phase, RunOptions, RunState, Schedule, SyncOptions, TriggerMode,
 };
 use tokio::runtime::Handle;
 use world::{SYNC, World, sleep};
 
-fn start(world: &World) -> Running {
+fn start(world: &World) -> Background {
     world.engine.start(&Handle::current())
 }
 

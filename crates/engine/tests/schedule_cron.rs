@@ -8,14 +8,14 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{Environment, ErrorKind, WriteBatch};
-use highwater_engine::{ConnectionSettings, Phase, RunState, Running, Schedule, SyncOptions, TriggerMode};
+use highwater_engine::{Background, ConnectionSettings, Phase, RunState, Schedule, SyncOptions, TriggerMode};
 use tokio::runtime::Handle;
 use world::{SYNC, World, sleep};
 
 /// The clock of these tests begins on 2026-11-18 at 11:06:40 UTC.
 const LAST_SLOT: &str = "0 7 11 18 11 * 2026";
 
-fn start(world: &World) -> Running {
+fn start(world: &World) -> Background {
     world.engine.start(&Handle::current())
 }
 

@@ -1,7 +1,8 @@
 //! Every call can be made from a task that moves between threads.
 
 use highwater_core::RunId;
-use highwater_engine::{DisableMode, Engine, LogFilter, RunOptions, Schedule, SyncHandle, SyncOptions, TriggerMode};
+use highwater_engine::logs::LogFilter;
+use highwater_engine::{DisableMode, Engine, RunOptions, Schedule, SyncHandle, SyncOptions, TriggerMode};
 
 fn sent<T: Send>(value: T) -> T {
     value
@@ -37,5 +38,5 @@ fn engines_are_shared_between_threads() {
     shared::<SyncHandle>();
     shared::<highwater_engine::blocking::SyncHandle>();
     shared::<highwater_engine::blocking::Engine>();
-    shared::<highwater_engine::Control>();
+    shared::<highwater_engine::Background>();
 }

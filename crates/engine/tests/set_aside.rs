@@ -4,7 +4,8 @@
 mod things;
 
 use highwater_core::{ErrorKind, MAX_PAYLOAD_BYTES};
-use highwater_engine::{CancelToken, RunMode, RunOptions, RunState};
+use highwater_engine::runs::RunMode;
+use highwater_engine::{CancelToken, RunOptions, RunState};
 use highwater_template::LogLevel;
 use things::{SYNC, Things, World, full, good};
 

@@ -10,9 +10,9 @@ mod world;
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Json, Store, StoreExt, StreamKey, WriteBatch};
-use highwater_engine::{
-    DisableMode, LogFilter, Phase, RunEvent, RunMode, RunOptions, RunState, SyncOptions, TriggerMode,
-};
+use highwater_engine::logs::LogFilter;
+use highwater_engine::runs::RunMode;
+use highwater_engine::{DisableMode, Phase, RunEvent, RunOptions, RunState, SyncOptions, TriggerMode};
 use scripted::Scene;
 use tokio::runtime::Handle;
 use world::{SYNC, World, sleep};

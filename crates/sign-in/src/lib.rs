@@ -13,7 +13,7 @@
 //! ```no_run
 //! # async fn example(oauth: highwater_template::auth::OAuth2, transport: &dyn highwater_template::http::Transport) -> highwater_core::Result<()> {
 //! use highwater_core::SystemEnvironment;
-//! use highwater_engine::OAuthTokens;
+//! use highwater_engine::credentials::OAuthTokens;
 //! use highwater_sign_in::{LoopbackRedirect, sign_in};
 //!
 //! let mut redirect = LoopbackRedirect::builder("Notes").bind().await?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, Error, ErrorKind, Result, printable};
-use highwater_engine::{OAuthTokens, SignIn};
+use highwater_engine::credentials::{OAuthTokens, SignIn};
 use highwater_template::Secret;
 use highwater_template::auth::OAuth2;
 use highwater_template::http::Transport;

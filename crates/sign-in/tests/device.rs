@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use highwater_core::{ErrorKind, Result, SystemEnvironment};
-use highwater_engine::{DeviceSignIn, OAuthTokens};
+use highwater_engine::credentials::{DeviceSignIn, OAuthTokens};
 use highwater_template::auth::{DesktopSignIn, OAuth2};
 use highwater_template::{HttpResponse, Secret};
 use highwater_testkit::{FakeApi, FakeRequest, FakeTransport, json};

@@ -4,7 +4,7 @@
 use std::net::TcpListener as Taken;
 
 use highwater_core::{ErrorKind, Result, SystemEnvironment};
-use highwater_engine::OAuthTokens;
+use highwater_engine::credentials::OAuthTokens;
 use highwater_sign_in::{ForwardedRedirect, LoopbackHost, LoopbackRedirect, Redirect, RedirectStrategy, sign_in};
 use highwater_template::HttpResponse;
 use highwater_template::auth::{DesktopSignIn, OAuth2};

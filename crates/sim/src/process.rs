@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use highwater_core::locks::lock;
 use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
-use highwater_engine::{CancelToken, Credentials, Delivering, Engine, Outbox, RunOptions, Secret};
+use highwater_engine::webhooks::{BackgroundDelivery, Outbox};
+use highwater_engine::{CancelToken, Credentials, Engine, RunOptions, Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::runtime::Handle;
@@ -35,7 +36,7 @@ pub(crate) struct Process {
     pub(crate) cancels: Vec<CancelToken>,
     /// Each engine's outbox, and its work.
     pub(crate) outboxes: Vec<Outbox>,
-    deliveries: Vec<Delivering>,
+    deliveries: Vec<BackgroundDelivery>,
     /// Runs of each connection that the plan asked for, and that go on.
     by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }

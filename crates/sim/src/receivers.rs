@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use highwater_core::locks::lock;
 use highwater_core::{Cursor, Error, ErrorKind, Page, Result, WriteBatch};
-use highwater_engine::{Destination, OutboxRow, SIGNATURE_TOLERANCE, Secret, verify};
+use highwater_engine::Secret;
+use highwater_engine::webhooks::{Destination, OutboxRow, SIGNATURE_TOLERANCE, verify};
 use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 

@@ -8,7 +8,8 @@ use highwater_core::locks::lock;
 use highwater_core::{
     Cursor, Inline, Maintenance, MemoryBackend, PageRequest, PruneWhat, Store, StoreOptions, StreamKey, WriteBatch,
 };
-use highwater_engine::{ConnectionSettings, Engine, Outbox, RunOptions, SyncOptions};
+use highwater_engine::webhooks::Outbox;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions, SyncOptions};
 use tokio::time::Instant;
 
 use crate::api::{Api, SimTransport};

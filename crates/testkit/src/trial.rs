@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Environment, Inline, MemoryBackend, Record, Result, Store, StoreExt, StoreOptions, StreamKey};
-use highwater_engine::{ConnectionSettings, Credentials, Engine, RequestLimits, RunOptions, RunReport};
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
 use highwater_template::{Secret, Template};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Result};
-use highwater_engine::{Credentials, OAuthTokens, SignIn};
+use highwater_engine::Credentials;
+use highwater_engine::credentials::{OAuthTokens, SignIn};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::http::Validator;
 use highwater_template::limits::RateLimits;
@@ -210,7 +211,7 @@ async fn a_cassette_has_no_secrets_and_plays_what_was_recorded() {
         Some(_) => json(200, r#"{"access_token":"fresh","rows":[2]}"#),
     });
     let served = ServedApi::new(api).await.unwrap();
-    let transport = Arc::new(highwater_engine::UreqTransport::new());
+    let transport = Arc::new(highwater_engine::transport::UreqTransport::new());
     let cassette = Cassette::record(transport, [Secret::new("s3cret")]);
     use highwater_template::http::Transport;
     let ask =

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
-use highwater_engine::{
-    CancelToken, ConnectionSettings, CredentialStore, Credentials, Engine, OAuthTokens, RequestLimits, RunOptions,
-};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{CancelToken, ConnectionSettings, CredentialStore, Credentials, Engine, RunOptions};
 use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};

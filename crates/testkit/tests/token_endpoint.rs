@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Result, Timestamp};
-use highwater_engine::{ConnectionSettings, Credentials, OAuthTokens};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::{ConnectionSettings, Credentials};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};
 use highwater_testkit::{FakeApi, FakeRequest, Trial, json, with_header};

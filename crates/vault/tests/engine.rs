@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater_core::{ErrorKind, Result, Store};
-use highwater_engine::{ConnectionSettings, Credentials, DisconnectMode, Engine, OAuthTokens, RunOptions, Secret};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::{ConnectionSettings, Credentials, DisconnectMode, Engine, RunOptions, Secret};
 use highwater_template::async_trait::async_trait;
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::{HttpRequest, HttpResponse, Provider, SyncContext, Template, TemplateInfo};

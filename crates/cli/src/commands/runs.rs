@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand, ValueEnum};
-use highwater::engine::{LogFilter, RunMode, RunReport, RunState};
+use highwater::engine::logs::LogFilter;
+use highwater::engine::runs::RunMode;
+use highwater::engine::{RunReport, RunState};
 use highwater::template::LogLevel;
 use highwater::{Engine, Result, Store, Timestamp};
 

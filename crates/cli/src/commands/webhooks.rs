@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use highwater::Result;
-use highwater::engine::{Outbox, OutboxRow};
+use highwater::engine::webhooks::{Outbox, OutboxRow};
 use serde_json::json;
 
 use crate::args::StoreOptions;

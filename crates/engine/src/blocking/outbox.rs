@@ -8,14 +8,15 @@ use highwater_core::locks::lock;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::outbox::{Delivering, Destination, OutboxRow, Pass};
+use crate::outbox::{BackgroundDelivery, DeliveryReport, Destination, OutboxRow};
 
-/// An [`Outbox`](crate::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
+/// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
 /// of them.
 ///
 /// ```no_run
 /// # fn example(engine: &highwater_engine::blocking::Engine) -> highwater_core::Result<()> {
-/// use highwater_engine::{Destination, Secret, blocking};
+/// use highwater_engine::{Secret, blocking};
+/// use highwater_engine::webhooks::Destination;
 /// let outbox = blocking::Outbox::new(engine);
 /// outbox.add(Destination::new("crm", "https://crm.example/hooks/highwater"))?;
 /// outbox.set_secrets("crm", vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")])?;
@@ -26,58 +27,62 @@ use crate::outbox::{Delivering, Destination, OutboxRow, Pass};
 #[derive(Clone)]
 pub struct Outbox {
     engine: Engine,
-    outbox: crate::Outbox,
-    delivering: Arc<Mutex<Option<Delivering>>>,
+    outbox: crate::webhooks::Outbox,
+    delivering: Arc<Mutex<Option<BackgroundDelivery>>>,
 }
 
 impl Outbox {
     /// The outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
     pub fn new(engine: &Engine) -> Self {
-        Outbox { outbox: crate::Outbox::new(engine.engine()), engine: engine.clone(), delivering: Arc::default() }
+        Outbox {
+            outbox: crate::webhooks::Outbox::new(engine.engine()),
+            engine: engine.clone(),
+            delivering: Arc::default(),
+        }
     }
 
-    /// See [`Outbox::set_secrets`](crate::Outbox::set_secrets).
+    /// See [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets).
     pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
         self.outbox.set_secrets(destination, secrets)
     }
 
-    /// See [`Outbox::add`](crate::Outbox::add).
+    /// See [`Outbox::add`](crate::webhooks::Outbox::add).
     pub fn add(&self, destination: Destination) -> Result<()> {
         self.engine.wait(self.outbox.add(destination))
     }
 
-    /// See [`Outbox::destinations`](crate::Outbox::destinations).
+    /// See [`Outbox::destinations`](crate::webhooks::Outbox::destinations).
     pub fn destinations(&self) -> Result<Vec<Destination>> {
         self.engine.wait(self.outbox.destinations())
     }
 
-    /// See [`Outbox::remove`](crate::Outbox::remove).
+    /// See [`Outbox::remove`](crate::webhooks::Outbox::remove).
     pub fn remove(&self, id: &str) -> Result<()> {
         self.engine.wait(self.outbox.remove(id))
     }
 
-    /// See [`Outbox::waiting`](crate::Outbox::waiting).
+    /// See [`Outbox::waiting`](crate::webhooks::Outbox::waiting).
     pub fn waiting(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.engine.wait(self.outbox.waiting(destination, after, limit))
     }
 
-    /// See [`Outbox::dead_letters`](crate::Outbox::dead_letters).
+    /// See [`Outbox::dead_letters`](crate::webhooks::Outbox::dead_letters).
     pub fn dead_letters(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.engine.wait(self.outbox.dead_letters(destination, after, limit))
     }
 
-    /// See [`Outbox::replay`](crate::Outbox::replay).
+    /// See [`Outbox::replay`](crate::webhooks::Outbox::replay).
     pub fn replay(&self, destination: &str, id: &str) -> Result<()> {
         self.engine.wait(self.outbox.replay(destination, id))
     }
 
-    /// See [`Outbox::replay_all`](crate::Outbox::replay_all).
+    /// See [`Outbox::replay_all`](crate::webhooks::Outbox::replay_all).
     pub fn replay_all(&self, destination: &str) -> Result<usize> {
         self.engine.wait(self.outbox.replay_all(destination))
     }
 
-    /// See [`Outbox::deliver_due`](crate::Outbox::deliver_due).
-    pub fn deliver_due(&self) -> Result<Pass> {
+    /// See [`Outbox::deliver_due`](crate::webhooks::Outbox::deliver_due).
+    pub fn deliver_due(&self) -> Result<DeliveryReport> {
         self.engine.wait(self.outbox.deliver_due())
     }
 

@@ -3,7 +3,7 @@
 use highwater_core::{Result, StreamKey};
 
 use super::Engine;
-use crate::aside::KeptAside;
+use crate::aside::UnsavedRecord;
 use crate::control::{DisableMode, TriggerMode};
 use crate::run::{RunOptions, RunReport};
 use crate::schedule::Schedule;
@@ -126,7 +126,7 @@ impl SyncHandle {
     /// # Errors
     ///
     /// Those of the method it calls.
-    pub fn set_aside(&self) -> Result<Vec<KeptAside>> {
+    pub fn set_aside(&self) -> Result<Vec<UnsavedRecord>> {
         self.engine.wait(self.inner.set_aside())
     }
 

@@ -170,13 +170,13 @@ impl Client {
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
-                    (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
+                    (Verdict::DeliveryReport, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
                     _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
-                    (Verdict::Pass, wait) => return Client::judged(response, wait),
+                    (Verdict::DeliveryReport, wait) => return Client::judged(response, wait),
                 },
             }
         }

@@ -10,7 +10,7 @@ use highwater_template::{ConfigKey, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::oauth::client_pair;
-use super::tokens::{Grant, OAuthTokens};
+use super::tokens::{OAuthGrant, OAuthTokens};
 use crate::timer::millis;
 
 /// A user name this long that is no mail address may be an API key.
@@ -229,13 +229,13 @@ enum WrittenGrant {
 impl WrittenTokens {
     /// A text that does not say how tokens come has no tokens and a secret only if the application asks for itself: a user's
     /// sign-in always has an access token or a refresh token.
-    fn grant(&self) -> Grant {
+    fn grant(&self) -> OAuthGrant {
         let no_tokens = self.access_token.is_none() && self.refresh_token.is_none();
         match self.grant {
-            Some(WrittenGrant::User) => Grant::User,
-            Some(WrittenGrant::ClientCredentials) => Grant::ClientCredentials,
-            None if no_tokens && self.client_secret.is_some() => Grant::ClientCredentials,
-            None => Grant::User,
+            Some(WrittenGrant::User) => OAuthGrant::User,
+            Some(WrittenGrant::ClientCredentials) => OAuthGrant::ClientCredentials,
+            None if no_tokens && self.client_secret.is_some() => OAuthGrant::ClientCredentials,
+            None => OAuthGrant::User,
         }
     }
 }
@@ -264,8 +264,8 @@ impl From<&Credentials> for Written {
                     granted: tokens.granted.clone(),
                     lifetime_ms: tokens.lifetime.map(millis),
                     grant: Some(match tokens.grant {
-                        Grant::User => WrittenGrant::User,
-                        Grant::ClientCredentials => WrittenGrant::ClientCredentials,
+                        OAuthGrant::User => WrittenGrant::User,
+                        OAuthGrant::ClientCredentials => WrittenGrant::ClientCredentials,
                     }),
                 });
             }
@@ -334,9 +334,9 @@ mod tests {
                 _ => panic!("no tokens"),
             }
         };
-        assert_eq!(grant(r#""access_token":null,"refresh_token":null"#), Grant::ClientCredentials);
-        assert_eq!(grant(r#""access_token":"a1","refresh_token":null,"expires_at_ms":5"#), Grant::User);
-        assert_eq!(grant(r#""access_token":null,"refresh_token":"r1""#), Grant::User);
+        assert_eq!(grant(r#""access_token":null,"refresh_token":null"#), OAuthGrant::ClientCredentials);
+        assert_eq!(grant(r#""access_token":"a1","refresh_token":null,"expires_at_ms":5"#), OAuthGrant::User);
+        assert_eq!(grant(r#""access_token":null,"refresh_token":"r1""#), OAuthGrant::User);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::answer;
 use super::oauth::{TokenRequest, secure};
-use super::tokens::{Grant, OAuthTokens};
+use super::tokens::{OAuthGrant, OAuthTokens};
 use crate::timer;
 
 /// Between two questions, unless the API says otherwise (RFC 8628 section 3.2).
@@ -35,7 +35,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// ```no_run
 /// # async fn example(oauth: highwater_template::auth::OAuth2, transport: &dyn highwater_template::http::Transport) -> highwater_core::Result<()> {
 /// use highwater_core::SystemEnvironment;
-/// use highwater_engine::{DeviceSignIn, OAuthTokens};
+/// use highwater_engine::credentials::{DeviceSignIn, OAuthTokens};
 /// let client = OAuthTokens::new("the-client-id");
 /// let sign_in = DeviceSignIn::begin(&oauth, client, &["repo"], transport, &SystemEnvironment).await?;
 /// println!("Open {} and enter {}", sign_in.verification_uri(), sign_in.user_code());
@@ -97,7 +97,7 @@ impl DeviceSignIn {
         })?;
         secure(url, "device_url")?;
         let client =
-            OAuthTokens { scopes: oauth.scopes_with(scopes), granted: Vec::new(), grant: Grant::User, ..client };
+            OAuthTokens { scopes: oauth.scopes_with(scopes), granted: Vec::new(), grant: OAuthGrant::User, ..client };
         let hidden = Redactor::new(&client.secrets().collect::<Vec<_>>());
         let scope = client.scopes.join(" ");
         let mut fields = vec![("client_id", &*client.client_id)];

@@ -58,7 +58,7 @@ impl RequestLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing in particular.
-    Pass,
+    DeliveryReport,
     /// Ask again, but not at once.
     Wait(Wait),
 }
@@ -104,7 +104,7 @@ pub(crate) fn verdict(response: &HttpResponse, habits: &RateLimits, now_ms: u64)
         _ => false,
     };
     if !limited && !by_habit && !in_words() {
-        return Verdict::Pass;
+        return Verdict::DeliveryReport;
     }
     let wait = match (told, left) {
         (Some(_), _) => Wait { told, growing: None },
@@ -273,10 +273,10 @@ mod tests {
         assert_eq!(verdict(&response(429, &[("retry-after", &date)])), wait(30));
         let reset = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700000060")];
         assert_eq!(verdict(&response(403, &reset)), wait(61));
-        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::Pass);
+        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::DeliveryReport);
         assert_eq!(verdict(&response(429, &[])), Verdict::Wait(Wait::default()));
         assert_eq!(verdict(&response(429, &[("X-RateLimit-Remaining", "5")])), grows(60));
-        assert_eq!(verdict(&response(500, &[])), Verdict::Pass);
+        assert_eq!(verdict(&response(500, &[])), Verdict::DeliveryReport);
         assert_eq!(rest(&response(200, &reset)), Some(Duration::from_secs(61)));
         assert_eq!(rest(&response(200, &[("X-RateLimit-Remaining", "1")])), None);
     }
@@ -306,7 +306,7 @@ mod tests {
         let limited = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"RateLimited"}]}"#);
         assert_eq!(verdict(&limited, &habits, NOW_MS), grows(30));
         let other = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"SYNTAX"}]}"#);
-        assert_eq!(verdict(&other, &habits, NOW_MS), Verdict::Pass);
+        assert_eq!(verdict(&other, &habits, NOW_MS), Verdict::DeliveryReport);
         let used_up = response(200, &[("X-Complexity-Left", "0"), ("X-Complexity-Reset", "1700000005000")]);
         assert_eq!(rest(&used_up, &habits, NOW_MS), Some(Duration::from_secs(5)));
     }
@@ -319,9 +319,9 @@ mod tests {
             verdict(&HttpResponse::new(status, Vec::new(), body), &habits, NOW_MS)
         };
         assert_eq!((told(200, "RATELIMITED"), told(400, "RATELIMITED")), (told(429, ""), told(429, "")));
-        assert_eq!((told(200, "OTHER"), told(400, "OTHER")), (Verdict::Pass, Verdict::Pass));
+        assert_eq!((told(200, "OTHER"), told(400, "OTHER")), (Verdict::DeliveryReport, Verdict::DeliveryReport));
         let none = HttpResponse::new(200, Vec::new(), "no json");
-        assert_eq!(verdict(&none, &habits, NOW_MS), Verdict::Pass);
+        assert_eq!(verdict(&none, &habits, NOW_MS), Verdict::DeliveryReport);
     }
 
     #[test]

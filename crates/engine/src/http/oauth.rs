@@ -14,7 +14,7 @@ use url::Url;
 use super::answer;
 use super::origins::is_loopback;
 use super::token_answer;
-use super::tokens::{Grant, OAuthTokens};
+use super::tokens::{OAuthGrant, OAuthTokens};
 
 /// Why there are no new tokens.
 pub(super) struct Refusal {
@@ -43,10 +43,10 @@ pub(super) async fn refresh(
 ) -> Result<OAuthTokens, Refusal> {
     let scope = tokens.scopes.join(" ");
     let fields: Vec<(&str, &str)> = match (tokens.grant, &tokens.refresh_token) {
-        (Grant::User, Some(token)) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
-        (Grant::User, None) => return Err(Refusal { error: over(), over: true }),
-        (Grant::ClientCredentials, _) if scope.is_empty() => vec![("grant_type", "client_credentials")],
-        (Grant::ClientCredentials, _) => vec![("grant_type", "client_credentials"), ("scope", &scope)],
+        (OAuthGrant::User, Some(token)) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
+        (OAuthGrant::User, None) => return Err(Refusal { error: over(), over: true }),
+        (OAuthGrant::ClientCredentials, _) if scope.is_empty() => vec![("grant_type", "client_credentials")],
+        (OAuthGrant::ClientCredentials, _) => vec![("grant_type", "client_credentials"), ("scope", &scope)],
     };
     TokenRequest { oauth, tokens, fields: &fields }.send(transport, environment).await
 }

@@ -11,7 +11,7 @@ use highwater_template::http::{Transport, escape};
 use sha2::{Digest, Sha256};
 
 use super::oauth::TokenRequest;
-use super::tokens::{Grant, OAuthTokens};
+use super::tokens::{OAuthGrant, OAuthTokens};
 
 /// A sign-in in progress: what the host keeps between the page where the user agrees and the redirect
 /// that follows. For desktops: listen on `127.0.0.1` with any port, send the user to [`url`](SignIn::url), take
@@ -20,7 +20,7 @@ use super::tokens::{Grant, OAuthTokens};
 /// ```
 /// use highwater_core::SystemEnvironment;
 /// use highwater_template::auth::{DesktopSignIn, OAuth2};
-/// use highwater_engine::{OAuthTokens, SignIn};
+/// use highwater_engine::credentials::{OAuthTokens, SignIn};
 ///
 /// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);
 /// let sign_in = SignIn::begin(&oauth, OAuthTokens::new("my-app"), "http://127.0.0.1:4000/", &["read"], &SystemEnvironment);
@@ -74,7 +74,7 @@ impl SignIn {
             verifier: Secret::new(verifier),
             redirect_uri: redirect_uri.to_owned(),
             oauth: oauth.clone(),
-            client: OAuthTokens { scopes, granted: Vec::new(), grant: Grant::User, ..client },
+            client: OAuthTokens { scopes, granted: Vec::new(), grant: OAuthGrant::User, ..client },
         }
     }
 

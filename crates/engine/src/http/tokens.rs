@@ -19,7 +19,7 @@ const ABOUT_TOKENS: usize = 64 * 1024;
 /// How new access tokens come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Grant {
+pub enum OAuthGrant {
     /// A user signed in: new access tokens come by the refresh token. Without one, the user signs in again.
     #[default]
     User,
@@ -50,7 +50,7 @@ pub struct OAuthTokens {
     /// The scopes that the API granted; empty where it did not say.
     pub granted: Vec<String>,
     /// How new access tokens come.
-    pub grant: Grant,
+    pub grant: OAuthGrant,
 }
 
 impl OAuthTokens {
@@ -65,7 +65,7 @@ impl OAuthTokens {
         OAuthTokens {
             client_id: client_id.into(),
             client_secret,
-            grant: Grant::ClientCredentials,
+            grant: OAuthGrant::ClientCredentials,
             ..OAuthTokens::default()
         }
     }
@@ -128,8 +128,8 @@ impl OAuthTokens {
     /// Whether there is a way to a new access token.
     pub(super) fn can_refresh(&self) -> bool {
         match self.grant {
-            Grant::User => self.refresh_token.is_some(),
-            Grant::ClientCredentials => true,
+            OAuthGrant::User => self.refresh_token.is_some(),
+            OAuthGrant::ClientCredentials => true,
         }
     }
 }

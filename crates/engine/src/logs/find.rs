@@ -123,7 +123,7 @@ impl Engine {
 }
 
 impl SyncHandle {
-    /// Returns the kept runs of the sync, newest first: at most as many as [`LogPolicy`](crate::LogPolicy) keeps.
+    /// Returns the kept runs of the sync, newest first: at most as many as [`LogPolicy`](crate::logs::LogPolicy) keeps.
     ///
     /// # Errors
     ///

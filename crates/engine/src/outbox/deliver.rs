@@ -1,4 +1,4 @@
-//! Delivering: who, when, and what an answer means.
+//! BackgroundDelivery: who, when, and what an answer means.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::Outbox;
 use super::collapse::collapse_dead;
@@ -43,7 +44,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// What a look at the outbox came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Pass {
+pub struct DeliveryReport {
     /// Deliveries that were accepted.
     pub delivered: u64,
     /// Tries that failed.
@@ -54,8 +55,8 @@ pub struct Pass {
     pub next_at: Option<Timestamp>,
 }
 
-impl Pass {
-    fn add(&mut self, other: Pass) {
+impl DeliveryReport {
+    fn add(&mut self, other: DeliveryReport) {
         self.delivered += other.delivered;
         self.failed += other.failed;
         self.dead += other.dead;
@@ -70,39 +71,55 @@ impl Pass {
     }
 }
 
-/// An outbox at work in the background.
-#[derive(Debug)]
+/// The deliveries of an outbox in the background. Made by [`Outbox::start`].
+///
+/// A clone controls the same work. It is asked to stop when the last clone is dropped.
+#[derive(Clone, Debug)]
 #[must_use = "dropping it stops the deliveries"]
-pub struct Delivering {
-    cancel: CancelToken,
-    task: Option<JoinHandle<()>>,
+pub struct BackgroundDelivery {
+    inner: Arc<Inner>,
 }
 
-impl Delivering {
-    /// Begins no further try and waits for the one in progress.
-    pub async fn shutdown(mut self) -> Result<()> {
-        self.cancel.cancel();
-        match self.task.take() {
-            Some(task) => task
-                .await
-                .map_err(|source| Error::new(ErrorKind::Internal, "the deliveries ended badly").because(source)),
-            None => Ok(()),
+#[derive(Debug)]
+struct Inner {
+    cancel: CancelToken,
+    /// Whether the work has ended; closed without that where it failed.
+    ended: watch::Receiver<bool>,
+}
+
+impl BackgroundDelivery {
+    /// Begins no further try, and waits for the one in progress: at most 20 seconds, the time that a receiver has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] where the deliveries had failed.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.inner.cancel.cancel();
+        let mut ended = self.inner.ended.clone();
+        match ended.wait_for(|ended| *ended).await {
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::new(ErrorKind::Internal, "the deliveries failed").because(source)),
         }
     }
 }
 
-impl Drop for Delivering {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
 }
 
 impl Outbox {
-    /// Delivers on the given runtime, until the returned value is dropped or shut down.
-    pub fn start(&self, runtime: &Handle) -> Delivering {
+    /// Begins to deliver on `runtime`, until the returned value and its clones are dropped or shut down.
+    pub fn start(&self, runtime: &Handle) -> BackgroundDelivery {
         let cancel = CancelToken::new();
-        let task = runtime.spawn(work(self.clone(), cancel.clone()));
-        Delivering { cancel, task: Some(task) }
+        let (end, ended) = watch::channel(false);
+        let (outbox, token) = (self.clone(), cancel.clone());
+        runtime.spawn(async move {
+            work(outbox, token).await;
+            end.send_replace(true);
+        });
+        BackgroundDelivery { inner: Arc::new(Inner { cancel, ended }) }
     }
 
     /// Delivers what is due now, once. For hosts with a schedule of their own.
@@ -111,17 +128,17 @@ impl Outbox {
     ///
     /// [`ErrorKind::Busy`] or [`ErrorKind::Fenced`] where this process stood still for longer than it may hold the work
     /// (a computer that slept, a disk that did not answer for 15 s): ask again. And those of the store.
-    pub async fn deliver_due(&self) -> Result<Pass> {
+    pub async fn deliver_due(&self) -> Result<DeliveryReport> {
         self.pass(&CancelToken::new()).await
     }
 
-    async fn pass(&self, cancel: &CancelToken) -> Result<Pass> {
+    async fn pass(&self, cancel: &CancelToken) -> Result<DeliveryReport> {
         let (store, environment) = (&*self.parts.store, &*self.parts.environment);
         // What a process did not get to tell after it had committed it.
         if !mutant!("draft-told-by-its-run-alone") {
             tell(store, environment, DRAFTS).await?;
         }
-        let mut pass = Pass::default();
+        let mut pass = DeliveryReport::default();
         if self.due(&mut pass).await?.is_empty() {
             return Ok(pass);
         }
@@ -133,7 +150,7 @@ impl Outbox {
             }
         };
         // What others did until they gave the work back counts: a destination that wants nothing more, say.
-        pass = Pass::default();
+        pass = DeliveryReport::default();
         let outcome = match self.due(&mut pass).await {
             Ok(wanted) => {
                 tokio::select! {
@@ -153,9 +170,14 @@ impl Outbox {
         Ok(pass)
     }
 
-    async fn serve(&self, mut wanted: Vec<Destination>, lease: &Arc<Lease>, cancel: &CancelToken) -> Result<Pass> {
-        let mut pass = Pass::default();
-        let mut serving: JoinSet<Result<Pass>> = JoinSet::new();
+    async fn serve(
+        &self,
+        mut wanted: Vec<Destination>,
+        lease: &Arc<Lease>,
+        cancel: &CancelToken,
+    ) -> Result<DeliveryReport> {
+        let mut pass = DeliveryReport::default();
+        let mut serving: JoinSet<Result<DeliveryReport>> = JoinSet::new();
         loop {
             while serving.len() < AT_ONCE
                 && let Some(destination) = wanted.pop()
@@ -174,9 +196,14 @@ impl Outbox {
     }
 
     /// Tries what is due for a destination, oldest first, until one fails.
-    async fn serve_one(&self, destination: &Destination, lease: &Lease, cancel: &CancelToken) -> Result<Pass> {
+    async fn serve_one(
+        &self,
+        destination: &Destination,
+        lease: &Lease,
+        cancel: &CancelToken,
+    ) -> Result<DeliveryReport> {
         let environment = &*self.parts.environment;
-        let mut pass = Pass::default();
+        let mut pass = DeliveryReport::default();
         let mut after = String::new();
         'rows: loop {
             let rows = self.waiting(&destination.id, &after, PAGE).await?;
@@ -207,7 +234,7 @@ impl Outbox {
         destination: &Destination,
         mut row: OutboxRow,
         lease: &Lease,
-        pass: &mut Pass,
+        pass: &mut DeliveryReport,
     ) -> Result<bool> {
         let environment = &*self.parts.environment;
         let verdict = self.send(destination, &row).await;

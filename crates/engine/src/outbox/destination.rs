@@ -10,7 +10,7 @@ use crate::reach::{self, Reach};
 const PAGE: usize = 500;
 
 /// A receiver of webhooks. Its secrets are not part of it and never stored; give them to
-/// [`Outbox::set_secrets`](crate::Outbox::set_secrets) at each start.
+/// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Destination {

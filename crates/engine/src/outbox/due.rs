@@ -3,13 +3,13 @@
 use highwater_core::{ErrorKind, Result, Timestamp, WriteBatch};
 
 use super::Outbox;
-use super::deliver::{PAGE, Pass};
+use super::deliver::{DeliveryReport, PAGE};
 use super::destination::{Destination, destinations};
 use super::row::{OutboxRow, Rest, rest_key, rows_prefix};
 
 impl Outbox {
     /// The destinations for which something is due now; when something is for the others is noted.
-    pub(super) async fn due(&self, pass: &mut Pass) -> Result<Vec<Destination>> {
+    pub(super) async fn due(&self, pass: &mut DeliveryReport) -> Result<Vec<Destination>> {
         let mut wanted = Vec::new();
         for destination in destinations(&*self.parts.store).await? {
             if destination.disabled.is_some() {

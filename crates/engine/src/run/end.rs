@@ -11,7 +11,7 @@ use super::host::{Host, OpenRefresh};
 use super::report::{RunMode, RunReport, RunState};
 use crate::engine::Engine;
 use crate::logs;
-use crate::sync::{Incomplete, SyncKey, SyncSettings, SyncStatus};
+use crate::sync::{IncompleteModel, SyncKey, SyncSettings, SyncStatus};
 
 /// The first look after the API could not be reached, and the longest time between two.
 const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -174,7 +174,7 @@ fn note_incomplete(status: &mut SyncStatus, report: &RunReport) {
         status.incomplete.retain(|_, known| known.full && !full);
     }
     for (model, reason) in &report.incomplete {
-        let noted = Incomplete { reason: reason.clone(), run: report.id.clone(), full };
+        let noted = IncompleteModel { reason: reason.clone(), run: report.id.clone(), full };
         match status.incomplete.get_mut(model) {
             Some(known) if known.full && !full => {}
             _ => drop(status.incomplete.insert(model.clone(), noted)),

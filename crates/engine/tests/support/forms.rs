@@ -6,7 +6,8 @@ use std::fmt::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use highwater_core::Timestamp;
-use highwater_engine::{Credentials, OAuthTokens, Secret};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::{Credentials, Secret};
 use highwater_template::http::escape;
 
 /// What is secret about a way to sign in.

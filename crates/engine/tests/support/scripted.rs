@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOptions, StreamKey};
-use highwater_engine::{ConnectionSettings, Engine, RequestLimits, RunOptions, RunReport, Secret};
+use highwater_engine::transport::RequestLimits;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunReport, Secret};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::auth::{AuthKind, TokenUse};
 use highwater_template::http::Transport;

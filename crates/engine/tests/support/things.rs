@@ -12,7 +12,8 @@ use bytes::Bytes;
 use highwater_core::{
     Cursor, Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey,
 };
-use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret, SyncStatus};
+use highwater_engine::syncs::SyncStatus;
+use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret};
 use highwater_template::records::{string_at, text_at};
 use highwater_template::{LogLevel, SourceRecord, SyncContext, Template, TemplateInfo, Window};
 use world::Clock;

@@ -1,7 +1,7 @@
 //! How applications name themselves at token endpoints.
 
 use highwater_core::SystemEnvironment;
-use highwater_engine::{OAuthTokens, SignIn};
+use highwater_engine::credentials::{OAuthTokens, SignIn};
 use highwater_template::{Provider, Secret};
 use highwater_templates::{airtable, jira, notion};
 use highwater_testkit::{FakeRequest, FakeTransport, json};

@@ -2,7 +2,8 @@
 //! messages, channels and users.
 
 use highwater_core::{Environment, ErrorKind, Result};
-use highwater_engine::{Credentials, Phase, Received, Secret, SyncOptions};
+use highwater_engine::webhooks::ReceivedWebhook;
+use highwater_engine::{Credentials, Phase, Secret, SyncOptions};
 use highwater_template::Template;
 use highwater_templates::slack;
 use highwater_testkit::Trial;
@@ -33,7 +34,7 @@ async fn world(template: impl Template, config: &[(&str, &str)]) -> Trial<Slack>
 }
 
 /// Hands a body to the engine as Slack sends it: <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
-async fn post(trial: &Trial<Slack>, body: &str, seconds_ago: u64) -> Result<Received> {
+async fn post(trial: &Trial<Slack>, body: &str, seconds_ago: u64) -> Result<ReceivedWebhook> {
     let at = (trial.environment.now().unix_ms() / 1000 - seconds_ago).to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("v0:{at}:{body}").as_bytes());
@@ -47,7 +48,7 @@ async fn post(trial: &Trial<Slack>, body: &str, seconds_ago: u64) -> Result<Rece
 }
 
 /// An event in its wrapper: <https://docs.slack.dev/apis/events-api#callback-field>.
-async fn tell(trial: &Trial<Slack>, id: &str, event: Value) -> Received {
+async fn tell(trial: &Trial<Slack>, id: &str, event: Value) -> ReceivedWebhook {
     let wrapper = json!({
         "token": "XXYYZZ", "team_id": "T123ABC456", "api_app_id": "A123ABC456", "event": event,
         "type": "event_callback", "event_id": id, "event_time": 1_234_567_890,

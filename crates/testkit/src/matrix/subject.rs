@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_engine::{Credentials, OAuthTokens};
+use highwater_engine::Credentials;
+use highwater_engine::credentials::OAuthTokens;
 use highwater_template::auth::{AuthKind, CredentialKind};
 use highwater_template::{HttpResponse, Provider, Secret, Template};
 use serde_json::Value;

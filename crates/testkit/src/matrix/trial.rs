@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Cursor, Environment, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey};
-use highwater_engine::{ConnectionSettings, DeletePolicy, Engine, LogFilter, RunOptions, RunReport};
+use highwater_engine::logs::LogFilter;
+use highwater_engine::syncs::DeletePolicy;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunReport};
 use highwater_template::http::Transport;
 use tokio::time::Instant;
 

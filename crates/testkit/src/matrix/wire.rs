@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_engine::UreqTransport;
+use highwater_engine::transport::UreqTransport;
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use highwater_core::Store;
-use highwater_engine::{Credentials, OAuthTokens, Secret};
+use highwater_engine::credentials::OAuthTokens;
+use highwater_engine::{Credentials, Secret};
 use highwater_store_redb::RedbStore;
 use highwater_store_sled::SledStore;
 use highwater_store_sqlite::SqliteStore;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use highwater_core::Store;
-use highwater_engine::{ConnectionSettings, Engine, RunOptions, UreqTransport};
+use highwater_engine::transport::UreqTransport;
+use highwater_engine::{ConnectionSettings, Engine, RunOptions};
 use highwater_store_sqlite::SqliteStore;
 use highwater_template::async_trait::async_trait;
 use highwater_template::http::Transport;
