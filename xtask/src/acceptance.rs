@@ -18,6 +18,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "trial", shows: "every template bears every fault of an API, optimised build", commands: trial },
     Proof { name: "kills", shows: "nothing acknowledged is lost to SIGKILL, and nothing told twice", commands: kills },
     Proof { name: "damage", shows: "flipped bytes are found in every store", commands: damage },
+    Proof { name: "sign-in", shows: "two processes refresh 200 times each and keep the sign-in", commands: sign_in },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
 ];
@@ -64,6 +65,14 @@ fn kills() -> Vec<Command> {
 fn damage() -> Vec<Command> {
     let mut command = cargo(&["test", "--quiet", "--test", "damage"]);
     command.env("HIGHWATER_TEST_FLIPS", "300");
+    vec![command]
+}
+
+fn sign_in() -> Vec<Command> {
+    let features = "vault,browser,encryption,zstd,keychain";
+    let mut command =
+        cargo(&["test", "--quiet", "--features", features, "--test", "sign_in_provider", "--", "--nocapture"]);
+    command.env("HIGHWATER_TEST_REFRESHES", "200");
     vec![command]
 }
 
