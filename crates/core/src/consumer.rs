@@ -10,19 +10,19 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PollOptions {
-    /// At most this many records.
+    /// At most this many records. Defaults to 100.
     pub limit: usize,
-    /// How long this reader alone may read; another takes over afterwards. Defaults to one minute.
+    /// How long this reader holds the lease; afterwards another may take over. Defaults to one minute.
     pub lease: Duration,
-    /// Parks a record once this many deliveries of it alone were nacked. Defaults to 10, which with the default backoff
-    /// takes about a quarter of an hour.
+    /// Parks a record after this many deliveries of it alone were nacked. Defaults to 10, which takes about a quarter of an hour
+    /// with the default backoff.
     pub max_attempts: u32,
-    /// Parks a record once the leases of this many deliveries of it alone ran out. Defaults to 20: that a reader died
-    /// says little about the record.
+    /// Parks a record after the leases of this many deliveries of it alone ran out. Defaults to 20: a reader that died says
+    /// little about the record.
     pub max_expirations: u32,
-    /// How long the first nack holds up the next delivery; each further one in a row doubles it. Defaults to one second.
+    /// How long the first nack delays the next delivery; each further one in a row doubles it. Defaults to one second.
     pub backoff: Duration,
-    /// The longest that a nack holds up the next delivery. Defaults to five minutes.
+    /// The longest delay after a nack. Defaults to five minutes.
     pub max_backoff: Duration,
     /// Only records with this content. Fixed by the consumer's first poll.
     pub matching: Option<ContentFilter>,
@@ -43,36 +43,36 @@ impl Default for PollOptions {
 }
 
 impl PollOptions {
-    /// Asks for at most `limit` records.
+    /// Sets the most records of a delivery; 0 is taken as 1.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
     }
 
-    /// Reads under a lease of this length.
+    /// Sets the length of the lease.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Parks a record once this many deliveries of it alone were nacked; 0 is taken as 1.
+    /// Parks a record after this many deliveries of it alone were nacked; 0 is taken as 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// Parks a record once the leases of this many deliveries of it alone ran out; 0 is taken as 1.
+    /// Parks a record after the leases of this many deliveries of it alone ran out; 0 is taken as 1.
     #[must_use]
     pub fn max_expirations(mut self, expirations: u32) -> Self {
         self.max_expirations = expirations.max(1);
         self
     }
 
-    /// Sets how long nacks hold up the next delivery: the first one for `first`, each further one in a row twice as long
-    /// as the one before, and none longer than `longest`. [`Duration::ZERO`] delivers again at once.
+    /// Sets how long nacks delay the next delivery: `first` for the first, twice as long for each further one in a row, never longer
+    /// than `longest`. [`Duration::ZERO`] delivers again at once.
     #[must_use]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         (self.backoff, self.max_backoff) = (first, longest);
@@ -93,7 +93,7 @@ impl PollOptions {
 pub struct Delivery {
     /// The modifications.
     pub page: Page,
-    /// Hand it to `ack` once the batch is stored, or to `nack` if it could not be.
+    /// Pass it to `ack` once the batch is stored, or to `nack` where it could not be.
     pub token: AckToken,
     /// How often the first record of the batch has been delivered in a row, this time included.
     pub attempt: u32,
@@ -110,14 +110,15 @@ pub struct AckToken {
 }
 
 impl AckToken {
-    /// The position that an acknowledgement stores.
+    /// Returns the position that an acknowledgement stores.
     pub fn cursor(&self) -> Cursor {
         self.up_to
     }
 }
 
-/// Where a consumer is to continue.
+/// Where a consumer continues.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Seek {
     /// At the very start: for a reader that holds nothing, or has cleared its copy.
     Start,
@@ -125,8 +126,8 @@ pub enum Seek {
     End,
     /// Behind a cursor.
     Cursor(Cursor),
-    /// With what was modified at or after a time. Where that can no longer be told, at the start; a reader that was
-    /// evicted stays so then.
+    /// With what was modified at or after a time. Where the log no longer tells, at the start; a consumer that was evicted then
+    /// stays evicted.
     Time(Timestamp),
 }
 
@@ -138,26 +139,24 @@ pub struct ConsumerStatus {
     pub name: String,
     /// The position it has acknowledged.
     pub acknowledged: Cursor,
-    /// Records that it has yet to be given: exact up to 256. Beyond that it is an upper bound that takes no counting, the
-    /// modifications since its position (a record that was modified twice counts twice), or the records of the stream,
-    /// whichever are fewer.
+    /// Records that are still to be delivered: exact up to 256. Beyond that an upper bound: the modifications since its position (a
+    /// record that was modified twice counts twice) or the records of the stream, whichever is less.
     pub lag: u64,
-    /// Age of the oldest modification that it has yet to be given.
+    /// Age of the oldest modification that is still to be delivered.
     pub lag_time: Option<Duration>,
     /// Whether somebody holds its lease now.
     pub leased: bool,
     /// What is left of the backoff after a nack: until then a poll fails with
     /// [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff).
     pub backoff: Option<Duration>,
-    /// Records set aside after too many failed deliveries, in the order in which they were; at most 1,000, then the reader
-    /// stays where it is. One that changes is delivered
-    /// again, and is no longer set aside once that is acknowledged.
+    /// Ids of the records that were parked after too many failed deliveries, in that order. At most 1,000: then the consumer stays
+    /// where it is. A parked record that changes is delivered again, and is no longer parked once that is acknowledged.
     pub parked: Vec<String>,
     /// Whether it was evicted so that pruning could go on; it must start over.
     pub evicted: bool,
 }
 
-/// What can be asked of a consumer; see [`Consumer`](crate::Consumer) for the comfortable form.
+/// A command to a consumer; [`Consumer`](crate::Consumer) has a method for each.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConsumerCommand {
@@ -169,11 +168,11 @@ pub enum ConsumerCommand {
     Renew(AckToken),
     /// The batch failed: deliver its records again, one at a time, once the backoff has ended.
     Nack(AckToken),
-    /// Continue elsewhere; breaks a running lease.
+    /// Continue elsewhere, and end a running lease.
     Seek(Seek),
     /// The same for a consumer that reads only records with this content. Fixes the filter, as a first poll does.
     SeekMatching(Seek, ContentFilter),
-    /// Tell the state.
+    /// Read the state.
     Status,
     /// Let pruning pass this consumer: it will have to start over.
     Evict,

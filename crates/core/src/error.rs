@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::cursor::Cursor;
 use crate::printable::printable;
 
-/// The result of every fallible operation here.
+/// The result of every fallible operation of Highwater.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the reader of an invalid cursor needs to recover.
@@ -59,7 +59,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind`; `message` is one line that names the thing and says what to do.
+    /// Makes an error of `kind`. `message` is one line that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Box::new(Inner {
             kind,
@@ -72,7 +72,7 @@ impl Error {
         }))
     }
 
-    /// Names the operation that failed, where nobody did yet.
+    /// Names the operation that failed, unless it is named already.
     #[must_use]
     pub fn during(mut self, operation: &'static str) -> Self {
         if self.0.operation.is_empty() {
@@ -81,7 +81,7 @@ impl Error {
         self
     }
 
-    /// Adds a fact, such as the record's id. Never a secret.
+    /// Adds a fact, such as the record's id. Do not add secrets.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.0.context.push((name, value.to_string()));
@@ -109,14 +109,14 @@ impl Error {
         self
     }
 
-    /// The same error as one of another kind, for a caller that knows better what it means.
+    /// Changes the kind, for a caller that knows better what the error means.
     #[must_use]
     pub fn into_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// Changes every text of the error that was made at run time: a message that is no literal, the facts, the causes.
+    /// Changes every text of the error that was made at run time: a message that is not a literal, the facts, the causes.
     /// A cause of another type stays what it is if none of its texts changes; otherwise its texts are all that is left.
     #[must_use]
     pub fn map_texts(mut self, change: &dyn Fn(&str) -> String) -> Self {
@@ -131,42 +131,42 @@ impl Error {
         self
     }
 
-    /// What to act on.
+    /// Returns the kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The operation that failed; empty where unknown.
+    /// Returns the operation that failed; empty where it is unknown.
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
-    /// The sentence, without context and cause.
+    /// Returns the message, without context and cause.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The value of a context entry.
+    /// Returns a fact by its name.
     pub fn context(&self, name: &str) -> Option<&str> {
         self.0.context.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Details of an invalid cursor.
+    /// Returns details of an invalid cursor.
     pub fn cursor_fault(&self) -> Option<&CursorFault> {
         self.0.fault.as_ref()
     }
 
-    /// How long the remote or the store asks to wait.
+    /// Returns how long the remote or the store asks to wait before another try.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the same call may succeed later without any change.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         self.0.kind.is_retryable() || self.0.retry_after.is_some()
     }
 
-    /// Whether somebody has to do something before the same call can succeed: see [`ErrorKind::needs_action`].
+    /// Returns whether somebody has to do something before the same call can succeed: see [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.0.kind.needs_action() && self.0.retry_after.is_none()
     }

@@ -120,7 +120,7 @@ pub struct Records<'s> {
 }
 
 impl<'s> Records<'s> {
-    /// Continues behind `cursor`.
+    /// Continues after `cursor`.
     #[must_use]
     pub fn since(mut self, cursor: Cursor) -> Self {
         self.request = self.request.since(cursor);
@@ -218,7 +218,7 @@ pub struct TypedPage<T> {
     pub changes: Vec<TypedChange<T>>,
     /// Where to continue.
     pub next_cursor: Cursor,
-    /// Whether more may follow behind `next_cursor`.
+    /// Whether more may follow after `next_cursor`.
     pub has_more: bool,
     /// Whether the reader now holds everything there was.
     pub caught_up: bool,
@@ -241,7 +241,7 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
         self
     }
 
-    /// Continues behind `cursor`.
+    /// Continues after `cursor`.
     #[must_use]
     pub fn since(mut self, cursor: Cursor) -> Self {
         self.records = self.records.since(cursor);

@@ -1,4 +1,4 @@
-//! Care of a store: options, retention, verification.
+//! Maintenance of a store: options, retention, verification.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,22 +11,23 @@ use crate::record::Record;
 use crate::stream::StreamKey;
 use crate::timestamp::Timestamp;
 
-/// How a stream keeps superseded versions.
+/// Which superseded versions of its records a stream keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum History {
-    /// Not at all.
+    /// None.
     #[default]
     Off,
-    /// The newest so many of each record, until its tombstone is pruned.
+    /// The newest of each record, this many, until its tombstone is pruned.
     Versions(u32),
-    /// All that were superseded within this many milliseconds, until the tombstone of their record is pruned. Older ones go
-    /// with the record's next change, or with `Prune`.
+    /// All that were superseded within this many milliseconds, until the tombstone of their record is pruned. Older ones are
+    /// removed by the record's next change, or by `Prune`.
     Milliseconds(u64),
 }
 
 impl History {
-    /// Keeps versions for `duration`.
+    /// Keeps the versions that were superseded within `duration`.
     pub fn duration(duration: Duration) -> Self {
         History::Milliseconds(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
@@ -44,14 +45,14 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Leaves volatile members out of change detection.
+    /// Sets what counts as a change.
     #[must_use]
     pub fn rules(mut self, rules: ContentRules) -> Self {
         self.rules = rules;
         self
     }
 
-    /// Keeps superseded versions.
+    /// Sets which superseded versions are kept.
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
         self.history = history;
@@ -59,28 +60,30 @@ impl StreamOptions {
     }
 }
 
-/// What a prune may remove.
+/// What a prune removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PruneWhat {
-    /// Deleted records, wholly, with their superseded versions and what was set aside of them.
+    /// Deleted records as a whole, with their superseded versions and what was set aside of them.
     Tombstones,
-    /// Payloads, also those of superseded versions: the records stay, without content. One that the source brings again is
-    /// stored, as an update.
+    /// Payloads, those of superseded versions included: the records stay, without content. A payload that the source brings again
+    /// is stored, as an update.
     Payloads,
-    /// Superseded versions alone.
+    /// Superseded versions only.
     History,
 }
 
-/// A task of care.
+/// A maintenance task, for [`Store::maintain`](crate::Store::maintain).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Maintenance {
     /// Sets a stream's options, from the next commit on.
     Configure(StreamKey, StreamOptions),
-    /// Removes what was modified up to a position (superseded versions: what was superseded up to it). Stops before the
-    /// least acknowledged position of any consumer that was not evicted, but for superseded versions, which no consumer reads.
-    /// Whatever it removes, superseded versions that are more or older than the stream's options let it keep go too.
-    /// Freed space may hold what was removed until `Compact` has given it back.
+    /// Removes what was modified up to a position; of superseded versions, what was superseded up to it.
+    ///
+    /// Stops before the least acknowledged position of the consumers that are not evicted, except for superseded versions, which no
+    /// consumer reads. Superseded versions beyond what the stream's options keep are removed too. The freed space may still hold what
+    /// was removed until `Compact` has given it back.
     Prune {
         /// The stream.
         stream: StreamKey,
@@ -89,23 +92,23 @@ pub enum Maintenance {
         /// The last position to remove, inclusive.
         up_to: Cursor,
     },
-    /// Empties a stream. Every cursor given out before becomes expired.
+    /// Empties a stream. Every cursor that it gave out before expires.
     Clear(StreamKey),
-    /// Recounts a stream and compares.
+    /// Recounts a stream, and compares the result with its counters and index.
     Verify(StreamKey),
-    /// Compares the clock with the positions given out.
+    /// Compares the clock with the positions that were given out.
     CheckClock,
-    /// Accepts what the clock shows as the time, where it leapt more than a year ahead and is right. Cursors stay good. Fails
-    /// with [`ErrorKind::ClockImplausible`](crate::ErrorKind::ClockImplausible) beyond 2065.
+    /// Accepts the time that the clock shows, where it leapt more than a year ahead and is right. Cursors stay valid. Fails with
+    /// [`ErrorKind::ClockImplausible`](crate::ErrorKind::ClockImplausible) beyond 2065.
     AcceptClock,
-    /// Gives every entry a new position by the clock of now, after one that was wrong gave positions far ahead: every old
-    /// cursor expires. Until then order holds, and new positions count on from the greatest.
+    /// Gives every entry a new position by the current clock, after a wrong clock gave positions far ahead. Every old cursor
+    /// expires. Without it the order still holds: new positions continue from the greatest.
     RebaseClock,
-    /// Writes every payload anew with the current codec: to rotate a key, or to switch compression or encryption on or
-    /// off. Contents and positions stay. Afterwards the old key is not needed, once `Compact` has given the freed space
-    /// back. Cut short, it is started again with a codec that has what [`CheckCodec`](Maintenance::CheckCodec) names.
+    /// Rewrites every payload with the current codec: to rotate a key, or to switch compression or encryption on or off. Contents
+    /// and positions stay. The old key is not needed any more once `Compact` has given the freed space back. A task that was cut
+    /// short is started again, with a codec that has what [`CheckCodec`](Maintenance::CheckCodec) names.
     Recode,
-    /// Tells which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was cut short.
+    /// Reports which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was cut short.
     CheckCodec,
     /// Gives free space back to the file system, as far as the store can: [`MaintenanceReport::Compacted`].
     Compact,
@@ -129,7 +132,7 @@ pub enum Compaction {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MaintenanceReport {
-    /// Nothing to tell.
+    /// The task is done, and has nothing to report.
     Done,
     /// How many entries or payloads were pruned, and the horizon afterwards.
     Pruned {
@@ -176,9 +179,8 @@ pub struct ClockHealth {
     pub now: Timestamp,
     /// The time in the greatest position; `None` in an empty store.
     pub last_position_at: Option<Timestamp>,
-    /// How far that is ahead of the clock. Order is not harmed; but until the clock has caught up, every
-    /// new position carries that time, and `modified_after` means little. Long leads end with
-    /// [`Maintenance::RebaseClock`].
+    /// How far that is ahead of the clock. The order still holds, but until the clock has caught up every new position carries
+    /// that time, and `modified_after` means little. [`Maintenance::RebaseClock`] ends a long lead.
     pub lead: Duration,
     /// Whether the clock leapt while this store was open, or shows a time beyond 2065: what mints positions is refused until
     /// the clock is right again, or is accepted with [`Maintenance::AcceptClock`].
@@ -191,18 +193,18 @@ pub struct ClockHealth {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Entries looked at.
+    /// Entries checked.
     pub entries: u64,
-    /// Kept versions of entries looked at.
+    /// Kept versions checked.
     pub versions: u64,
-    /// Each difference or damage, in one line. Empty: all is well.
+    /// Each difference or damage, in one line. Empty where all is well.
     pub problems: Vec<String>,
-    /// How many payloads could not be looked at, by the key or dictionary that they need and the codec does not have.
+    /// How many payloads could not be checked, by the key or dictionary that they need and the codec does not have.
     pub missing: BTreeMap<String, u64>,
 }
 
 impl Verification {
-    /// Whether everything was looked at, and nothing found wrong.
+    /// Returns whether everything was checked, and nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty() && self.missing.is_empty()
     }
@@ -226,7 +228,7 @@ pub struct StreamHead {
     pub deleted: u64,
     /// Payload bytes of the live records, as given.
     pub bytes: u64,
-    /// Sum over the live records of their checksums, as 32 hexadecimal digits.
+    /// The sum of the checksums of the live records, as 32 hexadecimal digits.
     pub checksum: String,
     /// The run that is open, if one is.
     pub open_run: Option<String>,
@@ -247,6 +249,6 @@ impl StreamHead {
 pub struct Version {
     /// The record as it was.
     pub record: Record,
-    /// Until when it was like that; `None` for the present version.
+    /// Until when it was like that; `None` for the current version.
     pub superseded_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Settings and parts that every store is opened with.
+//! What every store is opened with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::codec::PayloadCodec;
 use crate::environment::{Environment, SystemEnvironment};
 
-/// What a store needs besides its files. The defaults suit a desktop application.
+/// What a store is opened with, besides its files. The defaults suit a desktop application.
 ///
 /// ```
 /// use highwater_core::{MemoryStore, StoreOptions};
@@ -20,19 +20,18 @@ pub struct StoreOptions {
     pub environment: Arc<dyn Environment>,
     /// Encryption or compression of payloads.
     pub codec: Option<Arc<dyn PayloadCodec>>,
-    /// Bytes for remembering where records stand and what they hash to: about 56 per record.
-    /// Beyond it everything still works, from disk. 64 MiB unless told.
+    /// Memory in bytes for where records are in the log and what they hash to: about 56 bytes per record. What does not fit is
+    /// looked up on disk. Defaults to 64 MiB.
     pub memory_budget: usize,
-    /// Threads that read, at least 1. 2 unless told.
+    /// How many threads read: at least 1. Defaults to 2.
     pub readers: usize,
-    /// How often to look for commits of other processes while somebody waits for them. 20 ms unless told.
+    /// How often to look for commits of other processes while somebody waits for them. Defaults to 20 ms.
     pub foreign_poll: Duration,
     /// Whether the store is only read.
     pub read_only: bool,
-    /// Whether the codec may be one that the store was not told of.
+    /// Whether the codec may be another than the one that the store knows.
     pub recoding: bool,
-    /// Whether a copy is kept of a store that an earlier format wrote, before it is brought to the current one. No unless
-    /// told.
+    /// Whether a store of an earlier format is copied before it is brought to the current one. Defaults to no.
     pub copy_before_migration: bool,
 }
 
@@ -52,7 +51,7 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         StoreOptions::default()
     }
@@ -85,28 +84,29 @@ impl StoreOptions {
         self
     }
 
-    /// Opens the store for reading alone: nothing is written, whatever is asked of it, and a write is
-    /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied). A store that is not there is
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); one of an earlier format is read as it is.
+    /// Opens the store for reading only. Nothing is ever written: a write fails with
+    /// [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied), and opening a store that is not there with
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound). A store of an earlier format is read as it is.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Opens the store for a change of its codec: with an encrypting codec where payloads are plain, with a new key, with a
-    /// new dictionary. [`Maintenance::Recode`](crate::Maintenance::Recode) then makes every payload one of this codec. Without
-    /// this, a codec that writes with what the store was not told of is [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey).
-    /// Nothing changes for a store that is new, or whose codec is the one it was made with.
+    /// Opens the store for a change of its codec: to encrypt payloads that are plain, or for a new key or dictionary.
+    /// [`Maintenance::Recode`](crate::Maintenance::Recode) then rewrites every payload with this codec.
+    ///
+    /// Without this setting, a codec that writes with a key or dictionary that the store does not know fails with
+    /// [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey). It has no effect on a new store, or with the codec that the store knows.
     #[must_use]
     pub fn recoding(mut self) -> Self {
         self.recoding = true;
         self
     }
 
-    /// Keeps a copy of a store that an earlier format wrote, before it is brought to the current one: beside it, under its
-    /// own name with `.format-1` (the number of that format) added. It replaces an earlier one of that name, and has
-    /// everything that was committed before the store was opened.
+    /// Copies a store of an earlier format before it is brought to the current one: beside it, under its own name with
+    /// `.format-1` (the number of that format) added. The copy replaces an earlier one of that name, and has everything that was
+    /// committed before the store was opened.
     #[must_use]
     pub fn copy_before_migration(mut self) -> Self {
         self.copy_before_migration = true;

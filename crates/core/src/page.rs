@@ -1,4 +1,4 @@
-//! Reading the log, a page at a time.
+//! Reading the log page by page.
 
 mod filter;
 
@@ -13,11 +13,11 @@ use crate::record::{Action, Change};
 use crate::stream::StreamKey;
 use crate::timestamp::Timestamp;
 
-/// Records in a page when the caller names no number.
+/// The default number of records in a page.
 pub const DEFAULT_LIMIT: usize = 100;
 /// The most records a page can have.
 pub const MAX_LIMIT: usize = 100_000;
-/// Payload bytes after which a page ends early, when the caller names no number.
+/// The default number of payload bytes after which a page ends early: 16 MiB.
 pub const DEFAULT_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A set of actions; empty means all.
@@ -28,7 +28,7 @@ impl Actions {
     /// Every action.
     pub const ALL: Actions = Actions(0);
 
-    /// Whether `action` is in the set.
+    /// Returns whether `action` is in the set.
     pub fn contains(self, action: Action) -> bool {
         self.0 == 0 || self.0 & (1 << action.code()) != 0
     }
@@ -51,7 +51,7 @@ impl<const N: usize> From<[Action; N]> for Actions {
     }
 }
 
-/// A filter on content: every condition must hold. A record that stops matching is told as
+/// A filter on content: every condition must hold. A reader gets a record that stops matching as
 /// [`NetAction::Left`](crate::NetAction::Left).
 ///
 /// ```
@@ -64,7 +64,7 @@ pub struct ContentFilter {
 }
 
 impl ContentFilter {
-    /// A filter that everything matches.
+    /// Returns a filter that everything matches.
     pub fn new() -> Self {
         ContentFilter::default()
     }
@@ -77,13 +77,11 @@ impl ContentFilter {
         self
     }
 
-    /// Refuses a filter that nothing can match.
-    ///
-    /// Every read with the filter checks it: call this to tell a user earlier.
+    /// Checks that records can match the filter. Every read with the filter does so too; call it to report the fault earlier.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a text that is no JSON pointer (RFC 6901), and for conditions
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a text that is not a JSON pointer (RFC 6901), and for conditions
     /// that contradict each other.
     ///
     /// ```
@@ -119,13 +117,13 @@ impl ContentFilter {
 pub struct PageRequest {
     /// The stream.
     pub stream: StreamKey,
-    /// Read what lies behind this position.
+    /// Read what comes after this position.
     pub after: Cursor,
     /// At most this many records: 1 to [`MAX_LIMIT`].
     pub limit: usize,
     /// End the page early after this many payload bytes; one record always fits.
     pub max_bytes: usize,
-    /// Only records modified at or after this time. A convenience: resume by cursor.
+    /// Only records modified at or after this time. To continue a reading use a cursor.
     pub modified_after: Option<Timestamp>,
     /// Only records with these ids.
     pub ids: Option<Vec<String>>,
@@ -142,7 +140,7 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// The first page of a stream.
+    /// Requests the first page of a stream.
     pub fn new(stream: StreamKey) -> Self {
         PageRequest {
             stream,
@@ -159,14 +157,14 @@ impl PageRequest {
         }
     }
 
-    /// Continues behind `cursor`.
+    /// Continues after `cursor`.
     #[must_use]
     pub fn since(mut self, cursor: Cursor) -> Self {
         self.after = cursor;
         self
     }
 
-    /// Asks for at most `limit` records; 0 is taken as 1.
+    /// Sets the most records of the page: 100 by default. 0 is taken as 1, and more than [`MAX_LIMIT`] as that.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = NonZeroUsize::new(limit).map_or(1, usize::from).min(MAX_LIMIT);
@@ -180,35 +178,34 @@ impl PageRequest {
         self
     }
 
-    /// Only records modified at or after `time`.
+    /// Reads only records modified at or after `time`.
     #[must_use]
     pub fn modified_after(mut self, time: Timestamp) -> Self {
         self.modified_after = Some(time);
         self
     }
 
-    /// Only records with these ids. Of no ids no record is read.
+    /// Reads only records with these ids; none where there are no ids.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
         self.ids = Some(ids.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Only records whose last action is one of `actions`. This looks at the record as it is now:
-    /// one that was added and then updated counts as updated.
+    /// Reads only records whose last action is one of `actions`. A record that was added and then updated counts as updated.
     #[must_use]
     pub fn filter(mut self, actions: impl Into<Actions>) -> Self {
         self.actions = actions.into();
         self
     }
 
-    /// Only records with this content; the cursors of such a reading serve the same filter only.
+    /// Reads only records with this content. The cursors of such a reading are valid with the same filter only.
     ///
-    /// A reading that begins at [`Cursor::START`] has the store track the filter from then on, so that only records that
-    /// matched before are told as left: the first one takes a write.
+    /// The first reading that begins at [`Cursor::START`] has the store track the filter from then on, which takes a write: only
+    /// records that matched before are reported as left.
     ///
-    /// Store records and cursor in one transaction, or read as a named consumer: whoever stored records of a page, and
-    /// went on from an older cursor than the page's, is not told what of them left the filter meanwhile.
+    /// Store records and cursor in one transaction, or read as a named consumer. A reader that stored the records of a page but
+    /// continues from an older cursor is not told which of them left the filter meanwhile.
     #[must_use]
     pub fn matching(mut self, filter: ContentFilter) -> Self {
         self.matching = Some(filter).filter(|filter| !filter.conditions.is_empty());
@@ -227,11 +224,11 @@ impl PageRequest {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Page {
-    /// The modifications. May be empty although more follow, when a filter passed everything over.
+    /// The modifications. May be empty although more follow, where a filter skipped everything.
     pub changes: Vec<Change>,
-    /// Where to continue. Always valid, also for an empty page.
+    /// Where to continue. Always set, also on an empty page.
     pub next_cursor: Cursor,
-    /// Whether more may follow behind `next_cursor`.
+    /// Whether more may follow after `next_cursor`.
     pub has_more: bool,
     /// Whether the reader now holds everything there was when the page was read.
     pub caught_up: bool,

@@ -116,11 +116,11 @@ impl Model {
             let behind = |cursor: &Cursor| stored.is_some_and(|entry| entry.cursor.position() > cursor.position());
             let kept = !now.contains_key(&id)
                 && match batch.merging() {
-                    Merging::Override => false,
                     Merging::IgnoreIfModifiedAfter(cursor) => behind(&cursor),
                     Merging::KeepOthersAfter(cursor) => {
                         behind(&cursor) && stored.is_some_and(|entry| entry.origin.as_deref() != batch.origin())
                     }
+                    _ => false,
                 };
             // A payload that was pruned is stored when it comes again.
             let pruned = !now.contains_key(&id) && stored.is_some_and(|entry| entry.pruned);

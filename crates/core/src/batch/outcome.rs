@@ -9,7 +9,7 @@ use crate::cursor::Cursor;
 use crate::record::Json;
 use crate::stream::StreamKey;
 
-/// What became of one operation.
+/// What one operation of a batch did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteOutcome {
@@ -47,7 +47,7 @@ pub struct Commit {
 pub struct StreamCommit {
     /// The stream.
     pub stream: StreamKey,
-    /// What became of each operation, in order.
+    /// What each operation did, in order.
     pub outcomes: Vec<WriteOutcome>,
     /// Records added.
     pub added: u64,
@@ -57,12 +57,12 @@ pub struct StreamCommit {
     pub unchanged: u64,
     /// Records deleted, those of a completed run included.
     pub deleted: u64,
-    /// Live records that the batch's clear removed: they left no tombstone and are not among the deleted.
+    /// Live records that the batch's clear removed. They leave no tombstone, and are not counted as deleted.
     pub cleared: u64,
-    /// Ids that came more than once in the batch; the last one won, unless the [`Merging`](super::Merging) kept the first.
+    /// Ids that the batch has more than once. The last write won, unless [`Merging`](super::Merging) kept the first.
     pub repeated: Vec<Arc<str>>,
-    /// Records that could not be stored, under [`BadRecords::Quarantine`](super::BadRecords::Quarantine), and those that
-    /// the batch set aside.
+    /// Records that were quarantined because they could not be stored ([`BadRecords::Quarantine`](super::BadRecords::Quarantine)),
+    /// and those that the batch set aside.
     pub rejected: Vec<Rejected>,
     /// What the run had not seen, if the batch asked.
     pub unseen: Option<UnseenRecords>,
@@ -90,9 +90,9 @@ pub struct StreamCommit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChangeSummary {
-    /// Where the stream ended before the first of them.
+    /// Where the stream ended before the first of the batches.
     pub from: Cursor,
-    /// Where it ended after the last: a reader that begins at `from` and gets there has seen all they did.
+    /// Where it ended after the last. A reader that begins at `from` and reaches it has seen everything they did.
     pub to: Cursor,
     /// Records added.
     pub added: u64,
@@ -134,10 +134,10 @@ pub struct UnseenRecords {
     pub missing: u64,
     /// Live records of the stream.
     pub live: u64,
-    /// Records that came without an id: what is missing is not certain.
+    /// Records that came without an id. They make it uncertain what is missing.
     pub unidentified: u64,
-    /// Whether the run met any record at all, known or new. Others may have written meanwhile: that the stream is not
-    /// empty does not say so.
+    /// Whether the run saw any record at all, known or new. A stream that is not empty does not prove it: others may have
+    /// written meanwhile.
     pub saw_any: bool,
     /// The missing records' ids, up to the limit.
     pub ids: Vec<Arc<str>>,
@@ -147,9 +147,9 @@ pub struct UnseenRecords {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// Its place in the batch.
+    /// The operation's index in the batch.
     pub index: usize,
-    /// Its id, where that is known.
+    /// The record's id, where it is known.
     pub id: Option<Arc<str>>,
     /// The key of the document that keeps it.
     pub document: String,

@@ -1,4 +1,4 @@
-//! How a batch is to be taken: the run it belongs to, who wins, and what is refused.
+//! How a batch is applied: the run it belongs to, which write wins, and what is refused.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use super::UnseenRecords;
 use crate::cursor::Cursor;
 use crate::mutants::mutant;
 
-/// What happens to a record that cannot be stored (no id, no JSON object, too large).
+/// What happens to a record that cannot be stored (no id, not a JSON object, too large).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BadRecords {
     /// The whole batch is refused with an error that names the record. Nothing is written.
     #[default]
@@ -18,20 +19,21 @@ pub enum BadRecords {
     Quarantine,
 }
 
-/// Who wins when a record was written by somebody else meanwhile.
+/// Which write wins where somebody else wrote a record meanwhile.
 ///
-/// By a position other than START, a batch that brings an unknown record is refused with
-/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where tombstones behind that position were pruned, or the stream was
-/// cleared since: it might bring back what was deleted.
+/// With a position other than START, a batch that brings an unknown record is refused with
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where tombstones after that position were pruned, or the stream was
+/// cleared since: it might bring back a deleted record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Merging {
     /// The later write.
     #[default]
     Override,
-    /// The stored record, if it was modified after this position: by anybody, also by an earlier write of the same batch.
+    /// The stored record, if anybody modified it after this position, an earlier write of the same batch included.
     IgnoreIfModifiedAfter(Cursor),
-    /// The stored record, if another [origin](super::StreamBatch::origin) modified it after this position. For
-    /// what was fetched since: a page must not undo what a webhook brought while it was on its way.
+    /// The stored record, if another [origin](super::StreamBatch::origin) modified it after this position. For a page that was
+    /// requested at that position: it must not undo what a webhook brought while it was on its way.
     KeepOthersAfter(Cursor),
 }
 
@@ -44,26 +46,27 @@ impl Merging {
     }
 }
 
-/// How a source orders the versions of a record. An older version never replaces a newer one; of
-/// equal versions the later arrival wins, except that a save never undoes a delete of an equal version, unless a run that
-/// reads everything still sees the record.
+/// A record's version, by which its source orders them.
+///
+/// An older version never replaces a newer one. Of equal versions the later arrival wins, but a save never undoes a delete of
+/// an equal version, unless a run that reads everything still sees the record. Numbers and texts do not compare.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourceVersion {
     /// Compared as a number.
     Number(i64),
-    /// Compared byte by byte: a timestamp in one fixed format, say.
+    /// Compared byte by byte, such as timestamps in one fixed format.
     Text(Arc<str>),
 }
 
-/// How many deletes a completed run may imply before somebody has to approve it.
+/// How many records a completed run may delete before somebody has to approve it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeleteGuard {
-    /// Up to this many deletes always pass.
+    /// Up to this many deletes always pass. Defaults to 20.
     pub count: u64,
-    /// Up to this share of the stream's live records always passes: 0.2 is a fifth.
+    /// Up to this share of the stream's live records always passes. Defaults to 0.2, a fifth.
     pub fraction: f64,
-    /// Whether a run that saw nothing at all may empty the stream.
+    /// Whether a run that saw nothing at all may empty the stream. Defaults to no.
     pub confirm_empty: bool,
 }
 
@@ -107,7 +110,7 @@ impl DeleteGuard {
         self
     }
 
-    /// Whether a run that did not see these records has to be approved.
+    /// Returns whether a run that did not see these records has to be approved.
     pub fn holds_back(&self, unseen: &UnseenRecords) -> bool {
         let UnseenRecords { missing, live, .. } = *unseen;
         let met = unseen.saw_any || mutant!("empty-run-unnoticed");
@@ -130,6 +133,6 @@ pub enum RunStep {
     Complete(DeleteGuard),
     /// Forgets the run; deletes nothing.
     Abort,
-    /// Tells what the run has not seen, at most so many ids.
+    /// Lists what the run has not seen, at most this many ids.
     ListUnseen(usize),
 }

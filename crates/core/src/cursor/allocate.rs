@@ -15,7 +15,8 @@ pub(crate) struct Allocator {
 }
 
 impl Allocator {
-    /// Goes on from the high water, at the time that the clock shows: read both with the write lock held (H1-H6).
+    /// Continues from the high water, at the time that the clock shows. Both must be read with the write lock held: positions
+    /// minted from anything older lose records (P3 in `docs/guarantees.md`).
     pub(crate) fn new(high_water: u128, now_ms: u64) -> Self {
         Allocator { high_water, now_ms }
     }

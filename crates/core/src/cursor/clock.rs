@@ -1,4 +1,4 @@
-//! Whether the clock can be believed: a position that was minted years ahead is there for good (H6).
+//! Whether the clock can be believed: a position that was minted years ahead stays in the log for good.
 //!
 //! A clock that leaps while a store is open is one thing, time that passed while the store was closed another. The evidence:
 //! the last position, the clock at the opening and at every batch since, another clock that the writer of a batch has

@@ -2,7 +2,7 @@
 //! more characters while a reading from START is below the horizon: the count of prunes it began at.
 //!
 //! The tag is a keyed hash over the position, the epoch and the filter, under a key made from the
-//! store's secret and the stream's name (H9, H10, H60-H62).
+//! store's secret and the stream's name, so that a cursor of elsewhere is refused (P32 in `docs/guarantees.md`).
 
 use siphasher::sip::SipHasher13;
 

@@ -1,5 +1,5 @@
 //! The delete gate: a run deletes what it did not see, only once it says that it saw everything,
-//! only what was there before it began, and only within its guard (H38-H41, P26).
+//! only what was there before it began, and only within its guard (P26 in `docs/guarantees.md`).
 
 use std::ops::ControlFlow;
 
