@@ -8,11 +8,12 @@ mod support;
 
 use std::time::Duration;
 
-use highwater::engine::{CredentialStore, Credentials, DeviceSignIn, OAuthTokens, RunOptions};
+use highwater::engine::RunOptions;
+use highwater::engine::credentials::{CredentialStore, Credentials, DeviceSignIn, OAuthTokens};
+use highwater::engine::transport::UreqTransport;
 use highwater::sign_in::{LoopbackRedirect, RedirectStrategy, sign_in};
+use highwater::store::SystemEnvironment;
 use highwater::{ErrorKind, Secret, Store, StoreExt, StreamKey};
-use highwater_core::SystemEnvironment;
-use highwater_engine::UreqTransport;
 use support::{App, Provider, block_on, browser, rounds};
 
 fn items() -> StreamKey {

@@ -19,6 +19,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "kills", shows: "nothing acknowledged is lost to SIGKILL, and nothing told twice", commands: kills },
     Proof { name: "damage", shows: "flipped bytes are found in every store", commands: damage },
     Proof { name: "sign-in", shows: "two processes refresh 200 times each and keep the sign-in", commands: sign_in },
+    Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
 ];
@@ -74,6 +75,17 @@ fn sign_in() -> Vec<Command> {
         cargo(&["test", "--quiet", "--features", features, "--test", "sign_in_provider", "--", "--nocapture"]);
     command.env("HIGHWATER_TEST_REFRESHES", "200");
     vec![command]
+}
+
+/// Needs the Debian packages `dbus` and `gnome-keyring`.
+fn keychain() -> Vec<Command> {
+    let manifest = ["--manifest-path", "tests/secret_service/Cargo.toml", "--target-dir", "target/secret-service"];
+    let build = cargo(&[&["build", "--quiet"][..], &manifest].concat());
+    let mut session = Command::new("dbus-run-session");
+    let unlock = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null";
+    let check = "target/secret-service/debug/secret-service-check";
+    session.args(["--", "sh", "-c", &format!("{unlock} && {check}")]);
+    vec![build, session]
 }
 
 fn fuzz() -> Vec<Command> {
