@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disconnect::no_connection;
 use crate::engine::Engine;
+use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::outbox::{anybody_listens, clear_streams};
@@ -91,6 +92,10 @@ impl SyncHandle {
             if !draft.connected {
                 return Err(no_connection(&key.connection));
             }
+            draft.news = match &draft.settings {
+                None => Some(SyncChange::Enabled),
+                Some(known) => (*known != settings).then_some(SyncChange::SettingsChanged),
+            };
             draft.batch.put_document(key.settings_key(), &settings)?;
             // A sync that has run keeps its rhythm. One that never has, and is enabled with the same schedule, keeps the slot
             // that it missed: a host that is not there at night may enable its syncs at every start.
@@ -122,6 +127,7 @@ impl SyncHandle {
             if !draft.connected && draft.settings.is_none() {
                 return Err(no_connection(&key.connection));
             }
+            draft.news = draft.settings.is_some().then_some(SyncChange::Disabled);
             let batch = &mut draft.batch;
             batch.remove_document(key.settings_key()).remove_document(key.trigger_key());
             if clear {
@@ -149,6 +155,7 @@ impl SyncHandle {
         let key = &*self.key;
         self.change(true, |draft| {
             let settings = SyncSettings { paused: true, ..draft.enabled()? };
+            draft.news = (!draft.is_paused()).then_some(SyncChange::Paused);
             draft.batch.put_document(key.settings_key(), &settings)?.remove_document(key.trigger_key());
             Ok(())
         })
@@ -165,6 +172,7 @@ impl SyncHandle {
     pub async fn resume(&self) -> Result<()> {
         self.change(false, |draft| {
             let settings = SyncSettings { paused: false, ..draft.enabled()? };
+            draft.news = draft.is_paused().then_some(SyncChange::Resumed);
             draft.batch.put_document(draft.key.settings_key(), &settings).map(drop)
         })
         .await
@@ -190,6 +198,7 @@ impl SyncHandle {
                 None => Some(first),
             };
             draft.put_status()?;
+            draft.news = (draft.settings.as_ref() != Some(&settings)).then_some(SyncChange::SettingsChanged);
             draft.batch.put_document(key.settings_key(), &settings)?;
             changed = Some(settings);
             Ok(())
@@ -209,6 +218,7 @@ impl SyncHandle {
         let trigger = Trigger { mode, at: self.engine.parts().environment.now() };
         self.change(false, |draft| {
             draft.enabled()?;
+            draft.news = Some(SyncChange::Triggered);
             draft.batch.put_document(key.trigger_key(), &trigger).map(drop)
         })
         .await
@@ -242,10 +252,13 @@ impl SyncHandle {
                 engine.check_known(key).await?;
                 return Err(error);
             }
-            let mut batch = draft.batch;
+            let (mut batch, news) = (draft.batch, draft.news);
             note_change(engine, [key], &mut batch).await?;
             match engine.store().commit(batch).await {
-                Ok(_) => break,
+                Ok(_) => {
+                    news.into_iter().for_each(|change| engine.publish_change(SyncEvent::new(key, change)));
+                    break;
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
@@ -274,6 +287,7 @@ impl Engine {
     /// Tells watchers that a run waits for its place.
     pub(crate) fn tell_queued(&self, key: &SyncKey) {
         self.publish(RunEvent::queued(key));
+        self.publish_change(SyncEvent::new(key, SyncChange::Queued));
     }
 }
 
@@ -302,6 +316,8 @@ struct Draft<'k> {
     connected: bool,
     settings: Option<SyncSettings>,
     status: SyncStatus,
+    /// What watchers learn of it.
+    news: Option<SyncChange>,
     batch: WriteBatch,
 }
 
@@ -317,11 +333,15 @@ impl<'k> Draft<'k> {
         batch.expect_document(key.status_key(), status.as_ref());
         let settings = settings.as_ref().map(Json::to).transpose()?;
         let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        Ok(Draft { key, connected: connection.is_some(), settings, status, batch })
+        Ok(Draft { key, connected: connection.is_some(), settings, status, news: None, batch })
     }
 
     fn enabled(&self) -> Result<SyncSettings> {
         self.settings.clone().ok_or_else(|| not_enabled(self.key))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.paused)
     }
 
     fn put_status(&mut self) -> Result<()> {

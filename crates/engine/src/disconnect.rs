@@ -1,12 +1,13 @@
 //! The end of a connection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
 use crate::control::note_change;
 use crate::engine::Engine;
+use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 use crate::run::RunState;
@@ -72,7 +73,12 @@ impl Engine {
                 outcome => break outcome?,
             }
         };
-        syncs.iter().for_each(|key| self.announce(key));
+        for (key, enabled) in &syncs {
+            self.announce(key);
+            if *enabled {
+                self.publish_change(SyncEvent::new(key, SyncChange::Disabled));
+            }
+        }
         let running: Vec<SyncKey> =
             lock(&self.parts().running).keys().filter(|key| key.connection == connection).cloned().collect();
         for key in &running {
@@ -82,17 +88,17 @@ impl Engine {
             self.until_idle(key).await;
         }
         self.remove_leftovers(connection).await?;
-        self.tell_cleared(syncs.iter().filter(|_| told)).await;
+        self.tell_cleared(syncs.keys().filter(|_| told)).await;
         self.parts().sessions.forget(connection).await
     }
 
-    /// Removes the connection and stops its syncs, in one commit.
+    /// Removes the connection and stops its syncs, in one commit. Returns them, and whether each was enabled.
     async fn remove_connection(
         &self,
         connection: &str,
         mode: DisconnectMode,
         told: Option<RunId>,
-    ) -> Result<BTreeSet<SyncKey>> {
+    ) -> Result<BTreeMap<SyncKey, bool>> {
         let place = connection_key(connection);
         let stored = self.store().document(&place).await?;
         if stored.is_none() {
@@ -100,25 +106,26 @@ impl Engine {
         }
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, stored.as_ref()).remove_document(&*place);
-        let mut syncs = BTreeSet::new();
+        let mut syncs = BTreeMap::new();
         for (at, prefix) in KEPT.into_iter().enumerate() {
             for key in self.kept_under(prefix, connection).await? {
                 if at < OF_SYNCS
                     && let Some(path) = key.strip_prefix(prefix)
                 {
-                    syncs.insert(SyncKey::from_path(path)?);
+                    // The settings of the enabled ones come first.
+                    syncs.entry(SyncKey::from_path(path)?).or_insert(prefix == "sync/");
                 }
                 batch.remove_document(key);
             }
         }
-        for key in &syncs {
+        for key in syncs.keys() {
             batch.take_lease(key.lease_name());
             self.end_runs(key, &mut batch).await?;
         }
         if mode == DisconnectMode::ClearRecords {
             self.clear_connection(connection, &syncs, told, &mut batch).await?;
         }
-        note_change(self, &syncs, &mut batch).await?;
+        note_change(self, syncs.keys(), &mut batch).await?;
         self.store().commit(batch).await?;
         Ok(syncs)
     }
@@ -144,13 +151,13 @@ impl Engine {
     async fn clear_connection(
         &self,
         connection: &str,
-        syncs: &BTreeSet<SyncKey>,
+        syncs: &BTreeMap<SyncKey, bool>,
         told: Option<RunId>,
         batch: &mut WriteBatch,
     ) -> Result<()> {
         let heads = self.store().streams().await?.into_iter().map(|head| head.stream);
         let mut streams: BTreeSet<StreamKey> = heads.filter(|stream| stream.connection() == connection).collect();
-        for key in syncs {
+        for key in syncs.keys() {
             // What no template of this engine writes is emptied too, untold.
             let Ok(template) = self.template(&key.template) else { continue };
             let models = template.info().models.iter().map(|model| model.name.as_str());

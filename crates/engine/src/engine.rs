@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, watch};
 use crate::builder::{EngineBuilder, unknown_template};
 use crate::cancel::CancelToken;
 use crate::disconnect::no_connection;
+use crate::events::SyncEvent;
 use crate::http::{Credentials, RequestLimits, Sessions};
 use crate::logs::LogPolicy;
 use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     /// Counts runs that ended.
     pub(crate) ended: watch::Sender<u64>,
     pub(crate) events: broadcast::Sender<RunEvent>,
+    pub(crate) sync_events: broadcast::Sender<SyncEvent>,
     /// Syncs whose settings changed, for the schedulers of this process.
     pub(crate) changes: broadcast::Sender<SyncKey>,
 }
@@ -106,6 +108,7 @@ impl Engine {
                 calls: Mutex::default(),
                 ended: watch::channel(0).0,
                 events: broadcast::channel(EVENTS).0,
+                sync_events: broadcast::channel(EVENTS).0,
                 changes: broadcast::channel(EVENTS).0,
             }),
         }
@@ -211,16 +214,6 @@ impl Engine {
         let outcome = run.execute().await;
         drop(place);
         outcome.map(Some)
-    }
-
-    /// News of every run of this engine. A watcher that falls behind loses the oldest.
-    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
-        self.parts.events.subscribe()
-    }
-
-    pub(crate) fn publish(&self, event: RunEvent) {
-        // Nobody watching is fine.
-        let _ = self.parts.events.send(event);
     }
 
     /// Tells this process's schedulers that a sync is to be looked at again.

@@ -25,6 +25,7 @@ mod cancel;
 mod control;
 mod disconnect;
 mod engine;
+mod events;
 mod http;
 mod incoming;
 pub mod logs;
@@ -73,6 +74,7 @@ pub mod runs {
 pub mod syncs {
     pub use crate::aside::UnsavedRecord;
     pub use crate::control::{DisableMode, TriggerMode};
+    pub use crate::events::{SyncChange, SyncEvent};
     pub use crate::schedule::Schedule;
     pub use crate::state::IdleReader;
     pub use crate::sync::{

@@ -87,6 +87,8 @@ impl Run<'_> {
                     host.flush().await?;
                     began_over = true;
                     begun = begin::begin_over(self.engine, self.key, &begun, host.report(), &error).await?;
+                    host.change_report(|report| report.fail(&error, begun.run.report.started_at));
+                    host.tell(None);
                     client = self.client().await?;
                 }
                 outcome => {

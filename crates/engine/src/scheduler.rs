@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
+use crate::events::{SyncChange, SyncEvent};
 use crate::run::{Outcome, RunOptions};
 use crate::sync::{SyncKey, SyncSettings};
 use crate::timer::{self, JumpWatch};
@@ -54,6 +55,8 @@ pub(crate) struct Scheduler {
     /// Changed while they ran.
     changed: BTreeSet<SyncKey>,
     offline: BTreeSet<SyncKey>,
+    /// Watchers know that they are due.
+    told_due: BTreeSet<SyncKey>,
     /// To be tried before they are due.
     early: BTreeSet<SyncKey>,
     schedules: BTreeMap<SyncKey, SyncSettings>,
@@ -97,6 +100,7 @@ impl Scheduler {
             running: BTreeSet::new(),
             changed: BTreeSet::new(),
             offline: BTreeSet::new(),
+            told_due: BTreeSet::new(),
             early: BTreeSet::new(),
             schedules: BTreeMap::new(),
             seen_changes: 0,
@@ -181,6 +185,10 @@ impl Scheduler {
                 self.changed.insert(key);
                 continue;
             }
+            // Told once, however often its run finds no room; and not of each look whether an API is back.
+            if !self.offline.contains(&key) && self.told_due.insert(key.clone()) {
+                self.engine.publish_change(SyncEvent::new(&key, SyncChange::Due));
+            }
             let engine = self.engine.clone();
             let options = RunOptions::default().cancel(self.runs_cancel.clone()).scheduled(self.early.remove(&key));
             self.runs.spawn_on(run(engine, key, options), &self.handle);
@@ -190,6 +198,9 @@ impl Scheduler {
     async fn after_run(&mut self, key: &SyncKey, ended: Ended) {
         self.running.remove(key);
         let changed = self.changed.remove(key);
+        if !matches!(ended, Ended::At(_)) {
+            self.told_due.remove(key);
+        }
         match ended {
             Ended::At(at) if !changed => self.due.set(key, at),
             Ended::Gone if !changed => self.due.remove(key),

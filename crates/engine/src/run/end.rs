@@ -57,17 +57,17 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
     let mut report = host.report();
     let commit = {
         let stale = host.forget_older(settlement.models.iter().map(|settled| settled.model.as_str()));
-        let mut batch = ending(engine, begun, host, &report, None, now).await?;
+        let (mut batch, status) = ending(engine, begun, host, &report, None, now).await?;
         for key in stale {
             batch.remove_document(key);
         }
         promote_checkpoint(host, &host.open(), &mut batch)?;
         settlement.write(host, &mut batch)?;
         host.conclude(&report, None, &mut batch)?;
-        host.write(batch).await
+        host.write(batch).await.map(|commit| (commit, status))
     };
-    let commit = match commit {
-        Ok(commit) => commit,
+    let (commit, status) = match commit {
+        Ok(written) => written,
         Err(error) => {
             // It was not to be: the report goes back to how it ran.
             host.change_report(|report| {
@@ -90,6 +90,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
     }
     host.tell_now().await;
     host.tell(None);
+    engine.publish_status(host.key, &begun.run.status, &status);
     Ok(report)
 }
 
@@ -102,7 +103,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
         host.note(level, &error.to_string());
     }
     let report = host.report();
-    let mut batch = ending(engine, begun, host, &report, Some(error), now).await?;
+    let (mut batch, status) = ending(engine, begun, host, &report, Some(error), now).await?;
     if host.full {
         let mut open = OpenRefresh { progress: report.progress, ..host.open() };
         if error.kind() == ErrorKind::Fenced {
@@ -129,10 +130,11 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     if !(still_offline && nothing_came) {
         host.tell(None);
     }
+    engine.publish_status(host.key, &begun.run.status, &status);
     Ok(())
 }
 
-/// What ends every run: report, status, the lease given back, old runs removed.
+/// What ends every run: report, status, the lease given back, old runs removed. Returns the new status too.
 async fn ending(
     engine: &Engine,
     begun: &Begun,
@@ -140,11 +142,11 @@ async fn ending(
     report: &RunReport,
     error: Option<&Error>,
     now: Timestamp,
-) -> Result<WriteBatch> {
+) -> Result<(WriteBatch, SyncStatus)> {
     let key = host.key;
     let mut status = begun.run.status.clone();
     status.current_run = None;
-    status.last_run = Some(report.id.clone());
+    status.last_run = Some(report.id);
     let settings: Option<SyncSettings> =
         engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
     next_due(engine, &mut status, settings.as_ref(), report, error, now);
@@ -153,7 +155,7 @@ async fn ending(
         status.next_due_at = Some(now);
     }
     if report.state == RunState::AwaitingApproval {
-        status.parked_run = Some(report.id.clone());
+        status.parked_run = Some(report.id);
     }
     if let Some(kept) = host.kept_aside() {
         status.set_aside = kept;
@@ -164,7 +166,7 @@ async fn ending(
     batch.put_document(key.status_key(), &status)?;
     batch.remove_document(key.holder_key());
     logs::prune_runs(engine, &mut batch, key, 0).await?;
-    Ok(batch)
+    Ok((batch, status))
 }
 
 /// What is missing stays noted until a run has read it: after a refresh, only another one has.
@@ -174,7 +176,7 @@ fn note_incomplete(status: &mut SyncStatus, report: &RunReport) {
         status.incomplete.retain(|_, known| known.full && !full);
     }
     for (model, reason) in &report.incomplete {
-        let noted = IncompleteModel { reason: reason.clone(), run: report.id.clone(), full };
+        let noted = IncompleteModel { reason: reason.clone(), run: report.id, full };
         match status.incomplete.get_mut(model) {
             Some(known) if known.full && !full => {}
             _ => drop(status.incomplete.insert(model.clone(), noted)),
@@ -272,7 +274,8 @@ impl Engine {
             return Ok(None);
         }
         let stored = self.store().document(&key.status_key()).await?;
-        let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        let before: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        let mut status = before.clone();
         let now = self.parts().environment.now();
         tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");
         status.failures += 1;
@@ -283,6 +286,7 @@ impl Engine {
         batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), stored.as_ref()).put_document(key.status_key(), &status)?;
         self.store().commit(batch).await?;
+        self.publish_status(key, &before, &status);
         Ok(Some(not_before))
     }
 }

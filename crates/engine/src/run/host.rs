@@ -5,6 +5,7 @@ mod aside;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aside::Aside;
@@ -24,6 +25,7 @@ use super::lease::Holder;
 use super::lines::Lines;
 use super::report::{RunEvent, RunMode, RunReport, RunState};
 use crate::engine::Engine;
+use crate::events::{SyncChange, SyncEvent};
 use crate::http::Client;
 use crate::logs;
 use crate::mutants::mutant;
@@ -78,6 +80,8 @@ pub(crate) struct Host<'e> {
     asked: Mutex<Asked>,
     /// The sync was offline before: a look whether the API is back is news once it is.
     probing: bool,
+    /// Watchers know that the run has begun.
+    told_start: AtomicBool,
 }
 
 /// Where the streams ended when the pages at hand were asked for: what others wrote since is fresher (H40).
@@ -108,6 +112,7 @@ impl<'e> Host<'e> {
             aside: Mutex::default(),
             asked: Mutex::new(Asked { saved: true, ..Asked::default() }),
             probing: run.status.offline_since.is_some(),
+            told_start: AtomicBool::new(false),
         }
     }
 
@@ -247,8 +252,18 @@ impl<'e> Host<'e> {
 
     pub(super) fn tell(&self, message: Option<String>) {
         let report = lock(&self.report);
-        if !(self.probing && report.state == RunState::Running && report.progress.pages == 0) {
-            self.engine.publish(RunEvent::of(&report, message));
+        let running = report.state == RunState::Running;
+        if self.probing && running && report.progress.pages == 0 {
+            return;
+        }
+        self.engine.publish(RunEvent::of(&report, message));
+        let event = SyncEvent { run: Some(self.run), ..SyncEvent::new(self.key, SyncChange::Started) };
+        if !self.told_start.swap(true, Ordering::Relaxed) {
+            self.engine.publish_change(event.clone());
+        }
+        if !running {
+            let (state, error_kind) = (Some(report.state), report.error_kind);
+            self.engine.publish_change(SyncEvent { change: SyncChange::Ended, state, error_kind, ..event });
         }
     }
 
