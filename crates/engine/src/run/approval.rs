@@ -94,7 +94,7 @@ impl Engine {
                 ErrorKind::Invalid,
                 "a later full refresh, or a cleared stream, took the run's place: look at the latest run",
             )
-            .with("run", &report.id)
+            .with("run", report.id)
             .because(error),
             _ => error,
         })?;

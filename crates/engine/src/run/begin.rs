@@ -142,7 +142,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     }
     let open: Option<OpenRefresh> = read(known.open.as_ref())?;
     let plan = plan(options, trigger.as_ref(), open.as_ref(), known.checkpoint.is_some(), now);
-    let pages = open.as_ref().map(|open| (open.run.clone(), open.progress));
+    let pages = open.as_ref().map(|open| (open.run, open.progress));
     let reached = Reached { accounts: &known.accounts, pages };
     let mut begun = prepare(engine, key, plan, &known, open, now)?;
     begun.policy = options.deletes.or(settings.as_ref().map(|settings| settings.deletes)).unwrap_or_default();
@@ -255,12 +255,12 @@ async fn close_earlier(
     now: Timestamp,
 ) -> Result<()> {
     let store = engine.store().as_ref();
-    let own = begun.report.id.clone();
+    let own = begun.report.id;
     if let Some(report) = logs::read_run(store, key, begun.id).await? {
         begun.report.resumed = report.resumed + 1;
         begun.report.set_aside = report.set_aside;
     }
-    if let Some(earlier) = begun.status.current_run.clone().filter(|earlier| *earlier != own)
+    if let Some(earlier) = begun.status.current_run.filter(|earlier| *earlier != own)
         && let Some(mut report) = logs::read_run(store, key, earlier).await?
         && report.state == RunState::Running
     {
@@ -272,7 +272,7 @@ async fn close_earlier(
         logs::put_run(batch, key, &report, false)?;
     }
     let full = begun.report.mode == RunMode::Initial;
-    if let Some(parked) = begun.status.parked_run.clone().filter(|_| full) {
+    if let Some(parked) = begun.status.parked_run.filter(|_| full) {
         // Opening this run closes the parked one's account of what it saw.
         if let Some(mut report) = logs::read_run(store, key, parked).await?
             && report.state == RunState::AwaitingApproval
