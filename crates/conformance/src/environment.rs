@@ -20,7 +20,7 @@ pub enum Randomness {
     Zeros,
 }
 
-/// Time and randomness in a test's hands. Time stands still unless it is told to go on.
+/// Time and randomness under a test's control. Time stands still until the test moves it.
 #[derive(Debug)]
 pub struct TestEnvironment {
     now_ms: AtomicU64,

@@ -86,7 +86,7 @@ impl RedbBackend {
         Ok(RedbBackend::of(database, file, files, path, exclusive))
     }
 
-    /// Opens a file that is there for reading, beside whoever writes it in the shared way.
+    /// Opens an existing file for reading, while other processes may write it.
     pub(crate) fn open_read_only(path: &Path, cache_bytes: usize) -> Result<Self> {
         Self::read_file(path, cache_bytes).map_err(|error| error.with("path", path.display()))
     }

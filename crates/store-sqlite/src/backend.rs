@@ -194,7 +194,7 @@ impl Backend for SqliteBackend {
     fn close(self) -> Result<()> {
         let SqliteBackend { watcher, files, read_only, .. } = self;
         if !read_only {
-            // A store that is moved is told by the next commit; nobody is told of what comes after the last.
+            // After the last commit no caller is left to learn that the file was moved.
             let _ = files.check(&watcher);
         }
         let connection = watcher.into_connection();

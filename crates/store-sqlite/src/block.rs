@@ -1,8 +1,8 @@
-//! A row of `hw_log`: several rows of the core's log, one behind the other, as many as a page of the file has room for.
+//! A row of `hw_log`: a block of several rows of the core's log, as many as fit into a page of the file.
 //!
-//! SQLite asks its price per row, about as much as reading a record of 1 KB costs in all; so a row of its table
-//! holds a block of ours. `directory` has an entry of a fixed size for each, which views can read, `details` what
-//! has no fixed size, and `payloads` the records: a JSON array as text, or a codec's bytes one behind the other.
+//! SQLite has a fixed cost per row, about as much as reading a record of 1 KB takes in all. So each row of its table holds a
+//! block of ours. `directory` has an entry of a fixed size for each row, which views can read; `details` has what has no fixed
+//! size; `payloads` has the records, as a JSON array or as a codec's bytes in a row.
 
 use highwater_core::backend::LogRow;
 use highwater_core::{Action, Error, Result};
@@ -14,20 +14,20 @@ use crate::values::{SEQUENCE_BITS, blob, damaged, number, out_of_range, text};
 /// The size of an entry of the directory in bytes.
 pub(crate) const ENTRY: usize = 44;
 
-/// Rows that a block has at most: views count them off.
+/// The most rows of a block. Views count on it.
 pub(crate) const MAX_ROWS: usize = 64;
 
 const HAS_BIRTH: u8 = 1;
 const HAS_PRUNED: u8 = 2;
 const HAS_EXTRA: u8 = 4;
 const HAS_PAYLOAD: u8 = 8;
-/// The action stands above the flags.
+/// The action is in the bits above the flags.
 pub(crate) const ACTION_SHIFT: u32 = 4;
 
 /// Sequence numbers take this many bytes.
 const SEQUENCE_BYTES: usize = SEQUENCE_BITS as usize / 8;
 
-/// Where the parts of an entry lie that views read.
+/// The offsets of the parts of an entry that views read.
 pub(crate) mod place {
     pub(crate) const CURSOR: usize = 0;
     pub(crate) const FIRST_SEEN: usize = 16;

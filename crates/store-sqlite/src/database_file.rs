@@ -1,9 +1,9 @@
-//! The database file through SQLite's own handle, without opening it once more.
+//! Reads the database file through SQLite's own handle, without opening it again.
 //!
-//! POSIX locks belong to the process and not to a handle: whoever in the process opens the file and closes it again gives
-//! up every lock that SQLite holds on it (<https://sqlite.org/howtocorrupt.html>, section 2.2). Another process then
-//! removes a WAL that is in use, or writes in the middle of a transaction. So the file's bytes are read by the
-//! connection that has it open anyway.
+//! POSIX locks belong to the process and not to a handle: any code in the process that opens the file and closes it again
+//! releases every lock that SQLite holds on it (<https://sqlite.org/howtocorrupt.html>, section 2.2). Another process may then
+//! remove a WAL that is in use, or write in the middle of a transaction. So the bytes are read through the connection that has
+//! the file open anyway.
 #![expect(unsafe_code, reason = "SQLite hands out its file as a pointer")]
 
 use std::ffi::{CStr, c_int, c_void};

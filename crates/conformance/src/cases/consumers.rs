@@ -152,7 +152,7 @@ pub fn p21_seeking_replays<S: Subject>() {
     assert_eq!(after(Seek::Time(cursors[6].time())).len(), 7, "from behind the horizon only the start is complete");
 }
 
-/// A commit wakes whoever waits, never before it can be seen; dropped hints cost time, not data.
+/// A commit wakes every waiting reader, never before it is visible; dropped hints cost time, not data.
 pub fn p22_wakeups_are_hints<S: Subject>() {
     let rig = Rig::<S>::new();
     let store = std::sync::Arc::clone(rig.store());

@@ -236,7 +236,7 @@ pub fn p18_only_what_matched_has_left<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// What a change means is told relative to the reader's own cursor.
+/// What a change means is relative to the reader's own cursor.
 pub fn p19_net_action<S: Subject>() {
     let rig = Rig::<S>::new();
     let names = |rig: &Rig<S>, cursor: Cursor| {
@@ -352,7 +352,7 @@ pub fn p35_boundary_refetch<S: Subject>() {
     assert_eq!(list(&once), list(&overlapping));
 }
 
-/// A stream that nobody ever wrote is told from one that is empty or cleared: a reader that would wait can say so.
+/// A stream that was never written to is distinguished from one that is empty or cleared, so that a waiting reader can say so.
 pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let never = |rig: &Rig<S>| {
@@ -378,7 +378,7 @@ pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
     let error = check(&rig, &notes()).unwrap_err();
     assert_eq!((error.kind(), error.context("streams")), (ErrorKind::NotFound, Some("demo/Other, else/Note")));
 
-    // Whoever waits gets the first record all the same.
+    // A reader that waits gets the first record all the same.
     let store = std::sync::Arc::clone(rig.store());
     let mut following = store.records(&notes()).follow();
     let looked = wait(async { tokio::time::timeout(Duration::from_millis(50), following.next()).await });

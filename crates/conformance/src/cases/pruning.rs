@@ -119,7 +119,7 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A cleared stream is empty, and every cursor of before is expired.
+/// A cleared stream is empty, and every earlier cursor is expired.
 pub fn p24_clear_begins_anew<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);

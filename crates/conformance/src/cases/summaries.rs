@@ -8,7 +8,7 @@ use crate::subject::Subject;
 const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
 const NEXT_RUN: RunId = RunId::new(Timestamp::from_unix_ms(2), 2);
 
-/// A batch that clears its stream leaves what it writes and nothing of before; one that is refused clears nothing.
+/// A batch that clears its stream leaves only what it writes; one that is refused clears nothing.
 pub fn p24_a_batch_can_clear_first<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);

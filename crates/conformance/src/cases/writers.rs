@@ -159,7 +159,7 @@ pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// Whoever lost the lease writes nothing, documents included.
+/// A holder that lost the lease writes nothing, documents included.
 pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let old = wait(rig.store().lease("sync/demo")).unwrap();

@@ -1,13 +1,12 @@
-//! The cheap test before every other: are these the very bytes that were stored?
+//! The cheap test that comes first: are these exactly the bytes that were stored?
 
 use polyval::Polyval;
 use polyval::universal_hash::UniversalHash;
 
 /// Hashes exact bytes under a key of the store's own.
 ///
-/// POLYVAL (RFC 8452) is a universal hash: whoever does not know the key makes two records collide
-/// with a probability of at most the number of their 16-byte blocks in 2^128, whatever he sends. It
-/// costs a fraction of BLAKE3 where the processor multiplies without carries.
+/// POLYVAL (RFC 8452) is a universal hash: without the key, any two records collide with a probability of at most the number of
+/// their 16-byte blocks in 2^128. It costs a fraction of BLAKE3 on processors with carry-less multiplication.
 #[derive(Clone)]
 pub struct ExactHasher(Polyval);
 

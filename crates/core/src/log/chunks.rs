@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use crate::locks::lock;
 use bytes::Bytes;
 
-/// Bytes of payloads in one allocation: several, but few enough that a record which is kept does not
-/// keep much else in memory.
+/// Bytes of payloads in one allocation: enough for several, but few enough that a record which a caller keeps does not hold much
+/// else in memory.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// Chunks that are kept for the next pages: as many as a page of a thousand records of 1 KB takes.

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::record::Action;
 use crate::varint::{MAX_NUMBER, Reader, number_bytes, put_bytes};
 
-/// Earlier lives kept per record; beyond that the oldest two are told as one, so that a reader may
-/// be told to remove what it does not hold, but never misses a removal.
+/// Earlier lives kept per record. Beyond that the oldest two are merged: a reader may then be asked to remove a record that it does
+/// not hold, but never misses a removal.
 const MAX_LIVES: usize = 32;
 
 /// Two hashes, a byte, and the longest number.

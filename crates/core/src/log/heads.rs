@@ -1,5 +1,5 @@
-//! Where each record of a stream stands and what its bytes hash to, in memory, within a budget:
-//! most records a sync brings are unchanged, and this proves it without a look at the disk.
+//! Where each record's row is and what its bytes hash to, in memory, within a budget: most records that a sync brings are
+//! unchanged, and this proves it without reading the disk.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -66,8 +66,7 @@ impl Heads {
     }
 }
 
-/// The map takes a key's lowest bits for a place and its highest seven to tell keys there apart: a shard
-/// whose keys had those in common would have to look at many of them.
+/// The map finds a bucket by a key's lowest bits and compares its highest seven there: keys of one shard must not share those.
 fn shard(key: u64) -> usize {
     (key >> 51) as usize % SHARDS
 }

@@ -1,11 +1,10 @@
-//! Where the log was looked at: places that spare the next reader a search.
+//! Remembers where in the log positions were found, which saves the next reader a search.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::log::state::StreamState;
 
-/// Places remembered per store. Beyond that every second one is forgotten: those that stay still
-/// narrow a search.
+/// How many are remembered per store. Beyond that every second one is dropped: the others still narrow a search.
 const MAX_HINTS: usize = 4096;
 
 /// For some positions, the first sequence number behind them.

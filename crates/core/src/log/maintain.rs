@@ -162,12 +162,12 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(MaintenanceReport::Done)
     }
 
-    /// Gives every entry a new position by the clock of now, in the old order. Every cursor given
-    /// out before expires: what it was worth cannot be told on the new scale.
+    /// Gives every entry a new position by the current clock, in the old order. Every earlier cursor expires, because it does not
+    /// compare with the new positions.
     pub(crate) fn rebase_clock(&mut self) -> Result<MaintenanceReport> {
         self.restart_positions()?;
         self.accept_clock()?;
-        // As this transaction sees them: one that was left out would stand at positions that were given up.
+        // As this transaction sees them: a stream that is left out would keep positions that are void.
         for head in read::streams(self.shared, &mut self.write)? {
             let slot = self.open(&head.stream)?;
             let horizon = self.mint()?;
@@ -180,7 +180,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                 let Some(last) = entries.last() else { break };
                 from = behind(from, last)?;
                 for mut entry in entries {
-                    // An entry that is not a birth is told apart from one by a birth just before it.
+                    // A birth position just before it shows that an entry is not the beginning of a life.
                     entry.birth = self.mint()?.ulid;
                     entry.position = match entry.action {
                         Action::Added => Position { ulid: entry.birth, ..horizon },
@@ -188,7 +188,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
                     };
                     entry.first_seen_at = entry.first_seen_at.min(crate::cursor::millis_of(entry.position.ulid));
                     entry.extra.lives.clear();
-                    // Nobody holds anything of before; a payload that was pruned still matched.
+                    // No reader holds anything from before the rebase; a record whose payload was pruned still matched.
                     entry.extra.matched.retain(|matched| matched.pruned);
                     entry.extra.matched.iter_mut().for_each(|matched| matched.from = entry.position.ulid);
                     let (write, open) = self.parts(slot);

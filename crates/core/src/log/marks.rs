@@ -1,7 +1,7 @@
 //! What an open run has seen: one bit per record that it found unchanged.
 //!
-//! A record that the run added or changed stands behind the run's start and needs no mark. Each
-//! batch leaves one packed row, so that a run survives a restart.
+//! A record that the run added or changed lies after the run's start in the log, and needs no mark. Each batch writes one
+//! packed row, so that a run survives a restart.
 
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::error::{Error, Result};
@@ -90,7 +90,7 @@ impl Marks {
         self.count
     }
 
-    /// Writes what is new as one row; whether there was anything.
+    /// Writes what is new as one row. Returns whether there was anything.
     pub(crate) fn save<W: BackendWrite>(&mut self, write: &mut W, stream: u32, run: &mut OpenRun) -> Result<bool> {
         if self.new.is_empty() && self.cleared.is_empty() {
             return Ok(false);

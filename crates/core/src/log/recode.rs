@@ -23,13 +23,13 @@ pub(crate) enum RecodeFrom {
 }
 
 impl<W: BackendWrite> Transaction<'_, W> {
-    /// The whole stream, from its first row to its last of now.
+    /// Returns a task for the whole stream, from its first row to its current last.
     pub(crate) fn recode_all(&mut self, stream: &StreamKey) -> Result<RecodeFrom> {
         let slot = self.open(stream)?;
         Ok(RecodeFrom::Log(1, self.open_stream(slot).state.next_sequence))
     }
 
-    /// Rewrites a slice of a stream's payloads; how many, and where to go on.
+    /// Rewrites a slice of a stream's payloads. Returns how many, and where to continue.
     pub(crate) fn recode(&mut self, stream: &StreamKey, from: RecodeFrom) -> Result<(u64, Option<RecodeFrom>)> {
         let slot = self.open(stream)?;
         self.dirty = true;

@@ -1,8 +1,8 @@
 //! The part of a stream's id index that the backend does not have yet.
 //!
-//! Index entries are written late and sorted, a slice per commit: random ids then cost a few page
-//! writes instead of one each. What is missing stands here, shared by the writer and the readers of
-//! a process, and is read back from the end of the log after a restart.
+//! Index entries are written late and sorted, a slice per commit: random ids then cost a few page writes instead of one
+//! each. The missing entries are kept here, shared by the writer and the readers of a process, and are read back from the end
+//! of the log after a restart.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct Frozen {
     pub(crate) written: usize,
 }
 
-/// Rows that are read without a second thought.
+/// How many rows are always read at once.
 const NEAR: u64 = 1000;
 
 /// The entries of rows behind `from`, as far as `through`.
@@ -39,9 +39,9 @@ pub(crate) struct Tail {
 /// What the tail knows of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    /// It stands at this sequence number.
+    /// Its row has this sequence number.
     At(u64),
-    /// Ask the backend's index.
+    /// Its row is found by the backend's index.
     Elsewhere,
     /// The snapshot is older than what the tail covers: take a new one.
     Outdated,

@@ -173,7 +173,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         self.dirty.then(|| self.shared.apart(self.shared.memory_budget))
     }
 
-    /// Makes every position so far one of a lost history, and starts anew at the clock of now.
+    /// Makes every earlier position one of a lost history, and starts again at the current clock.
     pub(crate) fn restart_positions(&mut self) -> Result<()> {
         let mut epochs = Vec::new();
         let prefix = [keys::EPOCHS];

@@ -1,7 +1,7 @@
 //! Index entries that wait to be written.
 //!
-//! They stand one behind the other, so that one more costs no look into memory that is in no cache; a
-//! table of a quarter of their size finds them by the hash of the id.
+//! They are appended to one list, so that adding one touches no cold memory. A table of a quarter of their size finds them by
+//! the hash of the id.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use std::hash::BuildHasherDefault;
 
 use crate::log::index_key::{AlreadyHashed, IndexKey};
 
-/// Where ids stand in the log, the newest place of each.
+/// Each id's newest sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     entries: Vec<(IndexKey, u64)>,
@@ -38,7 +38,7 @@ impl Waiting {
         if first == key { Some(*sequence) } else { self.others.get(key).copied() }
     }
 
-    /// Notes that the id stands at this sequence number from now on.
+    /// Sets the id's sequence number.
     pub(crate) fn insert(&mut self, key: IndexKey, sequence: u64) {
         match self.places.entry(key.head_key()) {
             Entry::Vacant(place) => {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Also where hashes are equal: whoever makes the ids can make those, too.
+        /// Equal hashes included: the author of the ids can make those too.
         #[test]
         fn entries_are_found_and_the_newest_counts(ids in proptest::collection::vec(("[a-d]{1,2}", 0_u64..3), 0..40), cut in 0_usize..40) {
             let keys: Vec<_> = ids.iter().map(|(id, hash)| IndexKey::hashed(&format!("{id}{hash}"), *hash)).collect();

@@ -281,8 +281,8 @@ impl<B: Backend> Threaded<B> {
         Ok(page)
     }
 
-    /// Sees to it that the stream tracks the filter of a reading that begins. Where that cannot be, or somebody is writing
-    /// (a reading waits for nobody), the reading is told of more records than have left the filter, never of fewer.
+    /// Makes the stream track the filter of a reading that begins. Where it cannot, or while somebody is writing (a reading waits
+    /// for no writer), the reading reports more records as left than have left the filter, never fewer.
     async fn track(&self, request: &PageRequest) {
         let Some(filter) = request.matching.clone().filter(|filter| filter.check().is_ok()) else { return };
         let (stream, wanted) = (request.stream.clone(), filter.clone());

@@ -291,7 +291,7 @@ impl<B: Backend> Writer<B> {
         let mut idle = lock(idle);
         let others =
             || backend.as_mut().filter(|_| *shares).and_then(|backend| backend.others_version().ok().flatten());
-        // Whoever waits is woken for this commit, and finds those of others that came before it.
+        // Readers that wake for this commit find earlier commits of others too.
         *seen = idle.committed(generation, shared, ends, others).unwrap_or(*seen);
         drop(idle);
         if !mutant!("notify-before-commit") {

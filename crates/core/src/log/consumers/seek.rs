@@ -21,7 +21,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             record.told = None;
             record.parked.clear();
         }
-        // A time from which nothing can be told leads to START: whoever has to clear its copy first is told at its poll.
+        // A time that the log no longer reaches leads to START: an evicted consumer still gets the error at its next poll, and clears its copy.
         let unasked = to.is_start() && matches!(seek, Seek::Time(_)) && !mutant!("time-ends-eviction");
         record.stand_at(to, sequence);
         record.generation += 1;
