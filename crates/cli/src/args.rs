@@ -1,6 +1,7 @@
 //! What the command line has whatever the command: the global flag, and the options that several commands share.
 //! A command's own options lie beside it in `commands/`.
 
+pub(crate) mod run_filter;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -70,6 +71,17 @@ pub(crate) struct StreamOptions {
     /// The variant, where there are several.
     #[arg(long)]
     pub(crate) variant: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+/// The sync that a command is about.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SyncName {
+    /// The connection's id.
+    pub(crate) connection: String,
+    /// The template, such as `github/issues`, and perhaps a variant: `github/issues::open`.
+    pub(crate) sync: String,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
 }

@@ -1,15 +1,23 @@
 //! The commands: a file for each, with its options and what it does. To add one, add its file, a variant and an arm.
 
 mod account;
+mod act;
 mod completions;
 mod consumers;
-mod control;
 mod demo;
+mod disable;
+mod disconnect;
 mod doctor;
+mod dryrun;
+mod enable;
 mod get;
+mod logs;
 mod maintain;
+mod pause;
+mod proxy;
 mod recode;
 mod records;
+mod resume;
 mod runs;
 mod scaffold;
 mod sql_view;
@@ -17,14 +25,14 @@ mod status;
 mod sync;
 mod tail;
 mod templates;
-mod try_out;
+mod trigger;
 mod webhooks;
 
 use clap::Subcommand;
 use highwater::Result;
 use highwater::engine::CancelToken;
 
-use crate::args::StoreOptions;
+use crate::args::{StoreOptions, SyncName};
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -35,11 +43,11 @@ pub(crate) enum Command {
     Sync(sync::SyncOptions),
     /// Show what a template would save, without a store.
     #[command(name = "dryrun")]
-    DryRun(try_out::DryRunOptions),
+    DryRun(dryrun::DryRunOptions),
     /// Do an action of a provider, such as opening an issue.
-    Act(try_out::ActOptions),
+    Act(act::ActOptions),
     /// Send any request with a provider's credentials.
-    Proxy(try_out::ProxyOptions),
+    Proxy(proxy::ProxyOptions),
     /// Print records: a page of the modification log.
     Records(records::RecordsOptions),
     /// Print single records by id.
@@ -53,21 +61,21 @@ pub(crate) enum Command {
     /// List runs, show one with its log, approve or reject its deletes.
     Runs(runs::RunsOptions),
     /// Print log lines of runs.
-    Logs(runs::LogsOptions),
+    Logs(logs::LogsOptions),
     /// List where webhooks go, what waits and what was given up; try that again.
     Webhooks(webhooks::WebhooksOptions),
     /// Let a template run by schedule for a connection.
-    Enable(control::EnableOptions),
+    Enable(enable::EnableOptions),
     /// Turn a sync off.
-    Disable(control::DisableOptions),
+    Disable(disable::DisableOptions),
     /// Remove a connection with its syncs and their schedules.
-    Disconnect(control::DisconnectOptions),
+    Disconnect(disconnect::DisconnectOptions),
     /// Keep a sync from running until it is resumed.
-    Pause(control::SyncName),
+    Pause(SyncName),
     /// Let a paused sync run again.
-    Resume(control::SyncName),
+    Resume(SyncName),
     /// Ask for a run of an enabled sync.
-    Trigger(control::TriggerOptions),
+    Trigger(trigger::TriggerOptions),
     /// Recount every stream and compare.
     Doctor(StoreOptions),
     /// Write every payload anew: encrypted, with another key, with another dictionary, or plainly.
@@ -88,23 +96,23 @@ impl Command {
         match self {
             Command::Templates(options) => templates::run(options, output).await,
             Command::Sync(options) => sync::run(options, output, cancel).await,
-            Command::DryRun(options) => try_out::dry_run(options, output, cancel).await,
-            Command::Act(options) => try_out::act(options, output).await,
-            Command::Proxy(options) => try_out::proxy(options, output).await,
+            Command::DryRun(options) => dryrun::run(options, output, cancel).await,
+            Command::Act(options) => act::run(options, output).await,
+            Command::Proxy(options) => proxy::run(options, output).await,
             Command::Records(options) => records::run(options, output).await,
             Command::Get(options) => get::run(options, output).await,
             Command::Tail(options) => tail::run(options, output, cancel).await,
             Command::Status(options) => status::run(options, output).await,
             Command::Consumers(options) => consumers::run(options, output).await,
             Command::Runs(options) => runs::run(options, output).await,
-            Command::Logs(options) => runs::logs(options, output).await,
+            Command::Logs(options) => logs::run(options, output).await,
             Command::Webhooks(options) => webhooks::run(options, output).await,
-            Command::Enable(options) => control::enable(options, output).await,
-            Command::Disable(options) => control::disable(options, output).await,
-            Command::Disconnect(options) => control::disconnect(options, output).await,
-            Command::Pause(name) => control::pause(name, output).await,
-            Command::Resume(name) => control::resume(name, output).await,
-            Command::Trigger(options) => control::trigger(options, output).await,
+            Command::Enable(options) => enable::run(options, output).await,
+            Command::Disable(options) => disable::run(options, output).await,
+            Command::Disconnect(options) => disconnect::run(options, output).await,
+            Command::Pause(name) => pause::run(name, output).await,
+            Command::Resume(name) => resume::run(name, output).await,
+            Command::Trigger(options) => trigger::run(options, output).await,
             Command::Doctor(options) => doctor::run(options, output).await,
             Command::Recode(options) => recode::run(options, output).await,
             Command::Maintain(options) => maintain::run(options, output).await,

@@ -11,8 +11,10 @@ pub(crate) use meter::Meter;
 use std::io::{self, IsTerminal, Write};
 
 use console::{StyledObject, Term, measure_text_width, style, truncate_str};
-use highwater::{Change, Error, NetAction, Result, Timestamp, printable};
+use highwater::{Change, Error, NetAction, Record, Result, Timestamp, printable};
 use serde::Serialize;
+
+use crate::args::SyncName;
 
 /// Longest excerpt of a payload in a plain line that goes to no terminal.
 const EXCERPT: usize = 100;
@@ -41,8 +43,19 @@ impl Output {
         }
     }
 
-    /// A line of the result, for machines. Nothing without `--json`.
-    pub(crate) fn object<T: Serialize>(&self, value: &T) {
+    /// A line of the result, for machines: an object whose `type` is one of `docs/json.md`. Nothing without `--json`.
+    pub(crate) fn object<T: Serialize>(&self, kind: &str, value: &T) {
+        #[derive(Serialize)]
+        struct Typed<'a, T> {
+            r#type: &'a str,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        self.answer(&Typed { r#type: kind, value });
+    }
+
+    /// What an action of an API answered, for machines, as it is. Nothing without `--json`.
+    pub(crate) fn answer<T: Serialize>(&self, value: &T) {
         if self.json
             && let Ok(mut text) = serde_json::to_vec(value)
         {
@@ -51,6 +64,33 @@ impl Output {
             text.push(b'\n');
             self.raw(&text);
         }
+    }
+
+    /// What a command did, for machines.
+    pub(crate) fn done<T: Serialize>(&self, what: &str, about: &T) {
+        #[derive(Serialize)]
+        struct Done<'a, T> {
+            done: &'a str,
+            #[serde(flatten)]
+            about: &'a T,
+        }
+        self.object("done", &Done { done: what, about });
+    }
+
+    /// What a command did with a sync, for machines.
+    pub(crate) fn done_with_sync(&self, what: &str, name: &SyncName) {
+        self.done(what, &serde_json::json!({ "connection": name.connection, "sync": name.sync }));
+    }
+
+    /// A record, for machines.
+    pub(crate) fn record(&self, model: &str, record: &Record) {
+        #[derive(Serialize)]
+        struct OfModel<'a> {
+            model: &'a str,
+            #[serde(flatten)]
+            record: &'a Record,
+        }
+        self.object("record", &OfModel { model, record });
     }
 
     /// A JSON document that is the result: as it is where it goes to a file or a program, as one clean line on a terminal.
@@ -96,7 +136,7 @@ impl Output {
             #[serde(flatten)]
             change: &'a Change,
         }
-        self.object(&Line { model, change });
+        self.object("change", &Line { model, change });
         if self.json {
             return;
         }
@@ -151,6 +191,12 @@ fn time_of_day(time: Timestamp) -> String {
 /// A JSON text on one line: line ends and tabs in it are no part of its values.
 pub(crate) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r', '\t'], " ")
+}
+
+/// A time for people: always with milliseconds, so that columns stay in line.
+pub(crate) fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    if text.contains('.') { text } else { text.replace('Z', ".000Z") }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use highwater::codecs::{Codec, Compression, Dictionary, EncryptionKey, KeyRing};
 use highwater::maintenance::{CodecHealth, Maintenance, MaintenanceReport};
 use highwater::store::PayloadCodec;
 use highwater::stores::{RedbStore, SledStore, SqliteStore};
-use highwater::{Error, ErrorKind, Result, Store, StreamKey};
+use highwater::{Engine, Error, ErrorKind, Result, Store, StreamKey};
 
 use crate::args::{CodecOptions, StoreKind, StoreOptions, StreamOptions};
 use crate::output::Output;
@@ -95,7 +95,7 @@ pub(crate) async fn codec_health(store: &dyn Store) -> Result<CodecHealth> {
 pub(crate) async fn tell_unfinished(store: &dyn Store, output: &Output) -> Result<()> {
     let health = codec_health(store).await?;
     if health.unfinished {
-        output.object(&serde_json::json!({ "codec": health }));
+        output.object("codec", &health);
         let needs = health.needs.join(", ");
         output.note(format!(
             "Payloads are being moved from one key or dictionary to another, and need {needs} until that is done: finish it with `highwater recode`."
@@ -236,4 +236,9 @@ pub(crate) fn ambiguous(found: &[StreamKey]) -> Error {
     };
     let known: Vec<String> = found.iter().map(ToString::to_string).collect();
     Error::new(ErrorKind::Invalid, message).with("found", known.join(", "))
+}
+
+/// An engine with the ready templates.
+pub(crate) fn engine(store: &Arc<dyn Store>) -> Result<Engine> {
+    Engine::builder(Arc::clone(store)).templates(highwater::templates::all()).build()
 }

@@ -67,7 +67,7 @@ fn consumers_are_listed_and_shown() {
     let told = objects(here, &["list"]);
     assert_eq!(told.len(), 3);
     assert_eq!(told[0]["consumer"], "mail");
-    assert_eq!(told[0]["stream"], "a/Note");
+    assert_eq!(told[0]["stream"], stream_of_notes());
     assert_eq!((&told[0]["lag"], &told[0]["parked"]), (&json!(1), &json!(["note-0"])));
     assert_eq!((&told[0]["leased"], &told[2]["leased"]), (&json!(false), &json!(true)));
     assert_eq!((&told[0]["evicted"], &told[0]["backoff_ms"]), (&json!(false), &Value::Null));
@@ -80,6 +80,10 @@ fn consumers_are_listed_and_shown() {
     assert!(of_status.iter().any(|line| line["consumer"] == "mail" && line["parked"] == json!(["note-0"])), "{status}");
 }
 
+fn stream_of_notes() -> Value {
+    json!({ "connection": "a", "model": "Note", "variant": "base" })
+}
+
 #[test]
 fn consumers_are_moved_and_removed() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +92,10 @@ fn consumers_are_moved_and_removed() {
     let of_note = |command: &'static str, further: &[&'static str]| {
         objects(here, &[&[command, "mail"], further, &["--connection", "a"]].concat()).remove(0)
     };
-    assert_eq!(of_note("unpark", &[]), json!({ "consumer": "mail", "stream": "a/Note", "unparked": ["note-0"] }));
+    assert_eq!(
+        of_note("unpark", &[]),
+        json!({ "type": "done", "done": "unparked", "consumer": "mail", "stream": stream_of_notes(), "ids": ["note-0"] })
+    );
     assert_eq!(of_note("seek", &["end"])["lag"], 0);
     assert_eq!(of_note("seek", &["start"])["lag"], 3);
     assert_eq!(of_note("seek", &["2020-01-01T00:00:00Z"])["lag"], 3);
@@ -97,7 +104,10 @@ fn consumers_are_moved_and_removed() {
     assert!(foreign.contains("cursor"), "{foreign}");
     let moved = consumers(here, &["seek", "mail", &cursor, "--connection", "b"]);
     assert!(moved.contains(", 0 behind"), "{moved}");
-    assert_eq!(of_note("remove", &[]), json!({ "consumer": "mail", "stream": "a/Note", "removed": true }));
+    assert_eq!(
+        of_note("remove", &[]),
+        json!({ "type": "done", "done": "removed", "consumer": "mail", "stream": stream_of_notes() })
+    );
     assert_eq!(objects(here, &["list"]).len(), 2);
     // The name is that of one consumer alone now.
     consumers(here, &["remove", "mail"]);

@@ -94,7 +94,10 @@ fn maintain_removes_what_it_is_told_to_and_leaves_no_byte_of_it() {
     assert_eq!(prune("deleted", &["--older-than", "50"]), "removed 0 deleted records and 0 superseded versions\n");
     assert_eq!(prune("deleted", &["--older-than", "30"]), "removed 1 deleted record and 3 superseded versions\n");
     let told: serde_json::Value = serde_json::from_str(&prune("history", &["--json"])).unwrap();
-    assert_eq!(told, serde_json::json!({ "removed": 0, "versions": 2, "held_by": null }));
+    assert_eq!(
+        told,
+        serde_json::json!({ "type": "done", "done": "pruned", "removed": 0, "versions": 2, "held_by": null })
+    );
     text(here, &["maintain", "compact", "--db", "app.db"]);
     for file in std::fs::read_dir(here).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
@@ -118,7 +121,7 @@ fn compact_tells_that_a_reader_held_it() {
     let held = compact(&["--json"]);
     assert_eq!(held.status.code(), Some(0), "{held:?}");
     let told: serde_json::Value = serde_json::from_slice(&held.stdout).unwrap();
-    assert_eq!(told, serde_json::json!({ "done": true, "compaction": "held" }));
+    assert_eq!(told, serde_json::json!({ "type": "done", "done": "compacted", "compaction": "held" }));
     assert!(String::from_utf8_lossy(&held.stderr).contains("run it again"), "{held:?}");
     reader.execute_batch("COMMIT").unwrap();
     let done = compact(&[]);

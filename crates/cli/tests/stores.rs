@@ -100,7 +100,7 @@ fn compressed_payloads_are_read() {
     let (well, said) = told(here, &["doctor", "--db", "with.db", "--dictionary", "titles.zdict"], "");
     assert!(well && said.contains("all well"), "{said}");
     let (well, said) = told(here, &["doctor", "--db", "with.db", "--dictionary", "with.db"], "");
-    assert!(!well && said.contains("no zstd dictionary") && said.contains("with.db"), "{said}");
+    assert!(!well && said.contains("not a zstd dictionary") && said.contains("with.db"), "{said}");
 }
 
 #[test]
@@ -170,7 +170,10 @@ fn damaged_counters_are_told_to_machines_too() {
     assert_eq!(output.status.code(), Some(1));
     let found: serde_json::Value =
         serde_json::from_slice(output.stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
-    assert_eq!((&found["stream"], &found["entries"]), (&"github-cargo/Issue".into(), &2.into()));
+    assert_eq!(
+        (&found["stream"], &found["entries"]),
+        (&serde_json::json!({ "connection": "github-cargo", "model": "Issue", "variant": "base" }), &2.into())
+    );
     let problems = found["problems"].to_string();
     for wanted in ["live records: counted 2, on record 3", "payload bytes: counted", "checksum: counted"] {
         assert!(problems.contains(wanted), "{problems}");

@@ -128,6 +128,7 @@ pub struct TemplateInfo {
     /// How it finds out what changed, in one line.
     pub changes: String,
     /// The default time between two runs. One hour unless set.
+    #[serde(rename = "interval_ms", serialize_with = "crate::milliseconds::serialize")]
     pub interval: Duration,
     /// How it finds out what was deleted, in one line.
     pub deletes: String,

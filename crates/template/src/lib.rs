@@ -49,6 +49,7 @@ pub mod host;
 pub mod http;
 mod info;
 pub mod limits;
+mod milliseconds;
 pub mod paging;
 mod provider;
 pub mod records;

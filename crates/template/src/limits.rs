@@ -21,14 +21,13 @@ pub struct RateLimits {
     /// Statuses that mean "slow down" although they usually mean something else.
     pub statuses: Vec<LimitStatus>,
     /// Texts in a body that mean "slow down", whatever the status.
-    #[serde(rename = "words")]
     pub texts: Vec<LimitText>,
     /// Headers with the number of requests left, beside the usual ones.
     pub remaining_headers: Vec<String>,
     /// Headers with the time of the reset, beside the usual ones.
     pub reset_headers: Vec<String>,
     /// How long to wait after a refusal that does not say how long. Doubles with each further one.
-    #[serde(rename = "lock_out")]
+    #[serde(rename = "first_backoff_ms", serialize_with = "crate::milliseconds::serialize_option")]
     pub first_backoff: Option<Duration>,
 }
 
@@ -38,6 +37,7 @@ pub struct Rate {
     /// How many requests, at least one.
     pub requests: u32,
     /// In which time.
+    #[serde(rename = "period_ms", serialize_with = "crate::milliseconds::serialize")]
     pub period: Duration,
 }
 

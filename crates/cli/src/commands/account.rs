@@ -1,12 +1,18 @@
-//! What commands that reach an API have in common: the template's name, and the token.
+//! What commands that reach an API have in common: the template's name, the account, the token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 use highwater::engine::Credentials;
 use highwater::template::TemplateInfo;
 use highwater::template::auth::{AuthKind, CredentialKind};
-use highwater::{Error, ErrorKind, Result, Secret};
+use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Secret, Store};
 
 use crate::args::values::key_value;
+
+/// The id of a connection that lives as long as the command.
+pub(super) const CONNECTION: &str = "dryrun";
 
 /// Which account of an API is meant, and how to sign in to it.
 #[derive(Debug, Args)]
@@ -68,4 +74,26 @@ pub(super) fn needs_token(info: &TemplateInfo) -> Error {
     Error::new(ErrorKind::Unauthorized, message)
         .with("template", info.id())
         .with("token", help.unwrap_or("see the API's documentation"))
+}
+
+/// An engine over a store in memory, with one connection.
+pub(super) async fn engine(provider: &str, options: &AccountOptions) -> Result<(Engine, Arc<dyn Store>)> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+    let engine = Engine::builder(Arc::clone(&store))
+        .templates(highwater::templates::all())
+        .actions(highwater::templates::actions())
+        .build()?;
+    if !engine.templates().any(|info| info.provider.name == provider) {
+        return Err(no_such_template(provider, engine.templates()));
+    }
+    let mut settings = ConnectionSettings::new(CONNECTION, provider);
+    settings.base_url.clone_from(&options.base_url);
+    settings.config = options.config.iter().cloned().collect::<BTreeMap<_, _>>();
+    engine.connect(settings).await?;
+    if let Some(name) = &options.token_env {
+        let token = read_token(name)?;
+        let info = engine.templates().find(|info| info.provider.name == provider);
+        engine.set_credentials(CONNECTION, credentials(info, &token));
+    }
+    Ok((engine, store))
 }

@@ -89,7 +89,7 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     for head in store.streams().await? {
         for status in of_stream(&*store, &head.stream).await? {
             any = true;
-            output.object(&object(&head.stream, &status));
+            output.object("consumer", &object(&head.stream, &status));
             output.line(line(&head.stream, &status));
         }
     }
@@ -110,7 +110,7 @@ async fn unpark(options: &ConsumerOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
     let stream = find(&store, options).await?;
     let ids = store.consumer(&stream, &options.name).unpark().await?;
-    output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "unparked": ids }));
+    output.done("unparked", &json!({ "consumer": options.name, "stream": stream, "ids": ids }));
     output.line(format!("{} will be delivered again", counted(ids.len(), "record")));
     store.close().await
 }
@@ -127,7 +127,7 @@ async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
     let stream = find(&store, options).await?;
     store.consumer(&stream, &options.name).remove().await?;
-    output.object(&json!({ "consumer": options.name, "stream": stream.to_string(), "removed": true }));
+    output.done("removed", &json!({ "consumer": options.name, "stream": stream }));
     output.line(format!("consumer {} of {stream} was removed", options.name));
     store.close().await
 }
@@ -135,7 +135,7 @@ async fn remove(options: &ConsumerOptions, output: &Output) -> Result<()> {
 /// One consumer, with the ids of its parked records.
 async fn tell(store: &Arc<dyn Store>, stream: &StreamKey, name: &str, output: &Output) -> Result<()> {
     let status = store.consumer(stream, name).status().await?;
-    output.object(&object(stream, &status));
+    output.object("consumer", &object(stream, &status));
     output.line(line(stream, &status));
     for id in &status.parked {
         output.line(format!("  parked: {id}"));
@@ -193,7 +193,7 @@ pub(super) async fn of_stream(store: &dyn Store, stream: &StreamKey) -> Result<V
 pub(super) fn object(stream: &StreamKey, status: &ConsumerStatus) -> Value {
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     json!({
-        "consumer": status.name, "stream": stream.to_string(), "acknowledged": status.acknowledged,
+        "consumer": status.name, "stream": stream, "acknowledged": status.acknowledged,
         "lag": status.lag, "lag_ms": status.lag_time.map(ms), "leased": status.leased,
         "parked": status.parked, "evicted": status.evicted, "backoff_ms": status.backoff.map(ms),
     })

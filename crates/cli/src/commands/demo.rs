@@ -115,9 +115,11 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
         counted(records, "record")
     ));
     output.line(format!("Look around: highwater status --db {}", db.display()));
-    output
-        .object(&json!({ "added": total.added, "updated": total.updated, "deleted": total.deleted, "records": records,
-        "last_cursor": last, "db": db.display().to_string() }));
+    output.object(
+        "demo_total",
+        &json!({ "added": total.added, "updated": total.updated, "deleted": total.deleted, "records": records,
+        "last_cursor": last, "db": db.display().to_string() }),
+    );
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         let report = store.maintain(Maintenance::Verify(head.stream.clone())).await?;
         let MaintenanceReport::Verified(found) = report else { continue };
         output.object(
-            &json!({ "stream": head.stream.to_string(), "entries": found.entries, "versions": found.versions, "problems": found.problems, "missing": found.missing }),
+            "verification", &json!({ "stream": head.stream, "entries": found.entries, "versions": found.versions, "problems": found.problems, "missing": found.missing }),
         );
         let summary = match found.versions {
             0 => format!("{}: {}", head.stream, counted(found.entries, "entry")),
@@ -46,8 +46,13 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         MaintenanceReport::Clock(health) => Some(health),
         _ => None,
     };
-    output.object(&json!({ "clock": clock }));
     if let Some(health) = &clock {
+        let lead_ms = u64::try_from(health.lead.as_millis()).unwrap_or(u64::MAX);
+        output.object(
+            "clock",
+            &json!({ "now": health.now, "last_position_at": health.last_position_at, "accepted_at": health.accepted_at,
+                "lead_ms": lead_ms, "implausible": health.implausible }),
+        );
         tell_clock(health, output);
     }
     store.close().await?;

@@ -24,7 +24,7 @@ pub(crate) async fn run(options: &GetOptions, output: &Output) -> Result<()> {
     for (id, record) in ids.iter().zip(store.get(&stream, &ids).await?) {
         match record {
             Some(record) => {
-                output.object(&record);
+                output.record(stream.model(), &record);
                 output.line(format!("{} {}", record.metadata.last_action, record.id));
                 let payload = record.payload.as_ref().map_or("(payload pruned)", |payload| payload.as_str());
                 output.line(one_line(payload));

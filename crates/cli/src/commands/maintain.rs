@@ -54,28 +54,35 @@ enum What {
 pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()> {
     match &options.task {
         Task::AcceptClock(store) => {
-            simple(store, Maintenance::AcceptClock, output, "the clock is taken for right").await
+            simple(store, Maintenance::AcceptClock, output, "clock_accepted", "the clock is taken for right").await
         }
         Task::RebaseClock(store) => {
-            simple(store, Maintenance::RebaseClock, output, "every record has a new position: readers begin anew").await
+            simple(
+                store,
+                Maintenance::RebaseClock,
+                output,
+                "clock_rebased",
+                "every record has a new position: readers begin anew",
+            )
+            .await
         }
         Task::Compact(store) => compact(store, output).await,
         Task::Prune(options) => prune(options, output).await,
     }
 }
 
-async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done: &str) -> Result<()> {
+async fn simple(options: &StoreOptions, task: Maintenance, output: &Output, done: &str, text: &str) -> Result<()> {
     let store = stores::open_existing(options)?;
     store.maintain(task).await?;
-    output.object(&json!({ "done": true }));
-    output.line(done);
+    output.done(done, &json!({}));
+    output.line(text);
     store.close().await
 }
 
 async fn compact(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(options)?;
     if let MaintenanceReport::Compacted(compaction) = store.maintain(Maintenance::Compact).await? {
-        output.object(&json!({ "done": true, "compaction": compaction }));
+        output.done("compacted", &json!({ "compaction": compaction }));
         output.line(match compaction {
             Compaction::Complete => "free space was given back",
             Compaction::Held => "not all free space was given back: a reading that began earlier may still need it",
@@ -108,7 +115,7 @@ async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
     };
     let report = store.maintain(Maintenance::Prune { stream, what, up_to }).await?;
     if let MaintenanceReport::Pruned { removed, versions, held_by, .. } = report {
-        output.object(&json!({ "removed": removed, "versions": versions, "held_by": held_by }));
+        output.done("pruned", &json!({ "removed": removed, "versions": versions, "held_by": held_by }));
         output.line(format!("removed {} and {}", counted(removed, noun), counted(versions, "superseded version")));
         if let Some(reader) = held_by {
             output.note(format!("It stopped where the reader {reader} has come to."));

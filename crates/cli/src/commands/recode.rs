@@ -25,7 +25,7 @@ pub(crate) async fn run(options: &RecodeOptions, output: &Output) -> Result<()> 
     store.maintain(Maintenance::Compact).await?;
     let needs = stores::codec_health(&*store).await?.needs;
     if let MaintenanceReport::Recoded { payloads } = report {
-        output.object(&json!({ "recoded": payloads, "needs": needs }));
+        output.done("recoded", &json!({ "payloads": payloads, "needs": needs }));
         let needs = if needs.is_empty() { "no key and no dictionary".to_owned() } else { needs.join(", ") };
         output.line(format!("rewrote {}; reading them now needs {needs}", counted(payloads, "payload")));
     }

@@ -54,6 +54,7 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
         }
         if left == 0 || page.caught_up {
             output.object(
+                "page",
                 &json!({ "next_cursor": page.next_cursor, "has_more": page.has_more, "caught_up": page.caught_up }),
             );
             let more = if page.has_more { "more follow" } else { "no more" };

@@ -78,10 +78,13 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
     store.close().await?;
     let names: Vec<&str> = made.columns.iter().map(|column| column.name.as_str()).collect();
     let left_out: Vec<&str> = made.left_out.iter().map(|member| member.column.name.as_str()).collect();
-    output.object(&json!({
-        "view": name, "stream": stream.to_string(), "columns": names,
-        "left_out": left_out, "left_out_total": made.left_out_total,
-    }));
+    output.object(
+        "view",
+        &json!({
+            "view": name, "stream": stream, "columns": names,
+            "left_out": left_out, "left_out_total": made.left_out_total,
+        }),
+    );
     match names.as_slice() {
         [] if live > 0 => output.line(format!(
             "view {name}: id and metadata alone; SQL cannot look into payloads that are encrypted or compressed"

@@ -1,9 +1,7 @@
 //! `highwater status`
 
-use std::sync::Arc;
-
-use highwater::engine::Phase;
-use highwater::{Engine, Result};
+use highwater::engine::{Phase, SyncState};
+use highwater::{Result, Store};
 use serde_json::json;
 
 use crate::args::StoreOptions;
@@ -14,12 +12,27 @@ use crate::stores;
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
     stores::tell_unfinished(&*store, output).await?;
+    streams(&*store, output).await?;
+    let engine = stores::engine(&store)?;
+    for reader in engine.idle_readers().await? {
+        output.object("idle_reader", &json!({ "stream": reader.stream, "consumer": reader.name }));
+        output.note(format!("{}: no sync writes it, and its reader {} waits for ever", reader.stream, reader.name));
+    }
+    for state in engine.sync_states().await? {
+        output.object("sync", &state);
+        sync(&state, output);
+    }
+    store.close().await
+}
+
+/// A line for each stream, and one for each of its consumers.
+async fn streams(store: &dyn Store, output: &Output) -> Result<()> {
     let heads = store.streams().await?;
     if heads.is_empty() {
         output.line("No streams yet. Begin with: highwater sync github issues --config owner=..,repo=..");
     }
     for head in &heads {
-        output.object(&json!({ "stream": head }));
+        output.object("stream", head);
         output.line(format!(
             "{}: {}, {} deleted, {} KiB, high water {}",
             head.stream,
@@ -28,40 +41,34 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
             head.bytes / 1024,
             head.high_water
         ));
-        for status in consumers::of_stream(&*store, &head.stream).await? {
-            output.object(&consumers::object(&head.stream, &status));
+        for status in consumers::of_stream(store, &head.stream).await? {
+            output.object("consumer", &consumers::object(&head.stream, &status));
             output.line(format!("  consumer {}: {}", status.name, consumers::standing(&status)));
         }
     }
-    let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build()?;
-    for reader in engine.idle_readers().await? {
-        output.object(&json!({ "idle_reader": reader }));
-        output.note(format!("{}: no sync writes it, and its reader {} waits for ever", reader.stream, reader.name));
+    Ok(())
+}
+
+/// How a sync stands, for people.
+fn sync(state: &SyncState, output: &Output) {
+    let status = &state.status;
+    let outcome = match &status.last_error {
+        _ if status.last_started_at.is_none() => "has not run yet".to_owned(),
+        None => "last run succeeded".to_owned(),
+        Some(error) if status.failures <= 1 => format!("last run failed: {error}"),
+        Some(error) => format!("last run failed, {} in a row: {error}", status.failures),
+    };
+    let phase = match state.phase {
+        Phase::Paused => "; paused",
+        Phase::Offline => "; the API cannot be reached",
+        Phase::Ended => "; its schedule has no further slot",
+        _ => "",
+    };
+    output.line(format!("{} {}: {outcome}{phase}", state.connection, state.sync));
+    for (model, count) in &status.set_aside {
+        output.line(format!("  {} set aside: could not be saved", counted(*count, &format!("{model} record"))));
     }
-    for connection in engine.connections().await? {
-        for info in engine.templates().filter(|info| info.provider.name == connection.provider) {
-            let state = engine.sync(&connection.id, info.id())?.state().await?;
-            let (phase, status) = (state.phase, state.status);
-            if status.last_started_at.is_none() {
-                continue;
-            }
-            output.object(
-                &json!({ "connection": connection.id, "template": info.id(), "phase": phase, "status": status }),
-            );
-            let outcome = match &status.last_error {
-                None => "succeeded".to_owned(),
-                Some(error) if status.failures <= 1 => format!("failed: {error}"),
-                Some(error) => format!("failed, {} in a row: {error}", status.failures),
-            };
-            let ended = if phase == Phase::Ended { "; its schedule has no further slot" } else { "" };
-            output.line(format!("{} {}: last run {outcome}{ended}", connection.id, info.id()));
-            for (model, count) in &status.set_aside {
-                output.line(format!("  {} set aside: could not be saved", counted(*count, &format!("{model} record"))));
-            }
-            for (model, incomplete) in &status.incomplete {
-                output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));
-            }
-        }
+    for (model, incomplete) in &status.incomplete {
+        output.line(format!("  not all of {model} was read (run {}): {}", incomplete.run, incomplete.reason));
     }
-    store.close().await
 }

@@ -77,7 +77,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
         meter.end();
         match (&outcome, options.every) {
             (Ok(report), _) => {
-                output.object(report);
+                output.object("run", report);
                 output.line(format!("{connection}: {}", meter.text(&report.progress)));
                 runs::left_out(report).iter().for_each(|line| output.line(line));
             }

@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &TemplatesOptions, output: &Output) -> Result<(
 fn list(output: &Output) -> Result<()> {
     for template in highwater::templates::all() {
         let info = template.info();
-        output.object(info);
+        output.object("template", info);
         output.line(format!("{:28} {}", info.id(), info.description));
     }
     output.line("Details: highwater templates show NAME");
@@ -76,7 +76,7 @@ fn show(wanted: &str, output: &Output) -> Result<()> {
     let templates = highwater::templates::all();
     let infos = || templates.iter().map(|template| template.info());
     let info = infos().find(|info| info.id() == wanted).ok_or_else(|| account::no_such_template(wanted, infos()))?;
-    output.object(info);
+    output.object("template", info);
     output.line(format!("{}: {}", info.id(), info.description));
     output.line(format!("  API       {}", info.provider.base_url));
     output.line(format!("  token     {}", format!("{:?}", info.token).to_lowercase()));

@@ -2,13 +2,13 @@
 
 use clap::{Args, Subcommand};
 use highwater::Result;
-use highwater::engine::webhooks::{Outbox, OutboxRow};
+use highwater::engine::webhooks::{Destination, Outbox, OutboxRow};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::args::StoreOptions;
 use crate::args::values::at_least_one;
-use crate::commands::runs::{engine, moment};
-use crate::output::{Output, counted};
+use crate::output::{Output, counted, moment};
 use crate::stores;
 
 /// Deliveries counted or listed, at most.
@@ -18,9 +18,9 @@ const MOST: usize = 1000;
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct WebhooksOptions {
     #[command(subcommand)]
-    pub(crate) action: Option<WebhooksAction>,
+    action: Option<WebhooksAction>,
     #[command(flatten)]
-    pub(crate) store: StoreOptions,
+    store: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,25 +36,25 @@ pub(crate) enum WebhooksAction {
 #[derive(Debug, Args)]
 pub(crate) struct DestinationOptions {
     /// The destination's id.
-    pub(crate) destination: String,
+    destination: String,
     /// Continue behind this delivery.
     #[arg(long, default_value = "")]
-    pub(crate) after: String,
+    after: String,
     /// At most this many.
     #[arg(long, default_value = "25", value_parser = at_least_one)]
-    pub(crate) limit: usize,
+    limit: usize,
     #[command(flatten)]
-    pub(crate) store: StoreOptions,
+    store: StoreOptions,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayOptions {
     /// The destination's id.
-    pub(crate) destination: String,
+    destination: String,
     /// The delivery's id; all of them by default.
-    pub(crate) id: Option<String>,
+    id: Option<String>,
     #[command(flatten)]
-    pub(crate) store: StoreOptions,
+    store: StoreOptions,
 }
 
 pub(crate) async fn run(options: &WebhooksOptions, output: &Output) -> Result<()> {
@@ -66,14 +66,22 @@ pub(crate) async fn run(options: &WebhooksOptions, output: &Output) -> Result<()
     }
 }
 
+#[derive(Serialize)]
+struct Counted<'d> {
+    #[serde(flatten)]
+    destination: &'d Destination,
+    waiting: usize,
+    dead: usize,
+}
+
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
-    let outbox = Outbox::new(&engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store)?);
     let destinations = outbox.destinations().await?;
     for destination in &destinations {
         let waiting = outbox.waiting(&destination.id, "", MOST).await?.len();
         let dead = outbox.dead_letters(&destination.id, "", MOST).await?.len();
-        output.object(&json!({"destination": destination, "waiting": waiting, "dead": dead}));
+        output.object("destination", &Counted { destination, waiting, dead });
         let disabled = destination.disabled.as_ref().map_or(String::new(), |why| format!(", disabled: {why}"));
         output.line(format!(
             "{} {}: {} waiting, {} dead{disabled}",
@@ -98,14 +106,14 @@ fn at_most(count: usize) -> String {
 
 async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
-    let outbox = Outbox::new(&engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store)?);
     let (destination, after, limit) = (&options.destination, &options.after, options.limit.min(MOST));
     let rows = match dead {
         true => outbox.dead_letters(destination, after, limit).await?,
         false => outbox.waiting(destination, after, limit).await?,
     };
     for row in &rows {
-        output.object(row);
+        output.object("delivery", row);
         output.line(line(row, dead));
     }
     match rows.last() {
@@ -125,12 +133,12 @@ fn line(row: &OutboxRow, dead: bool) -> String {
 
 async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
-    let outbox = Outbox::new(&engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store)?);
     let replayed = match &options.id {
         Some(id) => outbox.replay(&options.destination, id).await.map(|()| 1)?,
         None => outbox.replay_all(&options.destination).await?,
     };
-    output.object(&json!({"destination": options.destination, "replayed": replayed}));
+    output.done("replayed", &json!({ "destination": options.destination, "deliveries": replayed }));
     output.line(format!(
         "Put back {}: the program that delivers sends again within a minute.",
         counted(replayed, "delivery")

@@ -24,14 +24,17 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
     let problems = manifest.problems();
     for name in manifest.stream_names() {
         let problem = problems.iter().find(|(stream, _)| *stream == name).map(|(_, problem)| problem.to_string());
-        output.object(&serde_json::json!({ "stream": name, "problem": problem }));
+        output.object("manifest_stream", &serde_json::json!({ "stream": name, "problem": problem }));
         output.line(format!("{name:32} {}", problem.as_deref().unwrap_or("ok")));
     }
     let total = manifest.stream_names().len();
     output.line(format!("{} of {} can run", total - problems.len(), counted(total, "stream")));
     let findings = manifest.findings();
     for finding in &findings {
-        output.object(&serde_json::json!({ "at": finding.at, "finding": finding.message, "fault": finding.is_fault }));
+        output.object(
+            "manifest_finding",
+            &serde_json::json!({ "at": finding.at, "finding": finding.message, "fault": finding.is_fault }),
+        );
         output.line(finding.to_string());
     }
     // What the language has and we do not is no fault of the manifest.
@@ -49,14 +52,14 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
 pub(crate) async fn replay(connectors: &Path, cassettes: &Path, output: &Output) -> Result<()> {
     let report = replay_folders(connectors, cassettes, &Registry::new()).await?;
     for stream in &report.streams {
-        output.object(stream);
+        output.object("replay", stream);
     }
     for stream in report.different() {
         let difference = stream.difference.as_deref().unwrap_or_default();
         output.line(format!("{}/{}: {difference}", stream.connector, stream.stream));
     }
     let (identical, total) = (report.identical(), report.streams.len());
-    output.object(&serde_json::json!({ "identical": identical, "streams": total }));
+    output.object("replay_total", &serde_json::json!({ "identical": identical, "streams": total }));
     output.line(format!("{identical} of {} identical", counted(total, "stream")));
     Ok(())
 }

@@ -44,7 +44,10 @@ pub(crate) fn run(options: &TrialOptions, output: &Output) -> Result<()> {
     let faults = faults(options.fault.as_deref())?;
     if options.faults {
         for fault in faults.iter() {
-            output.object(&json!({ "fault": fault.name(), "about": fault.about(), "source": fault.source_url() }));
+            output.object(
+                "fault",
+                &json!({ "fault": fault.name(), "about": fault.about(), "source": fault.source_url() }),
+            );
             output.line(format!("{:22} {}", fault.name(), fault.about()));
         }
         return Ok(());
@@ -139,7 +142,7 @@ fn tell(cell: &Cell, output: &Output, quiet: bool) {
     if quiet {
         return;
     }
-    output.object(cell);
+    output.object("trial", cell);
     match &cell.outcome {
         Outcome::Violated { violations } => {
             for violation in violations {
@@ -156,10 +159,13 @@ fn tell(cell: &Cell, output: &Output, quiet: bool) {
 
 fn end(report: &MatrixReport, output: &Output) {
     let (ran, skipped) = report.counts();
-    output.object(&json!({
-        "syncs": report.syncs().len(), "faults": report.faults().len(), "cells": ran, "not_applicable": skipped,
-        "violations": report.violations().count(),
-    }));
+    output.object(
+        "trial_total",
+        &json!({
+            "syncs": report.syncs().len(), "faults": report.faults().len(), "cells": ran, "not_applicable": skipped,
+            "violations": report.violations().count(),
+        }),
+    );
     output.line(format!("{} tried, {skipped} not applicable", counted(ran, "cell")));
     output.line(report.summary());
 }
