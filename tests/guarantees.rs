@@ -123,8 +123,50 @@ fn every_property_is_proven_by_tests_that_are_there() {
     assert!(unnamed.is_empty(), "tests of the kit that no property names: {unnamed:?}");
 }
 
+/// The numbers of hazards in a text: `H9` as a word, and `h38_` at the beginning of a name.
+fn hazards(text: &str) -> impl Iterator<Item = usize> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter_map(|word| {
+        let number = word
+            .strip_prefix('H')
+            .or_else(|| word.strip_prefix('h').and_then(|rest| rest.split_once('_')).map(|(n, _)| n));
+        number.filter(|number| (1..=2).contains(&number.len())).and_then(|number| number.parse().ok())
+    })
+}
+
+#[test]
+fn every_hazard_that_a_source_names_is_on_the_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/guarantees.md")).unwrap();
+    let defined: BTreeSet<usize> =
+        page.lines().filter(|line| line.starts_with("| H")).filter_map(|line| hazards(line).next()).collect();
+    let mut sources = Vec::new();
+    for folder in ["crates", "docs", "examples", "src", "tests"] {
+        files_below(&root.join(folder), &mut sources);
+    }
+    let mut named = BTreeSet::new();
+    for path in sources.iter().filter(|path| path.extension().is_some_and(|end| end == "rs" || end == "md")) {
+        for hazard in hazards(&std::fs::read_to_string(path).unwrap()) {
+            assert!(defined.contains(&hazard), "{} names H{hazard}, which docs/guarantees.md lacks", path.display());
+            named.insert(hazard);
+        }
+    }
+    assert!(named.len() > 15, "only {named:?}");
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files_below(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
 #[test]
 fn the_sources_are_read_as_they_are_meant() {
+    assert_eq!(hazards("(H9, P3) fn h38_a() HTTP H264 h2 H1-H6 x_h4_").collect::<Vec<_>>(), [9, 38, 1, 6]);
     let source = "#[test]\nfn one() {}\n#[tokio::test]\n// why\n#[ignore]\nasync fn two(x: u8) {}\nfn three() {}\n";
     assert_eq!(test_functions(source).collect::<Vec<_>>(), ["one", "two"]);
     assert!(is_test_of_a_property("p01_a_b") && !is_test_of_a_property("pages") && !is_test_of_a_property("p1_x"));

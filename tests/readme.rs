@@ -79,7 +79,7 @@ fn what_is_tried_here_is_what_the_readme_says() {
     };
     let source = include_str!("readme.rs");
     let tried = lines(source, "// README begins", "// README ends");
-    let told = lines(include_str!("../README.md"), "let mut cursor = my_app.load_cursor();", "let status");
+    let told = lines(include_str!("../README.md"), "let mut cursor = my_app.load_cursor();", "let state");
     assert_eq!(told, tried[1..]);
 }
 

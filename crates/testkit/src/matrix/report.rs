@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What has to hold whatever an API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Invariant {
     /// No record that is live at the API is deleted in the store.
@@ -51,7 +51,7 @@ pub struct Violation {
 
 /// What came of one sync and one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "outcome")]
+#[serde(rename_all = "snake_case", tag = "outcome")]
 #[non_exhaustive]
 pub enum Outcome {
     /// Every invariant held.
