@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::declarative::interpolation(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::interpolation::template(data));

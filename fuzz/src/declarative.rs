@@ -1,14 +1,13 @@
-//! Manifests and templates of the declarative language, as a stranger might write them.
+//! Manifests of the declarative language, as a stranger might write them.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use highwater_core::{Environment, Timestamp};
-use highwater_interpolation::{Interpolator, Variables};
-use highwater_declarative::{Files, Manifest, Source, Value, json};
+use highwater_declarative::{Files, Manifest, Source, json};
 
 /// The same moment and the same chance each time, so that what broke breaks again.
 #[derive(Debug)]
-struct Frozen;
+pub(crate) struct Frozen;
 
 impl Environment for Frozen {
     fn now(&self) -> Timestamp {
@@ -19,8 +18,6 @@ impl Environment for Frozen {
         bytes.fill(0xa5);
     }
 }
-
-static INTERPOLATOR: LazyLock<Interpolator> = LazyLock::new(|| Interpolator::new(Arc::new(Frozen)));
 
 /// Any text as a manifest: it is loaded or refused in one line, and what is loaded can be looked at.
 pub fn manifest(data: &[u8]) {
@@ -42,27 +39,4 @@ pub fn manifest(data: &[u8]) {
         let _ = source.streams();
         let _ = source.base_urls();
     }
-}
-
-/// A template, a zero, and its variables as JSON: it gives a value or an error, in bounded time.
-pub fn interpolation(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let (template, context) = text.split_once('\0').unwrap_or((text, "{}"));
-    let context: Value = serde_json::from_str(context).unwrap_or_else(|_| json!({"a": [1, "x", null]}));
-    let variables = Variables::new()
-        .with("config", &context)
-        .with("record", &context)
-        .with("response", &context)
-        .with("parameters", &context)
-        .with("stream_slice", &context);
-    let checked = INTERPOLATOR.check(template);
-    let value = INTERPOLATOR.evaluate(template, &variables);
-    if checked.is_err() {
-        assert!(value.is_err(), "a template that does not parse gave a value");
-    }
-    let again = INTERPOLATOR.evaluate(template, &variables);
-    assert_eq!(value.ok(), again.ok(), "the same template gave two values");
-    let _ = INTERPOLATOR.condition(template, &variables);
-    let _ = INTERPOLATOR.evaluate_text(template, &variables);
-    let _ = INTERPOLATOR.variables_of(template);
 }

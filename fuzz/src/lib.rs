@@ -1,6 +1,7 @@
 //! What the fuzz targets check. Each takes any bytes and panics when a promise is broken.
 
 pub mod declarative;
+pub mod interpolation;
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,11 +9,12 @@ use highwater_codec::{Codec, Compression, EncryptionKey, KeyRing};
 use highwater_core::backend::LogRow;
 use highwater_core::content::{Canonicalizer, canonical, canonical_eq, deep_merge, guess_id};
 use highwater_core::row_codec::{decode_row, encode_row};
-use highwater_template::{HttpResponse, value_at};
 use highwater_core::{
     Action, ContentRules, Cursor, ErrorKind, MemoryStore, PayloadCodec, PayloadContext, Store, StoreExt, StreamKey,
     WriteBatch,
 };
+use highwater_template::HttpResponse;
+use highwater_template::records::value_at;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -1,4 +1,4 @@
-//! The config: brought up to date, checked against the spec, its secrets known.
+//! Migrates a config to the current version of the spec, checks it, and collects its secrets.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Interpolator, LiteralTypes, Map, Value, python_text};

@@ -1,4 +1,4 @@
-//! From a manifest's text to one tree without references, in which every component knows its type and its parameters.
+//! Reads a manifest's text into one tree, in which references are resolved and every component has its type and parameters.
 
 mod files;
 mod parameters;

@@ -1,5 +1,5 @@
-//! Paths into JSON values, as the reference reads them: `*`, `?` and `[abc]` in a segment stand for parts of a name,
-//! `**` for any way down.
+//! Paths into JSON values, by the rules of the Python library `dpath`: `*`, `?` and `[abc]` match parts of a name, `**` matches
+//! any number of segments.
 
 use highwater_interpolation::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! Streams made from a template, and a list in the config, in the manifest, or of the API.
+//! Streams that are made from a stream template and a list: in the manifest, in the config, or from the API.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Something that is odd in a manifest.
+//! Findings: what is odd in a manifest.
 
 use std::fmt;
 

@@ -56,7 +56,7 @@ impl Manifest {
         let Some(root) = tree.as_object_mut() else {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the manifest is no mapping: give the manifest.yaml of a connector",
+                "the manifest is not a mapping: give the manifest.yaml of a connector",
             ));
         };
         root.get_or_insert_with("type", || Value::from("DeclarativeSource"));

@@ -1,4 +1,4 @@
-//! The components of a manifest as types: decoded once, with every template checked, never walked as JSON at run time.
+//! The components of a manifest as types. They are decoded once, with every template checked, so that a run never walks JSON.
 
 mod auth;
 mod budget;

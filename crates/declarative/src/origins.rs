@@ -1,5 +1,5 @@
-//! What a manifest's requesters and authenticators say before the first request: where requests go, and which members of
-//! the config are renewed.
+//! What a manifest's requesters and authenticators tell before the first request: the base URLs, and which members of the
+//! config are renewed.
 
 use std::collections::BTreeSet;
 

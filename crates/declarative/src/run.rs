@@ -1,4 +1,4 @@
-//! Reading a stream: requests out, records in.
+//! Reads streams: sends requests, and turns responses into records.
 
 mod answers;
 mod auth;

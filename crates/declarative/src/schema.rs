@@ -33,7 +33,7 @@ pub(crate) fn from_file(
     };
     let Some(text) = manifest.files.get(&path) else { return Ok(None) };
     let mut schema: Value = serde_json::from_str(text).map_err(|error| {
-        Error::new(ErrorKind::Invalid, format!("the schema file is no JSON: {error}")).with("file", &path)
+        Error::new(ErrorKind::Invalid, format!("the schema file is not JSON: {error}")).with("file", &path)
     })?;
     inline_files(&mut schema, manifest, 0);
     Ok(Some(schema))

@@ -72,10 +72,10 @@ impl Source {
         }
     }
 
-    /// A source before anybody gave a config: with the streams that need none.
+    /// A source without a config: with the streams that need none.
     pub(crate) fn without_config(manifest: &Manifest, environment: Arc<dyn Environment>) -> Result<Self> {
         let mut source = Source::bare(manifest, Value::Null, environment)?;
-        // A list that only a config has is no fault yet.
+        // A list that only a config has is not a fault yet.
         source.dynamic = source.streams_of_config().unwrap_or_default();
         Ok(source)
     }
@@ -92,7 +92,7 @@ impl Source {
         let config = match config {
             Value::Object(config) => config,
             Value::Null => Map::new(),
-            _ => return Err(Error::new(ErrorKind::Invalid, "the config is no mapping: give names and values")),
+            _ => return Err(Error::new(ErrorKind::Invalid, "the config is not a mapping: give names and values")),
         };
         let mut config = Value::Object(config);
         let mut secrets = Vec::new();

@@ -347,7 +347,7 @@ impl StreamTemplate {
             return Ok(SourceRecord::with_id(id, record));
         }
         let value: Value = serde_json::from_slice(&record)
-            .map_err(|_| Error::new(ErrorKind::Remote, "a record is no JSON").with("stream", &self.stream))?;
+            .map_err(|_| Error::new(ErrorKind::Remote, "a record is not JSON").with("stream", &self.stream))?;
         let part = |path: &Vec<String>| crate::dpath::dpath_get(&value, path).and_then(plain).ok_or_else(missing);
         let parts = self.primary_key.iter().map(part).collect::<Result<Vec<_>>>()?;
         Ok(SourceRecord::with_id(parts.join("|"), record))

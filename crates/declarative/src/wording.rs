@@ -1,4 +1,4 @@
-//! Texts of manifests and answers, as messages show them.
+//! Helpers for texts of manifests and responses in messages.
 
 pub(crate) fn has_markup(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")

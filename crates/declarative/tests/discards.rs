@@ -39,7 +39,7 @@ fn lacks(path: &str) -> String {
 
 fn aside(records: &str, odd: &str) -> String {
     format!(
-        "{records} aside {odd} unsound: 1 of the items among the records are no objects, such as `{odd}` \
+        "{records} aside {odd} unsound: 1 of the items among the records are not objects, such as `{odd}` \
          (at: streams[0].retriever.record_selector)"
     )
 }
@@ -65,7 +65,7 @@ async fn what_is_no_record_is_an_error_or_set_aside_and_never_nothing() {
                 (r#"{"data":[[{"id":1}]]}"#, due("[{\"id\":1}]")),
                 (r#"{"data":[null]}"#, aside("[]", "null")),
                 (r#"{"data":[{"id":1},"x"]}"#, aside(r#"[{"id":1}]"#, "\"x\"")),
-                // An empty list of some languages is null, an empty mapping of others is no list.
+                // An empty list of some languages is null, an empty mapping of others is not a list.
                 (r#"{"data":null}"#, "[] sound".to_owned()),
                 (r#"{"data":{}}"#, "[] sound".to_owned()),
                 (r#"{"data":[]}"#, "[] sound".to_owned()),
@@ -132,7 +132,7 @@ async fn alternatives_and_lists_within_records_are_looked_at_too() {
     assert_eq!(of_body(rows, r#"{"data":[{"rows":[{"id":1}]},{"rows":null}]}"#).await, r#"[{"id":1}] sound"#);
     assert_eq!(
         of_body(rows, r#"{"data":[{"rows":[{"id":1}]},{"rows":"gone"}]}"#).await,
-        r#"[{"id":1}] unsound: a record's `rows` is no list and was not expanded"#
+        r#"[{"id":1}] unsound: a record's `rows` is not a list and was not expanded"#
     );
     assert!(of_body(rows, r#"{"data":[{"rows":[{"id":1},7]}]}"#).await.starts_with(r#"[{"id":1}] aside 7 unsound"#));
 }
@@ -152,7 +152,7 @@ async fn lines_and_tables_that_are_none() {
     assert_eq!(decoded("{type: IterableDecoder}", "\n<HTML>back soon").await, page);
     let items = "{type: JsonItemsDecoder, items_path: data.items}";
     assert!(decoded(items, r#"{"message":"busy"}"#).await.contains("unsound: a response has no `data.items`"));
-    assert!(decoded("{type: XmlDecoder}", "<r><i>").await.contains("error: the response is no XML"));
+    assert!(decoded("{type: XmlDecoder}", "<r><i>").await.contains("error: the response is not XML"));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn faults_of_a_manifest_are_named_with_their_place() {
     let stream = |retriever: &str| format!("streams: [{{name: s, retriever: {retriever}}}]");
     let cases = [
         ("streams: 5".to_owned(), "a list is expected here, but it is a number (at: streams)"),
-        ("[]".to_owned(), "the manifest is no mapping: give the manifest.yaml of a connector"),
+        ("[]".to_owned(), "the manifest is not a mapping: give the manifest.yaml of a connector"),
         ("x: 1".to_owned(), "the manifest has no streams: list them under `streams` (at: the manifest)"),
         (
             "streams: [{name: s, retriever: {$ref: '#/definitions/r'}}]".to_owned(),
@@ -33,7 +33,7 @@ fn faults_of_a_manifest_are_named_with_their_place() {
             stream(&format!(
                 "{{requester: {requester}, record_selector: {{extractor: {{type: DpathExtractr, field_path: []}}}}}}"
             )),
-            "`DpathExtractr` is no component that can stand here: did you mean DpathExtractor? (at: streams[0].retriever.record_selector.extractor)",
+            "`DpathExtractr` is not a component that is allowed here: did you mean DpathExtractor? (at: streams[0].retriever.record_selector.extractor)",
         ),
         (
             stream(&format!("{{requester: {requester}, record_selector: {{extractor: {{field_path: 7}}}}}}")),
@@ -50,7 +50,7 @@ fn faults_of_a_manifest_are_named_with_their_place() {
         assert_eq!(parse_error(&text), expected, "{text}");
     }
     let broken = parse_error("a: [1\nb: 2");
-    assert!(broken.starts_with("the manifest is no valid YAML: ") && !broken.contains('\n'), "{broken}");
+    assert!(broken.starts_with("the manifest is not valid YAML: ") && !broken.contains('\n'), "{broken}");
     let template = parse_error(&manifest("", "", "path: \"/{{ config[ }}\""));
     assert!(
         template.contains("does not parse") && template.contains("(at: streams[0].retriever.requester.path)"),

@@ -204,7 +204,7 @@ async fn a_long_wait_ends_the_read_and_faults_are_named() {
         ),
         (
             "{type: MovingWindowCallRatePolicy, rates: [{limit: \"{{ config.none }}\", interval: PT1M}], matchers: []}",
-            "the limit  of a rate is no whole number from 1 on",
+            "the limit  of a rate is not a whole number of at least 1",
         ),
         ("{type: MovingWindowCallRatePolicy, rates: [], matchers: []}", "`rates` is empty: list at least one"),
     ] {

@@ -1,4 +1,4 @@
-//! Templates made ready for evaluation, and the short way for the most common ones.
+//! Compiled templates, with a fast path for plain lookups such as `{{ config.key }}`.
 
 use super::Variables;
 use super::runtime::DICT_METHODS;
@@ -34,7 +34,7 @@ pub(super) enum Reached<'a> {
     Value(&'a Value),
     /// The last key is not there.
     Undefined,
-    /// The path is no plain lookup here: evaluate the template.
+    /// The path is not a plain lookup here: evaluate the template.
     Unclear,
 }
 

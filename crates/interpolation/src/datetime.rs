@@ -54,7 +54,10 @@ pub fn unknown_directive(format: &str) -> Option<String> {
 /// [`ErrorKind::Invalid`] where `text` is neither.
 pub fn parse_iso(text: &str) -> Result<DateTime<FixedOffset>> {
     iso::parse(text).ok_or_else(|| {
-        Error::new(ErrorKind::Invalid, format!("{text:?} is no ISO 8601 date or time: write one such as 2024-01-31"))
+        Error::new(
+            ErrorKind::Invalid,
+            format!("{text:?} is not an ISO 8601 date or time: write one such as 2024-01-31"),
+        )
     })
 }
 

@@ -33,7 +33,10 @@ impl Duration {
     /// of microseconds.
     pub fn parse(text: &str) -> Result<Duration> {
         Self::read(text).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, format!("{text:?} is no ISO 8601 duration: write one such as P1D or PT1H"))
+            Error::new(
+                ErrorKind::Invalid,
+                format!("{text:?} is not an ISO 8601 duration: write one such as P1D or PT1H"),
+            )
         })
     }
 

@@ -1,7 +1,6 @@
-//! What one template may cost. A template that exceeds a limit fails with an error; it never stops the process.
+//! The limits of one template. A template that exceeds one fails with an error, and nothing else is affected.
 //!
-//! Templates come from manifests of strangers, and the values they see from servers. The limits bound time, memory and the
-//! depth of recursion, whatever a template and its values are.
+//! Templates and their values may come from strangers. The limits bound time, memory and recursion for all of them.
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES: usize = 256 << 10;

@@ -20,7 +20,7 @@ pub(super) enum Literal {
     Bytes(String),
 }
 
-/// The literal that is all of `text`, or nothing where `text` is no literal.
+/// The literal that is all of `text`, or nothing where `text` is not a literal.
 pub(super) fn literal(text: &str) -> Option<Literal> {
     let starts = |c: char| c.is_ascii_digit() || " \t\n\r\u{c}#\\+-.'\"([{NTFbBrRuUs".contains(c);
     if !text.chars().next().is_some_and(starts) || text.contains('\0') {

@@ -1,4 +1,4 @@
-//! From a template's text to its syntax tree: Jinja's lexical and grammatical rules, without inheritance and macros.
+//! Parses a template by Jinja's rules, without inheritance and macros.
 
 mod escapes;
 mod lexer;

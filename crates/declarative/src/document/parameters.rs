@@ -1,4 +1,4 @@
-//! Types by their place, and `$parameters` handed down into every component.
+//! Adds the types that a component's position implies, and passes `$parameters` down into every component.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
@@ -174,7 +174,7 @@ impl Handing {
     }
 }
 
-/// A JSON schema has members named `type` too; it is no component.
+/// A JSON schema has members named `type` too; it is not a component.
 fn is_json_schema(component: &Map) -> bool {
     match component.get("type") {
         Some(Value::String(name)) => name == "object",

@@ -1,4 +1,4 @@
-//! `$ref`: own members win over the referenced ones; a text that begins with `#/` is a reference wherever it stands.
+//! Resolves `$ref`. Own members override the referenced ones; a text that begins with `#/` is a reference everywhere.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -43,7 +43,7 @@ pub(crate) fn read_value(text: &str) -> Result<Value> {
 
 fn invalid(message: &str) -> Error {
     let line = message.lines().next().unwrap_or_default().trim();
-    Error::new(ErrorKind::Invalid, format!("the manifest is no valid YAML: {line}"))
+    Error::new(ErrorKind::Invalid, format!("the manifest is not valid YAML: {line}"))
 }
 
 /// Puts the tree together.
@@ -238,7 +238,7 @@ fn tagged(tag: &Tag, text: &str) -> Composed<Value> {
         (CORE, "float") if resolved.is_number() => {
             Ok(resolved.as_f64().and_then(serde_json::Number::from_f64).map_or(resolved, Value::Number))
         }
-        (CORE, "bool" | "int" | "float") => Err(format!("{text:?} is no !!{}", tag.suffix()).into()),
+        (CORE, "bool" | "int" | "float") => Err(format!("{text:?} is not a valid !!{}", tag.suffix()).into()),
         _ => Err(unknown(tag)),
     }
 }
@@ -287,15 +287,15 @@ last: |
     #[test]
     fn faults_are_one_line_with_their_place() {
         for (text, fault) in [
-            ("a: *b", "the manifest is no valid YAML: "),
-            ("a: &a [*a]", "the manifest is no valid YAML: "),
-            ("a: !thing 5", "the manifest is no valid YAML: the tag !thing is not known: remove it at line 1 column "),
-            ("a: {<<: 5}", "the manifest is no valid YAML: only mappings can be merged with `<<` at line 1 column "),
+            ("a: *b", "the manifest is not valid YAML: "),
+            ("a: &a [*a]", "the manifest is not valid YAML: "),
+            ("a: !thing 5", "the manifest is not valid YAML: the tag !thing is not known: remove it at line 1 column "),
+            ("a: {<<: 5}", "the manifest is not valid YAML: only mappings can be merged with `<<` at line 1 column "),
             (
                 "a: 1\n---\nb: 2",
-                "the manifest is no valid YAML: one document is expected, and another begins at line 2 column ",
+                "the manifest is not valid YAML: one document is expected, and another begins at line 2 column ",
             ),
-            ("a: !!int x", "the manifest is no valid YAML: \"x\" is no !!int at line 1 column "),
+            ("a: !!int x", "the manifest is not valid YAML: \"x\" is not a valid !!int at line 1 column "),
         ] {
             let error = read_value(text).unwrap_err().to_string();
             assert!(error.starts_with(fault) && !error.contains('\n'), "{text}: {error}");

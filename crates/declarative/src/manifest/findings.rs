@@ -1,4 +1,4 @@
-//! What a manifest would trip over later, or does not need: found without running it.
+//! Finds faults that would show only at run time, and parts that are not used.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ pub(super) fn find(tree: &Value, raw: &Value, interpolator: &Interpolator) -> Ve
 struct Search<'s> {
     interpolator: &'s Interpolator,
     found: Vec<Finding>,
-    /// What one reference brings to many places is told once.
+    /// What was reported. A fault that references bring to many places is reported once.
     seen: BTreeSet<String>,
 }
 
@@ -137,7 +137,7 @@ impl Search<'_> {
         };
         if let Some(directive) = datetime::unknown_directive(format) {
             let message = format!(
-                "{directive} is no directive of a datetime in {}: use those of strptime, or %s, %ms, %s_as_float or \
+                "{directive} is not a directive of datetimes in {}: use those of strptime, or %s, %ms, %s_as_float or \
                  %epoch_microseconds alone",
                 shortened(format)
             );
@@ -146,7 +146,7 @@ impl Search<'_> {
     }
 }
 
-/// Definitions that nothing leads to, counted from what is no definition.
+/// Definitions that nothing leads to, reached from outside of the definitions.
 fn unused(raw: &Value, found: &mut Vec<Finding>) {
     let Some(root) = raw.as_object() else { return };
     let mut used = BTreeSet::new();
@@ -234,10 +234,10 @@ streams:
             [
                 "streams[0].retriever.requester.path: no template ever sees `unheard`: use `config`, `parameters`, `response`, `record`, `stream_slice` or `next_page_token`",
                 "note: streams[0].retriever.record_selector.extractor.field_path: a list is expected here, and it is the text `items`: write [`items`]",
-                "streams[0].incremental_sync.datetime_format: %Q is no directive of a datetime in `%Y-%m-%dT%H:%M:%S.%_ms%Q`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
-                "streams[0].incremental_sync.cursor_datetime_formats[1]: %s is no directive of a datetime in `%Y %s`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
-                "streams[0].incremental_sync.cursor_datetime_formats[3]: % is no directive of a datetime in `%`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
-                "streams[0].incremental_sync.start_datetime.datetime_format: %F is no directive of a datetime in `%F`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
+                "streams[0].incremental_sync.datetime_format: %Q is not a directive of datetimes in `%Y-%m-%dT%H:%M:%S.%_ms%Q`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
+                "streams[0].incremental_sync.cursor_datetime_formats[1]: %s is not a directive of datetimes in `%Y %s`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
+                "streams[0].incremental_sync.cursor_datetime_formats[3]: % is not a directive of datetimes in `%`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
+                "streams[0].incremental_sync.start_datetime.datetime_format: %F is not a directive of datetimes in `%F`: use those of strptime, or %s, %ms, %s_as_float or %epoch_microseconds alone",
                 "note: definitions.group.idle: nothing refers to it: remove it, or use it with $ref",
                 "note: definitions.idler: nothing refers to it: remove it, or use it with $ref",
                 "note: schemas.lone: nothing refers to it: remove it, or use it with $ref",

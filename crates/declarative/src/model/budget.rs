@@ -1,4 +1,4 @@
-//! How many requests a manifest allows itself (`api_budget`).
+//! Limits on the rate of requests (`api_budget`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How far a stream was read, by a field of its records.
+//! Cursors: the position in a stream by a field of its records.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::duration::Duration;
@@ -172,7 +172,7 @@ impl ClampingRule {
                 let day = days.iter().position(|day| day.eq_ignore_ascii_case(weekday));
                 Clamping::Week(
                     day.and_then(|day| u32::try_from(day).ok())
-                        .ok_or_else(|| invalid(format!("`{weekday}` is no weekday: write it like MONDAY")))?,
+                        .ok_or_else(|| invalid(format!("`{weekday}` is not a weekday: write it like MONDAY")))?,
                 )
             }
             other => return Err(invalid(format!("`{other}` cannot be clamped to: use DAY, WEEK or MONTH"))),

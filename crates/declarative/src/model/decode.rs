@@ -1,4 +1,4 @@
-//! A place in the manifest's tree, and what a component may ask of it.
+//! A node of the manifest's tree, with typed access for the components that are decoded from it.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -27,7 +27,7 @@ impl<'c> Context<'c> {
     }
 
     /// Tells of a fault in a part that a config may never use: it is raised once the part is used. What the language has
-    /// and this crate does not is no fault of the manifest, but a note.
+    /// and this crate does not is not a fault of the manifest, but a note.
     pub(crate) fn fault(&self, error: &Error) {
         let is_fault = error.kind() == ErrorKind::Invalid;
         self.tell(error.context("at").unwrap_or_default(), error.message().to_owned(), is_fault);
@@ -44,7 +44,7 @@ impl<'c> Context<'c> {
         self.findings.borrow_mut().push(Finding { at: at.to_owned(), message, is_fault });
     }
 
-    /// What was told while decoding.
+    /// Returns the findings of the decoding.
     pub(crate) fn into_findings(self) -> Vec<Finding> {
         self.findings.into_inner()
     }
@@ -101,7 +101,7 @@ impl<'m> Node<'m> {
         Ok(items.iter().enumerate().map(item).collect())
     }
 
-    /// The items of the list under `name`; none where there is no list.
+    /// The items of the list under `name`; none where there is not a list.
     pub(crate) fn list(&self, name: &str) -> Result<Vec<Node<'m>>> {
         self.get(name).map_or(Ok(Vec::new()), |node| node.items())
     }
@@ -176,7 +176,7 @@ impl<'m> Node<'m> {
         }
     }
 
-    /// The member `name` as a condition; an empty text is none.
+    /// The member `name` as a condition; an empty text counts as none.
     pub(crate) fn condition(&self, context: &Context<'_>, name: &str) -> Result<Option<Condition>> {
         let Some(node) = self.get(name) else { return Ok(None) };
         let text = node.text()?;
@@ -206,7 +206,7 @@ impl<'m> Node<'m> {
         }
         context.interpolator.check(text).map_err(|error| {
             let reason = one_line(error.message());
-            // Older manifests have it in streams that nobody can run any more; the others still can.
+            // Older manifests have it in some streams; the other streams still run.
             if text.contains("stream_state") {
                 return self.unsupported(reason);
             }
@@ -252,10 +252,11 @@ impl<'m> Node<'m> {
         }
         let near = known.iter().min_by_key(|name| distance(name, kind)).filter(|name| distance(name, kind) <= 4);
         match near {
-            Some(near) => self.invalid(format!("`{kind}` is no component that can stand here: did you mean {near}?")),
-            None => {
-                self.invalid(format!("`{kind}` is no component that can stand here: use one of {}", known.join(", ")))
+            Some(near) => {
+                self.invalid(format!("`{kind}` is not a component that is allowed here: did you mean {near}?"))
             }
+            None => self
+                .invalid(format!("`{kind}` is not a component that is allowed here: use one of {}", known.join(", "))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What to do with a response: take it, fail, try again, pass over.
+//! Error handlers: whether a response is accepted, fails, is retried or ignored.
 
 use highwater_core::Result;
 
@@ -118,7 +118,9 @@ impl ResponseFilter {
                 "REDUCE_PAGE_SIZE" => ResponseAction::ReducePageSize,
                 "SPLIT_REQUEST_WINDOW" => ResponseAction::SplitWindow,
                 other => {
-                    return Err(action.invalid(format!("`{other}` is no action: use SUCCESS, FAIL, RETRY or IGNORE")));
+                    return Err(
+                        action.invalid(format!("`{other}` is not an action: use SUCCESS, FAIL, RETRY or IGNORE"))
+                    );
                 }
             }),
         };

@@ -1,4 +1,4 @@
-//! Which requests a limit is about.
+//! Matches the requests that a limit applies to.
 
 use fancy_regex::Regex;
 use highwater_core::{Error, ErrorKind, Result};
@@ -71,7 +71,8 @@ impl RequestMatcher {
         let value = template.value(scope)?;
         let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
         number.filter(|number| *number >= 1).ok_or_else(|| {
-            let message = format!("the weight {} of a request is no whole number from 1 on", python_text(&value));
+            let message =
+                format!("the weight {} of a request is not a whole number of at least 1", python_text(&value));
             Error::new(ErrorKind::Invalid, message)
         })
     }

@@ -1,4 +1,4 @@
-//! How one page leads to the next.
+//! Paginators: how one page leads to the next.
 
 use highwater_core::Result;
 

@@ -1,4 +1,4 @@
-//! Several tokens for one API, each with quotas of its own.
+//! Pools of tokens for one API, each token with its own quotas.
 
 use super::decode::{Context, Node};
 use super::{Parameters, RequestMatcher, Template};
@@ -96,7 +96,7 @@ impl TokenPool {
             reserve_fraction: number("budget_reserve_fraction", 0.1)?,
             min_reserve: number("budget_min_reserve", 50.0)?,
         };
-        // Where it stands is no part of the definition.
+        // Where it stands does not belong to the definition.
         pool.key = format!("{pool:?}");
         pool.path.clone_from(&node.path);
         Ok(pool)

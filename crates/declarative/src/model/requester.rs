@@ -1,4 +1,4 @@
-//! One kind of request: where it goes, what it carries, and where values are put into it.
+//! Requesters: URL, method, headers and body of a request, and where values are injected.
 
 use highwater_core::Result;
 use highwater_interpolation::{Map, Value};
@@ -150,7 +150,7 @@ impl RequestOption {
             "body_json" => Part::Json,
             other => {
                 return Err(into.invalid(format!(
-                    "`{other}` is no part of a request: use request_parameter, header, body_data or body_json"
+                    "`{other}` is not a part of a request: use request_parameter, header, body_data or body_json"
                 )));
             }
         };

@@ -1,4 +1,4 @@
-//! How the records of a stream are fetched.
+//! Retrievers: how the records of a stream are fetched.
 
 use highwater_core::Result;
 use highwater_interpolation::Value;
@@ -291,7 +291,7 @@ impl AsyncRetriever {
 }
 
 impl Inputs {
-    /// Drops what is no template but a component of its own.
+    /// Drops components that are not templates.
     pub(crate) fn without_components(mut self) -> Self {
         if let Inputs::Map(entries, _) = &mut self {
             entries.retain(|_, value| value.get("type").is_none());

@@ -1,4 +1,4 @@
-//! What a stream is partitioned by.
+//! Partition routers: what a stream is partitioned by.
 
 use highwater_core::Result;
 

@@ -1,4 +1,4 @@
-//! From a response's body to records.
+//! Record selectors: extraction, filtering and transformation of the records in a response.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Asking for less when an API refuses a page or a window for its size.
+//! Smaller pages and shorter windows, for an API that refuses one because of its size.
 
 use highwater_core::Result;
 use highwater_interpolation::duration::Duration;

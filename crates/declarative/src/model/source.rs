@@ -1,4 +1,4 @@
-//! The whole manifest: streams, streams made from the config, spec, check, and limits of requests.
+//! The whole manifest: streams, dynamic streams, spec, and limits on requests.
 
 use std::collections::BTreeSet;
 

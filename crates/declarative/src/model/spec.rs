@@ -1,4 +1,4 @@
-//! What config a manifest asks for, and how it is brought up to date.
+//! The spec: the schema of the config, and the rules that migrate an older one.
 
 use std::collections::BTreeSet;
 
@@ -160,7 +160,7 @@ impl Validation {
             other => return Err(strategy.unknown(other, &["ValidateAdheresToSchema"])),
         };
         let schema = match schema.value {
-            Value::String(text) => serde_json::from_str(text).map_err(|_| schema.invalid("the schema is no JSON"))?,
+            Value::String(text) => serde_json::from_str(text).map_err(|_| schema.invalid("the schema is not JSON"))?,
             other => other.clone(),
         };
         Ok(Validation {

@@ -1,4 +1,4 @@
-//! Texts with `{{ }}` in them, together with the parameters of the component they stand in.
+//! Texts with `{{ }}`, with the parameters of the component that they belong to.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

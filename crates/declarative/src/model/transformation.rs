@@ -58,7 +58,7 @@ pub(crate) fn value_type(node: &Node<'_>) -> Result<Option<LiteralTypes>> {
         "integer" => LiteralTypes::INTEGER,
         "boolean" => LiteralTypes::BOOLEAN,
         other => {
-            return Err(node.invalid(format!("`{other}` is no value type: use string, number, integer or boolean")));
+            return Err(node.invalid(format!("`{other}` is not a value type: use string, number, integer or boolean")));
         }
     }))
 }

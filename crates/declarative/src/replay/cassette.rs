@@ -1,4 +1,4 @@
-//! Recorded exchanges, as they lie in a file.
+//! The file format of recorded exchanges.
 
 use std::io::Read;
 use std::path::Path;

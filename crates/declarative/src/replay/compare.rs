@@ -1,4 +1,4 @@
-//! What is the same, and how a difference reads.
+//! Compares requests, records and states, and describes the first difference.
 
 use bytes::Bytes;
 use highwater_interpolation::{Value, python_text};
@@ -82,7 +82,7 @@ pub(super) fn records(recorded: &[Value], ours: &[Bytes]) -> Option<String> {
     for (place, expected) in recorded.iter().enumerate() {
         let Some(ours) = ours.get(place) else { break };
         let Ok(mut found) = serde_json::from_slice::<Value>(ours) else {
-            return Some(format!("record {} is no JSON", place + 1));
+            return Some(format!("record {} is not JSON", place + 1));
         };
         if let (Some(found), Some(expected)) = (found.as_object_mut(), expected.as_object()) {
             // The reference leaves out members that are null when it writes a record.

@@ -1,4 +1,4 @@
-//! Answers from a list of recorded exchanges.
+//! Answers requests from a list of recorded exchanges.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Answers that a read keeps, for requests that are equal.
+//! Responses that a read caches for equal requests.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

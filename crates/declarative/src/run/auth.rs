@@ -1,4 +1,4 @@
-//! Credentials of requests, and the tokens behind them.
+//! Adds credentials to requests, and gets the tokens for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -98,7 +98,10 @@ fn selected<'a>(
     })?;
     let choice = choices.get(&chosen).ok_or_else(|| {
         let known = choices.keys().cloned().collect::<Vec<_>>().join(", ");
-        Error::new(ErrorKind::Invalid, format!("the config's `{place}` is no way to authenticate: use one of {known}"))
+        Error::new(
+            ErrorKind::Invalid,
+            format!("the config's `{place}` is not a way to authenticate: use one of {known}"),
+        )
     })?;
     choice.as_ref().map_err(again)
 }
@@ -185,7 +188,7 @@ impl OAuth {
         if let Ok(seconds) = text.parse::<i64>() {
             return Ok(DateTime::from_timestamp(seconds, 0).map(|instant| instant.fixed_offset()));
         }
-        datetime::parse_iso(text).map(Some).map_err(|_| self.invalid("`token_expiry_date` is no datetime"))
+        datetime::parse_iso(text).map(Some).map_err(|_| self.invalid("`token_expiry_date` is not a date or time"))
     }
 
     pub(super) fn no_token(&self) -> Error {
@@ -281,7 +284,7 @@ pub(super) async fn ask(run: &Run<'_>, request: HttpRequest, at: &str) -> Result
         return Err(run.remote(ErrorKind::Unauthorized, &text).with("at", at));
     }
     serde_json::from_slice(&response.body).map_err(|_| {
-        Error::new(ErrorKind::Remote, "the token endpoint's answer is no JSON: check its URL").with("at", at)
+        Error::new(ErrorKind::Remote, "the token endpoint's answer is not JSON: check its URL").with("at", at)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Bodies to values.
+//! Decodes the bodies of responses.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::model::Decoder;
 pub(crate) struct Decoded {
     /// One for plain JSON, one per row or line for others. A JSON list is its items.
     pub bodies: Vec<Value>,
-    /// Lines that are no JSON: they are passed over, as in the reference.
+    /// Lines that are not JSON: they are passed over, as in the reference.
     pub bad_lines: Vec<Bytes>,
     /// The path to the items, where the body has none.
     pub lacks: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) fn decode(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Ve
     decode_noting(decoder, bytes, limit).map(|decoded| decoded.bodies)
 }
 
-/// The bodies in a response, and what is no body in it.
+/// The bodies in a response, and what in it is not a body.
 pub(crate) fn decode_noting(decoder: &Decoder, bytes: &[u8], limit: usize) -> Result<Decoded> {
     let mut decoded = Decoded::default();
     decode_into(decoder, bytes, limit, &mut decoded)?;
@@ -86,7 +86,7 @@ fn decode_into(decoder: &Decoder, bytes: &[u8], limit: usize, decoded: &mut Deco
     Ok(())
 }
 
-/// A page for people is no table, though its lines would pass for rows.
+/// A page for people is not a table, though its lines would pass for rows.
 pub(super) fn refuse_page(bytes: &[u8]) -> Result<()> {
     let begin = bytes.trim_ascii_start();
     let begins = |name: &[u8]| begin.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
@@ -97,7 +97,7 @@ pub(super) fn refuse_page(bytes: &[u8]) -> Result<()> {
 }
 
 fn unreadable(kind: &str, reason: &str) -> Error {
-    Error::new(ErrorKind::Remote, format!("the response is no {kind}: {reason}"))
+    Error::new(ErrorKind::Remote, format!("the response is not {kind}: {reason}"))
 }
 
 pub(super) fn read_bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>> {

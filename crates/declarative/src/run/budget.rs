@@ -1,4 +1,4 @@
-//! What is left of a manifest's budget of requests.
+//! Delays requests so that they stay within the manifest's `api_budget`.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Policy {
                     let calls = python_text(&value).trim().parse().ok().filter(|calls| *calls > 0);
                     let calls = calls.ok_or_else(|| {
                         let message =
-                            format!("the limit {} of a rate is no whole number from 1 on", python_text(&value));
+                            format!("the limit {} of a rate is not a whole number of at least 1", python_text(&value));
                         Error::new(ErrorKind::Invalid, message)
                     })?;
                     limits.push((calls, milliseconds(rate.interval)));

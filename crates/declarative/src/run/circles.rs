@@ -1,4 +1,4 @@
-//! Paging that gets nowhere: the same page again and again, or pages that come round again.
+//! Detects paging that does not end: one page over and over, or a circle of pages.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! What one read has at hand.
+//! One read: its inputs, its limits, and what it keeps while it lasts.
 
 use chrono::{DateTime, FixedOffset, Utc};
 use highwater_core::{Environment, Error, ErrorKind, Result};
@@ -46,7 +46,7 @@ pub(crate) struct RunInputs<'r> {
     pub spent: &'r Spent,
     /// The state the read begins with: `stream_state` of older manifests.
     pub state: &'r Value,
-    /// Values of the config that must not be told.
+    /// Secret values of the config, which messages never show.
     pub secrets: &'r [String],
     pub renewed: &'r RenewedConfig,
 }

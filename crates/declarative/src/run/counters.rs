@@ -1,4 +1,4 @@
-//! What is left of the quotas of tokens that take turns.
+//! Counts what is left of the quotas of a pool's tokens.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};

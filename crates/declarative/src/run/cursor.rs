@@ -1,4 +1,4 @@
-//! How far a stream was read.
+//! Cursors: how far a stream was read.
 
 mod clamping;
 mod count;

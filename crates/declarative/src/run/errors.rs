@@ -1,4 +1,4 @@
-//! What a response means, and how long to wait before another try.
+//! Decides what a response means, and how long to wait before a retry.
 
 use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, Result};
@@ -88,7 +88,7 @@ fn matches(filter: &ResponseFilter, response: &HttpResponse, run: &Run<'_>, seen
     })
 }
 
-/// Body and headers as values, made when somebody asks.
+/// Body and headers as values, parsed on first use.
 struct Seen<'s> {
     response: &'s HttpResponse,
     values: Option<(Value, Value)>,

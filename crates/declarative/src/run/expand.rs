@@ -1,4 +1,4 @@
-//! Records out of a list within a record.
+//! Expands a list within a record into records.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
@@ -52,7 +52,7 @@ impl Expander {
                     }
                 }
                 Value::Null => {}
-                _ => run.notes.unsound(format!("a record's `{}` is no list and was not expanded", path.join("."))),
+                _ => run.notes.unsound(format!("a record's `{}` is not a list and was not expanded", path.join("."))),
             }
         }
         if children.is_empty() && self.emit_parent {

@@ -1,4 +1,4 @@
-//! Records found in a body, and what stands among them and is none.
+//! Finds the records in a body, and the items among them that are not records.
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
@@ -18,7 +18,7 @@ use crate::wording::{one_line, shortened};
 #[derive(Debug, Default)]
 pub(crate) struct Extracted {
     pub records: Vec<Record>,
-    /// Items of a list of records that are no objects, and lines that are no JSON.
+    /// Items of a list of records that are not objects, and lines that are not JSON.
     pub odd: Vec<Bytes>,
 }
 
@@ -109,7 +109,7 @@ fn of_text(run: &Run<'_>, body: &Bytes, found: Vec<Found<'_>>, path: &[String], 
     judged(run, extracted, at)
 }
 
-/// Notes what is no record. Where no record is beside it, the place is the wrong one or the API says something else:
+/// Notes what is not a record. Where no record is beside it, the place is the wrong one or the API says something else:
 /// an error, as in the reference. A null among nothing else is as good as none.
 fn judged(run: &Run<'_>, found: Extracted, at: &str) -> Result<Extracted> {
     let Some(first) = found.odd.iter().find(|odd| **odd != "null").or(found.odd.first()) else { return Ok(found) };
@@ -119,7 +119,7 @@ fn judged(run: &Run<'_>, found: Extracted, at: &str) -> Result<Extracted> {
         return Err(Error::new(ErrorKind::Remote, message).with("at", at));
     }
     let count = found.odd.len();
-    run.notes.unsound(format!("{count} of the items among the records are no objects, such as {shown} (at: {at})"));
+    run.notes.unsound(format!("{count} of the items among the records are not objects, such as {shown} (at: {at})"));
     Ok(found)
 }
 
@@ -214,7 +214,7 @@ fn at_path(run: &Run<'_>, body: &Value, path: &[String], at: &str, missing: &mut
     if path.iter().any(|segment| segment.contains(['*', '?', '['])) {
         let (mut values, mut misses) = (Vec::new(), Misses::default());
         dpath_values_noting(body, path, &mut values, &mut misses);
-        // Parts of a wildcard may differ; where none of them leads on, or one is no container, something is wrong.
+        // Parts of a wildcard may differ; where none of them leads on, or one is not a container, something is wrong.
         if misses.scalar.is_some() || (misses.absent && values.is_empty()) {
             missing.push(path.join("."));
         }

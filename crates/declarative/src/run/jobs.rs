@@ -1,4 +1,4 @@
-//! Records that the server prepares first: create a job, ask until it is done, fetch what it made.
+//! Asynchronous retrievers: create a job, poll until it is done, and download the result.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Single values out of JSON text, and JSON text with sorted keys.
+//! Reads single values of a JSON text, and writes JSON with sorted keys.
 
 use std::fmt;
 

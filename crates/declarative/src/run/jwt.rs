@@ -1,4 +1,4 @@
-//! Tokens that are signed here: JWT (RFC 7519, RFC 7518).
+//! Signs JSON Web Tokens (RFC 7519, RFC 7518).
 
 mod keys;
 
@@ -81,7 +81,7 @@ fn signature(algorithm: &str, key: Key<'_>, text: &[u8]) -> Signature {
                 return Err("give the key in PKCS #8 (`openssl pkcs8 -topk8 -nocrypt`)");
             };
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der());
-            Ok(pair.map_err(|_| "the key is no Ed25519 key")?.sign(text).as_ref().to_vec())
+            Ok(pair.map_err(|_| "the key is not an Ed25519 key")?.sign(text).as_ref().to_vec())
         }
         _ => Err("the algorithm is not built in"),
     }
@@ -104,9 +104,9 @@ fn rsa(encoding: &'static dyn RsaEncoding, key: Key<'_>, text: &[u8]) -> Signatu
     let pair = match private_key(key.text, key.passphrase)? {
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-        _ => return Err("the key is no RSA key"),
+        _ => return Err("the key is not an RSA key"),
     };
-    let pair = pair.map_err(|_| "the key is no RSA key of 2048 bits or more")?;
+    let pair = pair.map_err(|_| "the key is not an RSA key of 2048 bits or more")?;
     let mut signed = vec![0; pair.public().modulus_len()];
     pair.sign(encoding, &SystemRandom::new(), text, &mut signed).map_err(|_| "the system has no random numbers")?;
     Ok(signed)

@@ -1,5 +1,5 @@
-//! Tokens that the config keeps (`refresh_token_updater`): what a token endpoint gives is written back before it is used,
-//! for a refresh token may work once.
+//! Tokens in the config (`refresh_token_updater`). New ones are stored before they are used, because a refresh token may work
+//! only once.
 
 use async_trait::async_trait;
 use highwater_core::Result;

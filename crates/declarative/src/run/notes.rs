@@ -1,4 +1,4 @@
-//! What a read noted about itself.
+//! Warnings of a read, and whether it saw every record.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};

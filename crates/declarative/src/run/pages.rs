@@ -1,4 +1,4 @@
-//! The pages of one slice, one after the other.
+//! Reads the pages of one slice.
 
 mod properties;
 
@@ -51,7 +51,7 @@ impl PageRules<'_> {
 
 pub(crate) struct RecordPage {
     pub records: Vec<Record>,
-    /// What stood among the records and is none.
+    /// Items that stood among the records and are not records.
     pub odd: Vec<Bytes>,
     /// The token of the next page, if there is one.
     pub next: Option<Value>,
@@ -313,7 +313,7 @@ impl<'p> PageReader<'p> {
         if next.is_none() {
             self.next_window()?;
         }
-        // A token of a part of the slice is no place to go on at.
+        // A token of a part of the slice is not a place to go on from.
         let next = next.filter(|_| self.splits == 0 && self.rest.is_empty());
         Ok(RecordPage { records: self.fed(records), odd, next })
     }

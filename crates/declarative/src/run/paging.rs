@@ -78,7 +78,7 @@ impl Paginator {
             (None, Value::Null) => Ok(None),
             (None, _) => {
                 let message =
-                    format!("the page size {} is no whole number", crate::wording::shortened(template.source()));
+                    format!("the page size {} is not a whole number", crate::wording::shortened(template.source()));
                 Err(Error::new(ErrorKind::Invalid, message).with("at", &self.path))
             }
         }
@@ -165,7 +165,7 @@ impl Paginator {
         match token {
             None | Some(Value::Null) => Ok(None),
             Some(token) => token.as_i64().map(Some).ok_or_else(|| {
-                Error::new(ErrorKind::Invalid, "the page token is no whole number").with("at", &self.path)
+                Error::new(ErrorKind::Invalid, "the page token is not a whole number").with("at", &self.path)
             }),
         }
     }

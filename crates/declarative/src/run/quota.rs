@@ -1,4 +1,4 @@
-//! Tokens that take turns: each call goes to a token that has some left of the quota the call belongs to.
+//! Chooses the token of a request from a pool: one with something left of the quota that the request belongs to.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const MAX_DELAY_SECONDS: f64 = 10.0;
 const MIN_DELAY_SECONDS: f64 = 0.1;
 /// What to do about a call.
 enum Step {
-    /// Send it with this token, after so many seconds.
+    /// Send it with this token, after a delay in seconds.
     Take(String, f64),
     /// Wait until a quota is full again.
     Wait(f64),
@@ -202,7 +202,7 @@ impl TokenPool {
             return Err(run.remote(kind, &text).with("at", &self.path));
         }
         let body: Value = serde_json::from_slice(&response.body).map_err(|_| {
-            Error::new(ErrorKind::Remote, "the answer about quotas is no JSON: check `quota_status_source`")
+            Error::new(ErrorKind::Remote, "the answer about quotas is not JSON: check `quota_status_source`")
                 .with("at", &self.path)
         })?;
         self.quotas.iter().map(|quota| self.left_of(quota, &body)).collect()
@@ -224,7 +224,7 @@ impl TokenPool {
             let (value, name) = (crate::wording::shortened(&value.to_string()), &quota.name);
             Error::new(
                 ErrorKind::Remote,
-                format!("{value} is no number or time: check `{field}` of the quota `{name}`"),
+                format!("{value} is not a number or time: check `{field}` of the quota `{name}`"),
             )
             .with("at", &self.path)
         };

@@ -1,10 +1,10 @@
-//! A record.
+//! A record, as text or parsed.
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
 
-/// A record, as text while nobody changed it.
+/// A record: the text of the response until something changes it.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Text(Bytes),
@@ -22,7 +22,7 @@ impl Record {
     pub(crate) fn to_value(&self) -> Result<Value> {
         match self {
             Record::Text(text) => serde_json::from_slice(text)
-                .map_err(|error| Error::new(ErrorKind::Remote, format!("a record is no JSON: {error}"))),
+                .map_err(|error| Error::new(ErrorKind::Remote, format!("a record is not JSON: {error}"))),
             Record::Value(value) => Ok(Value::Object(value.clone())),
         }
     }

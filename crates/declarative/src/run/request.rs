@@ -1,4 +1,4 @@
-//! Building a request out of its parts.
+//! Builds a request from its parts.
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ pub(crate) struct Parts {
     pub form: Map,
     pub text: Option<String>,
     pub json: Map,
-    /// A JSON body that is no object.
+    /// A JSON body that is not an object.
     pub json_whole: Option<Value>,
 }
 

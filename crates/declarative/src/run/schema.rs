@@ -1,4 +1,4 @@
-//! The JSON schemas of streams that the API alone knows.
+//! The JSON schemas of streams that only the API knows.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{Map, Value};
@@ -84,7 +84,7 @@ impl DynamicSchema {
 
 /// The schema of a type of the language.
 fn type_of(target: &Value) -> Result<Value> {
-    let unknown = || Error::new(ErrorKind::Invalid, format!("{target} is no data type: map it in `types_mapping`"));
+    let unknown = || Error::new(ErrorKind::Invalid, format!("{target} is not a data type: map it in `types_mapping`"));
     match target {
         Value::String(name) => Ok(match name.as_str() {
             "string" | "boolean" | "integer" | "number" | "array" | "object" => json!({"type": ["null", name]}),

@@ -1,4 +1,4 @@
-//! Records out of a response: found, filtered, changed.
+//! Extracts, filters and transforms the records of a response.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,7 +18,7 @@ use crate::model::{Selector, SimpleRetriever, Transformation};
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
     pub records: Vec<Record>,
-    /// What stood among the records and is none.
+    /// Items that stood among the records and are not records.
     pub odd: Vec<Bytes>,
     /// How many items there were before filtering.
     pub count: usize,

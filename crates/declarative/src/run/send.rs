@@ -1,4 +1,4 @@
-//! Sending a request of a requester: credentials, tries, and answers kept for equal requests.
+//! Sends a request of a requester: credentials, retries, and the cache of equal requests.
 
 use highwater_core::Result;
 use highwater_interpolation::python_text;

@@ -1,4 +1,4 @@
-//! Sessions: tokens that a login gives.
+//! Session tokens: tokens from a login request.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_interpolation::{duration, python_text};
@@ -34,7 +34,7 @@ impl Session {
             Some(text) => Some(duration::Duration::parse(text)?.after(run.now())?),
             None => None,
         };
-        // Without a duration nobody knows how long the session is good: each request has its own.
+        // Without a duration the session may end at any time: each request gets its own.
         if expires.is_some() {
             run.tokens.set(key, Token { text: token.clone(), expires });
         }
@@ -69,7 +69,7 @@ impl LegacySession {
                     run.tokens.set(key, Token { text: given.clone(), expires: None });
                     return Ok(given);
                 }
-                // A page to log in at is no session, either.
+                // A page to log in at is not a session either.
                 300..=399 | 401 => {}
                 status => {
                     let message = format!("the session could not be checked: status {status}");

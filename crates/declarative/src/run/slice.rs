@@ -1,4 +1,4 @@
-//! A part of a stream that is read on its own: a partition, a window of time, or both.
+//! A slice: a part of a stream that is read separately. It is a partition, a window of time, or both.
 
 use highwater_interpolation::{Map, Value};
 

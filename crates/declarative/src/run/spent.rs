@@ -1,4 +1,4 @@
-//! The calls that were made under a budget of requests.
+//! Counts the calls made under an `api_budget`.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ pub(crate) struct Spent(Mutex<Calls>);
 
 #[derive(Debug, Default)]
 struct Calls {
-    /// The latest time that anybody saw.
+    /// The latest time that any read has seen.
     now_ms: u64,
     windows: Vec<Window>,
 }
@@ -37,7 +37,7 @@ pub(super) enum Limit {
         calls: u64,
         period_ms: u64,
     },
-    /// Calls, and the milliseconds in which there may be so many.
+    /// Numbers of calls, each with the milliseconds in which at most that many are allowed.
     Moving(Vec<(u64, u64)>),
 }
 

@@ -1,4 +1,4 @@
-//! A whole stream: which one of a pair is read, the state it begins with, and reading it.
+//! Reads a whole stream: chooses between its variants, migrates its state, and passes its pages to a sink.
 
 mod partitions;
 mod reader;
@@ -37,7 +37,7 @@ pub(crate) fn choose<'s>(kind: &'s StreamKind, state: &Value, run: &Run<'_>) -> 
                 }
                 _ => None,
             };
-            // A state from before what the API still tells is no use.
+            // A state from before what the API still tells is of no use.
             Ok(if known.is_some_and(|known| known >= oldest) { incremental } else { full })
         }
     }
@@ -80,7 +80,7 @@ pub(crate) async fn read_stream(run: &Run<'_>, kind: &StreamKind, sink: &mut dyn
     while let Some(page) = reader.next().await.map_err(located)? {
         summary.records += page.records.len() as u64;
         for odd in page.odd {
-            let reason = Error::new(ErrorKind::Remote, "a record is no JSON object").with("stream", &stream.name);
+            let reason = Error::new(ErrorKind::Remote, "a record is not a JSON object").with("stream", &stream.name);
             sink.set_aside(odd, &reason).await?;
         }
         let records = page.records.into_iter().map(Record::into_bytes).collect();

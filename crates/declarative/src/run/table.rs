@@ -29,13 +29,13 @@ pub(super) fn rows(bytes: &[u8], keep_missing: bool, limit: usize) -> Result<Vec
     refuse_page(text)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(text);
     let mut lines = reader.records();
-    let failed = |error: csv::Error| Error::new(ErrorKind::Remote, format!("the file is no CSV: {error}"));
+    let failed = |error: csv::Error| Error::new(ErrorKind::Remote, format!("the file is not CSV: {error}"));
     let Some(header) = lines.find(|line| line.as_ref().map_or(true, |line| !is_blank(line))) else {
         return Ok(Vec::new());
     };
     let names = names(&header.map_err(failed)?);
     let mut rows = Vec::new();
-    // Where the first row has more fields than there are names, its first ones are an index, which nobody sees.
+    // Where the first row has more fields than there are names, the first ones are an index, which is dropped.
     let mut index = None;
     for line in lines {
         let line = line.map_err(failed)?;
@@ -45,7 +45,7 @@ pub(super) fn rows(bytes: &[u8], keep_missing: bool, limit: usize) -> Result<Vec
         let index = *index.get_or_insert(line.len().saturating_sub(names.len()));
         if line.len() > names.len() + index {
             let place = line.position().map(csv::Position::line).unwrap_or_default();
-            let message = format!("line {place} of the file has more fields than its header: it is no CSV");
+            let message = format!("line {place} of the file has more fields than its header: it is not CSV");
             return Err(Error::new(ErrorKind::Remote, message));
         }
         let value = |place: usize| match line.get(index + place) {
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(read(b"a,b\n1,2,3\n4,5,6\n", false), json!([{"a": "2", "b": "3"}, {"a": "5", "b": "6"}]));
         assert_eq!(read(b"", false), json!([]));
         let error = rows(b"a,b\n1,2\n3,4,5\n", false, 1 << 20).unwrap_err();
-        assert_eq!(error.message(), "line 3 of the file has more fields than its header: it is no CSV");
+        assert_eq!(error.message(), "line 3 of the file has more fields than its header: it is not CSV");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Tokens that a read, or a source, keeps for its requests.
+//! Tokens that a read, or a source, caches.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(crate) struct Token {
 pub(super) struct TokenCache(Mutex<HashMap<String, Token>>);
 
 impl TokenCache {
-    /// A token that is still good at `now`, where it says so at all.
+    /// Returns the token under `key`, expired or not.
     pub(super) fn get(&self, key: &str) -> Option<Token> {
         self.lock().get(key).cloned()
     }
@@ -61,7 +61,7 @@ impl RenewedConfig {
         self.lock().config = Some(config);
     }
 
-    /// Whether an access token of the config may be used, as far as the API has told. Notes that it is.
+    /// Returns whether an access token of the config may be used: the API has not refused it. Notes its use.
     pub(super) fn use_token(&self, token: &str) -> bool {
         let mut renewed = self.lock();
         if renewed.refused.as_deref() == Some(token) {

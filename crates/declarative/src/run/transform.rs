@@ -1,4 +1,4 @@
-//! Changes to records.
+//! Applies transformations to records.
 
 use any_ascii::any_ascii;
 use highwater_core::Result;

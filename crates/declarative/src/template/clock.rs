@@ -1,4 +1,4 @@
-//! The clock of a run, as the interpreter reads it between requests.
+//! The clock of a run, which the interpreter reads between requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

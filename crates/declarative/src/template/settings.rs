@@ -1,4 +1,4 @@
-//! The spec's config as settings of a template, and back.
+//! Converts the spec's config to settings of a template, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,7 +137,7 @@ pub(super) fn config_of(
             Kind::Json => serde_json::from_str(&text).map_err(|_| {
                 Error::new(
                     ErrorKind::Invalid,
-                    format!("the setting `{name}` is no JSON: write a number, true, or a mapping"),
+                    format!("the setting `{name}` is not JSON: write a number, true, or a mapping"),
                 )
             })?,
         };

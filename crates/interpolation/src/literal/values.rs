@@ -1,4 +1,4 @@
-//! What a literal is worth: as JSON, as text, as a condition.
+//! Converts a literal to JSON, to text, and to a condition.
 
 use super::Literal;
 use crate::LiteralTypes;

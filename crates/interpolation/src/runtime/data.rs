@@ -1,4 +1,4 @@
-//! The values of an evaluation. What comes from outside is borrowed.
+//! The values of an evaluation. Variables are borrowed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

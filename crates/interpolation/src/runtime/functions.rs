@@ -1,4 +1,4 @@
-//! The language's macros: functions a template may call by name.
+//! The language's functions, such as `now_utc()`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -173,7 +173,7 @@ fn format_datetime<'a>(evaluator: &Evaluator<'a>, given: Given<'a>) -> Outcome<D
             match input_format {
                 // `datetime.strptime` knows none of the language's own directives.
                 Some(format) if own_directive(&format) => {
-                    return Err(Fault::Other(format!("'{format}' is no format of texts")));
+                    return Err(Fault::Other(format!("'{format}' is not a format of texts")));
                 }
                 Some(format) => datetime::parse(&text, &format)?,
                 None => datetime::parse_iso(&text)?,

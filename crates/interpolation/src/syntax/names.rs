@@ -1,4 +1,4 @@
-//! The variables a template takes from outside.
+//! Finds the variables that a template reads.
 
 use std::collections::BTreeSet;
 

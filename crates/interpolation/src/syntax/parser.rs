@@ -1,4 +1,4 @@
-//! The grammar: expressions in Jinja's order of precedence, and what both kinds of it need.
+//! The parser: expressions in Jinja's order of precedence, and helpers for expressions and statements.
 
 mod postfix;
 mod statements;

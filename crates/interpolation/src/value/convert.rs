@@ -1,4 +1,4 @@
-//! What becomes a value, and what a value is compared with.
+//! Conversions to and from values, and comparisons with them.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ macro_rules! integers {
 
 integers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
-/// `null` for what is no number of JSON: an infinity, or not a number.
+/// `null` for what is not a number of JSON: an infinity, or not a number.
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
         Number::from_f64(value).map_or(Value::Null, Value::Number)

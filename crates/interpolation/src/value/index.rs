@@ -72,7 +72,7 @@ impl<T: At> ops::Index<T> for Value {
     }
 }
 
-/// Where there is no such member, it is made, and what is no object becomes one.
+/// Where there is no such member, it is made, and what is not an object becomes one.
 impl ops::IndexMut<&str> for Value {
     fn index_mut(&mut self, name: &str) -> &mut Value {
         loop {

@@ -1,4 +1,4 @@
-//! JSON in Rust.
+//! The macro `json!`.
 
 /// A [`Value`](crate::Value) written as JSON, as `serde_json::json!` does it.
 ///

@@ -1,4 +1,4 @@
-//! What a plain scalar of YAML 1.1 is, by PyYAML's rules.
+//! The type and value of a plain scalar in YAML 1.1, by PyYAML's rules.
 
 use highwater_interpolation::Value;
 use highwater_interpolation::value::Number;

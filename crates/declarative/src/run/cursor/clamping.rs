@@ -1,4 +1,4 @@
-//! Datetimes at the edges of days, weeks and months.
+//! Clamps datetimes to the bounds of days, weeks and months.
 
 use chrono::{Datelike, Days, Months, NaiveTime, TimeZone};
 

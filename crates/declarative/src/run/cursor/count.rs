@@ -23,7 +23,7 @@ impl CountState {
         let number = |value: &Value| value.as_i64().or_else(|| python_text(value).trim().parse().ok());
         let configured = match &cursor.start {
             Some(template) => number(&template.value(&scope)?).ok_or_else(|| {
-                Error::new(ErrorKind::Invalid, "`start_value` is no whole number: correct the cursor or the config")
+                Error::new(ErrorKind::Invalid, "`start_value` is not a whole number: correct the cursor or the config")
             })?,
             None => 0,
         };

@@ -188,8 +188,11 @@ impl DatetimeState {
         let mut known = None;
         if let Some(value) = others.get(&rules.field) {
             let parsed = rules.parse(value).ok_or_else(|| {
-                Error::new(ErrorKind::Invalid, "the stored state's value is no datetime: run a full refresh once")
-                    .with("at", &rules.path)
+                Error::new(
+                    ErrorKind::Invalid,
+                    "the stored state's value is not a date or time: run a full refresh once",
+                )
+                .with("at", &rules.path)
             })?;
             let lookback = chrono::Duration::try_seconds(lookback_seconds).unwrap_or_default();
             known = Some(parsed.checked_sub_signed(lookback).unwrap_or(parsed));

@@ -1,4 +1,4 @@
-//! A cursor over time for each partition, with one over all for partitions that are new.
+//! A cursor over time for each partition, and a global one for new partitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Private keys out of PEM texts, with a passphrase or without.
+//! Reads private keys from PEM texts, with or without a passphrase.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,7 @@ pub(super) fn private_key(text: &str, passphrase: Option<&str>) -> Read<PrivateK
         (Some(_), None) => Err("the key is encrypted: give its `passphrase`"),
         (None, Some(_)) => Err("there is a passphrase, and the key is not encrypted: remove one or give the other"),
         (None, None) => {
-            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "the key is no PEM text of a private key")
+            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "the key is not the PEM text of a private key")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which properties to ask for, in parts that the API accepts.
+//! Splits the properties to request into parts that the API accepts.
 
 use highwater_core::Result;
 use highwater_interpolation::{Map, Value, python_text};

@@ -1,4 +1,4 @@
-//! The partitions of a stream: values of a list, records of parent streams, and what is made of them.
+//! The partitions of a stream: from a list, from the records of parent streams, and their combinations.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -27,7 +27,7 @@ pub(crate) struct Partitions {
     pub parent_state: Option<Value>,
 }
 
-/// More partitions than anybody can read.
+/// The most partitions of a stream.
 const MAX_PARTITIONS: usize = 2_000_000;
 
 pub(crate) fn partitions<'a>(

@@ -1,4 +1,4 @@
-//! A stream from its first slice to its last.
+//! Reads the slices of a stream in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const UNSOUND: &str = "unsound";
 
 pub(crate) struct SlicePage {
     pub records: Vec<Record>,
-    /// What stood among the records and is none.
+    /// Items that stood among the records and are not records.
     pub odd: Vec<Bytes>,
     pub slice: Slice,
 }
@@ -47,7 +47,7 @@ pub(crate) struct StreamReader<'r> {
     jobs: VecDeque<Result<Option<Job>>>,
     position: Option<Position>,
     open: Option<Open<'r>>,
-    /// That a value of the cursor cannot be read was told.
+    /// Whether the warning about an unreadable cursor value was given.
     told_of_cursor: bool,
 }
 

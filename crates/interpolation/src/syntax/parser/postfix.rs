@@ -1,4 +1,4 @@
-//! What follows an expression: attributes, items, calls, filters and tests.
+//! Parses what follows an operand: attributes, items, calls, filters and tests.
 
 use super::{Parsed, Parser};
 use crate::syntax::lexer::Token;

@@ -1,4 +1,4 @@
-//! Statements, and the text between them.
+//! Parses statements, and the text between them.
 
 use super::{Parsed, Parser};
 use crate::syntax::lexer::Token;
