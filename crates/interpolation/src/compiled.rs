@@ -1,7 +1,7 @@
 //! Compiled templates, with a fast path for plain lookups such as `{{ config.key }}`.
 
 use super::Variables;
-use super::runtime::DICT_METHODS;
+use super::builtins::DICT_METHODS;
 use super::syntax::{Constant, Expr, Node, SyntaxError, parse, undeclared};
 use crate::value::Value;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 use highwater_core::locks::{read, write};
 use highwater_core::{Environment, Error, ErrorKind, Result};
 
+use crate::builtins::is_function;
 use crate::compiled::{Compiled, Reached};
 use crate::literal::{Literal, literal};
 use crate::runtime::{self, Fault};
@@ -217,7 +218,7 @@ impl Interpolator {
     /// [`ErrorKind::Invalid`] where the template does not parse.
     pub fn variables_of(&self, template: &str) -> Result<Vec<String>> {
         let names = self.compile(template)?.undeclared.clone();
-        Ok(names.into_iter().filter(|name| !runtime::is_function(name)).collect())
+        Ok(names.into_iter().filter(|name| !is_function(name)).collect())
     }
 
     fn evaluated<'a>(&self, template: &str, variables: &Variables<'a>, types: LiteralTypes) -> Result<Evaluated<'a>> {
@@ -236,7 +237,7 @@ impl Interpolator {
             Reached::Value(value) if types == LiteralTypes::ALL => return Ok(Evaluated::Borrowed(value)),
             Reached::Value(_) | Reached::Unclear => {}
         }
-        let known = |name: &&String| variables.get(name).is_none() && !runtime::is_function(name);
+        let known = |name: &&String| variables.get(name).is_none() && !is_function(name);
         if let Some(name) = compiled.undeclared.iter().find(known) {
             return Err(Error::new(
                 ErrorKind::Invalid,

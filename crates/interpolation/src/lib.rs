@@ -41,6 +41,7 @@
 
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
+mod builtins;
 mod compiled;
 pub mod datetime;
 pub mod duration;

@@ -21,11 +21,6 @@ use highwater_core::Environment;
 use super::Variables;
 use super::syntax::Node;
 
-pub(super) use filters::is_filter;
-pub(super) use functions::is_function;
-pub(super) use methods::DICT_METHODS;
-pub(super) use tests::is_test;
-
 /// Why a template has no text.
 #[derive(Debug)]
 pub(super) enum Fault {

@@ -8,11 +8,12 @@ use std::rc::Rc;
 use highwater_core::Environment;
 
 use super::super::Variables;
+use super::super::builtins::is_function;
 use super::super::limits;
 use super::super::syntax::{Arguments, Constant, Expr, Node, Target};
 use super::arguments::Given;
 use super::data::{Budget, Data, Text};
-use super::{Fault, Outcome, filters, functions, methods, operators, tests};
+use super::{Fault, Outcome, filters, methods, operators, tests};
 
 pub(super) struct Evaluator<'a> {
     variables: &'a Variables<'a>,
@@ -193,7 +194,7 @@ impl<'a> Evaluator<'a> {
         }
         Ok(match self.variables.get(name) {
             Some(value) => Data::from_json(value),
-            None if functions::is_function(name) => Data::Function(name),
+            None if is_function(name) => Data::Function(name),
             None => Data::undefined(name),
         })
     }

@@ -8,72 +8,9 @@ use super::arguments::{Given, made, text_or};
 use super::data::Data;
 use super::evaluate::Evaluator;
 use super::{Fault, Outcome, digest, json, methods, patterns};
+use crate::builtins::{LANGUAGE, LISTS, NUMBERS, TEXTS};
 
 /// Filters by the function that knows them.
-const LISTS: [&str; 24] = [
-    "join",
-    "first",
-    "last",
-    "list",
-    "map",
-    "select",
-    "reject",
-    "selectattr",
-    "rejectattr",
-    "sort",
-    "unique",
-    "reverse",
-    "min",
-    "max",
-    "sum",
-    "batch",
-    "slice",
-    "groupby",
-    "dictsort",
-    "items",
-    "random",
-    "attr",
-    "length",
-    "count",
-];
-const NUMBERS: [&str; 5] = ["int", "float", "abs", "round", "filesizeformat"];
-const TEXTS: [&str; 20] = [
-    "lower",
-    "upper",
-    "capitalize",
-    "title",
-    "trim",
-    "replace",
-    "truncate",
-    "wordcount",
-    "center",
-    "indent",
-    "format",
-    "urlencode",
-    "e",
-    "escape",
-    "forceescape",
-    "safe",
-    "pprint",
-    "default",
-    "d",
-    "tojson",
-];
-const LANGUAGE: [&str; 8] = [
-    "hash",
-    "base64encode",
-    "base64decode",
-    "base64binascii_decode",
-    "string",
-    "regex_search",
-    "regex_replace",
-    "hmac",
-];
-
-pub(crate) fn is_filter(name: &str) -> bool {
-    LISTS.contains(&name) || NUMBERS.contains(&name) || TEXTS.contains(&name) || LANGUAGE.contains(&name)
-}
-
 pub(super) fn filter<'a>(
     evaluator: &mut Evaluator<'a>,
     name: &str,

@@ -15,29 +15,6 @@ use super::operators;
 use super::strings::quote_plus;
 use super::{Fault, Outcome, methods};
 
-const FUNCTIONS: [&str; 16] = [
-    "now_utc",
-    "today_utc",
-    "today_with_timezone",
-    "timestamp",
-    "max",
-    "min",
-    "day_delta",
-    "duration",
-    "format_datetime",
-    "str_to_datetime",
-    "sanitize_url",
-    "camel_case_to_snake_case",
-    "generate_uuid",
-    "json_loads",
-    "dict",
-    "namespace",
-];
-
-pub(crate) fn is_function(name: &str) -> bool {
-    FUNCTIONS.contains(&name)
-}
-
 pub(super) fn call<'a>(evaluator: &mut Evaluator<'a>, name: &str, given: Given<'a>) -> Outcome<Data<'a>> {
     let budget = &evaluator.budget;
     match name {

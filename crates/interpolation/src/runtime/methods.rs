@@ -8,12 +8,10 @@ use super::arguments::Given;
 use super::data::{Budget, Data, Entries, SequenceKind};
 use super::operators::{equal, find, require_hashable};
 use super::{Fault, Outcome, calendar, sequences};
+use crate::builtins::DICT_METHODS;
 
 pub(super) use texts::{replaced, stripped};
 
-/// Names that are methods of every mapping, and hide its keys in dotted access.
-pub(crate) const DICT_METHODS: [&str; 11] =
-    ["get", "keys", "values", "items", "copy", "update", "clear", "pop", "popitem", "setdefault", "fromkeys"];
 const LIST_METHODS: [&str; 11] =
     ["append", "extend", "index", "count", "copy", "clear", "insert", "pop", "remove", "reverse", "sort"];
 const TEXT_METHODS: [&str; 37] = [

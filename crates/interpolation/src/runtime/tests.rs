@@ -1,56 +1,14 @@
 //! Jinja's tests: `value is name`.
 
 use super::super::syntax::{Comparison, Operator};
+use super::Outcome;
 use super::arguments::Given;
 use super::data::{Data, SequenceKind};
 use super::evaluate::Evaluator;
 use super::numbers::number;
 use super::operators::{arithmetic, compare, equal};
 use super::strings::{is_lower, is_upper};
-use super::{Outcome, filters};
-
-const TESTS: [&str; 36] = [
-    "odd",
-    "even",
-    "divisibleby",
-    "defined",
-    "undefined",
-    "filter",
-    "test",
-    "none",
-    "boolean",
-    "false",
-    "true",
-    "integer",
-    "float",
-    "lower",
-    "upper",
-    "string",
-    "mapping",
-    "number",
-    "sequence",
-    "iterable",
-    "callable",
-    "sameas",
-    "escaped",
-    "in",
-    "eq",
-    "equalto",
-    "ne",
-    "gt",
-    "greaterthan",
-    "ge",
-    "lt",
-    "lessthan",
-    "le",
-    "==",
-    "!=",
-    ">",
-];
-
-pub(crate) fn is_test(name: &str) -> bool {
-    TESTS.contains(&name) || matches!(name, ">=" | "<" | "<=")
-}
+use crate::builtins::{is_filter, is_test};
 
 pub(super) fn test<'a>(evaluator: &mut Evaluator<'a>, name: &str, value: Data<'a>, given: Given<'a>) -> Outcome<bool> {
     let budget = &evaluator.budget;
@@ -81,7 +39,7 @@ pub(super) fn test<'a>(evaluator: &mut Evaluator<'a>, name: &str, value: Data<'a
         "even" => remainder(Data::Int(2), 0)?,
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
-        "filter" => value.as_text().is_some_and(filters::is_filter),
+        "filter" => value.as_text().is_some_and(is_filter),
         "test" => value.as_text().is_some_and(is_test),
         "none" => matches!(value, Data::None),
         "boolean" => matches!(value, Data::Bool(_)),

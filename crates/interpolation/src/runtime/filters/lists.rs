@@ -171,7 +171,7 @@ fn select<'a>(evaluator: &mut Evaluator<'a>, name: &str, value: Data<'a>, mut gi
         for item in value.items(&evaluator.budget)? {
             let subject = part(evaluator, &item, attribute.as_ref())?;
             let holds = match &test {
-                Some(test) if !tests::is_test(test) => {
+                Some(test) if !crate::builtins::is_test(test) => {
                     return Err(Fault::Other(format!("No test named '{test}'")));
                 }
                 Some(test) => {

@@ -78,7 +78,7 @@ impl Parser {
 
     pub(super) fn filter_link(&mut self, input: Option<Box<Expr>>) -> Parsed<Expr> {
         let name = self.name()?;
-        if !crate::runtime::is_filter(&name) {
+        if !crate::builtins::is_filter(&name) {
             self.position = self.position.saturating_sub(1);
             return self.error(format!("unknown filter '{name}'"));
         }
@@ -90,7 +90,7 @@ impl Parser {
         self.position += 1;
         let negated = self.skip_name("not");
         let name = self.name()?;
-        if !crate::runtime::is_test(&name) {
+        if !crate::builtins::is_test(&name) {
             self.position = self.position.saturating_sub(1);
             return self.error(format!("unknown test '{name}'"));
         }
