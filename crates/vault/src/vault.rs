@@ -1,10 +1,11 @@
 //! The vault.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use highwater_codec::EncryptionKey;
+use highwater_core::locks::lock;
 use highwater_core::{Document, Environment, Error, ErrorKind, Json, Result, Store, SystemEnvironment, WriteBatch};
 use highwater_engine::{CredentialStore, Credentials, Secret};
 
@@ -196,7 +197,7 @@ impl Inner {
     }
 
     fn guard(&self) -> MutexGuard<'_, Arc<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Unlocks the vault anew: another process may have rotated its keys.
