@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::auth::{SecretRenewal, TokenUse};
+use highwater_template::auth::{CredentialUse, SecretRenewal};
 use highwater_template::host::RunHost;
 use highwater_template::{
     HttpResponse, LogLevel, ModelInfo, Provider, Secret, SourceRecord, SyncContext, Template, TemplateInfo,
@@ -132,7 +132,7 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
         }
         let mut info = TemplateInfo::of(provider.clone(), &entry.name)
             .description(format!("The stream `{}` of a declarative manifest", entry.name))
-            .token(TokenUse::Unused)
+            .credentials(CredentialUse::Unused)
             .model_info(model);
         if declaring.cursor.is_some() {
             info = info.incremental("by the manifest's cursor").deletes("on a full refresh");

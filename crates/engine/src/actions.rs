@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
-use highwater_template::auth::{SecretRenewal, TokenUse};
+use highwater_template::auth::{CredentialUse, SecretRenewal};
 use highwater_template::host::ApiHost;
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use serde_json::Value;
@@ -83,7 +83,7 @@ impl Engine {
     async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
         let parts = self.parts();
         let urls = parts.urls(settings, provider)?;
-        parts.client(settings, provider, &urls, TokenUse::Optional).await
+        parts.client(settings, provider, &urls, CredentialUse::Optional).await
     }
 }
 

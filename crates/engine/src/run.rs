@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
-use highwater_template::auth::TokenUse;
+use highwater_template::auth::CredentialUse;
 use highwater_template::host::{ApiHost, RunSetup};
 use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
@@ -108,9 +108,9 @@ impl Run<'_> {
         parts.admit(&self.connection, &info.provider)?;
         let config = self.connection.config_for(info)?;
         let origins = self.connection.origins(self.template.origins(&config)?);
-        let client = parts.client(&self.connection, &info.provider, &origins, info.token).await?;
+        let client = parts.client(&self.connection, &info.provider, &origins, info.credentials).await?;
         let credentials = client.session().credentials().await?;
-        if info.token == TokenUse::Required && !credentials.can_sign_in() {
+        if info.credentials == CredentialUse::Required && !credentials.can_sign_in() {
             return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: give one to the connection")
                 .with("template", info.id())
                 .with("connection", &self.connection.id));

@@ -11,7 +11,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use highwater_core::{ErrorKind, MemoryStore, Result, Store, StreamKey};
 use highwater_engine::transport::RequestLimits;
 use highwater_engine::{ConnectionSettings, Engine, RunOptions};
-use highwater_template::auth::TokenUse;
+use highwater_template::auth::CredentialUse;
 use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 
 #[derive(Debug)]
@@ -62,7 +62,8 @@ fn whole(headers: &str, body: &[u8]) -> Vec<u8> {
 
 async fn engine(answer: Vec<u8>) -> (Engine, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new().unwrap());
-    let info = TemplateInfo::new("raw", "items", serve(answer)).token(TokenUse::Optional).model("Item", "an item");
+    let info =
+        TemplateInfo::new("raw", "items", serve(answer)).credentials(CredentialUse::Optional).model("Item", "an item");
     let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
         .template(Arc::new(Items(info)))
         .limits(RequestLimits::default().attempts(2).backoff(Duration::from_millis(2)))

@@ -19,7 +19,7 @@ use highwater_engine::credentials::OAuthTokens;
 use highwater_engine::transport::RequestLimits;
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, Secret, SyncOptions, TriggerMode};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
-use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::Transport;
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
 use highwater_template::{HttpRequest, HttpResponse, Provider, SyncContext, Template, TemplateInfo};
@@ -236,8 +236,11 @@ fn engine(clock: &Arc<Clock>, store: &Arc<dyn Store>, recorder: &Arc<Recorder>, 
         .transport(Arc::clone(recorder) as Arc<dyn Transport>)
         .limits(RequestLimits::default().attempts(1));
     for (provider, name) in all.into_iter().zip(TEMPLATE_NAMES).take(known) {
-        let info =
-            provider.template(name).model("Item", "an item").token(TokenUse::Optional).interval(Duration::from_secs(1));
+        let info = provider
+            .template(name)
+            .model("Item", "an item")
+            .credentials(CredentialUse::Optional)
+            .interval(Duration::from_secs(1));
         builder = builder.template(Arc::new(Items(info)));
         let action: Arc<dyn ActionTemplate> = Arc::new(AddItem(provider.action(format!("add_{name}"))));
         builder = builder.actions([action]);

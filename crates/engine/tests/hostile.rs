@@ -16,7 +16,7 @@ use highwater_engine::transport::RequestLimits;
 use highwater_engine::{
     CancelToken, ConnectionSettings, DisableMode, Engine, RunOptions, RunState, Secret, SyncOptions,
 };
-use highwater_template::auth::TokenUse;
+use highwater_template::auth::CredentialUse;
 use highwater_template::{ConfigKey, HttpRequest, LogLevel, SyncContext, Template, TemplateInfo};
 
 /// Reads `/items?page=n` until a page names no next one.
@@ -99,7 +99,7 @@ impl World {
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let store = Arc::new(MemoryStore::new().unwrap());
         let info = TemplateInfo::new("hostile", "items", &base)
-            .token(TokenUse::Optional)
+            .credentials(CredentialUse::Optional)
             .model("Item", "an item")
             .config(ConfigKey::with_default("unused", "nothing", "x"));
         let limits =

@@ -19,7 +19,7 @@ use highwater_engine::transport::RequestLimits;
 use highwater_engine::webhooks::{Destination, Outbox};
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, Secret, SyncOptions};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
-use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::{Transport, escape};
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, SyncContext, Template};
@@ -252,7 +252,7 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
     let provider = Provider::new("echo", "https://echo.example").auth(auth).auth(AuthKind::OAuth2(oauth));
     let provider = provider.webhooks(WebhookScheme::GitHub);
     let action: Arc<dyn ActionTemplate> = Arc::new(AddItem(provider.action("add")));
-    let info = provider.template("items").model("Item", "an item").token(TokenUse::Optional);
+    let info = provider.template("items").model("Item", "an item").credentials(CredentialUse::Optional);
     let engine = Engine::builder(Arc::clone(&store))
         .environment(Arc::clone(&clock) as Arc<dyn Environment>)
         .transport(Arc::clone(&api) as Arc<dyn Transport>)

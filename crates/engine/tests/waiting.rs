@@ -33,13 +33,13 @@ fn refusing(times: usize, refusal: HttpResponse) -> impl FnMut(&HttpRequest) -> 
     }
 }
 
-async fn scene(habits: RateLimits, answer: impl FnMut(&HttpRequest) -> Result<HttpResponse> + Send + 'static) -> Scene {
-    Scene::with(Paging::Link, "", |provider: Provider| provider.limits(habits), answer).await
+async fn scene(limits: RateLimits, answer: impl FnMut(&HttpRequest) -> Result<HttpResponse> + Send + 'static) -> Scene {
+    Scene::with(Paging::Link, "", |provider: Provider| provider.limits(limits), answer).await
 }
 
 /// How long a run takes, in milliseconds of virtual time.
-async fn took(habits: RateLimits, times: usize, refusal: HttpResponse) -> Result<u64> {
-    let scene = scene(habits, refusing(times, refusal)).await;
+async fn took(limits: RateLimits, times: usize, refusal: HttpResponse) -> Result<u64> {
+    let scene = scene(limits, refusing(times, refusal)).await;
     let began_ms = scene.now_ms();
     scene.run().await?;
     Ok(scene.now_ms() - began_ms)
@@ -78,24 +78,24 @@ async fn resets_and_dates_are_by_the_clock_of_the_answer() {
 async fn a_secondary_limit_waits_a_minute_and_longer_not_until_the_quotas_reset() {
     let reset = (NOW_S + 3000).to_string();
     let headers = [("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", &*reset)];
-    let habits = || RateLimits::new().status_with_text(403, "secondary rate limit");
+    let limits = || RateLimits::new().status_with_text(403, "secondary rate limit");
     for (status, body) in [(403, r#"{"message":"You have exceeded a secondary rate limit"}"#), (429, "{}")] {
-        let once = took(habits(), 1, with(status, body, &headers)).await.map_err(|error| error.to_string()).unwrap();
+        let once = took(limits(), 1, with(status, body, &headers)).await.map_err(|error| error.to_string()).unwrap();
         assert!((60_000..75_000).contains(&once), "{once}");
-        let twice = took(habits(), 2, with(status, body, &headers)).await.unwrap();
+        let twice = took(limits(), 2, with(status, body, &headers)).await.unwrap();
         assert!(twice - once > 60_000 && twice < 400_000, "{once} {twice}");
         let mut told = headers.to_vec();
         told.push(("retry-after", "5"));
-        assert_eq!(took(habits(), 1, with(status, body, &told)).await.unwrap(), 5_000);
+        assert_eq!(took(limits(), 1, with(status, body, &told)).await.unwrap(), 5_000);
     }
     // For ever: it ends, and says when to come again.
-    let scene = scene(habits(), move |_: &HttpRequest| Ok(with(429, "{}", &[("x-ratelimit-remaining", "7")]))).await;
+    let scene = scene(limits(), move |_: &HttpRequest| Ok(with(429, "{}", &[("x-ratelimit-remaining", "7")]))).await;
     let error = scene.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.retry_after().is_some_and(|wait| wait >= Duration::from_secs(60)), "{error:?}");
     assert!(scene.seen().len() < 10);
     // A refusal that is none of a limit stays one.
-    let refused = took(habits(), 1, with(403, r#"{"message":"no"}"#, &headers)).await.unwrap_err();
+    let refused = took(limits(), 1, with(403, r#"{"message":"no"}"#, &headers)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unauthorized);
 }
 

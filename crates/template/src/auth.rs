@@ -1,7 +1,7 @@
 //! How a connection signs in to an API.
 //!
-//! The ways there are, and all that depends on them, are in this module: other crates ask an [`AuthKind`] by its methods and never
-//! match on it, so that a new kind is added here alone.
+//! Everything that depends on the kind is in this module. Other crates call the methods of [`AuthKind`] and never match on it, so
+//! that a new kind is added here alone.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use highwater_core::Result;
 /// Whether a template needs credentials of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TokenUse {
+pub enum CredentialUse {
     /// It does not work without.
     Required,
     /// Public data comes without; limits are lower.

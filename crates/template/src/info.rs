@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::auth::TokenUse;
+use super::auth::CredentialUse;
 use super::provider::Provider;
 use highwater_core::{Error, ErrorKind, Result};
 
@@ -116,7 +116,8 @@ pub struct TemplateInfo {
     /// What it syncs, in one line.
     pub description: String,
     /// Whether it needs credentials.
-    pub token: TokenUse,
+    #[serde(rename = "token")]
+    pub credentials: CredentialUse,
     /// The scopes that a token must have.
     pub scopes: Vec<String>,
     /// Its record types.
@@ -142,13 +143,13 @@ impl TemplateInfo {
 
     /// Describes a template of `provider`. It needs credentials if the provider has a way to sign in.
     pub fn of(provider: Provider, name: impl Into<String>) -> Self {
-        let token = if provider.auth.is_empty() { TokenUse::Unused } else { TokenUse::Required };
+        let credentials = if provider.auth.is_empty() { CredentialUse::Unused } else { CredentialUse::Required };
         TemplateInfo {
             provider,
             name: name.into(),
             version: 1,
             description: String::new(),
-            token,
+            credentials,
             scopes: Vec::new(),
             models: Vec::new(),
             config: Vec::new(),
@@ -187,8 +188,8 @@ impl TemplateInfo {
 
     /// Sets whether it needs credentials.
     #[must_use]
-    pub fn token(mut self, token: TokenUse) -> Self {
-        self.token = token;
+    pub fn credentials(mut self, credentials: CredentialUse) -> Self {
+        self.credentials = credentials;
         self
     }
 
@@ -289,5 +290,18 @@ mod tests {
         assert_eq!(fill_in("https://{other}.example.net", &config).unwrap_err().context("setting"), Some("other"));
         assert_eq!(fill_in("https://{bad}.example.net", &config).unwrap_err().kind(), ErrorKind::Invalid);
         assert!(fill_in("https://{site", &config).is_err());
+    }
+
+    #[test]
+    fn a_description_keeps_the_names_of_its_json() {
+        let limits = crate::limits::RateLimits::new().text("/error", "slow").first_backoff(Duration::from_secs(1));
+        let provider = Provider::new("a", "https://a.example").limits(limits).expired_token_text("/error", "old");
+        let info = provider.template("b").model_info(ModelInfo::new("M", "m").version_pointer("/at"));
+        let json = serde_json::to_value(info.credentials(CredentialUse::Optional)).unwrap();
+        assert_eq!(json["token"], "optional");
+        assert_eq!(json["models"][0]["version"], "/at");
+        assert_eq!(json["provider"]["token_ends"][0]["value"], "old");
+        let limits = &json["provider"]["limits"];
+        assert_eq!((&limits["words"][0]["pointer"], &limits["lock_out"]["secs"]), (&"/error".into(), &1.into()));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, RecordId, Result};
-use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, SourceRecord, SyncContext, TemplateInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub fn provider() -> Provider {
 fn info() -> TemplateInfo {
     provider()
         .template("entries")
-        .token(TokenUse::Optional)
+        .credentials(CredentialUse::Optional)
         .description("Entries of a calendar")
         .model_info(model::<CalendarEntry>(
             "Entry",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use highwater_template::auth::{AuthKind, CredentialKind, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialKind, CredentialUse};
 use highwater_template::{Provider, SyncMode, TemplateInfo};
 
 /// Returns the page, made from the templates' own descriptions.
@@ -44,7 +44,8 @@ pub fn catalogue() -> String {
                 (None, false) => format!("`{}` ({})", key.name, key.help),
             });
             let settings = settings.collect::<Vec<_>>().join("; ");
-            let optional = if info.token == TokenUse::Optional { " (public data without credentials)" } else { "" };
+            let optional =
+                if info.credentials == CredentialUse::Optional { " (public data without credentials)" } else { "" };
             let _ = writeln!(
                 page,
                 "| `{}`<br>{}{optional} | {} | {changes} | {} | {} s | {settings} |",
@@ -91,16 +92,16 @@ fn sign_in(kind: &AuthKind) -> String {
 }
 
 fn limits(provider: &Provider) -> String {
-    let habits = &provider.limits;
+    let limits = &provider.limits;
     let mut told = vec!["429 and `Retry-After` are waited out".to_owned()];
-    if let Some(rate) = habits.rate {
+    if let Some(rate) = limits.rate {
         told.insert(0, format!("at most {} requests in {} s", rate.requests, rate.period.as_secs_f64()));
     }
-    for limit in &habits.statuses {
+    for limit in &limits.statuses {
         let with = limit.body.as_ref().map(|text| format!(" with `{text}`")).unwrap_or_default();
         told.push(format!("so is {}{with}", limit.status));
     }
-    for text in &habits.texts {
+    for text in &limits.texts {
         told.push(format!("so is an answer of any status with `{}` at `{}`", text.value, text.pointer));
     }
     told.join("; ")

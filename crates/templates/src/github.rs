@@ -17,7 +17,7 @@ pub use pull_requests::PullRequests;
 use std::time::Duration;
 
 use highwater_core::Result;
-use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
 use highwater_template::webhooks::WebhookScheme;
@@ -55,7 +55,12 @@ fn repo() -> ConfigKey {
 }
 
 fn describe(name: &str) -> TemplateInfo {
-    provider().template(name).token(TokenUse::Optional).scope("repo").config(owner()).interval(Duration::from_secs(300))
+    provider()
+        .template(name)
+        .credentials(CredentialUse::Optional)
+        .scope("repo")
+        .config(owner())
+        .interval(Duration::from_secs(300))
 }
 
 fn repository_path(context: &SyncContext<'_>, list: &str) -> Result<String> {

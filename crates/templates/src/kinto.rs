@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::http::escape;
 use highwater_template::records::{string_at, text_at};
 use highwater_template::{ConfigKey, HttpRequest, Provider, SourceRecord, SyncContext, TemplateInfo};
@@ -34,7 +34,7 @@ pub fn provider() -> Provider {
 fn info() -> TemplateInfo {
     provider()
         .template("records")
-        .token(TokenUse::Optional)
+        .credentials(CredentialUse::Optional)
         .description("Records of a collection")
         .model_info(model::<Record>("Record", "A record"))
         .config(ConfigKey::with_default("host", "the server's name", "localhost"))

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use highwater_core::{Environment, ErrorKind, Result, Timestamp};
 use highwater_engine::credentials::OAuthTokens;
 use highwater_engine::{ConnectionSettings, Credentials};
-use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret, SyncContext, Template, TemplateInfo};
 use highwater_testkit::{FakeApi, FakeRequest, Trial, json, with_header};
 
@@ -80,7 +80,7 @@ fn provider() -> Provider {
 }
 
 async fn trial(api: Api) -> Trial<Api> {
-    let info = provider().template("items").model("Item", "an item").token(TokenUse::Required);
+    let info = provider().template("items").model("Item", "an item").credentials(CredentialUse::Required);
     let trial = Trial::new(Arc::new(Pages(info)), api).await.unwrap();
     trial.set_credentials(Credentials::oauth2(user(Some(Timestamp::from_unix_ms(1)))));
     trial

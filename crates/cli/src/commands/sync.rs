@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use highwater::engine::{CancelToken, RunEvent, RunState};
-use highwater::template::auth::TokenUse;
+use highwater::template::auth::CredentialUse;
 use highwater::template::{Template, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
@@ -125,7 +125,7 @@ fn check_template<'t>(
         let message = format!("a setting is missing: add --config {}=...", key.name);
         return Err(Error::new(ErrorKind::Invalid, message).with("help", &key.help));
     }
-    if info.token == TokenUse::Required && options.account.token_env.is_none() {
+    if info.credentials == CredentialUse::Required && options.account.token_env.is_none() {
         return Err(account::needs_token(info));
     }
     Ok(info)

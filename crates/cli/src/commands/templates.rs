@@ -79,7 +79,7 @@ fn show(wanted: &str, output: &Output) -> Result<()> {
     output.object("template", info);
     output.line(format!("{}: {}", info.id(), info.description));
     output.line(format!("  API       {}", info.provider.base_url));
-    output.line(format!("  token     {}", format!("{:?}", info.token).to_lowercase()));
+    output.line(format!("  token     {}", format!("{:?}", info.credentials).to_lowercase()));
     output.line(format!("  interval  {} s", info.interval.as_secs()));
     output.line(format!("  deletes   {}", info.deletes));
     for model in &info.models {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::auth::TokenUse;
+use highwater_template::auth::CredentialUse;
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, Secret};
 use url::Url;
 
@@ -46,9 +46,9 @@ impl Parts {
         settings: &ConnectionSettings,
         provider: &Provider,
         origins: &[String],
-        token: TokenUse,
+        credentials: CredentialUse,
     ) -> Result<Client> {
-        let opened = self.open_client(settings, provider, origins, token).await;
+        let opened = self.open_client(settings, provider, origins, credentials).await;
         opened.map_err(|error| self.sessions.of(&settings.id).redact_error(error))
     }
 
@@ -57,7 +57,7 @@ impl Parts {
         settings: &ConnectionSettings,
         provider: &Provider,
         origins: &[String],
-        token: TokenUse,
+        credentials: CredentialUse,
     ) -> Result<Client> {
         self.admit(settings, provider)?;
         let session = self.sessions.of(&settings.id);
@@ -67,7 +67,7 @@ impl Parts {
         let store = Arc::clone(&self.store);
         let client =
             Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await?;
-        if token != TokenUse::Unused
+        if credentials != CredentialUse::Unused
             && let Some(stranger) = client.origins().urls().iter().find(|origin| !address.owns(origin))
         {
             return Err(Error::new(

@@ -170,13 +170,13 @@ impl Client {
                         }
                         self.quiet_for(wait.time(waits, &self.limits, self.random()));
                     }
-                    (Verdict::DeliveryReport, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
+                    (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
                         note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
                         self.pause(failures, wait).await;
                     }
                     _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
-                    (Verdict::DeliveryReport, wait) => return Client::judged(response, wait),
+                    (Verdict::Pass, wait) => return Client::judged(response, wait),
                 },
             }
         }
@@ -235,14 +235,14 @@ impl Client {
         if let Some(server_ms) = server_ms(response) {
             self.server_ms.store(server_ms, Ordering::Relaxed);
         }
-        let habits = &self.provider.limits;
-        if let Some(left) = remaining(response, habits) {
+        let limits = &self.provider.limits;
+        if let Some(left) = remaining(response, limits) {
             lock(&self.session.budget).left(left);
         }
-        if let Some(wait) = rest(response, habits, now_ms) {
+        if let Some(wait) = rest(response, limits, now_ms) {
             self.quiet_for(wait);
         }
-        verdict(response, habits, now_ms)
+        verdict(response, limits, now_ms)
     }
 
     fn outgoing(&self, request: &HttpRequest, url: &Url, credentials: &Credentials) -> HttpRequest {

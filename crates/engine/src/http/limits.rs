@@ -58,7 +58,7 @@ impl RequestLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing in particular.
-    DeliveryReport,
+    Pass,
     /// Ask again, but not at once.
     Wait(Wait),
 }
@@ -87,16 +87,16 @@ impl Wait {
 /// The shortest wait for a limit that is not the quota: the quota's reset says nothing about it.
 const SECONDARY: Duration = Duration::from_secs(60);
 
-/// Reads status, headers and, where the provider has such habits, the body. `now_ms` is our Unix time in milliseconds; what
+/// Reads status, headers and, where the provider has such limits, the body. `now_ms` is our Unix time in milliseconds; what
 /// the response's own clock says goes before it.
-pub(crate) fn verdict(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Verdict {
+pub(crate) fn verdict(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Verdict {
     let told = retry_after(response, now_ms);
-    let left = remaining(response, habits);
-    let by_habit = habits.statuses.iter().any(|limit| {
+    let left = remaining(response, limits);
+    let by_habit = limits.statuses.iter().any(|limit| {
         limit.status == response.status && limit.body.as_ref().is_none_or(|text| contains(&response.body, text))
     });
     let in_words =
-        || habits.texts.iter().any(|text| response.text_at(&text.pointer).ok().flatten().as_ref() == Some(&text.value));
+        || limits.texts.iter().any(|text| response.text_at(&text.pointer).ok().flatten().as_ref() == Some(&text.value));
     let limited = match response.status {
         429 => true,
         403 => left == Some(0) || told.is_some(),
@@ -104,14 +104,14 @@ pub(crate) fn verdict(response: &HttpResponse, habits: &RateLimits, now_ms: u64)
         _ => false,
     };
     if !limited && !by_habit && !in_words() {
-        return Verdict::DeliveryReport;
+        return Verdict::Pass;
     }
     let wait = match (told, left) {
         (Some(_), _) => Wait { told, growing: None },
-        (None, Some(1..)) => Wait { told: None, growing: Some(habits.first_backoff.unwrap_or(SECONDARY)) },
-        (None, _) => match until_reset(response, habits, now_ms) {
+        (None, Some(1..)) => Wait { told: None, growing: Some(limits.first_backoff.unwrap_or(SECONDARY)) },
+        (None, _) => match until_reset(response, limits, now_ms) {
             told @ Some(_) => Wait { told, growing: None },
-            None => Wait { told: None, growing: habits.first_backoff },
+            None => Wait { told: None, growing: limits.first_backoff },
         },
     };
     Verdict::Wait(wait)
@@ -130,14 +130,14 @@ pub(crate) fn passing(response: &HttpResponse, now_ms: u64) -> Option<Duration> 
 }
 
 /// How long to keep still before the next request, after a response that used the budget up.
-pub(crate) fn rest(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Option<Duration> {
-    (remaining(response, habits) == Some(0)).then(|| until_reset(response, habits, now_ms)).flatten()
+pub(crate) fn rest(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Option<Duration> {
+    (remaining(response, limits) == Some(0)).then(|| until_reset(response, limits, now_ms)).flatten()
 }
 
 /// How many requests the API says are left.
-pub(crate) fn remaining(response: &HttpResponse, habits: &RateLimits) -> Option<u64> {
+pub(crate) fn remaining(response: &HttpResponse, limits: &RateLimits) -> Option<u64> {
     let usual = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
-    match header_of(response, habits.remaining_headers.iter().map(String::as_str).chain(usual)) {
+    match header_of(response, limits.remaining_headers.iter().map(String::as_str).chain(usual)) {
         Some(value) => value.trim().parse().ok(),
         None => policy(response).map(|(left, _)| left),
     }
@@ -149,9 +149,9 @@ pub(crate) fn retry_after(response: &HttpResponse, now_ms: u64) -> Option<Durati
     time_until(value, server_ms(response).unwrap_or(now_ms))
 }
 
-fn until_reset(response: &HttpResponse, habits: &RateLimits, now_ms: u64) -> Option<Duration> {
+fn until_reset(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Option<Duration> {
     let usual = ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"];
-    let named = header_of(response, habits.reset_headers.iter().map(String::as_str).chain(usual));
+    let named = header_of(response, limits.reset_headers.iter().map(String::as_str).chain(usual));
     let value = named.or_else(|| policy(response).and_then(|(_, reset)| reset))?;
     let wait = match server_ms(response) {
         // Both count in whole seconds, and the clock's is rounded down: the wait is never too short.
@@ -273,10 +273,10 @@ mod tests {
         assert_eq!(verdict(&response(429, &[("retry-after", &date)])), wait(30));
         let reset = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700000060")];
         assert_eq!(verdict(&response(403, &reset)), wait(61));
-        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::DeliveryReport);
+        assert_eq!(verdict(&response(403, &[("X-RateLimit-Remaining", "5")])), Verdict::Pass);
         assert_eq!(verdict(&response(429, &[])), Verdict::Wait(Wait::default()));
         assert_eq!(verdict(&response(429, &[("X-RateLimit-Remaining", "5")])), grows(60));
-        assert_eq!(verdict(&response(500, &[])), Verdict::DeliveryReport);
+        assert_eq!(verdict(&response(500, &[])), Verdict::Pass);
         assert_eq!(rest(&response(200, &reset)), Some(Duration::from_secs(61)));
         assert_eq!(rest(&response(200, &[("X-RateLimit-Remaining", "1")])), None);
     }
@@ -299,29 +299,29 @@ mod tests {
 
     #[test]
     fn a_provider_has_habits_of_its_own() {
-        let habits = RateLimits::new()
+        let limits = RateLimits::new()
             .status_with_text(400, "RATELIMITED")
             .headers("x-complexity-left", "x-complexity-reset")
             .first_backoff(Duration::from_secs(30));
         let limited = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"RateLimited"}]}"#);
-        assert_eq!(verdict(&limited, &habits, NOW_MS), grows(30));
+        assert_eq!(verdict(&limited, &limits, NOW_MS), grows(30));
         let other = HttpResponse::new(400, Vec::new(), r#"{"errors":[{"code":"SYNTAX"}]}"#);
-        assert_eq!(verdict(&other, &habits, NOW_MS), Verdict::DeliveryReport);
+        assert_eq!(verdict(&other, &limits, NOW_MS), Verdict::Pass);
         let used_up = response(200, &[("X-Complexity-Left", "0"), ("X-Complexity-Reset", "1700000005000")]);
-        assert_eq!(rest(&used_up, &habits, NOW_MS), Some(Duration::from_secs(5)));
+        assert_eq!(rest(&used_up, &limits, NOW_MS), Some(Duration::from_secs(5)));
     }
 
     #[test]
     fn limits_told_in_words() {
-        let habits = RateLimits::new().text("/errors/0/extensions/code", "RATELIMITED");
+        let limits = RateLimits::new().text("/errors/0/extensions/code", "RATELIMITED");
         let told = |status, code: &str| {
             let body = format!(r#"{{"errors":[{{"message":"RATELIMITED","extensions":{{"code":"{code}"}}}}]}}"#);
-            verdict(&HttpResponse::new(status, Vec::new(), body), &habits, NOW_MS)
+            verdict(&HttpResponse::new(status, Vec::new(), body), &limits, NOW_MS)
         };
         assert_eq!((told(200, "RATELIMITED"), told(400, "RATELIMITED")), (told(429, ""), told(429, "")));
-        assert_eq!((told(200, "OTHER"), told(400, "OTHER")), (Verdict::DeliveryReport, Verdict::DeliveryReport));
+        assert_eq!((told(200, "OTHER"), told(400, "OTHER")), (Verdict::Pass, Verdict::Pass));
         let none = HttpResponse::new(200, Vec::new(), "no json");
-        assert_eq!(verdict(&none, &habits, NOW_MS), Verdict::DeliveryReport);
+        assert_eq!(verdict(&none, &limits, NOW_MS), Verdict::Pass);
     }
 
     #[test]

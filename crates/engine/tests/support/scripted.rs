@@ -10,7 +10,7 @@ use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOpt
 use highwater_engine::transport::RequestLimits;
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunReport, Secret};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
-use highwater_template::auth::{AuthKind, TokenUse};
+use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, Template, TemplateInfo};
 use serde_json::Value;
@@ -135,7 +135,7 @@ impl Scene {
         let provider = provider(
             Provider::new("acme", BASE).origin("https://files.acme.example").auth(AuthKind::bearer("a token")),
         );
-        let info = provider.template("items").token(TokenUse::Optional).model("Item", "an item");
+        let info = provider.template("items").credentials(CredentialUse::Optional).model("Item", "an item");
         let engine = Engine::builder(Arc::clone(&store))
             .template(Arc::new(Items { info, paging, records }))
             .actions([
