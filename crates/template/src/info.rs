@@ -302,6 +302,6 @@ mod tests {
         assert_eq!(json["models"][0]["version"], "/at");
         assert_eq!(json["provider"]["token_ends"][0]["value"], "old");
         let limits = &json["provider"]["limits"];
-        assert_eq!((&limits["words"][0]["pointer"], &limits["lock_out"]["secs"]), (&"/error".into(), &1.into()));
+        assert_eq!((&limits["texts"][0]["pointer"], &limits["first_backoff_ms"]), (&"/error".into(), &1_000.into()));
     }
 }
