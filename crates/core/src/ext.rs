@@ -265,6 +265,13 @@ impl<T: DeserializeOwned> TypedRecords<'_, T> {
     }
 }
 
+impl<T> TypedPage<T> {
+    /// Returns whether nothing has ever been written to the stream; see [`Page::never_written`].
+    pub fn never_written(&self) -> bool {
+        self.high_water.is_start()
+    }
+}
+
 impl Page {
     /// Reads each payload as `T`: pages of a consumer's [`poll`](Consumer::poll), of [`follow`](Records::follow) or of a
     /// transaction. A record that is not a `T` does not hold up the others.

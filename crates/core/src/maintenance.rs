@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::RunId;
 use crate::content::ContentRules;
 use crate::cursor::Cursor;
 use crate::record::Record;
@@ -231,7 +232,7 @@ pub struct StreamHead {
     /// The sum of the checksums of the live records, as 32 hexadecimal digits.
     pub checksum: String,
     /// The run that is open, if one is.
-    pub open_run: Option<String>,
+    pub open_run: Option<RunId>,
     /// The number that this stream has inside the store's files.
     pub number: u32,
 }

@@ -52,7 +52,7 @@ pub fn p26_an_incomplete_run_deletes_nothing<S: Subject>() {
         rig.reopen();
     }
     assert_eq!((rig.head().live, rig.head().deleted), (10, 0));
-    assert_eq!(rig.head().open_run, Some(NEXT_RUN.to_string()));
+    assert_eq!(rig.head().open_run, Some(NEXT_RUN));
 }
 
 /// A run that was given up and is begun anew under the same id has seen nothing yet, whoever remembers the first one.

@@ -29,7 +29,7 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
         assert_eq!(rig.refusal(before), Some(ErrorKind::CursorExpired));
         let head = rig.head();
         assert_eq!((head.live, head.deleted, head.incarnation), (2, 0, 1));
-        assert_eq!(head.open_run, Some(NEXT_RUN.to_string()));
+        assert_eq!(head.open_run, Some(NEXT_RUN));
         assert_eq!(ids(&rig.page(|request| request).changes), ["0", "new"]);
         assert!(rig.get("0").is_some() && rig.get("7").is_none());
         assert_eq!(rig.save("0", 1), WriteOutcome::Unchanged);

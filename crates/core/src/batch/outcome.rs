@@ -1,12 +1,10 @@
 //! What a commit did.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::Fence;
 use crate::cursor::Cursor;
-use crate::record::Json;
+use crate::record::{Json, RecordId};
 use crate::stream::StreamKey;
 
 /// What one operation of a batch did.
@@ -60,7 +58,7 @@ pub struct StreamCommit {
     /// Live records that the batch's clear removed. They leave no tombstone, and are not counted as deleted.
     pub cleared: u64,
     /// Ids that the batch has more than once. The last write won, unless [`Merging`](super::Merging) kept the first.
-    pub repeated: Vec<Arc<str>>,
+    pub repeated: Vec<RecordId>,
     /// Records that were quarantined because they could not be stored ([`BadRecords::Quarantine`](super::BadRecords::Quarantine)),
     /// and those that the batch set aside.
     pub rejected: Vec<Rejected>,
@@ -140,7 +138,7 @@ pub struct UnseenRecords {
     /// written meanwhile.
     pub saw_any: bool,
     /// The missing records' ids, up to the limit.
-    pub ids: Vec<Arc<str>>,
+    pub ids: Vec<RecordId>,
 }
 
 /// A record that could not be stored.
@@ -150,7 +148,7 @@ pub struct Rejected {
     /// The operation's index in the batch.
     pub index: usize,
     /// The record's id, where it is known.
-    pub id: Option<Arc<str>>,
+    pub id: Option<RecordId>,
     /// The key of the document that keeps it.
     pub document: String,
     /// Why, in one line.

@@ -299,7 +299,7 @@ impl<'s> StreamView<'s> {
             deleted: self.state.deleted,
             bytes: self.state.bytes,
             checksum: format!("{:032x}", self.state.checksum),
-            open_run: self.state.run.map(|run| crate::batch::RunId::from_u128(run.id).to_string()),
+            open_run: self.state.run.map(|run| crate::batch::RunId::from_u128(run.id)),
             number: self.state.number,
         }
     }

@@ -135,7 +135,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         };
         let told = unseen(stream, &run);
         let entries = if told.missing > 0 { self.unseen(slot, &run, limit)? } else { Vec::new() };
-        Ok(UnseenRecords { ids: entries.into_iter().map(|entry| entry.id).collect(), ..told })
+        Ok(UnseenRecords { ids: entries.into_iter().map(|entry| entry.id.into()).collect(), ..told })
     }
 
     pub(crate) fn abort_run(&mut self, slot: StreamSlot) -> Result<()> {

@@ -177,9 +177,9 @@ async fn strike(
         let stored = host.store().document(&host.key.strikes_key(&model)).await?;
         let before: BTreeMap<Arc<str>, u32> = stored.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         for id in &unseen.ids {
-            let count = before.get(id).copied().unwrap_or(0) + 1;
+            let count = before.get(&**id).copied().unwrap_or(0) + 1;
             if count < needed {
-                strikes.insert(Arc::clone(id), count);
+                strikes.insert(id.clone().into(), count);
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -19,6 +18,7 @@ use crate::log::entry::Entry;
 use crate::log::keys;
 use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
+use crate::record::RecordId;
 
 /// The longest part of a key, in bytes, that comes from an id.
 const MAX_KEY_PART: usize = 200;
@@ -73,7 +73,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         self.make_room(slot, &key)?;
         self.set_document(&key, Some(&Bytes::from(document.to_string())))?;
-        let id = known.map(Arc::from);
+        let id = known.map(RecordId::from);
         tally.commit.rejected.push(Rejected { index, id, document: key, reason });
         Ok(())
     }
