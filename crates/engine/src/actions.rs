@@ -36,6 +36,12 @@ impl Engine {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or action, [`ErrorKind::Invalid`] for an input that lacks a required member,
+    /// and those of the action and its API. After [`ErrorKind::Unavailable`] or [`ErrorKind::TimedOut`] the action may have been done:
+    /// look at the API first.
     pub async fn act(&self, connection: &str, action: &str, input: Value) -> Result<Value> {
         let parts = self.parts();
         let found = parts.actions.get(action).ok_or_else(|| unknown_action(action, &parts.actions))?;
@@ -61,6 +67,10 @@ impl Engine {
     /// Sends any request with a connection's credentials: to the provider's origins alone, within the connection's budget.
     /// The answer comes back whatever its status. The log keeps method, path and status
     /// ([`RunMode::Proxy`](crate::runs::RunMode::Proxy)).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Invalid`] for a URL of another origin, and those of sending.
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
         let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;

@@ -39,11 +39,11 @@ use crate::background::Background;
 use crate::disconnect::DisconnectMode;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
-use crate::receive::ReceivedWebhook;
 use crate::run::{LogLine, RunReport};
 use crate::settings::ConnectionSettings;
 use crate::state::IdleReader;
 use crate::sync::{SyncSettings, SyncState};
+use crate::webhooks::ReceivedWebhook;
 
 /// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends
 /// with the last of them.
@@ -62,7 +62,11 @@ struct Inner {
 }
 
 impl Engine {
-    /// Starts the thread. No sync runs yet.
+    /// Starts the thread. No sync runs before [`start`](Engine::start).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] where the system gives no thread.
     pub fn new(engine: crate::Engine) -> Result<Self> {
         let failed =
             |source| Error::new(ErrorKind::Internal, "the engine's thread could not be started").because(source);
@@ -80,17 +84,21 @@ impl Engine {
         Ok(Engine { inner: Arc::new(Inner { engine, handle, background, stop, thread }) })
     }
 
-    /// The engine itself, for what is not here.
+    /// Returns the engine itself, for what is not here.
     pub fn engine(&self) -> &crate::Engine {
         &self.inner.engine
     }
 
-    /// Waits for any future of the engine's.
+    /// Waits for any future of the engine.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         self.inner.handle.block_on(future)
     }
 
     /// See [`Engine::connect`](crate::Engine::connect).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         self.wait(self.engine().connect(settings))
     }
@@ -106,31 +114,55 @@ impl Engine {
     }
 
     /// See [`Engine::act`](crate::Engine::act).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn act(&self, connection: &str, action: &str, input: serde_json::Value) -> Result<serde_json::Value> {
         self.wait(self.engine().act(connection, action, input))
     }
 
     /// See [`Engine::proxy`](crate::Engine::proxy).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         self.wait(self.engine().proxy(connection, request))
     }
 
     /// See [`Engine::accept_clock`](crate::Engine::accept_clock).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn accept_clock(&self) -> Result<()> {
         self.wait(self.engine().accept_clock())
     }
 
     /// See [`Engine::connection`](crate::Engine::connection).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         self.wait(self.engine().connection(id))
     }
 
     /// See [`Engine::connections`](crate::Engine::connections).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         self.wait(self.engine().connections())
     }
 
     /// See [`Engine::receive`](crate::Engine::receive).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn receive<N: AsRef<str>, V: AsRef<str>>(
         &self,
         connection: &str,
@@ -141,6 +173,10 @@ impl Engine {
     }
 
     /// See [`Engine::disconnect`](crate::Engine::disconnect).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
         self.wait(self.engine().disconnect(connection, mode))
     }
@@ -155,51 +191,91 @@ impl Engine {
     }
 
     /// See [`Engine::sync_states`](crate::Engine::sync_states).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn sync_states(&self) -> Result<Vec<SyncState>> {
         self.wait(self.engine().sync_states())
     }
 
     /// See [`Engine::idle_readers`](crate::Engine::idle_readers).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn idle_readers(&self) -> Result<Vec<IdleReader>> {
         self.wait(self.engine().idle_readers())
     }
 
     /// See [`Engine::enabled_syncs`](crate::Engine::enabled_syncs).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn enabled_syncs(&self) -> Result<Vec<SyncSettings>> {
         self.wait(self.engine().enabled_syncs())
     }
 
     /// See [`Engine::approve`](crate::Engine::approve).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn approve(&self, run: RunId) -> Result<RunReport> {
         self.wait(self.engine().approve(run))
     }
 
     /// See [`Engine::reject`](crate::Engine::reject).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn reject(&self, run: RunId) -> Result<RunReport> {
         self.wait(self.engine().reject(run))
     }
 
     /// See [`Engine::fetch_run`](crate::Engine::fetch_run).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn fetch_run(&self, id: RunId) -> Result<RunReport> {
         self.wait(self.engine().fetch_run(id))
     }
 
     /// See [`Engine::runs_matching`](crate::Engine::runs_matching).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn runs_matching(&self, filter: &LogFilter) -> Result<RunPage> {
         self.wait(self.engine().runs_matching(filter))
     }
 
     /// See [`Engine::log_lines`](crate::Engine::log_lines).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         self.wait(self.engine().log_lines(filter))
     }
 
     /// See [`Engine::run_log`](crate::Engine::run_log).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
         self.wait(self.engine().run_log(id))
     }
 
     /// See [`Engine::sweep_logs`](crate::Engine::sweep_logs).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn sweep_logs(&self) -> Result<u64> {
         self.wait(self.engine().sweep_logs())
     }
@@ -211,26 +287,46 @@ impl Engine {
     }
 
     /// See [`Background::pause`]. Does nothing while the background work is not started.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn pause(&self) -> Result<()> {
         self.background().map_or(Ok(()), |background| self.wait(background.pause()))
     }
 
     /// See [`Background::resume`]. Does nothing while the background work is not started.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn resume(&self) -> Result<()> {
         self.background().map_or(Ok(()), |background| self.wait(background.resume()))
     }
 
     /// See [`Background::notify_online`]. Does nothing while the background work is not started.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn notify_online(&self) -> Result<()> {
         self.background().map_or(Ok(()), |background| self.wait(background.notify_online()))
     }
 
     /// See [`Background::notify_resumed`]. Does nothing while the background work is not started.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn notify_resumed(&self) -> Result<()> {
         self.background().map_or(Ok(()), |background| self.wait(background.notify_resumed()))
     }
 
     /// Stops the background work: see [`Background::shutdown`]. It can be started again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn shutdown(&self, timeout: Duration) -> Result<()> {
         let background = lock(&self.inner.background).take();
         background.map_or(Ok(()), |background| self.wait(background.shutdown(timeout)))

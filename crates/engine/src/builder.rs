@@ -124,7 +124,11 @@ impl EngineBuilder {
         self
     }
 
-    /// The engine. Nothing runs yet.
+    /// Returns the engine. Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] without a transport where the feature `http` is off.
     pub fn build(self) -> Result<Engine> {
         let transport = match self.transport {
             Some(transport) => transport,

@@ -9,11 +9,11 @@ use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::{anybody_listens, clear_streams};
 use crate::run::{RunEvent, RunState};
 use crate::schedule::Schedule;
 use crate::settings::connection_key;
 use crate::sync::{SyncHandle, SyncKey, SyncOptions, SyncSettings, SyncStatus};
+use crate::webhooks::outbox::{anybody_listens, clear_streams};
 
 /// Tries of a change that others keep overtaking.
 const TRIES: u32 = 50;

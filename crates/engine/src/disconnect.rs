@@ -9,10 +9,10 @@ use crate::control::note_change;
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
-use crate::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 use crate::run::RunState;
 use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
+use crate::webhooks::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;

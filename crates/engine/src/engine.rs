@@ -128,11 +128,16 @@ impl Engine {
         self.parts.templates.values().map(|template| template.info())
     }
 
-    /// Keeps a connection's settings. The provider must have a template in the catalogue, and everything in the catalogue
-    /// that calls its provider so must mean the same API.
+    /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
+    /// templates and actions of the provider must mean the same API.
     ///
-    /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins
-    /// than before, credentials that this engine has used go nowhere until they are given again.
+    /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins than
+    /// before, credentials that this engine has used go nowhere until they are given again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where no template has the provider; [`ErrorKind::Invalid`] for an id that cannot be one, a setting that no
+    /// template of the provider reads, a URL with credentials in it, and a connection that exists with another provider.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         settings.check()?;
         if !self.templates().any(|info| info.provider.name == settings.provider) {
@@ -175,19 +180,31 @@ impl Engine {
         self.parts.sessions.of(connection.as_ref()).set(credentials);
     }
 
-    /// Accepts what the clock shows as the time, where runs fail with [`ErrorKind::ClockImplausible`] although it is right.
-    /// Cursors stay good. Fails with that kind beyond 2065.
+    /// Accepts what the clock shows as the current time, where runs fail with [`ErrorKind::ClockImplausible`] although it is right.
+    /// Cursors stay valid.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ClockImplausible`] for a time after 2065, and those of the store.
     pub async fn accept_clock(&self) -> Result<()> {
         self.parts.store.maintain(Maintenance::AcceptClock).await.map(drop)
     }
 
-    /// A connection's settings.
+    /// Returns a connection's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection.
     pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         let document = self.parts.store.document(&connection_key(id)).await?;
         document.ok_or_else(|| no_connection(id))?.to()
     }
 
-    /// Every connection.
+    /// Returns the settings of every connection, in order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         self.read_all("connection/").await
     }

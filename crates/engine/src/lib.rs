@@ -13,7 +13,15 @@
 //! # Ok(())
 //! # }
 //! ```
-#![deny(missing_docs)]
+//!
+//! # Names
+//!
+//! A method that is a noun returns what it names: from memory, or, where it is `async`, from the store, without any network.
+//! `fetch_` stands before a noun that could be read as a command, as in [`Engine::fetch_run`]. Verbs come in pairs: `enable`
+//! and `disable`, `pause` and `resume`, `connect` and `disconnect`. The root has what most hosts name; the modules
+//! [`credentials`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest, and [`blocking`] has all of it
+//! without `async`.
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod actions;
 mod aside;
@@ -27,22 +35,19 @@ mod disconnect;
 mod engine;
 mod events;
 mod http;
-mod incoming;
 pub mod logs;
 mod mutants;
-mod outbox;
 mod reach;
-mod receive;
 mod run;
 mod schedule;
 mod scheduler;
 mod settings;
-mod signature;
 mod slots;
 mod state;
 mod sync;
 mod timer;
 mod versions;
+pub mod webhooks;
 
 pub use background::Background;
 pub use builder::EngineBuilder;
@@ -87,14 +92,4 @@ pub mod transport {
     pub use crate::http::RequestLimits;
     #[cfg(feature = "http")]
     pub use crate::http::UreqTransport;
-}
-
-/// Webhooks of providers, received and checked; and webhooks to others, signed and delivered at least once.
-pub mod webhooks {
-    pub use highwater_template::webhooks::WebhookScheme;
-
-    pub use crate::incoming::verify_webhook;
-    pub use crate::outbox::{BackgroundDelivery, DeliveryReport, Destination, Outbox, OutboxRow};
-    pub use crate::receive::{ReceivedWebhook, WEBHOOK_SECRETS};
-    pub use crate::signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};
 }

@@ -28,7 +28,11 @@ const SWEEP: usize = 500;
 const POINTERS: &str = "op/";
 
 impl Engine {
-    /// Removes runs beyond the policy's age. The background does it daily; returns how many went.
+    /// Removes runs that are older than the policy keeps them, and returns how many. The background work does it once a day.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn sweep_logs(&self) -> Result<u64> {
         let oldest = self.believed_time().await? - self.parts().logs.max_age;
         let after = pointer_key(RunId::new(oldest, 0));

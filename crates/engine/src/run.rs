@@ -26,10 +26,10 @@ use tracing::Instrument;
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::http::Client;
-use crate::outbox::Tally;
 use crate::settings::ConnectionSettings;
 use crate::sync::SyncKey;
 use crate::timer;
+use crate::webhooks::outbox::Tally;
 use begin::{Begun, Start};
 use host::Host;
 

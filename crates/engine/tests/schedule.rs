@@ -278,7 +278,7 @@ async fn no_more_runs_at_a_time_than_there_are_places_for() {
     sleep(100.0).await;
     assert_eq!(world.api().most_at_once, 3);
     for n in 0..20 {
-        assert!(world.engine.sync(&format!("many-{n}"), SYNC).unwrap().state().await.unwrap().has_synced);
+        assert!(world.engine.sync(format!("many-{n}"), SYNC).unwrap().state().await.unwrap().has_synced);
     }
     let mut queued = 0;
     while let Ok(event) = events.try_recv() {

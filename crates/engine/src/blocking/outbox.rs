@@ -8,7 +8,7 @@ use highwater_core::locks::lock;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::outbox::{BackgroundDelivery, DeliveryReport, Destination, OutboxRow};
+use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport, Destination, OutboxRow};
 
 /// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
 /// of them.
@@ -42,46 +42,82 @@ impl Outbox {
     }
 
     /// See [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
         self.outbox.set_secrets(destination, secrets)
     }
 
     /// See [`Outbox::add`](crate::webhooks::Outbox::add).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn add(&self, destination: Destination) -> Result<()> {
         self.engine.wait(self.outbox.add(destination))
     }
 
     /// See [`Outbox::destinations`](crate::webhooks::Outbox::destinations).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn destinations(&self) -> Result<Vec<Destination>> {
         self.engine.wait(self.outbox.destinations())
     }
 
     /// See [`Outbox::remove`](crate::webhooks::Outbox::remove).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn remove(&self, id: &str) -> Result<()> {
         self.engine.wait(self.outbox.remove(id))
     }
 
     /// See [`Outbox::waiting`](crate::webhooks::Outbox::waiting).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn waiting(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.engine.wait(self.outbox.waiting(destination, after, limit))
     }
 
     /// See [`Outbox::dead_letters`](crate::webhooks::Outbox::dead_letters).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn dead_letters(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.engine.wait(self.outbox.dead_letters(destination, after, limit))
     }
 
     /// See [`Outbox::replay`](crate::webhooks::Outbox::replay).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn replay(&self, destination: &str, id: &str) -> Result<()> {
         self.engine.wait(self.outbox.replay(destination, id))
     }
 
     /// See [`Outbox::replay_all`](crate::webhooks::Outbox::replay_all).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn replay_all(&self, destination: &str) -> Result<usize> {
         self.engine.wait(self.outbox.replay_all(destination))
     }
 
     /// See [`Outbox::deliver_due`](crate::webhooks::Outbox::deliver_due).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn deliver_due(&self) -> Result<DeliveryReport> {
         self.engine.wait(self.outbox.deliver_due())
     }
@@ -92,6 +128,10 @@ impl Outbox {
     }
 
     /// Begins no further try and waits for the one in progress. It can be started again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
     pub fn shutdown(&self) -> Result<()> {
         let delivering = lock(&self.delivering).take();
         delivering.map_or(Ok(()), |delivering| self.engine.wait(delivering.shutdown()))

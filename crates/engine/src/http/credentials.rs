@@ -76,14 +76,22 @@ impl Credentials {
         self.sign_in != SignInMethod::Nothing
     }
 
-    /// As one text, for a keychain.
+    /// Returns the credentials as one text, for a keychain.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] where the text cannot be written, which does not happen.
     pub fn to_secret(&self) -> Result<Secret> {
         let text = serde_json::to_string(&Written::from(self))
             .map_err(|source| Error::new(ErrorKind::Internal, "the credentials cannot be written").because(source))?;
         Ok(Secret::new(text))
     }
 
-    /// From the text of [`to_secret`](Credentials::to_secret).
+    /// Reads the text that [`to_secret`](Credentials::to_secret) returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for any other text. The error does not quote it.
     pub fn from_secret(text: &Secret) -> Result<Self> {
         // The parser's message could quote the text: it stays out.
         let written: Written = serde_json::from_str(text.expose())

@@ -88,8 +88,12 @@ impl SignIn {
         &self.state
     }
 
-    /// Changes the redirect's parameters into tokens. A `state` that is not ours is refused. An API may grant fewer scopes
-    /// than were asked for: [`OAuthTokens::missing_scopes`] names them.
+    /// Exchanges the redirect's parameters for tokens. An API may grant fewer scopes than were asked for:
+    /// [`OAuthTokens::missing_scopes`] names them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] for a `state` that is not of this sign-in and for a code that the API refuses, and those of sending.
     pub async fn finish(
         &self,
         code: &str,

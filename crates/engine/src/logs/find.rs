@@ -44,7 +44,11 @@ pub struct LinePage {
 }
 
 impl Engine {
-    /// The kept runs of every sync, newest first.
+    /// Returns a page of the kept runs of every sync, newest first: 25 of them by default.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter whose names or `after` cannot be read, and those of the store.
     pub async fn runs_matching(&self, filter: &LogFilter) -> Result<RunPage> {
         let limit = filter.limit.unwrap_or(25).max(1);
         let mut scan = RunScan::new(self, filter)?;
@@ -77,7 +81,11 @@ impl Engine {
         })
     }
 
-    /// Log lines of every run.
+    /// Returns a page of the kept lines of every run: 100 of them by default, the newest run first, each run's lines in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter whose names or `after` cannot be read, and those of the store.
     pub async fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         let limit = filter.limit.unwrap_or(100).max(1);
         let (resume, mut skip) = match filter.after.as_deref().map(|after| after.split_once(':')) {
@@ -116,7 +124,11 @@ impl Engine {
         Ok(LinePage { lines, next: None })
     }
 
-    /// Every kept line of a run, in order.
+    /// Returns every kept line of a run, in order.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. A run that is not kept has no lines.
     pub async fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
         lines_of(self.store().as_ref(), id).await
     }

@@ -8,12 +8,17 @@ use super::report::{RunEvent, RunReport, RunState};
 use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
-use crate::outbox::Tally;
 use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
+use crate::webhooks::outbox::Tally;
 
 impl Engine {
-    /// Does the deletes of a run that waits for approval: what it did not see then, and nobody wrote since.
+    /// Does the deletes of a run that waits for approval: of the records that it did not see, those that nobody has written since.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown run or connection, [`ErrorKind::Invalid`] for a run that does not wait for approval or whose
+    /// place a later refresh took, [`ErrorKind::Busy`] while a run of the sync is in progress.
     pub async fn approve(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, mut status) = self.parked(run).await?;
         let id = report.id;
@@ -38,6 +43,10 @@ impl Engine {
     }
 
     /// Drops the deletes of a run that waits for approval. What it saved stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`approve`](Engine::approve).
     pub async fn reject(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, status) = self.parked(run).await?;
         let id = report.id;

@@ -17,9 +17,9 @@ use crate::disconnect::no_connection;
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::{anybody_listens, clear_streams};
 use crate::settings::connection_key;
 use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
+use crate::webhooks::outbox::{anybody_listens, clear_streams};
 use plan::{Due, Plan, due, plan};
 
 /// Tries of a beginning that others keep overtaking.

@@ -29,9 +29,9 @@ use crate::events::{SyncChange, SyncEvent};
 use crate::http::Client;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::Tally;
 use crate::sync::SyncKey;
 use crate::timer;
+use crate::webhooks::outbox::Tally;
 
 /// How far a full refresh has come: stored with each of its pages, so that it can go on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -14,15 +14,15 @@ use sha2::{Digest, Sha256};
 
 use crate::control::TriggerMode;
 use crate::engine::Engine;
-use crate::incoming::{Content, content, verify_webhook};
 use crate::logs;
 use crate::mutants::mutant;
-use crate::outbox::{Draft, drafts_of, tell};
 use crate::run::{RunEvent, RunMode, RunReport};
 use crate::settings::connection_key;
-use crate::signature::SIGNATURE_TOLERANCE;
 use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
+use crate::webhooks::outbox::{Draft, drafts_of, tell};
+use crate::webhooks::signature::SIGNATURE_TOLERANCE;
+use crate::webhooks::verify::{Content, content, verify_webhook};
 
 /// The secret settings that a connection's webhooks are signed with: the one in use, and one that is on its way out.
 pub const WEBHOOK_SECRETS: [&str; 2] = ["webhook_secret", "webhook_secret_previous"];

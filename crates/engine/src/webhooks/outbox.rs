@@ -28,7 +28,7 @@ use highwater_template::Secret;
 use highwater_template::http::Transport;
 
 use crate::engine::Engine;
-use crate::signature::signing_secret;
+use crate::webhooks::signature::signing_secret;
 use destination::{destination_key, destinations};
 use row::{dead_key, dead_prefix, rest_key, row_key, rows_prefix};
 
@@ -95,7 +95,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Keeps a destination, in place of one of the same id; one that was disabled is tried again.
+    /// Stores a destination, in place of one of the same id. One that was disabled is tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for an id or a URL that a destination cannot have, and those of the store.
     pub async fn add(&self, destination: Destination) -> Result<()> {
         destination.check()?;
         let mut batch = WriteBatch::new();
@@ -104,12 +108,20 @@ impl Outbox {
         self.parts.store.commit(batch).await.map(drop)
     }
 
-    /// Every destination.
+    /// Returns every destination.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn destinations(&self) -> Result<Vec<Destination>> {
         destinations(&*self.parts.store).await
     }
 
-    /// Forgets a destination, what waits for it and its dead letters.
+    /// Removes a destination, what waits for it, and its dead letters. One that does not exist is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn remove(&self, id: &str) -> Result<()> {
         let mut batch = WriteBatch::new();
         batch.remove_document(destination_key(id)).remove_document(rest_key(id));
@@ -131,17 +143,29 @@ impl Outbox {
         Ok(())
     }
 
-    /// What waits for a destination, oldest first, behind the id `after`.
+    /// Returns at most `limit` deliveries that wait for a destination, oldest first, behind the id `after` (empty: from the first).
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn waiting(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.rows(&rows_prefix(destination), after, limit).await
     }
 
-    /// What was given up, oldest first, behind the id `after`.
+    /// Returns at most `limit` deliveries that were given up, oldest first, behind the id `after` (empty: from the first).
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn dead_letters(&self, destination: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         self.rows(&dead_prefix(destination), after, limit).await
     }
 
-    /// Tries a dead letter again, from the beginning.
+    /// Delivers a dead letter again, with all its tries.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no such dead letter, and those of the store.
     pub async fn replay(&self, destination: &str, id: &str) -> Result<()> {
         let document = self.parts.store.document(&dead_key(destination, id)).await?;
         let document = document.ok_or_else(|| {
@@ -152,7 +176,11 @@ impl Outbox {
         self.revive(destination, vec![document.to()?]).await
     }
 
-    /// Tries every dead letter of a destination again; returns how many there were.
+    /// Delivers every dead letter of a destination again, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn replay_all(&self, destination: &str) -> Result<usize> {
         let mut replayed = 0;
         loop {

@@ -20,8 +20,8 @@ use crate::cancel::CancelToken;
 use crate::http::time_until;
 use crate::mutants::mutant;
 use crate::reach::Reach;
-use crate::signature::{hex_signature, standard_signatures};
 use crate::timer;
+use crate::webhooks::signature::{hex_signature, standard_signatures};
 
 /// How long a receiver may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use highwater_template::records::text_at;
 use highwater_template::webhooks::WebhookScheme;
 use serde::de::IgnoredAny;
 
-use crate::signature::{VerifiedWebhook, fresh, header, refused, required, values, verify, verify_hex};
+use crate::webhooks::signature::{VerifiedWebhook, fresh, header, refused, required, values, verify, verify_hex};
 
 /// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
 /// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
@@ -27,6 +27,11 @@ use crate::signature::{VerifiedWebhook, fresh, header, refused, required, values
 /// assert_eq!(event.id, "72d3162e-cc78-11e3-81ab-4c9367dc0958");
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::Unauthorized`] for a webhook that is not genuine, too old or of the future; [`ErrorKind::Invalid`] for a genuine one
+/// whose event has no id; [`ErrorKind::Unsupported`] for a scheme that this version does not know.
 pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     scheme: WebhookScheme,
     headers: &[(N, V)],
@@ -140,7 +145,7 @@ fn is_form<N: AsRef<str>, V: AsRef<str>>(headers: &[(N, V)], body: &[u8]) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{SIGNATURE_TOLERANCE, hex_signature};
+    use crate::webhooks::signature::{SIGNATURE_TOLERANCE, hex_signature};
 
     fn seconds(seconds: u64) -> Timestamp {
         Timestamp::from_unix_ms(seconds * 1000)

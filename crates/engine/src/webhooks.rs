@@ -1,0 +1,13 @@
+//! Webhooks of providers, received and checked; and webhooks to others, signed and delivered at least once.
+
+pub(crate) mod outbox;
+mod receive;
+mod signature;
+mod verify;
+
+pub use highwater_template::webhooks::WebhookScheme;
+
+pub use outbox::{BackgroundDelivery, DeliveryReport, Destination, Outbox, OutboxRow};
+pub use receive::{ReceivedWebhook, WEBHOOK_SECRETS};
+pub use signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};
+pub use verify::verify_webhook;
