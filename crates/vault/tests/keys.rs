@@ -1,5 +1,6 @@
 //! Where the master key lies.
 #![cfg(unix)]
+#![allow(clippy::disallowed_macros)]
 
 mod support;
 
