@@ -73,6 +73,7 @@ pub(crate) struct Provider {
     issuer: String,
     scripts: PathBuf,
     process: Option<Child>,
+    users: Mutex<Vec<Child>>,
 }
 
 impl Provider {
@@ -91,7 +92,7 @@ impl Provider {
         let issuer = lines.find(|line| line.starts_with("http://")).expect("the provider did not start");
         // Nobody reads on: the pipe must not fill up.
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Provider { issuer, scripts, process: Some(process) })
+        Some(Provider { issuer, scripts, process: Some(process), users: Mutex::default() })
     }
 
     pub(crate) fn oauth(&self) -> OAuth2 {
@@ -105,7 +106,7 @@ impl Provider {
     pub(crate) fn agree_later(&self, url: &str) {
         let node =
             Command::new("node").arg("agree.mjs").arg(url).current_dir(&self.scripts).stdout(Stdio::null()).spawn();
-        node.unwrap();
+        self.users.lock().unwrap().push(node.unwrap());
     }
 
     /// A user with a browser.
@@ -147,12 +148,15 @@ impl Provider {
 pub(crate) fn child() -> Option<(Provider, PathBuf)> {
     let text = std::env::var(CHILD).ok()?;
     let (issuer, folder) = text.split_once('\n').unwrap();
-    Some((Provider { issuer: issuer.to_owned(), scripts: PathBuf::new(), process: None }, PathBuf::from(folder)))
+    Some((
+        Provider { issuer: issuer.to_owned(), scripts: PathBuf::new(), process: None, users: Mutex::default() },
+        PathBuf::from(folder),
+    ))
 }
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
+        for process in self.users.get_mut().unwrap().iter_mut().chain(&mut self.process) {
             process.kill().unwrap();
             process.wait().unwrap();
         }

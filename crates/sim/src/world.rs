@@ -119,7 +119,7 @@ impl World {
         for name in NAMES {
             engine.connect(ConnectionSettings::new(name, name)).await?;
             let options = SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30));
-            engine.sync(name, &format!("{name}/items"))?.enable(options).await?;
+            engine.sync(name, format!("{name}/items"))?.enable(options).await?;
         }
         let consumers = [
             (Kind::Stateless, 0),

@@ -1,4 +1,5 @@
 //! Keys that are rotated while others use the vault, and rotations that are cut short.
+#![allow(clippy::disallowed_methods)]
 
 mod support;
 
