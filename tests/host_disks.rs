@@ -214,7 +214,7 @@ fn compacting_gives_space_back_or_says_why_not() {
             println!("{kind}: {full} bytes, cleared and compacted ({report:?}): {left}");
             let MaintenanceReport::Compacted(compaction) = report else { panic!("{report:?}") };
             let complete = compaction == Compaction::Complete;
-            assert_eq!(complete, kind != "sled", "{kind}: {compaction:?}");
+            assert!(complete || kind == "sled" && !cfg!(target_os = "linux"), "{kind}: {compaction:?}");
             assert!(!complete || left * 4 < full, "{kind}: {left} of {full}");
             assert_eq!(live(&*store).await, 3);
         });

@@ -1,5 +1,5 @@
 //! Sign-in against a provider that this project did not write: npm's `oidc-provider`, a certified OpenID provider, by HTTP and
-//! by a real browser. Skipped, and said so, where npm or the browser cannot be had.
+//! by a real browser. `cargo xtask acceptance sign-in` runs it; skipped, and said so, where npm or the browser cannot be had.
 #![cfg(all(feature = "sign-in", feature = "vault", feature = "http", feature = "sqlite"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
@@ -24,12 +24,15 @@ fn items() -> StreamKey {
 async fn desktop(provider: &Provider, user: impl FnOnce(&str) + Send) -> highwater::Result<OAuthTokens> {
     let mut redirect = LoopbackRedirect::builder("this test").bind().await?;
     let client = OAuthTokens::new("desktop");
-    let (shown, show) = (UreqTransport::new(), |url: &str| {
+    let (transport, oauth) = (UreqTransport::new(), provider.oauth());
+    let show = |url: &str| {
         user(url);
         Ok(())
-    });
+    };
     let scopes = ["openid", "offline_access", "read"];
-    sign_in(&provider.oauth(), client, &scopes, &mut redirect, show, &shown, &SystemEnvironment).await
+    let signing_in = sign_in(&oauth, client, &scopes, &mut redirect, show, &transport, &SystemEnvironment);
+    // A user's script that failed would leave the test waiting for ever.
+    tokio::time::timeout(Duration::from_secs(150), signing_in).await.expect("the user never came back")
 }
 
 async fn accounts(app: &App) -> Vec<String> {

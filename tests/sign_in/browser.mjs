@@ -4,10 +4,12 @@ import { chromium } from 'playwright-core';
 const [executablePath, url, what] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  timeout: 60_000,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 });
 const page = await browser.newPage();
+page.setDefaultTimeout(60_000);
 await page.goto(url);
 if (what !== 'close') {
   if (what === 'refuse') {

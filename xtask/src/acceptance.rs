@@ -18,7 +18,11 @@ const PROOFS: &[Proof] = &[
     Proof { name: "trial", shows: "every template bears every fault of an API, optimised build", commands: trial },
     Proof { name: "kills", shows: "nothing acknowledged is lost to SIGKILL, and nothing told twice", commands: kills },
     Proof { name: "damage", shows: "flipped bytes are found in every store", commands: damage },
-    Proof { name: "sign-in", shows: "two processes refresh 200 times each and keep the sign-in", commands: sign_in },
+    Proof {
+        name: "sign-in",
+        shows: "sign-ins at a provider of others and in a browser; 200 refreshes in two processes",
+        commands: sign_in,
+    },
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
@@ -73,7 +77,7 @@ fn sign_in() -> Vec<Command> {
     let features = "vault,browser,encryption,zstd,keychain";
     let mut command =
         cargo(&["test", "--quiet", "--features", features, "--test", "sign_in_provider", "--", "--nocapture"]);
-    command.env("HIGHWATER_TEST_REFRESHES", "200");
+    command.env("HIGHWATER_TEST_PROVIDER", "1").env("HIGHWATER_TEST_REFRESHES", "200");
     vec![command]
 }
 

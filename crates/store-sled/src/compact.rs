@@ -12,7 +12,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use sled::Db;
 
 use crate::errors::{Explain, ExplainIo};
-use crate::folder::{DATA, is_sled};
+use crate::folder::{DATA, is_sleds_alone};
 use crate::room::check_room;
 
 /// Behind the name of the store's directory: the new directory before the exchange, the old one after it.
@@ -79,11 +79,11 @@ impl Drop for Compacting {
 /// Removes what a compaction left that was cut short. The store must be open, so that nobody else is compacting it.
 pub(crate) fn remove_leftover(folder: &Path) -> Result<()> {
     let leftover = beside(folder, COMPACTING);
-    if is_sled(&leftover) { remove(&leftover).explain_io("open") } else { Ok(()) }
+    if is_sleds_alone(&leftover) { remove(&leftover).explain_io("open") } else { Ok(()) }
 }
 
 fn refuse_foreign(path: &Path) -> Result<()> {
-    if !path.exists() || is_sled(path) {
+    if !path.exists() || is_sleds_alone(path) {
         return Ok(());
     }
     let message = "something that is no sled store lies where the compaction would write: move it away";

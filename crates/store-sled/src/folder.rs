@@ -60,6 +60,16 @@ fn check(folder: &Path) -> Result<()> {
     ))
 }
 
+/// Whether nothing but files of sled's is in the directory: a whole store, or what was made or left of one.
+pub(crate) fn is_sleds_alone(folder: &Path) -> bool {
+    let is_sleds = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        matches!(&*name, DATA | SETTINGS | "blobs") || name.starts_with("snap.")
+    };
+    std::fs::read_dir(folder).is_ok_and(|mut inside| inside.all(|entry| entry.is_ok_and(is_sleds)))
+}
+
 /// Whether the directory has files of sled's in it.
 pub(crate) fn is_sled(folder: &Path) -> bool {
     folder.join(DATA).exists() || folder.join(SETTINGS).exists()

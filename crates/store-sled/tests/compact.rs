@@ -107,13 +107,22 @@ async fn what_a_cut_short_compaction_left_goes_with_the_next_opening_for_writing
     let store = SledStore::open(&path).unwrap();
     save(&store, "STAYS").await;
     store.close().await.unwrap();
-    // Before the exchange: a copy that is not whole. After it: the old store, which is.
-    for whole in [false, true] {
-        let old = SledStore::open(&leftover).unwrap();
-        if whole {
+    // Before the exchange: a copy that is not whole. After it: the old store, whole at first, then removed file by file.
+    for left in ["", "db", "conf", "blobs", "db conf", "db conf blobs", "whole"] {
+        if left == "whole" {
+            let old = SledStore::open(&leftover).unwrap();
             save(&old, "ERASED").await;
+            old.close().await.unwrap();
         }
-        old.close().await.unwrap();
+        for name in left.split(' ').filter(|name| !name.is_empty() && *name != "whole") {
+            std::fs::create_dir_all(&leftover).unwrap();
+            if name == "blobs" {
+                std::fs::create_dir(leftover.join(name)).unwrap();
+            } else {
+                std::fs::write(leftover.join(name), "half of a file").unwrap();
+            }
+        }
+        std::fs::create_dir_all(&leftover).unwrap();
         let read_only = SledStore::builder(&path).options(StoreOptions::default().read_only()).open().unwrap();
         assert_sound(&read_only).await;
         read_only.close().await.unwrap();
