@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use highwater_core::locks::lock;
-use highwater_core::{Cursor, Error, ErrorKind, Page, Result, WriteBatch};
+use highwater_core::{Cursor, Error, ErrorKind, Page, Result, Timestamp, WriteBatch};
 use highwater_engine::Secret;
 use highwater_engine::webhooks::{Destination, OutboxRow, SIGNATURE_TOLERANCE, verify};
 use highwater_template::{HttpRequest, HttpResponse};
@@ -279,7 +279,8 @@ impl Receivers {
     pub(crate) fn sent(&self, place: usize, request: &HttpRequest) -> Row {
         let body = request.body.clone().unwrap_or_default();
         let timestamp = request.headers.iter().find(|(name, _)| name == "webhook-timestamp");
-        let at = timestamp.and_then(|(_, value)| value.parse().ok()).unwrap_or_default();
+        let seconds: u64 = timestamp.and_then(|(_, value)| value.parse().ok()).unwrap_or_default();
+        let at = Timestamp::from_unix_ms(seconds * 1000);
         let secrets = [Secret::new(PLACES[place].secret)];
         let id = match verify(&request.headers, &body, &secrets, at, SIGNATURE_TOLERANCE) {
             Ok(verified) => verified.id.strip_prefix("msg_").unwrap_or_default().to_owned(),
