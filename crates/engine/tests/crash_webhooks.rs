@@ -313,7 +313,7 @@ async fn p29_killed_in_taking_or_delivering_webhooks_nothing_is_lost_or_done_twi
     let head = store.head(&StreamKey::new("c", "Item")).await.unwrap();
     let world = world.lock().unwrap();
     assert!(world.faults.is_empty(), "{:?}", world.faults);
-    // Rows that were made one are told under a new id, also the one among them whose answer was lost.
+    // Collapsed rows are delivered under a new id, including one whose response was lost: its event is then told twice.
     let bodies = world.deliveries.values().map(|(body, _)| serde_json::from_str::<Value>(body).unwrap());
     let collapsed = bodies.filter(|body| body["collapsed"].is_u64()).count() as u64;
     let once = world.events..=world.events + collapsed;

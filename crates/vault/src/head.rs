@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// The only form so far.
 const FORMAT: u32 = 1;
 
-/// The number that every master key has: which one it was is told by its check bytes.
+/// The number of every master key. Their check bytes tell them apart.
 const MASTER: u8 = 1;
 
 /// As it is stored.

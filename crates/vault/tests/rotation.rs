@@ -64,7 +64,7 @@ fn other_processes_go_on_through_rotations() {
             if round % 50 == 0 {
                 assert_whole(&two, 3).await;
             }
-            // What `two` knows of the vault is of before the rotation.
+            // `two` still holds the keys from before the rotation.
             two.save("c1", &token(1)).await.unwrap();
             assert_eq!(one.load("c1").await.unwrap(), Some(token(1)));
         }

@@ -294,7 +294,7 @@ pub fn p34_canonical_content<S: Subject>() {
     }
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default()));
     let respelled = rig.write(|batch| batch.upsert(r#"{"x":1.0,"seen":1e0,"id":"d"}"#)).outcomes[0];
-    assert_eq!(respelled, WriteOutcome::Unchanged, "both are compared under the rules of now");
+    assert_eq!(respelled, WriteOutcome::Unchanged, "both are compared under the current rules");
     assert_eq!(seen(1), WriteOutcome::Unchanged);
     assert_eq!(seen(2), WriteOutcome::Updated, "it was the same under the rules of then; now it counts");
     assert_eq!(seen(3), WriteOutcome::Updated);

@@ -1,4 +1,4 @@
-//! BackgroundDelivery: who, when, and what an answer means.
+//! Deliveries: which rows are due, when they are tried, and what a response means.
 
 use std::sync::Arc;
 use std::time::Duration;
