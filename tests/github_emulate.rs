@@ -43,7 +43,7 @@ async fn ten_thousand_issues_then_nothing_then_exactly_the_changes() {
         .config("owner", "octocat")
         .config("repo", "hello-world");
     engine.connect(connection).await.unwrap();
-    engine.set_token("main", Secret::new("reader"));
+    engine.use_token("main", Secret::new("reader"));
 
     let begun = Instant::now();
     let first = engine.sync("main", "github/issues").unwrap().run_once(RunOptions::default()).await.unwrap();

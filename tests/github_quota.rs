@@ -45,7 +45,7 @@ async fn h39_a_first_sync_that_outlives_its_quota_goes_on_and_deletes_nothing() 
         .config("owner", "octocat")
         .config("repo", "hello-world");
     engine.connect(connection).await.unwrap();
-    engine.set_token("main", Secret::new(format!("tok{USED_UP}")));
+    engine.use_token("main", Secret::new(format!("tok{USED_UP}")));
     engine.sync("main", SYNC).unwrap().enable(SyncOptions::default().schedule(Duration::from_secs(300))).await.unwrap();
 
     let error = engine.sync("main", SYNC).unwrap().run_once(RunOptions::default()).await.unwrap_err();
@@ -61,7 +61,7 @@ async fn h39_a_first_sync_that_outlives_its_quota_goes_on_and_deletes_nothing() 
     assert!(pause > Duration::from_secs(15 * 60), "the next run waits until the quota is renewed: {pause:?}");
 
     // Somebody gives it another token, and does not want to wait.
-    engine.set_token("main", Secret::new("reader"));
+    engine.use_token("main", Secret::new("reader"));
     let running = engine.start(&tokio::runtime::Handle::current());
     engine.sync("main", SYNC).unwrap().trigger(TriggerMode::Plain).await.unwrap();
     let mut events = engine.events();

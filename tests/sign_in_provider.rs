@@ -50,7 +50,7 @@ fn a_user_signs_in_by_loopback_with_pkce_and_the_engine_syncs() {
         assert!(tokens.refresh_token.is_some() && tokens.missing_scopes().is_empty(), "{tokens:?}");
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(&provider, folder.path()).await;
-        app.engine.set_credentials("c", Credentials::oauth2(tokens));
+        app.engine.use_credentials("c", Credentials::oauth2(tokens));
         app.run().await.unwrap();
         assert_eq!(accounts(&app).await, ["anna"]);
     });
@@ -69,7 +69,7 @@ fn a_user_signs_in_on_another_device() {
         let tokens = begun.finish(&transport, &SystemEnvironment).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(&provider, folder.path()).await;
-        app.engine.set_credentials("c", Credentials::oauth2(tokens));
+        app.engine.use_credentials("c", Credentials::oauth2(tokens));
         app.run().await.unwrap();
         assert_eq!(accounts(&app).await, ["anna"]);
     });
@@ -82,13 +82,13 @@ fn an_application_asks_for_itself() {
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(&provider, folder.path()).await;
         let service = |secret| Credentials::oauth2(OAuthTokens::client_credentials("service", Secret::new(secret)));
-        app.engine.set_credentials("c", service("service-secret"));
+        app.engine.use_credentials("c", service("service-secret"));
         for _ in 0..3 {
             app.run().await.unwrap();
             tokio::time::sleep(Duration::from_millis(1_100)).await;
         }
         assert_eq!(accounts(&app).await, ["service"]);
-        app.engine.set_credentials("c", service("another"));
+        app.engine.use_credentials("c", service("another"));
         let error = app.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
         assert!(error.to_string().contains("client id and secret"), "{error}");
@@ -120,7 +120,7 @@ fn refresh_tokens_rotate_over_restarts_and_one_that_was_used_ends_the_sign_in() 
         // A backup of the program's folder, say: its refresh token was used since. The provider ends the whole sign-in.
         let elsewhere = tempfile::tempdir().unwrap();
         let restored = App::open(&provider, elsewhere.path()).await;
-        restored.engine.set_credentials("c", before);
+        restored.engine.use_credentials("c", before);
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         for app in [&restored, &app] {
             let error = app.run().await.unwrap_err();
@@ -128,7 +128,7 @@ fn refresh_tokens_rotate_over_restarts_and_one_that_was_used_ends_the_sign_in() 
             assert!(error.to_string().contains("sign in again"), "{error}");
         }
         let again = desktop(&provider, |url| provider.agree_later(url)).await.unwrap();
-        app.engine.set_credentials("c", Credentials::oauth2(again));
+        app.engine.use_credentials("c", Credentials::oauth2(again));
         app.run().await.unwrap();
     });
 }
@@ -140,7 +140,7 @@ fn a_token_that_ends_in_the_middle_of_a_run_is_renewed_there() {
         let tokens = desktop(&provider, |url| provider.agree_later(url)).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(&provider, folder.path()).await;
-        app.engine.set_credentials("c", Credentials::oauth2(tokens));
+        app.engine.use_credentials("c", Credentials::oauth2(tokens));
         app.engine.sync("c", "acme/slow").unwrap().run_once(RunOptions::default()).await.unwrap();
         assert!(provider.refreshes() >= 1 && provider.errors().is_empty(), "{:?}", provider.errors());
         // The provider counts whole seconds, and looks at a token after it has waited: some are refused, and asked for again.

@@ -40,7 +40,7 @@ impl Host {
         let settings = ConnectionSettings::new("github-main", "github").config("owner", "acme").config("repo", "Pump");
         engine.connect(settings).await.unwrap();
         let credentials = Credentials::none().secret("webhook_secret", Secret::new(SECRET));
-        engine.set_credentials("github-main", credentials);
+        engine.use_credentials("github-main", credentials);
         for sync in ["github/issues", "github/comments", "github/releases"] {
             engine.sync("github-main", sync).unwrap().enable(SyncOptions::default()).await.unwrap();
         }

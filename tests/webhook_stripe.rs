@@ -101,7 +101,7 @@ impl Host {
         let engine = Engine::builder(Arc::clone(&store)).templates(highwater::templates::all()).build().unwrap();
         engine.connect(ConnectionSettings::new("shop", "stripe").base_url(api)).await.unwrap();
         let credentials = Credentials::token(Secret::new("sk_test")).secret("webhook_secret", Secret::new(SECRET));
-        engine.set_credentials("shop", credentials);
+        engine.use_credentials("shop", credentials);
         engine.sync("shop", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
         let url = serve(Router::new().route("/hook", post(hook)).with_state(engine.clone())).await + "/hook";
         Host { account, store, engine, url, _folder: folder }

@@ -154,7 +154,7 @@ impl Bench {
         let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
         let engine = builder.templates(templates).build().unwrap();
         engine.connect(ConnectionSettings::new("c", "example").config("base_url", base_url)).await.unwrap();
-        engine.set_credentials("c", Credentials::none().secret("api_key", Secret::new("good")));
+        engine.use_credentials("c", Credentials::none().secret("api_key", Secret::new("good")));
         Bench { world, engine, store }
     }
 
@@ -270,10 +270,10 @@ async fn a_stream_with_a_cursor_asks_for_what_is_new() {
 #[tokio::test]
 async fn a_secret_that_is_missing_or_wrong_is_named_and_never_shown() {
     let bench = Bench::new(World::default()).await;
-    bench.engine.set_credentials("c", Credentials::none());
+    bench.engine.use_credentials("c", Credentials::none());
     let error = bench.run("items").await.unwrap_err().to_string();
     assert!(error.contains("api_key"), "{error}");
-    bench.engine.set_credentials("c", Credentials::none().secret("api_key", Secret::new("hunter2")));
+    bench.engine.use_credentials("c", Credentials::none().secret("api_key", Secret::new("hunter2")));
     let error = bench.run("items").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));

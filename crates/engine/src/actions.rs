@@ -13,10 +13,10 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use serde_json::Value;
 
 use crate::calls::{Call, asked};
+use crate::connection::ConnectionSettings;
 use crate::engine::{Engine, Parts};
 use crate::http::Client;
 use crate::run::{RunMode, nothing_forgotten};
-use crate::settings::ConnectionSettings;
 use crate::timer;
 
 impl Engine {

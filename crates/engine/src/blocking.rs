@@ -36,11 +36,11 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::background::Background;
-use crate::disconnect::DisconnectMode;
+use crate::connection::ConnectionSettings;
+use crate::connection::DisconnectMode;
 use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::run::{LogLine, RunReport};
-use crate::settings::ConnectionSettings;
 use crate::state::IdleReader;
 use crate::sync::{SyncSettings, SyncState};
 use crate::webhooks::ReceivedWebhook;
@@ -103,14 +103,14 @@ impl Engine {
         self.wait(self.engine().connect(settings))
     }
 
-    /// See [`Engine::set_token`](crate::Engine::set_token).
-    pub fn set_token(&self, connection: impl AsRef<str>, token: Secret) {
-        self.engine().set_token(connection, token);
+    /// See [`Engine::use_token`](crate::Engine::use_token).
+    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.engine().use_token(connection, token);
     }
 
-    /// See [`Engine::set_credentials`](crate::Engine::set_credentials).
-    pub fn set_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
-        self.engine().set_credentials(connection, credentials);
+    /// See [`Engine::use_credentials`](crate::Engine::use_credentials).
+    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        self.engine().use_credentials(connection, credentials);
     }
 
     /// See [`Engine::act`](crate::Engine::act).

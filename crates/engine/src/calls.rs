@@ -13,12 +13,12 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::connection::connection_key;
 use crate::engine::Engine;
 use crate::http::{Client, without_credentials};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState};
-use crate::settings::connection_key;
 use crate::sync::SyncKey;
 use crate::timer;
 

@@ -4,14 +4,14 @@
 use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-use crate::disconnect::no_connection;
+use crate::connection::connection_key;
+use crate::connection::no_connection;
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{RunEvent, RunState};
 use crate::schedule::Schedule;
-use crate::settings::connection_key;
 use crate::sync::{SyncHandle, SyncKey, SyncOptions, SyncSettings, SyncStatus};
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
 

@@ -6,23 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater_core::locks::lock;
-use highwater_core::{
-    Document, Environment, Error, ErrorKind, Json, Maintenance, Result, RunId, Store, Timestamp, WriteBatch,
-};
+use highwater_core::{Document, Environment, Error, ErrorKind, Maintenance, Result, RunId, Store, Timestamp};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
-use highwater_template::{Secret, Template, TemplateInfo};
+use highwater_template::{Template, TemplateInfo};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::{EngineBuilder, unknown_template};
 use crate::cancel::CancelToken;
-use crate::disconnect::no_connection;
 use crate::events::SyncEvent;
-use crate::http::{Credentials, RequestLimits, Sessions};
+use crate::http::{RequestLimits, Sessions};
 use crate::logs::LogPolicy;
 use crate::run::{Outcome, Run, RunEvent, RunOptions, RunReport};
-use crate::settings::{ConnectionSettings, connection_key};
 use crate::slots::Slots;
 use crate::sync::{SyncHandle, SyncKey};
 use crate::timer::millis;
@@ -128,58 +124,6 @@ impl Engine {
         self.parts.templates.values().map(|template| template.info())
     }
 
-    /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
-    /// templates and actions of the provider must mean the same API.
-    ///
-    /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins than
-    /// before, credentials that this engine has used go nowhere until they are given again.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] where no template has the provider; [`ErrorKind::Invalid`] for an id that cannot be one, a setting that no
-    /// template of the provider reads, a URL with credentials in it, and a connection that exists with another provider.
-    pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
-        settings.check()?;
-        if !self.templates().any(|info| info.provider.name == settings.provider) {
-            return Err(unknown_template(&settings.provider, self.parts.templates.keys().cloned()));
-        }
-        let provider = self.parts.provider_of(&settings)?;
-        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
-        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
-        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
-        settings.check_names(of_provider.flat_map(|(_, keys)| keys))?;
-        let key = connection_key(&settings.id);
-        let stored = self.parts.store.document(&key).await?;
-        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
-        if let Some(before) = before.filter(|before| before.provider != settings.provider) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "the connection is one to another provider, and so are its credentials: choose another id",
-            )
-            .with("connection", &settings.id)
-            .with("provider", before.provider)
-            .with("expected", &settings.provider));
-        }
-        let mut batch = WriteBatch::new();
-        batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &settings)?;
-        self.parts.store.commit(batch).await?;
-        if let Some(address) = self.parts.address(&settings, provider) {
-            self.parts.sessions.of(&settings.id).settle(&address);
-        }
-        Ok(())
-    }
-
-    /// Gives a connection its token, until this engine ends. It is never stored.
-    pub fn set_token(&self, connection: impl AsRef<str>, token: Secret) {
-        self.set_credentials(connection, Credentials::token(token));
-    }
-
-    /// Gives a connection its credentials, until this engine ends. They are never stored; where the
-    /// engine has a [`CredentialStore`](crate::CredentialStore), that is told when tokens are refreshed.
-    pub fn set_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
-        self.parts.sessions.of(connection.as_ref()).set(credentials);
-    }
-
     /// Accepts what the clock shows as the current time, where runs fail with [`ErrorKind::ClockImplausible`] although it is right.
     /// Cursors stay valid.
     ///
@@ -188,25 +132,6 @@ impl Engine {
     /// [`ErrorKind::ClockImplausible`] for a time after 2065, and those of the store.
     pub async fn accept_clock(&self) -> Result<()> {
         self.parts.store.maintain(Maintenance::AcceptClock).await.map(drop)
-    }
-
-    /// Returns a connection's settings.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an unknown connection.
-    pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
-        let document = self.parts.store.document(&connection_key(id)).await?;
-        document.ok_or_else(|| no_connection(id))?.to()
-    }
-
-    /// Returns the settings of every connection, in order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
-        self.read_all("connection/").await
     }
 
     /// One run, if none is in progress in this engine.

@@ -24,9 +24,9 @@ use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
+use crate::connection::ConnectionSettings;
 use crate::engine::Engine;
 use crate::http::Client;
-use crate::settings::ConnectionSettings;
 use crate::sync::SyncKey;
 use crate::timer;
 use crate::webhooks::outbox::Tally;

@@ -346,7 +346,7 @@ fn play(case: &Case) -> (BTreeSet<String>, Result<()>) {
     // The credentials are the first connection's; a later one of the same id must not get them.
     let connected = runtime.block_on(async {
         engine.connect(settings(case.connection)).await?;
-        engine.set_credentials("me", credentials(case.sign_in));
+        engine.use_credentials("me", credentials(case.sign_in));
         if case.reconnected {
             let _ = engine
                 .sync("me", ["alpha/items", "beta/items"][case.connection])

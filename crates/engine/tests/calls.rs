@@ -98,7 +98,7 @@ async fn engine_at(clock: &Arc<Clock>, store: &Arc<dyn Store>, api: &Arc<Api>, p
         .build()
         .unwrap();
     engine.connect(ConnectionSettings::new("c", "notes")).await.unwrap();
-    engine.set_credentials("c", Credentials::token(Secret::new(TOKEN)));
+    engine.use_credentials("c", Credentials::token(Secret::new(TOKEN)));
     engine
 }
 

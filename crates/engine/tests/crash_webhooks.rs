@@ -162,7 +162,7 @@ fn engine(store: &Arc<SqliteStore>) -> Engine {
         .environment(Arc::new(Fast))
         .build()
         .unwrap();
-    engine.set_credentials("c", Credentials::none().secret("webhook_secret", Secret::new("a secret")));
+    engine.use_credentials("c", Credentials::none().secret("webhook_secret", Secret::new("a secret")));
     engine
 }
 

@@ -166,14 +166,14 @@ async fn connected_again_it_signs_in_with_what_it_is_given_then() {
         let request = scene.seen().pop().unwrap();
         request.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.clone())
     };
-    scene.engine.set_token("c", Secret::new("0ld-t0ken"));
+    scene.engine.use_token("c", Secret::new("0ld-t0ken"));
     scene.run().await.unwrap();
     assert_eq!(sent(&scene).as_deref(), Some("Bearer 0ld-t0ken"));
     scene.engine.disconnect("c", DisconnectMode::ClearRecords).await.unwrap();
     scene.engine.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
     scene.run().await.unwrap();
     assert_eq!(sent(&scene), None, "nobody signed in yet");
-    scene.engine.set_token("c", Secret::new("n3w-t0ken"));
+    scene.engine.use_token("c", Secret::new("n3w-t0ken"));
     scene.run().await.unwrap();
     assert_eq!(sent(&scene).as_deref(), Some("Bearer n3w-t0ken"));
 }

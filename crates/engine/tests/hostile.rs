@@ -111,7 +111,7 @@ impl World {
             .build()
             .unwrap();
         engine.connect(ConnectionSettings::new("c", "hostile")).await.unwrap();
-        engine.set_token("c", Secret::new("s3cret"));
+        engine.use_token("c", Secret::new("s3cret"));
         World { script, engine, store, base }
     }
 
@@ -293,7 +293,7 @@ async fn a_token_never_leaves_its_origin() {
     assert!(seen.iter().all(|(_, token)| token.as_deref() == Some("Bearer s3cret")));
 
     world.engine.connect(ConnectionSettings::new("plain", "hostile").base_url("http://api.example.com")).await.unwrap();
-    world.engine.set_token("plain", Secret::new("s3cret"));
+    world.engine.use_token("plain", Secret::new("s3cret"));
     let error = world.engine.sync("plain", "hostile/items").unwrap().run_once(RunOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }

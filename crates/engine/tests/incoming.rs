@@ -131,7 +131,7 @@ fn engine(store: &Arc<dyn Store>, api: &Arc<Api>, model: ModelInfo) -> Engine {
     let secrets = Credentials::none()
         .secret("webhook_secret", Secret::new("new secret"))
         .secret("webhook_secret_previous", Secret::new("old secret"));
-    engine.set_credentials("c", secrets);
+    engine.use_credentials("c", secrets);
     engine
 }
 
@@ -201,7 +201,7 @@ async fn incoming_events_must_be_genuine_and_wanted() {
     assert_eq!(world.texts().await.len(), 1, "a paused sync writes nothing");
     // No secret, and one that is empty, which anybody could sign with.
     for credentials in [Credentials::none(), Credentials::none().secret("webhook_secret", Secret::new("\n"))] {
-        world.engine.set_credentials("c", credentials);
+        world.engine.use_credentials("c", credentials);
         for secret in ["new secret", "", "\n"] {
             let error = receive(&world.engine, "d5", "many", &json!({}), secret).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -262,7 +262,7 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         .build()
         .unwrap();
     engine.connect(ConnectionSettings::new("c", "echo")).await.unwrap();
-    engine.set_credentials("c", kept.credentials());
+    engine.use_credentials("c", kept.credentials());
     engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
     let outbox = Outbox::new(&engine);
     outbox.add(Destination::new("crm", "https://crm.example/hook").on_error(true)).await.unwrap();

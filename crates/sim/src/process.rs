@@ -68,7 +68,7 @@ impl Process {
         };
         let engines = vec![engine()?, engine()?];
         for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
-            engine.set_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
+            engine.use_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
         }
         let mut outboxes = Vec::new();
         for engine in engines.iter().filter(|_| shared.plan.has(Knob::Outbox)) {

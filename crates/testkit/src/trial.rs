@@ -91,7 +91,7 @@ impl<A: FakeApi> Trial<A> {
             settings.config(*name, *value)
         });
         engine.connect(settings).await?;
-        engine.set_credentials(CONNECTION, Credentials::token(Secret::new("token")));
+        engine.use_credentials(CONNECTION, Credentials::token(Secret::new("token")));
         Ok(Trial { engine, store, api, environment, template: id })
     }
 
@@ -132,8 +132,8 @@ impl<A: FakeApi> Trial<A> {
     }
 
     /// Replaces the connection's credentials.
-    pub fn set_credentials(&self, credentials: Credentials) {
-        self.engine.set_credentials(CONNECTION, credentials);
+    pub fn use_credentials(&self, credentials: Credentials) {
+        self.engine.use_credentials(CONNECTION, credentials);
     }
 
     /// Returns the live records of a model, sorted by id.

@@ -63,12 +63,12 @@ async fn credentials_go_where_the_provider_wants_them() {
         (AuthKind::basic(""), Credentials::basic("me", secret()), "authorization", "Basic bWU6czNjciZ0"),
     ] {
         let trial = Trial::new(asker(provider().auth(kind), 1), items).await.unwrap();
-        trial.set_credentials(credentials);
+        trial.use_credentials(credentials);
         trial.run().await.unwrap();
         assert_eq!(trial.api.seen()[0].header(header), Some(value));
     }
     let trial = Trial::new(asker(provider().auth(AuthKind::query("key", "")), 1), items).await.unwrap();
-    trial.set_credentials(Credentials::token(secret()));
+    trial.use_credentials(Credentials::token(secret()));
     trial.run().await.unwrap();
     assert_eq!(trial.api.seen()[0].query("key"), Some("s3cr&t"));
     assert_eq!(trial.api.seen()[0].path, "/v1/items");
@@ -77,7 +77,7 @@ async fn credentials_go_where_the_provider_wants_them() {
 #[tokio::test(start_paused = true)]
 async fn a_template_that_needs_credentials_says_so() {
     let trial = Trial::new(asker(provider().auth(AuthKind::bearer("")), 1), items).await.unwrap();
-    trial.set_credentials(Credentials::none());
+    trial.use_credentials(Credentials::none());
     assert_eq!(trial.run().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert!(trial.api.seen().is_empty());
 }
@@ -86,7 +86,7 @@ async fn a_template_that_needs_credentials_says_so() {
 async fn secrets_reach_no_log_and_no_error() {
     let api = Hostile::new(items).faults([Fault::None, Fault::Status(404)]);
     let trial = Trial::new(asker(provider().auth(AuthKind::query("key", "")), 1), api).await.unwrap();
-    trial.set_credentials(Credentials::token(Secret::new("t0ken")).secret("api_key", Secret::new("k3y-of-keys")));
+    trial.use_credentials(Credentials::token(Secret::new("t0ken")).secret("api_key", Secret::new("k3y-of-keys")));
     let report = trial.run().await.unwrap();
     let error = trial.run().await.unwrap_err();
     let documents = trial.store.documents("", "", 1000).await.unwrap();

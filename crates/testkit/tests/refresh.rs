@@ -207,7 +207,7 @@ async fn rotating_tokens_are_refreshed_early_and_kept_before_they_are_used() {
     world.api.with(|api| api.serial = 7);
     world.keychain.kept.lock().unwrap().clear();
     let known = OAuthTokens::new("app").access(Secret::new("access-6"), None).refresh(Secret::new("refresh-7"));
-    engine.set_credentials("c", Credentials::oauth2(known));
+    engine.use_credentials("c", Credentials::oauth2(known));
     run(&engine).await.unwrap();
     assert_eq!(world.serial(), 8);
     // Another process goes on with what the keychain has.
@@ -219,7 +219,7 @@ async fn rotating_tokens_are_refreshed_early_and_kept_before_they_are_used() {
 async fn client_credentials_by_basic_auth() {
     let world = World { client: ClientAuth::Basic, ..World::new(Rotating { basic: true, ..Rotating::default() }) };
     let engine = world.engine().await;
-    engine.set_credentials("c", Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))));
+    engine.use_credentials("c", Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))));
     run(&engine).await.unwrap();
     assert_eq!(world.serial(), 1);
 }
@@ -238,7 +238,7 @@ async fn a_refresh_token_that_is_over_asks_for_a_sign_in_and_is_not_sent_again()
     world.api.with(|api| (api.revoked, api.serial) = (false, 4));
     let tokens =
         |serial| Credentials::oauth2(OAuthTokens::new("app").refresh(Secret::new(format!("refresh-{serial}"))));
-    engine.set_credentials("c", tokens(4));
+    engine.use_credentials("c", tokens(4));
     run(&engine).await.unwrap();
     world.api.with(|api| api.serial = 6);
     world.keychain.save("c", &tokens(6)).await.unwrap();
@@ -410,7 +410,7 @@ async fn tokens_that_another_process_renewed_meanwhile_are_taken() {
     run(&world.engine().await).await.unwrap();
     // On a store of its own, told by its host what was good before: the API refuses it, the keychain knows better.
     let engine = world.engine_on(&store()).await;
-    engine.set_credentials("c", Credentials::oauth2(OAuthTokens::new("app").refresh(Secret::new("refresh-0"))));
+    engine.use_credentials("c", Credentials::oauth2(OAuthTokens::new("app").refresh(Secret::new("refresh-0"))));
     run(&engine).await.unwrap();
     assert_eq!(world.api.with(|api| (api.serial, api.token_requests)), (1, 2));
 }

@@ -82,7 +82,7 @@ fn provider() -> Provider {
 async fn trial(api: Api) -> Trial<Api> {
     let info = provider().template("items").model("Item", "an item").credentials(CredentialUse::Required);
     let trial = Trial::new(Arc::new(Pages(info)), api).await.unwrap();
-    trial.set_credentials(Credentials::oauth2(user(Some(Timestamp::from_unix_ms(1)))));
+    trial.use_credentials(Credentials::oauth2(user(Some(Timestamp::from_unix_ms(1)))));
     trial
 }
 
@@ -99,23 +99,23 @@ fn asked(trial: &Trial<Api>) -> usize {
 async fn a_user_s_sign_in_never_becomes_the_application_s() {
     let trial = trial(Api::new()).await;
     let client = || OAuthTokens::new("app").client_secret(Secret::new("h4sh"));
-    trial.set_credentials(Credentials::oauth2(client().access(Secret::new("access-0"), None)));
+    trial.use_credentials(Credentials::oauth2(client().access(Secret::new("access-0"), None)));
     trial.refresh().await.unwrap();
     assert_eq!(trial.ids("Item").await.unwrap().len(), 4);
     // The token is over, and there is nothing to renew it with.
     trial.api.with(|api| api.given = 7);
     for end in [None, Some(Timestamp::from_unix_ms(1))] {
-        trial.set_credentials(Credentials::oauth2(client().access(Secret::new("access-0"), end)));
+        trial.use_credentials(Credentials::oauth2(client().access(Secret::new("access-0"), end)));
         let error = trial.refresh().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
         assert_eq!(end.is_some(), error.message().contains("sign in again"), "{error}");
     }
-    trial.set_credentials(Credentials::oauth2(client()));
+    trial.use_credentials(Credentials::oauth2(client()));
     let error = trial.run().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Unauthorized && error.message().contains("sign in"), "{error}");
     assert_eq!((asked(&trial), trial.ids("Item").await.unwrap().len()), (0, 4), "nobody was asked, nothing is deleted");
     // The application for itself, where the credentials say so.
-    trial.set_credentials(Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))));
+    trial.use_credentials(Credentials::oauth2(OAuthTokens::client_credentials("app", Secret::new("h4sh"))));
     trial.run().await.unwrap();
     assert!(trial.api.with(|api| api.asked[0].contains("grant_type=client_credentials")));
 }
@@ -163,7 +163,7 @@ async fn a_token_endpoint_that_asks_to_wait_is_left_alone() {
 async fn a_token_that_still_lasts_is_used_while_its_endpoint_fails() {
     let trial = trial(Api { faults: vec![json(503, ""); 9], ..Api::new() }).await;
     let end = trial.environment.now() + Duration::from_secs(50);
-    trial.set_credentials(Credentials::oauth2(user(Some(end))));
+    trial.use_credentials(Credentials::oauth2(user(Some(end))));
     trial.run().await.unwrap();
     assert!(asked(&trial) > 0);
 }
@@ -193,7 +193,7 @@ async fn a_token_that_is_over_without_a_401_is_renewed_once() {
     ] {
         let shown = format!("{} {:?} {:?}", over.status, over.headers, over.body);
         let trial = trial(Api { over, ..Api::new() }).await;
-        trial.set_credentials(Credentials::oauth2(user(None)));
+        trial.use_credentials(Credentials::oauth2(user(None)));
         trial.api.with(|api| api.given = 5);
         assert_eq!(trial.run().await.is_ok(), renewed, "{shown}");
         assert_eq!(asked(&trial), usize::from(renewed), "{shown}");
@@ -206,7 +206,7 @@ async fn scopes_that_were_not_granted_are_named_with_a_refusal() {
     let trial = trial(Api { over: refused, ..Api::new() }).await;
     let mut tokens = user(None);
     (tokens.scopes, tokens.granted) = (vec!["read".into(), "write".into()], vec!["read".into()]);
-    trial.set_credentials(Credentials::oauth2(tokens));
+    trial.use_credentials(Credentials::oauth2(tokens));
     trial.api.with(|api| api.given = 5);
     let error = trial.run().await.unwrap_err();
     assert_eq!(error.context("scopes_not_granted"), Some("write"), "{error}");
@@ -215,7 +215,7 @@ async fn scopes_that_were_not_granted_are_named_with_a_refusal() {
 #[tokio::test(start_paused = true)]
 async fn credentials_do_not_follow_a_connection_elsewhere() {
     let trial = trial(Api::new()).await;
-    trial.set_credentials(Credentials::token(Secret::new("access-0")));
+    trial.use_credentials(Credentials::token(Secret::new("access-0")));
     trial.run().await.unwrap();
     let elsewhere = || ConnectionSettings::new("trial", "acme").base_url("https://elsewhere.example");
     trial.api.take_seen();
@@ -223,10 +223,10 @@ async fn credentials_do_not_follow_a_connection_elsewhere() {
     let error = trial.run().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("give them again"), "{error}");
     assert!(trial.api.seen().is_empty());
-    trial.set_credentials(Credentials::token(Secret::new("access-0")));
+    trial.use_credentials(Credentials::token(Secret::new("access-0")));
     trial.run().await.unwrap();
     // Given before the connection moved and not used there, they are meant for where it goes.
-    trial.set_credentials(Credentials::token(Secret::new("access-0")));
+    trial.use_credentials(Credentials::token(Secret::new("access-0")));
     trial.engine.connect(ConnectionSettings::new("trial", "acme")).await.unwrap();
     trial.run().await.unwrap();
 }
@@ -241,7 +241,7 @@ async fn a_base_url_with_a_password_is_not_stored_and_not_shown() {
     assert!(!format!("{error:?} {stored:?}").contains("p4ssw0rd"));
     // A link's name and password are not sent either.
     let link = highwater_template::HttpRequest::get("https://somebody:p4ssw0rd@api.acme.example/items");
-    trial.set_credentials(Credentials::token(Secret::new("access-0")));
+    trial.use_credentials(Credentials::token(Secret::new("access-0")));
     assert_eq!(trial.engine.proxy("trial", link).await.unwrap().status, 200);
     let stored = trial.store.documents("", "", 1000).await.unwrap();
     assert!(!format!("{:?} {stored:?}", trial.api.seen()).contains("p4ssw0rd"));

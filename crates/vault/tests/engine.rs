@@ -83,7 +83,7 @@ fn a_sign_in_outlives_restarts_and_rotations_and_goes_with_its_connection() {
             let (engine, _) = engine(kind, folder.path(), &keys, &api).await;
             engine.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
             let tokens = OAuthTokens::new("app").refresh(Secret::new("REFRESH-secret-0"));
-            engine.set_credentials("c", Credentials::oauth2(tokens));
+            engine.use_credentials("c", Credentials::oauth2(tokens));
             run(&engine).await.unwrap();
             engine.store().close().await.unwrap();
         });

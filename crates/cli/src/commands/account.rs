@@ -93,7 +93,7 @@ pub(super) async fn engine(provider: &str, options: &AccountOptions) -> Result<(
     if let Some(name) = &options.token_env {
         let token = read_token(name)?;
         let info = engine.templates().find(|info| info.provider.name == provider);
-        engine.set_credentials(CONNECTION, credentials(info, &token));
+        engine.use_credentials(CONNECTION, credentials(info, &token));
     }
     Ok((engine, store))
 }

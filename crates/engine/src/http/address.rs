@@ -15,9 +15,9 @@ use url::Url;
 use super::client::{Client, Note};
 use super::credentials::SignInMethod;
 use crate::builder::unknown_template;
+use crate::connection::ConnectionSettings;
 use crate::engine::Parts;
 use crate::mutants::mutant;
-use crate::settings::ConnectionSettings;
 
 /// A provider's name, and its origins under a connection's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

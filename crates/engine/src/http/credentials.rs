@@ -17,7 +17,7 @@ use crate::timer::millis;
 const KEY_LIKE: usize = 8;
 
 /// What a connection signs in with. Highwater keeps it in memory and never writes it down: give it to
-/// [`Engine::set_credentials`](crate::Engine::set_credentials) at each start, or give the engine a
+/// [`Engine::use_credentials`](crate::Engine::use_credentials) at each start, or give the engine a
 /// [`CredentialStore`].
 ///
 /// ```

@@ -5,10 +5,10 @@ use highwater_core::{DeleteGuard, Error, ErrorKind, Result, RunId, WriteBatch};
 use super::counts::CountsBeforeDeletes;
 use super::lease::free_or_busy;
 use super::report::{RunEvent, RunReport, RunState};
-use crate::disconnect::no_connection;
+use crate::connection::connection_key;
+use crate::connection::no_connection;
 use crate::engine::Engine;
 use crate::logs;
-use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
 use crate::webhooks::outbox::Tally;
 

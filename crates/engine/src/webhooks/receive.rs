@@ -12,12 +12,12 @@ use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction}
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::connection::connection_key;
 use crate::control::TriggerMode;
 use crate::engine::Engine;
 use crate::logs;
 use crate::mutants::mutant;
 use crate::run::{RunEvent, RunMode, RunReport};
-use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
 use crate::webhooks::outbox::{Draft, drafts_of, tell};
@@ -121,7 +121,7 @@ impl Engine {
     /// # async fn example(engine: highwater_engine::Engine, headers: Vec<(String, String)>, body: Vec<u8>) -> highwater_core::Result<()> {
     /// use highwater_engine::{Credentials, Secret};
     /// let credentials = Credentials::token(Secret::new("ghp_...")).secret("webhook_secret", Secret::new("It's a secret"));
-    /// engine.set_credentials("github-main", credentials);
+    /// engine.use_credentials("github-main", credentials);
     /// let received = engine.receive("github-main", &headers, &body).await?;
     /// println!("{}: {} changes", received.event, received.changes.len());
     /// # Ok(())

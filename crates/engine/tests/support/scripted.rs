@@ -148,7 +148,7 @@ impl Scene {
             .build()
             .unwrap();
         engine.connect(ConnectionSettings::new("c", "acme")).await.unwrap();
-        engine.set_token("c", Secret::new("s3cret"));
+        engine.use_token("c", Secret::new("s3cret"));
         Scene { script, engine, store, clock }
     }
 

@@ -122,7 +122,7 @@ impl World {
             .build()
             .unwrap();
         engine.connect(ConnectionSettings::new("c", "shop")).await.unwrap();
-        engine.set_credentials("c", Credentials::token(Secret::new("tok-123456789")));
+        engine.use_credentials("c", Credentials::token(Secret::new("tok-123456789")));
         World { store, engine, api }
     }
 

@@ -59,7 +59,7 @@ async fn only_what_the_server_calls_gone_is_gone() {
     });
     let settings = [("host", "localhost"), ("calendar", "/u/work/")];
     let trial = Trial::with_config(shared(Entries::new()), api, &settings).await.unwrap();
-    trial.set_credentials(Credentials::basic("u", Secret::new("p")));
+    trial.use_credentials(Credentials::basic("u", Secret::new("p")));
     assert_eq!(run(&trial).await, (5, 0, 0));
     for hidden in [Hidden::LeftOut, Hidden::Forbidden] {
         trial.api.with(|api| {
@@ -84,7 +84,7 @@ async fn only_what_the_server_calls_gone_is_gone() {
 async fn calendar_of(api: CalDav) -> Trial<CalDav> {
     let settings = [("host", "cal.example"), ("calendar", CalDav::PATH)];
     let trial = Trial::with_config(shared(Entries::new()), api, &settings).await.unwrap();
-    trial.set_credentials(Credentials::basic("u", Secret::new("p")));
+    trial.use_credentials(Credentials::basic("u", Secret::new("p")));
     trial
 }
 

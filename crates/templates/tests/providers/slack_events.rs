@@ -27,7 +27,7 @@ async fn world(template: impl Template, config: &[(&str, &str)]) -> Trial<Slack>
     let id = template.info().id();
     let trial = Trial::with_config(shared(template), api, config).await.unwrap();
     let secret = Secret::new(SECRET);
-    trial.set_credentials(Credentials::token(Secret::new("token")).secret("webhook_secret", secret));
+    trial.use_credentials(Credentials::token(Secret::new("token")).secret("webhook_secret", secret));
     trial.engine.sync("trial", &id).unwrap().enable(SyncOptions::default()).await.unwrap();
     run(&trial).await;
     trial

@@ -160,7 +160,7 @@ async fn linear_by_graphql() {
     let since = &trial.api.seen()[0].json()["variables"]["filter"]["updatedAt"]["gte"];
     assert_eq!(since, "2025-12-31T23:58:08.000Z");
     assert_eq!(refresh(&trial).await, (0, 0, 1));
-    trial.set_credentials(highwater_engine::Credentials::token(highwater_engine::Secret::new("another")));
+    trial.use_credentials(highwater_engine::Credentials::token(highwater_engine::Secret::new("another")));
     let error = trial.run().await.unwrap_err();
     assert_eq!((error.kind(), error.context("told")), (ErrorKind::Remote, Some("not understood")));
 }

@@ -33,7 +33,7 @@ impl Bench {
         let settings = ConnectionSettings::new("c", provider).base_url(base_url);
         let settings = config.iter().fold(settings, |settings, (name, value)| settings.config(*name, *value));
         engine.connect(settings).await.unwrap();
-        engine.set_credentials("c", credentials);
+        engine.use_credentials("c", credentials);
         Bench { engine, store }
     }
 

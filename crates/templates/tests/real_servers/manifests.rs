@@ -185,7 +185,7 @@ impl Declared {
         engine.connect(settings).await.unwrap();
         let credentials =
             TOKENS.iter().fold(Credentials::none(), |all, (name, token)| all.secret(*name, Secret::new(*token)));
-        engine.set_credentials("c", credentials);
+        engine.use_credentials("c", credentials);
         Declared { engine, store }
     }
 

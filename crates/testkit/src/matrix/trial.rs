@@ -63,7 +63,7 @@ impl Bench {
         let settings = ConnectionSettings::new(CONNECTION, &subject.provider().name);
         let settings = subject.config.iter().fold(settings, |settings, (name, value)| settings.config(name, value));
         engine.connect(settings).await?;
-        engine.set_credentials(CONNECTION, subject.credentials());
+        engine.use_credentials(CONNECTION, subject.credentials());
         let bench = Bench { subject: subject.clone(), fault: *fault, engine, store, environment, watched, hostile };
         bench.sync_clocks();
         Ok(bench)

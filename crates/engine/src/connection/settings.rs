@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::{credentials_in_url, has_credentials};
 
 /// An account at an API: where it is and which settings its templates get. Its token is not part of
-/// it and never stored; give it to [`Engine::set_token`](crate::Engine::set_token) at each start.
+/// it and never stored; give it to [`Engine::use_token`](crate::Engine::use_token) at each start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnectionSettings {

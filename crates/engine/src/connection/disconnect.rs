@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
+use super::settings::connection_key;
 use crate::control::note_change;
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::run::RunState;
-use crate::settings::connection_key;
 use crate::sync::{SyncKey, SyncStatus};
 use crate::webhooks::outbox::{anybody_listens, clear_streams, drafts_of, tell};
 

@@ -1,0 +1,10 @@
+//! Connections: accounts at APIs, from `connect` to `disconnect`.
+
+mod connect;
+mod disconnect;
+mod settings;
+
+pub use disconnect::DisconnectMode;
+pub(crate) use disconnect::no_connection;
+pub use settings::ConnectionSettings;
+pub(crate) use settings::connection_key;

@@ -1,0 +1,84 @@
+//! The beginning of a connection: its settings, and credentials that last as long as the engine.
+
+use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_template::Secret;
+
+use super::disconnect::no_connection;
+use super::settings::{ConnectionSettings, connection_key};
+use crate::builder::unknown_template;
+use crate::engine::Engine;
+use crate::http::Credentials;
+
+impl Engine {
+    /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
+    /// templates and actions of the provider must mean the same API.
+    ///
+    /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins than
+    /// before, credentials that this engine has used go nowhere until they are given again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where no template has the provider; [`ErrorKind::Invalid`] for an id that cannot be one, a setting that no
+    /// template of the provider reads, a URL with credentials in it, and a connection that exists with another provider.
+    pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
+        settings.check()?;
+        if !self.templates().any(|info| info.provider.name == settings.provider) {
+            return Err(unknown_template(&settings.provider, self.parts().templates.keys().cloned()));
+        }
+        let provider = self.parts().provider_of(&settings)?;
+        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
+        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
+        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
+        settings.check_names(of_provider.flat_map(|(_, keys)| keys))?;
+        let key = connection_key(&settings.id);
+        let stored = self.parts().store.document(&key).await?;
+        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
+        if let Some(before) = before.filter(|before| before.provider != settings.provider) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the connection is one to another provider, and so are its credentials: choose another id",
+            )
+            .with("connection", &settings.id)
+            .with("provider", before.provider)
+            .with("expected", &settings.provider));
+        }
+        let mut batch = WriteBatch::new();
+        batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &settings)?;
+        self.parts().store.commit(batch).await?;
+        if let Some(address) = self.parts().address(&settings, provider) {
+            self.parts().sessions.of(&settings.id).settle(&address);
+        }
+        Ok(())
+    }
+
+    /// Uses a token for a connection until this engine ends: see [`use_credentials`](Engine::use_credentials).
+    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.use_credentials(connection, Credentials::token(token));
+    }
+
+    /// Uses credentials for a connection until this engine ends. They stay in memory: other processes do not see them, and at
+    /// the next start they are given again. Where the engine has a [`CredentialStore`](crate::CredentialStore), that is told
+    /// when tokens are refreshed.
+    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        self.parts().sessions.of(connection.as_ref()).set(credentials);
+    }
+
+    /// Returns a connection's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection.
+    pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
+        let document = self.parts().store.document(&connection_key(id)).await?;
+        document.ok_or_else(|| no_connection(id))?.to()
+    }
+
+    /// Returns the settings of every connection, in order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
+        self.read_all("connection/").await
+    }
+}
