@@ -18,7 +18,10 @@ pub use stores::SledStore;
 pub use stores::SqliteStore;
 
 #[cfg(feature = "engine")]
-pub use engine::{ConnectionSettings, Engine, RunOptions, RunReport, Secret, SyncHandle, SyncOptions};
+pub use engine::{
+    ConnectionSettings, Engine, IntegrationHandle, IntegrationSettings, RunOptions, RunReport, Secret, SyncHandle,
+    SyncOptions,
+};
 
 /// A store: the trait that all of them implement, what one is opened with, and its streams.
 pub mod store {
@@ -80,7 +83,7 @@ pub mod stores {
 pub mod blocking {
     pub use highwater_core::blocking::{Consumer, Following, Store, changed, wait};
     #[cfg(feature = "engine")]
-    pub use highwater_engine::blocking::{Engine, Outbox, SyncHandle};
+    pub use highwater_engine::blocking::{Engine, IntegrationHandle, Outbox, SyncHandle};
 }
 
 /// Payload codecs: encryption at rest, compression.

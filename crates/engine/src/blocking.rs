@@ -19,9 +19,11 @@
 //! # }
 //! ```
 
+mod integrations;
 mod outbox;
 mod sync_handle;
 
+pub use integrations::IntegrationHandle;
 pub use outbox::Outbox;
 pub use sync_handle::SyncHandle;
 

@@ -7,4 +7,4 @@ mod settings;
 pub use disconnect::DisconnectMode;
 pub(crate) use disconnect::no_connection;
 pub use settings::ConnectionSettings;
-pub(crate) use settings::connection_key;
+pub(crate) use settings::{check_base_url, connection_key};

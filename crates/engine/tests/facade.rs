@@ -39,12 +39,17 @@ fn whatever_is_awaited_can_be_waited_for() {
     let engine = all(&sources, &["Engine", "Background"], "pub async fn ");
     assert!(engine.len() > 15 && engine.contains("connect"), "{engine:?}");
     let facade = all(&sources.join("blocking.rs"), &["Engine"], "pub fn ");
+    let facade = &facade | &all(&sources.join("blocking"), &["Engine"], "pub fn ");
     assert_eq!(engine.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
 
     let sync = all(&sources, &["SyncHandle"], "pub async fn ");
     assert!(sync.len() > 10 && sync.contains("enable"), "{sync:?}");
     let facade = all(&sources.join("blocking/sync_handle.rs"), &["SyncHandle"], "pub fn ");
     assert_eq!(sync.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let integration = all(&sources, &["IntegrationHandle"], "pub async fn ");
+    let facade = all(&sources.join("blocking/integrations.rs"), &["IntegrationHandle"], "pub fn ");
+    assert_eq!(integration.difference(&facade).collect::<Vec<_>>(), Vec::<&String>::new());
 
     let outbox = all(&sources, &["Outbox", "BackgroundDelivery"], "pub async fn ");
     assert!(outbox.len() > 7 && outbox.contains("deliver_due"), "{outbox:?}");

@@ -9,6 +9,9 @@ use crate::builder::unknown_template;
 use crate::engine::Engine;
 use crate::http::Credentials;
 
+/// Tries of a commit that others keep overtaking.
+const TRIES: u32 = 50;
+
 impl Engine {
     /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
     /// templates and actions of the provider must mean the same API.
@@ -18,21 +21,31 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where no template has the provider; [`ErrorKind::Invalid`] for an id that cannot be one, a setting that no
-    /// template of the provider reads, a URL with credentials in it, and a connection that exists with another provider.
+    /// [`ErrorKind::NotFound`] where no template has the provider, and for an unknown integration; [`ErrorKind::Invalid`] for an id
+    /// that cannot be one, a setting that no template of the provider reads, a URL with credentials in it, and a connection that
+    /// exists with another provider or integration.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            match self.try_connect(settings.clone()).await {
+                // Somebody else changed something meanwhile: look again.
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_connect(&self, mut settings: ConnectionSettings) -> Result<()> {
         settings.check()?;
+        let key = connection_key(&settings.id);
+        let stored = self.parts().store.document(&key).await?;
+        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
+        let joining = self.begin_joining(&mut settings, before.as_ref()).await?;
         if !self.templates().any(|info| info.provider.name == settings.provider) {
             return Err(unknown_template(&settings.provider, self.parts().templates.keys().cloned()));
         }
         let provider = self.parts().provider_of(&settings)?;
-        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
-        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
-        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
-        settings.check_names(of_provider.flat_map(|(_, keys)| keys))?;
-        let key = connection_key(&settings.id);
-        let stored = self.parts().store.document(&key).await?;
-        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
+        self.check_config_names(&settings)?;
         if let Some(before) = before.filter(|before| before.provider != settings.provider) {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -44,11 +57,23 @@ impl Engine {
         }
         let mut batch = WriteBatch::new();
         batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &settings)?;
+        if let Some(joining) = joining {
+            settings = joining.fill_in(settings);
+            joining.finish(&mut batch)?;
+        }
         self.parts().store.commit(batch).await?;
         if let Some(address) = self.parts().address(&settings, provider) {
             self.parts().sessions.of(&settings.id).settle(&address);
         }
         Ok(())
+    }
+
+    /// Refuses settings that no template and no action of the provider reads.
+    pub(crate) fn check_config_names(&self, settings: &ConnectionSettings) -> Result<()> {
+        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
+        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
+        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
+        settings.check_names(of_provider.flat_map(|(_, keys)| keys))
     }
 
     /// Uses a token for a connection until this engine ends: see [`use_credentials`](Engine::use_credentials).
@@ -63,22 +88,22 @@ impl Engine {
         self.parts().sessions.of(connection.as_ref()).set(credentials);
     }
 
-    /// Returns a connection's settings.
+    /// Returns a connection's settings, with what its integration says where it says nothing itself.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for an unknown connection.
     pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         let document = self.parts().store.document(&connection_key(id)).await?;
-        document.ok_or_else(|| no_connection(id))?.to()
+        self.with_integration(document.ok_or_else(|| no_connection(id))?.to()?).await
     }
 
-    /// Returns the settings of every connection, in order of their ids.
+    /// Returns the settings of every connection, in order of their ids, each as [`connection`](Engine::connection) does.
     ///
     /// # Errors
     ///
     /// Those of the store.
     pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
-        self.read_all("connection/").await
+        self.with_integrations(self.read_all("connection/").await?).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
-use super::settings::connection_key;
+use super::settings::{ConnectionSettings, connection_key};
 use crate::control::note_change;
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
@@ -101,11 +101,10 @@ impl Engine {
     ) -> Result<BTreeMap<SyncKey, bool>> {
         let place = connection_key(connection);
         let stored = self.store().document(&place).await?;
-        if stored.is_none() {
-            return Err(no_connection(connection));
-        }
+        let settings: ConnectionSettings = stored.as_ref().ok_or_else(|| no_connection(connection))?.to()?;
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, stored.as_ref()).remove_document(&*place);
+        self.leave(&settings, &mut batch).await?;
         let mut syncs = BTreeMap::new();
         for (at, prefix) in KEPT.into_iter().enumerate() {
             for key in self.kept_under(prefix, connection).await? {

@@ -17,6 +17,9 @@ pub struct ConnectionSettings {
     pub id: String,
     /// The provider, such as `github`.
     pub provider: String,
+    /// The key of its integration, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<String>,
     /// Where the API is, if not where its templates say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
@@ -28,7 +31,25 @@ pub struct ConnectionSettings {
 impl ConnectionSettings {
     /// A connection to `provider`.
     pub fn new(id: impl Into<String>, provider: impl Into<String>) -> Self {
-        ConnectionSettings { id: id.into(), provider: provider.into(), base_url: None, config: BTreeMap::new() }
+        ConnectionSettings {
+            id: id.into(),
+            provider: provider.into(),
+            integration: None,
+            base_url: None,
+            config: BTreeMap::new(),
+        }
+    }
+
+    /// Returns a connection of the integration `key`. Provider, base URL and settings come from the integration, unless the
+    /// connection says otherwise; what it says like the integration follows the integration's later changes.
+    ///
+    /// ```
+    /// use highwater_engine::ConnectionSettings;
+    /// let settings = ConnectionSettings::of_integration("octocat", "github").config("owner", "octocat");
+    /// assert_eq!(settings.integration.as_deref(), Some("github"));
+    /// ```
+    pub fn of_integration(id: impl Into<String>, key: impl Into<String>) -> Self {
+        ConnectionSettings { integration: Some(key.into()), ..ConnectionSettings::new(id, "") }
     }
 
     /// Says where the API is.
@@ -56,10 +77,7 @@ impl ConnectionSettings {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let base_url = self.base_url.as_deref().and_then(|url| url::Url::parse(url).ok());
-        if base_url.is_some_and(|url| has_credentials(&url)) {
-            return Err(credentials_in_url());
-        }
+        check_base_url(self.base_url.as_deref())?;
         if self.id.is_empty() || self.id.len() > 200 || self.id.contains('/') {
             return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash")
                 .with("connection", &self.id));
@@ -105,6 +123,12 @@ impl ConnectionSettings {
                 .with("known", known.into_iter().collect::<Vec<_>>().join(", "))),
         }
     }
+}
+
+/// Refuses a base URL with credentials in it.
+pub(crate) fn check_base_url(url: Option<&str>) -> Result<()> {
+    let url = url.and_then(|url| url::Url::parse(url).ok());
+    if url.is_some_and(|url| has_credentials(&url)) { Err(credentials_in_url()) } else { Ok(()) }
 }
 
 pub(crate) fn connection_key(id: &str) -> String {

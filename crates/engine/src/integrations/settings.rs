@@ -1,0 +1,177 @@
+//! What a host says of an integration.
+
+use std::collections::BTreeMap;
+
+use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{ConnectionSettings, check_base_url};
+
+/// The longest key, as a connection's id.
+const KEY: usize = 200;
+
+/// The longest display name.
+const DISPLAY_NAME: usize = 200;
+
+/// The longest client id, scope, or URL.
+const TEXT: usize = 2048;
+
+/// The most scopes.
+const SCOPES: usize = 200;
+
+/// The longest value of a setting.
+const VALUE: usize = 16 * 1024;
+
+/// What a host sets up at a provider, once for all its connections there: the application that users sign in to, where the API
+/// is, and settings of the templates. Its secrets are not part of it: see [`IntegrationHandle`](crate::IntegrationHandle).
+///
+/// ```
+/// use highwater_engine::IntegrationSettings;
+/// let settings = IntegrationSettings::new("github-work", "github")
+///     .display_name("GitHub (work)")
+///     .client_id("Iv1.0123456789abcdef")
+///     .scopes(["repo", "read:org"]);
+/// assert_eq!(settings.provider, "github");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IntegrationSettings {
+    /// Its key, chosen by the host.
+    pub key: String,
+    /// The provider, such as `github`. It never changes.
+    pub provider: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The id of the application that users sign in to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The scopes to ask for at a sign-in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Where the API is, if not where its templates say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Settings of the templates, for every connection that does not give its own.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// When it was created. Set by the engine.
+    #[serde(default, rename = "created_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub created_at: Timestamp,
+    /// When its settings or endpoints were last changed. Set by the engine.
+    #[serde(default, rename = "changed_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub changed_at: Timestamp,
+}
+
+impl IntegrationSettings {
+    /// Returns an integration of `provider`. The key has 1 to 200 bytes and no slash.
+    pub fn new(key: impl Into<String>, provider: impl Into<String>) -> Self {
+        IntegrationSettings {
+            key: key.into(),
+            provider: provider.into(),
+            display_name: None,
+            client_id: None,
+            scopes: Vec::new(),
+            base_url: None,
+            config: BTreeMap::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            changed_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Sets what people call it: at most 200 bytes.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
+        self
+    }
+
+    /// Sets the id of the application that users sign in to.
+    #[must_use]
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// Sets the scopes to ask for at a sign-in: at most 200.
+    #[must_use]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets where the API is.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Adds a setting of the templates: at most 16 KiB.
+    #[must_use]
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_key(&self.key)?;
+        check_base_url(self.base_url.as_deref())?;
+        let length = |what, text: Option<&String>, most| check_length(what, text.map_or("", String::as_str), most);
+        length("display_name", self.display_name.as_ref(), DISPLAY_NAME)?;
+        length("client_id", self.client_id.as_ref(), TEXT)?;
+        length("base_url", self.base_url.as_ref(), TEXT)?;
+        self.scopes.iter().try_for_each(|scope| check_length("scope", scope, TEXT))?;
+        self.config.iter().try_for_each(|(name, value)| check_length(name, value, VALUE))?;
+        if self.scopes.len() > SCOPES {
+            return Err(Error::new(ErrorKind::Invalid, "the integration has too many scopes: name fewer")
+                .with("scopes", self.scopes.len())
+                .with("allowed", SCOPES));
+        }
+        Ok(())
+    }
+
+    /// Whether the host said the same of both, whenever that was.
+    pub(super) fn says_the_same_as(&self, other: &IntegrationSettings) -> bool {
+        let (created_at, changed_at) = (self.created_at, self.changed_at);
+        *self == IntegrationSettings { created_at, changed_at, ..other.clone() }
+    }
+
+    /// Fills in what a connection does not say itself.
+    pub(super) fn fill_in(&self, mut connection: ConnectionSettings) -> ConnectionSettings {
+        connection.provider.clone_from(&self.provider);
+        connection.base_url = connection.base_url.or_else(|| self.base_url.clone());
+        for (name, value) in &self.config {
+            connection.config.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        connection
+    }
+
+    /// Takes out what a connection does not say otherwise: it follows the integration in that.
+    pub(super) fn take_out(&self, connection: &mut ConnectionSettings) {
+        connection.provider.clone_from(&self.provider);
+        if connection.base_url == self.base_url {
+            connection.base_url = None;
+        }
+        connection.config.retain(|name, value| self.config.get(name) != Some(value));
+    }
+}
+
+pub(super) fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > KEY || key.contains('/') {
+        return Err(Error::new(ErrorKind::Invalid, "an integration's key has 1 to 200 bytes and no slash")
+            .with("bytes", key.len())
+            .with("integration", key.chars().take(KEY).collect::<String>()));
+    }
+    Ok(())
+}
+
+fn check_length(what: &str, text: &str, most: usize) -> Result<()> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, "a text of the integration is too long: shorten it")
+        .with("setting", what)
+        .with("bytes", text.len())
+        .with("allowed", most))
+}
