@@ -53,7 +53,8 @@ impl Engine {
         let client = self.provider_client(&settings, &info.provider).await?;
         let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
         let host = ActionHost { parts, client, call };
-        let outcome = host.call.during(found.run(&ActionContext::new(&host, config), input)).await;
+        let context = ActionContext::new(&host, config, settings.metadata.clone());
+        let outcome = host.call.during(found.run(&context, input)).await;
         let outcome = outcome.map_err(nothing_forgotten);
         let outcome = outcome.map_err(|error| host.client.session().redact_error(error));
         match &outcome {

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod connections;
 mod integrations;
 mod outbox;
 mod sync_handle;
@@ -33,14 +34,11 @@ use std::time::Duration;
 
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result, RunId};
-use highwater_template::{HttpRequest, HttpResponse, Secret};
+use highwater_template::{HttpRequest, HttpResponse};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::background::Background;
-use crate::connection::ConnectionSettings;
-use crate::connection::DisconnectMode;
-use crate::http::Credentials;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::run::{LogLine, RunReport};
 use crate::state::IdleReader;
@@ -96,25 +94,6 @@ impl Engine {
         self.inner.handle.block_on(future)
     }
 
-    /// See [`Engine::connect`](crate::Engine::connect).
-    ///
-    /// # Errors
-    ///
-    /// Those of the method it calls.
-    pub fn connect(&self, settings: ConnectionSettings) -> Result<()> {
-        self.wait(self.engine().connect(settings))
-    }
-
-    /// See [`Engine::use_token`](crate::Engine::use_token).
-    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
-        self.engine().use_token(connection, token);
-    }
-
-    /// See [`Engine::use_credentials`](crate::Engine::use_credentials).
-    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
-        self.engine().use_credentials(connection, credentials);
-    }
-
     /// See [`Engine::act`](crate::Engine::act).
     ///
     /// # Errors
@@ -142,24 +121,6 @@ impl Engine {
         self.wait(self.engine().accept_clock())
     }
 
-    /// See [`Engine::connection`](crate::Engine::connection).
-    ///
-    /// # Errors
-    ///
-    /// Those of the method it calls.
-    pub fn connection(&self, id: &str) -> Result<ConnectionSettings> {
-        self.wait(self.engine().connection(id))
-    }
-
-    /// See [`Engine::connections`](crate::Engine::connections).
-    ///
-    /// # Errors
-    ///
-    /// Those of the method it calls.
-    pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
-        self.wait(self.engine().connections())
-    }
-
     /// See [`Engine::receive`](crate::Engine::receive).
     ///
     /// # Errors
@@ -172,15 +133,6 @@ impl Engine {
         body: &[u8],
     ) -> Result<ReceivedWebhook> {
         self.wait(self.engine().receive(connection, headers, body))
-    }
-
-    /// See [`Engine::disconnect`](crate::Engine::disconnect).
-    ///
-    /// # Errors
-    ///
-    /// Those of the method it calls.
-    pub fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
-        self.wait(self.engine().disconnect(connection, mode))
     }
 
     /// Returns a handle to a sync: see [`Engine::sync`](crate::Engine::sync).

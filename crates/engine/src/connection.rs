@@ -1,9 +1,12 @@
 //! Connections: accounts at APIs, from `connect` to `disconnect`.
 
+mod about;
+mod change;
 mod connect;
 mod disconnect;
 mod settings;
 
+pub use about::EndUser;
 pub use disconnect::DisconnectMode;
 pub(crate) use disconnect::no_connection;
 pub use settings::ConnectionSettings;

@@ -19,7 +19,7 @@
 //! A method that is a noun returns what it names: from memory, or, where it is `async`, from the store, without any network.
 //! `fetch_` stands before a noun that could be read as a command, as in [`Engine::fetch_run`]. Verbs come in pairs: `enable`
 //! and `disable`, `pause` and `resume`, `connect` and `disconnect`. The root has what most hosts name; the modules
-//! [`credentials`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest, and [`blocking`] has all of it
+//! [`connections`], [`credentials`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest, and [`blocking`] has all of it
 //! without `async`.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
@@ -61,6 +61,11 @@ pub use integrations::{IntegrationHandle, IntegrationSettings};
 pub use run::{RunEvent, RunOptions, RunReport, RunState};
 pub use schedule::Schedule;
 pub use sync::{Phase, SyncHandle, SyncOptions, SyncState};
+
+/// Connections: what is known of them, and how they stand.
+pub mod connections {
+    pub use crate::connection::{ConnectionSettings, DisconnectMode, EndUser};
+}
 
 /// What a connection signs in with, and how a user signs in.
 pub mod credentials {

@@ -125,6 +125,7 @@ impl Run<'_> {
         let full = host.full;
         let setup = RunSetup::new(&self.connection.id)
             .config(config)
+            .metadata(self.connection.metadata.clone())
             .checkpoint(begun.run.checkpoint.clone())
             .variant(self.key.variant.clone())
             .resumed(full && begun.run.checkpoint.is_some())

@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::host::{ApiHost, LogLevel};
 use super::http::{HttpRequest, HttpResponse};
@@ -138,12 +138,18 @@ pub trait ActionTemplate: fmt::Debug + Send + Sync + 'static {
 pub struct ActionContext<'h> {
     host: &'h dyn ApiHost,
     config: BTreeMap<String, String>,
+    metadata: Map<String, Value>,
 }
 
 impl<'h> ActionContext<'h> {
-    /// Begins an action on `host`, with the connection's settings.
-    pub fn new(host: &'h dyn ApiHost, config: BTreeMap<String, String>) -> Self {
-        ActionContext { host, config }
+    /// Begins an action on `host`, with the connection's settings and its metadata.
+    pub fn new(host: &'h dyn ApiHost, config: BTreeMap<String, String>, metadata: Map<String, Value>) -> Self {
+        ActionContext { host, config, metadata }
+    }
+
+    /// Returns the connection's metadata: JSON of the host's, as it was when the action began. Empty where there is none.
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.metadata
     }
 
     /// Returns a setting that the action cannot do without.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::auth::SecretRenewal;
 use super::changes::{SourceDelete, SourceRecord};
@@ -80,6 +81,18 @@ impl<'h> SyncContext<'h> {
     /// Returns every setting that was given or has a default.
     pub fn config_values(&self) -> &BTreeMap<String, String> {
         &self.setup.config
+    }
+
+    /// Returns the connection's metadata: JSON of the host's, as it was when the run began. Empty where there is none.
+    ///
+    /// ```
+    /// # fn example(context: &highwater_template::SyncContext<'_>) {
+    /// let labels = context.metadata().get("labels").and_then(|labels| labels.as_array());
+    /// # let _ = labels;
+    /// # }
+    /// ```
+    pub fn metadata(&self) -> &Map<String, Value> {
+        &self.setup.metadata
     }
 
     /// Returns a secret setting, if it was given with the connection's credentials.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::auth::SecretRenewal;
 use super::changes::{SourceDelete, SourceRecord};
@@ -141,6 +142,8 @@ pub struct RunSetup {
     pub connection: String,
     /// The template's settings, with defaults filled in.
     pub config: BTreeMap<String, String>,
+    /// The connection's metadata.
+    pub metadata: Map<String, Value>,
     /// The last checkpoint; `None` in the first run and at the beginning of a full refresh.
     pub checkpoint: Option<Json>,
     /// The sync's variant, if it is not the default one.
@@ -161,6 +164,13 @@ impl RunSetup {
     #[must_use]
     pub fn config(mut self, config: BTreeMap<String, String>) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Sets the connection's metadata. Empty by default.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Map<String, Value>) -> Self {
+        self.metadata = metadata;
         self
     }
 

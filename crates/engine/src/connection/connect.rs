@@ -1,10 +1,10 @@
 //! The beginning of a connection: its settings, and credentials that last as long as the engine.
 
-use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 use highwater_template::Secret;
 
 use super::disconnect::no_connection;
-use super::settings::{ConnectionSettings, connection_key};
+use super::settings::{ConnectionSettings, StoredConnection, connection_key};
 use crate::builder::unknown_template;
 use crate::engine::Engine;
 use crate::http::Credentials;
@@ -15,6 +15,9 @@ const TRIES: u32 = 50;
 impl Engine {
     /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
     /// templates and actions of the provider must mean the same API.
+    ///
+    /// A display name, an end user, tags and metadata that the settings do not give stay as they are, so a host may connect with
+    /// the same settings at every start: see [`set_metadata`](Engine::set_metadata) and its like for changing them.
     ///
     /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins than
     /// before, credentials that this engine has used go nowhere until they are given again.
@@ -39,24 +42,33 @@ impl Engine {
         settings.check()?;
         let key = connection_key(&settings.id);
         let stored = self.parts().store.document(&key).await?;
-        let before: Option<ConnectionSettings> = stored.as_ref().map(Json::to).transpose()?;
-        let joining = self.begin_joining(&mut settings, before.as_ref()).await?;
+        let before = stored.as_ref().map(StoredConnection::read).transpose()?;
+        let joining = self.begin_joining(&mut settings, before.as_ref().map(|before| &before.settings)).await?;
         if !self.templates().any(|info| info.provider.name == settings.provider) {
             return Err(unknown_template(&settings.provider, self.parts().templates.keys().cloned()));
         }
         let provider = self.parts().provider_of(&settings)?;
         self.check_config_names(&settings)?;
-        if let Some(before) = before.filter(|before| before.provider != settings.provider) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "the connection is one to another provider, and so are its credentials: choose another id",
-            )
-            .with("connection", &settings.id)
-            .with("provider", before.provider)
-            .with("expected", &settings.provider));
-        }
+        let created_at = match &before {
+            Some(StoredConnection { settings: before, .. }) if before.provider != settings.provider => {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    "the connection is one to another provider, and so are its credentials: choose another id",
+                )
+                .with("connection", &settings.id)
+                .with("provider", &before.provider)
+                .with("expected", &settings.provider));
+            }
+            Some(before) => {
+                settings.keep_notes(&before.settings);
+                before.created_at
+            }
+            None => Some(self.parts().environment.now()),
+        };
+        let connection = StoredConnection { settings, created_at };
         let mut batch = WriteBatch::new();
-        batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &settings)?;
+        batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &connection)?;
+        let mut settings = connection.settings;
         if let Some(joining) = joining {
             settings = joining.fill_in(settings);
             joining.finish(&mut batch)?;

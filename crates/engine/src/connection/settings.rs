@@ -1,15 +1,30 @@
-//! What the engine keeps in the store about connections and syncs.
+//! What the engine keeps in the store about a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_core::{Error, ErrorKind, Result};
+use highwater_core::timestamp::unix_ms;
+use highwater_core::{Error, ErrorKind, Json, Result, Timestamp};
 use highwater_template::{ConfigKey, TemplateInfo};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::about::{EndUser, check_display_name, check_metadata, check_tags};
 use crate::http::{credentials_in_url, has_credentials};
 
-/// An account at an API: where it is and which settings its templates get. Its token is not part of
-/// it and never stored; give it to [`Engine::use_token`](crate::Engine::use_token) at each start.
+/// An account at an API: where it is, which settings its templates get, and what the host notes of it. Credentials are not
+/// part of it; they are kept by the engine's [`CredentialStore`](crate::CredentialStore).
+///
+/// ```
+/// use highwater_engine::ConnectionSettings;
+/// use highwater_engine::connections::EndUser;
+/// let connection = ConnectionSettings::new("github-ann", "github")
+///     .config("owner", "octocat")
+///     .display_name("Ann's GitHub")
+///     .end_user(EndUser::new("u-7").email("ann@example.com"))
+///     .tag("plan", "team")
+///     .metadata("labels", serde_json::json!(["bug"]));
+/// assert_eq!(connection.tags["plan"], "team");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnectionSettings {
@@ -26,6 +41,18 @@ pub struct ConnectionSettings {
     /// Settings of the templates.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// What people call it: 1 to 255 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Whose account it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_user: Option<EndUser>,
+    /// Words of the host's by which connections are found: at most 64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// JSON of the host's that templates and actions can read: at most 64 KiB. No place for secrets.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
 }
 
 impl ConnectionSettings {
@@ -37,6 +64,10 @@ impl ConnectionSettings {
             integration: None,
             base_url: None,
             config: BTreeMap::new(),
+            display_name: None,
+            end_user: None,
+            tags: BTreeMap::new(),
+            metadata: Map::new(),
         }
     }
 
@@ -66,6 +97,50 @@ impl ConnectionSettings {
         self
     }
 
+    /// Sets what people call it.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
+        self
+    }
+
+    /// Sets whose account it is.
+    #[must_use]
+    pub fn end_user(mut self, user: EndUser) -> Self {
+        self.end_user = Some(user);
+        self
+    }
+
+    /// Adds a tag.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a member to the metadata.
+    #[must_use]
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Takes over what a host notes of a connection, where these settings do not say it.
+    pub(super) fn keep_notes(&mut self, before: &ConnectionSettings) {
+        if self.display_name.is_none() {
+            self.display_name.clone_from(&before.display_name);
+        }
+        if self.end_user.is_none() {
+            self.end_user.clone_from(&before.end_user);
+        }
+        if self.tags.is_empty() {
+            self.tags.clone_from(&before.tags);
+        }
+        if self.metadata.is_empty() {
+            self.metadata.clone_from(&before.metadata);
+        }
+    }
+
     /// Where the API is: what the connection says stands for the template's base URL.
     pub(crate) fn origins(&self, mut of_template: Vec<String>) -> Vec<String> {
         match (&self.base_url, of_template.first_mut()) {
@@ -82,7 +157,10 @@ impl ConnectionSettings {
             return Err(Error::new(ErrorKind::Invalid, "a connection's id has 1 to 200 bytes and no slash")
                 .with("connection", &self.id));
         }
-        Ok(())
+        self.display_name.as_deref().map_or(Ok(()), check_display_name)?;
+        self.end_user.as_ref().map_or(Ok(()), EndUser::check)?;
+        check_tags(&self.tags)?;
+        check_metadata(&self.metadata)
     }
 
     /// The settings a template gets: those given, and defaults for the rest.
@@ -129,6 +207,30 @@ impl ConnectionSettings {
 pub(crate) fn check_base_url(url: Option<&str>) -> Result<()> {
     let url = url.and_then(|url| url::Url::parse(url).ok());
     if url.is_some_and(|url| has_credentials(&url)) { Err(credentials_in_url()) } else { Ok(()) }
+}
+
+/// A connection as it is stored.
+#[derive(Serialize)]
+pub(crate) struct StoredConnection {
+    #[serde(flatten)]
+    pub(crate) settings: ConnectionSettings,
+    /// When it was connected first; none where an earlier version did that.
+    #[serde(rename = "created_ms", with = "unix_ms::option", skip_serializing_if = "Option::is_none")]
+    pub(crate) created_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(default, rename = "created_ms", with = "unix_ms::option")]
+    at: Option<Timestamp>,
+}
+
+impl StoredConnection {
+    /// Reads both parts by themselves: what is flattened cannot be read where a host builds `serde_json` with its feature
+    /// `arbitrary_precision`.
+    pub(crate) fn read(stored: &Json) -> Result<Self> {
+        Ok(StoredConnection { settings: stored.to()?, created_at: stored.to::<Created>()?.at })
+    }
 }
 
 pub(crate) fn connection_key(id: &str) -> String {

@@ -1,0 +1,103 @@
+//! Connections, for programs without a runtime.
+
+use std::collections::BTreeMap;
+
+use highwater_core::Result;
+use highwater_template::Secret;
+
+use super::Engine;
+use crate::connection::{ConnectionSettings, DisconnectMode, EndUser};
+use crate::http::Credentials;
+
+impl Engine {
+    /// See [`Engine::connect`](crate::Engine::connect).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connect(&self, settings: ConnectionSettings) -> Result<()> {
+        self.wait(self.engine().connect(settings))
+    }
+
+    /// See [`Engine::use_token`](crate::Engine::use_token).
+    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.engine().use_token(connection, token);
+    }
+
+    /// See [`Engine::use_credentials`](crate::Engine::use_credentials).
+    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        self.engine().use_credentials(connection, credentials);
+    }
+
+    /// See [`Engine::connection`](crate::Engine::connection).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connection(&self, id: &str) -> Result<ConnectionSettings> {
+        self.wait(self.engine().connection(id))
+    }
+
+    /// See [`Engine::connections`](crate::Engine::connections).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
+        self.wait(self.engine().connections())
+    }
+
+    /// See [`Engine::disconnect`](crate::Engine::disconnect).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
+        self.wait(self.engine().disconnect(connection, mode))
+    }
+
+    /// See [`Engine::set_display_name`](crate::Engine::set_display_name).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_display_name(&self, connection: &str, name: Option<String>) -> Result<()> {
+        self.wait(self.engine().set_display_name(connection, name))
+    }
+
+    /// See [`Engine::set_end_user`](crate::Engine::set_end_user).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_end_user(&self, connection: &str, end_user: Option<EndUser>) -> Result<()> {
+        self.wait(self.engine().set_end_user(connection, end_user))
+    }
+
+    /// See [`Engine::set_tags`](crate::Engine::set_tags).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_tags(&self, connection: &str, tags: BTreeMap<String, String>) -> Result<()> {
+        self.wait(self.engine().set_tags(connection, tags))
+    }
+
+    /// See [`Engine::set_metadata`](crate::Engine::set_metadata).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_metadata(&self, connection: &str, metadata: serde_json::Value) -> Result<()> {
+        self.wait(self.engine().set_metadata(connection, metadata))
+    }
+
+    /// See [`Engine::update_metadata`](crate::Engine::update_metadata).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update_metadata(&self, connection: &str, metadata: serde_json::Value) -> Result<()> {
+        self.wait(self.engine().update_metadata(connection, metadata))
+    }
+}
