@@ -91,7 +91,7 @@ impl Engine {
         answer
     }
 
-    async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
+    pub(crate) async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
         let parts = self.parts();
         let urls = parts.urls(settings, provider)?;
         parts.client(settings, provider, &urls, CredentialUse::Optional).await

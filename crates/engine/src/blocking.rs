@@ -39,6 +39,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::background::Background;
+use crate::http::Revocation;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::run::{LogLine, RunReport};
 use crate::state::IdleReader;
@@ -110,6 +111,24 @@ impl Engine {
     /// Those of the method it calls.
     pub fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         self.wait(self.engine().proxy(connection, request))
+    }
+
+    /// See [`Engine::verify_connection`](crate::Engine::verify_connection).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn verify_connection(&self, id: &str) -> Result<Option<String>> {
+        self.wait(self.engine().verify_connection(id))
+    }
+
+    /// See [`Engine::revoke_credentials`](crate::Engine::revoke_credentials).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn revoke_credentials(&self, connection: &str) -> Result<Revocation> {
+        self.wait(self.engine().revoke_credentials(connection))
     }
 
     /// See [`Engine::accept_clock`](crate::Engine::accept_clock).

@@ -1,13 +1,13 @@
 //! Putting an engine together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
-use highwater_template::Template;
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
+use highwater_template::{Provider, Template};
 
 use crate::engine::{Engine, Ingredients};
 use crate::http::{CredentialStore, RequestLimits, Sessions};
@@ -18,6 +18,7 @@ use crate::slots::Slots;
 #[derive(Debug)]
 pub struct EngineBuilder {
     store: Arc<dyn Store>,
+    providers: Vec<Provider>,
     templates: BTreeMap<String, Arc<dyn Template>>,
     actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     transport: Option<Arc<dyn Transport>>,
@@ -34,6 +35,7 @@ impl EngineBuilder {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         EngineBuilder {
             store,
+            providers: Vec::new(),
             templates: BTreeMap::new(),
             actions: BTreeMap::new(),
             transport: None,
@@ -58,6 +60,29 @@ impl EngineBuilder {
     #[must_use]
     pub fn templates(self, templates: impl IntoIterator<Item = Arc<dyn Template>>) -> Self {
         templates.into_iter().fold(self, EngineBuilder::template)
+    }
+
+    /// Adds a provider to the catalogue: connections to it, and requests of the host's own with them
+    /// ([`Engine::proxy`]), need no template. Templates and actions of the same provider must mean the same API.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use highwater_core::MemoryStore;
+    /// use highwater_engine::{ConnectionSettings, Engine};
+    /// use highwater_template::Provider;
+    /// use highwater_template::auth::AuthKind;
+    /// # async fn example() -> highwater_core::Result<()> {
+    /// # let store = Arc::new(MemoryStore::new()?);
+    /// let provider = Provider::new("acme", "https://api.acme.example").auth(AuthKind::bearer("a token, from Settings > API"));
+    /// let engine = Engine::builder(store).provider(provider).build()?;
+    /// engine.connect(ConnectionSettings::new("acme-main", "acme")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.providers.push(provider);
+        self
     }
 
     /// Adds actions to the catalogue, each in place of one of the same id.
@@ -128,8 +153,14 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] without a transport where the feature `http` is off.
+    /// [`ErrorKind::Invalid`] where two [providers](EngineBuilder::provider) have one name, and without a transport where the feature
+    /// `http` is off.
     pub fn build(self) -> Result<Engine> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.providers.iter().find(|provider| !names.insert(provider.name.as_str())) {
+            return Err(Error::new(ErrorKind::Invalid, "two providers have one name: rename one, or leave one out")
+                .with("provider", &twice.name));
+        }
         let transport = match self.transport {
             Some(transport) => transport,
             None => default_transport()?,
@@ -137,6 +168,7 @@ impl EngineBuilder {
         let sessions = Sessions::new(self.credentials);
         Ok(Engine::new(Ingredients {
             store: self.store,
+            providers: self.providers,
             templates: self.templates,
             actions: self.actions,
             transport,
@@ -159,6 +191,14 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 #[cfg(not(feature = "http"))]
 fn default_transport() -> Result<Arc<dyn Transport>> {
     Err(Error::new(ErrorKind::Invalid, "the engine needs a transport: give one, or enable the feature `http`"))
+}
+
+/// The error for a name that no provider has.
+pub(crate) fn unknown_provider<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Error {
+    let known: BTreeSet<&str> = known.collect();
+    Error::new(ErrorKind::NotFound, "no such provider: add it, or one of its templates, to the engine")
+        .with("provider", wanted)
+        .with("known", known.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// The error for a name that no template has.

@@ -9,7 +9,7 @@ use highwater_core::locks::lock;
 use highwater_core::{Document, Environment, Error, ErrorKind, Maintenance, Result, RunId, Store, Timestamp};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
-use highwater_template::{Template, TemplateInfo};
+use highwater_template::{Provider, Template, TemplateInfo};
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
@@ -37,6 +37,7 @@ pub struct Engine {
 
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) providers: Vec<Provider>,
     pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
     pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -65,6 +66,7 @@ pub(crate) struct Parts {
 /// What the builder decides.
 pub(crate) struct Ingredients {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) providers: Vec<Provider>,
     pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
     pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -88,6 +90,7 @@ impl Engine {
         Engine {
             parts: Arc::new(Parts {
                 store: from.store,
+                providers: from.providers,
                 templates: from.templates,
                 actions: from.actions,
                 transport: from.transport,
@@ -122,6 +125,15 @@ impl Engine {
     /// The catalogue, by id.
     pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
         self.parts.templates.values().map(|template| template.info())
+    }
+
+    /// Returns the providers of the catalogue by name: those that were added by themselves, and those of templates and actions.
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        let mut known: BTreeMap<&str, &Provider> = BTreeMap::new();
+        for (provider, _) in self.parts.described() {
+            known.entry(&provider.name).or_insert(provider);
+        }
+        known.into_values()
     }
 
     /// Accepts what the clock shows as the current time, where runs fail with [`ErrorKind::ClockImplausible`] although it is right.

@@ -23,6 +23,7 @@
 //! without `async`.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
+mod account;
 mod actions;
 mod aside;
 mod background;
@@ -69,7 +70,7 @@ pub mod connections {
 
 /// What a connection signs in with, and how a user signs in.
 pub mod credentials {
-    pub use crate::http::{CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, SignIn};
+    pub use crate::http::{CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, Revocation, SignIn};
 }
 
 /// Runs of syncs: what they are asked for, how far they are, what they leave.

@@ -46,7 +46,7 @@ pub trait RedirectStrategy: fmt::Debug + Send {
 ///
 /// # Errors
 ///
-/// Those of `show` and of [`RedirectStrategy::receive`], and those of [`SignIn::finish`].
+/// Those of [`SignIn::begin`], of `show`, of [`RedirectStrategy::receive`], and of [`SignIn::finish`].
 pub async fn sign_in(
     oauth: &OAuth2,
     client: OAuthTokens,
@@ -56,7 +56,7 @@ pub async fn sign_in(
     transport: &dyn Transport,
     environment: &dyn Environment,
 ) -> Result<OAuthTokens> {
-    let begun = SignIn::begin(oauth, client, redirect.redirect_uri(), scopes, environment);
+    let begun = SignIn::begin(oauth, client, redirect.redirect_uri(), scopes, environment)?;
     show(begun.url())?;
     let received = redirect.receive(begun.state()).await?;
     begun.finish(received.code.expose(), &received.state, transport, environment).await

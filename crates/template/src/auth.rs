@@ -3,11 +3,14 @@
 //! Everything that depends on the kind is in this module. Other crates call the methods of [`AuthKind`] and never match on it, so
 //! that a new kind is added here alone.
 
+mod oauth2;
+
 use async_trait::async_trait;
 use serde::Serialize;
 
 use super::secret::Secret;
 use highwater_core::Result;
+pub use oauth2::{ClientAuth, DesktopSignIn, OAuth2};
 
 /// Whether a template needs credentials of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,8 +41,9 @@ pub enum CredentialUse {
 pub enum AuthKind {
     /// `Authorization: Bearer TOKEN`.
     Bearer {
-        /// Where a user gets the token, in one line.
-        help: String,
+        /// Where a user gets the token.
+        #[serde(flatten)]
+        guide: Guide,
     },
     /// A key in a header.
     Header {
@@ -47,24 +51,51 @@ pub enum AuthKind {
         name: String,
         /// What stands before the key, with its space.
         prefix: String,
-        /// Where a user gets the key, in one line.
-        help: String,
+        /// Where a user gets the key.
+        #[serde(flatten)]
+        guide: Guide,
     },
     /// A key in the query. It is kept out of logs and errors.
     Query {
         /// The parameter.
         name: String,
-        /// Where a user gets the key, in one line.
-        help: String,
+        /// Where a user gets the key.
+        #[serde(flatten)]
+        guide: Guide,
     },
     /// `Authorization: Basic`: a user name and a password.
     Basic {
-        /// What the two are, in one line.
-        help: String,
+        /// What the two are.
+        #[serde(flatten)]
+        guide: Guide,
     },
     /// OAuth 2: the access token is a bearer token, refreshed by the engine.
     #[serde(rename = "oauth2")]
     OAuth2(OAuth2),
+    /// A service account's key file, as Google gives it: the engine signs requests for tokens with the key (RFC 7523).
+    ServiceAccount {
+        /// Where a user gets the key file.
+        #[serde(flatten)]
+        guide: Guide,
+    },
+    /// The private key of a GitHub App: the engine signs requests for the tokens of one installation with it.
+    #[serde(rename = "github_app")]
+    GitHubApp {
+        /// Where a user gets the key.
+        #[serde(flatten)]
+        guide: Guide,
+    },
+}
+
+/// Where a person gets what a sign-in needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Guide {
+    /// What it is and where it comes from, in one line.
+    pub help: String,
+    /// The URL of the page where it is made.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub page: String,
 }
 
 /// What a user gives in order to sign in.
@@ -76,6 +107,10 @@ pub enum CredentialKind {
     NameAndPassword,
     /// The tokens that OAuth 2 grants.
     OAuth2,
+    /// The key file of a service account.
+    ServiceAccount,
+    /// The private key of a GitHub App.
+    GitHubApp,
 }
 
 /// Where a request carries a credential.
@@ -100,22 +135,54 @@ pub enum Placement {
 impl AuthKind {
     /// Makes the kind that sends a bearer token. `help` says where a user gets the token.
     pub fn bearer(help: impl Into<String>) -> Self {
-        AuthKind::Bearer { help: help.into() }
+        AuthKind::Bearer { guide: Guide::new(help) }
     }
 
     /// Makes the kind that sends a key in header `name`, behind `prefix`.
     pub fn header(name: impl Into<String>, prefix: impl Into<String>, help: impl Into<String>) -> Self {
-        AuthKind::Header { name: name.into(), prefix: prefix.into(), help: help.into() }
+        AuthKind::Header { name: name.into(), prefix: prefix.into(), guide: Guide::new(help) }
     }
 
     /// Makes the kind that sends a key in query parameter `name`.
     pub fn query(name: impl Into<String>, help: impl Into<String>) -> Self {
-        AuthKind::Query { name: name.into(), help: help.into() }
+        AuthKind::Query { name: name.into(), guide: Guide::new(help) }
     }
 
     /// Makes the kind that sends a user name and a password.
     pub fn basic(help: impl Into<String>) -> Self {
-        AuthKind::Basic { help: help.into() }
+        AuthKind::Basic { guide: Guide::new(help) }
+    }
+
+    /// Makes the kind that signs in with a service account's key file.
+    pub fn service_account(help: impl Into<String>) -> Self {
+        AuthKind::ServiceAccount { guide: Guide::new(help) }
+    }
+
+    /// Makes the kind that signs in with the private key of a GitHub App.
+    pub fn github_app(help: impl Into<String>) -> Self {
+        AuthKind::GitHubApp { guide: Guide::new(help) }
+    }
+
+    /// Sets the URL of the page where a person gets the credentials, or registers an application.
+    ///
+    /// ```
+    /// use highwater_template::auth::AuthKind;
+    /// let kind = AuthKind::bearer("a personal token").page("https://a.example/settings/tokens");
+    /// assert_eq!(kind.page_url(), Some("https://a.example/settings/tokens"));
+    /// ```
+    #[must_use]
+    pub fn page(mut self, url: impl Into<String>) -> Self {
+        let url = url.into();
+        match &mut self {
+            AuthKind::OAuth2(oauth) => oauth.page = url,
+            AuthKind::Bearer { guide }
+            | AuthKind::Header { guide, .. }
+            | AuthKind::Query { guide, .. }
+            | AuthKind::Basic { guide }
+            | AuthKind::ServiceAccount { guide }
+            | AuthKind::GitHubApp { guide } => guide.page = url,
+        }
+        self
     }
 
     /// Returns what a user gives in order to sign in this way.
@@ -124,25 +191,38 @@ impl AuthKind {
             AuthKind::Bearer { .. } | AuthKind::Header { .. } | AuthKind::Query { .. } => CredentialKind::Token,
             AuthKind::Basic { .. } => CredentialKind::NameAndPassword,
             AuthKind::OAuth2(_) => CredentialKind::OAuth2,
+            AuthKind::ServiceAccount { .. } => CredentialKind::ServiceAccount,
+            AuthKind::GitHubApp { .. } => CredentialKind::GitHubApp,
         }
     }
 
-    /// Returns where a user gets the credentials, in one line; `None` where the engine gets them itself.
-    pub fn help(&self) -> Option<&str> {
+    fn guide(&self) -> (&str, &str) {
         match self {
-            AuthKind::Bearer { help }
-            | AuthKind::Header { help, .. }
-            | AuthKind::Query { help, .. }
-            | AuthKind::Basic { help } => Some(help),
-            AuthKind::OAuth2(_) => None,
+            AuthKind::OAuth2(oauth) => (&oauth.help, &oauth.page),
+            AuthKind::Bearer { guide }
+            | AuthKind::Header { guide, .. }
+            | AuthKind::Query { guide, .. }
+            | AuthKind::Basic { guide }
+            | AuthKind::ServiceAccount { guide }
+            | AuthKind::GitHubApp { guide } => (&guide.help, &guide.page),
         }
+    }
+
+    /// Returns where a user gets the credentials, or how an application is registered, in one line.
+    pub fn help(&self) -> Option<&str> {
+        Some(self.guide().0).filter(|help| !help.is_empty())
+    }
+
+    /// Returns the URL of the page where a person gets the credentials, or registers an application.
+    pub fn page_url(&self) -> Option<&str> {
+        Some(self.guide().1).filter(|page| !page.is_empty())
     }
 
     /// Returns the description of OAuth 2 at the API, if this is that kind.
     pub fn oauth2(&self) -> Option<&OAuth2> {
         match self {
             AuthKind::OAuth2(oauth) => Some(oauth),
-            AuthKind::Bearer { .. } | AuthKind::Header { .. } | AuthKind::Query { .. } | AuthKind::Basic { .. } => None,
+            _ => None,
         }
     }
 
@@ -157,8 +237,17 @@ impl AuthKind {
             AuthKind::Query { name, .. } => {
                 Some(Placement::Query { name: name.clone(), value: Secret::new(token.expose().trim()) })
             }
-            AuthKind::Basic { .. } | AuthKind::OAuth2(_) => None,
+            AuthKind::Basic { .. }
+            | AuthKind::OAuth2(_)
+            | AuthKind::ServiceAccount { .. }
+            | AuthKind::GitHubApp { .. } => None,
         }
+    }
+}
+
+impl Guide {
+    fn new(help: impl Into<String>) -> Self {
+        Guide { help: help.into(), page: String::new() }
     }
 }
 
@@ -168,130 +257,6 @@ impl Placement {
     pub fn bearer(token: &Secret) -> Self {
         let value = Secret::new(format!("Bearer {}", token.expose().trim()));
         Placement::Header { name: "authorization".to_owned(), value }
-    }
-}
-
-/// How OAuth 2 works at an API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct OAuth2 {
-    /// The authorization endpoint, where the user agrees.
-    pub authorize_url: String,
-    /// The token endpoint.
-    pub token_url: String,
-    /// Scopes that the provider's templates need at least.
-    pub scopes: Vec<String>,
-    /// How the client authenticates at the token endpoint. In the form by default.
-    pub client: ClientAuth,
-    /// What a desktop application, which cannot keep a secret, can do.
-    pub desktop: DesktopSignIn,
-    /// The device authorization endpoint (RFC 8628), where the API has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_url: Option<String>,
-    /// Parameters to add to the authorization URL, such as `access_type=offline`.
-    pub authorize_parameters: Vec<(String, String)>,
-}
-
-impl OAuth2 {
-    /// Describes OAuth 2 with these two endpoints.
-    pub fn new(authorize_url: impl Into<String>, token_url: impl Into<String>, desktop: DesktopSignIn) -> Self {
-        OAuth2 {
-            authorize_url: authorize_url.into(),
-            token_url: token_url.into(),
-            scopes: Vec::new(),
-            client: ClientAuth::Body,
-            desktop,
-            device_url: None,
-            authorize_parameters: Vec::new(),
-        }
-    }
-
-    /// Adds a scope.
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scopes.push(scope.into());
-        self
-    }
-
-    /// Sets how the client authenticates at the token endpoint.
-    #[must_use]
-    pub fn client(mut self, client: ClientAuth) -> Self {
-        self.client = client;
-        self
-    }
-
-    /// Sets the device authorization endpoint.
-    #[must_use]
-    pub fn device_url(mut self, url: impl Into<String>) -> Self {
-        self.device_url = Some(url.into());
-        self
-    }
-
-    /// Returns its own scopes and `others`, each once.
-    ///
-    /// ```
-    /// use highwater_template::auth::{DesktopSignIn, OAuth2};
-    /// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);
-    /// assert_eq!(oauth.scope("read").scopes_with(&["write", "read"]), ["read", "write"]);
-    /// ```
-    pub fn scopes_with(&self, others: &[&str]) -> Vec<String> {
-        let mut all = self.scopes.clone();
-        for scope in others {
-            if !all.iter().any(|known| known == scope) {
-                all.push((*scope).to_owned());
-            }
-        }
-        all
-    }
-
-    /// Adds a parameter to the authorization URL.
-    #[must_use]
-    pub fn authorize_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.authorize_parameters.push((name.into(), value.into()));
-        self
-    }
-}
-
-/// How a client authenticates at a token endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ClientAuth {
-    /// `client_id` and `client_secret` in the form.
-    #[default]
-    Body,
-    /// `Authorization: Basic`.
-    Basic,
-    /// `Authorization: Basic`, and the rest as a JSON object in place of a form.
-    BasicWithJson,
-}
-
-/// What a desktop application can do to sign a user in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum DesktopSignIn {
-    /// Authorization code with PKCE over a loopback address, without a secret.
-    PkcePublic,
-    /// The same, but the API wants a client secret that is not secret (Google's desktop clients).
-    PkceWithSecret,
-    /// The device flow, without a secret.
-    Device,
-    /// Only with a server of the vendor that keeps the secret, or with a token that the user pastes.
-    Broker,
-}
-
-impl DesktopSignIn {
-    /// Returns what that means to a desktop application, in one line.
-    pub fn description(self) -> &'static str {
-        match self {
-            DesktopSignIn::PkcePublic => "a desktop application needs no secret (PKCE)",
-            DesktopSignIn::PkceWithSecret => "a desktop application ships a client secret that is not secret (PKCE)",
-            DesktopSignIn::Device => "a desktop application needs no secret (device flow)",
-            DesktopSignIn::Broker => {
-                "the client secret has to stay on a server of yours; a desktop application takes a token instead"
-            }
-        }
     }
 }
 

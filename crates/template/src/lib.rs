@@ -56,6 +56,7 @@ pub mod records;
 pub mod redact;
 mod secret;
 mod template;
+mod verification;
 pub mod webhooks;
 mod window;
 
@@ -73,4 +74,5 @@ pub use paging::{Pages, Paging};
 pub use provider::Provider;
 pub use secret::Secret;
 pub use template::Template;
+pub use verification::Verification;
 pub use window::Window;

@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::context::SyncContext;
 use super::http::{HttpRequest, HttpResponse};
@@ -36,7 +37,8 @@ const MAX_PAGES: usize = 1_000_000;
 const MAX_STEPS_BACK: usize = 20;
 
 /// How an API names the next page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Paging {
     /// Not at all: there is one page.

@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::actions::ActionInfo;
 use super::auth::{AuthKind, ExpiredTokenText, OAuth2};
-use super::info::{TemplateInfo, fill_in};
+use super::info::{ConfigKey, TemplateInfo, fill_in};
 use super::limits::RateLimits;
+use super::paging::Paging;
+use super::verification::Verification;
 use super::webhooks::WebhookScheme;
 use highwater_core::Result;
 
@@ -45,6 +47,15 @@ pub struct Provider {
     /// Texts that say that the access token has expired, beside a 401.
     #[serde(rename = "token_ends", skip_serializing_if = "Vec::is_empty")]
     pub expired_token_texts: Vec<ExpiredTokenText>,
+    /// Settings that its URLs need, beside those of its templates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub config: Vec<ConfigKey>,
+    /// How most of its lists name the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paging: Option<Paging>,
+    /// The request that tells whose account a connection is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 impl Provider {
@@ -60,7 +71,31 @@ impl Provider {
             docs: String::new(),
             webhooks: None,
             expired_token_texts: Vec::new(),
+            config: Vec::new(),
+            paging: None,
+            verification: None,
         }
+    }
+
+    /// Adds a setting that its URLs need.
+    #[must_use]
+    pub fn config(mut self, key: ConfigKey) -> Self {
+        self.config.push(key);
+        self
+    }
+
+    /// Sets how most of its lists name the next page.
+    #[must_use]
+    pub fn paging(mut self, paging: Paging) -> Self {
+        self.paging = Some(paging);
+        self
+    }
+
+    /// Sets the request that tells whose account a connection is.
+    #[must_use]
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verification = Some(verification);
+        self
     }
 
     /// Takes a response whose text at the JSON pointer is `value`, whatever its status, for one to an expired access token.
@@ -127,6 +162,46 @@ impl Provider {
     /// digits, `-`, `_` and `.`.
     pub fn urls(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
         std::iter::once(&self.base_url).chain(&self.origins).map(|url| fill_in(url, config)).collect()
+    }
+
+    /// Returns the provider with the settings filled in, in each of its URLs: for a sign-in at an API whose address a setting names.
+    /// A setting that is not in `config` has its default.
+    ///
+    /// ```
+    /// use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+    /// use highwater_template::{ConfigKey, Provider};
+    ///
+    /// let oauth = OAuth2::new("https://{host}/oauth/authorize", "https://{host}/oauth/token", DesktopSignIn::PkcePublic);
+    /// let provider = Provider::new("forge", "https://{host}/api")
+    ///     .config(ConfigKey::with_default("host", "the server's name", "forge.example"))
+    ///     .auth(AuthKind::OAuth2(oauth));
+    /// let filled = provider.filled_in(&Default::default())?;
+    /// assert_eq!(filled.oauth2().unwrap().token_url, "https://forge.example/oauth/token");
+    /// # Ok::<(), highwater_template::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`urls`](Provider::urls).
+    pub fn filled_in(&self, config: &BTreeMap<String, String>) -> Result<Provider> {
+        let mut filled = self.clone();
+        let mut config = config.clone();
+        for key in &self.config {
+            if let Some(default) = &key.default {
+                config.entry(key.name.clone()).or_insert_with(|| default.clone());
+            }
+        }
+        let mut fill = |url: &mut String| fill_in(url, &config).map(|whole| *url = whole);
+        fill(&mut filled.base_url)?;
+        filled.origins.iter_mut().try_for_each(&mut fill)?;
+        for kind in &mut filled.auth {
+            if let AuthKind::OAuth2(oauth) = kind {
+                fill(&mut oauth.token_url)?;
+                let optional = [&mut oauth.authorize_url, &mut oauth.device_url, &mut oauth.revocation_url];
+                optional.into_iter().flatten().try_for_each(&mut fill)?;
+            }
+        }
+        Ok(filled)
     }
 
     /// Begins the description of one of its templates.

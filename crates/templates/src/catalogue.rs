@@ -86,6 +86,8 @@ fn sign_in(kind: &AuthKind) -> String {
         CredentialKind::Token => "a token",
         CredentialKind::NameAndPassword => "name and password",
         CredentialKind::OAuth2 => "OAuth 2",
+        CredentialKind::ServiceAccount => "a service account",
+        CredentialKind::GitHubApp => "a GitHub App",
     };
     let how = kind.oauth2().map(|oauth| oauth.desktop.description()).or(kind.help());
     format!("with {by}: {}", how.unwrap_or_default())

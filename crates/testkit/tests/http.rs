@@ -101,7 +101,7 @@ async fn a_sign_in_with_pkce() {
     let oauth = OAuth2::new("https://acme.example/authorize", "https://acme.example/token", DesktopSignIn::PkcePublic)
         .scope("read")
         .authorize_parameter("prompt", "consent");
-    let sign_in = SignIn::begin(&oauth, OAuthTokens::new("app"), "http://127.0.0.1:9/cb", &["write"], &clock);
+    let sign_in = SignIn::begin(&oauth, OAuthTokens::new("app"), "http://127.0.0.1:9/cb", &["write"], &clock).unwrap();
     let url: BTreeMap<String, String> = url::Url::parse(sign_in.url()).unwrap().query_pairs().into_owned().collect();
     assert_eq!((url["scope"].as_str(), url["code_challenge_method"].as_str()), ("read write", "S256"));
     let challenge = url["code_challenge"].clone();
@@ -116,7 +116,7 @@ async fn a_sign_in_with_pkce() {
     assert!(api.seen().is_empty());
     let tokens = sign_in.finish("c0de", &url["state"], &api, &clock).await.unwrap();
     assert_eq!(tokens.expires_at, Some(clock.now() + Duration::from_secs(60)));
-    let other = SignIn::begin(&oauth, OAuthTokens::new("app"), "http://127.0.0.1:9/cb", &[], &clock);
+    let other = SignIn::begin(&oauth, OAuthTokens::new("app"), "http://127.0.0.1:9/cb", &[], &clock).unwrap();
     assert_ne!(other.url(), sign_in.url());
 }
 

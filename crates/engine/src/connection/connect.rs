@@ -5,7 +5,6 @@ use highwater_template::Secret;
 
 use super::disconnect::no_connection;
 use super::settings::{ConnectionSettings, StoredConnection, connection_key};
-use crate::builder::unknown_template;
 use crate::engine::Engine;
 use crate::http::Credentials;
 
@@ -13,8 +12,8 @@ use crate::http::Credentials;
 const TRIES: u32 = 50;
 
 impl Engine {
-    /// Stores a connection's settings, in place of those of the same id. The provider must have a template in the catalogue, and all
-    /// templates and actions of the provider must mean the same API.
+    /// Stores a connection's settings, in place of those of the same id. The provider must be in the catalogue, by itself or with a
+    /// template, and all templates and actions of the provider must mean the same API.
     ///
     /// A display name, an end user, tags and metadata that the settings do not give stay as they are, so a host may connect with
     /// the same settings at every start: see [`set_metadata`](Engine::set_metadata) and its like for changing them.
@@ -24,7 +23,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where no template has the provider, and for an unknown integration; [`ErrorKind::Invalid`] for an id
+    /// [`ErrorKind::NotFound`] for an unknown provider or integration; [`ErrorKind::Invalid`] for an id
     /// that cannot be one, a setting that no template of the provider reads, a URL with credentials in it, and a connection that
     /// exists with another provider or integration.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
@@ -44,9 +43,6 @@ impl Engine {
         let stored = self.parts().store.document(&key).await?;
         let before = stored.as_ref().map(StoredConnection::read).transpose()?;
         let joining = self.begin_joining(&mut settings, before.as_ref().map(|before| &before.settings)).await?;
-        if !self.templates().any(|info| info.provider.name == settings.provider) {
-            return Err(unknown_template(&settings.provider, self.parts().templates.keys().cloned()));
-        }
         let provider = self.parts().provider_of(&settings)?;
         self.check_config_names(&settings)?;
         let created_at = match &before {
@@ -80,12 +76,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses settings that no template and no action of the provider reads.
+    /// Refuses settings that the provider, its templates and its actions do not read.
     pub(crate) fn check_config_names(&self, settings: &ConnectionSettings) -> Result<()> {
-        let of_templates = self.templates().map(|info| (&info.provider.name, &info.config));
-        let of_actions = self.actions().map(|info| (&info.provider.name, &info.config));
-        let of_provider = of_templates.chain(of_actions).filter(|(name, _)| **name == settings.provider);
-        settings.check_names(of_provider.flat_map(|(_, keys)| keys))
+        let of_provider = self.parts().described().filter(|(known, _)| known.name == settings.provider);
+        settings.check_names(of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)))
     }
 
     /// Uses a token for a connection until this engine ends: see [`use_credentials`](Engine::use_credentials).

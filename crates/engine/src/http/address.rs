@@ -4,17 +4,18 @@
 //! action gets a client only if it is the provider's own; while requests are sent, the connection must still be the one that
 //! the client was made for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::auth::CredentialUse;
+use highwater_template::auth::{AuthKind, CredentialUse, OAuth2};
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, Secret};
 use url::Url;
 
 use super::client::{Client, Note};
 use super::credentials::SignInMethod;
-use crate::builder::unknown_template;
+use super::tokens::OAuthTokens;
+use crate::builder::unknown_provider;
 use crate::connection::ConnectionSettings;
 use crate::engine::Parts;
 use crate::mutants::mutant;
@@ -24,13 +25,36 @@ use crate::mutants::mutant;
 pub(crate) struct Address {
     provider: String,
     origins: BTreeSet<String>,
+    /// Where tokens come from and go to, beside these.
+    token_origins: BTreeSet<String>,
 }
 
 impl Address {
-    fn new(provider: &str, urls: &[String]) -> Self {
+    fn new(provider: &Provider, urls: &[String]) -> Self {
         let origin =
-            |url: &String| Url::parse(url).map_or_else(|_| url.clone(), |url| url.origin().ascii_serialization());
-        Address { provider: provider.to_owned(), origins: urls.iter().map(origin).collect() }
+            |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization());
+        let endpoints = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
+        Address {
+            provider: provider.name.clone(),
+            origins: urls.iter().map(|url| origin(url)).collect(),
+            token_origins: endpoints.map(origin).collect(),
+        }
+    }
+
+    /// Refuses a token endpoint of the credentials' own that is at none of the provider's origins. A provider that describes no
+    /// OAuth 2 leaves the endpoint to the credentials.
+    pub(super) fn check_token_url(&self, tokens: &OAuthTokens) -> Result<()> {
+        let Some(url) = tokens.token_url.as_deref().filter(|_| !self.token_origins.is_empty()) else { return Ok(()) };
+        let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        if self.token_origins.contains(&origin) || self.origins.contains(&origin) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Invalid,
+            "refused a token endpoint at another origin than the provider's: the refresh token would leak; correct the token URL of the credentials",
+        )
+        .with("origin", origin)
+        .with("expected", self.token_origins.iter().cloned().collect::<Vec<_>>().join(", ")))
     }
 
     /// Whether credentials may go there.
@@ -61,12 +85,12 @@ impl Parts {
     ) -> Result<Client> {
         self.admit(settings, provider)?;
         let session = self.sessions.of(&settings.id);
+        let filled = provider.filled_in(&self.config_of(settings, provider))?;
         let address = self.address(settings, provider).unwrap_or_default();
         session.arrive(&address).await?;
         let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
         let store = Arc::clone(&self.store);
-        let client =
-            Client::new(transport, environment, store, self.limits.clone(), origins, provider, session).await?;
+        let client = Client::new(transport, environment, store, self.limits.clone(), origins, &filled, session).await?;
         if credentials != CredentialUse::Unused
             && let Some(stranger) = client.origins().urls().iter().find(|origin| !address.owns(origin))
         {
@@ -98,12 +122,14 @@ impl Parts {
     /// must mean the same API.
     pub(crate) fn provider_of(&self, settings: &ConnectionSettings) -> Result<&Provider> {
         let mut known = self.described().map(|(provider, _)| provider).filter(|known| known.name == settings.provider);
-        let first = known.next().ok_or_else(|| unknown_template(&settings.provider, self.templates.keys().cloned()))?;
+        let first = known.next().ok_or_else(|| {
+            unknown_provider(&settings.provider, self.described().map(|(provider, _)| provider.name.as_str()))
+        })?;
         match known.find(|other| places(other) != places(first)) {
             None => Ok(first),
             Some(other) => Err(Error::new(
                 ErrorKind::Invalid,
-                "two templates call different APIs by one provider's name: rename one, or credentials would go astray",
+                "two templates or providers call different APIs by one name: rename one, or credentials would go astray",
             )
             .with("provider", &first.name)
             .with("one", places(first).join(" "))
@@ -114,33 +140,42 @@ impl Parts {
     /// Where the connection's credentials may go; nothing where a setting is missing.
     pub(crate) fn address(&self, settings: &ConnectionSettings, provider: &Provider) -> Option<Address> {
         let urls = self.urls(settings, provider).ok()?;
-        Some(Address::new(&provider.name, &urls))
+        let filled = provider.filled_in(&self.config_of(settings, provider)).ok()?;
+        Some(Address::new(&filled, &urls))
     }
 
     /// The provider's URLs under the connection's settings, the base URL first.
     pub(crate) fn urls(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Vec<String>> {
+        Ok(settings.origins(provider.urls(&self.config_of(settings, provider))?))
+    }
+
+    /// The connection's settings, with the defaults of everything that belongs to the provider.
+    fn config_of(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeMap<String, String> {
         let mut config = settings.config.clone();
         let of_provider = self.described().filter(|(known, _)| known.name == provider.name);
-        for key in of_provider.flat_map(|(_, keys)| keys) {
+        for key in of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)) {
             if let Some(default) = &key.default {
                 config.entry(key.name.clone()).or_insert_with(|| default.clone());
             }
         }
-        Ok(settings.origins(provider.urls(&config)?))
+        config
     }
 
-    fn described(&self) -> impl Iterator<Item = (&Provider, &[ConfigKey])> {
+    /// Every description of a provider in the catalogue, with the settings of the template or action that it comes with.
+    /// Providers that were given by themselves come first.
+    pub(crate) fn described(&self) -> impl Iterator<Item = (&Provider, &[ConfigKey])> {
+        let alone = self.providers.iter().map(|provider| (provider, &[][..]));
         let of_templates = self.templates.values().map(|template| template.info());
         let of_actions = self.actions.values().map(|action| action.info());
-        of_templates
-            .map(|info| (&info.provider, info.config.as_slice()))
+        alone
+            .chain(of_templates.map(|info| (&info.provider, info.config.as_slice())))
             .chain(of_actions.map(|info| (&info.provider, info.config.as_slice())))
     }
 }
 
 /// Every place that a provider's credentials go to.
 fn places(provider: &Provider) -> Vec<&str> {
-    let tokens = provider.auth.iter().filter_map(|kind| Some(kind.oauth2()?.token_url.as_str()));
+    let tokens = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
     let mut places: Vec<&str> = provider.origins.iter().map(String::as_str).chain(tokens).collect();
     places.sort_unstable();
     places.insert(0, &provider.base_url);

@@ -115,6 +115,14 @@ impl Client {
         self
     }
 
+    pub(super) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    pub(super) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
@@ -336,7 +344,14 @@ impl Client {
 
     fn way(&self) -> Way<'_> {
         let (transport, environment, store) = (&self.transport, &self.environment, &self.store);
-        Way { oauth: self.provider.oauth2(), transport, environment, store, engine: &self.engine }
+        Way {
+            oauth: self.provider.oauth2(),
+            address: &self.address,
+            transport,
+            environment,
+            store,
+            engine: &self.engine,
+        }
     }
 
     /// Waits for the connection's budget, or says when to come again.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer;
-use super::oauth::{TokenRequest, secure};
+use super::oauth::{TokenRequest, check_client, secure};
 use super::tokens::{OAuthGrant, OAuthTokens};
 use crate::timer;
 
@@ -79,7 +79,7 @@ impl DeviceSignIn {
     /// # Errors
     ///
     /// * [`ErrorKind::Unsupported`] where `oauth` has no device authorization endpoint.
-    /// * [`ErrorKind::Invalid`] where that endpoint is not one that codes may come from (plain `http`).
+    /// * [`ErrorKind::Invalid`] where that endpoint is not one that codes may come from (plain `http`), and where `client` has no id.
     /// * [`ErrorKind::Unauthorized`] where the API refuses the application, [`ErrorKind::Remote`] for an answer without a
     ///   code, and whatever `transport` fails with.
     pub async fn begin(
@@ -96,10 +96,11 @@ impl DeviceSignIn {
             )
         })?;
         secure(url, "device_url")?;
+        check_client(Some(oauth), &client)?;
         let client =
             OAuthTokens { scopes: oauth.scopes_with(scopes), granted: Vec::new(), grant: OAuthGrant::User, ..client };
         let hidden = Redactor::new(&client.secrets().collect::<Vec<_>>());
-        let scope = client.scopes.join(" ");
+        let scope = client.scopes.join(&oauth.scope_separator);
         let mut fields = vec![("client_id", &*client.client_id)];
         if !scope.is_empty() {
             fields.push(("scope", &scope));

@@ -41,7 +41,8 @@ pub(super) async fn refresh(
     transport: &dyn Transport,
     environment: &dyn Environment,
 ) -> Result<OAuthTokens, Refusal> {
-    let scope = tokens.scopes.join(" ");
+    let separator = oauth.map_or(" ", |oauth| &oauth.scope_separator);
+    let scope = tokens.scopes.join(separator);
     let fields: Vec<(&str, &str)> = match (tokens.grant, &tokens.refresh_token) {
         (OAuthGrant::User, Some(token)) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())],
         (OAuthGrant::User, None) => return Err(Refusal { error: over(), over: true }),
@@ -83,11 +84,9 @@ impl TokenRequest<'_> {
     }
 
     /// Everything that the answer could echo and nobody may see.
-    fn hidden(&self) -> Redactor {
-        let fields = self
-            .fields
-            .iter()
-            .filter(|(name, _)| matches!(*name, "refresh_token" | "code" | "code_verifier" | "device_code"));
+    pub(super) fn hidden(&self) -> Redactor {
+        const SECRET: [&str; 6] = ["refresh_token", "code", "code_verifier", "device_code", "token", "assertion"];
+        let fields = self.fields.iter().filter(|(name, _)| SECRET.contains(name));
         let mut secrets: Vec<Secret> = fields.map(|(_, value)| Secret::new(*value)).collect();
         secrets.extend(self.tokens.secrets());
         Redactor::new(&secrets)
@@ -99,8 +98,15 @@ impl TokenRequest<'_> {
             Error::new(ErrorKind::Invalid, "nobody says where tokens come from: give the credentials a token URL")
         })?;
         secure(url, "token_url")?;
+        self.request_to(url, self.oauth.map_or(&[], |oauth| &oauth.token_parameters))
+    }
+
+    /// The request to an endpoint of the API at which the application names itself.
+    pub(super) fn request_to(&self, url: &str, parameters: &[(String, String)]) -> Result<HttpRequest> {
+        check_client(self.oauth, self.tokens)?;
         let secret = self.tokens.client_secret.as_ref();
         let mut fields = self.fields.to_vec();
+        fields.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let request = HttpRequest::new("POST", url).header("accept", "application/json");
         let client = self.oauth.map(|oauth| oauth.client).unwrap_or_default();
         let by_header = client != ClientAuth::Body;
@@ -120,6 +126,19 @@ impl TokenRequest<'_> {
         }
         Ok(request.form(fields))
     }
+}
+
+/// Refuses a sign-in of an application that nobody has named.
+pub(super) fn check_client(oauth: Option<&OAuth2>, tokens: &OAuthTokens) -> Result<()> {
+    if !tokens.client_id.trim().is_empty() {
+        return Ok(());
+    }
+    let error = Error::new(
+        ErrorKind::Invalid,
+        "the sign-in has no client id: register an application with the provider, and give the client id that it gets",
+    );
+    let page = oauth.map(|oauth| oauth.page.as_str()).filter(|page| !page.is_empty());
+    Err(page.into_iter().fold(error, |error, page| error.with("page", page)))
 }
 
 /// Refuses an address that secrets may not travel to: plain `http`, but to this machine.

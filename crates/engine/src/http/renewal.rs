@@ -14,6 +14,7 @@ use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
 
+use super::address::Address;
 use super::credentials::{Credentials, SignInMethod};
 use super::oauth::{self, Refusal};
 use super::session::Session;
@@ -49,6 +50,8 @@ impl fmt::Debug for Refreshing {
 /// What a renewal needs beside the session.
 pub(super) struct Way<'w> {
     pub(super) oauth: Option<&'w OAuth2>,
+    /// Where credentials may go.
+    pub(super) address: &'w Address,
     pub(super) transport: &'w Arc<dyn Transport>,
     pub(super) environment: &'w Arc<dyn Environment>,
     pub(super) store: &'w Arc<dyn Store>,
@@ -130,6 +133,7 @@ impl Session {
                 let message = "the token endpoint asked to wait: try again later";
                 return Err(self.named(Error::new(ErrorKind::RateLimited, message).retry_in(wait)));
             }
+            way.address.check_token_url(&tokens).map_err(|error| self.named(error))?;
             let (oauth, sent) = (way.oauth.cloned(), tokens.clone());
             let (transport, environment) = (Arc::clone(way.transport), Arc::clone(way.environment));
             let answer =

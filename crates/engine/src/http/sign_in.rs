@@ -10,7 +10,7 @@ use highwater_template::auth::OAuth2;
 use highwater_template::http::{Transport, escape};
 use sha2::{Digest, Sha256};
 
-use super::oauth::TokenRequest;
+use super::oauth::{TokenRequest, check_client};
 use super::tokens::{OAuthGrant, OAuthTokens};
 
 /// A sign-in in progress: what the host keeps between the page where the user agrees and the redirect
@@ -22,9 +22,12 @@ use super::tokens::{OAuthGrant, OAuthTokens};
 /// use highwater_template::auth::{DesktopSignIn, OAuth2};
 /// use highwater_engine::credentials::{OAuthTokens, SignIn};
 ///
+/// # fn main() -> highwater_core::Result<()> {
 /// let oauth = OAuth2::new("https://a.example/authorize", "https://a.example/token", DesktopSignIn::PkcePublic);
-/// let sign_in = SignIn::begin(&oauth, OAuthTokens::new("my-app"), "http://127.0.0.1:4000/", &["read"], &SystemEnvironment);
+/// let sign_in = SignIn::begin(&oauth, OAuthTokens::new("my-app"), "http://127.0.0.1:4000/", &["read"], &SystemEnvironment)?;
 /// assert!(sign_in.url().starts_with("https://a.example/authorize?response_type=code&client_id=my-app"));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct SignIn {
@@ -38,13 +41,24 @@ pub struct SignIn {
 
 impl SignIn {
     /// Begins a sign-in. `client` has the application's id, and its secret where it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] where `client` has no id, [`ErrorKind::Unsupported`] where the API signs in applications alone.
     pub fn begin(
         oauth: &OAuth2,
         client: OAuthTokens,
         redirect_uri: &str,
         scopes: &[&str],
         environment: &dyn Environment,
-    ) -> Self {
+    ) -> Result<Self> {
+        let authorize_url = oauth.authorize_url.as_deref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "the provider signs in applications alone, no users: use client credentials",
+            )
+        })?;
+        check_client(Some(oauth), &client)?;
         let (mut verifier, mut state) = ([0; 32], [0; 16]);
         environment.fill_random(&mut verifier);
         environment.fill_random(&mut state);
@@ -59,23 +73,23 @@ impl SignIn {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        let scope = scopes.join(" ");
+        let scope = scopes.join(&oauth.scope_separator);
         if !scope.is_empty() {
             query.push(("scope", &scope));
         }
         query.extend(oauth.authorize_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let pairs: Vec<String> =
             query.into_iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-        let mark = if oauth.authorize_url.contains('?') { '&' } else { '?' };
-        let url = format!("{}{mark}{}", oauth.authorize_url, pairs.join("&"));
-        SignIn {
+        let mark = if authorize_url.contains('?') { '&' } else { '?' };
+        let url = format!("{authorize_url}{mark}{}", pairs.join("&"));
+        Ok(SignIn {
             url,
             state,
             verifier: Secret::new(verifier),
             redirect_uri: redirect_uri.to_owned(),
             oauth: oauth.clone(),
             client: OAuthTokens { scopes, granted: Vec::new(), grant: OAuthGrant::User, ..client },
-        }
+        })
     }
 
     /// Where to send the user.

@@ -28,6 +28,17 @@ pub struct Script {
     seen: Mutex<Vec<HttpRequest>>,
 }
 
+impl Script {
+    pub fn new(answer: impl FnMut(&HttpRequest) -> Result<HttpResponse> + Send + 'static) -> Arc<Self> {
+        Arc::new(Script { answer: Mutex::new(Box::new(answer)), seen: Mutex::default() })
+    }
+
+    /// The requests so far.
+    pub fn seen(&self) -> Vec<HttpRequest> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Script")
@@ -131,7 +142,7 @@ impl Scene {
         let clock = Clock::new();
         let options = StoreOptions::new().environment(Arc::clone(&clock) as Arc<dyn Environment>);
         let store: Arc<dyn Store> = Arc::new(Inline::open(MemoryBackend::default(), options).unwrap());
-        let script = Arc::new(Script { answer: Mutex::new(Box::new(answer)), seen: Mutex::default() });
+        let script = Script::new(answer);
         let provider = provider(
             Provider::new("acme", BASE).origin("https://files.acme.example").auth(AuthKind::bearer("a token")),
         );
@@ -176,7 +187,7 @@ impl Scene {
 
     /// What the API was asked.
     pub fn seen(&self) -> Vec<HttpRequest> {
-        self.script.seen.lock().unwrap().clone()
+        self.script.seen()
     }
 
     /// Methods and URLs of what it was asked.

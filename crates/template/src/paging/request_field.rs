@@ -1,5 +1,6 @@
 //! Where a request names its page.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::{HttpRequest, escape};
@@ -8,7 +9,8 @@ use highwater_core::{Error, ErrorKind, Result};
 /// Where a request names its page.
 ///
 /// A text becomes a member of the body if it begins with a slash, and otherwise a query parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RequestField {
     /// A query parameter.
     Query(String),

@@ -9,7 +9,8 @@ use highwater_testkit::{FakeRequest, FakeTransport, json};
 /// What a token endpoint is sent: the header with the application's name, and the body.
 async fn asked(provider: Provider) -> (Option<String>, String) {
     let client = OAuthTokens::new("app").client_secret(Secret::new("h4sh"));
-    let sign_in = SignIn::begin(provider.oauth2().unwrap(), client, "http://127.0.0.1:9/", &[], &SystemEnvironment);
+    let oauth = provider.oauth2().unwrap();
+    let sign_in = SignIn::begin(oauth, client, "http://127.0.0.1:9/", &[], &SystemEnvironment).unwrap();
     let query = sign_in.url().split_once('?').unwrap().1.to_owned();
     let state = query.split('&').find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
     let api = FakeTransport::new(|_: &FakeRequest| json(200, r#"{"access_token": "a", "refresh_token": "r"}"#));

@@ -1,0 +1,65 @@
+//! Whose account a connection is, and the end of its sign-in at the provider.
+
+use highwater_core::{Error, ErrorKind, Result};
+
+use crate::engine::Engine;
+use crate::http::Revocation;
+
+impl Engine {
+    /// Returns the name of the account that a connection is signed in to, as the API tells it: by one request that reads
+    /// something small and changes nothing. `None` where the credentials work and the API tells no name.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// if let Some(name) = engine.verify_connection("github-main").await? {
+    ///     println!("signed in as {name}"); // octocat
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Unsupported`] where the provider describes no such request.
+    /// * [`ErrorKind::Unauthorized`] where the API does not take the credentials, or there are none.
+    /// * [`ErrorKind::Remote`] for an answer that is not the API's, such as a page of HTML, and those of sending.
+    pub async fn verify_connection(&self, id: &str) -> Result<Option<String>> {
+        let settings = self.connection(id).await?;
+        let provider = self.parts().provider_of(&settings)?;
+        let verification = provider.verification.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "the provider describes no request that tells whose account it is")
+                .with("provider", &provider.name)
+        })?;
+        if !self.parts().sessions.of(id).credentials().await?.can_sign_in() {
+            return Err(Error::new(ErrorKind::Unauthorized, "the connection has no credentials: sign in first")
+                .with("connection", id));
+        }
+        let response = self.proxy(id, verification.request()?).await?;
+        let account = verification.account(&response).map_err(|error| error.with("connection", id));
+        account.map_err(|error| self.parts().sessions.of(id).redact_error(error))
+    }
+
+    /// Ends the sign-in of a connection at the provider, where it has an endpoint for that (RFC 7009). It takes ten seconds at
+    /// most. The connection and its credentials stay: [`disconnect`](Engine::disconnect) removes them.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::DisconnectMode;
+    /// if let Err(error) = engine.revoke_credentials("github-main").await {
+    ///     println!("{error}"); // its tokens may work until they expire
+    /// }
+    /// engine.disconnect("github-main", DisconnectMode::KeepRecords).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::NotFound`] for an unknown connection.
+    /// * [`ErrorKind::Unauthorized`] where the provider refuses the application, [`ErrorKind::Remote`] where its endpoint fails.
+    /// * [`ErrorKind::TimedOut`] after ten seconds, and those of the transport. The tokens may work until they expire.
+    pub async fn revoke_credentials(&self, connection: &str) -> Result<Revocation> {
+        let settings = self.connection(connection).await?;
+        let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
+        client.revoke().await
+    }
+}

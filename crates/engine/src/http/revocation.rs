@@ -1,0 +1,103 @@
+//! The end of a sign-in at the provider (RFC 7009).
+
+use std::time::Duration;
+
+use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::HttpResponse;
+use highwater_template::auth::OAuth2;
+use highwater_template::http::Transport;
+use serde_json::Value;
+
+use super::answer;
+use super::client::Client;
+use super::credentials::SignInMethod;
+use super::oauth::{TokenRequest, secure};
+use super::tokens::OAuthTokens;
+use crate::timer;
+
+/// The longest that a provider is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of a sign-in at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The provider has ended it: its tokens work no more.
+    Revoked,
+    /// There were no tokens of a sign-in: a pasted key or a password is ended by the user, where it was made.
+    NothingToRevoke,
+    /// The provider has no endpoint for it: the user removes the application in the account's settings there.
+    Unsupported,
+}
+
+impl Client {
+    /// Ends the connection's sign-in at the provider. The credentials stay as they are.
+    pub(crate) async fn revoke(&self) -> Result<Revocation> {
+        let outcome = timer::timeout(PATIENCE, self.revoke_tokens()).await.unwrap_or_else(|| {
+            let message = "the provider did not confirm in time that the sign-in has ended: remove the application in the account's settings there";
+            Err(Error::new(ErrorKind::TimedOut, message).with("seconds", PATIENCE.as_secs()))
+        });
+        let named = |error: Error| error.during("revoking the sign-in").with("connection", self.session().connection());
+        outcome.map_err(|error| self.session().redact_error(named(error)))
+    }
+
+    async fn revoke_tokens(&self) -> Result<Revocation> {
+        self.check_address()?;
+        // A refresh under way brings the token that is to be revoked.
+        let _refreshing = self.session().refreshing.lock().await;
+        self.session().look().await?;
+        let credentials = self.session().credentials().await?;
+        let SignInMethod::OAuth2(tokens) = &credentials.sign_in else { return Ok(Revocation::NothingToRevoke) };
+        let (refresh, access) = (&tokens.refresh_token, &tokens.access_token);
+        let given = [("refresh_token", refresh), ("access_token", access)];
+        let given: Vec<_> = given.into_iter().filter_map(|(hint, token)| Some((hint, token.as_ref()?))).collect();
+        if given.is_empty() || tokens.client_id.is_empty() {
+            return Ok(Revocation::NothingToRevoke);
+        }
+        let Some(oauth) = self.provider().oauth2() else { return Ok(Revocation::Unsupported) };
+        let Some(url) = oauth.revocation_url.as_deref() else { return Ok(Revocation::Unsupported) };
+        secure(url, "revocation_url")?;
+        for (hint, token) in given {
+            let fields = [("token", token.expose()), ("token_type_hint", hint)];
+            revoke_token(oauth, tokens, url, &fields, &**self.transport()).await?;
+        }
+        Ok(Revocation::Revoked)
+    }
+}
+
+async fn revoke_token(
+    oauth: &OAuth2,
+    tokens: &OAuthTokens,
+    url: &str,
+    fields: &[(&str, &str)],
+    transport: &dyn Transport,
+) -> Result<()> {
+    let asked = TokenRequest { oauth: Some(oauth), tokens, fields };
+    let hidden = asked.hidden();
+    let response = transport.send(asked.request_to(url, &[])?).await.map_err(|error| hidden.redact_error(error))?;
+    let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
+    match response.status {
+        200..=299 => Ok(()),
+        // A token that is not valid any more is an answer of success by the standard (section 2.2), but not with Google.
+        400..=499 if matches!(&*code(&response), "invalid_token" | "invalid_grant") => Ok(()),
+        status @ 300..=399 => {
+            let message = "the revocation endpoint redirects, which is not followed: check the revocation URL";
+            Err(Error::new(ErrorKind::Remote, message).with("status", status))
+        }
+        400..=499 => {
+            let message = "the provider does not end the sign-in: check client id and secret, or remove the application in the account's settings there";
+            Err(hidden.redact_error(response.error(ErrorKind::Unauthorized, message).with("error", code(&response))))
+        }
+        _ => {
+            let message = "the provider's revocation endpoint fails: try again later, or remove the application in the account's settings there";
+            Err(response.error(ErrorKind::Remote, message))
+        }
+    }
+}
+
+/// The code in an answer of the API's, if there is one.
+fn code(response: &HttpResponse) -> String {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let code = body.get("error").and_then(Value::as_str).unwrap_or_default();
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
+}
