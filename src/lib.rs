@@ -59,7 +59,8 @@ pub mod consumer {
 /// Looking after a store: pruning, history, compaction, verification, the clock.
 pub mod maintenance {
     pub use highwater_core::{
-        ClockHealth, CodecHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, Verification, Version,
+        ClockHealth, CodecHealth, Compaction, FilesHealth, History, Maintenance, MaintenanceReport, PruneWhat,
+        Verification, Version,
     };
 }
 

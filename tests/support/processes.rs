@@ -58,10 +58,15 @@ pub(crate) fn open(kind: &str, path: &Path) -> Result<Arc<dyn Store>> {
 }
 
 pub(crate) async fn problems(store: &dyn Store, stream: &StreamKey) -> Result<Vec<String>> {
-    match store.maintain(Maintenance::Verify(stream.clone())).await? {
-        MaintenanceReport::Verified(found) => Ok(found.problems),
-        other => panic!("{other:?}"),
+    let mut problems = Vec::new();
+    for task in [Maintenance::CheckFiles, Maintenance::Verify(stream.clone())] {
+        match store.maintain(task).await? {
+            MaintenanceReport::Files(found) => problems.extend(found.problems),
+            MaintenanceReport::Verified(found) => problems.extend(found.problems),
+            other => panic!("{other:?}"),
+        }
     }
+    Ok(problems)
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -168,8 +168,8 @@ fn damaged_counters_are_told_to_machines_too() {
     Connection::open(here.join("app.db")).unwrap().execute_batch(change).unwrap();
     let output = run(here, &["doctor", "--json", "--db", "app.db"]);
     assert_eq!(output.status.code(), Some(1));
-    let found: serde_json::Value =
-        serde_json::from_slice(output.stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    let mut lines = output.stdout.split(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap());
+    let found: serde_json::Value = lines.find(|line: &serde_json::Value| line["type"] == "verification").unwrap();
     assert_eq!(
         (&found["stream"], &found["entries"]),
         (&serde_json::json!({ "connection": "github-cargo", "model": "Issue", "variant": "base" }), &2.into())

@@ -324,6 +324,18 @@ pub trait Backend: Send + 'static {
     /// See [`BackendRead`](BackendRead#errors).
     fn compact(&mut self) -> Result<Compaction>;
 
+    /// Checks every page of the files, and returns what is wrong with them, a problem to a line; `None`, the default, where the
+    /// storage library has no such check.
+    ///
+    /// For damage that the library reads over, such as a page that has lost some of its rows.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackendRead`](BackendRead#errors).
+    fn check_files(&mut self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// Does what is better done while nobody waits, such as giving back the space of a log that grew large. Returns whether to
     /// call it again later, because something was in the way.
     ///

@@ -50,7 +50,7 @@ pub use ext::{Consumer, Records, StoreExt, TypedChange, TypedPage, TypedRecords}
 pub use following::Following;
 pub use inspect::{OperationKind, OperationView, StreamBatchView};
 pub use maintenance::{
-    ClockHealth, CodecHealth, Compaction, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead,
+    ClockHealth, CodecHealth, Compaction, FilesHealth, History, Maintenance, MaintenanceReport, PruneWhat, StreamHead,
     StreamOptions, Verification, Version,
 };
 pub use memory::{MemoryBackend, MemorySnapshot, MemoryStore, MemoryWrite};

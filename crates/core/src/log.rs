@@ -5,7 +5,7 @@
 //! * [`read`], [`validate`], [`filters`]: what a page is, which cursors are valid, what left a filter.
 //! * [`consumers`], [`maintain`], [`verify`], [`recode`]: named readers and care.
 //! * [`heads`], [`tail`], [`index_key`], [`marks`], [`chunks`], [`shared`]: what is kept in memory.
-//! * [`opening`], [`needs`]: identity, format, the step from an earlier format, keys and dictionaries.
+//! * [`opening`], [`needs`], [`lost`]: identity, format, the step from an earlier format, keys and dictionaries, lost rows.
 //! * [`keys`], [`state`], [`entry`]: where and how the small facts are stored.
 
 pub(crate) mod apply;
@@ -18,6 +18,7 @@ mod hints;
 mod history;
 mod index_key;
 mod keys;
+pub(crate) mod lost;
 mod maintain;
 mod marks;
 pub(crate) mod needs;

@@ -97,6 +97,9 @@ pub enum Maintenance {
     Clear(StreamKey),
     /// Recounts a stream, and compares the result with its counters and index.
     Verify(StreamKey),
+    /// Checks every page of the store's files, beneath the log, for what [`Verify`](Maintenance::Verify) cannot see: a damaged
+    /// page that hides a whole stream, with all that is counted of it. Commits wait until it ends; reading goes on.
+    CheckFiles,
     /// Compares the clock with the positions that were given out.
     CheckClock,
     /// Accepts the time that the clock shows, where it leapt more than a year ahead and is right. Cursors stay valid. Fails with
@@ -155,10 +158,23 @@ pub enum MaintenanceReport {
     Compacted(Compaction),
     /// The outcome of a verification.
     Verified(Verification),
+    /// The outcome of a check of the files.
+    Files(FilesHealth),
     /// The clock and the positions.
     Clock(ClockHealth),
     /// What the payloads need.
     Codec(CodecHealth),
+}
+
+/// What a check of a store's files found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FilesHealth {
+    /// Each damage, in one line. Empty where all is well.
+    pub problems: Vec<String>,
+    /// Whether every page was checked. sled cannot do that, nor can redb for a file that was opened for reading only: there
+    /// only streams whose rows are left and whose names are lost are looked for.
+    pub pages_checked: bool,
 }
 
 /// What a store's payloads need to be read.

@@ -17,6 +17,7 @@ use redb::{
     TransactionError,
 };
 
+use crate::check::{check_pages, check_tables};
 use crate::erase;
 use crate::errors::{Explain, ExplainIo, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
@@ -80,7 +81,9 @@ impl RedbBackend {
             opened.unwrap_or_else(|_| Err(damaged()))
         };
         make_whole(&file, open)?;
-        let database = Handle::Writing(open(&file)?);
+        let mut database = open(&file)?;
+        check_tables(&mut database)?;
+        let database = Handle::Writing(database);
         let mut files = OpenFiles::default();
         files.watch(&file)?;
         Ok(RedbBackend::of(database, file, files, path, exclusive))
@@ -234,6 +237,14 @@ impl Backend for RedbBackend {
             Compaction::Held => Ok(before),
             _ => shrink(database),
         }
+    }
+
+    fn check_files(&mut self) -> Result<Option<Vec<String>>> {
+        self.shared.files.seen()?;
+        // New readings wait; one that has begun is let be.
+        let mut database = write(&self.shared.database);
+        let Handle::Writing(database) = database.as_mut().ok_or_else(closed)? else { return Ok(None) };
+        check_pages(database).map(Some)
     }
 
     fn size(&self) -> Result<Option<u64>> {

@@ -4,6 +4,7 @@
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod backend;
+mod check;
 mod erase;
 mod errors;
 mod view;

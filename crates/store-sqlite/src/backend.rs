@@ -16,7 +16,7 @@ use crate::errors::{Explain, error, lacks_shared_memory};
 use crate::open_files::Files;
 use crate::path::file_at;
 use crate::read_only::{self, Unwritten};
-use crate::schema::{Settings, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
+use crate::schema::{Settings, check_pages, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::snapshot::SqliteSnapshot;
 use crate::transaction::SqliteTransaction;
@@ -175,6 +175,11 @@ impl Backend for SqliteBackend {
         let emptied = wal::empty(self.connection())?;
         self.files.check(&self.watcher)?;
         Ok(if emptied { Compaction::Complete } else { Compaction::Held })
+    }
+
+    fn check_files(&mut self) -> Result<Option<Vec<String>>> {
+        self.files.seen()?;
+        check_pages(self.connection()).map(Some)
     }
 
     fn idle(&mut self) -> Result<bool> {

@@ -77,6 +77,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .explain_on(connection, "open")?;
     if tables == 0 {
+        check_schema(connection)?;
         // A new file is ours to arrange; one of the host's keeps its ways.
         connection.pragma_update(None, "page_size", 8192).explain_on(connection, "open")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(connection, "open")?;
@@ -94,7 +95,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
     }
 }
 
-/// Whether the tables are of an earlier format; `None` where there are none.
+/// Whether the tables are of an earlier format; `None` where there are none, and none were lost.
 pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
     match format(connection)? {
         Some(format @ EARLIEST..=FORMAT) => Ok(Some(format < FORMAT)),
@@ -110,8 +111,35 @@ pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
         )
         .with("format", other)
         .with("known", FORMAT)),
-        None => Ok(None),
+        None => check_schema(connection).map(|()| None),
     }
+}
+
+/// Refuses a file whose schema is damaged: one that lost our tables looks like one that never had any, and would be made a
+/// new store over what is left of the old one. Reads the pages of the schema alone.
+fn check_schema(connection: &Connection) -> Result<()> {
+    let problem: String = connection
+        .query_row("PRAGMA quick_check(sqlite_schema)", [], |row| row.get(0))
+        .explain_on(connection, "open")?;
+    if problem == "ok" {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, "the database's schema is damaged: restore a backup, or sync into a new file")
+        .during("open")
+        .with("problem", problem.replace('\n', " ")))
+}
+
+/// Has SQLite check every page, and returns what it found, a problem to a line.
+pub(crate) fn check_pages(connection: &Connection) -> Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA quick_check").explain_on(connection, "check")?;
+    let found = check.query_map([], |row| row.get::<_, String>(0)).explain_on(connection, "check")?;
+    let mut problems = Vec::new();
+    for text in found {
+        // One row may name many problems, under a heading.
+        let text = text.explain_on(connection, "check")?;
+        problems.extend(text.lines().filter(|line| *line != "ok" && !line.starts_with("***")).map(str::to_owned));
+    }
+    Ok(problems)
 }
 
 /// Takes the file back to the journal mode it was made with: a tool set another, or it was restored from a dump. Under a

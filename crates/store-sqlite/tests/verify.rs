@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use highwater_core::{
-    Action, ErrorKind, History, Maintenance, MaintenanceReport, PageRequest, Store, StreamKey, StreamOptions,
-    WriteBatch,
+    Action, ErrorKind, History, Maintenance, MaintenanceReport, PageRequest, Store, StoreOptions, StreamKey,
+    StreamOptions, WriteBatch,
 };
 use highwater_store_sqlite::SqliteStore;
 use highwater_store_sqlite::rusqlite::Connection;
@@ -112,4 +112,31 @@ async fn tables_that_miss_a_part_are_damage_and_not_a_new_store() {
     }
     let (_folder, path) = damaged_by("DROP TABLE hw_state").await;
     assert_eq!(SqliteStore::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
+}
+
+#[tokio::test]
+async fn p30_rows_that_a_store_cannot_be_without_are_missed_at_opening() {
+    for (damage, lost) in [
+        ("DELETE FROM hw_state", "identity"),
+        ("DELETE FROM hw_state WHERE key = X'69'", "identity"),
+        ("DELETE FROM hw_state WHERE key = X'69'; DELETE FROM hw_log; DELETE FROM hw_index", "identity"),
+        ("DELETE FROM hw_state WHERE key = X'68'", "head"),
+        ("DELETE FROM hw_state WHERE key <> X'69'", "head"),
+    ] {
+        let (_folder, path) = damaged_by(damage).await;
+        for options in [StoreOptions::default(), StoreOptions::default().read_only()] {
+            let error = SqliteStore::builder(&path).options(options).open().unwrap_err();
+            assert_eq!((error.kind(), error.context("lost")), (ErrorKind::Corrupt, Some(lost)), "{damage}: {error}");
+            assert!(error.context("path").is_some(), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_name_was_lost_is_found_by_a_check_of_the_files() {
+    let (_folder, path) = damaged_by("DELETE FROM hw_state WHERE substr(key, 1, 1) = X'73'").await;
+    let store = SqliteStore::open(&path).unwrap();
+    let MaintenanceReport::Files(found) = store.maintain(Maintenance::CheckFiles).await.unwrap() else { panic!() };
+    assert!(found.pages_checked);
+    assert_eq!(found.problems, ["the log has rows of stream 1, and the stream is missing"]);
 }

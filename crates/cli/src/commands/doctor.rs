@@ -14,6 +14,7 @@ use crate::stores;
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
     stores::tell_unfinished(&*store, output).await?;
+    let files = check_files(&*store, output).await?;
     let mut broken = 0;
     let mut missing = BTreeMap::new();
     for head in store.streams().await? {
@@ -56,10 +57,10 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         tell_clock(health, output);
     }
     store.close().await?;
-    if broken == 0 && missing.is_empty() {
+    if files == 0 && broken == 0 && missing.is_empty() {
         return Ok(());
     }
-    if broken == 0 {
+    if files == 0 && broken == 0 {
         let needs: Vec<String> = missing.into_keys().collect();
         let message = "payloads need a key or a dictionary that was not given: add each with --key-env NUMBER=NAME or --dictionary FILE";
         return Err(Error::new(ErrorKind::WrongKey, message)
@@ -68,7 +69,20 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Corrupt, "the store is damaged: restore a backup, or sync into a new file")
         .with("streams", broken)
+        .with("problems_of_files", files)
         .with("db", options.db.display()))
+}
+
+/// Tells what is wrong with the files themselves, and returns how many problems there are.
+async fn check_files(store: &dyn Store, output: &Output) -> Result<usize> {
+    let MaintenanceReport::Files(found) = store.maintain(Maintenance::CheckFiles).await? else { return Ok(0) };
+    output.object("files", &json!({ "problems": found.problems, "pages_checked": found.pages_checked }));
+    let problems = found.problems;
+    if !problems.is_empty() {
+        output.line(format!("files: {}", counted(problems.len(), "problem")));
+        problems.iter().for_each(|problem| output.line(format!("  {problem}")));
+    }
+    Ok(problems.len())
 }
 
 /// How far positions may be ahead of the clock before it is worth a word how to end that.

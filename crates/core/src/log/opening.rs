@@ -5,8 +5,8 @@
 
 use crate::backend::{BackendRead, BackendWrite};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::needs;
 use crate::log::state::{FORMAT, Identity};
+use crate::log::{lost, needs};
 use crate::options::StoreOptions;
 
 /// What a look at a store finds.
@@ -23,10 +23,11 @@ pub(crate) enum Found {
 ///
 /// # Errors
 ///
-/// `Incompatible` for a later format, `WrongKey` for a codec that does not fit, `NotFound` where there is no store and none
+/// `Corrupt` for a store that has lost rows it cannot be without, `Incompatible` for a later format, `WrongKey` for a codec that does not fit, `NotFound` where there is no store and none
 /// may be made.
 pub(crate) fn look<R: BackendRead + ?Sized>(read: &mut R, options: &StoreOptions, outdated: bool) -> Result<Found> {
     let identity = Identity::load(read)?;
+    lost::check_opening(read, identity.as_ref())?;
     let unwritten = needs::admit(read, identity.as_ref(), options)?;
     match identity {
         None if options.read_only => {

@@ -15,7 +15,7 @@ use crate::locks::lock;
 use crate::log;
 use crate::log::read::{Attempt, StreamView};
 use crate::log::shared::Shared;
-use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
+use crate::maintenance::{FilesHealth, Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
 use crate::record::{Json, Record};
@@ -201,6 +201,13 @@ impl<B: Backend> Store for Threaded<B> {
                         Ok(Attempt::Done(MaintenanceReport::Verified(found)))
                     })
                     .await
+                }
+                Maintenance::CheckFiles => {
+                    let mut problems = self.read(|_, read| log::lost::orphans(read).map(Attempt::Done)).await?;
+                    let of_pages = self.on_writer(|writer| writer.backend().and_then(Backend::check_files)).await?;
+                    let pages_checked = of_pages.is_some();
+                    problems.extend(of_pages.into_iter().flatten());
+                    Ok(MaintenanceReport::Files(FilesHealth { problems, pages_checked }))
                 }
                 Maintenance::CheckClock => {
                     self.read(|shared, read| {
