@@ -10,12 +10,12 @@ use highwater_core::{Capabilities, Compaction, Result};
 
 type Maps = [BTreeMap<Vec<u8>, Vec<u8>>; 4];
 
-/// The maps of now. A clone is another handle on the same shelf.
+/// The current maps. A clone is another handle to the same shelf.
 #[derive(Clone, Debug, Default)]
 pub struct Shelf(Arc<Mutex<Arc<Maps>>>);
 
 impl Shelf {
-    /// The shelf as it is at this moment, for itself from now on.
+    /// Returns a shelf with the current maps that later commits to this one do not change.
     pub fn copy(&self) -> Self {
         Shelf(Arc::new(Mutex::new(self.now())))
     }
@@ -25,7 +25,7 @@ impl Shelf {
     }
 }
 
-/// The maps of one moment, and the shelf they came from.
+/// A snapshot of the maps, and the shelf it was taken from.
 #[derive(Debug)]
 pub struct View {
     shelf: Shelf,
@@ -102,6 +102,6 @@ impl BackendReader for Shelf {
     }
 
     fn version(&mut self) -> Result<u64> {
-        Ok(0) // one process: the core knows of its own commits
+        Ok(0) // one process: the core knows about its own commits
     }
 }
