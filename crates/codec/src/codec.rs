@@ -104,7 +104,7 @@ impl PayloadCodec for Codec {
             Some(&ENCRYPTED) => self.decrypt(context, stored, out),
             _ if self.strict => Err(Error::new(
                 ErrorKind::Corrupt,
-                "the payload is not encrypted, in a store where every payload has to be: somebody else wrote it",
+                "the payload is not encrypted, although this store requires it: another program wrote it",
             )),
             _ => self.decompress(stored, out),
         }

@@ -1,7 +1,7 @@
 //! XChaCha20-Poly1305, bound to the record.
 //!
-//! Stored: tag, key number, 4 bytes that tell keys apart, nonce of 24 bytes, ciphertext, 16 bytes of
-//! authentication. The nonce is a keyed hash of random bytes, the record and its payload: should the
+//! Stored form: tag, key number, 4 bytes that distinguish keys, 24 bytes of nonce, ciphertext, 16 bytes of
+//! authentication tag. The nonce is a keyed hash of random bytes, the record and its payload: should the
 //! random source ever repeat itself (a seeded simulation, a cloned virtual machine), nonces still
 //! differ wherever payloads do.
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub struct EncryptionKey(Zeroizing<[u8; 32]>);
 
 impl EncryptionKey {
-    /// Makes a key of 32 bytes. Wipe your own copy.
+    /// Creates a key from 32 bytes. Wipe your own copy.
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl EncryptionKey {
         Ok(EncryptionKey(key))
     }
 
-    /// Makes a new key from the system's random source. Keep its [bytes](Self::expose) in a safe place: nothing that it
+    /// Generates a new key from the system's random source. Keep its [bytes](Self::expose) in a safe place: nothing that it
     /// encrypts can be read without them.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl EncryptionKey {
     pub fn generate() -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut_slice()).map_err(|source| {
-            Error::new(ErrorKind::Internal, "the system has no random bytes to make a key of").because(source)
+            Error::new(ErrorKind::Internal, "the system has no random bytes for a key").because(source)
         })?;
         Ok(EncryptionKey(key))
     }
@@ -77,12 +77,12 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Makes a ring of one key, which encrypts and decrypts.
+    /// Creates a ring of one key, which encrypts and decrypts.
     pub fn new(number: u8, key: EncryptionKey) -> Self {
         KeyRing { encrypting: Some(number), keys: vec![(number, key)] }
     }
 
-    /// Makes a ring of one key that only decrypts: what is written from now on is not encrypted. Use it to remove
+    /// Creates a ring of one key that only decrypts: what is written from now on is not encrypted. Use it to remove
     /// encryption with `Maintenance::Recode`.
     pub fn decrypt_only(number: u8, key: EncryptionKey) -> Self {
         KeyRing { encrypting: None, keys: vec![(number, key)] }

@@ -2,12 +2,12 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// Opens a page in the user's default browser, and returns once it was asked to.
+/// Opens a page in the user's default browser, and returns without waiting for the page to load.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] where no browser can be started: show the user the address instead.
-/// [`ErrorKind::Invalid`] for anything but `https` and `http` addresses: the system would open programs for others.
+/// [`ErrorKind::NotFound`] if no browser can be started: show the user the address instead.
+/// [`ErrorKind::Invalid`] for addresses other than `https` and `http`, for which the system might open any program.
 pub fn open_browser(url: &str) -> Result<()> {
     let allowed = url::Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http"));
     if !allowed {

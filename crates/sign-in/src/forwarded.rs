@@ -1,4 +1,4 @@
-//! A redirect that somebody hands over: the system, by the application's own URI scheme, or the user.
+//! A redirect that is passed in: by the system, through the application's own URI scheme, or by the user.
 
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, Result};
@@ -8,14 +8,14 @@ use url::Url;
 
 use crate::redirect::{Received, Redirect, RedirectStrategy};
 
-/// Takes the redirect from a [`Forwarder`]: of an application that the system opens by a URI scheme of its own, or of a
+/// Receives the redirect through a [`Forwarder`]: for an application that the system opens for its own URI scheme, or for a
 /// user who pastes the address that the browser shows at the end, or the code.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// use highwater_sign_in::{ForwardedRedirect, RedirectStrategy};
 /// let (mut redirect, forwarder) = ForwardedRedirect::new("com.example.notes:/signed-in");
-/// forwarder.forward("com.example.notes:/signed-in?code=abc&state=xyz"); // where the system hands the address over
+/// forwarder.forward("com.example.notes:/signed-in?code=abc&state=xyz"); // when the system passes the address to the application
 /// assert_eq!(redirect.receive("xyz").await?.code.expose(), "abc");
 /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
 /// ```
@@ -25,19 +25,19 @@ pub struct ForwardedRedirect {
     texts: mpsc::UnboundedReceiver<Secret>,
 }
 
-/// Hands addresses over. A clone forwards to the same sign-in.
+/// Passes addresses to a [`ForwardedRedirect`]. A clone forwards to the same sign-in.
 #[derive(Clone, Debug)]
 pub struct Forwarder(mpsc::UnboundedSender<Secret>);
 
 impl Forwarder {
-    /// Hands over an address that came, or what a user pasted. Whether anybody waits for it.
+    /// Forwards an address, or a text that the user pasted. Returns whether a sign-in still waits for it.
     pub fn forward(&self, text: impl Into<String>) -> bool {
         self.0.send(Secret::new(text)).is_ok()
     }
 }
 
 impl ForwardedRedirect {
-    /// Names the redirect URI that is registered with the provider.
+    /// Creates the pair for the redirect URI that is registered with the provider.
     pub fn new(redirect_uri: impl Into<String>) -> (Self, Forwarder) {
         let (sender, texts) = mpsc::unbounded_channel();
         (ForwardedRedirect { redirect_uri: redirect_uri.into(), texts }, Forwarder(sender))
@@ -56,11 +56,14 @@ impl RedirectStrategy for ForwardedRedirect {
                 return outcome;
             }
         }
-        Err(Error::new(ErrorKind::Cancelled, "nobody can hand the redirect over any more: begin again"))
+        Err(Error::new(
+            ErrorKind::Cancelled,
+            "every Forwarder of this sign-in was dropped, so no redirect can arrive: begin again",
+        ))
     }
 }
 
-/// The redirect in a text, if it is ours. A bare code has no state to check: a user who pastes one has seen its page.
+/// Extracts the redirect from a text, if it is ours. A bare code has no state to check: the user copied it from the page.
 fn read(text: &str, redirect_uri: &str, state: &str) -> Option<Result<Redirect>> {
     let expected = Url::parse(redirect_uri).ok()?;
     let is_address = |url: &Url| url.scheme() == expected.scheme() || matches!(url.scheme(), "http" | "https");

@@ -4,11 +4,11 @@
 //!
 //! | strategy | for |
 //! |---|---|
-//! | [`LoopbackRedirect`] | desktop applications and commands: a server on the loopback interface takes one request (RFC 8252) |
-//! | [`ForwardedRedirect`] | applications with a URI scheme of their own, which the system opens them by; and users who paste the address, or the code |
+//! | [`LoopbackRedirect`] | desktop applications and commands: a server on the loopback interface that accepts one request (RFC 8252) |
+//! | [`ForwardedRedirect`] | applications with their own URI scheme; and users who paste the address, or the code |
 //!
-//! [`sign_in`] does the whole: it shows the user the provider's page, waits for the redirect, and exchanges the code for
-//! tokens.
+//! [`sign_in`] runs the whole sign-in: it shows the user the provider's page, waits for the redirect, and exchanges the code
+//! for tokens.
 //!
 //! ```no_run
 //! # async fn example(oauth: highwater_template::auth::OAuth2, transport: &dyn highwater_template::http::Transport) -> highwater_core::Result<()> {
@@ -28,7 +28,7 @@
 //! # }
 //! ```
 //!
-//! Nothing here has a time limit: a user may take a coffee in the middle. Drop the future to give up.
+//! Nothing here has a time limit, because users take their time. Drop the future to give up.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 #[cfg(feature = "browser")]

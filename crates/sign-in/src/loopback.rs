@@ -1,4 +1,4 @@
-//! A server on the loopback interface that takes one redirect (RFC 8252 section 7.3).
+//! A server on the loopback interface that accepts one redirect (RFC 8252 section 7.3).
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::redirect::{Received, Redirect, RedirectStrategy};
 use crate::request;
 
-/// Connections that are served at a time, the newest. Browsers open some in advance and send nothing on them.
+/// The number of connections served at a time, the newest ones. Browsers open some in advance and send nothing on them.
 const CONNECTIONS: usize = 32;
 
 /// The name of this machine in the redirect URI.
@@ -27,7 +27,7 @@ pub enum LoopbackHost {
     V4,
     /// `[::1]`.
     V6,
-    /// `localhost`, for providers that take no addresses. Listens on both, as far as the machine has them.
+    /// `localhost`, for providers that accept no addresses. Listens on both addresses, if the machine has them.
     Localhost,
 }
 
@@ -48,7 +48,7 @@ impl LoopbackBuilder {
         self
     }
 
-    /// Sets the ports to try in turn, for providers that take registered redirect URIs alone. Defaults to any free one (0).
+    /// Sets the ports to try in turn, for providers that accept only registered redirect URIs. Defaults to any free port (0).
     #[must_use]
     pub fn ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
         self.ports = ports.into_iter().collect();
@@ -62,12 +62,12 @@ impl LoopbackBuilder {
         self
     }
 
-    /// Begins to listen.
+    /// Starts to listen.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] where each of the ports is in use, [`ErrorKind::Invalid`] for a path without a slash at its
-    /// beginning or with a question mark, otherwise the kind of the I/O error.
+    /// [`ErrorKind::Busy`] if every port is in use, [`ErrorKind::Invalid`] for a path that does not begin with a slash or
+    /// contains a question mark, otherwise the kind of the I/O error.
     pub async fn bind(self) -> Result<LoopbackRedirect> {
         if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ', '\r', '\n']) {
             let message =
@@ -96,12 +96,10 @@ impl LoopbackBuilder {
         Err(match last {
             Some(source) if source.kind() == io::ErrorKind::AddrInUse => Error::new(
                 ErrorKind::Busy,
-                "another program uses the port for the redirect: close it, or register and name further ports",
+                "another program uses the port for the redirect: close it, or register and configure more ports",
             )
             .because(source),
-            Some(source) => {
-                Error::new(ErrorKind::of_io(&source), "the redirect cannot be listened for").because(source)
-            }
+            Some(source) => Error::new(ErrorKind::of_io(&source), "cannot listen for the redirect").because(source),
             None => Error::new(ErrorKind::Internal, "no port was tried"),
         }
         .with("ports", ports))
@@ -118,18 +116,18 @@ async fn listen(host: LoopbackHost, port: u16) -> io::Result<(Vec<TcpListener>, 
         match TcpListener::bind(v6(port)).await {
             Ok(second) => listeners.push(second),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            // A machine without IPv6.
+            // The machine has no IPv6.
             Err(_) => {}
         }
     }
     Ok((listeners, port))
 }
 
-/// Takes the redirect on the loopback interface, where no other machine can reach it.
+/// Receives the redirect on the loopback interface, which no other machine can reach.
 ///
 /// It waits for one request at its path with the sign-in's state, answers it with a plain page that says that the window
-/// can be closed, and then stops listening. Whatever else comes gets an error page and changes nothing: other paths and
-/// methods, a `Host` that is not this address (a page elsewhere whose name leads here), another state.
+/// can be closed, and then stops listening. All other requests get an error page and change nothing: other paths and
+/// methods, a `Host` that is not this address (DNS rebinding), another state.
 #[derive(Debug)]
 pub struct LoopbackRedirect {
     listeners: Vec<TcpListener>,
@@ -176,7 +174,7 @@ impl RedirectStrategy for LoopbackRedirect {
 
     async fn receive(&mut self, state: &str) -> Result<Redirect> {
         if self.listeners.is_empty() {
-            let message = "this address has had its redirect already: listen anew for another sign-in";
+            let message = "this listener has already received its redirect: bind a new one for another sign-in";
             return Err(Error::new(ErrorKind::Cancelled, message));
         }
         let expected = Arc::new((self.expected.clone(), state.to_owned()));
@@ -186,12 +184,12 @@ impl RedirectStrategy for LoopbackRedirect {
                 accepted = self.accept() => if let Ok(stream) = accepted {
                     let expected = Arc::clone(&expected);
                     begun.push_back(serving.spawn(async move { serve(stream, &expected.0, &expected.1).await }));
-                    // The oldest has had its time: nobody can keep the redirect out by holding connections open.
+                    // The oldest is closed, so that held connections cannot block the redirect.
                     while begun.len() > CONNECTIONS {
                         begun.pop_front().as_ref().map(AbortHandle::abort);
                     }
                 } else {
-                    // One that went away before it was accepted, or no file descriptor left: others may yet come.
+                    // A connection that was closed before it was accepted, or no file descriptor left: others may still come.
                     tokio::task::yield_now().await;
                 },
                 Some(served) = serving.join_next() => if let Ok(Some(outcome)) = served {
@@ -204,7 +202,7 @@ impl RedirectStrategy for LoopbackRedirect {
     }
 }
 
-/// Answers one connection; the redirect, if it brought it.
+/// Answers one connection; returns the redirect, if that was it.
 async fn serve(mut stream: TcpStream, expected: &Expected, state: &str) -> Option<Result<Redirect>> {
     let request = request::read(&mut stream).await?;
     let (page, outcome) = if request.host.as_deref() != Some(&*expected.authority) || request.path != expected.path {

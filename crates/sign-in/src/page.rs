@@ -1,6 +1,6 @@
 //! The pages that a user sees at the end.
 
-/// What a page says.
+/// The outcome that a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Done,
@@ -12,7 +12,7 @@ pub(crate) enum Page {
 }
 
 impl Page {
-    /// The whole response. `application` is the host's name for itself.
+    /// Returns the whole response. `application` is the application's name.
     pub(crate) fn response(self, application: &str) -> String {
         let (status, title, text) = match self {
             Page::Done => ("200 OK", "Signed in", "You can close this window and go back to"),

@@ -1,4 +1,4 @@
-//! A redirect, and the ways to get one.
+//! A redirect, and the trait for receiving one.
 
 use std::fmt;
 
@@ -10,39 +10,40 @@ use highwater_template::auth::OAuth2;
 use highwater_template::http::Transport;
 use url::form_urlencoded;
 
-/// How much of the provider's own words an error quotes, in characters.
+/// How much of the provider's own message an error quotes, in characters.
 const WORDS: usize = 200;
 
-/// What a redirect brought: good for one exchange.
+/// The contents of a redirect: good for one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Redirect {
-    /// The code that is exchanged for tokens.
+    /// The code to exchange for tokens.
     pub code: Secret,
     /// The state that the sign-in began with.
     pub state: String,
 }
 
-/// A way for the redirect at the end of a sign-in to come to this program.
+/// Receives the redirect at the end of a sign-in.
 #[async_trait]
 pub trait RedirectStrategy: fmt::Debug + Send {
     /// Returns the redirect URI: part of the sign-in's address, and registered with the provider.
     fn redirect_uri(&self) -> &str;
 
-    /// Waits for the redirect of the sign-in with this state. Redirects with another state are passed over.
+    /// Waits for the redirect of the sign-in with this state. Redirects with another state are ignored.
     ///
-    /// Returns `Err` for a refusal that the provider sent with the right state, and where no redirect can come any more.
+    /// Returns an error for a refusal that the provider sent with the right state, and if no redirect can arrive any more.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unauthorized`] where the user or the provider refused, [`ErrorKind::Remote`] where the provider failed,
-    /// [`ErrorKind::Cancelled`] where the way was closed.
+    /// [`ErrorKind::Unauthorized`] if the user or the provider refused, [`ErrorKind::Remote`] if the provider failed,
+    /// [`ErrorKind::Cancelled`] if no redirect can arrive any more.
     async fn receive(&mut self, state: &str) -> Result<Redirect>;
 }
 
-/// Signs a user in: shows the provider's page by `show`, waits for the redirect, and exchanges its code for tokens.
+/// Signs a user in: passes the address of the provider's page to `show`, waits for the redirect, and exchanges its code for
+/// tokens.
 ///
-/// `client` has the application's id, and its secret where it has one; `scopes` are asked for beside those of `oauth`.
+/// `client` has the application's id, and its secret if it has one; `scopes` are requested in addition to those of `oauth`.
 ///
 /// # Errors
 ///
@@ -62,14 +63,14 @@ pub async fn sign_in(
     begun.finish(received.code.expose(), &received.state, transport, environment).await
 }
 
-/// What the parameters of a request at the redirect URI mean.
+/// The meaning of a request's parameters at the redirect URI.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// The redirect that is waited for: its code, or the provider's refusal.
+    /// The expected redirect: its code, or the provider's refusal.
     Ours(Result<Redirect>),
-    /// Somebody else's, or one of an earlier sign-in.
+    /// A redirect with another state: a forged one, or one of an earlier sign-in.
     Stranger,
-    /// No redirect of OAuth 2.
+    /// Not a redirect of OAuth 2.
     Malformed,
 }
 
@@ -101,7 +102,7 @@ impl Received {
     }
 }
 
-/// Takes as long for a wrong text as for the right one.
+/// Compares in constant time.
 fn is_same(given: &str, expected: &str) -> bool {
     given.len() == expected.len()
         && given.bytes().zip(expected.bytes()).fold(0, |all, (one, other)| all | (one ^ other)) == 0
@@ -112,12 +113,12 @@ fn refused(code: &str, description: Option<&str>) -> Error {
     let (kind, message) = match code {
         "access_denied" => (
             ErrorKind::Unauthorized,
-            "the sign-in was refused: agree on the provider's page, or ask an administrator of the account to allow the application",
+            "the sign-in was refused: consent on the provider's page, or ask an administrator of the account to allow the application",
         ),
         "server_error" | "temporarily_unavailable" => {
             (ErrorKind::Remote, "the provider could not complete the sign-in: try again later")
         }
-        "invalid_scope" => (ErrorKind::Invalid, "the provider does not know a scope that was asked for"),
+        "invalid_scope" => (ErrorKind::Invalid, "the provider does not know a requested scope"),
         "unauthorized_client" | "invalid_client" => (
             ErrorKind::Invalid,
             "the provider does not let this application sign users in: check the client id, and what is registered for it",

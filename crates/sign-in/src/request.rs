@@ -1,8 +1,8 @@
-//! The little of HTTP that a redirect needs: the head of one GET request.
+//! The part of HTTP that a redirect needs: the head of one GET request.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest head that is read, in bytes. Codes and tokens in a query have a few thousand at most.
+/// The longest accepted head, in bytes. Codes and tokens in a query have a few thousand at most.
 const MAX_BYTES: usize = 16 * 1024;
 
 /// A request's head.
@@ -11,11 +11,11 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
-    /// The header `Host`; `None` where there is none, or more than one.
+    /// The header `Host`; `None` if it is missing or repeated.
     pub(crate) host: Option<String>,
 }
 
-/// Reads the head; `None` where the other side closes before its end, sends more than is read, or something else than HTTP/1.
+/// Reads the head; `None` if the connection closes before its end, it is too long, or it is not HTTP/1.
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut head = Vec::with_capacity(1024);
     let mut chunk = [0; 1024];
@@ -53,7 +53,7 @@ mod tests {
         let request = parse("GET /callback?code=a&state=b HTTP/1.1\r\nhost: 127.0.0.1:4000\r\nAccept: */*").unwrap();
         assert_eq!((&*request.method, &*request.path, &*request.query), ("GET", "/callback", "code=a&state=b"));
         assert_eq!(request.host.as_deref(), Some("127.0.0.1:4000"));
-        assert_eq!(parse("GET / HTTP/1.1\r\nHost: a\r\nHost: b").unwrap().host, None, "two hosts are none");
+        assert_eq!(parse("GET / HTTP/1.1\r\nHost: a\r\nHost: b").unwrap().host, None, "a repeated Host counts as none");
         for bad in ["", "GET", "GET /", "GET / HTTP/2", "GET / HTTP/1.1 x", "\u{16}\u{3}\u{1}"] {
             assert_eq!(parse(bad), None, "{bad}");
         }

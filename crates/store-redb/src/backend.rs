@@ -41,14 +41,14 @@ impl Handle {
 /// A redb file as a [`Backend`].
 pub struct RedbBackend {
     shared: Arc<Shared>,
-    /// As the host wrote it.
+    /// The path as the host passed it.
     path: PathBuf,
     exclusive: bool,
 }
 
-/// What the writer and the readers have of the database.
+/// The database as the writer and the readers share it.
 struct Shared {
-    /// Locked as a whole only to compact and to close it.
+    /// Locked exclusively only for compacting and closing.
     database: RwLock<Option<Handle>>,
     file: PathBuf,
     files: Arc<OpenFiles>,
@@ -74,7 +74,7 @@ impl RedbBackend {
         let file = file_at(path)?;
         let mode = if exclusive { ConcurrencyMode::ExclusiveWriter } else { ConcurrencyMode::MultiWriter };
         let open = |at: &Path| {
-            // redb panics over some damaged files.
+            // redb panics on some damaged files.
             let opened = catch_unwind(|| {
                 Database::builder().set_cache_size(cache_bytes).set_concurrency_mode(mode).create(at).explain("open")
             });
@@ -104,7 +104,7 @@ impl RedbBackend {
         let database = match file.exists() {
             true => catch_unwind(open).unwrap_or_else(|_| Err(damaged()))?,
             false => {
-                let message = "there is no file at the path: open it for writing once";
+                let message = "the file does not exist: open it for writing once to create it";
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
         };
@@ -117,13 +117,13 @@ impl RedbBackend {
     }
 }
 
-/// The absolute path of the file: a relative one would be another's once the working directory has changed.
+/// The absolute path of the file: a relative one would mean another file after a change of the working directory.
 fn file_at(path: &Path) -> Result<PathBuf> {
     let file = std::path::absolute(path).explain_io("open")?;
     match fs::metadata(&file) {
         Ok(found) if !found.is_file() && !found.is_dir() => Err(Error::new(
             ErrorKind::Incompatible,
-            "the path is a device, a pipe or a socket, a redb store is a file: choose another path",
+            "the path is a device, a pipe or a socket, but a redb store is a file: choose another path",
         )),
         _ => Ok(file),
     }
@@ -137,7 +137,7 @@ fn shrink(database: &mut Database) -> Result<Compaction> {
     }
 }
 
-/// Makes a file that is not there under another name first: one whose making was cut short, by a full disk or a
+/// Creates a new file under a temporary name first: a file whose creation was interrupted, by a full disk or a
 /// crash, would never open again.
 fn make_whole(path: &Path, open: impl Fn(&Path) -> Result<Database>) -> Result<()> {
     static MADE: AtomicU64 = AtomicU64::new(0);
@@ -147,11 +147,11 @@ fn make_whole(path: &Path, open: impl Fn(&Path) -> Result<Database>) -> Result<(
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}.new", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
     let new = Path::new(&name);
-    // Of a process that had our number and died.
+    // Left by a process that had our process id and died.
     let _ = fs::remove_file(new);
     let made = open(new).and_then(|database| database.close().explain("open"));
     if made.is_ok() {
-        // Another may have been first, and not every file system has links: the path itself is opened next.
+        // Another process may have been first, or the file system has no links: the path itself is opened next.
         let _ = fs::hard_link(new, path);
     }
     let _ = fs::remove_file(new);
@@ -215,7 +215,7 @@ impl Backend for RedbBackend {
         if !wanted(&mut lock)? {
             return Ok(());
         }
-        // Of a copy that was cut short.
+        // Left by an interrupted copy.
         let _ = fs::remove_file(&new);
         let read = RedbSnapshot(shared.with(|database| database.begin_read("copy"))?);
         let target = Database::builder().create(&new).explain("copy")?;
@@ -228,7 +228,7 @@ impl Backend for RedbBackend {
 
     fn compact(&mut self) -> Result<Compaction> {
         self.shared.files.check()?;
-        // New readings wait; one that has begun is let be.
+        // New reads wait; those in progress continue.
         let mut database = write(&self.shared.database);
         let Handle::Writing(database) = database.as_mut().ok_or_else(closed)? else { return Err(read_only()) };
         let before = shrink(database)?;

@@ -1,7 +1,7 @@
-//! Leaves nothing in the file of what was removed.
+//! Erases removed data from the file.
 //!
-//! redb takes an entry out of a page and leaves its bytes there, and does not touch pages that are free. So every entry is
-//! copied into new pages, and the free ones are filled.
+//! When redb removes an entry it leaves the bytes in the page, and it does not touch free pages. So every entry is
+//! copied into new pages, and the free ones are overwritten.
 
 use highwater_core::Result;
 use highwater_core::key_value::Map;
@@ -10,15 +10,15 @@ use redb::{Database, ReadableTable, TableDefinition, TableHandle};
 use crate::errors::Explain;
 use crate::view::table;
 
-/// Exists within [`renew`] alone.
+/// Exists only during [`renew`].
 const COPY: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("hw_copy");
 const FILLING: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("hw_filling");
 
-/// Commits after which pages that were given up can be used again.
+/// Commits after which freed pages can be reused.
 const COMMITS_UNTIL_FREE: u64 = 3;
 
-/// Writes every entry into new pages, and zeros into those that are free. Needs room for another copy of the store, twice for
-/// the time it takes. A snapshot that is read meanwhile keeps its pages as they are.
+/// Writes every entry into new pages, and zeros into the free ones. While it works it needs room for two more copies of the
+/// store. A snapshot that is open in the meantime keeps its pages unchanged.
 pub(crate) fn renew(database: &Database) -> Result<()> {
     copy(database)?;
     for commit in 0..COMMITS_UNTIL_FREE {
@@ -27,7 +27,7 @@ pub(crate) fn renew(database: &Database) -> Result<()> {
     let write = database.begin_write().explain("compact")?;
     let stats = write.stats().explain("compact")?;
     write.abort().explain("compact")?;
-    // As many as may be free, and some more: pages change hands while they are filled.
+    // As many pages as may be free, and some more: which pages are free changes while they are filled.
     let free = stats.fragmented_bytes() / stats.page_size() as u64;
     fill(database, 0..free + free / 4 + 256, stats.page_size().saturating_sub(256))?;
     let write = database.begin_write().explain("compact")?;
@@ -56,7 +56,7 @@ fn copy(database: &Database) -> Result<()> {
     write.commit().explain("compact")
 }
 
-/// Puts values of so many zeros.
+/// Inserts values that consist of zeros.
 fn fill(database: &Database, keys: std::ops::Range<u64>, length: usize) -> Result<()> {
     let (write, zeros) = (database.begin_write().explain("compact")?, vec![0; length]);
     {

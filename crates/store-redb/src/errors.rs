@@ -1,10 +1,10 @@
-//! redb's errors in Highwater's words.
+//! Converts redb's errors.
 
 use std::io;
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// Turns redb's outcome into ours, naming what was being done.
+/// Converts redb's result into ours, naming the operation.
 pub(crate) trait Explain<T> {
     fn explain(self, what: &'static str) -> Result<T>;
 }
@@ -15,7 +15,7 @@ impl<T, E: Into<redb::Error>> Explain<T> for Result<T, E> {
     }
 }
 
-/// The same for what is asked of the operating system itself.
+/// Does the same for I/O results of the operating system.
 pub(crate) trait ExplainIo<T> {
     fn explain_io(self, what: &'static str) -> Result<T>;
 }
@@ -43,7 +43,7 @@ fn translate(source: redb::Error) -> Error {
         }
         redb::Error::RepairAborted => (
             ErrorKind::PermissionDenied,
-            "the store was not closed cleanly, and is repaired only where it may be written: open it for writing once",
+            "the store was not closed cleanly, and can only be repaired when it is opened for writing: do so once",
         ),
         redb::Error::PreviousIo => (ErrorKind::Poisoned, "an earlier write failed: close the store and open it again"),
         redb::Error::DatabaseClosed => (ErrorKind::Closed, "the store was closed; open it again"),
@@ -55,7 +55,7 @@ fn translate(source: redb::Error) -> Error {
     Error::new(kind, message).because(source)
 }
 
-/// The kind and the words for an I/O error.
+/// The kind and the message for an I/O error.
 fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
     if source.kind() == io::ErrorKind::InvalidData {
         return (ErrorKind::Incompatible, "the file is not a redb database: choose another path");
@@ -65,15 +65,15 @@ fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
         ErrorKind::PermissionDenied => "the file cannot be written: check the permissions of it and its directory",
         ErrorKind::NotFound => "the directory of the file does not exist: create it first",
         ErrorKind::Incompatible => {
-            "the path is a directory, or leads through a file; a redb store is a file: choose another path"
+            "the path is a directory, or leads through a file, but a redb store is a file: choose another path"
         }
-        ErrorKind::Full => "the disk is full: make room and try again",
-        ErrorKind::Corrupt => "the store's file was cut short: restore a backup, or remove the file and sync again",
+        ErrorKind::Full => "the disk is full: free some space and try again",
+        ErrorKind::Corrupt => "the store's file is truncated: restore a backup, or remove the file and sync again",
         ErrorKind::Busy => "another process is writing; try again",
         ErrorKind::Invalid => {
-            "the path cannot be used: it is empty, has a zero byte in it, or is too long with what is appended while the file is made"
+            "the path cannot be used: it is empty, contains a zero byte, or is too long with the suffix that is added while the file is created"
         }
-        _ => "reading or writing the store's file failed: check the disk, or the network share, that it is on",
+        _ => "reading or writing the store's file failed: check its disk or network share",
     };
     (kind, message)
 }

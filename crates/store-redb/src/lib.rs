@@ -36,7 +36,7 @@ pub struct RedbStore(Threaded<RedbBackend>);
 store_by_delegation!(RedbStore, 0);
 
 impl RedbStore {
-    /// Opens the file, and creates it if it is not there.
+    /// Opens the file, and creates it if it does not exist.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl RedbStore {
     }
 }
 
-/// How a redb store is opened.
+/// Settings to open a redb store with.
 #[derive(Clone, Debug)]
 pub struct RedbBuilder {
     path: PathBuf,
@@ -91,11 +91,11 @@ impl RedbBuilder {
     ///
     /// # Errors
     ///
-    /// * [`Locked`](highwater_core::ErrorKind::Locked) where another process has the file for itself;
+    /// * [`Locked`](highwater_core::ErrorKind::Locked) if another process has the file open exclusively;
     /// * [`Incompatible`](highwater_core::ErrorKind::Incompatible) for a file of another kind, or a store of a later format;
-    /// * [`WrongKey`](highwater_core::ErrorKind::WrongKey) where the codec lacks a key or dictionary that the payloads need;
-    /// * [`NotFound`](highwater_core::ErrorKind::NotFound) for a missing file that is to be read only;
-    /// * [`Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file, and the kinds of I/O.
+    /// * [`WrongKey`](highwater_core::ErrorKind::WrongKey) if the codec lacks a key or dictionary that the payloads need;
+    /// * [`NotFound`](highwater_core::ErrorKind::NotFound) for a missing file that is opened read-only;
+    /// * [`Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file, and the kinds of I/O errors.
     pub fn open(self) -> Result<RedbStore> {
         let backend = if self.options.read_only {
             RedbBackend::open_read_only(&self.path, self.cache_bytes)?

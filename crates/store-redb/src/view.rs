@@ -30,7 +30,7 @@ pub struct RedbSnapshot(pub(crate) ReadTransaction);
 /// A write transaction.
 pub struct RedbWrite {
     pub(crate) write: WriteTransaction,
-    /// Looked at before a commit is acknowledged.
+    /// Checked before a commit is acknowledged.
     pub(crate) files: Arc<OpenFiles>,
 }
 

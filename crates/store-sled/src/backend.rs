@@ -23,11 +23,11 @@ pub struct SledBackend {
 }
 
 struct Shared {
-    /// As the host wrote it.
+    /// The path as the host passed it.
     path: PathBuf,
     folder: PathBuf,
     cache_bytes: u64,
-    /// sled has no snapshots: readers keep the one writer from applying meanwhile.
+    /// sled has no snapshots: readers block the writer from applying changes.
     opened: RwLock<Opened>,
 }
 
@@ -40,7 +40,7 @@ impl Opened {
             Some((database, files)) => files.seen().map(|()| database),
             None => Err(Error::new(
                 ErrorKind::Poisoned,
-                "the store was compacted and could not be opened again: close it, and open it anew",
+                "the store was compacted and could not be reopened: close it and open it again",
             )),
         }
     }
@@ -123,7 +123,7 @@ impl Backend for SledBackend {
         if mutant!("sled-log-kept") {
             return Ok(Compaction::Complete);
         }
-        // Nobody writes: this is the writer's own thread.
+        // No write can be in progress: this is the writer's own thread.
         let opened = self.shared.read();
         opened.check()?;
         let compacting = Compacting::prepare(opened.database()?, &self.shared.folder)?;
@@ -230,7 +230,7 @@ impl KeyValueWrite for SledWrite<'_> {
         let opened = self.shared.write();
         self.database.apply_batch(batch).explain("commit")?;
         if !mutant!("sled-no-flush") {
-            // Before anybody may see it: what a reader has seen must not be taken back by a crash.
+            // Before a reader may see it: a crash must not undo what a reader has seen.
             self.database.flush().explain("commit")?;
         }
         opened.check()

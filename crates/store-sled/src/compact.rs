@@ -1,5 +1,5 @@
-//! Compaction: sled never gives its log back as a whole, so the store is written anew into a second directory, and the two
-//! change places.
+//! Compaction: sled never frees its whole log, so the store is rewritten into a second directory, and the two directories
+//! are exchanged.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,19 +15,19 @@ use crate::errors::{Explain, ExplainIo};
 use crate::folder::{DATA, is_sleds_alone};
 use crate::room::check_room;
 
-/// Behind the name of the store's directory: the new directory before the exchange, the old one after it.
+/// Appended to the name of the store's directory: the new directory before the exchange, the old one after it.
 const COMPACTING: &str = "-compacting";
 
-/// How long sled's own threads may hold a database that was dropped: tries, and the wait between two.
+/// How long to wait for sled's own threads to release a dropped database: attempts, and the pause between them.
 const TRIES: u32 = 400;
 const WAIT: Duration = Duration::from_millis(25);
 
-/// Whether two directories can change places in one step here. Without that a crash could leave none at the path.
+/// Whether this system can exchange two directories atomically. Otherwise a crash could leave no directory at the path.
 pub(crate) const EXCHANGES: bool = cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
 /// Writes every entry into a new directory at `to`, and makes it durable.
 ///
-/// Entries are all that a store has: one tree. Whatever was at `to` before is removed.
+/// A store consists of entries only, in one tree. Anything that was at `to` before is removed.
 pub(crate) fn write_anew(database: &Db, to: &Path, what: &'static str) -> Result<()> {
     remove(to).explain_io(what)?;
     let target = sled::Config::new().path(to).open().explain(what)?;
@@ -40,15 +40,15 @@ pub(crate) fn write_anew(database: &Db, to: &Path, what: &'static str) -> Result
     synchronise(to).explain_io(what)
 }
 
-/// A compaction that has its copy and waits for the database to be closed. Dropped, it removes the copy, or the old directory
-/// once the two have changed places; what it cannot remove goes with the next opening.
+/// A compaction that has written its copy and waits for the database to be closed. Dropping it removes the copy, or the old
+/// directory once the two were exchanged; if that fails, the next opening removes it.
 pub(crate) struct Compacting {
     folder: PathBuf,
     new: PathBuf,
 }
 
 impl Compacting {
-    /// Copies the store beside itself. Readers may go on meanwhile; nobody may write.
+    /// Copies the store to the directory beside it. Reads may continue; writes must not happen.
     pub(crate) fn prepare(database: &Db, folder: &Path) -> Result<Self> {
         check_room(folder, database.size_on_disk().explain("compact")?)?;
         let new = beside(folder, COMPACTING);
@@ -58,7 +58,7 @@ impl Compacting {
         Ok(compacting)
     }
 
-    /// Exchanges the directories, once sled has let go of both, and removes the old one. Every handle on either database must
+    /// Exchanges the directories, once sled has released both, and removes the old one. Every handle on either database must
     /// have been dropped. No other process gets in between: the files stay locked until the directories have changed places.
     pub(crate) fn exchange(self) -> Result<()> {
         let _locked = (lock(&self.folder)?, lock(&self.new)?);
@@ -76,7 +76,7 @@ impl Drop for Compacting {
     }
 }
 
-/// Removes what a compaction left that was cut short. The store must be open, so that nobody else is compacting it.
+/// Removes the remains of an interrupted compaction. The store must be open, so that no other process is compacting it.
 pub(crate) fn remove_leftover(folder: &Path) -> Result<()> {
     let leftover = beside(folder, COMPACTING);
     if is_sleds_alone(&leftover) { remove(&leftover).explain_io("open") } else { Ok(()) }
@@ -86,7 +86,7 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     if !path.exists() || is_sleds_alone(path) {
         return Ok(());
     }
-    let message = "something that is no sled store lies where the compaction would write: move it away";
+    let message = "the directory that the compaction writes to exists and is not a sled store: move it away";
     Err(Error::new(ErrorKind::Incompatible, message).with("path", path.display()))
 }
 
@@ -115,10 +115,10 @@ fn exchange(one: &Path, other: &Path) -> Result<()> {
 
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|error| match error {
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => {
-            let message = "this file system cannot exchange two directories in one step, so the store cannot be compacted: move it to another one";
+            let message = "the file system cannot exchange two directories atomically, so the store cannot be compacted: move it to another file system";
             Error::new(ErrorKind::Unsupported, message).because(io::Error::from(error)).during("compact")
         }
-        other => Error::new(ErrorKind::of_io(&other.into()), "the compacted store could not take its place")
+        other => Error::new(ErrorKind::of_io(&other.into()), "the compacted store could not be moved into place")
             .because(io::Error::from(other))
             .during("compact"),
     })
@@ -126,8 +126,7 @@ fn exchange(one: &Path, other: &Path) -> Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn exchange(_: &Path, _: &Path) -> Result<()> {
-    Err(Error::new(ErrorKind::Unsupported, "directories cannot change places in one step on this system")
-        .during("compact"))
+    Err(Error::new(ErrorKind::Unsupported, "this system cannot exchange two directories atomically").during("compact"))
 }
 
 pub(crate) fn remove(folder: &Path) -> io::Result<()> {
@@ -137,7 +136,7 @@ pub(crate) fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory with all in it durable: sled syncs the contents of its log alone.
+/// Makes a directory with everything in it durable: sled itself syncs only the contents of its log.
 fn synchronise(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -1,10 +1,10 @@
-//! sled's errors in Highwater's words.
+//! Converts sled's errors.
 
 use std::io;
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// Turns sled's outcome into ours, naming what was being done.
+/// Converts sled's result into ours, naming the operation.
 pub(crate) trait Explain<T> {
     fn explain(self, what: &'static str) -> Result<T>;
 }
@@ -15,7 +15,7 @@ impl<T> Explain<T> for sled::Result<T> {
     }
 }
 
-/// The same for what is asked of the operating system itself.
+/// Does the same for I/O results of the operating system.
 pub(crate) trait ExplainIo<T> {
     fn explain_io(self, what: &'static str) -> Result<T>;
 }
@@ -44,7 +44,7 @@ fn translate(source: sled::Error) -> Error {
         }
         sled::Error::Io(error) if is_lock(error) => (
             ErrorKind::Locked,
-            "another process has the store open: sled serves one process; close it there, or use SQLite",
+            "another process has the store open, and sled supports only one: close it there, or use SQLite",
         ),
         sled::Error::Io(error) => explained(error),
         _ => (ErrorKind::Internal, "sled refused an operation"),
@@ -52,7 +52,7 @@ fn translate(source: sled::Error) -> Error {
     Error::new(kind, message).because(source)
 }
 
-/// The kind and the words for an I/O error.
+/// The kind and the message for an I/O error.
 fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
     let kind = match source.kind() {
         io::ErrorKind::AlreadyExists => ErrorKind::Incompatible,
@@ -60,22 +60,22 @@ fn explained(source: &io::Error) -> (ErrorKind, &'static str) {
     };
     let message = match kind {
         ErrorKind::PermissionDenied => {
-            "the directory cannot be written: check the permissions of it and of the one above"
+            "the directory cannot be written: check the permissions of it and of its parent directory"
         }
-        ErrorKind::Full => "the disk is full: make room and try again",
-        ErrorKind::Incompatible => "the path is a file, a sled store is a directory: choose another path",
-        ErrorKind::NotFound => "the directory is not there any more",
+        ErrorKind::Full => "the disk is full: free some space and try again",
+        ErrorKind::Incompatible => "the path is a file, but a sled store is a directory: choose another path",
+        ErrorKind::NotFound => "the directory no longer exists",
         ErrorKind::Corrupt => {
-            "the store's files were cut short: restore a backup, or remove the directory and sync again"
+            "the store's files are truncated: restore a backup, or remove the directory and sync again"
         }
         ErrorKind::Busy => "another process is using the store's files; try again",
-        ErrorKind::Invalid => "the path cannot be used: it is too long, or has a zero byte in it",
-        _ => "reading or writing the store's files failed: check the disk, or the network share, that they are on",
+        ErrorKind::Invalid => "the path cannot be used: it is too long, or contains a zero byte",
+        _ => "reading or writing the store's files failed: check their disk or network share",
     };
     (kind, message)
 }
 
-/// sled tells of a held lock in words only.
+/// sled reports a held lock only in its message.
 fn is_lock(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
 }

@@ -1,4 +1,4 @@
-//! The directory that a sled store lies in.
+//! The directory of a sled store.
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::errors::{Explain, ExplainIo, damaged};
 pub(crate) const DATA: &str = "db";
 const SETTINGS: &str = "conf";
 
-/// A directory's absolute path: sled makes files there later too, when the working directory may be another.
+/// A directory's absolute path: sled creates files there later too, when the working directory may have changed.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().is_empty() {
-        // sled would fill the working directory.
+        // sled would write into the working directory.
         return Err(Error::new(ErrorKind::Invalid, "the path is empty: name the store's directory"));
     }
     let folder = std::path::absolute(path).explain_io("open")?;
@@ -28,7 +28,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
 
 /// Opens sled there.
 pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<(Db, OpenFiles)> {
-    // sled panics over some damaged files.
+    // sled panics on some damaged files.
     let open = || {
         catch_unwind(|| sled::Config::new().path(folder).cache_capacity(cache_bytes).open().explain("open"))
             .unwrap_or_else(|_| Err(damaged()))
@@ -48,7 +48,7 @@ pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<(Db, OpenFiles)> {
     Ok((database, files))
 }
 
-/// Refuses a directory of other programs: sled would put its files among theirs.
+/// Refuses another program's directory: sled would put its files among the others.
 fn check(folder: &Path) -> Result<()> {
     let Ok(mut inside) = std::fs::read_dir(folder) else { return Ok(()) };
     if is_sled(folder) || inside.next().is_none() {
@@ -56,11 +56,11 @@ fn check(folder: &Path) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Incompatible,
-        "the directory has other files in it and no sled store: choose another path, or an empty directory",
+        "the directory contains other files and no sled store: choose another path, or an empty directory",
     ))
 }
 
-/// Whether nothing but files of sled's is in the directory: a whole store, or what was made or left of one.
+/// Whether the directory contains only sled's files: a complete store, or a part of one.
 pub(crate) fn is_sleds_alone(folder: &Path) -> bool {
     let is_sleds = |entry: std::fs::DirEntry| {
         let name = entry.file_name();
@@ -70,7 +70,7 @@ pub(crate) fn is_sleds_alone(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut inside| inside.all(|entry| entry.is_ok_and(is_sleds)))
 }
 
-/// Whether the directory has files of sled's in it.
+/// Whether the directory contains files of sled.
 pub(crate) fn is_sled(folder: &Path) -> bool {
     folder.join(DATA).exists() || folder.join(SETTINGS).exists()
 }

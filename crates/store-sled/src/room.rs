@@ -1,13 +1,13 @@
-//! Room on the disk, looked for before a write: sled waits for ever when it finds none.
+//! Checks the free space of the disk before a write: sled blocks forever on a full disk.
 
 use std::path::Path;
 
 use highwater_core::Result;
 
-/// What a commit, and sled's own work afterwards, may need.
+/// The space that a commit, and sled's own work after it, may need.
 pub(crate) const COMMIT_BYTES: u64 = 16 << 20;
 
-/// Refuses where the disk has fewer than `needed` bytes free. Where that cannot be told, there is room.
+/// Refuses if the disk has fewer than `needed` bytes free. Passes if the free space is unknown.
 #[cfg(unix)]
 pub(crate) fn check_room(path: &Path, needed: u64) -> Result<()> {
     use highwater_core::{Error, ErrorKind};
@@ -20,7 +20,7 @@ pub(crate) fn check_room(path: &Path, needed: u64) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Full,
-        "the disk is nearly full, and sled cannot bear a full one: make room and try again",
+        "the disk is nearly full, and sled cannot handle a full disk: free some space and try again",
     )
     .with("free_bytes", free)
     .with("needed_bytes", needed))

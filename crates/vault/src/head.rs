@@ -9,19 +9,19 @@ use highwater_core::{Environment, Error, ErrorKind, PayloadCodec, PayloadContext
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// The only form so far.
+/// The only format so far.
 const FORMAT: u32 = 1;
 
-/// The number of every master key. Their check bytes tell them apart.
+/// The number of every master key: their check bytes distinguish them.
 const MASTER: u8 = 1;
 
-/// As it is stored.
+/// The stored form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Head {
     format: u32,
-    /// By chance: binds rows and keys to this vault.
+    /// Random: binds rows and keys to this vault.
     pub(crate) id: String,
-    /// The first seals; each opens what was sealed under its number.
+    /// The first one seals; each opens rows that were sealed under its number.
     pub(crate) keys: Vec<Wrapped>,
 }
 
@@ -32,13 +32,13 @@ pub(crate) struct Wrapped {
     wrapped: String,
 }
 
-/// What is wrapped. JSON, as the codec wants its payloads.
+/// The wrapped contents: JSON, because the codec expects payloads in JSON.
 #[derive(Serialize, Deserialize)]
 struct Inner<'a> {
     key: &'a str,
 }
 
-/// A data key and the number that rows name it by.
+/// A data key and the number by which rows refer to it.
 #[derive(Clone, Debug)]
 pub(crate) struct DataKey {
     pub(crate) number: u8,
@@ -46,7 +46,7 @@ pub(crate) struct DataKey {
 }
 
 impl Head {
-    /// A vault with these data keys.
+    /// Creates a vault with these data keys.
     pub(crate) fn new(
         id: String,
         keys: &[DataKey],
@@ -65,7 +65,7 @@ impl Head {
         Ok(Head { format: FORMAT, id, keys })
     }
 
-    /// Refuses what a later version wrote.
+    /// Refuses a document that a later version wrote.
     pub(crate) fn check(&self) -> Result<()> {
         if self.format == FORMAT && !self.keys.is_empty() {
             return Ok(());
@@ -74,11 +74,11 @@ impl Head {
             .with("format", self.format))
     }
 
-    /// The data keys, by the first master key that fits, and which that is.
+    /// Returns the data keys, unwrapped with the first master key that fits, and which one that is.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WrongKey`] where none fits, [`ErrorKind::Corrupt`] where one fits and the wrapped key was changed.
+    /// [`ErrorKind::WrongKey`] if none fits, [`ErrorKind::Corrupt`] if one fits and the wrapped key was changed.
     pub(crate) fn unwrap(
         &self,
         masters: &[EncryptionKey],
@@ -106,7 +106,7 @@ impl Head {
     }
 }
 
-/// What wrapped keys are bound to.
+/// The data that wrapped keys are bound to.
 fn slot(id: &str) -> StreamKey {
     StreamKey::new("highwater-vault", "data key").with_variant(id)
 }

@@ -1,4 +1,4 @@
-//! Where master keys lie: outside the store.
+//! Where master keys are kept: outside the store.
 
 mod environment;
 mod file;
@@ -22,31 +22,31 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::Secret;
 use zeroize::Zeroizing;
 
-/// A place for the master keys of one vault, outside its store: a keychain entry, a file, the host's own.
+/// Keeps the master keys of one vault outside its store: in a keychain entry, in a file, or wherever the host decides.
 ///
-/// It holds a short list of secret texts, the newest first: one key, and the former ones while a rotation is under way.
-/// Each is a key of 32 bytes in Base64 (44 characters) or in hexadecimal digits (64).
+/// It holds a short list of secret texts, the newest first: one key, and the former ones during a rotation. Each is a key of
+/// 32 bytes in Base64 (44 characters) or hexadecimal digits (64).
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
-    /// Returns the secrets, the newest first; none where none was ever kept.
+    /// Returns the secrets, the newest first; an empty list if none was ever saved.
     ///
     /// # Errors
     ///
-    /// Whatever keeps them from being read. A place that is locked, or cannot be reached, must not answer "none": the vault
-    /// would take itself for new.
+    /// Returns an error if the secrets cannot be read. A store of secrets that is locked or unreachable must not return an
+    /// empty list: the vault would create a new key.
     async fn load(&self) -> Result<Vec<Secret>>;
 
-    /// Replaces the list, durably: it holds when this returns.
+    /// Replaces the list. It is durable when this returns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where the place can only be read, otherwise whatever keeps the list from being written.
+    /// [`ErrorKind::Unsupported`] if the secrets are read-only; any other kind if the list cannot be written.
     async fn save(&self, secrets: &[Secret]) -> Result<()>;
 
-    /// Returns the secrets; where there are none, keeps `new` first.
+    /// Returns the secrets; if there are none, saves `new` first.
     ///
-    /// Override it where the place can do this in one step, against other processes too. By default two processes that make a
-    /// vault at the same moment may replace each other's secret; the vault notices and adds its own again.
+    /// Override it if you can do this atomically, across processes too. With the default, two processes that create a vault
+    /// at the same moment may replace each other's secret; the vault notices and adds its own again.
     ///
     /// # Errors
     ///
@@ -58,11 +58,11 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
         self.load().await
     }
 
-    /// Names the place in messages, such as `the file /home/me/app.key`. Never a secret.
+    /// Returns a description of the location for messages, such as `the file /home/me/app.key`. Never a secret.
     fn location(&self) -> String;
 }
 
-/// The text form of a new key.
+/// Returns the text form of a new key.
 pub(crate) fn text_of(key: &EncryptionKey) -> Secret {
     Secret::new(STANDARD.encode(key.expose()))
 }
@@ -85,7 +85,7 @@ fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     bytes.into_iter().map(|byte| u8::try_from(byte).ok()).collect::<Option<Vec<u8>>>().map(Zeroizing::new)
 }
 
-/// The keys of a text that has several, apart by spaces, line ends or commas.
+/// Splits a text of several keys, separated by spaces, line breaks or commas.
 pub(crate) fn split(text: &str) -> Vec<Secret> {
     text.split([',', ' ', '\n', '\r', '\t']).filter(|part| !part.is_empty()).map(Secret::new).collect()
 }

@@ -1,9 +1,9 @@
 //! Keeps the credentials of connections in the store itself, encrypted.
 //!
-//! A [`Vault`] is a [`CredentialStore`](highwater_engine::CredentialStore): give it to the engine, and what a sign-in or a
-//! refresh brings survives restarts. Each connection's credentials are one row, sealed with XChaCha20-Poly1305 under a data
-//! key of this store and bound to the vault and the connection, so that a row that is moved to another connection or
-//! another store does not open. The data key is stored too, wrapped with a *master key* that stays outside the store, in a
+//! A [`Vault`] is a [`CredentialStore`](highwater_engine::CredentialStore): pass it to the engine, and the tokens from a
+//! sign-in or a refresh survive restarts. Each connection's credentials are one row, sealed with XChaCha20-Poly1305 under a
+//! data key of this store and bound to the vault and the connection, so that a row that is moved to another connection or
+//! another store fails to open. The data key is stored too, wrapped with a *master key* that stays outside the store, in a
 //! [`SecretStore`]: a [`KeyFile`], an [`EnvironmentKeys`] variable, the system's keychain (feature `keychain`), or the
 //! host's own.
 //!
@@ -23,9 +23,9 @@
 //! # Ok::<(), highwater_core::Error>(()) }).unwrap();
 //! ```
 //!
-//! Who can read the store's file and not the master key learns which connections have credentials, how long these are and
-//! when they change; nothing else. What was removed or replaced stays in the file as ciphertext until it is compacted:
-//! see `docs/vault.md`.
+//! An attacker who can read the store's file but not the master key learns only which connections have credentials, how long
+//! these are and when they change. Removed or replaced credentials stay in the file as ciphertext until it is compacted: see
+//! `docs/vault.md`.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod head;

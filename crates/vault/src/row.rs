@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::head::DataKey;
 
-/// As it is stored.
+/// The stored form.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Row {
     /// The number of the data key.
@@ -31,7 +31,7 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// The first of `keys` seals.
+    /// Seals with the first of `keys`.
     pub(crate) fn new(vault: &str, keys: &[DataKey], environment: &Arc<dyn Environment>) -> Result<Self> {
         let (first, others) =
             keys.split_first().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the vault has no key"))?;
@@ -43,7 +43,7 @@ impl Sealer {
         Ok(Sealer { codec, vault: vault.to_owned(), number: first.number, numbers })
     }
 
-    /// Whether a row's key is at hand.
+    /// Whether the key of a row is known.
     pub(crate) fn opens(&self, row: &Row) -> bool {
         self.numbers.contains(&row.key)
     }
@@ -72,7 +72,7 @@ impl Sealer {
         Credentials::from_secret(&Secret::new(text))
     }
 
-    /// What a row is bound to.
+    /// The data that a row is bound to.
     fn slot(&self, connection: &str) -> StreamKey {
         StreamKey::new(connection, "credentials").with_variant(&*self.vault)
     }

@@ -16,15 +16,15 @@ use crate::row::{Row, Sealer};
 const HEAD: &str = "vault/head";
 const ROWS: &str = "vault/credentials/";
 
-/// Rows that one commit of a rotation seals anew.
+/// Rows that a rotation seals again in one commit.
 const PAGE: usize = 200;
 
-/// Tries of a write that other processes keep overtaking.
+/// Attempts at a write that conflicts with writes by other processes.
 const TRIES: u32 = 20;
 
-/// Credentials of connections, encrypted in a store. See the [crate's page](crate).
+/// Keeps the credentials of connections encrypted in a store. See the [crate's documentation](crate).
 ///
-/// A clone is the same vault. Several processes may have the same vault open; each notices when another rotates its keys.
+/// Clones share one vault. Several processes may have the same vault open; each notices when another rotates the keys.
 #[derive(Clone)]
 pub struct Vault {
     inner: Arc<Inner>,
@@ -37,41 +37,41 @@ struct Inner {
     state: Mutex<Arc<State>>,
 }
 
-/// The vault's document, and what it gave when it was unlocked.
+/// The vault's document, and the keys that were unlocked from it.
 struct State {
     stored: Json,
     head: Head,
     keys: Vec<DataKey>,
     sealer: Sealer,
-    /// Which of the master keys fits, the newest being 0.
+    /// The index of the master key that fits; 0 is the newest.
     master: usize,
 }
 
-/// What [`Vault::rotate`] did.
+/// The result of [`Vault::rotate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rotation {
-    /// Rows that were sealed anew.
+    /// Rows that were sealed again.
     pub rows: u64,
     /// Former master keys that are still kept in the [`SecretStore`]: see [`Vault::forget_former_keys`].
     pub former_keys: usize,
 }
 
 impl Vault {
-    /// Opens the vault of a store. Where there is none, makes one, and a master key where `secrets` has none.
+    /// Opens the vault of a store. Creates the vault if there is none, and a master key if `secrets` has none.
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::WrongKey`] where none of the master keys opens the vault, or none is there any more.
-    /// * [`ErrorKind::Invalid`] where a secret is not a key.
-    /// * [`ErrorKind::Corrupt`] where the vault's document was changed, [`ErrorKind::Incompatible`] where a later version
+    /// * [`ErrorKind::WrongKey`] if no master key opens the vault, or `secrets` no longer has one.
+    /// * [`ErrorKind::Invalid`] if a secret is not a key.
+    /// * [`ErrorKind::Corrupt`] if the vault's document was changed, [`ErrorKind::Incompatible`] if a later version
     ///   wrote it.
-    /// * Whatever the store or `secrets` fail with.
+    /// * Errors of the store and of `secrets`.
     pub async fn open(store: Arc<dyn Store>, secrets: Arc<dyn SecretStore>) -> Result<Self> {
         Self::open_with(store, secrets, Arc::new(SystemEnvironment)).await
     }
 
-    /// The same, with the random part of nonces from `environment`. Keys come from the system all the same.
+    /// Opens the vault with the random part of nonces from `environment`. Keys still come from the system's random source.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Vault {
                 break state;
             }
             match create(&*store, &*secrets, &environment).await {
-                // Somebody else made it at the same moment.
+                // Another process created it at the same moment.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => outcome?,
             }
@@ -100,7 +100,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// Whatever the store fails with.
+    /// Errors of the store.
     pub async fn connections(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let mut after = String::new();
@@ -112,24 +112,24 @@ impl Vault {
         }
     }
 
-    /// Whether a rotation was cut short. [`rotate`](Vault::rotate) ends it; until then both its keys are needed.
+    /// Returns whether a rotation was interrupted. [`rotate`](Vault::rotate) finishes it; until then both keys are needed.
     pub fn is_rotating(&self) -> bool {
         self.inner.state().keys.len() > 1
     }
 
-    /// Gives the vault a new master key and a new data key, and seals every row anew.
+    /// Gives the vault a new master key and a new data key, and seals every row again.
     ///
-    /// The new master key is the newest that the [`SecretStore`] has, where the vault is not locked with that one yet;
-    /// otherwise one is made and kept there first. The vault stays in use meanwhile, in other processes too. Where it is cut
-    /// short nothing is lost, and the next call goes on. The former master key stays where it is until
+    /// The new master key is the newest one in the [`SecretStore`], if the vault does not use it yet; otherwise a new one is
+    /// generated and saved there first. The vault stays usable in the meantime, in other processes too. If the rotation is
+    /// interrupted nothing is lost, and the next call continues it. The former master key stays where it is until
     /// [`forget_former_keys`](Vault::forget_former_keys); ciphertext under the former keys stays in the store's files until they
     /// are compacted.
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Unsupported`] where the [`SecretStore`] can only be read and has no newer key.
-    /// * [`ErrorKind::Conflict`] where another process rotates at the same time.
-    /// * [`ErrorKind::Corrupt`] naming the connection, where a row does not open: remove it, or sign in again, and go on.
+    /// * [`ErrorKind::Unsupported`] if the [`SecretStore`] is read-only and has no newer key.
+    /// * [`ErrorKind::Conflict`] if another process rotates at the same time.
+    /// * [`ErrorKind::Corrupt`], naming the connection, if a row does not open: remove it or sign in again, then call `rotate` again.
     pub async fn rotate(&self) -> Result<Rotation> {
         self.inner.refresh().await?;
         if !self.is_rotating() {
@@ -146,12 +146,15 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where the [`SecretStore`] can only be read, [`ErrorKind::Conflict`] while a rotation is
+    /// [`ErrorKind::Unsupported`] if the [`SecretStore`] is read-only, [`ErrorKind::Conflict`] while a rotation is
     /// unfinished.
     pub async fn forget_former_keys(&self) -> Result<()> {
         let state = self.inner.refresh().await?;
         if state.keys.len() > 1 {
-            return Err(Error::new(ErrorKind::Conflict, "a rotation of the vault's keys is unfinished: rotate first"));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "a rotation of the vault's keys is unfinished: finish it first with Vault::rotate",
+            ));
         }
         let secrets = self.inner.secrets.load().await?;
         match secrets.get(state.master) {
@@ -174,7 +177,7 @@ impl CredentialStore for Vault {
             let state = self.inner.state();
             let row = state.sealer.seal(connection, credentials)?;
             let mut batch = WriteBatch::new();
-            // A row under a key that a rotation has just dropped would open for nobody.
+            // A row under a key that a rotation has just dropped could never be opened.
             batch.expect_document(HEAD, Some(&state.stored)).put_document(row_key(connection), &row)?;
             match self.inner.store.commit(batch).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
@@ -200,7 +203,7 @@ impl Inner {
         lock(&self.state)
     }
 
-    /// Unlocks the vault anew: another process may have rotated its keys.
+    /// Unlocks the vault again: another process may have rotated its keys.
     async fn refresh(&self) -> Result<Arc<State>> {
         let state = unlock(&*self.store, &*self.secrets, &self.environment).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "the vault was removed from the store: open it again, and sign in again")
@@ -224,7 +227,7 @@ impl Inner {
         self.refresh().await?.sealer.open(connection, &row)
     }
 
-    /// Makes the next data key the one that seals, under the newest master key.
+    /// Adds the next data key, which seals from now on, under the newest master key.
     async fn add_key(&self) -> Result<()> {
         let state = self.state();
         let mut secrets = self.secrets.load().await?;
@@ -263,7 +266,7 @@ impl Inner {
             let Some(last) = page.last() else { return Ok(count) };
             match self.seal_page(&page).await {
                 Ok(sealed) => count += sealed,
-                // Somebody saved one of them meanwhile: the page is read again.
+                // One of them was saved in the meantime: the page is read again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => {
                     tries += 1;
                     continue;
@@ -316,18 +319,17 @@ async fn unlock(
         return Err(no_key(secrets));
     }
     let (keys, master) = head.unwrap(&masters, environment).map_err(|error| match error.kind() {
-        ErrorKind::WrongKey => Error::new(
-            ErrorKind::WrongKey,
-            "the vault is locked with another key than the one that was found: name the place of the right one",
-        )
-        .with("key_from", secrets.location()),
+        ErrorKind::WrongKey => {
+            Error::new(ErrorKind::WrongKey, "the vault's key does not fit: give the location of the right one")
+                .with("key_from", secrets.location())
+        }
         _ => error,
     })?;
     let sealer = Sealer::new(&head.id, &keys, environment)?;
     Ok(Some(State { stored, head, keys, sealer, master }))
 }
 
-/// Makes a vault, and a master key where there is none.
+/// Creates a vault, and a master key if there is none.
 async fn create(store: &dyn Store, secrets: &dyn SecretStore, environment: &Arc<dyn Environment>) -> Result<()> {
     let kept = secrets.load_or_keep(&text_of(&EncryptionKey::generate()?)).await?;
     let master = parse(&kept, secrets)?.into_iter().next().ok_or_else(|| no_key(secrets))?;
@@ -340,7 +342,7 @@ async fn create(store: &dyn Store, secrets: &dyn SecretStore, environment: &Arc<
     store.commit(batch).await?;
     let mut kept = secrets.load().await?;
     if !parse(&kept, secrets)?.iter().any(|key| key.expose() == master.expose()) {
-        // Another process replaced the list meanwhile: it finds this vault, and needs its key.
+        // Another process replaced the list in the meantime: it will find this vault and need its key.
         kept.insert(0, text_of(&master));
         secrets.save(&kept).await?;
     }
@@ -353,7 +355,7 @@ fn parse(texts: &[Secret], secrets: &dyn SecretStore) -> Result<Vec<EncryptionKe
 }
 
 fn no_key(secrets: &dyn SecretStore) -> Error {
-    let message = "the vault's key is not where it is kept: put it back there, or remove the vault's credentials and sign in again";
+    let message = "the vault's key is missing: put it back, or remove the vault's credentials and sign in again";
     Error::new(ErrorKind::WrongKey, message).with("key_from", secrets.location())
 }
 

@@ -93,7 +93,7 @@ fn a_vault_opens_with_its_own_key_alone_and_says_where_it_looked() {
             let error = Vault::open(Arc::clone(&store), Arc::clone(&secrets) as _).await.unwrap_err();
             assert_eq!(
                 (error.kind(), error.context("key_from")),
-                (kind, Some("the keys that the program gave")),
+                (kind, Some("the keys that the program supplied")),
                 "{error}"
             );
             assert_eq!(secrets.secrets(), before, "no key is made for a vault that is there");

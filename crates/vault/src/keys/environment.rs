@@ -8,16 +8,16 @@ use highwater_engine::Secret;
 
 use super::{SecretStore, split};
 
-/// Keys in an environment variable: for servers and containers that get their secrets so.
+/// Reads keys from an environment variable, for servers and containers that get their secrets this way.
 ///
-/// The variable holds one key, or several with commas between, the newest first. It can only be read: make a key
-/// yourself, with `openssl rand -base64 32` or alike. To rotate, put the new key before the old one, restart, and call
-/// [`Vault::rotate`](crate::Vault::rotate), which takes the first for the new one.
+/// The variable holds one key, or several separated by commas, the newest first. It is read-only: generate a key
+/// yourself, for example with `openssl rand -base64 32`. To rotate, put the new key before the old one, restart, and call
+/// [`Vault::rotate`](crate::Vault::rotate), which uses the first one as the new key.
 #[derive(Clone, Debug)]
 pub struct EnvironmentKeys(String);
 
 impl EnvironmentKeys {
-    /// Names the variable.
+    /// Reads the variable with this name.
     pub fn new(name: impl Into<String>) -> Self {
         EnvironmentKeys(name.into())
     }
@@ -36,7 +36,7 @@ impl SecretStore for EnvironmentKeys {
     }
 
     async fn save(&self, _: &[Secret]) -> Result<()> {
-        let message = "the vault's key comes from an environment variable, which a program cannot change: set it to a new key, such as `openssl rand -base64 32` makes";
+        let message = "the vault's key comes from an environment variable, which the vault cannot change: set it to a new key, generated with `openssl rand -base64 32` for example";
         Err(Error::new(ErrorKind::Unsupported, message).with("variable", &self.0))
     }
 

@@ -1,4 +1,4 @@
-//! Keys in a file that nobody else may read.
+//! Keys in a file that only its owner can read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use zeroize::Zeroizing;
 
 use super::{SecretStore, split};
 
-/// More than any list of keys; what is longer is some other file.
+/// Longer than any list of keys: a larger file is something else.
 const MAX_BYTES: u64 = 4096;
 
-/// Keys in a file, a line each, which only its owner may read (mode 0600; on Windows the folder's permissions decide).
+/// Keeps keys in a file, one per line, that only its owner can read (mode 0600; on Windows the folder's permissions decide).
 ///
-/// Keep it away from the store and its backups: together they are readable. The file and its folder are made as needed,
-/// the folder with mode 0700.
+/// Keep it away from the store and its backups: whoever has both can read the credentials. The file and its folder are
+/// created as needed, the folder with mode 0700.
 #[derive(Clone, Debug)]
 pub struct KeyFile(PathBuf);
 
 impl KeyFile {
-    /// Names the file.
+    /// Uses the file at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         KeyFile(path.into())
     }
@@ -50,7 +50,7 @@ impl KeyFile {
         self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// Keeps other writers away, in whatever process, for as long as the file is open.
+    /// Locks out other writers, in any process, for as long as the file is open.
     fn lock(&self) -> io::Result<File> {
         make_folder(self.folder())?;
         let file =
@@ -61,7 +61,7 @@ impl KeyFile {
 
     fn write(&self, secrets: &[Secret]) -> io::Result<()> {
         let folder = self.folder();
-        // Written whole beside it and renamed: a crash leaves the old list or the new one.
+        // Written to a temporary file and renamed: a crash leaves the old list or the new one.
         let new = beside(&self.0, ".new");
         let _ = fs::remove_file(&new);
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
@@ -77,9 +77,9 @@ impl KeyFile {
     fn explain(&self, source: io::Error) -> Error {
         let message = match source.kind() {
             io::ErrorKind::PermissionDenied if source.to_string() == OPEN_TO_OTHERS => {
-                "other users can read the file with the vault's key: take that from them (chmod 600), and rotate the key if they may have"
+                "other users can read the file with the vault's key: remove their permission (chmod 600), and rotate the key if they may have read it"
             }
-            io::ErrorKind::InvalidData => "the file is not one of vault keys: name another path",
+            io::ErrorKind::InvalidData => "the file does not contain vault keys: use another path",
             _ => "the file with the vault's key cannot be read or written: check the path and its permissions",
         };
         let kind = match ErrorKind::of_io(&source) {

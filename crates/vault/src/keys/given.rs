@@ -1,4 +1,4 @@
-//! Keys that the host has by its own means.
+//! Keys that the host keeps itself.
 
 use std::sync::Mutex;
 
@@ -8,9 +8,9 @@ use highwater_engine::Secret;
 
 use super::SecretStore;
 
-/// Keys that the host gives and keeps by itself, such as one that a user's passphrase was stretched to.
+/// Keys that the host supplies and keeps itself, such as one derived from a user's passphrase.
 ///
-/// [`save`](SecretStore::save) changes this value alone: after [`Vault::rotate`](crate::Vault::rotate) read
+/// [`save`](SecretStore::save) changes only this value: after [`Vault::rotate`](crate::Vault::rotate) read
 /// [`secrets`](GivenKeys::secrets), and keep them before the program ends.
 #[derive(Debug, Default)]
 pub struct GivenKeys(Mutex<Vec<Secret>>);
@@ -21,7 +21,7 @@ impl GivenKeys {
         GivenKeys(Mutex::new(secrets.into_iter().collect()))
     }
 
-    /// Returns the keys as they are now, the newest first.
+    /// Returns the current keys, the newest first.
     pub fn secrets(&self) -> Vec<Secret> {
         self.list().clone()
     }
@@ -43,6 +43,6 @@ impl SecretStore for GivenKeys {
     }
 
     fn location(&self) -> String {
-        "the keys that the program gave".to_owned()
+        "the keys that the program supplied".to_owned()
     }
 }

@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 
 use super::{SecretStore, split};
 
-/// Keys in an entry of the system's keychain: macOS Keychain, Windows Credential Manager, a Secret Service on Linux.
+/// Keeps keys in an entry of the system's keychain: macOS Keychain, Windows Credential Manager, a Secret Service on Linux.
 ///
-/// The application chooses the keychain once at its start, with `keyring_core::set_default_store` and the store crate of
-/// its platform; without one every call fails with [`ErrorKind::Unsupported`]. Calls wait on a thread of their own, for a
-/// keychain may ask the user.
+/// The application selects the keychain once at its start, with `keyring_core::set_default_store` and the store crate of
+/// its platform; without one every call fails with [`ErrorKind::Unsupported`]. Calls block on a separate thread, because a
+/// keychain may prompt the user.
 #[derive(Clone, Debug)]
 pub struct Keychain {
     service: String,
@@ -20,7 +20,7 @@ pub struct Keychain {
 }
 
 impl Keychain {
-    /// Names the entry: `service` is the application's name, `user` tells its stores apart.
+    /// Uses this entry: `service` is the application's name, `user` distinguishes its stores.
     pub fn new(service: impl Into<String>, user: impl Into<String>) -> Self {
         Keychain { service: service.into(), user: user.into() }
     }
@@ -34,7 +34,7 @@ impl Keychain {
         let (told, outcome) = oneshot::channel();
         let thread = std::thread::Builder::new().name("highwater-keychain".into());
         let work = move || {
-            // Nobody waits any more where this fails.
+            // Fails only if the caller has stopped waiting.
             let _ = told.send(Entry::new(&service, &user).and_then(|entry| call(&entry)));
         };
         let failed =
@@ -49,7 +49,7 @@ impl Keychain {
         let (kind, message) = match &source {
             Keyring::NoDefaultStore => (
                 ErrorKind::Unsupported,
-                "the application has chosen no keychain: call keyring_core::set_default_store at its start",
+                "the application has not selected a keychain: call keyring_core::set_default_store at its start",
             ),
             Keyring::NoStorageAccess(_) => {
                 (ErrorKind::PermissionDenied, "the keychain is locked, or may not be used: unlock it and try again")
@@ -58,11 +58,11 @@ impl Keychain {
                 (ErrorKind::Io, "the system's keychain does not answer: check that one is running and unlocked")
             }
             Keyring::TooLong(..) | Keyring::Invalid(..) => {
-                (ErrorKind::Invalid, "the keychain takes no entry of this name: choose another")
+                (ErrorKind::Invalid, "the keychain does not accept an entry of this name: choose another")
             }
             _ => (ErrorKind::Internal, "the keychain refused the entry"),
         };
-        // The library's own words could quote what an entry holds: they stay out.
+        // The library's own message could quote the contents of an entry, so it is dropped.
         Error::new(kind, message).with("service", &self.service).with("user", &self.user)
     }
 }
