@@ -1,5 +1,4 @@
-//! What the command line has whatever the command: the global flag, and the options that several commands share.
-//! A command's own options lie beside it in `commands/`.
+//! The global flag, and the options that several commands share. A command's own options are next to it in `commands/`.
 
 pub(crate) mod run_filter;
 pub(crate) mod values;
@@ -16,7 +15,7 @@ use crate::commands::Command;
     name = "highwater",
     version,
     about,
-    after_help = "Begin with:  highwater demo\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+    after_help = "Start with:  highwater demo\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     /// Print JSON, one object per line.
@@ -38,18 +37,17 @@ pub(crate) struct StoreOptions {
     pub(crate) codec: CodecOptions,
 }
 
-/// How payloads are read that are encrypted or compressed.
+/// Keys and dictionaries of encrypted or compressed payloads.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CodecOptions {
-    /// The environment variable that holds a key of an encrypted store, as 64 hexadecimal digits. May be given several
-    /// times, with the number of each key (`2=NEW_KEY`): the first encrypts what is written.
+    /// The environment variable with a key of an encrypted store, as 64 hexadecimal digits. May be repeated, with the
+    /// number of each key (`2=NEW_KEY`); the first key is used for writing.
     #[arg(long, value_name = "[NUMBER=]NAME")]
     pub(crate) key_env: Vec<String>,
-    /// The number of a key that is given without one.
+    /// The number of a key that `--key-env` gives without one.
     #[arg(long, default_value_t = 1, requires = "key_env")]
     pub(crate) key_number: u8,
-    /// A zstd dictionary that payloads were compressed with. May be given several times: the first compresses what is
-    /// written.
+    /// A zstd dictionary that payloads were compressed with. May be repeated; the first one is used for writing.
     #[arg(long, value_name = "FILE")]
     pub(crate) dictionary: Vec<PathBuf>,
 }
@@ -65,22 +63,22 @@ pub(crate) enum StoreKind {
 pub(crate) struct StreamOptions {
     /// The model, such as `Issue`.
     pub(crate) model: String,
-    /// The connection, where several have the model.
+    /// The connection, if several have the model.
     #[arg(long)]
     pub(crate) connection: Option<String>,
-    /// The variant, where there are several.
+    /// The variant, if there are several.
     #[arg(long)]
     pub(crate) variant: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
 }
 
-/// The sync that a command is about.
+/// The sync that a command acts on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SyncName {
     /// The connection's id.
     pub(crate) connection: String,
-    /// The template, such as `github/issues`, and perhaps a variant: `github/issues::open`.
+    /// The template, such as `github/issues`, optionally with a variant: `github/issues::open`.
     pub(crate) sync: String,
     #[command(flatten)]
     pub(crate) store: StoreOptions,

@@ -1,4 +1,4 @@
-//! The commands: a file for each, with its options and what it does. To add one, add its file, a variant and an arm.
+//! The commands: one file for each, with its options. To add one, add its file, a variant and an arm.
 
 mod account;
 mod act;
@@ -39,12 +39,12 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// List the templates, show one, and work with declarative manifests.
     Templates(templates::TemplatesOptions),
-    /// Sync a template into a store, once or again and again.
+    /// Sync a template into a store, once or repeatedly.
     Sync(sync::SyncOptions),
     /// Show what a template would save, without a store.
     #[command(name = "dryrun")]
     DryRun(dryrun::DryRunOptions),
-    /// Do an action of a provider, such as opening an issue.
+    /// Run an action of a provider, such as opening an issue.
     Act(act::ActOptions),
     /// Send any request with a provider's credentials.
     Proxy(proxy::ProxyOptions),
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Records(records::RecordsOptions),
     /// Print single records by id.
     Get(get::GetOptions),
-    /// Print each modification as it lands; goes on where it stopped.
+    /// Print each modification as it lands; continues where it stopped.
     Tail(tail::TailOptions),
     /// Show streams, syncs and consumers of a store.
     Status(StoreOptions),
@@ -62,9 +62,9 @@ pub(crate) enum Command {
     Runs(runs::RunsOptions),
     /// Print log lines of runs.
     Logs(logs::LogsOptions),
-    /// List where webhooks go, what waits and what was given up; try that again.
+    /// List webhook destinations, waiting and failed deliveries; retry failed ones.
     Webhooks(webhooks::WebhooksOptions),
-    /// Let a template run by schedule for a connection.
+    /// Run a template on a schedule for a connection.
     Enable(enable::EnableOptions),
     /// Turn a sync off.
     Disable(disable::DisableOptions),
@@ -72,26 +72,26 @@ pub(crate) enum Command {
     Disconnect(disconnect::DisconnectOptions),
     /// Keep a sync from running until it is resumed.
     Pause(SyncName),
-    /// Let a paused sync run again.
+    /// Resume a paused sync.
     Resume(SyncName),
-    /// Ask for a run of an enabled sync.
+    /// Request a run of an enabled sync.
     Trigger(trigger::TriggerOptions),
-    /// Recount every stream and compare.
+    /// Check the store: recount every stream, and compare the clock.
     Doctor(StoreOptions),
-    /// Write every payload anew: encrypted, with another key, with another dictionary, or plainly.
+    /// Rewrite every payload: encrypted, with another key or dictionary, or unencrypted.
     Recode(recode::RecodeOptions),
-    /// Accept the clock, remove what is not to be kept, give space back.
+    /// Remove old data, free space, correct positions after a wrong clock.
     Maintain(maintain::MaintainOptions),
-    /// Make an SQL view of a model's records (SQLite).
+    /// Create an SQL view of a model's records (SQLite).
     SqlView(sql_view::SqlViewOptions),
-    /// Watch an embedded demo API being synced: no account, no internet.
+    /// Sync an embedded demo API and follow it live: no account, no internet.
     Demo(demo::DemoOptions),
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions(completions::CompletionsOptions),
 }
 
 impl Command {
-    /// Runs until it is done or cancelled.
+    /// Runs the command until it is done or cancelled.
     pub(crate) async fn run(&self, output: &Output, cancel: &CancelToken) -> Result<()> {
         match self {
             Command::Templates(options) => templates::run(options, output).await,
@@ -122,7 +122,7 @@ impl Command {
         }
     }
 
-    /// Whether an interruption is how it ends when all went well.
+    /// Whether the command normally ends with an interruption.
     pub(crate) fn ends_by_interruption(&self) -> bool {
         matches!(self, Command::Demo(_))
     }

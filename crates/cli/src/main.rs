@@ -1,7 +1,7 @@
 //! The `highwater` command: sync an API into an embedded store, and follow it by cursor.
 //!
-//! Thin over the library: whatever it does, a host can do.
-#![allow(clippy::disallowed_methods)] // a program may look at the clock
+//! Thin over the library: a host can do everything it does.
+#![allow(clippy::disallowed_methods)] // a program may read the clock
 
 mod args;
 mod commands;
@@ -17,7 +17,7 @@ use highwater::{Error, ErrorKind};
 use args::Arguments;
 use output::Output;
 
-/// What the shell is told after Ctrl-C.
+/// The exit code after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         });
         arguments.command.run(&output, &cancel).await
     });
-    // A request that hangs must not keep a stopped program.
+    // A hanging request must not keep a stopped program alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match outcome.and_then(|()| output.check()) {
         Ok(()) if cancel.is_cancelled() && !arguments.command.ends_by_interruption() => ExitCode::from(INTERRUPTED),
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Err(error) => {
             output.fail(&error);
             if error.kind() == ErrorKind::ClockImplausible {
-                output.note("If the clock is right, run `highwater maintain accept-clock` with the same --db: no cursor expires of it.");
+                output.note("If the clock is right, run `highwater maintain accept-clock` with the same --db. It expires no cursors.");
             }
             if error.kind() == ErrorKind::Cancelled { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }

@@ -1,5 +1,5 @@
-//! What goes to the screen, the pipe, and whoever reads errors. Every text passes here on its way out: what comes from an API, a
-//! record or a user cannot move the cursor, colour the screen or begin a line of its own.
+//! Standard output and standard error. Every text is cleaned here, so that text from an API, a record or a user cannot move the
+//! cursor, colour the screen or begin a new line.
 
 mod grammar;
 mod meter;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::SyncName;
 
-/// Longest excerpt of a payload in a plain line that goes to no terminal.
+/// The longest excerpt of a payload in a plain line outside a terminal.
 const EXCERPT: usize = 100;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl Output {
         let forced = variable("CLICOLOR_FORCE").is_some() && !off("CLICOLOR_FORCE");
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         let wanted = forced || (io::stdout().is_terminal() && !dumb && !off("CLICOLOR"));
-        // A variable that is empty is none (no-color.org).
+        // An empty variable counts as unset (no-color.org).
         console::set_colors_enabled(wanted && variable("NO_COLOR").is_none());
         Output { json }
     }
@@ -54,19 +54,19 @@ impl Output {
         self.answer(&Typed { r#type: kind, value });
     }
 
-    /// What an action of an API answered, for machines, as it is. Nothing without `--json`.
+    /// The API's answer to an action, for machines, unchanged. Nothing without `--json`.
     pub(crate) fn answer<T: Serialize>(&self, value: &T) {
         if self.json
             && let Ok(mut text) = serde_json::to_vec(value)
         {
-            // A payload is as it was saved; line ends in it are no part of its values.
+            // A payload is stored verbatim; line breaks between its tokens are not part of its values.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
             text.push(b'\n');
             self.raw(&text);
         }
     }
 
-    /// What a command did, for machines.
+    /// The result of a command, for machines.
     pub(crate) fn done<T: Serialize>(&self, what: &str, about: &T) {
         #[derive(Serialize)]
         struct Done<'a, T> {
@@ -77,7 +77,7 @@ impl Output {
         self.object("done", &Done { done: what, about });
     }
 
-    /// What a command did with a sync, for machines.
+    /// The result of a command on a sync, for machines.
     pub(crate) fn done_with_sync(&self, what: &str, name: &SyncName) {
         self.done(what, &serde_json::json!({ "connection": name.connection, "sync": name.sync }));
     }
@@ -93,7 +93,7 @@ impl Output {
         self.object("record", &OfModel { model, record });
     }
 
-    /// A JSON document that is the result: as it is where it goes to a file or a program, as one clean line on a terminal.
+    /// A JSON document that is the result: verbatim to a file or a program, as one cleaned line on a terminal.
     pub(crate) fn document(&self, bytes: &[u8]) {
         if io::stdout().is_terminal() {
             self.raw(format!("{}\n", printable(&one_line(&String::from_utf8_lossy(bytes)))).as_bytes());
@@ -106,17 +106,17 @@ impl Output {
         stdout::write(bytes);
     }
 
-    /// Whether nobody reads the result any more, so that there is nothing left to print.
+    /// Whether the reader of the result has closed the pipe, so that there is nothing left to print.
     pub(crate) fn is_closed(&self) -> bool {
         stdout::is_closed()
     }
 
-    /// Fails if part of the result could not be written. A reader that went away is no error.
+    /// Fails if part of the result could not be written. A closed pipe is not an error.
     pub(crate) fn check(&self) -> Result<()> {
         stdout::check()
     }
 
-    /// Something to know that is not the result.
+    /// A note that is not part of the result.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         let _ = writeln!(io::stderr().lock(), "{}", printable(text.as_ref()));
     }
@@ -152,7 +152,7 @@ impl Output {
     }
 }
 
-/// A modification on a line. Its texts are clean already.
+/// A modification on one line. Its texts are cleaned already.
 struct ChangeLine {
     time: String,
     net: NetAction,
@@ -161,9 +161,9 @@ struct ChangeLine {
 }
 
 impl ChangeLine {
-    /// As much as a terminal of this width shows: first the payload gives way, then the time, then the end of the id.
+    /// Fits the line into a terminal of this width: it shortens first the payload, then the time, then the end of the id.
     fn fitting(&self, width: Option<usize>) -> String {
-        // Colours go to a terminal alone.
+        // Colours are used on a terminal only.
         let net: StyledObject<&str> = match self.net {
             NetAction::Added => style("added  ").green(),
             NetAction::Updated => style("updated").yellow(),
@@ -188,12 +188,12 @@ fn time_of_day(time: Timestamp) -> String {
     text.split_once('T').map_or_else(String::new, |(_, time)| time.chars().take(8).collect())
 }
 
-/// A JSON text on one line: line ends and tabs in it are no part of its values.
+/// A JSON text on one line: line breaks and tabs between its tokens are not part of its values.
 pub(crate) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r', '\t'], " ")
 }
 
-/// A time for people: always with milliseconds, so that columns stay in line.
+/// A time for people: always with milliseconds, so that columns stay aligned.
 pub(crate) fn moment(at: Timestamp) -> String {
     let text = at.to_string();
     if text.contains('.') { text } else { text.replace('Z', ".000Z") }

@@ -14,7 +14,7 @@ use highwater::{Engine, Error, ErrorKind, Result, Store, StreamKey};
 use crate::args::{CodecOptions, StoreKind, StoreOptions, StreamOptions};
 use crate::output::Output;
 
-/// What a store is opened for.
+/// The purpose of opening a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     Reading,
@@ -46,13 +46,13 @@ pub(crate) fn open_sqlite(db: &Path, options: &CodecOptions) -> Result<SqliteSto
     SqliteStore::builder(db).options(settings).open().map_err(|error| with_hint(error, db, options))
 }
 
-/// Opens a store that must be there, for writing.
+/// Opens an existing store for writing.
 pub(crate) fn open_existing(options: &StoreOptions) -> Result<Arc<dyn Store>> {
     must_be_there(options)?;
     open_for(For::Writing, options)
 }
 
-/// Opens a store that must be there, for a command that reads: it changes nothing, and needs no permission to write.
+/// Opens an existing store for a command that only reads: it changes nothing, and needs no write permission.
 pub(crate) fn open_reading(options: &StoreOptions) -> Result<Arc<dyn Store>> {
     if !options.db.exists() {
         return Err(nothing_there(&options.db));
@@ -60,7 +60,7 @@ pub(crate) fn open_reading(options: &StoreOptions) -> Result<Arc<dyn Store>> {
     open_for(For::Reading, options)
 }
 
-/// Opens a store that must be there, to write its payloads in another way.
+/// Opens an existing store to rewrite its payloads.
 pub(crate) fn open_recoding(options: &StoreOptions, plain: bool) -> Result<Arc<dyn Store>> {
     must_be_there(options)?;
     open_for(For::Recoding { plain }, options)
@@ -74,16 +74,16 @@ fn must_be_there(options: &StoreOptions) -> Result<()> {
 }
 
 fn nothing_there(db: &Path) -> Error {
-    let message = "there is no store: sync something into it first, or name another with --db";
+    let message = "the store does not exist: sync something into it first, or name another with --db";
     Error::new(ErrorKind::NotFound, message).with("db", db.display())
 }
 
 fn nothing_in_it(db: &Path) -> Error {
-    let message = "the database has no store in it: sync something into it first, or name another with --db";
+    let message = "the database contains no store: sync something into it first, or name another with --db";
     Error::new(ErrorKind::NotFound, message).with("db", db.display())
 }
 
-/// Which keys and dictionaries the payloads need.
+/// The keys and dictionaries that the payloads need.
 pub(crate) async fn codec_health(store: &dyn Store) -> Result<CodecHealth> {
     match store.maintain(Maintenance::CheckCodec).await? {
         MaintenanceReport::Codec(health) => Ok(health),
@@ -91,7 +91,7 @@ pub(crate) async fn codec_health(store: &dyn Store) -> Result<CodecHealth> {
     }
 }
 
-/// Tells of payloads that were being moved from one codec to another when a process ended.
+/// Warns about payloads that were being moved from one codec to another when a process ended.
 pub(crate) async fn tell_unfinished(store: &dyn Store, output: &Output) -> Result<()> {
     let health = codec_health(store).await?;
     if health.unfinished {
@@ -104,17 +104,17 @@ pub(crate) async fn tell_unfinished(store: &dyn Store, output: &Output) -> Resul
     Ok(())
 }
 
-/// Opening a store makes its tables: only a sync does so in a database of others.
+/// Opening a store creates its tables: only a sync does so in another program's database.
 pub(crate) fn check_sqlite(db: &Path) -> Result<()> {
     match SqliteStore::builder(db).options(highwater::StoreOptions::new().read_only()).open() {
         Err(error) if error.kind() == ErrorKind::NotFound => Err(nothing_in_it(db)),
-        // What else is wrong with the file, the opening says better.
+        // Opening the file gives a better message for all other faults.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// Reads what any host compressed, and what was encrypted or needs a dictionary if these are at hand. The first key and
-/// the first dictionary are for writing, unless everything is to be written plainly.
+/// Reads compressed payloads of any host, and those that need a key or a dictionary if these are given. The first key and
+/// the first dictionary are used for writing, except with `--plain`.
 fn codec(options: &CodecOptions, plain: bool) -> Result<Arc<dyn PayloadCodec>> {
     let mut codec = Codec::builder();
     let mut keys: Option<KeyRing> = None;
@@ -170,18 +170,18 @@ fn key_of(name: &str) -> Result<EncryptionKey> {
     EncryptionKey::from_bytes(&key.ok_or_else(|| wrong("a key is written as 64 hexadecimal digits"))?)
 }
 
-/// Says which option of the command is the way out.
+/// Adds the option of the command that solves the problem.
 fn with_hint(error: Error, db: &Path, options: &CodecOptions) -> Error {
     let hint = match (error.kind(), error.context("needs"), error.context("brings")) {
         (ErrorKind::NotFound, ..) => return nothing_in_it(db),
         (ErrorKind::WrongKey, _, Some(_)) => {
-            "leave --key-env and --dictionary out, or change the store over with `highwater recode`"
+            "leave --key-env and --dictionary out, or convert the store with `highwater recode`"
         }
         (ErrorKind::WrongKey, Some(needs), _) if options.key_env.is_empty() && needs.contains("key ") => {
             "name the environment variable that holds each key with --key-env [NUMBER=]NAME"
         }
         (ErrorKind::WrongKey, Some(_), _) => {
-            "give what is needed with --key-env [NUMBER=]NAME and --dictionary FILE, each as often as there are any"
+            "pass each needed key with --key-env [NUMBER=]NAME and each dictionary with --dictionary FILE"
         }
         (ErrorKind::WrongKey, ..) if options.key_env.is_empty() => {
             "name the environment variable that holds the key with --key-env"
@@ -193,7 +193,7 @@ fn with_hint(error: Error, db: &Path, options: &CodecOptions) -> Error {
         .because(error)
 }
 
-/// The one stream that has the model.
+/// The only stream that has the model.
 pub(crate) async fn find_stream(store: &dyn Store, options: &StreamOptions) -> Result<StreamKey> {
     let heads = store.streams().await?;
     let of_connection = |stream: &StreamKey| options.connection.as_ref().is_none_or(|id| stream.connection() == id);
@@ -211,7 +211,7 @@ pub(crate) async fn find_stream(store: &dyn Store, options: &StreamOptions) -> R
     }
 }
 
-/// The streams of a model, in whatever case it is written; those alone that are written just so, if there are any.
+/// The streams of a model, ignoring case; only those with an exact match, if there are any.
 pub(crate) fn of_model(mut streams: Vec<StreamKey>, model: &str, variant: Option<&str>) -> Vec<StreamKey> {
     streams.retain(|stream| {
         stream.model().eq_ignore_ascii_case(model) && variant.is_none_or(|variant| stream.variant() == variant)
@@ -238,7 +238,7 @@ pub(crate) fn ambiguous(found: &[StreamKey]) -> Error {
     Error::new(ErrorKind::Invalid, message).with("found", known.join(", "))
 }
 
-/// An engine with the ready templates.
+/// An engine with the ready-made templates.
 pub(crate) fn engine(store: &Arc<dyn Store>) -> Result<Engine> {
     Engine::builder(Arc::clone(store)).templates(highwater::templates::all()).build()
 }

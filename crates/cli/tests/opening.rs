@@ -298,7 +298,7 @@ mod permissions {
             match wanted {
                 Some(wanted) => assert!(output.status.success() && text.contains(wanted), "{text}"),
                 // The commits in it must not be left out without a word.
-                None => assert!(!output.status.success() && text.contains("last commits lie in its WAL"), "{text}"),
+                None => assert!(!output.status.success() && text.contains("last commits are in its WAL"), "{text}"),
             }
             assert_eq!(files(here.path()), before);
             allow(here.path(), 0o755);

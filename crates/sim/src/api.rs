@@ -1,4 +1,4 @@
-//! The source of truth: an API over records that change, with every bad habit an API can have.
+//! The source of truth: an API over changing records, with every known misbehaviour.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +17,7 @@ use crate::plan::Knob;
 use crate::receivers::Receivers;
 use crate::shared::Shared;
 
-/// How late a change can show: less than the templates' overlap.
+/// How late a change can become visible: less than the templates' overlap.
 const LATE_MS: u64 = 60_000;
 
 /// A record at the source.
@@ -37,17 +37,17 @@ struct Source {
     items: BTreeMap<String, Item>,
     /// Version and id of each delete the feed still knows.
     deletes: BTreeMap<u64, String>,
-    /// Changes up to here the feed does not know any more.
+    /// The feed has forgotten changes up to here.
     feed_from: u64,
     version: u64,
     narrow: bool,
-    /// What webhooks would tell, the latest last.
+    /// The events for webhooks, the latest last.
     events: Vec<Event>,
     /// When each id was last absent, or not shown: true time, for the check of deletes.
     absent: BTreeMap<String, u64>,
 }
 
-/// A change, as a webhook tells it.
+/// A change, as a webhook reports it.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) id: String,
@@ -140,7 +140,7 @@ impl Api {
         let now_ms = self.shared.true_ms();
         let mut source = self.source();
         if source.narrow && !narrow {
-            // Until now they were not shown.
+            // They were not visible until now.
             let hidden: Vec<String> = source.items.keys().filter(|id| id.len() > 2).cloned().collect();
             source.absent.extend(hidden.into_iter().map(|id| (id, now_ms)));
         }
@@ -153,12 +153,12 @@ impl Api {
         source.deletes.clear();
     }
 
-    /// What there is now, as values by id.
+    /// The current records, as values by id.
     pub(crate) fn truth(&self) -> BTreeMap<String, (u64, u64)> {
         self.source().items.iter().map(|(id, item)| (id.clone(), (item.version, item.value))).collect()
     }
 
-    /// Whether the API has, at some time since, not shown the record.
+    /// Whether the API has at some time since then not shown the record.
     pub(crate) fn was_absent_since(&self, id: &str, since_ms: u64) -> bool {
         let source = self.source();
         source.items.get(id).is_none_or(|item| item.visible_ms > since_ms)
@@ -180,7 +180,7 @@ impl Api {
         let size = self.shared.plan.page_size;
         let now_ms = self.shared.true_ms();
         let source = self.source();
-        // A feed's own listing is of one moment.
+        // A feed's own listing is a snapshot.
         let shown = |item: &Item| item.visible_ms <= now_ms || path == "snapshot";
         let mut found: Vec<(&String, &Item)> =
             source.items.iter().filter(|(id, item)| shown(item) && !(source.narrow && id.len() > 2)).collect();
@@ -217,7 +217,7 @@ impl Api {
                 found.last().filter(|_| more).map(|(id, _)| json!(id))
             }
         };
-        // A feed's first token: what was written after the listing began is told again.
+        // A feed's first token: changes after the beginning of the listing are reported again.
         let token = source.version;
         self.page(&found, &[], next, token, path != "offset")
     }
@@ -241,7 +241,7 @@ impl Api {
         for (version, id) in changed {
             match source.items.get(id) {
                 Some(item) if item.version == version => items.push((id, item)),
-                // Deleted, and back by now: its present state comes later in the feed.
+                // Deleted and restored since: its current state comes later in the feed.
                 Some(_) => {}
                 None => deleted.push(id.clone()),
             }
@@ -292,19 +292,19 @@ impl Api {
     }
 }
 
-/// A record as the API writes it.
+/// A record as the API returns it.
 fn text(id: &str, item: &Item) -> String {
     let Item { version, value, updated_ms, .. } = item;
     let kind = kind(*value);
     format!(r#"{{"id":"{id}","version":{version},"value":{value},"kind":"{kind}","updated":{updated_ms}}}"#)
 }
 
-/// What the filtered consumer filters by.
+/// The member that the filtered consumer filters by.
 pub(crate) fn kind(value: u64) -> char {
     if value == 1 { 'x' } else { 'y' }
 }
 
-/// Carries requests to the APIs, badly.
+/// Transports requests to the APIs, with faults.
 #[derive(Debug)]
 pub(crate) struct SimTransport {
     pub(crate) shared: Arc<Shared>,
@@ -315,7 +315,7 @@ pub(crate) struct SimTransport {
 }
 
 impl SimTransport {
-    /// A delivery of a webhook, on its way to its receiver.
+    /// A delivery of a webhook, in flight to its receiver.
     async fn deliver(&self, place: usize, request: &HttpRequest) -> Result<HttpResponse> {
         let row = self.receivers.sent(place, request);
         self.shared.gate(self.life, "delivery").await;

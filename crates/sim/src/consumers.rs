@@ -1,4 +1,4 @@
-//! Readers of the log, each with a replica of its own, each careless in its own way.
+//! Readers of the log, each with its own replica and its own kind of carelessness.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use crate::shared::Shared;
 pub(crate) enum Kind {
     /// Keeps its own cursor.
     Stateless,
-    /// Lets the store keep it, and dies now and then before or after it has stored a page.
+    /// Lets the store keep its cursor, and occasionally dies before or after it has stored a page.
     Named,
     /// The second instance of the named one.
     Twin,
     /// Reads only some records.
     Filtered,
-    /// Comes late and reads little.
+    /// Reads late and little.
     Slow,
-    /// Keeps every cursor it was ever given, and goes on from an old one.
+    /// Keeps every cursor it ever received, and resumes from old ones.
     Hoarder,
 }
 
 type Replica = BTreeMap<String, (Cursor, Value)>;
 
-/// Where a consumer once stood: its cursor, what it held, and whether that was all there was.
+/// A former state of a consumer: its cursor, its replica, and whether it was caught up.
 type Place = (Cursor, Replica, bool);
 
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub(crate) struct Consumer {
     pub(crate) stream: StreamKey,
     pub(crate) replica: Replica,
     pub(crate) cursor: Cursor,
-    /// Whether the replica is what was live at the cursor: at the start, and whenever it was caught up. In between,
-    /// records that moved on meanwhile are missing.
+    /// Whether the replica equals the live records at the cursor: at the start, and whenever it was caught up. In between,
+    /// records that moved ahead are missing.
     exact: bool,
     seen: BTreeSet<(String, Cursor)>,
     held: Option<AckToken>,
@@ -65,13 +65,13 @@ impl Consumer {
         }
     }
 
-    /// The process died: what was not stored is gone. The replica is the host's, and stays.
+    /// The process died: everything unsaved is lost. The replica is the host's, and stays.
     pub(crate) fn process_died(&mut self) {
         self.held = None;
     }
 
-    /// The store is an older one again. What was read in the middle of a drain may have moved in the history that is
-    /// lost, and its cursor does not say so: such a reader has to start over (a known limit, see `docs/simulation.md`).
+    /// The store was replaced by a backup. Records read in the middle of a drain may have moved in the lost history,
+    /// which the cursor does not show: such a reader has to start over (a known limit, see `docs/simulation.md`).
     pub(crate) fn store_restored(&mut self) {
         self.hoard.retain(|(_, _, exact)| *exact);
         if !self.exact {
@@ -79,7 +79,7 @@ impl Consumer {
         }
     }
 
-    /// One step: a page, or a part of what is done with one. Whether it is caught up now.
+    /// One step: a page, or a part of its processing. Returns whether the consumer is caught up.
     pub(crate) async fn step(&mut self, store: &SimStore) -> bool {
         match self.kind {
             Kind::Named | Kind::Twin => self.named(store).await,
@@ -91,7 +91,7 @@ impl Consumer {
         (self.kind == Kind::Filtered).then(|| ContentFilter::new().equals("/kind", "x"))
     }
 
-    /// One that keeps every cursor goes back to any of them now and then.
+    /// A consumer that keeps every cursor occasionally goes back to one of them.
     pub(crate) fn go_back(&mut self) {
         if self.kind == Kind::Hoarder && self.shared.below(4) == 0 {
             let place = self.hoard[self.shared.below(self.hoard.len())].clone();
@@ -155,7 +155,7 @@ impl Consumer {
         match reader.poll().await {
             Ok(Delivery { page, token, .. }) => {
                 match self.shared.below(12) {
-                    // It dies before it has stored the page: the page comes again.
+                    // It dies before it has stored the page: the page is delivered again.
                     0 | 1 => return false,
                     2 if !page.changes.is_empty() => {
                         if let Err(error) = reader.nack(token).await {
@@ -215,18 +215,18 @@ impl Consumer {
             let fits = match change.net {
                 NetAction::Added => !held,
                 NetAction::Updated => held,
-                // One that came back and went again may be told to a reader who knows of its first end only.
+                // A record that was restored and deleted again may be reported to a reader that knows only the first delete.
                 NetAction::Deleted => held || !self.cursor.is_start(),
                 NetAction::Left => {
                     self.shared.reached("left the filter");
                     held
                 }
                 _ => {
-                    self.shared.reached("born and gone between two reads");
+                    self.shared.reached("added and deleted between two reads");
                     !held
                 }
             };
-            // A filtered reader may be told of more than one change of a record that has left its filter.
+            // A filtered reader may get more than one change of a record that has left its filter.
             if !fits && self.exact && self.kind != Kind::Filtered {
                 self.shared.broken(
                     "P19",
@@ -238,7 +238,7 @@ impl Consumer {
                     .broken("P14", format!("{:?} was given {} at {cursor:?} twice", self.kind, change.record.id));
             }
             if self.seen.iter().any(|(id, _)| **id == *change.record.id) {
-                self.shared.reached("mover seen twice");
+                self.shared.reached("moved record seen twice");
             }
         }
         if page.next_cursor.position() < last.position() {
@@ -252,7 +252,7 @@ impl Consumer {
         }
     }
 
-    /// Whatever stands between the cursor and the page's end is in the page (P13): this page is of this moment.
+    /// Everything between the cursor and the page's end is in the page (P13), which is of this moment.
     fn check_skipped(&self, store: &SimStore, page: &Page) {
         if self.kind == Kind::Filtered {
             return;
@@ -268,7 +268,7 @@ impl Consumer {
         for change in &page.changes {
             let (id, cursor) = (change.record.id.to_string(), change.record.metadata.cursor);
             self.seen.insert((id.clone(), cursor));
-            // Guarded by position: a page that comes again takes nothing back.
+            // Guarded by position: a repeated page undoes nothing.
             if self.replica.get(&id).is_some_and(|(held, _)| held.position() >= cursor.position()) {
                 continue;
             }
@@ -276,7 +276,7 @@ impl Consumer {
                 (NetAction::Added | NetAction::Updated, Some(payload)) => {
                     self.replica.insert(id, (cursor, canonical(payload.as_bytes())));
                 }
-                // Its payload was pruned: what is held of it stays, and is not compared.
+                // Its payload was pruned: the replica keeps what it has, which is not compared.
                 (NetAction::Added | NetAction::Updated, None) => {
                     self.replica.insert(id, (cursor, Value::Null));
                 }
@@ -296,7 +296,7 @@ impl Consumer {
         let mut live = store.oracle().live(&self.stream);
         let mut replica = self.replica.clone();
         if self.kind == Kind::Filtered {
-            // What a pruned record was is not known to the store any more.
+            // The store no longer knows the contents of a pruned record.
             let pruned = store.oracle().pruned_ids(&self.stream);
             live.retain(|id, value| value["kind"] == "x" && !pruned.contains(id));
             replica.retain(|id, _| !pruned.contains(id));
@@ -312,7 +312,7 @@ impl Consumer {
         }
     }
 
-    /// A cursor below the horizon, or of a lost history, is refused; any other is taken (P24, P32).
+    /// A cursor below the horizon, or from a lost history, is refused; any other is accepted (P24, P32).
     async fn check_horizon(&self, store: &SimStore, error: Option<&Error>) {
         if !self.shared.checks {
             return;
@@ -328,7 +328,7 @@ impl Consumer {
             None => {}
             Some(error) => {
                 self.note_fault(error);
-                // A reader by content has a horizon of its own: payloads that were pruned cannot be judged.
+                // A reader with a content filter has its own horizon: pruned payloads cannot be matched.
                 if let Some(CursorFault::Expired { horizon }) = error.cursor_fault()
                     && (self.cursor.is_start() || self.cursor.position() >= horizon.position())
                 {
@@ -346,7 +346,7 @@ impl Consumer {
         }
     }
 
-    /// Every cursor the hoarder was ever given leads to the same end (P17).
+    /// Every cursor that the hoarder ever received leads to the same result (P17).
     pub(crate) async fn replay_hoard(&mut self, store: &SimStore) {
         for place in std::mem::take(&mut self.hoard) {
             (self.cursor, self.replica, self.exact) = place;

@@ -21,7 +21,7 @@ use crate::template::MODEL;
 /// The connections' names: their first letters are their numbers.
 pub(crate) const NAMES: [&str; CONNECTIONS] = ["a", "b"];
 
-/// How long before its first commit a run may have asked for its first page.
+/// How long before its first commit a run may have requested its first page.
 const FIRST_PAGE_MS: u64 = 600_000;
 
 pub(crate) fn stream(connection: usize) -> StreamKey {
@@ -66,7 +66,7 @@ impl SimStore {
         Ok(())
     }
 
-    /// A stream as it is now, whole.
+    /// The complete current state of a stream.
     pub(crate) async fn whole(&self, stream: &StreamKey) -> Result<(Page, StreamHead)> {
         let mut request = PageRequest::new(stream.clone()).limit(MAX_LIMIT);
         request.max_bytes = usize::MAX;
@@ -77,7 +77,7 @@ impl SimStore {
         lock(&self.oracle)
     }
 
-    /// Shows the model what a batch did.
+    /// Shows the model the effect of a batch.
     async fn committed(&self, batch: &WriteBatch, commit: &Commit) -> Result<()> {
         for (asked, done) in batch.streams().zip(&commit.streams) {
             self.shared.note(|| {
@@ -121,14 +121,14 @@ impl SimStore {
         Ok(())
     }
 
-    /// What a complete run deletes was not there at the source at some time during the run (P26).
+    /// Every record that a complete run deletes was missing at the source at some time during the run (P26).
     fn check_deletes(&self, stream: &StreamKey, steps: &[RunStep], gone: &[String]) {
         let mut oracle = self.oracle();
         if steps.contains(&RunStep::Begin) {
             oracle.began.entry(stream.clone()).or_insert_with(|| (self.shared.true_ms(), self.life));
         }
         let (since, life) = oracle.began.get(stream).copied().unwrap_or_default();
-        // The first page was asked for before the first commit: as long as its tries may have taken.
+        // The first page was requested before the first commit, by as much time as its attempts may have taken.
         let since = since.saturating_sub(FIRST_PAGE_MS);
         if !gone.is_empty() {
             self.shared.reached("deletes by absence");
@@ -142,7 +142,7 @@ impl SimStore {
         }
         if steps.iter().any(|step| matches!(step, RunStep::Complete(_) | RunStep::Abort)) {
             if life != self.life && life != 0 {
-                self.shared.reached("run goes on after a crash");
+                self.shared.reached("run resumed after a crash");
             }
             oracle.began.remove(stream);
         }

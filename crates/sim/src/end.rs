@@ -1,4 +1,4 @@
-//! The end of a simulation: nothing fails any more, and everything comes to the same.
+//! The end of a simulation: faults stop, and everything must converge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::world::World;
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
 impl World {
-    /// Faults stop, writes stop: everything comes to the same.
+    /// Stops faults and writes: everything must converge.
     pub(crate) async fn end(&mut self) -> highwater_core::Result<()> {
         self.shared.note(|| "the end begins".to_owned());
         self.shared.calm_down();
@@ -40,11 +40,11 @@ impl World {
         self.settle_deliveries().await
     }
 
-    /// Receivers are well from now on, and what was given up is tried again.
+    /// Receivers accept everything from now on, and dead letters are replayed.
     async fn settle_deliveries(&mut self) -> highwater_core::Result<()> {
         let Some(outbox) = self.process.outboxes.first() else { return Ok(()) };
         let begun = Instant::now();
-        // A pause that a wrong clock gave may last as long as any pause.
+        // A pause that a wrong clock set may last as long as any pause.
         while begun.elapsed() < 12 * PATIENCE {
             for destination in outbox.destinations().await?.iter().filter(|found| found.disabled.is_none()) {
                 outbox.replay_all(&destination.id).await?;
@@ -70,7 +70,7 @@ impl World {
     async fn converge(&mut self, connection: usize) -> highwater_core::Result<()> {
         let plan = self.shared.plan.clone();
         let stream = stream(connection);
-        // Without a full refresh first: what the template promises by itself. The first run may but end a listing
+        // First without a full refresh: the template's own guarantee. The first run may only finish a listing
         // that was interrupted.
         self.run_until_well(connection, false).await?;
         self.run_until_well(connection, false).await?;
@@ -80,7 +80,7 @@ impl World {
             self.process.engines[0].sync(NAMES[connection], &template)?.state().await?.status.parked_run.is_some();
         let exact = match plan.styles[connection] {
             Style::Offset | Style::Keyset => true,
-            // What a refresh could not delete without approval, no feed tells again.
+            // A feed does not report again the deletes that a refresh could not apply without approval.
             Style::Feed => !narrowed && !waits,
             Style::Since => false,
         };
@@ -179,7 +179,7 @@ impl World {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        // The twins share what they were told between them.
+        // The twins share their deliveries between them.
         if !matches!(self.consumers[number].kind, Kind::Named | Kind::Twin) {
             self.consumers[number].check_replica(&self.process.store);
         }

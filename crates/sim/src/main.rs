@@ -1,4 +1,4 @@
-//! `highwater-sim`: the whole engine in one process, in virtual time, against everything that can go wrong.
+//! `highwater-sim`: the whole engine in one process, in virtual time, under every known fault.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod api;
@@ -40,10 +40,10 @@ struct Arguments {
     /// Threads; each runs whole seeds.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Show the trace, also of a seed that is well.
+    /// Show the trace, even of a seed that passes.
     #[arg(long)]
     trace: bool,
-    /// Fail when a hazard was not reached.
+    /// Fail if a hazard was not reached.
     #[arg(long)]
     all_hazards: bool,
 }

@@ -1,5 +1,5 @@
-//! What APIs do that no client expects: the switches of the trial matrix that make sense here. The matrix names the
-//! document or the report that each is shaped after (`crates/testkit/src/matrix/catalogue.rs`).
+//! Unexpected behaviour of APIs: the switches of the trial matrix that apply here. The matrix names the
+//! document or the report that each is modelled on (`crates/testkit/src/matrix/catalogue.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,10 +11,10 @@ use crate::plan::Knob;
 use crate::shared::Shared;
 use highwater_core::locks::lock;
 
-/// A path that begins so stands for the path behind it.
+/// A path with this prefix stands for the path after it.
 const MOVED: &str = "/moved/";
 
-/// An hour: a clock that is further from the API's is told as a hazard of its own.
+/// One hour: a clock that is further from the API's counts as a separate hazard.
 const HOUR_MS: u64 = 3_600_000;
 
 /// Records that cannot be saved.
@@ -24,11 +24,11 @@ const POISON: [(&str, &str); 4] = [
         "record with half a surrogate pair",
         r#"{"id":"poison","note":"\ud83d","version":1,"value":1,"kind":"x","updated":1}"#,
     ),
-    ("record that is no object", r#""maintenance""#),
+    ("record that is not an object", r#""maintenance""#),
     ("record with an unknown time", r#"{"id":null,"version":1,"value":1,"kind":"x","updated":"yesterday"}"#),
 ];
 
-/// The last page of each list, as it was given.
+/// The last page of each list, as returned.
 #[derive(Debug, Default)]
 pub(crate) struct Pages(Mutex<BTreeMap<String, String>>);
 
@@ -37,13 +37,13 @@ pub(crate) fn arrived(request: &mut HttpRequest) {
     request.url = request.url.replacen(MOVED, "/", 1);
 }
 
-/// An answer that has nothing to do with what was asked.
+/// An answer that does not match the request.
 pub(crate) fn instead(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
     if shared.chance(Knob::Redirects, 8) && !request.url.contains(MOVED) {
         return Some(redirect(shared, request));
     }
     if shared.chance(Knob::Unasked, 3) {
-        shared.reached("304 that nobody asked for");
+        shared.reached("unrequested 304");
         return Some(HttpResponse::new(304, Vec::new(), ""));
     }
     if shared.chance(Knob::Limits, 8) {
@@ -51,8 +51,8 @@ pub(crate) fn instead(shared: &Shared, request: &HttpRequest) -> Option<HttpResp
     }
     if shared.chance(Knob::NoList, 3) {
         let (hazard, body) = [
-            ("page for people", "<html><body>We are working on it</body></html>"),
-            ("text in the place of a list", r#"{"items":"maintenance","deleted":[],"next":null,"token":0}"#),
+            ("HTML page", "<html><body>We are working on it</body></html>"),
+            ("text in place of a list", r#"{"items":"maintenance","deleted":[],"next":null,"token":0}"#),
         ][shared.below(2)];
         shared.reached(hazard);
         return Some(HttpResponse::new(200, Vec::new(), body));
@@ -98,14 +98,14 @@ fn limit(shared: &Shared) -> HttpResponse {
         HttpResponse::new(status, headers.chain([date]).collect(), "slow down")
     };
     if matches!(shared.below(6), 1 | 4) && shared.skew_ms() > HOUR_MS {
-        shared.reached("limit by a clock apart from ours");
+        shared.reached("limit by another clock");
         return answer(429, &[("Retry-After", http_date(now_ms + wait * 1000))]);
     }
     let (hazard, response) = match shared.below(6) {
         0 => ("limit by seconds", answer(429, &[("Retry-After", wait.to_string())])),
         1 => ("limit by a date", answer(429, &[("Retry-After", http_date(now_ms + wait * 1000))])),
         2 => ("limit without a time", answer(429, &[])),
-        3 => ("limit of no seconds", answer(429, &[("Retry-After", "0".to_owned())])),
+        3 => ("limit of zero seconds", answer(429, &[("Retry-After", "0".to_owned())])),
         4 => {
             let reset = (now_ms / 1000 + wait).to_string();
             (
@@ -160,7 +160,7 @@ impl Pages {
             && shared.chance(Knob::Caps, 6)
             && let Some(capped) = capped(&body)
         {
-            shared.reached("list capped and told");
+            shared.reached("capped list that says so");
             body = capped;
         }
         if !list.ends_with("/offset") && body.contains(r#""items":[{"#) && shared.chance(Knob::Poison, 10) {

@@ -1,4 +1,4 @@
-//! Checks commits against the model: what the log must be after each of them, from the commits alone.
+//! Checks commits against the model, which derives the expected log from the commits alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::model::{Change, Entry, Model};
 use crate::plan::Knob;
 use crate::shared::Shared;
 
-/// Checks commits against the model. A finding is told to `shared`.
+/// Checks commits against the model, and reports findings to `shared`.
 #[derive(Debug)]
 pub(crate) struct Oracle {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ impl Oracle {
         entries.filter(|(_, entry)| entry.is_live()).map(|(id, entry)| (id.clone(), Arc::clone(&entry.value))).collect()
     }
 
-    /// Records that stand behind one cursor and not behind another.
+    /// Records that are after one cursor but not after another.
     pub(crate) fn between(&self, stream: &StreamKey, from: Cursor, to: Cursor) -> Vec<(String, Cursor)> {
         let entries = self.models.get(stream).map(|model| &model.entries).into_iter().flatten();
         let between = entries
@@ -48,7 +48,7 @@ impl Oracle {
         entries.filter(|(_, entry)| entry.pruned).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Why a run that completes now may not delete, by the guard.
+    /// Why the guard would refuse the deletes of a run that completes now.
     pub(crate) fn held_back(&mut self, batch: StreamBatchView<'_>) -> bool {
         if !batch.run_steps().iter().any(|step| matches!(step, RunStep::Complete(_))) {
             return false;
@@ -61,7 +61,7 @@ impl Oracle {
         })
     }
 
-    /// A batch was committed to a stream: `page` and `head` are what the stream is now. Returns the ids that the
+    /// Checks a commit to a stream: `page` and `head` are the stream's new state. Returns the ids that the
     /// completion of a run deleted.
     pub(crate) fn committed(
         &mut self,
@@ -88,7 +88,7 @@ impl Oracle {
                     shared.broken("P26", format!("the guard {guard:?} let a run delete too much"));
                 }
                 gone = model.unseen();
-                // Deletes are approved at the end alone.
+                // Deletes are approved only at the end.
                 if !gone.is_empty() && model.is_uncertain() && !shared.is_calm() {
                     shared.broken("P26", format!("{gone:?} were deleted by a run that set records aside"));
                 }
@@ -117,7 +117,7 @@ impl Oracle {
         }) {
             shared.reached("record came back");
         }
-        // Without late visibility an older version comes from a page that was asked for before the webhook (P28).
+        // Without late visibility an older version comes from a page that was requested before the webhook (P28).
         if batch.origin().is_none() && !shared.plan.has(Knob::LateVisibility) {
             for change in &changes {
                 let version = |value: &Value| value["version"].as_u64().unwrap_or(0);
@@ -129,7 +129,7 @@ impl Oracle {
                 }
             }
         }
-        // Of several changes of one record the last stands, at its place in the order.
+        // Of several changes of one record the last one counts, at its place in the order.
         let mut last: BTreeMap<&str, usize> = BTreeMap::new();
         for (place, change) in changes.iter().enumerate() {
             last.insert(&change.id, place);
@@ -150,7 +150,7 @@ impl Oracle {
             let same = |entry: &Entry| entry.value == change.value || (entry.pruned && entry.value.is_null());
             match model.entries.get(id) {
                 Some(entry) if same(entry) && entry.action == change.action => {}
-                // Added and changed in one batch, or deleted and back: the history decides, the values must agree.
+                // Added and changed in one batch, or deleted and restored: the history decides, the values must agree.
                 Some(entry) if same(entry) && entry.is_live() == (change.action != Action::Deleted) => {
                     if changes.iter().filter(|other| other.id == id).count() == 1 {
                         shared.broken("P7", format!("{id} is {} instead of {}", entry.action, change.action));
@@ -174,7 +174,7 @@ impl Oracle {
             }
         }
         let model = self.model(batch.stream());
-        // Everything else is as it was, to the byte.
+        // Everything else is unchanged, to the byte.
         for (id, before) in &expected {
             if model.entries.get(id) != Some(before) {
                 shared.broken("P6", format!("{id} was {before:?} and is {:?}", model.entries.get(id)));
@@ -192,7 +192,7 @@ impl Oracle {
         gone
     }
 
-    /// Nothing was committed: the stream must be what it was.
+    /// Nothing was committed: the stream must be unchanged.
     pub(crate) fn untouched(&mut self, stream: &StreamKey, page: &Page, head: &StreamHead) {
         let shared = Arc::clone(&self.shared);
         let model = self.model(stream);
@@ -210,7 +210,7 @@ impl Oracle {
         for (id, old) in &before.entries {
             match model.entries.get(id) {
                 Some(new) if new == old => {}
-                // The entry stays, and says that its payload is gone.
+                // The entry stays, and says that its payload was pruned.
                 Some(new) if payloads && old.cursor <= up_to && new.pruned && new.cursor == old.cursor => {}
                 None if !payloads && !old.is_live() && old.cursor <= up_to => {
                     model.horizon = model.horizon.max(Some(old.cursor));

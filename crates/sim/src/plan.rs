@@ -1,10 +1,10 @@
-//! What happens in a simulation, decided in advance from its seed, so that it can be shrunk.
+//! The events of a simulation, decided in advance from its seed, so that they can be shrunk.
 
 use std::fmt;
 
 use fastrand::Rng;
 
-/// What can go wrong; each seed turns a random subset on.
+/// The faults; each seed enables a random subset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Knob {
     CoarseTime,
@@ -89,11 +89,11 @@ impl Knob {
 pub(crate) enum Style {
     /// Everything each time, by offset, with overlapping pages.
     Offset,
-    /// Everything each time, behind the last id.
+    /// Everything each time, after the last id.
     Keyset,
-    /// Everything once, then what was updated since.
+    /// Everything once, then records updated since.
     Since,
-    /// Everything once, then a feed of changes behind a token.
+    /// Everything once, then a feed of changes after a token.
     Feed,
 }
 
@@ -105,23 +105,23 @@ pub(crate) enum Action {
         connection: usize,
         writes: u8,
     },
-    /// A run is asked for.
+    /// A run is requested.
     Run {
         connection: usize,
         engine: usize,
         full: bool,
-        /// The streams are emptied first.
+        /// The streams are cleared first.
         clear: bool,
     },
     /// A consumer takes its next step.
     Consume(usize),
-    /// The process dies at the so-manieth await from now.
+    /// The process dies at this many awaits from now.
     Crash {
         after: u32,
     },
     /// Running syncs are cancelled.
     Cancel,
-    /// Old entries go: a share (in percent) of what there is.
+    /// Old entries are pruned: a share of the log in percent.
     Prune {
         connection: usize,
         percent: u8,
@@ -131,7 +131,7 @@ pub(crate) enum Action {
     Clock {
         offset_ms: i64,
     },
-    /// The computer is off or asleep for so long. A process that lives on has not seen the time pass.
+    /// The computer is off or asleep for this long. A process that survives has not seen the time pass.
     Sleep {
         days: u16,
         dies: bool,
@@ -142,7 +142,7 @@ pub(crate) enum Action {
     ForgeCursors {
         connection: usize,
     },
-    /// The token of the source sees less from now on, or everything again.
+    /// The source's token can see less from now on, or everything again.
     Narrow {
         connection: usize,
         narrow: bool,
@@ -151,17 +151,17 @@ pub(crate) enum Action {
     ForgetFeed {
         connection: usize,
     },
-    /// One of the source's latest events is delivered: any of them, so that some come late, in another order, twice
+    /// One of the source's latest events is delivered: any of them, so that some come late, out of order, twice
     /// or never.
     Webhook {
         connection: usize,
         engine: usize,
         pick: u8,
     },
-    /// The host wants a receiver served again that said that it was gone.
+    /// The host adds a receiver again that answered 410.
     Welcome,
-    /// For days no receiver takes anything, on a computer that sleeps through most of them: it wakes up once a day, and the
-    /// clock has leapt.
+    /// For days no receiver accepts anything, on a computer that sleeps most of the time: it wakes up once a day, and its
+    /// clock has jumped.
     Outage,
     /// The next commit fails.
     StoreFault(Fault),
@@ -172,9 +172,9 @@ pub(crate) enum Action {
 pub(crate) enum Fault {
     Busy,
     Full,
-    /// It happened, and is reported as unknown.
+    /// It was applied, and is reported as unknown.
     UnknownDone,
-    /// It did not happen, and is reported as unknown.
+    /// It was not applied, and is reported as unknown.
     UnknownLost,
 }
 
@@ -198,7 +198,7 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let mut knobs: Vec<Knob> = Knob::ALL.into_iter().filter(|_| rng.u8(..10) < 4).collect();
         if knobs.contains(&Knob::ConstantRandom) {
-            // Histories are told apart by a random number: without one, backups are beyond what is promised.
+            // A random number distinguishes histories: without randomness, backups are outside the guarantees.
             knobs.retain(|knob| *knob != Knob::Backups);
         }
         let style = |rng: &mut Rng| match rng.u8(..4) {
@@ -245,7 +245,7 @@ impl Plan {
                     const DAY: i64 = 86_400_000;
                     let offset_ms = match rng.u8(..12) {
                         0 | 1 => 0,
-                        // Together less than the leap of a year that the log refuses.
+                        // Together less than the jump of a year that the log refuses.
                         2 | 3 => -rng.i64(0..150 * DAY),
                         4 | 5 => rng.i64(0..150 * DAY),
                         6 => rng.i64(400 * DAY..900 * DAY),
@@ -278,7 +278,7 @@ impl Plan {
         }
     }
 
-    /// Smaller plans, the boldest first.
+    /// Smaller plans, the greatest reductions first.
     pub(crate) fn smaller(&self) -> Vec<Plan> {
         let mut plans = Vec::new();
         let mut size = self.actions.len() / 2;

@@ -1,4 +1,4 @@
-//! What lives until the next crash: a store, two engines, runs and webhooks on their way.
+//! Everything that lives until the next crash: a store, two engines, runs and webhooks in flight.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,13 +22,13 @@ use crate::receivers::{Receivers, secrets};
 use crate::shared::{Shared, SimEnvironment};
 use crate::template::Items;
 
-/// Events that were taken, by connection.
+/// Processed events, by connection.
 pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
 
-/// What every webhook is signed with.
+/// The secret that signs every webhook.
 const SECRET: &str = "the secret of the simulated source";
 
-/// What lives until the next crash.
+/// Everything that lives until the next crash.
 pub(crate) struct Process {
     pub(crate) store: Arc<SimStore>,
     pub(crate) engines: Vec<Engine>,
@@ -37,7 +37,7 @@ pub(crate) struct Process {
     /// Each engine's outbox, and its work.
     pub(crate) outboxes: Vec<Outbox>,
     deliveries: Vec<BackgroundDelivery>,
-    /// Runs of each connection that the plan asked for, and that go on.
+    /// Runs of each connection that the plan requested and that are in progress.
     by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }
 
@@ -132,7 +132,7 @@ impl Process {
                     shared.note(|| format!("webhook {} of {name}: {received:?}", event.id));
                     match received.duplicate {
                         true => shared.reached("webhook came twice"),
-                        // A leap of the clock makes events old enough to be forgotten.
+                        // A clock jump makes events old enough to be forgotten.
                         false
                             if !lock(&taken).insert((connection, event.id.clone()))
                                 && !shared.plan.has(Knob::ClockJumps) =>
@@ -140,7 +140,7 @@ impl Process {
                             shared.broken("webhooks", format!("{} of {name} was taken twice", event.id));
                         }
                         false if received.triggered.is_empty() => shared.reached("webhook written"),
-                        false => shared.reached("webhook asked for a run"),
+                        false => shared.reached("webhook requested a run"),
                     }
                 }
                 Err(error) => {
@@ -151,7 +151,7 @@ impl Process {
         });
     }
 
-    /// Nothing of it runs any more.
+    /// Stops everything in this process.
     pub(crate) async fn end(&mut self) {
         self.deliveries.clear();
         self.runs.shutdown().await;
@@ -176,7 +176,7 @@ impl Process {
                 Err(ErrorKind::Busy) => shared.reached("run refused while another runs"),
                 Err(ErrorKind::AwaitingApproval) => shared.reached("guard tripped"),
                 Err(ErrorKind::Cancelled) => shared.reached("run cancelled"),
-                Err(ErrorKind::ClockImplausible) => shared.reached("leap of the clock refused"),
+                Err(ErrorKind::ClockImplausible) => shared.reached("clock jump refused"),
                 Err(_) => shared.reached("run failed"),
                 Ok(_) => {}
             }
@@ -186,7 +186,7 @@ impl Process {
 }
 
 fn signature(body: &[u8]) -> String {
-    // A key of any length is good.
+    // HMAC accepts a key of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else { return String::new() };
     mac.update(body);
     hex::encode(mac.finalize().into_bytes())

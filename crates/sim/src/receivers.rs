@@ -1,4 +1,4 @@
-//! The receivers of webhooks, careless as they are, and the books about what they must be sent: each delivery that was
+//! The careless receivers of webhooks, and the books about what must be sent to them: each delivery that was
 //! committed arrives, together they cover what was committed, none comes after a 410 or too early, none goes to another.
 
 use std::collections::BTreeMap;
@@ -22,9 +22,9 @@ struct Place {
     id: &'static str,
     url: &'static str,
     secret: &'static str,
-    /// The one connection that it is told of.
+    /// The only connection that it subscribes to.
     connection: Option<usize>,
-    /// How many rows are kept for it.
+    /// The maximum of rows that are kept for it.
     max_rows: usize,
 }
 
@@ -52,10 +52,10 @@ const PLACES: [Place; 3] = [
     },
 ];
 
-/// The place that says 410 at times.
+/// The receiver that sometimes answers 410.
 pub(crate) const LEAVING: usize = 2;
 
-/// A place's settings.
+/// A receiver's settings.
 pub(crate) fn destination(place: usize) -> Destination {
     let Place { id, url, connection, max_rows, .. } = PLACES[place];
     let destination = Destination::new(id, url).max_rows(max_rows);
@@ -65,7 +65,7 @@ pub(crate) fn destination(place: usize) -> Destination {
     }
 }
 
-/// Every place's id and secret.
+/// Every receiver's id and secret.
 pub(crate) fn secrets() -> impl Iterator<Item = (&'static str, Secret)> {
     PLACES.iter().map(|place| (place.id, Secret::new(place.secret)))
 }
@@ -74,13 +74,13 @@ pub(crate) fn places() -> std::ops::Range<usize> {
     0..PLACES.len()
 }
 
-/// What a delivery tells.
+/// The contents of a delivery.
 #[derive(Clone, Debug)]
 struct Told {
     connection: usize,
     model: String,
     success: bool,
-    /// From where to where the receiver is to read; of a failure nowhere.
+    /// The range that the receiver should read; none for a failure.
     range: Option<(Cursor, Cursor)>,
 }
 
@@ -96,7 +96,7 @@ impl Told {
         })
     }
 
-    /// Whether a receiver that deals with this has dealt with `other`.
+    /// Whether a receiver that processed this has also processed `other`.
     fn covers(&self, other: &Told) -> bool {
         let around = match (self.range, other.range) {
             (Some((from, to)), Some((first, last))) => {
@@ -109,10 +109,10 @@ impl Told {
     }
 }
 
-/// A row: its place, and its id.
+/// A row: its receiver, and its id.
 type Row = (usize, String);
 
-/// What lies on the disk, as the commits say.
+/// The state of the disk, according to the commits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     waiting: BTreeMap<Row, u32>,
@@ -120,7 +120,7 @@ pub(crate) struct Kept {
     disabled: [bool; PLACES.len()],
     /// Where each change of a connection was committed.
     positions: Vec<(usize, Cursor)>,
-    /// Where the stream of a connection ended when it had been emptied.
+    /// The end of a connection's stream when it was cleared.
     clears: Vec<(usize, Cursor)>,
 }
 
@@ -129,12 +129,12 @@ struct Books {
     kept: Kept,
     /// Every row that was ever committed.
     known: BTreeMap<Row, Told>,
-    /// Those that a receiver dealt with.
+    /// Rows that a receiver processed.
     received: BTreeMap<Row, u32>,
-    /// Until when a receiver asked to be left alone: true time. It holds once that was noted.
+    /// The end of the pause that a receiver asked for, in true time. It applies once it was recorded.
     asked_ms: [Option<(Row, u64)>; PLACES.len()],
     quiet_ms: [u64; PLACES.len()],
-    /// No receiver takes anything.
+    /// No receiver accepts anything.
     closed: bool,
 }
 
@@ -159,24 +159,24 @@ impl Receivers {
         PLACES.iter().position(|place| request.url == place.url)
     }
 
-    /// What is kept now, for a backup.
+    /// The current state, for a backup.
     pub(crate) fn kept(&self) -> Kept {
         self.books().kept.clone()
     }
 
-    /// The disk is an older one again.
+    /// The disk was replaced by a backup.
     pub(crate) fn restore(&self, kept: Kept) {
         let mut books = self.books();
         books.kept = kept;
         (books.asked_ms, books.quiet_ms) = Default::default();
     }
 
-    /// Whether all receivers take nothing from now on.
+    /// Sets whether all receivers refuse everything from now on.
     pub(crate) fn close(&self, closed: bool) {
         self.books().closed = closed;
     }
 
-    /// The host wants the place served again.
+    /// The host adds the receiver again.
     pub(crate) fn welcome(&self, place: usize) {
         let mut books = self.books();
         if std::mem::take(&mut books.kept.disabled[place]) {
@@ -258,15 +258,15 @@ impl Receivers {
         }
     }
 
-    /// A stream was changed by a commit: `before` is where it ended, `page` all it has now.
+    /// A commit changed a stream: `before` is its former end, `page` its complete contents.
     pub(crate) fn changed(&self, connection: usize, before: Option<Cursor>, page: &Page) {
         let cursors = page.changes.iter().map(|change| change.record.metadata.cursor);
         let minted = cursors.filter(|cursor| before.is_none_or(|before| *cursor > before));
         self.books().kept.positions.extend(minted.map(|cursor| (connection, cursor)));
     }
 
-    /// A stream was emptied by a commit, and ends here now: what was in it is told nobody, but that it is gone is, if
-    /// anything was in it.
+    /// A commit cleared a stream, which now ends here: its former contents are no longer reported, but the clearing is, if
+    /// it had any.
     pub(crate) fn cleared(&self, connection: usize, had_records: bool, end: Cursor) {
         let kept = &mut self.books().kept;
         kept.positions.retain(|(of, _)| *of != connection);
@@ -275,7 +275,7 @@ impl Receivers {
         }
     }
 
-    /// A delivery sets out.
+    /// A delivery is sent.
     pub(crate) fn sent(&self, place: usize, request: &HttpRequest) -> Row {
         let body = request.body.clone().unwrap_or_default();
         let timestamp = request.headers.iter().find(|(name, _)| name == "webhook-timestamp");
@@ -290,7 +290,7 @@ impl Receivers {
             }
         };
         let (row, mut books) = ((place, id), self.books());
-        // What it asked for and nobody lived to note is forgotten.
+        // A pause that it asked for, but that the process did not live to record, is forgotten.
         books.asked_ms[place] = None;
         if !books.known.contains_key(&row) {
             self.shared.broken("outbox", format!("{row:?} was sent and never committed"));
@@ -349,13 +349,13 @@ impl Receivers {
         Ok(HttpResponse::new(204, Vec::new(), ""))
     }
 
-    /// Whether nothing waits that can be delivered.
+    /// Whether no deliverable row is waiting.
     pub(crate) fn is_done(&self) -> bool {
         let kept = &self.books().kept;
         kept.dead.keys().chain(kept.waiting.keys()).all(|(place, _)| kept.disabled[*place])
     }
 
-    /// At the end: everything that was committed for a place has arrived there.
+    /// At the end: everything that was committed for a receiver has arrived there.
     pub(crate) fn check_end(&self) {
         let books = self.books();
         if !self.is_done_in(&books.kept) {

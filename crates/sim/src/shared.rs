@@ -1,4 +1,4 @@
-//! What every part of a simulation touches: time, chance, the trace, the gates where a process can die.
+//! State that every part of a simulation shares: time, randomness, the trace, the gates where a process can die.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -23,7 +23,7 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
-/// What is looked at while a plan is run. Nothing of it changes what happens.
+/// What is checked and recorded while a plan runs. It does not change what happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch {
     /// Whether the model follows, and everything is compared with it.
@@ -33,12 +33,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// What must hold.
+    /// Checks the properties.
     pub(crate) const CHECKS: Watch = Watch { checks: true, lines: false };
-    /// The trace alone: whether the same happens again.
+    /// Only compares the trace: whether the same happens again.
     pub(crate) const TRACE: Watch = Watch { checks: false, lines: false };
 
-    /// The lines too.
+    /// Also keeps the lines.
     pub(crate) fn with_lines(self, lines: bool) -> Self {
         Watch { lines, ..self }
     }
@@ -48,7 +48,7 @@ impl Watch {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
-    /// Whether what must hold is checked.
+    /// Whether the properties are checked.
     pub(crate) checks: bool,
     begun: Instant,
     /// Wakes the driver when the process has died.
@@ -58,9 +58,9 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// Decides what the API and the gates do.
+    /// The random source for the API and the gates.
     rng: Rng,
-    /// What the engine takes for random.
+    /// The engine's random source.
     engine_rng: Rng,
     trace: DefaultHasher,
     lines: Option<Vec<String>>,
@@ -69,7 +69,7 @@ struct State {
     clock_offset_ms: i64,
     /// For how long the computer was asleep.
     slept_ms: u64,
-    /// The process that lives now; gates of earlier ones never open again.
+    /// The live process; gates of earlier ones never open again.
     life: u64,
     gates: u64,
     dies_at: Option<u64>,
@@ -114,7 +114,7 @@ impl Shared {
         BEGIN_MS + awake_ms + self.state().slept_ms
     }
 
-    /// Time passes that nobody here sees.
+    /// Lets time pass that no clock but the wall clock shows.
     pub(crate) fn sleep(&self, days: u16) {
         self.state().slept_ms += u64::from(days) * 86_400_000;
         self.reached("long sleep");
@@ -124,7 +124,7 @@ impl Shared {
         self.state().clock_offset_ms = offset_ms;
     }
 
-    /// The clock goes on by more than the time that passed.
+    /// Moves the clock ahead by more than the time that passed.
     pub(crate) fn leap(&self, by: Duration) {
         self.state().clock_offset_ms += i64::try_from(by.as_millis()).unwrap_or(0);
     }
@@ -144,7 +144,7 @@ impl Shared {
         (state.trace.finish(), state.lines.clone().unwrap_or_default())
     }
 
-    /// A property does not hold. The first one counts.
+    /// Records a broken property. Only the first one counts.
     pub(crate) fn broken(&self, property: &'static str, what: String) {
         if !self.checks {
             return;
@@ -158,12 +158,12 @@ impl Shared {
         self.state().broken.clone()
     }
 
-    /// How far the engine's clock is from true time.
+    /// The offset of the engine's clock from true time.
     pub(crate) fn skew_ms(&self) -> u64 {
         self.state().clock_offset_ms.unsigned_abs()
     }
 
-    /// A hazard was reached.
+    /// Counts a hazard as reached.
     pub(crate) fn reached(&self, hazard: &'static str) {
         debug_assert!(crate::hazards::ALL.contains(&hazard), "{hazard}");
         *self.state().hazards.entry(hazard).or_default() += 1;
@@ -173,7 +173,7 @@ impl Shared {
         self.state().hazards.clone()
     }
 
-    /// Whether something that the knob allows happens now, with this chance in percent.
+    /// Whether a fault that the knob allows happens now, with this probability in percent.
     pub(crate) fn chance(&self, knob: Knob, percent: u8) -> bool {
         let mut state = self.state();
         self.plan.has(knob) && !state.calm && state.rng.u8(..100) < percent
@@ -187,7 +187,7 @@ impl Shared {
         self.state().rng.shuffle(items);
     }
 
-    /// Whether nothing goes wrong any more.
+    /// Whether faults have stopped.
     pub(crate) fn is_calm(&self) -> bool {
         self.state().calm
     }
@@ -210,7 +210,7 @@ impl Shared {
         state.dies_at = Some(state.gates + u64::from(gates));
     }
 
-    /// The process ends here and now; returns once the driver may look at the ruins.
+    /// Ends the process at this point; returns once the driver may inspect what is left.
     pub(crate) fn die(&self) {
         let mut state = self.state();
         state.life += 1;
@@ -247,7 +247,7 @@ impl Shared {
             self.note(|| format!("dies at {name}"));
             self.reached("crash");
             if ["delivery", "delivered", "answer to a delivery"].contains(&name) {
-                self.reached("delivery on its way in a crash");
+                self.reached("delivery in flight during a crash");
             }
             self.die();
             return None;
@@ -256,10 +256,10 @@ impl Shared {
     }
 }
 
-/// The life of what does not die.
+/// The life of parts that never die.
 pub(crate) const ALWAYS: u64 = 0;
 
-/// The engine's and the store's clock and chance.
+/// The engine's and the store's clock and random source.
 #[derive(Clone, Debug)]
 pub(crate) struct SimEnvironment(pub(crate) Arc<Shared>);
 

@@ -14,10 +14,10 @@ use crate::plan::Style;
 
 pub(crate) const MODEL: &str = "Item";
 
-/// More than the source is ever late.
+/// More than the source's greatest delay.
 const OVERLAP: Duration = Duration::from_secs(120);
 
-/// Pages in one run, at most: an API that never ends must not hold a run for ever.
+/// The most pages in one run: an API that never ends must not hold a run forever.
 const MAX_PAGES: usize = 10_000;
 
 #[derive(Debug)]
@@ -54,27 +54,27 @@ impl Template for Items {
         let body: Value = event.json()?;
         let reaction = WebhookReaction::new();
         Ok(match self.style {
-            // Whatever a late event leaves behind, the next listing mends.
+            // The next listing corrects what a late event leaves behind.
             Style::Offset | Style::Keyset if body["item"].is_null() => {
                 reaction.delete(MODEL, body["id"].as_str().unwrap_or_default())
             }
             Style::Offset | Style::Keyset => reaction.save(MODEL, Bytes::from(body["item"].to_string())),
-            // What was read would not be read again.
+            // Records already read would not be read again.
             Style::Since | Style::Feed => reaction.request_run(),
         })
     }
 }
 
-/// A page that is what it should be: it says whether another follows.
+/// A valid page: it says whether another follows.
 #[derive(Deserialize)]
 struct Page {
-    /// As they came: what is wrong with one of them is not wrong with the page.
+    /// Verbatim: a bad record does not make the page bad.
     #[serde(skip)]
     records: Vec<Bytes>,
     deleted: Vec<String>,
     next: Value,
     token: u64,
-    /// The API says that the list has more than it gives.
+    /// The API says that the list is longer than what it returns.
     #[serde(default)]
     incomplete: bool,
 }
@@ -87,11 +87,11 @@ async fn page(context: &mut SyncContext<'_>, request: HttpRequest) -> Result<Pag
 
 fn member(record: &Bytes, name: &str) -> Result<Value> {
     let value: Value = serde_json::from_slice(record)
-        .map_err(|source| Error::new(ErrorKind::Remote, "the API sent a record that is no JSON").because(source))?;
+        .map_err(|source| Error::new(ErrorKind::Remote, "the API sent a record that is not JSON").because(source))?;
     Ok(value[name].clone())
 }
 
-/// Everything, by offset: each page begins with the last record of the one before, or the run fails.
+/// Reads everything by offset: each page must begin with the last record of the previous one, or the run fails.
 async fn by_offset(context: &mut SyncContext<'_>) -> Result<()> {
     let mut from = 0;
     let mut last = Value::Null;
@@ -113,7 +113,7 @@ async fn by_offset(context: &mut SyncContext<'_>) -> Result<()> {
     Err(Error::new(ErrorKind::Remote, "the list does not end"))
 }
 
-/// Everything, behind the last id. Whether it goes on after an interruption is up to `resumable`.
+/// Reads everything, each page after the last id. `resumable` decides whether it continues after an interruption.
 /// Returns the checkpoint's state at the end.
 async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, resumable: bool) -> Result<Value> {
     let mut window = Window::new(state["newest"].as_str(), OVERLAP, context.started_at())?;
@@ -127,12 +127,12 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
         if page.incomplete {
             context.mark_incomplete(MODEL, "the list has a cap");
             context.apply(MODEL, records, Vec::new()).await?;
-            // Only a list that is read anew each time may end so: the others begin again.
+            // Only a list that is read from the start each time may end this way: the others start over.
             if resumable {
                 return Err(Error::new(ErrorKind::Remote, "the list has a cap"));
             }
             if context.is_full_refresh() {
-                // Nothing is deleted, whatever is said now.
+                // Nothing is deleted, whatever is declared now.
                 context.complete(MODEL).await?;
             }
             return Ok(state);
@@ -153,7 +153,7 @@ async fn listing(context: &mut SyncContext<'_>, path: &str, mut state: Value, re
     Err(Error::new(ErrorKind::Remote, "the list does not end"))
 }
 
-/// The records whose times can be read, and were noted; the others are set aside.
+/// Returns the records whose times can be read, and records these; the others are set aside.
 fn timed(context: &mut SyncContext<'_>, window: &mut Window, records: Vec<Bytes>) -> Vec<SourceRecord> {
     context.read_each(MODEL, records, |record| {
         window.observe(&time_of(record)?)?;

@@ -23,7 +23,7 @@ use crate::process::{Process, Taken, templates};
 use crate::receivers::{self, Kept, LEAVING, Receivers};
 use crate::shared::{ALWAYS, Broken, Shared, SimEnvironment, Watch};
 
-/// What became of a simulation.
+/// The result of a simulation.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) broken: Option<Broken>,
@@ -32,7 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) hazards: BTreeMap<&'static str, u64>,
 }
 
-/// Runs a plan, in virtual time, on this thread alone.
+/// Runs a plan in virtual time, on this thread only.
 pub(crate) fn simulate(plan: &Plan, watch: Watch) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = match runtime {
@@ -53,7 +53,7 @@ pub(crate) fn simulate(plan: &Plan, watch: Watch) -> Outcome {
     })
 }
 
-/// An engine that nothing happens to.
+/// An engine without faults.
 fn calm_engine(
     shared: &Arc<Shared>,
     process: &Process,
@@ -83,9 +83,9 @@ pub(crate) struct World {
     pub(crate) receivers: Arc<Receivers>,
     pub(crate) process: Process,
     pub(crate) consumers: Vec<Consumer>,
-    /// Cursors of histories that are lost.
+    /// Cursors from lost histories.
     lost: BTreeSet<String>,
-    /// Every cursor the consumers were given.
+    /// Every cursor that the consumers received.
     given: BTreeMap<String, StreamKey>,
     /// Events that were taken, by connection.
     taken: Taken,
@@ -111,7 +111,7 @@ impl World {
         let apis: Vec<Arc<Api>> = (0..CONNECTIONS).map(|_| Api::new(shared)).collect();
         let receivers = Receivers::new(shared);
         let process = Process::start(shared, &backend, &oracle, &apis, &receivers)?;
-        // The connections and the receivers are there before anything goes wrong.
+        // The connections and the receivers exist before faults begin.
         let engine = calm_engine(shared, &process, &apis, &receivers)?;
         for place in receivers::places().filter(|_| shared.plan.has(Knob::Outbox)) {
             Outbox::new(&engine).add(receivers::destination(place)).await?;
@@ -146,7 +146,7 @@ impl World {
         })
     }
 
-    /// Lets the others work; a process that dies meanwhile is started again.
+    /// Lets the others work; a process that dies in the meantime is restarted.
     pub(crate) async fn wait(&mut self, time: Duration) -> highwater_core::Result<()> {
         let until = Instant::now() + time;
         loop {
@@ -170,9 +170,9 @@ impl World {
         }
         self.process = Process::start(&self.shared, &self.backend, &self.oracle, &self.apis, &self.receivers)?;
         if !self.process.store.inner.documents("outbox/draft/", "", 1).await?.is_empty() {
-            self.shared.reached("crash between a run and its news");
+            self.shared.reached("crash between a run and its delivery");
         }
-        // What lies on the disk is what was committed.
+        // The disk holds exactly what was committed.
         for connection in (0..CONNECTIONS).filter(|_| self.shared.checks) {
             let stream = stream(connection);
             let (page, head) = self.process.store.whole(&stream).await?;
@@ -234,7 +234,7 @@ impl World {
                 self.apis[connection].narrow(narrow);
             }
             Action::Webhook { connection, engine, pick } => {
-                // Often at once: in the middle of a run, after the page was read and before it came.
+                // Often at once: in the middle of a run, after the page was read and before it arrived.
                 if pick % 2 == 0 {
                     self.apis[connection].write(3);
                 }
@@ -250,7 +250,7 @@ impl World {
             }
             Action::Outage => {
                 for day in 0..7 {
-                    // On the last day they are back.
+                    // On the last day they are available again.
                     self.receivers.close(day < 6);
                     self.shared.leap(Duration::from_secs(25 * 3600));
                     // The longest that the outbox sleeps is half of it.
@@ -277,7 +277,7 @@ impl World {
         Ok(())
     }
 
-    /// The disk is what it was when it was backed up. What was given out since belongs to a lost history.
+    /// Restores the backup of the disk. Everything delivered since belongs to a lost history.
     async fn restore(&mut self) -> highwater_core::Result<()> {
         let Some((backup, models, kept)) = &self.backup else { return Ok(()) };
         let backup = (backup.backup(), models.clone());
@@ -294,7 +294,7 @@ impl World {
         }
         self.shared.die();
         self.process.end().await;
-        // What came since may come again.
+        // Later events may come again.
         lock(&self.taken).clear();
         self.backend = backup.0;
         self.process.store.oracle().models = backup.1;
@@ -302,7 +302,7 @@ impl World {
         self.wait(Duration::ZERO).await
     }
 
-    /// Made-up cursors, those of other streams and of a clone are refused (P32).
+    /// Forged cursors, and those of other streams and of a clone, are refused (P32).
     async fn forge(&mut self, connection: usize) -> highwater_core::Result<()> {
         let (stream, other) = (stream(connection), stream(1 - connection));
         let store = &self.process.store;

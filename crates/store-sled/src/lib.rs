@@ -3,7 +3,7 @@
 //! sled has had no release since 2021. Prefer redb if you can choose; this crate is for programs
 //! that already use sled. Every commit is flushed before it is acknowledged: by default sled would lose
 //! up to half a second of acknowledged writes in a crash.
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod backend;
 mod compact;

@@ -25,7 +25,7 @@ use crate::wal;
 /// An SQLite file as a [`Backend`].
 pub struct SqliteBackend {
     watcher: Watcher,
-    /// As the host wrote it.
+    /// The path as the host passed it.
     path: PathBuf,
     files: Arc<Files>,
     settings: Settings,
@@ -38,7 +38,7 @@ impl SqliteBackend {
         let file = file_at(path)?;
         match Self::open_as(path, &file, settings) {
             // On a full disk, and on file systems without shared memory, the WAL index that connections share cannot be
-            // made: one of our own can.
+            // created, but a private one can.
             Err(error) if lacks_shared_memory(&error) && !settings.shared && !settings.exclusive => {
                 Self::open_as(path, &file, Settings { exclusive: true, ..settings }).map_err(|_| error)
             }
@@ -65,16 +65,16 @@ impl SqliteBackend {
         Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: false })
     }
 
-    /// Opens a file that is there, for reading alone.
+    /// Opens an existing file read-only.
     pub(crate) fn open_read_only(path: &Path, mut settings: Settings) -> Result<Self> {
         settings.exclusive = false;
         let file = file_at(path)?;
         let opened = read_only::open(&file, &settings)?;
         let Some(outdated) = known_format(&opened.connection)? else {
-            let message = "the database has no store in it: open it for writing once, and it has";
+            let message = "the database contains no store: open it for writing once to create it";
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        // Writes nothing, so that no file of its own can be missed.
+        // It writes nothing, so no write of ours can be lost.
         let files = Arc::new(Files::unwatched(file, settings.busy_timeout));
         let watcher = Watcher::alone(opened.connection);
         Ok(SqliteBackend { watcher, path: path.to_owned(), files, settings, outdated, read_only: true })
@@ -153,17 +153,17 @@ impl Backend for SqliteBackend {
         if !wanted(&mut lock)? {
             return Ok(());
         }
-        // Of a copy that was cut short.
+        // Left by an interrupted copy.
         let _ = fs::remove_file(&new);
         if self.settings.exclusive {
-            // Nobody else is let in between transactions either, and no copy is made within one.
+            // This mode lets no other connection in between transactions either, and SQLite makes no copy within one.
             drop(lock);
             copy_into(self.connection(), &new)?;
         } else {
             copy_into(&open_reader(self.files.file(), &self.settings)?, &new)?;
         }
         fs::rename(&new, &copy).map_err(|source| {
-            Error::new(ErrorKind::of_io(&source), "the copy of the store cannot be put into its place")
+            Error::new(ErrorKind::of_io(&source), "the copy of the store cannot be renamed to its final name")
                 .with("copy", copy.display())
                 .because(source)
         })
@@ -199,7 +199,7 @@ impl Backend for SqliteBackend {
     fn close(self) -> Result<()> {
         let SqliteBackend { watcher, files, read_only, .. } = self;
         if !read_only {
-            // After the last commit no caller is left to learn that the file was moved.
+            // After the last commit there is no caller left to report a moved file to.
             let _ = files.check(&watcher);
         }
         let connection = watcher.into_connection();

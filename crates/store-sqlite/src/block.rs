@@ -1,8 +1,8 @@
 //! A row of `hw_log`: a block of several rows of the core's log, as many as fit into a page of the file.
 //!
-//! SQLite has a fixed cost per row, about as much as reading a record of 1 KB takes in all. So each row of its table holds a
-//! block of ours. `directory` has an entry of a fixed size for each row, which views can read; `details` has what has no fixed
-//! size; `payloads` has the records, as a JSON array or as a codec's bytes in a row.
+//! SQLite has a fixed cost per row, about as high as the whole cost of reading a record of 1 KB. So each row of its table holds
+//! a block of ours. `directory` has an entry of fixed size for each row, which views can read; `details` has the parts of
+//! variable size; `payloads` has the records, as a JSON array or as a codec's bytes, concatenated.
 
 use highwater_core::backend::LogRow;
 use highwater_core::{Action, Error, Result};
@@ -14,7 +14,7 @@ use crate::values::{SEQUENCE_BITS, blob, damaged, number, out_of_range, text};
 /// The size of an entry of the directory in bytes.
 pub(crate) const ENTRY: usize = 44;
 
-/// The most rows of a block. Views count on it.
+/// The most rows of a block. Views rely on it.
 pub(crate) const MAX_ROWS: usize = 64;
 
 const HAS_BIRTH: u8 = 1;
@@ -88,7 +88,7 @@ impl Entry {
     }
 }
 
-/// A block, borrowed from wherever it lies.
+/// A borrowed block.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'b> {
     directory: &'b [[u8; ENTRY]],
@@ -103,7 +103,7 @@ pub(crate) enum Payloads<'b> {
     Text(&'b [u8]),
     /// A codec's bytes.
     Bytes(&'b [u8]),
-    /// They were not asked for.
+    /// Not loaded.
     Unread,
 }
 
@@ -120,7 +120,7 @@ impl<'b> Block<'b> {
         self.directory.len()
     }
 
-    /// The place of the first row with this sequence number or a later one.
+    /// The index of the first row with this sequence number or a later one.
     pub(crate) fn place_of(&self, sequence: u64) -> usize {
         self.directory.partition_point(|entry| sequence_of(entry) < sequence)
     }
@@ -129,12 +129,12 @@ impl<'b> Block<'b> {
         self.directory.get(place).map(sequence_of)
     }
 
-    /// The row at a place below [`len`](Self::len).
+    /// The row at an index below [`len`](Self::len).
     pub(crate) fn row(&self, place: usize) -> Result<LogRow<'b>> {
         self.rows(place).next().unwrap_or_else(|| Err(unreadable()))
     }
 
-    /// The rows from a place on.
+    /// The rows from an index on.
     pub(crate) fn rows(self, place: usize) -> impl Iterator<Item = Result<LogRow<'b>>> {
         let before = place.checked_sub(1).and_then(|before| Entry::read(self.directory.get(before)?));
         let mut starts = before.map_or((0, 0), |before| (before.details_end as usize, before.payload_end as usize));
@@ -163,7 +163,7 @@ impl<'b> Block<'b> {
         let (hashes, rest) = rest.split_at_checked(usize::from(hashes))?;
         let end = entry.payload_end as usize;
         let payload = match self.payloads {
-            // Behind the bracket or the comma.
+            // After the bracket or the comma.
             Payloads::Text(text) => text.get(payload_start + 1..end)?,
             Payloads::Bytes(bytes) => bytes.get(payload_start..end)?,
             Payloads::Unread => &[],
@@ -197,7 +197,7 @@ fn sequence_of(entry: &[u8; ENTRY]) -> u64 {
     entry.get(25..25 + SEQUENCE_BYTES).map_or(0, whole)
 }
 
-/// A block in the making.
+/// A block under construction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockBuilder {
     directory: Vec<u8>,
@@ -208,7 +208,7 @@ pub(crate) struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// The rows of a block, but for the one with the sequence number `except`, in whose place comes `instead`.
+    /// The rows of a block, with `instead` in place of the row with the sequence number `except`.
     pub(crate) fn copy(&mut self, block: &Block<'_>, except: Option<u64>, instead: Option<&LogRow<'_>>) -> Result<()> {
         self.clear();
         let mut rows = Vec::with_capacity(block.len() + 1);
@@ -236,7 +236,7 @@ impl BlockBuilder {
         self.directory.is_empty()
     }
 
-    /// Whether one more row belongs into this block of `room` bytes.
+    /// Whether one more row fits into this block of `room` bytes.
     pub(crate) fn takes(&self, row: &LogRow<'_>, room: usize) -> bool {
         let more = ENTRY + row.id.len() + 25 + row.hashes.len() + row.extra.map_or(0, <[u8]>::len);
         let payload = row.payload.map_or(4, <[u8]>::len) + 1;
@@ -247,7 +247,7 @@ impl BlockBuilder {
                 && row.payload.is_none_or(|payload| is_plain(payload) != self.bytes))
     }
 
-    /// Adds a row behind the others.
+    /// Appends a row.
     pub(crate) fn push(&mut self, row: &LogRow<'_>) -> Result<()> {
         if self.is_empty() {
             self.bytes = row.payload.is_some_and(|payload| !is_plain(payload));
@@ -291,7 +291,7 @@ impl BlockBuilder {
         Ok(())
     }
 
-    /// The block as it is so far; there must be a row in it.
+    /// The block as built so far; it must not be empty.
     pub(crate) fn block(&self) -> Result<Block<'_>> {
         let payloads = if self.bytes { Payloads::Bytes(&self.payloads) } else { Payloads::Text(&self.payloads) };
         Block::new(&self.directory, &self.details, payloads)
@@ -302,7 +302,7 @@ impl BlockBuilder {
         self.directory.last_chunk().map(sequence_of)
     }
 
-    /// What the columns behind the key hold. No row can be added any more.
+    /// The values of the columns after the key. No more rows can be added.
     pub(crate) fn columns(&mut self) -> [ToSqlOutput<'_>; 4] {
         if !self.bytes {
             self.payloads.push(b']');

@@ -1,8 +1,8 @@
-//! SQLite's own sign of a commit, read where it lies: the header of the WAL index, in memory that all
+//! SQLite's own sign of a commit, read directly: the header of the WAL index, in memory that all
 //! processes on the file share (<https://sqlite.org/walformat.html#the_wal_index_header>).
 //!
-//! Every commit writes another header, and SQLite itself tells by comparing it whether a connection's
-//! cache is out of date. `PRAGMA data_version` gives the same answer at the price of two locks and a
+//! Every commit changes the header, and SQLite itself compares it to find out whether a connection's
+//! cache is out of date. `PRAGMA data_version` gives the same answer, but costs two locks and a
 //! statement.
 #![expect(unsafe_code, reason = "SQLite hands out shared memory as a pointer")]
 
@@ -24,21 +24,21 @@ const REGION: c_int = 32 * 1024;
 /// two sums of frames, two salts, two sums of the header.
 type Header = [u32; 12];
 
-/// A connection that can tell at once whether anybody committed.
+/// A connection that detects other connections' commits cheaply.
 pub(crate) struct Watcher {
     connection: Connection,
-    /// `None` where there is no WAL index in shared memory: the file is the host's and in another mode.
+    /// `None` if there is no WAL index in shared memory: the file is the host's and in another mode.
     sign: Option<CommitSign>,
 }
 
 impl Watcher {
     pub(crate) fn new(connection: Connection) -> Self {
-        // SAFETY: the sign lies beside its connection, which is closed with it and never told to leave WAL mode.
+        // SAFETY: the sign is stored with its connection, which is closed with it and never leaves WAL mode.
         let sign = unsafe { CommitSign::of(&connection) };
         Watcher { connection, sign }
     }
 
-    /// The same for a connection that has the file for itself: nobody else commits, and its WAL index is its own.
+    /// The same for a connection with exclusive access: no other connection commits, and its WAL index is private.
     pub(crate) fn alone(connection: Connection) -> Self {
         Watcher { connection, sign: None }
     }
@@ -51,12 +51,12 @@ impl Watcher {
         self.connection
     }
 
-    /// How far the WAL was copied at this moment; `None` where there is no WAL index in shared memory.
+    /// How far the WAL has been copied so far; `None` if there is no WAL index in shared memory.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.sign.as_ref().map(CommitSign::progress)
     }
 
-    /// A number that is another one after any commit of another connection, in whatever process.
+    /// A number that changes with every commit of another connection, in any process.
     pub(crate) fn version(&mut self) -> Result<u64> {
         match &mut self.sign {
             Some(sign) => Ok(sign.version()),
@@ -65,7 +65,7 @@ impl Watcher {
     }
 }
 
-/// The same number as SQLite tells it.
+/// The same number, from SQLite.
 pub(crate) fn data_version(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("PRAGMA data_version").explain("version")?;
     let version: i64 = statement.query_row([], |row| row.get(0)).explain("version")?;
@@ -79,19 +79,19 @@ impl fmt::Debug for Watcher {
 }
 
 /// How far the WAL was copied into the database: the salts of its generation, the frames that were copied, and those that
-/// the newest checkpoint set out to copy. It changes before a checkpoint writes to the database file, and after.
+/// the newest checkpoint began to copy. It changes before and after a checkpoint writes to the database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress([u32; 4]);
 
 impl Progress {
-    /// Whether a checkpoint may be writing now, or was cut short.
+    /// Whether a checkpoint may be writing now, or was interrupted.
     pub(crate) fn is_open(self) -> bool {
         let Progress([_, _, copied, attempted]) = self;
         copied < attempted
     }
 }
 
-/// The words of the WAL index that are read: both copies of the header, and what checkpoints note behind them.
+/// The words of the WAL index that are read: both copies of the header, and the checkpoint information after them.
 type Words = [AtomicU32; 34];
 
 /// A view of one connection's WAL index.
@@ -105,12 +105,12 @@ struct CommitSign {
 unsafe impl Send for CommitSign {}
 
 impl CommitSign {
-    /// The sign of the connection's file; `None` where there is no WAL index in shared memory.
+    /// The sign of the connection's file; `None` if there is no WAL index in shared memory.
     ///
     /// # Safety
     ///
     /// The connection must stay open, and in WAL mode, for as long as the sign is used. No other connection
-    /// can take the file out of WAL mode meanwhile: that needs a lock that an open one withholds.
+    /// can take the file out of WAL mode in the meantime: that needs a lock that an open connection blocks.
     unsafe fn of(connection: &Connection) -> Option<Self> {
         // Reads the file, which opens the WAL.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).ok()?;
@@ -126,7 +126,7 @@ impl CommitSign {
         }
         let map = methods.xShmMap?;
         let mut region: *mut c_void = null_mut();
-        // SAFETY: asks for the first region as SQLite does, without making one that is not there; it stays
+        // SAFETY: requests the first region as SQLite does, without creating a missing one; it stays
         // mapped until the connection closes or leaves WAL mode.
         let code = unsafe { map(file, 0, REGION, 0, (&raw mut region).cast()) };
         let shared = NonNull::new(region.cast::<Words>()).filter(|shared| shared.is_aligned())?;
@@ -146,7 +146,7 @@ impl CommitSign {
     fn version(&mut self) -> u64 {
         // SAFETY: mapped for as long as the connection is open, by the promise made to `of`.
         let shared = unsafe { self.shared.as_ref() };
-        // What the caller learnt to make it ask comes first.
+        // Reads are ordered after the event that made the caller look.
         fence(Ordering::SeqCst);
         let header: Header =
             std::array::from_fn(|place| shared.get(place).map_or(0, |word| word.load(Ordering::Relaxed)));

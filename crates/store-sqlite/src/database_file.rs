@@ -1,9 +1,9 @@
-//! Reads the database file through SQLite's own handle, without opening it again.
+//! Reads the database file through SQLite's own handle, without opening it a second time.
 //!
-//! POSIX locks belong to the process and not to a handle: any code in the process that opens the file and closes it again
+//! POSIX locks belong to the process, not to a handle: any code in the process that opens the file and closes it again
 //! releases every lock that SQLite holds on it (<https://sqlite.org/howtocorrupt.html>, section 2.2). Another process may then
-//! remove a WAL that is in use, or write in the middle of a transaction. So the bytes are read through the connection that has
-//! the file open anyway.
+//! remove a WAL that is in use, or write in the middle of a transaction. So the bytes are read through the connection that
+//! already has the file open.
 #![expect(unsafe_code, reason = "SQLite hands out its file as a pointer")]
 
 use std::ffi::{CStr, c_int, c_void};
@@ -13,7 +13,7 @@ use std::ptr::null_mut;
 
 use rusqlite::{Connection, ffi};
 
-/// The first bytes of the file; `None` where the file is shorter, or the database has no file.
+/// The first bytes of the file; `None` if the file is shorter, or the database has no file.
 pub(crate) fn first_bytes<const N: usize>(connection: &Connection) -> Option<[u8; N]> {
     let file = pointer(connection)?;
     let mut bytes = [0; N];
@@ -24,7 +24,7 @@ pub(crate) fn first_bytes<const N: usize>(connection: &Connection) -> Option<[u8
     (code == ffi::SQLITE_OK).then_some(bytes)
 }
 
-/// The absolute path of the file, links followed; `None` where the database has no file.
+/// The absolute path of the file, with links resolved; `None` if the database has no file.
 pub(crate) fn path(connection: &Connection) -> Option<PathBuf> {
     // SAFETY: the handle is open, and what is returned lives until "main" is closed; it is copied here.
     let name = unsafe {
@@ -46,14 +46,14 @@ fn to_path(name: &CStr) -> Option<PathBuf> {
     name.to_str().ok().map(PathBuf::from)
 }
 
-/// What the operating system said to the last I/O error of the connection; `None` where it said nothing.
+/// The operating system's error code for the connection's last I/O error; `None` if there is none.
 pub(crate) fn system_error(connection: &Connection) -> Option<io::Error> {
     // SAFETY: the handle is open.
     let code = unsafe { ffi::sqlite3_system_errno(connection.handle()) };
     (code != 0).then(|| io::Error::from_raw_os_error(code))
 }
 
-/// Whether SQLite has the main database open for reading alone, because the file may not be written.
+/// Whether SQLite has the main database open read-only, because the file is not writable.
 pub(crate) fn is_read_only(connection: &Connection) -> bool {
     // SAFETY: the handle is open, and "main" always exists.
     unsafe { ffi::sqlite3_db_readonly(connection.handle(), c"main".as_ptr()) == 1 }

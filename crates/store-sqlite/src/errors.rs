@@ -1,4 +1,4 @@
-//! SQLite's errors in Highwater's words.
+//! Converts SQLite's errors.
 
 use std::error::Error as StdError;
 
@@ -12,14 +12,14 @@ use rusqlite::ffi::{
 
 use crate::database_file;
 
-/// Turns SQLite's outcome into ours, naming what was being done.
+/// Converts SQLite's result into ours, naming the operation.
 pub(crate) trait Explain<T>: Sized {
     fn explain(self, what: &'static str) -> Result<T>;
 
-    /// The same for the opening of a connection, which leaves none to ask.
+    /// The same for opening a connection, after which there is no connection to ask for details.
     fn explain_open(self) -> Result<T>;
 
-    /// Asks the connection too, where SQLite alone does not say why something failed.
+    /// Also asks the connection, if SQLite's error alone does not say why something failed.
     fn explain_on(self, connection: &Connection, what: &'static str) -> Result<T>;
 }
 
@@ -30,7 +30,7 @@ impl<T> Explain<T> for rusqlite::Result<T> {
 
     fn explain_open(self) -> Result<T> {
         self.map_err(|source| {
-            // First of all: whatever is called next may change it.
+            // Read first: any other call may change it.
             let told = std::io::Error::last_os_error();
             let could_not = source.sqlite_error_code() == Some(ErrorCode::CannotOpen);
             let error = error(source, "open");
@@ -55,7 +55,7 @@ impl<T> Explain<T> for rusqlite::Result<T> {
     }
 }
 
-/// What the system said of an error that SQLite knows by its own name only.
+/// The system's reason for an error that SQLite reports under a generic code.
 fn with_system_error(error: Error, told: &std::io::Error) -> Error {
     let kind = ErrorKind::of_io(told);
     if kind == error.kind() {
@@ -63,17 +63,17 @@ fn with_system_error(error: Error, told: &std::io::Error) -> Error {
     }
     let message = match kind {
         ErrorKind::Full => FULL,
-        ErrorKind::Invalid => "the file's name is too long, with what SQLite appends to it: shorten it",
+        ErrorKind::Invalid => "the file's name is too long with the suffix that SQLite appends: shorten it",
         ErrorKind::PermissionDenied => READ_ONLY,
         ErrorKind::Io => IO,
-        // Where a file could not be made, SQLite looked at last whether it is there to be read.
+        // If a file could not be created, SQLite's last attempt was to open it for reading.
         _ => return error,
     };
     let operation = error.operation();
     Error::new(kind, message).during(operation).with("system", told).because(error)
 }
 
-/// Whether a file could not be used because the WAL index, which connections share, cannot be where it is.
+/// Whether the failure is that the WAL index, which connections share, cannot be created in that place.
 pub(crate) fn lacks_shared_memory(error: &Error) -> bool {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(next) = cause {
@@ -87,10 +87,9 @@ pub(crate) fn lacks_shared_memory(error: &Error) -> bool {
     false
 }
 
-const FULL: &str = "the disk, or the database's page limit, is full: make room and try again";
+const FULL: &str = "the disk is full, or the database has reached its page limit: free some space and try again";
 const READ_ONLY: &str = "the database cannot be written: check the permissions of the file and its directory";
-const IO: &str =
-    "the database file could not be opened, read or written: check the disk, or the network share, that it is on";
+const IO: &str = "the database file could not be opened, read or written: check its disk or network share";
 
 pub(crate) fn error(source: rusqlite::Error, what: &'static str) -> Error {
     let extended = source.sqlite_error().map(|error: &ffi::Error| error.extended_code);
@@ -138,12 +137,12 @@ pub(crate) fn error(source: rusqlite::Error, what: &'static str) -> Error {
             ),
         ) => (
             ErrorKind::Io,
-            "the file system does not lock the database file, as some network shares do not: keep it on a local disk",
+            "the file system does not support locks, like some network shares: keep the database on a local disk",
         ),
         (Some(ErrorCode::SystemIoFailure), _) => (ErrorKind::Io, IO),
         _ if source.to_string().contains("no such table: hw_") => (
             ErrorKind::Incompatible,
-            "the database lacks tables of Highwater: it is not the store's file, or they were removed from it",
+            "the database lacks Highwater's tables: it is not the store's file, or they were removed from it",
         ),
         _ => (ErrorKind::Internal, "SQLite refused an operation"),
     };

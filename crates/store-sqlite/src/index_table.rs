@@ -1,7 +1,7 @@
-//! `hw_index`: where each id stands in its stream's log.
+//! `hw_index`: the position of each id in its stream's log.
 //!
-//! Entries come by the thousand and in order. A statement of many rows asks SQLite's price of a statement once, and finds
-//! the next entry's place beside the last one's.
+//! Entries come in thousands and in order. A statement with many rows pays SQLite's fixed cost per statement only once, and
+//! inserts the next entry next to the last one.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ const FIND: &str = "SELECT sequence FROM hw_index WHERE stream = ?1 AND id = ?2"
 const PUT: &str = "INSERT OR REPLACE INTO hw_index VALUES (?, ?, ?)";
 const REMOVE: &str = "DELETE FROM hw_index WHERE stream = ?1 AND id = ?2";
 
-/// Entries of one statement.
+/// The number of entries per statement.
 const MANY: usize = 64;
 
 static PUT_MANY: LazyLock<String> = LazyLock::new(|| format!("{PUT}{}", ", (?, ?, ?)".repeat(MANY - 1)));
@@ -30,7 +30,7 @@ pub(crate) struct IndexTable<'c> {
     waiting: Entries,
 }
 
-/// Entries that are not in the table yet, their keys one behind the other.
+/// Entries that are not in the table yet, with their keys concatenated.
 #[derive(Default)]
 struct Entries {
     keys: Vec<u8>,
@@ -74,7 +74,7 @@ impl<'c> IndexTable<'c> {
         statement.execute((stream, key)).map(drop).explain_on(self.connection, "write")
     }
 
-    /// Writes what waits: before anything is read, and before the end.
+    /// Writes the pending entries: before any read, and before the end.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if self.waiting.entries.is_empty() {
             return Ok(());
@@ -103,7 +103,7 @@ impl Entries {
     }
 }
 
-/// Binds the values of the row at `place` of a statement.
+/// Binds the values of the row at the index `place` of a statement.
 fn bind(statement: &mut Statement<'_>, place: usize, (stream, key, sequence): (u32, &[u8], i64)) -> Result<()> {
     for (column, value) in [number(i64::from(stream)), blob(key), number(sequence)].iter().enumerate() {
         statement.raw_bind_parameter(place * 3 + column + 1, value).explain("write")?;

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! The tables are described in `docs/store-format.md`. They begin with `hw_` and may live in
-//! a file of the host's own: its `user_version`, `application_id` and journal mode are left alone.
+//! the host's own file: its `user_version`, `application_id` and journal mode stay untouched.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod backend;

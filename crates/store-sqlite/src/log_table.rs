@@ -1,7 +1,7 @@
 //! `hw_log` within one transaction: rows of the core's log, in blocks.
 //!
-//! Rows are added to the last block of their stream, in memory, until it is full; so are the last changes
-//! within one block. All is written before the table is searched, and before the commit.
+//! Rows are added to the last block of their stream, in memory, until it is full; the most recently changed
+//! block is kept in memory too. Both are written before the table is searched, and before the commit.
 
 use highwater_core::backend::{LogRow, LogScan, VisitRow};
 use highwater_core::{Action, Result};
@@ -14,7 +14,7 @@ use crate::values::{SEQUENCE_BITS, bytes, damaged, integer, number, row_key, uns
 
 /// The statements. Columns as [`block_of`] reads them.
 mod sql {
-    // Each twice: without the payloads, and with them.
+    // Two forms of each: without the payloads, and with them.
     macro_rules! columns {
         ($behind:literal) => {
             [
@@ -23,8 +23,8 @@ mod sql {
             ]
         };
     }
-    /// The block in which a row lies, if it is there: the first whose last row is no earlier. A search for a key from
-    /// below leads straight to its page; the last key that is no greater would be found from the page behind.
+    /// The block that contains a row, if it exists: the first whose last row is not earlier. This search leads straight
+    /// to the right page; searching for the last key that is not greater would start at the page after it.
     pub(super) const FIND: [&str; 2] = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1");
     pub(super) const LAST: &str = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT 1")[1];
     pub(super) const SCAN: [&str; 2] = columns!("WHERE key >= ?1 AND key < ?2 ORDER BY key");
@@ -33,26 +33,26 @@ mod sql {
     pub(super) const INSERT: &str = "INSERT INTO hw_log VALUES (?5, ?1, ?2, ?3, ?4)";
     pub(super) const UPDATE: &str =
         "UPDATE hw_log SET deleted = ?1, directory = ?2, details = ?3, payloads = ?4 WHERE key = ?5";
-    /// The same where the last row is another one.
+    /// The same if the last row changes.
     pub(super) const MOVE: &str =
         "UPDATE hw_log SET key = ?5, deleted = ?1, directory = ?2, details = ?3, payloads = ?4 WHERE key = ?6";
     pub(super) const DELETE: &str = "DELETE FROM hw_log WHERE key = ?1";
 }
 
-/// Streams whose last blocks are kept open at a time.
+/// The number of streams whose last blocks are kept open at a time.
 const ENDS: usize = 8;
 
-/// What a page of the file has besides the block's bytes: its own header, the cell's and the row's, and a little room.
+/// The overhead of a page of the file: its header, the cell's and the row's, and a small reserve.
 const PAGE_OVERHEAD: usize = 64;
 
 /// A block in memory.
 #[derive(Debug)]
 struct Open {
     stream: u32,
-    /// The sequence numbers that are known to belong into it.
+    /// The sequence numbers that are known to belong in it.
     from: u64,
     until: u64,
-    /// Its key in the table, if it is there, and whether it was changed since.
+    /// Its key in the table, if it is stored, and whether it has changed since.
     stored: Option<i64>,
     changed: bool,
     rows: BlockBuilder,
@@ -67,18 +67,18 @@ impl Open {
 /// The table.
 pub(crate) struct LogTable<'c> {
     connection: &'c Connection,
-    /// At hand from their first use to the end of the transaction: given back to the cache, statements would lose
-    /// the memory of what is bound to them each time.
+    /// Kept from their first use to the end of the transaction: a statement that is returned to the cache is
+    /// cleared each time.
     find: [Option<CachedStatement<'c>>; 2],
     insert: Option<CachedStatement<'c>>,
     update: Option<CachedStatement<'c>>,
     moved: Option<CachedStatement<'c>>,
     /// The last blocks of streams, to which rows are added.
     ends: Vec<Open>,
-    /// The block in which a row was replaced or removed last.
+    /// The block in which a row was last replaced or removed.
     edited: Option<Open>,
     spare: BlockBuilder,
-    /// How many bytes a block has room for; 0 until somebody asks.
+    /// The capacity of a block in bytes; 0 until it is first needed.
     room: usize,
 }
 
@@ -116,7 +116,7 @@ impl<'c> LogTable<'c> {
         Ok(())
     }
 
-    /// The row with a sequence number; whether there is one.
+    /// Visits the row with a sequence number; returns whether it exists.
     pub(crate) fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
         let open = self.ends.iter().chain(&self.edited).find(|open| open.holds(stream, sequence));
         if let Some(open) = open {
@@ -132,7 +132,7 @@ impl<'c> LogTable<'c> {
         }
     }
 
-    /// Writes a row, in place of the one with its sequence number.
+    /// Writes a row, replacing the one with its sequence number.
     pub(crate) fn put(&mut self, stream: u32, row: &LogRow<'_>) -> Result<()> {
         let room = self.room()?;
         let place = match self.ends.iter().position(|end| end.stream == stream) {
@@ -155,12 +155,12 @@ impl<'c> LogTable<'c> {
         Ok(())
     }
 
-    /// Removes a row, if it is there.
+    /// Removes a row, if it exists.
     pub(crate) fn remove(&mut self, stream: u32, sequence: u64) -> Result<()> {
         self.edit(stream, sequence, None)
     }
 
-    /// Writes what lies in memory only.
+    /// Writes the blocks that are only in memory.
     pub(crate) fn flush(&mut self) -> Result<()> {
         while let Some(end) = self.ends.pop() {
             self.store(end)?;
@@ -168,9 +168,9 @@ impl<'c> LogTable<'c> {
         self.edited.take().map_or(Ok(()), |edited| self.store(edited))
     }
 
-    /// Opens the last block of a stream for more rows, or a new one; its place.
+    /// Opens the last block of a stream, or a new one, for more rows; returns its index.
     fn open_end(&mut self, stream: u32) -> Result<usize> {
-        // It may be the last one.
+        // The changed block may be the last one.
         if let Some(edited) = self.edited.take_if(|edited| edited.stream == stream) {
             self.store(edited)?;
         }
@@ -186,7 +186,7 @@ impl<'c> LogTable<'c> {
         Ok(self.ends.len() - 1)
     }
 
-    /// Puts `instead` in the place of a row; nothing in the place of nothing.
+    /// Replaces a row with `instead`; does nothing if neither exists.
     fn edit(&mut self, stream: u32, sequence: u64, instead: Option<&LogRow<'_>>) -> Result<()> {
         let open = |open: &Open| open.holds(stream, sequence);
         if !self.ends.iter().any(open) && !self.edited.as_ref().is_some_and(open) {
@@ -195,7 +195,7 @@ impl<'c> LogTable<'c> {
             }
             let found = self.load(stream, sequence)?;
             match self.ends.iter_mut().find(|end| end.stream == stream) {
-                // Behind every other block, and before the rows of the last.
+                // After every other block, and before the rows of the last.
                 Some(end) if found.as_ref().is_none_or(|found| found.stored == end.stored) => end.from = sequence,
                 _ => self.edited = found,
             }
@@ -220,7 +220,7 @@ impl<'c> LogTable<'c> {
         Ok(())
     }
 
-    /// The stored block in which a row lies, if it is there.
+    /// The stored block that contains a row, if it exists.
     fn load(&mut self, stream: u32, sequence: u64) -> Result<Option<Open>> {
         let spare = std::mem::take(&mut self.spare);
         let connection = self.connection;
@@ -264,7 +264,7 @@ impl<'c> LogTable<'c> {
                     statement.raw_bind_parameter(place + 1, value).explain_on(self.connection, "write")?;
                 }
                 if statement.raw_execute().explain_on(self.connection, "write")? != 1 {
-                    return Err(damaged("a block that vanished while it was changed"));
+                    return Err(damaged("a block that disappeared while it was changed"));
                 }
             }
         }
@@ -303,13 +303,13 @@ fn open_block(stream: u32, row: &Row<'_>, mut rows: BlockBuilder) -> Result<Open
     Ok(Open { stream, from, until, stored: Some(key), changed: false, rows })
 }
 
-/// The columns `key, directory, details` and, where wanted, `payloads`.
+/// The columns `key, directory, details` and, if requested, `payloads`.
 fn block_of<'r>(row: &'r Row<'_>, payload: bool) -> Result<Block<'r>> {
     let payloads = match payload.then(|| value(row, 3)).transpose()? {
         None => Payloads::Unread,
         Some(ValueRef::Text(text)) => Payloads::Text(text),
         Some(ValueRef::Blob(bytes)) => Payloads::Bytes(bytes),
-        Some(_) => return Err(damaged("a column that holds no bytes")),
+        Some(_) => return Err(damaged("a column that does not hold bytes")),
     };
     Block::new(bytes(row, 1)?, bytes(row, 2)?, payloads)
 }
@@ -323,7 +323,7 @@ fn visit_row(block: &Block<'_>, sequence: u64, visit: &mut VisitRow<'_>) -> Resu
     Ok(true)
 }
 
-/// A statement that stays at hand.
+/// A statement that is kept for reuse.
 pub(crate) fn at_hand<'s, 'c>(
     connection: &'c Connection,
     place: &'s mut Option<CachedStatement<'c>>,

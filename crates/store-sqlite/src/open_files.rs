@@ -1,4 +1,4 @@
-//! The files that the store has open: whether they are still those at their paths, and what is saved when they are not.
+//! The store's open files: whether they are still the ones at their paths, and what to save if they are not.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::errors::Explain;
 use crate::overwritten::Contents;
 use crate::wal;
 
-/// The database file, and what lies beside it in WAL mode.
+/// The database file, and the files beside it in WAL mode.
 #[derive(Debug)]
 pub(crate) struct Files {
     file: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// The files of a connection that has read already.
+    /// The files of a connection that has read at least once.
     pub(crate) fn of(watcher: &Watcher, file: PathBuf, busy_timeout: Duration) -> Result<Self> {
         let connection = watcher.connection();
         let mut files = Files::unwatched(file, busy_timeout);
@@ -36,7 +36,7 @@ impl Files {
         if mode == "wal" {
             files.beside.watch(&beside(&files.file, "-wal"))?;
             let index = beside(&files.file, "-shm");
-            // Kept in memory by a connection that has the file for itself.
+            // A connection with exclusive access keeps it in memory.
             if index.exists() {
                 files.beside.watch(&index)?;
             }
@@ -45,7 +45,7 @@ impl Files {
         Ok(files)
     }
 
-    /// The file of a store that is never written.
+    /// The file of a read-only store.
     pub(crate) fn unwatched(file: PathBuf, busy_timeout: Duration) -> Self {
         Files {
             file,
@@ -61,7 +61,7 @@ impl Files {
         &self.file
     }
 
-    /// Whether all are still there; saves what can be saved where they are not.
+    /// Checks that all files are still in place; if not, saves what can be saved.
     pub(crate) fn check(&self, watcher: &Watcher) -> Result<()> {
         let looked = self.look().and_then(|()| {
             if self.contents.are_ours(watcher, &self.file) {
@@ -73,14 +73,14 @@ impl Files {
         looked.inspect_err(|_| self.let_go(watcher.connection()))
     }
 
-    /// The same without a connection to save anything.
+    /// The same check without a connection that could save anything.
     pub(crate) fn look(&self) -> Result<()> {
         self.seen()?;
         self.database.check()?;
         self.beside.check()
     }
 
-    /// What an earlier look found.
+    /// The result of an earlier check.
     pub(crate) fn seen(&self) -> Result<()> {
         if self.overwritten.load(Ordering::Acquire) {
             return Err(Error::new(
@@ -93,19 +93,19 @@ impl Files {
         self.beside.seen()
     }
 
-    /// Copies the WAL into the database before the connection is closed. Beside other connections it would stay as large
-    /// as it is; of a database that was moved it would stay at the path, and be taken for that of the file that is there now.
+    /// Copies the WAL into the database before the connection is closed. With other connections open, the WAL would keep its
+    /// size; for a database that was moved it would stay at the path, and SQLite would apply it to the file that is there now.
     pub(crate) fn let_go(&self, connection: &Connection) {
         if self.overwritten.load(Ordering::Acquire) {
-            // What is in the WAL belongs to what was there before, and would be put into what is there now.
+            // The WAL belongs to the previous contents, and would be applied to the new ones.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             let wal = beside(&self.file, "-wal");
             let _ = std::fs::rename(&wal, beside(&wal, "-old"));
         } else if self.beside.check().is_ok() {
-            // The connection knows its database wherever that is now.
+            // The connection still has its database open, wherever that is now.
             let _ = wal::empty_at_once(connection, self.busy_timeout);
         } else if beside(&self.file, "-wal").exists() {
-            // Somebody else's, who may have written to the database by it: what is in ours does not fit any more.
+            // Another program's, which may have written to the database through it: our WAL no longer fits.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }

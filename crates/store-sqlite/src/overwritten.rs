@@ -1,9 +1,8 @@
-//! Notices that somebody else's bytes were put into the database file while it is open, such as a backup that was copied
-//! over it. The file is the same then, and only its contents are not.
+//! Detects that the database file was overwritten while it was open, for example with a backup. The file is then the same,
+//! only its contents are not.
 //!
-//! In WAL mode nobody but a checkpoint writes to the database file, and each leaves its trace in the WAL index. So where
-//! the file's size or header changed and no checkpoint went by, it was not SQLite. A copy that has the size and the header of
-//! what was there is not noticed.
+//! In WAL mode only checkpoints write to the database file, and each leaves a trace in the WAL index. So if the file's size or
+//! header changed without a checkpoint, it was not SQLite. An overwrite with the same size and header is not detected.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +15,13 @@ use crate::commit_sign::{Progress, Watcher};
 use crate::database_file;
 use highwater_core::locks::lock;
 
-/// What was last seen of the file's contents.
+/// The last known state of the file's contents.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     last: Mutex<Option<Seen>>,
 }
 
-/// The file as it was between two checkpoints.
+/// The state of the file between two checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     progress: Progress,
@@ -32,8 +31,8 @@ struct Seen {
 }
 
 impl Contents {
-    /// Whether the contents are SQLite's own, as far as can be told since the last look: one look at the directory entry,
-    /// and after a checkpoint at the file's header.
+    /// Whether only SQLite has changed the contents since the last check, as far as can be known: checks the directory entry,
+    /// and after a checkpoint the file's header.
     pub(crate) fn are_ours(&self, watcher: &Watcher, file: &Path) -> bool {
         if mutant!("overwritten-unnoticed") {
             return true;

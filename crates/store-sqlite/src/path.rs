@@ -1,4 +1,4 @@
-//! Paths: which file one names, and what is refused before SQLite sees it.
+//! Resolves paths, and refuses unsuitable ones before SQLite sees them.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use highwater_core::{Error, ErrorKind, Result};
 
-/// What SQLite appends to the file's name: `-wal`, `-shm` and `-journal`.
+/// The longest suffix that SQLite appends to the file's name: `-wal`, `-shm` or `-journal`.
 const SUFFIX: usize = "-journal".len();
 const WAL_SUFFIX: usize = "-wal".len();
 
@@ -14,17 +14,17 @@ const WAL_SUFFIX: usize = "-wal".len();
 const MOST_IN_PATH: usize = 512 - SUFFIX;
 const MOST_IN_NAME: usize = 255;
 
-/// The absolute path of the file that `path` names. SQLite would take a relative one for a URI where it begins with
-/// `file:`, and for another file once the working directory has changed.
+/// The absolute path of the file that `path` names. SQLite would treat a relative path that begins with `file:` as a URI,
+/// and any relative path as another file after a change of the working directory.
 ///
 /// # Errors
 ///
-/// Where no SQLite store can be: an empty path, a directory, a device, a path that is too long.
+/// For paths that cannot be an SQLite store: an empty path, a directory, a device, a path that is too long.
 pub(crate) fn file_at(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(Error::new(
             ErrorKind::Invalid,
-            "the path stands for a database without a file, of which each connection has its own: name a file, or use MemoryStore",
+            "the path means a database without a file, private to each connection: name a file, or use MemoryStore",
         ));
     }
     let file = std::path::absolute(path).map_err(|source| unusable(path, source))?;
@@ -32,13 +32,13 @@ pub(crate) fn file_at(path: &Path) -> Result<PathBuf> {
         Ok(found) if found.is_dir() => {
             return Err(Error::new(
                 ErrorKind::Incompatible,
-                "the path is a directory, an SQLite store is a file: choose another path",
+                "the path is a directory, but an SQLite store is a file: choose another path",
             ));
         }
         Ok(found) if !found.is_file() => {
             return Err(Error::new(
                 ErrorKind::Incompatible,
-                "the path is a device, a pipe or a socket, an SQLite store is a file: choose another path",
+                "the path is a device, a pipe or a socket, but an SQLite store is a file: choose another path",
             ));
         }
         Ok(_) => check_length(&file, MOST_IN_NAME - WAL_SUFFIX)?,
@@ -59,7 +59,7 @@ fn unusable(path: &Path, source: io::Error) -> Error {
         (_, io::ErrorKind::InvalidFilename) => {
             too_long("the path, or a name in it, is too long", longest(path), MOST_IN_NAME - SUFFIX)
         }
-        (kind, _) => Error::new(kind, "the path cannot be looked up").because(source),
+        (kind, _) => Error::new(kind, "the path cannot be resolved").because(source),
     }
 }
 
@@ -73,12 +73,12 @@ fn check_length(file: &Path, most_in_name: usize) -> Result<()> {
     let name = file.file_name().map_or(0, |name| name.len());
     if name > most_in_name {
         return Err(too_long(
-            "the file's name is too long, with the `-journal` that SQLite appends",
+            "the file's name is too long with the `-journal` that SQLite appends",
             name,
             MOST_IN_NAME - SUFFIX,
         ));
     }
-    // Where links lead counts too.
+    // The targets of links count too.
     let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
     let whole = folder.map_or(0, |folder| folder.as_os_str().len() + 1 + name).max(file.as_os_str().len());
     if whole > MOST_IN_PATH {

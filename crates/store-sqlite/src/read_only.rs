@@ -1,14 +1,14 @@
-//! Connections for a store that is open for reading only.
+//! Connections for a store that is open read-only.
 //!
-//! A database with a WAL cannot be read by means of its file alone: SQLite wants the WAL's index beside it
-//! (<https://sqlite.org/wal.html#read_only_databases>). What is chosen here:
+//! A database with a WAL cannot be read from its file alone: SQLite needs the WAL's index beside it
+//! (<https://sqlite.org/wal.html#read_only_databases>). The cases:
 //!
-//! * There is a WAL: a plain read-only connection. It reads the index that is there, or builds one; a WAL with commits
-//!   in it, whose index is gone and cannot be made, is refused: its last commits would be missing.
-//! * There is none and we may write: a connection that SQLite lets make the WAL's files and remove them at its end, and
-//!   that refuses every write.
-//! * There is none and we may not: the file is taken for one that does not change (`immutable`), for as long as it looks
-//!   as it did. It is looked at before and after each snapshot: a writer makes its WAL before it changes the file.
+//! * There is a WAL: a plain read-only connection. It reads the existing index, or builds one; a WAL with commits whose
+//!   index is missing and cannot be created is refused, because its last commits would be missing.
+//! * There is none and the folder is writable: a connection for which SQLite may create the WAL's files, and remove them at
+//!   its end, and which refuses every write.
+//! * There is none and the folder is not writable: the file is opened as unchanging (`immutable`), for as long as it looks
+//!   the same. This is checked before and after each snapshot: a writer creates its WAL before it changes the file.
 
 use std::fs;
 use std::io;
@@ -24,14 +24,14 @@ use crate::errors::{Explain, lacks_shared_memory};
 use crate::schema::{READER_CACHE_KIB, Settings, configure};
 use crate::sharing::header_says_wal;
 
-/// A connection that reads, and how the file looked if it is taken for one that does not change.
+/// A reading connection, and how the file looked if it was opened as unchanging.
 #[derive(Debug)]
 pub(crate) struct ReadOnly {
     pub(crate) connection: Connection,
     pub(crate) look: Option<Look>,
 }
 
-/// How a file looks from outside.
+/// The visible state of a file: its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     bytes: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Looks without opening: that would give up the locks of this process on the file.
+    /// Reads the metadata without opening the file: closing it would release this process's locks on it.
     pub(crate) fn at(path: &Path) -> Result<Self> {
         let unseen = |source: io::Error| {
             let kind = if source.kind() == io::ErrorKind::NotFound {
@@ -48,7 +48,7 @@ impl Look {
             } else {
                 ErrorKind::PermissionDenied
             };
-            Error::new(kind, "there is no database at the path that may be read").because(source)
+            Error::new(kind, "the path has no readable database").because(source)
         };
         let file = fs::metadata(path).map_err(unseen)?;
         let mut wal = path.as_os_str().to_owned();
@@ -58,14 +58,14 @@ impl Look {
     }
 }
 
-/// A file that is read by a connection of the right kind, whatever becomes of it.
+/// A file that is read through a connection of the right kind, even as the file changes.
 #[derive(Debug)]
 pub(crate) struct Unwritten {
     path: PathBuf,
     settings: Settings,
     watcher: Watcher,
     look: Option<Look>,
-    /// How often it was opened anew.
+    /// How often it was reopened.
     openings: u64,
 }
 
@@ -75,7 +75,7 @@ impl Unwritten {
         Ok(Unwritten { path: path.to_owned(), settings, watcher: Watcher::new(connection), look, openings: 0 })
     }
 
-    /// The connection. A file that was taken for one that does not change, and did, is opened anew.
+    /// The connection. A file that was opened as unchanging, but changed, is reopened.
     pub(crate) fn watcher(&mut self) -> Result<&mut Watcher> {
         if !self.is_as_it_was() {
             let ReadOnly { connection, look } = open(&self.path, &self.settings)?;
@@ -85,19 +85,19 @@ impl Unwritten {
         Ok(&mut self.watcher)
     }
 
-    /// Whether a file that is taken for one that does not change still looks as it did.
+    /// Whether a file that was opened as unchanging still looks the same.
     pub(crate) fn is_as_it_was(&self) -> bool {
         self.look.is_none_or(|look| Look::at(&self.path).ok() == Some(look))
     }
 
-    /// A number that is another one after any commit.
+    /// A number that changes with every commit.
     pub(crate) fn version(&mut self) -> Result<u64> {
         let version = self.watcher()?.version()?;
         Ok(version.wrapping_add(self.openings << 32))
     }
 }
 
-/// Opens the file, which must be there.
+/// Opens the file, which must exist.
 pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
     let look = Look::at(path)?;
     let shared = |flags: OpenFlags| {
@@ -107,7 +107,7 @@ pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
         }
         match first_read(&connection, settings) {
             Ok(()) => Ok(Some(ReadOnly { connection, look: None })),
-            // Neither the WAL nor its index can be made beside the file, or there is no room for them.
+            // The WAL and its index cannot be created beside the file, or there is no space for them.
             Err(error) if error.kind() == ErrorKind::PermissionDenied || lacks_shared_memory(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -120,7 +120,7 @@ pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
         (Some(opened), _) => Ok(opened),
         (None, Some(bytes)) if bytes > 0 => Err(Error::new(
             ErrorKind::PermissionDenied,
-            "the database was not closed, its last commits lie in its WAL, and the WAL's index is gone and cannot be made: open it for writing once, or copy it and its -wal to a folder that may be written",
+            "the database was not closed, its last commits are in its WAL, and the WAL's index is missing and cannot be created: open it for writing once, or copy it and its -wal to a writable folder",
         )),
         (None, _) => {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -131,14 +131,14 @@ pub(crate) fn open(path: &Path, settings: &Settings) -> Result<ReadOnly> {
     }
 }
 
-/// Sets the connection up and reads the file's schema, which opens the WAL where there is one.
+/// Sets up the connection and reads the file's schema, which opens the WAL if there is one.
 fn first_read(connection: &Connection, settings: &Settings) -> Result<()> {
     configure(connection, settings, READER_CACHE_KIB)?;
     connection.pragma_update(None, "query_only", true).explain("open")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).explain("open")
 }
 
-/// The file as a URI that says it does not change.
+/// The file as a URI with `immutable=1`.
 fn unchanging(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     let bytes = path.as_os_str().as_encoded_bytes();

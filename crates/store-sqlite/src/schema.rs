@@ -14,7 +14,7 @@ use crate::wal;
 /// The version of the tables below.
 const FORMAT: i64 = 4;
 
-/// The earliest version of the tables that is still read, and brought forward when a store is opened for writing.
+/// The earliest version of the tables that is still read, and migrated when a store is opened for writing.
 const EARLIEST: i64 = 3;
 
 pub(crate) const TABLES: &str = "
@@ -35,7 +35,7 @@ CREATE TABLE hw_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 /// The page cache of a reading connection: the inner pages of the log and the index of a million records.
 pub(crate) const READER_CACHE_KIB: u32 = 4096;
 
-/// How connections are set up.
+/// The settings of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) busy_timeout: Duration,
@@ -59,14 +59,14 @@ pub(crate) fn open_reader(file: &Path, settings: &Settings) -> Result<Connection
     Ok(connection)
 }
 
-/// Whether the file has nothing but our own tables in it, so that its ways are ours to arrange. Reads the file.
+/// Whether the file contains only our own tables, so that we may choose its settings. Reads the file.
 pub(crate) fn is_ours(connection: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'hw_meta') AND NOT EXISTS (
         SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'hw_*' AND name NOT GLOB 'sqlite_*')";
     connection.query_row(sql, [], |row| row.get(0)).explain_on(connection, "open")
 }
 
-/// Sets the writer's connection up, and makes the tables where they are missing. Whether they are of an earlier format.
+/// Sets up the writer's connection, and creates missing tables. Returns whether they have an earlier format.
 /// `stray`: the file is ours and has lost its journal mode.
 pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray: bool) -> Result<bool> {
     connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
@@ -78,7 +78,7 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
         .explain_on(connection, "open")?;
     if tables == 0 {
         check_schema(connection)?;
-        // A new file is ours to arrange; one of the host's keeps its ways.
+        // We choose the settings of a new file; the host's file keeps its own.
         connection.pragma_update(None, "page_size", 8192).explain_on(connection, "open")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(connection, "open")?;
     }
@@ -95,7 +95,8 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
     }
 }
 
-/// Whether the tables are of an earlier format; `None` where there are none, and none were lost.
+
+/// Whether the tables have an earlier format; `None` if there are none.
 pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
     match format(connection)? {
         Some(format @ EARLIEST..=FORMAT) => Ok(Some(format < FORMAT)),
@@ -107,7 +108,7 @@ pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
         .with("known", FORMAT)),
         Some(other) => Err(Error::new(
             ErrorKind::Incompatible,
-            "the database was written by a Highwater before its first release: sync into a new file",
+            "the database was written by a pre-release version of Highwater: sync into a new file",
         )
         .with("format", other)
         .with("known", FORMAT)),
@@ -143,7 +144,8 @@ pub(crate) fn check_pages(connection: &Connection) -> Result<Vec<String>> {
 }
 
 /// Takes the file back to the journal mode it was made with: a tool set another, or it was restored from a dump. Under a
-/// rollback journal every reading elsewhere would keep commits waiting.
+/// Restores the journal mode that the file was created with, after a tool changed it or it was restored from a dump. With a
+/// rollback journal, every read elsewhere would block commits.
 fn back_to_wal(connection: &Connection) -> Result<()> {
     let set = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(connection, "open");
     set.map_err(|error| match error.kind() {
@@ -157,7 +159,7 @@ fn back_to_wal(connection: &Connection) -> Result<()> {
     })
 }
 
-/// Brings the tables to the current format, within the connection's transaction.
+/// Migrates the tables to the current format, within the connection's transaction.
 pub(crate) fn upgrade(connection: &Connection) -> Result<()> {
     connection
         .execute("UPDATE hw_meta SET value = ?1 WHERE name = 'format'", [FORMAT])
@@ -172,7 +174,7 @@ pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
         let kind = ErrorKind::of_io(&source);
         failed(Error::new(kind, "the copy of the database could not be made durable").because(source))
     };
-    // Absolute, so that no name is taken for a URI.
+    // Absolute, so that no name is mistaken for a URI.
     let whole = std::path::absolute(path).map_err(unwritten)?;
     let Some(name) = whole.to_str() else {
         let message = "a copy's path must be UTF-8: give the store's folder another name";
@@ -186,7 +188,7 @@ pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
 pub(crate) fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     connection.set_prepared_statement_cache_capacity(64);
-    // A statement keeps its plan when it is bound again.
+    // A statement then keeps its plan when it is bound again.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).explain_on(connection, "open")?;
     connection.pragma_update(None, "synchronous", "FULL").explain_on(connection, "open")?;
     connection.pragma_update(None, "temp_store", "MEMORY").explain_on(connection, "open")?;
@@ -209,7 +211,7 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
             None => Ok(None),
             Some(table) => Err(Error::new(
                 ErrorKind::Corrupt,
-                "the database has tables of Highwater without hw_meta: restore a backup, or sync into a new file",
+                "the database has Highwater's tables but no hw_meta: restore a backup, or sync into a new file",
             )
             .with("table", table)),
         };
@@ -219,10 +221,7 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
         .optional()
         .explain_on(connection, "open")?;
     format.map(Some).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "hw_meta does not tell the format of the tables: restore a backup, or sync into a new file",
-        )
+        Error::new(ErrorKind::Corrupt, "hw_meta has no valid format number: restore a backup, or sync into a new file")
     })
 }
 

@@ -1,4 +1,4 @@
-//! Whether several connections may use the file, with the SQLite at hand.
+//! Whether several connections may use the file with the linked version of SQLite.
 
 use highwater_core::{Error, ErrorKind, Result, mutant};
 use rusqlite::Connection;
@@ -10,7 +10,7 @@ use crate::schema::Settings;
 /// connections could damage a WAL database for good.
 const SAFE_WITH_SEVERAL_CONNECTIONS: i32 = 3_051_003;
 
-/// Whether everything must go through one connection that keeps all others out.
+/// Whether everything must go through one connection that locks out all others.
 pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> Result<bool> {
     if settings.exclusive {
         return Ok(true);
@@ -24,26 +24,26 @@ pub(crate) fn needs_exclusive(settings: &Settings, version: i32, wal: bool) -> R
     let shown = format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000);
     Err(Error::new(
         ErrorKind::Unsupported,
-        "this SQLite may damage a WAL file that several connections use: take 3.51.3 or later, or open the store without `shared`",
+        "this version of SQLite may damage a WAL file that several connections use: use 3.51.3 or later, or open the store without `shared`",
     )
     .with("sqlite", shown))
 }
 
-/// Whether the file is, or will be made, a WAL database. Read from its header (a 2 at byte 18): a statement would
-/// already open the WAL in the shared way. `connection` has not been used yet.
+/// Whether the file is, or will become, a WAL database. Read from its header (a 2 at byte 18), because a statement would
+/// already open the WAL in shared mode. `connection` must not have been used yet.
 pub(crate) fn header_says_wal(connection: &Connection) -> Result<bool> {
     if mutant!("raw-open") {
         drop(database_file::path(connection).and_then(|file| std::fs::File::open(file).ok()));
     }
     match database_file::first_bytes::<20>(connection) {
-        // SQLite itself would open it for reading alone, as if a permission were missing.
+        // SQLite itself would open it read-only, as if a permission were missing.
         Some(header) if header.starts_with(b"SQLite format 3\0") && header[18] > 2 => Err(Error::new(
             ErrorKind::Incompatible,
-            "the file's header names a way of writing that this SQLite does not know: it is damaged, or of a later SQLite",
+            "the file's header has a write version that this SQLite does not know: it is damaged, or from a later SQLite",
         )
         .with("write_version", header[18])),
         Some(header) => Ok(header[18] == 2),
-        None => Ok(true), // new or empty: ours to arrange
+        None => Ok(true), // new or empty: we will choose WAL mode
     }
 }
 

@@ -11,7 +11,7 @@ use crate::index_table::IndexTable;
 use crate::log_table::LogTable;
 use crate::values::bytes;
 
-/// One consistent view of the last commit. Other connections write meanwhile.
+/// One consistent view of the last commit. Other connections may keep writing.
 pub struct SqliteSnapshot<'c> {
     tables: Tables<'c>,
 }
@@ -31,8 +31,8 @@ impl fmt::Debug for SqliteSnapshot<'_> {
 
 impl Drop for SqliteSnapshot<'_> {
     fn drop(&mut self) {
-        // After some errors SQLite itself has ended the transaction. A rollback that fails leaves nothing behind either: the
-        // connection's end undoes it.
+        // After some errors SQLite itself has ended the transaction. If a rollback fails, closing the connection
+        // rolls back.
         if !self.tables.connection.is_autocommit() {
             let _ = run(self.tables.connection, "ROLLBACK", "rollback");
         }
@@ -120,7 +120,7 @@ impl BackendRead for Tables<'_> {
     }
 }
 
-/// Runs a statement that begins or ends something.
+/// Runs a statement that begins or ends a transaction.
 pub(crate) fn run(connection: &Connection, sql: &str, what: &'static str) -> Result<()> {
     connection
         .prepare_cached(sql)

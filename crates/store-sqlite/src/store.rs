@@ -1,4 +1,4 @@
-//! The store, and what only SQLite can do: the host's own tables in the same transaction.
+//! The store, and the feature that only SQLite has: the host's own tables in the same transaction.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -25,7 +25,7 @@ pub struct SqliteStore(Threaded<SqliteBackend>, Joining);
 
 store_by_delegation!(SqliteStore, 0);
 
-/// What joining a host's transaction needs of the store's files.
+/// The state of the store's files that joining a host's transaction needs.
 #[derive(Clone, Debug)]
 struct Joining {
     path: Arc<str>,
@@ -33,7 +33,7 @@ struct Joining {
 }
 
 impl SqliteStore {
-    /// Opens the file, and creates it if it is not there.
+    /// Opens the file, and creates it if it does not exist.
     ///
     /// # Errors
     ///
@@ -60,15 +60,15 @@ impl SqliteStore {
     /// to the host's own tables, on the connection it is given, and the acknowledgement become durable together, or not at
     /// all. Each batch takes effect exactly once, whatever crashes.
     ///
-    /// Returns `None` where there was nothing to read. `apply` must leave the transaction open (savepoints are fine). It runs on
+    /// Returns `None` if there was nothing to read. `apply` must leave the transaction open (savepoints are fine). It runs on
     /// the writing thread: other writers wait for it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Cancelled`] where `apply` fails or panics: nothing was stored. The failure counts as a nack, in a commit of
-    /// its own: the batch is delivered again once the backoff has ended, a record at a time, and a record that fails alone
+    /// [`ErrorKind::Cancelled`] if `apply` fails or panics: nothing was stored. The failure counts as a nack, in a separate
+    /// commit: the batch is delivered again once the backoff has ended, one record at a time, and a record that fails alone
     /// [`PollOptions::max_attempts`] times is parked. A process that is killed in `apply` does not count.
-    /// [`ErrorKind::Invalid`] where `apply` ended the transaction; otherwise those of
+    /// [`ErrorKind::Invalid`] if `apply` ended the transaction; otherwise those of
     /// [`Consumer::poll`](highwater_core::Consumer::poll).
     ///
     /// ```
@@ -126,7 +126,7 @@ impl SqliteStore {
         if outcome.is_err()
             && let Some(first) = failed.get().copied()
         {
-            // The failed transaction took its own count back. What cannot be counted now is the next failure's.
+            // The failed transaction rolled back its own count. A failure that cannot be counted now is counted the next time.
             let _ =
                 self.0.transaction(move |transaction| nack_again(transaction, &stream, &name, options, first)).await;
         }
@@ -136,13 +136,13 @@ impl SqliteStore {
     /// Writes records within a transaction that the host began (`BEGIN IMMEDIATE`) on a connection of
     /// its own to the same file. Commit it there, then call [`PendingCommit::publish`].
     ///
-    /// Where `work` fails or panics, nothing of it is left in the host's transaction. What the host did before stays, and may
-    /// be committed or rolled back.
+    /// If `work` fails or panics, its changes are rolled back from the host's transaction. The host's earlier changes stay, and
+    /// may be committed or rolled back.
     ///
     /// # Errors
     ///
-    /// What `work` returns; [`ErrorKind::Invalid`] for a connection without an open transaction, or on another store's file;
-    /// [`ErrorKind::Poisoned`] where the store's file was moved or replaced.
+    /// The error of `work`; [`ErrorKind::Invalid`] for a connection without an open transaction, or to another store's file;
+    /// [`ErrorKind::Poisoned`] if the store's file was moved or replaced.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -171,14 +171,14 @@ impl SqliteStore {
         work: impl FnOnce(&mut LogTransaction<'_, '_, SqliteTransaction<'_>>) -> Result<T>,
     ) -> Result<(T, PendingCommit)> {
         let Joining { path, files } = &self.1;
-        // What the host commits must be in the store's file, and nobody looks again afterwards.
+        // The host's commit must go to the store's file, and this is the last check before it.
         files.look().map_err(|error| error.with("path", path))?;
         self.0.join(SqliteTransaction::join(connection)?, work)
     }
 
-    /// Makes (or replaces) a view that shows a stream's records as columns: those that are named or, when `columns` is empty,
-    /// those of the [`DEFAULT_COLUMNS`](crate::DEFAULT_COLUMNS) members that most of the records have. The result tells which
-    /// columns there are, and what has none.
+    /// Creates or replaces a view that shows a stream's records with these columns. If `columns` is empty, they are the
+    /// [`DEFAULT_COLUMNS`](crate::DEFAULT_COLUMNS) members that most records have. The result lists the columns, and the members
+    /// without one.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ fn poll(
 ) -> Result<Delivery> {
     match transaction.consumer_command(stream, name, &ConsumerCommand::Poll(options))? {
         ConsumerReply::Delivery(delivery) => Ok(delivery),
-        _ => Err(Error::new(ErrorKind::Internal, "a poll was answered with something else")),
+        _ => Err(Error::new(ErrorKind::Internal, "a poll returned the answer of another request")),
     }
 }
 
@@ -270,17 +270,17 @@ fn nack_again(
         Some(change) if change.record.metadata.cursor == first => {
             transaction.consumer_command(stream, name, &ConsumerCommand::Nack(delivery.token)).map(drop)
         }
-        _ => Err(Error::new(ErrorKind::Cancelled, "the batch that failed is not the next one any more")),
+        _ => Err(Error::new(ErrorKind::Cancelled, "the failed batch is no longer the next one")),
     }
 }
 
-/// The words of a panic.
+/// The message of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// How an SQLite store is opened.
+/// Settings to open an SQLite store with.
 #[derive(Clone, Debug)]
 pub struct SqliteBuilder {
     path: PathBuf,
@@ -318,10 +318,10 @@ impl SqliteBuilder {
         self
     }
 
-    /// Requires that other processes and the host's own connections can use the file meanwhile.
+    /// Requires that other processes and the host's own connections can use the file at the same time.
     ///
     /// By default they can, except with an SQLite older than 3.51.3, which may damage a WAL file that several connections use:
-    /// there the store takes the file for itself, or with this setting refuses to open. Every version can share a file with a
+    /// there the store takes the file exclusively, or with this setting refuses to open. Every version can share a file with a
     /// rollback journal.
     #[must_use]
     pub fn shared(mut self) -> Self {
@@ -334,14 +334,14 @@ impl SqliteBuilder {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Busy`] where another process holds the file for longer than
+    /// * [`ErrorKind::Busy`] if another process holds the file for longer than
     ///   [`busy_timeout`](SqliteBuilder::busy_timeout);
     /// * [`ErrorKind::Incompatible`] for a file that is not a database, or a store of a later format;
-    /// * [`ErrorKind::Unsupported`] where the file is to be [`shared`](SqliteBuilder::shared), and this SQLite cannot share it safely;
-    /// * [`ErrorKind::WrongKey`] where the codec lacks a key or dictionary that the payloads need;
-    /// * [`ErrorKind::NotFound`] for a missing file that is to be read only, and [`ErrorKind::PermissionDenied`] for one that cannot be
+    /// * [`ErrorKind::Unsupported`] if the file must be [`shared`](SqliteBuilder::shared), and this SQLite cannot share it safely;
+    /// * [`ErrorKind::WrongKey`] if the codec lacks a key or dictionary that the payloads need;
+    /// * [`ErrorKind::NotFound`] for a missing file that is opened read-only, and [`ErrorKind::PermissionDenied`] for one that cannot be
     ///   written;
-    /// * [`ErrorKind::Corrupt`] for a damaged file, and the kinds of I/O.
+    /// * [`ErrorKind::Corrupt`] for a damaged file, and the kinds of I/O errors.
     pub fn open(self) -> Result<SqliteStore> {
         let named = |error: Error| {
             if error.context("path").is_none() { error.with("path", self.path.display()) } else { error }

@@ -13,21 +13,21 @@ use crate::open_files::Files;
 use crate::schema::upgrade;
 use crate::snapshot::{Tables, run};
 
-/// A write transaction on a connection: one of ours, or one of the host's that we take part in.
+/// A write transaction on a connection: our own, or a host's that we joined.
 pub struct SqliteTransaction<'c> {
     part: Part,
-    /// Looked at before a commit is acknowledged.
+    /// Checked before a commit is acknowledged.
     files: Option<(&'c Files, &'c Watcher)>,
-    /// How long the connection is to wait for locks once this has ended, where it does not now.
+    /// The busy timeout to restore at the end, if the connection does not wait now.
     patience: Option<Duration>,
     tables: Tables<'c>,
 }
 
-/// What of the connection's transaction is ours to end.
+/// The part of the connection's transaction that we must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Whole,
-    /// A savepoint in the host's: what fails leaves nothing there, whatever the host does next.
+    /// A savepoint in the host's transaction: a failure leaves nothing there, whatever the host does next.
     Savepoint,
     Ended,
 }
@@ -44,7 +44,7 @@ impl<'c> SqliteTransaction<'c> {
         Ok(SqliteTransaction::new(connection, Part::Whole, Some((files, watcher))))
     }
 
-    /// The same without waiting for anybody, in the transaction as well: `None` while somebody else has the lock. Other
+    /// The same without waiting for locks, now and in the transaction: `None` while another connection has the lock. Other
     /// transactions wait for `busy_timeout`.
     pub(crate) fn write_at_once(
         watcher: &'c Watcher,
@@ -65,14 +65,14 @@ impl<'c> SqliteTransaction<'c> {
         }
     }
 
-    /// Takes part in a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
+    /// Joins a transaction that the host began with `BEGIN IMMEDIATE` on its own connection.
     ///
-    /// Committing and rolling back stay with the host. Until [`commit`](BackendWrite::commit) the part that is done here is in a
-    /// savepoint, which is undone when this is dropped.
+    /// The host commits or rolls back. Until [`commit`](BackendWrite::commit) our part is in a savepoint, which is rolled back
+    /// when this is dropped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where no transaction is open on the connection.
+    /// [`ErrorKind::Invalid`] if no transaction is open on the connection.
     pub fn join(connection: &'c Connection) -> Result<Self> {
         if connection.is_autocommit() {
             return Err(Error::new(
@@ -111,11 +111,11 @@ impl Drop for SqliteTransaction<'_> {
             Part::Ended => &[],
         };
         for sql in undo {
-            // One that fails leaves nothing behind either: the connection's end undoes it.
+            // If it fails, closing the connection rolls back.
             let _ = run(self.tables.connection, sql, "rollback");
         }
         if let Some(patience) = self.patience {
-            // Fails for no connection that is open.
+            // Cannot fail on an open connection.
             let _ = self.tables.connection.busy_timeout(patience);
         }
     }

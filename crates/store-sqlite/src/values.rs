@@ -6,7 +6,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::errors::Explain;
 
-/// Streams take the upper bits of a block's key, the sequence number of its first row the lower.
+/// The upper bits of a block's key are the stream, the lower ones the sequence number of its last row.
 pub(crate) const SEQUENCE_BITS: u32 = 40;
 
 /// The key of a row.
@@ -36,7 +36,7 @@ pub(crate) fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>>
 pub(crate) fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
     match value(row, column)? {
         ValueRef::Integer(number) => Ok(number),
-        _ => Err(damaged("a column that is no number")),
+        _ => Err(damaged("a column that is not a number")),
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn optional_bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<Opti
     match value(row, column)? {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Ok(Some(bytes)),
         ValueRef::Null => Ok(None),
-        _ => Err(damaged("a column that holds no bytes")),
+        _ => Err(damaged("a column that does not hold bytes")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Views that show a stream's records as columns, for people and their SQL.
+//! Views that show a stream's records as columns, for SQL queries.
 
 mod members;
 
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::block::{ACTION_SHIFT, ENTRY, MAX_ROWS, place};
 use crate::errors::Explain;
 
-/// Columns that a view has where none are named, at most.
+/// The most columns of a view whose columns were not named.
 pub const DEFAULT_COLUMNS: usize = 100;
 
 /// A column of a view.
@@ -21,36 +21,36 @@ pub const DEFAULT_COLUMNS: usize = 100;
 pub struct ViewColumn {
     /// The column's name.
     pub name: String,
-    /// Where the value lies in the payload: a JSON path such as `$.user.login`.
+    /// The value's place in the payload: a JSON path such as `$.user.login`.
     pub path: String,
 }
 
-/// A view that was made.
+/// A view that was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelView {
     /// Its columns, beside the id and the metadata that every view has.
     pub columns: Vec<ViewColumn>,
-    /// Members of records that have no column, where the columns were not named: those of most records first, at most
-    /// [`ViewMembers::LISTED`]. To have them too, make the view again with the columns it has and these.
+    /// Members without a column, if the columns were not named: the most frequent first, at most
+    /// [`ViewMembers::LISTED`]. To include them, create the view again with its columns and these.
     pub left_out: Vec<ViewMember>,
-    /// How many members have no column; more than `left_out` names where there are very many.
+    /// The number of members without a column; it can be greater than the length of `left_out`.
     pub left_out_total: u64,
 }
 
 impl ModelView {
-    /// The columns of the members that most records have.
+    /// Returns the columns of the members that most records have.
     pub(crate) fn of_most(members: ViewMembers) -> Self {
         let ViewMembers { mut members, total } = members;
         let left_out = members.split_off(members.len().min(DEFAULT_COLUMNS));
-        // In a view, members stand before those that lie deeper, and by name.
+        // In a view, members come before those one level deeper, and are sorted by name.
         members.sort_by_key(|member| (member.deeper, member.column.name.to_ascii_lowercase()));
         let columns: Vec<ViewColumn> = members.into_iter().map(|member| member.column).collect();
         let left_out_total = total.saturating_sub(columns.len() as u64);
         ModelView { columns, left_out, left_out_total }
     }
 
-    /// The columns that somebody named.
+    /// A view with the columns that the caller named.
     pub(crate) fn named(columns: Vec<ViewColumn>) -> Self {
         ModelView { columns, left_out: Vec::new(), left_out_total: 0 }
     }
@@ -59,21 +59,21 @@ impl ModelView {
 /// Names that every view has beside the columns of its records.
 const OWN: [&str; 5] = ["id", "_cursor", "_first_seen_at", "_last_modified_at", "_last_action"];
 
-/// How our views begin, behind their names.
+/// How our views begin, after their names.
 const HEAD: &str = "WITH RECURSIVE slot(n) AS (VALUES (0) UNION ALL";
 
-/// What our views read.
+/// The source that our views read.
 const SOURCE: &str = "FROM hw_log CROSS JOIN slot WHERE";
 
-/// Makes (or replaces) the view `view` over the live records of the stream with this number.
+/// Creates or replaces the view `view` over the live records of the stream with this number.
 /// Every view has `id`, the given columns, and the metadata as `_cursor` (hexadecimal),
 /// `_first_seen_at`, `_last_modified_at` and `_last_action` (`added` or `updated`). A number that SQL cannot hold (an integer
 /// beyond 64 bits, a float beyond the greatest) is shown as its text.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] for names and paths that are none, and where the name is taken by the view of another stream or by
-/// anything that was not made here: that is not replaced.
+/// [`ErrorKind::Invalid`] for invalid names and paths, and if the name belongs to the view of another stream or to anything
+/// that was not created by this function: those are not replaced.
 pub fn create_model_view(connection: &Connection, view: &str, stream: u32, columns: &[ViewColumn]) -> Result<()> {
     let begins = |prefix: &str| view.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if view.is_empty() || view.contains('\0') || begins("sqlite_") || begins("hw_") {
@@ -152,7 +152,7 @@ fn replace_view(connection: &Connection, view: &str, stream: u32, sql: &str) -> 
         .explain("view")?;
     if let Some((kind, known)) = found {
         let taken = if kind != "view" || !is_ours(&known) {
-            "the database has something else of this name, which is not replaced: choose another name"
+            "the database has a table or view of this name, which is not replaced: choose another name"
         } else if !known.contains(&format!("{SOURCE} {} ", range_of(stream))) {
             "the name is taken by the view of another stream, which is not replaced: choose another name"
         } else {
@@ -167,7 +167,7 @@ fn replace_view(connection: &Connection, view: &str, stream: u32, sql: &str) -> 
     match connection.prepare(&look).and_then(|mut look| look.query([])?.next().map(drop)) {
         Err(source) if source.sqlite_error_code() == Some(ErrorCode::Unknown) => Err(Error::new(
             ErrorKind::Invalid,
-            "the view could not be read, and was not made: correct the columns' paths, or take fewer columns",
+            "the view could not be read, and was not created: correct the columns' paths, or use fewer columns",
         )
         .with("view", view)
         .because(source)),
@@ -175,7 +175,7 @@ fn replace_view(connection: &Connection, view: &str, stream: u32, sql: &str) -> 
     }
 }
 
-/// Whether a view was made here: one of the host's may read the same table.
+/// Whether a view was created by this crate: a host's view may read the same table.
 fn is_ours(sql: &str) -> bool {
     let name_end = |rest: &str| {
         // A name in quotes, in which a quote is doubled.

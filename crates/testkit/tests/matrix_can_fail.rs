@@ -188,6 +188,6 @@ fn a_violation_names_sync_fault_invariant_and_what_happened() {
 #[test]
 fn a_fault_without_a_place_is_no_pass() {
     let report = tried(Mistake::None, "link-path");
-    assert_eq!(report.cells[0].outcome, Outcome::NotApplicable { reason: "pages are not named by URLs".to_owned() });
+    assert_eq!(report.cells[0].outcome, Outcome::NotApplicable { reason: "pages have no URLs".to_owned() });
     assert_eq!(report.counts(), (0, 1));
 }

@@ -36,10 +36,10 @@ pub(crate) struct FilterOptions {
     /// Only with this text.
     #[arg(long)]
     text: Option<String>,
-    /// At most so many.
+    /// At most this many.
     #[arg(long, value_parser = at_least_one)]
     limit: Option<usize>,
-    /// Behind the page that named this.
+    /// Continue after a page: the value that it ended with.
     #[arg(long)]
     after: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! How values on the command line are read: durations, cursors, times, pairs.
+//! Parses values on the command line: durations, cursors, times, pairs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) fn cursor(text: &str) -> Result<Cursor, String> {
-    text.parse().map_err(|_| "this is no cursor: give one as a command printed it".to_owned())
+    text.parse().map_err(|_| "not a cursor: pass one as a command printed it".to_owned())
 }
 
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {

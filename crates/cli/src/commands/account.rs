@@ -1,4 +1,4 @@
-//! What commands that reach an API have in common: the template's name, the account, the token.
+//! Options of commands that use an API: the template's name, the account, the token.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Resul
 
 use crate::args::values::key_value;
 
-/// The id of a connection that lives as long as the command.
+/// The id of a connection that exists only during the command.
 pub(super) const CONNECTION: &str = "dryrun";
 
-/// Which account of an API is meant, and how to sign in to it.
+/// The account of an API, and how to sign in to it.
 #[derive(Debug, Args)]
 pub(super) struct AccountOptions {
     /// Settings: `owner=rust-lang,repo=cargo`.
     #[arg(long, value_delimiter = ',', value_parser = key_value)]
     pub(super) config: Vec<(String, String)>,
-    /// Where the API is, if not at its usual place.
+    /// The API's base URL, if it is not the usual one.
     #[arg(long)]
     pub(super) base_url: Option<String>,
-    /// The environment variable that holds the token, or `name:password` where the API wants these.
+    /// The environment variable that holds the token, or `name:password` if the API needs these.
     #[arg(long, value_name = "NAME")]
     pub(super) token_env: Option<String>,
 }
 
-/// The error for a template that there is none of: it names the provider's, or else the providers.
+/// The error for an unknown template: it lists the provider's templates, or else the providers.
 pub(super) fn no_such_template<'i>(wanted: &str, templates: impl Iterator<Item = &'i TemplateInfo>) -> Error {
     let provider = wanted.split('/').next().unwrap_or_default();
     let mut ids: Vec<(String, String)> = templates.map(|info| (info.provider.name.clone(), info.id())).collect();
@@ -56,7 +56,7 @@ pub(super) fn read_token(variable: &str) -> Result<Secret> {
     }
 }
 
-/// A token, or the two parts that an API with Basic auth wants.
+/// A token, or name and password for an API with Basic auth.
 pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Credentials {
     let first = info.and_then(|info| info.provider.auth.first());
     match (first.map(AuthKind::credential), token.expose().split_once(':')) {
@@ -67,7 +67,7 @@ pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Creden
     }
 }
 
-/// How one gets a token for a template, where it cannot do without.
+/// How to get a token for a template that cannot work without one.
 pub(super) fn needs_token(info: &TemplateInfo) -> Error {
     let help = info.provider.auth.iter().find_map(AuthKind::help);
     let message = "the template needs a token: put one into an environment variable and add --token-env NAME";

@@ -20,7 +20,7 @@ pub(crate) struct ActOptions {
 
 pub(crate) async fn run(options: &ActOptions, output: &Output) -> Result<()> {
     let input: Value = serde_json::from_str(&options.input)
-        .map_err(|source| Error::new(ErrorKind::Invalid, "the action's input is no JSON").because(source))?;
+        .map_err(|source| Error::new(ErrorKind::Invalid, "the action's input is not JSON").because(source))?;
     let provider = options.action.split('/').next().unwrap_or_default();
     let (engine, _) = account::engine(provider, &options.account).await?;
     let result = engine.act(CONNECTION, &options.action, input).await?;

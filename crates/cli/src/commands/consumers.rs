@@ -27,11 +27,11 @@ enum ConsumersAction {
     List(StoreOptions),
     /// Show one, with the ids of the records that are parked.
     Show(ConsumerOptions),
-    /// Deliver the records again that were parked after too many failures.
+    /// Deliver records again that were parked after too many failures.
     Unpark(ConsumerOptions),
-    /// Let a consumer continue elsewhere. A program that reads under its name now loses its batch.
+    /// Move a consumer to another position. A program that reads under its name loses its current batch.
     Seek(SeekOptions),
-    /// Remove a consumer with its position: pruning no longer waits for it.
+    /// Remove a consumer and its position: pruning no longer waits for it.
     Remove(ConsumerOptions),
 }
 
@@ -39,13 +39,13 @@ enum ConsumersAction {
 struct ConsumerOptions {
     /// Its name.
     name: String,
-    /// The connection, where consumers of several streams have the name.
+    /// The connection, if consumers of several streams have the name.
     #[arg(long)]
     connection: Option<String>,
-    /// The model, where consumers of several streams have the name.
+    /// The model, if consumers of several streams have the name.
     #[arg(long)]
     model: Option<String>,
-    /// The variant, where consumers of several streams have the name.
+    /// The variant, if consumers of several streams have the name.
     #[arg(long)]
     variant: Option<String>,
     #[command(flatten)]
@@ -94,7 +94,7 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
         }
     }
     if !any {
-        output.note("No consumers: a program makes one when it polls under a name, and so does `highwater tail`.");
+        output.note("No consumers: a program creates one when it polls under a name, and so does `highwater tail`.");
     }
     store.close().await
 }
@@ -143,7 +143,7 @@ async fn tell(store: &Arc<dyn Store>, stream: &StreamKey, name: &str, output: &O
     Ok(())
 }
 
-/// The one stream whose consumer has the name.
+/// The only stream with a consumer of this name.
 async fn find(store: &Arc<dyn Store>, options: &ConsumerOptions) -> Result<StreamKey> {
     let wanted = |stream: &StreamKey| {
         options.connection.as_ref().is_none_or(|connection| stream.connection() == connection)
@@ -204,7 +204,7 @@ fn line(stream: &StreamKey, status: &ConsumerStatus) -> String {
     format!("{stream} {}: at {}, {}{leased}", status.name, status.acknowledged, standing(status))
 }
 
-/// How a consumer stands, for people.
+/// The state of a consumer, for people.
 pub(super) fn standing(status: &ConsumerStatus) -> String {
     let parked = match status.parked.len() {
         0 => String::new(),

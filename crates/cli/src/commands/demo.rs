@@ -24,7 +24,7 @@ const TEMPLATE: &str = "crm/records";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// End after this long, such as `5s`; until Ctrl-C unless given.
+    /// End after this long, such as `5s`. Runs until Ctrl-C by default.
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     period: Option<Duration>,
     /// Keep the database here instead of in a temporary folder.
@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
         Engine::builder(Arc::clone(&store) as Arc<dyn Store>).template(Arc::new(Records::new(&base_url))).build()?;
     engine.connect(ConnectionSettings::new(CONNECTION, "crm").base_url(&base_url)).await?;
     output.line(format!("A demo CRM answers at {base_url}; its records arrive in {}", db.display()));
-    output.line("Each line below is a modification, read by cursor from the store. Ctrl-C ends the demo.");
+    output.line("Each line below is a modification, read from the store by cursor. Ctrl-C ends the demo.");
 
     let first = engine.sync(CONNECTION, TEMPLATE)?.run_once(RunOptions::default()).await?;
     let mut readers = Vec::new();
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &DemoOptions, output: &Output, cancel: &CancelT
         }
     }
     users.abort();
-    // Ended or aborted: either way nobody works any more.
+    // Ended or aborted: either way the CRM's users have stopped.
     let _ = users.await;
     background.shutdown(Duration::from_secs(5)).await?;
     engine.sync(CONNECTION, TEMPLATE)?.run_once(RunOptions::default()).await?;
@@ -148,13 +148,13 @@ impl Reader {
     }
 }
 
-/// Where the demo's database is: a fresh folder of its own unless the user names a file.
+/// The path of the demo's database: in a new temporary folder, unless the user names a file.
 fn database(options: &DemoOptions) -> Result<PathBuf> {
     if let Some(db) = &options.db {
         if db.exists() {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the demo begins with a fresh database: remove the file or name another",
+                "the demo needs a new database: remove the file or name another",
             )
             .with("db", db.display()));
         }
@@ -162,7 +162,7 @@ fn database(options: &DemoOptions) -> Result<PathBuf> {
     }
     let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|source| {
-        Error::new(ErrorKind::PermissionDenied, "the demo's folder cannot be made: name a file with --db")
+        Error::new(ErrorKind::PermissionDenied, "the demo's folder cannot be created: name a file with --db")
             .with("folder", folder.display())
             .because(source)
     })?;

@@ -12,7 +12,7 @@ use crate::stores;
 pub(crate) struct DisableOptions {
     #[command(flatten)]
     name: SyncName,
-    /// Empty its streams too.
+    /// Clear its streams too.
     #[arg(long)]
     clear: bool,
 }

@@ -62,7 +62,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     }
     if files == 0 && broken == 0 {
         let needs: Vec<String> = missing.into_keys().collect();
-        let message = "payloads need a key or a dictionary that was not given: add each with --key-env NUMBER=NAME or --dictionary FILE";
+        let message = "payloads need a key or a dictionary that is missing: add each with --key-env NUMBER=NAME or --dictionary FILE";
         return Err(Error::new(ErrorKind::WrongKey, message)
             .with("needs", needs.join(", "))
             .with("db", options.db.display()));
@@ -73,7 +73,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         .with("db", options.db.display()))
 }
 
-/// Tells what is wrong with the files themselves, and returns how many problems there are.
+/// Reports problems of the files themselves, and returns their number.
 async fn check_files(store: &dyn Store, output: &Output) -> Result<usize> {
     let MaintenanceReport::Files(found) = store.maintain(Maintenance::CheckFiles).await? else { return Ok(0) };
     output.object("files", &json!({ "problems": found.problems, "pages_checked": found.pages_checked }));
@@ -85,12 +85,12 @@ async fn check_files(store: &dyn Store, output: &Output) -> Result<usize> {
     Ok(problems.len())
 }
 
-/// How far positions may be ahead of the clock before it is worth a word how to end that.
+/// How far positions may be ahead of the clock before a note explains how to correct that.
 const LONG: Duration = DAY;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long nothing changed before somebody may wonder whether the clock is right.
+/// How long nothing changed before a note asks whether the clock is right.
 const QUIET_DAYS: u64 = 366;
 
 fn tell_clock(health: &ClockHealth, output: &Output) {
@@ -98,20 +98,20 @@ fn tell_clock(health: &ClockHealth, output: &Output) {
     let quiet_days =
         health.last_position_at.map_or(0, |last| health.now.duration_since(last).as_secs() / DAY.as_secs());
     if health.implausible {
-        output.line(format!("clock: it shows {shown}, which cannot be"));
-        output.note("Set the clock: until then syncs that find something new are refused.");
+        output.line(format!("clock: it shows {shown}, which is implausible"));
+        output.note("Set the clock: until then, syncs that find changes fail.");
     } else if !health.lead.is_zero() {
         let lead = Duration::from_secs(health.lead.as_secs());
         output.line(format!("clock: it shows {shown}, the last position is {lead:?} ahead"));
         output.note("Order is not harmed; new records carry the later time until the clock has caught up.");
         if health.lead > LONG {
             output.note(
-                "If the clock is right: wait, or run `highwater maintain rebase-clock`, after which every reader begins anew.",
+                "If the clock is right: wait, or run `highwater maintain rebase-clock`, after which every reader starts over.",
             );
         }
     } else if quiet_days > QUIET_DAYS {
         output.line(format!("clock: it shows {shown}, nothing has changed for {}", counted(quiet_days, "day")));
-        output.note("If that is so, all is well; else set the clock before the next sync.");
+        output.note("If that is right, nothing needs to be done; otherwise set the clock before the next sync.");
     } else {
         output.line("clock: in step with the log");
     }

@@ -15,7 +15,7 @@ pub(crate) struct DryRunOptions {
     /// Check every record against its model's schema.
     #[arg(long)]
     validate: bool,
-    /// Print at most so many records of each model.
+    /// Print at most this many records of each model.
     #[arg(long, default_value_t = 10)]
     limit: usize,
     #[command(flatten)]

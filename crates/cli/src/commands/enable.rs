@@ -15,13 +15,13 @@ use crate::stores;
 pub(crate) struct EnableOptions {
     #[command(flatten)]
     name: SyncName,
-    /// Run at this interval, such as `5m`; the template's own unless given.
+    /// Run at this interval, such as `5m`. Defaults to the template's own.
     #[arg(long, value_parser = duration, conflicts_with = "cron")]
     every: Option<Duration>,
     /// Run by this cron expression, in UTC.
     #[arg(long, value_parser = cron)]
     cron: Option<Schedule>,
-    /// Up to this much later, by chance.
+    /// Delay each run randomly by up to this much.
     #[arg(long, value_parser = duration)]
     jitter: Option<Duration>,
     /// Wait for `highwater resume`.

@@ -11,7 +11,7 @@ use crate::stores;
 pub(crate) struct GetOptions {
     #[command(flatten)]
     stream: StreamOptions,
-    /// The ids; behind `--`, also those that begin with a hyphen.
+    /// The ids. Put `--` before ids that begin with a hyphen.
     #[arg(required = true)]
     ids: Vec<String>,
 }
@@ -35,5 +35,5 @@ pub(crate) async fn run(options: &GetOptions, output: &Output) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::NotFound, "not every record is there").with("missing", missing.join(", ")))
+    Err(Error::new(ErrorKind::NotFound, "some records do not exist").with("missing", missing.join(", ")))
 }

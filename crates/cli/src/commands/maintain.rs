@@ -19,13 +19,13 @@ pub(crate) struct MaintainOptions {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Take what the clock shows for the time, where syncs fail although it is right. Cursors stay good.
+    /// Accept the clock's time, if syncs fail although the clock is right. Cursors stay valid.
     AcceptClock(StoreOptions),
-    /// Give every record a new position by the clock, after one that was far ahead. Every cursor expires.
+    /// Give every record a new position, after the clock was far ahead. Every cursor expires.
     RebaseClock(StoreOptions),
     /// Remove deleted records, payloads or superseded versions of a model.
     Prune(PruneOptions),
-    /// Give free space back, and with it what was removed.
+    /// Free unused space, and erase removed data with it.
     Compact(StoreOptions),
 }
 
@@ -36,7 +36,7 @@ struct PruneOptions {
     /// What to remove.
     #[arg(long, value_enum)]
     what: What,
-    /// Only what is older than so many days; everything unless given.
+    /// Only what is older than this many days. Defaults to everything.
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
 }
@@ -47,14 +47,14 @@ enum What {
     Deleted,
     /// The contents of records and of their superseded versions: the records stay.
     Payloads,
-    /// Superseded versions alone.
+    /// Only superseded versions.
     History,
 }
 
 pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()> {
     match &options.task {
         Task::AcceptClock(store) => {
-            simple(store, Maintenance::AcceptClock, output, "clock_accepted", "the clock is taken for right").await
+            simple(store, Maintenance::AcceptClock, output, "clock_accepted", "the clock is accepted").await
         }
         Task::RebaseClock(store) => {
             simple(
@@ -62,7 +62,7 @@ pub(crate) async fn run(options: &MaintainOptions, output: &Output) -> Result<()
                 Maintenance::RebaseClock,
                 output,
                 "clock_rebased",
-                "every record has a new position: readers begin anew",
+                "every record has a new position: readers start over",
             )
             .await
         }
@@ -84,19 +84,19 @@ async fn compact(options: &StoreOptions, output: &Output) -> Result<()> {
     if let MaintenanceReport::Compacted(compaction) = store.maintain(Maintenance::Compact).await? {
         output.done("compacted", &json!({ "compaction": compaction }));
         output.line(match compaction {
-            Compaction::Complete => "free space was given back",
-            Compaction::Held => "not all free space was given back: a reading that began earlier may still need it",
-            Compaction::Automatic => "nothing to do: this kind of store gives free space back by itself",
+            Compaction::Complete => "free space was released",
+            Compaction::Held => "some free space was not released: an earlier read may still need it",
+            Compaction::Automatic => "nothing to do: this kind of store releases free space by itself",
             _ => "done",
         });
         if compaction == Compaction::Held {
             output.note(
-                "Until then files (of SQLite, the -wal) may hold what was removed: run it again when that reader has ended.",
+                "Until then files (for SQLite, the -wal) may contain removed data: run it again when that read has ended.",
             );
         }
     }
     if !store.capabilities().erases {
-        output.note("This kind of store may keep what was removed in its files until it uses their space again.");
+        output.note("This kind of store may keep removed data in its files until it reuses the space.");
     }
     store.close().await
 }
@@ -118,23 +118,22 @@ async fn prune(options: &PruneOptions, output: &Output) -> Result<()> {
         output.done("pruned", &json!({ "removed": removed, "versions": versions, "held_by": held_by }));
         output.line(format!("removed {} and {}", counted(removed, noun), counted(versions, "superseded version")));
         if let Some(reader) = held_by {
-            output.note(format!("It stopped where the reader {reader} has come to."));
+            output.note(format!("It stopped at the position of the reader {reader}."));
         }
-        output.note(
-            "Run `highwater maintain compact` to give the space back: until then files may hold what was removed.",
-        );
+        output
+            .note("Run `highwater maintain compact` to release the space: until then files may contain removed data.");
     }
     store.close().await
 }
 
-/// The last position that is older than so many days.
+/// The last position that is older than this many days.
 async fn last_before(store: &dyn Store, stream: &StreamKey, days: u32) -> Result<Cursor> {
     let now = match store.maintain(Maintenance::CheckClock).await? {
         MaintenanceReport::Clock(health) if !health.implausible => health.now,
         _ => {
             return Err(Error::new(
                 ErrorKind::ClockImplausible,
-                "what is old cannot be told by a clock that cannot be right: set it first",
+                "the clock is implausible, so ages are unknown: set it first",
             ));
         }
     };

@@ -11,7 +11,7 @@ use crate::stores;
 
 #[derive(Debug, Args)]
 pub(crate) struct RecodeOptions {
-    /// Without encryption and without a dictionary from now on; the keys and dictionaries that are given only read.
+    /// Write without encryption and dictionary; use the given keys and dictionaries for reading only.
     #[arg(long)]
     pub(crate) plain: bool,
     #[command(flatten)]
@@ -21,7 +21,7 @@ pub(crate) struct RecodeOptions {
 pub(crate) async fn run(options: &RecodeOptions, output: &Output) -> Result<()> {
     let store = stores::open_recoding(&options.store, options.plain)?;
     let report = store.maintain(Maintenance::Recode).await?;
-    // The former bytes leave the file, as far as the store can.
+    // Erases the former bytes from the file, as far as the store can.
     store.maintain(Maintenance::Compact).await?;
     let needs = stores::codec_health(&*store).await?.needs;
     if let MaintenanceReport::Recoded { payloads } = report {

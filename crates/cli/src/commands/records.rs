@@ -15,13 +15,13 @@ use crate::stores;
 pub(crate) struct RecordsOptions {
     #[command(flatten)]
     stream: StreamOptions,
-    /// Only what was modified behind this cursor.
+    /// Only modifications after this cursor.
     #[arg(long, value_parser = cursor)]
     since: Option<Cursor>,
-    /// At most so many records.
+    /// At most this many records.
     #[arg(long, default_value = "100", value_parser = at_least_one)]
     limit: usize,
-    /// Only what was modified at or after this time (RFC 3339, with its offset).
+    /// Only modifications at or after this time (RFC 3339, with its offset).
     #[arg(long, value_name = "TIME", value_parser = time)]
     modified_after: Option<Timestamp>,
     /// Only these last actions: `added,updated,deleted`.
@@ -64,7 +64,7 @@ pub(crate) async fn run(options: &RecordsOptions, output: &Output) -> Result<()>
     }
 }
 
-/// Counts by what each modification means to a reader.
+/// Counts the modifications by net action.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) added: u64,

@@ -101,7 +101,7 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     store.close().await
 }
 
-/// What a run could not save, and what it did not see.
+/// The records that a run could not save, and the models that it did not read completely.
 pub(super) fn left_out(run: &RunReport) -> Vec<String> {
     let mut lines = Vec::new();
     for record in &run.set_aside {

@@ -1,4 +1,4 @@
-//! `highwater templates new NAME`: a crate to begin a template with.
+//! `highwater templates new NAME`: creates a crate for a new template.
 
 use std::fs;
 use std::path::Path;
@@ -30,15 +30,14 @@ pub(crate) fn run(name: &str, output: &Output) -> Result<()> {
     if !well_formed {
         return Err(Error::new(
             ErrorKind::Invalid,
-            "a template's crate is named in small letters, digits, `-` and `_`",
+            "the name of a template's crate consists of lower-case letters, digits, `-` and `_`",
         )
         .with("name", name));
     }
     let folder = Path::new(name);
     if folder.exists() {
-        return Err(
-            Error::new(ErrorKind::Invalid, "there is something of that name already").with("path", folder.display())
-        );
+        return Err(Error::new(ErrorKind::Invalid, "a file or folder of that name already exists")
+            .with("path", folder.display()));
     }
     let written = |source| {
         Error::new(ErrorKind::PermissionDenied, "the crate cannot be written").with("path", name).because(source)

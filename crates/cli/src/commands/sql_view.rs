@@ -12,7 +12,7 @@ use crate::args::CodecOptions;
 use crate::output::Output;
 use crate::stores;
 
-/// Members that a line names.
+/// The number of members that a note names.
 const EXAMPLES: usize = 12;
 
 #[derive(Debug, Args)]
@@ -21,15 +21,15 @@ pub(crate) struct SqlViewOptions {
     connection: String,
     /// The model.
     model: String,
-    /// The variant, where there are several.
+    /// The variant, if there are several.
     #[arg(long)]
     variant: Option<String>,
-    /// The view's name. Unless given, the model's in lower case, with that of the connection (and variant) where
-    /// several have the model.
+    /// The view's name. Defaults to the model's in lower case, with the connection (and variant) added if several have
+    /// the model.
     #[arg(long)]
     name: Option<String>,
-    /// Columns, by the names that the command tells, in place of those that most records have: `title,user_login`. `all`: every
-    /// member.
+    /// Columns, by the names that the command prints: `title,user_login`, or `all` for every member. Defaults to the members
+    /// that most records have.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     columns: Vec<String>,
     /// The database file.
@@ -41,7 +41,7 @@ pub(crate) struct SqlViewOptions {
 
 pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()> {
     if !options.db.exists() {
-        return Err(Error::new(ErrorKind::NotFound, "there is no such database: sync something into it first")
+        return Err(Error::new(ErrorKind::NotFound, "the database does not exist: sync something into it first")
             .with("db", options.db.display()));
     }
     stores::check_sqlite(&options.db)?;
@@ -86,17 +86,17 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
         }),
     );
     match names.as_slice() {
-        [] if live > 0 => output.line(format!(
-            "view {name}: id and metadata alone; SQL cannot look into payloads that are encrypted or compressed"
-        )),
-        [] => output.line(format!("view {name}: id alone; the model has no records yet: sync, then make it again")),
+        [] if live > 0 => {
+            output.line(format!("view {name}: id and metadata only; SQL cannot read encrypted or compressed payloads"))
+        }
+        [] => output.line(format!("view {name}: id only; the model has no records yet: sync, then create it again")),
         names => output.line(format!("view {name}: id, {}", names.join(", "))),
     }
     if made.left_out_total > 0 {
         let some = left_out.iter().take(EXAMPLES).copied().collect::<Vec<_>>().join(", ");
         let more = if left_out.len() > EXAMPLES { ", ..." } else { "" };
         output.line(format!(
-            "without a column: {} members that fewer records have ({some}{more}); take some with --columns NAMES, or --columns all",
+            "without a column: {} members that fewer records have ({some}{more}); include some with --columns NAMES, or --columns all",
             made.left_out_total
         ));
     }
@@ -105,7 +105,7 @@ pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()>
     Ok(())
 }
 
-/// The columns of the members that somebody named; none where nobody named any.
+/// The columns that the user named; empty if none.
 async fn named(store: &SqliteStore, stream: &StreamKey, wanted: &[String]) -> Result<Vec<ViewColumn>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -131,7 +131,7 @@ async fn named(store: &SqliteStore, stream: &StreamKey, wanted: &[String]) -> Re
     Ok(columns)
 }
 
-/// A path that `sqlite3` takes for that of a file: not for a URI, an option or a database in memory.
+/// A path that `sqlite3` treats as a file, not as a URI, an option or a database in memory.
 fn as_file(path: &str) -> String {
     let other = path.starts_with("file:") || path.starts_with(['-', ':']);
     if other { format!("./{path}") } else { path.to_owned() }

@@ -16,7 +16,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let engine = stores::engine(&store)?;
     for reader in engine.idle_readers().await? {
         output.object("idle_reader", &json!({ "stream": reader.stream, "consumer": reader.name }));
-        output.note(format!("{}: no sync writes it, and its reader {} waits for ever", reader.stream, reader.name));
+        output.note(format!("{}: no sync writes it, so its reader {} waits forever", reader.stream, reader.name));
     }
     for state in engine.sync_states().await? {
         output.object("sync", &state);
@@ -29,7 +29,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
 async fn streams(store: &dyn Store, output: &Output) -> Result<()> {
     let heads = store.streams().await?;
     if heads.is_empty() {
-        output.line("No streams yet. Begin with: highwater sync github issues --config owner=..,repo=..");
+        output.line("No streams yet. Start with: highwater sync github issues --config owner=..,repo=..");
     }
     for head in &heads {
         output.object("stream", head);
@@ -49,7 +49,7 @@ async fn streams(store: &dyn Store, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// How a sync stands, for people.
+/// The state of a sync, for people.
 fn sync(state: &SyncState, output: &Output) {
     let status = &state.status;
     let outcome = match &status.last_error {

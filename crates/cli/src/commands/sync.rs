@@ -25,16 +25,16 @@ pub(crate) struct SyncOptions {
     template: String,
     #[command(flatten)]
     account: AccountOptions,
-    /// The connection's id. Made from provider and settings unless given.
+    /// The connection's id. Defaults to one derived from provider and settings.
     #[arg(long)]
     connection: Option<String>,
-    /// Read everything again, and notice deletes.
+    /// Read everything again, and detect deletes.
     #[arg(long)]
     full: bool,
     /// Allow deletes that the guard held back.
     #[arg(long)]
     approve_deletes: bool,
-    /// Run again and again at this interval, such as `5m`.
+    /// Repeat at this interval, such as `5m`.
     #[arg(long, value_parser = duration)]
     every: Option<Duration>,
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
         let outcome = loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
-                // How it ended is told below.
+                // Its end is reported below.
                 Some(event) = next(&mut events) => if event.state != RunState::Error {
                     meter.update(output, &event.progress, event.message.as_deref());
                 },
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
             (Err(error), Some(_)) if error.is_retryable() => output.fail(error),
             (Err(_), _) => break outcome.map(drop),
         }
-        // A run whose result nobody reads is ended, but not followed by others.
+        // After the reader of the output is gone, the current run ends normally, but no other follows.
         let Some(every) = options.every.filter(|_| !output.is_closed()) else { break Ok(()) };
         tokio::select! {
             () = cancel.cancelled() => break Ok(()),
@@ -105,14 +105,14 @@ async fn next(events: &mut Receiver<RunEvent>) -> Option<RunEvent> {
     loop {
         match events.recv().await {
             Ok(event) => return Some(event),
-            // We were slow: the next one tells as much.
+            // We were slow: the next event has the totals too.
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
         }
     }
 }
 
-/// Tells of a wrong template, a missing setting and a missing token before any file is made.
+/// Reports a wrong template, a missing setting or a missing token before any file is created.
 fn check_template<'t>(
     templates: &'t [Arc<dyn Template>],
     wanted: &str,

@@ -12,10 +12,10 @@ use crate::args::StreamOptions;
 use crate::output::Output;
 use crate::stores;
 
-/// How long a tail that was killed keeps its place from the next one. One that lives renews it.
+/// How long a killed tail keeps its lease from the next one. A live one renews it.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// How long a tail that is stopped still prints what it has begun with.
+/// How long a stopped tail may take to finish printing its current page.
 const GRACE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
@@ -25,10 +25,10 @@ pub(crate) struct TailOptions {
     /// The name under which the position is kept.
     #[arg(long, default_value = "tail")]
     name: String,
-    /// Begin at `start`, `end` or a cursor instead of where it stopped.
+    /// Start at `start`, `end` or a cursor instead of where it stopped.
     #[arg(long, value_parser = seek)]
     from: Option<Seek>,
-    /// End when everything there is was printed.
+    /// End once everything was printed.
     #[arg(long)]
     once: bool,
 }
@@ -37,14 +37,14 @@ pub(crate) async fn run(options: &TailOptions, output: &Output, cancel: &CancelT
     let mut begun = false;
     match keeping(options, output, cancel, &mut begun).await {
         Err(error) if error.kind() == ErrorKind::PermissionDenied && !begun => {
-            output.note(format!("The store cannot be written: the position of {:?} is not kept.", options.name));
+            output.note(format!("The store is not writable: the position of {:?} is not saved.", options.name));
             reading(options, output, cancel).await
         }
         outcome => outcome,
     }
 }
 
-/// Reads on from where the last tail of this name stopped, without a word to the store.
+/// Reads on from where the last tail of this name stopped, without writing to the store.
 async fn reading(options: &TailOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let store = stores::open_reading(&options.stream.store)?;
     let stream = stores::find_stream(&*store, &options.stream).await?;
@@ -105,7 +105,7 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
         };
         *begun = true;
         let (caught_up, empty) = (delivery.page.caught_up, delivery.page.changes.is_empty());
-        // Whoever reads what is printed may take long: meanwhile nobody else is to print the same.
+        // Printing may block for long: no other tail may print the same in the meantime.
         let (printer, model) = (*output, stream.model().to_owned());
         let mut printing = tokio::task::spawn_blocking(move || {
             delivery.page.changes.iter().for_each(|change| printer.change(&model, change));
@@ -118,13 +118,13 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
                     break tokio::time::timeout(GRACE, &mut printing).await.is_ok_and(|printed| printed.is_ok());
                 }
                 () = tokio::time::sleep(LEASE / 3), if held => match reader.renew(delivery.token).await {
-                    // The machine was asleep, say, and another reader has the batch.
+                    // The machine was asleep, for example, and another reader has the batch.
                     Err(error) if error.kind() == ErrorKind::LeaseLost => held = false,
                     renewed => renewed?,
                 },
             }
         };
-        // What was not printed is not acknowledged.
+        // Records that were not printed are not acknowledged.
         if !printed || output.is_closed() {
             break;
         }
@@ -141,7 +141,7 @@ async fn keeping(options: &TailOptions, output: &Output, cancel: &CancelToken, b
     store.close().await
 }
 
-/// Waits until there may be something new. Looks without being woken too: a wake-up is a hint.
+/// Waits until there may be something new. Also polls without a wake-up, which is only a hint.
 async fn woken(cancel: &CancelToken, wakeups: &mut Wakeups) -> Result<()> {
     tokio::select! {
         () = cancel.cancelled() => Ok(()),

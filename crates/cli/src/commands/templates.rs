@@ -19,28 +19,28 @@ pub(crate) struct TemplatesOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TemplatesCommand {
-    /// List the templates (what happens without a subcommand).
+    /// List the templates (the default without a subcommand).
     List,
-    /// Details of one template.
+    /// Show the details of one template.
     Show {
         /// Its name, such as `github/issues`.
         name: String,
     },
-    /// Write a crate to begin a template with.
+    /// Create a crate for a new template.
     New {
         /// The crate's name.
         name: String,
     },
-    /// Check a declarative manifest: its streams, and what keeps some of them from running.
+    /// Check a declarative manifest: list its streams, and why some of them cannot run.
     Check {
-        /// The manifest, or the folder it lies in.
+        /// The manifest, or its folder.
         file: PathBuf,
     },
-    /// Try templates against every misbehaviour that APIs are known for, in memory and in virtual time.
+    /// Test templates against every known misbehaviour of APIs, in memory and in virtual time.
     Trial(trial::TrialOptions),
     /// Compare manifests with recorded exchanges of the reference implementation.
     Replay {
-        /// A folder with a folder for each connector.
+        /// A folder with one folder for each connector.
         #[arg(long)]
         connectors: PathBuf,
         /// A folder with `CONNECTOR.json.gz` files.

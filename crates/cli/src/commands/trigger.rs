@@ -12,18 +12,18 @@ use crate::stores;
 pub(crate) struct TriggerOptions {
     #[command(flatten)]
     name: SyncName,
-    /// What the run is to be.
+    /// The kind of run.
     #[arg(long, value_enum, default_value = "plain")]
     mode: Mode,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Mode {
-    /// What the next run would be anyway.
+    /// The same as the next scheduled run.
     Plain,
     /// Drop the checkpoint and read everything.
     Reset,
-    /// Empty the streams too.
+    /// Also clear the streams.
     ResetAndClear,
 }
 

@@ -11,7 +11,7 @@ use crate::args::values::at_least_one;
 use crate::output::{Output, counted, moment};
 use crate::stores;
 
-/// Deliveries counted or listed, at most.
+/// The most deliveries that are counted or listed.
 const MOST: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -25,11 +25,11 @@ pub(crate) struct WebhooksOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhooksAction {
-    /// List what waits to be delivered, oldest first.
+    /// List waiting deliveries, oldest first.
     Waiting(DestinationOptions),
-    /// List what was given up after three days, oldest first.
+    /// List deliveries that failed for three days, oldest first.
     Dead(DestinationOptions),
-    /// Put what was given up back among what waits.
+    /// Queue failed deliveries again.
     Replay(ReplayOptions),
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum WebhooksAction {
 pub(crate) struct DestinationOptions {
     /// The destination's id.
     destination: String,
-    /// Continue behind this delivery.
+    /// Continue after this delivery.
     #[arg(long, default_value = "")]
     after: String,
     /// At most this many.

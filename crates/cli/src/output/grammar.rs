@@ -1,4 +1,4 @@
-//! Counts as people write them.
+//! Counts with their nouns.
 
 /// A count with its noun: `1 record`, `2 records`, `3 entries`.
 pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {

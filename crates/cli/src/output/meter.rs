@@ -1,4 +1,4 @@
-//! How far a run has come, on the screen.
+//! A run's progress on the screen.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Output, counted};
 
-/// How a run is coming along: a bar on a terminal, a line a second elsewhere.
+/// Shows a run's progress: a bar on a terminal, one line per second elsewhere.
 pub(crate) struct Meter {
     bar: Option<ProgressBar>,
     begun: Instant,

@@ -1,4 +1,4 @@
-//! Standard output, and what became of it.
+//! Standard output, and whether writing to it failed.
 
 use std::io::{self, ErrorKind as IoErrorKind, Write};
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use highwater::{Error, ErrorKind, Result};
 /// Nothing more can be written.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Why, where that is an error.
+/// The cause, if it is an error.
 static FAULT: Mutex<Option<io::Error>> = Mutex::new(None);
 
 pub(super) fn write(bytes: &[u8]) {
@@ -19,7 +19,7 @@ pub(super) fn write(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         CLOSED.store(true, Ordering::Relaxed);
-        // Whoever read this went away, which is their right.
+        // The reader closed the pipe, which is not an error.
         if error.kind() != IoErrorKind::BrokenPipe
             && let Ok(mut fault) = FAULT.lock()
         {

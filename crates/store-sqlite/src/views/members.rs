@@ -1,4 +1,4 @@
-//! What members the records of a stream have, and what their columns are called.
+//! The members of a stream's records, and the names of their columns.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::{OWN, ViewColumn, action, range_of};
 use crate::block::ENTRY;
 use crate::errors::Explain;
 
-/// A member that records have, as a column of a view.
+/// A member of records, as a column of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ViewMember {
@@ -21,8 +21,8 @@ pub struct ViewMember {
     pub deeper: bool,
 }
 
-/// The members of a stream's live records that can be columns: those whose values are no objects or lists, and those of
-/// objects, one level deeper.
+/// The members of a stream's live records that can be columns: those whose values are not objects or lists, and the members
+/// of objects one level deeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ViewMembers {
@@ -42,7 +42,7 @@ impl ViewMembers {
 ///
 /// # Errors
 ///
-/// The kinds of I/O, and [`ErrorKind::Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file.
+/// The kinds of I/O errors, and [`ErrorKind::Corrupt`](highwater_core::ErrorKind::Corrupt) for a damaged file.
 pub fn view_members(connection: &Connection, stream: u32) -> Result<ViewMembers> {
     let sql = format!(
         "WITH record AS
@@ -80,8 +80,8 @@ pub fn view_members(connection: &Connection, stream: u32) -> Result<ViewMembers>
     Ok(ViewMembers { members, total })
 }
 
-/// Gives each column a name that SQL takes for no other. A member keeps its own name where it can, whether it gets a column or
-/// not, so that no column has the name of another member; the rest get a number.
+/// Gives each column a name that SQL considers unique. A member keeps its own name if possible, whether it gets a column or
+/// not, so that no column has the name of another member; the others get a number.
 fn tell_apart(members: &mut [ViewMember]) {
     let mut owners: HashMap<String, usize> = HashMap::new();
     let mut by_name: Vec<usize> = (0..members.len()).collect();

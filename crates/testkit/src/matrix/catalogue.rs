@@ -33,30 +33,30 @@ pub(super) const ALL: &[Fault] = &[
     Fault::new("capped-told", "the list ends early and says that it is incomplete", Switch::Capped { told: true })
         .source("https://developers.notion.com/reference/query-a-data-source")
         .names(&["incomplete"]),
-    Fault::new("capped-silent", "the list ends early and does not say so", Switch::Capped { told: false })
+    Fault::new("capped-silent", "the list ends early without saying so", Switch::Capped { told: false })
         .source("https://developers.hubspot.com/docs/api-reference/search/guide#limitations")
         .owes(Duty::Guard)
         .kinds(&[Remote, AwaitingApproval]),
-    Fault::new("page-repeats", "every page is the one before it", Switch::Repeats)
+    Fault::new("page-repeats", "every page repeats the previous one", Switch::Repeats)
         .source("https://github.com/airbytehq/airbyte/issues/28226")
         .names(&["no end", "repeat", "already", "same"]),
-    Fault::new("cursors-ever-new", "the same records under ever new cursors", Switch::EverNew)
+    Fault::new("cursors-ever-new", "the same records under a new cursor each time", Switch::EverNew)
         .source("https://github.com/airbytehq/airbyte/issues/28226")
         .names(&["no end", "repeat", "already", "same"]),
-    Fault::new("empty-middle-page", "an empty page names a next one", Switch::EmptyPage)
+    Fault::new("empty-middle-page", "an empty page that names a next page", Switch::EmptyPage)
         .source("https://docs.slack.dev/apis/web-api/pagination"),
-    Fault::new("duplicates", "each page repeats the last record of the one before", Switch::Duplicates)
+    Fault::new("duplicates", "each page repeats the last record of the previous one", Switch::Duplicates)
         .source("https://developers.hubspot.com/docs/api-reference/search/guide"),
-    Fault::new("ties-in-time", "all records have one time of change", Switch::Ties)
+    Fault::new("ties-in-time", "all records have the same time of change", Switch::Ties)
         .source("https://github.com/airbytehq/airbyte/issues/43317"),
-    Fault::new("redirect-301", "moved for good, within the origin", Switch::Redirect(301))
+    Fault::new("redirect-301", "301, within the origin", Switch::Redirect(301))
         .source(REDIRECTS)
         .names(RELAYED),
-    Fault::new("redirect-302", "found elsewhere, within the origin", Switch::Redirect(302))
+    Fault::new("redirect-302", "302, within the origin", Switch::Redirect(302))
         .source(REDIRECTS)
         .names(RELAYED),
-    Fault::new("redirect-307", "moved for now, within the origin", Switch::Redirect(307)).source(REDIRECTS),
-    Fault::new("redirect-308", "moved for good, method kept", Switch::Redirect(308)).source(REDIRECTS),
+    Fault::new("redirect-307", "307, within the origin", Switch::Redirect(307)).source(REDIRECTS),
+    Fault::new("redirect-308", "308, method kept", Switch::Redirect(308)).source(REDIRECTS),
     Fault::new("redirect-loop", "a redirect to itself", Switch::RedirectLoop).source(REDIRECTS).names(&["redirect"]),
     Fault::new("redirect-nowhere", "302 without Location, with a list as body", Switch::RedirectNowhere(302))
         .source(REDIRECTS)
@@ -88,9 +88,9 @@ pub(super) const ALL: &[Fault] = &[
         .some(1)
         .owes(Duty::Guard)
         .kinds(&[Remote, AwaitingApproval]),
-    Fault::new("gzip-empty-304", "an asked 304 under Content-Encoding: gzip", Switch::Wire(Wire::GzipEmpty(0)))
+    Fault::new("gzip-empty-304", "a requested 304 under Content-Encoding: gzip", Switch::Wire(Wire::GzipEmpty(0)))
         .source("https://github.com/aio-libs/aiohttp/issues/609"),
-    Fault::new("coding-unknown", "a Content-Encoding that nobody knows", Switch::Wire(Wire::UnknownCoding))
+    Fault::new("coding-unknown", "an unknown Content-Encoding", Switch::Wire(Wire::UnknownCoding))
         .source(CODINGS)
         .some(1)
         .names(&["encoding", "coding"]),
@@ -107,7 +107,7 @@ pub(super) const ALL: &[Fault] = &[
         .source("https://www.rfc-editor.org/rfc/rfc9110#section-5.4")
         .some(1)
         .names(&["header"]),
-    Fault::new("truncated", "half a body, whole by its length", Switch::Truncated)
+    Fault::new("truncated", "half a body, with a Content-Length to match", Switch::Truncated)
         .source("https://www.rfc-editor.org/rfc/rfc9112#section-8")
         .some(1)
         .names(UNREADABLE),
@@ -129,12 +129,12 @@ pub(super) const ALL: &[Fault] = &[
         .source(RETRY_AFTER)
         .some(1)
         .waits(8),
-    Fault::new("limit-429-bare", "429 that does not say how long", Switch::Answer(429, &[], "{}")).source(RETRY_AFTER).some(2),
-    Fault::new("limit-429-zero", "429 with Retry-After: 0 for ever", Switch::Answer(429, &[("retry-after", "0")], "{}"))
+    Fault::new("limit-429-bare", "429 without Retry-After", Switch::Answer(429, &[], "{}")).source(RETRY_AFTER).some(2),
+    Fault::new("limit-429-zero", "429 with Retry-After: 0 every time", Switch::Answer(429, &[("retry-after", "0")], "{}"))
         .source(RETRY_AFTER)
         .kinds(&[RateLimited])
         .names(&["slow down", "limit"]),
-    Fault::new("limit-403-used-up", "403 with nothing left until a reset",
+    Fault::new("limit-403-used-up", "403 with no requests left until a reset",
         Switch::Answer(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "{now+30}")], "{}"))
         .source(GITHUB_LIMITS)
         .some(1)
@@ -153,7 +153,7 @@ pub(super) const ALL: &[Fault] = &[
         .source(RETRY_AFTER)
         .some(1)
         .waits(20),
-    Fault::new("limit-in-body", "the API's own way of telling a limit in a body", Switch::LimitTold)
+    Fault::new("limit-in-body", "a rate limit in a body, in the API's own format", Switch::LimitTold)
         .source("https://docs.slack.dev/apis/web-api/rate-limits")
         .some(1),
     Fault::new("retry-408", "408 with Retry-After", Switch::Answer(408, &[("retry-after", "2")], "{}"))
@@ -178,30 +178,30 @@ pub(super) const ALL: &[Fault] = &[
     Fault::new("poison-id-missing", "a record without an id", Switch::Poison(Poison::IdMissing))
         .source("https://docs.stripe.com/api/events/types#event_types-invoice.upcoming")
         .owes(Duty::SetAside),
-    Fault::new("poison-surrogate", "a record with half a surrogate pair in a text", Switch::Poison(Poison::Surrogate))
+    Fault::new("poison-surrogate", "a record with half a surrogate pair in a string", Switch::Poison(Poison::Surrogate))
         .source("https://www.rfc-editor.org/rfc/rfc8259#section-8.2")
         .owes(Duty::SetAside),
-    Fault::new("poison-not-an-object", "a record that is a text", Switch::Poison(Poison::NotAnObject))
+    Fault::new("poison-not-an-object", "a record that is a string", Switch::Poison(Poison::NotAnObject))
         .source("https://github.com/airbytehq/airbyte/issues/30752")
         .owes(Duty::SetAside),
-    Fault::new("poison-time", "a record with a time in an unknown form", Switch::Poison(Poison::Time))
+    Fault::new("poison-time", "a record with a time in an unknown format", Switch::Poison(Poison::Time))
         .source("https://github.com/airbytehq/airbyte/issues/43317")
         .owes(Duty::SetAside),
     Fault::new("link-path", "the next page's link is an absolute path", Switch::Links(LinkForm::Path)).source(LINKS),
-    Fault::new("link-query", "the next page's link is a query alone", Switch::Links(LinkForm::Query)).source(LINKS),
+    Fault::new("link-query", "the next page's link is only a query", Switch::Links(LinkForm::Query)).source(LINKS),
     Fault::new("link-segment", "the next page's link is a relative path", Switch::Links(LinkForm::Segment)).source(LINKS),
     Fault::new("link-quoted", "Link parameters in quotes with < > , ;", Switch::Links(LinkForm::Quoted)).source(LINKS),
-    Fault::new("drift-id-vanishes", "records lose their id", Switch::Drift(Drift::IdVanishes))
+    Fault::new("drift-id-vanishes", "records have no id any more", Switch::Drift(Drift::IdVanishes))
         .owes(Duty::SetAside)
         .source("https://docs.stripe.com/upgrades")
         .names(&["id"]),
     Fault::new("drift-id-type", "ids become objects", Switch::Drift(Drift::IdChangesType))
         .source("https://docs.stripe.com/upgrades")
         .names(&["id"]),
-    Fault::new("drift-time-vanishes", "records lose their time of change", Switch::Drift(Drift::TimeVanishes))
+    Fault::new("drift-time-vanishes", "records have no time of change any more", Switch::Drift(Drift::TimeVanishes))
         .source("https://developers.notion.com/reference/changes-by-version")
         .names(&["time", "update", "modif", "edited", "ts", "member"]),
-    Fault::new("drift-list-vanishes", "the list has another name", Switch::Drift(Drift::ListVanishes))
+    Fault::new("drift-list-vanishes", "the list is renamed", Switch::Drift(Drift::ListVanishes))
         .source("https://developers.notion.com/reference/changes-by-version")
         .names(&["list", "expected", "array", "could be read", "no object"]),
     Fault::new("drift-list-type", "the list becomes an object", Switch::Drift(Drift::ListChangesType))
@@ -212,12 +212,12 @@ pub(super) const ALL: &[Fault] = &[
         .source("https://docs.slack.dev/apis/web-api/using-the-slack-web-api")
         .some(1)
         .names(&["trial internal fault", "expected", "array", "refuses", "could be read"]),
-    Fault::new("200-html", "200 with a page for people",
+    Fault::new("200-html", "200 with an HTML page",
         Switch::Answer(200, &[("content-type", "text/html")], "<html><body>We are working on it</body></html>"))
         .source("https://github.com/stacklok/toolhive/issues/4513")
         .some(1)
         .names(&["html", "json", "multistatus", "sync token", "list"]),
-    Fault::new("200-maintenance", "200 with a text in the place of the list", Switch::ListIsText)
+    Fault::new("200-maintenance", "200 with a string in place of the list", Switch::ListIsText)
         .source("https://github.com/airbytehq/airbyte/issues/28226")
         .some(1)
         .names(&["array", "list", "maintenance", "no object", "primary key"]),
@@ -239,13 +239,13 @@ pub(super) const ALL: &[Fault] = &[
         .some(1)
         .kinds(&[Unauthorized])
         .names(&["token", "401"]),
-    Fault::new("token-ends-403", "a token that is over, told by WWW-Authenticate with 403",
+    Fault::new("token-ends-403", "an expired token, reported by 403 with WWW-Authenticate",
         Switch::Answer(403, &[("www-authenticate", "Bearer error=\"invalid_token\", error_description=\"expired\"")], "{}"))
         .source(BEARER)
         .some(1)
         .kinds(&[Unauthorized])
         .names(&["token", "403"]),
-    Fault::new("token-ends-told", "a token that is over, told in the API's own way", Switch::TokenEndTold)
+    Fault::new("token-ends-told", "an expired token, reported in the API's own format", Switch::TokenEndTold)
         .source("https://docs.slack.dev/authentication/using-token-rotation")
         .some(1)
         .kinds(&[Unauthorized])
@@ -259,12 +259,12 @@ pub(super) const ALL: &[Fault] = &[
         .source(BEARER)
         .some(1)
         .names(&["400"]),
-    Fault::new("server-burst", "500, 500, 500, then sound", Switch::Answer(500, &[], "oops")).source(RFC9110).some(3),
-    Fault::new("server-down", "502 for ever", Switch::Answer(502, &[], "<html>Bad Gateway</html>"))
+    Fault::new("server-burst", "500, 500, 500, then normal answers", Switch::Answer(500, &[], "oops")).source(RFC9110).some(3),
+    Fault::new("server-down", "502 every time", Switch::Answer(502, &[], "<html>Bad Gateway</html>"))
         .source(RFC9110)
         .names(&["502", "failing"]),
     Fault::new("lost-once", "the answer is lost after the effect", Switch::Lost).source(RFC9110).some(1),
-    Fault::new("lost-for-ever", "no answer comes at all", Switch::Lost)
+    Fault::new("lost-for-ever", "no answer, ever", Switch::Lost)
         .source(RFC9110)
         .kinds(&[Unavailable])
         .names(&["answer", "reached"]),
@@ -273,5 +273,5 @@ pub(super) const ALL: &[Fault] = &[
         .some(1)
         .kinds(&[SourceReset, Remote, NotFound])
         .names(&["gone", "410", "forgot", "switched off"]),
-    Fault::new("sound-but-206", "206 with a whole list", Switch::Restatus(206)).source(RFC9110).some(1),
+    Fault::new("sound-but-206", "206 with a complete list", Switch::Restatus(206)).source(RFC9110).some(1),
 ];

@@ -270,23 +270,25 @@ impl Fault {
     pub(super) fn reason(&self) -> &'static str {
         match self.switch {
             Switch::Answer(304, ..) => "every request carries a validator",
-            Switch::Answer(403, _, body) if body.contains("secondary") => "the API has no secondary limits",
+            Switch::Answer(403, _, body) if body.contains("secondary") => "the API has no secondary rate limits",
             Switch::EchoSecret => "the requests carry no secret",
-            Switch::LimitTold => "the API tells limits by status",
-            Switch::TokenEndTold => "the API tells by status that a token is over",
-            Switch::Capped { told: true } => "the API has no word for an incomplete list",
-            Switch::Ties => "changes have no time, or each a time of its own",
+            Switch::LimitTold => "the API reports limits by status",
+            Switch::TokenEndTold => "the API reports an expired token by status",
+            Switch::Capped { told: true } => "the API cannot report an incomplete list",
+            Switch::Ties => "changes have no time, or always distinct times",
             Switch::PartialErrors => "no GraphQL",
             Switch::Links(LinkForm::Quoted) => "no Link header",
-            Switch::Links(_) => "pages are not named by URLs",
-            Switch::EverNew | Switch::EmptyPage => "pages are not named by cursors",
-            Switch::Drift(Drift::ListVanishes) => "the API leaves empty lists out",
-            Switch::Poison(Poison::Time) | Switch::Drift(Drift::TimeVanishes) => "records carry no time that is read",
-            Switch::Poison(Poison::Surrogate) => "no JSON list of records, or one of names alone",
+            Switch::Links(_) => "pages have no URLs",
+            Switch::EverNew | Switch::EmptyPage => "pages have no cursors",
+            Switch::Drift(Drift::ListVanishes) => "the API omits empty lists",
+            Switch::Poison(Poison::Time) | Switch::Drift(Drift::TimeVanishes) => {
+                "the template reads no time from records"
+            }
+            Switch::Poison(Poison::Surrogate) => "no JSON list of records, or only a list of names",
             Switch::Poison(_) | Switch::Drift(_) | Switch::ListIsText => "no JSON list of records",
             Switch::Capped { .. } | Switch::Repeats | Switch::Duplicates => "no JSON list of several pages",
             Switch::Wire(Wire::GzipEmpty(0)) => "no request carries a validator",
-            _ => "no answer has a place for it",
+            _ => "no answer can carry it",
         }
     }
 }
