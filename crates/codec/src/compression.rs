@@ -28,7 +28,7 @@ impl Dictionary {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where there are too few samples.
+    /// [`ErrorKind::Invalid`] if there are too few samples.
     pub fn train<S: AsRef<[u8]>>(samples: &[S], max_bytes: usize) -> Result<Self> {
         let bytes = zstd::dict::from_samples(samples, max_bytes).map_err(|source| {
             Error::new(ErrorKind::Invalid, "no dictionary can be trained from these samples: give more of them")
@@ -42,7 +42,7 @@ impl Dictionary {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where they are not an undamaged dictionary.
+    /// [`ErrorKind::Invalid`] if they are not an undamaged dictionary.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Self> {
         let bytes = bytes.into();
         let Some(id) = get_dict_id_from_dict(&bytes) else {

@@ -35,7 +35,7 @@ impl EncryptionKey {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] where the system has no random bytes.
+    /// [`ErrorKind::Internal`] if the system has no random bytes.
     #[allow(clippy::disallowed_methods)] // a key must come from the system or not at all
     pub fn generate() -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);

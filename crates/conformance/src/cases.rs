@@ -1,4 +1,4 @@
-//! One function per property; [`conformance_tests!`](crate::conformance_tests) makes tests of them.
+//! One function per property; [`conformance_tests!`](crate::conformance_tests) generates a test for each.
 
 mod clock;
 mod consumers;

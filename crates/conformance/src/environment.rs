@@ -1,4 +1,4 @@
-//! A clock that stands, leaps and goes back, and randomness from a seed.
+//! A clock that stands still, jumps and goes back, and randomness from a seed.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,12 @@ use highwater_core::{Environment, Timestamp};
 /// A moment of 2026, in Unix milliseconds.
 pub(crate) const MOMENT_MS: u64 = 1_780_000_000_000;
 
-/// What the random source gives.
+/// The output of the random source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Randomness {
     /// Numbers from a seed.
     Seeded(u64),
-    /// All bits set: the worst that can be drawn.
+    /// All bits set: the worst case.
     Ones,
     /// No bit set.
     Zeros,
@@ -28,12 +28,12 @@ pub struct TestEnvironment {
 }
 
 impl TestEnvironment {
-    /// Time at a moment of 2026, randomness from `seed`.
+    /// Creates an environment at a moment of 2026, with randomness from `seed`.
     pub fn new(seed: u64) -> Self {
         TestEnvironment { now_ms: AtomicU64::new(MOMENT_MS), randomness: Mutex::new(Randomness::Seeded(seed)) }
     }
 
-    /// Sets the time, to any.
+    /// Sets the time.
     pub fn set_ms(&self, now_ms: u64) {
         self.now_ms.store(now_ms, Ordering::SeqCst);
     }
@@ -44,7 +44,7 @@ impl TestEnvironment {
         self.set_ms(now.saturating_add_signed(milliseconds));
     }
 
-    /// Sets what the random source gives from now on.
+    /// Sets the output of the random source from now on.
     pub fn set_randomness(&self, randomness: Randomness) {
         *lock(&self.randomness) = randomness;
     }

@@ -1,5 +1,5 @@
-//! The state machine: random histories, each step compared with the model, every property that can
-//! be seen from outside checked after each step.
+//! The state machine: random histories, each step compared with the model, and every externally
+//! visible property checked after each step.
 
 mod chances;
 mod checks;

@@ -21,25 +21,25 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// The stream most cases use.
+/// Returns the stream that most cases use.
 pub(crate) fn notes() -> StreamKey {
     StreamKey::new("demo", "Note")
 }
 
-/// A record with a number in it.
+/// Returns a record with a number in it.
 pub(crate) fn note(id: &str, n: u64) -> String {
     format!(r#"{{"id":{},"n":{n}}}"#, serde_json::Value::from(id))
 }
 
-/// A place, its environment, and the store that is open there.
+/// A store under test: its subject, its environment, and the open handle.
 pub struct Rig<S> {
-    /// The place.
+    /// The subject: where the store is.
     pub subject: S,
     /// The clock and the random source of every handle.
     pub environment: Arc<TestEnvironment>,
     /// The open store.
     pub store: Option<Arc<dyn Store>>,
-    /// Whether everything must come from disk.
+    /// Whether the store runs without caches, so that everything is read from disk.
     pub memory_budget: usize,
 }
 
@@ -50,19 +50,19 @@ impl<S> std::fmt::Debug for Rig<S> {
 }
 
 impl<S: Subject> Rig<S> {
-    /// A new store in a new place.
+    /// Creates a new store.
     pub fn new() -> Self {
         Rig::at(S::new(), Arc::new(TestEnvironment::new(1)), 64 << 20)
     }
 
-    /// The store at a place.
+    /// Opens the store of a subject.
     pub fn at(subject: S, environment: Arc<TestEnvironment>, memory_budget: usize) -> Self {
         let mut rig = Rig { subject, environment, store: None, memory_budget };
         rig.store = Some(rig.handle());
         rig
     }
 
-    /// One more handle on the store.
+    /// Opens another handle to the store.
     pub fn handle(&self) -> Arc<dyn Store> {
         self.subject.open(self.options()).expect("the store opens")
     }
@@ -72,7 +72,7 @@ impl<S: Subject> Rig<S> {
         StoreOptions::new().environment(environment).memory_budget(self.memory_budget).readers(1)
     }
 
-    /// The open store.
+    /// Returns the open store.
     pub fn store(&self) -> &Arc<dyn Store> {
         self.store.as_ref().expect("the store is open")
     }
@@ -85,7 +85,7 @@ impl<S: Subject> Rig<S> {
         self.store = Some(self.handle());
     }
 
-    /// Opens a store at a copy of this place as it is now: as after a crash, or from a backup.
+    /// Opens a copy of the store in its current state: as after a crash, or from a backup.
     pub fn image(&self) -> Option<Rig<S>> {
         self.subject.image().map(|copy| Rig::at(copy, Arc::clone(&self.environment), self.memory_budget))
     }
@@ -99,12 +99,12 @@ impl<S: Subject> Rig<S> {
         wait(self.store().commit(batch))
     }
 
-    /// Commits what `fill` writes to the usual stream.
+    /// Commits what `fill` writes to the default stream.
     pub fn write(&self, fill: impl for<'b> FnOnce(&'b mut StreamBatch) -> &'b mut StreamBatch) -> StreamCommit {
         self.try_write(fill).expect("the commit succeeds")
     }
 
-    /// Commits what `fill` writes to the usual stream.
+    /// Commits what `fill` writes to the default stream.
     ///
     /// # Errors
     ///
@@ -138,12 +138,12 @@ impl<S: Subject> Rig<S> {
         self.write(|batch| batch.delete(id)).outcomes[0]
     }
 
-    /// Reads a page of the usual stream.
+    /// Reads a page of the default stream.
     pub fn page(&self, shape: impl FnOnce(PageRequest) -> PageRequest) -> Page {
         self.try_page(shape).expect("the page reads")
     }
 
-    /// Reads a page of the usual stream.
+    /// Reads a page of the default stream.
     ///
     /// # Errors
     ///
@@ -166,32 +166,32 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// The end of the usual stream.
+    /// Returns the end of the default stream.
     pub fn end(&self) -> Cursor {
         self.drain(Cursor::START, 1000).1
     }
 
-    /// What reading from a cursor fails with.
+    /// Returns the kind of the error that reading from a cursor fails with.
     pub fn refusal(&self, cursor: Cursor) -> Option<ErrorKind> {
         self.try_page(|request| request.since(cursor)).err().map(|error| error.kind())
     }
 
-    /// One record.
+    /// Returns one record.
     pub fn get(&self, id: &str) -> Option<Record> {
         wait(self.store().get(&notes(), &[id])).expect("the record reads").remove(0)
     }
 
-    /// The counters of the usual stream.
+    /// Returns the counters of the default stream.
     pub fn head(&self) -> StreamHead {
         wait(self.store().head(&notes())).expect("the counters read")
     }
 
-    /// A task of care.
+    /// Runs a maintenance task.
     pub fn maintain(&self, task: Maintenance) -> MaintenanceReport {
         wait(self.store().maintain(task)).expect("the task succeeds")
     }
 
-    /// Prunes the usual stream; how much was removed.
+    /// Prunes the default stream, and returns how much was removed.
     pub fn prune(&self, what: PruneWhat, up_to: Cursor) -> u64 {
         match self.maintain(Maintenance::Prune { stream: notes(), what, up_to }) {
             MaintenanceReport::Pruned { removed, .. } => removed,
@@ -199,7 +199,7 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Recounts a stream and finds nothing wrong.
+    /// Verifies a stream, and expects no problems.
     pub fn verify(&self, stream: &StreamKey) {
         match self.maintain(Maintenance::Verify(stream.clone())) {
             MaintenanceReport::Verified(found) => assert_eq!(found.problems, Vec::<String>::new(), "{stream}"),
@@ -207,7 +207,7 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Executes a command on behalf of a consumer of the usual stream.
+    /// Executes a command on behalf of a consumer of the default stream.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl<S: Subject> Rig<S> {
         wait(self.store().consumer_command(&notes(), name, command))
     }
 
-    /// Polls for a consumer of the usual stream.
+    /// Polls for a consumer of the default stream.
     ///
     /// # Errors
     ///
@@ -237,12 +237,12 @@ impl<S: Subject> Rig<S> {
         }
     }
 
-    /// Rejects a delivery.
+    /// Nacks a delivery.
     pub fn nack(&self, name: &str, token: AckToken) {
         self.consumer(name, ConsumerCommand::Nack(token)).expect("the refusal is taken");
     }
 
-    /// Takes parked records back, and returns their ids.
+    /// Unparks records, and returns their ids.
     pub fn unpark(&self, name: &str) -> Vec<String> {
         match self.consumer(name, ConsumerCommand::Unpark).expect("the consumer is known") {
             ConsumerReply::Parked(ids) => ids,
@@ -279,12 +279,12 @@ impl<S: Subject> Default for Rig<S> {
     }
 }
 
-/// The ids of changes, in order.
+/// Returns the ids of changes, in order.
 pub(crate) fn ids(changes: &[Change]) -> Vec<&str> {
     changes.iter().map(|change| &*change.record.id).collect()
 }
 
-/// What each change means to its reader.
+/// Returns the net action of each change.
 pub(crate) fn nets(changes: &[Change]) -> Vec<(&str, NetAction)> {
     changes.iter().map(|change| (&*change.record.id, change.net)).collect()
 }

@@ -13,8 +13,8 @@ use crate::environment::TestEnvironment;
 use crate::rig::{Rig, note, wait};
 use crate::subject::Subject;
 
-/// Runs `steps` random operations from `seed`, and tells everything that could be observed: each
-/// answer and each error, one line per call.
+/// Runs `steps` random operations from `seed`, and returns everything observable: each
+/// result and each error, one line per call.
 pub fn transcript<S: Subject>(seed: u64, steps: usize) -> Vec<String> {
     let environment = Arc::new(TestEnvironment::new(seed ^ 0x5eed));
     let rig = Rig::<S>::at(S::new(), environment, 64 << 20);

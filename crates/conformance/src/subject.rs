@@ -1,39 +1,39 @@
-//! What the kit needs of a store to test it.
+//! The interface through which the kit tests a store.
 
 use std::sync::Arc;
 
 use highwater_core::{MemoryBackend, Result, Store, StoreOptions, Threaded};
 
-/// A place where a store can be: a directory, a file, a piece of memory. Dropping it removes the place.
+/// A location for a store: a directory, a file, a piece of memory. Dropping it removes the store.
 pub trait Subject: Sized + Send + Sync + 'static {
-    /// Whether a store that was closed still has its records when it is opened again.
+    /// Whether a closed store still has its records when it is reopened.
     const REOPENS: bool = true;
     /// Whether several handles may be open at once, each seeing the others' commits.
     const SHARES: bool = false;
 
-    /// Makes an empty place.
+    /// Creates an empty location.
     fn new() -> Self;
 
-    /// Opens the store at this place, and creates it if it is not there.
+    /// Opens the store at this location, and creates it if it does not exist.
     ///
     /// # Errors
     ///
     /// Those of the store. The kit expects some, such as [`ErrorKind::WrongKey`](highwater_core::ErrorKind::WrongKey) for a missing key.
     fn open(&self, options: StoreOptions) -> Result<Arc<dyn Store>>;
 
-    /// Copies the place as it is now, even while a store has it open: what a crash would leave, or what a backup would
-    /// hold. `None`, the default, where it cannot be copied.
+    /// Copies the current files, even while a store has them open: as a crash or a backup would leave them. Returns `None`,
+    /// the default, if they cannot be copied.
     fn image(&self) -> Option<Self> {
         None
     }
 
-    /// Returns every byte of the files at this place; `None`, the default, where there are none.
+    /// Returns every byte of the files; `None`, the default, if there are none.
     fn bytes(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Removes the files while a store has them open, as a person or a tool may. Returns whether that could be done: `false`, the
-    /// default, where there are no files, or the system does not remove open ones.
+    /// Removes the files while a store has them open, as a person or a tool may. Returns whether that succeeded: `false`, the
+    /// default, if there are no files, or the system does not remove open ones.
     fn remove_files(&self) -> bool {
         false
     }
@@ -61,7 +61,7 @@ impl Subject for MemorySubject {
 ///
 /// # Panics
 ///
-/// Where the directory or a file cannot be read.
+/// If the directory or a file cannot be read.
 pub fn bytes_below(directory: &std::path::Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().map(std::result::Result::unwrap) {

@@ -94,9 +94,9 @@ pub type Decide<'v> = dyn FnMut(&mut dyn BackendRead) -> Result<bool> + 'v;
 /// # Errors
 ///
 /// Every method of this module's traits fails with the [`ErrorKind`] of its cause. For an [`std::io::Error`] that is
-/// [`ErrorKind::of_io`]; a storage library's own error is [`Corrupt`](ErrorKind::Corrupt) where stored bytes make no sense,
-/// [`Busy`](ErrorKind::Busy) where another process holds a lock, [`Full`](ErrorKind::Full) where there is no space, and
-/// [`Io`](ErrorKind::Io) where nothing says more. An error that a `visit` closure returns is passed on as it is.
+/// [`ErrorKind::of_io`]; a storage library's own error is [`Corrupt`](ErrorKind::Corrupt) if stored bytes make no sense,
+/// [`Busy`](ErrorKind::Busy) if another process holds a lock, [`Full`](ErrorKind::Full) if there is no space, and
+/// [`Io`](ErrorKind::Io) if nothing says more. An error that a `visit` closure returns is passed on as it is.
 pub trait BackendRead {
     /// Returns the value of `key` (at most 1 KiB), or `None`.
     ///
@@ -257,7 +257,7 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Busy`](ErrorKind::Busy) where another process keeps the lock for longer than the backend waits; otherwise see
+    /// [`Busy`](ErrorKind::Busy) if another process keeps the lock for longer than the backend waits; otherwise see
     /// [`BackendRead`](BackendRead#errors).
     fn begin(&mut self) -> Result<Self::Write<'_>>;
 
@@ -311,7 +311,7 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where the backend cannot, as by default.
+    /// [`ErrorKind::Unsupported`] if the backend cannot, as by default.
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
         let _ = (suffix, wanted);
         Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))

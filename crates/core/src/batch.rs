@@ -68,7 +68,7 @@ impl WriteBatch {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where `value` cannot be written as JSON.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `value` cannot be written as JSON.
     pub fn put_document<T: Serialize + ?Sized>(&mut self, key: impl Into<String>, value: &T) -> Result<&mut Self> {
         let text = serde_json::to_vec(value)
             .map_err(|source| Error::invalid("the document cannot be written as JSON").because(source))?;
@@ -221,7 +221,7 @@ impl StreamBatch {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where `record` cannot be written as JSON. What the JSON is, is checked by the
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `record` cannot be written as JSON. What the JSON is, is checked by the
     /// commit.
     pub fn upsert_record<T: Serialize>(&mut self, record: &T) -> Result<&mut Self> {
         let text = serde_json::to_vec(record)

@@ -30,8 +30,8 @@ pub trait PayloadCodec: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey) where the key or dictionary is not at hand, or the bytes belong to another
-    /// record; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where they make no sense.
+    /// [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey) if the key or dictionary is not at hand, or the bytes belong to another
+    /// record; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if they make no sense.
     fn decode(&self, context: &PayloadContext<'_>, stored: &[u8], out: &mut Vec<u8>) -> Result<()>;
 
     /// Names each key or dictionary that payloads written from now on need to be read again, such as `key 2 (5f0c11aa)`.

@@ -53,7 +53,7 @@ pub trait StoreExt: Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where nothing has ever been written to the stream; the error names up to ten streams that do have
+    /// [`ErrorKind::NotFound`] if nothing has ever been written to the stream; the error names up to ten streams that do have
     /// records, those of the same connection first. Otherwise the errors of [`Store::head`].
     ///
     /// ```
@@ -353,7 +353,7 @@ impl Consumer<'_> {
     ///
     /// [`ErrorKind::LeaseLost`] while another reader holds the lease, and [`ErrorKind::BackingOff`] while the backoff of a
     /// nack lasts: both tell how long that is in [`retry_after`](Error::retry_after), and nothing wakes a reader then.
-    /// [`ErrorKind::CursorExpired`] where the reader has to clear its copy and start over: [`seek`](Consumer::seek) to the start.
+    /// [`ErrorKind::CursorExpired`] if the reader has to clear its copy and start over: [`seek`](Consumer::seek) to the start.
     /// Otherwise those of [`Store::consumer_command`].
     pub async fn poll(&self) -> Result<Delivery> {
         match self.execute(ConsumerCommand::Poll(self.options.clone())).await? {
@@ -366,7 +366,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] where another reader took the lease meanwhile.
+    /// [`ErrorKind::LeaseLost`] if another reader took the lease meanwhile.
     pub async fn ack(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Ack(token)).await.map(|_| ())
     }
@@ -376,7 +376,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] where another reader took it meanwhile: drop the batch.
+    /// [`ErrorKind::LeaseLost`] if another reader took it meanwhile: drop the batch.
     pub async fn renew(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Renew(token)).await.map(|_| ())
     }
@@ -386,7 +386,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] where another reader took the lease meanwhile.
+    /// [`ErrorKind::LeaseLost`] if another reader took the lease meanwhile.
     pub async fn nack(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Nack(token)).await.map(|_| ())
     }

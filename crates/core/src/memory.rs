@@ -31,7 +31,7 @@ impl Threaded<MemoryBackend> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where no thread could be started.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if no thread could be started.
     pub fn new() -> Result<Self> {
         MemoryStore::with_options(StoreOptions::new())
     }
@@ -40,7 +40,7 @@ impl Threaded<MemoryBackend> {
     ///
     /// # Errors
     ///
-    /// As for [`new`](MemoryStore::new), and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where the options say that the store is
+    /// As for [`new`](MemoryStore::new), and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the options say that the store is
     /// only read: there is nothing to read yet.
     pub fn with_options(options: StoreOptions) -> Result<Self> {
         Threaded::open(MemoryBackend::default(), options)

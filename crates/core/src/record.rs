@@ -124,7 +124,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`] where they are not UTF-8.
+    /// [`ErrorKind::Corrupt`] if they are not UTF-8.
     pub(crate) fn from_stored(bytes: Bytes) -> Result<Self> {
         match std::str::from_utf8(&bytes) {
             Ok(_) => Ok(Json(bytes)),
@@ -136,7 +136,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it is not.
+    /// [`ErrorKind::Invalid`] if it is not.
     ///
     /// ```
     /// use highwater_core::Json;
@@ -166,7 +166,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it does not have that shape.
+    /// [`ErrorKind::Invalid`] if it does not have that shape.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.0).map_err(|source| {
             Error::new(ErrorKind::Invalid, "the JSON value does not have the expected shape").because(source)
@@ -210,7 +210,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it does not have that shape, and [`ErrorKind::NotFound`] where there is no payload: it was
+    /// [`ErrorKind::Invalid`] if it does not have that shape, and [`ErrorKind::NotFound`] if there is no payload: it was
     /// pruned, or only metadata was asked for.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
         match &self.payload {

@@ -66,8 +66,8 @@ pub type StoreFuture<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f
 /// * [`Busy`](crate::ErrorKind::Busy) while another process holds the store for longer than the store waits: try again;
 /// * [`Full`](crate::ErrorKind::Full), [`PermissionDenied`](crate::ErrorKind::PermissionDenied) and
 ///   [`Io`](crate::ErrorKind::Io), as the file system reports them;
-/// * [`Corrupt`](crate::ErrorKind::Corrupt) where stored bytes make no sense;
-/// * [`WrongKey`](crate::ErrorKind::WrongKey) where a payload cannot be read with the store's codec.
+/// * [`Corrupt`](crate::ErrorKind::Corrupt) if stored bytes make no sense;
+/// * [`WrongKey`](crate::ErrorKind::WrongKey) if a payload cannot be read with the store's codec.
 ///
 /// [`Error::is_retryable`](crate::Error::is_retryable) says whether the same call may succeed later.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
@@ -86,12 +86,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// * [`Invalid`](crate::ErrorKind::Invalid) for a record that cannot be stored (unless the batch
     ///   [quarantines](crate::BadRecords::Quarantine) it), and for names and keys that are too long;
-    /// * [`Fenced`](crate::ErrorKind::Fenced) where a newer holder has one of the batch's [leases](WriteBatch::fence);
-    /// * [`Conflict`](crate::ErrorKind::Conflict) where a [document](WriteBatch::expect_document) is not the expected one, or
+    /// * [`Fenced`](crate::ErrorKind::Fenced) if a newer holder has one of the batch's [leases](WriteBatch::fence);
+    /// * [`Conflict`](crate::ErrorKind::Conflict) if a [document](WriteBatch::expect_document) is not the expected one, or
     ///   where [`Merging`](crate::Merging) cannot tell what was deleted meanwhile;
-    /// * [`AwaitingApproval`](crate::ErrorKind::AwaitingApproval) where a completed run would delete more than its
+    /// * [`AwaitingApproval`](crate::ErrorKind::AwaitingApproval) if a completed run would delete more than its
     ///   [guard](crate::DeleteGuard) allows;
-    /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) where the clock leapt years ahead;
+    /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) if the clock leapt years ahead;
     /// * the cursor kinds for a cursor in [`Merging`](crate::Merging) that is not one of the stream's.
     fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit>;
 
@@ -104,7 +104,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) where entries behind the cursor were pruned or the stream was
+    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) if entries behind the cursor were pruned or the stream was
     ///   cleared: the reader clears its copy and starts over;
     /// * [`CursorForeign`](crate::ErrorKind::CursorForeign), [`CursorForked`](crate::ErrorKind::CursorForked) and
     ///   [`CursorFuture`](crate::ErrorKind::CursorFuture) for a cursor that this stream never gave out;
@@ -154,7 +154,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) where the stream's history does not reach back to `cursor`;
+    /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) if the stream's history does not reach back to `cursor`;
     /// * the other cursor kinds as in [`page`](Store::page).
     fn as_of<'s>(
         &'s self,
@@ -196,7 +196,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// * [`NotFound`](crate::ErrorKind::NotFound) for a consumer that never polled and was never sent anywhere by a seek;
-    /// * [`LeaseLost`](crate::ErrorKind::LeaseLost) where another reader holds the lease, or took it meanwhile;
+    /// * [`LeaseLost`](crate::ErrorKind::LeaseLost) if another reader holds the lease, or took it meanwhile;
     /// * [`BackingOff`](crate::ErrorKind::BackingOff) for a poll while the backoff after a nack lasts;
     /// * [`FilterMismatch`](crate::ErrorKind::FilterMismatch) for another filter than that of the first poll;
     /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) for a poll of a consumer that was evicted, or whose position was

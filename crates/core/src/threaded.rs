@@ -73,9 +73,9 @@ impl<B: Backend> Threaded<B> {
     /// # Errors
     ///
     /// * [`Incompatible`](ErrorKind::Incompatible) for a store of a later format;
-    /// * [`WrongKey`](ErrorKind::WrongKey) where the codec of `options` lacks a key or dictionary that the payloads need;
-    /// * [`NotFound`](ErrorKind::NotFound) where there is no store, and `options` do not let one be made;
-    /// * the kinds of [`BackendRead`](BackendRead#errors), and [`Internal`](ErrorKind::Internal) where no thread could be started.
+    /// * [`WrongKey`](ErrorKind::WrongKey) if the codec of `options` lacks a key or dictionary that the payloads need;
+    /// * [`NotFound`](ErrorKind::NotFound) if there is no store, and `options` do not let one be made;
+    /// * the kinds of [`BackendRead`](BackendRead#errors), and [`Internal`](ErrorKind::Internal) if no thread could be started.
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
         Self::open_in(Mode::Threads, backend, options)
     }
@@ -154,7 +154,7 @@ impl<B: Backend> Threaded<B> {
     ///
     /// # Errors
     ///
-    /// What `work` returns, and [`ErrorKind::PermissionDenied`] where the store is open for reading only.
+    /// What `work` returns, and [`ErrorKind::PermissionDenied`] if the store is open for reading only.
     pub async fn with_backend<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
@@ -168,7 +168,7 @@ impl<B: Backend> Threaded<B> {
     ///
     /// # Errors
     ///
-    /// What `work` returns; [`ErrorKind::Invalid`] for a transaction of another store; [`ErrorKind::PermissionDenied`] where the
+    /// What `work` returns; [`ErrorKind::Invalid`] for a transaction of another store; [`ErrorKind::PermissionDenied`] if the
     /// store is open for reading only.
     pub fn join<W: BackendWrite, T>(
         &self,

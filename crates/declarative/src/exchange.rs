@@ -68,7 +68,7 @@ pub trait ConfigRenewal: Send {
     /// `config` is the current config; `None` stands for the one that the read began with, and what was renewed since.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthorized`](highwater_core::ErrorKind::Unauthorized) where the token endpoint refuses, and the errors of
+    /// [`ErrorKind::Unauthorized`](highwater_core::ErrorKind::Unauthorized) if the token endpoint refuses, and the errors of
     /// [`Exchange::send`].
     async fn renew(&mut self, config: Option<Value>) -> Result<Vec<(Vec<String>, Value)>>;
 }

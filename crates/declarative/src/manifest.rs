@@ -33,7 +33,7 @@ impl Manifest {
     /// running. See [`problems`](Self::problems).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the text is not a manifest. The message names the place in the manifest and what to do.
+    /// [`ErrorKind::Invalid`] if the text is not a manifest. The message names the place in the manifest and what to do.
     ///
     /// ```
     /// use highwater_declarative::{Files, Manifest};

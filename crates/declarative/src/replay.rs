@@ -66,7 +66,7 @@ impl ReplayReport {
 /// A manifest that cannot be read is a difference of its streams.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where the folder or a cassette cannot be read, [`ErrorKind::Invalid`] where a cassette is not one.
+/// [`ErrorKind::NotFound`] if the folder or a cassette cannot be read, [`ErrorKind::Invalid`] if a cassette is not one.
 pub async fn replay_folders(connectors: &Path, cassettes: &Path, registry: &Registry) -> Result<ReplayReport> {
     let unreadable = |source: std::io::Error| {
         Error::new(ErrorKind::NotFound, "the folder of the cassettes cannot be read: check the path")
@@ -108,7 +108,7 @@ async fn replay_connector(folder: &Path, name: &str, cassette: &Cassette, regist
 /// Reads the manifest of a connector's folder, with the files beside it.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is none or a file cannot be read, and the errors of [`Manifest::parse_with`].
+/// [`ErrorKind::NotFound`] if there is none or a file cannot be read, and the errors of [`Manifest::parse_with`].
 pub fn read_manifest(folder: &Path, registry: &Registry) -> Result<Manifest> {
     let files = Files::of_folder(folder)?;
     let text = ["manifest.yaml", "manifest.yml", "manifest.json"].iter().find_map(|name| files.get(name));

@@ -59,7 +59,7 @@ impl Source {
     /// date. `Value::Null` is an empty config.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the config does not fit the spec; the message names the member that is missing or wrong.
+    /// [`ErrorKind::Invalid`] if the config does not fit the spec; the message names the member that is missing or wrong.
     pub fn new(manifest: &Manifest, config: Value, environment: Arc<dyn Environment>) -> Result<Self> {
         let mut config = config;
         if let Some(spec) = &manifest.model.spec {
@@ -126,7 +126,7 @@ impl Source {
     /// Requests the streams that the API lists (`HttpComponentsResolver`), and adds them. Does nothing for other manifests.
     ///
     /// # Errors
-    /// Those of `exchange` and of the manifest's error handlers; [`ErrorKind::Invalid`] where a stream cannot be made from what the
+    /// Those of `exchange` and of the manifest's error handlers; [`ErrorKind::Invalid`] if a stream cannot be made from what the
     /// API lists, or there are more than 10,000.
     pub async fn discover(&mut self, exchange: &dyn Exchange) -> Result<()> {
         let state = Value::Null;
@@ -139,7 +139,7 @@ impl Source {
     /// Returns the streams of this config, with those that [`discover`](Self::discover) added.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where a template that decides on a stream, or describes it, fails.
+    /// [`ErrorKind::Invalid`] if a template that decides on a stream, or describes it, fails.
     pub fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.entries()?.into_iter().map(|entry| self.info(entry)).collect()
     }
@@ -147,7 +147,7 @@ impl Source {
     /// Reads `stream` into `sink`, from `state` on: the state of a page or of a summary, or `Value::Null` for the beginning.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the source has no such stream, and the errors of `exchange` and `sink`. A response that the
+    /// [`ErrorKind::NotFound`] if the source has no such stream, and the errors of `exchange` and `sink`. A response that the
     /// manifest's error handler does not accept fails after its retries with [`ErrorKind::Unauthorized`] (401 and 403),
     /// [`ErrorKind::RateLimited`] (429) or [`ErrorKind::Remote`]. What the sink got until then stays valid.
     pub async fn read(

@@ -38,7 +38,7 @@ use settings::{Setting, settings_of};
 /// Streams that a config or the API lists come from [`Source::templates`].
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where the manifest's rules for configs cannot be applied to an empty config.
+/// [`ErrorKind::Invalid`] if the manifest's rules for configs cannot be applied to an empty config.
 ///
 /// ```
 /// use highwater_declarative::{Files, Manifest, templates};

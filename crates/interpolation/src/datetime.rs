@@ -17,7 +17,7 @@ use super::number::{float_text, parse_float, parse_int};
 /// Reads `text` by `format`. Without an offset in the format the instant is in UTC.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where `text` does not match `format`, or the instant is outside of the years 1 to 9999.
+/// [`ErrorKind::Invalid`] if `text` does not match `format`, or the instant is outside of the years 1 to 9999.
 ///
 /// ```
 /// use highwater_interpolation::datetime;
@@ -51,7 +51,7 @@ pub fn unknown_directive(format: &str) -> Option<String> {
 /// Reads an ISO 8601 date or datetime. Without an offset it is in UTC; the result always is.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where `text` is neither.
+/// [`ErrorKind::Invalid`] if `text` is neither.
 pub fn parse_iso(text: &str) -> Result<DateTime<FixedOffset>> {
     iso::parse(text).ok_or_else(|| {
         Error::new(
@@ -64,7 +64,7 @@ pub fn parse_iso(text: &str) -> Result<DateTime<FixedOffset>> {
 /// Writes `instant` by `format`. What is not a directive stays as it is.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where a field of the format is wider than [`limits::FIELD_WIDTH`](crate::limits::FIELD_WIDTH).
+/// [`ErrorKind::Invalid`] if a field of the format is wider than [`limits::FIELD_WIDTH`](crate::limits::FIELD_WIDTH).
 pub fn format(instant: DateTime<FixedOffset>, format: &str) -> Result<String> {
     let timestamp = timestamp(instant);
     Ok(match format {

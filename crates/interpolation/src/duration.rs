@@ -29,7 +29,7 @@ impl Duration {
     /// Reads a text such as `P1D`, `PT0.000001S`, `P1M` or `-P1Y2M3DT4H`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where `text` is not a duration, has a fraction of a month or a year, or is too long for 64 bits
+    /// [`ErrorKind::Invalid`] if `text` is not a duration, has a fraction of a month or a year, or is too long for 64 bits
     /// of microseconds.
     pub fn parse(text: &str) -> Result<Duration> {
         Self::read(text).ok_or_else(|| {
@@ -107,7 +107,7 @@ impl Duration {
     /// Returns `instant` plus this duration. A day beyond the end of a month becomes the month's last day.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the result is outside of the years 1 to 9999.
+    /// [`ErrorKind::Invalid`] if the result is outside of the years 1 to 9999.
     pub fn after(&self, instant: DateTime<FixedOffset>) -> Result<DateTime<FixedOffset>> {
         let moved = self.shift(instant.naive_local());
         moved.and_then(|moved| instant.offset().from_local_datetime(&moved).single()).ok_or_else(out_of_range)
@@ -116,7 +116,7 @@ impl Duration {
     /// Returns `instant` minus this duration. A day beyond the end of a month becomes the month's last day.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the result is outside of the years 1 to 9999.
+    /// [`ErrorKind::Invalid`] if the result is outside of the years 1 to 9999.
     pub fn before(&self, instant: DateTime<FixedOffset>) -> Result<DateTime<FixedOffset>> {
         self.scaled(-1).ok_or_else(out_of_range)?.after(instant)
     }

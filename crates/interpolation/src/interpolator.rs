@@ -85,7 +85,7 @@ impl Interpolator {
     /// beyond 64 bits is a text with its digits.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the template does not parse, names an unknown variable, fails, or exceeds a
+    /// [`ErrorKind::Invalid`] if the template does not parse, names an unknown variable, fails, or exceeds a
     /// [limit](crate::limits).
     pub fn evaluate(&self, template: &str, variables: &Variables<'_>) -> Result<Value> {
         self.evaluate_as(template, variables, LiteralTypes::ALL)
@@ -95,7 +95,7 @@ impl Interpolator {
     /// text.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the template does not parse, names an unknown variable, fails, or exceeds a
+    /// [`ErrorKind::Invalid`] if the template does not parse, names an unknown variable, fails, or exceeds a
     /// [limit](crate::limits).
     pub fn evaluate_as(&self, template: &str, variables: &Variables<'_>, types: LiteralTypes) -> Result<Value> {
         Ok(match self.evaluated(template, variables, types)? {
@@ -109,7 +109,7 @@ impl Interpolator {
     /// an attribute of an undefined value is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the template does not parse, names an unknown variable, asks for an
+    /// [`ErrorKind::Invalid`] if the template does not parse, names an unknown variable, asks for an
     /// attribute of an undefined value, fails, or exceeds a [limit](crate::limits).
     pub fn evaluate_string(&self, template: &str, variables: &Variables<'_>) -> Result<Value> {
         self.evaluate_string_as(template, variables, LiteralTypes::ALL)
@@ -207,7 +207,7 @@ impl Interpolator {
     /// Compiles `template` and keeps it for later evaluations.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the template does not parse; the message says what is wrong, and in which line.
+    /// [`ErrorKind::Invalid`] if the template does not parse; the message says what is wrong, and in which line.
     pub fn check(&self, template: &str) -> Result<()> {
         self.compile(template).map(|_| ())
     }
@@ -215,7 +215,7 @@ impl Interpolator {
     /// Returns the names of the variables that `template` reads, each once.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the template does not parse.
+    /// [`ErrorKind::Invalid`] if the template does not parse.
     pub fn variables_of(&self, template: &str) -> Result<Vec<String>> {
         let names = self.compile(template)?.undeclared.clone();
         Ok(names.into_iter().filter(|name| !is_function(name)).collect())

@@ -95,7 +95,6 @@ pub(crate) fn prepare_writer(connection: &Connection, settings: &Settings, stray
     }
 }
 
-
 /// Whether the tables have an earlier format; `None` if there are none.
 pub(crate) fn known_format(connection: &Connection) -> Result<Option<bool>> {
     match format(connection)? {

@@ -156,7 +156,7 @@ impl<'h> ActionContext<'h> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it was not given and has no default.
+    /// [`ErrorKind::Invalid`] if it was not given and has no default.
     pub fn config(&self, name: &str) -> Result<&str> {
         self.config.get(name).map(String::as_str).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "a setting is missing: give it in the connection's config")
@@ -210,7 +210,7 @@ impl fmt::Debug for ActionContext<'_> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] where the input is not a `T`.
+/// [`ErrorKind::Invalid`] if the input is not a `T`.
 pub fn parse_input<T: DeserializeOwned>(input: Value) -> Result<T> {
     serde_json::from_value(input).map_err(|source| {
         Error::new(ErrorKind::Invalid, "the action's input has another shape: see its input schema").because(source)

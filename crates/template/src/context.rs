@@ -65,7 +65,7 @@ impl<'h> SyncContext<'h> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it was not given and has no default.
+    /// [`ErrorKind::Invalid`] if it was not given and has no default.
     pub fn config(&self, name: &str) -> Result<&str> {
         self.optional_config(name).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "a setting of the template is missing: give it in the connection's config")
@@ -138,7 +138,7 @@ impl<'h> SyncContext<'h> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where the stored checkpoint is not a `T`.
+    /// [`ErrorKind::Invalid`] if the stored checkpoint is not a `T`.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.setup.checkpoint.as_ref();
         checkpoint.map(Json::to).transpose().map_err(|source| {
@@ -155,7 +155,7 @@ impl<'h> SyncContext<'h> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where it cannot be written as JSON.
+    /// [`ErrorKind::Invalid`] if it cannot be written as JSON.
     pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<()> {
         let text = serde_json::to_vec(checkpoint).map_err(|source| {
             Error::new(ErrorKind::Invalid, "the checkpoint cannot be written as JSON").because(source)
@@ -198,7 +198,7 @@ impl<'h> SyncContext<'h> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where one cannot be written as JSON, and those of [`save`](SyncContext::save).
+    /// [`ErrorKind::Invalid`] if one cannot be written as JSON, and those of [`save`](SyncContext::save).
     pub async fn save_typed<T: Serialize>(&mut self, model: &str, records: &[T]) -> Result<StreamCommit> {
         let records =
             records.iter().map(|record| serde_json::to_vec(record).map(Bytes::from)).collect::<Result<_, _>>();
@@ -255,7 +255,7 @@ impl<'h> SyncContext<'h> {
     /// # Errors
     ///
     /// For a status of 400 or above: see [`HttpResponse::error_for_status`]. Otherwise [`ErrorKind::Unavailable`] without a
-    /// response, [`ErrorKind::RateLimited`] where the wait is too long, [`ErrorKind::Invalid`] for a URL that is none or at
+    /// response, [`ErrorKind::RateLimited`] if the wait is too long, [`ErrorKind::Invalid`] for a URL that is none or at
     /// another origin, [`ErrorKind::Remote`] for a response that cannot be read. Return them from
     /// [`Template::fetch`](super::Template::fetch): the engine runs the sync again when it makes sense.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {

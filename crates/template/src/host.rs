@@ -283,7 +283,7 @@ pub trait RunHost: ApiHost {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where the checkpoint is not JSON.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the checkpoint is not JSON.
     fn defer_checkpoint(&self, checkpoint: Bytes) -> Result<()>;
     /// Notes that the run does not see every record of a model, and why: it deletes nothing of the model.
     fn mark_incomplete(&self, model: &str, reason: &str, next: NextRun);

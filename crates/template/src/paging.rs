@@ -226,7 +226,7 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// Those of [`SyncContext::send`] and of the [check](Pages::check); [`ErrorKind::Remote`] where a response lacks its
+    /// Those of [`SyncContext::send`] and of the [check](Pages::check); [`ErrorKind::Remote`] if a response lacks its
     /// records, or the list has no end.
     pub async fn next(&mut self, context: &SyncContext<'_>) -> Result<Option<FetchedPage>> {
         while !self.ended {

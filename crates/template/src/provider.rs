@@ -158,7 +158,7 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where a setting is missing, or has characters other than letters,
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a setting is missing, or has characters other than letters,
     /// digits, `-`, `_` and `.`.
     pub fn urls(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
         std::iter::once(&self.base_url).chain(&self.origins).map(|url| fill_in(url, config)).collect()

@@ -23,7 +23,7 @@ pub use time::parse_time;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] where the brackets or strings on the way are not those of JSON.
+/// [`ErrorKind::Invalid`] if the brackets or strings on the way are not those of JSON.
 pub fn value_at<'r>(record: &'r [u8], pointer: &str) -> Result<Option<&'r [u8]>> {
     outline::pointer(record, pointer)
 }
@@ -42,7 +42,7 @@ pub fn value_at<'r>(record: &'r [u8], pointer: &str) -> Result<Option<&'r [u8]>>
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] where the brackets or strings on the way are not those of JSON, and [`ErrorKind::Remote`] for a
+/// [`ErrorKind::Invalid`] if the brackets or strings on the way are not those of JSON, and [`ErrorKind::Remote`] for a
 /// string that cannot be decoded.
 pub fn text_at(record: &[u8], pointer: &str) -> Result<Option<String>> {
     let Some(value) = value_at(record, pointer)? else { return Ok(None) };
@@ -61,7 +61,7 @@ pub fn text_at(record: &[u8], pointer: &str) -> Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Remote`] where there is no text.
+/// [`ErrorKind::Remote`] if there is no text.
 pub fn string_at(record: &[u8], pointer: &str) -> Result<String> {
     text_at(record, pointer)?.ok_or_else(|| {
         Error::new(ErrorKind::Remote, "the API sent a record without an expected member").with("pointer", pointer)
@@ -72,7 +72,7 @@ pub fn string_at(record: &[u8], pointer: &str) -> Result<String> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Remote`] where a member has no text.
+/// [`ErrorKind::Remote`] if a member has no text.
 pub fn id_at(record: &Bytes, pointers: &[&str]) -> Result<RecordId> {
     match pointers {
         [pointer] => string_at(record, pointer).map(RecordId::from),

@@ -25,7 +25,7 @@ pub trait Template: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where a setting is missing or cannot be part of a URL.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a setting is missing or cannot be part of a URL.
     fn origins(&self, config: &BTreeMap<String, String>) -> Result<Vec<String>> {
         self.info().provider.urls(config)
     }

@@ -105,8 +105,8 @@ impl Verification {
     ///
     /// # Errors
     ///
-    /// What the status means ([`HttpResponse::error_for_status`]), [`ErrorKind::Unauthorized`] where the response tells a reason of a
-    /// refusal, and [`ErrorKind::Remote`] where it is not the JSON that was expected.
+    /// What the status means ([`HttpResponse::error_for_status`]), [`ErrorKind::Unauthorized`] if the response tells a reason of a
+    /// refusal, and [`ErrorKind::Remote`] if it is not the JSON that was expected.
     pub fn account(&self, response: &HttpResponse) -> Result<Option<String>> {
         let response = response.clone().error_for_status()?;
         if self.names.is_empty() && self.refusal.is_none() {

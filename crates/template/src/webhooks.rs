@@ -76,7 +76,7 @@ impl<'e> WebhookEvent<'e> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where the body is not the JSON of a `T`.
+    /// [`ErrorKind::Invalid`] if the body is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.body).map_err(|source| {
             Error::new(ErrorKind::Invalid, "the event does not have the shape that was expected")

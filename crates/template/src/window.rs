@@ -39,7 +39,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) where `last` is not a time that
+    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) if `last` is not a time that
     /// [`parse_time`](super::records::parse_time) reads.
     pub fn new(last: Option<&str>, overlap: Duration, started_at: Timestamp) -> Result<Self> {
         let newest = last.map(|text| Ok::<_, Error>((parse_date(text)?, text.to_owned()))).transpose()?;
@@ -72,7 +72,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) where `at` is not a time that
+    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) if `at` is not a time that
     /// [`parse_time`](super::records::parse_time) reads.
     pub fn ends_before(&self, at: &str) -> Result<bool> {
         Ok(self.excludes(parse_date(at)?))
@@ -82,7 +82,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) where `at` is not a time that
+    /// [`ErrorKind::Remote`](crate::ErrorKind::Remote) if `at` is not a time that
     /// [`parse_time`](super::records::parse_time) reads. [Set the record aside](super::SyncContext::read_each) then: one
     /// record is no reason to end the run.
     pub fn observe(&mut self, at: &str) -> Result<()> {

@@ -80,7 +80,7 @@ impl Cassette {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not a cassette.
+    /// [`ErrorKind::NotFound`] if the file cannot be read, [`ErrorKind::Invalid`] if it is not a cassette.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|source| {
@@ -100,7 +100,7 @@ impl Cassette {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where the file cannot be written.
+    /// [`ErrorKind::Invalid`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let text = serde_json::to_vec_pretty(&self.tape().exchanges)

@@ -30,7 +30,7 @@ pub struct TestEnvironment {
 }
 
 impl TestEnvironment {
-    /// Makes a clock that begins at this time, in milliseconds since the Unix epoch.
+    /// Creates a clock that starts at this time, in milliseconds since the Unix epoch.
     pub fn new(start_ms: u64) -> Self {
         TestEnvironment {
             started: Instant::now(),
@@ -46,7 +46,7 @@ impl TestEnvironment {
         self.skipped_ms.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Sets how wrong this clock is, in milliseconds: ahead of the true time, or behind it where negative. 0 by default.
+    /// Sets the clock's error in milliseconds: ahead of the true time, or behind it if negative. Defaults to 0.
     pub fn set_skew_ms(&self, skew_ms: i64) {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }

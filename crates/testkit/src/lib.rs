@@ -3,7 +3,7 @@
 //! * [`Trial`]: a template with an engine and a store in memory, in a few lines. Under tokio's paused time, waits take no time.
 //! * [`FakeApi`]: an API as a Rust value, reached within the process or over a real socket ([`ServedApi`]).
 //! * [`Hostile`]: any such API, with faults in between.
-//! * [`matrix`]: a template against the faults that APIs are known for, with checks of what must hold then.
+//! * [`matrix`]: a template against every known misbehaviour of APIs, with checks of the invariants.
 //! * [`Cassette`]: responses of a real API, recorded to a file without secrets, and replayed.
 //! * [`fakes`]: stateful fakes of real providers, built after their documentation.
 //!

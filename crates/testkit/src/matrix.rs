@@ -1,4 +1,4 @@
-//! The trial matrix: every sync against every fault that APIs are known for.
+//! The trial matrix: every sync against every known misbehaviour of APIs.
 //!
 //! A [`Subject`] is a template and the API that it reads, a [`Fault`] is what that API does wrong. For each pair, the matrix
 //! puts the fault into a first run, an incremental run and a full refresh, at the first, the middle and the last request,
@@ -141,7 +141,7 @@ impl Matrix {
         self
     }
 
-    /// Tries every pair, in virtual time, and returns what came of it. Blocks the caller; it has its own threads and runtimes, so
+    /// Runs every pair, in virtual time, and returns the results. Blocks the caller; it has its own threads and runtimes, so
     /// that it may be called within a runtime.
     pub fn run(&self) -> MatrixReport {
         let next = AtomicUsize::new(0);
@@ -197,7 +197,7 @@ async fn tried(subject: &Subject, fault: &Fault, sound: &mut BTreeMap<bool, cell
     }
 }
 
-/// What is wrong with a subject without a fault.
+/// Returns what is wrong with a subject without a fault.
 fn check(subject: &Subject) -> Result<(), String> {
     let Some(fault) = catalogue::ALL.first() else { return Ok(()) };
     let on_a_thread = || {

@@ -28,7 +28,7 @@ impl ServedApi {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] where no port can be listened on.
+    /// [`ErrorKind::Unavailable`] if no port can be listened on.
     pub async fn new<A: FakeApi>(api: FakeTransport<A>) -> Result<Self> {
         let unable =
             |source| Error::new(ErrorKind::Unavailable, "cannot listen on the loopback interface").because(source);

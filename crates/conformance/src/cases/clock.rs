@@ -1,4 +1,4 @@
-//! What the clock may do: P3 and P31.
+//! Clock jumps: P3 and P31.
 
 use highwater_core::{ErrorKind, Maintenance, MaintenanceReport, Timestamp, WriteBatch, WriteOutcome};
 
@@ -6,8 +6,8 @@ use crate::environment::MOMENT_MS;
 use crate::rig::{Rig, note, notes, wait};
 use crate::subject::Subject;
 
-/// Time that passed while nothing new came, or while the store was closed, is no leap of the clock; nor is a clock that
-/// was dead at first and then set.
+/// Time that passed without changes, or while the store was closed, does not count as a clock jump; nor does setting a clock
+/// that was never set before.
 pub fn p03_time_away_is_no_leap<S: Subject>() {
     const DAY: i64 = 24 * 3600 * 1000;
     let mut rig = Rig::<S>::new();
@@ -39,8 +39,8 @@ pub fn p03_time_away_is_no_leap<S: Subject>() {
     assert!(last.time() > Timestamp::from_unix_ms(MOMENT_MS));
 }
 
-/// A clock that leaps more than a year ahead while the store is open mints nothing, until it is right again, or the host
-/// or another clock says that it is right. No cursor expires of that.
+/// While a clock is more than a year ahead, after a jump with the store open, nothing is minted, until it is correct again,
+/// or the host or another clock confirms it. No cursor expires because of that.
 pub fn p03_a_leap_is_refused_until_it_is_accepted<S: Subject>() {
     const YEAR: i64 = 365 * 24 * 3600 * 1000;
     let mut rig = Rig::<S>::new();
@@ -55,7 +55,7 @@ pub fn p03_a_leap_is_refused_until_it_is_accepted<S: Subject>() {
     };
     rig.environment.step_ms(2 * YEAR);
     for day in 0..3 {
-        // What mints nothing is kept, and is no proof that the clock is right.
+        // Writes that mint nothing are kept, and do not prove that the clock is right.
         let mut batch = WriteBatch::new();
         batch.put_document("run", &day).unwrap();
         rig.commit(batch).unwrap();

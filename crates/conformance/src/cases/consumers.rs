@@ -10,7 +10,7 @@ use highwater_core::{
 use crate::rig::{Rig, ids, nets, note, notes, wait};
 use crate::subject::Subject;
 
-/// What was not acknowledged is delivered again: after a failure, a lost lease, a restart.
+/// Unacknowledged records are delivered again: after a failure, a lost lease, a restart.
 pub fn p21_unacknowledged_is_delivered_again<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
@@ -42,9 +42,9 @@ pub fn p21_unacknowledged_is_delivered_again<S: Subject>() {
     assert!(rig.poll("copy", 10).unwrap().page.changes.is_empty());
 }
 
-/// A named reader that stored records and died, or went back, is told when these end, or leave its filter, before it
-/// comes by again.
-pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
+/// A named reader that stored records and died, or moved back, is notified if these are deleted or leave its filter before it
+/// reads again.
+pub fn p21_unacknowledged_records_are_reported_when_they_end<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let (all, ones) = (PollOptions::default(), PollOptions::default().matching(ContentFilter::new().equals("/n", 1)));
     let poll = |rig: &Rig<S>, name: &str, options: &PollOptions| match rig
@@ -62,7 +62,7 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
             [("0", NetAction::Added), ("1", NetAction::Added)]
         );
     }
-    // Both stored that, and neither lived to say so.
+    // Both stored that, and died before acknowledging.
     rig.environment.step_ms(2000);
     rig.save("0", 2);
     rig.delete("1");
@@ -72,7 +72,7 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
         rig.reopen();
     }
     let expected = [("0", NetAction::Left), ("1", NetAction::Deleted), ("new", NetAction::Void)];
-    // One at first: the reader died with more.
+    // One record at first: the reader died with several.
     let rest = |rig: &Rig<S>, name: &str, options: &PollOptions| {
         let mut told = Vec::new();
         loop {
@@ -89,7 +89,7 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
     let expected =
         [("never", NetAction::Added), ("0", NetAction::Updated), ("1", NetAction::Deleted), ("new", NetAction::Void)];
     assert_eq!(rest(&rig, "all", &all), expected.map(|(id, net)| (id.to_owned(), net)));
-    // The same for one that is sent back: it holds what it read since.
+    // The same for a reader that is moved back: it has what it read since.
     let before = rig.page(|request| request.matching(ContentFilter::new().equals("/n", 1))).next_cursor;
     rig.save("later", 1);
     let delivery = poll(&rig, "ones", &ones);
@@ -98,11 +98,11 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
     let back = ConsumerCommand::SeekMatching(Seek::Cursor(before), ContentFilter::new().equals("/n", 1));
     rig.consumer("ones", back).unwrap();
     assert_eq!(nets(&poll(&rig, "ones", &ones).page.changes), [("later", NetAction::Left)]);
-    // From START it begins with nothing.
+    // From START it begins with an empty copy.
     rig.consumer("ones", ConsumerCommand::Seek(Seek::Start)).unwrap();
     let delivery = poll(&rig, "ones", &ones);
     assert_eq!(nets(&delivery.page.changes), [("1", NetAction::Void), ("new", NetAction::Void)]);
-    // Who never acknowledged a thing stands at START, and yet holds something when the stream is cleared.
+    // A reader that never acknowledged anything is at START, but has records when the stream is cleared.
     rig.seek("first", Seek::Start);
     assert_eq!(poll(&rig, "first", &all).page.changes[0].net, NetAction::Added);
     rig.environment.step_ms(2000);
@@ -114,7 +114,7 @@ pub fn p21_what_was_stored_without_a_word_is_taken_back<S: Subject>() {
     assert_eq!(nets(&poll(&rig, "first", &all).page.changes), [("anew", NetAction::Added)]);
 }
 
-/// Reading again from anywhere ends at the same copy.
+/// Reading again from any position ends with the same copy.
 pub fn p21_seeking_replays<S: Subject>() {
     let rig = Rig::<S>::new();
     for n in 0..8 {
@@ -152,7 +152,7 @@ pub fn p21_seeking_replays<S: Subject>() {
     assert_eq!(after(Seek::Time(cursors[6].time())).len(), 7, "from behind the horizon only the start is complete");
 }
 
-/// A commit wakes every waiting reader, never before it is visible; dropped hints cost time, not data.
+/// A commit wakes every waiting reader, never before it is visible; a lost hint costs time, not data.
 pub fn p22_wakeups_are_hints<S: Subject>() {
     let rig = Rig::<S>::new();
     let store = std::sync::Arc::clone(rig.store());
@@ -168,7 +168,7 @@ pub fn p22_wakeups_are_hints<S: Subject>() {
             }
         }
     });
-    // A reader that looks at the log only when it is woken, and trusts that it will be.
+    // A reader that reads only when it is woken.
     let (mut cursor, mut seen) = (Cursor::START, 0);
     while seen < 40 {
         wait(async { tokio::time::timeout(Duration::from_secs(10), wakeups.changed()).await })
@@ -187,7 +187,7 @@ pub fn p22_wakeups_are_hints<S: Subject>() {
     assert_eq!(wait(late.changed()).unwrap_err().kind(), ErrorKind::Closed);
 }
 
-/// Handles wake each other.
+/// A commit wakes the readers of other handles.
 pub fn p22_other_handles_wake_too<S: Subject>() {
     if !S::SHARES {
         return;
@@ -212,7 +212,7 @@ pub fn p22_other_handles_wake_too<S: Subject>() {
     wait(other.close()).unwrap();
 }
 
-/// Consumers do not disturb each other, and who lost the lease can neither read nor acknowledge.
+/// Consumers do not disturb each other; a reader that lost its lease can neither read nor acknowledge.
 pub fn p25_leases_fence<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
@@ -242,7 +242,7 @@ pub fn p25_leases_fence<S: Subject>() {
     assert_eq!(error.kind(), ErrorKind::FilterMismatch);
 }
 
-/// A lease that was given by a clock which ran ahead does not hold until that time comes; one of just now does.
+/// A lease granted by a clock that was ahead does not last until that time; a recent one holds.
 pub fn p25_a_wrong_clock_gives_no_lease_for_years<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);
@@ -257,7 +257,7 @@ pub fn p25_a_wrong_clock_gives_no_lease_for_years<S: Subject>() {
     assert_eq!(rig.poll("copy", 1).unwrap_err().kind(), ErrorKind::LeaseLost);
 }
 
-/// An acknowledgement that comes twice, late, takes nothing back.
+/// A late or repeated acknowledgement never moves the position back.
 pub fn p21_an_acknowledgement_never_goes_back<S: Subject>() {
     let rig = Rig::<S>::new();
     let ones = PollOptions::default().matching(ContentFilter::new().equals("/n", 1)).limit(1);
@@ -271,14 +271,14 @@ pub fn p21_an_acknowledgement_never_goes_back<S: Subject>() {
     assert_eq!(ids(&delivery.page.changes), ["a"]);
     rig.ack("ones", delivery.token).unwrap();
     rig.save("c", 2);
-    assert!(poll().page.changes.is_empty(), "what it passes over is acknowledged without a word");
+    assert!(poll().page.changes.is_empty(), "skipped records are acknowledged implicitly");
     let before = rig.status("ones");
     assert_eq!((before.lag, before.acknowledged.position()), (0, rig.head().high_water.position()));
     rig.ack("ones", delivery.token).unwrap();
     assert_eq!(rig.status("ones"), before);
 }
 
-/// An acknowledgement that comes after its lease ran out counts while nobody took over, and not afterwards.
+/// An acknowledgement after the lease ran out counts until another reader takes over, and not after that.
 pub fn p25_a_late_acknowledgement_counts_while_nobody_took_over<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..4, 1);
@@ -286,7 +286,7 @@ pub fn p25_a_late_acknowledgement_counts_while_nobody_took_over<S: Subject>() {
     rig.environment.step_ms(3_600_000);
     rig.ack("copy", slow.token).unwrap();
     let next = rig.poll("copy", 2).unwrap();
-    assert_eq!((ids(&next.page.changes), next.attempt), (vec!["2", "3"], 1), "that it was slow counts for nothing");
+    assert_eq!((ids(&next.page.changes), next.attempt), (vec!["2", "3"], 1), "slowness is not counted as a failure");
     rig.environment.step_ms(3_600_000);
     let other = rig.poll("copy", 2).unwrap();
     assert_eq!(rig.ack("copy", next.token).unwrap_err().kind(), ErrorKind::LeaseLost);
@@ -295,8 +295,8 @@ pub fn p25_a_late_acknowledgement_counts_while_nobody_took_over<S: Subject>() {
     assert_eq!(rig.status("copy").lag, 1);
 }
 
-/// A reader that stands where nothing is any more lags behind by what there is, not by what there was.
-pub fn p25_what_is_gone_is_no_lag<S: Subject>() {
+/// The lag of a reader below cleared or pruned entries counts existing records only.
+pub fn p25_removed_records_are_no_lag<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..400, 1);
     let delivery = rig.poll("copy", 10).unwrap();
@@ -310,7 +310,7 @@ pub fn p25_what_is_gone_is_no_lag<S: Subject>() {
     }
     rig.save_all(0..2, 2);
     assert_eq!((rig.status("copy").lag, rig.status("end").lag), (2, 2));
-    // The last row goes: nothing lies behind who stood before it.
+    // The last row is removed: nothing is left after the reader before it.
     rig.consumer("copy", ConsumerCommand::Evict).unwrap();
     rig.seek("end", Seek::End);
     rig.delete("1");
@@ -320,7 +320,7 @@ pub fn p25_what_is_gone_is_no_lag<S: Subject>() {
     assert_eq!((rig.status("end").lag, rig.status("copy").lag), (0, 1));
 }
 
-/// The lease of a consumer that was removed stays lost when the name comes into use again.
+/// The lease of a removed consumer stays invalid when the name is used again.
 pub fn p25_a_removed_consumers_lease_stays_lost<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
@@ -333,10 +333,10 @@ pub fn p25_a_removed_consumers_lease_stays_lost<S: Subject>() {
     let new = rig.poll("copy", 1).unwrap();
     assert_eq!(rig.ack("copy", old.token).unwrap_err().kind(), ErrorKind::LeaseLost);
     rig.ack("copy", new.token).unwrap();
-    assert_eq!(rig.status("copy").lag, 5, "what the old reader held was not acknowledged");
+    assert_eq!(rig.status("copy").lag, 5, "the old reader's delivery was not acknowledged");
 }
 
-/// A named reader keeps to its filter: what leaves it is told, and it can begin anywhere.
+/// A named reader keeps its filter: records that leave it are reported, and it can begin anywhere.
 pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let ones = ContentFilter::new().equals("/n", 1);
@@ -357,7 +357,7 @@ pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
     rig.save("other", 2);
     let filtered = rig.page(|request| request.matching(ones.clone()).limit(1)).next_cursor;
     assert_eq!(poll(&rig, "ones"), told(&[("0", NetAction::Added), ("1", NetAction::Added), ("2", NetAction::Added)]));
-    // Where a reader is sent before its first poll, with the filter or without.
+    // A seek before the first poll, with the filter or without.
     rig.seek("late", Seek::End);
     rig.consumer("behind", ConsumerCommand::SeekMatching(Seek::Cursor(filtered), ones.clone())).unwrap();
     let plain = ConsumerCommand::Seek(Seek::Cursor(filtered));
@@ -374,11 +374,11 @@ pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
     let gone = told(&[("1", NetAction::Left), ("2", NetAction::Deleted)]);
     for name in ["ones", "behind"] {
         let mut changes = poll(&rig, name);
-        // A record that never matched may be told as having left: to remove it again is harmless.
+        // A record that never matched may be reported as LEFT: removing it again is harmless.
         changes.retain(|(id, net)| !(id == "other" && *net == NetAction::Left));
         assert_eq!(changes, gone, "{name}");
     }
-    // The filter is fixed, whatever is asked for.
+    // The filter is fixed, whatever later polls request.
     assert_eq!(rig.poll("ones", 1).unwrap_err().kind(), ErrorKind::FilterMismatch);
     let another = ConsumerCommand::SeekMatching(Seek::Start, ContentFilter::new().equals("/n", 2));
     assert_eq!(rig.consumer("ones", another).unwrap_err().kind(), ErrorKind::FilterMismatch);
@@ -386,8 +386,8 @@ pub fn p18_a_named_reader_keeps_to_its_filter<S: Subject>() {
     assert_eq!(poll(&rig, "ones"), told(&[("1", NetAction::Updated)]));
 }
 
-/// A reader that was evicted has to clear its copy: a time that leads to the start does not spare it that.
-pub fn p25_an_evicted_reader_is_told_so<S: Subject>() {
+/// An evicted reader has to clear its copy, even after a seek to a time before the first record.
+pub fn p25_an_evicted_reader_gets_an_error<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..2, 1);
     let known = rig.end();
@@ -419,7 +419,7 @@ pub fn p25_lag<S: Subject>() {
     rig.save("6", 2);
     rig.save("0", 2);
     assert_eq!(rig.status("half").lag, 4, "each record once");
-    // Many are not counted one by one: each modification counts then, but no more than there are records.
+    // A large lag is not counted one by one: it is the number of modifications, at most the number of records.
     rig.save_all(1000..1400, 1);
     rig.seek("half", Seek::Cursor(rig.page(|request| request.limit(100)).next_cursor));
     assert_eq!((rig.status("half").lag, rig.status("never").lag), (306, 406));

@@ -1,4 +1,4 @@
-//! What a reader ends up with: P17 to P20, P37.
+//! Convergence of readers: P17 to P20, P37.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::subject::Subject;
 pub(crate) type Copy = BTreeMap<String, String>;
 
 /// Brings a copy up to date with a page. A copy that was caught up at the page's cursor holds
-/// exactly what each change says it does (P19); in the middle of a drain, where records may have
-/// moved ahead of the reader, to put and to remove is all there is to it.
+/// exactly what each change says (P19); in the middle of a drain, when records may have
+/// moved ahead of the reader, only put and remove apply.
 pub(crate) fn apply(copy: &mut Copy, changes: &[Change], caught_up: bool) {
     for change in changes {
         let id = change.record.id.to_string();
@@ -30,8 +30,8 @@ pub(crate) fn apply(copy: &mut Copy, changes: &[Change], caught_up: bool) {
             other => panic!("an unknown net action: {other:?}"),
         };
         let expected = !matches!(change.net, NetAction::Added | NetAction::Void);
-        // A record that ended more than once may be told as deleted to a reader who knows of its first end: whether
-        // he does, his cursor does not say.
+        // A record that was deleted more than once may be reported as deleted to a reader that knows the first delete: the
+        // cursor does not show whether it does.
         let told_again = change.net == NetAction::Deleted;
         assert!(!caught_up || held == expected || told_again, "{:?} of {}", change.net, change.record.id);
     }
@@ -43,7 +43,7 @@ fn live<S: Subject>(rig: &Rig<S>) -> Copy {
     copy
 }
 
-/// A small history with every kind of change in it, one step at a time.
+/// A small history with every kind of change, one step at a time.
 fn step<S: Subject>(rig: &Rig<S>, n: u64) {
     let id = (n * 7 % 13).to_string();
     rig.environment.step_ms([0, 1, -2, 400][n as usize % 4]);
@@ -54,7 +54,7 @@ fn step<S: Subject>(rig: &Rig<S>, n: u64) {
     }
 }
 
-/// From every cursor ever given out, with the copy of that time, a drain ends at the truth.
+/// From every cursor ever issued, with the copy from that time, a drain ends with the correct copy.
 pub fn p17_every_cursor_converges<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let (mut kept, mut cursor, mut copy) = (vec![(Cursor::START, Copy::new(), true)], Cursor::START, Copy::new());
@@ -68,7 +68,7 @@ pub fn p17_every_cursor_converges<S: Subject>() {
             exact = page.caught_up;
             kept.push((cursor, copy.clone(), exact));
             if page.caught_up {
-                assert_eq!(copy, live(&rig), "p20: caught up is the truth");
+                assert_eq!(copy, live(&rig), "p20: caught up, but the copy differs");
             }
         }
     }
@@ -99,7 +99,7 @@ pub fn p17_every_cursor_converges<S: Subject>() {
     assert!(expired > 0, "the history reaches behind the horizon");
 }
 
-/// A filter on actions is what it says: the list, filtered. Every combination, at every page size.
+/// A read with a filter on actions equals the list, filtered: every combination, at every page size.
 pub fn p18_filters_on_actions<S: Subject>() {
     let rig = Rig::<S>::new();
     (0..40).for_each(|n| step(&rig, n));
@@ -130,7 +130,7 @@ pub fn p18_filters_on_actions<S: Subject>() {
     }
 }
 
-/// A reader with a content filter ends with what matches: a record that stops matching has LEFT.
+/// A reader with a content filter ends with the matching records: a record that stops matching is reported as LEFT.
 pub fn p18_content_filter_converges<S: Subject>() {
     let rig = Rig::<S>::new();
     let filter = ContentFilter::new().equals("/n", 1);
@@ -176,13 +176,14 @@ pub fn p18_content_filter_converges<S: Subject>() {
     assert_eq!(error.kind(), ErrorKind::FilterMismatch);
 }
 
-/// Of a record that never matched a filter its readers hear nothing, and two of them end alike, whatever was pruned.
-pub fn p18_only_what_matched_has_left<S: Subject>() {
+/// A record that never matched a filter is not reported to its readers, and two of them end with the same copy, whatever was
+/// pruned.
+pub fn p18_only_matched_records_leave<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let filter = || ContentFilter::new().equals("/n", 1);
     rig.save_all(0..3, 1);
     rig.save_all(3..40, 2);
-    // Before anybody read with the filter: neither its past nor that it has one is known.
+    // Before the first read with the filter, neither the record's past nor that it has one is known.
     rig.save_all(30..40, 3);
     let page = rig.page(|request| request.matching(filter()));
     let metadata = rig.page(|request| request.matching(filter()).metadata_only());
@@ -216,7 +217,7 @@ pub fn p18_only_what_matched_has_left<S: Subject>() {
     rig.ack("named", delivery.token).unwrap();
     rig.save_all(3..20, 5);
     assert!(rig.poll_with("named", &options).unwrap().page.changes.is_empty(), "they were always shut");
-    // The same for readers that hold a record from before its payload was pruned, and for those that come later.
+    // The same for readers that have a record from before its payload was pruned, and for later readers.
     let mut first = Copy::new();
     let (page, end) = (rig.page(|request| request.matching(filter())), rig.end());
     apply(&mut first, &page.changes, true);
@@ -236,7 +237,7 @@ pub fn p18_only_what_matched_has_left<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// What a change means is relative to the reader's own cursor.
+/// The net action is relative to the reader's own cursor.
 pub fn p19_net_action<S: Subject>() {
     let rig = Rig::<S>::new();
     let names = |rig: &Rig<S>, cursor: Cursor| {
@@ -274,14 +275,14 @@ pub fn p19_net_action<S: Subject>() {
     assert_eq!(names(&rig, between), ["void again Updated"]);
     assert_eq!(names(&rig, Cursor::START)[1], "updated Added");
     rig.delete("returns");
-    // Not void: a reader in the middle of a drain may stand here without having been told of the first end.
+    // Not VOID: a reader in the middle of a drain may be here without having seen the first delete.
     assert_eq!(names(&rig, without).last().unwrap(), "returns Deleted");
     assert_eq!(names(&rig, reader).last().unwrap(), "returns Deleted");
     assert_eq!(names(&rig, between).last().unwrap(), "returns Deleted");
     rig.verify(&notes());
 }
 
-/// A page that says it is caught up is: also when records move while a reader drains.
+/// `caught_up` is accurate, even if records move while a reader drains.
 pub fn p20_caught_up_is_true<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..20, 0);
@@ -301,7 +302,7 @@ pub fn p20_caught_up_is_true<S: Subject>() {
     }
 }
 
-/// The checksum of a stream is what a reader computes over its own copy.
+/// The checksum of a stream equals the one that a reader computes over its own copy.
 pub fn p37_checksum_is_the_readers<S: Subject>() {
     let mut rig = Rig::<S>::new();
     for n in 0..30 {
@@ -327,7 +328,7 @@ pub fn p37_checksum_is_the_readers<S: Subject>() {
     }
 }
 
-/// Fetching with overlap any number of times gives what fetching once gives.
+/// Fetching with overlap any number of times gives the same result as fetching once.
 pub fn p35_boundary_refetch<S: Subject>() {
     let versions: Vec<(u64, u64)> = (0..30).map(|n| (n % 9, n / 9)).collect();
     let (once, overlapping) = (Rig::<S>::new(), Rig::<S>::new());
@@ -338,7 +339,7 @@ pub fn p35_boundary_refetch<S: Subject>() {
         for (id, n) in &versions[window.saturating_sub(3)..=window] {
             overlapping.save(&id.to_string(), *n);
         }
-        // The boundary row again, and all that share its moment.
+        // The boundary row again, and all rows with the same time.
         let (id, n) = versions[window];
         for _ in 0..window % 3 {
             let outcome = overlapping.write(|batch| batch.upsert(note(&id.to_string(), n))).outcomes[0];
@@ -353,7 +354,7 @@ pub fn p35_boundary_refetch<S: Subject>() {
 }
 
 /// A stream that was never written to is distinguished from one that is empty or cleared, so that a waiting reader can say so.
-pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
+pub fn p20_a_stream_never_written_to_says_so<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let never = |rig: &Rig<S>| {
         let head = rig.head();
@@ -378,7 +379,7 @@ pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
     let error = check(&rig, &notes()).unwrap_err();
     assert_eq!((error.kind(), error.context("streams")), (ErrorKind::NotFound, Some("demo/Other, else/Note")));
 
-    // A reader that waits gets the first record all the same.
+    // A waiting reader gets the first record nevertheless.
     let store = std::sync::Arc::clone(rig.store());
     let mut following = store.records(&notes()).follow();
     let looked = wait(async { tokio::time::timeout(Duration::from_millis(50), following.next()).await });
@@ -389,7 +390,7 @@ pub fn p20_a_stream_that_nobody_wrote_says_so<S: Subject>() {
     assert_eq!(ids(&rig.poll("early", 10).unwrap().page.changes), ["a"]);
     assert_eq!(check(&rig, &notes()).unwrap().live, 1);
 
-    // What is gone was there.
+    // Cleared records count as written.
     drop(following);
     drop(store);
     wait(rig.store().maintain(Maintenance::Clear(notes()))).unwrap();

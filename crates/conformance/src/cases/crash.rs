@@ -12,8 +12,8 @@ use crate::rig::{Rig, ids, note, notes, wait};
 use crate::script::transcript;
 use crate::subject::{MemorySubject, Subject};
 
-/// A batch that fails leaves nothing behind: no record, no document, no stream, no position, and
-/// nothing that is remembered of it.
+/// A failed batch leaves nothing behind: no record, no document, no stream, no position, and
+/// nothing in caches.
 pub fn p29_a_failed_batch_leaves_nothing<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("a", 1);
@@ -34,7 +34,7 @@ pub fn p29_a_failed_batch_leaves_nothing<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// After a crash at any moment between commits the store is what was acknowledged, whole.
+/// After a crash at any moment between commits the store holds exactly what was acknowledged.
 pub fn p29_a_crash_keeps_what_was_acknowledged<S: Subject>() {
     let rig = Rig::<S>::new();
     for n in 0..12_u64 {
@@ -54,7 +54,7 @@ pub fn p29_a_crash_keeps_what_was_acknowledged<S: Subject>() {
     }
 }
 
-/// What a reader was given survives every later crash.
+/// Everything delivered to a reader survives every later crash.
 pub fn p30_nothing_delivered_is_taken_back<S: Subject>() {
     let rig = Rig::<S>::new();
     let mut delivered = Vec::new();
@@ -72,8 +72,8 @@ pub fn p30_nothing_delivered_is_taken_back<S: Subject>() {
     }
 }
 
-/// A store whose files were removed while it is open acknowledges nothing more, and says so from then on: what it wrote
-/// would be gone with it.
+/// A store whose files were removed while it is open acknowledges nothing more, and reports it from then on: its writes
+/// would be lost.
 pub fn p30_a_moved_file_is_noticed<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..5, 1);
@@ -97,7 +97,7 @@ pub fn p30_a_moved_file_is_noticed<S: Subject>() {
     }
 }
 
-/// After a crash or a restored backup the first new position lies behind all that was given out there.
+/// After a crash or a restored backup the first new position comes after all that were issued there.
 pub fn p31_positions_after_a_crash<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..5, 1);
@@ -116,7 +116,7 @@ fn epoch(cursor: Cursor) -> String {
     cursor.to_string()[27..34].to_owned()
 }
 
-/// Every text is either a cursor that this store gave out for this stream, or a fault of its own kind.
+/// Every text is either a cursor that this store issued for this stream, or is refused with a specific error.
 pub fn p32_cursor_validation_is_total<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..5, 1);
@@ -167,8 +167,8 @@ pub fn p32_cursor_validation_is_total<S: Subject>() {
     }
 }
 
-/// A restored backup and a clone know their own cursors, and those of lost histories as such; also
-/// when a standing clock gives both the very same ULIDs.
+/// A restored backup and a clone accept their own cursors and recognise those of lost histories, even
+/// if a stopped clock gives both the same ULIDs.
 pub fn p32_lost_histories_are_noticed<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..5, 1);
@@ -192,7 +192,7 @@ pub fn p32_lost_histories_are_noticed<S: Subject>() {
             }
             assert_eq!(place.refusal(common), None);
         }
-        // Once more when both have looked at their own ends.
+        // Once more after both have read their own ends.
         backup.page(|request| request.since(other));
         rig.page(|request| request.since(lost));
     }
@@ -203,7 +203,7 @@ pub fn p32_lost_histories_are_noticed<S: Subject>() {
     assert_eq!(backup.refusal(rig.end()), Some(ErrorKind::CursorForked));
 }
 
-/// What happens to one stream leaves every other as it is, though they differ in one name only.
+/// A change to one stream leaves every other unchanged, even if they differ in one name only.
 pub fn p33_streams_are_isolated<S: Subject>() {
     let rig = Rig::<S>::new();
     let streams = [
@@ -243,7 +243,7 @@ pub fn p33_streams_are_isolated<S: Subject>() {
     assert_eq!(wait(rig.store().streams()).unwrap().len(), streams.len());
 }
 
-/// Content is compared by meaning: spelling never counts, every difference does.
+/// Content is compared by meaning: spelling never matters, every real difference does.
 pub fn p34_canonical_content<S: Subject>() {
     let rig = Rig::<S>::new();
     let same = [
@@ -306,7 +306,7 @@ pub fn p34_canonical_content<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// The same operations, clock and randomness give the same answers, byte for byte, as the memory store.
+/// The same operations, clock and randomness give the same results, byte for byte, as the memory store.
 pub fn p36_same_script_same_answers<S: Subject>() {
     for seed in 0..4 {
         let (expected, actual) = (transcript::<MemorySubject>(seed, 60), transcript::<S>(seed, 60));
@@ -317,7 +317,7 @@ pub fn p36_same_script_same_answers<S: Subject>() {
     }
 }
 
-/// With no memory to remember records in, everything is found on disk.
+/// Without a memory budget for records, everything is found on disk.
 pub fn p01_without_memory<S: Subject>() {
     let environment = Arc::new(TestEnvironment::new(5));
     environment.set_randomness(Randomness::Seeded(5));

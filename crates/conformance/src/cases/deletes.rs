@@ -10,7 +10,7 @@ use crate::subject::Subject;
 const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
 const NEXT_RUN: RunId = RunId::new(Timestamp::from_unix_ms(2), 2);
 
-/// A completed run deletes what it did not see; not what somebody else wrote meanwhile.
+/// A completed run deletes the records that it did not see, but not those that another writer wrote in the meantime.
 pub fn p26_a_run_spares_what_it_saw_and_what_is_new<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..10, 1);
@@ -34,7 +34,7 @@ pub fn p26_a_run_spares_what_it_saw_and_what_is_new<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A run that was aborted, overtaken or never completed deletes nothing.
+/// A run that was aborted, superseded or never completed deletes nothing.
 pub fn p26_an_incomplete_run_deletes_nothing<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..10, 1);
@@ -55,8 +55,8 @@ pub fn p26_an_incomplete_run_deletes_nothing<S: Subject>() {
     assert_eq!(rig.head().open_run, Some(NEXT_RUN));
 }
 
-/// A run that was given up and is begun anew under the same id has seen nothing yet, whoever remembers the first one.
-pub fn p26_a_run_begun_anew_has_seen_nothing<S: Subject>() {
+/// A run that was aborted and begins again under the same id has seen nothing yet, whichever handle cached the first one.
+pub fn p26_a_restarted_run_has_seen_nothing<S: Subject>() {
     if !S::SHARES {
         return;
     }
@@ -80,7 +80,7 @@ pub fn p26_a_run_begun_anew_has_seen_nothing<S: Subject>() {
     wait(other.close()).unwrap();
 }
 
-/// A run that goes on after a restart remembers what it saw before.
+/// A run that continues after a restart still knows what it saw before.
 pub fn p26_a_resumed_run_remembers_what_it_saw<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..100, 1);
@@ -119,7 +119,7 @@ pub fn p26_a_resumed_run_remembers_what_it_saw<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A run that would delete too much, or everything, waits for an approval, and deletes nothing meanwhile.
+/// A run that would delete too much, or everything, waits for approval, and deletes nothing until then.
 pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..100, 1);
@@ -144,23 +144,23 @@ pub fn p26_the_guard_holds_mass_deletes<S: Subject>() {
     rig.write(|batch| batch.begin_run(NEXT_RUN));
     let all = DeleteGuard::new().count(u64::MAX).fraction(1.0);
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "an empty source is not believed unasked");
-    // Nor if the stream is not empty, because somebody else wrote meanwhile.
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "an empty source needs confirmation");
+    // Also if the stream is not empty, because another writer wrote in the meantime.
     rig.write(|batch| batch.origin("webhook").upsert(note("new", 1)));
     rig.write(|batch| batch.in_run(NEXT_RUN).seen("unknown").delete("unknown"));
     if S::REOPENS {
         rig.reopen();
     }
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, all)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "the run itself met nothing");
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "the run itself saw nothing");
     let unseen = rig.write(|batch| batch.list_unseen(NEXT_RUN, 1)).unseen.unwrap();
     assert_eq!((unseen.missing, unseen.live, unseen.saw_any), (79, 80, false));
     let approved = rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED));
-    assert_eq!((approved.deleted, rig.head().live), (79, 1), "an honestly empty source can be");
+    assert_eq!((approved.deleted, rig.head().live), (79, 1), "a source that is really empty can be approved");
     rig.verify(&notes());
 }
 
-/// A record that came but could not be read is not deleted for that.
+/// A record that was sent but could not be read is not deleted.
 pub fn p26_quarantined_records_count_as_seen<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..10, 1);
@@ -186,10 +186,10 @@ pub fn p26_quarantined_records_count_as_seen<S: Subject>() {
         batch
     });
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::default())).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "who knows which record that was");
+    assert_eq!(error.kind(), ErrorKind::AwaitingApproval, "it is unknown which record that was");
 }
 
-/// Whatever its id, a bad record is set aside by itself, and nothing else of its batch suffers.
+/// A bad record with any id is set aside alone, without affecting the rest of its batch.
 pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let waves = "🌊".repeat(1024);
@@ -209,7 +209,7 @@ pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
             batch.upsert(note("good", 1)).upsert(r#"{"n":1}"#).upsert(r#"{"n":2}"#).upsert_as("", "{}")
         })
     };
-    // The stream has nothing yet: what is set aside must be found under the number it has later.
+    // The stream is still empty: set-aside records must be found under the number that it gets later.
     let outcomes = rig.write(|batch| batch.bad_records(BadRecords::Quarantine).upsert_as("first", "[")).outcomes;
     assert_eq!(outcomes, [WriteOutcome::Rejected]);
     let commit = write(&rig, "[1]");
@@ -227,15 +227,15 @@ pub fn p26_each_bad_record_is_set_aside_by_itself<S: Subject>() {
     let mut expected: Vec<&str> = bad_ids.iter().map(String::as_str).chain(["first"]).collect();
     expected.sort_unstable();
     assert_eq!(told, expected);
-    assert_eq!(values.len(), expected.len() + 3, "those without an id are told apart by their content");
+    assert_eq!(values.len(), expected.len() + 3, "records without an id are distinguished by their content");
     for value in values.iter().filter(|value| value["id"].is_string() && value["id"] != "first") {
         assert_eq!(value["payload"], "[2]", "the newest content");
     }
     rig.verify(&notes());
 }
 
-/// What is set aside is bounded: the newest hundred, the beginning of each; and it goes with its stream.
-pub fn p26_what_is_set_aside_is_bounded<S: Subject>() {
+/// Set-aside records are bounded: the newest hundred, the beginning of each. Clearing the stream removes them.
+pub fn p26_set_aside_records_are_bounded<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let kept = |rig: &Rig<S>| wait(rig.store().documents("quarantine/", "", 1000)).unwrap();
     let long = format!(r#"{{"text":"{}""#, "x".repeat(100_000));
@@ -263,7 +263,7 @@ pub fn p26_what_is_set_aside_is_bounded<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A record that its writer set aside: by its id it counts as seen, without one nothing is certain.
+/// A record that its writer set aside counts as seen if it has an id; without one, nothing is certain.
 pub fn p26_a_writer_can_set_records_aside<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);
@@ -280,7 +280,7 @@ pub fn p26_a_writer_can_set_records_aside<S: Subject>() {
     assert_eq!(rig.write(|batch| batch.complete_run(RUN, DeleteGuard::default())).deleted, 0);
     assert_eq!(rig.head().live, 3);
 
-    // Its member `id` may not be what its writer knows it by.
+    // The writer may identify it by something other than its member `id`.
     rig.write(|batch| batch.begin_run(NEXT_RUN).upsert(note("0", 1)).set_aside(note("1", 2), "no key"));
     let error = rig.try_write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::default())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AwaitingApproval);
@@ -288,7 +288,7 @@ pub fn p26_a_writer_can_set_records_aside<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A run's end is one: deletes, checkpoint and state, or nothing of them.
+/// The end of a run is atomic: deletes, checkpoint and state, or none of them.
 pub fn p27_a_runs_end_is_one<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
@@ -335,8 +335,8 @@ pub fn p34_patches_merge_deeply<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// What a run has not seen can be listed before it ends, and records can be counted as seen by id.
-pub fn p26_the_unseen_can_be_looked_up_first<S: Subject>() {
+/// The records that a run has not seen can be listed before it ends, and records can be marked as seen by id.
+pub fn p26_unseen_records_can_be_looked_up_first<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
     let listed = rig.write(|batch| batch.begin_run(RUN).upsert(note("0", 1)).upsert(note("1", 2)).list_unseen(RUN, 10));

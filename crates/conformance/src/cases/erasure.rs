@@ -1,4 +1,4 @@
-//! What was erased is nowhere any more: P24.
+//! Erased data is gone everywhere: P24.
 
 use highwater_core::{
     BadRecords, ContentFilter, Cursor, ErrorKind, History, Maintenance, MaintenanceReport, NetAction, PruneWhat,
@@ -12,7 +12,7 @@ fn keep_history<S: Subject>(rig: &Rig<S>, history: History) {
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(history)));
 }
 
-/// Kept versions of the usual stream.
+/// The number of kept versions of the default stream.
 fn kept<S: Subject>(rig: &Rig<S>) -> u64 {
     match rig.maintain(Maintenance::Verify(notes())) {
         MaintenanceReport::Verified(found) => {
@@ -23,7 +23,7 @@ fn kept<S: Subject>(rig: &Rig<S>) -> u64 {
     }
 }
 
-/// A tombstone that is pruned takes the kept versions of its record with it; those of records that are there stay.
+/// Pruning a tombstone removes the kept versions of its record; those of existing records stay.
 pub fn p24_a_pruned_tombstone_takes_its_versions<S: Subject>() {
     for history in
         [History::Versions(1), History::Versions(1000), History::Milliseconds(1), History::Milliseconds(1 << 40)]
@@ -63,9 +63,9 @@ pub fn p24_a_pruned_tombstone_takes_its_versions<S: Subject>() {
     }
 }
 
-/// A prune enforces how much history is kept and for how long, by a clock that can be believed; history can go by itself, and
-/// no reader is expired by that.
-pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
+/// A prune enforces the limits of history in number and age, by a plausible clock; history can be pruned alone, which expires
+/// no reader.
+pub fn p24_history_is_kept_as_configured_and_can_be_pruned_alone<S: Subject>() {
     let rig = Rig::<S>::new();
     let prune = |what, up_to| match rig.maintain(Maintenance::Prune { stream: notes(), what, up_to }) {
         MaintenanceReport::Pruned { removed, versions, held_by, .. } => (removed, versions, held_by),
@@ -80,7 +80,7 @@ pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
     rig.poll("slow", 1).unwrap();
     assert_eq!(kept(&rig), 10);
     keep_history(&rig, History::Versions(2));
-    assert_eq!(kept(&rig), 10, "what is kept goes with a change or a prune");
+    assert_eq!(kept(&rig), 10, "versions are removed by a change or a prune");
     assert_eq!(prune(PruneWhat::History, Cursor::START), (0, 6, None));
     let versions = wait(rig.store().versions(&notes(), "a")).unwrap();
     let texts: Vec<_> = versions.iter().map(|version| version.record.payload.clone().unwrap().to_string()).collect();
@@ -95,11 +95,7 @@ pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
     rig.environment.step_ms(30_000);
     assert_eq!(prune(PruneWhat::Tombstones, Cursor::START), (0, 4, None), "superseded 80 seconds ago, the last one 30");
     rig.environment.step_ms(50 * 365 * 24 * 3600 * 1000);
-    assert_eq!(
-        prune(PruneWhat::Tombstones, Cursor::START),
-        (0, 0, None),
-        "a clock that cannot be right makes nothing old"
-    );
+    assert_eq!(prune(PruneWhat::Tombstones, Cursor::START), (0, 0, None), "an implausible clock makes nothing old");
     rig.environment.step_ms(-50 * 365 * 24 * 3600 * 1000);
     assert_eq!(kept(&rig), 1);
 
@@ -112,8 +108,8 @@ pub fn p24_history_is_kept_as_told_and_goes_by_itself<S: Subject>() {
     assert_eq!(past(rig.end()).unwrap().len(), 2);
 }
 
-/// However many versions there are, of one record or of many.
-pub fn p24_a_prune_looks_at_all_of_the_history<S: Subject>() {
+/// A prune covers any number of versions, of one record or of many.
+pub fn p24_a_prune_covers_all_of_the_history<S: Subject>() {
     const MANY: u64 = 1300;
     let rig = Rig::<S>::new();
     keep_history(&rig, History::Versions(10_000));
@@ -131,7 +127,7 @@ pub fn p24_a_prune_looks_at_all_of_the_history<S: Subject>() {
         batch
     });
     assert_eq!(rig.prune(PruneWhat::Tombstones, rig.end()), MANY / 2);
-    assert_eq!(kept(&rig), MANY - 1 + MANY / 2, "those of what is there");
+    assert_eq!(kept(&rig), MANY - 1 + MANY / 2, "the versions of existing records");
     keep_history(&rig, History::Versions(3));
     rig.prune(PruneWhat::History, Cursor::START);
     assert_eq!(kept(&rig), 3 + MANY / 2);
@@ -143,8 +139,8 @@ pub fn p24_a_prune_looks_at_all_of_the_history<S: Subject>() {
     assert_eq!(newest, [MANY - 1, MANY - 2, MANY - 3, MANY - 4].map(|n| note("many", n)));
 }
 
-/// A clock that was far ahead for a while makes no version old that was kept before, and none eternal; the past that was
-/// erased is refused, not given without what is gone.
+/// A clock that was far ahead for a while makes no earlier version old, and no version permanent; a view of the erased past is
+/// refused, not returned incomplete.
 pub fn p24_history_outlives_a_clock_that_was_ahead<S: Subject>() {
     let rig = Rig::<S>::new();
     keep_history(&rig, History::Milliseconds(24 * 3600 * 1000));
@@ -174,7 +170,7 @@ pub fn p24_history_outlives_a_clock_that_was_ahead<S: Subject>() {
     assert_eq!(past.unwrap_err().kind(), ErrorKind::CursorExpired);
 }
 
-/// A payload that was pruned and comes again is stored, as a change: readers behind it would lack it otherwise.
+/// A pruned payload that comes again is stored as a change: readers past it would lack it otherwise.
 pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
     for remembers in [true, false] {
         let mut rig = Rig::<S>::at(
@@ -219,29 +215,29 @@ pub fn p24_a_pruned_payload_that_comes_again_is_stored<S: Subject>() {
         assert_eq!(
             rig.write(|batch| batch.seen("3")).outcomes,
             [WriteOutcome::Unchanged],
-            "that it is there brings nothing"
+            "marking it as seen stores nothing"
         );
         let page = rig.page(|request| request.since(plain));
         assert_eq!(nets(&page.changes), ["0", "1", "2"].map(|id| (id, NetAction::Updated)));
         assert!(page.changes.iter().all(|change| change.record.payload.is_some()));
         assert!(page.changes.iter().all(|change| change.record.metadata.pruned_at.is_none()));
         let page = rig.page(|request| request.since(filtered).matching(ones));
-        assert_eq!(page.changes.len(), 3, "whoever reads by content has them now");
+        assert_eq!(page.changes.len(), 3, "readers with a content filter get them now");
         assert_eq!((rig.head().checksum, rig.get("3").unwrap().payload), (checksum, None));
         assert_eq!(rig.page(|request| request.since(Cursor::START)).changes.len(), 4);
         rig.verify(&notes());
     }
 }
 
-/// What was erased is in no byte of any file once a store was compacted that says so of itself: payloads of every size,
-/// superseded versions, what was set aside.
-pub fn p24_what_was_erased_is_in_no_file<S: Subject>() {
+/// After compaction, erased data is in no byte of any file, for stores that declare so: payloads of every size, superseded
+/// versions, set-aside records.
+pub fn p24_erased_content_is_in_no_file<S: Subject>() {
     let mut rig = Rig::<S>::new();
     if !rig.store().capabilities().erases {
         return;
     }
     keep_history(&rig, History::Versions(5));
-    // Records of all lengths that change, move and go: they leave pages in every state.
+    // Records of all lengths that change, move and are removed: they leave pages in every state.
     let mut random = 7_u64;
     let mut below = |limit: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

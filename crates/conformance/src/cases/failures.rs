@@ -1,4 +1,4 @@
-//! Named readers that fail: what is set aside, for how long, and how it comes back (P21).
+//! Named readers that fail: which records are parked, for how long, and how they return (P21).
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use highwater_core::{ConsumerCommand, ContentFilter, ErrorKind, Maintenance, Net
 use crate::rig::{Rig, ids, nets, notes};
 use crate::subject::Subject;
 
-/// Options of a reader that is served again at once.
+/// Options of a reader without a backoff.
 fn at_once() -> PollOptions {
     PollOptions::default().backoff(Duration::ZERO, Duration::ZERO)
 }
 
-/// Polls until nothing is left; a delivery with one of the `bad` records is refused. Which ids were acknowledged, in order.
+/// Polls until nothing is left, and nacks deliveries with one of the `bad` records. Returns the acknowledged ids, in order.
 fn drain<S: Subject>(rig: &Rig<S>, name: &str, options: &PollOptions, bad: &[&str]) -> Vec<String> {
     let mut taken = Vec::new();
     for _ in 0..200 {
@@ -31,7 +31,7 @@ fn drain<S: Subject>(rig: &Rig<S>, name: &str, options: &PollOptions, bad: &[&st
     panic!("it never comes to an end: {taken:?}")
 }
 
-/// A record that cannot be handled is set aside alone, and does not hold up the rest.
+/// A record that cannot be handled is parked alone, and does not block the rest.
 pub fn p21_poison_alone_is_parked<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
@@ -48,7 +48,7 @@ pub fn p21_poison_alone_is_parked<S: Subject>() {
         assert_eq!(rig.status(name).parked, ["3", "11", "12", "29"], "{name}");
         assert_eq!(rig.status(name).lag, 0, "{name}");
     }
-    // A success in between takes failures back: they are counted in a row.
+    // A success in between resets the count: only failures in a row count.
     let options = at_once().max_attempts(2);
     rig.save("flaky", 1);
     for n in 2..5 {
@@ -62,7 +62,7 @@ pub fn p21_poison_alone_is_parked<S: Subject>() {
     assert_eq!(rig.status("copy").parked.len(), 4);
 }
 
-/// A refused delivery waits, longer each time, over restarts too; by default a sink may be away for minutes.
+/// A nacked delivery waits, longer each time, over restarts too; by default a sink may be unavailable for minutes.
 pub fn p21_refused_deliveries_back_off<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
@@ -98,14 +98,14 @@ pub fn p21_refused_deliveries_back_off<S: Subject>() {
     let delivery = rig.poll("copy", 100).unwrap();
     rig.nack("copy", delivery.token);
     assert_eq!(rig.status("copy").backoff, Some(Duration::from_secs(1)), "a success begins anew");
-    // A wrong clock holds nothing up for years; a seek ends the wait.
+    // A wrong clock blocks nothing for years; a seek ends the wait.
     rig.environment.step_ms(-365 * 24 * 3600 * 1000);
     assert_eq!(rig.status("copy").backoff, None);
     let delivery = rig.poll("copy", 100).unwrap();
     rig.nack("copy", delivery.token);
     rig.seek("copy", Seek::Start);
     assert_eq!(rig.poll("copy", 100).unwrap().page.changes.len(), 30);
-    // Refused twice, it waits once.
+    // Two nacks of the same delivery cause one wait.
     let delivery = rig.poll_with("twice", &PollOptions::default()).unwrap();
     rig.nack("twice", delivery.token);
     rig.nack("twice", delivery.token);
@@ -113,7 +113,7 @@ pub fn p21_refused_deliveries_back_off<S: Subject>() {
     assert_eq!(rig.poll("never", 1).unwrap().attempt, 1);
 }
 
-/// That readers die says little about a record: it takes many more of them than of refusals.
+/// A reader's death says little about a record: it takes many more deaths than nacks to park it.
 pub fn p21_deaths_weigh_less_than_refusals<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..3, 1);
@@ -133,7 +133,7 @@ pub fn p21_deaths_weigh_less_than_refusals<S: Subject>() {
     let delivery = rig.poll_with("copy", &options).unwrap();
     assert_eq!((ids(&delivery.page.changes), delivery.attempt), (vec!["0"], 7));
     assert!(rig.status("copy").parked.is_empty());
-    // A refusal that comes after the lease ran out is one.
+    // A nack after the lease ran out counts as a nack.
     rig.environment.step_ms(60_000);
     rig.nack("copy", delivery.token);
     let delivery = rig.poll_with("copy", &options).unwrap();
@@ -143,7 +143,7 @@ pub fn p21_deaths_weigh_less_than_refusals<S: Subject>() {
     assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked), (vec!["1"], vec!["0".to_owned()]));
 }
 
-/// A record that was set aside and changes comes as what it is to its reader, and is set aside no longer.
+/// A parked record that changes is delivered with the action it has for its reader, and is no longer parked.
 pub fn p21_a_parked_record_that_changes_comes_again<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("held", 1);
@@ -173,9 +173,9 @@ pub fn p21_a_parked_record_that_changes_comes_again<S: Subject>() {
     assert!(rig.unpark("copy").is_empty());
 }
 
-/// A tombstone that is pruned, or a stream that is emptied, takes with it what named readers keep of its records: ids may
-/// tell of persons.
-pub fn p24_what_is_gone_is_set_aside_nowhere<S: Subject>() {
+/// Pruning a tombstone or clearing a stream also removes what named readers keep about its records, because ids may be
+/// personal data.
+pub fn p24_removed_records_are_parked_nowhere<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let options = at_once().max_attempts(1);
     let bad = ["stays", "PERSON-1", "PERSON-2"];
@@ -196,7 +196,7 @@ pub fn p24_what_is_gone_is_set_aside_nowhere<S: Subject>() {
     // It cannot handle the deletes either.
     drain(&rig, "copy", &options, &bad);
     assert_eq!(rig.status("copy").parked, bad);
-    // One is taken back and fails alone: the delivery and the failure name it too.
+    // One is unparked and fails alone: the delivery and the failure name it too.
     rig.unpark("copy");
     let delivery = rig.poll_with("copy", &options.clone().limit(1)).unwrap();
     assert_eq!(ids(&delivery.page.changes), ["stays"]);
@@ -221,8 +221,8 @@ pub fn p24_what_is_gone_is_set_aside_nowhere<S: Subject>() {
     assert!(rig.unpark("evicted").is_empty());
 }
 
-/// What was set aside and is taken back is delivered again, in order, and nothing else is.
-pub fn p21_what_is_taken_back_is_delivered<S: Subject>() {
+/// Unparked records are delivered again, in order, and nothing else is.
+pub fn p21_unparked_records_are_delivered<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..8, 1);
     let options = at_once().limit(3).max_attempts(1);
@@ -256,21 +256,21 @@ pub fn p21_what_is_taken_back_is_delivered<S: Subject>() {
     assert_eq!(nets(&delivery.page.changes), [("6", NetAction::Deleted)]);
     rig.ack("copy", delivery.token).unwrap();
     assert_eq!((rig.status("copy").parked, rig.status("copy").lag), (vec!["1".to_owned()], 0));
-    // A reader that begins anew is given it with the rest; one that is sent to the end keeps it.
+    // A reader that starts over gets it with the rest; one that is moved to the end keeps it parked.
     rig.seek("copy", Seek::End);
     assert_eq!(rig.status("copy").parked, ["1"]);
     rig.seek("copy", Seek::Start);
     assert!(rig.status("copy").parked.is_empty());
     assert_eq!(ids(&rig.poll_with("copy", &at_once()).unwrap().page.changes)[1], "1");
-    // By its filter: what matches no more means nothing to it.
+    // With its filter: records that no longer match are irrelevant to it.
     let ones = at_once().max_attempts(1).matching(ContentFilter::new().equals("/n", 1));
     drain(&rig, "ones", &ones, &["2", "3"]);
     rig.consumer("ones", ConsumerCommand::Unpark).unwrap();
     assert_eq!(drain(&rig, "ones", &ones, &[]), ["2", "3"]);
 }
 
-/// A reader that fails at everything does not set everything aside: at a thousand records it stays where it is.
-pub fn p21_what_is_set_aside_is_bounded<S: Subject>() {
+/// A reader that fails at everything does not park everything: after a thousand records it stays where it is.
+pub fn p21_parked_records_are_bounded<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..1002, 1);
     let options = at_once().limit(1).max_attempts(1);

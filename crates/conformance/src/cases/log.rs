@@ -1,4 +1,4 @@
-//! Positions and what a write is: P1 to P9.
+//! Positions and writes: P1 to P9.
 
 use std::collections::HashSet;
 
@@ -47,8 +47,8 @@ pub fn p02_unique_total_order<S: Subject>() {
     assert!(cursors.is_sorted_by_key(Cursor::to_string), "text order is position order");
 }
 
-/// Every commit's positions lie behind all before: frozen clock, clock back, exhausted randomness,
-/// a leap, restarts.
+/// Every commit's positions come after all earlier ones: frozen clock, clock set back, exhausted randomness,
+/// a jump, restarts.
 pub fn p03_positions_ascend_whatever_the_clock_does<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let mut last = Cursor::START;
@@ -87,7 +87,7 @@ pub fn p03_positions_ascend_whatever_the_clock_does<S: Subject>() {
     write(&rig);
 }
 
-/// Two handles that take turns see each other's positions, also while the clock stands.
+/// Two handles that take turns see each other's positions, even while the clock stands still.
 pub fn p03_two_handles_take_turns<S: Subject>() {
     if !S::SHARES {
         return;
@@ -112,7 +112,7 @@ pub fn p03_two_handles_take_turns<S: Subject>() {
     wait(two.close()).unwrap();
 }
 
-/// While others write, nothing ever appears at or below a high water that was seen.
+/// While others write, nothing ever appears at or below a high water that a reader has seen.
 pub fn p04_nothing_arrives_late<S: Subject>() {
     let rig = Rig::<S>::new();
     let writers: Vec<_> = if S::SHARES {
@@ -154,7 +154,7 @@ pub fn p04_nothing_arrives_late<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A record's position moves forward on changes, and on nothing else.
+/// A record's position moves forward when the record changes, and at no other time.
 pub fn p05_cursors_only_move_forward<S: Subject>() {
     let rig = Rig::<S>::new();
     let mut last = Cursor::START;
@@ -172,7 +172,7 @@ pub fn p05_cursors_only_move_forward<S: Subject>() {
     assert!(rig.get("a").unwrap().metadata.cursor.position() > last.position());
 }
 
-/// What comes again unchanged, however it is spelled, changes nothing that can be seen, and wakes nobody.
+/// A record that comes again unchanged, in any spelling, changes nothing visible and wakes no reader.
 pub fn p06_resync_is_silent<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let mut wakeups = rig.store().subscribe();
@@ -191,7 +191,7 @@ pub fn p06_resync_is_silent<S: Subject>() {
         assert_eq!(patched.outcomes, [WriteOutcome::Unchanged]);
         assert_eq!((rig.page(|request| request.limit(1000)), rig.head()), before);
         if round == 0 && S::REOPENS {
-            assert!(!wakeups.has_changed(), "nobody is woken for nothing");
+            assert!(!wakeups.has_changed(), "a reader was woken without a change");
             rig.reopen();
         }
     }
@@ -225,7 +225,7 @@ pub fn p07_action_truth_table<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// Times, actions and positions of one record fit each other; a new life begins with its return.
+/// Times, actions and positions of a record are consistent; a new life begins when it returns.
 pub fn p08_metadata_is_coherent<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save("a", 1);
@@ -250,8 +250,8 @@ pub fn p08_metadata_is_coherent<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A batch is a sequence: the last write of an id wins, the repeat is told, and how writes are cut
-/// into batches does not matter.
+/// A batch is a sequence: the last write of an id wins, repeats are reported, and it makes no difference how writes are
+/// split into batches.
 pub fn p09_batch_is_a_sequence<S: Subject>() {
     let operations: [(&str, Option<u64>); 9] = [
         ("a", Some(1)),
@@ -298,7 +298,7 @@ pub fn p09_batch_is_a_sequence<S: Subject>() {
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{results:#?}");
 }
 
-/// A clock that ran away can be brought back: every position new, every old cursor expired.
+/// Positions from a clock that ran ahead can be rebased: every position is new, every old cursor expired.
 pub fn p31_rebase_of_the_clock<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..10, 1);

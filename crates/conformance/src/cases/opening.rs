@@ -1,4 +1,4 @@
-//! What opening a store may do to it.
+//! Opening a store: P40 and P41.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use highwater_core::{
 use crate::rig::wait;
 use crate::subject::Subject;
 
-/// A codec that turns bits about, under a name: as good as any for what is checked here.
+/// A codec that flips bits, under a name: sufficient for these checks.
 #[derive(Debug)]
 struct Turning {
     writes: u8,
@@ -71,8 +71,8 @@ async fn count(store: &dyn Store) -> usize {
     page.changes.len()
 }
 
-/// A store's codec changes where the host says so, and nowhere else: neither reading nor a refused opening leaves a trace. While it
-/// changes, all that payloads need has to be at hand, and is named.
+/// A store's codec changes only where the host says so: neither reading nor a refused opening leaves a trace. While it
+/// changes, everything that payloads need must be available, and is named.
 pub fn p40_codec_changes_only_where_the_host_says_so<S: Subject>() {
     let refused = |subject: &S, options: StoreOptions, named: &str| {
         let error = subject.open(options).map(drop).unwrap_err();
@@ -101,7 +101,7 @@ pub fn p40_codec_changes_only_where_the_host_says_so<S: Subject>() {
         drop(store);
         refused(&subject, StoreOptions::new(), "key 1");
         refused(&subject, Turning::options(&[2, 1]), "key 2");
-        // A change that was begun, and some records under the new key.
+        // A change that has begun, and some records under the new key.
         let store = subject.open(Turning::options(&[2, 1]).recoding()).unwrap();
         save(&*store, "c").await.unwrap();
         store.close().await.unwrap();
@@ -126,8 +126,8 @@ pub fn p40_codec_changes_only_where_the_host_says_so<S: Subject>() {
     });
 }
 
-/// A handle whose codec another one has moved the store away from writes no more.
-pub fn p40_codec_changes_stop_the_handles_of_before<S: Subject>() {
+/// A handle whose codec was replaced through another handle can no longer write.
+pub fn p40_codec_changes_stop_earlier_handles<S: Subject>() {
     if !S::SHARES {
         return;
     }
@@ -149,7 +149,7 @@ pub fn p40_codec_changes_stop_the_handles_of_before<S: Subject>() {
     });
 }
 
-/// A store that is open for reading only reads everything and refuses every write, saying why.
+/// A read-only store reads everything and refuses every write, saying why.
 pub fn p41_reading_only_writes_nothing<S: Subject>() {
     if !S::REOPENS {
         return;

@@ -1,4 +1,4 @@
-//! What a page is: P10 to P16.
+//! Pages: P10 to P16.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use highwater_core::{
 use crate::rig::{Rig, ids, nets, note, notes, wait};
 use crate::subject::Subject;
 
-/// A page holds the first entries behind its cursor, in order, and says whether more follow.
+/// A page holds the first entries after its cursor, in order, and says whether more follow.
 pub fn p10_page_is_a_prefix<S: Subject>() {
     let rig = Rig::<S>::new();
     let empty = rig.page(|request| request);
@@ -28,7 +28,7 @@ pub fn p10_page_is_a_prefix<S: Subject>() {
     }
 }
 
-/// Pages of any size, by rows and by bytes, put together are the whole.
+/// Pages of any size, by rows and by bytes, concatenate to the whole.
 pub fn p11_pages_concatenate<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.write(|batch| {
@@ -61,7 +61,7 @@ pub fn p11_pages_concatenate<S: Subject>() {
                 break;
             }
         }
-        // A cursor in between is a reader's state: what a change means to it differs from START.
+        // A cursor in between is a reader's state: net actions differ from those at START.
         let strip = |changes: &[highwater_core::Change]| -> Vec<_> {
             changes.iter().map(|change| change.record.clone()).collect()
         };
@@ -110,7 +110,7 @@ pub fn p11_bytes_end_a_page<S: Subject>() {
     assert_eq!((without.changes.len(), without.has_more), (6, false), "payloads that are not read do not count");
 }
 
-/// The same call on the same stream has the same answer; later writes only take from the range read.
+/// The same call on the same stream returns the same result; later writes only remove entries from the range read.
 pub fn p12_same_call_same_answer<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..10, 1);
@@ -135,7 +135,7 @@ pub fn p12_same_call_same_answer<S: Subject>() {
     assert_eq!(in_range, expected);
 }
 
-/// Readers beside a busy writer miss nothing and get no position twice.
+/// Readers miss nothing and get no position twice while a writer is busy.
 pub fn p13_no_skip_under_concurrency<S: Subject>() {
     let rig = Rig::<S>::new();
     let store = if S::SHARES { rig.handle() } else { std::sync::Arc::clone(rig.store()) };
@@ -170,7 +170,7 @@ pub fn p13_no_skip_under_concurrency<S: Subject>() {
     }
 }
 
-/// A reader that does not seek gets each position once, and of each record later ones only.
+/// A reader that does not seek gets each position once, and for each record only later ones.
 pub fn p14_each_position_once<S: Subject>() {
     let rig = Rig::<S>::new();
     let (mut cursor, mut seen) = (Cursor::START, std::collections::HashSet::new());
@@ -185,7 +185,7 @@ pub fn p14_each_position_once<S: Subject>() {
     }
 }
 
-/// A filtered page that matched nothing still advances, and a drain ends.
+/// A filtered page without matches still advances, and a drain ends.
 pub fn p15_a_filtered_page_advances<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..20, 1);
@@ -217,7 +217,7 @@ pub fn p15_a_filtered_page_advances<S: Subject>() {
     assert_eq!((found, calls), (29, 8));
 }
 
-/// `modified_after` is an inclusive bound by time, and cuts together with a cursor.
+/// `modified_after` is an inclusive bound by time, and can be combined with a cursor.
 pub fn p16_time_window<S: Subject>() {
     let rig = Rig::<S>::new();
     let mut cursors = Vec::new();
@@ -241,7 +241,7 @@ pub fn p16_time_window<S: Subject>() {
     assert_eq!(rig.page(|request| request.modified_after(Timestamp::UNIX_EPOCH)).changes.len(), 6);
 }
 
-/// Reading by ids gives just these, in log order, with the same cursors.
+/// Reading by ids returns exactly these records, in log order, with the same cursors.
 pub fn p18_reading_by_ids<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..20, 1);
@@ -268,8 +268,8 @@ pub fn p18_reading_by_ids<S: Subject>() {
     assert_eq!(records.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
 }
 
-/// Ids of every kind come back as they were given; those that cannot be are refused by name.
-pub fn p33_every_id_is_itself<S: Subject>() {
+/// Ids of every kind are returned unchanged; invalid ones are refused by name.
+pub fn p33_no_two_ids_are_confused<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let long = "long".repeat(1024);
     let nearly = format!("{}x", &long[..4095]);
@@ -325,7 +325,7 @@ pub fn p33_every_id_is_itself<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A filter that nothing can match is refused with its right spelling, wherever it is given.
+/// A filter that nothing can match is refused, with the correct spelling, wherever it is used.
 pub fn p18_filters_that_nothing_matches_are_refused<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);

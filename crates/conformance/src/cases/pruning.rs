@@ -1,4 +1,4 @@
-//! What pruning and clearing leave, and the past that is kept: P24, P12.
+//! Pruning, clearing, and views of the past: P24, P12.
 
 use highwater_core::{
     ConsumerCommand, ContentFilter, Cursor, CursorFault, ErrorKind, History, Maintenance, MaintenanceReport, PruneWhat,
@@ -8,7 +8,7 @@ use highwater_core::{
 use crate::rig::{Rig, ids, notes, wait};
 use crate::subject::Subject;
 
-/// Pruned tombstones raise the horizon; a cursor just behind it is refused with the way out.
+/// Pruned tombstones raise the horizon; a cursor below it is refused with the way to recover.
 pub fn p24_horizon_of_tombstones<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("a", 1);
@@ -40,7 +40,7 @@ pub fn p24_horizon_of_tombstones<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A reading from START goes on below the horizon, page by page, until the next prune.
+/// A read from START continues below the horizon, page by page, until the next prune.
 pub fn p24_a_reading_from_start_passes_the_horizon<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..10, 1);
@@ -66,8 +66,8 @@ pub fn p24_a_reading_from_start_passes_the_horizon<S: Subject>() {
     assert_eq!(rig.refusal(first.next_cursor), Some(ErrorKind::CursorExpired), "it may hold what was pruned since");
 }
 
-/// A prune that stopped at a named reader in the middle of its first reading does not expire it, nor what it was given
-/// meanwhile; a clear does.
+/// A prune that stopped at a named reader in the middle of its first read does not expire that reader or its cursors; a clear
+/// does.
 pub fn p24_a_named_reading_from_start_outlives_prunes<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("y", 1);
@@ -106,7 +106,7 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     assert_eq!(rig.refusal(up_to), None);
     assert_eq!(rig.page(|request| request.since(early).metadata_only()).changes.len(), 4);
     let error = rig.try_page(|request| request.since(filtered).matching(ones).metadata_only()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::CursorExpired, "whether what was pruned matches cannot be told");
+    assert_eq!(error.kind(), ErrorKind::CursorExpired, "it is unknown whether pruned payloads match");
     let record = rig.get("0").unwrap();
     assert!(record.payload.is_none() && record.metadata.pruned_at.is_some() && record.metadata.deleted_at.is_none());
     assert_eq!(rig.head().checksum, checksum);
@@ -119,7 +119,7 @@ pub fn p24_horizon_of_payloads<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A cleared stream is empty, and every earlier cursor is expired.
+/// A cleared stream is empty, and every earlier cursor has expired.
 pub fn p24_clear_begins_anew<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
@@ -140,7 +140,7 @@ pub fn p24_clear_begins_anew<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// Pruning never passes a consumer, unless that was evicted.
+/// Pruning never passes a consumer, unless it was evicted.
 pub fn p24_prune_stops_at_consumers<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..4, 1);
@@ -164,7 +164,7 @@ pub fn p24_prune_stops_at_consumers<S: Subject>() {
     assert_eq!(rig.poll("slow", 100).unwrap().page.changes.len(), 3);
 }
 
-/// Streams that keep history show every version of a record, and themselves as they were.
+/// Streams with history return every version of a record, and their own past state.
 pub fn p12_the_past_stays_as_it_was<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.maintain(Maintenance::Configure(notes(), StreamOptions::default().history(History::Versions(100))));
@@ -211,7 +211,7 @@ pub fn p12_the_past_stays_as_it_was<S: Subject>() {
     rig.verify(&notes());
 }
 
-/// A view of the past that is not complete any more is refused, never given short.
+/// A view of the past that is no longer complete is refused, never returned incomplete.
 pub fn p24_the_past_behind_its_horizon_is_refused<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);

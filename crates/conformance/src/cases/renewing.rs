@@ -1,4 +1,4 @@
-//! Leases that their holders keep.
+//! Renewing leases.
 
 use std::time::Duration;
 
@@ -7,8 +7,7 @@ use highwater_core::{ConsumerCommand, ConsumerReply, Delivery, ErrorKind, PollOp
 use crate::rig::Rig;
 use crate::subject::Subject;
 
-/// A reader that is slow keeps its lease for as long as it renews it, and no longer; nobody revives one that was lost or given
-/// back.
+/// A slow reader keeps its lease for as long as it renews it, and no longer; a lost or released lease cannot be renewed.
 pub fn p25_a_lease_is_kept_by_renewing_it<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..6, 1);
@@ -33,7 +32,7 @@ pub fn p25_a_lease_is_kept_by_renewing_it<S: Subject>() {
     rig.ack("copy", slow.token).unwrap();
     assert_eq!(renew(&rig, slow.token).unwrap_err().kind(), ErrorKind::LeaseLost, "it was given back");
     let dead = poll(&rig).unwrap();
-    // Late, but nobody took over.
+    // Late, but no other reader took over.
     rig.environment.step_ms(5001);
     renew(&rig, dead.token).unwrap();
     rig.environment.step_ms(5001);

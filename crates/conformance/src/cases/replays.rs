@@ -16,8 +16,8 @@ use crate::subject::Subject;
 const HISTORIES: u64 = 16;
 const STEPS: usize = 60;
 
-/// Whatever a named reader stored without a word, and wherever it is sent back to: once it has read to the end, its copy
-/// is the truth. A reader that is told to clears its copy and begins anew.
+/// Whatever a named reader stored without acknowledging it, and wherever it is moved back to: once it has read to the end, its
+/// copy is correct. A reader that gets an expired error clears its copy and starts over.
 pub fn p21_named_readers_converge_whatever_dies<S: Subject>() {
     for seed in 0..HISTORIES {
         let mut story = Story::<S>::new(seed);

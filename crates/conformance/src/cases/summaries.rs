@@ -1,4 +1,4 @@
-//! What a batch does beside its records: clear the stream first, summarise itself (P24, P28, P29).
+//! Further abilities of a batch: clearing the stream first, summarising itself (P24, P28, P29).
 
 use highwater_core::{ChangeSummary, DeleteGuard, ErrorKind, RunId, Timestamp, WriteBatch, WriteOutcome};
 
@@ -8,7 +8,7 @@ use crate::subject::Subject;
 const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
 const NEXT_RUN: RunId = RunId::new(Timestamp::from_unix_ms(2), 2);
 
-/// A batch that clears its stream leaves only what it writes; one that is refused clears nothing.
+/// A batch that clears its stream leaves only its own records; a refused batch clears nothing.
 pub fn p24_a_batch_can_clear_first<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..30, 1);
@@ -41,8 +41,8 @@ pub fn p24_a_batch_can_clear_first<S: Subject>() {
     assert_eq!(rig.write(|batch| batch.complete_run(NEXT_RUN, DeleteGuard::APPROVED)).deleted, 0);
 }
 
-/// A summary is written with what it summarises, or not at all.
-pub fn p29_a_summary_has_what_the_log_has<S: Subject>() {
+/// A summary is written together with the changes that it summarises, or not at all.
+pub fn p29_a_summary_equals_the_log<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("old", 1);
     let from = rig.end();

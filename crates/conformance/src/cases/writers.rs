@@ -1,4 +1,4 @@
-//! Several writers of one record, and what the host itself wrote: P28, P38, P39.
+//! Several writers of one record, and the host's own writes: P28, P38, P39.
 
 use highwater_core::{
     Cursor, DeleteGuard, ErrorKind, Merging, NetAction, PruneWhat, RunId, SourceVersion, Timestamp, WriteBatch,
@@ -10,7 +10,7 @@ use crate::subject::Subject;
 
 const RUN: RunId = RunId::new(Timestamp::from_unix_ms(1), 1);
 
-/// An older version of the source never replaces a newer one; of equal ones the later arrival wins.
+/// An older source version never replaces a newer one; of equal versions the later arrival wins.
 pub fn p28_older_source_versions_are_refused<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let save = |rig: &Rig<S>, n: u64, version: i64| {
@@ -48,7 +48,7 @@ pub fn p28_older_source_versions_are_refused<S: Subject>() {
     }
     assert_eq!(text(&rig, "2026-01-01T23:59:59Z"), WriteOutcome::Stale, "texts compare byte by byte");
     assert_eq!(text(&rig, "2026-01-03T00:00:00Z"), WriteOutcome::Updated);
-    // Of two kinds neither is older; the latest arrival wins, and its kind counts from then on.
+    // Versions of different kinds have no order; the latest arrival wins, and its kind counts from then on.
     let number = rig.write(|batch| batch.upsert(note("t", 7)).at_version(SourceVersion::Number(1))).outcomes[0];
     assert_eq!(number, WriteOutcome::Updated);
     assert_eq!(text(&rig, "2026-01-01T00:00:00Z"), WriteOutcome::Updated);
@@ -62,8 +62,8 @@ fn version_number(version: &SourceVersion) -> u64 {
     }
 }
 
-/// News of a source in any order, each with its version: what was deleted stays deleted until something newer than the
-/// delete comes, also where the delete comes first, and on every way back into the store.
+/// Changes of a source in any order, each with its version: a deleted record stays deleted until a version newer than the
+/// delete arrives, even if the delete arrives first, and on every path into the store.
 pub fn p28_a_delete_outranks_all_that_is_not_newer<S: Subject>() {
     // In the order of the source: opened, edited, deleted; and after that perhaps created anew.
     let news: [(i64, Option<u64>); 4] = [(10, Some(1)), (11, Some(2)), (12, None), (13, Some(4))];
@@ -133,8 +133,8 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     orders(last).into_iter().flat_map(longer).collect()
 }
 
-/// The delete of a record that never came is nothing to readers, whenever they read.
-pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
+/// The delete of a record that never arrived is invisible to readers, whenever they read.
+pub fn p28_a_delete_that_came_first_is_invisible_to_readers<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save("known", 1);
     let before = rig.head().high_water;
@@ -149,17 +149,17 @@ pub fn p28_a_delete_that_came_first_is_nothing_to_readers<S: Subject>() {
         assert!(told.iter().all(|change| change.net == NetAction::Void), "p28: {told:?}");
         assert!(page.caught_up);
     }
-    // It goes with the other tombstones.
+    // It is pruned with the other tombstones.
     let end = rig.head().high_water;
     rig.prune(PruneWhat::Tombstones, end);
     assert_eq!((rig.head().live, rig.head().deleted), (1, 0));
-    // Without a version there is nothing to be told by it.
+    // Without a version the delete need not be stored.
     assert_eq!(rig.write(|batch| batch.delete("nobody")).outcomes, [WriteOutcome::Missing]);
     assert!(rig.get("nobody").is_none());
     rig.verify(&notes());
 }
 
-/// A holder that lost the lease writes nothing, documents included.
+/// A holder that lost its lease writes nothing, not even documents.
 pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
     let mut rig = Rig::<S>::new();
     let old = wait(rig.store().lease("sync/demo")).unwrap();
@@ -183,7 +183,7 @@ pub fn p28_a_superseded_lease_writes_nothing<S: Subject>() {
     assert_eq!(wait(rig.store().document("by")).unwrap().unwrap().to_string(), new.token().to_string());
 }
 
-/// `ignore_if_modified_after` keeps what somebody else wrote since; an override does not.
+/// `ignore_if_modified_after` keeps what another writer wrote since; an override does not.
 pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);
@@ -207,7 +207,7 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
     });
     assert_eq!(deletes.outcomes, [WriteOutcome::Kept, WriteOutcome::Kept]);
     assert_eq!(rig.save("1", 2), WriteOutcome::Updated);
-    // What a webhook brought while a page was on its way stays; what the sync itself wrote does not.
+    // What a webhook wrote while a page was in flight stays; what the sync itself wrote does not.
     let asked_at = rig.end();
     rig.write(|batch| batch.origin("webhook").upsert(note("0", 8)).upsert(note("4", 8)));
     rig.save("3", 8);
@@ -216,7 +216,7 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
         batch.upsert(note("0", 9)).upsert(note("3", 9)).upsert(note("4", 9)).upsert(note("5", 9))
     });
     assert_eq!(page.outcomes, [WriteOutcome::Kept, WriteOutcome::Updated, WriteOutcome::Kept, WriteOutcome::Added]);
-    // Whether what is unknown was deleted behind the position, nobody can tell once the tombstones are gone.
+    // Once tombstones are pruned, it is unknown whether a missing record was deleted after the position.
     let asked_at = rig.end();
     rig.write(|batch| batch.origin("webhook").delete("4"));
     rig.prune(PruneWhat::Tombstones, rig.end());
@@ -234,7 +234,7 @@ pub fn p28_merging_keeps_fresher_writes<S: Subject>() {
     assert_eq!(foreign.write(|batch| batch.merging(stranger).upsert(note("a", 2))).outcomes, [WriteOutcome::Kept]);
 }
 
-/// A document that somebody changed meanwhile is not written over, nor is anything beside it.
+/// A document that another writer changed in the meantime is not overwritten, and nothing else in the batch is written.
 pub fn p28_a_changed_document_is_not_overwritten<S: Subject>() {
     let rig = Rig::<S>::new();
     let write = |expected: Option<&highwater_core::Json>, n: u64| {
@@ -254,12 +254,12 @@ pub fn p28_a_changed_document_is_not_overwritten<S: Subject>() {
     assert_eq!(rig.get("a").unwrap().payload.unwrap().as_str(), note("a", 2));
 }
 
-/// What the host wrote to the API and saved is one change; that a page brings it again is none.
-pub fn p38_an_own_write_comes_back_as_nothing<S: Subject>() {
+/// A record that the host wrote to the API and saved is one change; when a page brings it again, that is not a change.
+pub fn p38_an_own_write_is_no_change_when_it_returns<S: Subject>() {
     let rig = Rig::<S>::new();
     rig.save_all(0..3, 1);
     let before = rig.end();
-    // The API's answer to an action, saved by whoever did it.
+    // The API's answer to an action, saved by the host.
     rig.write(|batch| batch.origin("action").upsert(note("0", 2)).upsert(note("new", 2)));
     let told = rig.page(|request| request.since(before));
     assert_eq!((ids(&told.changes), told.caught_up), (vec!["0", "new"], true));
@@ -274,13 +274,13 @@ pub fn p38_an_own_write_comes_back_as_nothing<S: Subject>() {
         assert_eq!(rig.head(), head, "{merging:?}");
         assert!(rig.page(|request| request.since(told.next_cursor)).changes.is_empty());
     }
-    // Somebody else's change to the same record is one.
+    // Another writer's change to the same record is a change.
     rig.write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note("0", 3)));
     assert_eq!(ids(&rig.page(|request| request.since(told.next_cursor)).changes), ["0"]);
     rig.verify(&notes());
 }
 
-/// A page that was asked for before the host wrote neither undoes that write nor deletes what it made.
+/// A page that was requested before the host's write neither undoes it nor deletes the new record.
 pub fn p39_a_page_from_before_an_own_write_does_not_undo_it<S: Subject>() {
     let mut rig = Rig::<S>::new();
     rig.save_all(0..4, 1);
@@ -302,7 +302,7 @@ pub fn p39_a_page_from_before_an_own_write_does_not_undo_it<S: Subject>() {
     let payload = |id: &str| rig.get(id).unwrap().payload.unwrap().to_string();
     assert_eq!((payload("0"), payload("new")), (note("0", 2), note("new", 2)));
     assert!(rig.get("1").unwrap().metadata.deleted_at.is_some() && rig.get("3").unwrap().metadata.deleted_at.is_some());
-    // A page that was asked for afterwards knows better.
+    // A page that was requested afterwards is more recent.
     let asked_at = rig.end();
     let later = rig.write(|batch| batch.merging(Merging::KeepOthersAfter(asked_at)).upsert(note("0", 5)).delete("new"));
     assert_eq!(later.outcomes, [WriteOutcome::Updated, WriteOutcome::Deleted]);

@@ -1,4 +1,4 @@
-//! A store as the specification tells it, over maps: no ULIDs, no indexes, no memory of its own.
+//! A store as specified, over maps: no ULIDs, no indexes, no caches.
 //!
 //! Positions are numbers from a counter that never goes back, so that positions of lost histories
 //! are never used again.

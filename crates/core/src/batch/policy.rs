@@ -22,7 +22,7 @@ pub enum BadRecords {
 /// Which write wins where somebody else wrote a record meanwhile.
 ///
 /// With a position other than START, a batch that brings an unknown record is refused with
-/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where tombstones after that position were pruned, or the stream was
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if tombstones after that position were pruned, or the stream was
 /// cleared since: it might bring back a deleted record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -13,7 +13,7 @@ type Members<'a> = Vec<(Cow<'a, [u8]>, &'a [u8])>;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where either is not a JSON object, or is nested more than 128 deep.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if either is not a JSON object, or is nested more than 128 deep.
 ///
 /// ```
 /// let merged = highwater_core::content::deep_merge(br#"{"a": {"x": 1, "y": 2}}"#, br#"{"a": {"y": 3}}"#)?;

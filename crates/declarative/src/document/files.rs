@@ -29,7 +29,7 @@ impl Files {
     /// Reads the files of a connector's folder: its manifest, its spec and its schemas, at most 4,096 of them.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the folder or one of the files cannot be read.
+    /// [`ErrorKind::NotFound`] if the folder or one of the files cannot be read.
     pub fn of_folder(folder: &Path) -> Result<Self> {
         let mut files = Files::new();
         files.add_folder(folder, "", 0)?;

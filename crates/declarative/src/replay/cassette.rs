@@ -59,7 +59,7 @@ impl Cassette {
     /// Reads a cassette from a file, compressed with gzip or not.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not a cassette.
+    /// [`ErrorKind::NotFound`] if the file cannot be read, [`ErrorKind::Invalid`] if it is not a cassette.
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source: std::io::Error| {
             Error::new(ErrorKind::NotFound, "the cassette cannot be read").with("file", path.display()).because(source)
@@ -79,7 +79,7 @@ impl Cassette {
     /// Reads a cassette from its JSON text.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where the text is not a cassette.
+    /// [`ErrorKind::Invalid`] if the text is not a cassette.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let invalid = |source: serde_json::Error| {
             Error::new(ErrorKind::Invalid, "the cassette is of another shape").because(source)

@@ -72,7 +72,7 @@ impl HttpRequest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where `body` cannot be written as JSON.
+    /// [`ErrorKind::Invalid`] if `body` cannot be written as JSON.
     pub fn post_json<T: Serialize + ?Sized>(url: impl Into<String>, body: &T) -> Result<Self> {
         HttpRequest::new("POST", url).json(body)
     }
@@ -81,7 +81,7 @@ impl HttpRequest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where `body` cannot be written as JSON.
+    /// [`ErrorKind::Invalid`] if `body` cannot be written as JSON.
     pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Result<Self> {
         let text = serde_json::to_vec(body)
             .map_err(|source| Error::new(ErrorKind::Invalid, "the body cannot be written as JSON").because(source))?;

@@ -179,7 +179,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the body is not the JSON of a `T`.
+    /// [`ErrorKind::Remote`] if the body is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|source| self.unusable("not the JSON that was expected").because(source))
@@ -190,7 +190,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the body is not a JSON array.
+    /// [`ErrorKind::Remote`] if the body is not a JSON array.
     pub fn elements(&self) -> Result<Vec<Bytes>> {
         self.parts(&self.body)
     }
@@ -199,7 +199,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where there is no JSON array.
+    /// [`ErrorKind::Remote`] if there is no JSON array.
     pub fn elements_at(&self, pointer: &str) -> Result<Vec<Bytes>> {
         let array = outline::pointer(&self.body, pointer)
             .map_err(|source| self.unusable("not JSON").because(source))?
@@ -218,7 +218,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the body is not JSON.
+    /// [`ErrorKind::Remote`] if the body is not JSON.
     pub fn text_at(&self, pointer: &str) -> Result<Option<String>> {
         records::text_at(&self.body, pointer).map_err(|source| self.unusable("not JSON").because(source))
     }
@@ -227,7 +227,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where there is no text.
+    /// [`ErrorKind::Remote`] if there is no text.
     pub fn string_at(&self, pointer: &str) -> Result<String> {
         self.text_at(pointer)?.ok_or_else(|| self.unusable("without an expected member").with("pointer", pointer))
     }
@@ -236,7 +236,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the body is not a JSON object.
+    /// [`ErrorKind::Remote`] if the body is not a JSON object.
     pub fn record(&self) -> Result<Bytes> {
         serde_json::from_slice::<IgnoredAny>(&self.body)
             .map_err(|source| self.unusable("no JSON object").because(source))?;
@@ -248,7 +248,7 @@ impl HttpResponse {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the body is not JSON.
+    /// [`ErrorKind::Remote`] if the body is not JSON.
     pub fn value_at(&self, pointer: &str) -> Result<Option<Bytes>> {
         match outline::pointer(&self.body, pointer) {
             Ok(value) => Ok(value.map(|value| self.body.slice_ref(value))),

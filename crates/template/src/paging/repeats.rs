@@ -51,7 +51,7 @@ impl RepeatGuard {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Remote`] where the list has no end.
+    /// [`ErrorKind::Remote`] if the list has no end.
     pub fn check(&mut self, records: &[Bytes]) -> Result<()> {
         if records.is_empty() {
             self.empty += 1;

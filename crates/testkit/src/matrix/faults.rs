@@ -1,4 +1,4 @@
-//! The faults: what an API does, in which requests, and what a run has to do then.
+//! The faults: what an API does, in which requests, and what a run must do in response.
 
 use highwater_core::ErrorKind;
 
@@ -12,9 +12,9 @@ pub(super) enum Switch {
     Answer(u16, &'static [(&'static str, &'static str)], &'static str),
     /// The sound answer's body with another status.
     Restatus(u16),
-    /// An answer of the subject's own: how it tells of a limit.
+    /// An answer of the subject's own: how it reports a rate limit.
     LimitTold,
-    /// An answer of the subject's own: how it tells that a token is over.
+    /// An answer of the subject's own: how it reports an expired token.
     TokenEndTold,
     /// The API's answer to the secret: it repeats it.
     EchoSecret,
@@ -26,11 +26,11 @@ pub(super) enum Switch {
     Capped { told: bool },
     /// Every page after the first is the first one again.
     Repeats,
-    /// The first page's records again under ever new names of pages.
+    /// The first page's records again, under a new cursor each time.
     EverNew,
     /// An empty page between two others.
     EmptyPage,
-    /// Each page begins with the last record of the page before.
+    /// Each page begins with the last record of the previous one.
     Duplicates,
     /// All records changed at one time.
     Ties,
@@ -48,11 +48,11 @@ pub(super) enum Switch {
     Poison(Poison),
     /// Members of every record or of the page change.
     Drift(Drift),
-    /// The list is a text: `{"data": "maintenance"}`.
+    /// The list is a string: `{"data": "maintenance"}`.
     ListIsText,
-    /// The sound page, with errors beside it (GraphQL).
+    /// The correct page, with errors beside it (GraphQL).
     PartialErrors,
-    /// The clock of the engine is wrong by so many seconds, and the API limits once.
+    /// The engine's clock is wrong by this many seconds, and the API limits once.
     Skew(i64),
     /// A coding, a charset or a break of the connection: over a real socket.
     Wire(Wire),
@@ -102,7 +102,7 @@ pub(super) enum Wire {
     NoGzip,
     /// No body under `Content-Encoding: gzip`, with this status; 0 keeps the status of an answer that has no body anyway.
     GzipEmpty(u16),
-    /// A coding that nobody knows.
+    /// An unknown coding.
     UnknownCoding,
     /// A UTF-8 byte-order mark.
     Mark,
@@ -116,35 +116,35 @@ pub(super) enum Wire {
     LongHeader,
 }
 
-/// Which requests of a run meet the fault.
+/// Which requests of a run the fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// All.
     Every,
-    /// So many in a row: in one trial from the first request on, in others from the middle one and from the last one.
+    /// This many in a row: in one trial from the first request on, in others from the middle one and from the last one.
     Some(u32),
 }
 
-/// What a run that met the fault owes.
+/// What a run must achieve under the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Duty {
     /// It succeeds, with every record.
     Bear,
-    /// It succeeds with every sound record, or says that it is not whole.
+    /// It succeeds with every valid record, or reports that it is incomplete.
     SetAside,
     /// It succeeds with every record, or fails and names the cause.
     Name,
-    /// Nobody could notice: only the guard of deletes stands between the fault and the records.
+    /// The fault is undetectable: only the delete guard protects the records.
     Guard,
 }
 
-/// The waits for limits that one request may ask for, and some.
+/// The longest waits for rate limits of one request, with a margin.
 const LONGEST_S: u64 = 2 * 3600;
 
 /// The same where the API asks for three seconds.
 const LONGEST_OF_SKEW_S: u64 = 600;
 
-/// What an API does wrong, and what a run has to do then.
+/// A misbehaviour of an API, and what a run must do in response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(super) name: &'static str,
@@ -155,7 +155,7 @@ pub struct Fault {
     pub(super) duty: Duty,
     /// Kinds that the error of a failed run may have.
     pub(super) kinds: &'static [ErrorKind],
-    /// Words that belong to the fault: the error has one of them.
+    /// Words that describe the fault: the error must contain one of them.
     pub(super) words: &'static [&'static str],
     /// The wait that the answer asks for, in seconds.
     pub(super) wait_s: u64,

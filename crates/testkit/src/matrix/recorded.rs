@@ -1,4 +1,4 @@
-//! A fake API made of recorded exchanges: correct responses of a real API, to which the matrix adds faults.
+//! A fake API from recorded exchanges: correct responses of a real API, into which the matrix injects faults.
 //!
 //! The recordings are those that `highwater templates replay` reads: requests with their responses, and the records that the
 //! reference implementation made of them. The matrix changes, copies and removes records within the recorded responses.
@@ -61,7 +61,7 @@ impl Recordings {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where the file cannot be read, [`ErrorKind::Invalid`] where it is not one of recordings.
+    /// [`ErrorKind::NotFound`] if the file cannot be read, [`ErrorKind::Invalid`] if it is not one of recordings.
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source: std::io::Error| {
             Error::new(ErrorKind::NotFound, "the recordings cannot be read: check the path")
@@ -74,7 +74,7 @@ impl Recordings {
             flate2::read::MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut bytes).map_err(unreadable)?;
         }
         let written: Written = serde_json::from_slice(&bytes).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the file does not have the shape of recordings")
+            Error::new(ErrorKind::Invalid, "the file is not a file of recordings")
                 .with("file", path.display())
                 .because(source)
         })?;

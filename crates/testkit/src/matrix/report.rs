@@ -1,10 +1,10 @@
-//! What a matrix found.
+//! The results of a matrix.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What has to hold whatever an API does.
+/// A property that must hold whatever an API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -34,7 +34,7 @@ impl fmt::Display for Invariant {
             Invariant::Bounded => "requests and waits are bounded",
             Invariant::NoLeak => "no secret to another origin",
             Invariant::CauseNamed => "the message names the cause",
-            Invariant::Borne => "what can be borne is borne",
+            Invariant::Borne => "tolerable faults are tolerated",
         })
     }
 }
@@ -49,7 +49,7 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What came of one sync and one fault.
+/// The outcome of one sync with one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 #[non_exhaustive]
@@ -76,12 +76,12 @@ pub struct Cell {
     pub sync: String,
     /// The fault.
     pub fault: &'static str,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What a matrix found.
+/// The results of a matrix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MatrixReport {

@@ -1,4 +1,4 @@
-//! What a matrix tries: a template, and the API that it reads.
+//! The subject of a matrix: a template, and the API that it reads.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ pub(super) const RENEWED: &str = "hw-s3cret-renewed-51d0c8";
 /// The refresh token of every trial.
 pub(super) const REFRESH: &str = "hw-s3cret-refresh-77aa03";
 
-/// Live records by model and id, each with a text that its stored payload holds and that changes with the record.
+/// Live records by model and id, each with a text that its stored payload contains and that changes with the record.
 pub type Live = BTreeMap<(String, String), String>;
 
 /// A fake API that a matrix can change between runs. Its records have to fill several pages, because most faults are faults of
@@ -202,7 +202,7 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// What is wrong, in words. No fault can show anything until that is mended.
+    /// A description of what is wrong. Trials mean nothing until that is fixed.
     pub fn check(&self) -> std::result::Result<(), String> {
         super::check(self)
     }
@@ -225,7 +225,7 @@ impl Subject {
         provider.oauth2().filter(|_| !others).map(|oauth| oauth.token_url.as_str())
     }
 
-    /// Whether a token that is over can be renewed without a person.
+    /// Whether an expired token can be renewed without a person.
     pub(super) fn renews(&self) -> bool {
         self.token_url().is_some()
     }

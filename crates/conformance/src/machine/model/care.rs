@@ -1,4 +1,4 @@
-//! What pruning, clearing and a new start of the clock leave.
+//! The effects of pruning, clearing and rebasing the clock.
 
 use std::collections::BTreeMap;
 

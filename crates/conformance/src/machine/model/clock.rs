@@ -1,4 +1,4 @@
-//! When the clock is believed.
+//! When the clock is plausible.
 
 use highwater_core::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! What a store is, told as plain maps.
+//! The state of a store, as plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
