@@ -13,10 +13,11 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use serde_json::Value;
 
 use crate::calls::{Call, asked};
-use crate::connection::ConnectionSettings;
-use crate::engine::{Engine, Parts};
+use crate::documents::{ConnectionSettings, RunMode};
+use crate::engine::Engine;
 use crate::http::Client;
-use crate::run::{RunMode, nothing_forgotten};
+use crate::parts::Parts;
+use crate::run::nothing_forgotten;
 use crate::timer;
 
 impl Engine {

@@ -39,11 +39,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::background::Background;
+use crate::documents::{LogLine, RunReport, SyncSettings, SyncState};
 use crate::http::Revocation;
 use crate::logs::{LinePage, LogFilter, RunPage};
-use crate::run::{LogLine, RunReport};
 use crate::state::IdleReader;
-use crate::sync::{SyncSettings, SyncState};
 use crate::webhooks::ReceivedWebhook;
 
 /// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends

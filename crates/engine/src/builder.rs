@@ -1,18 +1,30 @@
 //! Putting an engine together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnvironment};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
 use highwater_template::{Provider, Template};
+use tokio::sync::{broadcast, watch};
 
-use crate::engine::{Engine, Ingredients};
+use crate::engine::Engine;
 use crate::http::{CredentialStore, RequestLimits, Sessions};
-use crate::logs::LogPolicy;
+use crate::log_policy::LogPolicy;
+use crate::parts::Parts;
 use crate::slots::Slots;
+
+/// Events kept for a watcher that is slow.
+const EVENTS: usize = 1024;
+
+impl Engine {
+    /// An engine on `store`.
+    pub fn builder(store: Arc<dyn Store>) -> EngineBuilder {
+        EngineBuilder::new(store)
+    }
+}
 
 /// The parts of an engine.
 #[derive(Debug)]
@@ -165,8 +177,9 @@ impl EngineBuilder {
             Some(transport) => transport,
             None => default_transport()?,
         };
-        let sessions = Sessions::new(self.credentials);
-        Ok(Engine::new(Ingredients {
+        let mut random = [0; 8];
+        self.environment.fill_random(&mut random);
+        Ok(Engine::new(Parts {
             store: self.store,
             providers: self.providers,
             templates: self.templates,
@@ -177,7 +190,16 @@ impl EngineBuilder {
             logs: self.logs,
             lease_ttl: self.lease,
             slots: Slots::new(self.runs, self.runs_per_provider),
-            sessions,
+            name: format!("{:016x}", u64::from_le_bytes(random)),
+            sessions: Sessions::new(self.credentials),
+            last_run: Mutex::default(),
+            running: Mutex::default(),
+            queued: Mutex::default(),
+            calls: Mutex::default(),
+            ended: watch::channel(0).0,
+            events: broadcast::channel(EVENTS).0,
+            sync_events: broadcast::channel(EVENTS).0,
+            changes: broadcast::channel(EVENTS).0,
         }))
     }
 }
@@ -191,21 +213,4 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 #[cfg(not(feature = "http"))]
 fn default_transport() -> Result<Arc<dyn Transport>> {
     Err(Error::new(ErrorKind::Invalid, "the engine needs a transport: give one, or enable the feature `http`"))
-}
-
-/// The error for a name that no provider has.
-pub(crate) fn unknown_provider<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Error {
-    let known: BTreeSet<&str> = known.collect();
-    Error::new(ErrorKind::NotFound, "no such provider: add it, or one of its templates, to the engine")
-        .with("provider", wanted)
-        .with("known", known.into_iter().collect::<Vec<_>>().join(", "))
-}
-
-/// The error for a name that no template has.
-pub(crate) fn unknown_template(wanted: &str, known: impl Iterator<Item = String>) -> Error {
-    let mut known: Vec<String> = known.collect();
-    known.sort_by_key(|name| !name.contains(wanted.rsplit('/').next().unwrap_or(wanted)));
-    Error::new(ErrorKind::NotFound, "no such template in the engine's catalogue")
-        .with("template", wanted)
-        .with("known", known.join(", "))
 }

@@ -13,14 +13,15 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::connection::connection_key;
+use crate::documents::{Holder, RunMode, RunReport, RunState, SyncKey, connection_key};
 use crate::engine::Engine;
-use crate::http::{Client, without_credentials};
+use crate::events::RunEvent;
+use crate::http::Client;
 use crate::logs;
+use crate::logs::Lines;
 use crate::mutants::mutant;
-use crate::run::{Holder, Lines, RunEvent, RunMode, RunReport, RunState};
-use crate::sync::SyncKey;
 use crate::timer;
+use crate::urls::without_credentials;
 
 /// Where every call in progress lies.
 const OPEN: &str = "call/";
@@ -87,7 +88,8 @@ impl<'e> Call<'e> {
 
     /// Says that the call is alive.
     fn put_open(&self, batch: &mut WriteBatch) -> Result<()> {
-        let holder = Holder::new(self.engine, self.engine.parts().environment.now());
+        let parts = self.engine.parts();
+        let holder = parts.holder(parts.environment.now());
         let open = Open { sync: self.key.path(), holder };
         batch.put_document(open_key(self.active.id), &open).map(drop)
     }
@@ -191,7 +193,7 @@ impl Engine {
             for document in &page {
                 let open: Open = document.value.to()?;
                 let id = document.key.strip_prefix(OPEN).unwrap_or_default().parse()?;
-                if open.holder.keeps_out(self, self.parts().environment.now()) {
+                if self.parts().is_kept_out_by(&open.holder, self.parts().environment.now()) {
                     next = Some(next.map_or(open.holder.until, |known| known.min(open.holder.until)));
                 } else if !lock(&self.parts().calls).contains(&id) {
                     self.settle_call(document, &SyncKey::from_path(&open.sync)?, id).await?;

@@ -1,49 +1,14 @@
 //! What a host decides about its syncs. Each decision is one commit: it holds from when the call returns, in every
 //! process, and over restarts.
 
-use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
-use serde::{Deserialize, Serialize};
+use highwater_core::Result;
 
-use crate::connection::connection_key;
-use crate::connection::no_connection;
+use crate::documents::{Schedule, SyncOptions, SyncSettings};
 use crate::engine::Engine;
-use crate::events::{SyncChange, SyncEvent};
-use crate::logs;
-use crate::mutants::mutant;
-use crate::run::{RunEvent, RunState};
-use crate::schedule::Schedule;
-use crate::sync::{SyncHandle, SyncKey, SyncOptions, SyncSettings, SyncStatus};
+use crate::errors::{no_connection, not_enabled};
+use crate::events::SyncChange;
+use crate::sync::SyncHandle;
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
-
-/// Tries of a change that others keep overtaking.
-const TRIES: u32 = 50;
-
-/// Changed syncs that are named; whoever missed more reads all of them again.
-const NAMED: usize = 64;
-
-/// Where every process tells which syncs it changed.
-pub(crate) const CHANGES_KEY: &str = "schedule/changes";
-
-/// What a triggered run is to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TriggerMode {
-    /// What the next run would be anyway.
-    #[default]
-    Plain,
-    /// The checkpoint is dropped, and everything read again.
-    Reset,
-    /// The streams are emptied too; cursors given out before expire.
-    ResetAndClear,
-}
-
-/// A wish for a run, until one begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Trigger {
-    pub(crate) mode: TriggerMode,
-    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
-    pub(crate) at: Timestamp,
-}
 
 /// What becomes of the records of a sync that is turned off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,21 +19,15 @@ pub enum DisableMode {
     Clear,
 }
 
-/// The latest changes, for schedulers of other processes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Changes {
-    pub(crate) count: u64,
-    pub(crate) recent: Vec<(u64, String)>,
-}
-
 impl SyncHandle {
     /// Enables the sync: from now on it runs by its schedule. Enabling it again replaces its options; a sync that has run keeps
     /// its rhythm.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or template, [`ErrorKind::Invalid`] for a template of another
-    /// provider, a missing setting of the connection, and a schedule that names no time.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or template, and
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a template of another provider, a missing setting of the
+    /// connection, and a schedule that names no time.
     pub async fn enable(&self, options: SyncOptions) -> Result<SyncSettings> {
         let (engine, key) = (&self.engine, &*self.key);
         let found = engine.template(&key.template)?;
@@ -117,7 +76,7 @@ impl SyncHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or template.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or template.
     pub async fn disable(&self, mode: DisableMode) -> Result<()> {
         let (engine, key) = (&self.engine, &*self.key);
         let found = engine.template(&key.template)?;
@@ -150,7 +109,8 @@ impl SyncHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync, and for one that is not
+    /// enabled.
     pub async fn pause(&self) -> Result<()> {
         let key = &*self.key;
         self.change(true, |draft| {
@@ -168,7 +128,8 @@ impl SyncHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync, and for one that is not
+    /// enabled.
     pub async fn resume(&self) -> Result<()> {
         self.change(false, |draft| {
             let settings = SyncSettings { paused: false, ..draft.enabled()? };
@@ -182,8 +143,8 @@ impl SyncHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or template and for a sync that is not enabled, and
-    /// [`ErrorKind::Invalid`] for a schedule that names no time.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or template and for a sync that is
+    /// not enabled, and [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a schedule that names no time.
     pub async fn set_schedule(&self, schedule: Option<Schedule>) -> Result<SyncSettings> {
         let key = &*self.key;
         let own = self.engine.template(&key.template)?.info().interval;
@@ -207,66 +168,6 @@ impl SyncHandle {
         changed.ok_or_else(|| not_enabled(key))
     }
 
-    /// Asks for a run as soon as there is room for one, also of a paused sync. The request is stored until a run begins. A run
-    /// in progress is not disturbed: another follows it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or sync, and for one that is not enabled.
-    pub async fn trigger(&self, mode: TriggerMode) -> Result<()> {
-        let key = &*self.key;
-        let trigger = Trigger { mode, at: self.engine.parts().environment.now() };
-        self.change(false, |draft| {
-            draft.enabled()?;
-            draft.news = Some(SyncChange::Triggered);
-            draft.batch.put_document(key.trigger_key(), &trigger).map(drop)
-        })
-        .await
-    }
-
-    /// Asks this engine's run of the sync to stop. Returns whether there was one; does not wait for its end.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an unknown connection or sync.
-    pub async fn cancel(&self) -> Result<bool> {
-        self.engine.check_known(&self.key).await?;
-        Ok(self.engine.cancel_run(&self.key))
-    }
-
-    /// Makes a change to the sync in one commit that nobody came between, and tells every scheduler. Where it stops
-    /// the run, whoever runs the sync is shut out by the same commit.
-    async fn change<F>(&self, stop: bool, mut change: F) -> Result<()>
-    where
-        F: FnMut(&mut Draft<'_>) -> Result<()>,
-    {
-        let (engine, key) = (&self.engine, &*self.key);
-        let mut tries = 0;
-        loop {
-            let mut draft = Draft::load(engine, key).await?;
-            if stop {
-                draft.stop_run(engine).await?;
-            }
-            if let Err(error) = change(&mut draft) {
-                // A connection or a sync that does not exist is the better reason.
-                engine.check_known(key).await?;
-                return Err(error);
-            }
-            let (mut batch, news) = (draft.batch, draft.news);
-            note_change(engine, [key], &mut batch).await?;
-            match engine.store().commit(batch).await {
-                Ok(_) => {
-                    news.into_iter().for_each(|change| engine.publish_change(SyncEvent::new(key, change)));
-                    break;
-                }
-                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        engine.announce(key);
-        Ok(())
-    }
-
     /// Stops this engine's own run of the sync, and waits until it is gone.
     async fn wait_for_end(&self) {
         self.engine.cancel_run(&self.key);
@@ -283,93 +184,4 @@ impl Engine {
     pub async fn enabled_syncs(&self) -> Result<Vec<SyncSettings>> {
         self.read_all("sync/").await
     }
-
-    /// Tells watchers that a run waits for its place.
-    pub(crate) fn tell_queued(&self, key: &SyncKey) {
-        self.publish(RunEvent::queued(key));
-        self.publish_change(SyncEvent::new(key, SyncChange::Queued));
-    }
-}
-
-/// Names changed syncs to the schedulers of other processes.
-pub(crate) async fn note_change<'k>(
-    engine: &Engine,
-    keys: impl IntoIterator<Item = &'k SyncKey>,
-    batch: &mut WriteBatch,
-) -> Result<()> {
-    let stored = engine.store().document(CHANGES_KEY).await?;
-    let mut changes: Changes = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-    for key in keys {
-        changes.count += 1;
-        let path = key.path();
-        changes.recent.retain(|(_, known)| *known != path);
-        changes.recent.push((changes.count, path));
-    }
-    let surplus = changes.recent.len().saturating_sub(NAMED);
-    changes.recent.drain(..surplus);
-    batch.expect_document(CHANGES_KEY, stored.as_ref()).put_document(CHANGES_KEY, &changes).map(drop)
-}
-
-/// A change in the making: what the store has, and a batch that expects just that.
-struct Draft<'k> {
-    key: &'k SyncKey,
-    connected: bool,
-    settings: Option<SyncSettings>,
-    status: SyncStatus,
-    /// What watchers learn of it.
-    news: Option<SyncChange>,
-    batch: WriteBatch,
-}
-
-impl<'k> Draft<'k> {
-    async fn load(engine: &Engine, key: &'k SyncKey) -> Result<Self> {
-        let place = connection_key(&key.connection);
-        let connection = engine.store().document(&place).await?;
-        let settings = engine.store().document(&key.settings_key()).await?;
-        let status = engine.store().document(&key.status_key()).await?;
-        let mut batch = WriteBatch::new();
-        batch.expect_document(place, connection.as_ref());
-        batch.expect_document(key.settings_key(), settings.as_ref());
-        batch.expect_document(key.status_key(), status.as_ref());
-        let settings = settings.as_ref().map(Json::to).transpose()?;
-        let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        Ok(Draft { key, connected: connection.is_some(), settings, status, news: None, batch })
-    }
-
-    fn enabled(&self) -> Result<SyncSettings> {
-        self.settings.clone().ok_or_else(|| not_enabled(self.key))
-    }
-
-    fn is_paused(&self) -> bool {
-        self.settings.as_ref().is_some_and(|settings| settings.paused)
-    }
-
-    fn put_status(&mut self) -> Result<()> {
-        self.batch.put_document(self.key.status_key(), &self.status).map(drop)
-    }
-
-    /// Shuts out whoever runs the sync, and says so in the run's record.
-    async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
-        if !mutant!("pause-keeps-lease") {
-            self.batch.take_lease(self.key.lease_name());
-        }
-        self.batch.remove_document(self.key.holder_key());
-        let Some(run) = self.status.current_run.take() else { return Ok(()) };
-        let store = engine.store().as_ref();
-        if let Some(mut report) = logs::read_run(store, self.key, run).await?
-            && report.state == RunState::Running
-        {
-            let why = "the sync was paused or turned off; what was saved stays";
-            report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, why);
-            logs::put_run(&mut self.batch, self.key, &report, false)?;
-        }
-        self.status.last_run = Some(run);
-        self.put_status()
-    }
-}
-
-pub(crate) fn not_enabled(key: &SyncKey) -> Error {
-    Error::new(ErrorKind::NotFound, "the sync is not enabled: enable it first, or run it once")
-        .with("connection", &key.connection)
-        .with("sync", key.sync_name())
 }

@@ -1,12 +1,73 @@
-//! What a host can watch: its runs, and every change of its syncs.
+//! The events that a host can watch: of its runs, and of every change of its syncs.
 
 use highwater_core::{ErrorKind, RunId};
+use highwater_template::host::Progress;
 use serde::Serialize;
-use tokio::sync::broadcast;
 
-use crate::engine::Engine;
-use crate::run::{RunEvent, RunState};
-use crate::sync::{SyncKey, SyncStatus};
+use crate::documents::{RunReport, RunState, SyncKey};
+
+/// News of a run, for those who watch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunEvent {
+    /// The run's id; `None` while it waits for its turn.
+    pub run: Option<RunId>,
+    /// The connection.
+    pub connection: String,
+    /// The template.
+    pub template: String,
+    /// The variant, if it is not the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// How it stands.
+    pub state: RunState,
+    /// How far it has come.
+    pub progress: Progress,
+    /// A line of its log, if that is the news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Why it failed or was stopped: with the event that tells of its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What to act on, beside `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
+}
+
+impl RunEvent {
+    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
+    pub fn needs_action(&self) -> bool {
+        self.error_kind.is_some_and(ErrorKind::needs_action)
+    }
+
+    pub(crate) fn of(report: &RunReport, message: Option<String>) -> Self {
+        RunEvent {
+            run: Some(report.id),
+            connection: report.connection.clone(),
+            template: report.template.clone(),
+            variant: report.variant.clone(),
+            state: report.state,
+            progress: report.progress,
+            message,
+            error: report.error.clone(),
+            error_kind: report.error_kind,
+        }
+    }
+
+    pub(crate) fn queued(key: &SyncKey) -> Self {
+        RunEvent {
+            run: None,
+            connection: key.connection.clone(),
+            template: key.template.clone(),
+            variant: key.variant.clone(),
+            state: RunState::Queued,
+            progress: Progress::default(),
+            message: None,
+            error: None,
+            error_kind: None,
+        }
+    }
+}
 
 /// What changed about a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,59 +132,6 @@ impl SyncEvent {
             run: None,
             state: None,
             error_kind: None,
-        }
-    }
-}
-
-impl Engine {
-    /// Returns a receiver of what happens in runs of this engine: how far each has come, every line of its log, its end. A
-    /// receiver that falls more than 1,024 events behind loses the oldest.
-    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
-        self.parts().events.subscribe()
-    }
-
-    /// Returns a receiver of every change of a sync that this engine makes or notices, each once. Begin to receive, then read
-    /// [`sync_states`](Engine::sync_states): nothing is missed. Changes by engines of other processes are in the state alone.
-    ///
-    /// An offline sync is looked at again and again; `Offline` and `Online` are told once each, and the attempts in between not
-    /// at all. A receiver that falls more than 1,024 events behind loses the oldest.
-    ///
-    /// ```no_run
-    /// # async fn example(engine: highwater_engine::Engine) {
-    /// use highwater_engine::syncs::SyncChange;
-    /// let mut events = engine.sync_events();
-    /// while let Ok(event) = events.recv().await {
-    ///     match event.change {
-    ///         SyncChange::NeedsAction => println!("{}: sign in again", event.connection),
-    ///         change => println!("{} {}: {change:?}", event.connection, event.sync),
-    ///     }
-    /// }
-    /// # }
-    /// ```
-    pub fn sync_events(&self) -> broadcast::Receiver<SyncEvent> {
-        self.parts().sync_events.subscribe()
-    }
-
-    pub(crate) fn publish(&self, event: RunEvent) {
-        // Nobody watching is fine.
-        let _ = self.parts().events.send(event);
-    }
-
-    pub(crate) fn publish_change(&self, event: SyncEvent) {
-        // Nobody watching is fine.
-        let _ = self.parts().sync_events.send(event);
-    }
-
-    /// Tells watchers what a new status says that the last one did not.
-    pub(crate) fn publish_status(&self, key: &SyncKey, before: &SyncStatus, now: &SyncStatus) {
-        match (before.offline_since, now.offline_since) {
-            (None, Some(_)) => self.publish_change(SyncEvent::new(key, SyncChange::Offline)),
-            (Some(_), None) => self.publish_change(SyncEvent::new(key, SyncChange::Online)),
-            _ => {}
-        }
-        if now.needs_action() && before.last_error_kind != now.last_error_kind {
-            let error_kind = now.last_error_kind;
-            self.publish_change(SyncEvent { error_kind, ..SyncEvent::new(key, SyncChange::NeedsAction) });
         }
     }
 }

@@ -25,12 +25,12 @@ mod turn;
 #[cfg(feature = "http")]
 mod ureq;
 
+pub(crate) use address::Address;
 pub(crate) use client::Client;
 pub use credentials::{CredentialStore, Credentials};
 pub use device::DeviceSignIn;
 pub use limits::RequestLimits;
 pub(crate) use limits::time_until;
-pub(crate) use origins::{credentials_in_url, has_credentials, without_credentials};
 pub use revocation::Revocation;
 pub(crate) use session::Sessions;
 pub use sign_in::SignIn;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
-use crate::connection::ConnectionSettings;
+use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
 
 impl Engine {

@@ -31,41 +31,49 @@ pub mod blocking;
 mod builder;
 mod calls;
 mod cancel;
+mod clients;
 mod connection;
 mod control;
+mod documents;
 mod engine;
+mod errors;
 mod events;
 mod http;
 mod integrations;
+mod log_policy;
 pub mod logs;
 mod mutants;
+mod parts;
 mod reach;
 mod run;
-mod schedule;
 mod scheduler;
 mod slots;
 mod state;
 mod sync;
 mod timer;
+mod urls;
 mod versions;
+mod watch;
 pub mod webhooks;
 
 pub use background::Background;
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
-pub use connection::{ConnectionSettings, DisconnectMode};
-pub use control::{DisableMode, TriggerMode};
+pub use connection::DisconnectMode;
+pub use control::DisableMode;
+pub use documents::{ConnectionSettings, Phase, RunReport, RunState, Schedule, SyncOptions, SyncState, TriggerMode};
 pub use engine::Engine;
+pub use events::RunEvent;
 pub use highwater_template::Secret;
 pub use http::{CredentialStore, Credentials};
 pub use integrations::{IntegrationHandle, IntegrationSettings};
-pub use run::{RunEvent, RunOptions, RunReport, RunState};
-pub use schedule::Schedule;
-pub use sync::{Phase, SyncHandle, SyncOptions, SyncState};
+pub use run::RunOptions;
+pub use sync::SyncHandle;
 
 /// Connections: what is known of them, and how they stand.
 pub mod connections {
-    pub use crate::connection::{ConnectionSettings, DisconnectMode, EndUser};
+    pub use crate::connection::DisconnectMode;
+    pub use crate::documents::{ConnectionSettings, EndUser};
 }
 
 /// What a connection signs in with, and how a user signs in.
@@ -78,19 +86,21 @@ pub mod runs {
     pub use highwater_template::host::{Counts, Progress};
 
     pub use crate::cancel::CancelToken;
-    pub use crate::run::{HeldDeletes, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
+    pub use crate::documents::{HeldDeletes, RecordSetAside, RunMode, RunReport, RunState};
+    pub use crate::events::RunEvent;
+    pub use crate::run::RunOptions;
 }
 
 /// Syncs: how they are to run, how they stand, what they could not save.
 pub mod syncs {
     pub use crate::aside::UnsavedRecord;
-    pub use crate::control::{DisableMode, TriggerMode};
-    pub use crate::events::{SyncChange, SyncEvent};
-    pub use crate::schedule::Schedule;
-    pub use crate::state::IdleReader;
-    pub use crate::sync::{
-        DeletePolicy, IncompleteModel, Phase, SyncHandle, SyncOptions, SyncSettings, SyncState, SyncStatus,
+    pub use crate::control::DisableMode;
+    pub use crate::documents::{
+        DeletePolicy, IncompleteModel, Phase, Schedule, SyncOptions, SyncSettings, SyncState, SyncStatus, TriggerMode,
     };
+    pub use crate::events::{SyncChange, SyncEvent};
+    pub use crate::state::IdleReader;
+    pub use crate::sync::SyncHandle;
 }
 
 /// What carries requests to an API, and how it deals with slow and broken ones.

@@ -5,19 +5,19 @@
 
 mod filter;
 mod find;
-mod policy;
+mod lines;
 
 pub use filter::LogFilter;
 pub use find::{LinePage, RunLine, RunPage};
-pub use policy::LogPolicy;
+pub(crate) use lines::Lines;
 
-pub use crate::run::LogLine;
+pub use crate::documents::LogLine;
+pub use crate::log_policy::LogPolicy;
 
 use highwater_core::{Maintenance, MaintenanceReport, Result, RunId, Store, Timestamp, WriteBatch};
 
+use crate::documents::{RunMode, RunReport, SyncKey};
 use crate::engine::Engine;
-use crate::run::{RunMode, RunReport};
-use crate::sync::SyncKey;
 
 /// Documents read at a time.
 const PAGE: usize = 200;

@@ -2,17 +2,14 @@
 
 mod approval;
 mod begin;
-mod counts;
 mod deletes;
 mod end;
 mod host;
 mod lease;
-mod lines;
-mod report;
+mod options;
+mod turn;
 
-pub(crate) use lease::Holder;
-pub(crate) use lines::Lines;
-pub use report::{HeldDeletes, LogLine, RecordSetAside, RunEvent, RunMode, RunOptions, RunReport, RunState};
+pub use options::RunOptions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +21,9 @@ use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
-use crate::connection::ConnectionSettings;
+use crate::documents::{ConnectionSettings, RunReport, SyncKey};
 use crate::engine::Engine;
 use crate::http::Client;
-use crate::sync::SyncKey;
 use crate::timer;
 use crate::webhooks::outbox::Tally;
 use begin::{Begun, Start};

@@ -14,10 +14,10 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
 use crate::cancel::CancelToken;
+use crate::documents::{SyncKey, SyncSettings};
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
 use crate::run::{Outcome, RunOptions};
-use crate::sync::{SyncKey, SyncSettings};
 use crate::timer::{self, JumpWatch};
 use due::Due;
 

@@ -6,10 +6,11 @@ use highwater_core::{Error, ErrorKind, Result, StreamHead, StreamKey};
 use highwater_template::TemplateInfo;
 use serde::Serialize;
 
-use crate::control::not_enabled;
+use crate::documents::{Phase, RunReport, SyncKey, SyncSettings, SyncState, SyncStatus};
 use crate::engine::Engine;
-use crate::logs;
-use crate::sync::{Phase, SyncHandle, SyncKey, SyncSettings, SyncState, SyncStatus};
+use crate::errors::not_enabled;
+use crate::logs::{self, LogFilter};
+use crate::sync::SyncHandle;
 
 /// Documents read at a time.
 const PAGE: usize = 500;
@@ -93,23 +94,6 @@ impl Engine {
             }
         }
     }
-
-    /// Fails where a sync's connection or template does not exist, or where they do not belong together.
-    pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<()> {
-        let connection = self.connection(&key.connection).await?;
-        // One that another program enabled, with templates that this one does not have.
-        if self.store().document(&key.settings_key()).await?.is_some() {
-            return Ok(());
-        }
-        let provider = &self.template(&key.template)?.info().provider.name;
-        if *provider != connection.provider {
-            return Err(Error::new(ErrorKind::NotFound, "the connection is one to another provider")
-                .with("connection", &key.connection)
-                .with("provider", &connection.provider)
-                .with("sync", key.sync_name()));
-        }
-        Ok(())
-    }
 }
 
 impl SyncHandle {
@@ -158,6 +142,20 @@ impl SyncHandle {
             run,
             records,
         })
+    }
+
+    /// Returns the kept runs of the sync, newest first: at most as many as [`LogPolicy`](crate::logs::LogPolicy) keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection or sync of which no run is kept.
+    pub async fn runs(&self) -> Result<Vec<RunReport>> {
+        let filter = LogFilter::default().connection(self.connection()).sync(self.name()).limit(usize::MAX);
+        let runs = self.engine.runs_matching(&filter).await?.runs;
+        if runs.is_empty() {
+            self.engine.check_known(&self.key).await?;
+        }
+        Ok(runs)
     }
 
     /// Returns the streams that the sync writes, in the order of its template's models.

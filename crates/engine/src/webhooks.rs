@@ -7,7 +7,8 @@ mod verify;
 
 pub use highwater_template::webhooks::WebhookScheme;
 
-pub use outbox::{BackgroundDelivery, DeliveryReport, Destination, Outbox, OutboxRow};
+pub use crate::documents::{Destination, OutboxRow};
+pub use outbox::{BackgroundDelivery, DeliveryReport, Outbox};
 pub use receive::{ReceivedWebhook, WEBHOOK_SECRETS};
 pub use signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};
 pub use verify::verify_webhook;

@@ -6,7 +6,8 @@ use highwater_core::Result;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::connection::{ConnectionSettings, DisconnectMode, EndUser};
+use crate::connection::DisconnectMode;
+use crate::documents::{ConnectionSettings, EndUser};
 use crate::http::Credentials;
 
 impl Engine {

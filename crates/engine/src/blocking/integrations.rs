@@ -3,7 +3,7 @@
 use highwater_core::Result;
 
 use super::Engine;
-use crate::connection::ConnectionSettings;
+use crate::documents::ConnectionSettings;
 use crate::integrations::IntegrationSettings;
 
 impl Engine {

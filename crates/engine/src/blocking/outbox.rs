@@ -8,7 +8,8 @@ use highwater_core::locks::lock;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport, Destination, OutboxRow};
+use crate::documents::{Destination, OutboxRow};
+use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport};
 
 /// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
 /// of them.

@@ -4,10 +4,9 @@ use highwater_core::{Result, StreamKey};
 
 use super::Engine;
 use crate::aside::UnsavedRecord;
-use crate::control::{DisableMode, TriggerMode};
-use crate::run::{RunOptions, RunReport};
-use crate::schedule::Schedule;
-use crate::sync::{SyncOptions, SyncSettings, SyncState};
+use crate::control::DisableMode;
+use crate::documents::{RunReport, Schedule, SyncOptions, SyncSettings, SyncState, TriggerMode};
+use crate::run::RunOptions;
 
 /// A [`SyncHandle`](crate::SyncHandle) whose calls block the calling thread. A clone is the same sync.
 #[derive(Clone, Debug)]

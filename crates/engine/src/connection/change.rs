@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 use serde_json::Value;
 
-use super::about::{EndUser, object};
-use super::disconnect::no_connection;
-use super::settings::{ConnectionSettings, StoredConnection, connection_key};
+use crate::documents::{ConnectionSettings, EndUser, StoredConnection, connection_key, object};
 use crate::engine::Engine;
+use crate::errors::no_connection;
 
 /// Tries of a change that others keep overtaking.
 const TRIES: u32 = 50;

@@ -3,9 +3,9 @@
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 use highwater_template::Secret;
 
-use super::disconnect::no_connection;
-use super::settings::{ConnectionSettings, StoredConnection, connection_key};
+use crate::documents::{ConnectionSettings, StoredConnection, connection_key};
 use crate::engine::Engine;
+use crate::errors::no_connection;
 use crate::http::Credentials;
 
 /// Tries of a commit that others keep overtaking.

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::locks::lock;
-use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
+use highwater_core::{ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
-use super::settings::{ConnectionSettings, connection_key};
-use crate::control::note_change;
+use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connection_key, drafts_of};
 use crate::engine::Engine;
+use crate::errors::no_connection;
 use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
-use crate::run::RunState;
-use crate::sync::{SyncKey, SyncStatus};
-use crate::webhooks::outbox::{anybody_listens, clear_streams, drafts_of, tell};
+use crate::sync::note_change;
+use crate::webhooks::outbox::{anybody_listens, clear_streams, tell};
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;
@@ -206,8 +205,4 @@ impl Engine {
             }
         }
     }
-}
-
-pub(crate) fn no_connection(id: &str) -> Error {
-    Error::new(ErrorKind::NotFound, "no such connection: connect it first").with("connection", id)
 }

@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// For a connection that is there.
-    pub(super) fn at(mut self, address: Address) -> Self {
+    pub(crate) fn at(mut self, address: Address) -> Self {
         self.address = address;
         self
     }

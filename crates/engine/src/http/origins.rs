@@ -5,6 +5,7 @@ use highwater_template::HttpRequest;
 use url::Url;
 
 use crate::reach::{self, Reach};
+use crate::urls::{credentials_in_url, has_credentials, without_credentials};
 
 /// The origins of a connection; the first is its base URL.
 #[derive(Debug)]
@@ -84,24 +85,6 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
         return Err(invalid("a token is not sent over plain http: use an https:// base URL"));
     }
     Ok(parsed)
-}
-
-/// Whether a URL has a name or a password in front of its host.
-pub(crate) fn has_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
-/// Takes them out.
-pub(crate) fn without_credentials(url: &mut Url) {
-    if has_credentials(url) {
-        // Only a URL without a host cannot lose them, and that has none.
-        let _ = url.set_username("").and_then(|()| url.set_password(None));
-    }
-}
-
-/// The refusal of such a base URL, which does not show it: settings are stored and printed.
-pub(crate) fn credentials_in_url() -> Error {
-    Error::new(ErrorKind::Invalid, "the base URL has a name or a password: give them as the connection's credentials")
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

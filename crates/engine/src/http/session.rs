@@ -134,7 +134,7 @@ impl Session {
     }
 
     /// Begins to use the credentials there.
-    pub(super) async fn arrive(&self, address: &Address) -> Result<()> {
+    pub(crate) async fn arrive(&self, address: &Address) -> Result<()> {
         self.settle(address);
         if self.is_astray() {
             // The host may have kept others for the new address.

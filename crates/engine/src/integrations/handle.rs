@@ -6,7 +6,7 @@ use std::sync::Arc;
 use highwater_core::Result;
 
 use super::settings::IntegrationSettings;
-use crate::connection::ConnectionSettings;
+use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
 
 /// One integration of an engine. Made by [`Engine::integration`]; a clone is the same integration.

@@ -3,7 +3,7 @@
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
 use super::stored::{StoredIntegration, integration_key};
-use crate::connection::ConnectionSettings;
+use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
 
 /// The integration of a connection that is being connected, as it was read.

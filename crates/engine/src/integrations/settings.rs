@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::documents::{ConnectionSettings, check_base_url};
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use serde::{Deserialize, Serialize};
-
-use crate::connection::{ConnectionSettings, check_base_url};
 
 /// The longest key, as a connection's id.
 const KEY: usize = 200;

@@ -1,9 +1,8 @@
 //! Which runs are wanted, and which of their lines.
 
+use crate::documents::{LogLine, RunMode, RunReport, RunState};
 use highwater_core::Timestamp;
 use highwater_template::LogLevel;
-
-use crate::run::{LogLine, RunMode, RunReport, RunState};
 
 /// Which runs, and which of their lines. All conditions apply together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,9 +4,8 @@ use highwater_core::{Document, Result, RunId};
 use serde::Serialize;
 
 use super::{LogFilter, PAGE, POINTERS, backwards, find_run, id_of, lines_of, read_run};
+use crate::documents::{LogLine, RunReport, SyncKey};
 use crate::engine::Engine;
-use crate::run::{LogLine, RunReport};
-use crate::sync::{SyncHandle, SyncKey};
 
 /// A page of runs, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -131,22 +130,6 @@ impl Engine {
     /// Those of the store. A run that is not kept has no lines.
     pub async fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
         lines_of(self.store().as_ref(), id).await
-    }
-}
-
-impl SyncHandle {
-    /// Returns the kept runs of the sync, newest first: at most as many as [`LogPolicy`](crate::logs::LogPolicy) keeps.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or sync of which no run is kept.
-    pub async fn runs(&self) -> Result<Vec<RunReport>> {
-        let filter = LogFilter::default().connection(self.connection()).sync(self.name()).limit(usize::MAX);
-        let runs = self.engine.runs_matching(&filter).await?.runs;
-        if runs.is_empty() {
-            self.engine.check_known(&self.key).await?;
-        }
-        Ok(runs)
     }
 }
 

@@ -2,14 +2,12 @@
 
 use highwater_core::{DeleteGuard, Error, ErrorKind, Result, RunId, WriteBatch};
 
-use super::counts::CountsBeforeDeletes;
 use super::lease::free_or_busy;
-use super::report::{RunEvent, RunReport, RunState};
-use crate::connection::connection_key;
-use crate::connection::no_connection;
+use crate::documents::{CountsBeforeDeletes, RunReport, RunState, SyncKey, SyncStatus, connection_key};
 use crate::engine::Engine;
+use crate::errors::no_connection;
+use crate::events::RunEvent;
 use crate::logs;
-use crate::sync::{SyncKey, SyncStatus};
 use crate::webhooks::outbox::Tally;
 
 impl Engine {

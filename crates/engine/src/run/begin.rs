@@ -9,16 +9,16 @@ use highwater_core::{ChangeSummary, Error, ErrorKind, Fence, Json, Maintenance, 
 use highwater_template::host::Progress;
 use serde::de::DeserializeOwned;
 
-use super::host::OpenRefresh;
-use super::lease::{Holder, free_or_busy};
-use super::report::{RunMode, RunOptions, RunReport, RunState};
-use crate::connection::connection_key;
-use crate::connection::no_connection;
-use crate::control::Trigger;
+use super::RunOptions;
+use super::lease::free_or_busy;
+use crate::documents::{
+    DEFAULT_TIMEOUT, DeletePolicy, Holder, OpenRefresh, RunMode, RunReport, RunState, SyncKey, SyncSettings,
+    SyncStatus, Trigger, connection_key,
+};
 use crate::engine::Engine;
+use crate::errors::no_connection;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::sync::{DeletePolicy, SyncKey, SyncSettings, SyncStatus};
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
 use plan::{Due, Plan, due, plan};
 
@@ -235,12 +235,12 @@ fn prepare(
     status.last_started_at = Some(now);
     Ok(Beginning {
         id,
-        holder: Holder::new(engine, now),
+        holder: engine.parts().holder(now),
         report,
         open,
         checkpoint,
         policy: DeletePolicy::default(),
-        timeout: crate::sync::DEFAULT_TIMEOUT,
+        timeout: DEFAULT_TIMEOUT,
         status,
     })
 }

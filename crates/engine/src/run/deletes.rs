@@ -10,7 +10,7 @@ use highwater_template::{LogLevel, SyncContext, Template};
 
 use super::begin::Beginning;
 use super::host::Host;
-use super::report::HeldDeletes;
+use crate::documents::HeldDeletes;
 use crate::mutants::mutant;
 
 /// Missing records that are looked up one by one at most; more of them are a matter for the guard.

@@ -6,12 +6,12 @@ use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
 
 use super::begin::Begun;
-use super::counts::CountsBeforeDeletes;
-use super::host::{Host, OpenRefresh};
-use super::report::{RunMode, RunReport, RunState};
+use super::host::Host;
+use crate::documents::{
+    CountsBeforeDeletes, IncompleteModel, OpenRefresh, RunMode, RunReport, RunState, SyncKey, SyncSettings, SyncStatus,
+};
 use crate::engine::Engine;
 use crate::logs;
-use crate::sync::{IncompleteModel, SyncKey, SyncSettings, SyncStatus};
 
 /// The first look after the API could not be reached, and the longest time between two.
 const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));

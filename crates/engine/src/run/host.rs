@@ -3,7 +3,7 @@
 mod api;
 mod aside;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,48 +15,19 @@ use highwater_core::{
 };
 use highwater_template::LogLevel;
 use highwater_template::host::{ChangeSet, Progress};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::begin::Begun;
-use super::counts::{count_page, fetched};
 use super::deletes::Settlement;
-use super::lease::Holder;
-use super::lines::Lines;
-use super::report::{RunEvent, RunMode, RunReport, RunState};
+use crate::documents::{Holder, OpenRefresh, RunMode, RunReport, RunState, SyncKey, count_page, fetched};
 use crate::engine::Engine;
-use crate::events::{SyncChange, SyncEvent};
+use crate::events::{RunEvent, SyncChange, SyncEvent};
 use crate::http::Client;
 use crate::logs;
+use crate::logs::Lines;
 use crate::mutants::mutant;
-use crate::sync::SyncKey;
 use crate::timer;
 use crate::webhooks::outbox::Tally;
-
-/// How far a full refresh has come: stored with each of its pages, so that it can go on.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct OpenRefresh {
-    pub(crate) run: RunId,
-    #[serde(rename = "started_ms", with = "highwater_core::timestamp::unix_ms")]
-    pub(crate) started_at: Timestamp,
-    /// When its last page was saved.
-    #[serde(rename = "saved_ms", with = "highwater_core::timestamp::unix_ms")]
-    pub(crate) saved_at: Timestamp,
-    /// Models whose streams have the run open.
-    pub(crate) begun: BTreeSet<String>,
-    /// Models that were seen whole.
-    pub(crate) complete: BTreeSet<String>,
-    pub(crate) checkpoint: Option<Box<RawValue>>,
-    /// Its pages and what was fetched; what they changed is in the accounts of its models.
-    pub(crate) progress: Progress,
-    /// Attempts since the last page.
-    pub(crate) tries: u32,
-    /// Models that were not read as a whole, and why: they are never complete in this run.
-    pub(crate) incomplete: BTreeMap<String, String>,
-    /// What is missing is to be read again: the run leaves no checkpoint.
-    pub(crate) again: bool,
-}
 
 pub(crate) struct Host<'e> {
     pub(super) engine: &'e Engine,

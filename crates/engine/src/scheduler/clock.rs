@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Scheduler;
-use crate::sync::SyncKey;
+use crate::documents::SyncKey;
 use crate::timer::Jump;
 
 /// After a resume and after getting online, runs begin within this time, by chance.

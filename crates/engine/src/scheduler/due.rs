@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use crate::documents::SyncKey;
 use highwater_core::Timestamp;
-
-use crate::sync::SyncKey;
 
 /// A heap of due times, one per sync; a newer time for a sync makes its older one void.
 #[derive(Debug, Default)]

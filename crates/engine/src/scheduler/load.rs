@@ -3,8 +3,7 @@
 use highwater_core::Result;
 
 use super::{LOOK, Scheduler};
-use crate::control::{CHANGES_KEY, Changes};
-use crate::sync::{SyncKey, SyncSettings, SyncStatus};
+use crate::documents::{CHANGES_KEY, Changes, SyncKey, SyncSettings, SyncStatus};
 
 impl Scheduler {
     /// Reads every enabled sync, once.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_core::Result;
+use highwater_core::{Error, ErrorKind, Result};
 
-use super::key::SyncKey;
+use crate::documents::SyncKey;
 use crate::engine::Engine;
 
 /// One sync of an engine: a template for a connection, perhaps in a variant. Made by [`Engine::sync`]; a clone is the same
@@ -34,11 +34,11 @@ impl Engine {
     /// Returns a handle to a sync: `provider/name`, or `provider/name::variant`, for a connection.
     ///
     /// Nothing is looked up yet. Where the connection or the sync does not exist, the methods of the handle fail with
-    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound).
+    /// [`ErrorKind::NotFound`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for names that no sync can have: empty ones, a slash in the
+    /// [`ErrorKind::Invalid`] for names that no sync can have: empty ones, a slash in the
     /// connection or the variant, more than 440 bytes together.
     pub fn sync(&self, connection: impl AsRef<str>, sync: impl AsRef<str>) -> Result<SyncHandle> {
         Ok(self.handle(SyncKey::new(connection.as_ref(), sync.as_ref())?))
@@ -46,6 +46,23 @@ impl Engine {
 
     pub(crate) fn handle(&self, key: SyncKey) -> SyncHandle {
         SyncHandle { engine: self.clone(), key: Arc::new(key) }
+    }
+
+    /// Fails where a sync's connection or template does not exist, or where they do not belong together.
+    pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<()> {
+        let connection = self.connection(&key.connection).await?;
+        // One that another program enabled, with templates that this one does not have.
+        if self.store().document(&key.settings_key()).await?.is_some() {
+            return Ok(());
+        }
+        let provider = &self.template(&key.template)?.info().provider.name;
+        if *provider != connection.provider {
+            return Err(Error::new(ErrorKind::NotFound, "the connection is one to another provider")
+                .with("connection", &key.connection)
+                .with("provider", &connection.provider)
+                .with("sync", key.sync_name()));
+        }
+        Ok(())
     }
 }
 

@@ -3,19 +3,16 @@
 mod cleared;
 mod collapse;
 mod deliver;
-mod destination;
+mod destinations;
 mod draft;
 mod due;
 mod lease;
 mod news;
-mod row;
 mod tally;
 
 pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{BackgroundDelivery, DeliveryReport};
-pub use destination::Destination;
-pub(crate) use draft::{Draft, drafts_of, tell};
-pub use row::OutboxRow;
+pub(crate) use draft::tell;
 pub(crate) use tally::Tally;
 
 use std::collections::HashMap;
@@ -27,10 +24,12 @@ use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use highwater_template::Secret;
 use highwater_template::http::Transport;
 
+use crate::documents::{
+    Destination, OutboxRow, dead_key, dead_prefix, destination_key, rest_key, row_key, rows_prefix,
+};
 use crate::engine::Engine;
 use crate::webhooks::signature::signing_secret;
-use destination::{destination_key, destinations};
-use row::{dead_key, dead_prefix, rest_key, row_key, rows_prefix};
+use destinations::destinations;
 
 /// Dead letters replayed in one commit.
 const REPLAYED: usize = 500;

@@ -12,15 +12,13 @@ use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction}
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::connection::connection_key;
-use crate::control::TriggerMode;
+use crate::documents::{Draft, RunMode, RunReport, SyncKey, SyncSettings, TriggerMode, connection_key, drafts_of};
 use crate::engine::Engine;
+use crate::events::RunEvent;
 use crate::logs;
 use crate::mutants::mutant;
-use crate::run::{RunEvent, RunMode, RunReport};
-use crate::sync::{SyncKey, SyncSettings};
 use crate::versions;
-use crate::webhooks::outbox::{Draft, drafts_of, tell};
+use crate::webhooks::outbox::tell;
 use crate::webhooks::signature::SIGNATURE_TOLERANCE;
 use crate::webhooks::verify::{Content, content, verify_webhook};
 

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use highwater_core::{Result, Timestamp};
 
-use crate::control::{Trigger, TriggerMode};
-use crate::run::host::OpenRefresh;
-use crate::run::report::RunOptions;
-use crate::schedule::Schedule;
-use crate::sync::SyncStatus;
+use crate::documents::{OpenRefresh, Schedule, SyncStatus, Trigger, TriggerMode};
+use crate::run::RunOptions;
 
 /// Attempts of a full refresh that save no page, after which it starts over.
 const FRUITLESS: u32 = 3;

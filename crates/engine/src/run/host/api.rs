@@ -11,9 +11,8 @@ use highwater_template::host::{ApiHost, ChangeSet, NextRun, Progress, RunHost};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Secret};
 
 use super::{Host, raw};
+use crate::documents::{RunReport, fetched};
 use crate::logs;
-use crate::run::counts::fetched;
-use crate::run::report::RunReport;
 use crate::timer;
 use crate::versions;
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Host;
 use crate::aside::{MOST, kept_aside};
-use crate::run::report::RecordSetAside;
+use crate::documents::RecordSetAside;
 
 /// Records that a report names, and lines of them in the log.
 const NAMED: usize = 20;

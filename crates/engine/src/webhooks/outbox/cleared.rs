@@ -2,10 +2,9 @@
 
 use highwater_core::{Result, RunId, Store, Timestamp, WriteBatch};
 
-use super::destination::destinations;
-use super::draft::Draft;
 use super::tally::untold_key;
-use crate::sync::SyncKey;
+use crate::documents::{Draft, SyncKey};
+use crate::webhooks::outbox::destinations::destinations;
 
 /// Whether anybody is to be told that streams are emptied.
 pub(crate) async fn anybody_listens(store: &dyn Store) -> Result<bool> {

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
-use super::destination::Destination;
 use super::news::{Body, Ids};
-use super::row::{OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
+use crate::documents::{Destination, OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
 
 /// Rows read at a time.
 const PAGE: usize = 500;

@@ -12,11 +12,10 @@ use tokio::task::JoinSet;
 
 use super::Outbox;
 use super::collapse::collapse_dead;
-use super::destination::{Destination, destination_key};
-use super::draft::{DRAFTS, tell};
+use super::draft::tell;
 use super::lease::{Bid, Lease};
-use super::row::{OutboxRow, Rest, dead_key, rest_key, row_key};
 use crate::cancel::CancelToken;
+use crate::documents::{DRAFTS, Destination, OutboxRow, Rest, dead_key, destination_key, rest_key, row_key};
 use crate::http::time_until;
 use crate::mutants::mutant;
 use crate::reach::Reach;

@@ -4,8 +4,8 @@ use highwater_core::{ErrorKind, Result, Timestamp, WriteBatch};
 
 use super::Outbox;
 use super::deliver::{DeliveryReport, PAGE};
-use super::destination::{Destination, destinations};
-use super::row::{OutboxRow, Rest, rest_key, rows_prefix};
+use crate::documents::{Destination, OutboxRow, Rest, rest_key, rows_prefix};
+use crate::webhooks::outbox::destinations::destinations;
 
 impl Outbox {
     /// The destinations for which something is due now; when something is for the others is noted.

@@ -6,10 +6,9 @@ use chrono::{DateTime, SecondsFormat};
 use highwater_core::{ChangeSummary, Cursor, Environment, Error, Result, RunId, Store, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-use super::destination::{Destination, destinations};
-use super::draft::Draft;
-use super::row::{OutboxRow, row_key};
+use crate::documents::{Destination, Draft, OutboxRow, row_key};
 use crate::mutants::mutant;
+use crate::webhooks::outbox::destinations::destinations;
 
 /// A run that ended, and what it did to each model.
 #[derive(Debug)]

@@ -10,10 +10,9 @@ use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, Result, Store, StreamBatch, WriteBatch};
 
 use super::cleared::anybody_listens;
-use super::draft::{Draft, Failure, drafts_of, tell};
+use super::draft::tell;
+use crate::documents::{Draft, Failure, RunReport, RunState, SyncKey, drafts_of};
 use crate::mutants::mutant;
-use crate::run::{RunReport, RunState};
-use crate::sync::SyncKey;
 
 /// Accounts read at a time.
 const PAGE: usize = 500;

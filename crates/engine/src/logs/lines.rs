@@ -3,8 +3,9 @@
 use highwater_core::{Result, RunId, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
 
-use super::report::LogLine;
-use crate::logs::{self, LogPolicy};
+use crate::documents::LogLine;
+use crate::log_policy::LogPolicy;
+use crate::logs;
 
 /// The longest stored line, in bytes.
 const LONGEST: usize = 8 * 1024;

@@ -1,13 +1,10 @@
 //! Where deliveries go.
 
-use highwater_core::{Error, ErrorKind, Result, Store};
+use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::reach::{self, Reach};
-
-/// Destinations read at a time.
-const PAGE: usize = 500;
 
 /// A receiver of webhooks. Its secrets are not part of it and never stored; give them to
 /// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
@@ -108,13 +105,13 @@ impl Destination {
         self
     }
 
-    pub(super) fn wants(&self, connection: &str, integration: &str) -> bool {
+    pub(crate) fn wants(&self, connection: &str, integration: &str) -> bool {
         self.connection.as_deref().is_none_or(|wanted| wanted == connection)
             && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
     }
 
     /// How far away the destination is, if it is one that may be delivered to.
-    pub(super) fn check(&self) -> Result<Reach> {
+    pub(crate) fn check(&self) -> Result<Reach> {
         let invalid =
             |message: &'static str| Err(Error::new(ErrorKind::Invalid, message).with("destination", &self.id));
         if self.id.is_empty() || self.id.len() > 100 || self.id.contains('/') {
@@ -137,23 +134,10 @@ impl Destination {
     }
 }
 
-pub(super) const DESTINATIONS: &str = "outbox/destination/";
+pub(crate) const DESTINATIONS: &str = "outbox/destination/";
 
-pub(super) fn destination_key(id: &str) -> String {
+pub(crate) fn destination_key(id: &str) -> String {
     format!("{DESTINATIONS}{id}")
-}
-
-pub(super) async fn destinations(store: &dyn Store) -> Result<Vec<Destination>> {
-    let mut found = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = store.documents(DESTINATIONS, &after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
-        after.clone_from(&last.key);
-        for document in &page {
-            found.push(document.value.to()?);
-        }
-    }
 }
 
 #[cfg(test)]

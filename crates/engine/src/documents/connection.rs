@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::about::{EndUser, check_display_name, check_metadata, check_tags};
-use crate::http::{credentials_in_url, has_credentials};
+use crate::urls::{credentials_in_url, has_credentials};
 
 /// An account at an API: where it is, which settings its templates get, and what the host notes of it. Credentials are not
 /// part of it; they are kept by the engine's [`CredentialStore`](crate::CredentialStore).
@@ -126,7 +126,7 @@ impl ConnectionSettings {
     }
 
     /// Takes over what a host notes of a connection, where these settings do not say it.
-    pub(super) fn keep_notes(&mut self, before: &ConnectionSettings) {
+    pub(crate) fn keep_notes(&mut self, before: &ConnectionSettings) {
         if self.display_name.is_none() {
             self.display_name.clone_from(&before.display_name);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use highwater_core::{ChangeSummary, StreamCommit};
 use highwater_template::host::{ChangeSet, Counts, Progress};
 
-use super::report::RunReport;
+use super::run::RunReport;
 
 /// Returns how many records a change set fetched from the source.
 pub(crate) fn fetched(changes: &ChangeSet) -> u64 {

@@ -19,7 +19,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the pauses of a delivery are, taken together, before it becomes a dead letter. What clocks say, and how
 /// long nobody was there to try, does not matter.
-pub(super) const RETRY_FOR: Duration = Duration::from_secs(72 * 3600);
+const RETRY_FOR: Duration = Duration::from_secs(72 * 3600);
 
 /// No pause is longer.
 fn longest() -> Duration {
@@ -54,7 +54,7 @@ pub struct OutboxRow {
 }
 
 impl OutboxRow {
-    pub(super) fn new(id: String, body: String, now: Timestamp) -> Self {
+    pub(crate) fn new(id: String, body: String, now: Timestamp) -> Self {
         OutboxRow {
             id,
             body,
@@ -68,18 +68,18 @@ impl OutboxRow {
     }
 
     /// Whether a try is due: the first one always is.
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.attempts == 0 || self.next_try_at <= now
     }
 
     /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Returns whether
     /// that changed anything.
-    pub(super) fn draw_in(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn draw_in(&mut self, now: Timestamp) -> bool {
         self.attempts > 0 && draw_in(&mut self.next_try_at, self.pause, now)
     }
 
     /// Notes a failed try; returns whether it was the last.
-    pub(super) fn failed(&mut self, error: String, retry_after: Option<Duration>, now: Timestamp, chance: u32) -> bool {
+    pub(crate) fn failed(&mut self, error: String, retry_after: Option<Duration>, now: Timestamp, chance: u32) -> bool {
         self.attempts = self.attempts.saturating_add(1);
         self.last_error = Some(error);
         self.pause = pause(self.attempts, chance).max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
@@ -88,7 +88,7 @@ impl OutboxRow {
         self.waited > RETRY_FOR
     }
 
-    pub(super) fn replay(&mut self, now: Timestamp) {
+    pub(crate) fn replay(&mut self, now: Timestamp) {
         (self.attempts, self.next_try_at) = (0, now);
         (self.pause, self.waited) = (Duration::ZERO, Duration::ZERO);
     }
@@ -103,21 +103,21 @@ fn pause(attempts: u32, chance: u32) -> Duration {
 
 /// Until when a destination is left alone after a try that failed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     #[serde(rename = "until_ms", with = "highwater_core::timestamp::unix_ms")]
-    pub(super) until: Timestamp,
+    pub(crate) until: Timestamp,
     /// How long it is.
     #[serde(default = "longest", rename = "for_ms", with = "duration_ms")]
-    pub(super) lasts: Duration,
+    pub(crate) lasts: Duration,
 }
 
 impl Rest {
-    pub(super) fn new(now: Timestamp, until: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, until: Timestamp) -> Self {
         Rest { until, lasts: until.duration_since(now) }
     }
 
     /// Draws its end in where a clock that was ahead has put it off. Returns whether that changed anything.
-    pub(super) fn draw_in(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn draw_in(&mut self, now: Timestamp) -> bool {
         draw_in(&mut self.until, self.lasts, now)
     }
 }
@@ -133,23 +133,23 @@ fn draw_in(at: &mut Timestamp, pause: Duration, now: Timestamp) -> bool {
 }
 
 /// Where a destination's rest lies, for every process and over restarts.
-pub(super) fn rest_key(destination: &str) -> String {
+pub(crate) fn rest_key(destination: &str) -> String {
     format!("outbox/rest/{destination}")
 }
 
-pub(super) fn rows_prefix(destination: &str) -> String {
+pub(crate) fn rows_prefix(destination: &str) -> String {
     format!("outbox/row/{destination}/")
 }
 
-pub(super) fn row_key(destination: &str, id: &str) -> String {
+pub(crate) fn row_key(destination: &str, id: &str) -> String {
     format!("outbox/row/{destination}/{id}")
 }
 
-pub(super) fn dead_prefix(destination: &str) -> String {
+pub(crate) fn dead_prefix(destination: &str) -> String {
     format!("outbox/dead/{destination}/")
 }
 
-pub(super) fn dead_key(destination: &str, id: &str) -> String {
+pub(crate) fn dead_key(destination: &str, id: &str) -> String {
     format!("outbox/dead/{destination}/{id}")
 }
 

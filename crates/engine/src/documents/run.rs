@@ -1,4 +1,4 @@
-//! What a run is asked, what it tells, what it leaves.
+//! What a run leaves: its report, and the lines of its log.
 
 use std::collections::BTreeMap;
 
@@ -7,72 +7,7 @@ use highwater_template::LogLevel;
 use highwater_template::host::{Counts, Progress};
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::CancelToken;
-use crate::sync::{DeletePolicy, SyncKey};
-
-/// How a run is to be.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RunOptions {
-    /// Reads everything again, whatever the checkpoint says, and notices deletes.
-    pub full: bool,
-    /// Empties the streams first. With `full` alone.
-    pub clear: bool,
-    /// The host has looked at the deletes that a guard held back, and wants them.
-    pub approve_deletes: bool,
-    /// When deletes are allowed, in place of what the sync's settings say.
-    pub deletes: Option<DeletePolicy>,
-    /// Stops the run.
-    pub cancel: CancelToken,
-    /// Whether the schedule asks, rather than somebody: then only if it is due.
-    pub(crate) scheduled: bool,
-    /// Even before it is due: the network is back.
-    pub(crate) early: bool,
-}
-
-impl RunOptions {
-    /// Reads everything again.
-    #[must_use]
-    pub fn full(mut self, full: bool) -> Self {
-        self.full = full;
-        self
-    }
-
-    /// Empties the streams and reads everything again.
-    #[must_use]
-    pub fn clear(mut self, clear: bool) -> Self {
-        self.clear = clear;
-        self.full |= clear;
-        self
-    }
-
-    /// Approves deletes beyond the guard.
-    #[must_use]
-    pub fn approve_deletes(mut self, approve: bool) -> Self {
-        self.approve_deletes = approve;
-        self
-    }
-
-    /// Deletes by this policy.
-    #[must_use]
-    pub fn deletes(mut self, policy: DeletePolicy) -> Self {
-        self.deletes = Some(policy);
-        self
-    }
-
-    /// Stops when `token` is cancelled.
-    #[must_use]
-    pub fn cancel(mut self, token: CancelToken) -> Self {
-        self.cancel = token;
-        self
-    }
-
-    pub(crate) fn scheduled(mut self, early: bool) -> Self {
-        self.scheduled = true;
-        self.early = early;
-        self
-    }
-}
+use super::key::SyncKey;
 
 /// What a run read; or that it was no run, but something else that is kept in the same log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,68 +218,5 @@ impl RunReport {
         self.state = state;
         self.ended_at = Some(now);
         self.progress.rate_limited_until = None;
-    }
-}
-
-/// News of a run, for those who watch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct RunEvent {
-    /// The run's id; `None` while it waits for its turn.
-    pub run: Option<RunId>,
-    /// The connection.
-    pub connection: String,
-    /// The template.
-    pub template: String,
-    /// The variant, if it is not the default one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-    /// How it stands.
-    pub state: RunState,
-    /// How far it has come.
-    pub progress: Progress,
-    /// A line of its log, if that is the news.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Why it failed or was stopped: with the event that tells of its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// What to act on, beside `error`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<ErrorKind>,
-}
-
-impl RunEvent {
-    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
-    pub fn needs_action(&self) -> bool {
-        self.error_kind.is_some_and(ErrorKind::needs_action)
-    }
-
-    pub(crate) fn of(report: &RunReport, message: Option<String>) -> Self {
-        RunEvent {
-            run: Some(report.id),
-            connection: report.connection.clone(),
-            template: report.template.clone(),
-            variant: report.variant.clone(),
-            state: report.state,
-            progress: report.progress,
-            message,
-            error: report.error.clone(),
-            error_kind: report.error_kind,
-        }
-    }
-
-    pub(crate) fn queued(key: &SyncKey) -> Self {
-        RunEvent {
-            run: None,
-            connection: key.connection.clone(),
-            template: key.template.clone(),
-            variant: key.variant.clone(),
-            state: RunState::Queued,
-            progress: Progress::default(),
-            message: None,
-            error: None,
-            error_kind: None,
-        }
     }
 }

@@ -59,7 +59,7 @@ impl EndUser {
         self
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let organisation = self.organisation.as_deref().unwrap_or_default();
         if self.id.is_empty() || self.id.len() > TEXT || organisation.len() > TEXT {
             return Err(Error::new(
@@ -74,7 +74,7 @@ impl EndUser {
     }
 }
 
-pub(super) fn check_display_name(name: &str) -> Result<()> {
+pub(crate) fn check_display_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > TEXT {
         return Err(Error::new(ErrorKind::Invalid, "a display name has 1 to 255 bytes")
             .with("bytes", name.len())
@@ -83,7 +83,7 @@ pub(super) fn check_display_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     if tags.len() > TAGS {
         return Err(Error::new(ErrorKind::Invalid, "a connection has at most 64 tags: keep more in its metadata")
             .with("tags", tags.len()));
@@ -100,7 +100,7 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     }
 }
 
-pub(super) fn check_metadata(metadata: &Map<String, Value>) -> Result<()> {
+pub(crate) fn check_metadata(metadata: &Map<String, Value>) -> Result<()> {
     let text = serde_json::to_vec(metadata)
         .map_err(|source| Error::new(ErrorKind::Invalid, "the metadata cannot be written").because(source))?;
     if text.len() > METADATA {
@@ -115,7 +115,7 @@ pub(super) fn check_metadata(metadata: &Map<String, Value>) -> Result<()> {
 }
 
 /// Metadata as it is given: a JSON object.
-pub(super) fn object(metadata: Value) -> Result<Map<String, Value>> {
+pub(crate) fn object(metadata: Value) -> Result<Map<String, Value>> {
     match metadata {
         Value::Object(members) => Ok(members),
         _ => Err(Error::new(ErrorKind::Invalid, "metadata is a JSON object: give one, `{}` for none")),

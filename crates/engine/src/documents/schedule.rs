@@ -5,8 +5,8 @@ use std::time::Duration;
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::sync::SyncStatus;
 use crate::mutants::mutant;
-use crate::sync::SyncStatus;
 use crate::timer::{duration_ms, millis};
 
 /// The shortest interval.

@@ -1,0 +1,40 @@
+//! The documents that the engine keeps in the store: what they hold and where they lie.
+//!
+//! They know nothing of an engine or a store: they are made, asked, changed and compared, and whoever works with them does the
+//! rest. Their names and members are on the disks of hosts: a name never changes, and a new member has a default.
+
+mod about;
+mod changes;
+mod connection;
+mod counts;
+mod destination;
+mod draft;
+mod holder;
+mod key;
+mod outbox_row;
+mod refresh;
+mod run;
+mod schedule;
+mod sync;
+mod trigger;
+
+pub use about::EndUser;
+pub(crate) use about::object;
+pub(crate) use changes::{CHANGES_KEY, Changes};
+pub use connection::ConnectionSettings;
+pub(crate) use connection::{StoredConnection, check_base_url, connection_key};
+pub(crate) use counts::{CountsBeforeDeletes, count_page, fetched};
+pub use destination::Destination;
+pub(crate) use destination::{DESTINATIONS, destination_key};
+pub(crate) use draft::{DRAFTS, Draft, Failure, drafts_of};
+pub(crate) use holder::Holder;
+pub(crate) use key::SyncKey;
+pub use outbox_row::OutboxRow;
+pub(crate) use outbox_row::{Rest, dead_key, dead_prefix, rest_key, row_key, rows_prefix};
+pub(crate) use refresh::OpenRefresh;
+pub use run::{HeldDeletes, LogLine, RecordSetAside, RunMode, RunReport, RunState};
+pub use schedule::Schedule;
+pub(crate) use sync::DEFAULT_TIMEOUT;
+pub use sync::{DeletePolicy, IncompleteModel, Phase, SyncOptions, SyncSettings, SyncState, SyncStatus};
+pub(crate) use trigger::Trigger;
+pub use trigger::TriggerMode;

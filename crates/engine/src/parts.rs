@@ -1,0 +1,65 @@
+//! What an engine is made of.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use highwater_core::{Environment, RunId, Store, Timestamp};
+use highwater_template::actions::ActionTemplate;
+use highwater_template::http::Transport;
+use highwater_template::{Provider, Template};
+use tokio::sync::{broadcast, watch};
+
+use crate::cancel::CancelToken;
+use crate::documents::{Holder, SyncKey};
+use crate::events::{RunEvent, SyncEvent};
+use crate::http::{RequestLimits, Sessions};
+use crate::log_policy::LogPolicy;
+use crate::slots::Slots;
+
+/// A lease that claims to last so many times longer than leases do was given by another clock.
+const FAR: u32 = 10;
+
+/// Everything that an engine has, and all its clones share.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
+    pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) limits: RequestLimits,
+    pub(crate) logs: LogPolicy,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) slots: Slots,
+    /// By chance; tells this engine's leases from others'.
+    pub(crate) name: String,
+    pub(crate) sessions: Sessions,
+    pub(crate) last_run: Mutex<RunId>,
+    /// The runs of this engine, and how to stop each.
+    pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
+    pub(crate) queued: Mutex<HashSet<SyncKey>>,
+    /// Actions and requests of this engine that are on their way.
+    pub(crate) calls: Mutex<HashSet<RunId>>,
+    /// Counts runs that ended.
+    pub(crate) ended: watch::Sender<u64>,
+    pub(crate) events: broadcast::Sender<RunEvent>,
+    pub(crate) sync_events: broadcast::Sender<SyncEvent>,
+    /// Syncs whose settings changed, for the schedulers of this process.
+    pub(crate) changes: broadcast::Sender<SyncKey>,
+}
+
+impl Parts {
+    /// This engine as the holder of a lease, alive for now.
+    pub(crate) fn holder(&self, now: Timestamp) -> Holder {
+        Holder { engine: self.name.clone(), process: std::process::id(), until: now + self.lease_ttl }
+    }
+
+    /// Whether somebody else holds the lease and is not known to be gone.
+    pub(crate) fn is_kept_out_by(&self, holder: &Holder, now: Timestamp) -> bool {
+        let alone = !self.store.capabilities().multi_process;
+        let gone = alone && holder.process != std::process::id();
+        let far = holder.until > now + FAR * self.lease_ttl;
+        holder.engine != self.name && !gone && holder.until > now && !far
+    }
+}

@@ -1,0 +1,111 @@
+//! A run's turn: a sync runs once at a time, when there is a place for it.
+
+use std::sync::Arc;
+
+use highwater_core::locks::lock;
+use highwater_core::{Error, ErrorKind, Result};
+
+use super::{Outcome, Run, RunOptions};
+use crate::cancel::CancelToken;
+use crate::documents::{RunReport, SyncKey};
+use crate::engine::Engine;
+use crate::errors::busy;
+use crate::sync::SyncHandle;
+
+impl Engine {
+    /// One run, if none is in progress in this engine.
+    pub(crate) async fn run_sync(&self, key: &SyncKey, options: RunOptions) -> Result<Option<Outcome>> {
+        let template = Arc::clone(self.template(&key.template)?);
+        let connection = self.connection(&key.connection).await?;
+        let Some(active) = Active::begin(self, key) else { return Ok(None) };
+        let place = match self.parts().slots.try_enter(key.provider()) {
+            Some(place) => place,
+            None => {
+                self.publish_queued(key);
+                let _queued = Queued::begin(self, key);
+                tokio::select! {
+                    biased;
+                    () = options.cancel.cancelled() => return Err(cancelled_in_queue()),
+                    () = active.stop.cancelled() => return Err(cancelled_in_queue()),
+                    place = self.parts().slots.enter(key.provider()) => place?,
+                }
+            }
+        };
+        let run = Run { engine: self, key, connection, template, options, stop: active.stop.clone() };
+        let outcome = run.execute().await;
+        drop(place);
+        outcome.map(Some)
+    }
+}
+
+impl SyncHandle {
+    /// Runs the sync now, once there is room for it, and returns its report. The sync need not be enabled.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::RunOptions;
+    /// let report = engine.sync("main", "github/issues")?.run_once(RunOptions::default().full(true)).await?;
+    /// println!("{} added", report.progress.counts.added);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The reason for which the run failed; its report is kept and lists it too. [`ErrorKind::Busy`] while a run of this sync
+    /// is in progress, [`ErrorKind::NotFound`] for an unknown connection or template, [`ErrorKind::Cancelled`] and
+    /// [`ErrorKind::TimedOut`] for a run that was stopped, [`ErrorKind::AwaitingApproval`] for one whose deletes wait for
+    /// [`Engine::approve`].
+    pub async fn run_once(&self, options: RunOptions) -> Result<RunReport> {
+        match self.engine.run_sync(&self.key, RunOptions { scheduled: false, ..options }).await? {
+            Some(Outcome::Ran(outcome)) => outcome.map(|report| *report),
+            Some(Outcome::NotDue(_) | Outcome::NotWanted) | None => Err(busy(&self.key)),
+        }
+    }
+}
+
+/// A sync's place among those that run; free again when dropped.
+struct Active<'e> {
+    engine: &'e Engine,
+    key: &'e SyncKey,
+    stop: CancelToken,
+}
+
+impl<'e> Active<'e> {
+    fn begin(engine: &'e Engine, key: &'e SyncKey) -> Option<Self> {
+        let stop = CancelToken::new();
+        let mut running = lock(&engine.parts().running);
+        if running.contains_key(key) {
+            return None;
+        }
+        running.insert(key.clone(), stop.clone());
+        Some(Active { engine, key, stop })
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.parts().running).remove(self.key);
+        self.engine.parts().ended.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// A sync that waits for a place.
+struct Queued<'e>(&'e Engine, &'e SyncKey);
+
+impl<'e> Queued<'e> {
+    fn begin(engine: &'e Engine, key: &'e SyncKey) -> Self {
+        lock(&engine.parts().queued).insert(key.clone());
+        Queued(engine, key)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.parts().queued).remove(self.1);
+    }
+}
+
+fn cancelled_in_queue() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
+}

@@ -1,0 +1,129 @@
+//! A change of a sync: one commit that nobody came between.
+
+use highwater_core::{ErrorKind, Json, Result, WriteBatch};
+
+use crate::documents::{CHANGES_KEY, Changes, RunState, SyncKey, SyncSettings, SyncStatus, connection_key};
+use crate::engine::Engine;
+use crate::errors::not_enabled;
+use crate::events::{SyncChange, SyncEvent};
+use crate::logs;
+use crate::mutants::mutant;
+use crate::sync::SyncHandle;
+
+/// Tries of a change that others keep overtaking.
+const TRIES: u32 = 50;
+
+/// Changed syncs that are named; whoever missed more reads all of them again.
+const NAMED: usize = 64;
+
+impl SyncHandle {
+    /// Makes a change to the sync in one commit that nobody came between, and tells every scheduler. Where it stops
+    /// the run, whoever runs the sync is shut out by the same commit.
+    pub(crate) async fn change<F>(&self, stop: bool, mut change: F) -> Result<()>
+    where
+        F: FnMut(&mut Draft<'_>) -> Result<()>,
+    {
+        let (engine, key) = (&self.engine, &*self.key);
+        let mut tries = 0;
+        loop {
+            let mut draft = Draft::load(engine, key).await?;
+            if stop {
+                draft.stop_run(engine).await?;
+            }
+            if let Err(error) = change(&mut draft) {
+                // A connection or a sync that does not exist is the better reason.
+                engine.check_known(key).await?;
+                return Err(error);
+            }
+            let (mut batch, news) = (draft.batch, draft.news);
+            note_change(engine, [key], &mut batch).await?;
+            match engine.store().commit(batch).await {
+                Ok(_) => {
+                    news.into_iter().for_each(|change| engine.publish_change(SyncEvent::new(key, change)));
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        engine.announce(key);
+        Ok(())
+    }
+}
+
+/// Names changed syncs to the schedulers of other processes.
+pub(crate) async fn note_change<'k>(
+    engine: &Engine,
+    keys: impl IntoIterator<Item = &'k SyncKey>,
+    batch: &mut WriteBatch,
+) -> Result<()> {
+    let stored = engine.store().document(CHANGES_KEY).await?;
+    let mut changes: Changes = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+    for key in keys {
+        changes.count += 1;
+        let path = key.path();
+        changes.recent.retain(|(_, known)| *known != path);
+        changes.recent.push((changes.count, path));
+    }
+    let surplus = changes.recent.len().saturating_sub(NAMED);
+    changes.recent.drain(..surplus);
+    batch.expect_document(CHANGES_KEY, stored.as_ref()).put_document(CHANGES_KEY, &changes).map(drop)
+}
+
+/// A change in the making: what the store has, and a batch that expects just that.
+pub(crate) struct Draft<'k> {
+    pub(crate) key: &'k SyncKey,
+    pub(crate) connected: bool,
+    pub(crate) settings: Option<SyncSettings>,
+    pub(crate) status: SyncStatus,
+    /// What watchers learn of it.
+    pub(crate) news: Option<SyncChange>,
+    pub(crate) batch: WriteBatch,
+}
+
+impl<'k> Draft<'k> {
+    async fn load(engine: &Engine, key: &'k SyncKey) -> Result<Self> {
+        let place = connection_key(&key.connection);
+        let connection = engine.store().document(&place).await?;
+        let settings = engine.store().document(&key.settings_key()).await?;
+        let status = engine.store().document(&key.status_key()).await?;
+        let mut batch = WriteBatch::new();
+        batch.expect_document(place, connection.as_ref());
+        batch.expect_document(key.settings_key(), settings.as_ref());
+        batch.expect_document(key.status_key(), status.as_ref());
+        let settings = settings.as_ref().map(Json::to).transpose()?;
+        let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        Ok(Draft { key, connected: connection.is_some(), settings, status, news: None, batch })
+    }
+
+    pub(crate) fn enabled(&self) -> Result<SyncSettings> {
+        self.settings.clone().ok_or_else(|| not_enabled(self.key))
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.paused)
+    }
+
+    pub(crate) fn put_status(&mut self) -> Result<()> {
+        self.batch.put_document(self.key.status_key(), &self.status).map(drop)
+    }
+
+    /// Shuts out whoever runs the sync, and says so in the run's record.
+    async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
+        if !mutant!("pause-keeps-lease") {
+            self.batch.take_lease(self.key.lease_name());
+        }
+        self.batch.remove_document(self.key.holder_key());
+        let Some(run) = self.status.current_run.take() else { return Ok(()) };
+        let store = engine.store().as_ref();
+        if let Some(mut report) = logs::read_run(store, self.key, run).await?
+            && report.state == RunState::Running
+        {
+            let why = "the sync was paused or turned off; what was saved stays";
+            report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, why);
+            logs::put_run(&mut self.batch, self.key, &report, false)?;
+        }
+        self.status.last_run = Some(run);
+        self.put_status()
+    }
+}
