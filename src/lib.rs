@@ -96,6 +96,9 @@ pub use highwater_declarative as declarative;
 /// Connections, syncs, schedules, runs and webhooks.
 #[cfg(feature = "engine")]
 pub use highwater_engine as engine;
+/// Providers that a YAML file describes.
+#[cfg(feature = "provider-files")]
+pub use highwater_provider_file as provider_file;
 /// Signing users in: loopback, custom URI schemes, pasted addresses.
 #[cfg(feature = "sign-in")]
 pub use highwater_sign_in as sign_in;

@@ -70,7 +70,7 @@ pub use context::SyncContext;
 pub use host::LogLevel;
 pub use http::{HttpRequest, HttpResponse};
 pub use info::{ConfigKey, ModelInfo, SyncMode, TemplateInfo};
-pub use paging::{Pages, Paging};
+pub use paging::{Lists, Pages, Paging};
 pub use provider::Provider;
 pub use secret::Secret;
 pub use template::Template;

@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod lists;
 mod repeats;
 mod request_field;
 
@@ -26,6 +27,7 @@ use super::http::{HttpRequest, HttpResponse};
 use super::records::{string_at, text_at};
 use highwater_core::{Error, ErrorKind, Result};
 
+pub use lists::Lists;
 pub use repeats::RepeatGuard;
 pub use request_field::RequestField;
 use request_field::name_page;

@@ -8,7 +8,7 @@ use super::actions::ActionInfo;
 use super::auth::{AuthKind, ExpiredTokenText, OAuth2};
 use super::info::{ConfigKey, TemplateInfo, fill_in};
 use super::limits::RateLimits;
-use super::paging::Paging;
+use super::paging::Lists;
 use super::verification::Verification;
 use super::webhooks::WebhookScheme;
 use highwater_core::Result;
@@ -50,9 +50,9 @@ pub struct Provider {
     /// Settings that its URLs need, beside those of its templates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<ConfigKey>,
-    /// How most of its lists name the next page.
+    /// How most of its lists are read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub paging: Option<Paging>,
+    pub lists: Option<Lists>,
     /// The request that tells whose account a connection is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
@@ -72,7 +72,7 @@ impl Provider {
             webhooks: None,
             expired_token_texts: Vec::new(),
             config: Vec::new(),
-            paging: None,
+            lists: None,
             verification: None,
         }
     }
@@ -84,10 +84,10 @@ impl Provider {
         self
     }
 
-    /// Sets how most of its lists name the next page.
+    /// Sets how most of its lists are read.
     #[must_use]
-    pub fn paging(mut self, paging: Paging) -> Self {
-        self.paging = Some(paging);
+    pub fn lists(mut self, lists: Lists) -> Self {
+        self.lists = Some(lists);
         self
     }
 
