@@ -123,6 +123,10 @@ mod webhooks_page {}
 #[doc = include_str!("../docs/encryption.md")]
 mod encryption_page {}
 
+#[cfg(all(doctest, feature = "provider-files", feature = "engine"))]
+#[doc = include_str!("../docs/providers.md")]
+mod providers_page {}
+
 #[cfg(all(doctest, feature = "vault"))]
 #[doc = include_str!("../docs/vault.md")]
 mod vault_page {}

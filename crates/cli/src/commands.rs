@@ -14,6 +14,7 @@ mod get;
 mod logs;
 mod maintain;
 mod pause;
+mod providers;
 mod proxy;
 mod recode;
 mod records;
@@ -39,6 +40,8 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// List the templates, show one, and work with declarative manifests.
     Templates(templates::TemplatesOptions),
+    /// List the providers, show how one signs in, and check a provider's file.
+    Providers(providers::ProvidersOptions),
     /// Sync a template into a store, once or repeatedly.
     Sync(sync::SyncOptions),
     /// Show what a template would save, without a store.
@@ -95,6 +98,7 @@ impl Command {
     pub(crate) async fn run(&self, output: &Output, cancel: &CancelToken) -> Result<()> {
         match self {
             Command::Templates(options) => templates::run(options, output).await,
+            Command::Providers(options) => providers::run(options, output),
             Command::Sync(options) => sync::run(options, output, cancel).await,
             Command::DryRun(options) => dryrun::run(options, output, cancel).await,
             Command::Act(options) => act::run(options, output).await,

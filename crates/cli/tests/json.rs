@@ -133,6 +133,8 @@ fn every_line_is_of_a_documented_type_with_its_members_in_one_case() {
         &["disconnect", "github-o-r", "--db", "app.db"],
         &["templates"],
         &["templates", "show", "slack/messages"],
+        &["providers"],
+        &["providers", "show", "github"],
         &["templates", "check", "manifest.yaml"],
         &["templates", "replay", "--connectors", connectors, "--cassettes", cassettes],
         &["templates", "trial", "--faults"],

@@ -53,4 +53,4 @@ pub use highwater_interpolation::{Map, Value, json};
 pub use manifest::Manifest;
 pub use registry::{CustomAuthenticator, CustomExtractor, CustomTransformation, Registry};
 pub use source::{Source, StreamInfo};
-pub use template::templates;
+pub use template::{templates, templates_for};

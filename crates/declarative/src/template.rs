@@ -56,6 +56,36 @@ use settings::{Setting, settings_of};
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
 pub fn templates(provider: &str, manifest: &Manifest) -> Result<Vec<Arc<dyn Template>>> {
+    templates_for(&unsigned(provider, manifest), manifest)
+}
+
+/// Returns the templates of a manifest for a provider that is described elsewhere, such as in a file: connections sign in as the
+/// provider says, its headers and limits hold, and the engine adds the credentials to requests to which the manifest adds none of
+/// its own.
+///
+/// The manifest's base URLs must be at the provider's base URL or its other origins.
+///
+/// # Errors
+/// As [`templates`].
+///
+/// ```
+/// use highwater_declarative::{Files, Manifest, templates_for};
+/// use highwater_template::Provider;
+/// use highwater_template::auth::AuthKind;
+/// let manifest = r#"
+/// streams:
+///   - name: things
+///     primary_key: id
+///     retriever:
+///       requester: {url_base: "https://api.example", path: things}
+///       record_selector: {extractor: {field_path: [things]}}
+/// "#;
+/// let provider = Provider::new("example", "https://api.example").auth(AuthKind::bearer("a token, from Settings > API"));
+/// let templates = templates_for(&provider, &Manifest::parse(manifest, &Files::new())?)?;
+/// assert_eq!(templates[0].info().provider, provider);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
+pub fn templates_for(provider: &Provider, manifest: &Manifest) -> Result<Vec<Arc<dyn Template>>> {
     let source = Source::without_config(manifest, Arc::new(RunClock::default()))?;
     let mut entries: Vec<&StreamEntry> = manifest.model.streams.iter().collect();
     for entry in source.dynamic() {
@@ -104,21 +134,25 @@ impl Source {
     /// # Ok::<(), highwater_core::Error>(())
     /// ```
     pub fn templates(&self, provider: &str) -> Result<Vec<Arc<dyn Template>>> {
-        Ok(templates_of(provider, self, &self.entries()?))
+        Ok(templates_of(&unsigned(provider, self.manifest()), self, &self.entries()?))
     }
 }
 
-fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Vec<Arc<dyn Template>> {
+/// The provider that a manifest itself describes. Its sign-in is the manifest's own, out of secret settings.
+fn unsigned(name: &str, manifest: &Manifest) -> Provider {
+    // The same for every config: the engine uses it to check that all templates of one provider have the same API.
+    let unconfigured = Source::without_config(manifest, Arc::new(RunClock::default()));
+    let base_urls = unconfigured.and_then(|source| source.base_urls()).unwrap_or_default();
+    let base_url = base_urls.into_iter().next().unwrap_or_default();
+    Provider::new(name, base_url).docs(manifest.documentation_url().unwrap_or_default())
+}
+
+fn templates_of(provider: &Provider, source: &Source, entries: &[&StreamEntry]) -> Vec<Arc<dyn Template>> {
     let manifest = source.manifest();
     let spec = manifest.model.spec.as_ref();
     let renewed = crate::origins::renewed_paths(manifest.model.streams.iter().chain(entries.iter().copied()));
     let settings = Arc::new(settings_of(spec.map_or(&Value::Null, |spec| &spec.connection), &renewed));
-    // The same for every config: the engine tells by it that templates of one provider mean one API.
-    let unconfigured = Source::without_config(manifest, Arc::new(RunClock::default()));
-    let base_urls = unconfigured.and_then(|source| source.base_urls()).unwrap_or_default();
-    let base_url = base_urls.into_iter().next().unwrap_or_default();
-    let docs = manifest.documentation_url().unwrap_or_default();
-    let provider = Provider::new(provider, base_url).docs(docs);
+    let credentials = if provider.auth.is_empty() { CredentialUse::Unused } else { CredentialUse::Optional };
     let budgets = Arc::new(Budgets::default());
     let scope = source.scope();
     let mut templates: Vec<Arc<dyn Template>> = Vec::new();
@@ -132,7 +166,7 @@ fn templates_of(provider: &str, source: &Source, entries: &[&StreamEntry]) -> Ve
         }
         let mut info = TemplateInfo::of(provider.clone(), &entry.name)
             .description(format!("The stream `{}` of a declarative manifest", entry.name))
-            .credentials(CredentialUse::Unused)
+            .credentials(credentials)
             .model_info(model);
         if declaring.cursor.is_some() {
             info = info.incremental("by the manifest's cursor").deletes("on a full refresh");

@@ -1,12 +1,13 @@
 //! Options of commands that use an API: the template's name, the account, the token.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use highwater::engine::Credentials;
-use highwater::template::TemplateInfo;
 use highwater::template::auth::{AuthKind, CredentialKind};
+use highwater::template::{Provider, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Secret, Store};
 
 use crate::args::values::key_value;
@@ -57,8 +58,8 @@ pub(super) fn read_token(variable: &str) -> Result<Secret> {
 }
 
 /// A token, or name and password for an API with Basic auth.
-pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Credentials {
-    let first = info.and_then(|info| info.provider.auth.first());
+pub(super) fn credentials(provider: &Provider, token: &Secret) -> Credentials {
+    let first = provider.auth.first();
     match (first.map(AuthKind::credential), token.expose().split_once(':')) {
         (Some(CredentialKind::NameAndPassword), Some((name, password))) => {
             Credentials::basic(name, Secret::new(password))
@@ -69,14 +70,14 @@ pub(super) fn credentials(info: Option<&TemplateInfo>, token: &Secret) -> Creden
 
 /// How to get a token for a template that cannot work without one.
 pub(super) fn needs_token(info: &TemplateInfo) -> Error {
-    let help = info.provider.auth.iter().find_map(AuthKind::help);
+    let help = info.provider.auth.iter().filter(|kind| kind.oauth2().is_none()).find_map(AuthKind::help);
     let message = "the template needs a token: put one into an environment variable and add --token-env NAME";
     Error::new(ErrorKind::Unauthorized, message)
         .with("template", info.id())
         .with("token", help.unwrap_or("see the API's documentation"))
 }
 
-/// An engine over a store in memory, with one connection.
+/// An engine over a store in memory, with one connection to a provider of the catalogue.
 pub(super) async fn engine(provider: &str, options: &AccountOptions) -> Result<(Engine, Arc<dyn Store>)> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
     let engine = Engine::builder(Arc::clone(&store))
@@ -86,14 +87,35 @@ pub(super) async fn engine(provider: &str, options: &AccountOptions) -> Result<(
     if !engine.templates().any(|info| info.provider.name == provider) {
         return Err(no_such_template(provider, engine.templates()));
     }
+    connect(&engine, provider, options).await?;
+    Ok((engine, store))
+}
+
+/// An engine over a store in memory, with one connection to the provider that a file describes.
+pub(super) async fn engine_of_file(provider: &str, file: &Path, options: &AccountOptions) -> Result<Engine> {
+    let described = highwater::provider_file::read(file)?;
+    if described.name != provider {
+        return Err(Error::new(ErrorKind::Invalid, "the file describes another provider: name that one")
+            .with("file", file.display())
+            .with("provider", described.name)
+            .with("given", provider));
+    }
+    let engine = Engine::builder(Arc::new(MemoryStore::new()?)).provider(described).build()?;
+    connect(&engine, provider, options).await?;
+    Ok(engine)
+}
+
+/// Makes the connection, with the token that the options name.
+async fn connect(engine: &Engine, provider: &str, options: &AccountOptions) -> Result<()> {
     let mut settings = ConnectionSettings::new(CONNECTION, provider);
     settings.base_url.clone_from(&options.base_url);
     settings.config = options.config.iter().cloned().collect::<BTreeMap<_, _>>();
     engine.connect(settings).await?;
     if let Some(name) = &options.token_env {
         let token = read_token(name)?;
-        let info = engine.templates().find(|info| info.provider.name == provider);
-        engine.use_credentials(CONNECTION, credentials(info, &token));
+        if let Some(provider) = engine.providers().find(|known| known.name == provider) {
+            engine.use_credentials(CONNECTION, credentials(provider, &token));
+        }
     }
-    Ok((engine, store))
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! `highwater proxy`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use highwater::Result;
 use highwater::template::HttpRequest;
@@ -18,12 +20,18 @@ pub(crate) struct ProxyOptions {
     /// A JSON body.
     #[arg(long)]
     body: Option<String>,
+    /// The YAML file that describes the provider, if it is not one of the catalogue.
+    #[arg(long, value_name = "FILE")]
+    provider_file: Option<PathBuf>,
     #[command(flatten)]
     account: AccountOptions,
 }
 
 pub(crate) async fn run(options: &ProxyOptions, output: &Output) -> Result<()> {
-    let (engine, _) = account::engine(&options.provider, &options.account).await?;
+    let engine = match &options.provider_file {
+        Some(file) => account::engine_of_file(&options.provider, file, &options.account).await?,
+        None => account::engine(&options.provider, &options.account).await?.0,
+    };
     let mut request = HttpRequest::new(options.method.to_uppercase(), &options.path);
     if let Some(body) = &options.body {
         request = request.body("application/json", body.clone());

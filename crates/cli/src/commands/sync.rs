@@ -55,7 +55,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     settings.config.extend(options.account.config.iter().cloned());
     engine.connect(settings).await?;
     if let Some(token) = token {
-        engine.use_credentials(&connection, account::credentials(Some(&info), &token));
+        engine.use_credentials(&connection, account::credentials(&info.provider, &token));
     }
     let sync = engine.sync(&connection, &template)?;
     let outcome = loop {

@@ -82,6 +82,7 @@ fn show(wanted: &str, output: &Output) -> Result<()> {
     output.line(format!("  token     {}", format!("{:?}", info.credentials).to_lowercase()));
     output.line(format!("  interval  {} s", info.interval.as_secs()));
     output.line(format!("  deletes   {}", info.deletes));
+    super::providers::tell_sign_in(&info.provider, &info.scopes, output);
     for model in &info.models {
         output.line(format!("  model     {}: {}", model.name, model.description));
     }
