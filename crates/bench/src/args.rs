@@ -25,10 +25,10 @@ pub(crate) struct Args {
     /// How payloads are stored: `zstd` with a dictionary trained from the first records.
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) codec: Compressed,
-    /// Measurements, each with a raw one of its own; figures are their medians.
+    /// Measurements, each with its own raw one; figures are their medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) runs: u32,
-    /// Where the files lie meanwhile; the system's temporary directory unless told.
+    /// Where to put the files. Defaults to the system's temporary directory.
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
     /// Print one JSON object with every figure.

@@ -162,7 +162,11 @@ fn reading_makes_nothing() {
         for command in READING.iter().copied().chain([&["tail", "Note", "--once"][..], &["recode"]]) {
             let arguments = [command, &["--db", "none", "--store", kind]].concat();
             let output = highwater(folder.path(), &arguments).output().unwrap();
-            assert!(!output.status.success() && said(&output).contains("there is no store"), "{}", said(&output));
+            assert!(
+                !output.status.success() && said(&output).contains("the store does not exist"),
+                "{}",
+                said(&output)
+            );
         }
         assert!(files(folder.path()).is_empty(), "{kind}");
     }

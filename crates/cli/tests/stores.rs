@@ -96,7 +96,7 @@ fn compressed_payloads_are_read() {
     std::fs::write(here.join("titles.zdict"), dictionary.bytes()).unwrap();
     make(&here.join("with.db"), Codec::builder().compress(Compression::new().dictionary(dictionary)), &[issues()]);
     let (well, said) = told(here, &["doctor", "--db", "with.db"], "");
-    assert!(!well && said.contains("dictionary that is not at hand"), "{said}");
+    assert!(!well && said.contains("dictionary that the codec lacks"), "{said}");
     let (well, said) = told(here, &["doctor", "--db", "with.db", "--dictionary", "titles.zdict"], "");
     assert!(well && said.contains("all well"), "{said}");
     let (well, said) = told(here, &["doctor", "--db", "with.db", "--dictionary", "with.db"], "");

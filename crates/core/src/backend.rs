@@ -230,7 +230,7 @@ pub trait BackendReader: Send + 'static {
 
     /// Returns a number that differs from the last call's if any handle or process has committed since.
     ///
-    /// Must be cheap: it is called for each poll. A backend with a single process may always return 0, for the core knows of its
+    /// Must be cheap: it is called for each poll. A backend with a single process may always return 0, because the core knows about its
     /// own commits.
     ///
     /// # Errors
@@ -261,9 +261,9 @@ pub trait Backend: Send + 'static {
     /// [`BackendRead`](BackendRead#errors).
     fn begin(&mut self) -> Result<Self::Write<'_>>;
 
-    /// Begins a write transaction without waiting. Returns `None` while somebody else has the write lock.
+    /// Begins a write transaction without waiting. Returns `None` while another process or connection has the write lock.
     ///
-    /// A backend that other processes write should implement it, for readings rely on it to wait for nobody. Defaults to
+    /// A backend that other processes write should implement it, because reads rely on it to avoid waiting. Defaults to
     /// [`begin`](Backend::begin).
     ///
     /// # Errors
@@ -307,7 +307,7 @@ pub trait Backend: Send + 'static {
     /// Takes the write lock and, if `wanted` says so under it, writes a whole copy of the store beside it, under its own name
     /// with `suffix` added: the store as it was before a migration.
     ///
-    /// Replaces an earlier copy of that name. A copy that was cut short must not keep the name.
+    /// Replaces an earlier copy of that name. An interrupted copy must not keep the name.
     ///
     /// # Errors
     ///
@@ -336,7 +336,7 @@ pub trait Backend: Send + 'static {
         Ok(None)
     }
 
-    /// Does what is better done while nobody waits, such as giving back the space of a log that grew large. Returns whether to
+    /// Does work that is best done while the store is idle, such as releasing the space of a log that grew large. Returns whether to
     /// call it again later, because something was in the way.
     ///
     /// Called outside any transaction, when the writing thread has had nothing to do for half a second after a commit. A store

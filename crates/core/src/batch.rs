@@ -113,7 +113,7 @@ impl WriteBatch {
         self
     }
 
-    /// Accepts for this batch whatever the clock shows, even a leap of more than a year. To accept the clock for good use
+    /// Accepts the clock's time for this batch, even after a jump of more than a year. To accept the clock for good use
     /// [`Maintenance::AcceptClock`](crate::Maintenance::AcceptClock).
     pub fn allow_clock_jump(&mut self) -> &mut Self {
         self.clock_jump = true;
@@ -277,7 +277,7 @@ impl StreamBatch {
         self
     }
 
-    /// Sets which write wins where somebody else wrote the record too. Defaults to [`Merging::Override`].
+    /// Sets which write wins if another writer wrote the record too. Defaults to [`Merging::Override`].
     pub fn merging(&mut self, strategy: Merging) -> &mut Self {
         self.merging = strategy;
         self

@@ -112,7 +112,7 @@ impl Store {
         wait(self.store.records_as::<T>(stream).with(wanted).page())
     }
 
-    /// Follows a stream: its pages, then whatever comes. See [`Following`].
+    /// Follows a stream: its pages, then new ones as they come. See [`Following`].
     pub fn follow(&self, stream: &StreamKey, wanted: impl FnOnce(Records<'_>) -> Records<'_>) -> Following<'_> {
         Following(wanted(self.store.records(stream)).follow())
     }

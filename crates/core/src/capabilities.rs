@@ -12,7 +12,7 @@ pub struct Capabilities {
     pub durable: bool,
     /// Records survive the process.
     pub persistent: bool,
-    /// What was removed is in no file any more once the store was compacted, and nothing read it meanwhile.
+    /// Whether removed data is in no file after the store was compacted, if nothing was reading it in the meantime.
     pub erases: bool,
 }
 

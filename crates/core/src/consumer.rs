@@ -120,7 +120,7 @@ impl AckToken {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Seek {
-    /// At the very start: for a reader that holds nothing, or has cleared its copy.
+    /// The beginning: for a reader whose copy is empty or cleared.
     Start,
     /// With what comes from now on.
     End,
@@ -144,7 +144,7 @@ pub struct ConsumerStatus {
     pub lag: u64,
     /// Age of the oldest modification that is still to be delivered.
     pub lag_time: Option<Duration>,
-    /// Whether somebody holds its lease now.
+    /// Whether a reader currently holds its lease.
     pub leased: bool,
     /// What is left of the backoff after a nack: until then a poll fails with
     /// [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff).

@@ -47,7 +47,7 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Returns the time that has passed since some fixed moment, by a clock that is never set and never goes back.
     ///
     /// It tells time that passed from a wall clock that was set, and may stand still while the machine sleeps. `None`, the
-    /// default, where there is no such clock.
+    /// default, if there is no such clock.
     fn elapsed(&self) -> Option<Duration> {
         None
     }

@@ -148,7 +148,7 @@ impl<'s> Records<'s> {
         self
     }
 
-    /// Reads only records with these ids; none where there are no ids.
+    /// Reads only records with these ids; none if `ids` is empty.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = T>, T: Into<String>>(mut self, ids: I) -> Self {
         self.request = self.request.ids(ids);
@@ -366,7 +366,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] if another reader took the lease meanwhile.
+    /// [`ErrorKind::LeaseLost`] if another reader has taken the lease.
     pub async fn ack(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Ack(token)).await.map(|_| ())
     }
@@ -376,7 +376,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] if another reader took it meanwhile: drop the batch.
+    /// [`ErrorKind::LeaseLost`] if another reader has taken it: drop the batch.
     pub async fn renew(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Renew(token)).await.map(|_| ())
     }
@@ -386,7 +386,7 @@ impl Consumer<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] if another reader took the lease meanwhile.
+    /// [`ErrorKind::LeaseLost`] if another reader has taken the lease.
     pub async fn nack(&self, token: AckToken) -> Result<()> {
         self.execute(ConsumerCommand::Nack(token)).await.map(|_| ())
     }

@@ -130,7 +130,7 @@ impl OpenFiles {
 fn moved(path: &Path) -> Error {
     Error::new(
         ErrorKind::Poisoned,
-        "the store's file was removed, renamed or replaced while it was open, and the last commit is not in the file that is there now: close the store, put the right file in place, and open it again",
+        "the store's file was removed, renamed or replaced while it was open, and the last commit is not in the current file: close the store, put the right file in place, and open it again",
     )
     .with("file", path.display())
 }

@@ -1,4 +1,4 @@
-//! Following a stream: its pages, then whatever comes.
+//! Following a stream: its pages, then new ones as they come.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::Store;
 use crate::wakeups::Wakeups;
 
-/// A reading of a stream that never ends: its pages, then whatever comes. From [`Records::follow`](crate::Records::follow).
+/// An endless read of a stream: its pages, then new ones as they come. From [`Records::follow`](crate::Records::follow).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

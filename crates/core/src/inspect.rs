@@ -50,7 +50,7 @@ impl WriteBatch {
         self.streams.iter().map(StreamBatchView)
     }
 
-    /// Returns the documents to set, or to remove where there is no text, in order.
+    /// Returns the documents to set, or to remove if there is no text, in order.
     pub fn documents(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.documents.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
     }
@@ -109,7 +109,7 @@ impl<'b> StreamBatchView<'b> {
         &self.0.summaries
     }
 
-    /// Returns which write wins where somebody else wrote the record too.
+    /// Returns which write wins if another writer wrote the record too.
     pub fn merging(self) -> Merging {
         self.0.merging
     }

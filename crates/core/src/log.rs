@@ -39,5 +39,5 @@ pub(crate) use keys::document as document_key;
 
 /// Damage that would turn a walk back.
 fn out_of_order() -> crate::error::Error {
-    crate::error::Error::corrupt("the log's rows stand out of order: restore a backup, or sync into a new file")
+    crate::error::Error::corrupt("the log's rows are out of order: restore a backup, or sync into a new file")
 }

@@ -98,7 +98,7 @@ pub enum Maintenance {
     /// Recounts a stream, and compares the result with its counters and index.
     Verify(StreamKey),
     /// Checks every page of the store's files, beneath the log, for what [`Verify`](Maintenance::Verify) cannot see: a damaged
-    /// page that hides a whole stream, with all that is counted of it. Commits wait until it ends; reading goes on.
+    /// page that hides a whole stream, with all that is counted of it. Commits wait until it ends; reading continues.
     CheckFiles,
     /// Compares the clock with the positions that were given out.
     CheckClock,

@@ -25,7 +25,7 @@ pub struct StoreOptions {
     pub memory_budget: usize,
     /// How many threads read: at least 1. Defaults to 2.
     pub readers: usize,
-    /// How often to look for commits of other processes while somebody waits for them. Defaults to 20 ms.
+    /// How often to check for commits of other processes while a reader waits for them. Defaults to 20 ms.
     pub foreign_poll: Duration,
     /// Whether the store is only read.
     pub read_only: bool,

@@ -185,7 +185,7 @@ impl PageRequest {
         self
     }
 
-    /// Reads only records with these ids; none where there are no ids.
+    /// Reads only records with these ids; none if `ids` is empty.
     #[must_use]
     pub fn ids<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
         self.ids = Some(ids.into_iter().map(Into::into).collect());
@@ -205,7 +205,7 @@ impl PageRequest {
     /// records that matched before are reported as left.
     ///
     /// Store records and cursor in one transaction, or read as a named consumer. A reader that stored the records of a page but
-    /// continues from an older cursor is not told which of them left the filter meanwhile.
+    /// continues from an older cursor does not learn which of them left the filter since.
     #[must_use]
     pub fn matching(mut self, filter: ContentFilter) -> Self {
         self.matching = Some(filter).filter(|filter| !filter.conditions.is_empty());

@@ -88,7 +88,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///   [quarantines](crate::BadRecords::Quarantine) it), and for names and keys that are too long;
     /// * [`Fenced`](crate::ErrorKind::Fenced) if a newer holder has one of the batch's [leases](WriteBatch::fence);
     /// * [`Conflict`](crate::ErrorKind::Conflict) if a [document](WriteBatch::expect_document) is not the expected one, or
-    ///   where [`Merging`](crate::Merging) cannot tell what was deleted meanwhile;
+    ///   where [`Merging`](crate::Merging) cannot tell what was deleted in the meantime;
     /// * [`AwaitingApproval`](crate::ErrorKind::AwaitingApproval) if a completed run would delete more than its
     ///   [guard](crate::DeleteGuard) allows;
     /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) if the clock leapt years ahead;
@@ -196,7 +196,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// * [`NotFound`](crate::ErrorKind::NotFound) for a consumer that never polled and was never sent anywhere by a seek;
-    /// * [`LeaseLost`](crate::ErrorKind::LeaseLost) if another reader holds the lease, or took it meanwhile;
+    /// * [`LeaseLost`](crate::ErrorKind::LeaseLost) if another reader holds the lease, or has taken it;
     /// * [`BackingOff`](crate::ErrorKind::BackingOff) for a poll while the backoff after a nack lasts;
     /// * [`FilterMismatch`](crate::ErrorKind::FilterMismatch) for another filter than that of the first poll;
     /// * [`CursorExpired`](crate::ErrorKind::CursorExpired) for a poll of a consumer that was evicted, or whose position was

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The variant of a stream nobody named one for.
+/// The default variant of a stream.
 pub const DEFAULT_VARIANT: &str = "base";
 
 /// The longest connection, model or variant name, in bytes.

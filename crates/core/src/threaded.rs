@@ -74,7 +74,7 @@ impl<B: Backend> Threaded<B> {
     ///
     /// * [`Incompatible`](ErrorKind::Incompatible) for a store of a later format;
     /// * [`WrongKey`](ErrorKind::WrongKey) if the codec of `options` lacks a key or dictionary that the payloads need;
-    /// * [`NotFound`](ErrorKind::NotFound) if there is no store, and `options` do not let one be made;
+    /// * [`NotFound`](ErrorKind::NotFound) if there is no store, and `options` do not allow creating one;
     /// * the kinds of [`BackendRead`](BackendRead#errors), and [`Internal`](ErrorKind::Internal) if no thread could be started.
     pub fn open(backend: B, options: StoreOptions) -> Result<Self> {
         Self::open_in(Mode::Threads, backend, options)
@@ -188,8 +188,8 @@ impl<B: Backend> Threaded<B> {
         self.on_writer(move |writer| writer.transact(work)).await
     }
 
-    /// The same only where neither this store's writer nor another process is writing: waits for nobody. `None` where
-    /// somebody is.
+    /// The same, but only if neither this store's writer nor another process is writing. Never waits; `None` if one
+    /// is.
     async fn write_at_once<T, F>(&self, work: F) -> Result<Option<T>>
     where
         T: Send + 'static,

@@ -4,12 +4,12 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The count that tells of a closed store.
+/// The count that stands for a closed store.
 const CLOSED: u64 = u64::MAX;
 
 /// Wakes after commits, from [`Store::subscribe`](crate::Store::subscribe).
 ///
-/// A wake-up carries no data: read the log to learn what is new. Wake-ups that nobody waited for are merged into one; none is
+/// A wake-up carries no data: read the log to learn what is new. Wake-ups that no reader waited for are merged into one; none is
 /// lost.
 #[derive(Clone, Debug)]
 pub struct Wakeups(watch::Receiver<u64>);

@@ -103,7 +103,7 @@ pub trait Sink: Send {
     async fn page(&mut self, page: Page) -> Result<()>;
 
     /// Takes an item that stood among the records of the next page and is not one, as the API sent it, with the reason. The
-    /// read goes on, and is not sound. Drops the item by default.
+    /// read continues, and is not sound. Drops the item by default.
     ///
     /// # Errors
     /// An error ends the read; [`Source::read`](crate::Source::read) returns it.
@@ -111,7 +111,7 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Takes a warning. The read goes on. Does nothing by default.
+    /// Takes a warning. The read continues. Does nothing by default.
     fn warn(&mut self, _message: &str) {}
 }
 

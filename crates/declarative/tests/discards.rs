@@ -52,8 +52,7 @@ fn taken_for_none(text: &str) -> String {
 
 #[tokio::test]
 async fn what_is_no_record_is_an_error_or_set_aside_and_never_nothing() {
-    let tells =
-        "[] unsound: a response has no records and tells of an error (at: streams[0].retriever.record_selector)";
+    let tells = "[] unsound: a response has no records but reports an error (at: streams[0].retriever.record_selector)";
     for (path, cases) in [
         (
             "[data]",

@@ -400,7 +400,7 @@ async fn an_error_in_the_place_of_a_page_does_not_move_the_cursor_past_it() {
     let world = World { items: (0..25).collect(), instead: Some((20, r#"{"error":"busy"}"#)), ..World::default() };
     let bench = Bench::with(&manifest, world).await;
     let report = bench.run("counted").await.unwrap();
-    assert!(report.incomplete["counted"].contains("tells of an error"), "{report:?}");
+    assert!(report.incomplete["counted"].contains("reports an error"), "{report:?}");
     bench.world.lock().unwrap().instead = None;
     let report = bench.run("counted").await.unwrap();
     assert_eq!((report.mode, bench.live("counted").await), (RunMode::Initial, 25));

@@ -71,7 +71,7 @@ async fn a_python_class_that_converts_an_older_state_is_a_note() {
     assert_eq!(
         findings(&text),
         [
-            "note: streams[0].state_migrations[0]: source_x.components.Migration is a Python class that converts the state of an older version: Highwater has none, and goes on without it"
+            "note: streams[0].state_migrations[0]: source_x.components.Migration is a Python class that converts the state of an older version: Highwater has no replacement, and continues without it"
         ]
     );
 }

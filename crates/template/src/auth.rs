@@ -16,11 +16,11 @@ pub use oauth2::{ClientAuth, DesktopSignIn, OAuth2};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialUse {
-    /// It does not work without.
+    /// It does not work without credentials.
     Required,
-    /// Public data comes without; limits are lower.
+    /// It reads public data without credentials, with lower rate limits.
     Optional,
-    /// It sends none.
+    /// It sends no credentials.
     #[default]
     Unused,
 }

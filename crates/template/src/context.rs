@@ -123,7 +123,7 @@ impl<'h> SyncContext<'h> {
     }
 
     /// Returns whether the run is to read everything: the first run, or a full refresh. One that was interrupted stays
-    /// a full refresh, and goes on from its own last checkpoint.
+    /// a full refresh, and continues from its own last checkpoint.
     pub fn is_full_refresh(&self) -> bool {
         self.setup.resumed || self.setup.checkpoint.is_none()
     }

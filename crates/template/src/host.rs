@@ -28,7 +28,7 @@ pub enum LogLevel {
     Debug,
     /// Worth knowing.
     Info,
-    /// Something is wrong, and the run goes on.
+    /// Something is wrong, and the run continues.
     Warning,
     /// Something failed.
     Error,
@@ -148,7 +148,7 @@ pub struct RunSetup {
     pub checkpoint: Option<Json>,
     /// The sync's variant, if it is not the default one.
     pub variant: Option<String>,
-    /// Whether this is a full refresh that was interrupted and goes on at its checkpoint.
+    /// Whether this is a full refresh that was interrupted and continues at its checkpoint.
     pub resumed: bool,
     /// When the run's first attempt began.
     pub started_at: Timestamp,
@@ -215,7 +215,7 @@ pub struct ChangeSet {
     pub deleted: Vec<SourceDelete>,
     /// Records, of any model, that cannot be saved.
     pub set_aside: Vec<SetAsideRecord>,
-    /// Where a run goes on after these changes.
+    /// Where a run continues after these changes.
     pub checkpoint: Option<Bytes>,
     /// Whether the run has seen every record of the model.
     pub complete: bool,
@@ -240,7 +240,7 @@ pub struct SetAsideRecord {
 pub enum NextRun {
     /// It begins before them: this run's checkpoint does not move past them.
     ReadsAgain,
-    /// It goes on behind them: reading them again would not help.
+    /// It continues behind them: reading them again would not help.
     MovesOn,
 }
 

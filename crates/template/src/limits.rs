@@ -88,7 +88,7 @@ impl RateLimits {
         self
     }
 
-    /// Takes a response whose text at the JSON pointer is `value` for "slow down", whatever its status.
+    /// Treats a response whose text at the JSON pointer is `value` as "slow down", whatever its status.
     ///
     /// ```
     /// # use highwater_template::limits::RateLimits;

@@ -98,7 +98,7 @@ impl Provider {
         self
     }
 
-    /// Takes a response whose text at the JSON pointer is `value`, whatever its status, for one to an expired access token.
+    /// Treats a response whose text at the JSON pointer is `value`, whatever its status, as the answer to an expired access token.
     /// The token is refreshed once, and the request is sent again. A 401, and `WWW-Authenticate: Bearer error="invalid_token"`,
     /// always count as one.
     #[must_use]

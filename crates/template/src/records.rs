@@ -9,7 +9,7 @@ use highwater_core::{Error, ErrorKind, RecordId, Result};
 
 pub use time::parse_time;
 
-/// Returns the text of the value at a JSON pointer as the API wrote it; `None` where there is no value.
+/// Returns the text of the value at a JSON pointer as the API wrote it; `None` if there is no value.
 ///
 /// Only brackets and strings are read on the way: the record, and what is within the value, may still turn out not to be JSON.
 ///

@@ -32,7 +32,7 @@ pub trait Template: fmt::Debug + Send + Sync + 'static {
 
     /// Runs once: reads the API and saves what it finds, page by page.
     ///
-    /// The future may be dropped at any await point. What was saved until then stays, and the next run goes on from the last
+    /// The future may be dropped at any await point. What was saved until then stays, and the next run continues from the last
     /// checkpoint.
     ///
     /// # Errors

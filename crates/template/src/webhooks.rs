@@ -14,7 +14,7 @@ use highwater_core::{Error, ErrorKind, Result, SourceVersion};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WebhookScheme {
-    /// `X-Hub-Signature-256`; the id is `X-GitHub-Delivery`. There is no time in it, so a repetition is recognised by its id
+    /// `X-Hub-Signature-256`; the id is `X-GitHub-Delivery`. It contains no time, so a repetition is recognised by its id
     /// alone.
     #[serde(rename = "github")]
     GitHub,

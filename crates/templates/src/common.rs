@@ -120,8 +120,8 @@ pub(crate) async fn complete(context: &mut SyncContext<'_>, model: &str) -> Resu
     if context.is_full_refresh() { context.complete(model).await } else { Ok(()) }
 }
 
-/// A list that goes on where an interrupted run stopped. Where the API no longer accepts that position, such as an expired
-/// page token or the id of a record that was deleted since, the list begins anew.
+/// A list that continues where an interrupted run stopped. Where the API no longer accepts that position, such as an expired
+/// page token or the id of a record that was deleted since, the list starts over.
 pub(crate) struct Resumed<F> {
     begin: F,
     pages: Pages,

@@ -98,7 +98,7 @@ struct Reading {
     /// The time of the latest change seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest: Option<String>,
-    /// Where the list goes on, or the id of the last record of the search.
+    /// Where the list continues, or the id of the last record of the search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
     /// When it began.
@@ -227,7 +227,7 @@ fn follows(id: Option<&str>, other: Option<&str>) -> bool {
     id.and_then(number).is_some_and(|id| other.and_then(number).is_none_or(|other| id > other))
 }
 
-/// Saves a page, with the position where the reading goes on. Returns whether there was a record.
+/// Saves a page, with the position where the reading continues. Returns whether there was a record.
 async fn save(
     context: &mut SyncContext<'_>,
     source: &Source<'_>,

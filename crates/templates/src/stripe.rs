@@ -122,7 +122,7 @@ fn on_event(event: &WebhookEvent<'_>, kind: &Kind) -> Result<WebhookReaction> {
 struct Checkpoint {
     /// The creation time of the latest event known.
     events: i64,
-    /// Where the first list goes on.
+    /// Where the first list continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     list_after: Option<String>,
 }
@@ -154,7 +154,7 @@ async fn read_list(
         request = request.query("status", "all");
     }
     let list = || Pages::new(request.clone(), Paging::last_id("starting_after", "/has_more")).records_at("/data");
-    // The object after which the list goes on may have been deleted.
+    // The object after which the list continues may have been deleted.
     let mut pages = Resumed::new(list, after);
     while let Some(page) = pages.next(context).await? {
         // Without events, every run reads everything.

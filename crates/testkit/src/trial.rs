@@ -167,7 +167,7 @@ impl<A: FakeApi> Trial<A> {
         Ok(self.records(model).await?.into_iter().map(|record| record.id.to_string()).collect())
     }
 
-    /// Returns a live record's payload; `None` where there is no such record.
+    /// Returns a live record's payload; `None` if there is no such record.
     ///
     /// # Errors
     ///

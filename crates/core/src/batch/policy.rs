@@ -19,7 +19,7 @@ pub enum BadRecords {
     Quarantine,
 }
 
-/// Which write wins where somebody else wrote a record meanwhile.
+/// Which write wins if another writer wrote a record in the meantime.
 ///
 /// With a position other than START, a batch that brings an unknown record is refused with
 /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if tombstones after that position were pruned, or the stream was
@@ -30,10 +30,10 @@ pub enum Merging {
     /// The later write.
     #[default]
     Override,
-    /// The stored record, if anybody modified it after this position, an earlier write of the same batch included.
+    /// The stored record, if it was modified after this position, including by an earlier write of the same batch.
     IgnoreIfModifiedAfter(Cursor),
     /// The stored record, if another [origin](super::StreamBatch::origin) modified it after this position. For a page that was
-    /// requested at that position: it must not undo what a webhook brought while it was on its way.
+    /// requested at that position: it must not undo what a webhook wrote while the page was in flight.
     KeepOthersAfter(Cursor),
 }
 
@@ -58,7 +58,7 @@ pub enum SourceVersion {
     Text(Arc<str>),
 }
 
-/// How many records a completed run may delete before somebody has to approve it.
+/// How many records a completed run may delete without approval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeleteGuard {

@@ -83,7 +83,7 @@ impl std::fmt::Debug for Canonicalizer {
     }
 }
 
-/// Whether two JSON texts have the same value. Texts that are no JSON equal nothing.
+/// Whether two JSON texts have the same value. Texts that are not JSON equal nothing.
 pub fn canonical_eq(a: &[u8], b: &[u8]) -> bool {
     match (encode(a), encode(b)) {
         (Ok(a), Ok(b)) => a == b,

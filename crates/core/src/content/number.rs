@@ -1,4 +1,4 @@
-//! The canonical encoding of a number: its value, whatever its spelling.
+//! The canonical encoding of a number: its value, independent of its spelling.
 
 use super::scan::Scanner;
 use crate::error::Result;

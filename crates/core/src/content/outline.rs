@@ -27,7 +27,7 @@ const BITS: [u8; BLOCK] = {
 ///
 /// # Errors
 ///
-/// `Invalid` where the text is no array; what was visited before the fault was visited.
+/// `Invalid` if the text is not an array. Elements before the fault have been visited by then.
 pub fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<()> {
     let mut outline = Outline { text: array, at: 0 };
     outline.items(|_, element| visit(element))?;
@@ -39,7 +39,7 @@ pub fn elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<
 ///
 /// # Errors
 ///
-/// `Invalid` where the text is no JSON as far as it has to be read, or the pointer is none.
+/// `Invalid` if the part of the text that is read is not JSON, or the pointer is not a JSON pointer.
 pub fn pointer<'a>(text: &'a [u8], pointer: &str) -> Result<Option<&'a [u8]>> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Ok(None); // no pointer, so it points at nothing

@@ -76,7 +76,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next byte that is no space, not yet taken.
+    /// The next byte that is not a space, without consuming it.
     #[inline]
     pub(super) fn next_byte(&mut self) -> Option<u8> {
         self.skip_space();

@@ -21,7 +21,7 @@ impl Allocator {
         Allocator { high_water, now_ms }
     }
 
-    /// The next position: greater than every one before, whatever the clock does.
+    /// The next position: greater than every earlier one, whatever the clock does.
     pub(crate) fn mint(&mut self, environment: &dyn Environment) -> Result<u128> {
         let floor = self.high_water.checked_add(1).filter(|floor| *floor < u128::MAX - (1 << 80)).ok_or_else(|| {
             Error::new(ErrorKind::Internal, "the store has used up every cursor; move its records to a new store")

@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 /// How far the clock may be ahead of what is known of the time.
 const MAX_LEAP_MS: u64 = 366 * 24 * 3600 * 1000;
 
-/// A clock that shows an earlier time is not set: its battery is empty, or nobody set it since the device was made. What it
+/// A clock that shows an earlier time was never set: its battery is empty, or the device is new. What it
 /// shows tells nothing about the time.
 const EARLIEST_PLAUSIBLE_MS: u64 = 1_767_225_600_000; // January 2026
 
@@ -97,7 +97,7 @@ pub(crate) struct ClockWatch {
     latest: Mutex<Look>,
 }
 
-/// A look at the clock, and at one that nobody sets, where there is one.
+/// A reading of the clock, and of a monotonic clock if there is one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
     clock_ms: u64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Error;
 
-/// What went wrong, told by what the caller can do about it.
+/// The kind of an error, by what the caller can do about it.
 ///
 /// In JSON a kind is its [`as_str`](ErrorKind::as_str): `"rate_limited"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,11 +17,11 @@ pub enum ErrorKind {
     Invalid,
     /// The named thing (template, stream, consumer, remote resource) does not exist.
     NotFound,
-    /// A text is no cursor: keep cursors as they were given.
+    /// The text is not a cursor: pass cursors exactly as they were issued.
     CursorMalformed,
-    /// The cursor belongs to another store, stream or was made up: start again from [`Cursor::START`](crate::Cursor::START).
+    /// The cursor belongs to another store or stream, or is made up: start again from [`Cursor::START`](crate::Cursor::START).
     CursorForeign,
-    /// Entries behind this cursor were pruned: clear your copy and read from [`Cursor::START`](crate::Cursor::START).
+    /// Entries after this cursor were pruned: clear your copy and read from [`Cursor::START`](crate::Cursor::START).
     CursorExpired,
     /// The cursor comes from a history this store does not have (a restored backup or a clone).
     CursorForked,
@@ -31,40 +31,40 @@ pub enum ErrorKind {
     FilterMismatch,
     /// A newer run holds the lease: stop, nothing was written.
     Fenced,
-    /// Somebody changed meanwhile what the write was based on: read it again, nothing was written.
+    /// The data that the write was based on has changed: read it again, nothing was written.
     Conflict,
     /// Another reader holds this consumer's lease.
     LeaseLost,
     /// The consumer's last delivery was nacked, and its backoff has not ended: poll again after
     /// [`Error::retry_after`](crate::Error::retry_after).
     BackingOff,
-    /// A run would delete more than its guard allows; approve it or look at the source.
+    /// A run would delete more than its guard allows: approve it, or check the source.
     AwaitingApproval,
     /// Another process holds the store; try again.
     Busy,
-    /// The store is locked by another process for as long as that lives.
+    /// Another process keeps the store locked until it closes it.
     Locked,
     /// The store was closed.
     Closed,
     /// A commit failed with unknown outcome: reopen the store.
     Poisoned,
-    /// Stored bytes do not make sense.
+    /// Stored bytes are damaged.
     Corrupt,
-    /// Payloads are encrypted (or otherwise encoded) and cannot be read with the codec at hand: open
+    /// Payloads are encrypted (or otherwise encoded) and cannot be read with this codec: open
     /// the store with the right key.
     WrongKey,
     /// The file is not a Highwater store, or one of another format.
     Incompatible,
-    /// No space is left: make room, then the same may be tried again.
+    /// No space is left: free some space, then retry.
     Full,
-    /// Reading or writing the store's files failed, and nothing says why: a disk that fails, a medium or a network
-    /// share that went away. What was acknowledged stays; see the message, and the machine.
+    /// Reading or writing the store's files failed for another reason: a failing disk, a medium or a network
+    /// share that disappeared. Everything acknowledged stays; see the message, and check the machine.
     Io,
     /// Reading or writing is not permitted here.
     PermissionDenied,
     /// The store cannot do this.
     Unsupported,
-    /// The clock shows a time that cannot be; see the message.
+    /// The clock shows an implausible time; see the message.
     ClockImplausible,
     /// The remote refused our credentials.
     Unauthorized,
@@ -78,9 +78,9 @@ pub enum ErrorKind {
     SourceReset,
     /// The operation was asked to stop.
     Cancelled,
-    /// The operation took longer than it may.
+    /// The operation took longer than allowed.
     TimedOut,
-    /// A fault inside Highwater: please report it.
+    /// A bug in Highwater: please report it.
     Internal,
 }
 
@@ -122,8 +122,8 @@ impl ErrorKind {
         ErrorKind::Internal,
     ];
 
-    /// The kind's name in JSON: lower case, with underscores. A name never changes; new kinds bring new names, so a reader
-    /// takes one that it does not know as [`Internal`](ErrorKind::Internal).
+    /// Returns the kind's name in JSON: lower case, with underscores. A name never changes; new kinds have new names, so a reader
+    /// treats an unknown one as [`Internal`](ErrorKind::Internal).
     pub const fn as_str(self) -> &'static str {
         match self {
             ErrorKind::Invalid => "invalid",

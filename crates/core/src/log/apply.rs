@@ -221,7 +221,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if refused == Some(WriteOutcome::Stale) {
             return Ok(WriteOutcome::Stale);
         }
-        // The same content is no change, whoever may change it: also when nothing was remembered. A payload that was pruned
+        // Equal content is not a change, whatever the merge rule, and also without a cached head. A payload that was pruned
         // is not there: it comes as a change, or readers that are past it would not have it.
         let is_whole = |old: &&Entry| old.pruned_at.is_none() || mutant!("pruned-payload-stays-away");
         if let Some(old) = old.as_ref().filter(|old| old.is_live()).filter(is_whole)

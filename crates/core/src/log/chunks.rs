@@ -12,8 +12,8 @@ pub(crate) const CHUNK: usize = 16 * 1024;
 /// Chunks that are kept for the next pages: as many as a page of a thousand records of 1 KB takes.
 const SPARE: usize = 64;
 
-/// Chunks that nobody uses. A page is made by one thread and dropped by another; memory that went through
-/// the allocator each time was given back to the system and faulted in anew, page by page.
+/// Unused chunks. A page is built by one thread and dropped by another; memory that went through
+/// the allocator each time was returned to the system and faulted in again, page by page.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     spare: Mutex<Vec<Vec<u8>>>,

@@ -151,7 +151,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(records)
     }
 
-    /// Refuses a position of a history that the store lost meanwhile.
+    /// Refuses a position from a lost history.
     fn check_cursor(&mut self, slot: StreamSlot, record: &ConsumerRecord, cursor: &Cursor) -> Result<()> {
         let shared = self.shared;
         let (write, stream) = self.parts(slot);
@@ -201,11 +201,11 @@ fn check_lease(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::LeaseLost,
-        "another reader took the consumer's lease meanwhile: drop this batch, it will be delivered again",
+        "another reader has taken the consumer's lease: drop this batch, it will be delivered again",
     ))
 }
 
-/// Refuses to renew a lease that somebody else has, or that was given back.
+/// Refuses to renew a lease that another reader holds, or that was released.
 fn check_held(record: &ConsumerRecord, token: &AckToken) -> Result<()> {
     check_lease(record, token)?;
     if record.leased_until_ms > 0 || mutant!("returned-lease-renewed") {

@@ -19,7 +19,7 @@ use crate::mutants::mutant;
 use crate::page::ContentFilter;
 use crate::stream::StreamKey;
 
-/// Filters that a stream tracks, at most. Each costs a look at every version that is superseded.
+/// The most filters that a stream tracks. Each costs a check of every superseded version.
 const MAX_TRACKED: usize = 32;
 
 /// Tells the cursors of a tracked reading from those of the same filter that are not.
@@ -132,7 +132,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(())
     }
 
-    /// What the stream knows of a record's earlier versions, once this one is among them.
+    /// What the stream knows about a record's earlier versions, including this one.
     pub(crate) fn matched_until(&mut self, slot: StreamSlot, old: &Entry) -> Result<Vec<Matched>> {
         let filters = &self.open_stream(slot).memory.filters;
         let mut extra = Extra { matched: old.extra.matched.clone(), ..Extra::default() };

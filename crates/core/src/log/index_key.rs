@@ -14,7 +14,7 @@ const SHOWN: usize = 24;
 
 /// An id's index key: the id, or of a long one its beginning and a hash.
 ///
-/// It lies in place: keys wait by the hundred thousand, and an allocation each costs more than the room.
+/// Stored inline: hundreds of thousands of keys wait at a time, and an allocation each costs more than the space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IndexKey {
     hash: u64,

@@ -1,4 +1,4 @@
-//! Where each small fact lies in [`Table::State`](crate::backend::Table::State).
+//! The keys of small facts in [`Table::State`](crate::backend::Table::State).
 //!
 //! The first byte names the kind; docs/store-format.md describes the values.
 

@@ -229,7 +229,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     }
 }
 
-/// Where a walk goes on that was at `from`. Damaged rows must not turn it back: it would never end.
+/// The position after `from` at which a walk continues. Damaged rows must not move it back: it would never end.
 fn behind(from: u64, last: &Entry) -> Result<u64> {
     last.sequence.checked_add(1).filter(|next| *next > from).ok_or_else(out_of_order)
 }

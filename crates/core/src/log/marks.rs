@@ -37,7 +37,7 @@ impl Marks {
                 for _ in 0..marks {
                     sequence = rest.number()?.saturating_add(sequence);
                     if sequence > run.start {
-                        return Err(Error::corrupt("a run's mark lies behind its start; abort the run"));
+                        return Err(Error::corrupt("a run's mark has a position after the run's start: abort the run"));
                     }
                     self.flip(sequence, true);
                 }

@@ -24,7 +24,7 @@ const CHECK: &[u8] = br#"{"highwater":"codec"}"#;
 /// The name under which a store of an earlier format says that more may be needed than it knows.
 const UNTOLD: &str = "?";
 
-/// What a store knows of its payloads.
+/// What a store knows about its payloads.
 struct Known {
     check: Option<Vec<u8>>,
     needs: BTreeSet<String>,
@@ -115,7 +115,7 @@ impl Known {
         }
         Err(Error::new(
             ErrorKind::WrongKey,
-            "payloads of the store need a key or a dictionary that is not at hand: open it with a codec that has it",
+            "payloads of the store need a key or a dictionary that the codec lacks: open it with a codec that has it",
         )
         .with("needs", missing.join(", ")))
     }
@@ -163,7 +163,7 @@ pub(crate) fn admit<R: BackendRead + ?Sized>(
         let message = if plain {
             "the store's payloads need no key and no dictionary, and the codec brings one: open the store without it, or for recoding (StoreOptions::recoding)"
         } else {
-            "the codec writes with a key or a dictionary that the store was not told of: open the store with those it has, or for recoding (StoreOptions::recoding)"
+            "the codec writes with a key or a dictionary that is new to the store: open the store with those it has, or for recoding (StoreOptions::recoding)"
         };
         let mut error = Error::new(ErrorKind::WrongKey, message);
         for (name, needs) in [("brings", unknown.join(", ")), ("has", known.all())] {

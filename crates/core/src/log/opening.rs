@@ -1,7 +1,7 @@
 //! Opening a store: its identity, its format, and the step from an earlier format to the current one.
 //!
 //! Everything is looked at in a snapshot first. Only a store that is new or of an earlier format, or whose codec changes,
-//! takes the write lock: opening waits for nobody otherwise.
+//! takes the write lock; otherwise opening never waits for another process.
 
 use crate::backend::{BackendRead, BackendWrite};
 use crate::error::{Error, ErrorKind, Result};
@@ -9,7 +9,7 @@ use crate::log::state::{FORMAT, Identity};
 use crate::log::{lost, needs};
 use crate::options::StoreOptions;
 
-/// What a look at a store finds.
+/// The state of a store, as found when it is opened.
 pub(crate) enum Found {
     /// Nothing has to be written.
     Ready(Identity),
@@ -23,7 +23,7 @@ pub(crate) enum Found {
 ///
 /// # Errors
 ///
-/// `Corrupt` for a store that has lost rows it cannot be without, `Incompatible` for a later format, `WrongKey` for a codec that does not fit, `NotFound` where there is no store and none
+/// `Corrupt` for a store that has lost rows it cannot be without, `Incompatible` for a later format, `WrongKey` for a codec that does not fit, `NotFound` if there is no store and none
 /// may be made.
 pub(crate) fn look<R: BackendRead + ?Sized>(read: &mut R, options: &StoreOptions, outdated: bool) -> Result<Found> {
     let identity = Identity::load(read)?;
@@ -31,7 +31,7 @@ pub(crate) fn look<R: BackendRead + ?Sized>(read: &mut R, options: &StoreOptions
     let unwritten = needs::admit(read, identity.as_ref(), options)?;
     match identity {
         None if options.read_only => {
-            Err(Error::new(ErrorKind::NotFound, "there is no store here: open it for writing once, and it is made"))
+            Err(Error::new(ErrorKind::NotFound, "the store does not exist: open it for writing once to create it"))
         }
         None => Ok(Found::Unsettled),
         Some(identity) if options.read_only => Ok(Found::Ready(identity)),

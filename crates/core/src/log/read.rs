@@ -47,7 +47,7 @@ pub(crate) struct StreamView<'s> {
 }
 
 impl<'s> StreamView<'s> {
-    /// The stream's view; one that nobody wrote to is empty.
+    /// The stream's view; empty for a stream that was never written to.
     pub(crate) fn load<R: BackendRead + ?Sized>(shared: &'s Shared, read: &mut R, key: &'s StreamKey) -> Result<Self> {
         key.check()?;
         let state = StreamState::load(read, key)?.unwrap_or_else(|| StreamState::new(0));

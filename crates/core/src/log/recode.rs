@@ -13,7 +13,7 @@ use crate::stream::StreamKey;
 /// Rows rewritten in one transaction.
 const SLICE: usize = 1000;
 
-/// Where the rewriting of a stream goes on.
+/// Where the rewriting of a stream continues.
 #[derive(Clone, Debug)]
 pub(crate) enum RecodeFrom {
     /// In the log, from a sequence number on; rows from the second one on were appended since it began.
@@ -54,7 +54,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             if sequences.len() >= SLICE {
                 return Ok(ControlFlow::Break(()));
             }
-            // What was appended meanwhile is new, but for payloads that tombstones took with them.
+            // Rows appended in the meantime are new, except for payloads that tombstones kept.
             if row.sequence < end || row.action == Action::Deleted {
                 sequences.push(row.sequence);
             }
@@ -121,7 +121,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok((rewritten, next))
     }
 
-    /// Notes that the store is being recoded, so that an opening knows of one that was cut short.
+    /// Records that the store is being recoded, so that the next opening can detect an interruption.
     pub(crate) fn begin_recode(&mut self) -> Result<()> {
         self.dirty = true;
         needs::begin(&mut self.write)

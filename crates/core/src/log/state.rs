@@ -87,7 +87,7 @@ impl Head {
         })
     }
 
-    /// What the store knows of the time; `expected_ms` is what its clock should show by now.
+    /// The store's knowledge about the time; `expected_ms` is what its clock should show now.
     pub(crate) fn signs_of_time<R: BackendRead + ?Sized>(&self, read: &mut R, expected_ms: u64) -> Result<SignsOfTime> {
         let accepted = read.get(Table::State, keys::CLOCK_ACCEPTED)?;
         let accepted = accepted.map(|bytes| Reader(&bytes).array().map(u64::from_be_bytes)).transpose()?;
@@ -143,7 +143,7 @@ pub(crate) struct OpenRun {
     pub(crate) unidentified: u64,
     /// Whether it met any record, known or new.
     pub(crate) met: bool,
-    /// Tells it from an earlier run of the same id, which somebody may remember.
+    /// Distinguishes it from an earlier run of the same id, which a handle may have cached.
     pub(crate) nonce: u64,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Tail {
     frozen: Option<Frozen>,
 }
 
-/// What the tail knows of an id.
+/// What the tail knows about an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// Its row has this sequence number.

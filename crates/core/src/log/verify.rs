@@ -163,7 +163,7 @@ impl StreamView<'_> {
     }
 }
 
-/// What there is no checksum of must make sense at least.
+/// Checks that parts without a checksum are at least plausible.
 fn verify_metadata(found: &mut Verification, row: &LogRow<'_>, of: &str) {
     if row.birth > row.cursor || (row.birth == row.cursor) != (row.action == Action::Added) {
         note(found, format!("{of} {:?} has a birth that does not fit its action", row.id));

@@ -58,7 +58,7 @@ impl<R: BackendReader> Idle<R> {
         Some(Moment(self.at))
     }
 
-    /// Whether anybody, in this process or another, committed since the last call; `seen` is this caller's memory.
+    /// Whether this or another process committed since the last call; `seen` is this caller's memory.
     pub(super) fn changed(&mut self, seen: &mut u64) -> bool {
         let version = self.probe.as_mut().and_then(|probe| probe.version().ok()).unwrap_or(*seen);
         std::mem::replace(seen, version) != version
@@ -96,7 +96,7 @@ impl<R: BackendReader> Idle<R> {
     }
 
     /// The stream's end: looked up on this thread where others may write, for there
-    /// a snapshot waits for nobody and one small key answers. A hop to a reader costs more.
+    /// a snapshot never waits and one small key answers. Switching to a reading thread costs more.
     pub(super) fn look_up_end(&mut self, shared: &Shared, stream: &StreamKey) -> Option<End> {
         if let Some(end) = self.ends.get(stream) {
             return Some(*end);

@@ -11,7 +11,7 @@ use crate::options::StoreOptions;
 /// A [`Store`](crate::Store) over a [`Backend`] that works on the thread of its caller.
 ///
 /// No thread is started and no future ever waits, so that a simulation can order every step, and a host without threads can
-/// have a store. A slow disk blocks the caller, and commits of other processes wake nobody here: where either matters, use
+/// have a store. A slow disk blocks the caller, and commits of other processes wake no reader here: if either matters, use
 /// [`Threaded`](crate::Threaded).
 ///
 /// ```

@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// Pages of no more records are tried whatever records usually take.
 const FEW_RECORDS: usize = 128;
 
-/// A handle for small reads, only where a snapshot waits for nobody. One caller at a time has it; the
+/// A handle for small reads, only if a snapshot never waits. One caller at a time has it; the
 /// others go to the reading threads.
 pub(super) struct CallerReader<R>(Mutex<Option<R>>);
 

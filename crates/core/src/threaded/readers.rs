@@ -96,7 +96,7 @@ pub(super) fn read<R: BackendReader, T>(
     Err(if moved { overtaken() } else { astray() })
 }
 
-/// Nobody wrote, and yet the index tells of rows that are not there.
+/// Nothing was written, but the index refers to rows that do not exist.
 pub(super) fn astray() -> Error {
     Error::corrupt(
         "the index does not fit the log: verify the store (Maintenance::Verify), restore a backup, or sync into a new file",

@@ -238,7 +238,7 @@ impl<B: Backend> Store for Threaded<B> {
 
     fn subscribe(&self) -> Wakeups {
         let wakeups = self.inner.wakeups.starting_now();
-        // The writer may be asleep without a look at other processes: let it begin to look.
+        // The writer may be asleep without watching other processes: let it start watching.
         let _ = self.send(Job::Task(Box::new(|_| ())));
         wakeups
     }
@@ -261,7 +261,7 @@ impl<B: Backend> Store for Threaded<B> {
 }
 
 impl<B: Backend> Threaded<B> {
-    /// The page, and what it tells of the stream's end at `moment`.
+    /// The page, and what it shows about the stream's end at `moment`.
     async fn read_page(&self, request: PageRequest, moment: Option<Moment>) -> Result<Page> {
         let stream = request.stream.clone();
         let limit = request.limit.clamp(1, crate::page::MAX_LIMIT);

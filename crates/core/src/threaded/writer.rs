@@ -86,7 +86,7 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    /// Works until nobody can send any more, then closes the backend.
+    /// Works until every sender is dropped, then closes the backend.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Job<B>>) {
         let mut next = None;
         while let Some(job) = next.take().or_else(|| self.receive(queue)) {
@@ -112,7 +112,7 @@ impl<B: Backend> Writer<B> {
                 }
             }
         }
-        // Files that fail to close at the very end have nobody left to be told.
+        // If closing the files fails at the end, there is no caller left to report it to.
         let _ = self.close();
     }
 
@@ -139,7 +139,7 @@ impl<B: Backend> Writer<B> {
         self.transact_if(false, work)?.ok_or_else(super::closed)
     }
 
-    /// The same only where the write lock is free at once; `None` where somebody else has it.
+    /// The same, but only if the write lock is free; `None` if another process has it.
     pub(super) fn transact_at_once<T, F>(&mut self, work: F) -> Result<Option<T>>
     where
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
@@ -201,7 +201,7 @@ impl<B: Backend> Writer<B> {
         let backend = self.backend()?;
         catch_panic(|| match work(&shared, &mut backend.begin()?)? {
             Attempt::Done(value) => Ok(value),
-            // In the writer's own transaction nobody else writes.
+            // During the writer's own transaction nothing else writes.
             Attempt::Outdated => Err(readers::astray()),
         })
     }
@@ -217,7 +217,7 @@ impl<B: Backend> Writer<B> {
 
     fn receive(&mut self, queue: &mpsc::Receiver<Job<B>>) -> Option<Job<B>> {
         loop {
-            // Others are watched only while somebody waits to be woken.
+            // Other processes are watched only while a reader waits to be woken.
             let poll = (self.shares && self.wake.receiver_count() > 1).then_some(self.foreign_poll);
             let Some(pause) = poll.into_iter().chain(self.tidy_in).min() else { return queue.recv().ok() };
             match queue.recv_timeout(pause) {

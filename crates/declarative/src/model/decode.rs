@@ -36,7 +36,8 @@ impl<'c> Context<'c> {
     /// Tells of a Python class that nothing depends on.
     pub(crate) fn note_class(&self, node: &Node<'_>, what: &str) {
         let class = node.value.get("class_name").and_then(Value::as_str).unwrap_or_default();
-        let message = format!("{class} is a Python class {what}: Highwater has none, and goes on without it");
+        let message =
+            format!("{class} is a Python class {what}: Highwater has no replacement, and continues without it");
         self.tell(&node.path, message, false);
     }
 

@@ -123,10 +123,10 @@ fn judged(run: &Run<'_>, found: Extracted, at: &str) -> Result<Extracted> {
     Ok(found)
 }
 
-/// Many APIs leave out the member where there is nothing. One that tells of an error means something else.
+/// Many APIs omit the member if it would be empty. With an error beside it, it means something else.
 fn note_lack(run: &Run<'_>, path: &str, refused: bool, at: &str) {
     match refused {
-        true => run.notes.lost(format!("a response has no `{path}` and tells of an error (at: {at})")),
+        true => run.notes.lost(format!("a response has no `{path}` but reports an error (at: {at})")),
         false => run.notes.unsound(format!("a response has no `{path}`: check `field_path` (at: {at}.extractor)")),
     }
 }
@@ -136,10 +136,10 @@ fn note_odd(run: &Run<'_>, text: &str, at: &str) {
         .unsound(format!("a response has `{text}` where records are due: it was taken for none (at: {at}.extractor)"));
 }
 
-/// Nothing where records are due is no empty list where the API tells of an error beside it.
+/// A missing list is not an empty list if the API reports an error beside it.
 fn note_error(run: &Run<'_>, member: &dyn Fn(&str) -> Option<Value>, at: &str) {
     if tells_of_error(member) {
-        run.notes.lost(format!("a response has no records and tells of an error (at: {at})"));
+        run.notes.lost(format!("a response has no records but reports an error (at: {at})"));
     }
 }
 

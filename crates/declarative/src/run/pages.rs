@@ -119,7 +119,7 @@ impl<'p> PageReader<'p> {
         PageReader::new(run, retriever, slice, Parts::default(), PageRules::default())
     }
 
-    /// Goes on at a page that was not read yet. Where the API does not take its token any more, the slice begins anew.
+    /// Goes on at a page that was not read yet. Where the API does not take its token any more, the slice starts over.
     pub(crate) fn resume_at(&mut self, token: Value) {
         (self.token, self.tentative) = (Some(token), true);
     }

@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 /// A way of asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// Paging begins anew.
+    /// Paging starts over.
     Reset,
     SmallerPage,
     ShorterWindow,

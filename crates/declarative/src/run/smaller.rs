@@ -74,7 +74,7 @@ pub(crate) struct Windows<'p> {
     pub rules: Arc<DatetimeRules>,
     pub start_option: Option<&'p RequestOption>,
     pub end_option: Option<&'p RequestOption>,
-    /// Paging that begins anew begins at the greatest value that was seen.
+    /// Paging that starts over begins at the greatest value that was seen.
     pub moves_on: bool,
 }
 

@@ -62,7 +62,7 @@ impl<T: At + ?Sized> At for &T {
     }
 }
 
-/// `null` where there is no such value.
+/// `null` if there is no such value.
 impl<T: At> ops::Index<T> for Value {
     type Output = Value;
 
@@ -84,7 +84,7 @@ impl ops::IndexMut<&str> for Value {
     }
 }
 
-/// `null` where there is no such member.
+/// `null` if there is no such member.
 impl ops::Index<&str> for Map {
     type Output = Value;
 

@@ -14,7 +14,7 @@ const LONGEST_PAYLOAD: usize = 16 * 1024;
 const MOST_PAYLOADS: usize = 256;
 
 impl SyncContext<'_> {
-    /// Sets aside a record that cannot be saved, so that the run goes on with the others.
+    /// Sets aside a record that cannot be saved, so that the run continues with the others.
     ///
     /// The next commit counts the record, names it in the run's log, and keeps it with its reason: the newest hundred of a
     /// model, the first 16 KiB of each. A run that set records of a model aside deletes none of that model until somebody

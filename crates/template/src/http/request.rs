@@ -134,7 +134,7 @@ impl HttpRequest {
         self
     }
 
-    /// Reads at most so many bytes of the response's body, for callers that only want the status.
+    /// Reads at most this many bytes of the response's body, for callers that only need the status.
     ///
     /// The transport leaves the rest unread, and a fault behind the limit is not an error.
     #[must_use]

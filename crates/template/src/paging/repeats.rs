@@ -13,7 +13,7 @@ const MAX_REPEATED: usize = 5;
 /// How many pages in a row without a record show that the list has no end.
 const MAX_EMPTY: usize = 1_000;
 
-/// Detects a list without an end: an API that repeats its last page for ever, or gives ever new cursors to the same records.
+/// Detects a list without an end: an API that repeats its last page forever, or returns the same records under a new cursor each time.
 ///
 /// [`Pages`](super::Pages) has one; a template that goes from page to page by itself passes each page to its own.
 ///

@@ -108,7 +108,7 @@ fn a_list_without_end_is_an_error() {
 
 #[test]
 fn a_list_that_repeats_its_pages_is_an_error() {
-    // The last page for ever, by number, by ever new cursors, by ever new links.
+    // The last page forever, by number, by ever new cursors, by ever new links.
     let last = |count: u64| list(&[count.min(3), 9]);
     for paging in [Paging::number("page", 1), Paging::cursor("/next", "after"), Paging::BodyUrl("/next".to_owned())] {
         let mut count = 0;

@@ -43,7 +43,7 @@ fn info() -> TemplateInfo {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Checkpoint {
-    /// Where the first list goes on, and when it began by Google's clock.
+    /// Where the first list continues, and when it began by Google's clock.
     Page(String, Option<Timestamp>),
     /// The token that gets changes.
     Sync(String),

@@ -40,7 +40,7 @@ fn info() -> TemplateInfo {
 struct Checkpoint {
     /// The token that gets changes.
     changes: String,
-    /// Where the first list goes on.
+    /// Where the first list continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     page: Option<String>,
 }
@@ -101,7 +101,7 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
             }
             Ok(())
         });
-        // Each page's token goes on where the page ended.
+        // Each page's token continues where the page ended.
         if let Some(next) = page.next.or(page.response.text_at("/newStartPageToken")?) {
             context.checkpoint(&Checkpoint { changes: next, page: None })?;
         }

@@ -48,7 +48,7 @@ fn info() -> TemplateInfo {
 struct Checkpoint {
     /// The history that is known.
     history: String,
-    /// Where the first list goes on.
+    /// Where the first list continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     page: Option<String>,
 }

@@ -64,7 +64,7 @@ enum Stored {
     },
 }
 
-/// Where a channel goes on. Messages come newest first, so everything from `latest` on is saved. Unlike Slack's cursors, a time
+/// Where a channel continues. Messages come newest first, so everything from `latest` on is saved. Unlike Slack's cursors, a time
 /// does not expire.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Place {
@@ -102,7 +102,7 @@ async fn fetch_messages(context: &mut SyncContext<'_>) -> Result<()> {
     let place = |channel| (Place { channel, ..Place::default() }, &settings);
     let just_new = Settings { days: 0, ..settings };
     let mut places: Vec<(Place, &Settings)> = channels(context).await?.into_iter().map(place).collect();
-    // An interrupted run goes on with the channel that it was reading, so that every channel is reached however short the runs are.
+    // An interrupted run continues with the channel that it was reading, so that every channel is reached however short the runs are.
     if let Some(reading) = reading
         && let Some(turn) = places.iter().position(|(place, _)| place.channel == reading.channel)
     {
@@ -169,7 +169,7 @@ async fn messages_of(
             // A channel that the app was removed from must not end the sync of the others, and its messages still exist.
             Err(error) if error.context("error") == Some("not_in_channel") => {
                 context.log(LogLevel::Warning, format!("channel {channel}: the app is not a member; passed over"));
-                context.mark_uncertain("Message", format!("the app is no member of channel {channel}"));
+                context.mark_uncertain("Message", format!("the app is not a member of channel {channel}"));
                 return Ok(None);
             }
             Err(error) => return Err(error),

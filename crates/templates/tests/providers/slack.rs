@@ -111,7 +111,7 @@ async fn a_channel_that_threw_the_app_out_keeps_its_messages_until_somebody_look
     // A full refresh does not call its messages deleted; it says what it could not see.
     let report = trial.refresh().await.unwrap();
     assert_eq!((report.progress.counts.deleted, report.is_clean()), (0, false));
-    assert_eq!(report.incomplete["Message"], "the app is no member of channel C1");
+    assert_eq!(report.incomplete["Message"], "the app is not a member of channel C1");
     assert_eq!(trial.ids("Message").await.unwrap().len(), 11);
 }
 

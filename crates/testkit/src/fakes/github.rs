@@ -13,7 +13,7 @@ use crate::fake::{FakeApi, FakeRequest, json as answer, with_header};
 #[derive(Debug, Default)]
 pub struct GitHub {
     lists: BTreeMap<&'static str, BTreeMap<u64, Value>>,
-    /// Seconds since the beginning of 2026; goes on with every change.
+    /// Seconds since the beginning of 2026; advances with every change.
     pub now: u64,
     /// How many responses counted against the limit. Those without a body do not.
     pub charged: u64,

@@ -29,7 +29,7 @@ pub struct Slack {
     pub token_expired: bool,
     /// Messages by channel and `ts`.
     messages: BTreeMap<(String, String), Value>,
-    /// Seconds since the beginning of 2026; goes on with every message.
+    /// Seconds since the beginning of 2026; advances with every message.
     pub now: u64,
     /// Replies that are written just after a thread was read: channel and thread.
     late: Vec<(String, String)>,

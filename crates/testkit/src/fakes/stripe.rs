@@ -18,7 +18,7 @@ const PERIODS_OF_ITEMS: &str = "2025-03-31";
 pub struct Stripe {
     objects: BTreeMap<u64, (String, Value)>,
     events: Vec<Value>,
-    /// Unix seconds; goes on with every change.
+    /// Unix seconds; advances with every change.
     pub now: i64,
     serial: u64,
     /// Whether the key may read events.

@@ -126,7 +126,7 @@ async fn at_refresh(
 async fn at_first(subject: &Subject, fault: &Fault, place: Place, sound: Sound, judge: &mut Judge<'_>) -> Result<u32> {
     let bench = Bench::new(subject, fault).await?;
     meets("first run", &bench, false, place, sound.first, judge).await?;
-    // Nothing is deleted before an interrupted list goes on. Records that move in the list meanwhile may be missed until a
+    // Nothing is deleted before an interrupted list continues. Records that move in the list meanwhile may be missed until a
     // full refresh ("if new items are added or removed, your expected results might differ",
     // https://developers.google.com/workspace/drive/api/guides/search-files).
     bench.write(|api| api.change(1));

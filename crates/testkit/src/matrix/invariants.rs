@@ -38,7 +38,7 @@ impl<'f> Judge<'f> {
     /// Checks the outcome of a run after the fault.
     pub(super) fn after(&mut self, run: &str, watch: &Watch) {
         let Err(error) = &watch.outcome else { return };
-        // A refresh that set records aside goes on where it stopped, and still needs approval to delete.
+        // A refresh that set records aside continues where it stopped, and still needs approval to delete.
         if error.kind() != ErrorKind::AwaitingApproval || self.fault.approves_deletes() {
             self.broken(Invariant::NothingLost, run, format!("fails: {error}"));
         }
@@ -78,7 +78,7 @@ impl<'f> Judge<'f> {
     }
 
     fn success(&mut self, run: &str, report: &RunReport, missing: &[String]) {
-        // An interrupted list goes on after what it had read. What changed before that position belongs to the next run.
+        // An interrupted list continues after what it had read. What changed before that position belongs to the next run.
         let goes_on = report.resumed > 0;
         if !missing.is_empty() && !goes_on && self.fault.duty != Duty::Guard && !tells_incomplete(report) {
             let what = format!("success without {}", missing.join(", "));

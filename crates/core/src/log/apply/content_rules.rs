@@ -1,4 +1,4 @@
-//! Whether content is the same, also when the stream's content rules changed meanwhile.
+//! Whether content is the same, even if the stream's content rules have changed.
 
 use crate::backend::BackendWrite;
 use crate::content;

@@ -32,7 +32,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         if found.as_deref() == expected || mutant!("expectation-unchecked") {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Conflict, "somebody changed the document meanwhile; read it again").with("key", key))
+        Err(Error::new(ErrorKind::Conflict, "the document has changed in the meantime: read it again").with("key", key))
     }
 
     /// Gives out the next token of a lease.

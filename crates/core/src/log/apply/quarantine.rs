@@ -154,7 +154,7 @@ struct Stamp {
     at_ms: u64,
 }
 
-/// An id as part of a document's key. One that is too long is told apart from others by its hash.
+/// An id as part of a document's key. An id that is too long is replaced by its hash.
 fn key_part(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_KEY_PART {
         return Cow::Borrowed(name);

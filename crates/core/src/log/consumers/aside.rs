@@ -59,7 +59,7 @@ impl ConsumerRecord {
     /// Sets a record aside whose change means `net` to the reader.
     pub(super) fn park(&mut self, id: &str, net: NetAction) {
         self.failing = None;
-        // Nobody tells of what follows that it failed.
+        // Nothing is known yet about failures of the records that follow.
         self.batch = self.batch.max(1);
         match self.parked.iter_mut().find(|parked| parked.id == id) {
             Some(parked) => parked.again = false,
@@ -112,7 +112,7 @@ impl ConsumerRecord {
 }
 
 impl<W: BackendWrite> Transaction<'_, W> {
-    /// Forgets what named readers keep of records that are gone: an id may tell of a person.
+    /// Removes what named readers keep about removed records, because an id may be personal data.
     pub(crate) fn forget_parked(&mut self, slot: StreamSlot, gone: impl Fn(&str) -> bool) -> Result<()> {
         if mutant!("parked-outlives-record") {
             return Ok(());

@@ -115,7 +115,7 @@ impl ConsumerRecord {
             .map_err(|source| Error::corrupt("a stored consumer does not read").because(source))
     }
 
-    /// A consumer reads with one filter for ever.
+    /// A consumer always reads with the same filter.
     pub(super) fn fix_filter(&mut self, filter: u64) -> Result<()> {
         if *self.filter.get_or_insert(filter) == filter || mutant!("filter-not-fixed") {
             return Ok(());
@@ -146,7 +146,7 @@ impl ConsumerRecord {
         (self.first, self.alone) = (Some(first), alone);
         self.generation += 1;
         self.lease_ms = millis(options.lease);
-        // A lease of no length is over at once, but it was given.
+        // A lease of zero length ends at once, but it was granted.
         self.leased_until_ms = now_ms.saturating_add(self.lease_ms).max(1);
         self.paused_until_ms = 0;
         let (first, longest) = (millis(options.backoff), millis(options.max_backoff));
@@ -154,7 +154,7 @@ impl ConsumerRecord {
         self.backoff_ms = doubled.min(longest);
     }
 
-    /// Counts the failure of a delivery that is out. Of several records nobody can tell which one it was, so the next
+    /// Counts the failure of a pending delivery. With several records it is unknown which one failed, so the next
     /// delivery has one alone.
     pub(super) fn fail(&mut self, failure: Failure, now_ms: u64) {
         if self.leased_until_ms == 0 {

@@ -54,7 +54,7 @@ fn modifications(view: &StreamView<'_>, record: &ConsumerRecord, first: u64) -> 
     view.state.last_sequence().saturating_sub(acknowledged).min(view.state.entries())
 }
 
-/// What lies behind a position.
+/// The entries after a position.
 #[derive(Default)]
 struct Behind {
     /// Rows, as far as they were counted.

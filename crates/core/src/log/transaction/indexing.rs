@@ -37,7 +37,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
             (frozen.written, frozen.entries.len().min(frozen.written + slice))
         };
         for (key, sequence) in &frozen.entries[from..until] {
-            // What another process indexed meanwhile is as new or newer.
+            // Entries that another process indexed in the meantime are as new or newer.
             if *sequence > stream.state.indexed_through {
                 self.write.put_index(number, key, *sequence)?;
             }

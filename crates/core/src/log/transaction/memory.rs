@@ -24,7 +24,7 @@ pub(crate) struct WriterMemory {
 }
 
 impl WriterMemory {
-    /// The memory of a writer that goes on under an earlier epoch of its own (0: none).
+    /// The memory of a writer that continues under an earlier epoch of its own (0: none).
     pub(crate) fn with_epoch(epoch: u32) -> Self {
         WriterMemory { epoch: (epoch != 0).then_some(epoch), ..WriterMemory::default() }
     }

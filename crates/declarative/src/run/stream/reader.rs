@@ -59,7 +59,7 @@ struct Planned {
 }
 
 /// So many jobs are made ready before the first is fetched, if it does not take longer than this: what a job made is
-/// not kept for ever.
+/// not kept forever.
 const JOBS_AHEAD: usize = 1000;
 const MAX_AHEAD_MS: u64 = 60_000;
 
@@ -77,7 +77,7 @@ enum Pages<'r> {
     Jobs(Box<JobReader<'r>>),
 }
 
-/// Where an interrupted read goes on.
+/// Where an interrupted read continues.
 struct Position {
     slice: Slice,
     token: Value,
