@@ -21,7 +21,7 @@ fn wrong_words() {
     let error = failure(here, &["sync", "github", "issues", "--config", "owner=o,repo=r,color=red"]);
     assert!(error.contains("such a setting") && error.contains("color") && error.contains("owner"), "{error}");
     let error = failure(here, &["records", "Issue", "--db", "nowhere.db"]);
-    assert!(error.contains("no store") && error.contains("nowhere.db"), "{error}");
+    assert!(error.contains("the store does not exist") && error.contains("nowhere.db"), "{error}");
     assert!(!here.join("nowhere.db").exists(), "a reading command makes no files");
     assert_eq!(run(here, &["sync"]).status.code(), Some(2), "wrong usage");
 }
