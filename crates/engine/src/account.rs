@@ -1,4 +1,4 @@
-//! Whose account a connection is, and the end of its sign-in at the provider.
+//! The account of a connection, and revoking its sign-in at the provider.
 
 use highwater_core::{Error, ErrorKind, Result};
 
@@ -6,8 +6,8 @@ use crate::engine::Engine;
 use crate::http::Revocation;
 
 impl Engine {
-    /// Returns the name of the account that a connection is signed in to, as the API tells it: by one request that reads
-    /// something small and changes nothing. `None` where the credentials work and the API tells no name.
+    /// Returns the name of the account that a connection is signed in to, with one small request to the API that changes
+    /// nothing. `None` if the credentials work but the API returns no name.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -20,14 +20,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Unsupported`] where the provider describes no such request.
-    /// * [`ErrorKind::Unauthorized`] where the API does not take the credentials, or there are none.
-    /// * [`ErrorKind::Remote`] for an answer that is not the API's, such as a page of HTML, and those of sending.
+    /// * [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Unsupported`] if the provider declares no such request.
+    /// * [`ErrorKind::Unauthorized`] if the API rejects the credentials, or there are none.
+    /// * [`ErrorKind::Remote`] for an answer that is not from the API, such as a page of HTML, and those of sending.
     pub async fn verify_connection(&self, id: &str) -> Result<Option<String>> {
         let settings = self.connection(id).await?;
         let provider = self.parts().provider_of(&settings)?;
         let verification = provider.verification.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "the provider describes no request that tells whose account it is")
+            Error::new(ErrorKind::Unsupported, "the provider declares no request that returns the account's name")
                 .with("provider", &provider.name)
         })?;
         if !self.parts().sessions.of(id).credentials().await?.can_sign_in() {
@@ -39,8 +39,8 @@ impl Engine {
         account.map_err(|error| self.parts().sessions.of(id).redact_error(error))
     }
 
-    /// Ends the sign-in of a connection at the provider, where it has an endpoint for that (RFC 7009). It takes ten seconds at
-    /// most. The connection and its credentials stay: [`disconnect`](Engine::disconnect) removes them.
+    /// Revokes the sign-in of a connection at the provider, if it has a revocation endpoint (RFC 7009). Takes at most ten
+    /// seconds. The connection and its credentials stay: [`disconnect`](Engine::disconnect) removes them.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -55,7 +55,7 @@ impl Engine {
     /// # Errors
     ///
     /// * [`ErrorKind::NotFound`] for an unknown connection.
-    /// * [`ErrorKind::Unauthorized`] where the provider refuses the application, [`ErrorKind::Remote`] where its endpoint fails.
+    /// * [`ErrorKind::Unauthorized`] if the provider refuses the application, [`ErrorKind::Remote`] if its endpoint fails.
     /// * [`ErrorKind::TimedOut`] after ten seconds, and those of the transport. The tokens may work until they expire.
     pub async fn revoke_credentials(&self, connection: &str) -> Result<Revocation> {
         let settings = self.connection(connection).await?;

@@ -1,4 +1,4 @@
-//! Writing back: actions, and any request with the connection's credentials.
+//! Actions, and the host's own requests with the connection's credentials.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ impl Engine {
         self.parts().actions.values().map(|action| action.info())
     }
 
-    /// Does an action with a connection: once, and never again by itself where that might do it twice. The log keeps
-    /// that it was done ([`RunMode::Action`](crate::runs::RunMode::Action)), and how.
+    /// Runs an action with a connection. It is never retried automatically if that might perform it twice. The log records it
+    /// with its outcome ([`RunMode::Action`](crate::runs::RunMode::Action)).
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -41,8 +41,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for an unknown connection or action, [`ErrorKind::Invalid`] for an input that lacks a required member,
-    /// and those of the action and its API. After [`ErrorKind::Unavailable`] or [`ErrorKind::TimedOut`] the action may have been done:
-    /// look at the API first.
+    /// and those of the action and its API. After [`ErrorKind::Unavailable`] or [`ErrorKind::TimedOut`] the action may have been
+    /// performed: check the API before you repeat it.
     pub async fn act(&self, connection: &str, action: &str, input: Value) -> Result<Value> {
         let parts = self.parts();
         let found = parts.actions.get(action).ok_or_else(|| unknown_action(action, &parts.actions))?;
@@ -66,9 +66,18 @@ impl Engine {
         outcome
     }
 
-    /// Sends any request with a connection's credentials: to the provider's origins alone, within the connection's budget.
-    /// The answer comes back whatever its status. The log keeps method, path and status
+    /// Sends any request with a connection's credentials: only to the provider's origins, and within the connection's rate
+    /// limit. The answer is returned whatever its status. The log keeps method, path and status
     /// ([`RunMode::Proxy`](crate::runs::RunMode::Proxy)).
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_template::HttpRequest;
+    /// let answer = engine.proxy("github-main", HttpRequest::get("/rate_limit")).await?;
+    /// println!("{} {}", answer.status, answer.body.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -105,7 +114,7 @@ fn unknown_action(wanted: &str, actions: &BTreeMap<String, Arc<dyn ActionTemplat
         .with("known", actions.keys().cloned().collect::<Vec<_>>().join(", "))
 }
 
-/// Checks the members that the schema requires; their shape is the action's to judge.
+/// Checks that the members required by the schema are there; the action itself checks their values.
 fn check_input(info: &ActionInfo, input: &Value) -> Result<()> {
     let required = info.input.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     match required.into_iter().find(|name| input.get(name).is_none_or(Value::is_null)) {

@@ -1,27 +1,27 @@
-//! Records that syncs could not save, kept beside the others.
+//! Records that syncs could not save.
 
 use highwater_core::{Document, Result, Store, StreamKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::sync::SyncHandle;
 
-/// What the store keeps of a stream, at most.
+/// The most set-aside records that the store keeps of a stream.
 pub(crate) const MOST: usize = 100;
 
-/// A record that a sync could not save, and that has not come well since.
+/// A record that a sync could not save, and that has not been saved since.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct UnsavedRecord {
     /// The model.
     pub model: String,
-    /// Its id, where that is known.
+    /// Its id, if known.
     pub id: Option<String>,
     /// Why it could not be saved.
     pub reason: String,
-    /// When it came last.
+    /// When it was last received.
     #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
     pub at: Timestamp,
-    /// The beginning of what came, as text; empty where the store has a codec, which hides payloads.
+    /// The beginning of its content as text; empty if the store has a codec.
     pub payload: String,
 }
 
@@ -66,7 +66,7 @@ impl SyncHandle {
     }
 }
 
-/// The documents of what is set aside of a stream.
+/// The documents of a stream's set-aside records.
 pub(crate) async fn kept_aside(store: &dyn Store, stream: &StreamKey) -> Result<Vec<Document>> {
     match store.head(stream).await?.number {
         0 => Ok(Vec::new()),

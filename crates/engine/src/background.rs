@@ -1,4 +1,4 @@
-//! An engine at work: on the host's runtime, or on a thread of its own.
+//! The background work of an engine, on the host's runtime or on its own thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::engine::Engine;
 use crate::scheduler::{Command, Scheduler};
 use crate::timer;
 
-/// The work of an engine in the background: it runs the enabled syncs. Made by [`Engine::start`].
+/// Runs an engine's enabled syncs in the background. Returned by [`Engine::start`].
 ///
-/// A clone controls the same work, and every method takes a shared reference: keep it in a field, an `Arc`, or the state of an
-/// application. The work is asked to stop when the last clone is dropped; what was saved stays, and nothing that was
+/// A clone controls the same work, and every method takes a shared reference: keep it in a field, an `Arc`, or your
+/// application's state. When the last clone is dropped, the work is asked to stop; everything saved stays, and nothing
 /// acknowledged is lost.
 ///
 /// ```no_run
@@ -38,13 +38,13 @@ pub struct Background {
 struct Inner {
     cancel: CancelToken,
     commands: mpsc::UnboundedSender<(Command, oneshot::Sender<()>)>,
-    /// Whether the work has ended; closed without that where it failed.
+    /// Whether the work has ended; closed without a value if it failed.
     ended: watch::Receiver<bool>,
 }
 
 impl Background {
-    /// Stops every run, and begins none until [`resume`](Background::resume). Once it returns, no run of this engine's schedule
-    /// writes anything. Unlike [`SyncHandle::pause`](crate::SyncHandle::pause) it ends with the process.
+    /// Stops every run, and starts none until [`resume`](Background::resume). Once it returns, no run of this engine's schedule
+    /// writes anything. Unlike [`SyncHandle::pause`](crate::SyncHandle::pause) it does not survive the process.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Background {
         self.send(Command::Pause).await
     }
 
-    /// Goes on after a pause.
+    /// Resumes after a pause.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Background {
         self.send(Command::Resume).await
     }
 
-    /// Tells that the network is back: syncs that were offline are tried now.
+    /// Tells the schedule that the network is back: offline syncs are tried at once.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Background {
         self.send(Command::Online).await
     }
 
-    /// Tells that the machine was asleep. It is noticed without this too, within a few seconds.
+    /// Tells the schedule that the machine was asleep. Without this call it notices within a few seconds.
     ///
     /// # Errors
     ///
@@ -80,12 +80,12 @@ impl Background {
         self.send(Command::Resumed).await
     }
 
-    /// Asks every run to stop and waits for them, at most for `timeout`. What was saved stays; the next start goes on from
-    /// there. A second call waits too, and returns at once when the work has ended.
+    /// Asks every run to stop and waits for them, at most for `timeout`. Everything saved stays, and the next start continues from
+    /// there. A second call waits too, and returns at once if the work has ended.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] where a run did not stop in time, [`ErrorKind::Internal`] where the work had failed.
+    /// [`ErrorKind::Busy`] if a run did not stop in time, [`ErrorKind::Internal`] if the work had failed.
     pub async fn shutdown(&self, timeout: Duration) -> Result<()> {
         self.inner.cancel.cancel();
         let mut ended = self.inner.ended.clone();
@@ -116,8 +116,8 @@ impl Drop for Inner {
 }
 
 impl Engine {
-    /// Begins to run the enabled syncs on `runtime`, until the returned value and its clones are dropped or shut down. Missed
-    /// times collapse into one run; a sync that fails waits longer each time.
+    /// Starts to run the enabled syncs on `runtime`, until the returned value and its clones are dropped or shut down. Missed
+    /// slots collapse into one run; a failing sync is retried with growing pauses.
     pub fn start(&self, runtime: &Handle) -> Background {
         let cancel = CancelToken::new();
         let (commands, received) = mpsc::unbounded_channel();

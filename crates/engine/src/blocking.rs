@@ -1,7 +1,7 @@
-//! The whole engine for programs without a runtime.
+//! The whole engine for programs without an async runtime.
 //!
-//! [`Engine`] keeps a thread named `highwater` with a runtime of its own, on which the schedule runs; calls block the
-//! calling thread alone. They must not be made from within an asynchronous task.
+//! [`Engine`] has a thread named `highwater` with its own runtime, on which the schedule runs; calls block only the
+//! calling thread. Do not call them from within an asynchronous task.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -45,8 +45,7 @@ use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::state::IdleReader;
 use crate::webhooks::ReceivedWebhook;
 
-/// An [`Engine`](crate::Engine) on a thread of its own. A clone is the same engine; the thread ends
-/// with the last of them.
+/// An [`Engine`](crate::Engine) on its own thread. Clones share one engine; the thread ends with the last of them.
 #[derive(Clone, Debug)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -66,7 +65,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] where the system gives no thread.
+    /// [`ErrorKind::Internal`] if the system cannot start a thread.
     pub fn new(engine: crate::Engine) -> Result<Self> {
         let failed =
             |source| Error::new(ErrorKind::Internal, "the engine's thread could not be started").because(source);
@@ -76,7 +75,7 @@ impl Engine {
         let thread = thread::Builder::new()
             .name("highwater".to_owned())
             .spawn(move || {
-                // A sender that is gone means the same as a message.
+                // A dropped sender means the same as a message.
                 let _ = runtime.block_on(stopped);
             })
             .map_err(failed)?;
@@ -84,12 +83,12 @@ impl Engine {
         Ok(Engine { inner: Arc::new(Inner { engine, handle, background, stop, thread }) })
     }
 
-    /// Returns the engine itself, for what is not here.
+    /// Returns the asynchronous engine, for methods that are missing here.
     pub fn engine(&self) -> &crate::Engine {
         &self.inner.engine
     }
 
-    /// Waits for any future of the engine.
+    /// Blocks until a future of the engine is ready.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         self.inner.handle.block_on(future)
     }
@@ -252,7 +251,7 @@ impl Engine {
         self.wait(self.engine().sweep_logs())
     }
 
-    /// Begins to run the enabled syncs on the engine's thread, if it does not yet.
+    /// Starts to run the enabled syncs on the engine's thread, unless it already does.
     pub fn start(&self) {
         let start = || self.engine().start(&self.inner.handle);
         lock(&self.inner.background).get_or_insert_with(start);
@@ -316,7 +315,7 @@ impl Drop for Inner {
         if let Some(thread) = lock(&self.thread).take()
             && thread.thread().id() != thread::current().id()
         {
-            // A thread that panicked has said so itself.
+            // A panic of the thread was reported by the panic hook.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Putting an engine together.
+//! Building an engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::slots::Slots;
 const EVENTS: usize = 1024;
 
 impl Engine {
-    /// An engine on `store`.
+    /// Returns a builder for an engine that writes to `store`.
     pub fn builder(store: Arc<dyn Store>) -> EngineBuilder {
         EngineBuilder::new(store)
     }
@@ -61,7 +61,7 @@ impl EngineBuilder {
         }
     }
 
-    /// Adds a template to the catalogue, in place of one of the same id.
+    /// Adds a template to the catalogue, replacing one of the same id.
     #[must_use]
     pub fn template(mut self, template: Arc<dyn Template>) -> Self {
         self.templates.insert(template.info().id(), template);
@@ -74,8 +74,8 @@ impl EngineBuilder {
         templates.into_iter().fold(self, EngineBuilder::template)
     }
 
-    /// Adds a provider to the catalogue: connections to it, and requests of the host's own with them
-    /// ([`Engine::proxy`]), need no template. Templates and actions of the same provider must mean the same API.
+    /// Adds a provider to the catalogue, so that connections to it, and the host's own requests over them
+    /// ([`Engine::proxy`]), need no template. Templates and actions of the same provider must describe the same API.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -97,81 +97,85 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds actions to the catalogue, each in place of one of the same id.
+    /// Adds actions to the catalogue, each replacing one of the same id.
     #[must_use]
     pub fn actions(mut self, actions: impl IntoIterator<Item = Arc<dyn ActionTemplate>>) -> Self {
         self.actions.extend(actions.into_iter().map(|action| (action.info().id(), action)));
         self
     }
 
-    /// Sends requests through `transport`.
+    /// Sets the transport that sends requests. Defaults to the one of the feature `http`.
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
         self
     }
 
-    /// Takes time and randomness from `environment`.
+    /// Sets the source of time and randomness. Defaults to the system's.
     #[must_use]
     pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
         self.environment = environment;
         self
     }
 
-    /// Deals with slow and broken APIs as `limits` say.
+    /// Sets the limits for slow and failing APIs: retries, backoff and the longest wait for a rate limit.
     #[must_use]
     pub fn limits(mut self, limits: RequestLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Asks `store` for credentials, and tells it of refreshed ones.
+    /// Sets the store that the engine loads credentials from and saves refreshed ones to. Without one, credentials last as long as
+    /// the engine.
     #[must_use]
     pub fn credential_store(mut self, store: Arc<dyn CredentialStore>) -> Self {
         self.credentials = Some(store);
         self
     }
 
-    /// Keeps of runs what `policy` says.
+    /// Sets which runs and log lines are kept, and for how long. See [`LogPolicy`] for the defaults.
     #[must_use]
     pub fn logs(mut self, policy: LogPolicy) -> Self {
         self.logs = policy;
         self
     }
 
-    /// Takes a run whose process showed no sign of life for this long for dead: another may take over.
-    /// A third of it is the time between two signs. 30 seconds unless told.
+    /// Sets the length of a run's lease: a run without a heartbeat for this long counts as dead, and another process may take
+    /// over. Heartbeats are sent three times as often. Defaults to 30 seconds.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time.max(Duration::from_millis(100));
         self
     }
 
-    /// At most so many runs at a time: 16 unless told.
+    /// Sets the most runs at a time. Defaults to 16.
     #[must_use]
     pub fn max_runs(mut self, runs: usize) -> Self {
         self.runs = runs;
         self
     }
 
-    /// At most so many runs at a time of one provider: 8 unless told.
+    /// Sets the most runs of one provider at a time. Defaults to 8.
     #[must_use]
     pub fn max_runs_per_provider(mut self, runs: usize) -> Self {
         self.runs_per_provider = runs;
         self
     }
 
-    /// Returns the engine. Nothing runs yet.
+    /// Builds the engine. Nothing runs before [`Engine::start`] or a single run.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where two [providers](EngineBuilder::provider) have one name, and without a transport where the feature
+    /// [`ErrorKind::Invalid`] if two [providers](EngineBuilder::provider) have the same name, and without a transport if the feature
     /// `http` is off.
     pub fn build(self) -> Result<Engine> {
         let mut names = BTreeSet::new();
         if let Some(twice) = self.providers.iter().find(|provider| !names.insert(provider.name.as_str())) {
-            return Err(Error::new(ErrorKind::Invalid, "two providers have one name: rename one, or leave one out")
-                .with("provider", &twice.name));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "two providers have the same name: rename one, or leave one out",
+            )
+            .with("provider", &twice.name));
         }
         let transport = match self.transport {
             Some(transport) => transport,
@@ -212,5 +216,5 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 
 #[cfg(not(feature = "http"))]
 fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(Error::new(ErrorKind::Invalid, "the engine needs a transport: give one, or enable the feature `http`"))
+    Err(Error::new(ErrorKind::Invalid, "the engine needs a transport: set one, or enable the feature `http`"))
 }

@@ -1,8 +1,8 @@
-//! The log of what a host did with a connection by itself: actions, and requests by proxy. They lie beside the runs and
-//! are found by the same filters.
+//! The log of a host's own calls over a connection: actions and proxied requests. They are stored beside the runs and
+//! found by the same filters.
 //!
-//! A record is stored before anything is sent. Where a crash, or a host that lost patience, cuts a call off, whoever
-//! looks next ends its record: what came of it is unknown.
+//! A record is stored before anything is sent. If a crash, or a host that dropped the future, interrupts a call, the next
+//! engine that checks ends its record: the outcome is unknown.
 
 use std::convert::Infallible;
 use std::sync::Mutex;
@@ -23,16 +23,16 @@ use crate::mutants::mutant;
 use crate::timer;
 use crate::urls::without_credentials;
 
-/// Where every call in progress lies.
+/// The key prefix of all calls in progress.
 const OPEN: &str = "call/";
 
 /// Calls read at a time.
 const PAGE: usize = 100;
 
-/// What is told of a call that was cut off.
-const INTERRUPTED: &str = "interrupted: outcome unknown; look at the API before you do it again";
+/// The error of an interrupted call.
+const INTERRUPTED: &str = "interrupted: outcome unknown; check the API before you repeat it";
 
-/// A call in progress, for whoever finds it later.
+/// The stored form of a call in progress.
 #[derive(Debug, Serialize, Deserialize)]
 struct Open {
     sync: String,
@@ -49,7 +49,7 @@ pub(crate) struct Call<'e> {
 }
 
 impl<'e> Call<'e> {
-    /// Begins the record of an action or a request. `name` takes the place of a template's. A store that fails here
+    /// Begins the record of an action or a request. `name` replaces a template's name. A store that fails here
     /// hinders nothing.
     pub(crate) async fn begin(engine: &'e Engine, connection: &str, name: &str, mode: RunMode) -> Result<Self> {
         let key = SyncKey::new(connection, name)?;
@@ -75,7 +75,7 @@ impl<'e> Call<'e> {
         self.commit(batch).await
     }
 
-    /// Commits, unless the connection was removed: then nothing more is written for it.
+    /// Commits, unless the connection was removed, after which nothing more is written for it.
     async fn commit(&self, mut batch: WriteBatch) -> Result<()> {
         let place = connection_key(&self.key.connection);
         let connection = self.engine.store().document(&place).await?;
@@ -86,7 +86,7 @@ impl<'e> Call<'e> {
         self.engine.store().commit(batch).await.map(drop)
     }
 
-    /// Says that the call is alive.
+    /// Sends a heartbeat.
     fn put_open(&self, batch: &mut WriteBatch) -> Result<()> {
         let parts = self.engine.parts();
         let holder = parts.holder(parts.environment.now());
@@ -94,7 +94,7 @@ impl<'e> Call<'e> {
         batch.put_document(open_key(self.active.id), &open).map(drop)
     }
 
-    /// Does the work of the call, and says at intervals that it is alive.
+    /// Does the work of the call, and sends heartbeats.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
@@ -112,19 +112,19 @@ impl<'e> Call<'e> {
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
-                // At worst its outcome is told as unknown until it ends.
-                tracing::warn!(target: "highwater::action", sync = %self.key, "a sign of life: {error}");
+                // At worst its outcome is reported as unknown until it ends.
+                tracing::warn!(target: "highwater::action", sync = %self.key, "the heartbeat failed: {error}");
             }
         }
     }
 
-    /// Adds a line. It holds no secret any more.
+    /// Adds a line, already redacted.
     pub(crate) fn line(&self, level: LogLevel, message: &str) {
         let parts = self.engine.parts();
         lock(&self.lines).push(&parts.logs, parts.environment.now(), level, message);
     }
 
-    /// Adds a line about a request and its answer: its method, where it went, and what came back; nothing of the
+    /// Adds a line about a request and its answer: method, host and path, and the status; never the
     /// query, the headers or the bodies.
     pub(crate) fn note_exchange(&self, client: &Client, asked: &str, answer: &Result<HttpResponse>) {
         match answer {
@@ -136,7 +136,7 @@ impl<'e> Call<'e> {
         }
     }
 
-    /// Ends the record and stores it. What was done is done: a store that fails here is told to `tracing` alone.
+    /// Ends the record and stores it. The call has had its effect, so a store that fails here is only reported to `tracing`.
     pub(crate) async fn end(mut self, error: Option<&Error>) {
         let now = self.engine.parts().environment.now();
         match error {
@@ -153,7 +153,7 @@ impl<'e> Call<'e> {
 
     async fn store(&self) -> Result<()> {
         let mut batch = WriteBatch::new();
-        // Its record may be one that was ended meanwhile, or pruned away: this is how it was.
+        // Its record may have been ended or pruned in the meantime: this is the true outcome.
         logs::put_run(&mut batch, &self.key, &self.report, true)?;
         batch.remove_document(open_key(self.active.id));
         lock(&self.lines).take(self.active.id, &mut batch)?;
@@ -162,7 +162,7 @@ impl<'e> Call<'e> {
     }
 }
 
-/// A call's place among those of its engine; given back when dropped.
+/// A call's slot among those of its engine; released when dropped.
 struct Active<'e> {
     engine: &'e Engine,
     id: RunId,
@@ -182,7 +182,7 @@ impl Drop for Active<'_> {
 }
 
 impl Engine {
-    /// Ends the records of calls that were cut off. Returns when to look again at those that may yet be alive in
+    /// Ends the records of interrupted calls. Returns when to check again those that may still be alive in
     /// another process.
     pub(crate) async fn settle_calls(&self) -> Result<Option<Timestamp>> {
         let (mut after, mut next) = (String::new(), None::<Timestamp>);
@@ -213,7 +213,7 @@ impl Engine {
             logs::put_run(&mut batch, key, report, false)?;
         }
         match self.store().commit(batch).await {
-            // It ended, or showed that it is alive, at this moment.
+            // It ended, or sent a heartbeat, at this moment.
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(()),
             outcome => outcome?,
         };
@@ -228,7 +228,7 @@ fn open_key(id: RunId) -> String {
     format!("{OPEN}{id}")
 }
 
-/// The method and the path of a request: what may stand in a log.
+/// The method and the path of a request: the parts that may be logged.
 pub(crate) fn asked(request: &HttpRequest) -> String {
     let mut whole = Url::parse(&request.url).ok();
     if let Some(url) = &mut whole {

@@ -1,10 +1,10 @@
-//! Asking a run to stop.
+//! Cancelling a run.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Cancels whatever waits for it. A clone cancels the same.
+/// Cancels the runs that it was passed to. Clones share one state.
 ///
 /// ```
 /// let token = highwater_engine::CancelToken::new();
@@ -21,22 +21,22 @@ impl Default for CancelToken {
 }
 
 impl CancelToken {
-    /// A token nobody has used.
+    /// Returns a token that is not cancelled.
     pub fn new() -> Self {
         CancelToken::default()
     }
 
-    /// Asks to stop.
+    /// Cancels.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether somebody asked.
+    /// Returns whether the token was cancelled.
     pub fn is_cancelled(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until somebody asks.
+    /// Waits until the token is cancelled.
     pub async fn cancelled(&self) {
         let mut receiver = self.0.subscribe();
         // The sender lives in `self`: waiting cannot fail.

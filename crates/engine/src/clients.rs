@@ -1,4 +1,4 @@
-//! Clients for connections: which provider a connection has, where it asks, and who gets a client for it.
+//! HTTP clients for connections: the connection's provider, its origins, and which templates get a client.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::mutants::mutant;
 use crate::parts::Parts;
 
 impl Parts {
-    /// A client for a template or an action of `provider`, which asks at `origins`.
+    /// Creates a client for a template or an action of `provider` that sends requests to `origins`.
     pub(crate) async fn client(
         &self,
         settings: &ConnectionSettings,
@@ -46,7 +46,7 @@ impl Parts {
         {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the template asks at an origin that its provider does not name: name it there",
+                "the template uses an origin that its provider does not declare: declare it there",
             )
             .with("provider", &provider.name)
             .with("origin", origin));
@@ -54,7 +54,7 @@ impl Parts {
         Ok(client.of_engine(&self.name).at(address))
     }
 
-    /// Refuses what belongs to another provider than the connection's.
+    /// Refuses a template or an action of another provider than the connection's.
     pub(crate) fn admit(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<()> {
         if mutant!("credential-without-origin") {
             return Ok(());
@@ -68,8 +68,8 @@ impl Parts {
         self.provider_of(settings).map(drop)
     }
 
-    /// The provider of a connection, as the catalogue knows it. Everything in the catalogue that calls its provider so
-    /// must mean the same API.
+    /// The provider of a connection, from the catalogue. All entries of the catalogue with this provider name must describe
+    /// the same API.
     pub(crate) fn provider_of(&self, settings: &ConnectionSettings) -> Result<&Provider> {
         let mut known = self.described().map(|(provider, _)| provider).filter(|known| known.name == settings.provider);
         let first = known.next().ok_or_else(|| {
@@ -79,7 +79,7 @@ impl Parts {
             None => Ok(first),
             Some(other) => Err(Error::new(
                 ErrorKind::Invalid,
-                "two templates or providers call different APIs by one name: rename one, or credentials would go astray",
+                "two templates or providers use the same provider name for different APIs: rename one, or credentials could leak",
             )
             .with("provider", &first.name)
             .with("one", places(first).join(" "))
@@ -87,7 +87,7 @@ impl Parts {
         }
     }
 
-    /// Where the connection's credentials may go; nothing where a setting is missing.
+    /// The origins that the connection's credentials may be sent to; none if a setting is missing.
     pub(crate) fn address(&self, settings: &ConnectionSettings, provider: &Provider) -> Option<Address> {
         let urls = self.urls(settings, provider).ok()?;
         let filled = provider.filled_in(&self.config_of(settings, provider)).ok()?;
@@ -99,7 +99,7 @@ impl Parts {
         Ok(settings.origins(provider.urls(&self.config_of(settings, provider))?))
     }
 
-    /// The connection's settings, with the defaults of everything that belongs to the provider.
+    /// The connection's settings, with the defaults of all the provider's templates and actions.
     fn config_of(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeMap<String, String> {
         let mut config = settings.config.clone();
         let of_provider = self.described().filter(|(known, _)| known.name == provider.name);
@@ -111,8 +111,8 @@ impl Parts {
         config
     }
 
-    /// Every description of a provider in the catalogue, with the settings of the template or action that it comes with.
-    /// Providers that were given by themselves come first.
+    /// Every description of a provider in the catalogue, with the settings of its template or action.
+    /// Providers that were added directly come first.
     pub(crate) fn described(&self) -> impl Iterator<Item = (&Provider, &[ConfigKey])> {
         let alone = self.providers.iter().map(|provider| (provider, &[][..]));
         let of_templates = self.templates.values().map(|template| template.info());
@@ -123,7 +123,7 @@ impl Parts {
     }
 }
 
-/// Every place that a provider's credentials go to.
+/// Every URL that a provider's credentials are sent to.
 fn places(provider: &Provider) -> Vec<&str> {
     let tokens = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
     let mut places: Vec<&str> = provider.origins.iter().map(String::as_str).chain(tokens).collect();

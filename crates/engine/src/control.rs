@@ -1,4 +1,4 @@
-//! What a host decides about its syncs. Each decision is one commit: it holds from when the call returns, in every
+//! A host's decisions about its syncs. Each decision is one commit: it applies from when the call returns, in every
 //! process, and over restarts.
 
 use highwater_core::Result;
@@ -10,24 +10,24 @@ use crate::events::SyncChange;
 use crate::sync::SyncHandle;
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
 
-/// What becomes of the records of a sync that is turned off.
+/// What happens to the records of a sync that is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisableMode {
-    /// They stay, and so does the checkpoint: enabled again, the sync goes on from there.
+    /// They stay, and so does the checkpoint: enabled again, the sync continues from there.
     Keep,
-    /// They go; enabled again, the sync starts over.
+    /// They are removed; enabled again, the sync starts over.
     Clear,
 }
 
 impl SyncHandle {
-    /// Enables the sync: from now on it runs by its schedule. Enabling it again replaces its options; a sync that has run keeps
-    /// its rhythm.
+    /// Enables the sync: from now on it runs on its schedule. Enabling it again replaces its options; a sync that has already run
+    /// keeps its rhythm.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or template, and
     /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a template of another provider, a missing setting of the
-    /// connection, and a schedule that names no time.
+    /// connection, and a schedule without a future slot.
     pub async fn enable(&self, options: SyncOptions) -> Result<SyncSettings> {
         let (engine, key) = (&self.engine, &*self.key);
         let found = engine.template(&key.template)?;
@@ -57,7 +57,7 @@ impl SyncHandle {
             };
             draft.batch.put_document(key.settings_key(), &settings)?;
             // A sync that has run keeps its rhythm. One that never has, and is enabled with the same schedule, keeps the slot
-            // that it missed: a host that is not there at night may enable its syncs at every start.
+            // that it missed: a host that is closed at night may enable its syncs at every start.
             let started = draft.status.last_started_at.filter(|_| draft.status.last_success_at.is_some());
             let as_it_was = draft.settings.as_ref().is_some_and(|known| known.schedule == settings.schedule);
             let kept = draft.status.next_due_at.filter(|_| as_it_was);
@@ -71,8 +71,8 @@ impl SyncHandle {
         Ok(settings)
     }
 
-    /// Disables the sync. A run in progress commits nothing more, in whatever process it is. With [`DisableMode::Clear`] the
-    /// records go in the same commit.
+    /// Disables the sync. A run in progress commits nothing more, in any process. With [`DisableMode::Clear`] the records are
+    /// removed in the same commit.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl SyncHandle {
         Ok(())
     }
 
-    /// Keeps the sync from running until [`resume`](SyncHandle::resume), also after a restart. A run in progress is stopped:
-    /// once this returns, it writes nothing more, in whatever process it is.
+    /// Keeps the sync from running until [`resume`](SyncHandle::resume), even after a restart. A run in progress is stopped:
+    /// once this returns, it writes nothing more, in any process.
     ///
     /// # Errors
     ///
@@ -139,12 +139,12 @@ impl SyncHandle {
         .await
     }
 
-    /// Gives the sync another schedule; `None` is the template's own interval.
+    /// Sets the sync's schedule; `None` restores the template's own interval.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection or template and for a sync that is
-    /// not enabled, and [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a schedule that names no time.
+    /// not enabled, and [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a schedule without a future slot.
     pub async fn set_schedule(&self, schedule: Option<Schedule>) -> Result<SyncSettings> {
         let key = &*self.key;
         let own = self.engine.template(&key.template)?.info().interval;
@@ -168,7 +168,7 @@ impl SyncHandle {
         changed.ok_or_else(|| not_enabled(key))
     }
 
-    /// Stops this engine's own run of the sync, and waits until it is gone.
+    /// Stops this engine's own run of the sync, and waits until it has ended.
     async fn wait_for_end(&self) {
         self.engine.cancel_run(&self.key);
         self.engine.until_idle(&self.key).await;

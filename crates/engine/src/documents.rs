@@ -1,6 +1,6 @@
-//! The documents that the engine keeps in the store: what they hold and where they lie.
+//! The documents that the engine keeps in the store: their contents and keys.
 //!
-//! They know nothing of an engine or a store: they are made, asked, changed and compared, and whoever works with them does the
+//! They have no access to an engine or a store: they are plain values, and the code that works with them does the
 //! rest. Their names and members are on the disks of hosts: a name never changes, and a new member has a default.
 
 mod about;

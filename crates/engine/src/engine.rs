@@ -1,4 +1,4 @@
-//! The engine: its store, its templates, and what its other parts ask of it.
+//! The engine: its store, its templates, and the services that its other parts need.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::timer::millis;
 /// Documents read at a time.
 const PAGE: usize = 500;
 
-/// Syncs APIs into a store. A clone is the same engine.
+/// Syncs APIs into a store. Clones share one engine.
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
@@ -33,7 +33,7 @@ impl Engine {
         &self.parts
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.parts.store
     }
@@ -43,7 +43,7 @@ impl Engine {
         self.parts.templates.values().map(|template| template.info())
     }
 
-    /// Returns the providers of the catalogue by name: those that were added by themselves, and those of templates and actions.
+    /// Returns the providers of the catalogue by name: those that were added directly, and those of templates and actions.
     pub fn providers(&self) -> impl Iterator<Item = &Provider> {
         let mut known: BTreeMap<&str, &Provider> = BTreeMap::new();
         for (provider, _) in self.parts.described() {
@@ -52,8 +52,8 @@ impl Engine {
         known.into_values()
     }
 
-    /// Accepts what the clock shows as the current time, where runs fail because it is implausible although it is right. Cursors
-    /// stay valid.
+    /// Accepts the clock's time as correct. Call it if runs fail with
+    /// [`ErrorKind::ClockImplausible`](highwater_core::ErrorKind::ClockImplausible) although the clock is right. Cursors stay valid.
     ///
     /// # Errors
     ///
@@ -62,9 +62,9 @@ impl Engine {
         self.parts.store.maintain(Maintenance::AcceptClock).await.map(drop)
     }
 
-    /// Tells this process's schedulers that a sync is to be looked at again.
+    /// Tells this process's schedulers to reload a sync.
     pub(crate) fn announce(&self, key: &SyncKey) {
-        // No scheduler at work is fine: the next one reads everything.
+        // It is fine if no scheduler is running: the next one reads everything.
         let _ = self.parts.changes.send(key.clone());
     }
 
@@ -72,7 +72,7 @@ impl Engine {
         self.parts.templates.get(id).ok_or_else(|| unknown_template(id, self.parts.templates.keys().cloned()))
     }
 
-    /// Asks this engine's run of a sync to stop; whether there is one.
+    /// Cancels this engine's run of a sync; returns whether there is one.
     pub(crate) fn cancel_run(&self, key: &SyncKey) -> bool {
         let running = lock(&self.parts.running);
         let run = running.get(key);
@@ -105,7 +105,7 @@ impl Engine {
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);
         let id = RunId::new(Timestamp::from_unix_ms(environment.now().unix_ms()), u128::from_be_bytes(random));
-        // None twice, even where chance gives the same number each time.
+        // Never the same twice, even if the random source repeats itself.
         let mut last = lock(&self.parts.last_run);
         *last = if last.time() == id.time() { id.max(RunId::from_u128(last.as_u128().wrapping_add(1))) } else { id };
         *last

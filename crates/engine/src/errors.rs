@@ -6,7 +6,7 @@ use highwater_core::{Error, ErrorKind};
 
 use crate::documents::SyncKey;
 
-/// The error for a name that no provider has.
+/// The error for an unknown provider.
 pub(crate) fn unknown_provider<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Error {
     let known: BTreeSet<&str> = known.collect();
     Error::new(ErrorKind::NotFound, "no such provider: add it, or one of its templates, to the engine")
@@ -14,7 +14,7 @@ pub(crate) fn unknown_provider<'n>(wanted: &str, known: impl Iterator<Item = &'n
         .with("known", known.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// The error for a name that no template has.
+/// The error for an unknown template.
 pub(crate) fn unknown_template(wanted: &str, known: impl Iterator<Item = String>) -> Error {
     let mut known: Vec<String> = known.collect();
     known.sort_by_key(|name| !name.contains(wanted.rsplit('/').next().unwrap_or(wanted)));

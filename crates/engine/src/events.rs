@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::documents::{RunReport, RunState, SyncKey};
 
-/// News of a run, for those who watch.
+/// An event of a run, for watchers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunEvent {
-    /// The run's id; `None` while it waits for its turn.
+    /// The run's id; `None` while it waits for a slot.
     pub run: Option<RunId>,
     /// The connection.
     pub connection: String,
@@ -19,23 +19,23 @@ pub struct RunEvent {
     /// The variant, if it is not the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
-    /// How far it has come.
+    /// Its progress.
     pub progress: Progress,
-    /// A line of its log, if that is the news.
+    /// A log line, if that is the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Why it failed or was stopped: with the event that tells of its end.
+    /// Why it failed or was stopped: in the event about its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What to act on, beside `error`.
+    /// The kind of `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
 }
 
 impl RunEvent {
-    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
+    /// Returns whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.error_kind.is_some_and(ErrorKind::needs_action)
     }
@@ -69,7 +69,7 @@ impl RunEvent {
     }
 }
 
-/// What changed about a sync.
+/// A kind of change of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -82,11 +82,11 @@ pub enum SyncChange {
     Paused,
     /// It is no longer paused.
     Resumed,
-    /// It was enabled already, and has other settings now.
+    /// It was already enabled, and its settings changed.
     SettingsChanged,
-    /// Somebody asked for a run.
+    /// A run was requested.
     Triggered,
-    /// The background work takes it up: it is time for a run.
+    /// It became due, and the background work takes it up.
     Due,
     /// Its run waits for its turn.
     Queued,
@@ -94,9 +94,9 @@ pub enum SyncChange {
     Started,
     /// Its run has ended, or was parked.
     Ended,
-    /// Its API cannot be reached: it is tried again soon.
+    /// Its API is unreachable: it is retried soon.
     Offline,
-    /// Its API can be reached again.
+    /// Its API is reachable again.
     Online,
     /// Somebody has to do something before it can succeed, such as signing in again.
     NeedsAction,
@@ -108,9 +108,9 @@ pub enum SyncChange {
 pub struct SyncEvent {
     /// The connection.
     pub connection: String,
-    /// The template, and the variant behind it.
+    /// The template, with the variant behind `::` if there is one.
     pub sync: String,
-    /// What changed.
+    /// The kind of change.
     pub change: SyncChange,
     /// The run that began or ended.
     #[serde(skip_serializing_if = "Option::is_none")]

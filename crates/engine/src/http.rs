@@ -1,4 +1,4 @@
-//! The way to an API: credentials, limits, retries; and what carries the bytes.
+//! HTTP to an API: credentials, rate limits, retries, and the transport.
 
 mod address;
 mod answer;

@@ -16,9 +16,9 @@
 //!
 //! # Names
 //!
-//! A method that is a noun returns what it names: from memory, or, where it is `async`, from the store, without any network.
-//! `fetch_` stands before a noun that could be read as a command, as in [`Engine::fetch_run`]. Verbs come in pairs: `enable`
-//! and `disable`, `pause` and `resume`, `connect` and `disconnect`. The root has what most hosts name; the modules
+//! A method whose name is a noun returns that thing: from memory, or, if it is `async`, from the store, never from the network.
+//! The prefix `fetch_` precedes a noun that could be read as a command, as in [`Engine::fetch_run`]. Verbs come in pairs: `enable`
+//! and `disable`, `pause` and `resume`, `connect` and `disconnect`. The crate root has the types that most hosts need; the modules
 //! [`connections`], [`credentials`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest, and [`blocking`] has all of it
 //! without `async`.
 #![deny(missing_docs, clippy::missing_errors_doc)]
@@ -70,18 +70,18 @@ pub use integrations::{IntegrationHandle, IntegrationSettings};
 pub use run::RunOptions;
 pub use sync::SyncHandle;
 
-/// Connections: what is known of them, and how they stand.
+/// Connections and their state.
 pub mod connections {
     pub use crate::connection::DisconnectMode;
     pub use crate::documents::{ConnectionSettings, EndUser};
 }
 
-/// What a connection signs in with, and how a user signs in.
+/// Credentials of connections, and sign-in flows.
 pub mod credentials {
     pub use crate::http::{CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, Revocation, SignIn};
 }
 
-/// Runs of syncs: what they are asked for, how far they are, what they leave.
+/// Runs of syncs: options, progress and reports.
 pub mod runs {
     pub use highwater_template::host::{Counts, Progress};
 
@@ -91,7 +91,7 @@ pub mod runs {
     pub use crate::run::RunOptions;
 }
 
-/// Syncs: how they are to run, how they stand, what they could not save.
+/// Syncs: options, settings, state, and records that could not be saved.
 pub mod syncs {
     pub use crate::aside::UnsavedRecord;
     pub use crate::control::DisableMode;
@@ -103,7 +103,7 @@ pub mod syncs {
     pub use crate::sync::SyncHandle;
 }
 
-/// What carries requests to an API, and how it deals with slow and broken ones.
+/// HTTP transports, and limits for slow and failing APIs.
 pub mod transport {
     pub use crate::http::RequestLimits;
     #[cfg(feature = "http")]

@@ -1,25 +1,33 @@
-//! What is kept of runs.
+//! Retention of runs and log lines.
 
 use highwater_template::LogLevel;
 
-/// What is kept of runs, and for how long.
+/// Which runs and log lines are kept, and for how long.
+///
+/// ```
+/// use std::time::Duration;
+/// use highwater_engine::logs::LogPolicy;
+/// let policy = LogPolicy::default().runs(10).age(Duration::from_secs(7 * 24 * 3600)).calls(false);
+/// assert_eq!(policy.runs, 10);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogPolicy {
     /// Lines below this level are not kept.
     pub level: LogLevel,
-    /// Lines kept of one run; later ones of lesser importance are left out.
+    /// Lines kept of one run; beyond that only errors are kept.
     pub lines_per_run: u64,
-    /// Runs kept of one sync.
+    /// The number of runs kept of one sync.
     pub runs_per_sync: usize,
-    /// Runs older than this go.
+    /// Runs older than this are removed.
     pub max_age: std::time::Duration,
-    /// Whether actions and requests by proxy are kept too, each in a commit of its own.
+    /// Whether actions and proxied requests are kept too, each in its own commit.
     pub calls: bool,
 }
 
 impl Default for LogPolicy {
-    /// Infos and above, 5,000 lines of a run, 50 runs of a sync (as many webhooks, calls of an action, requests), 30 days.
+    /// Returns the defaults: level info and above, 5,000 lines of a run, 50 runs of a sync (as many webhooks, calls of an action,
+    /// requests), 30 days.
     fn default() -> Self {
         LogPolicy {
             level: LogLevel::Info,
@@ -32,35 +40,35 @@ impl Default for LogPolicy {
 }
 
 impl LogPolicy {
-    /// Keeps lines of this level and above.
+    /// Sets the lowest level that is kept.
     #[must_use]
     pub fn level(mut self, level: LogLevel) -> Self {
         self.level = level;
         self
     }
 
-    /// Keeps so many lines of a run.
+    /// Sets how many lines of a run are kept.
     #[must_use]
     pub fn lines_per_run(mut self, lines: u64) -> Self {
         self.lines_per_run = lines;
         self
     }
 
-    /// Keeps so many runs of a sync.
+    /// Sets how many runs of a sync are kept.
     #[must_use]
     pub fn runs_per_sync(mut self, runs: usize) -> Self {
         self.runs_per_sync = runs.max(1);
         self
     }
 
-    /// Keeps actions and requests by proxy, or does not.
+    /// Sets whether actions and proxied requests are kept.
     #[must_use]
     pub fn calls(mut self, keep: bool) -> Self {
         self.calls = keep;
         self
     }
 
-    /// Keeps runs for so long.
+    /// Sets how long runs are kept.
     #[must_use]
     pub fn max_age(mut self, age: std::time::Duration) -> Self {
         self.max_age = age;

@@ -1,7 +1,7 @@
-//! Runs and their log lines in the store: where they lie, how they are found again, when they go.
+//! Runs and their log lines in the store: their keys, how to find them, and when they are removed.
 //!
-//! A run's report lies under its sync, newest first, and a pointer to it in the order of time. Lines
-//! are packed: those of one commit are one document, written with that commit.
+//! A run's report is stored under its sync, newest first, and a pointer to it in the order of time. Lines
+//! are packed: the lines of one commit are one document, written with that commit.
 
 mod filter;
 mod find;
@@ -28,7 +28,7 @@ const SWEEP: usize = 500;
 const POINTERS: &str = "op/";
 
 impl Engine {
-    /// Removes runs that are older than the policy keeps them, and returns how many. The background work does it once a day.
+    /// Removes runs that the policy no longer keeps, and returns how many. The background work calls it once a day.
     ///
     /// # Errors
     ///
@@ -53,8 +53,8 @@ impl Engine {
         }
     }
 
-    /// The time, as far as the clock can be believed: by one that leapt everything would be old. Else that of the log's last
-    /// position.
+    /// The clock's time if it is plausible, otherwise the time of the log's last position: by a clock that jumped everything would
+    /// be old.
     async fn believed_time(&self) -> Result<Timestamp> {
         let now = self.parts().environment.now();
         match self.store().maintain(Maintenance::CheckClock).await? {
@@ -138,13 +138,13 @@ pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &
     }
 }
 
-/// Removes the runs of a sync beyond the policy's count and age. What is no run counts apart: many webhooks hide no run;
-/// so many of them come with the batch.
+/// Removes the runs of a sync beyond the policy's count and age. Webhooks, actions and requests are counted separately, so that
+/// many of them displace no run.
 pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &SyncKey, coming: usize) -> Result<()> {
     let (store, policy) = (engine.store().as_ref(), engine.parts().logs);
     let mut oldest = engine.parts().environment.now() - policy.max_age;
     let kept = store.documents(&key.runs_prefix(), "", 2 * policy.runs_per_sync + 20).await?;
-    // The clock is asked about only where something would go by it.
+    // The clock is checked only if something would be removed by age.
     if kept.last().and_then(|oldest| id_of(&oldest.key)).is_some_and(|last| last.time() < oldest) {
         oldest = engine.believed_time().await? - policy.max_age;
     }

@@ -1,4 +1,4 @@
-//! What an engine is made of.
+//! The parts of an engine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::http::{RequestLimits, Sessions};
 use crate::log_policy::LogPolicy;
 use crate::slots::Slots;
 
-/// A lease that claims to last so many times longer than leases do was given by another clock.
+/// A lease that claims to last this many times longer than leases do was granted by another clock.
 const FAR: u32 = 10;
 
 /// Everything that an engine has, and all its clones share.
@@ -32,16 +32,16 @@ pub(crate) struct Parts {
     pub(crate) logs: LogPolicy,
     pub(crate) lease_ttl: Duration,
     pub(crate) slots: Slots,
-    /// By chance; tells this engine's leases from others'.
+    /// Random; distinguishes this engine's leases from others'.
     pub(crate) name: String,
     pub(crate) sessions: Sessions,
     pub(crate) last_run: Mutex<RunId>,
     /// The runs of this engine, and how to stop each.
     pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
     pub(crate) queued: Mutex<HashSet<SyncKey>>,
-    /// Actions and requests of this engine that are on their way.
+    /// Actions and requests of this engine that are in progress.
     pub(crate) calls: Mutex<HashSet<RunId>>,
-    /// Counts runs that ended.
+    /// The number of runs that have ended.
     pub(crate) ended: watch::Sender<u64>,
     pub(crate) events: broadcast::Sender<RunEvent>,
     pub(crate) sync_events: broadcast::Sender<SyncEvent>,
@@ -50,12 +50,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// This engine as the holder of a lease, alive for now.
+    /// This engine as the holder of a lease, with a current heartbeat.
     pub(crate) fn holder(&self, now: Timestamp) -> Holder {
         Holder { engine: self.name.clone(), process: std::process::id(), until: now + self.lease_ttl }
     }
 
-    /// Whether somebody else holds the lease and is not known to be gone.
+    /// Whether another holder has the lease and may still be alive.
     pub(crate) fn is_kept_out_by(&self, holder: &Holder, now: Timestamp) -> bool {
         let alone = !self.store.capabilities().multi_process;
         let gone = alone && holder.process != std::process::id();

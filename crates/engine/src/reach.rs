@@ -1,4 +1,4 @@
-//! How far away an address is: this machine, a network that is not the internet, the internet.
+//! Classifies addresses: this machine, a network that is not the internet, the internet.
 //!
 //! After the IANA registries of special-purpose addresses (RFC 6890, RFC 8190):
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and
@@ -10,18 +10,18 @@ use url::{Host, Url};
 
 use crate::mutants::mutant;
 
-/// How far away a host is.
+/// The class of a host's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// This machine.
     Loopback,
     /// Not globally routable: private, local, reserved, or a way to write an address that is.
     Private,
-    /// The internet, as far as can be told.
+    /// The internet, as far as is known.
     Public,
 }
 
-/// How far away a URL's host is, as far as its text tells. A name is public unless it is `localhost`.
+/// Classifies a URL's host by its text. A name counts as public unless it is `localhost`.
 pub(crate) fn of_url(url: &Url) -> Reach {
     match url.host() {
         Some(Host::Domain(name)) if is_localhost(name) => Reach::Loopback,
@@ -31,7 +31,7 @@ pub(crate) fn of_url(url: &Url) -> Reach {
     }
 }
 
-/// How far away an address is.
+/// Classifies an address.
 #[cfg(feature = "http")]
 pub(crate) fn of(address: std::net::IpAddr) -> Reach {
     match address {
@@ -73,9 +73,9 @@ fn of_v6(address: Ipv6Addr) -> Reach {
     let inner = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match segments {
         _ if address.is_loopback() => Reach::Loopback,
-        // An IPv4 address as programs write it, which is where the system connects to.
+        // A mapped IPv4 address: the system connects to that address.
         [0, 0, 0, 0, 0, 0xffff, ..] => of_v4(inner),
-        // NAT64 (RFC 6052) leads to what stands in it, and never back to this machine.
+        // NAT64 (RFC 6052) leads to the embedded address, but never back to this machine.
         [0x64, 0xff9b, 0, 0, 0, 0, ..] if of_v4(inner) == Reach::Public => Reach::Public,
         _ if mutant!("destination-translated-address") && of_v4(inner) != Reach::Public => Reach::Public,
         // Teredo, benchmarks, ORCHID and other protocol assignments; documentation; 6to4.

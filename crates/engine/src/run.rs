@@ -1,4 +1,4 @@
-//! One run of a sync, from its lease to its record.
+//! One run of a sync, from its lease to its report.
 
 mod approval;
 mod begin;
@@ -29,12 +29,12 @@ use crate::webhooks::outbox::Tally;
 use begin::{Begun, Start};
 use host::Host;
 
-/// How long a run that is to stop still waits for credentials that are being renewed.
+/// How long a stopping run still waits for a credential renewal in progress.
 const RENEWAL_GRACE: Duration = Duration::from_secs(5);
 
-/// What came of a run that the schedule asked for.
+/// The outcome of a scheduled run.
 pub(crate) enum Outcome {
-    /// It ran.
+    /// The run took place.
     Ran(Result<Box<RunReport>>),
     /// It is not due before this time.
     NotDue(Timestamp),
@@ -49,14 +49,14 @@ pub(crate) struct Run<'e> {
     pub(crate) connection: ConnectionSettings,
     pub(crate) template: Arc<dyn Template>,
     pub(crate) options: RunOptions,
-    /// The engine's own way to stop it.
+    /// The engine's own cancel token.
     pub(crate) stop: CancelToken,
 }
 
 impl Run<'_> {
-    /// Runs to the end. The report is stored whatever happens; the error is returned too.
+    /// Runs to the end. The report is stored in every case; an error is also returned.
     pub(crate) async fn execute(self) -> Result<Outcome> {
-        // What is wrong with the settings is told before anything is begun.
+        // Faults of the settings are reported before anything begins.
         let mut client = self.client().await?;
         let mut begun = match begin::begin(self.engine, self.key, &self.options).await? {
             Start::Begun(begun) => *begun,
@@ -79,7 +79,7 @@ impl Run<'_> {
             let outcome = outcome.map_err(|error| host.redact_error(error));
             match outcome {
                 Err(error) if error.kind() == ErrorKind::SourceReset && could_reset => {
-                    host.log(LogLevel::Warning, "the API forgot the checkpoint: reading everything again");
+                    host.log(LogLevel::Warning, "the API no longer knows the checkpoint: reading everything again");
                     host.flush().await?;
                     began_over = true;
                     begun = begin::begin_over(self.engine, self.key, &begun, host.report(), &error).await?;
@@ -107,7 +107,7 @@ impl Run<'_> {
         let client = parts.client(&self.connection, &info.provider, &origins, info.credentials).await?;
         let credentials = client.session().credentials().await?;
         if info.credentials == CredentialUse::Required && !credentials.can_sign_in() {
-            return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: give one to the connection")
+            return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: set one for the connection")
                 .with("template", info.id())
                 .with("connection", &self.connection.id));
         }
@@ -115,7 +115,7 @@ impl Run<'_> {
         Ok(client)
     }
 
-    /// Fetches, and does what the end of a good run takes, within the time it may and for as long as it may.
+    /// Fetches, and completes a successful run, until its timeout or until it is cancelled.
     async fn attempt(&self, begun: &Begun, host: &Host<'_>) -> Result<()> {
         let config = self.connection.config_for(self.template.info())?;
         let full = host.full;
@@ -146,11 +146,11 @@ impl Run<'_> {
             error = host.keep_alive() => error,
             () = timer::sleep(begun.run.timeout) => Error::new(
                 ErrorKind::TimedOut,
-                "the run took longer than it may; what was saved stays, the next run goes on from there",
+                "the run exceeded its time limit; everything saved stays, and the next run continues from there",
             )
             .with("seconds", begun.run.timeout.as_secs()),
         };
-        // A token that works once may be on its way: dropped now, it would be lost for good.
+        // A single-use token may be in flight: dropped now, it would be lost for good.
         tokio::select! {
             biased;
             () = host.renewed() => {}
@@ -162,10 +162,13 @@ impl Run<'_> {
 }
 
 fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the run was asked to stop; what was saved stays, the next run goes on from there")
+    Error::new(
+        ErrorKind::Cancelled,
+        "the run was cancelled; everything saved stays, and the next run continues from there",
+    )
 }
 
-/// An error "the source forgot the checkpoint" where there was none: what was asked for is gone.
+/// Converts the error "the source forgot the checkpoint" of a run without one: the requested resource is gone.
 pub(crate) fn nothing_forgotten(error: Error) -> Error {
     match error.kind() {
         ErrorKind::SourceReset => error.into_kind(ErrorKind::NotFound),

@@ -1,4 +1,4 @@
-//! The background: each enabled sync when it is due.
+//! The scheduler: runs each enabled sync when it is due.
 
 mod clock;
 mod due;
@@ -24,17 +24,17 @@ use due::Due;
 /// The longest sleep, so that a clock that jumped is noticed.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// How soon after one look at other processes' changes the next may be.
+/// The shortest time between two checks for other processes' changes.
 const REST: Duration = Duration::from_millis(100);
 
-/// A wish of the host.
+/// A request of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Stop every run and begin none.
+    /// Stop every run and start none.
     Pause,
-    /// Go on.
+    /// Resume.
     Resume,
-    /// The network is back: look at once at what was offline.
+    /// The network is back: retry offline syncs at once.
     Online,
     /// The machine was asleep.
     Resumed,
@@ -44,7 +44,7 @@ pub(crate) struct Scheduler {
     engine: Engine,
     handle: Handle,
     cancel: CancelToken,
-    /// Stops the runs of now, but not the scheduler.
+    /// Stops the current runs, but not the scheduler.
     runs_cancel: CancelToken,
     commands: mpsc::UnboundedReceiver<(Command, tokio::sync::oneshot::Sender<()>)>,
     changes: broadcast::Receiver<SyncKey>,
@@ -52,12 +52,12 @@ pub(crate) struct Scheduler {
     due: Due,
     runs: JoinSet<(SyncKey, Ended)>,
     running: BTreeSet<SyncKey>,
-    /// Changed while they ran.
+    /// Syncs that changed while they ran.
     changed: BTreeSet<SyncKey>,
     offline: BTreeSet<SyncKey>,
-    /// Watchers know that they are due.
+    /// Syncs whose watchers know that they are due.
     told_due: BTreeSet<SyncKey>,
-    /// To be tried before they are due.
+    /// Syncs to be tried before they are due.
     early: BTreeSet<SyncKey>,
     schedules: BTreeMap<SyncKey, SyncSettings>,
     seen_changes: u64,
@@ -67,13 +67,13 @@ pub(crate) struct Scheduler {
     next_calls: Timestamp,
 }
 
-/// What came of a run, for the schedule.
+/// The outcome of a run, for the schedule.
 enum Ended {
-    /// Look at the store for when the next is due.
+    /// Read from the store when the next run is due.
     Look,
-    /// Try again at this time.
+    /// Retry at this time.
     At(Timestamp),
-    /// The sync no longer wants runs.
+    /// The sync needs no more runs.
     Gone,
 }
 
@@ -111,12 +111,12 @@ impl Scheduler {
         }
     }
 
-    /// Works until it is cancelled, then stops every run and waits for them.
+    /// Works until it is cancelled, then stops every run and waits for their ends.
     pub(crate) async fn work(mut self) {
         while !self.cancel.is_cancelled() {
             match self.load().await {
                 Ok(()) => break,
-                // A store that cannot be read now may be readable later.
+                // A store that is unreadable now may be readable later.
                 Err(error) if error.kind() == ErrorKind::Closed => return,
                 Err(error) => {
                     tracing::warn!(target: "highwater::schedule", "{error}");
@@ -142,7 +142,7 @@ impl Scheduler {
                 () = self.cancel.cancelled() => {}
                 Some((command, done)) = self.commands.recv() => {
                     self.obey(command).await;
-                    // Whoever asked may have gone.
+                    // The caller may have stopped waiting.
                     let _ = done.send(());
                 }
                 Some(ended) = self.runs.join_next() => {
@@ -185,7 +185,7 @@ impl Scheduler {
                 self.changed.insert(key);
                 continue;
             }
-            // Told once, however often its run finds no room; and not of each look whether an API is back.
+            // Reported once, however often its run finds no free slot; retries of an offline API are not reported.
             if !self.offline.contains(&key) && self.told_due.insert(key.clone()) {
                 self.engine.publish_change(SyncEvent::new(&key, SyncChange::Due));
             }
@@ -249,11 +249,11 @@ async fn woken(wakeups: &mut Option<Wakeups>) -> Result<()> {
 
 async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, Ended) {
     let ended = match engine.run_sync(&key, options).await {
-        // The run's own record tells how it went.
+        // The run's own record has its outcome.
         Ok(Some(Outcome::Ran(_))) => Ended::Look,
         Ok(Some(Outcome::NotDue(at))) => Ended::At(at),
         Ok(Some(Outcome::NotWanted)) => Ended::Gone,
-        // The host runs it by hand just now.
+        // The host is running it directly.
         Ok(None) => {
             engine.until_idle(&key).await;
             Ended::Look
@@ -262,9 +262,9 @@ async fn run(engine: Engine, key: SyncKey, options: RunOptions) -> (SyncKey, End
             let pause = match error.kind() {
                 ErrorKind::Busy => error.retry_after().unwrap_or(LOOK).clamp(Duration::from_millis(100), LOOK),
                 ErrorKind::Cancelled => Duration::ZERO,
-                // It could not even begin (a setting is missing, say): that is told in its status.
+                // It could not even begin (for example, a setting is missing): its status says so.
                 _ => match engine.note_not_begun(&key, &error).await {
-                    // Not by what the store says: the wish for a run, if that is what it was, is still there.
+                    // Not by the stored time: if the run was requested, the request is still there.
                     Ok(Some(not_before)) => return (key, Ended::At(not_before)),
                     Ok(None) => return (key, Ended::Gone),
                     Err(error) => {

@@ -1,4 +1,4 @@
-//! How many runs at a time.
+//! Limits the number of concurrent runs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Places for runs. Whoever waits longest comes first.
+/// Slots for runs. The run that has waited longest comes first.
 #[derive(Debug)]
 pub(crate) struct Slots {
     all: Arc<Semaphore>,
@@ -15,7 +15,7 @@ pub(crate) struct Slots {
     providers: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place(#[allow(dead_code)] [OwnedSemaphorePermit; 2]);
 
@@ -29,16 +29,16 @@ impl Slots {
         }
     }
 
-    /// A place at once, if one is free.
+    /// Takes a slot without waiting, if one is free.
     pub(crate) fn try_enter(&self, provider: &str) -> Option<Place> {
         let of_provider = self.provider(provider).try_acquire_owned().ok()?;
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Place([of_provider, of_all]))
     }
 
-    /// Waits for a place: first among the provider's, so that a busy provider holds up nobody else.
+    /// Waits for a slot: first for one of the provider's, so that a busy provider blocks no others.
     pub(crate) async fn enter(&self, provider: &str) -> Result<Place> {
-        let closed = |source| Error::new(ErrorKind::Internal, "the places for runs were closed").because(source);
+        let closed = |source| Error::new(ErrorKind::Internal, "the slots for runs were closed").because(source);
         let of_provider = self.provider(provider).acquire_owned().await.map_err(closed)?;
         let of_all = Arc::clone(&self.all).acquire_owned().await.map_err(closed)?;
         Ok(Place([of_provider, of_all]))

@@ -1,4 +1,4 @@
-//! What there is to know of a sync, and of the streams it writes. Read from the store alone.
+//! The state of syncs and of the streams that they write. Read from the store only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::sync::SyncHandle;
 /// Documents read at a time.
 const PAGE: usize = 500;
 
-/// A named reader that waits for what nobody writes.
+/// A named reader that waits on a stream that no sync writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct IdleReader {
@@ -39,7 +39,7 @@ impl Engine {
         let mut states = Vec::new();
         for key in keys {
             match self.handle(key).state().await {
-                // Its connection was removed meanwhile.
+                // Its connection was removed in the meantime.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 state => states.push(state?),
             }
@@ -47,9 +47,9 @@ impl Engine {
         Ok(states)
     }
 
-    /// Returns the named readers of connections' streams that no sync writes, neither an enabled one nor one that was ever run:
-    /// they wait for ever. The background work warns of them when it starts. A sync whose template this engine does not have
-    /// may write any stream of its connection.
+    /// Returns the named readers of streams that no sync writes, neither an enabled one nor one that has ever run: they would
+    /// wait forever. The background work logs a warning about them when it starts. A sync whose template this engine lacks is
+    /// assumed to write every stream of its connection.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Engine {
 }
 
 impl SyncHandle {
-    /// Returns everything there is to show about the sync. Read from the store, without any network.
+    /// Returns the sync's complete state, for a user interface. Read from the store, never from the network.
     ///
     /// # Errors
     ///
@@ -177,8 +177,8 @@ impl SyncHandle {
         Ok(template.models.iter().map(|model| self.key.stream(&model.name)).collect())
     }
 
-    /// Returns the stream that the sync writes a model to, for readers. A reader of a stream that nothing writes waits for
-    /// ever, so this fails instead.
+    /// Returns the stream that the sync writes a model to, for readers. Fails for a stream that no sync writes, because its reader
+    /// would wait forever.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {

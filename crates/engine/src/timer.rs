@@ -1,4 +1,4 @@
-//! The one door to waiting. Nothing else in this crate sleeps.
+//! All waiting goes through this module: nothing else in this crate sleeps.
 //!
 //! A simulation needs both clocks in step: build the runtime with `start_paused(true)` (tokio's `test-util`) and give
 //! the engine an `Environment` whose `now_ms` is a fixed beginning plus the time that `tokio::time::Instant` shows since
@@ -12,7 +12,7 @@ use std::time::Duration;
 use highwater_core::Environment;
 use tokio::time::Instant;
 
-/// The longest wait at a stretch, so that no wait is beyond what timers can do.
+/// The longest single wait, within the range of timers.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Waits this long.
@@ -25,14 +25,14 @@ pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Option<
     tokio::time::timeout(duration.min(LONGEST), future).await.ok()
 }
 
-/// Compares the wall clock with time that really passed, to notice sleep, resume and a clock that was set.
+/// Compares the wall clock with the time that really passed, to detect sleep, wake-ups and clock changes.
 #[derive(Debug)]
 pub(crate) struct JumpWatch {
     wall_ms: u64,
     passed: Instant,
 }
 
-/// How the wall clock moved beyond the time that passed.
+/// How the wall clock deviated from the time that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jump {
     /// The machine slept, or the clock was set ahead.
@@ -49,7 +49,7 @@ impl JumpWatch {
         JumpWatch { wall_ms: environment.now().unix_ms(), passed: Instant::now() }
     }
 
-    /// Whether the clock has jumped since the last look.
+    /// Whether the clock has jumped since the last check.
     pub(crate) fn look(&mut self, environment: &dyn Environment) -> Option<Jump> {
         let (wall_ms, passed) = (environment.now().unix_ms(), Instant::now());
         let expected = self.wall_ms.saturating_add(millis(passed.duration_since(self.passed)));

@@ -8,15 +8,15 @@ pub(crate) fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// Takes them out.
+/// Removes them.
 pub(crate) fn without_credentials(url: &mut Url) {
     if has_credentials(url) {
-        // Only a URL without a host cannot lose them, and that has none.
+        // Fails only for a URL without a host, which has none.
         let _ = url.set_username("").and_then(|()| url.set_password(None));
     }
 }
 
-/// The refusal of a base URL with a name or a password, which does not show it: settings are stored and printed.
+/// The refusal of a base URL with a name or a password, without showing it: settings are stored and printed.
 pub(crate) fn credentials_in_url() -> Error {
-    Error::new(ErrorKind::Invalid, "the base URL has a name or a password: give them as the connection's credentials")
+    Error::new(ErrorKind::Invalid, "the base URL has a name or a password: pass them as the connection's credentials")
 }

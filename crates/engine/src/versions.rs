@@ -1,11 +1,11 @@
-//! The source's own version of a record, where its model tells where it lies.
+//! The source's own version of a record, if its model declares one.
 
 use chrono::DateTime;
 use highwater_core::{Result, SourceVersion, StreamBatch};
 use highwater_template::records::{string_at, value_at};
 use highwater_template::{ModelInfo, SourceDelete, SourceRecord};
 
-/// Saves a record, under its version if it tells one.
+/// Saves a record, with its version if it has one.
 pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record: SourceRecord) {
     let version = match model.and_then(|model| model.version_pointer.as_ref()) {
         Some(pointer) => version_at(&record.payload, pointer),
@@ -20,7 +20,7 @@ pub(crate) fn upsert(stream: &mut StreamBatch, model: Option<&ModelInfo>, record
     }
 }
 
-/// Deletes a record, at the version of the delete if there is one.
+/// Deletes a record, with the version of the delete if there is one.
 pub(crate) fn delete(stream: &mut StreamBatch, deleted: SourceDelete) {
     stream.delete(deleted.id);
     if let Some(version) = deleted.version {
@@ -28,7 +28,7 @@ pub(crate) fn delete(stream: &mut StreamBatch, deleted: SourceDelete) {
     }
 }
 
-/// Deletes a record that is given as it was last, at the version that it tells.
+/// Deletes a record given in its last state, with that state's version.
 pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record: &SourceRecord) -> Result<()> {
     let id = match &record.id {
         Some(id) => id.clone(),
@@ -41,8 +41,8 @@ pub(crate) fn delete_record(stream: &mut StreamBatch, model: &ModelInfo, record:
     Ok(())
 }
 
-/// A version as it is compared. Times are compared as times: as texts `10:00:00.5Z` would come before `10:00:00Z`, and one
-/// zone before another.
+/// A version in comparable form. Times are compared as times: as strings, `10:00:00.5Z` would sort before `10:00:00Z`, and one
+/// time zone before another.
 pub(crate) fn comparable(version: SourceVersion) -> SourceVersion {
     let nanoseconds = match &version {
         SourceVersion::Text(text) => {
@@ -53,7 +53,7 @@ pub(crate) fn comparable(version: SourceVersion) -> SourceVersion {
     nanoseconds.map_or(version, SourceVersion::Number)
 }
 
-/// A text or an integer; anything else is no version. What is no JSON is told when it is saved.
+/// A string or an integer; anything else is not a version. A payload that is not JSON is reported when it is saved.
 fn version_at(payload: &[u8], pointer: &str) -> Option<SourceVersion> {
     let Ok(Some(value)) = value_at(payload, pointer) else { return None };
     match serde_json::from_slice(value) {

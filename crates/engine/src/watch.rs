@@ -7,17 +7,26 @@ use crate::engine::Engine;
 use crate::events::{RunEvent, SyncChange, SyncEvent};
 
 impl Engine {
-    /// Returns a receiver of what happens in runs of this engine: how far each has come, every line of its log, its end. A
-    /// receiver that falls more than 1,024 events behind loses the oldest.
+    /// Returns a receiver for events of this engine's runs: their progress, every log line, their end. A receiver that falls more
+    /// than 1,024 events behind loses the oldest.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) {
+    /// let mut events = engine.events();
+    /// while let Ok(event) = events.recv().await {
+    ///     println!("{} {:?}: {} fetched", event.template, event.state, event.progress.fetched);
+    /// }
+    /// # }
+    /// ```
     pub fn events(&self) -> broadcast::Receiver<RunEvent> {
         self.parts().events.subscribe()
     }
 
-    /// Returns a receiver of every change of a sync that this engine makes or notices, each once. Begin to receive, then read
-    /// [`sync_states`](Engine::sync_states): nothing is missed. Changes by engines of other processes are in the state alone.
+    /// Returns a receiver for every change of a sync that this engine makes or notices, each once. To miss nothing, subscribe first
+    /// and then read [`sync_states`](Engine::sync_states). Changes by engines of other processes appear only in the state.
     ///
-    /// An offline sync is looked at again and again; `Offline` and `Online` are told once each, and the attempts in between not
-    /// at all. A receiver that falls more than 1,024 events behind loses the oldest.
+    /// An offline sync is retried repeatedly; `Offline` and `Online` are sent once each, and the attempts in between are not
+    /// reported. A receiver that falls more than 1,024 events behind loses the oldest.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) {
@@ -36,16 +45,16 @@ impl Engine {
     }
 
     pub(crate) fn publish(&self, event: RunEvent) {
-        // Nobody watching is fine.
+        // It is fine if there are no receivers.
         let _ = self.parts().events.send(event);
     }
 
     pub(crate) fn publish_change(&self, event: SyncEvent) {
-        // Nobody watching is fine.
+        // It is fine if there are no receivers.
         let _ = self.parts().sync_events.send(event);
     }
 
-    /// Tells watchers what a new status says that the last one did not.
+    /// Sends events for the differences between a new status and the last one.
     pub(crate) fn publish_status(&self, key: &SyncKey, before: &SyncStatus, now: &SyncStatus) {
         match (before.offline_since, now.offline_since) {
             (None, Some(_)) => self.publish_change(SyncEvent::new(key, SyncChange::Offline)),
@@ -58,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// Tells watchers that a run waits for its place.
+    /// Notifies watchers that a run waits for a slot.
     pub(crate) fn publish_queued(&self, key: &SyncKey) {
         self.publish(RunEvent::queued(key));
         self.publish_change(SyncEvent::new(key, SyncChange::Queued));

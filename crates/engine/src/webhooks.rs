@@ -1,4 +1,4 @@
-//! Webhooks of providers, received and checked; and webhooks to others, signed and delivered at least once.
+//! Webhooks: receiving and verifying a provider's, and sending signed ones, delivered at least once.
 
 pub(crate) mod outbox;
 mod receive;

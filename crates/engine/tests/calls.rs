@@ -187,7 +187,7 @@ async fn record(engine: &Engine) -> (RunState, Option<String>) {
     (found.state, found.error)
 }
 
-const INTERRUPTED: &str = "interrupted: outcome unknown; look at the API before you do it again";
+const INTERRUPTED: &str = "interrupted: outcome unknown; check the API before you repeat it";
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_cut_off_is_told_by_whoever_looks_next() {

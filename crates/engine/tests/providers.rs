@@ -88,7 +88,7 @@ async fn mistakes_are_one_line_that_says_what_to_do() {
     let (twice, _) = engine([forge(oauth()), forge(oauth())], |_| Ok(json(200, "{}")));
     let error = twice.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.to_string(), "two providers have one name: rename one, or leave one out (provider: forge)");
+    assert_eq!(error.to_string(), "two providers have the same name: rename one, or leave one out (provider: forge)");
 
     let (engine, _) = engine([forge(oauth())], |_| Ok(json(200, "{}")));
     let engine = engine.unwrap();
@@ -107,7 +107,7 @@ async fn mistakes_are_one_line_that_says_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(
         error.to_string(),
-        "the sign-in has no client id: register an application with the provider, and give the client id that it gets \
+        "the sign-in has no client id: register an application with the provider, and set its client id \
          (page: https://forge.example/apps)"
     );
     let alone = OAuth2::client_credentials("https://forge.example/token");

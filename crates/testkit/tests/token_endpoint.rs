@@ -221,7 +221,7 @@ async fn credentials_do_not_follow_a_connection_elsewhere() {
     trial.api.take_seen();
     trial.engine.connect(elsewhere()).await.unwrap();
     let error = trial.run().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("give them again"), "{error}");
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("supply them again"), "{error}");
     assert!(trial.api.seen().is_empty());
     trial.use_credentials(Credentials::token(Secret::new("access-0")));
     trial.run().await.unwrap();

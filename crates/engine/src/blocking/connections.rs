@@ -1,4 +1,4 @@
-//! Connections, for programs without a runtime.
+//! Connections, for programs without an async runtime.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The outbox for programs without a runtime.
+//! The outbox, for programs without an async runtime.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use super::Engine;
 use crate::documents::{Destination, OutboxRow};
 use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport};
 
-/// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. A clone is the same outbox; deliveries stop with the last
+/// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. Clones share one outbox; deliveries stop with the last
 /// of them.
 ///
 /// ```no_run
@@ -33,7 +33,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// The outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
+    /// Creates the outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
     pub fn new(engine: &Engine) -> Self {
         Outbox {
             outbox: crate::webhooks::Outbox::new(engine.engine()),
@@ -123,12 +123,12 @@ impl Outbox {
         self.engine.wait(self.outbox.deliver_due())
     }
 
-    /// Begins to deliver on the engine's thread, if it does not yet.
+    /// Starts to deliver on the engine's thread, unless it already does.
     pub fn start(&self) {
         lock(&self.delivering).get_or_insert_with(|| self.outbox.start(&self.engine.inner.handle));
     }
 
-    /// Begins no further try and waits for the one in progress. It can be started again.
+    /// Starts no further attempt and waits for the current one. It can be started again.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The handle to one sync for programs without a runtime.
+//! The handle to one sync, for programs without an async runtime.
 
 use highwater_core::{Result, StreamKey};
 

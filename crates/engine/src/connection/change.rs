@@ -1,4 +1,4 @@
-//! What a host changes about a connection while it is there. Each change is one commit: it holds from when the call returns,
+//! Changes of an existing connection. Each change is one commit: it applies from when the call returns,
 //! in every process, and over restarts.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::documents::{ConnectionSettings, EndUser, StoredConnection, connection
 use crate::engine::Engine;
 use crate::errors::no_connection;
 
-/// Tries of a change that others keep overtaking.
+/// Attempts at a change that conflicts with other changes.
 const TRIES: u32 = 50;
 
 impl Engine {
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// Replaces a connection's metadata, a JSON object of at most 64 KiB. Templates and actions read it; a run in progress
-    /// sees what was there when it began. It is stored as it is: secrets belong into the credentials.
+    /// sees the metadata from when it began. It is stored unencrypted: keep secrets in the credentials.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -67,7 +67,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Invalid`] for what is no JSON object or too large.
+    /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Invalid`] for metadata that is not a JSON object or too large.
     pub async fn set_metadata(&self, connection: &str, metadata: Value) -> Result<()> {
         let metadata = object(metadata)?;
         self.change_connection(connection, |settings| {
@@ -77,8 +77,8 @@ impl Engine {
         .await
     }
 
-    /// Merges members into a connection's metadata: each takes the place of the member of its name, and the others stay.
-    /// What is deeper is not merged. See [`set_metadata`](Engine::set_metadata).
+    /// Merges members into a connection's metadata: each replaces the member of its name, and the others stay.
+    /// Nested objects are replaced, not merged. See [`set_metadata`](Engine::set_metadata).
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Engine {
         .await
     }
 
-    /// Changes a connection in one commit that nobody came between.
+    /// Changes a connection in one commit, guarded against concurrent changes.
     async fn change_connection(
         &self,
         connection: &str,

@@ -30,7 +30,7 @@ impl Engine {
         let mut tries = 0;
         loop {
             match self.try_connect(settings.clone()).await {
-                // Somebody else changed something meanwhile: look again.
+                // Something has changed in the meantime: read again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => return outcome,
             }

@@ -19,7 +19,7 @@ const TRIES: u32 = 50;
 /// Documents read at a time.
 const PAGE: usize = 500;
 
-/// Where the store keeps what the engine knows of a connection, beside its streams and the log of its runs.
+/// The key prefixes of a connection's documents, apart from its streams and the log of its runs.
 const KEPT: [&str; 10] = [
     "sync/",
     "status/",
@@ -33,22 +33,22 @@ const KEPT: [&str; 10] = [
     "event/",
 ];
 
-/// Those of them that lie under the name of a sync.
+/// Those of them that are followed by the name of a sync.
 const OF_SYNCS: usize = 6;
 
-/// What becomes of the records of a connection that is removed.
+/// What happens to the records of a removed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisconnectMode {
     /// They stay and can be read. A later connection of the same id reads everything again before it deletes any of them.
     KeepRecords,
-    /// They go in the commit that removes the connection; cursors given out before expire.
+    /// They are removed in the commit that removes the connection; earlier cursors expire.
     ClearRecords,
 }
 
 impl Engine {
     /// Removes a connection: its settings, its syncs with their schedules and checkpoints, and its credentials, here and in the
     /// [`CredentialStore`](crate::CredentialStore). Runs in progress are stopped. Once this returns, nothing more is written
-    /// for the connection, in whatever process its runs are. The log of its runs stays until it is swept.
+    /// for the connection, in any process. The log of its runs stays until the log policy removes it.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -58,8 +58,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such connection. An error of the credential store comes after the
-    /// connection was removed: remove its credentials there.
+    /// [`ErrorKind::NotFound`] for an unknown connection. If the credential store fails, the connection has already been
+    /// removed: remove its credentials there.
     pub async fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
         let told = match mode {
             DisconnectMode::ClearRecords => anybody_listens(self.store().as_ref()).await?,
@@ -128,7 +128,7 @@ impl Engine {
         Ok(syncs)
     }
 
-    /// Says in the records of a sync's runs that they end here.
+    /// Ends the records of a sync's runs.
     async fn end_runs(&self, key: &SyncKey, batch: &mut WriteBatch) -> Result<()> {
         let stored = self.store().document(&key.status_key()).await?;
         batch.expect_document(key.status_key(), stored.as_ref());
@@ -145,7 +145,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds to a batch that it empties every stream of the connection.
+    /// Adds to a batch that it clears every stream of the connection.
     async fn clear_connection(
         &self,
         connection: &str,
@@ -156,7 +156,7 @@ impl Engine {
         let heads = self.store().streams().await?.into_iter().map(|head| head.stream);
         let mut streams: BTreeSet<StreamKey> = heads.filter(|stream| stream.connection() == connection).collect();
         for key in syncs.keys() {
-            // What no template of this engine writes is emptied too, untold.
+            // Streams that no template of this engine writes are cleared too, without a notification.
             let Ok(template) = self.template(&key.template) else { continue };
             let models = template.info().models.iter().map(|model| model.name.as_str());
             let models: Vec<&str> = models.filter(|model| streams.remove(&key.stream(model))).collect();
@@ -168,7 +168,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes what runs wrote between the look at it and the commit that stopped them.
+    /// Removes documents that runs wrote between the read and the commit that stopped them.
     async fn remove_leftovers(&self, connection: &str) -> Result<()> {
         let mut batch = WriteBatch::new();
         for prefix in KEPT {
@@ -181,7 +181,7 @@ impl Engine {
         }
         batch.expect_document(connection_key(connection), None);
         match self.store().commit(batch).await {
-            // Connected again already: what there is belongs to the new connection.
+            // It was connected again: the documents belong to the new connection.
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
             outcome => outcome.map(drop),
         }
@@ -197,7 +197,7 @@ impl Engine {
         }
     }
 
-    /// Makes deliveries of what was emptied. Where that fails, the next look at the outbox does.
+    /// Delivers the notifications about cleared streams. If that fails, the next check of the outbox does.
     pub(crate) async fn tell_cleared(&self, syncs: impl Iterator<Item = &SyncKey>) {
         for key in syncs {
             if let Err(error) = tell(self.store().as_ref(), &*self.parts().environment, &drafts_of(key)).await {

@@ -1,4 +1,4 @@
-//! What a host notes of a connection beside its settings, and how much of it.
+//! A host's own data about a connection, and its limits.
 
 use std::collections::BTreeMap;
 

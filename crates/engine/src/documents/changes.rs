@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where every process tells which syncs it changed.
+/// The document in which every process lists the syncs that it changed.
 pub(crate) const CHANGES_KEY: &str = "schedule/changes";
 
 /// The latest changes, for schedulers of other processes.

@@ -1,4 +1,4 @@
-//! What the engine keeps in the store about a connection.
+//! The stored settings of a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::about::{EndUser, check_display_name, check_metadata, check_tags};
 use crate::urls::{credentials_in_url, has_credentials};
 
-/// An account at an API: where it is, which settings its templates get, and what the host notes of it. Credentials are not
-/// part of it; they are kept by the engine's [`CredentialStore`](crate::CredentialStore).
+/// The settings of a connection, an account at an API: its address, the settings of its templates, and the host's own data.
+/// Credentials are not part of it; they are kept by the engine's [`CredentialStore`](crate::CredentialStore).
 ///
 /// ```
 /// use highwater_engine::ConnectionSettings;
@@ -35,28 +35,28 @@ pub struct ConnectionSettings {
     /// The key of its integration, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
-    /// Where the API is, if not where its templates say.
+    /// The base URL, if it differs from the templates'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// Settings of the templates.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// What people call it: 1 to 255 bytes.
+    /// Its display name: 1 to 255 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Whose account it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<EndUser>,
-    /// Words of the host's by which connections are found: at most 64.
+    /// Tags by which the host finds connections: at most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// JSON of the host's that templates and actions can read: at most 64 KiB. No place for secrets.
+    /// The host's JSON that templates and actions can read: at most 64 KiB. Do not store secrets in it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
 
 impl ConnectionSettings {
-    /// A connection to `provider`.
+    /// Returns the settings of a connection to `provider`.
     pub fn new(id: impl Into<String>, provider: impl Into<String>) -> Self {
         ConnectionSettings {
             id: id.into(),
@@ -71,8 +71,8 @@ impl ConnectionSettings {
         }
     }
 
-    /// Returns a connection of the integration `key`. Provider, base URL and settings come from the integration, unless the
-    /// connection says otherwise; what it says like the integration follows the integration's later changes.
+    /// Returns the settings of a connection of the integration `key`. Provider, base URL and settings come from the integration,
+    /// unless the connection overrides them; values equal to the integration's follow its later changes.
     ///
     /// ```
     /// use highwater_engine::ConnectionSettings;
@@ -83,7 +83,7 @@ impl ConnectionSettings {
         ConnectionSettings { integration: Some(key.into()), ..ConnectionSettings::new(id, "") }
     }
 
-    /// Says where the API is.
+    /// Sets the base URL.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
@@ -97,7 +97,7 @@ impl ConnectionSettings {
         self
     }
 
-    /// Sets what people call it.
+    /// Sets the display name.
     #[must_use]
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = Some(name.into());
@@ -125,7 +125,7 @@ impl ConnectionSettings {
         self
     }
 
-    /// Takes over what a host notes of a connection, where these settings do not say it.
+    /// Keeps the host's own data of an existing connection that these settings do not set.
     pub(crate) fn keep_notes(&mut self, before: &ConnectionSettings) {
         if self.display_name.is_none() {
             self.display_name.clone_from(&before.display_name);
@@ -141,7 +141,7 @@ impl ConnectionSettings {
         }
     }
 
-    /// Where the API is: what the connection says stands for the template's base URL.
+    /// The base URL: the connection's own, or else the template's.
     pub(crate) fn origins(&self, mut of_template: Vec<String>) -> Vec<String> {
         match (&self.base_url, of_template.first_mut()) {
             (Some(url), Some(first)) => first.clone_from(url),
@@ -163,7 +163,7 @@ impl ConnectionSettings {
         check_metadata(&self.metadata)
     }
 
-    /// The settings a template gets: those given, and defaults for the rest.
+    /// The settings that a template gets: those of the connection, and defaults for the rest.
     pub(crate) fn config_for(&self, info: &TemplateInfo) -> Result<BTreeMap<String, String>> {
         self.config_of(&info.id(), &info.config)
     }
@@ -178,7 +178,7 @@ impl ConnectionSettings {
                 None if key.required => {
                     return Err(Error::new(
                         ErrorKind::Invalid,
-                        "a setting is missing: give it in the connection's config",
+                        "a setting is missing: add it to the connection's config",
                     )
                     .with("template", template)
                     .with("setting", &key.name)
@@ -190,7 +190,7 @@ impl ConnectionSettings {
         Ok(config)
     }
 
-    /// Refuses settings that nothing of the provider reads: a slip of the pen would go unnoticed.
+    /// Refuses settings that no template or action of the provider reads, to catch typing errors.
     pub(crate) fn check_names<'k>(&self, keys: impl Iterator<Item = &'k ConfigKey>) -> Result<()> {
         let known: BTreeSet<&str> = keys.filter(|key| !key.secret).map(|key| key.name.as_str()).collect();
         match self.config.keys().find(|name| !known.contains(name.as_str())) {
@@ -209,12 +209,12 @@ pub(crate) fn check_base_url(url: Option<&str>) -> Result<()> {
     if url.is_some_and(|url| has_credentials(&url)) { Err(credentials_in_url()) } else { Ok(()) }
 }
 
-/// A connection as it is stored.
+/// The stored form of a connection.
 #[derive(Serialize)]
 pub(crate) struct StoredConnection {
     #[serde(flatten)]
     pub(crate) settings: ConnectionSettings,
-    /// When it was connected first; none where an earlier version did that.
+    /// When it was first connected; `None` if an earlier version did that.
     #[serde(rename = "created_ms", with = "unix_ms::option", skip_serializing_if = "Option::is_none")]
     pub(crate) created_at: Option<Timestamp>,
 }
@@ -226,7 +226,7 @@ struct Created {
 }
 
 impl StoredConnection {
-    /// Reads both parts by themselves: what is flattened cannot be read where a host builds `serde_json` with its feature
+    /// Parses both parts separately: flattened parts cannot be parsed if a host builds `serde_json` with its feature
     /// `arbitrary_precision`.
     pub(crate) fn read(stored: &Json) -> Result<Self> {
         Ok(StoredConnection { settings: stored.to()?, created_at: stored.to::<Created>()?.at })

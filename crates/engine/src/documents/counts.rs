@@ -1,7 +1,7 @@
 //! The counts of a run: the only place where they are added up.
 //!
-//! Two records of the same numbers meet here. The report counts what each commit returned; the summaries of the run's models
-//! are counted by the store, within the commits themselves. A run that goes on in another process takes the summaries over.
+//! Two counts of the same numbers meet here. The report adds up what each commit returned; the summaries of the run's models
+//! are counted by the store, within the commits themselves. A run that continues in another process takes over the summaries.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ pub(crate) fn fetched(changes: &ChangeSet) -> u64 {
     (changes.records.len() + changes.set_aside.len()) as u64
 }
 
-/// Counts a page of so many records. A commit without any is not a page.
+/// Counts a page of this many records. A commit without records is not a page.
 pub(crate) fn count_page(progress: &mut Progress, fetched: u64) {
     progress.pages += u64::from(fetched > 0);
     progress.fetched += fetched;
 }
 
 impl RunReport {
-    /// Counts a commit: the records that its page fetched, and what became of them.
+    /// Counts a commit: the records that its page fetched, and their outcomes.
     pub(crate) fn count<'c>(&mut self, fetched: u64, streams: impl IntoIterator<Item = &'c StreamCommit>) {
         count_page(&mut self.progress, fetched);
         for stream in streams {

@@ -1,4 +1,4 @@
-//! Where deliveries go.
+//! Destinations of deliveries.
 
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -6,35 +6,35 @@ use url::Url;
 
 use crate::reach::{self, Reach};
 
-/// A receiver of webhooks. Its secrets are not part of it and never stored; give them to
+/// A receiver of webhooks. Its secrets are not part of it and never stored: pass them to
 /// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Destination {
     /// Its id, chosen by the host.
     pub id: String,
-    /// Where to `POST`.
+    /// The URL to `POST` to.
     pub url: String,
-    /// Only news of this connection; all unless told.
+    /// Only notifications about this connection. Defaults to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
-    /// Only news of this integration; all unless told.
+    /// Only notifications about this integration. Defaults to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
-    /// Also tell of runs that changed nothing. Off unless told.
+    /// Whether runs that changed nothing are reported too. Off by default.
     #[serde(default)]
     pub on_unchanged: bool,
-    /// Also tell of runs that failed. On unless told.
+    /// Whether failed runs are reported too. On by default.
     #[serde(default = "yes")]
     pub on_error: bool,
-    /// Whether the URL may lead to an address that is not globally routable.
+    /// Whether the URL may resolve to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
-    /// Beyond so many deliveries that wait, those that tell of the same stream become one; dead letters alike. 1,000
-    /// unless told.
+    /// Beyond this many waiting deliveries, those about the same stream are collapsed into one; the same applies to dead letters.
+    /// Defaults to 1,000.
     #[serde(default = "most")]
     pub max_rows: usize,
-    /// Why nothing is delivered any more, if so.
+    /// Why deliveries to it have stopped, if they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<String>,
 }
@@ -48,7 +48,7 @@ fn most() -> usize {
 }
 
 impl Destination {
-    /// A receiver at `url`.
+    /// Returns a receiver at `url`, with the default settings.
     pub fn new(id: impl Into<String>, url: impl Into<String>) -> Self {
         Destination {
             id: id.into(),
@@ -63,42 +63,42 @@ impl Destination {
         }
     }
 
-    /// Only news of one connection.
+    /// Sends only notifications about one connection.
     #[must_use]
     pub fn connection(mut self, connection: impl Into<String>) -> Self {
         self.connection = Some(connection.into());
         self
     }
 
-    /// Only news of one integration.
+    /// Sends only notifications about one integration.
     #[must_use]
     pub fn integration(mut self, integration: impl Into<String>) -> Self {
         self.integration = Some(integration.into());
         self
     }
 
-    /// Whether to tell of runs that changed nothing.
+    /// Sets whether runs that changed nothing are reported.
     #[must_use]
     pub fn on_unchanged(mut self, tell: bool) -> Self {
         self.on_unchanged = tell;
         self
     }
 
-    /// Whether to tell of runs that failed.
+    /// Sets whether failed runs are reported.
     #[must_use]
     pub fn on_error(mut self, tell: bool) -> Self {
         self.on_error = tell;
         self
     }
 
-    /// Allows an address of a private network, such as a server in one's own cluster.
+    /// Allows an address of a private network, such as a server in your own cluster.
     #[must_use]
     pub fn allow_private(mut self, allow: bool) -> Self {
         self.allow_private = allow;
         self
     }
 
-    /// Keeps about so many deliveries for a receiver that is away, and so many dead letters.
+    /// Sets about how many deliveries are kept for an unreachable receiver, and how many dead letters.
     #[must_use]
     pub fn max_rows(mut self, rows: usize) -> Self {
         self.max_rows = rows;
@@ -110,7 +110,7 @@ impl Destination {
             && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
     }
 
-    /// How far away the destination is, if it is one that may be delivered to.
+    /// Classifies the destination's address, if it may be delivered to.
     pub(crate) fn check(&self) -> Result<Reach> {
         let invalid =
             |message: &'static str| Err(Error::new(ErrorKind::Invalid, message).with("destination", &self.id));

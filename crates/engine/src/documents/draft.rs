@@ -1,4 +1,4 @@
-//! News on their way: committed with what they tell of, until they are made into deliveries.
+//! Drafts of notifications: committed with the changes that they report, until they are turned into deliveries.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::key::SyncKey;
 use super::run::{RunMode, RunReport};
 
-/// Where every draft lies.
+/// The key prefix of all drafts.
 pub(crate) const DRAFTS: &str = "outbox/draft/";
 
-/// What a run or a webhook has to tell.
+/// The notification about a run or a webhook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Draft {
     pub(crate) run: RunId,
@@ -24,11 +24,11 @@ pub(crate) struct Draft {
     pub(crate) started: Timestamp,
     #[serde(rename = "ended_ms", with = "highwater_core::timestamp::unix_ms")]
     pub(crate) ended: Timestamp,
-    /// Where the account of each model lies.
+    /// The key of each model's summary.
     pub(crate) accounts: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Failure>,
-    /// Whether it tells that the streams were emptied, rather than what a run or a webhook did.
+    /// Whether it reports that the streams were cleared, rather than the changes of a run or a webhook.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cleared: bool,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Failure {
     pub(crate) description: String,
 }
 
-/// Reads the name of a kind, also as it was written before kinds had names in JSON: `RateLimited`.
+/// Reads the name of a kind, including the form before kinds had names in JSON: `RateLimited`.
 fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorKind, D::Error> {
     let name = String::deserialize(deserializer)?;
     let known = ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name || format!("{kind:?}") == name);
@@ -70,14 +70,14 @@ impl Draft {
         }
     }
 
-    /// That the streams are emptied, by the run of this id or by somebody else.
+    /// Reports that the streams are cleared, by the run of this id or by another caller.
     pub(crate) fn of_clear(key: &SyncKey, id: RunId, now: Timestamp) -> Self {
         let mut report = RunReport::new(key, id, RunMode::Initial, now);
         report.ended_at = Some(now);
         Draft { cleared: true, ..Draft::new(&report, BTreeMap::new()) }
     }
 
-    /// What a receiver is told that it was.
+    /// The kind that is reported to receivers.
     pub(crate) fn sync_type(&self) -> &'static str {
         match self.mode {
             _ if self.cleared => "CLEAR",
@@ -91,12 +91,12 @@ impl Draft {
 
     /// Where it lies.
     pub(crate) fn key(&self, sync: &SyncKey) -> String {
-        // The run itself has something to tell too.
+        // The run itself has a draft too.
         format!("{}{}{}", drafts_of(sync), self.run, if self.cleared { "-clear" } else { "" })
     }
 }
 
-/// Where a sync's drafts lie.
+/// The key prefix of a sync's drafts.
 pub(crate) fn drafts_of(sync: &SyncKey) -> String {
     format!("{DRAFTS}{}/", sync.path())
 }

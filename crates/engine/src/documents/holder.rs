@@ -10,7 +10,7 @@ pub(crate) struct Holder {
     pub(crate) engine: String,
     /// Its process.
     pub(crate) process: u32,
-    /// Until when it need not show a sign of life.
+    /// The time by which the next heartbeat must come.
     #[serde(rename = "until_ms", with = "highwater_core::timestamp::unix_ms")]
     pub(crate) until: Timestamp,
 }

@@ -1,16 +1,16 @@
-//! The names of syncs, and of what the store keeps about each.
+//! The names of syncs, and the keys of their documents.
 
 use std::fmt;
 
 use highwater_core::{Error, ErrorKind, Result, StreamKey};
 
-/// Parts a template's name from a variant's: `github/issues::closed`.
+/// Separates a template's name from a variant's: `github/issues::closed`.
 pub(super) const VARIANT_MARK: &str = "::";
 
 /// The longest path of a sync, in bytes: it is part of document keys.
 const MAX_PATH: usize = 440;
 
-/// Names a sync: a template for a connection, perhaps in a variant.
+/// The name of a sync: a template for a connection, optionally with a variant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SyncKey {
     pub(crate) connection: String,
@@ -47,15 +47,15 @@ impl SyncKey {
         Ok(key)
     }
 
-    /// Reads what [`path`](SyncKey::path) wrote.
+    /// Parses the text from [`path`](SyncKey::path).
     pub(crate) fn from_path(path: &str) -> Result<Self> {
-        let (connection, sync) = path.split_once('/').ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "a stored name of a sync does not read").with("name", path)
-        })?;
+        let (connection, sync) = path
+            .split_once('/')
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored name of a sync is not valid").with("name", path))?;
         SyncKey::new(connection, sync)
     }
 
-    /// The template, and the variant behind it.
+    /// The template, with the variant behind `::` if there is one.
     pub(crate) fn sync_name(&self) -> String {
         match &self.variant {
             Some(variant) => format!("{}{VARIANT_MARK}{variant}", self.template),
@@ -105,7 +105,7 @@ impl SyncKey {
         format!("holder/{}", self.path())
     }
 
-    /// Where a full refresh keeps how far it has come.
+    /// The document with the progress of a full refresh.
     pub(crate) fn open_key(&self) -> String {
         format!("open/{}", self.path())
     }
@@ -114,7 +114,7 @@ impl SyncKey {
         format!("strikes/{}/{model}", self.path())
     }
 
-    /// Where a run keeps account of what it does to a model, until the next one begins.
+    /// The document with a run's changes of a model, until the next run begins.
     pub(crate) fn counts_key(&self, model: &str) -> String {
         format!("counts/{}/{model}", self.path())
     }

@@ -1,4 +1,4 @@
-//! One delivery: its body, its tries, and when the next one is due.
+//! One delivery: its body, its attempts, and when the next one is due.
 
 use std::time::Duration;
 
@@ -8,47 +8,47 @@ use serde::{Deserialize, Serialize};
 use crate::mutants::mutant;
 use crate::timer::duration_ms;
 
-/// The first pause after a failed try; each later one is three times as long.
+/// The first pause after a failed attempt; each later one is three times as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 
-/// The longest that a receiver can ask us to stay away.
+/// The longest pause that a receiver can ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the pauses of a delivery are, taken together, before it becomes a dead letter. What clocks say, and how
-/// long nobody was there to try, does not matter.
+/// The total of a delivery's pauses before it becomes a dead letter, independent of clocks and of times in which no process
+/// was running.
 const RETRY_FOR: Duration = Duration::from_secs(72 * 3600);
 
-/// No pause is longer.
+/// The longest possible pause.
 fn longest() -> Duration {
     LONGEST_RETRY_AFTER + LONGEST_PAUSE
 }
 
-/// A delivery that waits, or a dead letter.
+/// A waiting delivery, or a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutboxRow {
-    /// Its id, a ULID; the header `webhook-id` is `msg_` and this.
+    /// Its id, a ULID; the header `webhook-id` is `msg_` followed by it.
     pub id: String,
-    /// The body, as it is sent each time.
+    /// The body, the same in each attempt.
     pub body: String,
     /// When it was created.
     #[serde(rename = "created_ms", with = "highwater_core::timestamp::unix_ms")]
     pub created_at: Timestamp,
-    /// Tries so far.
+    /// Attempts so far.
     pub attempts: u32,
-    /// When the next try is due.
+    /// When the next attempt is due.
     #[serde(rename = "next_ms", with = "highwater_core::timestamp::unix_ms")]
     pub next_try_at: Timestamp,
-    /// How long the pause before it is: whatever a clock says, it waits no longer.
+    /// The length of the pause before it, which bounds the wait whatever the clock shows.
     #[serde(default = "longest", rename = "pause_ms", with = "duration_ms")]
     pub pause: Duration,
-    /// How long all its pauses are, since its creation or its last replay.
+    /// The total of its pauses since its creation or its last replay.
     #[serde(default, rename = "waited_ms", with = "duration_ms")]
     pub waited: Duration,
-    /// Why the last try failed.
+    /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
@@ -67,18 +67,18 @@ impl OutboxRow {
         }
     }
 
-    /// Whether a try is due: the first one always is.
+    /// Whether an attempt is due: the first one always is.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.attempts == 0 || self.next_try_at <= now
     }
 
-    /// Draws the next try in where a clock that was ahead has put it off: from now on it waits for its pause. Returns whether
-    /// that changed anything.
+    /// Shortens a wait that was set by a clock that was ahead: from now on it waits for its pause. Returns whether that changed
+    /// anything.
     pub(crate) fn draw_in(&mut self, now: Timestamp) -> bool {
         self.attempts > 0 && draw_in(&mut self.next_try_at, self.pause, now)
     }
 
-    /// Notes a failed try; returns whether it was the last.
+    /// Records a failed attempt; returns whether it was the last.
     pub(crate) fn failed(&mut self, error: String, retry_after: Option<Duration>, now: Timestamp, chance: u32) -> bool {
         self.attempts = self.attempts.saturating_add(1);
         self.last_error = Some(error);
@@ -94,19 +94,19 @@ impl OutboxRow {
     }
 }
 
-/// The pause after so many tries, longer by up to a quarter by chance, so that many do not come back together.
+/// The pause after this many attempts, randomly longer by up to a quarter, so that many do not retry together.
 fn pause(attempts: u32, chance: u32) -> Duration {
     let tripled = FIRST_PAUSE.saturating_mul(3_u32.saturating_pow(attempts.saturating_sub(1)));
     let pause = tripled.min(LONGEST_PAUSE);
     pause + pause * (chance % 1000) / 4000
 }
 
-/// Until when a destination is left alone after a try that failed.
+/// The pause of a destination after a failed attempt.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Rest {
     #[serde(rename = "until_ms", with = "highwater_core::timestamp::unix_ms")]
     pub(crate) until: Timestamp,
-    /// How long it is.
+    /// Its length.
     #[serde(default = "longest", rename = "for_ms", with = "duration_ms")]
     pub(crate) lasts: Duration,
 }
@@ -116,13 +116,13 @@ impl Rest {
         Rest { until, lasts: until.duration_since(now) }
     }
 
-    /// Draws its end in where a clock that was ahead has put it off. Returns whether that changed anything.
+    /// Shortens a pause that was set by a clock that was ahead. Returns whether that changed anything.
     pub(crate) fn draw_in(&mut self, now: Timestamp) -> bool {
         draw_in(&mut self.until, self.lasts, now)
     }
 }
 
-/// A time further away than its pause was set by a clock that was ahead, and has gone back since.
+/// Whether a time is further away than its pause: it was set by a clock that was ahead, and has gone back since.
 fn draw_in(at: &mut Timestamp, pause: Duration, now: Timestamp) -> bool {
     let latest = now + pause;
     let far = *at > latest && !mutant!("far-times-kept");
@@ -132,7 +132,7 @@ fn draw_in(at: &mut Timestamp, pause: Duration, now: Timestamp) -> bool {
     far
 }
 
-/// Where a destination's rest lies, for every process and over restarts.
+/// The key of a destination's pause, which applies in every process and over restarts.
 pub(crate) fn rest_key(destination: &str) -> String {
     format!("outbox/rest/{destination}")
 }

@@ -7,7 +7,7 @@ use highwater_template::host::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// How far a full refresh has come: stored with each of its pages, so that it can go on.
+/// The progress of a full refresh, stored with each of its pages so that it can be resumed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenRefresh {
@@ -19,15 +19,15 @@ pub(crate) struct OpenRefresh {
     pub(crate) saved_at: Timestamp,
     /// Models whose streams have the run open.
     pub(crate) begun: BTreeSet<String>,
-    /// Models that were seen whole.
+    /// Models that were read completely.
     pub(crate) complete: BTreeSet<String>,
     pub(crate) checkpoint: Option<Box<RawValue>>,
-    /// Its pages and what was fetched; what they changed is in the accounts of its models.
+    /// Its pages and fetched records; their changes are in the summaries of its models.
     pub(crate) progress: Progress,
     /// Attempts since the last page.
     pub(crate) tries: u32,
-    /// Models that were not read as a whole, and why: they are never complete in this run.
+    /// Models that were not read completely, and why: they are never complete in this run.
     pub(crate) incomplete: BTreeMap<String, String>,
-    /// What is missing is to be read again: the run leaves no checkpoint.
+    /// The gaps have to be read again: the run leaves no checkpoint.
     pub(crate) again: bool,
 }

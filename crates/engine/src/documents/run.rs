@@ -1,4 +1,4 @@
-//! What a run leaves: its report, and the lines of its log.
+//! The stored parts of a run: its report, and the lines of its log.
 
 use std::collections::BTreeMap;
 
@@ -9,50 +9,50 @@ use serde::{Deserialize, Serialize};
 
 use super::key::SyncKey;
 
-/// What a run read; or that it was no run, but something else that is kept in the same log.
+/// The kind of a log entry: a kind of run, or another operation that is kept in the same log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunMode {
-    /// Everything: the first run, or a full refresh.
+    /// A run that reads everything: the first run, or a full refresh.
     #[serde(alias = "INITIAL")]
     Initial,
-    /// What changed since the checkpoint.
+    /// A run that reads the changes since the checkpoint.
     #[serde(alias = "INCREMENTAL")]
     Incremental,
-    /// No run, but a webhook of the provider: see [`Engine::receive`](crate::Engine::receive).
+    /// Not a run, but a webhook of the provider: see [`Engine::receive`](crate::Engine::receive).
     #[serde(alias = "WEBHOOK")]
     Webhook,
-    /// No run, but an action: see [`Engine::act`](crate::Engine::act).
+    /// Not a run, but an action: see [`Engine::act`](crate::Engine::act).
     #[serde(alias = "ACTION")]
     Action,
-    /// No run, but a request of the host's own: see [`Engine::proxy`](crate::Engine::proxy).
+    /// Not a run, but a request of the host's own: see [`Engine::proxy`](crate::Engine::proxy).
     #[serde(alias = "PROXY")]
     Proxy,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunState {
-    /// It waits for a place among the runs.
+    /// It waits for a slot.
     Queued,
-    /// It runs. In the store this may also be one whose process is gone; the next run finds out.
+    /// It is in progress. In the store this may also be a run whose process is gone, which the next run detects.
     Running,
-    /// It did all it was to do.
+    /// It succeeded.
     Success,
     /// It failed.
     Error,
-    /// It was asked to stop.
+    /// It was cancelled.
     Cancelled,
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     TimedOut,
-    /// It would delete more than its guard allows.
+    /// It is parked, because it would delete more than its guard allows.
     AwaitingApproval,
 }
 
 impl RunState {
-    /// How a run ends that failed in this way.
+    /// The final state of a run that failed with this kind.
     pub(crate) fn of(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::Cancelled => RunState::Cancelled,
@@ -70,9 +70,9 @@ pub struct LogLine {
     /// When it was written.
     #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
     pub at: Timestamp,
-    /// How much it matters.
+    /// Its level.
     pub level: LogLevel,
-    /// What.
+    /// Its text.
     pub message: String,
 }
 
@@ -82,17 +82,17 @@ impl LogLine {
     }
 }
 
-/// What a parked run would delete of one model.
+/// The deletes of one model that a parked run holds back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HeldDeletes {
     /// The model.
     pub model: String,
-    /// How many records would go.
+    /// How many records would be deleted.
     pub deletes: u64,
-    /// How many there are.
+    /// How many records the model has.
     pub live: u64,
-    /// Records that came without an id: what is missing is not certain.
+    /// Records without an id: it is uncertain which records are missing.
     pub unidentified: u64,
     /// The first ids.
     pub ids: Vec<String>,
@@ -104,13 +104,13 @@ pub struct HeldDeletes {
 pub struct RecordSetAside {
     /// The model.
     pub model: String,
-    /// Its id, where that is known.
+    /// Its id, if known.
     pub id: Option<String>,
     /// Why it could not be saved.
     pub reason: String,
 }
 
-/// A run's account: kept in the store, and returned.
+/// The report of a run: stored, and returned to the caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunReport {
@@ -123,9 +123,9 @@ pub struct RunReport {
     /// The variant, if it is not the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// What it read.
+    /// The kind of run.
     pub mode: RunMode,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
     /// When it began.
     #[serde(rename = "started_ms", with = "highwater_core::timestamp::unix_ms")]
@@ -133,26 +133,26 @@ pub struct RunReport {
     /// When it ended.
     #[serde(rename = "ended_ms", with = "highwater_core::timestamp::unix_ms::option", default)]
     pub ended_at: Option<Timestamp>,
-    /// How often it went on after an interruption.
+    /// How often it was resumed after an interruption.
     #[serde(default)]
     pub resumed: u32,
-    /// How far it came.
+    /// Its progress.
     pub progress: Progress,
-    /// What it did, by model.
+    /// The counts by model.
     #[serde(default)]
     pub models: BTreeMap<String, Counts>,
-    /// Why it failed or was stopped, in a line.
+    /// Why it failed or was stopped, in one line.
     pub error: Option<String>,
-    /// What to act on, beside `error`. `None` without an error, and in reports of earlier versions.
+    /// The kind of `error`. `None` without an error, and in reports of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
     /// The deletes that wait for approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldDeletes>,
-    /// The first records that could not be saved; how many there were is in [`models`](RunReport::models).
+    /// The first records that could not be saved; their number is in [`models`](RunReport::models).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<RecordSetAside>,
-    /// Models that were not read as a whole, and why: nothing of them was deleted.
+    /// Models that were not read completely, and why: nothing of them was deleted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub incomplete: BTreeMap<String, String>,
 }
@@ -179,7 +179,7 @@ impl RunReport {
         }
     }
 
-    /// Whether it succeeded with everything that the source had: no record was set aside, no model is incomplete.
+    /// Returns whether it succeeded completely: no record was set aside, no model is incomplete.
     pub fn is_clean(&self) -> bool {
         self.state == RunState::Success && self.incomplete.is_empty() && self.progress.counts.set_aside == 0
     }
@@ -192,23 +192,23 @@ impl RunReport {
         SyncKey::new(&self.connection, &sync)
     }
 
-    /// Whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
+    /// Returns whether somebody has to do something before the next run can succeed: see [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.error_kind.is_some_and(ErrorKind::needs_action)
     }
 
-    /// Ends it well.
+    /// Ends it successfully.
     pub(crate) fn succeed(&mut self, now: Timestamp) {
         self.close(RunState::Success, now);
         (self.error, self.error_kind) = (None, None);
     }
 
-    /// Ends it as an error says.
+    /// Ends it with an error.
     pub(crate) fn fail(&mut self, error: &Error, now: Timestamp) {
         self.end(RunState::of(error), now, error.kind(), error.to_string());
     }
 
-    /// Ends it before it had done what it was to do.
+    /// Ends it before it was finished.
     pub(crate) fn end(&mut self, state: RunState, now: Timestamp, kind: ErrorKind, why: impl Into<String>) {
         self.close(state, now);
         (self.error, self.error_kind) = (Some(why.into()), Some(kind));

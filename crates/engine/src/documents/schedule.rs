@@ -1,4 +1,4 @@
-//! When a sync runs.
+//! Schedules of syncs.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Once in this time, at least 100 ms. Less than a millisecond is cut off when it is stored.
+    /// At this interval, at least 100 ms. Stored in whole milliseconds.
     #[serde(rename = "every_ms", with = "duration_ms")]
     Every(Duration),
-    /// By a cron expression, in UTC, as [`Schedule::cron`] takes it.
+    /// By a cron expression, in UTC: see [`Schedule::cron`].
     Cron(String),
 }
 
@@ -41,30 +41,30 @@ impl From<Duration> for Schedule {
 }
 
 impl Schedule {
-    /// Every `interval`; at least 100 ms.
+    /// Returns a schedule that runs every `interval`, at least 100 ms.
     pub fn every(interval: Duration) -> Self {
         interval.into()
     }
 
-    /// By a cron expression, in UTC: `minute hour day-of-month month day-of-week`. A sixth field in front is the second; a
-    /// seventh at the end is the year. After the last slot of its years a sync runs no more
+    /// Parses a cron expression, in UTC: `minute hour day-of-month month day-of-week`. With six fields, the first is the second;
+    /// with seven, the last is the year as well. After the last slot of its years a sync no longer runs
     /// ([`Phase::Ended`](crate::Phase::Ended)).
     ///
-    /// Where both day fields are restricted, a day that matches *either* is a slot, and `*/2` is a restriction:
+    /// If both day fields are restricted, a day that matches *either* is a slot, and `*/2` is a restriction:
     /// `0 0 */2 * 1` runs on every odd day of the month and on every Monday. With a `+` before the day of the week
     /// (`0 0 */2 * +1`) a day has to match both.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for what cannot be read, among it time zones (`CRON_TZ=`), `5/15` and ranges that end before
-    /// they begin (`22-4`), and for an expression that no time ever matches (`0 0 30 2 *`).
+    /// [`ErrorKind::Invalid`] for an expression that cannot be parsed, including time zones (`CRON_TZ=`), `5/15` and ranges that end
+    /// before they begin (`22-4`), and for one that no time ever matches (`0 0 30 2 *`).
     pub fn cron(expression: impl Into<String>) -> Result<Self> {
         let expression = expression.into();
         cron::check(&expression)?;
         Ok(Schedule::Cron(expression))
     }
 
-    /// The interval, if it is one.
+    /// Returns the interval, if it is one.
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Schedule::Every(interval) => Some(*interval),
@@ -76,10 +76,10 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where the schedule has no slot to come.
+    /// [`ErrorKind::Invalid`] if the schedule has no future slot.
     pub(crate) fn first(&self, now: Timestamp) -> Result<Timestamp> {
         self.upcoming(now)?.ok_or_else(|| {
-            let error = Error::new(ErrorKind::Invalid, "every time that the cron expression names is over: correct it");
+            let error = Error::new(ErrorKind::Invalid, "every slot of the cron expression is in the past: correct it");
             match self {
                 Schedule::Cron(expression) => error.with("cron", expression),
                 Schedule::Every(_) => error,
@@ -95,8 +95,8 @@ impl Schedule {
         }
     }
 
-    /// When a sync with this status is due; `None`: never. A status without a due time is no reason to run: it is that of
-    /// a schedule that ended, or was written by a build that could not read the schedule.
+    /// When a sync with this status is due; `None`: never. A status without a due time is not due at once: its schedule has
+    /// ended, or it was written by a build that could not parse the schedule.
     pub(crate) fn due(&self, status: &SyncStatus, now: Timestamp) -> Result<Option<Timestamp>> {
         let due = match (status.next_due_at, status.last_started_at) {
             (Some(due), _) => Some(due),
@@ -104,15 +104,15 @@ impl Schedule {
             (None, None) => self.upcoming(now)?,
         };
         if status.last_started_at.is_some_and(|started| started > now) {
-            // That run was timed by a clock that was set back since.
+            // That run began by a clock that was set back since.
             let latest = self.longest_wait(now)?.map(|wait| now + wait);
             return Ok(due.into_iter().chain(latest).min());
         }
         Ok(if mutant!("never-due-is-now") { due.or(Some(now)) } else { due })
     }
 
-    /// When the run after the one that began at `started` is due; `None` after the schedule's last slot. Slots that
-    /// passed since are one.
+    /// When the run after the one that began at `started` is due; `None` after the schedule's last slot. Missed slots collapse
+    /// into one.
     pub(crate) fn next(&self, started: Timestamp, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = match self {
             Schedule::Every(interval) => Some(started + (*interval).max(SHORTEST)),
@@ -121,7 +121,7 @@ impl Schedule {
         Ok(next.map(|next| next.max(now)))
     }
 
-    /// The longest that may lie between two runs, for a clock that was set back; `None` without a slot to come.
+    /// The longest time between two runs, for a clock that was set back; `None` without a future slot.
     pub(crate) fn longest_wait(&self, now: Timestamp) -> Result<Option<Duration>> {
         match self {
             Schedule::Every(interval) => Ok(Some((*interval).max(SHORTEST))),
@@ -146,7 +146,7 @@ mod cron {
         }
     }
 
-    /// The first slot behind `after`, if there is one.
+    /// The first slot after `after`, if there is one.
     pub(super) fn next(expression: &str, after: Timestamp) -> Result<Option<Timestamp>> {
         let cron = parse(expression)?;
         let after = i64::try_from(after.unix_ms()).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
@@ -162,7 +162,7 @@ mod cron {
         if expression.contains('=') {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "a cron expression is in UTC and names no time zone: leave the setting in front of it out",
+                "a cron expression is in UTC and cannot set a time zone: remove the setting in front of it",
             )
             .with("cron", expression));
         }
@@ -172,8 +172,8 @@ mod cron {
         expression.parse().map_err(|source| unreadable(expression, source))
     }
 
-    /// Whether each item of a field is there, and made of whole words. The parser replaces names wherever they stand: it
-    /// takes `JANFEB` for 12.
+    /// Whether each item of a field is present and consists of whole words. The parser replaces names anywhere: it
+    /// reads `JANFEB` as 12.
     fn is_field(field: &str) -> bool {
         field.split(',').all(|item| !item.is_empty()) && field.split(|c: char| !c.is_alphanumeric()).all(is_word)
     }
@@ -211,7 +211,7 @@ mod cron {
     }
 
     pub(super) fn next(expression: &str, _after: Timestamp) -> Result<Option<Timestamp>> {
-        Err(Error::new(ErrorKind::Unsupported, "this build knows no cron expressions: enable the feature `cron`")
+        Err(Error::new(ErrorKind::Unsupported, "this build has no cron expressions: enable the feature `cron`")
             .with("cron", expression))
     }
 }

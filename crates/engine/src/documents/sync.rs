@@ -1,4 +1,4 @@
-//! Syncs: how they are to be run, and what became of it.
+//! Syncs: their options, settings and status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,25 +12,26 @@ use super::run::RunReport;
 use super::schedule::Schedule;
 use crate::timer::duration_ms;
 
-/// When a full refresh may delete what it did not see.
+/// When a full refresh may delete the records that it did not see.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DeletePolicy {
-    /// Up to this many deletes always pass.
+    /// Up to this many deletes are always allowed.
     pub count: u64,
-    /// Up to this share of the live records always passes: 0.2 is a fifth.
+    /// Up to this share of the live records may always be deleted: 0.2 is a fifth.
     pub fraction: f64,
-    /// Whether a run that saw nothing at all may empty a stream.
+    /// Whether a run that saw nothing at all may delete all records of a stream.
     pub confirm_empty: bool,
-    /// In how many complete runs in a row a record must be absent before it is deleted.
+    /// The number of complete runs in a row in which a record must be missing before it is deleted.
     pub strikes: u32,
-    /// Whether to ask the API for each missing record first, where the template can.
+    /// Whether to request each missing record from the API first, if the template can.
     pub verify: bool,
 }
 
 impl Default for DeletePolicy {
-    /// 20 records or a fifth, no emptying, at the first absence, after a look where that is possible.
+    /// Returns the defaults: 20 records or a fifth of the model, never all of it, at the first absence, after verification if the
+    /// template supports it.
     fn default() -> Self {
         let guard = DeleteGuard::default();
         DeletePolicy {
@@ -44,7 +45,7 @@ impl Default for DeletePolicy {
 }
 
 impl DeletePolicy {
-    /// Lets so many deletes pass, or this share of the live records, whichever is more.
+    /// Sets the guard: this many deletes are allowed, or this share of the live records, whichever is more.
     #[must_use]
     pub fn guard(mut self, count: u64, fraction: f64) -> Self {
         self.count = count;
@@ -52,21 +53,21 @@ impl DeletePolicy {
         self
     }
 
-    /// Lets a run that saw nothing empty the stream.
+    /// Allows a run that saw nothing to delete all records of a stream.
     #[must_use]
     pub fn confirm_empty(mut self, yes: bool) -> Self {
         self.confirm_empty = yes;
         self
     }
 
-    /// Deletes after this many absences in a row.
+    /// Sets the number of absences in a row after which a record is deleted. Defaults to 1.
     #[must_use]
     pub fn strikes(mut self, strikes: u32) -> Self {
         self.strikes = strikes.max(1);
         self
     }
 
-    /// Asks for missing records one by one, or does not.
+    /// Sets whether missing records are requested one by one first.
     #[must_use]
     pub fn verify(mut self, yes: bool) -> Self {
         self.verify = yes;
@@ -78,19 +79,19 @@ impl DeletePolicy {
     }
 }
 
-/// How a sync is to be run.
+/// The options of a sync.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SyncOptions {
-    /// When; the template's own interval unless given.
+    /// When it runs. Defaults to the template's own interval.
     pub schedule: Option<Schedule>,
-    /// Up to this much later than the schedule says, by chance, so that many syncs do not come together.
+    /// The longest random delay after the scheduled time, so that many syncs do not come together.
     pub jitter: Duration,
-    /// Whether it begins to run by itself, or waits for [`SyncHandle::resume`](crate::SyncHandle::resume).
+    /// Whether it starts by itself, or waits for [`SyncHandle::resume`](crate::SyncHandle::resume).
     pub auto_start: bool,
     /// When a full refresh may delete.
     pub deletes: DeletePolicy,
-    /// The longest a run may take. 24 hours unless given.
+    /// The longest that a run may take. Defaults to 24 hours.
     pub timeout: Duration,
 }
 
@@ -106,39 +107,39 @@ impl Default for SyncOptions {
     }
 }
 
-/// The longest a run may take unless told.
+/// The default of the longest that a run may take.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 impl SyncOptions {
-    /// Runs by this schedule.
+    /// Sets the schedule.
     #[must_use]
     pub fn schedule(mut self, schedule: impl Into<Schedule>) -> Self {
         self.schedule = Some(schedule.into());
         self
     }
 
-    /// Runs up to this much later, by chance.
+    /// Sets the longest random delay after the scheduled time.
     #[must_use]
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// Runs by itself, or waits to be started.
+    /// Sets whether it starts by itself, or waits for [`SyncHandle::resume`].
     #[must_use]
     pub fn auto_start(mut self, yes: bool) -> Self {
         self.auto_start = yes;
         self
     }
 
-    /// Deletes by this policy.
+    /// Sets when a full refresh may delete.
     #[must_use]
     pub fn deletes(mut self, policy: DeletePolicy) -> Self {
         self.deletes = policy;
         self
     }
 
-    /// Ends a run that takes longer.
+    /// Sets the longest that a run may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -146,7 +147,7 @@ impl SyncOptions {
     }
 }
 
-/// A sync that is enabled, as the store keeps it.
+/// The stored settings of an enabled sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SyncSettings {
@@ -159,10 +160,10 @@ pub struct SyncSettings {
     pub variant: Option<String>,
     /// When it runs.
     pub schedule: Schedule,
-    /// Up to this much later than the schedule says, by chance.
+    /// The longest random delay after the scheduled time.
     #[serde(default, rename = "jitter_ms", with = "duration_ms")]
     pub jitter: Duration,
-    /// Whether it waits to be started. Survives restarts.
+    /// Whether it is paused. Survives restarts.
     #[serde(default)]
     pub paused: bool,
     /// When a full refresh may delete.
@@ -178,7 +179,7 @@ fn default_timeout() -> Duration {
 }
 
 impl SyncSettings {
-    /// The template and the variant behind it, as every call takes them.
+    /// Returns the name of the sync: the template, with the variant behind `::` if there is one.
     pub fn sync(&self) -> String {
         match &self.variant {
             Some(variant) => format!("{}{VARIANT_MARK}{variant}", self.template),
@@ -199,17 +200,17 @@ pub enum Phase {
     /// It is not enabled.
     #[default]
     Disabled,
-    /// It waits to be started.
+    /// It is paused.
     Paused,
-    /// It waits until it is due.
+    /// It is not due yet.
     Waiting,
-    /// It is due and waits for a place to run.
+    /// It is due and waits for a slot.
     Queued,
-    /// It runs.
+    /// A run is in progress.
     Running,
-    /// The API cannot be reached; it is tried again soon.
+    /// The API is unreachable; it is retried soon.
     Offline,
-    /// Its schedule has no further slot: it runs when it is triggered, or once it has another schedule.
+    /// Its schedule has no further slot: it runs when triggered, or after it gets another schedule.
     Ended,
 }
 
@@ -222,11 +223,11 @@ pub struct IncompleteModel {
     pub reason: String,
     /// The run that found out.
     pub run: RunId,
-    /// Whether that was a full refresh: only another one makes up for it.
+    /// Whether that was a full refresh: only another full refresh closes the gap.
     pub full: bool,
 }
 
-/// What became of a sync's runs so far.
+/// The status of a sync: the outcome of its runs so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -239,10 +240,10 @@ pub struct SyncStatus {
     pub last_success_at: Option<Timestamp>,
     /// The last run's error, if it failed.
     pub last_error: Option<String>,
-    /// What to act on, beside `last_error`. `None` without an error, and where an earlier version noted the error.
+    /// The kind of `last_error`. `None` without an error, and if an earlier version stored the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error_kind: Option<ErrorKind>,
-    /// Failures since the last success. Being offline is none.
+    /// Failures since the last success. Being offline does not count.
     pub failures: u32,
     /// When the next run may begin at the earliest, after a failure or when the API asked for a pause.
     #[serde(rename = "not_before_ms", with = "highwater_core::timestamp::unix_ms::option")]
@@ -250,58 +251,58 @@ pub struct SyncStatus {
     /// When the next run is due; `None`: never, by its schedule.
     #[serde(rename = "next_due_ms", with = "highwater_core::timestamp::unix_ms::option")]
     pub next_due_at: Option<Timestamp>,
-    /// Since when the API could not be reached.
+    /// Since when the API has been unreachable.
     #[serde(rename = "offline_since_ms", with = "highwater_core::timestamp::unix_ms::option")]
     pub offline_since: Option<Timestamp>,
-    /// Tries since then.
+    /// Attempts since then.
     pub offline_tries: u32,
-    /// The run in progress, or the last one that was cut short by a crash.
+    /// The run in progress, or the last one that a crash interrupted.
     pub current_run: Option<RunId>,
     /// The last run that ended.
     pub last_run: Option<RunId>,
     /// The run whose deletes wait for approval.
     pub parked_run: Option<RunId>,
-    /// What the last successful run did, by model.
+    /// The counts of the last successful run, by model.
     pub latest: BTreeMap<String, Counts>,
-    /// Records that are kept set aside, by model: they came, could not be saved, and have not come well since. At most a
+    /// The number of set-aside records, by model: records that could not be saved, and have not been saved since. At most a
     /// hundred of each model; see [`SyncHandle::set_aside`](crate::SyncHandle::set_aside).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub set_aside: BTreeMap<String, u64>,
-    /// Models of which records are known to be missing, until a run has read them.
+    /// Models with records that are known to be missing, until a run has read them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub incomplete: BTreeMap<String, IncompleteModel>,
 }
 
 impl SyncStatus {
-    /// Whether somebody has to do something before the next run can succeed, such as signing in again: see
+    /// Returns whether somebody has to do something before the next run can succeed, such as signing in again: see
     /// [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.last_error_kind.is_some_and(ErrorKind::needs_action)
     }
 
-    /// Whether nothing is set aside and nothing is known to be missing.
+    /// Returns whether nothing is set aside and nothing is known to be missing.
     pub fn is_clean(&self) -> bool {
         self.set_aside.is_empty() && self.incomplete.is_empty()
     }
 }
 
-/// Everything there is to show about a sync. Read from the store alone.
+/// The complete state of a sync, for a user interface. Read from the store only.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SyncState {
     /// The connection.
     pub connection: String,
-    /// The template, and the variant behind it.
+    /// The template, with the variant behind `::` if there is one.
     pub sync: String,
     /// What it is doing.
     pub phase: Phase,
     /// Whether a run has ever succeeded.
     pub has_synced: bool,
-    /// Its runs so far.
+    /// Its status.
     pub status: SyncStatus,
     /// Its settings, while it is enabled.
     pub settings: Option<SyncSettings>,
-    /// The run in progress, as far as it was stored.
+    /// The run in progress, as last stored.
     pub run: Option<RunReport>,
     /// Live records by model.
     pub records: BTreeMap<String, u64>,

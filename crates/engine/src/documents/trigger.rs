@@ -3,20 +3,20 @@
 use highwater_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What a triggered run is to be.
+/// The kind of a triggered run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerMode {
-    /// What the next run would be anyway.
+    /// The same as the next scheduled run.
     #[default]
     Plain,
-    /// The checkpoint is dropped, and everything read again.
+    /// Drops the checkpoint and reads everything again.
     Reset,
-    /// The streams are emptied too; cursors given out before expire.
+    /// Also clears the streams; earlier cursors expire.
     ResetAndClear,
 }
 
-/// A wish for a run, until one begins.
+/// A requested run, until one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trigger {
     pub(crate) mode: TriggerMode,

@@ -1,8 +1,8 @@
-//! Where a connection's credentials may go.
+//! The origins that a connection's credentials may be sent to.
 //!
-//! Credentials belong to the origins that the connection's provider has under the connection's settings. A template or an
-//! action gets a client only if it is the provider's own; while requests are sent, the connection must still be the one that
-//! the client was made for.
+//! Credentials belong to the origins of the connection's provider under the connection's settings. A template or an action
+//! gets a client only if it belongs to the provider; while requests are sent, the connection must not have changed since the
+//! client was created.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::mutants::mutant;
 pub(crate) struct Address {
     provider: String,
     origins: BTreeSet<String>,
-    /// Where tokens come from and go to, beside these.
+    /// The token endpoints, in addition to these.
     token_origins: BTreeSet<String>,
 }
 
@@ -37,8 +37,8 @@ impl Address {
         }
     }
 
-    /// Refuses a token endpoint of the credentials' own that is at none of the provider's origins. A provider that describes no
-    /// OAuth 2 leaves the endpoint to the credentials.
+    /// Refuses a token endpoint in the credentials that has none of the provider's origins. For a provider without OAuth 2 the
+    /// credentials alone decide.
     pub(super) fn check_token_url(&self, tokens: &OAuthTokens) -> Result<()> {
         let Some(url) = tokens.token_url.as_deref().filter(|_| !self.token_origins.is_empty()) else { return Ok(()) };
         let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
@@ -53,14 +53,14 @@ impl Address {
         .with("expected", self.token_origins.iter().cloned().collect::<Vec<_>>().join(", ")))
     }
 
-    /// Whether credentials may go there.
+    /// Whether credentials may be sent there.
     pub(super) fn owns(&self, url: &Url) -> bool {
         mutant!("credential-without-origin") || self.origins.contains(&url.origin().ascii_serialization())
     }
 }
 
 impl Client {
-    /// Sends a request for a template, an action or the host. No error of it has a secret of the connection.
+    /// Sends a request for a template, an action or the host. Errors contain no secret of the connection.
     pub(crate) async fn send(&self, request: HttpRequest, note: Note<'_>) -> Result<HttpResponse> {
         let outcome = self.send_until_answered(request, note).await;
         outcome.map_err(|error| self.session().redact_error(self.with_missing_scopes(error)))
@@ -72,13 +72,13 @@ impl Client {
         Some(outside.origin().ascii_serialization())
     }
 
-    /// A secret setting, while the connection is still the one that the client was made for.
+    /// Returns a secret setting, if the connection has not changed since the client was created.
     pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
         self.check_address().ok()?;
         self.session().known()?.named(name)
     }
 
-    /// A refusal may come of scopes that were never granted.
+    /// A refusal may be caused by scopes that were never granted.
     fn with_missing_scopes(&self, error: Error) -> Error {
         let known = self.session().known().filter(|_| error.kind() == ErrorKind::Unauthorized);
         let Some(SignInMethod::OAuth2(tokens)) = known.map(|known| known.sign_in) else { return error };

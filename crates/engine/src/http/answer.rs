@@ -1,6 +1,6 @@
-//! Answers as templates can read them: without content codings (RFC 9110, 8.4), JSON in UTF-8.
+//! Decodes answers for templates: removes content codings (RFC 9110, 8.4), converts JSON to UTF-8.
 //!
-//! Every answer to a request of a template passes here, whatever transport brought it.
+//! Every answer to a template's request passes through here, whichever transport received it.
 
 use std::io::{self, Read};
 
@@ -13,14 +13,14 @@ use highwater_template::HttpResponse;
 use super::charset;
 use crate::mutants::mutant;
 
-/// The largest body that is read, in bytes, before and after it is unpacked.
+/// The largest accepted body in bytes, before and after decompression.
 pub(crate) const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Why an answer that arrived cannot be read.
+/// Why a received answer cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
     pub(super) error: Error,
-    /// Whether the next answer may be better.
+    /// Whether a retry may help.
     pub(super) may_pass: bool,
 }
 
@@ -30,13 +30,13 @@ impl From<Unreadable> for Error {
     }
 }
 
-/// The kind of a fault of what arrived: never the one that means offline.
+/// The kind for a faulty answer: never the one that means offline.
 pub(super) fn fault() -> ErrorKind {
     if mutant!("unreadable-is-offline") { ErrorKind::Unavailable } else { ErrorKind::Remote }
 }
 
-/// Undoes an answer's codings and its charset. Where there is no body there is nothing to undo, whatever the headers say
-/// (`head`: the request was a `HEAD`). A refusal counts by its status: one whose body cannot be read is left without.
+/// Decodes an answer's codings and charset. Without a body there is nothing to decode, whatever the headers say
+/// (`head`: the request was a `HEAD`). A refusal is handled by its status: an unreadable body of a refusal is dropped.
 pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpResponse, Unreadable> {
     if head || response.body.is_empty() || matches!(response.status, 204 | 304) {
         return Ok(response);
@@ -54,7 +54,7 @@ pub(super) fn readable(response: HttpResponse, head: bool) -> Result<HttpRespons
 
 fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
     let too_large = |response: &HttpResponse| Unreadable {
-        error: response.error(ErrorKind::Remote, "the API's answer is larger than 64 MiB: ask for smaller pages"),
+        error: response.error(ErrorKind::Remote, "the API's answer is larger than 64 MiB: request smaller pages"),
         may_pass: false,
     };
     if response.body.len() > MAX_BODY {
@@ -65,7 +65,7 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
             "gzip" | "x-gzip" => gunzip(&response.body),
             "deflate" => inflate(&response.body, true).or_else(|_| inflate(&response.body, false)),
             _ => {
-                let error = response.error(fault(), "the API's answer has a content coding that is not known here");
+                let error = response.error(fault(), "the API's answer has an unknown content coding");
                 return Err(Unreadable { error: error.with("coding", shown(&coding)), may_pass: false });
             }
         };
@@ -73,13 +73,14 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
             Ok(unpacked) if unpacked.len() > MAX_BODY => return Err(too_large(&response)),
             Ok(unpacked) => unpacked.into(),
             Err(source) => {
-                let error = response.error(fault(), "the API's answer cannot be unpacked: it is broken or cut");
+                let error =
+                    response.error(fault(), "the API's answer cannot be decompressed: it is damaged or truncated");
                 return Err(Unreadable { error: error.with("coding", shown(&coding)).because(source), may_pass: true });
             }
         };
     }
     if response.header("content-encoding").is_some() {
-        // What is left of the headers tells of the body as it is now.
+        // The remaining headers describe the decoded body.
         let gone = ["content-encoding", "content-length"];
         response.headers.retain(|(name, _)| !gone.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
     }
@@ -87,15 +88,15 @@ fn read(mut response: HttpResponse) -> Result<HttpResponse, Unreadable> {
         Ok(None) => {}
         Ok(Some(text)) => response.body = text.into(),
         Err(charset) => {
-            let error = response.error(fault(), "the API's answer is in a charset that is not known here");
+            let error = response.error(fault(), "the API's answer has an unknown charset");
             return Err(Unreadable { error: error.with("charset", shown(&charset)), may_pass: false });
         }
     }
     Ok(response)
 }
 
-/// The codings to undo, in that order: the last one applied first. Names that belong elsewhere (a charset, MIME's `8bit`)
-/// code nothing.
+/// The codings to decode, in order: the last one applied comes first. Names that belong elsewhere (a charset, MIME's `8bit`)
+/// are ignored.
 fn codings(response: &HttpResponse) -> Vec<String> {
     let headers = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     let names = headers.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
@@ -105,12 +106,13 @@ fn codings(response: &HttpResponse) -> Vec<String> {
     names
 }
 
-/// A name that the API gave, for a message.
+/// A name from the API, for a message.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
-/// Reads all members. Bytes behind them that begin none are padding. At most one byte more than is allowed is unpacked.
+/// Reads all gzip members. Bytes after them that do not begin a member are padding. Decompresses at most one byte more than
+/// allowed.
 fn gunzip(packed: &[u8]) -> io::Result<Vec<u8>> {
     let (mut rest, mut unpacked) = (packed, Vec::new());
     loop {
@@ -127,7 +129,7 @@ fn gunzip(packed: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads a stream of deflate, as the standard has it (in a zlib wrapper) or as some servers send it (without).
+/// Reads a deflate stream, in a zlib wrapper as in the standard, or without as some servers send it.
 fn inflate(packed: &[u8], wrapped: bool) -> io::Result<Vec<u8>> {
     let (mut inflater, mut unpacked) = (Decompress::new(wrapped), Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! What is left to ask: one budget for all syncs of a connection.
+//! The request budget that all syncs of a connection share.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use highwater_template::limits::Rate;
 
 use crate::mutants::mutant;
 
-/// A token bucket, and the time before which the API does not want to be asked at all.
+/// A token bucket, and the time before which the API wants no request at all.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     quiet_until_ms: u64,
-    /// What the clock showed when that was last looked at.
+    /// The clock's time at the last update.
     looked_at_ms: u64,
     bucket: Option<Bucket>,
 }
@@ -23,7 +23,7 @@ struct Bucket {
 }
 
 impl Budget {
-    /// Takes leave for one request; or says how long to wait before asking again.
+    /// Takes a token for one request, or returns how long to wait before the next attempt.
     pub(crate) fn take(&mut self, rate: Option<Rate>, now_ms: u64) -> Result<(), Duration> {
         self.look(now_ms);
         if self.quiet_until_ms > now_ms {
@@ -34,19 +34,19 @@ impl Budget {
         bucket.take(rate, now_ms)
     }
 
-    /// Until when nobody asks: Unix milliseconds; in the past where anybody may.
+    /// The end of the pause in Unix milliseconds; in the past if requests are allowed.
     pub(crate) fn quiet_until_ms(&self) -> u64 {
         self.quiet_until_ms
     }
 
-    /// Nobody asks for this long.
+    /// Pauses all requests for this long.
     pub(crate) fn quiet_for(&mut self, wait: Duration, now_ms: u64) {
         self.look(now_ms);
         let until_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         self.quiet_until_ms = until_ms.max(self.quiet_until_ms);
     }
 
-    /// A clock that was set back makes no wait longer.
+    /// Shortens the pause after a clock was set back, so that no wait becomes longer.
     fn look(&mut self, now_ms: u64) {
         if mutant!("quiet-follows-clock") {
             return;
@@ -56,7 +56,7 @@ impl Budget {
         self.looked_at_ms = now_ms;
     }
 
-    /// The API says how many requests are left: others use the same account.
+    /// Adjusts to the number of remaining requests that the API reports: other clients use the same account.
     pub(crate) fn left(&mut self, requests: u64) {
         if let Some(bucket) = &mut self.bucket {
             bucket.tokens = bucket.tokens.min(u32::try_from(requests).map_or(f64::MAX, f64::from));
@@ -69,7 +69,7 @@ impl Bucket {
         self.rate = rate;
         let period_ms = (rate.period.as_millis() as f64).max(1.0);
         let per_ms = f64::from(rate.requests) / period_ms;
-        // A clock that went back fills nothing.
+        // A clock that went back adds no tokens.
         let elapsed = now_ms.saturating_sub(self.filled_at_ms) as f64;
         self.tokens = (self.tokens + elapsed * per_ms).min(f64::from(rate.requests));
         self.filled_at_ms = now_ms;

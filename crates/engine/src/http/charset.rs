@@ -1,31 +1,31 @@
-//! JSON and XML in other charsets than UTF-8, and with a byte-order mark.
+//! Converts JSON and XML from other charsets than UTF-8, and removes byte-order marks.
 
-/// What stands for 0x80 to 0x9f in windows-1252 (https://encoding.spec.whatwg.org/#windows-1252, which is what
+/// The characters of 0x80 to 0x9f in windows-1252 (https://encoding.spec.whatwg.org/#windows-1252, which is what
 /// `iso-8859-1` means too).
 const WESTERN: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Whether a name is one of a charset: some servers write it where a content coding belongs.
+/// Whether a name is that of a charset: some servers send one as a content coding.
 pub(super) fn is_charset(name: &str) -> bool {
     WIDE.contains(&name) || NARROW.contains(&name) || UNICODE.contains(&name)
 }
 
 const WIDE: [&str; 3] = ["utf-16", "utf-16le", "utf-16be"];
 
-/// Names of windows-1252, and of what is read as it.
+/// Names of windows-1252, and of charsets that are read as it.
 const NARROW: [&str; 8] =
     ["iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252"];
 
 const UNICODE: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
-/// JSON or XML as UTF-8 without a mark; `None` where it is that already, or where the body is neither. A mark decides, then
-/// UTF-8 if the bytes are UTF-8 (JSON is, whatever charset a server adds by default), then the declared charset.
+/// Converts JSON or XML to UTF-8 without a mark; `None` if it already is, or if the body is neither. A mark decides, then UTF-8
+/// if the bytes are valid UTF-8 (JSON is UTF-8, whatever charset a server adds by default), then the declared charset.
 ///
 /// # Errors
 ///
-/// The name of the declared charset, where it is needed and not known.
+/// The name of the declared charset, if it is needed and unknown.
 pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let is_known = content_type.is_some_and(is_known);
     let looks_like_json = |rest: &[u8]| matches!(rest.trim_ascii_start().first(), Some(b'{' | b'['));
@@ -44,18 +44,18 @@ pub(super) fn to_utf8(content_type: Option<&str>, body: &[u8]) -> Result<Option<
     let Some(charset) = content_type.and_then(charset) else { return Ok(None) };
     match charset.as_str() {
         "utf-16le" => Ok(Some(wide(body, u16::from_le_bytes))),
-        // Without a mark the bytes of a text in ASCII tell which half comes first.
+        // Without a mark, the bytes of ASCII characters show the byte order.
         "utf-16" if body.get(1) == Some(&0) => Ok(Some(wide(body, u16::from_le_bytes))),
         "utf-16" | "utf-16be" => Ok(Some(wide(body, u16::from_be_bytes))),
         _ if std::str::from_utf8(body).is_ok() => Ok(None),
         name if NARROW.contains(&name) => Ok(Some(western(body))),
-        // What is spoilt in it its reader tells.
+        // Invalid characters are reported by the parser.
         name if UNICODE.contains(&name) => Ok(None),
         _ => Err(charset),
     }
 }
 
-/// Whether a body is of a kind whose charset is undone.
+/// Whether a body has a type whose charset is converted.
 fn is_known(content_type: &str) -> bool {
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     ["/json", "+json", "/xml", "+xml"].iter().any(|kind| media.ends_with(kind))

@@ -1,4 +1,4 @@
-//! Requests of one run: whole URLs, credentials to the right origins only, retries, limits.
+//! The requests of one run: absolute URLs, credentials for the right origins only, retries, rate limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,17 +24,17 @@ use super::renewal::Way;
 use super::session::Session;
 use super::tokens;
 
-/// Rate limits waited out in a row for one request.
+/// The most rate limits in a row that are waited out for one request.
 const MAX_WAITS: u32 = 20;
 
-/// Tries of a request without a response, as long as the client has had none: being offline is reported at once, and the
-/// schedule tries again.
+/// The attempts at a request without a response, until the client has had one: being offline is reported at once, and the
+/// schedule retries.
 const FIRST_TRIES: u32 = 2;
 
-/// The shortest wait that an error reports. A shorter one is left to the schedule, which waits longer after each failure.
+/// The shortest wait that an error reports. For shorter ones the schedule's own backoff applies.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
-/// Where the client's log lines go: the run's log.
+/// Receives the client's log lines, for the run's log.
 pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
 
 #[derive(Debug)]
@@ -46,20 +46,20 @@ pub(crate) struct Client {
     origins: Origins,
     provider: Provider,
     session: Arc<Session>,
-    /// Where credentials may go.
+    /// The origins that credentials may be sent to.
     address: Address,
-    /// The engine's name among others.
+    /// The engine's id.
     engine: String,
-    /// How many renewals of credentials are under way.
+    /// The number of credential renewals in progress.
     renewals: watch::Sender<usize>,
     /// The API's clock at its latest answer, in Unix milliseconds; 0 before.
     server_ms: AtomicU64,
-    /// Whether anything was answered yet.
+    /// Whether any request has been answered.
     answered: AtomicBool,
 }
 
 impl Client {
-    /// A client of `provider` for the origins given, the base URL first.
+    /// Creates a client of `provider` for these origins, the base URL first.
     pub(crate) async fn new(
         transport: Arc<dyn Transport>,
         environment: Arc<dyn Environment>,
@@ -94,7 +94,7 @@ impl Client {
         Some(self.server_ms.load(Ordering::Relaxed)).filter(|server_ms| *server_ms != 0)
     }
 
-    /// For a connection that is there.
+    /// For an existing connection.
     pub(crate) fn at(mut self, address: Address) -> Self {
         self.address = address;
         self
@@ -104,12 +104,12 @@ impl Client {
         &self.origins
     }
 
-    /// Whether the connection is still the one that the client was made for.
+    /// Whether the connection has not changed since the client was created.
     pub(super) fn check_address(&self) -> Result<()> {
         self.session.check_address(&self.address)
     }
 
-    /// With the name by which its engine takes turns with others.
+    /// Sets the id by which its engine takes turns with others.
     pub(crate) fn of_engine(mut self, name: &str) -> Self {
         name.clone_into(&mut self.engine);
         self
@@ -140,7 +140,7 @@ impl Client {
                 Ok(response) => response,
                 Err(failed) if failed.may_pass && may_retry && (failures + 1 < FIRST_TRIES || self.was_answered()) => {
                     failures += 1;
-                    note(LogLevel::Warning, &format!("no answer that can be read ({}); trying again", failed.error));
+                    note(LogLevel::Warning, &format!("no readable answer ({}); retrying", failed.error));
                     self.pause(failures, Duration::ZERO).await;
                     continue;
                 }
@@ -180,7 +180,7 @@ impl Client {
                     }
                     (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
-                        note(LogLevel::Warning, &format!("the API answered {status}; trying again"));
+                        note(LogLevel::Warning, &format!("the API answered {status}; retrying"));
                         self.pause(failures, wait).await;
                     }
                     _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
@@ -218,7 +218,7 @@ impl Client {
             }
             Err(error) => {
                 let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
-                // An answer that cannot be read is one.
+                // An unreadable answer is an answer too.
                 self.answered.fetch_or(error.kind() != ErrorKind::Unavailable, Ordering::Relaxed);
                 Err(answer::Unreadable { error: error.with("url", shown), may_pass })
             }
@@ -229,7 +229,7 @@ impl Client {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The response, or the error that it means, with the API's words and when to come again.
+    /// The response, or the error that it means, with the API's message and when to retry.
     fn judged(response: HttpResponse, wait: Option<Duration>) -> Result<HttpResponse> {
         response.error_for_status().map_err(|error| match wait.filter(|wait| *wait >= WORTH_TELLING) {
             Some(wait) => error.retry_in(wait),
@@ -237,7 +237,7 @@ impl Client {
         })
     }
 
-    /// Keeps what a response says about time and limits, and tells whether the request is to be sent again for it.
+    /// Records what a response says about time and limits, and returns whether to send the request again.
     fn read_limits(&self, response: &HttpResponse) -> Verdict {
         let now_ms = self.environment.now().unix_ms();
         if let Some(server_ms) = server_ms(response) {
@@ -269,7 +269,7 @@ impl Client {
                 headers.push((name, value.expose().to_owned()));
             }
             Some(Placement::Query { name, value }) => {
-                // A link that the API wrote may have the key already.
+                // A link from the API may already contain the key.
                 without_parameter(&mut url, &name);
                 url.query_pairs_mut().append_pair(&name, value.expose());
             }
@@ -299,7 +299,7 @@ impl Client {
         }
     }
 
-    /// The credentials, refreshed where they are about to end, and kept by the host before they are used.
+    /// The credentials, refreshed if they are about to expire, and saved by the host before they are used.
     async fn credentials(&self) -> Result<Credentials> {
         self.check_address()?;
         self.session.save().await?;
@@ -310,10 +310,10 @@ impl Client {
             return Ok(credentials);
         }
         match self.refresh(&credentials, false).await {
-            // The token at hand is still good: the endpoint may work again before it ends.
+            // The current token is still valid: the endpoint may work again before it expires.
             Err(error) if may_pass(&error) && tokens.lasts(now) => {
                 let error = self.session.redact_error(error);
-                tracing::debug!(target: "highwater::http", "a token could not be renewed yet: {error}");
+                tracing::debug!(target: "highwater::http", "a token could not be refreshed yet: {error}");
                 Ok(credentials)
             }
             outcome => {
@@ -335,7 +335,7 @@ impl Client {
         self.session.renew_secrets(&self.way(), renewal).await
     }
 
-    /// Waits until no renewal of this client's is under way.
+    /// Waits until this client has no renewal in progress.
     pub(crate) async fn renewed(&self) {
         let mut renewals = self.renewals.subscribe();
         // The sender lives in `self`: waiting cannot fail.
@@ -354,7 +354,7 @@ impl Client {
         }
     }
 
-    /// Waits for the connection's budget, or says when to come again.
+    /// Waits for the connection's budget, or fails with the time to retry.
     async fn await_leave(&self, note: Note<'_>) -> Result<()> {
         loop {
             let leave = lock(&self.session.budget).take(self.provider.limits.rate, self.environment.now().unix_ms());
@@ -362,7 +362,7 @@ impl Client {
             if wait > self.limits.max_wait {
                 return Err(Error::new(
                     ErrorKind::RateLimited,
-                    "the API's rate limit is used up: what was saved stays, run again later",
+                    "the API's rate limit is used up: everything saved stays, run again later",
                 )
                 .with("seconds", wait.as_secs())
                 .retry_in(wait));
@@ -378,7 +378,7 @@ impl Client {
         lock(&self.session.budget).quiet_for(wait, self.environment.now().unix_ms());
     }
 
-    /// Waits between tries, for as long as the API wants at least.
+    /// Waits between attempts, at least as long as the API asks for.
     async fn pause(&self, failures: u32, at_least: Duration) {
         crate::timer::sleep(self.limits.pause(failures, self.random()).max(at_least)).await;
     }
@@ -389,13 +389,13 @@ impl Client {
         u32::from_le_bytes(bytes)
     }
 
-    /// A URL without its query, and without any secret that stands in its path.
+    /// A URL without its query, and without any secret in its path.
     fn shown(&self, url: &Url) -> String {
         self.session.redact(&format!("{}{}", url.origin().ascii_serialization(), url.path()))
     }
 }
 
-/// Counts a renewal while it lasts.
+/// Counts a renewal while it is in progress.
 struct UnderWay<'c>(&'c watch::Sender<usize>);
 
 impl<'c> UnderWay<'c> {
@@ -415,7 +415,7 @@ fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Remote | ErrorKind::RateLimited | ErrorKind::Unavailable)
 }
 
-/// Takes a parameter out of a URL's query; the others stay as they are written.
+/// Removes a parameter from a URL's query; the others stay unchanged.
 fn without_parameter(url: &mut Url, name: &str) {
     let is_other = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).all(|(known, _)| known != name);
     let Some(query) = url.query() else { return };

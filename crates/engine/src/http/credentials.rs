@@ -1,4 +1,4 @@
-//! What a connection signs in with, and where the host keeps it.
+//! Credentials of connections, and the host's store for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,10 @@ use super::oauth::client_pair;
 use super::tokens::{OAuthGrant, OAuthTokens};
 use crate::timer::millis;
 
-/// A user name this long that is no mail address may be an API key.
+/// A user name of this length that is not a mail address may be an API key.
 const KEY_LIKE: usize = 8;
 
-/// What a connection signs in with. Highwater keeps it in memory and never writes it down: give it to
+/// The credentials of a connection. Highwater keeps them in memory and never stores them: pass them to
 /// [`Engine::use_credentials`](crate::Engine::use_credentials) at each start, or give the engine a
 /// [`CredentialStore`].
 ///
@@ -44,22 +44,22 @@ pub(crate) enum SignInMethod {
 }
 
 impl Credentials {
-    /// Nothing to sign in with; for secret settings alone.
+    /// Returns credentials without a sign-in, for secret settings only.
     pub fn none() -> Self {
         Credentials::default()
     }
 
-    /// A token or an API key: it goes where the provider wants it.
+    /// Returns credentials of a token or an API key. The provider decides where requests carry it.
     pub fn token(token: Secret) -> Self {
         Credentials { sign_in: SignInMethod::Token(token), secrets: BTreeMap::new() }
     }
 
-    /// A name and a password.
+    /// Returns credentials of a name and a password.
     pub fn basic(username: impl Into<String>, password: Secret) -> Self {
         Credentials { sign_in: SignInMethod::Basic { username: username.into(), password }, secrets: BTreeMap::new() }
     }
 
-    /// OAuth 2.
+    /// Returns credentials of OAuth 2.
     pub fn oauth2(tokens: OAuthTokens) -> Self {
         Credentials { sign_in: SignInMethod::OAuth2(tokens), secrets: BTreeMap::new() }
     }
@@ -71,7 +71,7 @@ impl Credentials {
         self
     }
 
-    /// Whether there is something to sign in with.
+    /// Whether they contain a sign-in.
     pub fn can_sign_in(&self) -> bool {
         self.sign_in != SignInMethod::Nothing
     }
@@ -80,7 +80,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] where the text cannot be written, which does not happen.
+    /// [`ErrorKind::Internal`] if the text cannot be written, which does not happen.
     pub fn to_secret(&self) -> Result<Secret> {
         let text = serde_json::to_string(&Written::from(self))
             .map_err(|source| Error::new(ErrorKind::Internal, "the credentials cannot be written").because(source))?;
@@ -93,9 +93,9 @@ impl Credentials {
     ///
     /// [`ErrorKind::Invalid`] for any other text. The error does not quote it.
     pub fn from_secret(text: &Secret) -> Result<Self> {
-        // The parser's message could quote the text: it stays out.
+        // The parser's message could quote the text, so it is dropped.
         let written: Written = serde_json::from_str(text.expose())
-            .map_err(|_| Error::new(ErrorKind::Invalid, "these are no credentials: sign in again"))?;
+            .map_err(|_| Error::new(ErrorKind::Invalid, "the text does not contain credentials: sign in again"))?;
         Ok(written.into())
     }
 
@@ -103,21 +103,21 @@ impl Credentials {
         self.secrets.get(name).cloned()
     }
 
-    /// Checks that the secret settings a template cannot do without are there.
+    /// Checks that the secret settings required by a template are there.
     pub(crate) fn check(&self, keys: &[ConfigKey]) -> Result<()> {
         let missing = keys.iter().find(|key| key.secret && key.required && !self.secrets.contains_key(&key.name));
         match missing {
             None => Ok(()),
             Some(key) => Err(Error::new(
                 ErrorKind::Invalid,
-                "a secret setting is missing: give it with the connection's credentials",
+                "a secret setting is missing: add it to the connection's credentials",
             )
             .with("setting", &key.name)
             .with("help", &key.help)),
         }
     }
 
-    /// Every secret in it, and every text that stands for one in a request: what is kept out of logs and errors.
+    /// Every secret, and every text that represents one in a request: the texts to redact from logs and errors.
     pub(crate) fn all_secrets(&self) -> Vec<Secret> {
         let mut found: Vec<Secret> = self.secrets.values().cloned().collect();
         match &self.sign_in {
@@ -155,8 +155,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Where the host keeps credentials: a keychain, its own vault. The engine asks it for a connection it
-/// has no credentials of and before each refresh, and gives it renewed ones *before* it uses them.
+/// Stores credentials for the host, for example in a keychain or a vault. The engine loads from it if it has no credentials of
+/// a connection, and before each refresh, and saves refreshed ones *before* it uses them.
 ///
 /// ```
 /// use highwater_template::async_trait::async_trait;
@@ -185,17 +185,17 @@ impl fmt::Debug for Credentials {
 /// ```
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {
-    /// The credentials of a connection.
+    /// Returns the credentials of a connection; `None` if there are none.
     async fn load(&self, connection: &str) -> Result<Option<Credentials>>;
-    /// Keeps them, durably: what was there before may be good for nothing any more.
+    /// Saves them durably: the previous ones may no longer be valid.
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()>;
-    /// Removes them, for [`Engine::disconnect`](crate::Engine::disconnect). Unless implemented, empty ones take their place.
+    /// Removes them, for [`Engine::disconnect`](crate::Engine::disconnect). By default it saves empty ones in their place.
     async fn remove(&self, connection: &str) -> Result<()> {
         self.save(connection, &Credentials::none()).await
     }
 }
 
-/// The written form.
+/// The serialized form.
 #[derive(Serialize, Deserialize, Default)]
 struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,7 +222,7 @@ struct WrittenTokens {
     granted: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lifetime_ms: Option<u64>,
-    /// Absent in texts of a version that did not know it.
+    /// Absent in texts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant: Option<WrittenGrant>,
 }
@@ -235,7 +235,7 @@ enum WrittenGrant {
 }
 
 impl WrittenTokens {
-    /// A text that does not say how tokens come has no tokens and a secret only if the application asks for itself: a user's
+    /// A text without a grant has no tokens but a secret only if the application signs in as itself: a user's
     /// sign-in always has an access token or a refresh token.
     fn grant(&self) -> OAuthGrant {
         let no_tokens = self.access_token.is_none() && self.refresh_token.is_none();

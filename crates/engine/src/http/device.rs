@@ -1,4 +1,4 @@
-//! A user's sign-in on another device: the device flow (RFC 8628).
+//! Sign-in on another device: the device flow (RFC 8628).
 
 use std::fmt;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use super::oauth::{TokenRequest, check_client, secure};
 use super::tokens::{OAuthGrant, OAuthTokens};
 use crate::timer;
 
-/// Between two questions, unless the API says otherwise (RFC 8628 section 3.2).
+/// The default polling interval (RFC 8628 section 3.2).
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a demand to slow down adds (section 3.5).
+/// The time that `slow_down` adds to the interval (section 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// The longest wait between two questions, and the longest that a code is waited for.
+/// The longest polling interval, and the longest wait for a code to be used.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 
-/// A sign-in without a browser at hand: the user opens an address on any device and types a short code.
+/// A sign-in without a local browser: the user opens an address on any device and types a short code.
 ///
 /// Show the user [`verification_uri`](DeviceSignIn::verification_uri) and [`user_code`](DeviceSignIn::user_code), then wait
 /// with [`finish`](DeviceSignIn::finish).
@@ -57,7 +57,7 @@ pub struct DeviceSignIn {
     client: OAuthTokens,
 }
 
-/// What the device authorization endpoint answers. Google's has another name for the address.
+/// The answer of the device authorization endpoint. Google uses another name for the address.
 #[derive(Deserialize)]
 struct Answer {
     device_code: String,
@@ -73,15 +73,15 @@ struct Answer {
 }
 
 impl DeviceSignIn {
-    /// Asks the API for a code. `client` has the application's id, and its secret where the API wants one; `scopes` are asked
-    /// for beside those of `oauth`.
+    /// Requests a code from the API. `client` has the application's id, and its secret if the API needs one; `scopes` are
+    /// requested in addition to those of `oauth`.
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Unsupported`] where `oauth` has no device authorization endpoint.
-    /// * [`ErrorKind::Invalid`] where that endpoint is not one that codes may come from (plain `http`), and where `client` has no id.
-    /// * [`ErrorKind::Unauthorized`] where the API refuses the application, [`ErrorKind::Remote`] for an answer without a
-    ///   code, and whatever `transport` fails with.
+    /// * [`ErrorKind::Unsupported`] if `oauth` has no device authorization endpoint.
+    /// * [`ErrorKind::Invalid`] if that endpoint is not allowed (plain `http`), and if `client` has no id.
+    /// * [`ErrorKind::Unauthorized`] if the API refuses the application, [`ErrorKind::Remote`] for an answer without a
+    ///   code, and the errors of `transport`.
     pub async fn begin(
         oauth: &OAuth2,
         client: OAuthTokens,
@@ -92,7 +92,7 @@ impl DeviceSignIn {
         let url = oauth.device_url.as_deref().ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
-                "the provider has no sign-in by a code: sign in with a browser, or give a token",
+                "the provider has no device flow: sign in with a browser, or use a token",
             )
         })?;
         secure(url, "device_url")?;
@@ -141,7 +141,7 @@ impl DeviceSignIn {
         &self.verification_uri
     }
 
-    /// Returns the address with the code in it, where the API gives one: for a link, or a QR code.
+    /// Returns the address with the code in it, if the API returned one: for a link, or a QR code.
     pub fn verification_uri_complete(&self) -> Option<&str> {
         self.complete_uri.as_deref()
     }
@@ -151,12 +151,12 @@ impl DeviceSignIn {
         self.expires_at
     }
 
-    /// Waits until the user has agreed, and returns the tokens. Asks the API at the interval that it wants; failures of the
-    /// network and of the API's server are tried again. Drop the future to give up.
+    /// Waits until the user has consented, and returns the tokens. Polls at the API's interval; failures of the network and of
+    /// the API's server are retried. Drop the future to give up.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unauthorized`] where the user refused, where the code expired (at most after an hour), and where the API
+    /// [`ErrorKind::Unauthorized`] if the user refused, if the code expired (after at most one hour), and if the API
     /// refuses the application.
     pub async fn finish(&self, transport: &dyn Transport, environment: &dyn Environment) -> Result<OAuthTokens> {
         let fields = [
@@ -184,42 +184,39 @@ impl DeviceSignIn {
     }
 }
 
-/// Whether asking again may help.
+/// Whether polling again may help.
 fn is_passing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Remote | ErrorKind::RateLimited)
 }
 
 fn expired() -> Error {
-    Error::new(ErrorKind::Unauthorized, "the code has expired before anybody agreed: begin the sign-in again")
+    Error::new(ErrorKind::Unauthorized, "the code expired before the user consented: begin the sign-in again")
 }
 
 fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
     if response.status >= 400 {
         let kind = if response.status < 500 { ErrorKind::Unauthorized } else { ErrorKind::Remote };
-        let message = "the API gave no code: check the client id, and that the application may sign users in by a code";
+        let message = "the API returned no code: check the client id, and that the application may use the device flow";
         return Err(hidden.redact_error(response.error(kind, message)));
     }
-    // GitHub's is a form unless it heeds the header `accept`.
+    // GitHub answers with a form unless the header `accept` asks for JSON.
     let form = || {
         let fields = url::form_urlencoded::parse(&response.body)
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
         serde_json::from_value(Value::Object(fields.collect()))
     };
     let answer: Answer = serde_json::from_slice(&response.body).or_else(|_| form()).map_err(|_| {
-        Error::new(
-            ErrorKind::Remote,
-            "the API answered something that is no code: check its device authorization endpoint",
-        )
-        .with("status", response.status)
+        Error::new(ErrorKind::Remote, "the API's answer is not a device code: check its device authorization endpoint")
+            .with("status", response.status)
     })?;
     if answer.user_code.trim().is_empty() || answer.device_code.is_empty() || !is_page(&answer.verification_uri) {
-        let message = "the API named no page for the code that a browser may open";
+        let message = "the API returned no address for the code that a browser may open";
         return Err(Error::new(ErrorKind::Remote, message).with("url", hidden.redact(&answer.verification_uri)));
     }
     Ok(answer)
 }
 
-/// Whether a user may be sent there.
+/// Whether the address may be shown to a user.
 fn is_page(uri: &str) -> bool {
     secure(uri, "url").is_ok() && Url::parse(uri).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
 }

@@ -1,4 +1,4 @@
-//! Names that must lead to the internet.
+//! Resolves names to globally routable addresses only.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use ureq::unversioned::transport::NextTimeout;
 use crate::mutants::mutant;
 use crate::reach::{self, Reach};
 
-/// Finds a host's addresses and leaves out those that are not globally routable. It stands where the connection is made:
-/// a name that leads elsewhere when it is asked again leads nowhere.
+/// Resolves a host and drops addresses that are not globally routable. It runs when the connection is made, so that a name that
+/// resolves differently the second time (DNS rebinding) cannot get around it.
 #[derive(Debug, Default)]
 pub(super) struct GlobalResolver(DefaultResolver);
 

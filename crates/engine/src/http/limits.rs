@@ -1,4 +1,4 @@
-//! How long to wait, and when to give up.
+//! Retries, backoff and rate limits.
 
 use std::time::Duration;
 
@@ -6,15 +6,16 @@ use chrono::{DateTime, Utc};
 use highwater_template::HttpResponse;
 use highwater_template::limits::RateLimits;
 
-/// How a run deals with an API that is slow, busy or broken.
+/// Limits for an API that is slow, busy or failing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestLimits {
-    /// Tries of a request that fails for reasons that may pass. 5 unless told.
+    /// Attempts at a request whose failure may be temporary. Defaults to 5.
     pub attempts: u32,
-    /// The first pause between tries; it doubles each time. 500 ms unless told.
+    /// The first pause between attempts; it doubles each time. Defaults to 500 ms.
     pub backoff: Duration,
-    /// The longest wait for a rate limit; beyond it the run ends and says when to come again. 15 minutes unless told.
+    /// The longest wait for a rate limit. A longer one ends the run with `RateLimited`, which says when to retry. Defaults to 15
+    /// minutes.
     pub max_wait: Duration,
 }
 
@@ -25,14 +26,14 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// Tries a request this often.
+    /// Sets the number of attempts at a request.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// Sets the first pause.
+    /// Sets the first pause between attempts.
     #[must_use]
     pub fn backoff(mut self, pause: Duration) -> Self {
         self.backoff = pause;
@@ -46,35 +47,35 @@ impl RequestLimits {
         self
     }
 
-    /// The pause before try number `attempt` (from 1): doubled each time, up to a minute, and half of it by chance,
-    /// so that many clients do not come back together.
+    /// The pause before attempt number `attempt` (from 1): doubled each time, up to a minute, and half of it random, so that
+    /// many clients do not retry together.
     pub(crate) fn pause(&self, attempt: u32, random: u32) -> Duration {
         let doubled = self.backoff.saturating_mul(1 << (attempt - 1).min(7)).min(Duration::from_secs(60));
         doubled.mul_f64(0.5 + f64::from(random % 1000) / 2000.0)
     }
 }
 
-/// What a response says about limits.
+/// A response's verdict about limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing in particular.
+    /// Nothing about limits.
     Pass,
-    /// Ask again, but not at once.
+    /// Retry, but not at once.
     Wait(Wait),
 }
 
 /// How long to wait before a request is sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// What the response says.
+    /// The wait that the response asks for.
     told: Option<Duration>,
-    /// The wait after the first refusal, where the response says nothing; it doubles with each one in a row.
+    /// The wait after the first refusal, if the response names none; it doubles with each further one in a row.
     growing: Option<Duration>,
 }
 
 impl Wait {
-    /// The wait after so many refusals in a row. It is never shorter than the pause between tries: an API that says
-    /// "at once" for ever is not asked without pause.
+    /// The wait after this many refusals in a row. It is never shorter than the pause between attempts, so that an API that
+    /// always says "at once" causes no busy loop.
     pub(crate) fn time(&self, refusals: u32, limits: &RequestLimits, random: u32) -> Duration {
         let grown = match self.growing {
             Some(first) => first.saturating_mul(1 << refusals.saturating_sub(1).min(7)),
@@ -87,8 +88,8 @@ impl Wait {
 /// The shortest wait for a limit that is not the quota: the quota's reset says nothing about it.
 const SECONDARY: Duration = Duration::from_secs(60);
 
-/// Reads status, headers and, where the provider has such limits, the body. `now_ms` is our Unix time in milliseconds; what
-/// the response's own clock says goes before it.
+/// Reads status, headers and, for providers with such limits, the body. `now_ms` is our Unix time in milliseconds; the
+/// response's own clock takes precedence.
 pub(crate) fn verdict(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Verdict {
     let told = retry_after(response, now_ms);
     let left = remaining(response, limits);
@@ -117,24 +118,24 @@ pub(crate) fn verdict(response: &HttpResponse, limits: &RateLimits, now_ms: u64)
     Verdict::Wait(wait)
 }
 
-/// How long to wait before a failure that may pass is tried again, at least; `None` where another try is of no use.
+/// The shortest wait before a temporary failure is retried; `None` if a retry is of no use.
 pub(crate) fn passing(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
     let told = retry_after(response, now_ms);
     match response.status {
-        // The request came too slowly, too early, or while somebody held the resource.
+        // The request came too slowly, too early, or while the resource was locked.
         408 | 423 | 425 | 500..=599 => Some(told.unwrap_or_default()),
-        // A conflict is an answer, unless the API says that it will be over.
+        // A conflict is an answer, unless the API says when it will be resolved.
         409 => told,
         _ => None,
     }
 }
 
-/// How long to keep still before the next request, after a response that used the budget up.
+/// How long to pause before the next request, after a response that used up the budget.
 pub(crate) fn rest(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Option<Duration> {
     (remaining(response, limits) == Some(0)).then(|| until_reset(response, limits, now_ms)).flatten()
 }
 
-/// How many requests the API says are left.
+/// The remaining requests, according to the API.
 pub(crate) fn remaining(response: &HttpResponse, limits: &RateLimits) -> Option<u64> {
     let usual = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
     match header_of(response, limits.remaining_headers.iter().map(String::as_str).chain(usual)) {
@@ -143,7 +144,7 @@ pub(crate) fn remaining(response: &HttpResponse, limits: &RateLimits) -> Option<
     }
 }
 
-/// What a response says of the time before which it does not want to be asked again.
+/// The time before which the API wants no further request.
 pub(crate) fn retry_after(response: &HttpResponse, now_ms: u64) -> Option<Duration> {
     let value = response.header("retry-after")?;
     time_until(value, server_ms(response).unwrap_or(now_ms))
@@ -156,13 +157,13 @@ fn until_reset(response: &HttpResponse, limits: &RateLimits, now_ms: u64) -> Opt
     let wait = match server_ms(response) {
         // Both count in whole seconds, and the clock's is rounded down: the wait is never too short.
         Some(server_ms) => time_until(value, server_ms),
-        // One second more where the API counts in whole ones.
+        // One second more if the API counts in whole seconds.
         None => time_until(value, now_ms).map(|wait| wait + Duration::from_secs(u64::from(is_unix_seconds(value)))),
     };
     wait.map(|wait| wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
 }
 
-/// What the `RateLimit` header says of the policy with the fewest requests left: how many, and the seconds until its reset.
+/// The `RateLimit` header's policy with the fewest remaining requests: how many, and the seconds until its reset.
 /// Both forms of its draft are read: `limit=9, remaining=0, reset=5`, and `"minute";r=0;t=5, "hour";r=7;t=900`.
 fn policy(response: &HttpResponse) -> Option<(u64, Option<&str>)> {
     let value = response.header("ratelimit")?;
@@ -178,7 +179,7 @@ fn policy(response: &HttpResponse) -> Option<(u64, Option<&str>)> {
     policies.min_by_key(|(left, _)| *left)
 }
 
-/// The API's clock when it answered: what it counts resets by. A cache adds the answer's age.
+/// The API's clock when it answered, by which it counts resets. A cache adds the answer's age.
 pub(super) fn server_ms(response: &HttpResponse) -> Option<u64> {
     let date_ms = response.date()?.unix_ms();
     let age_s = response.header("age").and_then(|age| age.trim().parse::<u64>().ok()).unwrap_or(0);
@@ -189,11 +190,11 @@ fn is_unix_seconds(value: &str) -> bool {
     value.trim().parse::<f64>().is_ok_and(|number| (1e9..1e11).contains(&number))
 }
 
-/// The longest wait that any header can ask for; what is longer was not meant.
+/// The longest plausible wait in a header; a longer one is ignored.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads a time as APIs give it: seconds from now, Unix seconds, Unix milliseconds, milliseconds from now (nobody asks
-/// for more than a day of seconds), a duration with units, an HTTP date or RFC 3339.
+/// Reads a time in any form that APIs use: seconds from now, Unix seconds, Unix milliseconds, milliseconds from now (no API
+/// means more than a day of seconds), a duration with units, an HTTP date or RFC 3339.
 pub(crate) fn time_until(value: &str, now_ms: u64) -> Option<Duration> {
     let value = value.trim();
     let wait_ms = match value.parse::<f64>() {

@@ -19,7 +19,7 @@ use super::tokens::{OAuthGrant, OAuthTokens};
 /// Why there are no new tokens.
 pub(super) struct Refusal {
     pub(super) error: Error,
-    /// Asking with this refresh token will never bring any.
+    /// This refresh token will never work again.
     pub(super) over: bool,
 }
 
@@ -29,12 +29,12 @@ impl From<Error> for Refusal {
     }
 }
 
-/// The error for a refresh token that the API does not take.
+/// The error for a refresh token that the API refuses.
 pub(super) fn over() -> Error {
-    Error::new(ErrorKind::Unauthorized, "the sign-in is over or was revoked: sign in again")
+    Error::new(ErrorKind::Unauthorized, "the sign-in has expired or was revoked: sign in again")
 }
 
-/// New tokens for old.
+/// Exchanges a refresh token for new tokens.
 pub(super) async fn refresh(
     oauth: Option<&OAuth2>,
     tokens: &OAuthTokens,
@@ -77,13 +77,13 @@ impl TokenRequest<'_> {
             tracing::warn!(
                 target: "highwater::http",
                 missing = missing.join(" "),
-                "the API granted fewer scopes than were asked for",
+                "the API granted fewer scopes than were requested",
             );
         }
         Ok(fresh)
     }
 
-    /// Everything that the answer could echo and nobody may see.
+    /// Every secret that the answer could echo.
     pub(super) fn hidden(&self) -> Redactor {
         const SECRET: [&str; 6] = ["refresh_token", "code", "code_verifier", "device_code", "token", "assertion"];
         let fields = self.fields.iter().filter(|(name, _)| SECRET.contains(name));
@@ -95,13 +95,13 @@ impl TokenRequest<'_> {
     fn request(&self) -> Result<HttpRequest> {
         let provided = self.oauth.map(|oauth| oauth.token_url.as_str());
         let url = self.tokens.token_url.as_deref().or(provided).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "nobody says where tokens come from: give the credentials a token URL")
+            Error::new(ErrorKind::Invalid, "there is no token endpoint: set the token URL of the credentials")
         })?;
         secure(url, "token_url")?;
         self.request_to(url, self.oauth.map_or(&[], |oauth| &oauth.token_parameters))
     }
 
-    /// The request to an endpoint of the API at which the application names itself.
+    /// A request to an endpoint of the API with the application's own credentials.
     pub(super) fn request_to(&self, url: &str, parameters: &[(String, String)]) -> Result<HttpRequest> {
         check_client(self.oauth, self.tokens)?;
         let secret = self.tokens.client_secret.as_ref();
@@ -128,30 +128,30 @@ impl TokenRequest<'_> {
     }
 }
 
-/// Refuses a sign-in of an application that nobody has named.
+/// Refuses a sign-in without a client id.
 pub(super) fn check_client(oauth: Option<&OAuth2>, tokens: &OAuthTokens) -> Result<()> {
     if !tokens.client_id.trim().is_empty() {
         return Ok(());
     }
     let error = Error::new(
         ErrorKind::Invalid,
-        "the sign-in has no client id: register an application with the provider, and give the client id that it gets",
+        "the sign-in has no client id: register an application with the provider, and set its client id",
     );
     let page = oauth.map(|oauth| oauth.page.as_str()).filter(|page| !page.is_empty());
     Err(page.into_iter().fold(error, |error, page| error.with("page", page)))
 }
 
-/// Refuses an address that secrets may not travel to: plain `http`, but to this machine.
+/// Refuses an address that secrets must not be sent to: plain `http`, except on this machine.
 pub(super) fn secure(url: &str, name: &'static str) -> Result<()> {
     let parsed = Url::parse(url)
         .map_err(|source| Error::new(ErrorKind::Invalid, "the address is not a URL").with(name, url).because(source))?;
     if parsed.scheme() == "https" || parsed.scheme() == "http" && is_loopback(&parsed) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, "tokens are not asked for over plain http: use https://").with(name, url))
+    Err(Error::new(ErrorKind::Invalid, "tokens are not requested over plain http: use https://").with(name, url))
 }
 
-/// How an application names itself in a header (RFC 6749 section 2.3.1).
+/// The header with an application's credentials (RFC 6749 section 2.3.1).
 pub(super) fn client_pair(id: &str, secret: &Secret) -> String {
     format!("{}:{}", escape(id), escape(secret.expose()))
 }

@@ -1,4 +1,4 @@
-//! Where requests may go: the base URL and the other origins of a provider. Credentials go nowhere else.
+//! The allowed origins of requests: the base URL and the other origins of a provider. Credentials are sent nowhere else.
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpRequest;
@@ -12,18 +12,17 @@ use crate::urls::{credentials_in_url, has_credentials, without_credentials};
 pub(super) struct Origins(Vec<Url>);
 
 impl Origins {
-    /// From whole URLs, the base URL first. `secrets` says that there are credentials to protect.
+    /// Creates them from absolute URLs, the base URL first. `secrets` says that there are credentials to protect.
     pub(super) fn new(urls: &[String], secrets: bool) -> Result<Self> {
         urls.iter().map(|url| origin(url, secrets)).collect::<Result<_>>().map(Origins)
     }
 
-    /// The URL that a request asks for.
+    /// The absolute URL of a request.
     pub(super) fn resolve(&self, request: &HttpRequest) -> Result<Url> {
-        let invalid =
-            |source| Error::new(ErrorKind::Invalid, "the template asks for something that is no URL").because(source);
+        let invalid = |source| Error::new(ErrorKind::Invalid, "the template's URL is not a URL").because(source);
         let mut url = match (Url::parse(&request.url), self.0.first()) {
             (Ok(url), _) => url,
-            // A path goes behind the base URL's own path, which `join` would replace.
+            // A path is appended to the base URL's own path, which `join` would replace.
             (Err(_), Some(base)) => {
                 let base = base.as_str().trim_end_matches('/');
                 Url::parse(&format!("{base}/{}", request.url.trim_start_matches('/'))).map_err(invalid)?
@@ -37,11 +36,11 @@ impl Origins {
         Ok(url)
     }
 
-    /// Lets a URL pass that goes to one of the origins. A link of the same host without TLS, as servers behind a proxy
-    /// write it, is asked with TLS.
+    /// Accepts a URL with one of the origins. A link to the same host without TLS, as servers behind a proxy write it, is
+    /// requested with TLS.
     pub(super) fn admit(&self, url: &mut Url, refusal: &'static str) -> Result<()> {
         url.set_fragment(None);
-        // A name and a password in a link are the API's words, not the connection's credentials.
+        // A name and a password in a link come from the API, they are not the connection's credentials.
         without_credentials(url);
         if url.scheme() == "http" && url.port().is_none() {
             let mut safe = url.clone();
@@ -68,7 +67,7 @@ impl Origins {
 }
 
 fn origin(url: &str, secrets: bool) -> Result<Url> {
-    // What follows a `?` or `#` may be a key: it is not shown.
+    // The part after a `?` or `#` may be a key, so it is not shown.
     let shown = url.split(['?', '#']).next().unwrap_or_default();
     let invalid = |message| Error::new(ErrorKind::Invalid, message).with("base_url", shown);
     let parsed = Url::parse(url).map_err(|source| invalid("the base URL is not a URL").because(source))?;
@@ -79,7 +78,7 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
         return Err(invalid("the base URL must begin with https:// (or http://)"));
     }
     if shown.len() != url.len() {
-        return Err(invalid("the base URL has a query or a fragment, which no request would keep: leave it out"));
+        return Err(invalid("the base URL has a query or a fragment, which requests would drop: remove it"));
     }
     if secrets && parsed.scheme() == "http" && !is_loopback(&parsed) {
         return Err(invalid("a token is not sent over plain http: use an https:// base URL"));

@@ -1,4 +1,4 @@
-//! Proxies as the environment names them, by the rules that curl and others share.
+//! Proxies from environment variables, with the rules that curl and others share.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use super::origins::is_loopback;
 
-/// Which proxy a request takes. A setting that cannot be used fails the requests it is for, and no others: going without
-/// a proxy would show traffic to a network that was not to see it.
+/// Selects the proxy of a request. An unusable setting fails only the requests that it applies to: bypassing the proxy would
+/// expose traffic to a network that must not see it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proxies {
     pub(super) http: Setting,
@@ -23,7 +23,7 @@ pub(super) enum Setting {
     #[default]
     None,
     Proxy(Proxy),
-    /// The variable that cannot be used, and why.
+    /// The unusable variable, and why.
     Unusable(&'static str, &'static str),
 }
 
@@ -37,12 +37,12 @@ struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// This domain and those below it; without itself, if that was said.
+    /// This domain and its subdomains; without the domain itself, if the entry says so.
     Domain {
         name: String,
         itself: bool,
     },
-    /// Addresses that begin with so many bits of this one.
+    /// Addresses that share this many leading bits with this one.
     Network {
         address: IpAddr,
         bits: u32,
@@ -50,8 +50,8 @@ enum Hosts {
 }
 
 impl Proxies {
-    /// Reads `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` for what neither names, and `NO_PROXY`; names in
-    /// small letters go first. `variable` reads one.
+    /// Reads `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` for either, and `NO_PROXY`; lower-case names take
+    /// precedence. `variable` reads one.
     pub(super) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let setting = |names: [&'static str; 4]| {
             let found = names.into_iter().find_map(|name| {
@@ -61,7 +61,7 @@ impl Proxies {
             match found {
                 Some((name, value)) => match value.to_str().map(str::trim) {
                     Some(text) => read(name, text),
-                    None => Setting::Unusable(name, "it is not readable text"),
+                    None => Setting::Unusable(name, "it is not valid text"),
                 },
                 None => Setting::None,
             }
@@ -77,7 +77,7 @@ impl Proxies {
         }
     }
 
-    /// The setting for a URL, if it goes by a proxy at all. This machine is never reached by one.
+    /// The setting for a URL, if it uses a proxy at all. This machine is never reached through one.
     pub(super) fn for_url(&self, url: &Url) -> Option<&Setting> {
         if is_loopback(url) || self.without.iter().any(|rule| rule.holds(url)) {
             return None;
@@ -87,7 +87,7 @@ impl Proxies {
     }
 }
 
-/// The error for a setting that cannot be used. Its value stays out: it may hold a password.
+/// The error for an unusable setting. It omits the value, which may contain a password.
 pub(super) fn unusable(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::Invalid, "the proxy setting of the environment cannot be used: correct or remove it")
         .with("variable", name)
@@ -99,10 +99,10 @@ fn read(name: &'static str, text: &str) -> Setting {
     match scheme.as_deref() {
         None | Some("http" | "https") => match Proxy::new(text) {
             Ok(proxy) if !proxy.host().is_empty() => Setting::Proxy(proxy),
-            _ => Setting::Unusable(name, "it is no URL of a proxy"),
+            _ => Setting::Unusable(name, "it is not a proxy URL"),
         },
         Some(scheme) if scheme.starts_with("socks") => Setting::Unusable(name, "SOCKS proxies are not supported"),
-        Some(_) => Setting::Unusable(name, "proxies are reached by http:// or https://"),
+        Some(_) => Setting::Unusable(name, "a proxy URL must begin with http:// or https://"),
     }
 }
 

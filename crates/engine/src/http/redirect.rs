@@ -1,4 +1,4 @@
-//! Redirects (RFC 9110, 15.4): followed within the origins, as the method allows.
+//! Follows redirects (RFC 9110, 15.4) within the origins, as far as the method allows.
 
 use highwater_core::{ErrorKind, Result};
 use highwater_template::{HttpRequest, HttpResponse};
@@ -7,14 +7,14 @@ use url::Url;
 use super::origins::Origins;
 use crate::mutants::mutant;
 
-/// Redirects followed for one request.
+/// The most redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
 
-/// Headers that tell of a body: they go with it.
+/// Headers that describe a body: they are dropped with it.
 const OF_A_BODY: [&str; 5] =
     ["content-type", "content-length", "content-encoding", "content-language", "content-location"];
 
-/// A request on its way: what is sent next, and where.
+/// A request with its redirects so far: what is sent next, and where.
 pub(super) struct Journey {
     pub(super) request: HttpRequest,
     pub(super) url: Url,
@@ -26,31 +26,31 @@ impl Journey {
         Journey { request, url, been: Vec::new() }
     }
 
-    /// Goes where the response points to. 307 and 308 repeat the request as it is. 303 asks with `GET`, as do 301 and 302
-    /// where it was a `POST`, without a body; other methods are kept. Nothing is attached before the origin was checked.
+    /// Follows the response's redirect. 307 and 308 repeat the request unchanged. 303 switches to `GET` without a body, as do 301
+    /// and 302 for a `POST`; other methods are kept. Credentials are attached only after the origin was checked.
     ///
     /// # Errors
     ///
-    /// Fails with [`ErrorKind::Remote`] where the response is no redirect that can be followed: also for a 301 or 302 of a
-    /// `POST` that may be sent once only. It writes something, and the `GET` in its place would not.
+    /// [`ErrorKind::Remote`] if the redirect cannot be followed. This includes a 301 or 302 of a `POST` that may be sent only
+    /// once: it writes something, and the `GET` in its place would not.
     pub(super) fn follow(&mut self, response: HttpResponse, origins: &Origins) -> Result<()> {
         let refused = |message| Err(response.error(ErrorKind::Remote, message));
         if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
             return response.error_for_status().map(drop);
         }
         let Some(location) = response.header("location").filter(|location| !location.trim().is_empty()) else {
-            return refused("the API redirects without saying where");
+            return refused("the API redirects without a target");
         };
         let mut url = match self.url.join(location.trim()) {
             Ok(url) => url,
             Err(source) => {
-                let error = response.error(ErrorKind::Remote, "the API redirects to something that is no URL");
+                let error = response.error(ErrorKind::Remote, "the API redirects to an invalid URL");
                 return Err(error.because(source));
             }
         };
-        // A name and a password in a link are not ours to send.
+        // A name and a password in a link must not be sent.
         if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
-            return refused("the API redirects to something that is no URL of a server");
+            return refused("the API redirects to a URL without a host");
         }
         let admitted = origins.admit(&mut url, "refused a redirect to another origin: the token would leak");
         admitted.map_err(|error| error.with("url", &response.url).with("status", response.status))?;
@@ -83,17 +83,17 @@ impl Journey {
     }
 }
 
-/// Whether a request is there to write: it may be sent once only, or says by a key that it may be sent again.
+/// Whether a request writes: it may be sent only once, or has an idempotency key.
 fn writes(request: &HttpRequest) -> bool {
     !request.repeatable || request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))
 }
 
-/// What a log says of a redirect that changed the method: what was to be written was not, unless the API says otherwise.
+/// The log line about a redirect that changed the method: the write probably did not happen.
 pub(super) fn changed(status: u16, method: &str) -> String {
-    format!("the API redirected {method} with {status}: asked on by GET, without the body")
+    format!("the API redirected {method} with {status}: following with GET, without the body")
 }
 
-/// Whether a response goes to [`Journey::follow`]: every 3xx but a 304 that was asked for.
+/// Whether a response is passed to [`Journey::follow`]: every 3xx except a requested 304.
 pub(super) fn concerns(response: &HttpResponse, request: &HttpRequest) -> bool {
     let asked_for = request.is_conditional() || mutant!("unasked-unchanged");
     (300..400).contains(&response.status)

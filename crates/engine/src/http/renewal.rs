@@ -1,8 +1,8 @@
-//! Renewing credentials: one renewal of a connection's at a time, and what comes of it is kept before it is used.
+//! Renews credentials: one renewal per connection at a time, and the result is saved before it is used.
 //!
-//! A refresh token that works once is used up by the request that sends it. So the request belongs to the session and not
-//! to the run that asked: when the run is stopped, the next one awaits the same answer. Tokens that the host could not
-//! keep stay here, and nothing is sent before it has them.
+//! A single-use refresh token is used up by the request that sends it. So the request belongs to the session and not to the
+//! run that started it: if the run is stopped, the next one awaits the same answer. Tokens that the host could not save stay
+//! here, and nothing is sent before it has saved them.
 
 use std::fmt;
 use std::future::Future;
@@ -21,22 +21,22 @@ use super::session::Session;
 use super::tokens::OAuthTokens;
 use super::turn::Turn;
 
-/// How many refresh tokens are tried in a row: ours, and one that another process has kept meanwhile.
+/// How many refresh tokens are tried in a row: ours, and one that another process has saved in the meantime.
 const TRIES: usize = 2;
 
-/// What one refresh leaves to the next.
+/// The state that one refresh leaves to the next.
 #[derive(Default)]
 pub(super) struct Refreshing {
-    /// A request under way. Whoever asked may be gone.
+    /// A request in progress. The run that started it may have ended.
     asked: Option<Asked>,
-    /// The refresh token that the API refused for good: it is not asked about again.
+    /// The refresh token that the API refused for good: it is not sent again.
     refused: Option<Secret>,
-    /// The token endpoint asked to be left alone until then: Unix milliseconds.
+    /// The end of the pause that the token endpoint asked for, in Unix milliseconds.
     quiet_until: Timestamp,
 }
 
 struct Asked {
-    /// What was sent.
+    /// The refresh token that was sent.
     old: OAuthTokens,
     answer: Pin<Box<dyn Future<Output = Result<OAuthTokens, Refusal>> + Send>>,
 }
@@ -47,20 +47,20 @@ impl fmt::Debug for Refreshing {
     }
 }
 
-/// What a renewal needs beside the session.
+/// The parts that a renewal needs besides the session.
 pub(super) struct Way<'w> {
     pub(super) oauth: Option<&'w OAuth2>,
-    /// Where credentials may go.
+    /// The origins that credentials may be sent to.
     pub(super) address: &'w Address,
     pub(super) transport: &'w Arc<dyn Transport>,
     pub(super) environment: &'w Arc<dyn Environment>,
     pub(super) store: &'w Arc<dyn Store>,
-    /// The engine's name among others.
+    /// The engine's id.
     pub(super) engine: &'w str,
 }
 
 impl Session {
-    /// Whether there are other credentials now than the ones used. `refused` says that the API did not take these.
+    /// Returns whether there are now other credentials than the ones used. `refused` says that the API rejected these.
     pub(super) async fn refresh(&self, way: &Way<'_>, used: &Credentials, refused: bool) -> Result<bool> {
         let SignInMethod::OAuth2(old) = &used.sign_in else { return Ok(false) };
         if !old.can_refresh() {
@@ -71,7 +71,7 @@ impl Session {
             && let Err(refusal) = self.await_answer(&mut refreshing).await
         {
             let error = self.redact_error(refusal.error);
-            tracing::debug!(target: "highwater::http", "a refresh whose run was stopped: {error}");
+            tracing::debug!(target: "highwater::http", "a refresh failed after its run was stopped: {error}");
         }
         let turn = self.turn(way, "tokens").await?;
         let outcome = self.refresh_alone(way, old, refused, &mut refreshing).await;
@@ -81,7 +81,7 @@ impl Session {
         outcome
     }
 
-    /// Tokens that nothing renews: the user may have signed in anew, in this process or another.
+    /// Handles tokens without a refresh token: the user may have signed in again, in this process or another.
     async fn look_for_others(&self, old: &OAuthTokens, refused: bool, now: Timestamp) -> Result<bool> {
         if !refused && old.access_token.is_some() {
             return Ok(false);
@@ -93,7 +93,7 @@ impl Session {
             return Ok(true);
         }
         let message = match &old.access_token {
-            None => "there is no access token, and no way to one: sign in, or use client credentials",
+            None => "there is no access token, and no way to get one: sign in, or use client credentials",
             Some(_) if old.expires_at.is_some_and(|end| end <= now) => {
                 "the sign-in has ended, and there is no refresh token: sign in again"
             }
@@ -160,7 +160,7 @@ impl Session {
         }
     }
 
-    /// Awaits the request under way. Dropped while it waits, it leaves the request where it is.
+    /// Awaits the request in progress. Dropping this future does not cancel the request.
     async fn await_answer(&self, refreshing: &mut Refreshing) -> Result<(), Refusal> {
         let Some(asked) = &mut refreshing.asked else { return Ok(()) };
         let answer = asked.answer.as_mut().await;
@@ -170,11 +170,11 @@ impl Session {
             tracing::warn!(
                 target: "highwater::http",
                 connection = self.connection(),
-                "the API gave a new refresh token, and nobody keeps it: give the engine a credential store",
+                "the API returned a new refresh token, but there is no credential store to save it: add one to the engine",
             );
         }
         self.change(|credentials| {
-            // Whoever signed in anew meanwhile keeps that.
+            // A newer sign-in takes precedence.
             if let (SignInMethod::OAuth2(tokens), Some(old)) = (&mut credentials.sign_in, old)
                 && *tokens == old
             {
@@ -184,7 +184,7 @@ impl Session {
         Ok(())
     }
 
-    /// Renews secret settings of a template's own, while nobody else does.
+    /// Renews a template's own secret settings, one renewal at a time.
     pub(super) async fn renew_secrets(&self, way: &Way<'_>, renewal: &mut dyn SecretRenewal) -> Result<()> {
         let _alone = self.renewing.lock().await;
         let turn = self.turn(way, "secrets").await?;
@@ -205,7 +205,7 @@ impl Session {
         outcome
     }
 
-    /// The turn among processes, where they can share credentials at all.
+    /// The lock across processes, if they can share credentials at all.
     async fn turn(&self, way: &Way<'_>, what: &str) -> Result<Option<Turn>> {
         if !self.has_store() {
             return Ok(None);

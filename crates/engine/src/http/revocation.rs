@@ -1,4 +1,4 @@
-//! The end of a sign-in at the provider (RFC 7009).
+//! Revocation of a sign-in at the provider (RFC 7009).
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use super::oauth::{TokenRequest, secure};
 use super::tokens::OAuthTokens;
 use crate::timer;
 
-/// The longest that a provider is waited for.
+/// The longest wait for the provider.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What became of a sign-in at the provider.
+/// The result of revoking a sign-in at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Revocation {
-    /// The provider has ended it: its tokens work no more.
+    /// The provider has revoked it: its tokens no longer work.
     Revoked,
-    /// There were no tokens of a sign-in: a pasted key or a password is ended by the user, where it was made.
+    /// There were no tokens of a sign-in: the user revokes a pasted key or a password where it was created.
     NothingToRevoke,
-    /// The provider has no endpoint for it: the user removes the application in the account's settings there.
+    /// The provider has no revocation endpoint: the user removes the application in the account's settings there.
     Unsupported,
 }
 
 impl Client {
-    /// Ends the connection's sign-in at the provider. The credentials stay as they are.
+    /// Revokes the connection's sign-in at the provider. The credentials stay unchanged.
     pub(crate) async fn revoke(&self) -> Result<Revocation> {
         let outcome = timer::timeout(PATIENCE, self.revoke_tokens()).await.unwrap_or_else(|| {
-            let message = "the provider did not confirm in time that the sign-in has ended: remove the application in the account's settings there";
+            let message = "the provider did not confirm the revocation in time: remove the application in the account's settings there";
             Err(Error::new(ErrorKind::TimedOut, message).with("seconds", PATIENCE.as_secs()))
         });
         let named = |error: Error| error.during("revoking the sign-in").with("connection", self.session().connection());
@@ -43,7 +43,7 @@ impl Client {
 
     async fn revoke_tokens(&self) -> Result<Revocation> {
         self.check_address()?;
-        // A refresh under way brings the token that is to be revoked.
+        // A refresh in progress returns the token that has to be revoked.
         let _refreshing = self.session().refreshing.lock().await;
         self.session().look().await?;
         let credentials = self.session().credentials().await?;
@@ -78,24 +78,24 @@ async fn revoke_token(
     let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
     match response.status {
         200..=299 => Ok(()),
-        // A token that is not valid any more is an answer of success by the standard (section 2.2), but not with Google.
+        // For a token that is no longer valid the standard requires a success (section 2.2), but Google returns an error.
         400..=499 if matches!(&*code(&response), "invalid_token" | "invalid_grant") => Ok(()),
         status @ 300..=399 => {
             let message = "the revocation endpoint redirects, which is not followed: check the revocation URL";
             Err(Error::new(ErrorKind::Remote, message).with("status", status))
         }
         400..=499 => {
-            let message = "the provider does not end the sign-in: check client id and secret, or remove the application in the account's settings there";
+            let message = "the provider refused the revocation: check client id and secret, or remove the application in the account's settings there";
             Err(hidden.redact_error(response.error(ErrorKind::Unauthorized, message).with("error", code(&response))))
         }
         _ => {
-            let message = "the provider's revocation endpoint fails: try again later, or remove the application in the account's settings there";
+            let message = "the provider's revocation endpoint failed: try again later, or remove the application in the account's settings there";
             Err(response.error(ErrorKind::Remote, message))
         }
     }
 }
 
-/// The code in an answer of the API's, if there is one.
+/// The error code in the API's answer, if there is one.
 fn code(response: &HttpResponse) -> String {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let code = body.get("error").and_then(Value::as_str).unwrap_or_default();

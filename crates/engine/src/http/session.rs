@@ -1,4 +1,4 @@
-//! What the engine keeps of a connection while it lives: its credentials and its budget.
+//! The engine's in-memory state of a connection: its credentials and its request budget.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use super::credentials::{CredentialStore, Credentials, SignInMethod};
 use super::renewal::Refreshing;
 use crate::mutants::mutant;
 
-/// Secrets of before that are still kept out of texts: an API may echo a token that was replaced since.
+/// The number of replaced secrets that are still redacted: an API may echo an old token.
 const REMEMBERED: usize = 64;
 
 /// The sessions of all connections.
@@ -24,13 +24,13 @@ pub(crate) struct Sessions {
     known: Mutex<HashMap<String, Arc<Session>>>,
 }
 
-/// One connection's: shared by all its syncs, so that they share credentials and budget.
+/// The session of one connection: shared by all its syncs, so that they share credentials and budget.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: String,
     store: Option<Arc<dyn CredentialStore>>,
     held: Mutex<Held>,
-    /// Held while the host's store is looked into or written.
+    /// Held while the host's store is read or written.
     keeping: tokio::sync::Mutex<()>,
     pub(crate) budget: Mutex<Budget>,
     /// Held while tokens are refreshed, so that one refresh serves all.
@@ -41,30 +41,30 @@ pub(crate) struct Session {
     pub(crate) receiving: tokio::sync::Mutex<()>,
 }
 
-/// The credentials here, and what is known of the host's.
+/// The credentials here, and the known state of the host's store.
 #[derive(Debug, Default)]
 struct Held {
     credentials: Option<Credentials>,
-    /// The host does not have them yet.
+    /// The host has not saved them yet.
     unsaved: bool,
-    /// What the host's store had at the last look; none before the first.
+    /// The contents of the host's store when last read; `None` before that.
     stored: Option<Option<Credentials>>,
-    /// Where the connection is, as it was last seen.
+    /// The connection's address when last seen.
     address: Option<Address>,
-    /// A client was made with the credentials.
+    /// A client has used the credentials.
     used: bool,
-    /// The connection went elsewhere since the credentials were used.
+    /// The connection has changed its address since the credentials were used.
     astray: bool,
-    /// The connection was removed: nothing more is kept.
+    /// The connection was removed: nothing more is saved.
     gone: bool,
-    /// Secrets of now and of before, the latest last.
+    /// Current and replaced secrets, the latest last.
     secrets: Vec<Secret>,
-    /// Takes them out of texts.
+    /// Redacts them from texts.
     redactor: Redactor,
 }
 
 impl Held {
-    /// Notes the secrets that came with a change.
+    /// Records the secrets of changed credentials.
     fn note_secrets(&mut self) {
         let known = self.credentials.iter().chain(self.stored.iter().flatten());
         let current: Vec<Secret> = known.flat_map(Credentials::all_secrets).collect();
@@ -74,7 +74,7 @@ impl Held {
         self.secrets.extend(current);
         let surplus = self.secrets.len().saturating_sub(REMEMBERED.max(count));
         self.secrets.drain(..surplus);
-        // As many as were there are there again: nothing is new.
+        // The same number as before: nothing is new.
         if kept + count != before || surplus > 0 {
             self.redactor = Redactor::new(&self.secrets);
         }
@@ -86,7 +86,7 @@ impl Sessions {
         Sessions { store, known: Mutex::default() }
     }
 
-    /// The session of a connection, as it is known; nothing is loaded.
+    /// The session of a connection as known; loads nothing.
     pub(crate) fn of(&self, connection: &str) -> Arc<Session> {
         let mut known = lock(&self.known);
         let session = known.entry(connection.to_owned()).or_insert_with(|| {
@@ -104,7 +104,7 @@ impl Sessions {
         Arc::clone(session)
     }
 
-    /// Forgets a connection that was removed, here and in the host's store.
+    /// Removes the credentials of a removed connection, here and in the host's store.
     pub(crate) async fn forget(&self, connection: &str) -> Result<()> {
         let session = self.of(connection);
         let outcome = session.remove().await;
@@ -114,7 +114,7 @@ impl Sessions {
 }
 
 impl Session {
-    /// Whatever the API said of its limits was said to the credentials before.
+    /// The API's earlier limits applied to the earlier credentials.
     pub(crate) fn set(&self, credentials: Credentials) {
         let mut held = lock(&self.held);
         (held.credentials, held.unsaved, held.stored) = (Some(credentials), false, None);
@@ -124,7 +124,7 @@ impl Session {
         *lock(&self.budget) = Budget::default();
     }
 
-    /// The connection is there now. Credentials that were used elsewhere do not go along.
+    /// Sets the connection's address. Credentials that were used at another address are withheld.
     pub(crate) fn settle(&self, address: &Address) {
         let mut held = lock(&self.held);
         if held.address.as_ref().is_some_and(|known| known != address) {
@@ -133,11 +133,11 @@ impl Session {
         held.address = Some(address.clone());
     }
 
-    /// Begins to use the credentials there.
+    /// Starts to use the credentials at an address.
     pub(crate) async fn arrive(&self, address: &Address) -> Result<()> {
         self.settle(address);
         if self.is_astray() {
-            // The host may have kept others for the new address.
+            // The host may have saved others for the new address.
             self.look().await?;
         }
         self.check_address(address)?;
@@ -149,7 +149,7 @@ impl Session {
         lock(&self.held).astray
     }
 
-    /// Refuses to use the credentials anywhere but where the connection is.
+    /// Refuses to use the credentials at any other address than the connection's.
     pub(super) fn check_address(&self, address: &Address) -> Result<()> {
         if mutant!("credential-without-origin") {
             return Ok(());
@@ -158,14 +158,14 @@ impl Session {
         if held.address.as_ref() != Some(address) {
             return Err(Error::new(
                 ErrorKind::Conflict,
-                "the connection was changed meanwhile; what was saved stays, run again",
+                "the connection has changed in the meantime; everything saved stays, run again",
             )
             .with("connection", &self.connection));
         }
         if held.astray {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the credentials were given for another address of the connection: give them again",
+                "the credentials were supplied for another address of the connection: supply them again",
             )
             .with("connection", &self.connection));
         }
@@ -180,7 +180,7 @@ impl Session {
         self.store.is_some()
     }
 
-    /// The credentials, asked of the host's store the first time.
+    /// The credentials, loaded from the host's store the first time.
     pub(crate) async fn credentials(&self) -> Result<Credentials> {
         if self.known().is_none() {
             self.look().await?;
@@ -192,8 +192,8 @@ impl Session {
         lock(&self.held).credentials.clone()
     }
 
-    /// Looks into the host's store: what changed there since the last look is taken over. What the host gave the engine
-    /// directly stands until then.
+    /// Reads the host's store, and adopts credentials that changed there since the last read. Until then, credentials that the
+    /// host passed to the engine directly apply.
     pub(super) async fn look(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
@@ -212,7 +212,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what the host's store has, if its refresh token is another than this one, which is over.
+    /// Adopts the credentials of the host's store, if their refresh token differs from this expired one.
     pub(super) fn take_other_than(&self, over: Option<&Secret>) -> bool {
         let mut held = lock(&self.held);
         let other = held.stored.clone().flatten().filter(|stored| match &stored.sign_in {
@@ -226,7 +226,7 @@ impl Session {
         found
     }
 
-    /// Changes the credentials. The host is to keep them before they are used.
+    /// Changes the credentials. The host must save them before they are used.
     pub(super) fn change(&self, change: impl FnOnce(&mut Credentials)) {
         let mut held = lock(&self.held);
         if held.gone {
@@ -237,7 +237,7 @@ impl Session {
         held.note_secrets();
     }
 
-    /// Has the host keep what it does not have yet. What it could not keep is offered again before the next request.
+    /// Lets the host save credentials that it does not have yet. If that fails, it is retried before the next request.
     pub(super) async fn save(&self) -> Result<()> {
         if !lock(&self.held).unsaved {
             return Ok(());
@@ -257,7 +257,7 @@ impl Session {
         Ok(())
     }
 
-    /// Drops the credentials and has the host drop them. What is renewed from here on is not kept.
+    /// Drops the credentials here and in the host's store. Later renewals are not saved.
     async fn remove(&self) -> Result<()> {
         let _alone = self.keeping.lock().await;
         {
@@ -269,7 +269,7 @@ impl Session {
         store.remove(&self.connection).await.map_err(|error| named(self.redact_error(error)))
     }
 
-    /// What takes the connection's secrets out of texts: those of now, and those that were replaced.
+    /// The redactor for the connection's secrets: current and replaced ones.
     pub(crate) fn redactor(&self) -> Redactor {
         lock(&self.held).redactor.clone()
     }
@@ -279,7 +279,7 @@ impl Session {
         self.redactor().redact(text)
     }
 
-    /// `error` without any of the connection's secrets, causes included. Every error passes here before it leaves the
+    /// `error` without any of the connection's secrets, causes included. Every error passes through here before it leaves the
     /// engine or is stored.
     pub(crate) fn redact_error(&self, error: Error) -> Error {
         if mutant!("exit-unredacted") { error } else { self.redactor().redact_error(error) }

@@ -1,4 +1,4 @@
-//! A user's sign-in: the authorization code with PKCE (RFC 7636).
+//! Sign-in of a user by the authorization code flow with PKCE (RFC 7636).
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use super::oauth::{TokenRequest, check_client};
 use super::tokens::{OAuthGrant, OAuthTokens};
 
-/// A sign-in in progress: what the host keeps between the page where the user agrees and the redirect
-/// that follows. For desktops: listen on `127.0.0.1` with any port, send the user to [`url`](SignIn::url), take
-/// one request, check its `state`, and pass its `code` on.
+/// A sign-in in progress: the host keeps it between the page where the user consents and the redirect that follows. For
+/// desktops: listen on `127.0.0.1` with any port, send the user to [`url`](SignIn::url), accept one request, and pass its
+/// `state` and `code` to [`finish`](SignIn::finish).
 ///
 /// ```
 /// use highwater_core::SystemEnvironment;
@@ -40,11 +40,11 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// Begins a sign-in. `client` has the application's id, and its secret where it has one.
+    /// Begins a sign-in. `client` has the application's id, and its secret if it has one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] where `client` has no id, [`ErrorKind::Unsupported`] where the API signs in applications alone.
+    /// [`ErrorKind::Invalid`] if `client` has no id, [`ErrorKind::Unsupported`] if the API signs in applications only.
     pub fn begin(
         oauth: &OAuth2,
         client: OAuthTokens,
@@ -55,7 +55,7 @@ impl SignIn {
         let authorize_url = oauth.authorize_url.as_deref().ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
-                "the provider signs in applications alone, no users: use client credentials",
+                "the provider signs in applications only, not users: use client credentials",
             )
         })?;
         check_client(Some(oauth), &client)?;
@@ -92,22 +92,22 @@ impl SignIn {
         })
     }
 
-    /// Where to send the user.
+    /// Returns the URL to send the user to.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Returns the state that the redirect must carry: by it a redirect is known as one of this sign-in.
+    /// Returns the state that the redirect must carry: it identifies a redirect of this sign-in.
     pub fn state(&self) -> &str {
         &self.state
     }
 
-    /// Exchanges the redirect's parameters for tokens. An API may grant fewer scopes than were asked for:
+    /// Exchanges the redirect's parameters for tokens. An API may grant fewer scopes than were requested:
     /// [`OAuthTokens::missing_scopes`] names them.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unauthorized`] for a `state` that is not of this sign-in and for a code that the API refuses, and those of sending.
+    /// [`ErrorKind::Unauthorized`] for a `state` of another sign-in and for a code that the API refuses, and those of sending.
     pub async fn finish(
         &self,
         code: &str,

@@ -1,7 +1,7 @@
-//! What a token endpoint answers: tokens, or why there are none.
+//! Parses the answer of a token endpoint: tokens, or an error.
 //!
-//! A definite code of the API on a status below 500 is the last word. Everything else may pass: a failing server, a page of a
-//! proxy in between, a body that cannot be read. The API's own words are told, without the secrets they may echo.
+//! A definite OAuth error code with a status below 500 is final. Everything else may be temporary: a failing server, a page of
+//! a proxy in between, an unreadable body. The API's own message is reported, redacted.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::limits::time_until;
 use super::oauth::{Refusal, over};
 use super::tokens::OAuthTokens;
 
-/// How much of the API's words is told.
+/// How much of the API's message is reported.
 const WORDS: usize = 200;
 
 /// Types of tokens that are sent as bearer tokens: the standard's own, and what Apigee, Slack and RFC 8693 call them.
 const BEARER: [&str; 5] = ["bearer", "bearertoken", "bot", "user", "n_a"];
 
-/// Reads the answer to a request of `grant`, which had `old`.
+/// Parses the answer to a request of `grant` with the tokens `old`.
 pub(super) fn read(
     response: &HttpResponse,
     old: &OAuthTokens,
@@ -73,16 +73,17 @@ fn tokens(
     let unusable = |message: &'static str| Error::new(ErrorKind::Remote, message);
     let kind = text(given, "token_type").unwrap_or("bearer");
     if !BEARER.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
-        return Err(unusable("the API gave a token of a type that is not supported: a bearer token is needed")
+        return Err(unusable("the API returned a token of an unsupported type: a bearer token is needed")
             .with("token_type", hidden.redact(kind).chars().take(40).collect::<String>()));
     }
-    let access = text(given, "access_token").ok_or_else(|| unusable("the API gave an empty token: try again later"))?;
+    let access =
+        text(given, "access_token").ok_or_else(|| unusable("the API returned an empty token: try again later"))?;
     if !access.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(unusable("the API gave a token with characters that cannot be sent"));
+        return Err(unusable("the API returned a token with characters that cannot be sent"));
     }
     let mut tokens = old.clone();
     tokens.access_token = Some(Secret::new(access));
-    // Some APIs write it as a text. Zero and less say nothing of an end.
+    // Some APIs write it as a string. Zero or less means no expiry.
     let seconds = given.get("expires_in").and_then(|value| {
         value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok())).filter(|value| *value > 0.0)
     });
@@ -103,11 +104,11 @@ fn tokens(
     Ok(tokens)
 }
 
-/// What a token endpoint complains of.
+/// The error of a token endpoint.
 struct Complaint {
-    /// Its code, where it has one.
+    /// Its code, if it has one.
     code: String,
-    /// Its own words, without the secrets they may echo.
+    /// Its own message, redacted.
     words: String,
 }
 
@@ -137,7 +138,7 @@ impl Complaint {
         codes.iter().any(|code| self.code.eq_ignore_ascii_case(code))
     }
 
-    /// The server says that it is its own fault, or busy.
+    /// The server says that the fault is its own, or that it is busy.
     fn may_pass(&self) -> bool {
         // RFC 6749 section 4.1.2.1; Slack's are in https://docs.slack.dev/reference/methods/oauth.v2.access.
         self.is_any_of(&[
@@ -156,7 +157,7 @@ impl Complaint {
         self.is_any_of(&["slow_down", "ratelimited", "rate_limited", "rate_limit_exceeded", "too_many_requests"])
     }
 
-    /// The refresh token (or the code) is what is refused. The standard has one name for it, and APIs have more.
+    /// Whether the refresh token (or the code) was refused. The standard has one name for that, and APIs have more.
     fn is_over(&self) -> bool {
         let named = self.is_any_of(&[
             "invalid_grant",
@@ -168,17 +169,17 @@ impl Complaint {
             "invalid_code",
             "code_already_used",
             "code_expired",
-            // The user is to agree or to prove something again (Microsoft's, OpenID Connect's).
+            // The user has to consent or authenticate again (Microsoft's, OpenID Connect's).
             "interaction_required",
             "login_required",
             "consent_required",
         ]);
-        // Atlassian says so of the application, and means the token.
+        // Atlassian says this about the application, but means the token.
         let meant = self.is_any_of(&["unauthorized_client", "invalid_request"]);
         named || meant && self.words.contains("refresh_token is invalid")
     }
 
-    /// What is to be done about a definite code.
+    /// The advice for a definite error code.
     fn advice(&self, grant: &str) -> &'static str {
         let is = |codes: &[&str]| self.is_any_of(codes);
         if is(&[
@@ -194,17 +195,17 @@ impl Complaint {
             return "the API does not know this redirect URI: register it with the application";
         }
         if is(&["invalid_scope"]) {
-            return "the API does not give these scopes: check them";
+            return "the API does not grant these scopes: check them";
         }
         if is(&["access_denied"]) {
             return "the user or an administrator refused: sign in again";
         }
         if is(&["unsupported_grant_type"]) {
-            return "the API gives no tokens in this way: check the token URL and how the application may sign in";
+            return "the API does not issue tokens this way: check the token URL and how the application may sign in";
         }
         match grant {
-            "authorization_code" => "the API gave no token for the sign-in: begin it again",
-            _ => "the API gave no token: what it told says why",
+            "authorization_code" => "the API returned no token for the sign-in: begin it again",
+            _ => "the API returned no token: see its message",
         }
     }
 }
@@ -228,11 +229,11 @@ fn refusal(
             Error::new(ErrorKind::Remote, "the token endpoint redirects, which is not followed: check the token URL")
         }
         _ if passes && body.is_none() => {
-            Error::new(ErrorKind::Remote, "the token endpoint answered something that is no token: try again later")
+            Error::new(ErrorKind::Remote, "the token endpoint's answer is not a token: try again later")
         }
         _ if passes => Error::new(ErrorKind::Remote, "the API's token endpoint fails: try again later"),
         _ if over && grant == "authorization_code" => {
-            Error::new(ErrorKind::Unauthorized, "the sign-in's code is over or was used: begin the sign-in again")
+            Error::new(ErrorKind::Unauthorized, "the sign-in's code has expired or was used: begin the sign-in again")
         }
         _ if over => self::over(),
         _ => Error::new(ErrorKind::Unauthorized, complaint.advice(grant)),
@@ -250,7 +251,7 @@ fn refusal(
             None => error,
         };
     }
-    // Only a refresh token can be over: the application itself is asked about again.
+    // Only a refresh token can expire for good: the application's own sign-in is retried.
     Refusal { error, over: over && old.refresh_token.is_some() }
 }
 

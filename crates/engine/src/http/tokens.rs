@@ -1,4 +1,4 @@
-//! The tokens of OAuth 2, and when they are over.
+//! The tokens of OAuth 2, and their expiry.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use highwater_core::Timestamp;
 use highwater_template::records::text_at;
 use highwater_template::{HttpResponse, Provider, Secret};
 
-/// A token is refreshed at most this long before it ends.
+/// A token is refreshed at most this long before it expires.
 const EARLY: Duration = Duration::from_secs(60);
 
-/// And at most this part of its lifetime before: a tenth.
+/// And at most this part of its lifetime before it expires: a tenth.
 const EARLY_PART: u32 = 10;
 
-/// A longer body says nothing of tokens.
+/// A longer body says nothing about tokens.
 const ABOUT_TOKENS: usize = 64 * 1024;
 
-/// How new access tokens come.
+/// How new access tokens are obtained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OAuthGrant {
-    /// A user signed in: new access tokens come by the refresh token. Without one, the user signs in again.
+    /// A user signed in: the refresh token obtains new access tokens. Without one, the user signs in again.
     #[default]
     User,
-    /// The application asks for itself (`client_credentials`): it sees what the application may see, no user's data.
+    /// The application signs in as itself (`client_credentials`): it sees what the application may see, not a user's data.
     ClientCredentials,
 }
 
@@ -31,35 +31,35 @@ pub enum OAuthGrant {
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OAuthTokens {
-    /// The access token; asked for when there is none yet.
+    /// The access token; requested if there is none yet.
     pub access_token: Option<Secret>,
-    /// The refresh token. Without one a user's sign-in is over when its access token is.
+    /// The refresh token. Without one a user's sign-in ends with its access token.
     pub refresh_token: Option<Secret>,
-    /// When the access token ends. Without it the token is used until the API refuses it.
+    /// When the access token expires. Without it the token is used until the API rejects it.
     pub expires_at: Option<Timestamp>,
-    /// How long the access token lasts from when it was given, where the API said so.
+    /// The lifetime of the access token, if the API stated it.
     pub lifetime: Option<Duration>,
     /// The application's id at the API.
     pub client_id: String,
-    /// The application's secret, where it has one.
+    /// The application's secret, if it has one.
     pub client_secret: Option<Secret>,
-    /// Where tokens come from, if not where the provider says.
+    /// The token endpoint, if it differs from the provider's.
     pub token_url: Option<String>,
-    /// The scopes that were asked for; by client credentials, the ones to ask for.
+    /// The requested scopes; for client credentials, the scopes to request.
     pub scopes: Vec<String>,
-    /// The scopes that the API granted; empty where it did not say.
+    /// The scopes that the API granted; empty if it did not say.
     pub granted: Vec<String>,
     /// How new access tokens come.
     pub grant: OAuthGrant,
 }
 
 impl OAuthTokens {
-    /// Tokens of a user's sign-in at an application. Add the tokens that the sign-in gave.
+    /// Returns the tokens of a user's sign-in to an application, without tokens yet: add those from the sign-in.
     pub fn new(client_id: impl Into<String>) -> Self {
         OAuthTokens { client_id: client_id.into(), ..OAuthTokens::default() }
     }
 
-    /// The application itself, without a user: its access tokens come by client credentials.
+    /// Returns the sign-in of the application itself, without a user: access tokens are obtained by client credentials.
     pub fn client_credentials(client_id: impl Into<String>, client_secret: Secret) -> Self {
         let client_secret = Some(client_secret);
         OAuthTokens {
@@ -70,7 +70,7 @@ impl OAuthTokens {
         }
     }
 
-    /// With an access token and when it ends.
+    /// Sets the access token and when it expires.
     #[must_use]
     pub fn access(mut self, token: Secret, expires_at: Option<Timestamp>) -> Self {
         self.access_token = Some(token);
@@ -78,35 +78,35 @@ impl OAuthTokens {
         self
     }
 
-    /// With a refresh token.
+    /// Sets the refresh token.
     #[must_use]
     pub fn refresh(mut self, token: Secret) -> Self {
         self.refresh_token = Some(token);
         self
     }
 
-    /// With the application's secret.
+    /// Sets the application's secret.
     #[must_use]
     pub fn client_secret(mut self, secret: Secret) -> Self {
         self.client_secret = Some(secret);
         self
     }
 
-    /// With another token endpoint than the provider's.
+    /// Sets another token endpoint than the provider's.
     #[must_use]
     pub fn token_url(mut self, url: impl Into<String>) -> Self {
         self.token_url = Some(url.into());
         self
     }
 
-    /// With a scope to ask for by client credentials.
+    /// Adds a scope to request by client credentials.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// The scopes that were asked for and not granted. Empty where the API did not say what it granted.
+    /// Returns the scopes that were requested but not granted. Empty if the API did not say what it granted.
     pub fn missing_scopes(&self) -> Vec<&str> {
         if self.granted.is_empty() {
             return Vec::new();
@@ -114,18 +114,18 @@ impl OAuthTokens {
         self.scopes.iter().filter(|scope| !self.granted.contains(scope)).map(String::as_str).collect()
     }
 
-    /// Whether the access token is missing or about to end.
+    /// Whether the access token is missing or about to expire.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let early = self.lifetime.map_or(EARLY, |lifetime| EARLY.min(lifetime / EARLY_PART));
         self.access_token.is_none() || self.expires_at.is_some_and(|end| end <= now + early)
     }
 
-    /// Whether there is an access token that has not ended yet.
+    /// Whether there is an access token that has not expired.
     pub(super) fn lasts(&self, now: Timestamp) -> bool {
         self.access_token.is_some() && self.expires_at.is_none_or(|end| end > now)
     }
 
-    /// Whether there is a way to a new access token.
+    /// Whether a new access token can be obtained.
     pub(super) fn can_refresh(&self) -> bool {
         match self.grant {
             OAuthGrant::User => self.refresh_token.is_some(),
@@ -145,8 +145,8 @@ impl fmt::Debug for OAuthTokens {
     }
 }
 
-/// Whether an answer says that the access token is over: `401`, the challenge of RFC 6750 section 3, or the provider's own
-/// way.
+/// Whether an answer says that the access token has expired: `401`, the challenge of RFC 6750 section 3, or the provider's own
+/// form.
 pub(super) fn is_over(response: &HttpResponse, provider: &Provider) -> bool {
     let challenged = || {
         let challenges = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));

@@ -1,4 +1,4 @@
-//! Of several processes on one store, one renews a connection's credentials at a time.
+//! A lock across processes: only one at a time renews a connection's credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use highwater_core::{Environment, ErrorKind, Result, Store, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-/// How long a process that renews is waited for: one that was killed holds the turn no longer than this.
+/// The longest that a renewing process holds the lock: after this, one that was killed has lost it.
 const TERM_MS: u64 = 60_000;
 
-/// How long to wait between two looks.
+/// How long to wait between two checks.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
-    /// Which engine has it: that one may take its own turn again.
+    /// The engine that holds it, which may take it again.
     by: String,
     until_ms: u64,
 }
 
-/// The right to renew. Whoever drops it rather than [`end`](Turn::end) it has it until its term is over.
+/// The right to renew. If it is dropped without [`end`](Turn::end), it lasts until its term ends.
 #[derive(Debug)]
 pub(super) struct Turn {
     store: Arc<dyn Store>,
@@ -28,7 +28,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits for the turn named `name`.
+    /// Waits for the lock named `name`.
     pub(super) async fn take(
         store: &Arc<dyn Store>,
         environment: &dyn Environment,
@@ -40,7 +40,7 @@ impl Turn {
             let found = store.document(&key).await?;
             let now_ms = environment.now().unix_ms();
             let other = found.as_ref().and_then(|found| found.to::<Held>().ok()).filter(|held| held.by != by);
-            // A term that ends later than any can was begun by another clock.
+            // A term that ends later than possible was begun by another clock.
             let waited_for = |held: Held| held.until_ms > now_ms && held.until_ms - now_ms <= TERM_MS;
             if !other.is_some_and(waited_for) {
                 let held = Held { by: by.to_owned(), until_ms: now_ms.saturating_add(TERM_MS) };
@@ -56,7 +56,7 @@ impl Turn {
         }
     }
 
-    /// Gives the turn to whoever waits. Where that fails, its term ends it.
+    /// Releases the lock. If that fails, it ends with its term.
     pub(super) async fn end(self) {
         let ended = async {
             let found = self.store.document(&self.key).await?;
@@ -68,7 +68,7 @@ impl Turn {
             Ok::<(), highwater_core::Error>(())
         };
         if let Err(error) = ended.await {
-            tracing::debug!(target: "highwater::http", "the turn to renew ends with its term: {error}");
+            tracing::debug!(target: "highwater::http", "the lock for renewals could not be released, and ends with its term: {error}");
         }
     }
 }

@@ -19,11 +19,11 @@ use super::proxies::{self, Proxies, Setting};
 
 /// Sends requests with ureq.
 ///
-/// Proxies are those of the environment, read once: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` for what
-/// neither names (`http://` and `https://` proxies), but for the hosts in `NO_PROXY` (names with what lies below them,
-/// `.name`, `*.name`, addresses, networks such as `10.0.0.0/8`, each with a port if wanted, or `*`). This machine's own
-/// addresses are never reached by a proxy. A setting that cannot be used, such as a SOCKS proxy, fails the requests it is
-/// for, with [`ErrorKind::Invalid`].
+/// Proxies come from the environment, read once: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` for either
+/// (`http://` and `https://` proxies), except for the hosts in `NO_PROXY` (names including their subdomains, `.name`,
+/// `*.name`, addresses, networks such as `10.0.0.0/8`, each with an optional port, or `*`). This machine's own addresses are
+/// never reached through a proxy. An unusable setting, such as a SOCKS proxy, fails the requests that it applies to with
+/// [`ErrorKind::Invalid`].
 #[derive(Clone)]
 pub struct UreqTransport {
     proxies: Proxies,
@@ -47,7 +47,7 @@ impl Default for UreqTransport {
 }
 
 impl UreqTransport {
-    /// With 30 seconds to connect and two minutes for an answer.
+    /// Creates a transport with timeouts of 30 seconds to connect and two minutes for an answer.
     pub fn new() -> Self {
         UreqTransport::by(Proxies::new(|name| std::env::var_os(name)))
     }
@@ -81,10 +81,10 @@ fn config(setting: &Setting) -> Config {
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        // WebDAV has methods of its own.
+        // WebDAV has its own methods.
         .allow_non_standard_methods(true)
         .proxy(proxy)
-        // The engine undoes it.
+        // The engine decodes it.
         .accept_encoding("gzip")
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_global(Some(Duration::from_secs(120)))
@@ -122,12 +122,12 @@ fn exchange(agent: &Agent, request: HttpRequest) -> Result<HttpResponse> {
     let status = answer.status().as_u16();
     let mut body = Vec::new();
     if request.method != "HEAD" && !matches!(status, 204 | 304) {
-        // One byte too many tells that the body is too large.
+        // One byte too many shows that the body is too large.
         let wanted = request.body_limit.unwrap_or(MAX_BODY as u64 + 1);
         let read = answer.body_mut().as_reader().take(wanted).read_to_end(&mut body);
-        // Whoever wants the beginning alone has what there is of it.
+        // A caller that only needs the beginning gets what there is.
         if let (Err(source), None) = (read, request.body_limit) {
-            return Err(Error::new(fault(), "the API's answer broke off").with("status", status).because(source));
+            return Err(Error::new(fault(), "the API's answer was cut off").with("status", status).because(source));
         }
     }
     Ok(HttpResponse::new(status, headers, body))
@@ -143,16 +143,16 @@ fn text(value: &[u8]) -> String {
 
 fn no_answer(source: ureq::Error) -> Error {
     let (kind, message) = match &source {
-        ureq::Error::Protocol(_) => (fault(), "what the API answered cannot be read as HTTP"),
+        ureq::Error::Protocol(_) => (fault(), "the API's answer is not valid HTTP"),
         ureq::Error::LargeResponseHeader(..) => (fault(), "the API answered with headers longer than 64 KiB"),
         ureq::Error::Timeout(_) => (ErrorKind::Unavailable, "the API did not answer in time"),
         ureq::Error::Other(source) if source.is::<NotGlobal>() => {
-            (ErrorKind::Invalid, "the host's name leads to addresses that are not globally routable")
+            (ErrorKind::Invalid, "the host's name resolves to addresses that are not globally routable")
         }
         ureq::Error::HostNotFound => {
             (ErrorKind::Unavailable, "the API's host name is unknown: check the base URL and the network")
         }
-        ureq::Error::ConnectProxyFailed(_) => (ErrorKind::Unavailable, "the proxy does not connect to the API"),
+        ureq::Error::ConnectProxyFailed(_) => (ErrorKind::Unavailable, "the proxy could not connect to the API"),
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             (ErrorKind::Unavailable, "the API closed the connection without an answer")
         }

@@ -1,4 +1,4 @@
-//! What a host says of an integration.
+//! Settings of an integration.
 
 use std::collections::BTreeMap;
 

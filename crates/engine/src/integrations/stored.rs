@@ -1,4 +1,4 @@
-//! What the store keeps of an integration: the document `integration/<key>`.
+//! The stored form of an integration: the document `integration/<key>`.
 
 use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};

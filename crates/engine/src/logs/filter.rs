@@ -1,22 +1,29 @@
-//! Which runs are wanted, and which of their lines.
+//! Filters for runs and log lines.
 
 use crate::documents::{LogLine, RunMode, RunReport, RunState};
 use highwater_core::Timestamp;
 use highwater_template::LogLevel;
 
-/// Which runs, and which of their lines. All conditions apply together.
+/// Selects runs or log lines. All conditions must match.
+///
+/// ```
+/// use highwater_engine::logs::LogFilter;
+/// use highwater_engine::runs::RunState;
+/// let failed = LogFilter::default().connection("github-main").state(RunState::Error).limit(10);
+/// assert_eq!(failed.limit, Some(10));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogFilter {
-    /// In one of these states; empty: any.
+    /// Runs in one of these states; empty: any.
     pub states: Vec<RunState>,
-    /// Of this type.
+    /// Runs of this type.
     pub mode: Option<RunMode>,
-    /// Of this provider.
+    /// Runs of this provider.
     pub provider: Option<String>,
     /// Of this connection.
     pub connection: Option<String>,
-    /// Of this template (and variant behind `::`).
+    /// Runs of this template (with a variant behind `::`).
     pub sync: Option<String>,
     /// Begun (lines: written) at or after this time.
     pub since: Option<Timestamp>,
@@ -24,11 +31,11 @@ pub struct LogFilter {
     pub until: Option<Timestamp>,
     /// Lines at or above this level.
     pub level: Option<LogLevel>,
-    /// With this text, in any case: in the error of a run, in a line.
+    /// A text to find, ignoring case: in the error of a run, or in a line.
     pub text: Option<String>,
-    /// Where to continue: the last page's `next`.
+    /// The position to continue from: the last page's `next`.
     pub after: Option<String>,
-    /// At most this many. 25 runs or 100 lines unless told.
+    /// At most this many. Defaults to 25 runs or 100 lines.
     pub limit: Option<usize>,
 }
 
@@ -47,28 +54,28 @@ impl LogFilter {
         self
     }
 
-    /// In this state.
+    /// Adds a state.
     #[must_use]
     pub fn state(mut self, state: RunState) -> Self {
         self.states.push(state);
         self
     }
 
-    /// With this text.
+    /// Sets the text to find.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// At most so many.
+    /// Sets the most runs or lines of a page.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Behind the page that named this.
+    /// Sets the position to continue from: the last page's `next`.
     #[must_use]
     pub fn after(mut self, next: Option<String>) -> Self {
         self.after = next;

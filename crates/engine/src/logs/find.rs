@@ -1,4 +1,4 @@
-//! Finding runs and lines again, page by page, newest first.
+//! Finds runs and lines, page by page, newest first.
 
 use highwater_core::{Document, Result, RunId};
 use serde::Serialize;
@@ -13,11 +13,11 @@ use crate::engine::Engine;
 pub struct RunPage {
     /// The runs.
     pub runs: Vec<RunReport>,
-    /// Where to continue, if there may be more.
+    /// The position to continue from, if there may be more.
     pub next: Option<String>,
 }
 
-/// A line, and whose it is.
+/// A log line with its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RunLine {
@@ -25,20 +25,20 @@ pub struct RunLine {
     pub run: RunId,
     /// The connection.
     pub connection: String,
-    /// The template, and the variant behind it.
+    /// The template, with the variant behind `::` if there is one.
     pub sync: String,
     /// The line.
     #[serde(flatten)]
     pub line: LogLine,
 }
 
-/// A page of lines: newest run first, each run's lines in their order.
+/// A page of lines: newest run first, each run's lines in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LinePage {
     /// The lines.
     pub lines: Vec<RunLine>,
-    /// Where to continue, if there may be more.
+    /// The position to continue from, if there may be more.
     pub next: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter whose names or `after` cannot be read, and those of the store.
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter with invalid names or an invalid `after`, and those of the store.
     pub async fn runs_matching(&self, filter: &LogFilter) -> Result<RunPage> {
         let limit = filter.limit.unwrap_or(25).max(1);
         let mut scan = RunScan::new(self, filter)?;
@@ -69,22 +69,22 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for a run that never was or is no longer kept.
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for a run that never existed or is no longer kept.
     pub async fn fetch_run(&self, id: RunId) -> Result<RunReport> {
         find_run(self.store().as_ref(), id).await?.ok_or_else(|| {
             highwater_core::Error::new(
                 highwater_core::ErrorKind::NotFound,
-                "no such run: it never was, or is no longer kept",
+                "no such run: it never existed, or is no longer kept",
             )
             .with("run", id)
         })
     }
 
-    /// Returns a page of the kept lines of every run: 100 of them by default, the newest run first, each run's lines in their order.
+    /// Returns a page of the kept lines of every run: 100 of them by default, the newest run first, each run's lines in order.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter whose names or `after` cannot be read, and those of the store.
+    /// [`ErrorKind::Invalid`](highwater_core::ErrorKind::Invalid) for a filter with invalid names or an invalid `after`, and those of the store.
     pub async fn log_lines(&self, filter: &LogFilter) -> Result<LinePage> {
         let limit = filter.limit.unwrap_or(100).max(1);
         let (resume, mut skip) = match filter.after.as_deref().map(|after| after.split_once(':')) {
@@ -137,7 +137,7 @@ impl Engine {
 struct RunScan<'e> {
     engine: &'e Engine,
     filter: &'e LogFilter,
-    /// The one sync that is asked for, if it is one.
+    /// The only sync that the filter selects, if it is one.
     prefix: String,
     after: String,
     read: std::vec::IntoIter<Document>,
@@ -152,7 +152,7 @@ impl<'e> RunScan<'e> {
         };
         let mut after = String::new();
         if let Some(until) = filter.until {
-            // Keys run backwards in time: this one lies before every run of the period.
+            // Keys run backwards in time: this one comes before every run of the period.
             after = format!("{prefix}{}", backwards(RunId::new(until, 0)));
         }
         if let Some(last) = &filter.after {
@@ -161,7 +161,7 @@ impl<'e> RunScan<'e> {
         Ok(RunScan { engine, filter, prefix, after, read: Vec::new().into_iter(), ended: false })
     }
 
-    /// Begins with this run, itself included.
+    /// Starts with this run, inclusive.
     fn begin_at(&mut self, run: RunId) {
         self.after = format!("{}{}", self.prefix, backwards(RunId::from_u128(run.as_u128().saturating_add(1))));
     }

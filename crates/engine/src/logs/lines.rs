@@ -1,4 +1,4 @@
-//! Log lines on their way to the store: as many as are kept, as long as is useful.
+//! Pending log lines: limited in number and length.
 
 use highwater_core::{Result, RunId, Timestamp, WriteBatch};
 use highwater_template::LogLevel;
@@ -10,7 +10,7 @@ use crate::logs;
 /// The longest stored line, in bytes.
 const LONGEST: usize = 8 * 1024;
 
-/// Lines that wait for the next commit.
+/// Lines for the next commit.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     waiting: Vec<LogLine>,
@@ -21,12 +21,12 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Those of a run's so-manieth attempt.
+    /// The lines of a run's attempt with this number.
     pub(crate) fn of_attempt(attempt: u32) -> Self {
         Lines { attempt, ..Lines::default() }
     }
 
-    /// Adds a line, if the policy keeps it. It holds no secret any more.
+    /// Adds a line, already redacted, if the policy keeps it.
     pub(crate) fn push(&mut self, policy: &LogPolicy, at: Timestamp, level: LogLevel, message: &str) {
         if level < policy.level {
             return;
@@ -41,7 +41,7 @@ impl Lines {
         }
     }
 
-    /// Moves what waits into a batch; it comes back with [`put_back`](Lines::put_back) if the batch fails.
+    /// Moves the pending lines into a batch; if the batch fails, [`put_back`](Lines::put_back) restores them.
     pub(crate) fn take(&mut self, run: RunId, batch: &mut WriteBatch) -> Result<Vec<LogLine>> {
         let taken = std::mem::take(&mut self.waiting);
         if !taken.is_empty() {
@@ -51,7 +51,7 @@ impl Lines {
         Ok(taken)
     }
 
-    /// Lines whose batch failed, before those that came since.
+    /// Restores lines whose batch failed, before those added since.
     pub(crate) fn put_back(&mut self, taken: Vec<LogLine>) {
         let later = std::mem::replace(&mut self.waiting, taken);
         self.waiting.extend(later);

@@ -1,4 +1,4 @@
-//! Deletes that a guard held back: done or dropped later, without reading anything again.
+//! Deletes that a guard held back: applied or dropped later, without reading anything again.
 
 use highwater_core::{DeleteGuard, Error, ErrorKind, Result, RunId, WriteBatch};
 
@@ -11,16 +11,29 @@ use crate::logs;
 use crate::webhooks::outbox::Tally;
 
 impl Engine {
-    /// Does the deletes of a run that waits for approval: of the records that it did not see, those that nobody has written since.
+    /// Applies the deletes of a run that waits for approval: the records that it did not see, except those written since.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::logs::LogFilter;
+    /// use highwater_engine::runs::RunState;
+    /// let waiting = LogFilter::default().state(RunState::AwaitingApproval);
+    /// for run in engine.runs_matching(&waiting).await?.runs {
+    ///     println!("{} would delete {:?}", run.template, run.held);
+    ///     engine.approve(run.id).await?; // or reject
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown run or connection, [`ErrorKind::Invalid`] for a run that does not wait for approval or whose
-    /// place a later refresh took, [`ErrorKind::Busy`] while a run of the sync is in progress.
+    /// [`ErrorKind::NotFound`] for an unknown run or connection, [`ErrorKind::Invalid`] for a run that does not wait for approval or
+    /// that a later refresh replaced, [`ErrorKind::Busy`] while a run of the sync is in progress.
     pub async fn approve(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, mut status) = self.parked(run).await?;
         let id = report.id;
-        // What the run saved was not told either: it did not end well until now.
+        // The run's changes have not been reported to webhooks yet: it has not succeeded until now.
         let tally = Tally::new(&key);
         tally.open(self.store().as_ref(), &*self.parts().environment).await?;
         for held in &report.held {
@@ -40,11 +53,11 @@ impl Engine {
         Ok(report)
     }
 
-    /// Drops the deletes of a run that waits for approval. What it saved stays.
+    /// Drops the deletes of a run that waits for approval. Everything it saved stays.
     ///
     /// # Errors
     ///
-    /// As [`approve`](Engine::approve).
+    /// Those of [`approve`](Engine::approve).
     pub async fn reject(&self, run: RunId) -> Result<RunReport> {
         let (mut report, key, mut batch, status) = self.parked(run).await?;
         let id = report.id;
@@ -52,12 +65,12 @@ impl Engine {
             batch.on(&key.stream(&held.model)).abort_run(id);
         }
         let now = self.parts().environment.now();
-        let why = "its deletes were rejected; what it saved stays";
+        let why = "its deletes were rejected; everything it saved stays";
         report.end(RunState::Cancelled, now, ErrorKind::Cancelled, why);
         self.settle(&key, batch, status, report, None).await
     }
 
-    /// A run that waits for approval, and a batch that nobody can come before.
+    /// A run that waits for approval, and a batch guarded against concurrent changes.
     async fn parked(&self, run: RunId) -> Result<(RunReport, SyncKey, WriteBatch, SyncStatus)> {
         let report = self.fetch_run(run).await?;
         if report.state != RunState::AwaitingApproval {
@@ -99,14 +112,14 @@ impl Engine {
         let commit = self.store().commit(batch).await.map_err(|error| match error.kind() {
             ErrorKind::Fenced => Error::new(
                 ErrorKind::Invalid,
-                "a later full refresh, or a cleared stream, took the run's place: look at the latest run",
+                "a later full refresh, or a cleared stream, replaced the run: see the latest run",
             )
             .with("run", report.id)
             .because(error),
             _ => error,
         })?;
         if before.is_some_and(|before| report.correct_final_deletes(before, &commit.streams)) {
-            // Records were written since the run was parked: those stayed.
+            // Records were written since the run was parked, and stay.
             let mut batch = WriteBatch::new();
             logs::put_run(&mut batch, key, &report, false)?;
             self.store().commit(batch).await?;

@@ -1,4 +1,4 @@
-//! The beginning of a run: one commit that takes the lease, decides what kind of run it is, and leaves its record.
+//! The beginning of a run: one commit that acquires the lease, decides the kind of run, and stores its record.
 
 mod plan;
 
@@ -22,14 +22,14 @@ use crate::mutants::mutant;
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
 use plan::{Due, Plan, due, plan};
 
-/// Tries of a beginning that others keep overtaking.
+/// Attempts at a beginning that conflicts with other commits.
 const TRIES: u32 = 20;
 
 /// A run that has the lease.
 pub(crate) struct Begun {
     pub(crate) fence: Fence,
     pub(crate) run: Beginning,
-    /// Set when the engine stops, rather than the run.
+    /// Set if the engine stops, rather than the run.
     pub(crate) interrupted: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Beginning {
     pub(crate) status: SyncStatus,
 }
 
-/// What came of asking for a run.
+/// The outcome of requesting a run.
 pub(crate) enum Start {
     Begun(Box<Begun>),
     /// It is not due before this time.
@@ -54,7 +54,7 @@ pub(crate) enum Start {
     NotWanted,
 }
 
-/// Everything the store knows about a sync, as a batch may expect it.
+/// The stored state of a sync, in the form that a batch can expect.
 struct Known {
     connection: Option<Json>,
     holder: Option<Json>,
@@ -63,11 +63,11 @@ struct Known {
     open: Option<Json>,
     checkpoint: Option<Json>,
     status: SyncStatus,
-    /// What the latest run changed.
+    /// The changes of the latest run.
     accounts: BTreeMap<String, ChangeSummary>,
 }
 
-/// What an earlier run had come to when it was cut short.
+/// The progress of an earlier run that was interrupted.
 struct Reached<'k> {
     accounts: &'k BTreeMap<String, ChangeSummary>,
     /// Of a full refresh.
@@ -95,7 +95,7 @@ impl Known {
     }
 }
 
-/// What the latest run has changed so far, as it was committed with its pages.
+/// The changes of the latest run so far, as committed with its pages.
 async fn accounts(engine: &Engine, key: &SyncKey) -> Result<BTreeMap<String, ChangeSummary>> {
     let mut found = BTreeMap::new();
     for model in &engine.template(&key.template)?.info().models {
@@ -110,12 +110,12 @@ fn read<T: DeserializeOwned>(document: Option<&Json>) -> Result<Option<T>> {
     document.map(Json::to).transpose()
 }
 
-/// Begins a run, or tells why not.
+/// Begins a run, or returns why not.
 pub(crate) async fn begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Result<Start> {
     let mut tries = 0;
     loop {
         match try_begin(engine, key, options).await {
-            // Somebody else changed something meanwhile: look again.
+            // Something has changed in the meantime: read again.
             Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
             outcome => return outcome,
         }
@@ -154,7 +154,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
     if !mutant!("begin-without-expectation") {
         batch.expect_document(key.holder_key(), known.holder.as_ref());
     }
-    // Whoever removes the connection shuts out what has not begun yet.
+    // Removing the connection also fences off runs that have not begun yet.
     batch.expect_document(connection_key(&key.connection), known.connection.as_ref());
     batch.expect_document(key.settings_key(), known.settings.as_ref());
     batch.expect_document(key.trigger_key(), known.trigger.as_ref());
@@ -173,7 +173,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
                 engine.store().maintain(Maintenance::Clear(key.stream(&model.name))).await?;
             }
         }
-        // In the commit that begins the run: whoever loses the lease later has nothing left to empty.
+        // In the commit that begins the run, so that a run that loses the lease later cannot clear anything.
         let told = anybody_listens(engine.store().as_ref()).await?.then_some(begun.id);
         let models = &engine.template(&key.template)?.info().models;
         clear_streams(key, models.iter().map(|model| model.name.as_str()), told, now, &mut batch)?;
@@ -245,7 +245,7 @@ fn prepare(
     })
 }
 
-/// Ends the records of earlier runs that this one takes the place of.
+/// Ends the records of earlier runs that this one replaces.
 async fn close_earlier(
     engine: &Engine,
     key: &SyncKey,
@@ -273,11 +273,11 @@ async fn close_earlier(
     }
     let full = begun.report.mode == RunMode::Initial;
     if let Some(parked) = begun.status.parked_run.filter(|_| full) {
-        // Opening this run closes the parked one's account of what it saw.
+        // Opening this run discards the parked one's seen marks.
         if let Some(mut report) = logs::read_run(store, key, parked).await?
             && report.state == RunState::AwaitingApproval
         {
-            let why = format!("run {own} took its place: look at that one");
+            let why = format!("run {own} replaced it: see that one");
             report.end(RunState::Cancelled, now, ErrorKind::Cancelled, why);
             logs::put_run(batch, key, &report, false)?;
         }
@@ -298,7 +298,7 @@ fn store_beginning(key: &SyncKey, batch: &mut WriteBatch, begun: &Beginning, new
     Ok(())
 }
 
-/// The source forgot where we were: one commit ends the run, drops its checkpoint and begins a full one (H51).
+/// The source forgot the checkpoint: one commit ends the run, drops its checkpoint and begins a full one (H51).
 pub(crate) async fn begin_over(
     engine: &Engine,
     key: &SyncKey,

@@ -1,5 +1,5 @@
-//! The delete gate at the end of a full refresh: look the missing ones up, spare what has strikes left, ask for approval
-//! beyond the guard. The log itself deletes, and only what was there before the run and not seen in it (P26, H38).
+//! The delete gate at the end of a full refresh: verifies missing records, spares those with strikes left, and asks for
+//! approval beyond the guard. The log itself deletes, and only records from before the run that it did not see (P26, H38).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use super::host::Host;
 use crate::documents::HeldDeletes;
 use crate::mutants::mutant;
 
-/// Missing records that are looked up one by one at most; more of them are a matter for the guard.
+/// The most missing records that are looked up one by one; with more, only the guard decides.
 const VERIFIED: usize = 500;
 
-/// Ids that a parked run names.
+/// The number of ids that a parked run lists.
 const NAMED: usize = 100;
 
-/// What the end of a full refresh will do to its models.
+/// The deletes at the end of a full refresh.
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     pub(super) models: Vec<Settled>,
 }
 
-/// What the end of a full refresh will do to one model.
+/// The deletes of one model at the end of a full refresh.
 #[derive(Debug)]
 pub(super) struct Settled {
     pub(super) model: String,
-    /// Missing ones that stay this time.
+    /// Missing records that stay this time.
     spared: Vec<Arc<str>>,
-    /// Absences so far of those that stay.
+    /// The absences so far of those that stay.
     strikes: BTreeMap<Arc<str>, u32>,
     pub(super) deletes: u64,
     live: u64,
@@ -39,7 +39,7 @@ pub(super) struct Settled {
 }
 
 impl Settlement {
-    /// The same as deletes that wait, for a guard that found more in the end.
+    /// The same as waiting deletes, for a guard that found more in the end.
     pub(super) fn held(&self) -> Vec<HeldDeletes> {
         let deletes = self.models.iter().filter(|settled| settled.deletes > 0);
         deletes
@@ -74,7 +74,7 @@ impl Settlement {
     }
 }
 
-/// Decides about the models that were seen whole; leaves the decision with the host.
+/// Decides about the models that were read completely, and stores the decision in the host.
 pub(super) async fn settle(
     host: &Host<'_>,
     template: &dyn Template,
@@ -90,9 +90,9 @@ pub(super) async fn settle(
             verify(host, template, context, &model, &unseen).await?;
             unseen = list(host, &model).await?;
         }
-        // The guard looks at what is missing, not at what strikes would let pass this time.
+        // The guard counts all missing records, including those that strikes spare this time.
         let hidden = mutant!("strikes-hide-from-guard") && run.policy.strikes > 1;
-        // What could not be saved may be any of what is missing.
+        // Any missing record may be one that could not be saved.
         let aside = host.set_aside_of(&model).max(unseen.unidentified);
         let uncertain = aside > 0 && unseen.missing > 0 && !mutant!("set-aside-deletes");
         park |= (uncertain || !hidden && run.policy.as_guard().holds_back(&unseen)) && !approved;
@@ -115,9 +115,9 @@ pub(super) async fn settle(
     let deletes: u64 = held.iter().map(|held| held.deletes).sum();
     let models: Vec<&str> = held.iter().map(|held| held.model.as_str()).collect();
     let message = match bad {
-        0 => "the run would delete more than its guard allows: look at the source, then approve or reject the run",
+        0 => "the run would delete more than its guard allows: check the source, then approve or reject the run",
         _ => {
-            "the run set records aside that it could not save, so what is missing is not certain: look at them, then approve or reject its deletes"
+            "the run set aside records that it could not save, so it is uncertain which records are missing: check them, then approve or reject its deletes"
         }
     };
     let error = Error::new(ErrorKind::AwaitingApproval, message)
@@ -129,7 +129,7 @@ pub(super) async fn settle(
     Err(error)
 }
 
-/// The models of which the run saw every record there is, as far as it knows.
+/// The models of which the run saw every record, as far as it knows.
 fn whole(host: &Host<'_>) -> Vec<String> {
     let open = host.open();
     let is_whole = |model: &String| !open.incomplete.contains_key(model) || mutant!("incomplete-is-complete");
@@ -144,7 +144,7 @@ async fn list(host: &Host<'_>, model: &str) -> Result<UnseenRecords> {
     unseen.ok_or_else(|| Error::new(ErrorKind::Internal, "a commit came back without its list of unseen records"))
 }
 
-/// Asks the API for the missing ones; those that are still there are saved, and so seen.
+/// Requests the missing records from the API; those that still exist are saved, and so marked as seen.
 async fn verify(
     host: &Host<'_>,
     template: &dyn Template,
@@ -156,14 +156,14 @@ async fn verify(
     let Some(found) = template.verify(context, model, &ids).await? else { return Ok(()) };
     if !found.is_empty() {
         let message =
-            format!("{} of {} missing {model} records are still there: they were skipped", found.len(), ids.len());
+            format!("{} of {} missing {model} records still exist: the list skipped them", found.len(), ids.len());
         host.log(LogLevel::Warning, &message);
         context.save(model, found).await?;
     }
     Ok(())
 }
 
-/// Counts the absence of each missing record; spares those that have not been absent often enough.
+/// Counts the absence of each missing record, and spares those that have not been absent often enough.
 async fn strike(
     host: &Host<'_>,
     model: String,

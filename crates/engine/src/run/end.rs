@@ -13,10 +13,10 @@ use crate::documents::{
 use crate::engine::Engine;
 use crate::logs;
 
-/// The first look after the API could not be reached, and the longest time between two.
+/// The first retry after the API was unreachable, and the longest time between two.
 const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
-/// Ends a run as its outcome says; returns what the caller is to know.
+/// Ends a run according to its outcome; returns the caller's result.
 pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outcome: Result<()>) -> Result<RunReport> {
     let error = match outcome {
         Ok(()) => match succeed(engine, begun, host).await {
@@ -27,14 +27,14 @@ pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outc
     };
     match fail(engine, begun, host, &error).await {
         Ok(()) => Err(error),
-        // Somebody else may write now. If they stopped the run on purpose, they have said so in its record.
+        // Another holder may write now. If it stopped the run on purpose, its record says so.
         Err(fenced) if fenced.kind() == ErrorKind::Fenced => {
             let stored = logs::read_run(host.store(), host.key, host.run).await?;
             match stored.filter(|report| report.state == RunState::Cancelled) {
                 Some(report) => {
                     host.change_report(|own| *own = report);
                     host.tell(None);
-                    Err(Error::new(ErrorKind::Cancelled, "the sync was paused or turned off: the run stopped")
+                    Err(Error::new(ErrorKind::Cancelled, "the sync was paused or disabled: the run stopped")
                         .with("connection", &host.key.connection)
                         .with("sync", host.key.sync_name()))
                 }
@@ -69,7 +69,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
     let (commit, status) = match commit {
         Ok(written) => written,
         Err(error) => {
-            // It was not to be: the report goes back to how it ran.
+            // The commit failed: the report is reset to the running state.
             host.change_report(|report| {
                 report.state = RunState::Running;
                 report.ended_at = None;
@@ -82,7 +82,7 @@ async fn succeed(engine: &Engine, begun: &Begun, host: &Host<'_>) -> Result<RunR
         }
     };
     if report.correct_final_deletes(&before, &commit.streams) {
-        // Somebody else wrote between the count and the deletes.
+        // Another writer wrote between the count and the deletes.
         let mut batch = WriteBatch::new();
         logs::put_run(&mut batch, host.key, &report, false)?;
         engine.store().commit(batch).await?;
@@ -99,7 +99,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     host.change_report(|report| report.fail(error, now));
     let level = if error.kind() == ErrorKind::Cancelled { LogLevel::Info } else { LogLevel::Error };
     if error.kind() != ErrorKind::Unavailable || begun.run.status.offline_since.is_none() {
-        // The event of the run's end tells it to those who watch.
+        // The event about the run's end reports it to watchers.
         host.note(level, &error.to_string());
     }
     let report = host.report();
@@ -107,7 +107,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     if host.full {
         let mut open = OpenRefresh { progress: report.progress, ..host.open() };
         if error.kind() == ErrorKind::Fenced {
-            // Its stream no longer has the run open: it can only start over.
+            // The run is no longer open in its stream: it can only start over.
             (open.checkpoint, open.complete) = (None, Default::default());
         }
         batch.put_document(host.key.open_key(), &open)?;
@@ -118,7 +118,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     }
     let nothing_came = report.progress.pages == 0 && report.resumed == 0;
     if error.kind() == ErrorKind::Unavailable && begun.run.status.offline_since.is_some() && nothing_came {
-        // Offline is a state: looking again and again leaves one record, not many.
+        // Offline is a state: repeated probes leave one record, not many.
         logs::remove_run(host.store(), &mut batch, host.key, host.run).await?;
     }
     let still_offline = begun.run.status.offline_since.is_some() && error.kind() == ErrorKind::Unavailable;
@@ -134,7 +134,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     Ok(())
 }
 
-/// What ends every run: report, status, the lease given back, old runs removed. Returns the new status too.
+/// The common end of every run: report, status, release of the lease, removal of old runs. Returns the new status too.
 async fn ending(
     engine: &Engine,
     begun: &Begun,
@@ -151,7 +151,7 @@ async fn ending(
         engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
     next_due(engine, &mut status, settings.as_ref(), report, error, now);
     if begun.interrupted && settings.is_some() {
-        // The engine stopped, not the run: it goes on as soon as the engine does.
+        // The engine stopped, not the run: it continues when the engine starts again.
         status.next_due_at = Some(now);
     }
     if report.state == RunState::AwaitingApproval {
@@ -169,7 +169,7 @@ async fn ending(
     Ok((batch, status))
 }
 
-/// What is missing stays noted until a run has read it: after a refresh, only another one has.
+/// Gaps stay recorded until a run has read them: after a refresh, only another refresh does.
 fn note_incomplete(status: &mut SyncStatus, report: &RunReport) {
     let full = report.mode == RunMode::Initial;
     if matches!(report.state, RunState::Success | RunState::AwaitingApproval) {
@@ -184,11 +184,11 @@ fn note_incomplete(status: &mut SyncStatus, report: &RunReport) {
     }
 }
 
-/// The checkpoint that the next run goes on from, where the run has one.
+/// The checkpoint that the next run continues from, if the run has one.
 fn promote_checkpoint(host: &Host<'_>, open: &OpenRefresh, batch: &mut WriteBatch) -> Result<()> {
-    // What an incomplete refresh did not see lies before any checkpoint of its.
+    // An incomplete refresh has gaps before its own checkpoint.
     if let Some(checkpoint) = open.checkpoint.as_ref().filter(|_| !(host.full && open.again)) {
-        // Null says that there is nothing to go on from: the next run reads everything.
+        // Null means that there is no checkpoint: the next run reads everything.
         if checkpoint.get() == "null" {
             batch.remove_document(host.key.checkpoint_key());
         } else {
@@ -241,7 +241,7 @@ fn next_due(
             let doublings = status.offline_tries.saturating_sub(1).min(10);
             let probe = PROBE.0.saturating_mul(1 << doublings).min(PROBE.1);
             let at = now + probe + engine.random_below(probe / 4);
-            // A sync that runs more often than we would look is looked after anyway.
+            // A sync that runs more often than the probes needs none.
             Some(at)
         }
         _ => {
@@ -250,7 +250,7 @@ fn next_due(
             let not_before = now + pause;
             status.not_before = Some(not_before);
             if error.is_retryable() || error.kind() == ErrorKind::Remote {
-                // It may work sooner than the schedule would try.
+                // It may succeed before the next slot.
                 Some(not_before)
             } else {
                 slot.map(|slot| slot.max(not_before))
@@ -260,14 +260,14 @@ fn next_due(
     status.next_due_at = due.filter(|_| settings.is_some());
 }
 
-/// The pause after so many failures in a row: from half a minute to an hour.
+/// The backoff after this many failures in a row: from half a minute to an hour.
 fn backoff(failures: u32) -> Duration {
     Duration::from_secs(30).saturating_mul(1 << failures.saturating_sub(1).min(7)).min(Duration::from_secs(3600))
 }
 
 impl Engine {
-    /// A run that the schedule asked for could not begin: its status says why, and when it is tried again.
-    /// Returns that time; none where the sync is no longer enabled.
+    /// Records in the status that a scheduled run could not begin, why, and when it is retried.
+    /// Returns that time; `None` if the sync is no longer enabled.
     pub(crate) async fn note_not_begun(&self, key: &SyncKey, error: &Error) -> Result<Option<Timestamp>> {
         let settings = self.store().document(&key.settings_key()).await?;
         if settings.is_none() {

@@ -1,4 +1,4 @@
-//! The engine's side of a running template: every page is one commit, with its checkpoint, under the run's fence.
+//! The host of a running template: every page is one commit, with its checkpoint, under the run's fence.
 
 mod api;
 mod aside;
@@ -38,28 +38,28 @@ pub(crate) struct Host<'e> {
     client: Client,
     holder: Mutex<Holder>,
     report: Mutex<RunReport>,
-    /// What the run has come to. A full refresh stores it with each page, so that it can go on there; an incremental run keeps
+    /// The run's progress. A full refresh stores it with each page, so that it can be resumed there; an incremental run keeps
     /// its deferred checkpoint and its incomplete models here until its end.
     open: Mutex<OpenRefresh>,
     lines: Mutex<Lines>,
-    /// What the end of the run will do.
+    /// The deletes at the end of the run.
     settlement: Mutex<Settlement>,
-    /// What the webhooks will tell.
+    /// The changes to report by webhooks.
     tally: Tally,
-    /// Records that are kept set aside.
+    /// Set-aside records.
     aside: Mutex<Aside>,
     asked: Mutex<Asked>,
-    /// The sync was offline before: a look whether the API is back is news once it is.
+    /// The sync was offline before: this probe is reported only if the API is back.
     probing: bool,
-    /// Watchers know that the run has begun.
+    /// Whether watchers know that the run has begun.
     told_start: AtomicBool,
 }
 
-/// Where the streams ended when the pages at hand were asked for: what others wrote since is fresher (H40).
+/// The ends of the streams when the current pages were requested: later writes by others are fresher (H40).
 #[derive(Debug, Default)]
 struct Asked {
     ends: BTreeMap<String, Cursor>,
-    /// Pages were saved since: the next request begins anew.
+    /// Whether pages were saved since: the next request records the ends again.
     saved: bool,
 }
 
@@ -87,17 +87,17 @@ impl<'e> Host<'e> {
         }
     }
 
-    /// Without the connection's secrets.
+    /// Redacts the connection's secrets.
     pub(super) fn redact(&self, text: &str) -> String {
         self.client.session().redact(text)
     }
 
-    /// Without the connection's secrets, causes included.
+    /// Redacts the connection's secrets, causes included.
     pub(super) fn redact_error(&self, error: Error) -> Error {
         self.client.session().redact_error(error)
     }
 
-    /// Waits until no renewal of credentials is under way.
+    /// Waits until no credential renewal is in progress.
     pub(super) async fn renewed(&self) {
         self.client.renewed().await;
     }
@@ -118,22 +118,22 @@ impl<'e> Host<'e> {
         change(&mut lock(&self.report));
     }
 
-    /// Finds out whether anybody is to be told of the run, and what earlier runs left to it.
+    /// Reads whether the run has to be reported, and what earlier runs left unreported.
     pub(super) async fn open_tally(&self) -> Result<()> {
         self.tally.open(self.store(), &*self.engine.parts().environment).await
     }
 
-    /// Keeps account of what a batch of the run does to a model, for webhooks.
+    /// Records a batch's changes of a model, for webhooks.
     pub(super) fn account(&self, model: &str, stream: &mut StreamBatch) {
         self.tally.account(model, stream);
     }
 
-    /// Adds what the webhooks tell of the run to the batch that ends it.
+    /// Adds the webhooks about the run to the batch that ends it.
     pub(super) fn conclude(&self, report: &RunReport, error: Option<&Error>, batch: &mut WriteBatch) -> Result<()> {
         self.tally.conclude(report, error, batch)
     }
 
-    /// Makes deliveries of it, once the run has ended.
+    /// Turns them into deliveries, once the run has ended.
     pub(super) async fn tell_now(&self) {
         self.tally.tell_now(self.store(), &*self.engine.parts().environment).await;
     }
@@ -150,14 +150,14 @@ impl<'e> Host<'e> {
         lock(&self.open).clone()
     }
 
-    /// A batch of this run: refused once somebody else may write.
+    /// A batch of this run: refused once another holder has the lease.
     pub(super) fn batch(&self) -> WriteBatch {
         let mut batch = WriteBatch::new();
         batch.fence(self.fence.clone());
         batch
     }
 
-    /// Commits, with the lines that wait, and with what the API's clock showed.
+    /// Commits, with the pending log lines, and with the time of the API's clock.
     pub(super) async fn write(&self, mut batch: WriteBatch) -> Result<highwater_core::Commit> {
         if let Some(server_ms) = self.client.server_ms() {
             batch.clock_witness(Timestamp::from_unix_ms(server_ms));
@@ -170,7 +170,7 @@ impl<'e> Host<'e> {
         outcome
     }
 
-    /// Shows that the run is alive, at intervals, until it no longer may.
+    /// Sends heartbeats until the lease is lost.
     pub(super) async fn keep_alive(&self) -> Error {
         let every = self.engine.parts().lease_ttl / 3;
         loop {
@@ -179,13 +179,13 @@ impl<'e> Host<'e> {
                 if error.kind() == ErrorKind::Fenced {
                     return error;
                 }
-                // The lease lasts a while yet: what is wrong may pass, and the next page will tell.
+                // The lease still lasts for a while: the failure may be temporary, and the next page will show.
                 tracing::warn!(target: "highwater::run", sync = %self.key, "heartbeat: {error}");
             }
         }
     }
 
-    /// Writes the lines that wait.
+    /// Writes the pending lines.
     pub(super) async fn flush(&self) -> Result<()> {
         self.write(self.batch()).await.map(drop)
     }
@@ -238,15 +238,15 @@ impl<'e> Host<'e> {
         }
     }
 
-    /// Shows until when the run waits for the API's rate limit, if it does.
+    /// Reports until when the run waits for the API's rate limit, if it does.
     fn note_limit(&self) {
         let until_ms = lock(&self.client.session().budget).quiet_until_ms();
         let until = Timestamp::from_unix_ms(until_ms);
         lock(&self.report).progress.rate_limited_until = Some(until).filter(|until| *until > self.now());
     }
 
-    /// Opens a full refresh on its models' streams before the first request: what others write from then on may be
-    /// missing from its pages, and is not its to delete (H40).
+    /// Opens a full refresh on its models' streams before the first request: records that others write from then on may be
+    /// missing from its pages, and must not be deleted (H40).
     pub(super) async fn open_streams(&self, models: impl Iterator<Item = &str>) -> Result<()> {
         let mut open = self.open();
         let mut batch = self.batch();
@@ -262,7 +262,7 @@ impl<'e> Host<'e> {
         Ok(())
     }
 
-    /// Before a request: notes where the streams end, if its answer may be the next page to be saved.
+    /// Before a request: records the ends of the streams, if its answer may be the next page to be saved.
     async fn note_ends(&self) -> Result<()> {
         if !lock(&self.asked).saved || mutant!("asked-unnoted") {
             return Ok(());
@@ -276,7 +276,7 @@ impl<'e> Host<'e> {
         Ok(())
     }
 
-    /// What others wrote since the page was asked for stays.
+    /// Keeps writes by others since the page was requested.
     fn fence_page(&self, changes: &ChangeSet, stream: &mut StreamBatch) {
         let mut asked = lock(&self.asked);
         asked.saved = true;
@@ -285,15 +285,15 @@ impl<'e> Host<'e> {
         }
     }
 
-    /// Returns how far the run will have come once a page is saved, to be stored with the page. What the page changes is not
-    /// known before the commit: that is in the accounts.
+    /// Returns the run's progress after a page is saved, to be stored with the page. The page's changes are not
+    /// known before the commit: they are in the summaries.
     fn progress_with(&self, fetched: u64) -> Progress {
         let mut progress = lock(&self.report).progress;
         count_page(&mut progress, fetched);
         progress
     }
 
-    /// Stores where a full refresh stands, with `batch`.
+    /// Stores the progress of a full refresh, with `batch`.
     fn put_open(&self, batch: &mut WriteBatch, changes: &ChangeSet) -> Result<OpenRefresh> {
         let mut open = self.open();
         open.begun.insert(changes.model.clone());

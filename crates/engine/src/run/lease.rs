@@ -1,5 +1,4 @@
-//! Who may run a sync. One commit takes the lease, and shuts every earlier holder out; who holds it shows now and then
-//! that it is alive (H49, P28).
+//! The lease of a sync. One commit acquires it and fences off every earlier holder; the holder sends heartbeats (H49, P28).
 
 use highwater_core::{Error, ErrorKind, Json, Result, Timestamp};
 
@@ -7,7 +6,7 @@ use crate::documents::{Holder, SyncKey};
 use crate::engine::Engine;
 use crate::mutants::mutant;
 
-/// The stored holder, for a batch to expect; fails while somebody else holds the lease.
+/// The stored holder, for a batch to expect; fails while another holder has the lease.
 pub(crate) async fn free_or_busy(engine: &Engine, key: &SyncKey, now: Timestamp) -> Result<Option<Json>> {
     let stored = engine.parts().store.document(&key.holder_key()).await?;
     if let Some(holder) = stored.as_ref().and_then(|stored| stored.to::<Holder>().ok())

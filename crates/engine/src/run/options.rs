@@ -1,37 +1,37 @@
-//! What is asked of a run.
+//! Options of a run.
 
 use crate::cancel::CancelToken;
 use crate::documents::DeletePolicy;
 
-/// How a run is to be.
+/// Options of a single run.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RunOptions {
-    /// Reads everything again, whatever the checkpoint says, and notices deletes.
+    /// Whether to read everything again, ignoring the checkpoint, and detect deletes.
     pub full: bool,
-    /// Empties the streams first. With `full` alone.
+    /// Whether to clear the streams first. Only with `full`.
     pub clear: bool,
-    /// The host has looked at the deletes that a guard held back, and wants them.
+    /// Whether deletes beyond the guard are approved in advance.
     pub approve_deletes: bool,
-    /// When deletes are allowed, in place of what the sync's settings say.
+    /// The delete policy, in place of the one in the sync's settings.
     pub deletes: Option<DeletePolicy>,
-    /// Stops the run.
+    /// The token that cancels the run.
     pub cancel: CancelToken,
-    /// Whether the schedule asks, rather than somebody: then only if it is due.
+    /// Whether the schedule requests the run, so that it only begins if it is due.
     pub(crate) scheduled: bool,
     /// Even before it is due: the network is back.
     pub(crate) early: bool,
 }
 
 impl RunOptions {
-    /// Reads everything again.
+    /// Sets whether to read everything again, which also detects deletes.
     #[must_use]
     pub fn full(mut self, full: bool) -> Self {
         self.full = full;
         self
     }
 
-    /// Empties the streams and reads everything again.
+    /// Sets whether to clear the streams and read everything again.
     #[must_use]
     pub fn clear(mut self, clear: bool) -> Self {
         self.clear = clear;
@@ -39,21 +39,21 @@ impl RunOptions {
         self
     }
 
-    /// Approves deletes beyond the guard.
+    /// Sets whether deletes beyond the guard are approved in advance.
     #[must_use]
     pub fn approve_deletes(mut self, approve: bool) -> Self {
         self.approve_deletes = approve;
         self
     }
 
-    /// Deletes by this policy.
+    /// Sets the delete policy for this run.
     #[must_use]
     pub fn deletes(mut self, policy: DeletePolicy) -> Self {
         self.deletes = Some(policy);
         self
     }
 
-    /// Stops when `token` is cancelled.
+    /// Cancels the run when `token` is cancelled.
     #[must_use]
     pub fn cancel(mut self, token: CancelToken) -> Self {
         self.cancel = token;

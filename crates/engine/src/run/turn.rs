@@ -13,7 +13,7 @@ use crate::errors::busy;
 use crate::sync::SyncHandle;
 
 impl Engine {
-    /// One run, if none is in progress in this engine.
+    /// Runs a sync once, if this engine is not already running it.
     pub(crate) async fn run_sync(&self, key: &SyncKey, options: RunOptions) -> Result<Option<Outcome>> {
         let template = Arc::clone(self.template(&key.template)?);
         let connection = self.connection(&key.connection).await?;
@@ -39,7 +39,7 @@ impl Engine {
 }
 
 impl SyncHandle {
-    /// Runs the sync now, once there is room for it, and returns its report. The sync need not be enabled.
+    /// Runs the sync now, as soon as a slot is free, and returns its report. The sync need not be enabled.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -52,7 +52,7 @@ impl SyncHandle {
     ///
     /// # Errors
     ///
-    /// The reason for which the run failed; its report is kept and lists it too. [`ErrorKind::Busy`] while a run of this sync
+    /// The reason why the run failed, which its stored report contains too. [`ErrorKind::Busy`] while a run of this sync
     /// is in progress, [`ErrorKind::NotFound`] for an unknown connection or template, [`ErrorKind::Cancelled`] and
     /// [`ErrorKind::TimedOut`] for a run that was stopped, [`ErrorKind::AwaitingApproval`] for one whose deletes wait for
     /// [`Engine::approve`].
@@ -64,7 +64,7 @@ impl SyncHandle {
     }
 }
 
-/// A sync's place among those that run; free again when dropped.
+/// A sync's entry among those that are running; released when dropped.
 struct Active<'e> {
     engine: &'e Engine,
     key: &'e SyncKey,
@@ -90,7 +90,7 @@ impl Drop for Active<'_> {
     }
 }
 
-/// A sync that waits for a place.
+/// A sync that waits for a slot.
 struct Queued<'e>(&'e Engine, &'e SyncKey);
 
 impl<'e> Queued<'e> {

@@ -1,4 +1,4 @@
-//! What sleep, a clock that was set, and a network that is back mean for the schedule.
+//! The schedule's reaction to sleep, a changed clock, and a network that is back.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Scheduler;
 use crate::documents::SyncKey;
 use crate::timer::Jump;
 
-/// After a resume and after getting online, runs begin within this time, by chance.
+/// After a wake-up and after getting online, runs start at a random moment within this time.
 const SPREAD: Duration = Duration::from_secs(2);
 
 impl Scheduler {
@@ -25,7 +25,7 @@ impl Scheduler {
         }
     }
 
-    /// Many syncs that became due at once do not begin at once.
+    /// Spreads syncs that became due at the same time.
     pub(super) fn spread_overdue(&mut self) {
         let now = self.now();
         let mut overdue = Vec::new();
@@ -39,7 +39,7 @@ impl Scheduler {
         }
     }
 
-    /// After the clock was set back, nothing waits longer than its schedule asks.
+    /// After the clock was set back, no sync waits longer than its schedule says.
     fn bring_nearer(&mut self) {
         let now = self.now();
         for (key, settings) in &self.schedules {
@@ -51,7 +51,7 @@ impl Scheduler {
         }
     }
 
-    /// Looks soon at syncs whose API could not be reached.
+    /// Retries offline syncs soon.
     pub(super) fn wake_offline(&mut self, which: impl Fn(&SyncKey) -> bool) {
         let now = self.now();
         let keys: Vec<SyncKey> = self.offline.iter().filter(|key| which(key)).cloned().collect();

@@ -1,4 +1,4 @@
-//! When each sync is due. What it costs to look does not grow with the number of syncs that are not.
+//! When each sync is due. The cost of a check does not grow with the number of syncs that are not due.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -23,7 +23,7 @@ impl Due {
         self.heap.push(Reverse((at, self.last_ticket)));
         self.keys.insert(self.last_ticket, key.clone());
         self.tickets.insert(key.clone(), (self.last_ticket, at));
-        // Void entries sink to the bottom of a heap: more of them than of others, and it is made anew.
+        // Void entries sink to the bottom of the heap: once they are the majority, it is rebuilt.
         if self.heap.len() > 64 && self.heap.len() > self.keys.len() * 2 {
             let keys = &self.keys;
             self.heap.retain(|Reverse((_, ticket))| keys.contains_key(ticket));

@@ -1,4 +1,4 @@
-//! What the store says about each sync, and what other processes changed about it.
+//! Loads syncs from the store, and the changes by other processes.
 
 use highwater_core::Result;
 
@@ -15,7 +15,7 @@ impl Scheduler {
         }
         for reader in self.engine.idle_readers().await? {
             let (stream, reader) = (reader.stream, reader.name);
-            tracing::warn!(target: "highwater::schedule", %stream, %reader, "no sync writes the stream: its reader waits for ever");
+            tracing::warn!(target: "highwater::schedule", %stream, %reader, "no sync writes the stream: its reader waits forever");
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Scheduler {
         Ok(stored.map(|stored| stored.to()).transpose()?.unwrap_or_default())
     }
 
-    /// What other processes changed since the last look: one small document.
+    /// The changes by other processes since the last check: one small document.
     pub(super) async fn look_at_others(&mut self) {
         let changes = match self.changes().await {
             Ok(changes) => changes,

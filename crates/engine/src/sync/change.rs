@@ -1,4 +1,4 @@
-//! A change of a sync: one commit that nobody came between.
+//! A change of a sync: one commit, guarded against concurrent changes.
 
 use highwater_core::{ErrorKind, Json, Result, WriteBatch};
 
@@ -10,15 +10,15 @@ use crate::logs;
 use crate::mutants::mutant;
 use crate::sync::SyncHandle;
 
-/// Tries of a change that others keep overtaking.
+/// Attempts at a change that conflicts with other changes.
 const TRIES: u32 = 50;
 
-/// Changed syncs that are named; whoever missed more reads all of them again.
+/// How many changed syncs are listed; a scheduler that missed more reads all of them again.
 const NAMED: usize = 64;
 
 impl SyncHandle {
-    /// Makes a change to the sync in one commit that nobody came between, and tells every scheduler. Where it stops
-    /// the run, whoever runs the sync is shut out by the same commit.
+    /// Changes the sync in one commit, guarded against concurrent changes, and notifies every scheduler. If the change stops
+    /// the run, the same commit fences it off.
     pub(crate) async fn change<F>(&self, stop: bool, mut change: F) -> Result<()>
     where
         F: FnMut(&mut Draft<'_>) -> Result<()>,
@@ -70,13 +70,13 @@ pub(crate) async fn note_change<'k>(
     batch.expect_document(CHANGES_KEY, stored.as_ref()).put_document(CHANGES_KEY, &changes).map(drop)
 }
 
-/// A change in the making: what the store has, and a batch that expects just that.
+/// A change in preparation: the stored state, and a batch that expects exactly that state.
 pub(crate) struct Draft<'k> {
     pub(crate) key: &'k SyncKey,
     pub(crate) connected: bool,
     pub(crate) settings: Option<SyncSettings>,
     pub(crate) status: SyncStatus,
-    /// What watchers learn of it.
+    /// The event that watchers get.
     pub(crate) news: Option<SyncChange>,
     pub(crate) batch: WriteBatch,
 }
@@ -108,7 +108,7 @@ impl<'k> Draft<'k> {
         self.batch.put_document(self.key.status_key(), &self.status).map(drop)
     }
 
-    /// Shuts out whoever runs the sync, and says so in the run's record.
+    /// Fences off the run in progress, and says so in its record.
     async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
         if !mutant!("pause-keeps-lease") {
             self.batch.take_lease(self.key.lease_name());
@@ -119,7 +119,7 @@ impl<'k> Draft<'k> {
         if let Some(mut report) = logs::read_run(store, self.key, run).await?
             && report.state == RunState::Running
         {
-            let why = "the sync was paused or turned off; what was saved stays";
+            let why = "the sync was paused or disabled; everything saved stays";
             report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, why);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }

@@ -8,8 +8,8 @@ use highwater_core::{Error, ErrorKind, Result};
 use crate::documents::SyncKey;
 use crate::engine::Engine;
 
-/// One sync of an engine: a template for a connection, perhaps in a variant. Made by [`Engine::sync`]; a clone is the same
-/// sync and costs two reference counts.
+/// A handle to one sync of an engine: a template for a connection, optionally with a variant. Returned by [`Engine::sync`];
+/// a clone refers to the same sync and is cheap.
 ///
 /// ```no_run
 /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -33,12 +33,12 @@ pub struct SyncHandle {
 impl Engine {
     /// Returns a handle to a sync: `provider/name`, or `provider/name::variant`, for a connection.
     ///
-    /// Nothing is looked up yet. Where the connection or the sync does not exist, the methods of the handle fail with
+    /// Nothing is looked up yet. If the connection or the sync does not exist, the methods of the handle fail with
     /// [`ErrorKind::NotFound`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for names that no sync can have: empty ones, a slash in the
+    /// [`ErrorKind::Invalid`] for invalid names: empty ones, a slash in the
     /// connection or the variant, more than 440 bytes together.
     pub fn sync(&self, connection: impl AsRef<str>, sync: impl AsRef<str>) -> Result<SyncHandle> {
         Ok(self.handle(SyncKey::new(connection.as_ref(), sync.as_ref())?))
@@ -48,10 +48,10 @@ impl Engine {
         SyncHandle { engine: self.clone(), key: Arc::new(key) }
     }
 
-    /// Fails where a sync's connection or template does not exist, or where they do not belong together.
+    /// Fails if a sync's connection or template does not exist, or if they do not belong together.
     pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<()> {
         let connection = self.connection(&key.connection).await?;
-        // One that another program enabled, with templates that this one does not have.
+        // A sync that another program enabled, with templates that this one lacks.
         if self.store().document(&key.settings_key()).await?.is_some() {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl SyncHandle {
         &self.key.connection
     }
 
-    /// Returns the sync's name, as [`Engine::sync`] takes it: the template, and the variant behind `::` if there is one.
+    /// Returns the sync's name, as passed to [`Engine::sync`]: the template, with the variant behind `::` if there is one.
     pub fn name(&self) -> String {
         self.key.sync_name()
     }

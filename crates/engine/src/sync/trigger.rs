@@ -7,7 +7,7 @@ use crate::events::SyncChange;
 use crate::sync::SyncHandle;
 
 impl SyncHandle {
-    /// Asks for a run as soon as there is room for one, also of a paused sync. The request is stored until a run begins. A run
+    /// Requests a run as soon as a slot is free, even of a paused sync. The request is stored until a run begins. A run
     /// in progress is not disturbed: another follows it.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ impl SyncHandle {
         .await
     }
 
-    /// Asks this engine's run of the sync to stop. Returns whether there was one; does not wait for its end.
+    /// Cancels this engine's run of the sync. Returns whether there was one; does not wait for its end.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Webhooks to others: committed with the end of a run, delivered at least once.
+//! Outgoing webhooks: committed with the end of a run, delivered at least once.
 
 mod cleared;
 mod collapse;
@@ -34,11 +34,11 @@ use destinations::destinations;
 /// Dead letters replayed in one commit.
 const REPLAYED: usize = 500;
 
-/// Tells others of runs that ended: a signed `POST` per run and model.
+/// Notifies other programs about finished runs: a signed `POST` per run and model.
 ///
-/// What is to be told is committed with the run itself, so no crash loses it; it is tried for three
-/// days and then kept as a dead letter. For a receiver that stays away a bounded number of deliveries is kept. A delivery that was answered may come once more after a
-/// crash: its `webhook-id` stays the same. A delivery holds no records: it says where to look.
+/// Notifications are committed with the run itself, so no crash loses them. Each is retried for three days and then kept as
+/// a dead letter. For an unreachable receiver a bounded number of deliveries is kept. After a crash an answered delivery may
+/// be repeated, with the same `webhook-id`. A delivery contains no records: it says which ones to read.
 ///
 /// ```no_run
 /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -65,7 +65,7 @@ struct OutboxParts {
 }
 
 impl Outbox {
-    /// The outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
+    /// Creates the outbox of an engine. Nothing is delivered before [`start`](Outbox::start).
     pub fn new(engine: &Engine) -> Self {
         let parts = engine.parts();
         Outbox {
@@ -78,27 +78,27 @@ impl Outbox {
         }
     }
 
-    /// Gives a destination its secrets, until this outbox ends: one, or two while they are being
-    /// changed (the new one first). They are never stored.
+    /// Sets the secrets of a destination for as long as this outbox exists: one, or two during a rotation (the new one first).
+    /// They are never stored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a secret that is not 24 to 64 bytes in base64 (as Standard Webhooks has it; `whsec_`, the
-    /// padding and blanks around it make no difference).
+    /// [`ErrorKind::Invalid`] for a secret that is not 24 to 64 bytes in Base64, as Standard Webhooks requires (the prefix
+    /// `whsec_`, padding and surrounding blanks are optional).
     pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
         if secrets.is_empty() || secrets.len() > 2 {
-            return Err(Error::new(ErrorKind::Invalid, "a destination has one secret, or two while they are changed"));
+            return Err(Error::new(ErrorKind::Invalid, "a destination has one secret, or two during a rotation"));
         }
         let secrets = secrets.iter().map(signing_secret).collect::<Result<_>>()?;
         lock(&self.parts.secrets).insert(destination.into(), secrets);
         Ok(())
     }
 
-    /// Stores a destination, in place of one of the same id. One that was disabled is tried again.
+    /// Stores a destination, replacing one of the same id. A disabled one is enabled again.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for an id or a URL that a destination cannot have, and those of the store.
+    /// [`ErrorKind::Invalid`] for an invalid id or URL, and those of the store.
     pub async fn add(&self, destination: Destination) -> Result<()> {
         destination.check()?;
         let mut batch = WriteBatch::new();
@@ -116,7 +116,7 @@ impl Outbox {
         destinations(&*self.parts.store).await
     }
 
-    /// Removes a destination, what waits for it, and its dead letters. One that does not exist is no error.
+    /// Removes a destination with its waiting deliveries and dead letters. Succeeds if it does not exist.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Returns at most `limit` deliveries that wait for a destination, oldest first, behind the id `after` (empty: from the first).
+    /// Returns at most `limit` waiting deliveries of a destination, oldest first, after the id `after` (empty: from the first).
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Outbox {
         self.rows(&rows_prefix(destination), after, limit).await
     }
 
-    /// Returns at most `limit` deliveries that were given up, oldest first, behind the id `after` (empty: from the first).
+    /// Returns at most `limit` dead letters of a destination, oldest first, after the id `after` (empty: from the first).
     ///
     /// # Errors
     ///
@@ -160,22 +160,22 @@ impl Outbox {
         self.rows(&dead_prefix(destination), after, limit).await
     }
 
-    /// Delivers a dead letter again, with all its tries.
+    /// Queues a dead letter again, with all its attempts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] where there is no such dead letter, and those of the store.
+    /// [`ErrorKind::NotFound`] for an unknown dead letter, and those of the store.
     pub async fn replay(&self, destination: &str, id: &str) -> Result<()> {
         let document = self.parts.store.document(&dead_key(destination, id)).await?;
         let document = document.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "no such dead letter: they are listed by `dead_letters`")
+            Error::new(ErrorKind::NotFound, "no such dead letter: list them with `dead_letters`")
                 .with("destination", destination)
                 .with("id", id)
         })?;
         self.revive(destination, vec![document.to()?]).await
     }
 
-    /// Delivers every dead letter of a destination again, and returns how many there were.
+    /// Queues every dead letter of a destination again, and returns how many there were.
     ///
     /// # Errors
     ///

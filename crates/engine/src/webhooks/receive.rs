@@ -1,4 +1,4 @@
-//! Taking a provider's webhook: checked, known once, written beside whatever runs, told.
+//! Receiving a provider's webhook: verified, deduplicated, written concurrently with runs, reported.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,38 +22,38 @@ use crate::webhooks::outbox::tell;
 use crate::webhooks::signature::SIGNATURE_TOLERANCE;
 use crate::webhooks::verify::{Content, content, verify_webhook};
 
-/// The secret settings that a connection's webhooks are signed with: the one in use, and one that is on its way out.
+/// The secret settings that a connection's webhooks are signed with: the current one, and the previous one during a rotation.
 pub const WEBHOOK_SECRETS: [&str; 2] = ["webhook_secret", "webhook_secret_previous"];
 
-/// Who makes the changes that a webhook brings.
+/// The origin of a webhook's changes.
 const ORIGIN: &str = "webhook";
 
-/// Ids are remembered in so many documents a connection, so many in each, for so long.
+/// Ids are stored in this many documents per connection, this many in each, for this long.
 const BUCKETS: u8 = 64;
 const IDS_PER_BUCKET: usize = 64;
 const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// Tries of a commit that others keep overtaking.
+/// Attempts at a commit that conflicts with others.
 const TRIES: u32 = 20;
 
 /// Syncs read at a time.
 const PAGE: usize = 500;
 
-/// What became of a webhook.
+/// The result of a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ReceivedWebhook {
     /// The provider's id of the event.
     pub event: String,
-    /// Whether it came before: nothing was done.
+    /// Whether it is a duplicate: nothing was done.
     pub duplicate: bool,
-    /// What was written, as the log has it: one report for each sync whose records the event concerned.
+    /// The changes, as stored in the log: one report for each sync whose records the event concerned.
     pub changes: Vec<RunReport>,
-    /// The syncs that were asked to run.
+    /// The syncs for which a run was requested.
     pub triggered: Vec<String>,
-    /// Whether no sync that runs has a use for it: another kind of event, another repository. That is no fault.
+    /// Whether no active sync uses it: another kind of event, another repository. That is not an error.
     pub ignored: bool,
-    /// The text to answer with, where the provider wants more than a 2xx: Slack's challenge, as `text/plain`.
+    /// The text to answer with, if the provider needs more than a 2xx: Slack's challenge, as `text/plain`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }
@@ -71,7 +71,7 @@ impl ReceivedWebhook {
     }
 }
 
-/// Ids of events, the latest last, and when each came.
+/// Ids of events, the latest last, and when each arrived.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Seen(Vec<(String, u64)>);
 
@@ -92,7 +92,7 @@ fn is_remembered(at_ms: u64, now: Timestamp) -> bool {
     Timestamp::from_unix_ms(at_ms) + REMEMBERED > now
 }
 
-/// A sync that an event means something to.
+/// A sync that an event concerns.
 struct Concerned {
     key: SyncKey,
     settings: Json,
@@ -101,19 +101,19 @@ struct Concerned {
 }
 
 impl Engine {
-    /// Takes a provider's webhook for a connection: checks who signed it, drops what came before, lets each enabled
-    /// sync's template say what it means, writes that, and asks for the runs that are wanted. Once this returns, all
-    /// of it is durable: answer the provider with a 2xx then, and with a 4xx or 5xx on an error.
+    /// Processes a provider's webhook for a connection: verifies the signature, drops duplicates, lets each enabled sync's
+    /// template decide what it does, writes that, and requests runs. Once this returns, everything is durable: then answer the
+    /// provider with a 2xx, and with a 4xx or 5xx on an error.
     ///
-    /// The secret is the connection's secret setting `webhook_secret`; while it is changed, the old one is
-    /// `webhook_secret_previous`. `body` is the body as it came: JSON, or the form that GitHub sends by default. A paused sync
-    /// takes nothing. An event that means nothing to any sync is [`ignored`](ReceivedWebhook::ignored).
+    /// The secret is the connection's secret setting `webhook_secret`; during a rotation, the old one is
+    /// `webhook_secret_previous`. `body` is the unchanged body: JSON, or the form that GitHub sends by default. A paused sync
+    /// processes nothing. An event that concerns no sync is [`ignored`](ReceivedWebhook::ignored).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unauthorized`] for what is not genuine (answer 401), [`ErrorKind::Invalid`] for what is genuine and cannot
-    /// be read (answer 400), [`ErrorKind::Unsupported`] where the provider's templates take no webhooks, and those of the
-    /// store.
+    /// [`ErrorKind::Unauthorized`] for a webhook that is not genuine (answer 401), [`ErrorKind::Invalid`] for a genuine one that
+    /// cannot be parsed (answer 400), [`ErrorKind::Unsupported`] if the provider's templates process no webhooks, and those of
+    /// the store.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine, headers: Vec<(String, String)>, body: Vec<u8>) -> highwater_core::Result<()> {
@@ -134,7 +134,7 @@ impl Engine {
         let settings = self.connection(connection).await?;
         let provider = self.parts().provider_of(&settings)?;
         let scheme = provider.webhooks.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "no template of this provider takes webhooks: trigger a run instead")
+            Error::new(ErrorKind::Unsupported, "no template of this provider processes webhooks: trigger a run instead")
                 .with("provider", &provider.name)
         })?;
         let session = self.parts().sessions.of(connection);
@@ -144,7 +144,7 @@ impl Engine {
         if secrets.is_empty() {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the connection has no webhook secret: give it as its secret setting `webhook_secret`",
+                "the connection has no webhook secret: add it as the secret setting `webhook_secret`",
             )
             .with("connection", connection));
         }
@@ -163,12 +163,12 @@ impl Engine {
             Content::Other => return Ok(ReceivedWebhook { ignored: true, ..ReceivedWebhook::new(&verified.id) }),
         };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
-        // One at a time for a connection: each notes where its streams ended before it.
+        // One at a time for a connection: each records the ends of its streams first.
         let _alone = session.receiving.lock().await;
         let mut tries = 0;
         loop {
             match self.take(connection, &verified.id, &headers, &body).await {
-                // Somebody else changed something meanwhile: look again.
+                // Something has changed in the meantime: read again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => {
                     let named = |error: Error| session.redact_error(error.with("event", &verified.id));
@@ -198,7 +198,7 @@ impl Engine {
         }
         let concerned = self.concerned(connection, id, headers, body).await?;
         received.ignored = concerned.is_empty();
-        // Before the event counts as known: an event that comes again may ask again, but none asks in vain.
+        // Before the event is stored as seen: a repeated event may request a run again, but no request is lost.
         for sync in concerned.iter().filter(|sync| sync.reaction.requests_run()) {
             self.handle(sync.key.clone()).trigger(TriggerMode::Plain).await?;
             received.triggered.push(sync.key.sync_name());
@@ -209,7 +209,7 @@ impl Engine {
             logs::prune_runs(self, &mut batch, &sync.key, 1).await?;
         }
         let commit = store.commit(batch).await?;
-        // From here on it is taken, whatever happens: what is still to be told is told later.
+        // From here on it is processed, whatever happens: anything unreported is reported later.
         for (key, mut report) in written {
             let models: Vec<_> = report.models.keys().map(|model| key.stream(model)).collect();
             report.count(0, commit.streams.iter().filter(|commit| models.contains(&commit.stream)));
@@ -219,7 +219,7 @@ impl Engine {
         Ok(received)
     }
 
-    /// The enabled syncs of the connection that the event means something to. A paused one writes nothing.
+    /// The enabled syncs of the connection that the event concerns. A paused one writes nothing.
     async fn concerned(
         &self,
         connection: &str,
@@ -235,12 +235,12 @@ impl Engine {
             after.clone_from(&last.key);
             for document in page {
                 let sync: SyncSettings = document.value.to()?;
-                // A template that this program does not have cannot say anything.
+                // A template that this program lacks cannot decide.
                 let Ok(template) = self.template(&sync.template) else { continue };
                 if sync.paused {
                     continue;
                 }
-                // One that an older version let in: the event is not its provider's.
+                // An older version accepted a sync of another provider: the event does not concern it.
                 if self.parts().admit(&settings, &template.info().provider).is_err() {
                     continue;
                 }
@@ -256,12 +256,12 @@ impl Engine {
         }
     }
 
-    /// Adds a sync's changes to the batch, with their record in the log and what is to be told of them.
+    /// Adds a sync's changes to the batch, with their record in the log and their notification.
     fn write_changes(&self, sync: &Concerned, now: Timestamp, batch: &mut WriteBatch) -> Result<RunReport> {
         let key = &sync.key;
         let mut report = RunReport::new(key, self.new_run_id(), RunMode::Webhook, now);
         report.succeed(now);
-        // Paused or turned off meanwhile, it may write nothing more.
+        // If it was paused or disabled in the meantime, it must write nothing more.
         batch.expect_document(key.settings_key(), Some(&sync.settings));
         let mut accounts = BTreeMap::new();
         for (model, change) in sync.reaction.changes() {
@@ -269,7 +269,7 @@ impl Engine {
             report.progress.fetched += 1;
             report.models.entry(model.to_owned()).or_default();
             let stream = batch.on(&key.stream(model)).origin(ORIGIN);
-            // One for each event: others are on their way at the same time, in other processes too.
+            // One for each event: others are processed at the same time, in other processes too.
             if let Entry::Vacant(entry) = accounts.entry(model.to_owned()) {
                 stream.summarize_in(
                     entry.insert(format!("outbox/event/{}/{}/{model}", key.connection, report.id)).as_str(),
@@ -283,7 +283,12 @@ impl Engine {
                 }
                 WebhookChange::Delete(deleted) => versions::delete(stream, deleted.clone()),
                 WebhookChange::DeleteRecord(record) => versions::delete_record(stream, info, record)?,
-                _ => return Err(Error::new(ErrorKind::Unsupported, "this change of a webhook is not known here")),
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "this version does not know this kind of webhook change",
+                    ));
+                }
             }
         }
         logs::put_run(batch, key, &report, true)?;
@@ -292,27 +297,27 @@ impl Engine {
         Ok(report)
     }
 
-    /// Tells what was written: in the log, to watchers, by the outbox. What cannot be told now waits for the next look
-    /// at the outbox, or for the next event.
+    /// Reports the changes: in the log, to watchers, through the outbox. Anything that cannot be reported now is left to the next
+    /// check of the outbox, or the next event.
     async fn tell_received(&self, key: &SyncKey, report: &RunReport) {
         let (store, environment) = (self.store().as_ref(), &*self.parts().environment);
         if let Err(error) = tell(store, environment, &drafts_of(key)).await {
             tracing::warn!(target: "highwater::webhook", sync = %key, run = %report.id, "its news wait for the next look: {error}");
         }
-        tracing::info!(target: "highwater::webhook", sync = %key, run = %report.id, "a webhook was taken");
+        tracing::info!(target: "highwater::webhook", sync = %key, run = %report.id, "a webhook was processed");
         self.publish(RunEvent::of(report, None));
     }
 }
 
 fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template::ModelInfo> {
     template.info().models.iter().find(|info| info.name == model).ok_or_else(|| {
-        Error::new(ErrorKind::Internal, "the template's webhook names a model that it does not have")
+        Error::new(ErrorKind::Internal, "the template's webhook uses a model that the template does not have")
             .with("template", template.info().id())
             .with("model", model)
     })
 }
 
-/// The document that remembers an event, and its name there.
+/// The document that stores an event's id, and its name there.
 fn place_of(connection: &str, id: &str) -> (String, String) {
     let hash = Sha256::digest(id.as_bytes());
     let digest = hex::encode(hash.get(..12).unwrap_or(&hash));

@@ -1,4 +1,4 @@
-//! Signatures over HTTP bodies, made and checked: Standard Webhooks, and plain HMAC in hexadecimal.
+//! Creates and verifies signatures over HTTP bodies: Standard Webhooks, and plain HMAC in hexadecimal.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use highwater_template::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Written with padding, read with it or without.
+/// Written with padding, read with or without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -21,34 +21,34 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#symmetric>).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// The two names that the headers go by: those of the specification, and those of Svix, which it came from.
+/// The two sets of header names: those of the specification, and those of Svix, its origin.
 const FAMILIES: [[&str; 3]; 2] =
     [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
 
-/// How far the clocks of sender and receiver may be apart, either way, unless told otherwise.
+/// The default tolerance between the clocks of sender and receiver, in either direction.
 pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// What a checked delivery says of itself.
+/// The signed facts of a verified delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedWebhook {
-    /// The delivery's id: the same for every try. Keep it to notice repetitions.
+    /// The delivery's id: the same for every attempt. Store it to detect duplicates.
     pub id: String,
-    /// When it was sent. Where the provider does not sign a time, as GitHub, when it was checked.
+    /// When it was sent. For providers that sign no time, such as GitHub, when it was verified.
     pub sent_at: Timestamp,
 }
 
-/// Checks a delivery by the rules of Standard Webhooks, in constant time: any of `secrets` may have signed it, so that they can
-/// be changed without a gap. The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`, or the same with
-/// `svix-`. `body` is the body as it came, not parsed and written again.
+/// Verifies a delivery by the rules of Standard Webhooks, in constant time. Any of `secrets` may have signed it, so that they
+/// can be rotated without a gap. The headers are `webhook-id`, `webhook-timestamp` and `webhook-signature`, or the same with
+/// `svix-`. `body` is the unchanged body, not a parsed and re-serialized one.
 ///
-/// A secret is base64, with or without `whsec_`, padding, and blanks or line ends around it. Its length is the sender's
-/// business here; only an empty one matches nothing.
+/// A secret is Base64, with or without `whsec_`, padding, and surrounding blanks or line breaks. Its length is not checked here;
+/// only an empty one matches nothing.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unauthorized`] for a delivery that is not genuine, too old or of the future; [`ErrorKind::Invalid`] where none
-/// of the secrets is base64.
+/// [`ErrorKind::Unauthorized`] for a delivery that is not genuine, too old or from the future; [`ErrorKind::Invalid`] if none of
+/// the secrets is Base64.
 ///
 /// ```
 /// use highwater_core::Timestamp;
@@ -60,7 +60,7 @@ pub struct VerifiedWebhook {
 ///     ("webhook-timestamp", "1614265330"),
 ///     ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
 /// ];
-/// let now = Timestamp::from_unix_ms(1_614_265_330_000); // of the clock
+/// let now = Timestamp::from_unix_ms(1_614_265_330_000); // use the current time
 /// let verified = verify(&headers, br#"{"test": 2432232314}"#, &[secret], now, SIGNATURE_TOLERANCE)?;
 /// assert_eq!(verified.id, "msg_p5jXN8AQM9LWM0D4loKWxJek");
 /// # Ok::<(), highwater_core::Error>(())
@@ -127,21 +127,21 @@ pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, 
     signatures.collect::<Result<Vec<_>>>().map(|signatures| signatures.join(" "))
 }
 
-/// The HMAC of a body in hexadecimal, keyed with the secret as it is written.
+/// The HMAC of a body in hexadecimal, keyed with the secret's text.
 pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
     hex::encode(hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
 }
 
-/// Checks the simple form, the header `X-Highwater-Hmac-Sha256`: whether `signature`, in hexadecimal, was made over
-/// `content` with any of the secrets. An empty secret matches nothing. It does not say when: prefer [`verify`].
+/// Verifies the simple form, the header `X-Highwater-Hmac-Sha256`: returns whether `signature`, in hexadecimal, was computed over
+/// `content` with any of the secrets. An empty secret matches nothing. It does not protect against replays: prefer [`verify`].
 pub fn verify_hex(secrets: &[Secret], content: &[u8], signature: &str) -> bool {
     hex::decode(signature).is_ok_and(|given| {
         secrets.iter().flat_map(written_keys).any(|key| hmac_matches(key.as_bytes(), content, &given))
     })
 }
 
-/// A secret as it is written, and without the line end of the file that it came from. An empty one is none: anybody could
-/// sign with it.
+/// A secret's text, and the same without the trailing line break of a file. An empty secret is ignored: anybody could sign with
+/// it.
 fn written_keys(secret: &Secret) -> impl Iterator<Item = &str> {
     let (written, trimmed) = (secret.expose(), secret.expose().trim());
     let also = (trimmed.len() < written.len()).then_some(trimmed);
@@ -150,10 +150,10 @@ fn written_keys(secret: &Secret) -> impl Iterator<Item = &str> {
 
 /// Reads Unix seconds and checks that they are close to now.
 pub(crate) fn fresh(timestamp: &str, now: Timestamp, tolerance: Duration) -> Result<Timestamp> {
-    let seconds: i64 = timestamp.trim().parse().map_err(|_| refused("the signature's timestamp is no number"))?;
+    let seconds: i64 = timestamp.trim().parse().map_err(|_| refused("the signature's timestamp is not a number"))?;
     let now_seconds = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     if seconds.abs_diff(now_seconds) > tolerance.as_secs() {
-        return Err(refused("the signature is too old, or of the future: check the clock")
+        return Err(refused("the signature is too old, or from the future: check the clock")
             .with("timestamp", seconds)
             .with("now", now_seconds));
     }
@@ -173,7 +173,7 @@ pub(crate) fn values<'h, N: AsRef<str>, V: AsRef<str>>(
     headers.iter().filter(move |(known, _)| known.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
 }
 
-/// A header that no signature does without.
+/// A required header.
 pub(crate) fn required<'h, N: AsRef<str>, V: AsRef<str>>(headers: &'h [(N, V)], name: &str) -> Result<&'h str> {
     header(headers, name).ok_or_else(|| missing_header(name))
 }
@@ -186,17 +186,17 @@ pub(crate) fn refused(message: &'static str) -> Error {
     Error::new(ErrorKind::Unauthorized, message).during("verify")
 }
 
-/// A secret to sign with, without blanks around it, of the length that the specification asks for.
+/// A secret to sign with, without surrounding blanks, of the length that the specification requires.
 pub(crate) fn signing_secret(secret: &Secret) -> Result<Secret> {
     let key = key_of(secret)?;
     if !SECRET_BYTES.contains(&key.len()) {
-        let message = "a webhook secret has 24 to 64 bytes, written in base64: generate a random one";
+        let message = "a webhook secret has 24 to 64 bytes, in Base64: generate a random one";
         return Err(Error::new(ErrorKind::Invalid, message).with("bytes", key.len()));
     }
     Ok(Secret::new(secret.expose().trim()))
 }
 
-/// A secret's bytes: base64, with `whsec_` before it or without.
+/// A secret's bytes: Base64, with or without the prefix `whsec_`.
 fn key_of(secret: &Secret) -> Result<Vec<u8>> {
     let text = secret.expose().trim();
     let text = text.strip_prefix("whsec_").unwrap_or(text);
@@ -204,7 +204,7 @@ fn key_of(secret: &Secret) -> Result<Vec<u8>> {
 }
 
 fn not_base64() -> Error {
-    Error::new(ErrorKind::Invalid, "a webhook secret is `whsec_` and 24 to 64 bytes in base64")
+    Error::new(ErrorKind::Invalid, "a webhook secret is `whsec_` and 24 to 64 bytes in Base64")
 }
 
 fn signed_content(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Webhooks of providers: who signed them, under which id, and what they carry.
+//! Verifies a provider's webhooks: their signature, their id, and their contents.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use serde::de::IgnoredAny;
 
 use crate::webhooks::signature::{VerifiedWebhook, fresh, header, refused, required, values, verify, verify_hex};
 
-/// Checks a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the body as it came.
-/// The id is the provider's: the same for every try of one event. [`Engine::receive`](crate::Engine::receive) does this and the rest.
+/// Verifies a provider's webhook, in constant time: any of `secrets` may have signed it. `body` is the unchanged body.
+/// The id is the provider's: the same for every attempt at one event. [`Engine::receive`](crate::Engine::receive) calls this.
 ///
 /// ```
 /// use highwater_core::Timestamp;
@@ -30,7 +30,7 @@ use crate::webhooks::signature::{VerifiedWebhook, fresh, header, refused, requir
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unauthorized`] for a webhook that is not genuine, too old or of the future; [`ErrorKind::Invalid`] for a genuine one
+/// [`ErrorKind::Unauthorized`] for a webhook that is not genuine, too old or from the future; [`ErrorKind::Invalid`] for a genuine one
 /// whose event has no id; [`ErrorKind::Unsupported`] for a scheme that this version does not know.
 pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     scheme: WebhookScheme,
@@ -41,7 +41,7 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
     tolerance: Duration,
 ) -> Result<VerifiedWebhook> {
     let get = |name: &'static str| required(headers, name);
-    // A header that came twice may have been joined by a comma. Any of the signatures will do: none can be forged.
+    // A repeated header may have been joined by a comma. Any of the signatures is sufficient: none can be forged.
     let each = |name: &'static str| values(headers, name).flat_map(|value| value.split(',')).map(str::trim);
     match scheme {
         WebhookScheme::GitHub => {
@@ -68,12 +68,12 @@ pub fn verify_webhook<N: AsRef<str>, V: AsRef<str>>(
             let mut signatures = each("x-slack-signature").filter_map(|value| value.strip_prefix("v0="));
             let signature = signatures.find(|signature| verify_hex(secrets, &content, signature));
             let signature = signature.ok_or_else(mismatch)?;
-            // A command or an action has no event id: its signature is as good.
+            // A command or an action has no event id: its signature serves as one.
             let id = event_id(body, "/event_id").unwrap_or_else(|_| signature.to_owned());
             Ok(VerifiedWebhook { id, sent_at })
         }
         WebhookScheme::Standard => verify(headers, body, secrets, now, tolerance),
-        _ => Err(Error::new(ErrorKind::Unsupported, "this way to sign is not known here")),
+        _ => Err(Error::new(ErrorKind::Unsupported, "this version does not know this signature scheme")),
     }
 }
 
@@ -92,7 +92,7 @@ fn event_id(body: &[u8], pointer: &str) -> Result<String> {
     id.ok_or_else(|| unusable("the event has no id"))
 }
 
-/// What a genuine webhook carries.
+/// The contents of a genuine webhook.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content<'b> {
     /// An event, as JSON.

@@ -243,7 +243,7 @@ impl Fault {
         match self.switch {
             Switch::Answer(429, ..) if self.reach == Reach::Every => {
                 fault.kinds = &[ErrorKind::RateLimited, ErrorKind::Remote, ErrorKind::TimedOut];
-                fault.words = &["429", "limit", "longer than it may"];
+                fault.words = &["429", "limit", "time limit"];
                 // As long as a run may take.
                 fault.longest_s = 25 * 3600;
             }

@@ -1,4 +1,4 @@
-//! What the next run is: the interrupted refresh, everything anew, or what changed.
+//! Decides the kind of the next run: the interrupted refresh, a full refresh, or an incremental run.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::run::RunOptions;
 /// Attempts of a full refresh that save no page, after which it starts over.
 const FRUITLESS: u32 = 3;
 
-/// An interrupted full refresh older than this starts over: too much may have moved at the source.
+/// An interrupted full refresh older than this starts over: too much may have changed at the source.
 const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
-/// A run that began later than this after now was timed by another clock.
+/// A run that began further in the future than this was timed by another clock.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
-/// What the next run is.
+/// The kind of the next run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// The interrupted full refresh goes on.
+    /// The interrupted full refresh continues.
     Resume,
     /// Everything, from the beginning.
     Full { reset: bool, clear: bool },
-    /// What changed since the checkpoint.
+    /// The changes since the checkpoint.
     Incremental,
 }
 
-/// Whether a run that the schedule asks for may begin.
+/// Whether a scheduled run may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Now,
@@ -37,7 +37,7 @@ pub(super) enum Due {
 }
 
 pub(super) fn due(status: &SyncStatus, schedule: &Schedule, now: Timestamp) -> Result<Due> {
-    // A run that began in the future was timed by a clock that was set back since.
+    // A run that began in the future was timed by a clock that has been set back since.
     if status.last_started_at.is_some_and(|started| started > now + CLOCK_SLACK) {
         return Ok(Due::Now);
     }

@@ -1,4 +1,4 @@
-//! What a template can do in its run: send requests, save pages, write to the log.
+//! A template's operations in its run: sending requests, saving pages, writing to the log.
 
 use std::time::Duration;
 

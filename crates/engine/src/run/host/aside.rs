@@ -1,4 +1,4 @@
-//! Records that a run cannot save, and models that it does not see as a whole.
+//! Records that a run cannot save, and models that it does not read completely.
 
 use std::collections::BTreeMap;
 
@@ -13,39 +13,39 @@ use super::Host;
 use crate::aside::{MOST, kept_aside};
 use crate::documents::RecordSetAside;
 
-/// Records that a report names, and lines of them in the log.
+/// The number of records that a report lists, and of log lines about them.
 const NAMED: usize = 20;
 
-/// The longest reason that is told, in bytes.
+/// The longest reported reason, in bytes.
 const LONGEST_REASON: usize = 500;
 
-/// The longest id that is told, in characters.
+/// The longest reported id, in characters.
 const LONGEST_ID: usize = 100;
 
-/// What is kept set aside, as far as the run knows.
+/// The set-aside records, as far as the run knows.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
-    /// Whether that was read: a run may end before.
+    /// Whether they were read: a run may end before.
     known: bool,
     /// By model and by the key of its document.
     kept: BTreeMap<String, BTreeMap<String, Kept>>,
-    /// Records that this attempt set aside.
+    /// Records set aside by this attempt.
     told: usize,
 }
 
-/// A record that is kept set aside.
+/// A set-aside record.
 #[derive(Debug, Deserialize)]
 struct Kept {
     id: Option<String>,
     #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
     at: Timestamp,
-    /// Counts what this attempt set aside.
+    /// Counts the records set aside by this attempt.
     #[serde(skip)]
     number: usize,
 }
 
 impl Host<'_> {
-    /// Finds out what earlier runs set aside.
+    /// Reads the records set aside by earlier runs.
     pub(in crate::run) async fn open_aside(&self) -> Result<()> {
         let mut kept = BTreeMap::new();
         for model in &self.engine.template(&self.key.template)?.info().models {
@@ -63,7 +63,7 @@ impl Host<'_> {
         Ok(())
     }
 
-    /// The batch's part for a model, on the run's account.
+    /// The batch's part for a model, as a write of the run.
     pub(super) fn open_stream<'b>(&self, model: &str, batch: &'b mut WriteBatch) -> &'b mut StreamBatch {
         let stream = batch.on(&self.key.stream(model));
         if stream.view().summaries().is_empty() {
@@ -71,8 +71,8 @@ impl Host<'_> {
             self.account(model, stream);
         }
         if self.full && stream.view().run().is_none() {
-            // Only a run that reads everything keeps account of what it saw. A stream that was begun
-            // must still have this run open: opened anew it would take all that was seen for gone.
+            // Only a run that reads everything keeps seen marks. A stream that was begun
+            // must still have this run open: opened again it would lose its seen marks and delete everything.
             if lock(&self.open).begun.contains(model) {
                 stream.in_run(self.run);
             } else {
@@ -82,7 +82,7 @@ impl Host<'_> {
         stream
     }
 
-    /// A record that comes again, or is deleted, is no longer kept set aside, unless the store sets it aside again.
+    /// A record that comes again, or is deleted, is no longer set aside, unless the store sets it aside again.
     pub(super) fn forget_saved(&self, changes: &ChangeSet, batch: &mut WriteBatch) -> Result<()> {
         let mut aside = lock(&self.aside);
         let Some(kept) = aside.kept.get_mut(&changes.model) else { return Ok(()) };
@@ -124,7 +124,7 @@ impl Host<'_> {
         };
     }
 
-    /// Tells of the records that a commit set aside: in the log, and in the report.
+    /// Reports the records that a commit set aside: in the log, and in the report.
     pub(super) fn tell_set_aside(&self, commit: &StreamCommit) {
         let (model, at) = (commit.stream.model(), self.now());
         for rejected in &commit.rejected {
@@ -161,7 +161,7 @@ impl Host<'_> {
         }
     }
 
-    /// Remembers that a model was not read as a whole.
+    /// Records that a model was not read completely.
     pub(super) fn note_incomplete(&self, model: &str, reason: &str, next: NextRun) {
         let reason = self.reason(reason);
         {
@@ -181,7 +181,7 @@ impl Host<'_> {
         lock(&self.report).models.get(model).map_or(0, |counts| counts.set_aside)
     }
 
-    /// After a full refresh of a model: what came before it and could not be saved either came again since, or is gone.
+    /// After a full refresh of a model: earlier set-aside records either came again, or no longer exist.
     pub(in crate::run) fn forget_older<'m>(&self, models: impl Iterator<Item = &'m str>) -> Vec<String> {
         let started = lock(&self.report).started_at;
         let mut aside = lock(&self.aside);
@@ -199,14 +199,14 @@ impl Host<'_> {
         forgotten
     }
 
-    /// How many records are kept set aside, by model; `None` if the run ended before it knew.
+    /// The number of set-aside records by model; `None` if the run ended before it knew.
     pub(in crate::run) fn kept_aside(&self) -> Option<BTreeMap<String, u64>> {
         let aside = lock(&self.aside);
         let counts = aside.kept.iter().filter(|(_, kept)| !kept.is_empty());
         aside.known.then(|| counts.map(|(model, kept)| (model.clone(), kept.len().min(MOST) as u64)).collect())
     }
 
-    /// A reason as it is told: in one line, without secrets, not too long.
+    /// A reason for a report: in one line, redacted, shortened.
     fn reason(&self, reason: &str) -> String {
         let mut reason = self.redact(reason).replace(['\n', '\r'], " ");
         if reason.len() > LONGEST_REASON {

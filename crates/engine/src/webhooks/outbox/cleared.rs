@@ -1,4 +1,4 @@
-//! Streams that are emptied: in the commit of whoever wants it, with what is to be told of that.
+//! Clearing streams, together with the webhooks about it, in the caller's commit.
 
 use highwater_core::{Result, RunId, Store, Timestamp, WriteBatch};
 
@@ -6,12 +6,12 @@ use super::tally::untold_key;
 use crate::documents::{Draft, SyncKey};
 use crate::webhooks::outbox::destinations::destinations;
 
-/// Whether anybody is to be told that streams are emptied.
+/// Whether any destination has to be notified about cleared streams.
 pub(crate) async fn anybody_listens(store: &dyn Store) -> Result<bool> {
     Ok(destinations(store).await?.iter().any(|destination| destination.disabled.is_none()))
 }
 
-/// Adds to a batch that it empties a sync's streams. `told` is the id under which that is told, if it is.
+/// Adds to a batch that it clears a sync's streams. `told` is the id of the notification, if there is one.
 pub(crate) fn clear_streams<'m>(
     key: &SyncKey,
     models: impl Iterator<Item = &'m str>,
@@ -24,7 +24,7 @@ pub(crate) fn clear_streams<'m>(
         let stream = batch.on(&key.stream(model));
         stream.clear();
         if let Some(draft) = &mut draft {
-            // Apart from what runs did, and will do: what is emptied is told by itself.
+            // Separate from runs: a clearing is reported by itself.
             let account = format!("outbox/cleared/{}/{model}", key.path());
             stream.summarize_in(&*account);
             draft.accounts.insert(model.to_owned(), account);

@@ -1,5 +1,5 @@
-//! A receiver that is away for long does not fill the disk: beyond a number of rows, those that tell of the same
-//! stream become one, which says all that they said.
+//! Bounds the rows of an unreachable receiver: beyond a limit, rows about the same stream are collapsed into one that covers
+//! them all.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::documents::{Destination, OutboxRow, dead_key, dead_prefix, row_key, r
 /// Rows read at a time.
 const PAGE: usize = 500;
 
-/// Collapses what waits for a destination, if that is more than it keeps.
+/// Collapses a destination's waiting rows, if there are more than it keeps.
 pub(super) async fn collapse_waiting(
     store: &dyn Store,
     environment: &dyn Environment,
@@ -22,7 +22,7 @@ pub(super) async fn collapse_waiting(
     collapse(store, environment, destination, &kept).await
 }
 
-/// Collapses the dead letters of a destination, if they are more than it keeps.
+/// Collapses a destination's dead letters, if there are more than it keeps.
 pub(super) async fn collapse_dead(
     store: &dyn Store,
     environment: &dyn Environment,
@@ -32,13 +32,13 @@ pub(super) async fn collapse_dead(
     collapse(store, environment, destination, &kept).await
 }
 
-/// Where rows of one kind lie.
+/// The key prefix of rows of one kind.
 struct Kept {
     prefix: String,
     key: fn(&str, &str) -> String,
 }
 
-/// Rows that tell of the same stream, or of the failures of the same sync.
+/// Rows about the same stream, or about failures of the same sync.
 type Group = (String, String, String, String, Option<String>);
 
 async fn collapse(
@@ -59,7 +59,7 @@ async fn collapse(
         for document in page {
             let row: OutboxRow = document.value.to()?;
             rows += 1;
-            // A body that this version does not know stays as it is.
+            // A body unknown to this version stays unchanged.
             let Ok(body) = serde_json::from_str::<Body>(&row.body) else { continue };
             groups.entry(group(&body)).or_default().push((document, row, body));
         }
@@ -79,7 +79,7 @@ async fn collapse(
             });
         }
         let Some((row, body)) = merged else { continue };
-        // Under an id of its own: what a receiver has seen already it need not take for this.
+        // Under a new id, so that a receiver that has seen one of them does not discard it.
         let row = OutboxRow { id: ids.next(), body: body.text()?, ..row };
         let key = (kept.key)(&destination.id, &row.id);
         batch.expect_document(&*key, None).put_document(&*key, &row)?;
@@ -94,11 +94,11 @@ async fn collapse(
                 destination = %destination.id,
                 rows,
                 left,
-                "too much is kept for the receiver: what tells of the same stream was made one delivery",
+                "too many deliveries wait for the receiver: those about the same stream were collapsed into one",
             );
             Ok(())
         }
-        // One of them was tried at this moment: the next look finds the rest.
+        // One of them was attempted at this moment: the next check collapses the rest.
         Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
         Err(error) => Err(error),
     }
@@ -114,16 +114,16 @@ fn group(body: &Body) -> Group {
     )
 }
 
-/// The later row, tried for as long as that one is.
+/// The later row, with its remaining attempts.
 fn later(earlier: OutboxRow, row: OutboxRow) -> OutboxRow {
     OutboxRow { last_error: row.last_error.or(earlier.last_error), created_at: earlier.created_at, ..row }
 }
 
-/// One body that says what both say: from where the earlier begins to where the later ends.
+/// One body that covers both: from the beginning of the earlier to the end of the later.
 fn merge(earlier: Body, mut body: Body) -> Body {
     body.collapsed = Some(earlier.collapsed.unwrap_or(1) + body.collapsed.unwrap_or(1));
     if let (Some(range), Some(before)) = (&mut body.cursor, earlier.cursor) {
-        // Rows lie in order of a clock, which may have gone back.
+        // Rows are in order of a clock, which may have gone back.
         range.from = either(before.from, std::mem::take(&mut range.from), Ordering::is_le);
         range.to = either(before.to, std::mem::take(&mut range.to), Ordering::is_ge);
     }
@@ -136,7 +136,7 @@ fn merge(earlier: Body, mut body: Body) -> Body {
     body
 }
 
-/// The one of two cursors that stands so to the other.
+/// The one of two cursors that compares this way to the other.
 fn either(one: String, other: String, stands: fn(Ordering) -> bool) -> String {
     let position = |text: &str| text.parse::<Cursor>().map_or(Cursor::START, |cursor| cursor).position();
     if stands(position(&one).cmp(&position(&other))) { one } else { other }

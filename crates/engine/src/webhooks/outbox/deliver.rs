@@ -1,4 +1,4 @@
-//! Deliveries: which rows are due, when they are tried, and what a response means.
+//! Delivers due rows and handles the responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::reach::Reach;
 use crate::timer;
 use crate::webhooks::signature::{hex_signature, standard_signatures};
 
-/// How long a receiver may take to answer.
+/// The longest wait for a receiver's answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Rows read at a time.
@@ -31,26 +31,26 @@ pub(super) const PAGE: usize = 64;
 /// Destinations served at the same time.
 const AT_ONCE: usize = 8;
 
-/// The longest that one failed delivery holds up the others of its destination, unless the receiver asks for more.
+/// The longest that a failed delivery delays the others of its destination, unless the receiver asks for more.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// How long to gather wake-ups, so that a busy store is not searched after every commit.
+/// How long to collect wake-ups, so that a busy store is not searched after every commit.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// The longest sleep: what others do to the store, and a changed clock, are noticed by then.
+/// The longest sleep: changes by other processes and of the clock are noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// What a look at the outbox came to.
+/// The result of one pass over the outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeliveryReport {
     /// Deliveries that were accepted.
     pub delivered: u64,
-    /// Tries that failed.
+    /// Attempts that failed.
     pub failed: u64,
-    /// Deliveries that were given up.
+    /// Deliveries that became dead letters.
     pub dead: u64,
-    /// When there is something to do again, as far as is known now.
+    /// When something is due next, as far as is known.
     pub next_at: Option<Timestamp>,
 }
 
@@ -70,7 +70,7 @@ impl DeliveryReport {
     }
 }
 
-/// The deliveries of an outbox in the background. Made by [`Outbox::start`].
+/// Delivers the rows of an outbox in the background. Returned by [`Outbox::start`].
 ///
 /// A clone controls the same work. It is asked to stop when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -82,16 +82,16 @@ pub struct BackgroundDelivery {
 #[derive(Debug)]
 struct Inner {
     cancel: CancelToken,
-    /// Whether the work has ended; closed without that where it failed.
+    /// Whether the work has ended; closed without a value if it failed.
     ended: watch::Receiver<bool>,
 }
 
 impl BackgroundDelivery {
-    /// Begins no further try, and waits for the one in progress: at most 20 seconds, the time that a receiver has.
+    /// Starts no further attempt, and waits for those in progress: at most 20 seconds, the time that a receiver has.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] where the deliveries had failed.
+    /// [`ErrorKind::Internal`] if the background work had failed.
     pub async fn shutdown(&self) -> Result<()> {
         self.inner.cancel.cancel();
         let mut ended = self.inner.ended.clone();
@@ -109,7 +109,7 @@ impl Drop for Inner {
 }
 
 impl Outbox {
-    /// Begins to deliver on `runtime`, until the returned value and its clones are dropped or shut down.
+    /// Starts to deliver on `runtime`, until the returned value and its clones are dropped or shut down.
     pub fn start(&self, runtime: &Handle) -> BackgroundDelivery {
         let cancel = CancelToken::new();
         let (end, ended) = watch::channel(false);
@@ -121,19 +121,27 @@ impl Outbox {
         BackgroundDelivery { inner: Arc::new(Inner { cancel, ended }) }
     }
 
-    /// Delivers what is due now, once. For hosts with a schedule of their own.
+    /// Delivers everything that is due now, once. For hosts with their own schedule.
+    ///
+    /// ```no_run
+    /// # async fn example(outbox: highwater_engine::webhooks::Outbox) -> highwater_core::Result<()> {
+    /// let pass = outbox.deliver_due().await?;
+    /// println!("{} delivered, {} failed", pass.delivered, pass.failed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] or [`ErrorKind::Fenced`] where this process stood still for longer than it may hold the work
-    /// (a computer that slept, a disk that did not answer for 15 s): ask again. And those of the store.
+    /// [`ErrorKind::Busy`] or [`ErrorKind::Fenced`] if this process stalled for longer than its lease (the computer slept, or the
+    /// disk did not respond for 15 s): call it again. And those of the store.
     pub async fn deliver_due(&self) -> Result<DeliveryReport> {
         self.pass(&CancelToken::new()).await
     }
 
     async fn pass(&self, cancel: &CancelToken) -> Result<DeliveryReport> {
         let (store, environment) = (&*self.parts.store, &*self.parts.environment);
-        // What a process did not get to tell after it had committed it.
+        // Drafts that a process committed but did not turn into rows.
         if !mutant!("draft-told-by-its-run-alone") {
             tell(store, environment, DRAFTS).await?;
         }
@@ -148,21 +156,21 @@ impl Outbox {
                 return Ok(pass);
             }
         };
-        // What others did until they gave the work back counts: a destination that wants nothing more, say.
+        // Changes by the former holder count: a destination that answered 410, for example.
         pass = DeliveryReport::default();
         let outcome = match self.due(&mut pass).await {
             Ok(wanted) => {
                 tokio::select! {
                     biased;
                     served = self.serve(wanted, &lease, cancel) => served,
-                    // Tries on their way end with it.
+                    // Attempts in progress end with it.
                     lost = lease.keep(store, environment) => Err(lost),
                 }
             }
             Err(error) => Err(error),
         };
         if let Some(lease) = Arc::into_inner(lease) {
-            // Whoever took the work over has no use for it being given back.
+            // After a takeover there is nothing to release.
             let _ = lease.release(store).await;
         }
         pass.add(outcome?);
@@ -187,14 +195,14 @@ impl Outbox {
             match serving.join_next().await {
                 Some(Ok(served)) => pass.add(served?),
                 Some(Err(source)) => {
-                    return Err(Error::new(ErrorKind::Internal, "a delivery ended badly").because(source));
+                    return Err(Error::new(ErrorKind::Internal, "a delivery failed unexpectedly").because(source));
                 }
                 None => return Ok(pass),
             }
         }
     }
 
-    /// Tries what is due for a destination, oldest first, until one fails.
+    /// Attempts a destination's due rows, oldest first, until one fails.
     async fn serve_one(
         &self,
         destination: &Destination,
@@ -227,7 +235,7 @@ impl Outbox {
         Ok(pass)
     }
 
-    /// One try and its consequences; whether the destination is well.
+    /// One attempt and its consequences; returns whether the destination accepted it.
     async fn try_one(
         &self,
         destination: &Destination,
@@ -264,7 +272,7 @@ impl Outbox {
                 } else {
                     batch.put_document(row_key(&destination.id, &row.id), &row)?;
                 }
-                // A receiver that asked for more gets more.
+                // A receiver may ask for a longer pause.
                 let rest = now + LONGEST_REST;
                 let rest = if retry_after.is_some() { row.next_try_at } else { row.next_try_at.min(rest) };
                 if !mutant!("rest-forgotten") {
@@ -280,7 +288,7 @@ impl Outbox {
         Ok(well)
     }
 
-    /// Stores what became of a try, unless the row or its destination was removed meanwhile.
+    /// Stores the outcome of an attempt, unless the row or its destination was removed in the meantime.
     async fn conclude(&self, destination: &Destination, row: &OutboxRow, mut batch: WriteBatch) -> Result<()> {
         let store = &*self.parts.store;
         let (place, row_place) = (destination_key(&destination.id), row_key(&destination.id, &row.id));
@@ -290,7 +298,7 @@ impl Outbox {
         }
         batch.expect_document(place, known.as_ref()).expect_document(row_place, waiting.as_ref());
         match store.commit(batch).await {
-            // Somebody changed it at this moment: it is tried again, with the same id.
+            // It was changed at this moment: it is attempted again, with the same id.
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
             outcome => outcome.map(drop),
         }
@@ -299,7 +307,7 @@ impl Outbox {
     async fn send(&self, destination: &Destination, row: &OutboxRow) -> Verdict {
         let secrets = lock(&self.parts.secrets).get(&destination.id).cloned();
         let Some(secrets) = secrets else {
-            return Verdict::failed("the destination has no secret: give it one with `set_secrets`".to_owned());
+            return Verdict::failed("the destination has no secret: set one with `set_secrets`".to_owned());
         };
         let now = self.parts.environment.now();
         let request = match request(destination, row, &secrets, now) {
@@ -331,7 +339,7 @@ fn verdict(response: &HttpResponse, now: Timestamp) -> Verdict {
         200..=299 => Verdict::Accepted,
         410 => Verdict::Gone,
         300..=399 => Verdict::failed(format!(
-            "the receiver answered {}: a delivery follows no redirect, give the final URL",
+            "the receiver answered {}: redirects are not followed, use the final URL",
             response.status
         )),
         status => Verdict::Failed {
@@ -342,13 +350,13 @@ fn verdict(response: &HttpResponse, now: Timestamp) -> Verdict {
 }
 
 fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now: Timestamp) -> Result<HttpRequest> {
-    // Also a destination that was stored by other means goes nowhere else.
+    // This also covers a destination that was stored by other means.
     let reach = destination.check()?;
     let id = format!("msg_{}", row.id);
     let timestamp = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     let body = row.body.as_bytes();
     let mut request = HttpRequest::new("POST", destination.url.as_str())
-        // The status decides. Eight receivers at a time may answer with whatever they like.
+        // Only the status counts. The body, of any size, is not read.
         .body_limit(if mutant!("answers-are-read") { u64::MAX } else { 0 })
         .global_only(reach == Reach::Public && !destination.allow_private)
         .header("content-type", "application/json")

@@ -1,4 +1,5 @@
-//! News on their way: committed with what they tell of, and made into deliveries right after, or by whoever looks next.
+//! Drafts of notifications: committed with the changes that they report, and turned into deliveries right after, or by the next
+//! process that checks.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ use crate::mutants::mutant;
 /// Drafts read at a time.
 const PAGE: usize = 100;
 
-/// Tries of a draft whose accounts others keep adding to.
+/// Attempts at a draft whose summaries keep changing.
 const TRIES: u32 = 20;
 
-/// Makes deliveries of the drafts under a prefix. Several may do this at a time: each draft becomes deliveries once.
+/// Turns the drafts under a prefix into deliveries. Several processes may do this at a time: each draft is delivered once.
 pub(crate) async fn tell(store: &dyn Store, environment: &dyn Environment, prefix: &str) -> Result<()> {
     let mut after = String::new();
     loop {
@@ -38,9 +39,9 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
             batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
         }
         let mut accounts = BTreeMap::new();
-        // A run that failed leaves its accounts to the next one.
+        // A failed run leaves its summaries to the next one.
         for (model, key) in draft.accounts.iter().filter(|_| draft.error.is_none()) {
-            // Told with another draft already: what came since is in an account of its own.
+            // Already reported with another draft: later changes are in a new summary.
             let Some(stored) = store.document(key).await? else { continue };
             batch.expect_document(&**key, Some(&stored)).remove_document(&**key);
             accounts.insert(model.clone(), stored.to::<ChangeSummary>()?);
@@ -57,7 +58,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
                 }
                 return Ok(());
             }
-            // Somebody else told it, a later run adds to its accounts just now, or an id was given twice.
+            // Another process delivered it, a later run is adding to its summaries, or an id was used twice.
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 tries += 1;
                 if store.document(&document.key).await?.is_none() {
@@ -72,7 +73,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
     }
 }
 
-/// Writes into a webhook's record what it changed: known only once it was committed.
+/// Adds the changes of a webhook to its record: they are known only after its commit.
 async fn count(
     store: &dyn Store,
     draft: &Draft,

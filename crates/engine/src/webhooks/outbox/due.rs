@@ -1,4 +1,4 @@
-//! When something is due: by the rows that wait for a destination, and by its rest.
+//! When deliveries are due: by the waiting rows of a destination, and by its pause.
 
 use highwater_core::{ErrorKind, Result, Timestamp, WriteBatch};
 
@@ -8,7 +8,7 @@ use crate::documents::{Destination, OutboxRow, Rest, rest_key, rows_prefix};
 use crate::webhooks::outbox::destinations::destinations;
 
 impl Outbox {
-    /// The destinations for which something is due now; when something is for the others is noted.
+    /// The destinations with a row that is due now; records when the others are due.
     pub(super) async fn due(&self, pass: &mut DeliveryReport) -> Result<Vec<Destination>> {
         let mut wanted = Vec::new();
         for destination in destinations(&*self.parts.store).await? {
@@ -24,7 +24,7 @@ impl Outbox {
         Ok(wanted)
     }
 
-    /// When the destination's next try is due; `None` when nothing waits.
+    /// When the destination's next attempt is due; `None` if nothing waits.
     pub(super) async fn next_due(&self, destination: &Destination) -> Result<Option<Timestamp>> {
         let next = self.next_row(destination).await?;
         let place = rest_key(&destination.id);
@@ -38,7 +38,7 @@ impl Outbox {
         Ok(next.map(|due| due.max(rest.until)))
     }
 
-    /// When the first of the destination's rows is due, by itself.
+    /// When the destination's first row is due, without its pause.
     async fn next_row(&self, destination: &Destination) -> Result<Option<Timestamp>> {
         let store = &*self.parts.store;
         let (prefix, mut after, mut next) = (rows_prefix(&destination.id), String::new(), None::<Timestamp>);
@@ -46,7 +46,7 @@ impl Outbox {
             let page = store.documents(&prefix, &after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(next) };
             after.clone_from(&last.key);
-            // Behind the look: a pause that begins while we look does not come from a clock that was ahead.
+            // After the read: a pause that begins during the read does not come from a clock that was ahead.
             let now = self.parts.environment.now();
             let mut drawn = WriteBatch::new();
             for document in &page {
@@ -67,7 +67,7 @@ impl Outbox {
         }
     }
 
-    /// Keeps times that were drawn in; those that somebody else set at this moment need it no more.
+    /// Saves shortened times, except those that another process changed at this moment.
     async fn draw_in(&self, batch: WriteBatch) -> Result<()> {
         match self.parts.store.commit(batch).await {
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),

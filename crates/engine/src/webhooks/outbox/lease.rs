@@ -1,7 +1,7 @@
-//! Of several processes one delivers; another takes over when it stops.
+//! The lease for deliveries: one of several processes delivers; another takes over when it stops.
 //!
-//! Who delivers shows a sign of life every few seconds, whatever its receivers do meanwhile, and cuts its tries short
-//! once it may no longer. So the term can be much shorter than a try: it is what others wait for after a kill.
+//! The holder sends a heartbeat every few seconds, whatever its receivers do, and aborts its attempts once it has lost the
+//! lease. So the lease can be much shorter than an attempt: others wait for it after a kill.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::timer;
 const KEY: &str = "outbox/worker";
 const NAME: &str = "outbox";
 
-/// How often whoever delivers shows that it is alive.
+/// The time between heartbeats.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// How long it holds the work after a sign of life: two of them may fail to come.
+/// The length of the lease after a heartbeat: two heartbeats may be missed.
 const TERM: Duration = Duration::from_secs(15);
 
-/// What is left of a term behind which a sign of life is overdue.
+/// The remaining time at which a heartbeat is overdue.
 const OVERDUE: Duration = Duration::from_secs(10);
 
-/// A term that ends later than this was begun by another clock.
+/// A lease that ends later than this was granted by another clock.
 const FAR: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ impl Held {
         Held { until, process: std::process::id() }
     }
 
-    /// Whether the holder may be at work.
+    /// Whether the holder may be alive.
     fn keeps_out(&self, store: &dyn Store, now: Timestamp) -> bool {
-        // A store that only one process can have open is ours alone.
+        // A store that only one process can open has no other holder.
         let gone = !store.capabilities().multi_process && self.process != std::process::id();
         let alive = self.until > now && self.until.duration_since(now) <= FAR;
         alive && !gone && !mutant!("two-deliver")
@@ -57,17 +57,17 @@ pub(super) struct Lease {
     until_ms: AtomicU64,
 }
 
-/// The answer to a bid.
+/// The answer to an attempt to acquire it.
 pub(super) enum Bid {
     Won(Lease),
-    /// Somebody else delivers; ask again then.
+    /// Another process delivers; try again then.
     HeldUntil(Timestamp),
 }
 
 impl Lease {
     pub(super) async fn bid(store: &dyn Store, environment: &dyn Environment) -> Result<Bid> {
         let found = store.document(KEY).await?;
-        // Behind the look: a term that somebody begins while we look is not from the future.
+        // After the read: a lease that begins during the read is not from the future.
         let now = environment.now();
         if let Some(held) = found.as_ref().and_then(|found| found.to::<Held>().ok())
             && held.keeps_out(store, now)
@@ -87,14 +87,14 @@ impl Lease {
         }
     }
 
-    /// A batch that is refused once somebody else delivers.
+    /// A batch that is refused once another process delivers.
     pub(super) fn batch(&self) -> WriteBatch {
         let mut batch = WriteBatch::new();
         batch.fence(self.fence.clone());
         batch
     }
 
-    /// Shows signs of life for as long as nobody else has the work; then tells why it is over.
+    /// Sends heartbeats until the lease is lost; then returns why.
     pub(super) async fn keep(&self, store: &dyn Store, environment: &dyn Environment) -> Error {
         loop {
             timer::sleep(BEAT.min(self.left(environment))).await;
@@ -105,25 +105,25 @@ impl Lease {
             match timer::timeout(left, self.renew(store, environment)).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) if error.kind() == ErrorKind::Fenced => return error,
-                // What is wrong with the store may pass before the term does.
-                Some(Err(error)) => tracing::warn!(target: "highwater::outbox", "a sign of life: {error}"),
+                // The store may recover before the lease ends.
+                Some(Err(error)) => tracing::warn!(target: "highwater::outbox", "the heartbeat failed: {error}"),
                 None => return lost(),
             }
         }
     }
 
-    /// Before a try: that the work is still ours, where a sign of life is overdue. A process that was asleep learns it here.
+    /// Before an attempt: checks that the lease is still ours, if a heartbeat is overdue. A process that was asleep notices here.
     pub(super) async fn check(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
         if self.left(environment) > OVERDUE { Ok(()) } else { self.renew(store, environment).await }
     }
 
-    /// What is left of the term.
+    /// The remaining time of the lease.
     fn left(&self, environment: &dyn Environment) -> Duration {
         let until = Timestamp::from_unix_ms(self.until_ms.load(Ordering::Relaxed));
         until.duration_since(environment.now()).min(TERM)
     }
 
-    /// Begins a new term. Fails once somebody else has the work.
+    /// Renews the lease. Fails once another process has it.
     async fn renew(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
         let until = environment.now() + TERM;
         let mut batch = self.batch();
@@ -133,7 +133,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the work back, so that another need not wait.
+    /// Releases the lease, so that another process need not wait.
     pub(super) async fn release(self, store: &dyn Store) -> Result<()> {
         let mut batch = self.batch();
         batch.remove_document(KEY);
@@ -144,6 +144,6 @@ impl Lease {
 fn lost() -> Error {
     Error::new(
         ErrorKind::Busy,
-        "no sign of life could be stored in time: deliveries are left to whoever looks at the outbox next",
+        "no heartbeat could be stored in time: deliveries are left to the next process that checks the outbox",
     )
 }

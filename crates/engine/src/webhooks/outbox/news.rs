@@ -1,4 +1,4 @@
-//! What a run has to tell: the bodies of its deliveries.
+//! The bodies of the deliveries about a run.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::documents::{Destination, Draft, OutboxRow, row_key};
 use crate::mutants::mutant;
 use crate::webhooks::outbox::destinations::destinations;
 
-/// A run that ended, and what it did to each model.
+/// A finished run, and its changes of each model.
 #[derive(Debug)]
 pub(super) struct RunNews<'r> {
     pub(super) draft: &'r Draft,
     pub(super) accounts: &'r BTreeMap<String, ChangeSummary>,
 }
 
-/// Adds a row per destination and model to the batch; returns the destinations that are told.
+/// Adds a row per destination and model to the batch; returns those destinations.
 pub(super) async fn add_rows(
     store: &dyn Store,
     environment: &dyn Environment,
@@ -77,7 +77,7 @@ impl RunNews<'_> {
         Body {
             collapsed: None,
             connection_id: draft.connection.clone(),
-            // Behind a clear everything is to be read anew.
+            // After a clear everything has to be read again.
             cursor: found.map(|found| CursorRange {
                 from: if draft.cleared { Cursor::START } else { found.from }.to_string(),
                 to: found.to.to_string(),
@@ -103,11 +103,11 @@ impl RunNews<'_> {
     }
 }
 
-/// The members are in order of their names, so that the text is the same for the same facts.
+/// The members are sorted by name, so that equal contents give equal text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Body {
-    /// How many deliveries this one took the place of, where the receiver was away for long.
+    /// How many deliveries were collapsed into this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) collapsed: Option<u64>,
     pub(super) connection_id: String,
@@ -163,11 +163,11 @@ fn iso(at: Timestamp) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Ids for the rows of one batch: none twice, even where chance gives the same number each time.
+/// Ids for the rows of one batch: never the same twice, even if the random source repeats itself.
 pub(super) struct Ids(u128);
 
 impl Ids {
-    /// Begins by chance; another attempt begins elsewhere.
+    /// Starts at a random number; another attempt starts at another.
     pub(super) fn new(environment: &dyn Environment, now: Timestamp, attempt: u32) -> Self {
         let mut random = [0; 16];
         environment.fill_random(&mut random[6..]);

@@ -1,7 +1,7 @@
-//! What a run or a webhook did, kept so that a crash leaves nothing untold.
+//! Summaries of the changes of a run or a webhook, so that a crash leaves nothing unreported.
 //!
-//! Every commit of a run adds to an account of its stream, in the same transaction. The run that ends well leaves with its
-//! end a draft of what is to be told, and the accounts; one that fails leaves the accounts to the next.
+//! Every commit of a run adds to a summary of its stream, in the same transaction. A successful run leaves a draft and the
+//! summaries with its end; a failed one leaves the summaries to the next run.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use crate::mutants::mutant;
 /// Accounts read at a time.
 const PAGE: usize = 500;
 
-/// A run's account of its models.
+/// A run's summaries of its models.
 #[derive(Debug)]
 pub(crate) struct Tally {
     sync: SyncKey,
@@ -26,19 +26,19 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 struct State {
-    /// Whether anybody is to be told.
+    /// Whether there is any destination.
     active: bool,
-    /// Models with an account: those of earlier runs that did not get to tell, too.
+    /// Models with a summary, including those of earlier runs that were not reported.
     models: BTreeSet<String>,
 }
 
 impl Tally {
-    /// The account of a run that begins.
+    /// The summaries of a new run.
     pub(crate) fn new(sync: &SyncKey) -> Self {
         Tally { sync: sync.clone(), state: Mutex::new(State { active: true, models: BTreeSet::new() }) }
     }
 
-    /// Tells what earlier runs ended without telling, and takes over what they left untold.
+    /// Delivers the drafts of earlier runs, and takes over summaries that they left unreported.
     pub(crate) async fn open(&self, store: &dyn Store, environment: &dyn Environment) -> Result<()> {
         let active = anybody_listens(store).await?;
         let mut models = BTreeSet::new();
@@ -57,7 +57,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Adds what a batch does to a model to the account, with the batch itself.
+    /// Adds a batch's changes of a model to the summary, within the batch itself.
     pub(crate) fn account(&self, model: &str, stream: &mut StreamBatch) {
         let mut state = lock(&self.state);
         if state.active {
@@ -68,7 +68,7 @@ impl Tally {
         }
     }
 
-    /// Adds what is to be told to the batch that ends the run. [`tell_now`](Tally::tell_now) makes deliveries of it.
+    /// Adds the draft to the batch that ends the run. [`tell_now`](Tally::tell_now) turns it into deliveries.
     pub(crate) fn conclude(&self, report: &RunReport, error: Option<&Error>, batch: &mut WriteBatch) -> Result<()> {
         let state = lock(&self.state);
         if !state.active || report.state == RunState::Cancelled {
@@ -79,11 +79,11 @@ impl Tally {
         batch.put_document(draft.key(&self.sync), &draft).map(drop)
     }
 
-    /// Makes deliveries of what was concluded. Where that fails, whoever looks at the outbox next does it.
+    /// Turns the draft into deliveries. If that fails, the next process that checks the outbox does it.
     pub(crate) async fn tell_now(&self, store: &dyn Store, environment: &dyn Environment) {
         let active = lock(&self.state).active;
         if active && let Err(error) = tell(store, environment, &drafts_of(&self.sync)).await {
-            tracing::warn!(target: "highwater::outbox", sync = %self.sync, "its news wait for the next look: {error}");
+            tracing::warn!(target: "highwater::outbox", sync = %self.sync, "its notifications are left to the next check: {error}");
         }
     }
 }
@@ -92,7 +92,7 @@ fn untold_prefix(sync: &SyncKey) -> String {
     format!("outbox/untold/{}/", sync.path())
 }
 
-/// Where the account of a model lies until it is told.
+/// The key of a model's summary until it is reported.
 pub(super) fn untold_key(sync: &SyncKey, model: &str) -> String {
     format!("{}{model}", untold_prefix(sync))
 }
