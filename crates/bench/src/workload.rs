@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use highwater_codec::{Codec, Compression, Dictionary};
 use highwater_core::content::Canonicalizer;
 use highwater_core::{
@@ -125,16 +126,7 @@ impl Bench {
             let payloads: Vec<_> = meter.aside(|| (next..until).map(|number| record(ids, number, 0)).collect());
             payload_bytes += payloads.iter().map(|payload| payload.len() as u64).sum::<u64>();
             let began = Instant::now();
-            let mut writes = WriteBatch::new();
-            let stream = writes.on(&self.stream);
-            if next == 0 {
-                stream.begin_run(run);
-            }
-            stream.in_run(run);
-            for payload in payloads {
-                stream.upsert(payload);
-            }
-            writes.put_document("checkpoint/tracker-main/issues", &until)?;
+            let writes = self.page(run, next == 0, payloads, until)?;
             let commit = store.commit(writes).await?;
             meter.piece(began);
             let done = &commit.streams[0];
@@ -309,16 +301,7 @@ impl Bench {
                 numbers.map(|number| record(ids, number, (source.version)(number))).collect()
             });
             let began = Instant::now();
-            let mut writes = WriteBatch::new();
-            let stream = writes.on(&self.stream);
-            if next == 0 {
-                stream.begin_run(run);
-            }
-            stream.in_run(run);
-            for payload in payloads {
-                stream.upsert(payload);
-            }
-            writes.put_document("checkpoint/tracker-main/issues", &until)?;
+            let writes = self.page(run, next == 0, payloads, until)?;
             updated += store.commit(writes).await?.streams[0].updated;
             meter.piece(began);
             next = until;
@@ -352,6 +335,21 @@ impl Bench {
             canonicalizer.read(payload)?;
         }
         Ok(micros(thread_time() - before) / 1000.0)
+    }
+
+    /// Builds the batch of one page of a run, with the checkpoint `until`.
+    fn page(&self, run: RunId, first: bool, payloads: Vec<Bytes>, until: u64) -> Outcome<WriteBatch> {
+        let mut writes = WriteBatch::new();
+        let stream = writes.on(&self.stream);
+        if first {
+            stream.begin_run(run);
+        }
+        stream.in_run(run);
+        for payload in payloads {
+            stream.upsert(payload);
+        }
+        writes.put_document("checkpoint/tracker-main/issues", &until)?;
+        Ok(writes)
     }
 
     async fn complete(&self, store: &Arc<dyn Store>, run: RunId) -> Outcome<u64> {

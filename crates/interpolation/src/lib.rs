@@ -30,14 +30,21 @@
 //!
 //! # Limits
 //!
-//! Templates and values may come from strangers. An evaluation has a budget of steps and of bytes, and the nesting of
+//! Templates and values may be untrusted. An evaluation has a budget of steps and of bytes, and the nesting of
 //! templates and values is bounded: see [`limits`].
 //!
-//! # What this crate knows
+//! # Scope
 //!
-//! Values, time and text. Of `highwater-core` it uses the errors and the injected clock and random source; it knows nothing of
+//! Values, time and text. Of `highwater-core` it uses the errors and the injected clock and random source; it knows nothing about
 //! manifests, HTTP or the modification log. `docs/interpolation.md` says what the language guarantees, and why this is not an
 //! existing template engine.
+//!
+//! # Types of other crates
+//!
+//! Two types of other crates are part of this API. [`datetime`] and [`duration`] use `chrono::DateTime<FixedOffset>`, because the
+//! language's instants carry a UTC offset, which `highwater_core::Timestamp` does not, and callers do calendar arithmetic on them.
+//! [`value::Number`] is `serde_json::Number`, so that numbers convert between the two JSON values without losing a digit. A new
+//! major version of either crate requires one of this crate; `highwater-core` and the store crates do not depend on it.
 
 #![deny(missing_docs, clippy::missing_errors_doc)]
 

@@ -39,27 +39,35 @@ impl Drop for SqliteSnapshot<'_> {
     }
 }
 
-impl BackendRead for SqliteSnapshot<'_> {
-    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.tables.get(table, key)
-    }
+/// Implements [`BackendRead`] for a type with [`Tables`] in its field `tables`.
+macro_rules! read_through_tables {
+    ($reader:ident) => {
+        impl BackendRead for $reader<'_> {
+            fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+                self.tables.get(table, key)
+            }
 
-    fn range(&mut self, table: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        self.tables.range(table, from, until, visit)
-    }
+            fn range(&mut self, table: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
+                self.tables.range(table, from, until, visit)
+            }
 
-    fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-        self.tables.scan(stream, scan, visit)
-    }
+            fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
+                self.tables.scan(stream, scan, visit)
+            }
 
-    fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        self.tables.row(stream, sequence, payload, visit)
-    }
+            fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
+                self.tables.row(stream, sequence, payload, visit)
+            }
 
-    fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-        self.tables.index(stream, key)
-    }
+            fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
+                self.tables.index(stream, key)
+            }
+        }
+    };
 }
+pub(crate) use read_through_tables;
+
+read_through_tables!(SqliteSnapshot);
 
 /// Our tables, as the connection's open transaction sees them.
 pub(crate) struct Tables<'c> {

@@ -11,7 +11,7 @@ use crate::commit_sign::Watcher;
 use crate::errors::Explain;
 use crate::open_files::Files;
 use crate::schema::upgrade;
-use crate::snapshot::{Tables, run};
+use crate::snapshot::{Tables, read_through_tables, run};
 
 /// A write transaction on a connection: our own, or a host's that we joined.
 pub struct SqliteTransaction<'c> {
@@ -121,27 +121,7 @@ impl Drop for SqliteTransaction<'_> {
     }
 }
 
-impl BackendRead for SqliteTransaction<'_> {
-    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.tables.get(table, key)
-    }
-
-    fn range(&mut self, table: Table, from: &[u8], until: &[u8], visit: &mut VisitEntry<'_>) -> Result<()> {
-        self.tables.range(table, from, until, visit)
-    }
-
-    fn scan(&mut self, stream: u32, scan: LogScan, visit: &mut VisitRow<'_>) -> Result<()> {
-        self.tables.scan(stream, scan, visit)
-    }
-
-    fn row(&mut self, stream: u32, sequence: u64, payload: bool, visit: &mut VisitRow<'_>) -> Result<bool> {
-        self.tables.row(stream, sequence, payload, visit)
-    }
-
-    fn index(&mut self, stream: u32, key: &[u8]) -> Result<Option<u64>> {
-        self.tables.index(stream, key)
-    }
-}
+read_through_tables!(SqliteTransaction);
 
 impl BackendWrite for SqliteTransaction<'_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
