@@ -7,8 +7,8 @@ use highwater_template::LogLevel;
 /// ```
 /// use std::time::Duration;
 /// use highwater_engine::logs::LogPolicy;
-/// let policy = LogPolicy::default().runs(10).age(Duration::from_secs(7 * 24 * 3600)).calls(false);
-/// assert_eq!(policy.runs, 10);
+/// let policy = LogPolicy::default().runs_per_sync(10).max_age(Duration::from_secs(7 * 24 * 3600)).calls(false);
+/// assert_eq!(policy.runs_per_sync, 10);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
