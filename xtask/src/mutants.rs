@@ -17,14 +17,17 @@ const CRATES: &[&str] = &[
     "highwater-store-redb",
     "highwater-store-sqlite",
     "highwater-store-sled",
+    "highwater-vault",
+    "highwater-sign-in",
     "highwater-engine",
+    "highwater-testkit",
 ];
 
 /// Built along, and nothing of it is run: with what it asks of them, SQLite, TLS and hashing are the builds that the
 /// tests of the whole workspace have made already.
 const ALONG: &str = "highwater-bench";
 
-const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants";
+const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants,highwater-vault/mutants,highwater-sign-in/mutants";
 
 /// A broken rule may make a test run for ever: that is noticed too.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -35,6 +35,7 @@
 mod browser;
 mod forwarded;
 mod loopback;
+mod mutants;
 mod page;
 mod redirect;
 mod request;

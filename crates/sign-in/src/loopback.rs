@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::mutants::mutant;
 use crate::page::Page;
 use crate::redirect::{Received, Redirect, RedirectStrategy};
 use crate::request;
@@ -197,7 +198,9 @@ impl RedirectStrategy for LoopbackRedirect {
                 },
             }
         };
-        self.listeners.clear();
+        if !mutant!("second-request") {
+            self.listeners.clear();
+        }
         outcome
     }
 }
@@ -205,14 +208,16 @@ impl RedirectStrategy for LoopbackRedirect {
 /// Answers one connection; returns the redirect, if that was it.
 async fn serve(mut stream: TcpStream, expected: &Expected, state: &str) -> Option<Result<Redirect>> {
     let request = request::read(&mut stream).await?;
-    let (page, outcome) = if request.host.as_deref() != Some(&*expected.authority) || request.path != expected.path {
+    let is_here = mutant!("any-host") || request.host.as_deref() == Some(&*expected.authority);
+    let (page, outcome) = if !is_here || request.path != expected.path {
         (Page::NotFound, None)
-    } else if request.method != "GET" {
+    } else if request.method != "GET" && !mutant!("any-method") {
         (Page::WrongMethod, None)
     } else {
         match Received::of_query(&request.query, state) {
             Received::Ours(Ok(redirect)) => (Page::Done, Some(Ok(redirect))),
             Received::Ours(Err(error)) => (Page::Refused, Some(Err(error))),
+            Received::Stranger if mutant!("success-before-state") => (Page::Done, None),
             Received::Stranger => (Page::Stranger, None),
             Received::Malformed => (Page::Malformed, None),
         }

@@ -10,6 +10,8 @@ use highwater_template::auth::OAuth2;
 use highwater_template::http::Transport;
 use url::form_urlencoded;
 
+use crate::mutants::mutant;
+
 /// How much of the provider's own message an error quotes, in characters.
 const WORDS: usize = 200;
 
@@ -84,11 +86,11 @@ impl Received {
         };
         let [(code, codes), (given, states), (error, errors)] = ["code", "state", "error"].map(values);
         // RFC 6749 section 3.1: no parameter comes twice.
-        if codes || states || errors {
+        if (codes || states || errors) && !mutant!("parameters-twice") {
             return Received::Malformed;
         }
         match given {
-            Some(given) if is_same(&given, state) => {}
+            Some(given) if mutant!("state-not-compared") || is_same(&given, state) => {}
             Some(_) => return Received::Stranger,
             None => return Received::Malformed,
         }

@@ -346,6 +346,24 @@ async fn tokens_that_cannot_be_kept_are_held_and_not_used() {
     assert!(world.keeps("refresh-1"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_not_kept_yet_are_waited_for_by_another_process() {
+    let world = World::signed_in(Rotating::default()).await;
+    let (one, two) = (world.engine().await, world.engine().await);
+    world.keychain.locked.store(true, Ordering::SeqCst);
+    assert_eq!(run(&one).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    world.keychain.locked.store(false, Ordering::SeqCst);
+    // What the keychain has is used up: who sends it ends the sign-in.
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        one.sync("c", "acme/others").unwrap().run_once(RunOptions::default()).await
+    };
+    let (two, one) = tokio::join!(run(&two), later);
+    two.unwrap();
+    one.unwrap();
+    assert_eq!(world.api.with(|api| (api.serial, api.token_requests)), (1, 1));
+}
+
 #[tokio::test]
 async fn a_process_that_dies_between_refresh_and_use_leaves_good_tokens() {
     let world = World::signed_in(Rotating::default()).await;

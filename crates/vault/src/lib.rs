@@ -30,6 +30,7 @@
 
 mod head;
 mod keys;
+mod mutants;
 mod row;
 mod vault;
 

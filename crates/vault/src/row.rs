@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::head::DataKey;
+use crate::mutants::mutant;
 
 /// The stored form.
 #[derive(Serialize, Deserialize)]
@@ -74,6 +75,7 @@ impl Sealer {
 
     /// The data that a row is bound to.
     fn slot(&self, connection: &str) -> StreamKey {
+        let connection = if mutant!("row-of-any-connection") { "any" } else { connection };
         StreamKey::new(connection, "credentials").with_variant(&*self.vault)
     }
 }

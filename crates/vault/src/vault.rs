@@ -11,6 +11,7 @@ use highwater_engine::{CredentialStore, Credentials, Secret};
 
 use crate::head::{DataKey, Head};
 use crate::keys::{SecretStore, key_of, text_of};
+use crate::mutants::mutant;
 use crate::row::{Row, Sealer};
 
 const HEAD: &str = "vault/head";
@@ -178,7 +179,10 @@ impl CredentialStore for Vault {
             let row = state.sealer.seal(connection, credentials)?;
             let mut batch = WriteBatch::new();
             // A row under a key that a rotation has just dropped could never be opened.
-            batch.expect_document(HEAD, Some(&state.stored)).put_document(row_key(connection), &row)?;
+            if !mutant!("row-under-any-key") {
+                batch.expect_document(HEAD, Some(&state.stored));
+            }
+            batch.put_document(row_key(connection), &row)?;
             match self.inner.store.commit(batch).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => return outcome.map(drop),
@@ -232,6 +236,9 @@ impl Inner {
         let state = self.state();
         let mut secrets = self.secrets.load().await?;
         if state.master == 0 {
+            if mutant!("former-key-forgotten-early") {
+                secrets.clear();
+            }
             secrets.insert(0, text_of(&EncryptionKey::generate()?));
             self.secrets.save(&secrets).await?;
         }
@@ -274,6 +281,9 @@ impl Inner {
                 Err(error) => return Err(error),
             }
             tries = 0;
+            if mutant!("rotation-skips-rows") {
+                return Ok(count);
+            }
             after.clone_from(&last.key);
         }
     }
@@ -289,7 +299,9 @@ impl Inner {
                 continue;
             }
             let credentials = self.open_row(connection, &document.value).await?;
-            batch.expect_document(&*document.key, Some(&document.value));
+            if !mutant!("rotation-overwrites") {
+                batch.expect_document(&*document.key, Some(&document.value));
+            }
             batch.put_document(&*document.key, &state.sealer.seal(connection, &credentials)?)?;
             sealed += 1;
         }
@@ -316,9 +328,15 @@ async fn unlock(
     head.check()?;
     let masters = parse(&secrets.load().await?, secrets)?;
     if masters.is_empty() {
+        if mutant!("lost-key-replaced") {
+            secrets.save(&[text_of(&EncryptionKey::generate()?)]).await?;
+        }
         return Err(no_key(secrets));
     }
     let (keys, master) = head.unwrap(&masters, environment).map_err(|error| match error.kind() {
+        ErrorKind::WrongKey if mutant!("wrong-key-untold") => {
+            Error::new(ErrorKind::Corrupt, "the vault does not open: restore a backup of the store")
+        }
         ErrorKind::WrongKey => {
             Error::new(ErrorKind::WrongKey, "the vault's key does not fit: give the location of the right one")
                 .with("key_from", secrets.location())

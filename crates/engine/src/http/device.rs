@@ -15,6 +15,7 @@ use url::Url;
 use super::answer;
 use super::oauth::{TokenRequest, check_client, secure};
 use super::tokens::{OAuthGrant, OAuthTokens};
+use crate::mutants::mutant;
 use crate::timer;
 
 /// The default polling interval (RFC 8628 section 3.2).
@@ -174,6 +175,7 @@ impl DeviceSignIn {
             };
             match error.context("error").unwrap_or_default() {
                 "authorization_pending" => {}
+                "slow_down" if mutant!("slow-down-ignored") => {}
                 "slow_down" => interval = (interval + SLOWER).min(LONGEST_INTERVAL),
                 "expired_token" => return Err(expired()),
                 _ if is_passing(&error) => interval = (interval * 2).min(LONGEST_INTERVAL),

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, Timestamp};
 use highwater_template::Secret;
@@ -20,6 +21,11 @@ use super::oauth::{self, Refusal};
 use super::session::Session;
 use super::tokens::OAuthTokens;
 use super::turn::Turn;
+use crate::mutants::mutant;
+use crate::timer;
+
+/// Pauses between tries to have renewed tokens kept. The host's vault may be busy, or locked for a moment.
+const KEEPING: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
 
 /// How many refresh tokens are tried in a row: ours, and one that another process has saved in the meantime.
 const TRIES: usize = 2;
@@ -75,10 +81,25 @@ impl Session {
         }
         let turn = self.turn(way, "tokens").await?;
         let outcome = self.refresh_alone(way, old, refused, &mut refreshing).await;
-        if let Some(turn) = turn {
+        // Others would send a refresh token that is used up. They wait until ours is kept, or the turn's term is over.
+        if let Some(turn) = turn.filter(|_| !self.is_unsaved() || mutant!("turn-ended-unsaved")) {
             turn.end().await;
         }
         outcome
+    }
+
+    /// Has the host keep renewed tokens, trying again for a while.
+    async fn save_renewed(&self) -> Result<()> {
+        for pause in KEEPING {
+            match self.save().await {
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(target: "highwater::http", "renewed tokens are not kept yet: {error}");
+                }
+                outcome => return outcome,
+            }
+            timer::sleep(pause).await;
+        }
+        self.save().await
     }
 
     /// Handles tokens without a refresh token: the user may have signed in again, in this process or another.
@@ -125,7 +146,8 @@ impl Session {
             if !tokens.can_refresh() {
                 return Ok(changed);
             }
-            if tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused {
+            let is_over = tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused;
+            if is_over && !mutant!("over-asked-again") {
                 return Err(self.named(oauth::over()));
             }
             if refreshing.quiet_until > now {
@@ -141,7 +163,8 @@ impl Session {
             refreshing.asked = Some(Asked { old: tokens.clone(), answer });
             tries += 1;
             match self.await_answer(refreshing).await {
-                Ok(()) => return self.save().await.map(|()| true),
+                Ok(()) if mutant!("renewed-used-unsaved") => return Ok(true),
+                Ok(()) => return self.save_renewed().await.map(|()| true),
                 Err(Refusal { error, over: true }) => {
                     self.look().await?;
                     if tries < TRIES && self.take_other_than(tokens.refresh_token.as_ref()) {
@@ -207,7 +230,7 @@ impl Session {
 
     /// The lock across processes, if they can share credentials at all.
     async fn turn(&self, way: &Way<'_>, what: &str) -> Result<Option<Turn>> {
-        if !self.has_store() {
+        if !self.has_store() || mutant!("refresh-out-of-turn") {
             return Ok(None);
         }
         let name = format!("{}/{what}", self.connection());

@@ -237,6 +237,11 @@ impl Session {
         held.note_secrets();
     }
 
+    /// Whether the host does not have the credentials yet.
+    pub(super) fn is_unsaved(&self) -> bool {
+        lock(&self.held).unsaved
+    }
+
     /// Lets the host save credentials that it does not have yet. If that fails, it is retried before the next request.
     pub(super) async fn save(&self) -> Result<()> {
         if !lock(&self.held).unsaved {

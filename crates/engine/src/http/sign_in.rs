@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::oauth::{TokenRequest, check_client};
 use super::tokens::{OAuthGrant, OAuthTokens};
+use crate::mutants::mutant;
 
 /// A sign-in in progress: the host keeps it between the page where the user consents and the redirect that follows. For
 /// desktops: listen on `127.0.0.1` with any port, send the user to [`url`](SignIn::url), accept one request, and pass its
@@ -115,7 +116,7 @@ impl SignIn {
         transport: &dyn Transport,
         environment: &dyn Environment,
     ) -> Result<OAuthTokens> {
-        if state != self.state {
+        if state != self.state && !mutant!("exchange-without-state") {
             return Err(Error::new(
                 ErrorKind::Unauthorized,
                 "the redirect does not belong to this sign-in: begin again",

@@ -11,6 +11,7 @@ use highwater_engine::Secret;
 use zeroize::Zeroizing;
 
 use super::{SecretStore, split};
+use crate::mutants::mutant;
 
 /// Longer than any list of keys: a larger file is something else.
 const MAX_BYTES: u64 = 4096;
@@ -38,7 +39,7 @@ impl KeyFile {
         if !found.is_file() || found.len() > MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of keys"));
         }
-        if is_open_to_others(&found) {
+        if is_open_to_others(&found) && !mutant!("key-file-mode-unchecked") {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, OPEN_TO_OTHERS));
         }
         let mut text = Zeroizing::new(String::new());
@@ -131,7 +132,7 @@ fn is_open_to_others(_: &fs::Metadata) -> bool {
 #[cfg(unix)]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600)
+    options.mode(if mutant!("key-file-for-all") { 0o644 } else { 0o600 })
 }
 
 #[cfg(not(unix))]
