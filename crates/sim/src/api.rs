@@ -12,6 +12,7 @@ use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::disk::NAMES;
+use crate::issuer::Issuer;
 use crate::mischief::{self, Pages};
 use crate::plan::Knob;
 use crate::receivers::Receivers;
@@ -72,11 +73,12 @@ impl Source {
 pub(crate) struct Api {
     shared: Arc<Shared>,
     source: Mutex<Source>,
+    pub(crate) issuer: Issuer,
 }
 
 impl Api {
     pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
-        let api = Arc::new(Api { shared: Arc::clone(shared), source: Mutex::default() });
+        let api = Arc::new(Api { shared: Arc::clone(shared), source: Mutex::default(), issuer: Issuer::default() });
         for n in 0..shared.plan.records {
             api.put(&format!("r{n}"), 0);
         }
@@ -338,6 +340,9 @@ impl Transport for SimTransport {
             shared.broken("origins", format!("{} was asked for, which is of no API here", request.url));
         }
         let api = &self.apis[connection];
+        if request.url.ends_with(".example/token") {
+            return api.issuer.answer(shared, &request, self.life).await;
+        }
         if shared.chance(Knob::Timeouts, 5) {
             shared.reached("timeout before the effect");
             tokio::time::sleep(Duration::from_secs(30)).await;
@@ -349,6 +354,13 @@ impl Transport for SimTransport {
             return Ok(odd);
         }
         mischief::arrived(&mut request);
+        if shared.plan.has(Knob::SignIn)
+            && let Some(refused) = api.issuer.admit(shared, &request)
+        {
+            shared.note(|| format!("{} -> {}", request.url, refused.status));
+            shared.gate(self.life, "answer").await;
+            return Ok(refused);
+        }
         let answer = self.pages.changed(shared, &request, api.answer(&request));
         shared.note(|| format!("{} -> {} {}", request.url, answer.status, String::from_utf8_lossy(&answer.body)));
         if shared.chance(Knob::Drift, 30) {

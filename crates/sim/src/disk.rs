@@ -107,6 +107,7 @@ impl SimStore {
             }
         }
         self.receivers.committed(batch);
+        self.oracle().toggles.committed(&self.shared, batch);
         // Streams that the batch does not name are not touched (P33).
         for connection in (0..CONNECTIONS).filter(|_| self.shared.checks) {
             let stream = stream(connection);

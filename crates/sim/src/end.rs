@@ -1,18 +1,22 @@
 //! The end of a simulation: faults stop, and everything must converge.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{
-    Inline, Maintenance, MaintenanceReport, MemoryBackend, Store, StoreOptions, StreamKey, WriteBatch,
+    ErrorKind, Inline, Maintenance, MaintenanceReport, MemoryBackend, Store, StoreOptions, StreamKey, WriteBatch,
 };
-use highwater_engine::RunOptions;
+use highwater_engine::{CredentialStore, RunOptions};
 use tokio::time::Instant;
 
 use crate::api::kind;
 use crate::consumers::Kind;
 use crate::disk::{NAMES, stream};
 use crate::plan::{Action, CONNECTIONS, Knob, Style};
+use crate::process::{give_webhook_secret, sign_in};
+use crate::toggles;
 use crate::world::World;
 
 /// How long the last phase may take, in virtual time.
@@ -27,6 +31,7 @@ impl World {
         self.wait(Duration::from_secs(600)).await?;
         for connection in 0..CONNECTIONS {
             self.apis[connection].narrow(false);
+            self.make_well(connection).await?;
             self.converge(connection).await?;
         }
         for number in 0..self.consumers.len() {
@@ -38,6 +43,26 @@ impl World {
             hoarder.replay_hoard(&self.process.store).await;
         }
         self.settle_deliveries().await
+    }
+
+    /// Everything is on again. Where a grant is over, the user signs in again; where it is not, nobody needs to.
+    async fn make_well(&mut self, connection: usize) -> highwater_core::Result<()> {
+        let (name, shared) = (NAMES[connection], Arc::clone(&self.shared));
+        let Some(engine) = self.process.engines.first().cloned() else { return Ok(()) };
+        lock(&self.removed).remove(name);
+        if shared.plan.has(Knob::Toggles) {
+            toggles::connect(&engine, name).await?;
+            give_webhook_secret(&self.process.engines, &shared, name);
+        }
+        let Some(vault) = self.process.vaults.first() else { return Ok(()) };
+        if vault.is_rotating() {
+            vault.rotate().await?;
+        }
+        let api = &self.apis[connection];
+        if api.issuer.is_revoked() || vault.load(name).await?.is_none() {
+            sign_in(&shared, api, vault, name).await;
+        }
+        Ok(())
     }
 
     /// Receivers accept everything from now on, and dead letters are replayed.
@@ -136,7 +161,13 @@ impl World {
             let options = RunOptions::default().full(full).approve_deletes(true);
             match self.process.engines[0].sync(name, &template)?.run_once(options).await {
                 Ok(_) => return Ok(()),
-                Err(error) => self.shared.note(|| format!("at the end: {error}")),
+                Err(error) => {
+                    self.shared.note(|| format!("at the end: {error}"));
+                    // An answer that was lost may end a grant whose tokens are good for one use.
+                    if error.kind() == ErrorKind::Unauthorized {
+                        self.make_well(connection).await?;
+                    }
+                }
             }
             if begun.elapsed() > PATIENCE {
                 self.shared.broken("P27", format!("no run of {template} succeeds although nothing fails any more"));

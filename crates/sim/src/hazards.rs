@@ -1,7 +1,7 @@
 //! The hazards that a set of simulations must reach to be meaningful.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 84] = [
+pub(crate) const ALL: [&str; 112] = [
     "crash",
     "crash in a run",
     "run resumed after a crash",
@@ -86,4 +86,32 @@ pub(crate) const ALL: [&str; 84] = [
     "record with an unknown time",
     "record missing where one was set aside",
     "ties in time",
+    "access token ended early",
+    "access token ended in a run",
+    "refresh lost before its effect",
+    "token endpoint busy",
+    "refresh answer lost",
+    "refresh answered by a page for people",
+    "refresh answered slowly",
+    "refresh token rotated",
+    "refresh token sent again in time",
+    "refresh token sent twice ends the grant",
+    "grant revoked",
+    "run needs a sign-in",
+    "signed in again",
+    "sign-in could not be kept",
+    "renewed by the other engine",
+    "vault could not be read",
+    "vault could not be written",
+    "vault written slowly",
+    "vault written and told as failed",
+    "vault keys rotated",
+    "rotation of vault keys cut short",
+    "turned off during a run",
+    "turned off and emptied during a run",
+    "paused during a run",
+    "removed during a run",
+    "turned on during a run",
+    "turned off or on where nothing is",
+    "turning on or off failed",
 ];

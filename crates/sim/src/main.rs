@@ -3,9 +3,11 @@
 
 mod api;
 mod consumers;
+mod credentials;
 mod disk;
 mod end;
 mod hazards;
+mod issuer;
 mod mischief;
 mod model;
 mod oracle;
@@ -14,6 +16,7 @@ mod process;
 mod receivers;
 mod shared;
 mod template;
+mod toggles;
 mod world;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::model::{Change, Entry, Model};
 use crate::plan::Knob;
 use crate::shared::Shared;
+use crate::toggles::Toggles;
 
 /// Checks commits against the model, and reports findings to `shared`.
 #[derive(Debug)]
@@ -17,11 +18,18 @@ pub(crate) struct Oracle {
     pub(crate) models: BTreeMap<StreamKey, Model>,
     /// When the open run of a stream began (true time), and in which life of the process.
     pub(crate) began: BTreeMap<StreamKey, (u64, u64)>,
+    /// What is turned off.
+    pub(crate) toggles: Toggles,
 }
 
 impl Oracle {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Oracle { shared: Arc::clone(shared), models: BTreeMap::new(), began: BTreeMap::new() }
+        Oracle {
+            shared: Arc::clone(shared),
+            models: BTreeMap::new(),
+            began: BTreeMap::new(),
+            toggles: Toggles::default(),
+        }
     }
 
     pub(crate) fn model(&mut self, stream: &StreamKey) -> &mut Model {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use fastrand::Rng;
 
+use crate::issuer::{ROTATIONS, Rotation};
+
 /// The faults; each seed enables a random subset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Knob {
@@ -42,10 +44,12 @@ pub(crate) enum Knob {
     Repeats,
     Caps,
     Poison,
+    SignIn,
+    Toggles,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 35] = [
+    pub(crate) const ALL: [Knob; 37] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -81,6 +85,8 @@ impl Knob {
         Knob::Repeats,
         Knob::Caps,
         Knob::Poison,
+        Knob::SignIn,
+        Knob::Toggles,
     ];
 }
 
@@ -165,6 +171,44 @@ pub(crate) enum Action {
     Outage,
     /// The next commit fails.
     StoreFault(Fault),
+    /// Something is turned on or off.
+    Toggle {
+        connection: usize,
+        engine: usize,
+        toggle: Toggle,
+    },
+    /// Something happens to the sign-in of a connection.
+    SignIn {
+        connection: usize,
+        what: SignInEvent,
+    },
+}
+
+/// What is turned on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Toggle {
+    Disable,
+    /// Off, and its streams are emptied.
+    Clear,
+    Enable,
+    Pause,
+    Resume,
+    /// The connection is removed, with its credentials.
+    Disconnect,
+    Connect,
+}
+
+/// What happens to a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignInEvent {
+    /// The access tokens of now are good no more.
+    EndAccess,
+    /// The provider ends the grant.
+    Revoke,
+    /// The user signs in again.
+    Again,
+    /// The vault gets other keys.
+    RotateKeys,
 }
 
 /// How a commit fails.
@@ -187,6 +231,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) knobs: Vec<Knob>,
     pub(crate) styles: [Style; CONNECTIONS],
+    pub(crate) rotation: Rotation,
     pub(crate) page_size: usize,
     pub(crate) records: usize,
     /// Each with its pause before.
@@ -198,8 +243,9 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let mut knobs: Vec<Knob> = Knob::ALL.into_iter().filter(|_| rng.u8(..10) < 4).collect();
         if knobs.contains(&Knob::ConstantRandom) {
-            // A random number distinguishes histories: without randomness, backups are outside the guarantees.
-            knobs.retain(|knob| *knob != Knob::Backups);
+            // Random numbers distinguish histories and engines: without randomness, backups and token renewal by two engines
+            // are outside the guarantees.
+            knobs.retain(|knob| !matches!(knob, Knob::Backups | Knob::SignIn));
         }
         let style = |rng: &mut Rng| match rng.u8(..4) {
             0 => Style::Offset,
@@ -208,10 +254,11 @@ impl Plan {
             _ => Style::Feed,
         };
         let styles = [style(&mut rng), style(&mut rng)];
+        let rotation = ROTATIONS[rng.usize(..ROTATIONS.len())];
         let page_size = [1, 2, 3, 7, 20][rng.usize(..5)];
         let records = [0, 3, 12, 30, 60][rng.usize(..5)];
         let length = rng.usize(20..120);
-        let mut plan = Plan { seed, knobs, styles, page_size, records, actions: Vec::new() };
+        let mut plan = Plan { seed, knobs, styles, rotation, page_size, records, actions: Vec::new() };
         for _ in 0..length {
             let pause = [0, 1, 10, 100, 1000, 20_000, 300_000][rng.usize(..7)];
             let action = plan.action(&mut rng);
@@ -227,7 +274,7 @@ impl Plan {
     fn action(&self, rng: &mut Rng) -> Action {
         let connection = rng.usize(..CONNECTIONS);
         loop {
-            let (knob, action) = match rng.u8(..100) {
+            let (knob, action) = match rng.u8(..106) {
                 0..18 => return Action::Source { connection, writes: rng.u8(1..8) },
                 18..38 => {
                     let engine = if self.has(Knob::TwoEngines) { rng.usize(..2) } else { 0 };
@@ -270,6 +317,22 @@ impl Plan {
                     let fault = if rng.bool() { Fault::UnknownDone } else { Fault::UnknownLost };
                     (Knob::CommitUnknown, Action::StoreFault(fault))
                 }
+                96..102 => {
+                    use Toggle::{Clear, Connect, Disable, Disconnect, Enable, Pause, Resume};
+                    let toggles =
+                        [Disable, Disable, Clear, Enable, Enable, Enable, Pause, Resume, Disconnect, Connect, Connect];
+                    let toggle = match toggles[rng.usize(..toggles.len())] {
+                        // What a run did that a removal cuts off is told to nobody.
+                        Disconnect if self.has(Knob::Outbox) => Disable,
+                        toggle => toggle,
+                    };
+                    (Knob::Toggles, Action::Toggle { connection, engine: rng.usize(..2), toggle })
+                }
+                102..105 => {
+                    use SignInEvent::{Again, EndAccess, Revoke, RotateKeys};
+                    let what = [EndAccess, EndAccess, Again, Revoke, RotateKeys][rng.usize(..5)];
+                    (Knob::SignIn, Action::SignIn { connection, what })
+                }
                 _ => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),
             };
             if self.has(knob) {
@@ -306,8 +369,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}, styles {:?}, {} records in pages of {}, knobs {:?}",
-            self.seed, self.styles, self.records, self.page_size, self.knobs
+            "seed {}, styles {:?}, refresh tokens rotate: {:?}, {} records in pages of {}, knobs {:?}",
+            self.seed, self.styles, self.rotation, self.records, self.page_size, self.knobs
         )?;
         for (pause, action) in &self.actions {
             writeln!(f, "  +{pause} ms {action:?}")?;

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use highwater_core::locks::lock;
 use highwater_core::{DEFAULT_VARIANT, ErrorKind, MemoryBackend, Store};
 use highwater_engine::webhooks::{BackgroundDelivery, Outbox};
-use highwater_engine::{CancelToken, Credentials, Engine, RunOptions, Secret};
+use highwater_engine::{CancelToken, CredentialStore, Credentials, Engine, RunOptions, Secret};
+use highwater_vault::{GivenKeys, Vault};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::api::{Api, Event, SimTransport};
+use crate::credentials::{Removed, SimCredentials, signed_in};
 use crate::disk::{NAMES, SimStore};
 use crate::mischief::Pages;
 use crate::oracle::Oracle;
@@ -26,13 +28,17 @@ use crate::template::Items;
 pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
 
 /// The secret that signs every webhook.
-const SECRET: &str = "the secret of the simulated source";
+pub(crate) const SECRET: &str = "the secret of the simulated source";
 
 /// Everything that lives until the next crash.
 pub(crate) struct Process {
     pub(crate) store: Arc<SimStore>,
     pub(crate) engines: Vec<Engine>,
     pub(crate) runs: JoinSet<()>,
+    pub(crate) apis: Vec<Arc<Api>>,
+    /// Each engine's, where users sign in.
+    pub(crate) vaults: Vec<Vault>,
+    pub(crate) removed: Removed,
     pub(crate) cancels: Vec<CancelToken>,
     /// Each engine's outbox, and its work.
     pub(crate) outboxes: Vec<Outbox>,
@@ -43,32 +49,48 @@ pub(crate) struct Process {
 
 pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_template::Template>> {
     let pairs = NAMES.into_iter().zip(plan.styles);
-    pairs.map(|(name, style)| Arc::new(Items::new(name, style)) as Arc<dyn highwater_template::Template>).collect()
+    pairs
+        .map(|(name, style)| {
+            Arc::new(Items::new(name, style, plan.has(Knob::SignIn))) as Arc<dyn highwater_template::Template>
+        })
+        .collect()
 }
 
 impl Process {
-    pub(crate) fn start(
+    pub(crate) async fn start(
         shared: &Arc<Shared>,
         backend: &MemoryBackend,
         oracle: &Arc<Mutex<Oracle>>,
         apis: &[Arc<Api>],
         receivers: &Arc<Receivers>,
+        keys: &Arc<GivenKeys>,
+        removed: &Removed,
     ) -> highwater_core::Result<Self> {
         let store = SimStore::open(shared, backend, oracle, apis, receivers)?;
         let life = shared.life();
-        let (apis, receivers) = (apis.to_vec(), Arc::clone(receivers));
-        let transport =
-            Arc::new(SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() });
-        let engine = || {
-            Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
-                .transport(Arc::clone(&transport) as Arc<dyn highwater_template::http::Transport>)
+        let kept_apis = apis.to_vec();
+        let (mut vaults, latest) = (Vec::new(), Arc::default());
+        for _ in 0..if shared.plan.has(Knob::SignIn) { 2 } else { 0 } {
+            let environment = Arc::new(SimEnvironment(Arc::clone(shared)));
+            let store = Arc::clone(&store) as Arc<dyn Store>;
+            vaults.push(Vault::open_with(store, Arc::clone(keys) as _, environment).await?);
+        }
+        let engine = |engine: usize| {
+            let (apis, receivers) = (kept_apis.clone(), Arc::clone(receivers));
+            // Its own pages: one that comes again is one that the same run was given before.
+            let transport = SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() };
+            let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
+                .transport(Arc::new(transport))
                 .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
-                .templates(templates(&shared.plan))
-                .build()
+                .templates(templates(&shared.plan));
+            let Some(vault) = vaults.get(engine).cloned() else { return builder.build() };
+            let (shared, removed, latest) = (Arc::clone(shared), Arc::clone(removed), Arc::clone(&latest));
+            let credentials = SimCredentials { shared, vault, apis: kept_apis.clone(), removed, life, latest, engine };
+            builder.credential_store(Arc::new(credentials)).build()
         };
-        let engines = vec![engine()?, engine()?];
-        for (engine, name) in engines.iter().flat_map(|engine| NAMES.map(|name| (engine, name))) {
-            engine.use_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
+        let engines = vec![engine(0)?, engine(1)?];
+        for name in NAMES {
+            give_webhook_secret(&engines, shared, name);
         }
         let mut outboxes = Vec::new();
         for engine in engines.iter().filter(|_| shared.plan.has(Knob::Outbox)) {
@@ -83,6 +105,9 @@ impl Process {
             store,
             engines,
             runs: JoinSet::new(),
+            apis: kept_apis,
+            vaults,
+            removed: Arc::clone(removed),
             cancels: Vec::new(),
             outboxes,
             deliveries,
@@ -162,12 +187,14 @@ impl Process {
         let cancel = CancelToken::new();
         self.cancels.push(cancel.clone());
         let options = options.cancel(cancel);
-        let by_hand = Arc::clone(&self.by_hand);
+        let (by_hand, store) = (Arc::clone(&self.by_hand), Arc::clone(&self.store));
         by_hand[connection].fetch_add(1, Ordering::Relaxed);
+        store.oracle().toggles.run_by_hand(connection);
         self.runs.spawn(async move {
             let name = NAMES[connection];
             let outcome = async { engine.sync(name, format!("{name}/items"))?.run_once(options).await }.await;
             by_hand[connection].fetch_sub(1, Ordering::Relaxed);
+            store.oracle().toggles.run_by_hand_ended(connection);
             shared.note(|| match &outcome {
                 Ok(report) => format!("run of {name} ended: {:?} {:?}", report.state, report.progress),
                 Err(error) => format!("run of {name} ended: {error}"),
@@ -176,6 +203,7 @@ impl Process {
                 Err(ErrorKind::Busy) => shared.reached("run refused while another runs"),
                 Err(ErrorKind::AwaitingApproval) => shared.reached("guard tripped"),
                 Err(ErrorKind::Cancelled) => shared.reached("run cancelled"),
+                Err(ErrorKind::Unauthorized) => shared.reached("run needs a sign-in"),
                 Err(ErrorKind::ClockImplausible) => shared.reached("clock jump refused"),
                 Err(_) => shared.reached("run failed"),
                 Ok(_) => {}
@@ -183,6 +211,20 @@ impl Process {
         });
         debug_assert_eq!(DEFAULT_VARIANT, "base");
     }
+}
+
+/// Without a vault the host gives its secret at each start.
+pub(crate) fn give_webhook_secret(engines: &[Engine], shared: &Shared, name: &str) {
+    for engine in engines.iter().filter(|_| !shared.plan.has(Knob::SignIn)) {
+        engine.use_credentials(name, Credentials::none().secret("webhook_secret", Secret::new(SECRET)));
+    }
+}
+
+/// A user signs in, and the host keeps what comes of it.
+pub(crate) async fn sign_in(shared: &Shared, api: &Api, vault: &Vault, name: &str) {
+    let saved = vault.save(name, &signed_in(api.issuer.sign_in(shared))).await;
+    shared.note(|| format!("{name} signed in: {:?}", saved.as_ref().err()));
+    shared.reached(if saved.is_ok() { "signed in again" } else { "sign-in could not be kept" });
 }
 
 fn signature(body: &[u8]) -> String {

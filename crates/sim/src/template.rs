@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, RecordId, Result};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
 use highwater_template::{HttpRequest, HttpResponse, SourceRecord, SyncContext, Template, TemplateInfo, Window};
 use serde::Deserialize;
@@ -28,9 +29,15 @@ pub(crate) struct Items {
 
 impl Items {
     /// The template of a connection: its provider is named after it.
-    pub(crate) fn new(connection: &str, style: Style) -> Self {
-        let mut info = TemplateInfo::new(connection, "items", format!("https://{connection}.example"));
+    pub(crate) fn new(connection: &str, style: Style, signs_in: bool) -> Self {
+        let base_url = format!("https://{connection}.example");
+        let mut info = TemplateInfo::new(connection, "items", &base_url);
         info.provider = info.provider.webhooks(WebhookScheme::GitHub);
+        if signs_in {
+            let [authorize, token] = ["authorize", "token"].map(|path| format!("{base_url}/{path}"));
+            let oauth = OAuth2::new(authorize, token, DesktopSignIn::PkcePublic);
+            info.provider = info.provider.auth(AuthKind::OAuth2(oauth));
+        }
         Items { info: info.model(MODEL, "A record"), style }
     }
 }

@@ -9,19 +9,22 @@ use highwater_core::{
     Cursor, Inline, Maintenance, MemoryBackend, PageRequest, PruneWhat, Store, StoreOptions, StreamKey, WriteBatch,
 };
 use highwater_engine::webhooks::Outbox;
-use highwater_engine::{ConnectionSettings, Engine, RunOptions, SyncOptions};
+use highwater_engine::{Engine, RunOptions};
+use highwater_vault::GivenKeys;
 use tokio::time::Instant;
 
 use crate::api::{Api, SimTransport};
 use crate::consumers::{Consumer, Kind};
+use crate::credentials::Removed;
 use crate::disk::{NAMES, stream};
 use crate::mischief::Pages;
 use crate::model::Model;
 use crate::oracle::Oracle;
-use crate::plan::{Action, CONNECTIONS, Knob, Plan};
-use crate::process::{Process, Taken, templates};
+use crate::plan::{Action, CONNECTIONS, Knob, Plan, SignInEvent};
+use crate::process::{Process, Taken, sign_in, templates};
 use crate::receivers::{self, Kept, LEAVING, Receivers};
 use crate::shared::{ALWAYS, Broken, Shared, SimEnvironment, Watch};
+use crate::toggles::{self, Toggles};
 
 /// The result of a simulation.
 #[derive(Debug)]
@@ -89,6 +92,8 @@ pub(crate) struct World {
     given: BTreeMap<String, StreamKey>,
     /// Events that were taken, by connection.
     taken: Taken,
+    keys: Arc<GivenKeys>,
+    pub(crate) removed: Removed,
 }
 
 impl World {
@@ -110,17 +115,23 @@ impl World {
         let oracle = Arc::new(Mutex::new(Oracle::new(shared)));
         let apis: Vec<Arc<Api>> = (0..CONNECTIONS).map(|_| Api::new(shared)).collect();
         let receivers = Receivers::new(shared);
-        let process = Process::start(shared, &backend, &oracle, &apis, &receivers)?;
+        let (keys, removed) = (Arc::default(), Removed::default());
+        let process = Process::start(shared, &backend, &oracle, &apis, &receivers, &keys, &removed).await?;
         // The connections and the receivers exist before faults begin.
         let engine = calm_engine(shared, &process, &apis, &receivers)?;
         for place in receivers::places().filter(|_| shared.plan.has(Knob::Outbox)) {
             Outbox::new(&engine).add(receivers::destination(place)).await?;
         }
         for name in NAMES {
-            engine.connect(ConnectionSettings::new(name, name)).await?;
-            let options = SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30));
-            engine.sync(name, format!("{name}/items"))?.enable(options).await?;
+            toggles::connect(&engine, name).await?;
         }
+        for (place, name) in NAMES.into_iter().enumerate() {
+            if let Some(vault) = process.vaults.first() {
+                sign_in(shared, &apis[place], vault, name).await;
+            }
+        }
+        let toggles = Toggles::of(&process.store.inner).await?;
+        lock(&oracle).toggles = toggles;
         let consumers = [
             (Kind::Stateless, 0),
             (Kind::Named, 0),
@@ -143,6 +154,8 @@ impl World {
             lost: BTreeSet::new(),
             given: BTreeMap::new(),
             taken: Taken::default(),
+            keys,
+            removed,
         })
     }
 
@@ -168,7 +181,12 @@ impl World {
         for consumer in &mut self.consumers {
             consumer.process_died();
         }
-        self.process = Process::start(&self.shared, &self.backend, &self.oracle, &self.apis, &self.receivers)?;
+        let (keys, removed) = (&self.keys, &self.removed);
+        self.process =
+            Process::start(&self.shared, &self.backend, &self.oracle, &self.apis, &self.receivers, keys, removed)
+                .await?;
+        let toggles = Toggles::of(&self.process.store.inner).await?;
+        self.process.store.oracle().toggles = toggles;
         if !self.process.store.inner.documents("outbox/draft/", "", 1).await?.is_empty() {
             self.shared.reached("crash between a run and its delivery");
         }
@@ -184,6 +202,8 @@ impl World {
     async fn act(&mut self, action: &Action) -> highwater_core::Result<()> {
         match *action {
             Action::Source { connection, writes } => self.apis[connection].write(writes),
+            // What is off is left alone, so that whatever still writes is not meant to.
+            Action::Run { connection, .. } if self.process.store.oracle().toggles.is_off(connection) => {}
             Action::Run { connection, engine, full, clear } => {
                 let options = RunOptions::default().full(full).clear(clear);
                 self.process.run(&self.shared, connection, engine, options);
@@ -258,8 +278,38 @@ impl World {
                 }
             }
             Action::StoreFault(fault) => self.shared.set_fault(fault),
+            Action::Toggle { connection, engine, toggle } => {
+                self.process.toggle(&self.shared, connection, engine, toggle);
+            }
+            Action::SignIn { connection, what } => self.sign_in_event(connection, what),
         }
         Ok(())
+    }
+
+    fn sign_in_event(&mut self, connection: usize, what: SignInEvent) {
+        let issuer = &self.apis[connection].issuer;
+        let Some(vault) = self.process.vaults.first().cloned() else { return };
+        match what {
+            SignInEvent::EndAccess => issuer.end_access(),
+            SignInEvent::Revoke => issuer.revoke(),
+            SignInEvent::Again if lock(&self.removed).contains(NAMES[connection]) => {}
+            SignInEvent::Again => {
+                let (shared, api) = (Arc::clone(&self.shared), Arc::clone(&self.apis[connection]));
+                self.process.runs.spawn(async move { sign_in(&shared, &api, &vault, NAMES[connection]).await });
+            }
+            SignInEvent::RotateKeys => {
+                let shared = Arc::clone(&self.shared);
+                self.process.runs.spawn(async move {
+                    let rotated = vault.rotate().await;
+                    shared.note(|| format!("the vault's keys were rotated: {:?}", rotated.as_ref().err()));
+                    shared.reached(if rotated.is_ok() {
+                        "vault keys rotated"
+                    } else {
+                        "rotation of vault keys cut short"
+                    });
+                });
+            }
+        }
     }
 
     async fn prune(&mut self, connection: usize, percent: u8, payloads: bool) -> highwater_core::Result<()> {
@@ -298,6 +348,8 @@ impl World {
         lock(&self.taken).clear();
         self.backend = backup.0;
         self.process.store.oracle().models = backup.1;
+        self.apis.iter().for_each(|api| api.issuer.restored());
+        lock(&self.removed).clear();
         self.receivers.restore(kept);
         self.wait(Duration::ZERO).await
     }

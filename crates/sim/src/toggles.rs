@@ -1,0 +1,159 @@
+//! Syncs that are turned on and off, paused, and connections that are removed, while runs go on: what may be written then.
+
+use std::sync::Arc;
+
+use highwater_core::locks::lock;
+use highwater_core::{ErrorKind, Store, WriteBatch};
+use highwater_engine::{ConnectionSettings, DisableMode, DisconnectMode, Engine, SyncOptions};
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::disk::NAMES;
+use crate::plan::{CONNECTIONS, Toggle};
+use crate::process::{Process, give_webhook_secret, sign_in};
+use crate::shared::Shared;
+
+/// What is on, as the commits say.
+#[derive(Debug, Default)]
+pub(crate) struct Toggles {
+    /// The syncs that are off or paused.
+    off: [bool; CONNECTIONS],
+    /// A run has begun since, by hand.
+    asked: [bool; CONNECTIONS],
+    gone: [bool; CONNECTIONS],
+    /// Runs by hand that go on.
+    by_hand: [usize; CONNECTIONS],
+}
+
+impl Toggles {
+    pub(crate) fn run_by_hand(&mut self, connection: usize) {
+        self.by_hand[connection] += 1;
+    }
+
+    pub(crate) fn run_by_hand_ended(&mut self, connection: usize) {
+        self.by_hand[connection] = self.by_hand[connection].saturating_sub(1);
+    }
+
+    /// A process began, on what the store has.
+    pub(crate) async fn of(store: &dyn Store) -> highwater_core::Result<Self> {
+        let mut toggles = Toggles::default();
+        for (place, name) in NAMES.into_iter().enumerate() {
+            let settings = store.document(&format!("sync/{name}/{name}/items")).await?;
+            toggles.off[place] = settings.is_none_or(|settings| is_paused(settings.as_str().as_bytes()));
+            toggles.gone[place] = store.document(&format!("connection/{name}")).await?.is_none();
+        }
+        Ok(toggles)
+    }
+
+    /// A batch was committed.
+    pub(crate) fn committed(&mut self, shared: &Shared, batch: &WriteBatch) {
+        // What turns a sync off may empty its streams.
+        let was = (self.off, self.gone);
+        for (key, value) in batch.documents() {
+            let Some((kind, path)) = key.split_once('/') else { continue };
+            let Some(place) = NAMES.iter().position(|name| path.split('/').next() == Some(name)) else { continue };
+            match (kind, value) {
+                ("sync", Some(settings)) => (self.off[place], self.asked[place]) = (is_paused(settings), false),
+                ("sync", None) => (self.off[place], self.asked[place]) = (true, false),
+                ("connection", value) => self.gone[place] = value.is_none(),
+                ("holder", Some(_)) if self.off[place] => {
+                    if self.by_hand[place] == 0 {
+                        shared
+                            .broken("toggles", format!("a run of {} began by itself although it is off", NAMES[place]));
+                    }
+                    self.asked[place] = true;
+                }
+                _ => {}
+            }
+        }
+        for stream in batch.streams() {
+            let Some(place) = NAMES.iter().position(|name| *name == stream.stream().connection()) else { continue };
+            let turned_off = self.off[place] && !was.0[place];
+            if self.gone[place] && was.1[place] {
+                shared.broken("toggles", format!("{} was written after its connection was removed", stream.stream()));
+            } else if self.off[place] && !turned_off && !self.asked[place] && !stream.clears() {
+                shared.broken("toggles", format!("{} was written although its sync is off", stream.stream()));
+            }
+        }
+    }
+
+    pub(crate) fn is_off(&self, connection: usize) -> bool {
+        self.off[connection]
+    }
+
+    fn is_gone(&self, connection: usize) -> bool {
+        self.gone[connection]
+    }
+}
+
+fn is_paused(settings: &[u8]) -> bool {
+    serde_json::from_slice(settings).is_ok_and(|settings: Value| settings["paused"] == true)
+}
+
+/// Every two minutes, up to half a minute later by chance.
+pub(crate) fn schedule() -> SyncOptions {
+    SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30))
+}
+
+/// Connects, and turns the sync on.
+pub(crate) async fn connect(engine: &Engine, name: &str) -> highwater_core::Result<()> {
+    engine.connect(ConnectionSettings::new(name, name)).await?;
+    engine.sync(name, format!("{name}/items"))?.enable(schedule()).await.map(drop)
+}
+
+impl Process {
+    /// Somebody turns something on or off, while whatever runs goes on.
+    pub(crate) fn toggle(&mut self, shared: &Arc<Shared>, connection: usize, engine: usize, toggle: Toggle) {
+        let (engine, shared, store) = (self.engines[engine].clone(), Arc::clone(shared), Arc::clone(&self.store));
+        let removed = Arc::clone(&self.removed);
+        let (api, vault) = (Arc::clone(&self.apis[connection]), self.vaults.first().cloned());
+        let engines = self.engines.clone();
+        self.runs.spawn(async move {
+            let name = NAMES[connection];
+            let running =
+                store.inner.document(&format!("holder/{name}/{name}/items")).await.is_ok_and(|found| found.is_some());
+            let outcome = async {
+                let sync = engine.sync(name, format!("{name}/items"))?;
+                match toggle {
+                    Toggle::Disable => sync.disable(DisableMode::Keep).await,
+                    Toggle::Clear => sync.disable(DisableMode::Clear).await,
+                    Toggle::Pause => sync.pause().await,
+                    Toggle::Resume => sync.resume().await,
+                    Toggle::Enable => sync.enable(schedule()).await.map(drop),
+                    Toggle::Disconnect => engine.disconnect(name, DisconnectMode::KeepRecords).await,
+                    Toggle::Connect => {
+                        lock(&removed).remove(name);
+                        give_webhook_secret(&engines, &shared, name);
+                        connect(&engine, name).await
+                    }
+                }
+            };
+            let outcome = outcome.await;
+            shared.note(|| format!("{toggle:?} of {name}: {:?}", outcome.as_ref().err().map(ToString::to_string)));
+            match outcome {
+                Ok(()) if running => shared.reached(match toggle {
+                    Toggle::Disable => "turned off during a run",
+                    Toggle::Clear => "turned off and emptied during a run",
+                    Toggle::Pause => "paused during a run",
+                    Toggle::Disconnect => "removed during a run",
+                    Toggle::Resume | Toggle::Enable | Toggle::Connect => "turned on during a run",
+                }),
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    shared.reached("turned off or on where nothing is")
+                }
+                Err(_) => shared.reached("turning on or off failed"),
+            }
+            // Back with a new sign-in.
+            if toggle == Toggle::Connect
+                && !store.oracle().toggles.is_gone(connection)
+                && let Some(vault) = vault
+            {
+                sign_in(&shared, &api, &vault, name).await;
+            }
+            if toggle == Toggle::Disconnect && store.oracle().toggles.is_gone(connection) {
+                lock(&removed).insert(name.to_owned());
+            }
+        });
+    }
+}
