@@ -26,7 +26,23 @@ impl Engine {
     }
 }
 
-/// The parts of an engine.
+/// Builds an [`Engine`]. Returned by [`Engine::builder`].
+///
+/// ```no_run
+/// # fn example(store: std::sync::Arc<dyn highwater_core::Store>) -> highwater_core::Result<()> {
+/// use std::time::Duration;
+/// use highwater_engine::Engine;
+/// use highwater_engine::logs::LogPolicy;
+/// use highwater_engine::transport::RequestLimits;
+/// let engine = Engine::builder(store)
+///     .limits(RequestLimits::default().attempts(3).max_wait(Duration::from_secs(300)))
+///     .logs(LogPolicy::default().runs_per_sync(20))
+///     .max_runs(4)
+///     .build()?;
+/// # let _ = engine;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EngineBuilder {
     store: Arc<dyn Store>,

@@ -1,4 +1,4 @@
-//! Providers that are described by a YAML file: where an API is, how one signs in, how it limits requests, how its lists go on.
+//! Reads providers from YAML files: an API's base URL, its sign-in methods, rate limits and paging.
 //!
 //! ```
 //! let provider = highwater_provider_file::parse(
@@ -20,7 +20,7 @@
 //! # Ok::<(), highwater_core::Error>(())
 //! ```
 //!
-//! `docs/providers.md` lists every key. A mistake is one line that names its place and what to do:
+//! `docs/providers.md` lists every key. An error is one line with its place and how to fix it:
 //!
 //! ```
 //! let error = highwater_provider_file::parse("name: acme\nbase_ulr: https://api.acme.example").unwrap_err();
@@ -40,14 +40,14 @@ use std::path::Path;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::Provider;
 
-/// The largest file that is read. The longest description that we know has 4 KiB.
+/// The largest accepted file. The longest description that we know has 4 KiB.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// Reads a provider from the text of a file: YAML, of which JSON is a part. At most 256 KiB.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] for a text that describes no provider. The message begins with the line.
+/// [`ErrorKind::Invalid`] for a text that does not describe a provider. The message begins with the line.
 pub fn parse(text: &str) -> Result<Provider> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(
@@ -63,7 +63,7 @@ pub fn parse(text: &str) -> Result<Provider> {
 ///
 /// # Errors
 ///
-/// Those of [`parse`], with the file's path; [`ErrorKind::NotFound`] where it cannot be read, [`ErrorKind::Invalid`] where it is not
+/// Those of [`parse`], with the file's path; [`ErrorKind::NotFound`] if it cannot be read, [`ErrorKind::Invalid`] if it is not
 /// UTF-8.
 pub fn read(path: impl AsRef<Path>) -> Result<Provider> {
     let path = path.as_ref();

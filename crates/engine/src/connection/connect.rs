@@ -82,14 +82,22 @@ impl Engine {
         settings.check_names(of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)))
     }
 
-    /// Uses a token for a connection until this engine ends: see [`use_credentials`](Engine::use_credentials).
+    /// Uses a token for a connection until this engine is dropped: see [`use_credentials`](Engine::use_credentials).
     pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
         self.use_credentials(connection, Credentials::token(token));
     }
 
-    /// Uses credentials for a connection until this engine ends. They stay in memory: other processes do not see them, and at
-    /// the next start they are given again. Where the engine has a [`CredentialStore`](crate::CredentialStore), that is told
-    /// when tokens are refreshed.
+    /// Uses credentials for a connection until this engine is dropped. They stay in memory: other processes do not see
+    /// them, and the host supplies them again at the next start. If the engine has a [`CredentialStore`](crate::CredentialStore),
+    /// refreshed tokens are saved there.
+    ///
+    /// ```no_run
+    /// # fn example(engine: highwater_engine::Engine) {
+    /// use highwater_engine::{Credentials, Secret};
+    /// let credentials = Credentials::token(Secret::new("ghp_...")).secret("webhook_secret", Secret::new("It's a secret"));
+    /// engine.use_credentials("github-main", credentials);
+    /// # }
+    /// ```
     pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
         self.parts().sessions.of(connection.as_ref()).set(credentials);
     }

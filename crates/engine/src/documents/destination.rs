@@ -8,6 +8,12 @@ use crate::reach::{self, Reach};
 
 /// A receiver of webhooks. Its secrets are not part of it and never stored: pass them to
 /// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
+///
+/// ```
+/// use highwater_engine::webhooks::Destination;
+/// let destination = Destination::new("crm", "https://crm.example/hooks/highwater").connection("github-main").on_error(false);
+/// assert_eq!(destination.max_rows, 1_000);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Destination {

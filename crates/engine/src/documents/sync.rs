@@ -13,6 +13,15 @@ use super::schedule::Schedule;
 use crate::timer::duration_ms;
 
 /// When a full refresh may delete the records that it did not see.
+///
+/// ```
+/// use highwater_engine::SyncOptions;
+/// use highwater_engine::syncs::DeletePolicy;
+/// // Park runs that would delete more than 100 records and more than a twentieth; delete at the second absence.
+/// let policy = DeletePolicy::default().guard(100, 0.05).strikes(2);
+/// let options = SyncOptions::default().deletes(policy);
+/// assert_eq!(options.deletes.strikes, 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -80,6 +89,18 @@ impl DeletePolicy {
 }
 
 /// The options of a sync.
+///
+/// ```
+/// use std::time::Duration;
+/// use highwater_engine::{Schedule, SyncOptions};
+/// // Nightly, up to ten minutes late so that many syncs do not start together, for at most an hour.
+/// let options = SyncOptions::default()
+///     .schedule(Schedule::cron("30 3 * * *")?)
+///     .jitter(Duration::from_secs(600))
+///     .timeout(Duration::from_secs(3600));
+/// assert!(options.auto_start);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SyncOptions {

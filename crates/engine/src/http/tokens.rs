@@ -28,6 +28,17 @@ pub enum OAuthGrant {
 }
 
 /// The tokens of OAuth 2 and what is needed to refresh them.
+///
+/// ```
+/// use highwater_engine::credentials::OAuthTokens;
+/// use highwater_engine::{Credentials, Secret};
+/// // A sign-in whose tokens the host already has:
+/// let tokens = OAuthTokens::new("the-client-id").access(Secret::new("at-1"), None).refresh(Secret::new("rt-1"));
+/// let credentials = Credentials::oauth2(tokens);
+/// // The application itself, without a user:
+/// let own = OAuthTokens::client_credentials("the-client-id", Secret::new("the-secret")).scope("read");
+/// # let _ = (credentials, own);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OAuthTokens {

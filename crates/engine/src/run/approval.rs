@@ -55,6 +55,13 @@ impl Engine {
 
     /// Drops the deletes of a run that waits for approval. Everything it saved stays.
     ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine, run: highwater_core::RunId) -> highwater_core::Result<()> {
+    /// engine.reject(run).await?; // the records stay, and the next full refresh decides again
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`approve`](Engine::approve).

@@ -4,6 +4,14 @@ use crate::cancel::CancelToken;
 use crate::documents::DeletePolicy;
 
 /// Options of a single run.
+///
+/// ```
+/// use highwater_engine::RunOptions;
+/// use highwater_engine::runs::CancelToken;
+/// let token = CancelToken::new();
+/// let options = RunOptions::default().full(true).cancel(token.clone());
+/// assert!(options.full);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RunOptions {
