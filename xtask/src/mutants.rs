@@ -29,7 +29,7 @@ const ALONG: &str = "highwater-bench";
 
 const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants,highwater-vault/mutants,highwater-sign-in/mutants";
 
-/// A broken rule may make a test run for ever: that is noticed too.
+/// A broken rule may make a test run forever, which is detected too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Tests of one binary at a time.
@@ -148,7 +148,7 @@ fn build() -> Result<Vec<Suite>, String> {
 
 /// The suite that a message of cargo tells of.
 fn suite(message: &str) -> Option<Suite> {
-    // Examples are built too, and some of them run for ever.
+    // Examples are built too, and some of them run forever.
     let profile = message.split("\"profile\":{").nth(1)?.split('}').next()?;
     if !profile.contains("\"test\":true") {
         return None;
@@ -224,7 +224,7 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Resul
     let report = tempfile(suite);
     let file = fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
     let mut command = Command::new(&suite.path);
-    // A failure that was asked for is no regression to remember.
+    // An intended failure is not a regression to record.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     command.arg(THREADS).current_dir(&suite.folder).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
     if !filter.is_empty() {

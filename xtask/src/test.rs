@@ -2,7 +2,7 @@
 
 use crate::process::{self, cargo, succeeds};
 
-/// What no member of the workspace asks for, and the documentation shows.
+/// Features that no workspace member enables, but that the documentation uses.
 const FEATURES: &[&str] = &["--features", "highwater/encryption,highwater/zstd,highwater/keychain,highwater/browser"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! A page behind a cursor that nobody read from lately, while the log grows: it should cost the same at every size.
+//! A page at a cold cursor, while the log grows: it should cost the same at every size.
 
 use crate::measure::{Figures, median};
 use crate::records::Random;
@@ -20,7 +20,7 @@ impl Latencies {
         SIZES.iter().any(|size| (from + 1..=until).contains(size)) || (records < SIZES[0] && from == 0)
     }
 
-    /// The batches, of so many, at whose beginning a page is read.
+    /// The batches at whose beginning a page is read.
     pub(crate) fn places(batches: u64) -> impl Iterator<Item = u64> {
         let mut random = Random(batches);
         (0..PAGES).map(move |_| random.below(batches))

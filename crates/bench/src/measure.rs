@@ -78,18 +78,18 @@ fn time_of(clock: ClockId) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Starts the peak of resident memory anew (Linux; elsewhere there is nothing to start).
+/// Resets the peak of resident memory (Linux; elsewhere does nothing).
 pub(crate) fn reset_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Peak resident memory in MB since the last reset, if the system tells.
+/// Peak resident memory in MB since the last reset, if the system reports it.
 pub(crate) fn peak_memory_mb() -> Option<f64> {
     let kib = proc_number("/proc/self/status", "VmHWM:")?;
     Some(kib * 1024.0 / 1e6)
 }
 
-/// Bytes this process handed to the system for writing, if the system tells.
+/// Bytes this process passed to the system for writing, if the system reports it.
 pub(crate) fn written_bytes() -> Option<f64> {
     proc_number("/proc/self/io", "wchar:")
 }

@@ -10,10 +10,10 @@ use crate::measure::{self, Figures, Meter, micros, process_time};
 use crate::records::{Ids, record};
 use crate::{Outcome, progress};
 
-/// How often everything is read: once is over in a moment, and says little.
+/// How often everything is read: a single pass is too short to measure.
 pub(crate) const SCANS: u64 = 5;
 
-/// Loads and scans a bare table of so many records, in batches. Settings as the SQLite store has them.
+/// Loads and scans a bare table, in batches, with the settings of the SQLite store.
 pub(crate) fn run(records: u64, batch: u64, ids: Ids, directory: &Path) -> Outcome<Figures> {
     let path = directory.join("raw.db");
     let mut figures = Figures::new();

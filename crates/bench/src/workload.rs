@@ -93,7 +93,7 @@ impl Bench {
             Subject::Redb => Arc::new(RedbStore::builder(&self.path).options(self.options()?).open()?),
             Subject::Sled => Arc::new(SledStore::builder(&self.path).options(self.options()?).open()?),
             Subject::Memory => Arc::new(MemoryStore::with_options(self.options()?)?),
-            Subject::Raw => return Err("raw is no store".into()),
+            Subject::Raw => return Err("raw is not a store".into()),
         })
     }
 
@@ -241,7 +241,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Asks how far a named reader is behind that has the whole log before it, while nobody writes.
+    /// Measures the status of a named reader with the whole log before it, without concurrent writes.
     async fn statuses(&mut self, store: &Arc<dyn Store>) -> Outcome<()> {
         progress(&format!("{}: status of a named reader", self.subject.name()));
         let reader = store.consumer(&self.stream, "bench");

@@ -281,7 +281,7 @@ pub trait Backend: Send + 'static {
     fn reader(&self) -> Result<Option<Self::Reader>>;
 
     /// Returns a number that differs from the last call's if any *other* handle or process has committed since, whatever this
-    /// one did meanwhile; `None`, the default, where that cannot be told.
+    /// one did in the meantime; `None`, the default, if that is unknown.
     ///
     /// Called between transactions, after each commit. A backend with a single process need not implement it.
     ///

@@ -302,8 +302,8 @@ impl StreamBatch {
         self
     }
 
-    /// Ends a run that has seen every record there is: what it did not see, and nobody else wrote
-    /// meanwhile, is deleted, unless the guard holds it back.
+    /// Ends a run that has seen every record: records that it did not see, and that no other writer
+    /// wrote in the meantime, are deleted, unless the guard holds them back.
     pub fn complete_run(&mut self, run: RunId, guard: DeleteGuard) -> &mut Self {
         self.run = Some(run);
         self.run_steps.push(RunStep::Complete(guard));

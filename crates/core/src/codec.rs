@@ -30,7 +30,7 @@ pub trait PayloadCodec: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey) if the key or dictionary is not at hand, or the bytes belong to another
+    /// [`ErrorKind::WrongKey`](crate::ErrorKind::WrongKey) if the codec lacks the key or dictionary, or the bytes belong to another
     /// record; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if they make no sense.
     fn decode(&self, context: &PayloadContext<'_>, stored: &[u8], out: &mut Vec<u8>) -> Result<()>;
 

@@ -102,7 +102,7 @@ pub enum Maintenance {
     CheckFiles,
     /// Compares the clock with the positions that were given out.
     CheckClock,
-    /// Accepts the time that the clock shows, where it leapt more than a year ahead and is right. Cursors stay valid. Fails with
+    /// Accepts the clock's time, if it jumped more than a year ahead and is right. Cursors stay valid. Fails with
     /// [`ErrorKind::ClockImplausible`](crate::ErrorKind::ClockImplausible) beyond 2065.
     AcceptClock,
     /// Gives every entry a new position by the current clock, after a wrong clock gave positions far ahead. Every old cursor
@@ -112,7 +112,7 @@ pub enum Maintenance {
     /// and positions stay. The old key is not needed any more once `Compact` has given the freed space back. A task that was cut
     /// short is started again, with a codec that has what [`CheckCodec`](Maintenance::CheckCodec) names.
     Recode,
-    /// Reports which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was cut short.
+    /// Reports which keys and dictionaries the payloads need, and whether a [`Recode`](Maintenance::Recode) was interrupted.
     CheckCodec,
     /// Gives free space back to the file system, as far as the store can: [`MaintenanceReport::Compacted`].
     Compact,
@@ -128,7 +128,7 @@ pub enum Compaction {
     /// Some free space is left, because a reading that began earlier may still need it, in this process or another:
     /// compact again when it has ended.
     Held,
-    /// Nothing was done: this store reuses and gives back free space by itself, when it sees fit.
+    /// Nothing was done: this store reuses and releases free space by itself.
     Automatic,
 }
 
@@ -149,7 +149,7 @@ pub enum MaintenanceReport {
         /// The consumer that held the prune back, if one did.
         held_by: Option<String>,
     },
-    /// How many payloads were written anew, those of kept versions included.
+    /// How many payloads were rewritten, including those of kept versions.
     Recoded {
         /// Payloads.
         payloads: u64,
@@ -184,7 +184,7 @@ pub struct CodecHealth {
     /// The name of each key and dictionary that payloads may need.
     pub needs: Vec<String>,
     /// Whether payloads are being moved from one codec to another, or were when a process ended: until
-    /// [`Maintenance::Recode`] is done, all of `needs` have to be at hand.
+    /// [`Maintenance::Recode`] is done, the codec must have all of `needs`.
     pub unfinished: bool,
 }
 
@@ -199,7 +199,7 @@ pub struct ClockHealth {
     /// How far that is ahead of the clock. The order still holds, but until the clock has caught up every new position carries
     /// that time, and `modified_after` means little. [`Maintenance::RebaseClock`] ends a long lead.
     pub lead: Duration,
-    /// Whether the clock leapt while this store was open, or shows a time beyond 2065: what mints positions is refused until
+    /// Whether the clock jumped while this store was open, or shows a time beyond 2065: commits that mint positions are refused until
     /// the clock is right again, or is accepted with [`Maintenance::AcceptClock`].
     pub implausible: bool,
     /// What the clock showed when it was accepted last.

@@ -91,7 +91,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///   where [`Merging`](crate::Merging) cannot tell what was deleted in the meantime;
     /// * [`AwaitingApproval`](crate::ErrorKind::AwaitingApproval) if a completed run would delete more than its
     ///   [guard](crate::DeleteGuard) allows;
-    /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) if the clock leapt years ahead;
+    /// * [`ClockImplausible`](crate::ErrorKind::ClockImplausible) if the clock jumped years ahead;
     /// * the cursor kinds for a cursor in [`Merging`](crate::Merging) that is not one of the stream's.
     fn commit(&self, batch: WriteBatch) -> StoreFuture<'_, Commit>;
 

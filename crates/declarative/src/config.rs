@@ -37,7 +37,7 @@ pub(crate) fn migrate(config: &mut Value, spec: &Spec, interpolator: &Interpolat
     Ok(())
 }
 
-/// What the spec asks for must be there, and of the right type.
+/// Every setting that the spec requires must be there, with the right type.
 pub(crate) fn check_config(config: &Value, spec: &Spec) -> Result<()> {
     check(config, &spec.connection, "", 0)?;
     for validation in &spec.validations {

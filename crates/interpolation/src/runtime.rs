@@ -27,7 +27,7 @@ pub(super) enum Fault {
     /// Something was asked of an undefined value.
     Undefined(String),
     /// An operation does not fit its operands (Python's `TypeError`).
-    #[allow(dead_code, reason = "read by whoever debugs a template")]
+    #[allow(dead_code, reason = "read when debugging a template")]
     Type(String),
     /// Anything else.
     Other(String),

@@ -98,13 +98,13 @@ fn oauth2(fields: &Fields<'_>, settings: &Settings<'_>, help: String) -> Result<
     Ok(oauth)
 }
 
-/// What stands between two scopes: usually a space, which is no empty text here.
+/// The separator between scopes: usually a space, which does not count as empty here.
 fn separator(fields: &Fields<'_>) -> Result<String> {
     let words = [("space", " "), ("comma", ","), (",", ","), ("plus", "+"), ("+", "+")];
     Ok(fields.word("scope_separator", &words)?.unwrap_or(" ").to_owned())
 }
 
-/// Refuses what is no name of a header.
+/// Refuses an invalid header name.
 pub(crate) fn check_header(line: usize, name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte);
     if name.bytes().all(fits) {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::at;
 use crate::tree::{Member, Node, Value};
 
-/// More is no description of an API.
+/// The longest text: a description needs no longer ones.
 const MAX_TEXT: usize = 4096;
 
 /// The members of a mapping. Each reader names a key that is known; [`end`](Fields::end) refuses the others.

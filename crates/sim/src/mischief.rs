@@ -139,7 +139,7 @@ impl Pages {
         let mut body = body;
         if is_listing {
             let mut pages = lock(&self.0);
-            // What is given again is older than what a webhook may have written meanwhile.
+            // A repeated page is older than what a webhook may have written in the meantime.
             let before = pages.get(&list).cloned().filter(|_| !shared.plan.has(Knob::Webhooks));
             let goes_on =
                 before.filter(|before| !before.contains(r#""next":null"#) && !request.url.ends_with("after="));

@@ -93,7 +93,7 @@ impl Model {
             let (id, value) = match operation.kind {
                 OperationKind::Upsert(payload) => {
                     let value = canonical(payload);
-                    // What has no id, or is no object, is set aside and changes nothing.
+                    // A record without an id, or that is not an object, is set aside and changes nothing.
                     let Some(id) = operation.id.or_else(|| value["id"].as_str()).filter(|_| value.is_object()) else {
                         self.set_aside(in_run);
                         continue;
@@ -186,7 +186,7 @@ impl Model {
         missing == 0 || (within && (missing < live && met || guard.confirm_empty))
     }
 
-    /// Live records, those of the batch at hand included: what the guard's share is taken of.
+    /// Live records, including those of the current batch: the base of the guard's share.
     fn run_live(&self) -> u64 {
         self.entries.values().filter(|entry| entry.is_live()).count() as u64
     }

@@ -41,8 +41,7 @@ pub(crate) fn check_pages(database: &mut Database) -> Result<Vec<String>> {
     match checked {
         Ok(true) => Ok(Vec::new()),
         Ok(false) => Ok(vec![
-            "pages were damaged, and redb went back to an earlier commit or made its list of free pages anew"
-                .to_owned(),
+            "pages were damaged, and redb returned to an earlier commit or rebuilt its list of free pages".to_owned(),
         ]),
         Err(DatabaseError::Storage(StorageError::Corrupted(what))) => Ok(vec![what]),
         Err(DatabaseError::TransactionInProgress) => {

@@ -121,7 +121,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// So many entries from a number on, every so many.
+        /// A number of entries from a start, at a distance.
         Put {
             from: u16,
             count: u16,
@@ -130,7 +130,7 @@ mod tests {
         },
         Remove(u16),
         Find(u16),
-        /// Another transaction goes on.
+        /// Continues with another transaction.
         End,
     }
 

@@ -48,7 +48,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::required("host", "the server's name"))
         .config(ConfigKey::required("calendar", "the calendar's path, such as /dav/calendars/me/work/"))
         .incremental("by sync token")
-        .deletes("told by the server")
+        .deletes("reported by the server")
         .interval(Duration::from_secs(300))
 }
 

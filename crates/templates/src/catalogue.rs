@@ -15,7 +15,8 @@ pub fn catalogue() -> String {
         let info = template.info();
         providers.entry(&info.provider.name).or_insert((&info.provider, Vec::new())).1.push(info);
     }
-    let mut page = "# Catalogue\n\nMade from the code by `cargo xtask catalogue`; do not edit it by hand.\n".to_owned();
+    let mut page =
+        "# Catalogue\n\nGenerated from the code by `cargo xtask catalogue`; do not edit it by hand.\n".to_owned();
     let _ = writeln!(
         page,
         "\n{} APIs, {} syncs, {} actions. Records are stored as the API sends them, with every member; the typed models have \
@@ -39,7 +40,7 @@ pub fn catalogue() -> String {
                 _ => "reads everything; unchanged records cost nothing",
             };
             let settings = info.config.iter().map(|key| match (&key.default, key.required) {
-                (Some(default), _) => format!("`{}` ({}; `{default}` unless given)", key.name, key.help),
+                (Some(default), _) => format!("`{}` ({}; `{default}` by default)", key.name, key.help),
                 (None, true) => format!("**`{}`** ({})", key.name, key.help),
                 (None, false) => format!("`{}` ({})", key.name, key.help),
             });

@@ -100,8 +100,8 @@ pub(crate) fn model<T: JsonSchema>(name: &str, description: &str) -> ModelInfo {
 pub(crate) const OVERLAP: Duration = Duration::from_secs(120);
 
 /// The catalogue's texts for the two usual ways to find deletes.
-pub(crate) const DELETES_BY_REFRESH: &str = "noticed by a full refresh";
-pub(crate) const DELETES_BY_EVERY_RUN: &str = "noticed by every run";
+pub(crate) const DELETES_BY_REFRESH: &str = "detected by a full refresh";
+pub(crate) const DELETES_BY_EVERY_RUN: &str = "detected by every run";
 
 /// Reads a whole list and saves it under the ids at `key`, or under the member `id` without one. What is missing was deleted.
 pub(crate) async fn whole(context: &mut SyncContext<'_>, model: &str, mut pages: Pages, key: &[&str]) -> Result<()> {
@@ -154,7 +154,7 @@ impl<F: Fn() -> Pages> Resumed<F> {
     }
 }
 
-/// Returns whether the API refused the request because of what it asks for.
+/// Returns whether the API refused the request because of its contents.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.context("status"), Some("400" | "404" | "410" | "422"))
 }

@@ -62,7 +62,7 @@ fn describe(object: &str, model_name: &str, description: &str) -> TemplateInfo {
         .model_info(model::<Object>(model_name, description))
         .config(ConfigKey::optional(
             "properties",
-            "properties to read, separated by commas; HubSpot's default ones unless given",
+            "properties to read, separated by commas; HubSpot's defaults if omitted",
         ))
         .incremental("by a search for the time of the last change")
         .deletes(DELETES_BY_REFRESH)

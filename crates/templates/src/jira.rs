@@ -46,7 +46,7 @@ fn info() -> TemplateInfo {
         .description("Issues of a site, or of those projects that JQL chooses")
         .model_info(model::<Issue>("Issue", "An issue"))
         .config(ConfigKey::required("site", "the site's name, as in SITE.atlassian.net; with OAuth the connection's base URL is also https://api.atlassian.com/ex/jira/CLOUD_ID"))
-        .config(ConfigKey::optional("jql", "which issues, in JQL without ORDER BY; all unless given"))
+        .config(ConfigKey::optional("jql", "which issues, in JQL without ORDER BY; all by default"))
         .incremental("by `updated`, which JQL keeps to the minute")
         .deletes(DELETES_BY_REFRESH)
         .interval(Duration::from_secs(300))
@@ -114,7 +114,7 @@ fn list(context: &SyncContext<'_>, minutes: Option<u64>) -> Pages {
     Pages::new(request, Paging::cursor("/nextPageToken", "nextPageToken")).records_at("/issues")
 }
 
-/// Returns where a query of so many minutes began that was answered at `date`.
+/// Returns the beginning of a query of this many minutes that was answered at `date`.
 fn began(date: Timestamp, minutes: u64) -> Timestamp {
     date - Duration::from_secs(minutes.saturating_mul(60))
 }

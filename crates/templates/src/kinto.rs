@@ -41,7 +41,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::required("bucket", "the bucket's id"))
         .config(ConfigKey::required("collection", "the collection's id"))
         .incremental("by `_since`")
-        .deletes("told by the feed (tombstones)")
+        .deletes("reported by the feed (tombstones)")
         .interval(Duration::from_secs(60))
 }
 

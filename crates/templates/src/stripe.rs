@@ -57,7 +57,7 @@ fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> T
         .description(format!("The account's {name}"))
         .model_info(model::<T>(model_name, description))
         .incremental("by /v1/events, which reach 30 days back; without leave to read them, whole each time")
-        .deletes("told by events, and noticed by a full refresh")
+        .deletes("told by events, and detected by a full refresh")
         .interval(Duration::from_secs(300))
 }
 

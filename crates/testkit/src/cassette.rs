@@ -152,7 +152,7 @@ impl Cassette {
     fn clean_body(&self, body: &str) -> String {
         let text = self.clean(body);
         match serde_json::from_str::<Value>(&text) {
-            // Only a body that has something to hide is written anew: the others stay as they came.
+            // Only a body that contains a secret is rewritten: the others stay unchanged.
             Ok(mut value) => {
                 if hide(&mut value) {
                     value.to_string()

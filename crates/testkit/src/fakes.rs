@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use crate::fake::json as answer;
 
-/// Records in a page, whatever a client asks for.
+/// Records in a page, whatever a client requests.
 const PAGE: usize = 3;
 
 fn ok(body: &Value) -> HttpResponse {

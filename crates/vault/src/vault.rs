@@ -312,7 +312,7 @@ impl Inner {
     }
 }
 
-/// Reads the vault's document and opens it with the master key that fits; `None` where there is no vault.
+/// Reads the vault's document and opens it with the master key that fits; `None` if there is no vault.
 async fn unlock(
     store: &dyn Store,
     secrets: &dyn SecretStore,

@@ -6,7 +6,7 @@ use rustdoc_types::{Crate, Function, Id, Impl, Item, ItemEnum, ItemKind, StructK
 use serde::Serialize;
 use serde_json::Value;
 
-/// Crates whose types bind nobody to anything.
+/// Crates whose types impose no version on users.
 const STANDARD: [&str; 4] = ["alloc", "core", "proc_macro", "std"];
 
 #[derive(Debug, Default)]

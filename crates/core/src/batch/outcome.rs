@@ -135,7 +135,7 @@ pub struct UnseenRecords {
     /// Records that came without an id. They make it uncertain what is missing.
     pub unidentified: u64,
     /// Whether the run saw any record at all, known or new. A stream that is not empty does not prove it: others may have
-    /// written meanwhile.
+    /// written in the meantime.
     pub saw_any: bool,
     /// The missing records' ids, up to the limit.
     pub ids: Vec<RecordId>,

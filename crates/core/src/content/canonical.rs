@@ -69,7 +69,7 @@ impl Canonicalizer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the `byte` where the text is no such object.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the `byte` at which the text is not such an object.
     pub fn read(&mut self, payload: &[u8]) -> Result<Canonical> {
         let ignored: Vec<&[String]> = self.ignored.iter().map(Vec::as_slice).collect();
         let (encoded, id) = self.encoder.record(payload, &ignored)?;

@@ -123,7 +123,7 @@ impl Encoder {
     }
 
     /// Reads a key and its colon: where it lies in the output, how it begins, and its place in the known
-    /// shape. Most often it is the very one that stood here in the last object of this kind.
+    /// shape. Most often it is the same one as in the last object of this kind.
     #[inline]
     fn key(&mut self, scanner: &mut Scanner<'_>, kind: Kind, next: usize) -> Result<(usize, u64, Option<usize>)> {
         if let Some(known) = self.shapes.at(kind, next)

@@ -1,6 +1,6 @@
 //! Whether the clock can be believed: a position that was minted years ahead stays in the log for good.
 //!
-//! A clock that leaps while a store is open is one thing, time that passed while the store was closed another. The evidence:
+//! A clock that jumps while a store is open differs from time that passed while the store was closed. The evidence:
 //! the last position, the clock at the opening and at every batch since, another clock that the writer of a batch has
 //! seen, and the host's word.
 
@@ -112,7 +112,7 @@ impl ClockWatch {
         watch
     }
 
-    /// Notes what the clock shows, unless it leapt since the last look.
+    /// Records the clock's time, unless it jumped since the last check.
     pub(crate) fn look(&self, environment: &dyn Environment) {
         let now_ms = environment.now().unix_ms();
         let mut latest = lock(&self.latest);

@@ -108,7 +108,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(reply)
     }
 
-    /// A prune stops at consumers, so what it took lies behind those that are in the middle of a reading from START:
+    /// A prune stops at consumers, so everything it removed is behind those that are in the middle of a read from START:
     /// they go on.
     pub(crate) fn renew_drains(&mut self, slot: StreamSlot, prunes: u32) -> Result<()> {
         for (key, mut record) in self.consumer_records(slot)? {

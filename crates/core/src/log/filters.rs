@@ -1,6 +1,6 @@
 //! Content filters that a stream tracks: of each record it is known whether it matched one before.
 //!
-//! The log keeps a record's last version alone, so without that nobody could tell a record that left a filter from one
+//! The log keeps only a record's last version, so without that a record that left a filter could not be distinguished from one
 //! that never matched. A filter is tracked once a reader begins at START with it; the cursors of such a reading say so, for
 //! only of what changed since then it is known. Other readings are told of every record that may have matched.
 

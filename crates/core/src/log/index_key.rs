@@ -27,7 +27,7 @@ impl IndexKey {
         IndexKey::hashed(id, head_key(id))
     }
 
-    /// The key of an id whose [`head_key`] is at hand.
+    /// The key of an id whose [`head_key`] is known.
     pub(crate) fn hashed(id: &str, hash: u64) -> Self {
         let mut bytes = [0; MAX_PLAIN + 1];
         let length = if id.len() <= MAX_PLAIN {

@@ -78,7 +78,7 @@ impl Known {
     }
 
     /// Refuses a codec that does not have what the payloads need: what it wrote could not be read by those who have, or
-    /// would lie there in the open.
+    /// would be stored unencrypted.
     fn admit(&self, codec: Option<&dyn PayloadCodec>) -> Result<()> {
         let missing: Vec<&str> = self
             .needs

@@ -71,7 +71,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         Ok(())
     }
 
-    /// The batch at hand brought records of the source.
+    /// Whether the current batch contained records of the source.
     pub(crate) fn note_met(&mut self, slot: StreamSlot) {
         let stream = self.stream(slot);
         if let Some(run) = &mut stream.state.run

@@ -258,7 +258,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         self.find_hashed(slot, id, head_key(id))
     }
 
-    /// The same for an id whose [`head_key`] is at hand.
+    /// The same for an id whose [`head_key`] is known.
     pub(crate) fn find_hashed(&mut self, slot: StreamSlot, id: &str, key: u64) -> Result<Option<Entry>> {
         let stream = &mut self.open[slot.0];
         if let Some(head) = stream.memory.heads.get(key) {

@@ -35,7 +35,7 @@ impl End {
     }
 }
 
-/// The moment of a look; a later commit makes it void.
+/// The moment of a check; a later commit invalidates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment((u64, u64));
 
@@ -65,7 +65,7 @@ impl<R: BackendReader> Idle<R> {
     }
 
     /// Takes note of a commit of ours that left these streams' ends where they are now. The other
-    /// ends stay known if nobody else committed since the last one: `others` changes when they do,
+    /// ends stay known if no other process committed since the last one: `others` changes when one does,
     /// and is asked after the version was, so that no commit falls in between. `None`: unknown.
     /// Returns the version as it is now.
     pub(super) fn committed(

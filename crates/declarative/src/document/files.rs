@@ -1,4 +1,4 @@
-//! The files that lie beside a manifest.
+//! The files beside a manifest.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Files {
             let entry = entry.map_err(unreadable)?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             let path = entry.path();
-            // A manifest may lie in a folder full of other things.
+            // The manifest's folder may contain other files.
             let belongs = depth > 0 || name == "schemas" || path.join("schemas").is_dir();
             let known = depth > 0 || name.starts_with("manifest.") || name.starts_with("spec.");
             if path.is_dir() {

@@ -208,7 +208,7 @@ pub(crate) fn retry_after(response: &HttpResponse, run: &Run<'_>) -> Option<f64>
 /// Nobody waits longer than a day.
 pub(crate) const MAX_WAIT: f64 = 86_400.0;
 
-/// Seconds to wait before try `attempt` + 1: what the manifest says, but never less than the server asks for.
+/// Seconds to wait before attempt number `attempt` + 1: the manifest's backoff, but never less than the server asks for.
 pub(crate) fn wait(
     handler: &ErrorHandler,
     response: &HttpResponse,

@@ -351,7 +351,7 @@ impl<'p> PageReader<'p> {
     async fn reduce(&mut self) -> Result<()> {
         let path = &self.retriever.path;
         let (Some(reduction), Some(paginator)) = (&self.retriever.reduction, &self.retriever.paginator) else {
-            let message = "the API asks for a smaller page: give the retriever `page_size_reduction`";
+            let message = "the API asks for a smaller page: add `page_size_reduction` to the retriever";
             return Err(Error::new(ErrorKind::Invalid, message).with("at", path));
         };
         self.size.reduce(reduction, paginator.page_size(self.run)?, self.run, path).await

@@ -141,7 +141,7 @@ impl Paginator {
     }
 
     /// Fewer records than a page holds: the end, unless the server says that there are more. It may make its own pages
-    /// smaller than asked for, or leave out what was deleted meanwhile.
+    /// smaller than requested, or omit records that were deleted in the meantime.
     fn is_last(&self, page: &LastPage<'_>, size: Option<u64>, run: &Run<'_>) -> bool {
         if page.count == 0 {
             return true;

@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes connections, tells what each asks for, and answers `200`.
+    /// Accepts connections, reports each request, and answers `200`.
     fn listen() -> (u16, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

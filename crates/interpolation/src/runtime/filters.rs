@@ -82,7 +82,7 @@ fn expect_str<'d>(value: &'d Data<'_>) -> Outcome<&'d str> {
     value.as_text().ok_or_else(|| Fault::Type(format!("expected string, got '{}'", value.type_name())))
 }
 
-/// What has `.encode` in Python; other values have no such attribute, which is no type error.
+/// Values that have `.encode` in Python; for other values the attribute is undefined, which is not a type error.
 fn subject<'d>(value: &'d Data<'_>) -> Outcome<&'d str> {
     match value {
         Data::Undefined(what) => Err(Fault::undefined(what)),

@@ -72,7 +72,7 @@ impl<T: At> ops::Index<T> for Value {
     }
 }
 
-/// Where there is no such member, it is made, and what is not an object becomes one.
+/// Creates a missing member, and turns a value that is not an object into one.
 impl ops::IndexMut<&str> for Value {
     fn index_mut(&mut self, name: &str) -> &mut Value {
         loop {

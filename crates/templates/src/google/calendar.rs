@@ -36,7 +36,7 @@ fn info() -> TemplateInfo {
         .model_info(model::<Event>("Event", "An event; one that recurs is one record, its exceptions are others"))
         .config(ConfigKey::with_default("calendar", "the calendar's id", "primary"))
         .incremental("by sync token")
-        .deletes("told by the feed (`cancelled`)")
+        .deletes("reported by the feed (`cancelled`)")
         .interval(Duration::from_secs(300))
 }
 

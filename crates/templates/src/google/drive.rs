@@ -32,7 +32,7 @@ fn info() -> TemplateInfo {
         .description("Files and folders of a drive")
         .model_info(model::<File>("File", "A file or folder"))
         .incremental("by change token")
-        .deletes("told by the feed (`removed`)")
+        .deletes("reported by the feed (`removed`)")
         .interval(Duration::from_secs(300))
 }
 

@@ -40,7 +40,7 @@ fn info() -> TemplateInfo {
         .config(ConfigKey::optional("query", "only messages that match, as in Gmail's search box; for the first run"))
         .config(ConfigKey::with_default("format", "how much of a message: minimal, metadata or full", "metadata"))
         .incremental("by history id")
-        .deletes("told by the history")
+        .deletes("reported by the history")
         .interval(Duration::from_secs(300))
 }
 

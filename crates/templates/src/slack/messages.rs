@@ -33,7 +33,7 @@ fn messages() -> TemplateInfo {
         .model_info(model::<Message>("Message", "A message; its id is made of its channel and its `ts`"))
         .config(ConfigKey::optional(
             "channels",
-            "ids of channels, parted by commas; all the app is a member of unless given",
+            "ids of channels, separated by commas; by default all channels of which the app is a member",
         ))
         .config(ConfigKey::with_default("lookback_days", "how far back edits and answers are looked for", "1"))
         .config(ConfigKey::with_default("replies", "whether answers in threads are read: true or false", "true"))

@@ -141,7 +141,7 @@ pub(super) enum Duty {
 /// The longest waits for rate limits of one request, with a margin.
 const LONGEST_S: u64 = 2 * 3600;
 
-/// The same where the API asks for three seconds.
+/// The same if the API asks for three seconds.
 const LONGEST_OF_SKEW_S: u64 = 600;
 
 /// A misbehaviour of an API, and what a run must do in response.
@@ -226,7 +226,7 @@ impl Fault {
         self.source
     }
 
-    /// Whether runs under the fault may delete however much is missing. Where records are set aside, or nobody could notice,
+    /// Whether runs under the fault may delete however much is missing. If records are set aside, or the fault is undetectable,
     /// the guard of deletes is part of what is tried.
     pub(super) fn approves_deletes(&self) -> bool {
         !matches!(self.duty, Duty::Guard | Duty::SetAside) && !matches!(self.switch, Switch::Drift(_))

@@ -1,4 +1,4 @@
-//! The whole way: a local HTTP server, a template, the engine, SQLite; beside it what nobody can do without.
+//! End to end: a local HTTP server, a template, the engine, SQLite; and the ceiling beside it.
 //!
 //! `cargo run --release -p highwater-bench --bin end-to-end -- [--records 100000] [--page 1000] [--runs 3] [--json]`
 //! The server runs in a process of its own, and so does each measurement: processor time and memory are those of the
@@ -46,7 +46,7 @@ struct Arguments {
     /// What this process does: set by the process that gathers the figures.
     #[arg(long, hide = true)]
     only: Option<Subject>,
-    /// The server's address, for whoever asks it.
+    /// The server's address, for the client.
     #[arg(long, hide = true, default_value = "")]
     url: String,
 }

@@ -63,12 +63,12 @@ pub(crate) fn print(arguments: &Arguments, runs: &[Figures]) {
     );
 }
 
-/// What nobody can do without: reading the pages, writing the bytes. In processor seconds.
+/// The ceiling: reading the pages and writing the bytes, in processor seconds.
 fn ceiling(figures: &Figures, count: f64) -> f64 {
     of(figures, "pages_cpu_s") + of(figures, "raw_load_cpu_us") * count / 1e6
 }
 
-/// A figure that the system did not tell is no number, and looks like it.
+/// A figure that the system did not report is shown as missing.
 fn of(figures: &Figures, name: &str) -> f64 {
     figures.get(name).copied().unwrap_or(f64::NAN)
 }

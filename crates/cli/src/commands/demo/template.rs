@@ -18,7 +18,7 @@ pub(crate) struct Records(TemplateInfo);
 impl Records {
     pub(crate) fn new(base_url: &str) -> Self {
         let info =
-            TemplateInfo::new("crm", "records", base_url).description("The demo CRM").deletes("told by the feed");
+            TemplateInfo::new("crm", "records", base_url).description("The demo CRM").deletes("reported by the feed");
         Records(MODELS.into_iter().fold(info, |info, model| info.model(model, "A record of the demo CRM")))
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
         );
         output.line(finding.to_string());
     }
-    // What the language has and we do not is no fault of the manifest.
+    // A feature of the language that we lack is not a fault of the manifest.
     let streams = problems.iter().filter(|(_, problem)| problem.kind() == ErrorKind::Invalid).count();
     let others = findings.iter().filter(|finding| finding.is_fault).count();
     match streams + others {

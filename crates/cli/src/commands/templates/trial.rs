@@ -73,7 +73,7 @@ fn faults(name: Option<&str>) -> Result<Faults> {
     let Some(name) = name else { return Ok(Faults::all()) };
     let faults = Faults::named(name);
     if faults.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "there is no such fault: --faults lists them").with("fault", name));
+        return Err(Error::new(ErrorKind::NotFound, "no such fault: list them with --faults").with("fault", name));
     }
     Ok(faults)
 }

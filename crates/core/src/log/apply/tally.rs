@@ -37,7 +37,7 @@ impl<'b> Tally<'b> {
         self.note(head_key(id), id, index);
     }
 
-    /// The same for an id whose key is at hand.
+    /// The same for an id whose key is known.
     pub(super) fn note(&mut self, key: u64, id: &str, index: usize) {
         let first = *self.first.entry(key).or_insert(index);
         if first < index && !self.commit.repeated.iter().any(|known| **known == *id) {

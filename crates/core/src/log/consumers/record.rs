@@ -218,7 +218,7 @@ impl ConsumerRecord {
 }
 
 /// What is left until a time that was set this far ahead. A clock that was set back a little must not shorten it; more
-/// than twice as much comes from a clock that was wrong: then it is over.
+/// than twice as much comes from a clock that was wrong: then it has ended.
 fn left(until_ms: u64, length_ms: u64, now_ms: u64) -> Option<Duration> {
     let longest_ms = if mutant!("wrong-clock-lease") { u64::MAX } else { length_ms.saturating_mul(2) };
     let left_ms = until_ms.checked_sub(now_ms).filter(|left| (1..=longest_ms).contains(left))?;

@@ -1,4 +1,4 @@
-//! What the writer remembers from one transaction to the next, and of the streams of the one at hand.
+//! The writer's memory between transactions, and of the streams of the current one.
 
 use std::collections::HashMap;
 
@@ -64,9 +64,9 @@ pub(crate) struct OpenStream {
     pub(super) pending: Waiting,
     /// Set when everything known about the tail is written or void.
     pub(super) reset_tail: bool,
-    /// Whether the batch at hand belongs to the stream's open run.
+    /// Whether the current batch belongs to the stream's open run.
     pub(crate) in_run: bool,
-    /// Who makes the changes of the batch at hand, where it is not the sync itself.
+    /// The origin of the current batch's changes, if it is not the sync itself.
     pub(crate) origin: Option<std::sync::Arc<str>>,
     /// What is set aside of the stream, once a batch sets more aside.
     pub(crate) aside: Option<KeptAside>,
