@@ -251,7 +251,7 @@ async fn missing_records_are_looked_up_before_they_are_deleted() {
     let report = world.run(full()).await.unwrap();
     assert_eq!((report.progress.counts.deleted, world.live().await), (1, 29));
     let lines = world.engine.run_log(report.id).await.unwrap();
-    assert!(lines.iter().any(|line| line.message.contains("2 of 3 missing Item records are still there")));
+    assert!(lines.iter().any(|line| line.message.contains("2 of 3 missing Item records still exist")));
 }
 
 #[tokio::test(start_paused = true)]

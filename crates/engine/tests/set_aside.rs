@@ -79,7 +79,7 @@ async fn set_aside_records_hold_back_the_deletes_of_others_until_somebody_approv
         world.api().pages[0].push(payload.into());
         let error = world.run(full()).await.unwrap_err();
         assert_eq!((error.kind(), error.context("set aside")), (ErrorKind::AwaitingApproval, Some("1")));
-        assert!(error.to_string().contains("set records aside"), "{error}");
+        assert!(error.to_string().contains("set aside records"), "{error}");
         assert_eq!(world.live().await.len(), 40);
         let parked = world.last().await;
         let expected: &[&str] = if named { &["39"] } else { &["38", "39"] };

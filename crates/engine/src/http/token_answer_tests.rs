@@ -109,7 +109,7 @@ fn the_api_s_code_and_words_are_told_with_what_to_do() {
             "OAuthException",
             Some("Error validating the code"),
         ),
-        (400, r#"{"error":{"code":7}}"#, "refresh_token", "gave no token", "7", None),
+        (400, r#"{"error":{"code":7}}"#, "refresh_token", "returned no token", "7", None),
         (
             400,
             r#"{"error":"invalid_scope","error_description":"no refresh-0-long and no h4sh\/of\u002dapp-\n"}"#,
