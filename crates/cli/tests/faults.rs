@@ -97,7 +97,7 @@ fn set_aside_records_are_told_by_every_command_and_stop_nothing() {
     server.set_issues(34);
     server.set_mood(Mood::NamelessOn(server.requests() + 1));
     let error = one_line(sync(here, &server, &["--full"]), 1);
-    assert!(error.contains("set records aside"), "{error}");
+    assert!(error.contains("set aside records"), "{error}");
     assert_eq!(record_count(here), 35);
     // Once it comes well, or no longer, everything is well.
     server.set_mood(Mood::Well);
