@@ -116,6 +116,10 @@ pub use highwater_vault as vault;
 mod engine_page {}
 
 #[cfg(all(doctest, feature = "engine"))]
+#[doc = include_str!("../docs/accounts.md")]
+mod accounts_page {}
+
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../docs/webhooks.md")]
 mod webhooks_page {}
 

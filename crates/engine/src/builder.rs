@@ -212,6 +212,7 @@ impl EngineBuilder {
             slots: Slots::new(self.runs, self.runs_per_provider),
             name: format!("{:016x}", u64::from_le_bytes(random)),
             sessions: Sessions::new(self.credentials),
+            used_secrets: Mutex::default(),
             last_run: Mutex::default(),
             running: Mutex::default(),
             queued: Mutex::default(),
@@ -219,6 +220,7 @@ impl EngineBuilder {
             ended: watch::channel(0).0,
             events: broadcast::channel(EVENTS).0,
             sync_events: broadcast::channel(EVENTS).0,
+            integration_events: broadcast::channel(EVENTS).0,
             changes: broadcast::channel(EVENTS).0,
         }))
     }

@@ -1,12 +1,14 @@
 //! A host's decisions about its syncs. Each decision is one commit: it applies from when the call returns, in every
 //! process, and over restarts.
 
-use highwater_core::Result;
+use highwater_core::{Result, RunId, Timestamp, WriteBatch};
+use highwater_template::TemplateInfo;
 
-use crate::documents::{Schedule, SyncOptions, SyncSettings};
+use crate::documents::{Off, Schedule, SyncKey, SyncOptions, SyncOrigin, SyncSettings};
 use crate::engine::Engine;
 use crate::errors::{no_connection, not_enabled};
 use crate::events::SyncChange;
+use crate::mutants::mutant;
 use crate::sync::SyncHandle;
 use crate::webhooks::outbox::{anybody_listens, clear_streams};
 
@@ -22,6 +24,10 @@ pub enum DisableMode {
 impl SyncHandle {
     /// Enables the sync: from now on it runs on its schedule. Enabling it again replaces its options; a sync that has already run
     /// keeps its rhythm.
+    ///
+    /// For a connection of an integration this is a decision of its own, as are [`disable`](SyncHandle::disable),
+    /// [`pause`](SyncHandle::pause), [`resume`](SyncHandle::resume) and [`set_schedule`](SyncHandle::set_schedule): what the
+    /// integration says later changes nothing about the sync, until [`follow_integration`](SyncHandle::follow_integration).
     ///
     /// # Errors
     ///
@@ -46,6 +52,8 @@ impl SyncHandle {
             paused: !options.auto_start,
             deletes: options.deletes,
             timeout: options.timeout,
+            origin: SyncOrigin::Connection,
+            first_due_at: None,
         };
         self.change(false, |draft| {
             if !draft.connected {
@@ -55,7 +63,8 @@ impl SyncHandle {
                 None => Some(SyncChange::Enabled),
                 Some(known) => (*known != settings).then_some(SyncChange::SettingsChanged),
             };
-            draft.batch.put_document(key.settings_key(), &settings)?;
+            draft.put_settings(&settings)?;
+            draft.batch.remove_document(key.off_key());
             // A sync that has run keeps its rhythm. One that never has, and is enabled with the same schedule, keeps the slot
             // that it missed: a host that is closed at night may enable its syncs at every start.
             let started = draft.status.last_started_at.filter(|_| draft.status.last_success_at.is_some());
@@ -87,16 +96,15 @@ impl SyncHandle {
                 return Err(no_connection(&key.connection));
             }
             draft.news = draft.settings.is_some().then_some(SyncChange::Disabled);
-            let batch = &mut draft.batch;
-            batch.remove_document(key.settings_key()).remove_document(key.trigger_key());
-            if clear {
-                batch.remove_document(key.checkpoint_key());
-                batch.remove_document(key.status_key());
-                batch.remove_document(key.open_key());
-                let models = found.info().models.iter().map(|model| model.name.as_str());
-                clear_streams(key, models, told, engine.parts().environment.now(), batch)?;
+            if draft.integration.is_some() && !mutant!("off-forgotten") {
+                draft.batch.put_document(key.off_key(), &Off { at: engine.parts().environment.now() })?;
             }
-            Ok(())
+            draft.batch.remove_document(key.settings_key()).remove_document(key.trigger_key());
+            if clear {
+                clear_sync(key, found.info(), told, engine.parts().environment.now(), &mut draft.batch)
+            } else {
+                Ok(())
+            }
         })
         .await?;
         engine.tell_cleared(told.iter().map(|_| key)).await;
@@ -116,8 +124,8 @@ impl SyncHandle {
         self.change(true, |draft| {
             let settings = SyncSettings { paused: true, ..draft.enabled()? };
             draft.news = (!draft.is_paused()).then_some(SyncChange::Paused);
-            draft.batch.put_document(key.settings_key(), &settings)?.remove_document(key.trigger_key());
-            Ok(())
+            draft.batch.remove_document(key.trigger_key());
+            draft.put_settings(&settings)
         })
         .await?;
         self.wait_for_end().await;
@@ -134,7 +142,7 @@ impl SyncHandle {
         self.change(false, |draft| {
             let settings = SyncSettings { paused: false, ..draft.enabled()? };
             draft.news = draft.is_paused().then_some(SyncChange::Resumed);
-            draft.batch.put_document(draft.key.settings_key(), &settings).map(drop)
+            draft.put_settings(&settings)
         })
         .await
     }
@@ -153,14 +161,14 @@ impl SyncHandle {
         let first = schedule.first(now)?;
         let mut changed = None;
         self.change(false, |draft| {
-            let settings = SyncSettings { schedule: schedule.clone(), ..draft.enabled()? };
+            let settings = SyncSettings { schedule: schedule.clone(), first_due_at: None, ..draft.enabled()? };
             draft.status.next_due_at = match draft.status.last_started_at {
                 Some(started) => schedule.next(started, now)?.or(Some(first)),
                 None => Some(first),
             };
             draft.put_status()?;
             draft.news = (draft.settings.as_ref() != Some(&settings)).then_some(SyncChange::SettingsChanged);
-            draft.batch.put_document(key.settings_key(), &settings)?;
+            draft.put_settings(&settings)?;
             changed = Some(settings);
             Ok(())
         })
@@ -169,7 +177,7 @@ impl SyncHandle {
     }
 
     /// Stops this engine's own run of the sync, and waits until it has ended.
-    async fn wait_for_end(&self) {
+    pub(crate) async fn wait_for_end(&self) {
         self.engine.cancel_run(&self.key);
         self.engine.until_idle(&self.key).await;
     }
@@ -184,4 +192,18 @@ impl Engine {
     pub async fn enabled_syncs(&self) -> Result<Vec<SyncSettings>> {
         self.read_all("sync/").await
     }
+}
+
+/// Adds to a batch that nothing stays of what a sync has read.
+pub(crate) fn clear_sync(
+    key: &SyncKey,
+    info: &TemplateInfo,
+    told: Option<RunId>,
+    now: Timestamp,
+    batch: &mut WriteBatch,
+) -> Result<()> {
+    batch.remove_document(key.checkpoint_key());
+    batch.remove_document(key.status_key());
+    batch.remove_document(key.open_key());
+    clear_streams(key, info.models.iter().map(|model| model.name.as_str()), told, now, batch)
 }

@@ -41,3 +41,7 @@ pub(crate) fn busy(key: &SyncKey) -> Error {
         .with("connection", &key.connection)
         .with("sync", key.sync_name())
 }
+
+pub(crate) fn no_integration(key: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "no such integration: create it first").with("integration", key)
+}

@@ -98,7 +98,7 @@ pub enum SyncChange {
     Offline,
     /// Its API is reachable again.
     Online,
-    /// Somebody has to do something before it can succeed, such as signing in again.
+    /// Somebody has to do something before it can succeed, such as signing in again or giving a setting.
     NeedsAction,
 }
 
@@ -133,5 +133,43 @@ impl SyncEvent {
             state: None,
             error_kind: None,
         }
+    }
+}
+
+/// What changed about an integration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IntegrationChange {
+    /// It was created.
+    Created,
+    /// It has other settings now.
+    SettingsChanged,
+    /// It has another client secret or webhook secret, or none any more.
+    SecretsChanged,
+    /// One of its endpoints was enabled, or has other options now.
+    EndpointEnabled,
+    /// One of its endpoints was disabled.
+    EndpointDisabled,
+    /// It was deleted.
+    Deleted,
+}
+
+/// A change of an integration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IntegrationEvent {
+    /// The integration's key.
+    pub integration: String,
+    /// What changed.
+    pub change: IntegrationChange,
+    /// The endpoint's template, and the variant behind it, where one was enabled or disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<String>,
+}
+
+impl IntegrationEvent {
+    pub(crate) fn new(key: &str, change: IntegrationChange) -> Self {
+        IntegrationEvent { integration: key.to_owned(), change, sync: None }
     }
 }

@@ -1,21 +1,44 @@
-//! Integrations: what a host sets up once at a provider, for every connection to it.
+//! Integrations: what a host sets up once at a provider, and the endpoints that run for every connection to it.
+//!
+//! ```no_run
+//! # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+//! use highwater_engine::{ConnectionSettings, IntegrationSettings, SyncOptions};
+//! let github = engine.create_integration(IntegrationSettings::new("github", "github")).await?;
+//! github.enable("issues", SyncOptions::default()).await?;
+//! // Its issues are synced from here on.
+//! engine.connect(ConnectionSettings::of_integration("octocat", "github").config("owner", "octocat")).await?;
+//! for endpoint in github.endpoints().await? {
+//!     println!("{}: {} connections", endpoint.sync, endpoint.connections);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod endpoints;
+mod follow;
 mod handle;
+mod materialise;
 mod membership;
-mod settings;
-mod stored;
+mod secrets;
+mod toggle;
+mod waiting;
 
-pub use handle::IntegrationHandle;
-pub use settings::IntegrationSettings;
-pub(crate) use stored::{StoredIntegration, no_integration};
+pub use crate::documents::IntegrationSettings;
+pub use crate::events::{IntegrationChange, IntegrationEvent};
+pub use endpoints::Endpoint;
+pub use handle::{DeleteMode, IntegrationHandle};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
-use crate::documents::ConnectionSettings;
+use crate::documents::{ConnectionSettings, INTEGRATIONS, StoredIntegration, check_key, integration_key};
 use crate::engine::Engine;
+use crate::errors::no_integration;
+
+/// Tries of a commit that others keep overtaking.
+const TRIES: u32 = 50;
 
 impl Engine {
     /// Creates an integration and returns its handle. Creating it again with the same settings changes nothing, so that a host may
@@ -38,13 +61,17 @@ impl Engine {
     pub async fn create_integration(&self, settings: IntegrationSettings) -> Result<IntegrationHandle> {
         self.check_integration(&settings)?;
         let handle = self.integration(&settings.key)?;
-        let place = stored::integration_key(&settings.key);
+        let place = integration_key(&settings.key);
         let now = self.parts().environment.now();
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, None).put_document(&*place, &StoredIntegration::new(settings.clone(), now))?;
         let taken = match self.store().commit(batch).await {
             Err(error) if error.kind() == ErrorKind::Conflict => handle.settings().await?,
-            outcome => return outcome.map(|_| handle),
+            outcome => {
+                outcome?;
+                self.publish_integration(IntegrationEvent::new(&handle.key, IntegrationChange::Created));
+                return Ok(handle);
+            }
         };
         if taken.says_the_same_as(&settings) {
             return Ok(handle);
@@ -64,7 +91,7 @@ impl Engine {
     ///
     /// [`ErrorKind::Invalid`] for a key that no integration can have.
     pub fn integration(&self, key: impl AsRef<str>) -> Result<IntegrationHandle> {
-        settings::check_key(key.as_ref())?;
+        check_key(key.as_ref())?;
         Ok(IntegrationHandle { engine: self.clone(), key: Arc::from(key.as_ref()) })
     }
 
@@ -74,12 +101,12 @@ impl Engine {
     ///
     /// Those of the store.
     pub async fn integrations(&self) -> Result<Vec<IntegrationSettings>> {
-        let stored: Vec<StoredIntegration> = self.read_all(stored::PREFIX).await?;
+        let stored: Vec<StoredIntegration> = self.read_all(INTEGRATIONS).await?;
         Ok(stored.into_iter().map(|integration| integration.settings).collect())
     }
 
     pub(crate) async fn stored_integration(&self, key: &str) -> Result<(Json, StoredIntegration)> {
-        let document = self.store().document(&stored::integration_key(key)).await?;
+        let document = self.store().document(&integration_key(key)).await?;
         let document = document.ok_or_else(|| no_integration(key))?;
         let integration = document.to()?;
         Ok((document, integration))

@@ -19,8 +19,8 @@
 //! A method whose name is a noun returns that thing: from memory, or, if it is `async`, from the store, never from the network.
 //! The prefix `fetch_` precedes a noun that could be read as a command, as in [`Engine::fetch_run`]. Verbs come in pairs: `enable`
 //! and `disable`, `pause` and `resume`, `connect` and `disconnect`. The crate root has the types that most hosts need; the modules
-//! [`connections`], [`credentials`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest, and [`blocking`] has all of it
-//! without `async`.
+//! [`connections`], [`credentials`], [`integrations`], [`logs`], [`runs`], [`syncs`], [`transport`] and [`webhooks`] have the rest,
+//! and [`blocking`] has all of it without `async`.
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod account;
@@ -39,7 +39,7 @@ mod engine;
 mod errors;
 mod events;
 mod http;
-mod integrations;
+pub mod integrations;
 mod log_policy;
 pub mod logs;
 mod mutants;
@@ -53,6 +53,7 @@ mod sync;
 mod timer;
 mod urls;
 mod versions;
+mod walk;
 mod watch;
 pub mod webhooks;
 
@@ -96,7 +97,8 @@ pub mod syncs {
     pub use crate::aside::UnsavedRecord;
     pub use crate::control::DisableMode;
     pub use crate::documents::{
-        DeletePolicy, IncompleteModel, Phase, Schedule, SyncOptions, SyncSettings, SyncState, SyncStatus, TriggerMode,
+        DeletePolicy, IncompleteModel, Phase, Schedule, SyncOptions, SyncOrigin, SyncSettings, SyncState, SyncStatus,
+        TriggerMode,
     };
     pub use crate::events::{SyncChange, SyncEvent};
     pub use crate::state::IdleReader;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use highwater_core::{Environment, RunId, Store, Timestamp};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
-use highwater_template::{Provider, Template};
+use highwater_template::{Provider, Secret, Template};
 use tokio::sync::{broadcast, watch};
 
 use crate::cancel::CancelToken;
 use crate::documents::{Holder, SyncKey};
-use crate::events::{RunEvent, SyncEvent};
+use crate::events::{IntegrationEvent, RunEvent, SyncEvent};
 use crate::http::{RequestLimits, Sessions};
 use crate::log_policy::LogPolicy;
 use crate::slots::Slots;
@@ -35,6 +35,8 @@ pub(crate) struct Parts {
     /// Random; distinguishes this engine's leases from others'.
     pub(crate) name: String,
     pub(crate) sessions: Sessions,
+    /// Secrets of integrations that last as long as the engine, by the integration's key and their name.
+    pub(crate) used_secrets: Mutex<HashMap<(String, &'static str), Secret>>,
     pub(crate) last_run: Mutex<RunId>,
     /// The runs of this engine, and how to stop each.
     pub(crate) running: Mutex<HashMap<SyncKey, CancelToken>>,
@@ -45,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) ended: watch::Sender<u64>,
     pub(crate) events: broadcast::Sender<RunEvent>,
     pub(crate) sync_events: broadcast::Sender<SyncEvent>,
+    pub(crate) integration_events: broadcast::Sender<IntegrationEvent>,
     /// Syncs whose settings changed, for the schedulers of this process.
     pub(crate) changes: broadcast::Sender<SyncKey>,
 }

@@ -6,7 +6,7 @@ use highwater_core::{Error, ErrorKind, Result, StreamHead, StreamKey};
 use highwater_template::TemplateInfo;
 use serde::Serialize;
 
-use crate::documents::{Phase, RunReport, SyncKey, SyncSettings, SyncState, SyncStatus};
+use crate::documents::{Phase, RunReport, SyncKey, SyncOrigin, SyncSettings, SyncState, SyncStatus};
 use crate::engine::Engine;
 use crate::errors::not_enabled;
 use crate::logs::{self, LogFilter};
@@ -104,12 +104,12 @@ impl SyncHandle {
     /// [`ErrorKind::NotFound`] for an unknown connection or sync.
     pub async fn state(&self) -> Result<SyncState> {
         let (engine, key) = (&self.engine, &*self.key);
-        engine.check_known(key).await?;
+        let connection = engine.check_known(key).await?;
         let store = engine.store();
         let settings: Option<SyncSettings> =
             store.document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
         let status = store.document(&key.status_key()).await?;
-        let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
+        let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let run = match &status.current_run {
             Some(run) => logs::read_run(store.as_ref(), key, *run).await?,
             None => None,
@@ -117,15 +117,29 @@ impl SyncHandle {
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
         let now = engine.parts().environment.now();
+        let due = settings.as_ref().map(|settings| settings.due(&status, now));
+        let missing_settings = match (&settings, engine.template(&key.template)) {
+            (Some(_), Ok(template)) => connection.missing(&template.info().config),
+            _ => Vec::new(),
+        };
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,
+            Some(settings) if !missing_settings.is_empty() && !settings.paused => Phase::NeedsSetting,
             Some(_) if triggered || engine.is_queued(key) => Phase::Queued,
             Some(settings) if settings.paused => Phase::Paused,
             Some(_) if status.offline_since.is_some() => Phase::Offline,
-            Some(settings) if settings.schedule.due(&status, now).is_ok_and(|due| due.is_none()) => Phase::Ended,
+            Some(_) if matches!(due, Some(Ok(None))) => Phase::Ended,
             Some(_) => Phase::Waiting,
         };
+        if settings.as_ref().is_some_and(|settings| settings.first_due_at.is_some()) {
+            status.next_due_at = due.and_then(Result::ok).flatten();
+        }
+        let follows_integration = connection.integration.is_some()
+            && match &settings {
+                Some(settings) => settings.origin == SyncOrigin::Integration,
+                None => store.document(&key.off_key()).await?.is_none(),
+            };
         let mut records = BTreeMap::new();
         if let Ok(template) = engine.template(&key.template) {
             for model in &template.info().models {
@@ -139,6 +153,8 @@ impl SyncHandle {
             has_synced: status.last_success_at.is_some(),
             status,
             settings,
+            follows_integration,
+            missing_settings,
             run,
             records,
         })

@@ -4,5 +4,5 @@ mod change;
 mod handle;
 mod trigger;
 
-pub(crate) use change::note_change;
+pub(crate) use change::{Draft, note_change};
 pub use handle::SyncHandle;

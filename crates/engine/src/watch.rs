@@ -1,10 +1,11 @@
 //! Watching an engine, and telling those who watch.
 
+use highwater_core::ErrorKind;
 use tokio::sync::broadcast;
 
 use crate::documents::{SyncKey, SyncStatus};
 use crate::engine::Engine;
-use crate::events::{RunEvent, SyncChange, SyncEvent};
+use crate::events::{IntegrationEvent, RunEvent, SyncChange, SyncEvent};
 
 impl Engine {
     /// Returns a receiver for events of this engine's runs: their progress, every log line, their end. A receiver that falls more
@@ -44,6 +45,18 @@ impl Engine {
         self.parts().sync_events.subscribe()
     }
 
+    /// Returns a receiver of every change of an integration that this engine makes. What an endpoint means for each connection
+    /// is told by [`sync_events`](Engine::sync_events). Changes by engines of other processes are in
+    /// [`integrations`](Engine::integrations) alone. A receiver that falls more than 1,024 events behind loses the oldest.
+    pub fn integration_events(&self) -> broadcast::Receiver<IntegrationEvent> {
+        self.parts().integration_events.subscribe()
+    }
+
+    pub(crate) fn publish_integration(&self, event: IntegrationEvent) {
+        // It is fine if there are no receivers.
+        let _ = self.parts().integration_events.send(event);
+    }
+
     pub(crate) fn publish(&self, event: RunEvent) {
         // It is fine if there are no receivers.
         let _ = self.parts().events.send(event);
@@ -65,6 +78,12 @@ impl Engine {
             let error_kind = now.last_error_kind;
             self.publish_change(SyncEvent { error_kind, ..SyncEvent::new(key, SyncChange::NeedsAction) });
         }
+    }
+
+    /// Notifies watchers that a sync cannot run before its connection has a setting.
+    pub(crate) fn publish_missing_setting(&self, key: &SyncKey) {
+        let error_kind = Some(ErrorKind::Invalid);
+        self.publish_change(SyncEvent { error_kind, ..SyncEvent::new(key, SyncChange::NeedsAction) });
     }
 
     /// Notifies watchers that a run waits for a slot.

@@ -4,10 +4,17 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use highwater_core::{ErrorKind, Timestamp};
-use highwater_engine::{ConnectionSettings, DisconnectMode, IntegrationSettings};
+use async_trait::async_trait;
+use highwater_core::{Error, ErrorKind, Result, Store, StreamKey, Timestamp};
+use highwater_engine::integrations::{DeleteMode, IntegrationChange};
+use highwater_engine::{
+    ConnectionSettings, CredentialStore, Credentials, DisconnectMode, IntegrationSettings, RunOptions, Secret,
+    SyncOptions,
+};
 use world::World;
 
 #[tokio::test(start_paused = true)]
@@ -83,4 +90,142 @@ async fn what_cannot_be_an_integration_or_belong_to_one_is_refused() {
     assert_eq!(connect(ConnectionSettings::new("e", "shop")).await, Err(ErrorKind::Invalid));
     assert_eq!(connect(ConnectionSettings::of_integration("e", "second")).await, Err(ErrorKind::Invalid));
     assert_eq!(connect(ConnectionSettings::of_integration("c", "second")).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_update_says_reaches_every_connection() {
+    let world = World::new(0).await;
+    let main = world.engine.create_integration(IntegrationSettings::new("main", "shop")).await.unwrap();
+    let mut events = world.engine.integration_events();
+    let own = ConnectionSettings::of_integration("own", "main").base_url("http://127.0.0.1:5");
+    for settings in [ConnectionSettings::of_integration("e", "main"), own] {
+        world.engine.connect(settings).await.unwrap();
+    }
+    let created = main.settings().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let updated = main.update(|settings| settings.base_url("http://127.0.0.1:6").scopes(["read"])).await.unwrap();
+    assert_eq!(world.another().integrations().await.unwrap(), std::slice::from_ref(&updated));
+    assert!(updated.created_at == created.created_at && updated.changed_at > created.changed_at);
+    let url = async |id: &str| world.engine.connection(id).await.unwrap().base_url;
+    assert_eq!(url("e").await.as_deref(), Some("http://127.0.0.1:6"));
+    assert_eq!(url("own").await.as_deref(), Some("http://127.0.0.1:5"));
+    // Nothing new is no change.
+    assert_eq!(main.update(|settings| settings).await.unwrap(), updated);
+    for change in [
+        |mut settings: IntegrationSettings| {
+            settings.provider = "other".to_owned();
+            settings
+        },
+        |mut settings: IntegrationSettings| {
+            settings.key = "other".to_owned();
+            settings
+        },
+        |settings: IntegrationSettings| settings.config("nobody_reads_this", "x"),
+    ] {
+        assert_eq!(main.update(change).await.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(main.settings().await.unwrap(), updated);
+    let event = events.try_recv().unwrap();
+    assert_eq!((&*event.integration, event.change), ("main", IntegrationChange::SettingsChanged));
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_integration_is_deleted_alone_or_with_its_connections() {
+    let keychain = Arc::new(Keychain::default());
+    let world = World::built(10, |builder| builder.credential_store(Arc::clone(&keychain) as Arc<_>)).await;
+    let main = world.engine.create_integration(IntegrationSettings::new("main", "shop")).await.unwrap();
+    main.set_client_secret(Some(Secret::new("cl1ent-s3cret"))).await.unwrap();
+    for id in ["e", "f"] {
+        world.engine.connect(ConnectionSettings::of_integration(id, "main")).await.unwrap();
+    }
+    main.enable("items", SyncOptions::default()).await.unwrap();
+    world.engine.sync("e", world::SYNC).unwrap().run_once(RunOptions::default()).await.unwrap();
+    let error = main.delete(DeleteMode::IfUnused).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("connections")), (ErrorKind::Invalid, Some("2")));
+    assert_eq!(main.connections().await.unwrap().len(), 2);
+    main.delete(DeleteMode::Disconnect(DisconnectMode::ClearRecords)).await.unwrap();
+    assert!(world.engine.integrations().await.unwrap().is_empty() && keychain.0.lock().unwrap().is_empty());
+    assert_eq!(main.settings().await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(main.delete(DeleteMode::IfUnused).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let left: Vec<String> = world.engine.connections().await.unwrap().into_iter().map(|settings| settings.id).collect();
+    assert_eq!(left, ["c", "d"]);
+    assert_eq!(world.store.head(&StreamKey::new("e", "Item")).await.unwrap().live, 0);
+    assert!(world.engine.enabled_syncs().await.unwrap().is_empty());
+    // Made again, it has nothing of before.
+    let main = world.engine.create_integration(IntegrationSettings::new("main", "shop")).await.unwrap();
+    assert_eq!(main.client_secret().await.unwrap(), None);
+    assert!(main.endpoints().await.unwrap().iter().all(|endpoint| !endpoint.is_enabled()));
+    main.delete(DeleteMode::IfUnused).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_kept_by_the_hosts_store_or_in_memory_alone() {
+    const WORDS: [&str; 3] = ["cl1ent-s3cret", "w3bhook-s3cret", "us3d-s3cret"];
+    let keychain = Arc::new(Keychain::default());
+    let world = World::built(0, |builder| builder.credential_store(Arc::clone(&keychain) as Arc<_>)).await;
+    let main = world.engine.create_integration(IntegrationSettings::new("main", "shop")).await.unwrap();
+    main.set_client_secret(Some(Secret::new(WORDS[0]))).await.unwrap();
+    main.set_webhook_secret(Some(Secret::new(WORDS[1]))).await.unwrap();
+    assert_eq!(keychain.0.lock().unwrap().keys().collect::<Vec<_>>(), ["integration/main"]);
+    // Another process sees them, and what it changes is seen here.
+    let other = world
+        .engine_with(Arc::clone(&world.store), |builder| builder.credential_store(Arc::clone(&keychain) as Arc<_>));
+    let there = other.integration("main").unwrap();
+    assert_eq!(there.client_secret().await.unwrap(), Some(Secret::new(WORDS[0])));
+    there.set_client_secret(None).await.unwrap();
+    assert_eq!(main.client_secret().await.unwrap(), None);
+    assert_eq!(main.webhook_secret().await.unwrap(), Some(Secret::new(WORDS[1])));
+    main.use_client_secret(Secret::new(WORDS[2]));
+    assert_eq!(main.client_secret().await.unwrap(), Some(Secret::new(WORDS[2])));
+    assert_eq!(there.client_secret().await.unwrap(), None);
+    for refused in ["", " ", &"s".repeat(64 * 1024 + 1)] {
+        let error = main.set_client_secret(Some(Secret::new(refused))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+    *keychain.1.lock().unwrap() = true;
+    let error = main.set_client_secret(Some(Secret::new(WORDS[0]))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    let mut texts = vec![format!("{error} {error:?} {main:?} {:?}", world.engine)];
+    // Without a store to keep it in, it says what to do.
+    let without = world.another().integration("main").unwrap();
+    let error = without.set_client_secret(Some(Secret::new(WORDS[0]))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    texts.push(format!("{error} {error:?}"));
+    without.use_webhook_secret(Secret::new(WORDS[0]));
+    assert_eq!(without.webhook_secret().await.unwrap(), Some(Secret::new(WORDS[0])));
+    let nobody = world.engine.integration("nobody").unwrap();
+    assert_eq!(nobody.set_client_secret(Some(Secret::new("x"))).await.unwrap_err().kind(), ErrorKind::NotFound);
+    for document in world.store.documents("", "", 10_000).await.unwrap() {
+        texts.push(format!("{} {}", document.key, document.value));
+    }
+    for (text, word) in texts.iter().flat_map(|text| WORDS.map(|word| (text, word))) {
+        assert!(!text.contains(word), "{text}");
+    }
+}
+
+/// A host's store that can be locked. Its errors quote what it was given.
+#[derive(Debug, Default)]
+struct Keychain(Mutex<BTreeMap<String, String>>, Mutex<bool>);
+
+#[async_trait]
+impl CredentialStore for Keychain {
+    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
+        let kept = self.0.lock().unwrap().get(connection).cloned();
+        kept.map(|kept| Credentials::from_secret(&Secret::new(kept))).transpose()
+    }
+
+    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
+        let text = credentials.to_secret()?.expose().to_owned();
+        if *self.1.lock().unwrap() {
+            return Err(Error::new(ErrorKind::PermissionDenied, format!("the keychain is locked and refuses {text}")));
+        }
+        self.0.lock().unwrap().insert(connection.to_owned(), text);
+        Ok(())
+    }
+
+    async fn remove(&self, connection: &str) -> Result<()> {
+        self.0.lock().unwrap().remove(connection);
+        Ok(())
+    }
 }

@@ -60,6 +60,7 @@ fn sync(state: &SyncState, output: &Output) {
     };
     let phase = match state.phase {
         Phase::Paused => "; paused",
+        Phase::NeedsSetting => "; waits for a setting of its connection",
         Phase::Offline => "; the API cannot be reached",
         Phase::Ended => "; its schedule has no further slot",
         _ => "",

@@ -1,10 +1,12 @@
 //! Integrations for programs without a runtime.
 
 use highwater_core::Result;
+use highwater_template::Secret;
 
 use super::Engine;
-use crate::documents::ConnectionSettings;
-use crate::integrations::IntegrationSettings;
+use crate::control::DisableMode;
+use crate::documents::{ConnectionSettings, IntegrationSettings, SyncOptions};
+use crate::integrations::{DeleteMode, Endpoint};
 
 impl Engine {
     /// See [`Engine::create_integration`](crate::Engine::create_integration).
@@ -65,5 +67,99 @@ impl IntegrationHandle {
     /// Those of the method it calls.
     pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         self.engine.wait(self.inner.connections())
+    }
+
+    /// See [`IntegrationHandle::endpoints`](crate::IntegrationHandle::endpoints).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>> {
+        self.engine.wait(self.inner.endpoints())
+    }
+
+    /// See [`IntegrationHandle::enable`](crate::IntegrationHandle::enable).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn enable(&self, sync: impl AsRef<str>, options: SyncOptions) -> Result<()> {
+        self.engine.wait(self.inner.enable(sync, options))
+    }
+
+    /// See [`IntegrationHandle::disable`](crate::IntegrationHandle::disable).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn disable(&self, sync: impl AsRef<str>, mode: DisableMode) -> Result<()> {
+        self.engine.wait(self.inner.disable(sync, mode))
+    }
+
+    /// See [`IntegrationHandle::update`](crate::IntegrationHandle::update).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update(
+        &self,
+        change: impl FnMut(IntegrationSettings) -> IntegrationSettings,
+    ) -> Result<IntegrationSettings> {
+        self.engine.wait(self.inner.update(change))
+    }
+
+    /// See [`IntegrationHandle::delete`](crate::IntegrationHandle::delete).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn delete(&self, mode: DeleteMode) -> Result<()> {
+        self.engine.wait(self.inner.delete(mode))
+    }
+
+    /// See [`IntegrationHandle::set_client_secret`](crate::IntegrationHandle::set_client_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_client_secret(&self, secret: Option<Secret>) -> Result<()> {
+        self.engine.wait(self.inner.set_client_secret(secret))
+    }
+
+    /// See [`IntegrationHandle::set_webhook_secret`](crate::IntegrationHandle::set_webhook_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_webhook_secret(&self, secret: Option<Secret>) -> Result<()> {
+        self.engine.wait(self.inner.set_webhook_secret(secret))
+    }
+
+    /// See [`IntegrationHandle::use_client_secret`](crate::IntegrationHandle::use_client_secret).
+    pub fn use_client_secret(&self, secret: Secret) {
+        self.inner.use_client_secret(secret);
+    }
+
+    /// See [`IntegrationHandle::use_webhook_secret`](crate::IntegrationHandle::use_webhook_secret).
+    pub fn use_webhook_secret(&self, secret: Secret) {
+        self.inner.use_webhook_secret(secret);
+    }
+
+    /// See [`IntegrationHandle::client_secret`](crate::IntegrationHandle::client_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn client_secret(&self) -> Result<Option<Secret>> {
+        self.engine.wait(self.inner.client_secret())
+    }
+
+    /// See [`IntegrationHandle::webhook_secret`](crate::IntegrationHandle::webhook_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn webhook_secret(&self) -> Result<Option<Secret>> {
+        self.engine.wait(self.inner.webhook_secret())
     }
 }

@@ -75,6 +75,15 @@ impl SyncHandle {
         self.engine.wait(self.inner.set_schedule(schedule))
     }
 
+    /// See [`SyncHandle::follow_integration`](crate::SyncHandle::follow_integration).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn follow_integration(&self) -> Result<()> {
+        self.engine.wait(self.inner.follow_integration())
+    }
+
     /// See [`SyncHandle::trigger`](crate::SyncHandle::trigger).
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use highwater_template::Secret;
 use crate::documents::{ConnectionSettings, StoredConnection, connection_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
+use crate::events::{SyncChange, SyncEvent};
 use crate::http::Credentials;
+use crate::sync::note_change;
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;
@@ -43,7 +45,7 @@ impl Engine {
         let stored = self.parts().store.document(&key).await?;
         let before = stored.as_ref().map(StoredConnection::read).transpose()?;
         let joining = self.begin_joining(&mut settings, before.as_ref().map(|before| &before.settings)).await?;
-        let provider = self.parts().provider_of(&settings)?;
+        self.parts().provider_of(&settings)?;
         self.check_config_names(&settings)?;
         let created_at = match &before {
             Some(StoredConnection { settings: before, .. }) if before.provider != settings.provider => {
@@ -65,15 +67,38 @@ impl Engine {
         let mut batch = WriteBatch::new();
         batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &connection)?;
         let mut settings = connection.settings;
-        if let Some(joining) = joining {
+        if let Some(joining) = &joining {
             settings = joining.fill_in(settings);
-            joining.finish(&mut batch)?;
+        }
+        let (mut released, mut joined) = (Vec::new(), Vec::new());
+        if let Some(StoredConnection { settings: before, .. }) = before {
+            let before = match &joining {
+                Some(joining) if before.integration.is_some() => joining.fill_in(before),
+                _ => before,
+            };
+            released = self.released(&before, &settings).await?;
+        }
+        if let Some(joining) = joining {
+            joined = joining.finish(self, &settings.id, &mut batch).await?;
+        }
+        if !(released.is_empty() && joined.is_empty()) {
+            note_change(self, released.iter().chain(&joined), &mut batch).await?;
         }
         self.parts().store.commit(batch).await?;
-        if let Some(address) = self.parts().address(&settings, provider) {
+        for key in &joined {
+            self.publish_change(SyncEvent::new(key, SyncChange::Enabled));
+        }
+        released.iter().chain(&joined).for_each(|key| self.announce(key));
+        self.settle_address(&settings);
+        Ok(())
+    }
+
+    /// Notes where a connection is now, for credentials that were used elsewhere.
+    pub(crate) fn settle_address(&self, settings: &ConnectionSettings) {
+        let Ok(provider) = self.parts().provider_of(settings) else { return };
+        if let Some(address) = self.parts().address(settings, provider) {
             self.parts().sessions.of(&settings.id).settle(&address);
         }
-        Ok(())
     }
 
     /// Refuses settings that the provider, its templates and its actions do not read.

@@ -20,8 +20,9 @@ const TRIES: u32 = 50;
 const PAGE: usize = 500;
 
 /// The key prefixes of a connection's documents, apart from its streams and the log of its runs.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     "sync/",
+    "off/",
     "status/",
     "checkpoint/",
     "trigger/",
@@ -34,7 +35,7 @@ const KEPT: [&str; 10] = [
 ];
 
 /// Those of them that are followed by the name of a sync.
-const OF_SYNCS: usize = 6;
+const OF_SYNCS: usize = 7;
 
 /// What happens to the records of a removed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

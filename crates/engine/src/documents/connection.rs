@@ -190,6 +190,12 @@ impl ConnectionSettings {
         Ok(config)
     }
 
+    /// Returns the names of the settings that a template needs and does not get.
+    pub(crate) fn missing(&self, keys: &[ConfigKey]) -> Vec<String> {
+        let needed = keys.iter().filter(|key| !key.secret && key.required && key.default.is_none());
+        needed.filter(|key| !self.config.contains_key(&key.name)).map(|key| key.name.clone()).collect()
+    }
+
     /// Refuses settings that no template or action of the provider reads, to catch typing errors.
     pub(crate) fn check_names<'k>(&self, keys: impl Iterator<Item = &'k ConfigKey>) -> Result<()> {
         let known: BTreeSet<&str> = keys.filter(|key| !key.secret).map(|key| key.name.as_str()).collect();

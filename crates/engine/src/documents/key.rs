@@ -89,6 +89,11 @@ impl SyncKey {
         format!("sync/{}", self.path())
     }
 
+    /// Where a connection of an integration keeps that it turned the sync off itself.
+    pub(crate) fn off_key(&self) -> String {
+        format!("off/{}", self.path())
+    }
+
     pub(crate) fn status_key(&self) -> String {
         format!("status/{}", self.path())
     }

@@ -101,18 +101,22 @@ impl DeletePolicy {
 /// assert!(options.auto_start);
 /// # Ok::<(), highwater_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SyncOptions {
     /// When it runs. Defaults to the template's own interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
     /// The longest random delay after the scheduled time, so that many syncs do not come together.
+    #[serde(rename = "jitter_ms", with = "duration_ms")]
     pub jitter: Duration,
     /// Whether it starts by itself, or waits for [`SyncHandle::resume`](crate::SyncHandle::resume).
     pub auto_start: bool,
     /// When a full refresh may delete.
     pub deletes: DeletePolicy,
     /// The longest that a run may take. Defaults to 24 hours.
+    #[serde(rename = "timeout_ms", with = "duration_ms")]
     pub timeout: Duration,
 }
 
@@ -127,6 +131,9 @@ impl Default for SyncOptions {
         }
     }
 }
+
+/// The longest time over which first runs of an integration's connections are spread.
+pub(crate) const MOST_SPREAD: Duration = Duration::from_secs(3600);
 
 /// The default of the longest that a run may take.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -168,6 +175,25 @@ impl SyncOptions {
     }
 }
 
+/// Who decided how a sync runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SyncOrigin {
+    /// The sync was enabled or changed for its connection alone.
+    #[default]
+    Connection,
+    /// The connection's integration enabled it for all its connections.
+    Integration,
+}
+
+/// A connection of an integration disabled the sync itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Off {
+    #[serde(rename = "at_ms", with = "highwater_core::timestamp::unix_ms")]
+    pub(crate) at: Timestamp,
+}
+
 /// The stored settings of an enabled sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -193,6 +219,17 @@ pub struct SyncSettings {
     /// The longest a run may take.
     #[serde(default = "default_timeout", rename = "timeout_ms", with = "duration_ms")]
     pub timeout: Duration,
+    /// Who decided it.
+    #[serde(default)]
+    pub origin: SyncOrigin,
+    /// When the first run under these settings is due, if they come from the integration.
+    #[serde(
+        default,
+        rename = "first_due_ms",
+        with = "highwater_core::timestamp::unix_ms::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub first_due_at: Option<Timestamp>,
 }
 
 fn default_timeout() -> Duration {
@@ -211,6 +248,19 @@ impl SyncSettings {
     pub(crate) fn key(&self) -> Result<SyncKey> {
         SyncKey::new(&self.connection, &self.sync())
     }
+
+    /// Returns when the next run is due; `None`: never. `first_due_at` applies until a run begins at that time or later: the
+    /// commit that wrote it, one for many syncs, cannot touch statuses that runs are writing.
+    pub(crate) fn due(&self, status: &SyncStatus, now: Timestamp) -> Result<Option<Timestamp>> {
+        let Some(first) = self.first_due_at else { return self.schedule.due(status, now) };
+        let began_since = status.last_started_at.is_some_and(|started| started >= first);
+        let wait = self.schedule.longest_wait(now)?.unwrap_or_default();
+        // A time beyond that comes from a clock that has been set back since.
+        if began_since || first > now + wait + self.jitter + MOST_SPREAD {
+            return self.schedule.due(status, now);
+        }
+        Ok(Some(status.not_before.map_or(first, |pause| pause.max(first))))
+    }
 }
 
 /// What a sync is doing, or waiting for.
@@ -223,6 +273,8 @@ pub enum Phase {
     Disabled,
     /// It is paused.
     Paused,
+    /// It is enabled, but its connection lacks a setting: it runs as soon as the setting is given.
+    NeedsSetting,
     /// It is not due yet.
     Waiting,
     /// It is due and waits for a slot.
@@ -323,6 +375,12 @@ pub struct SyncState {
     pub status: SyncStatus,
     /// Its settings, while it is enabled.
     pub settings: Option<SyncSettings>,
+    /// Whether the sync is enabled or disabled as the connection's integration says: the connection belongs to one, and made no
+    /// decision of its own.
+    pub follows_integration: bool,
+    /// The settings that its template needs and its connection lacks, while it is enabled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_settings: Vec<String>,
     /// The run in progress, as last stored.
     pub run: Option<RunReport>,
     /// Live records by model.

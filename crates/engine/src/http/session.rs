@@ -176,7 +176,7 @@ impl Session {
         &self.connection
     }
 
-    pub(super) fn has_store(&self) -> bool {
+    pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
     }
 
@@ -194,7 +194,7 @@ impl Session {
 
     /// Reads the host's store, and adopts credentials that changed there since the last read. Until then, credentials that the
     /// host passed to the engine directly apply.
-    pub(super) async fn look(&self) -> Result<()> {
+    pub(crate) async fn look(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
         if lock(&self.held).gone {
@@ -259,6 +259,23 @@ impl Session {
             held.unsaved = false;
         }
         held.stored = Some(Some(credentials));
+        Ok(())
+    }
+
+    /// Changes the credentials in the host's store, and only there. On an error nothing changes here either.
+    pub(crate) async fn keep(&self, change: impl FnOnce(&mut Credentials)) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let _alone = self.keeping.lock().await;
+        let named = |error: Error| error.during("keeping secrets").with("name", &self.connection);
+        let loaded = store.load(&self.connection).await;
+        let mut credentials = loaded.map_err(|error| named(self.redact_error(error)))?.unwrap_or_default();
+        change(&mut credentials);
+        let saved = store.save(&self.connection, &credentials).await;
+        let redactor = Redactor::new(&credentials.all_secrets());
+        saved.map_err(|error| named(self.redact_error(redactor.redact_error(error))))?;
+        let mut held = lock(&self.held);
+        (held.credentials, held.unsaved, held.stored) = (Some(credentials.clone()), false, Some(Some(credentials)));
+        held.note_secrets();
         Ok(())
     }
 

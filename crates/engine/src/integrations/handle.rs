@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_core::Result;
+use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
-use super::settings::IntegrationSettings;
-use crate::documents::ConnectionSettings;
+use super::TRIES;
+use crate::connection::DisconnectMode;
+use crate::documents::{ConnectionSettings, IntegrationSettings, integration_key};
 use crate::engine::Engine;
+use crate::events::{IntegrationChange, IntegrationEvent};
+use crate::sync::note_change;
 
 /// One integration of an engine. Made by [`Engine::integration`]; a clone is the same integration.
 #[derive(Clone)]
@@ -31,7 +34,7 @@ impl IntegrationHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown integration.
+    /// [`ErrorKind::NotFound`] for an unknown integration.
     pub async fn settings(&self) -> Result<IntegrationSettings> {
         Ok(self.engine.stored_integration(&self.key).await?.1.settings)
     }
@@ -40,12 +43,141 @@ impl IntegrationHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown integration.
+    /// [`ErrorKind::NotFound`] for an unknown integration.
     pub async fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         let (_, integration) = self.engine.stored_integration(&self.key).await?;
-        let all: Vec<ConnectionSettings> = self.engine.read_all("connection/").await?;
-        let own = all.into_iter().filter(|connection| connection.integration.as_deref() == Some(&*self.key));
-        Ok(own.map(|connection| integration.settings.fill_in(connection)).collect())
+        let members = self.engine.members(&self.key).await?;
+        Ok(members.into_iter().map(|connection| integration.settings.fill_in(connection)).collect())
+    }
+}
+
+/// What becomes of the connections of an integration that is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteMode {
+    /// The integration is deleted only if it has none.
+    IfUnused,
+    /// Each is disconnected first, and its records are kept or cleared.
+    Disconnect(DisconnectMode),
+}
+
+impl IntegrationHandle {
+    /// Changes its settings: `change` gets them as they are now and returns them as they are to be. The key and the provider
+    /// stay; so do endpoints and secrets. `change` may be called more than once, where others change them at the same time.
+    ///
+    /// Connections that take base URL and settings from the integration get the new ones with their next runs. Where these lead
+    /// to other origins, credentials that this engine has used go nowhere until they are given again.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// engine.integration("github")?.update(|settings| settings.display_name("GitHub (work)")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown integration; [`ErrorKind::Invalid`] for another key or provider, and for settings
+    /// that [`Engine::create_integration`] refuses.
+    pub async fn update<F>(&self, mut change: F) -> Result<IntegrationSettings>
+    where
+        F: FnMut(IntegrationSettings) -> IntegrationSettings,
+    {
+        let mut tries = 0;
+        loop {
+            match self.try_update(&mut change).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_update<F>(&self, change: &mut F) -> Result<IntegrationSettings>
+    where
+        F: FnMut(IntegrationSettings) -> IntegrationSettings,
+    {
+        let engine = &self.engine;
+        let (document, mut integration) = engine.stored_integration(&self.key).await?;
+        let before = integration.settings.clone();
+        let mut settings = change(before.clone());
+        if (&settings.key, &settings.provider) != (&before.key, &before.provider) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "an integration keeps its key and its provider: create another one",
+            )
+            .with("integration", &before.key)
+            .with("provider", &before.provider));
+        }
+        if before.says_the_same_as(&settings) {
+            return Ok(before);
+        }
+        engine.check_integration(&settings)?;
+        (settings.created_at, settings.changed_at) = (before.created_at, engine.parts().environment.now());
+        integration.settings = settings.clone();
+        let mut batch = WriteBatch::new();
+        batch.expect_document(integration_key(&self.key), Some(&document));
+        integration.put_next(&mut batch)?;
+        let (mut moved, mut released) = (Vec::new(), Vec::new());
+        if (&before.base_url, &before.config) != (&settings.base_url, &settings.config) {
+            for connection in engine.members(&self.key).await? {
+                let now = settings.fill_in(connection.clone());
+                released.extend(engine.released(&before.fill_in(connection), &now).await?);
+                moved.push(now);
+            }
+        }
+        if !released.is_empty() {
+            note_change(engine, &released, &mut batch).await?;
+        }
+        engine.store().commit(batch).await?;
+        moved.iter().for_each(|connection| engine.settle_address(connection));
+        released.iter().for_each(|key| engine.announce(key));
+        engine.publish_integration(IntegrationEvent::new(&self.key, IntegrationChange::SettingsChanged));
+        Ok(settings)
+    }
+
+    /// Deletes the integration, with its secrets here and in the [`CredentialStore`](crate::CredentialStore). With
+    /// [`DeleteMode::Disconnect`] its connections go first, each in a commit of its own: where that fails halfway, delete it
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown integration, [`ErrorKind::Invalid`] with [`DeleteMode::IfUnused`] while it has
+    /// connections. An error of the credential store may come after the integration was deleted: remove its secrets there.
+    pub async fn delete(&self, mode: DeleteMode) -> Result<()> {
+        let engine = &self.engine;
+        loop {
+            let (document, _) = engine.stored_integration(&self.key).await?;
+            let members = engine.members(&self.key).await?;
+            match mode {
+                DeleteMode::IfUnused if !members.is_empty() => {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        "the integration has connections: disconnect them first",
+                    )
+                    .with("integration", &*self.key)
+                    .with("connections", members.len()));
+                }
+                DeleteMode::IfUnused => {}
+                DeleteMode::Disconnect(mode) => {
+                    for connection in &members {
+                        match engine.disconnect(&connection.id, mode).await {
+                            // Somebody else removed it.
+                            Err(error) if error.kind() == ErrorKind::NotFound => {}
+                            outcome => outcome?,
+                        }
+                    }
+                }
+            }
+            let mut batch = WriteBatch::new();
+            batch.expect_document(integration_key(&self.key), Some(&document));
+            batch.remove_document(integration_key(&self.key));
+            match engine.store().commit(batch).await {
+                // A connection came or went, the latter perhaps just now and here: look again.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                outcome => break drop(outcome?),
+            }
+        }
+        engine.publish_integration(IntegrationEvent::new(&self.key, IntegrationChange::Deleted));
+        self.forget_secrets().await
     }
 }
 

@@ -1,10 +1,15 @@
 //! Connections that come to an integration and leave it. Each rewrites the integration's document in its own commit.
 
+use std::time::Duration;
+
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
-use super::stored::{StoredIntegration, integration_key};
+use super::materialise::{first_due, settings_of};
 use crate::documents::ConnectionSettings;
+use crate::documents::{StoredIntegration, integration_key};
+use crate::documents::{SyncKey, SyncStatus};
 use crate::engine::Engine;
+use crate::mutants::mutant;
 
 /// The integration of a connection that is being connected, as it was read.
 pub(crate) struct Joining {
@@ -64,9 +69,38 @@ impl Joining {
         self.integration.settings.fill_in(connection)
     }
 
-    /// Adds to the commit that stores the connection what comes with the integration.
-    pub(crate) fn finish(self, batch: &mut WriteBatch) -> Result<()> {
-        batch.expect_document(integration_key(&self.integration.settings.key), Some(&self.document));
-        if self.new { self.integration.put_next(batch) } else { Ok(()) }
+    /// Adds to the commit that stores the connection what comes with the integration: a connection that is new gets the settings
+    /// of every endpoint that is on, except of syncs that it has already. Returns the syncs that it got.
+    pub(crate) async fn finish(
+        self,
+        engine: &Engine,
+        connection: &str,
+        batch: &mut WriteBatch,
+    ) -> Result<Vec<SyncKey>> {
+        let Joining { document, integration, new } = self;
+        batch.expect_document(integration_key(&integration.settings.key), Some(&document));
+        let mut joined = Vec::new();
+        if !new {
+            return Ok(joined);
+        }
+        let now = engine.parts().environment.now();
+        for (name, options) in &integration.endpoints {
+            let key = SyncKey::new(connection, name)?;
+            let stored = engine.store().document(&key.settings_key()).await?;
+            batch.expect_document(key.settings_key(), stored.as_ref());
+            if stored.is_some() {
+                continue;
+            }
+            let status = engine.store().document(&key.status_key()).await?;
+            let status: SyncStatus = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+            let mut settings = settings_of(&key, options);
+            settings.first_due_at = Some(first_due(engine, &settings, &status, Duration::ZERO, now)?);
+            batch.put_document(key.settings_key(), &settings)?;
+            joined.push(key);
+        }
+        if !mutant!("joining-unnoted") {
+            integration.put_next(batch)?;
+        }
+        Ok(joined)
     }
 }

@@ -133,7 +133,7 @@ async fn try_begin(engine: &Engine, key: &SyncKey, options: &RunOptions) -> Resu
             return Ok(Start::NotWanted);
         }
         if trigger.is_none() && !options.early {
-            match due(&known.status, &settings.schedule, now)? {
+            match due(&known.status, settings.due(&known.status, now)?, now) {
                 Due::Now => {}
                 Due::At(due) => return Ok(Start::NotDue(due)),
                 Due::Never => return Ok(Start::NotWanted),

@@ -29,6 +29,7 @@ pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outc
         Ok(()) => Err(error),
         // Another holder may write now. If it stopped the run on purpose, its record says so.
         Err(fenced) if fenced.kind() == ErrorKind::Fenced => {
+            engine.end_fenced_off(host.key, host.run).await?;
             let stored = logs::read_run(host.store(), host.key, host.run).await?;
             match stored.filter(|report| report.state == RunState::Cancelled) {
                 Some(report) => {

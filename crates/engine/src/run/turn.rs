@@ -17,6 +17,10 @@ impl Engine {
     pub(crate) async fn run_sync(&self, key: &SyncKey, options: RunOptions) -> Result<Option<Outcome>> {
         let template = Arc::clone(self.template(&key.template)?);
         let connection = self.connection(&key.connection).await?;
+        if options.scheduled && !connection.missing(&template.info().config).is_empty() {
+            self.publish_missing_setting(key);
+            return Ok(Some(Outcome::NotWanted));
+        }
         let Some(active) = Active::begin(self, key) else { return Ok(None) };
         let place = match self.parts().slots.try_enter(key.provider()) {
             Some(place) => place,

@@ -1,18 +1,17 @@
 //! Loads syncs from the store, and the changes by other processes.
 
-use highwater_core::Result;
+use std::collections::BTreeSet;
+
+use highwater_core::{Json, Result};
 
 use super::{LOOK, Scheduler};
 use crate::documents::{CHANGES_KEY, Changes, SyncKey, SyncSettings, SyncStatus};
+use crate::walk::Walk;
 
 impl Scheduler {
     /// Reads every enabled sync, once.
     pub(super) async fn load(&mut self) -> Result<()> {
-        self.seen_changes = self.changes().await?.count;
-        for settings in self.engine.enabled_syncs().await? {
-            let key = settings.key()?;
-            self.place(&key, settings).await?;
-        }
+        self.read_all().await?;
         for reader in self.engine.idle_readers().await? {
             let (stream, reader) = (reader.stream, reader.name);
             tracing::warn!(target: "highwater::schedule", %stream, %reader, "no sync writes the stream: its reader waits forever");
@@ -20,12 +19,42 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Reads every enabled sync, page by page, and drops from the schedule what is enabled no more.
+    async fn read_all(&mut self) -> Result<()> {
+        self.seen_changes = self.changes().await?.count;
+        let engine = self.engine.clone();
+        let store = engine.store().as_ref();
+        let (mut enabled, mut statuses, mut triggers) =
+            (Walk::new(store, "sync/"), Walk::new(store, "status/"), Walk::new(store, "trigger/"));
+        let mut gone: BTreeSet<SyncKey> = self.schedules.keys().cloned().collect();
+        while let Some(document) = enabled.next().await? {
+            let settings: SyncSettings = document.value.to()?;
+            let key = settings.key()?;
+            gone.remove(&key);
+            let (status, trigger) = (statuses.find(&key.path()).await?, triggers.find(&key.path()).await?);
+            if self.running.contains(&key) {
+                self.changed.insert(key);
+            } else {
+                self.place(&key, settings, status.as_ref(), trigger.is_some())?;
+            }
+        }
+        gone.iter().for_each(|key| self.drop_sync(key));
+        Ok(())
+    }
+
+    fn drop_sync(&mut self, key: &SyncKey) {
+        if self.running.contains(key) {
+            self.changed.insert(key.clone());
+            return;
+        }
+        self.due.remove(key);
+        self.offline.remove(key);
+        self.schedules.remove(key);
+    }
+
     /// Puts a sync into the schedule.
-    pub(super) async fn place(&mut self, key: &SyncKey, settings: SyncSettings) -> Result<()> {
-        let store = self.engine.store();
-        let status = store.document(&key.status_key()).await?;
-        let status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
-        let triggered = store.document(&key.trigger_key()).await?.is_some();
+    fn place(&mut self, key: &SyncKey, settings: SyncSettings, status: Option<&Json>, triggered: bool) -> Result<()> {
+        let status: SyncStatus = status.map(Json::to).transpose()?.unwrap_or_default();
         let now = self.now();
         if status.offline_since.is_some() {
             self.offline.insert(key.clone());
@@ -37,7 +66,7 @@ impl Scheduler {
         } else if settings.paused {
             self.due.remove(key);
         } else {
-            match settings.schedule.due(&status, now)? {
+            match settings.due(&status, now)? {
                 Some(at) => self.due.set(key, at),
                 None => self.due.remove(key),
             }
@@ -53,15 +82,14 @@ impl Scheduler {
             return;
         }
         let outcome = async {
-            match self.engine.store().document(&key.settings_key()).await? {
-                Some(stored) => self.place(key, stored.to()?).await,
-                None => {
-                    self.due.remove(key);
-                    self.offline.remove(key);
-                    self.schedules.remove(key);
-                    Ok(())
-                }
-            }
+            let store = self.engine.store();
+            let Some(settings) = store.document(&key.settings_key()).await? else {
+                self.drop_sync(key);
+                return Ok(());
+            };
+            let status = store.document(&key.status_key()).await?;
+            let triggered = store.document(&key.trigger_key()).await?.is_some();
+            self.place(key, settings.to()?, status.as_ref(), triggered)
         };
         if let Err(error) = outcome.await {
             tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
@@ -71,11 +99,7 @@ impl Scheduler {
     }
 
     pub(super) async fn reload_all(&mut self) {
-        let known: Vec<SyncKey> = self.schedules.keys().cloned().collect();
-        for key in known {
-            self.reload(&key).await;
-        }
-        if let Err(error) = self.load().await {
+        if let Err(error) = self.read_all().await {
             tracing::warn!(target: "highwater::schedule", "{error}");
         }
     }

@@ -1,8 +1,10 @@
 //! A change of a sync: one commit, guarded against concurrent changes.
 
-use highwater_core::{ErrorKind, Json, Result, WriteBatch};
+use highwater_core::{ErrorKind, Json, Result, RunId, WriteBatch};
 
-use crate::documents::{CHANGES_KEY, Changes, RunState, SyncKey, SyncSettings, SyncStatus, connection_key};
+use crate::documents::{
+    CHANGES_KEY, Changes, ConnectionSettings, RunState, SyncKey, SyncOrigin, SyncSettings, SyncStatus, connection_key,
+};
 use crate::engine::Engine;
 use crate::errors::not_enabled;
 use crate::events::{SyncChange, SyncEvent};
@@ -15,6 +17,9 @@ const TRIES: u32 = 50;
 
 /// How many changed syncs are listed; a scheduler that missed more reads all of them again.
 const NAMED: usize = 64;
+
+/// Why a run ended that was fenced off.
+const FENCED_OFF: &str = "the sync was paused or disabled; everything saved stays";
 
 impl SyncHandle {
     /// Changes the sync in one commit, guarded against concurrent changes, and notifies every scheduler. If the change stops
@@ -74,6 +79,8 @@ pub(crate) async fn note_change<'k>(
 pub(crate) struct Draft<'k> {
     pub(crate) key: &'k SyncKey,
     pub(crate) connected: bool,
+    /// The connection's integration.
+    pub(crate) integration: Option<String>,
     pub(crate) settings: Option<SyncSettings>,
     pub(crate) status: SyncStatus,
     /// The event that watchers get.
@@ -82,7 +89,7 @@ pub(crate) struct Draft<'k> {
 }
 
 impl<'k> Draft<'k> {
-    async fn load(engine: &Engine, key: &'k SyncKey) -> Result<Self> {
+    pub(crate) async fn load(engine: &Engine, key: &'k SyncKey) -> Result<Self> {
         let place = connection_key(&key.connection);
         let connection = engine.store().document(&place).await?;
         let settings = engine.store().document(&key.settings_key()).await?;
@@ -93,7 +100,10 @@ impl<'k> Draft<'k> {
         batch.expect_document(key.status_key(), status.as_ref());
         let settings = settings.as_ref().map(Json::to).transpose()?;
         let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        Ok(Draft { key, connected: connection.is_some(), settings, status, news: None, batch })
+        let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::to).transpose()?;
+        let connected = connection.is_some();
+        let integration = connection.and_then(|connection| connection.integration);
+        Ok(Draft { key, connected, integration, settings, status, news: None, batch })
     }
 
     pub(crate) fn enabled(&self) -> Result<SyncSettings> {
@@ -104,12 +114,18 @@ impl<'k> Draft<'k> {
         self.settings.as_ref().is_some_and(|settings| settings.paused)
     }
 
+    /// Stores settings that were decided for this connection alone.
+    pub(crate) fn put_settings(&mut self, settings: &SyncSettings) -> Result<()> {
+        let origin = if mutant!("own-decision-unmarked") { settings.origin } else { SyncOrigin::Connection };
+        self.batch.put_document(self.key.settings_key(), &SyncSettings { origin, ..settings.clone() }).map(drop)
+    }
+
     pub(crate) fn put_status(&mut self) -> Result<()> {
         self.batch.put_document(self.key.status_key(), &self.status).map(drop)
     }
 
     /// Fences off the run in progress, and says so in its record.
-    async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
+    pub(crate) async fn stop_run(&mut self, engine: &Engine) -> Result<()> {
         if !mutant!("pause-keeps-lease") {
             self.batch.take_lease(self.key.lease_name());
         }
@@ -119,11 +135,40 @@ impl<'k> Draft<'k> {
         if let Some(mut report) = logs::read_run(store, self.key, run).await?
             && report.state == RunState::Running
         {
-            let why = "the sync was paused or disabled; everything saved stays";
-            report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, why);
+            report.end(RunState::Cancelled, engine.parts().environment.now(), ErrorKind::Cancelled, FENCED_OFF);
             logs::put_run(&mut self.batch, self.key, &report, false)?;
         }
         self.status.last_run = Some(run);
         self.put_status()
+    }
+}
+
+impl Engine {
+    /// Ends the record of a run that was fenced off by a commit that could not do so itself: one for many syncs cannot expect
+    /// everything that their runs write meanwhile.
+    pub(crate) async fn end_fenced_off(&self, key: &SyncKey, run: RunId) -> Result<()> {
+        let store = self.store().as_ref();
+        loop {
+            let stored = store.document(&key.status_key()).await?;
+            let report = logs::read_run(store, key, run).await?;
+            // A run that holds the lease ends its own record, and has ended those of the runs before it.
+            let held = store.document(&key.holder_key()).await?.is_some();
+            let Some(mut report) = report.filter(|report| report.state == RunState::Running && !held) else {
+                return Ok(());
+            };
+            report.end(RunState::Cancelled, self.parts().environment.now(), ErrorKind::Cancelled, FENCED_OFF);
+            let mut batch = WriteBatch::new();
+            batch.expect_document(key.holder_key(), None).expect_document(key.status_key(), stored.as_ref());
+            logs::put_run(&mut batch, key, &report, false)?;
+            let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+            if status.current_run == Some(run) {
+                (status.current_run, status.last_run) = (None, Some(run));
+                batch.put_document(key.status_key(), &status)?;
+            }
+            match store.commit(batch).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
 
-use crate::documents::SyncKey;
+use crate::documents::{ConnectionSettings, SyncKey};
 use crate::engine::Engine;
 
 /// A handle to one sync of an engine: a template for a connection, optionally with a variant. Returned by [`Engine::sync`];
@@ -49,11 +49,11 @@ impl Engine {
     }
 
     /// Fails if a sync's connection or template does not exist, or if they do not belong together.
-    pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<()> {
+    pub(crate) async fn check_known(&self, key: &SyncKey) -> Result<ConnectionSettings> {
         let connection = self.connection(&key.connection).await?;
         // A sync that another program enabled, with templates that this one lacks.
         if self.store().document(&key.settings_key()).await?.is_some() {
-            return Ok(());
+            return Ok(connection);
         }
         let provider = &self.template(&key.template)?.info().provider.name;
         if *provider != connection.provider {
@@ -62,7 +62,7 @@ impl Engine {
                 .with("provider", &connection.provider)
                 .with("sync", key.sync_name()));
         }
-        Ok(())
+        Ok(connection)
     }
 }
 

@@ -140,11 +140,14 @@ impl Engine {
         let session = self.parts().sessions.of(connection);
         let credentials = session.credentials().await?;
         let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
-        let secrets: Vec<_> = secrets.filter(|secret| !secret.expose().trim().is_empty()).collect();
+        let mut secrets: Vec<_> = secrets.filter(|secret| !secret.expose().trim().is_empty()).collect();
+        if let (true, Some(integration)) = (secrets.is_empty(), &settings.integration) {
+            secrets.extend(self.integration(integration)?.webhook_secret().await?);
+        }
         if secrets.is_empty() {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "the connection has no webhook secret: add it as the secret setting `webhook_secret`",
+                "the connection has no webhook secret: add it as the secret setting `webhook_secret`, or to its integration",
             )
             .with("connection", connection));
         }
@@ -242,6 +245,10 @@ impl Engine {
                 }
                 // An older version accepted a sync of another provider: the event does not concern it.
                 if self.parts().admit(&settings, &template.info().provider).is_err() {
+                    continue;
+                }
+                // It waits for a setting.
+                if !settings.missing(&template.info().config).is_empty() {
                     continue;
                 }
                 let config = settings.config_for(template.info())?;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use highwater_core::{Result, Timestamp};
+use highwater_core::Timestamp;
 
-use crate::documents::{OpenRefresh, Schedule, SyncStatus, Trigger, TriggerMode};
+use crate::documents::{OpenRefresh, SyncStatus, Trigger, TriggerMode};
 use crate::run::RunOptions;
 
 /// Attempts of a full refresh that save no page, after which it starts over.
@@ -36,16 +36,17 @@ pub(super) enum Due {
     Never,
 }
 
-pub(super) fn due(status: &SyncStatus, schedule: &Schedule, now: Timestamp) -> Result<Due> {
+/// What the time of the next run means now; `next` is `None` if the schedule has no further slot.
+pub(super) fn due(status: &SyncStatus, next: Option<Timestamp>, now: Timestamp) -> Due {
     // A run that began in the future was timed by a clock that has been set back since.
     if status.last_started_at.is_some_and(|started| started > now + CLOCK_SLACK) {
-        return Ok(Due::Now);
+        return Due::Now;
     }
-    Ok(match schedule.due(status, now)? {
+    match next {
         None => Due::Never,
         Some(due) if due > now => Due::At(due),
         Some(_) => Due::Now,
-    })
+    }
 }
 
 pub(super) fn plan(
@@ -76,6 +77,7 @@ fn can_resume(open: &OpenRefresh, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::Schedule;
 
     fn open(saved_at: Timestamp, tries: u32, checkpoint: &str) -> OpenRefresh {
         let checkpoint = serde_json::from_str(checkpoint).ok();
@@ -107,7 +109,8 @@ mod tests {
         let at = Timestamp::from_unix_ms;
         let status =
             SyncStatus { last_started_at: Some(at(50_000)), next_due_at: Some(at(60_000)), ..SyncStatus::default() };
-        let due = |now| due(&status, &Schedule::every(Duration::from_secs(10)), at(now)).unwrap();
+        let every = Schedule::every(Duration::from_secs(10));
+        let due = |now| due(&status, every.due(&status, at(now)).unwrap(), at(now));
         assert_eq!(due(55_000), Due::At(at(60_000)));
         assert_eq!(due(60_000), Due::Now);
         assert_eq!(due(1000), Due::Now);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::documents::{ConnectionSettings, check_base_url};
-use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
+
+use super::connection::{ConnectionSettings, check_base_url};
+use super::sync::SyncOptions;
 
 /// The longest key, as a connection's id.
 const KEY: usize = 200;
@@ -113,7 +115,7 @@ impl IntegrationSettings {
         self
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         check_key(&self.key)?;
         check_base_url(self.base_url.as_deref())?;
         let length = |what, text: Option<&String>, most| check_length(what, text.map_or("", String::as_str), most);
@@ -131,13 +133,13 @@ impl IntegrationSettings {
     }
 
     /// Whether the host said the same of both, whenever that was.
-    pub(super) fn says_the_same_as(&self, other: &IntegrationSettings) -> bool {
+    pub(crate) fn says_the_same_as(&self, other: &IntegrationSettings) -> bool {
         let (created_at, changed_at) = (self.created_at, self.changed_at);
         *self == IntegrationSettings { created_at, changed_at, ..other.clone() }
     }
 
     /// Fills in what a connection does not say itself.
-    pub(super) fn fill_in(&self, mut connection: ConnectionSettings) -> ConnectionSettings {
+    pub(crate) fn fill_in(&self, mut connection: ConnectionSettings) -> ConnectionSettings {
         connection.provider.clone_from(&self.provider);
         connection.base_url = connection.base_url.or_else(|| self.base_url.clone());
         for (name, value) in &self.config {
@@ -147,7 +149,7 @@ impl IntegrationSettings {
     }
 
     /// Takes out what a connection does not say otherwise: it follows the integration in that.
-    pub(super) fn take_out(&self, connection: &mut ConnectionSettings) {
+    pub(crate) fn take_out(&self, connection: &mut ConnectionSettings) {
         connection.provider.clone_from(&self.provider);
         if connection.base_url == self.base_url {
             connection.base_url = None;
@@ -156,7 +158,7 @@ impl IntegrationSettings {
     }
 }
 
-pub(super) fn check_key(key: &str) -> Result<()> {
+pub(crate) fn check_key(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > KEY || key.contains('/') {
         return Err(Error::new(ErrorKind::Invalid, "an integration's key has 1 to 200 bytes and no slash")
             .with("bytes", key.len())
@@ -173,4 +175,43 @@ fn check_length(what: &str, text: &str, most: usize) -> Result<()> {
         .with("setting", what)
         .with("bytes", text.len())
         .with("allowed", most))
+}
+
+/// Where integrations lie.
+pub(crate) const INTEGRATIONS: &str = "integration/";
+
+/// An integration as it is stored. Whoever adds or removes one of its connections or endpoints expects this document as it was
+/// read and writes it anew, so that none of them can miss another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredIntegration {
+    #[serde(flatten)]
+    pub(crate) settings: IntegrationSettings,
+    /// Its endpoints that are on: templates, and variants behind them, each with its options. Their schedule is always given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) endpoints: BTreeMap<String, SyncOptions>,
+    /// Counts changes of its settings, endpoints and connections.
+    #[serde(default)]
+    pub(crate) revision: u64,
+}
+
+impl StoredIntegration {
+    pub(crate) fn new(mut settings: IntegrationSettings, now: Timestamp) -> Self {
+        (settings.created_at, settings.changed_at) = (now, now);
+        StoredIntegration { settings, endpoints: BTreeMap::new(), revision: 0 }
+    }
+
+    /// The whole name of a sync of its provider: `issues` is `github/issues`.
+    pub(crate) fn sync_name(&self, sync: &str) -> String {
+        if sync.contains('/') { sync.to_owned() } else { format!("{}/{sync}", self.settings.provider) }
+    }
+
+    /// Adds to a batch that it is stored, as a later revision of what was read.
+    pub(crate) fn put_next(mut self, batch: &mut WriteBatch) -> Result<()> {
+        self.revision += 1;
+        batch.put_document(integration_key(&self.settings.key), &self).map(drop)
+    }
+}
+
+pub(crate) fn integration_key(key: &str) -> String {
+    format!("{INTEGRATIONS}{key}")
 }
