@@ -28,7 +28,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// Begins a codec that neither compresses nor encrypts.
+    /// Returns a builder for a codec that by default neither compresses nor encrypts.
     pub fn builder() -> CodecBuilder {
         CodecBuilder {
             #[cfg(feature = "zstd")]
@@ -159,6 +159,18 @@ impl fmt::Debug for Codec {
 }
 
 /// Builds a [`Codec`].
+///
+/// ```
+/// use highwater_codec::Codec;
+/// # #[cfg(feature = "encryption")] {
+/// use highwater_codec::{EncryptionKey, KeyRing};
+/// let keys = KeyRing::new(1, EncryptionKey::generate()?);
+/// let codec = Codec::builder().encrypt(keys).require_encryption().build();
+/// # let _ = codec;
+/// # }
+/// # let _ = Codec::builder();
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct CodecBuilder {
     #[cfg(feature = "zstd")]

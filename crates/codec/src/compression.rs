@@ -38,7 +38,7 @@ impl Dictionary {
         Dictionary::from_bytes(bytes)
     }
 
-    /// Makes a dictionary of the bytes that [`bytes`](Self::bytes) returned.
+    /// Loads a dictionary from the bytes that [`bytes`](Self::bytes) returned.
     ///
     /// # Errors
     ///
@@ -71,7 +71,16 @@ impl fmt::Debug for Dictionary {
     }
 }
 
-/// How payloads are compressed.
+/// Settings for compressing payloads.
+///
+/// ```
+/// use highwater_codec::{Compression, Dictionary};
+/// let samples: Vec<String> = (0..2000).map(|n| format!(r#"{{"id": {n}, "title": "A title that many have"}}"#)).collect();
+/// let dictionary = Dictionary::train(&samples, 4 << 10)?; // keep its bytes: payloads cannot be read without it
+/// let compression = Compression::new().level(3).dictionary(dictionary);
+/// # let _ = compression;
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 pub struct Compression {
     level: i32,
     /// Whether the first dictionary compresses; all of them decompress.

@@ -57,6 +57,16 @@ impl RedbStore {
 }
 
 /// Settings to open a redb store with.
+///
+/// ```
+/// use highwater_core::StoreOptions;
+/// use highwater_store_redb::RedbStore;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.redb");
+/// let store = RedbStore::builder(&path).options(StoreOptions::new()).cache_bytes(8 << 20).open()?;
+/// # drop(store);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RedbBuilder {
     path: PathBuf,

@@ -20,6 +20,20 @@ use crate::transaction::SqliteTransaction;
 use crate::views::{ModelView, ViewColumn, ViewMembers, create_model_view, view_members};
 
 /// A store in an SQLite file.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use highwater_core::{Store, StreamKey, WriteBatch};
+/// use highwater_store_sqlite::SqliteStore;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// let store = SqliteStore::open(&path)?;
+/// let mut batch = WriteBatch::new();
+/// batch.on(&StreamKey::new("demo", "Note")).upsert(r#"{"id": "a"}"#);
+/// store.commit(batch).await?;
+/// store.close().await?; // writes the WAL into the file and removes it
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct SqliteStore(Threaded<SqliteBackend>, Joining);
 
@@ -180,6 +194,21 @@ impl SqliteStore {
     /// [`DEFAULT_COLUMNS`](crate::DEFAULT_COLUMNS) members that most records have. The result lists the columns, and the members
     /// without one.
     ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{Store, StreamKey, WriteBatch};
+    /// use highwater_store_sqlite::SqliteStore;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let store = SqliteStore::open(folder.path().join("app.db"))?;
+    /// let notes = StreamKey::new("demo", "Note");
+    /// let mut batch = WriteBatch::new();
+    /// batch.on(&notes).upsert(r#"{"id": "a", "title": "one"}"#);
+    /// store.commit(batch).await?;
+    /// let view = store.create_view(&notes, "notes", Vec::new()).await?; // SELECT id, title FROM notes
+    /// assert!(view.columns.iter().any(|column| column.name == "title"));
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for a stream that has never had a record, and see [`create_model_view`].
@@ -281,6 +310,20 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Settings to open an SQLite store with.
+///
+/// ```
+/// use std::time::Duration;
+/// use highwater_core::StoreOptions;
+/// use highwater_store_sqlite::SqliteStore;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// let store = SqliteStore::builder(&path)
+///     .options(StoreOptions::new().memory_budget(16 << 20))
+///     .busy_timeout(Duration::from_secs(10))
+///     .open()?;
+/// # drop(store);
+/// # Ok::<(), highwater_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SqliteBuilder {
     path: PathBuf,

@@ -26,6 +26,21 @@ const TRIES: u32 = 20;
 /// Keeps the credentials of connections encrypted in a store. See the [crate's documentation](crate).
 ///
 /// Clones share one vault. Several processes may have the same vault open; each notices when another rotates the keys.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use highwater_core::{MemoryStore, Store};
+/// use highwater_engine::{CredentialStore, Credentials, Secret};
+/// use highwater_vault::{KeyFile, Vault};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.key");
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+/// let vault = Vault::open(store, Arc::new(KeyFile::new(path))).await?;
+/// vault.save("github-main", &Credentials::token(Secret::new("ghp_..."))).await?;
+/// assert_eq!(vault.connections().await?, ["github-main"]);
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Vault {
     inner: Arc<Inner>,
@@ -125,6 +140,16 @@ impl Vault {
     /// interrupted nothing is lost, and the next call continues it. The former master key stays where it is until
     /// [`forget_former_keys`](Vault::forget_former_keys); ciphertext under the former keys stays in the store's files until they
     /// are compacted.
+    ///
+    /// ```no_run
+    /// # async fn example(vault: highwater_vault::Vault, store: std::sync::Arc<dyn highwater_core::Store>) -> highwater_core::Result<()> {
+    /// use highwater_core::maintenance::Maintenance;
+    /// vault.rotate().await?;
+    /// vault.forget_former_keys().await?; // backups from before can no longer be opened
+    /// store.maintain(Maintenance::Compact).await?; // erases the old ciphertext
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
