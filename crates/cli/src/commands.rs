@@ -40,7 +40,7 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// List the templates, show one, and work with declarative manifests.
     Templates(templates::TemplatesOptions),
-    /// List the providers, show how one signs in, and check a provider's file.
+    /// List the providers, show one's sign-in methods, and check a provider's file.
     Providers(providers::ProvidersOptions),
     /// Sync a template into a store, once or repeatedly.
     Sync(sync::SyncOptions),
@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Resume(SyncName),
     /// Request a run of an enabled sync.
     Trigger(trigger::TriggerOptions),
-    /// Check the store: recount every stream, and compare the clock.
+    /// Check the store: its files, the counts of every stream, and the clock.
     Doctor(StoreOptions),
     /// Rewrite every payload: encrypted, with another key or dictionary, or unencrypted.
     Recode(recode::RecodeOptions),

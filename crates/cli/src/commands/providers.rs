@@ -105,6 +105,6 @@ pub(super) fn tell_sign_in(provider: &Provider, scopes: &[String], output: &Outp
         output.line(format!("  scopes    {}", scopes.join(" ")));
     }
     if let Some(verification) = &provider.verification {
-        output.line(format!("  account   told by {} {}", verification.method, verification.path));
+        output.line(format!("  account   from {} {}", verification.method, verification.path));
     }
 }
