@@ -117,7 +117,7 @@ fn ctrl_c_in_the_middle_of_a_sync() {
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let error = one_line(child.wait_with_output().unwrap(), 130);
-    assert!(error.contains("asked to stop"), "{error}");
+    assert!(error.contains("the run was cancelled"), "{error}");
     let saved = record_count(folder.path());
     assert!((10..35).contains(&saved), "{saved}");
     server.set_mood(Mood::Well);

@@ -111,5 +111,5 @@ impl Drop for Queued<'_> {
 }
 
 fn cancelled_in_queue() -> Error {
-    Error::new(ErrorKind::Cancelled, "the run was asked to stop before it began")
+    Error::new(ErrorKind::Cancelled, "the run was cancelled before it began")
 }
