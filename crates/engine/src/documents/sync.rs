@@ -153,7 +153,7 @@ impl SyncOptions {
         self
     }
 
-    /// Sets whether it starts by itself, or waits for [`SyncHandle::resume`].
+    /// Sets whether it starts by itself, or waits for [`SyncHandle::resume`](crate::SyncHandle::resume).
     #[must_use]
     pub fn auto_start(mut self, yes: bool) -> Self {
         self.auto_start = yes;
