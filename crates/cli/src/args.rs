@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 use crate::commands::Command;
+use crate::vaults::VaultOptions;
 
 /// Sync an API into an embedded store and follow it by cursor.
 #[derive(Debug, Parser)]
@@ -35,6 +36,8 @@ pub(crate) struct StoreOptions {
     pub(crate) store: StoreKind,
     #[command(flatten)]
     pub(crate) codec: CodecOptions,
+    #[command(flatten)]
+    pub(crate) vault: VaultOptions,
 }
 
 /// Keys and dictionaries of encrypted or compressed payloads.

@@ -3,6 +3,8 @@
 mod account;
 mod act;
 mod completions;
+mod connect;
+mod connections;
 mod consumers;
 mod demo;
 mod disable;
@@ -42,6 +44,10 @@ pub(crate) enum Command {
     Templates(templates::TemplatesOptions),
     /// List the providers, show one's sign-in methods, and check a provider's file.
     Providers(providers::ProvidersOptions),
+    /// Sign in at a provider, in the browser, by a code or with a token, and store the credentials.
+    Connect(Box<connect::ConnectOptions>),
+    /// List the connections; show, reconnect or delete one.
+    Connections(connections::ConnectionsOptions),
     /// Sync a template into a store, once or repeatedly.
     Sync(sync::SyncOptions),
     /// Show what a template would save, without a store.
@@ -99,6 +105,8 @@ impl Command {
         match self {
             Command::Templates(options) => templates::run(options, output).await,
             Command::Providers(options) => providers::run(options, output),
+            Command::Connect(options) => connect::run(options, output, cancel).await,
+            Command::Connections(options) => connections::run(options, output, cancel).await,
             Command::Sync(options) => sync::run(options, output, cancel).await,
             Command::DryRun(options) => dryrun::run(options, output, cancel).await,
             Command::Act(options) => act::run(options, output).await,

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod output;
 mod stores;
+mod vaults;
 
 use std::process::ExitCode;
 

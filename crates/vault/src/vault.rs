@@ -74,6 +74,15 @@ pub struct Rotation {
 }
 
 impl Vault {
+    /// Returns whether a store has a vault. Needs no key.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn exists(store: &dyn Store) -> Result<bool> {
+        Ok(store.document(HEAD).await?.is_some())
+    }
+
     /// Opens the vault of a store. Creates the vault if there is none, and a master key if `secrets` has none.
     ///
     /// # Errors

@@ -46,6 +46,15 @@ pub(super) fn no_such_template<'i>(wanted: &str, templates: impl Iterator<Item =
     error.with("known", of_provider.join(", "))
 }
 
+/// The id of a connection that nobody named: one per provider and settings, so that two repositories do not share a stream.
+pub(super) fn connection_id(provider: &str, config: &[(String, String)]) -> String {
+    let mut parts = vec![provider];
+    parts.extend(config.iter().map(|(_, value)| value.as_str()));
+    let id: String =
+        parts.join("-").chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    id.chars().take(180).collect()
+}
+
 /// The token in an environment variable.
 pub(super) fn read_token(variable: &str) -> Result<Secret> {
     match std::env::var(variable) {
@@ -59,7 +68,7 @@ pub(super) fn read_token(variable: &str) -> Result<Secret> {
 
 /// A token, or name and password for an API with Basic auth.
 pub(super) fn credentials(provider: &Provider, token: &Secret) -> Credentials {
-    let first = provider.auth.first();
+    let first = provider.auth.iter().find(|kind| kind.oauth2().is_none());
     match (first.map(AuthKind::credential), token.expose().split_once(':')) {
         (Some(CredentialKind::NameAndPassword), Some((name, password))) => {
             Credentials::basic(name, Secret::new(password))
@@ -71,7 +80,7 @@ pub(super) fn credentials(provider: &Provider, token: &Secret) -> Credentials {
 /// How to get a token for a template that cannot work without one.
 pub(super) fn needs_token(info: &TemplateInfo) -> Error {
     let help = info.provider.auth.iter().filter(|kind| kind.oauth2().is_none()).find_map(AuthKind::help);
-    let message = "the template needs a token: put one into an environment variable and add --token-env NAME";
+    let message = "the template needs a token: `highwater connect` stores one, or put one into an environment variable and add --token-env NAME";
     Error::new(ErrorKind::Unauthorized, message)
         .with("template", info.id())
         .with("token", help.unwrap_or("see the API's documentation"))

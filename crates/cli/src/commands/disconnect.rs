@@ -2,12 +2,11 @@
 
 use clap::Args;
 use highwater::Result;
-use highwater::engine::DisconnectMode;
-use serde_json::json;
 
+use super::connections;
 use crate::args::StoreOptions;
 use crate::output::Output;
-use crate::stores;
+use crate::{stores, vaults};
 
 #[derive(Debug, Args)]
 pub(crate) struct DisconnectOptions {
@@ -21,11 +20,8 @@ pub(crate) struct DisconnectOptions {
 }
 
 pub(crate) async fn run(options: &DisconnectOptions, output: &Output) -> Result<()> {
-    let mode = if options.clear { DisconnectMode::ClearRecords } else { DisconnectMode::KeepRecords };
     let store = stores::open_existing(&options.store)?;
-    stores::engine(&store)?.disconnect(&options.connection, mode).await?;
-    let records = if options.clear { "cleared" } else { "kept" };
-    output.done("disconnected", &json!({ "connection": options.connection, "records": records }));
-    output.line(format!("{} is removed; its records are {records}", options.connection));
+    let engine = vaults::engine(&store, &options.store, None).await?;
+    connections::remove(&engine, &options.connection, options.clear, output).await?;
     store.close().await
 }

@@ -7,7 +7,9 @@ use highwater::Result;
 use highwater::template::HttpRequest;
 
 use super::account::{self, AccountOptions, CONNECTION};
+use crate::args::StoreOptions;
 use crate::output::Output;
+use crate::{stores, vaults};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProxyOptions {
@@ -23,20 +25,28 @@ pub(crate) struct ProxyOptions {
     /// The YAML file that describes the provider, if it is not one of the catalogue.
     #[arg(long, value_name = "FILE")]
     provider_file: Option<PathBuf>,
+    /// Use this stored connection and its credentials.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["config", "base_url", "token_env"])]
+    connection: Option<String>,
     #[command(flatten)]
     account: AccountOptions,
+    #[command(flatten)]
+    store: StoreOptions,
 }
 
 pub(crate) async fn run(options: &ProxyOptions, output: &Output) -> Result<()> {
-    let engine = match &options.provider_file {
-        Some(file) => account::engine_of_file(&options.provider, file, &options.account).await?,
-        None => account::engine(&options.provider, &options.account).await?.0,
+    let connection = options.connection.as_deref().unwrap_or(CONNECTION);
+    let file = options.provider_file.as_deref();
+    let engine = match (&options.connection, file) {
+        (Some(_), _) => vaults::engine(&stores::open_existing(&options.store)?, &options.store, file).await?,
+        (None, Some(file)) => account::engine_of_file(&options.provider, file, &options.account).await?,
+        (None, None) => account::engine(&options.provider, &options.account).await?.0,
     };
     let mut request = HttpRequest::new(options.method.to_uppercase(), &options.path);
     if let Some(body) = &options.body {
         request = request.body("application/json", body.clone());
     }
-    let response = engine.proxy(CONNECTION, request).await?;
+    let response = engine.proxy(connection, request).await?;
     output.note(format!("status {}", response.status));
     output.document(&response.body);
     response.error_for_status().map(drop)

@@ -7,7 +7,7 @@ use clap::Args;
 use highwater::engine::{CancelToken, RunEvent, RunState};
 use highwater::template::auth::CredentialUse;
 use highwater::template::{Template, TemplateInfo};
-use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result, RunOptions};
+use highwater::{ConnectionSettings, Error, ErrorKind, Result, RunOptions};
 use tokio::sync::broadcast::Receiver;
 
 use super::account::{self, AccountOptions};
@@ -15,7 +15,7 @@ use super::runs;
 use crate::args::StoreOptions;
 use crate::args::values::duration;
 use crate::output::{Meter, Output};
-use crate::stores;
+use crate::{stores, vaults};
 
 #[derive(Debug, Args)]
 pub(crate) struct SyncOptions {
@@ -44,15 +44,18 @@ pub(crate) struct SyncOptions {
 pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let template = format!("{}/{}", options.provider, options.template);
     let templates = highwater::templates::all();
-    let info = check_template(&templates, &template, options)?.clone();
+    let known = Known::find(options).await?;
+    let info = check_template(&templates, &template, options, known.as_ref())?.clone();
     let token = options.account.token_env.as_deref().map(account::read_token).transpose()?;
     let store = stores::open(&options.store)?;
     stores::tell_unfinished(&*store, output).await?;
-    let engine = Engine::builder(Arc::clone(&store)).templates(templates).build()?;
-    let connection = options.connection.clone().unwrap_or_else(|| default_connection(options));
-    let mut settings = ConnectionSettings::new(&connection, &options.provider);
-    settings.base_url.clone_from(&options.account.base_url);
+    let engine = vaults::engine(&store, &options.store, None).await?;
+    let mut settings = known.map_or_else(|| new_connection(options), |known| known.settings);
+    if options.account.base_url.is_some() {
+        settings.base_url.clone_from(&options.account.base_url);
+    }
     settings.config.extend(options.account.config.iter().cloned());
+    let connection = settings.id.clone();
     engine.connect(settings).await?;
     if let Some(token) = token {
         engine.use_credentials(&connection, account::credentials(&info.provider, &token));
@@ -117,25 +120,59 @@ fn check_template<'t>(
     templates: &'t [Arc<dyn Template>],
     wanted: &str,
     options: &SyncOptions,
+    known: Option<&Known>,
 ) -> Result<&'t TemplateInfo> {
     let infos = || templates.iter().map(|template| template.info());
     let info = infos().find(|info| info.id() == wanted).ok_or_else(|| account::no_such_template(wanted, infos()))?;
-    let given = |name: &str| options.account.config.iter().any(|(key, _)| key == name);
+    let given = |name: &str| {
+        options.account.config.iter().any(|(key, _)| key == name)
+            || known.is_some_and(|known| known.settings.config.contains_key(name))
+    };
     if let Some(key) = info.config.iter().find(|key| key.required && !key.secret && !given(&key.name)) {
         let message = format!("a setting is missing: add --config {}=...", key.name);
         return Err(Error::new(ErrorKind::Invalid, message).with("help", &key.help));
     }
-    if info.credentials == CredentialUse::Required && options.account.token_env.is_none() {
+    if info.credentials == CredentialUse::Required
+        && options.account.token_env.is_none()
+        && !known.is_some_and(|known| known.signed_in)
+    {
         return Err(account::needs_token(info));
     }
     Ok(info)
 }
 
-/// One connection per provider and settings, so that two repositories do not share a stream.
-fn default_connection(options: &SyncOptions) -> String {
-    let mut parts = vec![options.provider.as_str()];
-    parts.extend(options.account.config.iter().map(|(_, value)| value.as_str()));
-    let id: String =
-        parts.join("-").chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    id.chars().take(180).collect()
+/// A connection that the store has.
+struct Known {
+    settings: ConnectionSettings,
+    /// Whether its credentials are stored.
+    signed_in: bool,
+}
+
+impl Known {
+    /// The connection that is meant: the one of the name; without one, the connection of these settings, or the provider's
+    /// only one.
+    async fn find(options: &SyncOptions) -> Result<Option<Self>> {
+        // Why a store does not open is told when it is opened for writing.
+        let Ok(store) = stores::open_reading(&options.store) else { return Ok(None) };
+        let all = stores::engine(&store)?.connections().await?;
+        let id = new_connection(options).id;
+        let anywhere =
+            options.connection.is_none() && options.account.config.is_empty() && options.account.base_url.is_none();
+        let mut of_provider = all.iter().filter(|known| known.provider == options.provider);
+        let only = of_provider.next().filter(|_| of_provider.next().is_none() && anywhere);
+        let Some(settings) = all.iter().find(|known| known.id == id).or(only) else {
+            store.close().await?;
+            return Ok(None);
+        };
+        let signed_in = options.account.token_env.is_none()
+            && vaults::has_credentials(&store, &options.store, &settings.id).await?;
+        store.close().await?;
+        Ok(Some(Known { settings: settings.clone(), signed_in }))
+    }
+}
+
+fn new_connection(options: &SyncOptions) -> ConnectionSettings {
+    let id = options.connection.clone();
+    let id = id.unwrap_or_else(|| account::connection_id(&options.provider, &options.account.config));
+    ConnectionSettings::new(id, &options.provider)
 }

@@ -1,0 +1,168 @@
+//! `highwater connect`: signs a user in, and stores what comes of it.
+
+pub(super) mod endpoints;
+pub(super) mod sign_in;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use highwater::engine::{CancelToken, CredentialStore, Credentials, DisconnectMode};
+use highwater::template::Provider;
+use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Store};
+use serde_json::json;
+
+use super::account::connection_id;
+use crate::args::StoreOptions;
+use crate::args::values::key_value;
+use crate::output::Output;
+use crate::{stores, vaults};
+use sign_in::{Application, SignInOptions};
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectOptions {
+    /// The provider, such as `github`; not needed with `--integration`.
+    #[arg(required_unless_present = "integration")]
+    provider: Option<String>,
+    /// The connection's id. Made from provider and settings if not given.
+    #[arg(long)]
+    connection: Option<String>,
+    /// The integration that the connection belongs to: application, scopes and settings are its own.
+    #[arg(long, value_name = "KEY", conflicts_with = "provider")]
+    integration: Option<String>,
+    /// Settings: `owner=rust-lang,repo=cargo`.
+    #[arg(long, value_delimiter = ',', value_parser = key_value)]
+    config: Vec<(String, String)>,
+    /// Where the API is, if not at its usual place.
+    #[arg(long)]
+    base_url: Option<String>,
+    /// The YAML file that describes the provider, if it is not one of the catalogue.
+    #[arg(long, value_name = "FILE")]
+    provider_file: Option<PathBuf>,
+    #[command(flatten)]
+    sign_in: SignInOptions,
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+pub(crate) async fn run(options: &ConnectOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
+    vaults::check_key(&options.store).await?;
+    let config: BTreeMap<String, String> = options.config.iter().cloned().collect();
+    let (mut settings, application) = match &options.integration {
+        None => (ConnectionSettings::new("", options.provider.as_deref().unwrap_or_default()), Application::default()),
+        Some(key) => of_integration(key, options).await?,
+    };
+    if settings.integration.is_none() || options.base_url.is_some() {
+        settings.base_url.clone_from(&options.base_url);
+    }
+    settings.config.extend(config);
+    settings.id = options.connection.clone().unwrap_or_else(|| connection_id(&settings.provider, &options.config));
+    let file = options.provider_file.as_deref();
+    let account = sign_in_to(&settings, file, application, &options.sign_in, output, cancel).await?;
+    store(&settings, file, &account, &options.store).await?;
+    tell(&settings, &account, output);
+    endpoints::offer(&settings, &options.store, output).await
+}
+
+/// A connection of an integration as it will be, and the application of its users.
+async fn of_integration(key: &str, options: &ConnectOptions) -> Result<(ConnectionSettings, Application)> {
+    let store = stores::open_existing(&options.store)?;
+    let file = options.provider_file.as_deref();
+    let integration = vaults::engine(&store, &options.store, file).await?.integration(key)?;
+    let found = integration.settings().await?;
+    store.close().await?;
+    let mut settings = ConnectionSettings::of_integration("", key);
+    settings.provider.clone_from(&found.provider);
+    settings.base_url.clone_from(&found.base_url);
+    settings.config.clone_from(&found.config);
+    Ok((settings, Application { client_id: found.client_id, scopes: found.scopes }))
+}
+
+/// The application of the users of a connection's integration.
+pub(super) async fn application_of(engine: &Engine, settings: &ConnectionSettings) -> Result<Application> {
+    let Some(key) = &settings.integration else { return Ok(Application::default()) };
+    let integration = engine.integration(key)?;
+    let found = integration.settings().await?;
+    Ok(Application { client_id: found.client_id, scopes: found.scopes })
+}
+
+/// Who signed in, and with what.
+pub(super) struct Account {
+    credentials: Credentials,
+    name: Option<String>,
+}
+
+/// Signs in and asks the API whose account it is. Nothing is stored yet: where any of it fails, nothing is left behind.
+pub(super) async fn sign_in_to(
+    settings: &ConnectionSettings,
+    file: Option<&Path>,
+    application: Application,
+    options: &SignInOptions,
+    output: &Output,
+    cancel: &CancelToken,
+) -> Result<Account> {
+    let scratch: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
+    let engine = vaults::builder(&scratch, file)?.build()?;
+    let provider = find(&engine, &settings.provider)?.filled_in(&settings.config)?;
+    let mut alone = settings.clone();
+    alone.integration = None;
+    engine.connect(alone).await?;
+    let credentials = options.sign_in(&provider, application, output, cancel).await?;
+    engine.use_credentials(&settings.id, credentials.clone());
+    let name = match engine.verify_connection(&settings.id).await {
+        Ok(name) => name,
+        // Nothing says whose account it is.
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Account { credentials, name })
+}
+
+fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
+    engine.providers().find(|provider| provider.name == name).ok_or_else(|| {
+        let mut known: Vec<&str> = engine.providers().map(|provider| provider.name.as_str()).collect();
+        known.sort_unstable();
+        Error::new(ErrorKind::NotFound, "no such provider; `highwater providers` lists them")
+            .with("provider", name)
+            .with("known", known.join(", "))
+    })
+}
+
+/// Stores connection and credentials, or neither.
+pub(super) async fn store(
+    settings: &ConnectionSettings,
+    file: Option<&Path>,
+    account: &Account,
+    options: &StoreOptions,
+) -> Result<()> {
+    let store = stores::open(options)?;
+    let vault = vaults::open(&store, options).await?;
+    let engine = vaults::engine(&store, options, file).await?;
+    let is_new = match engine.connection(&settings.id).await {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(error),
+    };
+    engine.connect(settings.clone()).await?;
+    if let Err(error) = vault.save(&settings.id, &account.credentials).await {
+        if is_new {
+            // The reason why nothing was stored is the better one.
+            let _ = engine.disconnect(&settings.id, DisconnectMode::KeepRecords).await;
+        }
+        return Err(error);
+    }
+    store.close().await
+}
+
+/// Tells who signed in.
+pub(super) fn tell(settings: &ConnectionSettings, account: &Account, output: &Output) {
+    output.done(
+        "connected",
+        &json!({ "connection": settings.id, "provider": settings.provider, "account": account.name }),
+    );
+    output.line(match &account.name {
+        Some(name) => format!("{}: signed in as {name}", settings.id),
+        None => format!("{}: signed in", settings.id),
+    });
+}
