@@ -13,7 +13,9 @@ use highwater_core::{ErrorKind, Inline, MemoryBackend, NetAction, Result, Store,
 use highwater_engine::logs::LogFilter;
 use highwater_engine::runs::RunMode;
 use highwater_engine::webhooks::{Destination, Outbox, ReceivedWebhook};
-use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunState, Secret, SyncOptions};
+use highwater_engine::{
+    ConnectionSettings, Credentials, Engine, IntegrationSettings, RunOptions, RunState, Secret, SyncOptions,
+};
 use highwater_template::http::Transport;
 use highwater_template::records::text_at;
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
@@ -208,6 +210,24 @@ async fn incoming_events_must_be_genuine_and_wanted() {
             assert!(error.to_string().contains("webhook_secret"), "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn incoming_events_may_be_signed_for_the_integration() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let integration = world.engine.create_integration(IntegrationSettings::new("main", "notes")).await.unwrap();
+    world.engine.connect(ConnectionSettings::of_integration("c", "main")).await.unwrap();
+    integration.use_webhook_secret(Secret::new("of all"));
+    let event = json!({"note": note("a", "x", 1)});
+    let own = receive(&world.engine, "d1", "saved", &event, "of all").await.unwrap_err();
+    assert!(own.to_string().contains("signature"), "the connection has one of its own: {own}");
+    world.engine.use_credentials("c", Credentials::none());
+    assert!(receive(&world.engine, "d2", "saved", &event, "new secret").await.is_err());
+    let taken = receive(&world.engine, "d3", "saved", &event, "of all").await.unwrap();
+    assert_eq!(taken.changes[0].progress.counts.added, 1);
+    // An empty one is none: anybody could sign with it.
+    integration.use_webhook_secret(Secret::new(" "));
+    assert_eq!(receive(&world.engine, "d4", "saved", &event, " ").await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]

@@ -143,6 +143,34 @@ proptest! {
     }
 }
 
+#[test]
+fn a_toggle_in_one_process_is_noticed_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = Members::on(world::Clock::new(), open(&path)).await;
+        let other = world.another_on(open(&path));
+        let _running = world.engine.start(&tokio::runtime::Handle::current());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // More connections than one change names.
+        for n in 0..80 {
+            other.connect(ConnectionSettings::of_integration(format!("c{n}"), "main")).await.unwrap();
+        }
+        take(&other, Step::Enable(0, 1)).await;
+        let begun = || (0..80).filter(|n| world.begun(&format!("c{n}/{}", SYNCS[0])) > 0).count();
+        for _ in 0..400 {
+            if begun() == 80 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert_eq!(begun(), 80);
+        take(&other, Step::Disable(0, false)).await;
+        assert!(world.enabled().await.is_empty());
+    });
+}
+
 /// Not a test: what the children run.
 #[test]
 #[ignore = "run by the other tests"]

@@ -26,7 +26,7 @@ struct Toggled {
     /// The sync's whole name; none where all was so before.
     sync: Option<String>,
     changed: Vec<(SyncKey, SyncChange)>,
-    /// Runs that were in progress.
+    /// Runs that were in progress, of statuses that are gone.
     stopped: Vec<(SyncKey, RunId)>,
 }
 
@@ -139,8 +139,15 @@ impl IntegrationHandle {
                 outcome => break outcome?,
             }
         };
+        // The commit could not expect every status, or runs that begin and end elsewhere would overtake it forever.
         for (key, run) in &toggled.stopped {
             engine.end_fenced_off(key, *run).await?;
+        }
+        let mut known = KnownSyncs::new(engine);
+        for (key, _) in &toggled.changed {
+            if let Some(run) = known.status(key).await?.current_run {
+                engine.end_fenced_off(key, run).await?;
+            }
         }
         self.tell(&toggled, IntegrationChange::EndpointDisabled);
         engine.tell_cleared(toggled.changed.iter().filter(|_| tells).map(|(key, _)| key)).await;
@@ -168,7 +175,7 @@ impl IntegrationHandle {
                 None if !clear || known.off.find(&key.path()).await?.is_some() => continue,
                 None => drop(batch.expect_document(key.off_key(), None)),
             }
-            if let Some(run) = known.status(&key).await?.current_run {
+            if clear && let Some(run) = known.status(&key).await?.current_run {
                 toggled.stopped.push((key.clone(), run));
             }
             batch.expect_document(key.settings_key(), stored.as_ref());

@@ -140,9 +140,10 @@ impl Engine {
         let session = self.parts().sessions.of(connection);
         let credentials = session.credentials().await?;
         let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
-        let mut secrets: Vec<_> = secrets.filter(|secret| !secret.expose().trim().is_empty()).collect();
+        let usable = |secret: &template::Secret| !secret.expose().trim().is_empty();
+        let mut secrets: Vec<_> = secrets.filter(usable).collect();
         if let (true, Some(integration)) = (secrets.is_empty(), &settings.integration) {
-            secrets.extend(self.integration(integration)?.webhook_secret().await?);
+            secrets.extend(self.integration(integration)?.webhook_secret().await?.filter(usable));
         }
         if secrets.is_empty() {
             return Err(Error::new(
