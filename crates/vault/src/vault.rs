@@ -152,7 +152,7 @@ impl Vault {
     ///
     /// ```no_run
     /// # async fn example(vault: highwater_vault::Vault, store: std::sync::Arc<dyn highwater_core::Store>) -> highwater_core::Result<()> {
-    /// use highwater_core::maintenance::Maintenance;
+    /// use highwater_core::Maintenance;
     /// vault.rotate().await?;
     /// vault.forget_former_keys().await?; // backups from before can no longer be opened
     /// store.maintain(Maintenance::Compact).await?; // erases the old ciphertext
