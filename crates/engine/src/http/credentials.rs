@@ -186,10 +186,22 @@ impl fmt::Debug for Credentials {
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the credentials of a connection; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// Any error fails the request or the run that needs the credentials. A store that is locked must fail rather than return `None`.
     async fn load(&self, connection: &str) -> Result<Option<Credentials>>;
     /// Saves them durably: the previous ones may no longer be valid.
+    ///
+    /// # Errors
+    ///
+    /// Any error fails the run; the engine keeps the tokens and saves them again before it sends anything else.
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()>;
     /// Removes them, for [`Engine::disconnect`](crate::Engine::disconnect). By default it saves empty ones in their place.
+    ///
+    /// # Errors
+    ///
+    /// Any error is returned by `disconnect`, after the connection itself was removed.
     async fn remove(&self, connection: &str) -> Result<()> {
         self.save(connection, &Credentials::none()).await
     }
