@@ -1,9 +1,11 @@
 //! The account of a connection, and revoking its sign-in at the provider.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::auth::CredentialUse;
 
+use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
-use crate::http::Revocation;
+use crate::http::{Client, Revocation};
 
 impl Engine {
     /// Returns the name of the account that a connection is signed in to, with one small request to the API that changes
@@ -59,7 +61,14 @@ impl Engine {
     /// * [`ErrorKind::TimedOut`] after ten seconds, and those of the transport. The tokens may work until they expire.
     pub async fn revoke_credentials(&self, connection: &str) -> Result<Revocation> {
         let settings = self.connection(connection).await?;
-        let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
-        client.revoke().await
+        self.revoking_client(&settings).await?.revoke().await
+    }
+
+    /// A client that ends a sign-in, also one that the API does not take any more.
+    pub(crate) async fn revoking_client(&self, settings: &ConnectionSettings) -> Result<Client> {
+        let parts = self.parts();
+        let provider = parts.provider_of(settings)?;
+        let urls = parts.urls(settings, provider)?;
+        parts.client(settings, provider, &urls, CredentialUse::Optional).await
     }
 }

@@ -13,7 +13,7 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use serde_json::Value;
 
 use crate::calls::{Call, asked};
-use crate::documents::{ConnectionSettings, RunMode};
+use crate::documents::{ConnectionSettings, RunMode, StoredHealth};
 use crate::engine::Engine;
 use crate::http::Client;
 use crate::parts::Parts;
@@ -51,7 +51,7 @@ impl Engine {
         parts.admit(&settings, &info.provider)?;
         check_input(info, &input)?;
         let config = settings.config_of(&info.id(), &info.config)?;
-        let client = self.provider_client(&settings, &info.provider).await?;
+        let (client, met) = self.provider_client(&settings, &info.provider).await?;
         let call = Call::begin(self, connection, &info.id(), RunMode::Action).await?;
         let host = ActionHost { parts, client, call };
         let context = ActionContext::new(&host, config, settings.metadata.clone());
@@ -62,6 +62,7 @@ impl Engine {
             Ok(_) => tracing::info!(target: "highwater::action", action, connection, "done"),
             Err(error) => tracing::warn!(target: "highwater::action", action, connection, "{error}"),
         }
+        self.settle_health(connection, &met, outcome.as_ref().err()).await;
         host.call.end(outcome.as_ref().err()).await;
         outcome
     }
@@ -84,11 +85,12 @@ impl Engine {
     /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Invalid`] for a URL of another origin, and those of sending.
     pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         let settings = self.connection(connection).await?;
-        let client = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
+        let (client, met) = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
         let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
         let asked = asked(&request);
         let note = |level, message: &str| call.line(level, &client.session().redact(message));
         let answer = call.during(client.send(request.any_status(), &note)).await;
+        self.settle_health(connection, &met, answer.as_ref().err()).await;
         call.note_exchange(&client, &asked, &answer);
         let failed = match &answer {
             Ok(answer) if answer.status >= 400 => {
@@ -101,10 +103,22 @@ impl Engine {
         answer
     }
 
-    pub(crate) async fn provider_client(&self, settings: &ConnectionSettings, provider: &Provider) -> Result<Client> {
+    /// A client for a call, and how the connection stood when it was made.
+    pub(crate) async fn provider_client(
+        &self,
+        settings: &ConnectionSettings,
+        provider: &Provider,
+    ) -> Result<(Client, StoredHealth)> {
         let parts = self.parts();
         let urls = parts.urls(settings, provider)?;
-        parts.client(settings, provider, &urls, CredentialUse::Optional).await
+        let met = self.meet_signed_in(&settings.id).await?;
+        match parts.client(settings, provider, &urls, CredentialUse::Optional).await {
+            Ok(client) => Ok((client, met)),
+            Err(error) => {
+                self.settle_health(&settings.id, &met, Some(&error)).await;
+                Err(error)
+            }
+        }
     }
 }
 

@@ -220,6 +220,7 @@ impl EngineBuilder {
             ended: watch::channel(0).0,
             events: broadcast::channel(EVENTS).0,
             sync_events: broadcast::channel(EVENTS).0,
+            connection_events: broadcast::channel(EVENTS).0,
             integration_events: broadcast::channel(EVENTS).0,
             changes: broadcast::channel(EVENTS).0,
         }))

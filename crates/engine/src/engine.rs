@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::documents::SyncKey;
 use crate::errors::{busy, unknown_template};
-use crate::parts::Parts;
+use crate::parts::{Changed, Parts};
 use crate::timer::millis;
 
 /// Documents read at a time.
@@ -65,7 +65,7 @@ impl Engine {
     /// Tells this process's schedulers to reload a sync.
     pub(crate) fn announce(&self, key: &SyncKey) {
         // It is fine if no scheduler is running: the next one reads everything.
-        let _ = self.parts.changes.send(key.clone());
+        let _ = self.parts.changes.send(Changed::Sync(key.clone()));
     }
 
     pub(crate) fn template(&self, id: &str) -> Result<&Arc<dyn Template>> {

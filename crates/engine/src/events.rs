@@ -1,10 +1,10 @@
-//! The events that a host can watch: of its runs, and of every change of its syncs.
+//! The events that a host can watch: of its runs, and of every change of its syncs and its connections.
 
 use highwater_core::{ErrorKind, RunId};
 use highwater_template::host::Progress;
 use serde::Serialize;
 
-use crate::documents::{RunReport, RunState, SyncKey};
+use crate::documents::{ConnectionHealth, RunReport, RunState, SyncKey};
 
 /// An event of a run, for watchers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -133,6 +133,42 @@ impl SyncEvent {
             state: None,
             error_kind: None,
         }
+    }
+}
+
+/// What changed about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectionChange {
+    /// It was connected, and is new.
+    Connected,
+    /// Its settings, tags, end user or metadata changed.
+    SettingsChanged,
+    /// Somebody signed in.
+    SignedIn,
+    /// It stands otherwise than before.
+    HealthChanged,
+    /// It was removed.
+    Disconnected,
+}
+
+/// A change of a connection. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionEvent {
+    /// The connection.
+    pub connection: String,
+    /// What changed.
+    pub change: ConnectionChange,
+    /// How it stands now, with `SignedIn` and `HealthChanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<ConnectionHealth>,
+}
+
+impl ConnectionEvent {
+    pub(crate) fn new(connection: &str, change: ConnectionChange) -> Self {
+        ConnectionEvent { connection: connection.to_owned(), change, health: None }
     }
 }
 

@@ -7,6 +7,7 @@ mod charset;
 mod client;
 mod credentials;
 mod device;
+mod findings;
 #[cfg(feature = "http")]
 mod global;
 mod limits;
@@ -31,6 +32,7 @@ pub use credentials::{CredentialStore, Credentials};
 pub use device::DeviceSignIn;
 pub use limits::RequestLimits;
 pub(crate) use limits::time_until;
+pub(crate) use renewal::Place;
 pub use revocation::Revocation;
 pub(crate) use session::Sessions;
 pub use sign_in::SignIn;

@@ -73,8 +73,11 @@ pub use sync::SyncHandle;
 
 /// Connections and their state.
 pub mod connections {
-    pub use crate::connection::DisconnectMode;
-    pub use crate::documents::{ConnectionSettings, EndUser};
+    pub use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, DisconnectMode};
+    pub use crate::documents::{
+        ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, SignInReason,
+    };
+    pub use crate::events::{ConnectionChange, ConnectionEvent};
 }
 
 /// Credentials of connections, and sign-in flows.

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::cancel::CancelToken;
 use crate::documents::{Holder, SyncKey};
-use crate::events::{IntegrationEvent, RunEvent, SyncEvent};
+use crate::events::{ConnectionEvent, IntegrationEvent, RunEvent, SyncEvent};
 use crate::http::{RequestLimits, Sessions};
 use crate::log_policy::LogPolicy;
 use crate::slots::Slots;
@@ -48,8 +48,18 @@ pub(crate) struct Parts {
     pub(crate) events: broadcast::Sender<RunEvent>,
     pub(crate) sync_events: broadcast::Sender<SyncEvent>,
     pub(crate) integration_events: broadcast::Sender<IntegrationEvent>,
-    /// Syncs whose settings changed, for the schedulers of this process.
-    pub(crate) changes: broadcast::Sender<SyncKey>,
+    pub(crate) connection_events: broadcast::Sender<ConnectionEvent>,
+    /// What changed, for the schedulers of this process.
+    pub(crate) changes: broadcast::Sender<Changed>,
+}
+
+/// What a scheduler is to look at again.
+#[derive(Clone, Debug)]
+pub(crate) enum Changed {
+    /// A sync whose settings changed.
+    Sync(SyncKey),
+    /// A connection that has other credentials, in this engine.
+    Connection(String),
 }
 
 impl Parts {

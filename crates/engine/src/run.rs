@@ -56,8 +56,18 @@ pub(crate) struct Run<'e> {
 impl Run<'_> {
     /// Runs to the end. The report is stored in every case; an error is also returned.
     pub(crate) async fn execute(self) -> Result<Outcome> {
+        let met = self.engine.meet(&self.connection.id).await?;
+        if self.options.scheduled && self.engine.rests(&self.connection.id, &met) {
+            return Ok(Outcome::NotWanted);
+        }
         // Faults of the settings are reported before anything begins.
-        let mut client = self.client().await?;
+        let mut client = match self.client().await {
+            Ok(client) => client,
+            Err(error) => {
+                self.engine.settle_health(&self.connection.id, &met, Some(&error)).await;
+                return Err(error);
+            }
+        };
         let mut begun = match begin::begin(self.engine, self.key, &self.options).await? {
             Start::Begun(begun) => *begun,
             Start::NotDue(at) => return Ok(Outcome::NotDue(at)),
@@ -90,6 +100,7 @@ impl Run<'_> {
                 outcome => {
                     let had_none = !could_reset && !began_over;
                     let outcome = outcome.map_err(|error| if had_none { nothing_forgotten(error) } else { error });
+                    self.engine.settle_health(&self.connection.id, &met, outcome.as_ref().err()).await;
                     begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
                     let report = end::finish(self.engine, &begun, &host, outcome).await;
                     return Ok(Outcome::Ran(report.map(Box::new)));
@@ -107,6 +118,7 @@ impl Run<'_> {
         let client = parts.client(&self.connection, &info.provider, &origins, info.credentials).await?;
         let credentials = client.session().credentials().await?;
         if info.credentials == CredentialUse::Required && !credentials.can_sign_in() {
+            client.session().note_missing();
             return Err(Error::new(ErrorKind::Unauthorized, "the template needs a token: set one for the connection")
                 .with("template", info.id())
                 .with("connection", &self.connection.id));

@@ -17,6 +17,7 @@ use crate::cancel::CancelToken;
 use crate::documents::{SyncKey, SyncSettings};
 use crate::engine::Engine;
 use crate::events::{SyncChange, SyncEvent};
+use crate::parts::Changed;
 use crate::run::{Outcome, RunOptions};
 use crate::timer::{self, JumpWatch};
 use due::Due;
@@ -47,7 +48,7 @@ pub(crate) struct Scheduler {
     /// Stops the current runs, but not the scheduler.
     runs_cancel: CancelToken,
     commands: mpsc::UnboundedReceiver<(Command, tokio::sync::oneshot::Sender<()>)>,
-    changes: broadcast::Receiver<SyncKey>,
+    changes: broadcast::Receiver<Changed>,
     wakeups: Option<Wakeups>,
     due: Due,
     runs: JoinSet<(SyncKey, Ended)>,
@@ -151,7 +152,8 @@ impl Scheduler {
                     }
                 }
                 changed = self.changes.recv() => match changed {
-                    Ok(key) => self.reload(&key).await,
+                    Ok(Changed::Sync(key)) => self.reload(&key).await,
+                    Ok(Changed::Connection(connection)) => self.try_again(&connection).await,
                     Err(broadcast::error::RecvError::Lagged(_)) => self.reload_all().await,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },

@@ -6,7 +6,9 @@ use highwater_core::{Error, ErrorKind, Result, StreamHead, StreamKey};
 use highwater_template::TemplateInfo;
 use serde::Serialize;
 
-use crate::documents::{Phase, RunReport, SyncKey, SyncOrigin, SyncSettings, SyncState, SyncStatus};
+use crate::documents::{
+    Phase, RunReport, StoredHealth, SyncKey, SyncOrigin, SyncSettings, SyncState, SyncStatus, health_key,
+};
 use crate::engine::Engine;
 use crate::errors::not_enabled;
 use crate::logs::{self, LogFilter};
@@ -117,6 +119,9 @@ impl SyncHandle {
         let running = run.is_some() && store.document(&key.holder_key()).await?.is_some();
         let triggered = store.document(&key.trigger_key()).await?.is_some();
         let now = engine.parts().environment.now();
+        let health = store.document(&health_key(&key.connection)).await?;
+        let health: StoredHealth = health.map(|stored| stored.to()).transpose()?.unwrap_or_default();
+        let needs_sign_in = health.health(now).needs_sign_in();
         let due = settings.as_ref().map(|settings| settings.due(&status, now));
         let missing_settings = match (&settings, engine.template(&key.template)) {
             (Some(_), Ok(template)) => connection.missing(&template.info().config),
@@ -125,6 +130,7 @@ impl SyncHandle {
         let phase = match &settings {
             _ if running => Phase::Running,
             None => Phase::Disabled,
+            Some(settings) if needs_sign_in && !settings.paused => Phase::NeedsSignIn,
             Some(settings) if !missing_settings.is_empty() && !settings.paused => Phase::NeedsSetting,
             Some(_) if triggered || engine.is_queued(key) => Phase::Queued,
             Some(settings) if settings.paused => Phase::Paused,

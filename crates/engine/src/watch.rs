@@ -5,7 +5,7 @@ use tokio::sync::broadcast;
 
 use crate::documents::{SyncKey, SyncStatus};
 use crate::engine::Engine;
-use crate::events::{IntegrationEvent, RunEvent, SyncChange, SyncEvent};
+use crate::events::{ConnectionEvent, IntegrationEvent, RunEvent, SyncChange, SyncEvent};
 
 impl Engine {
     /// Returns a receiver for events of this engine's runs: their progress, every log line, their end. A receiver that falls more
@@ -45,6 +45,24 @@ impl Engine {
         self.parts().sync_events.subscribe()
     }
 
+    /// Returns a receiver of every change of a connection that this engine makes or notices, each once. Begin to receive, then
+    /// read [`connection_states`](Engine::connection_states): nothing is missed. Changes by engines of other processes are in
+    /// the state alone; webhooks tell of both. A receiver that falls more than 1,024 events behind loses the oldest.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) {
+    /// let mut events = engine.connection_events();
+    /// while let Ok(event) = events.recv().await {
+    ///     if event.health.is_some_and(|health| health.needs_sign_in()) {
+    ///         println!("{}: please sign in again", event.connection);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn connection_events(&self) -> broadcast::Receiver<ConnectionEvent> {
+        self.parts().connection_events.subscribe()
+    }
+
     /// Returns a receiver of every change of an integration that this engine makes. What an endpoint means for each connection
     /// is told by [`sync_events`](Engine::sync_events). Changes by engines of other processes are in
     /// [`integrations`](Engine::integrations) alone. A receiver that falls more than 1,024 events behind loses the oldest.
@@ -65,6 +83,11 @@ impl Engine {
     pub(crate) fn publish_change(&self, event: SyncEvent) {
         // It is fine if there are no receivers.
         let _ = self.parts().sync_events.send(event);
+    }
+
+    pub(crate) fn publish_connection(&self, event: ConnectionEvent) {
+        // Nobody watching is fine.
+        let _ = self.parts().connection_events.send(event);
     }
 
     /// Sends events for the differences between a new status and the last one.

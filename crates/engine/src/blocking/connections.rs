@@ -6,7 +6,7 @@ use highwater_core::Result;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::connection::DisconnectMode;
+use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, DisconnectMode};
 use crate::documents::{ConnectionSettings, EndUser};
 use crate::http::Credentials;
 
@@ -100,5 +100,41 @@ impl Engine {
     /// Those of the method it calls.
     pub fn update_metadata(&self, connection: &str, metadata: serde_json::Value) -> Result<()> {
         self.wait(self.engine().update_metadata(connection, metadata))
+    }
+
+    /// See [`Engine::sign_in`](crate::Engine::sign_in).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn sign_in(&self, connection: &str, credentials: Credentials) -> Result<()> {
+        self.wait(self.engine().sign_in(connection, credentials))
+    }
+
+    /// See [`Engine::mark_revoked`](crate::Engine::mark_revoked).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn mark_revoked(&self, connection: &str) -> Result<()> {
+        self.wait(self.engine().mark_revoked(connection))
+    }
+
+    /// See [`Engine::connection_state`](crate::Engine::connection_state).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connection_state(&self, connection: &str) -> Result<ConnectionState> {
+        self.wait(self.engine().connection_state(connection))
+    }
+
+    /// See [`Engine::connection_states`](crate::Engine::connection_states).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connection_states(&self, filter: &ConnectionFilter) -> Result<ConnectionPage> {
+        self.wait(self.engine().connection_states(filter))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::documents::{ConnectionSettings, EndUser, StoredConnection, connection_key, object};
 use crate::engine::Engine;
 use crate::errors::no_connection;
+use crate::events::{ConnectionChange, ConnectionEvent};
 
 /// Attempts at a change that conflicts with other changes.
 const TRIES: u32 = 50;
@@ -110,7 +111,11 @@ impl Engine {
             batch.expect_document(&*place, Some(&stored)).put_document(&*place, &known)?;
             match self.store().commit(batch).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => return outcome.map(drop),
+                outcome => {
+                    outcome?;
+                    self.publish_connection(ConnectionEvent::new(connection, ConnectionChange::SettingsChanged));
+                    return Ok(());
+                }
             }
         }
     }

@@ -1,13 +1,11 @@
-//! The beginning of a connection: its settings, and credentials that last as long as the engine.
+//! The beginning of a connection: its settings.
 
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
-use highwater_template::Secret;
 
-use crate::documents::{ConnectionSettings, StoredConnection, connection_key};
+use crate::documents::{ConnectionSettings, StoredConnection, StoredHealth, connection_key, health_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
-use crate::events::{SyncChange, SyncEvent};
-use crate::http::Credentials;
+use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
 use crate::sync::note_change;
 
 /// Tries of a commit that others keep overtaking.
@@ -66,11 +64,16 @@ impl Engine {
         let connection = StoredConnection { settings, created_at };
         let mut batch = WriteBatch::new();
         batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &connection)?;
-        let mut settings = connection.settings;
+        let own = connection.settings;
+        let mut settings = own.clone();
         if let Some(joining) = &joining {
             settings = joining.fill_in(settings);
         }
         let (mut released, mut joined) = (Vec::new(), Vec::new());
+        let change = match &before {
+            None => Some(ConnectionChange::Connected),
+            Some(before) => (before.settings != own).then_some(ConnectionChange::SettingsChanged),
+        };
         if let Some(StoredConnection { settings: before, .. }) = before {
             let before = match &joining {
                 Some(joining) if before.integration.is_some() => joining.fill_in(before),
@@ -84,7 +87,14 @@ impl Engine {
         if !(released.is_empty() && joined.is_empty()) {
             note_change(self, released.iter().chain(&joined), &mut batch).await?;
         }
+        if stored.is_none() {
+            let mut chance = [0; 2];
+            self.parts().environment.fill_random(&mut chance);
+            let health = StoredHealth::first(self.parts().environment.now(), u16::from_le_bytes(chance));
+            batch.put_document(health_key(&settings.id), &health)?;
+        }
         self.parts().store.commit(batch).await?;
+        change.into_iter().for_each(|change| self.publish_connection(ConnectionEvent::new(&settings.id, change)));
         for key in &joined {
             self.publish_change(SyncEvent::new(key, SyncChange::Enabled));
         }
@@ -105,26 +115,6 @@ impl Engine {
     pub(crate) fn check_config_names(&self, settings: &ConnectionSettings) -> Result<()> {
         let of_provider = self.parts().described().filter(|(known, _)| known.name == settings.provider);
         settings.check_names(of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)))
-    }
-
-    /// Uses a token for a connection until this engine is dropped: see [`use_credentials`](Engine::use_credentials).
-    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
-        self.use_credentials(connection, Credentials::token(token));
-    }
-
-    /// Uses credentials for a connection until this engine is dropped. They stay in memory: other processes do not see
-    /// them, and the host supplies them again at the next start. If the engine has a [`CredentialStore`](crate::CredentialStore),
-    /// refreshed tokens are saved there.
-    ///
-    /// ```no_run
-    /// # fn example(engine: highwater_engine::Engine) {
-    /// use highwater_engine::{Credentials, Secret};
-    /// let credentials = Credentials::token(Secret::new("ghp_...")).secret("webhook_secret", Secret::new("It's a secret"));
-    /// engine.use_credentials("github-main", credentials);
-    /// # }
-    /// ```
-    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
-        self.parts().sessions.of(connection.as_ref()).set(credentials);
     }
 
     /// Returns a connection's settings, with what its integration says where it says nothing itself.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use highwater_core::locks::lock;
 use highwater_core::{ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
-use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connection_key, drafts_of};
+use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connection_key, drafts_of, health_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
 use crate::events::{SyncChange, SyncEvent};
@@ -104,6 +104,7 @@ impl Engine {
         let settings: ConnectionSettings = stored.as_ref().ok_or_else(|| no_connection(connection))?.to()?;
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, stored.as_ref()).remove_document(&*place);
+        batch.remove_document(health_key(connection));
         self.leave(&settings, &mut batch).await?;
         let mut syncs = BTreeMap::new();
         for (at, prefix) in KEPT.into_iter().enumerate() {

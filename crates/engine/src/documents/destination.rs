@@ -33,6 +33,9 @@ pub struct Destination {
     /// Whether failed runs are reported too. On by default.
     #[serde(default = "yes")]
     pub on_error: bool,
+    /// Also tell how connections stand: sign-ins, and credentials that are over. On unless told.
+    #[serde(default = "yes")]
+    pub on_auth: bool,
     /// Whether the URL may resolve to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
@@ -63,6 +66,7 @@ impl Destination {
             integration: None,
             on_unchanged: false,
             on_error: true,
+            on_auth: true,
             allow_private: false,
             max_rows: most(),
             disabled: None,
@@ -94,6 +98,13 @@ impl Destination {
     #[must_use]
     pub fn on_error(mut self, tell: bool) -> Self {
         self.on_error = tell;
+        self
+    }
+
+    /// Whether to tell how connections stand.
+    #[must_use]
+    pub fn on_auth(mut self, tell: bool) -> Self {
+        self.on_auth = tell;
         self
     }
 

@@ -283,6 +283,9 @@ pub enum Phase {
     Running,
     /// The API is unreachable; it is retried soon.
     Offline,
+    /// It rests until somebody signs in to its connection again: see
+    /// [`ConnectionHealth`](crate::connections::ConnectionHealth).
+    NeedsSignIn,
     /// Its schedule has no further slot: it runs when triggered, or after it gets another schedule.
     Ended,
 }
@@ -351,6 +354,11 @@ impl SyncStatus {
     /// [`ErrorKind::needs_action`].
     pub fn needs_action(&self) -> bool {
         self.last_error_kind.is_some_and(ErrorKind::needs_action)
+    }
+
+    /// Whether the last run failed for want of credentials that the API takes.
+    pub(crate) fn lacks_sign_in(&self) -> bool {
+        matches!(self.last_error_kind, Some(ErrorKind::Unauthorized | ErrorKind::Corrupt))
     }
 
     /// Returns whether nothing is set aside and nothing is known to be missing.

@@ -115,6 +115,11 @@ impl Client {
         self
     }
 
+    /// Whether a request to this address carries the credentials.
+    pub(super) fn owns(&self, url: &Url) -> bool {
+        self.address.owns(url)
+    }
+
     pub(super) fn provider(&self) -> &Provider {
         &self.provider
     }
@@ -163,6 +168,8 @@ impl Client {
                     refreshed = true;
                 }
                 _ if journey.request.any_status => {
+                    // Whoever takes any status judges a refusal too.
+                    self.note_answer(&journey.url, &response, &credentials, false);
                     if let Verdict::Wait(wait) = asked_to_wait {
                         self.quiet_for(wait.time(1, &self.limits, self.random()));
                     }
@@ -184,7 +191,10 @@ impl Client {
                         self.pause(failures, wait).await;
                     }
                     _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
-                    (Verdict::Pass, wait) => return Client::judged(response, wait),
+                    (Verdict::Pass, wait) => {
+                        self.note_answer(&journey.url, &response, &credentials, true);
+                        return Client::judged(response, wait);
+                    }
                 },
             }
         }
@@ -264,7 +274,7 @@ impl Client {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        match self.placement(credentials).filter(|_| self.address.owns(&url)) {
+        match self.placement(credentials).filter(|_| self.owns(&url)) {
             Some(Placement::Header { name, value }) if !given(&headers, &name) => {
                 headers.push((name, value.expose().to_owned()));
             }

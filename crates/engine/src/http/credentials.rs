@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::oauth::client_pair;
 use super::tokens::{OAuthGrant, OAuthTokens};
+use crate::documents::TokenEnd;
 use crate::timer::millis;
 
 /// A user name of this length that is not a mail address may be an API key.
@@ -114,6 +115,29 @@ impl Credentials {
             )
             .with("setting", &key.name)
             .with("help", &key.help)),
+        }
+    }
+
+    /// When the sign-in ends, if nothing renews it.
+    pub(crate) fn end(&self) -> Option<TokenEnd> {
+        match &self.sign_in {
+            SignInMethod::OAuth2(tokens) if !tokens.can_refresh() => {
+                tokens.expires_at.map(|end| TokenEnd::new(end, tokens.lifetime))
+            }
+            _ => None,
+        }
+    }
+
+    /// How webhooks name the way to sign in.
+    pub(crate) fn mode(&self) -> &'static str {
+        match &self.sign_in {
+            SignInMethod::Nothing => "NONE",
+            SignInMethod::Token(_) => "API_KEY",
+            SignInMethod::Basic { .. } => "BASIC",
+            SignInMethod::OAuth2(tokens) => match tokens.grant {
+                OAuthGrant::User => "OAUTH2",
+                OAuthGrant::ClientCredentials => "OAUTH2_CC",
+            },
         }
     }
 

@@ -14,13 +14,15 @@ use highwater_core::{Environment, Error, ErrorKind, Result, Store, Timestamp};
 use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
+use highwater_template::redact::Redactor;
 
 use super::address::Address;
 use super::credentials::{Credentials, SignInMethod};
 use super::oauth::{self, Refusal};
 use super::session::Session;
-use super::tokens::OAuthTokens;
+use super::tokens::{OAuthGrant, OAuthTokens};
 use super::turn::Turn;
+use crate::documents::{Finding, Obstacle, SignInReason};
 use crate::mutants::mutant;
 use crate::timer;
 
@@ -29,6 +31,9 @@ const KEEPING: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(
 
 /// How many refresh tokens are tried in a row: ours, and one that another process has saved in the meantime.
 const TRIES: usize = 2;
+
+const REFRESH_REFUSED: Finding = Finding::Failed(Obstacle::NeedsSignIn(SignInReason::RefreshRefused));
+const REVOKED: Finding = Finding::Failed(Obstacle::Revoked);
 
 /// The state that one refresh leaves to the next.
 #[derive(Default)]
@@ -63,6 +68,14 @@ pub(super) struct Way<'w> {
     pub(super) store: &'w Arc<dyn Store>,
     /// The engine's id.
     pub(super) engine: &'w str,
+}
+
+/// Where turns among processes are taken.
+pub(crate) struct Place<'w> {
+    pub(crate) store: &'w Arc<dyn Store>,
+    pub(crate) environment: &'w Arc<dyn Environment>,
+    /// The engine's name among others.
+    pub(crate) engine: &'w str,
 }
 
 impl Session {
@@ -113,13 +126,17 @@ impl Session {
         if tokens.access_token != old.access_token || tokens.can_refresh() {
             return Ok(true);
         }
-        let message = match &old.access_token {
-            None => "there is no access token, and no way to get one: sign in, or use client credentials",
+        let (reason, message) = match &old.access_token {
+            None => (
+                SignInReason::NoCredentials,
+                "there is no access token, and no way to get one: sign in, or use client credentials",
+            ),
             Some(_) if old.expires_at.is_some_and(|end| end <= now) => {
-                "the sign-in has ended, and there is no refresh token: sign in again"
+                (SignInReason::Expired, "the sign-in has ended, and there is no refresh token: sign in again")
             }
             Some(_) => return Ok(false),
         };
+        self.note(Finding::Failed(Obstacle::NeedsSignIn(reason)));
         Err(self.named(Error::new(ErrorKind::Unauthorized, message)))
     }
 
@@ -148,6 +165,7 @@ impl Session {
             }
             let is_over = tokens.refresh_token.is_some() && tokens.refresh_token == refreshing.refused;
             if is_over && !mutant!("over-asked-again") {
+                self.note(REFRESH_REFUSED);
                 return Err(self.named(oauth::over()));
             }
             if refreshing.quiet_until > now {
@@ -171,9 +189,16 @@ impl Session {
                         continue;
                     }
                     refreshing.refused = tokens.refresh_token;
+                    self.note(if error.context("error") == Some("token_revoked") { REVOKED } else { REFRESH_REFUSED });
                     return Err(self.named(error));
                 }
                 Err(Refusal { error, .. }) => {
+                    let denied = error.kind() == ErrorKind::Unauthorized
+                        && (tokens.grant == OAuthGrant::ClientCredentials
+                            || error.context("error") == Some("access_denied"));
+                    if denied {
+                        self.note(REFRESH_REFUSED);
+                    }
                     if let Some(wait) = error.retry_after() {
                         refreshing.quiet_until = now + wait;
                     }
@@ -228,13 +253,49 @@ impl Session {
         outcome
     }
 
+    /// Saves credentials of a new sign-in durably, while nobody renews those before, in any process; then uses them.
+    pub(crate) async fn sign_in(&self, way: &Place<'_>, credentials: &Credentials) -> Result<()> {
+        let store = self.store().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "the engine has no credential store to keep a sign-in: build it with one, or use the credentials for as long \
+                 as it lives",
+            )
+        });
+        let store = store.map_err(|error| self.named(error))?;
+        let _renewing = self.renewing.lock().await;
+        let secrets = self.take_turn(way, "secrets").await?;
+        let mut refreshing = self.refreshing.lock().await;
+        let tokens = self.take_turn(way, "tokens").await?;
+        let saved = async {
+            let _alone = self.keeping.lock().await;
+            store.save(self.connection(), credentials).await
+        };
+        let saved = saved.await;
+        if saved.is_ok() {
+            // What is under way, or was refused, belongs to the sign-in before.
+            *refreshing = Refreshing::default();
+            self.replace(credentials);
+        }
+        tokens.end().await;
+        secrets.end().await;
+        saved.map_err(|error| {
+            let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
+            self.named(error.during("keeping the credentials of a sign-in"))
+        })
+    }
+
+    async fn take_turn(&self, place: &Place<'_>, what: &str) -> Result<Turn> {
+        Turn::take(place.store, &**place.environment, &format!("{}/{what}", self.connection()), place.engine).await
+    }
+
     /// The lock across processes, if they can share credentials at all.
     async fn turn(&self, way: &Way<'_>, what: &str) -> Result<Option<Turn>> {
         if !self.has_store() || mutant!("refresh-out-of-turn") {
             return Ok(None);
         }
-        let name = format!("{}/{what}", self.connection());
-        Turn::take(way.store, &**way.environment, &name, way.engine).await.map(Some)
+        let place = Place { store: way.store, environment: way.environment, engine: way.engine };
+        self.take_turn(&place, what).await.map(Some)
     }
 
     fn named(&self, error: Error) -> Error {

@@ -12,6 +12,7 @@ use super::address::Address;
 use super::budget::Budget;
 use super::credentials::{CredentialStore, Credentials, SignInMethod};
 use super::renewal::Refreshing;
+use crate::documents::{Finding, Obstacle, SignInReason};
 use crate::mutants::mutant;
 
 /// The number of replaced secrets that are still redacted: an API may echo an old token.
@@ -31,7 +32,7 @@ pub(crate) struct Session {
     store: Option<Arc<dyn CredentialStore>>,
     held: Mutex<Held>,
     /// Held while the host's store is read or written.
-    keeping: tokio::sync::Mutex<()>,
+    pub(super) keeping: tokio::sync::Mutex<()>,
     pub(crate) budget: Mutex<Budget>,
     /// Held while tokens are refreshed, so that one refresh serves all.
     pub(super) refreshing: tokio::sync::Mutex<Refreshing>,
@@ -57,6 +58,12 @@ struct Held {
     astray: bool,
     /// The connection was removed: nothing more is saved.
     gone: bool,
+    /// They were given, or changed in the host's store, since they were last used.
+    untried: bool,
+    /// What using them showed, until somebody notes it.
+    finding: Option<Finding>,
+    /// Which sign-in they came of, by the count of the connection's health; none before that was read.
+    generation: Option<u64>,
     /// Current and replaced secrets, the latest last.
     secrets: Vec<Secret>,
     /// Redacts them from texts.
@@ -104,6 +111,11 @@ impl Sessions {
         Arc::clone(session)
     }
 
+    /// Whether the host has a store for credentials.
+    pub(crate) fn keeps_credentials(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Removes the credentials of a removed connection, here and in the host's store.
     pub(crate) async fn forget(&self, connection: &str) -> Result<()> {
         let session = self.of(connection);
@@ -119,6 +131,7 @@ impl Session {
         let mut held = lock(&self.held);
         (held.credentials, held.unsaved, held.stored) = (Some(credentials), false, None);
         (held.used, held.astray) = (false, false);
+        (held.untried, held.finding) = (true, None);
         held.note_secrets();
         drop(held);
         *lock(&self.budget) = Budget::default();
@@ -200,16 +213,27 @@ impl Session {
         if lock(&self.held).gone {
             return Ok(());
         }
-        let loaded = store.load(&self.connection).await.map_err(|error| self.redact_error(error))?;
+        let loaded = self.load(&**store).await?;
         let mut held = lock(&self.held);
         let changed = held.stored.as_ref().is_some_and(|stored| *stored != loaded);
         if loaded.is_some() && !held.unsaved && (changed || held.credentials.is_none()) {
+            held.untried |= changed && held.credentials != loaded;
             held.credentials.clone_from(&loaded);
             held.astray = false;
         }
         held.stored = Some(loaded);
         held.note_secrets();
         Ok(())
+    }
+
+    async fn load(&self, store: &dyn CredentialStore) -> Result<Option<Credentials>> {
+        let loaded = store.load(&self.connection).await;
+        loaded.map_err(|error| {
+            if error.kind() == ErrorKind::Corrupt {
+                self.note(Finding::Failed(Obstacle::NeedsSignIn(SignInReason::Unreadable)));
+            }
+            self.redact_error(error)
+        })
     }
 
     /// Adopts the credentials of the host's store, if their refresh token differs from this expired one.
@@ -289,6 +313,88 @@ impl Session {
         let Some(store) = &self.store else { return Ok(()) };
         let named = |error: Error| error.during("removing credentials").with("connection", &self.connection);
         store.remove(&self.connection).await.map_err(|error| named(self.redact_error(error)))
+    }
+
+    /// Takes the credentials of the latest sign-in, where somebody signed in since this engine last looked. What was given to it
+    /// directly and not used yet stays.
+    pub(crate) async fn catch_up(&self, generation: u64) -> Result<()> {
+        let known = lock(&self.held).generation;
+        if known == Some(generation) || mutant!("sign-in-elsewhere-missed") {
+            return Ok(());
+        }
+        if known.is_none() {
+            let mut held = lock(&self.held);
+            held.generation = Some(generation);
+            if held.stored.is_none() {
+                return Ok(());
+            }
+        }
+        let _alone = self.keeping.lock().await;
+        let loaded = match &self.store {
+            Some(store) => self.load(&**store).await?,
+            None => None,
+        };
+        let mut held = lock(&self.held);
+        if !held.gone && !held.untried {
+            held.credentials.clone_from(&loaded);
+            (held.unsaved, held.used, held.astray) = (false, false, false);
+            held.finding = None;
+        }
+        (held.stored, held.generation) = (Some(loaded), Some(generation));
+        held.note_secrets();
+        Ok(())
+    }
+
+    /// Notes that these are the credentials of that sign-in.
+    pub(crate) fn set_generation(&self, generation: u64) {
+        lock(&self.held).generation = Some(generation);
+    }
+
+    /// Notes what using the credentials showed.
+    pub(super) fn note(&self, finding: Finding) {
+        let mut held = lock(&self.held);
+        (held.finding, held.untried) = (Some(finding), false);
+    }
+
+    /// Notes that the API did not take `used`, if these are the current credentials.
+    pub(super) fn note_refused(&self, used: &Credentials) {
+        let mut held = lock(&self.held);
+        if held.credentials.as_ref() == Some(used) {
+            let refused = Finding::Failed(Obstacle::NeedsSignIn(SignInReason::Refused));
+            (held.finding, held.untried) = (Some(refused), false);
+        }
+    }
+
+    /// Notes that there is nothing to sign in with. Without a store of the host's that is so in this engine alone.
+    pub(crate) fn note_missing(&self) {
+        if self.has_store() {
+            self.note(Finding::Failed(Obstacle::NeedsSignIn(SignInReason::NoCredentials)));
+        }
+    }
+
+    pub(crate) fn take_finding(&self) -> Option<Finding> {
+        lock(&self.held).finding.take()
+    }
+
+    /// Whether there are credentials that were not used yet.
+    pub(crate) fn is_untried(&self) -> bool {
+        let held = lock(&self.held);
+        held.untried && held.credentials.is_some()
+    }
+
+    /// Puts credentials of a new sign-in in place of those before, which the host's store has by now.
+    pub(super) fn replace(&self, credentials: &Credentials) {
+        let mut held = lock(&self.held);
+        (held.credentials, held.stored) = (Some(credentials.clone()), Some(Some(credentials.clone())));
+        (held.unsaved, held.used, held.astray) = (false, false, false);
+        (held.untried, held.finding) = (true, None);
+        held.note_secrets();
+        drop(held);
+        *lock(&self.budget) = Budget::default();
+    }
+
+    pub(super) fn store(&self) -> Option<&Arc<dyn CredentialStore>> {
+        self.store.as_ref()
     }
 
     /// The redactor for the connection's secrets: current and replaced ones.

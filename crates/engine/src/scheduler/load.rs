@@ -98,6 +98,23 @@ impl Scheduler {
         }
     }
 
+    /// Tries a connection's syncs that failed for want of a sign-in, now that this engine has other credentials.
+    pub(super) async fn try_again(&mut self, connection: &str) {
+        let of_it = self.schedules.iter().filter(|(key, _)| key.connection == connection);
+        let keys: Vec<(SyncKey, bool)> = of_it.map(|(key, settings)| (key.clone(), settings.paused)).collect();
+        for (key, paused) in keys {
+            self.reload(&key).await;
+            let status = self.engine.store().document(&key.status_key()).await;
+            let status = status.and_then(|status| status.map(|stored| stored.to::<SyncStatus>()).transpose());
+            let failed = status.is_ok_and(|status| status.is_some_and(|status| status.lacks_sign_in()));
+            if failed && !paused && !self.running.contains(&key) {
+                let now = self.now();
+                self.due.set(&key, now);
+                self.early.insert(key);
+            }
+        }
+    }
+
     pub(super) async fn reload_all(&mut self) {
         if let Err(error) = self.read_all().await {
             tracing::warn!(target: "highwater::schedule", "{error}");

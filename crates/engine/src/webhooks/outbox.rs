@@ -1,5 +1,6 @@
 //! Outgoing webhooks: committed with the end of a run, delivered at least once.
 
+mod auth;
 mod cleared;
 mod collapse;
 mod deliver;
@@ -10,6 +11,7 @@ mod lease;
 mod news;
 mod tally;
 
+pub(crate) use auth::{AuthNews, AuthOperation, add_auth_rows};
 pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{BackgroundDelivery, DeliveryReport};
 pub(crate) use draft::tell;

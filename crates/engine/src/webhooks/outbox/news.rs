@@ -158,7 +158,7 @@ pub(super) struct BodyError {
     r#type: String,
 }
 
-fn iso(at: Timestamp) -> String {
+pub(super) fn iso(at: Timestamp) -> String {
     let time = i64::try_from(at.unix_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

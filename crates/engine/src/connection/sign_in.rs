@@ -1,0 +1,88 @@
+//! Credentials of a connection: kept in the host's store, or used for as long as the engine lives.
+
+use highwater_core::{ErrorKind, Result};
+use highwater_template::Secret;
+
+use crate::documents::{Finding, Obstacle, StoredHealth, connection_key};
+use crate::engine::Engine;
+use crate::errors::no_connection;
+use crate::http::{Credentials, Place};
+use crate::parts::Changed;
+use crate::webhooks::outbox::AuthOperation;
+
+impl Engine {
+    /// Signs a connection in: saves its credentials in the [`CredentialStore`](crate::CredentialStore), and uses them from now
+    /// on. They are durable when this returns. A connection that needed a sign-in is well again, and its syncs go on at once,
+    /// in every process on the store.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::{Credentials, Secret};
+    /// engine.sign_in("github-main", Credentials::token(Secret::new("ghp_..."))).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Unsupported`] where the engine has no credential store
+    /// ([`use_credentials`](Engine::use_credentials) needs none), and those of the credential store: nothing changed then.
+    pub async fn sign_in(&self, connection: &str, credentials: Credentials) -> Result<()> {
+        if self.store().document(&connection_key(connection)).await?.is_none() {
+            return Err(no_connection(connection));
+        }
+        let health = self.meet(connection).await;
+        // Credentials that cannot be read are no reason to refuse new ones.
+        let first = health.as_ref().is_ok_and(StoredHealth::is_fresh);
+        if self.parts().sessions.keeps_credentials() && health.map_or(true, |health| health.is_closed()) {
+            // Cut short behind the save, the next use of the credentials finds out how they are.
+            self.change_health(connection, AuthOperation::Refresh, StoredHealth::begin_sign_in).await?;
+        }
+        let parts = self.parts();
+        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
+        let session = parts.sessions.of(connection);
+        session.sign_in(&place, &credentials).await?;
+        let operation = if first { AuthOperation::Creation } else { AuthOperation::Override };
+        let noted = self.change_health(connection, operation, |health| health.end_sign_in(credentials.end())).await;
+        if noted.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            // Removed meanwhile: nothing of it is to be left.
+            parts.sessions.forget(connection).await?;
+        }
+        noted
+    }
+
+    /// Notes that a connection's access was withdrawn, as a provider may tell by a webhook: its syncs rest until somebody signs
+    /// in again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown connection.
+    pub async fn mark_revoked(&self, connection: &str) -> Result<()> {
+        let now = self.parts().environment.now();
+        let revoked = |health: &mut StoredHealth| health.find(Finding::Failed(Obstacle::Revoked), None, now);
+        self.change_health(connection, AuthOperation::Refresh, revoked).await
+    }
+
+    /// Uses a token for a connection until this engine is dropped: see [`use_credentials`](Engine::use_credentials).
+    pub fn use_token(&self, connection: impl AsRef<str>, token: Secret) {
+        self.use_credentials(connection, Credentials::token(token));
+    }
+
+    /// Uses credentials for a connection until this engine is dropped. They stay in memory: other processes do not see
+    /// them, and the host supplies them again at the next start. If the engine has a [`CredentialStore`](crate::CredentialStore),
+    /// refreshed tokens are saved there; [`sign_in`](Engine::sign_in) saves the credentials themselves. Syncs of this engine that
+    /// rest until somebody signs in try the credentials at once.
+    ///
+    /// ```no_run
+    /// # fn example(engine: highwater_engine::Engine) {
+    /// use highwater_engine::{Credentials, Secret};
+    /// let credentials = Credentials::token(Secret::new("ghp_...")).secret("webhook_secret", Secret::new("It's a secret"));
+    /// engine.use_credentials("github-main", credentials);
+    /// # }
+    /// ```
+    pub fn use_credentials(&self, connection: impl AsRef<str>, credentials: Credentials) {
+        let connection = connection.as_ref();
+        self.parts().sessions.of(connection).set(credentials);
+        // It is fine if no scheduler is running.
+        let _ = self.parts().changes.send(Changed::Connection(connection.to_owned()));
+    }
+}

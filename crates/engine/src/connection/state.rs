@@ -1,0 +1,231 @@
+//! What there is to know of connections. Read from the store alone.
+
+use std::collections::BTreeMap;
+
+use highwater_core::timestamp::unix_ms;
+use highwater_core::{Json, Result, Timestamp};
+use serde::Serialize;
+
+use crate::documents::{
+    ConnectionError, ConnectionHealth, ConnectionSettings, HealthKind, StoredConnection, StoredHealth, SyncKey,
+    SyncStatus, connection_key, health_key,
+};
+use crate::engine::Engine;
+use crate::errors::no_connection;
+
+/// Documents read at a time.
+const PAGE: usize = 500;
+
+/// Connections of a page, unless the filter says otherwise.
+const LIMIT: usize = 100;
+
+/// Everything there is to show about a connection. Read from the store alone; it holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionState {
+    /// Its settings, with what its integration says where it says nothing itself.
+    pub settings: ConnectionSettings,
+    /// When it was connected first; kept when it is connected again. None for connections of earlier versions.
+    #[serde(rename = "created_ms", with = "unix_ms::option")]
+    pub created_at: Option<Timestamp>,
+    /// When the last successful run of any of its syncs ended. Actions and requests of the host's own do not count.
+    #[serde(rename = "last_fetched_ms", with = "unix_ms::option")]
+    pub last_fetched_at: Option<Timestamp>,
+    /// How it stands with its API.
+    pub health: ConnectionHealth,
+    /// Why somebody has to sign in again, or else the error of the sync that ran last of those whose last run failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ConnectionError>,
+}
+
+/// Which connections. All conditions apply together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionFilter {
+    /// Of this integration.
+    pub integration: Option<String>,
+    /// Of this provider.
+    pub provider: Option<String>,
+    /// With all these tags.
+    pub tags: BTreeMap<String, String>,
+    /// Of the end user with this id.
+    pub end_user: Option<String>,
+    /// That stand so.
+    pub health: Option<HealthKind>,
+    /// Where to continue: the last page's `next`.
+    pub after: Option<String>,
+    /// At most this many: 100 unless told.
+    pub limit: Option<usize>,
+}
+
+impl ConnectionFilter {
+    /// Of this integration.
+    #[must_use]
+    pub fn integration(mut self, key: impl Into<String>) -> Self {
+        self.integration = Some(key.into());
+        self
+    }
+
+    /// Of this provider.
+    #[must_use]
+    pub fn provider(mut self, provider: impl Into<String>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
+    /// With this tag.
+    #[must_use]
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Of this end user.
+    #[must_use]
+    pub fn end_user(mut self, id: impl Into<String>) -> Self {
+        self.end_user = Some(id.into());
+        self
+    }
+
+    /// That stand so.
+    #[must_use]
+    pub fn health(mut self, kind: HealthKind) -> Self {
+        self.health = Some(kind);
+        self
+    }
+
+    /// Behind the page that named this.
+    #[must_use]
+    pub fn after(mut self, next: Option<String>) -> Self {
+        self.after = next;
+        self
+    }
+
+    /// At most so many.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    fn takes(&self, settings: &ConnectionSettings) -> bool {
+        let is = |wanted: &Option<String>, found: Option<&str>| wanted.is_none() || wanted.as_deref() == found;
+        is(&self.integration, settings.integration.as_deref())
+            && is(&self.provider, Some(&settings.provider))
+            && is(&self.end_user, settings.end_user.as_ref().map(|user| user.id.as_str()))
+            && self.tags.iter().all(|(name, value)| settings.tags.get(name) == Some(value))
+    }
+}
+
+/// A page of connections, in order of their ids.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionPage {
+    /// The connections.
+    pub connections: Vec<ConnectionState>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<String>,
+}
+
+impl Engine {
+    /// Returns everything there is to show about a connection. Read from the store, without any network.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// let state = engine.connection_state("github-main").await?;
+    /// if state.health.needs_sign_in() {
+    ///     println!("sign in again: {:?}", state.last_error);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](highwater_core::ErrorKind::NotFound) for an unknown connection.
+    pub async fn connection_state(&self, connection: &str) -> Result<ConnectionState> {
+        let stored = self.store().document(&connection_key(connection)).await?;
+        let stored = stored.ok_or_else(|| no_connection(connection))?;
+        self.state_of(StoredConnection::read(&stored)?).await
+    }
+
+    /// Returns a page of connections, in order of their ids, each with everything there is to show about it.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::connections::{ConnectionFilter, HealthKind};
+    /// let filter = ConnectionFilter::default().tag("plan", "team").health(HealthKind::NeedsSignIn);
+    /// for connection in engine.connection_states(&filter).await?.connections {
+    ///     println!("{} has to sign in again", connection.settings.id);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn connection_states(&self, filter: &ConnectionFilter) -> Result<ConnectionPage> {
+        const PREFIX: &str = "connection/";
+        let limit = filter.limit.unwrap_or(LIMIT).max(1);
+        let mut after = filter.after.as_ref().map(|after| format!("{PREFIX}{after}")).unwrap_or_default();
+        let mut connections: Vec<ConnectionState> = Vec::new();
+        loop {
+            let page = self.store().documents(PREFIX, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(ConnectionPage { connections, next: None }) };
+            after.clone_from(&last.key);
+            for document in &page {
+                let stored = StoredConnection::read(&document.value)?;
+                if !filter.takes(&stored.settings) {
+                    continue;
+                }
+                if let Some(wanted) = filter.health
+                    && self.health_of(&stored.settings.id).await?.0.kind() != wanted
+                {
+                    continue;
+                }
+                if connections.len() == limit {
+                    let next = connections.last().map(|last| last.settings.id.clone());
+                    return Ok(ConnectionPage { connections, next });
+                }
+                connections.push(self.state_of(stored).await?);
+            }
+        }
+    }
+
+    async fn health_of(&self, connection: &str) -> Result<(ConnectionHealth, Option<ConnectionError>)> {
+        let stored = self.store().document(&health_key(connection)).await?;
+        let stored: StoredHealth = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        Ok((stored.health(self.parts().environment.now()), stored.error()))
+    }
+
+    async fn state_of(&self, stored: StoredConnection) -> Result<ConnectionState> {
+        let id = stored.settings.id.clone();
+        let (health, error) = self.health_of(&id).await?;
+        let (mut last_fetched_at, mut failed) = (None, None);
+        let (prefix, mut after) = (format!("status/{id}/"), String::new());
+        loop {
+            let page = self.store().documents(&prefix, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.key);
+            for document in &page {
+                let status: SyncStatus = document.value.to()?;
+                last_fetched_at = last_fetched_at.max(status.last_success_at);
+                let later = failed.as_ref().is_none_or(|(at, _)| *at < status.last_started_at);
+                if let (Some(message), Some(kind), Some(path), true) =
+                    (status.last_error, status.last_error_kind, document.key.strip_prefix("status/"), later)
+                {
+                    let sync = Some(SyncKey::from_path(path)?.sync_name());
+                    failed = Some((status.last_started_at, ConnectionError { kind, message, sync }));
+                }
+            }
+        }
+        Ok(ConnectionState {
+            settings: self.with_integration(stored.settings).await?,
+            created_at: stored.created_at,
+            last_fetched_at,
+            health,
+            last_error: error.or(failed.map(|(_, error)| error)),
+        })
+    }
+}
