@@ -30,7 +30,7 @@ pub use destination::Destination;
 pub(crate) use destination::{DESTINATIONS, destination_key};
 pub(crate) use draft::{DRAFTS, Draft, Failure, drafts_of};
 pub use health::{ConnectionError, ConnectionHealth, HealthKind, SignInReason};
-pub(crate) use health::{Finding, Obstacle, StoredHealth, TokenEnd, health_key};
+pub(crate) use health::{Finding, Gate, Obstacle, StoredHealth, TokenEnd, health_key};
 pub(crate) use holder::Holder;
 pub use integration::IntegrationSettings;
 pub(crate) use integration::{INTEGRATIONS, StoredIntegration, check_key, integration_key};

@@ -21,7 +21,7 @@ use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
-use crate::documents::{ConnectionSettings, RunReport, SyncKey};
+use crate::documents::{ConnectionSettings, Gate, RunReport, SyncKey};
 use crate::engine::Engine;
 use crate::http::Client;
 use crate::timer;
@@ -57,8 +57,10 @@ impl Run<'_> {
     /// Runs to the end. The report is stored in every case; an error is also returned.
     pub(crate) async fn execute(self) -> Result<Outcome> {
         let met = self.engine.meet(&self.connection.id).await?;
-        if self.options.scheduled && self.engine.rests(&self.connection.id, &met) {
-            return Ok(Outcome::NotWanted);
+        match self.engine.gate(&self.connection.id, &met) {
+            Gate::Closed if self.options.scheduled => return Ok(Outcome::NotWanted),
+            Gate::ClosedUntil(at) if self.options.scheduled => return Ok(Outcome::NotDue(at)),
+            _ => {}
         }
         // Faults of the settings are reported before anything begins.
         let mut client = match self.client().await {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
 use crate::documents::{
-    ConnectionHealth, ConnectionSettings, Finding, SignInReason, StoredHealth, SyncKey, SyncSettings, SyncStatus,
+    ConnectionHealth, ConnectionSettings, Finding, Gate, SignInReason, StoredHealth, SyncKey, SyncSettings, SyncStatus,
     connection_key, health_key,
 };
 use crate::engine::Engine;
@@ -30,16 +30,19 @@ impl Engine {
         Ok(health)
     }
 
-    /// Whether scheduled runs of a connection rest, because somebody has to sign in first. Credentials that were just given to
-    /// this engine are tried.
-    pub(crate) fn rests(&self, connection: &str, met: &StoredHealth) -> bool {
-        met.is_closed() && !self.parts().sessions.of(connection).is_untried() && !mutant!("sign-in-not-needed")
+    /// Returns whether the credentials of a connection may be used: not while somebody has to sign in first. Credentials that
+    /// were just given to this engine are tried.
+    pub(crate) fn gate(&self, connection: &str, met: &StoredHealth) -> Gate {
+        if self.parts().sessions.of(connection).is_untried() || mutant!("sign-in-not-needed") {
+            return Gate::Open;
+        }
+        met.gate(self.parts().environment.now())
     }
 
     /// Reads how a connection stands, and refuses a call with credentials that are known to be over.
     pub(crate) async fn meet_signed_in(&self, connection: &str) -> Result<StoredHealth> {
         let met = self.meet(connection).await?;
-        if !self.rests(connection, &met) {
+        if self.gate(connection, &met) == Gate::Open {
             return Ok(met);
         }
         let session = self.parts().sessions.of(connection);
@@ -116,7 +119,10 @@ impl Engine {
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&connected));
             batch.expect_document(&*health_place, stored.as_ref()).put_document(&*health_place, &health)?;
-            let woken = if before.is_closed() && !health.is_closed() && !mutant!("sign-in-wakes-nobody") {
+            // A sign-in that begins is looked at too: where it is cut short, others are to go on after a while.
+            let wakes =
+                before.has_problem() && health.gate(now) != Gate::Closed && before.gate(now) != health.gate(now);
+            let woken = if wakes && !mutant!("sign-in-wakes-nobody") {
                 self.wake_syncs(connection, &mut batch).await?
             } else {
                 BTreeSet::new()

@@ -33,9 +33,10 @@ impl Engine {
         let health = self.meet(connection).await;
         // Credentials that cannot be read are no reason to refuse new ones.
         let first = health.as_ref().is_ok_and(StoredHealth::is_fresh);
-        if self.parts().sessions.keeps_credentials() && health.map_or(true, |health| health.is_closed()) {
+        if self.parts().sessions.keeps_credentials() && health.map_or(true, |health| health.has_problem()) {
             // Cut short behind the save, the next use of the credentials finds out how they are.
-            self.change_health(connection, AuthOperation::Refresh, StoredHealth::begin_sign_in).await?;
+            let now = self.parts().environment.now();
+            self.change_health(connection, AuthOperation::Refresh, |health| health.begin_sign_in(now)).await?;
         }
         let parts = self.parts();
         let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };

@@ -12,6 +12,9 @@ const EARLY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// And at most this part of its lifetime before: a quarter.
 const EARLY_PART: u32 = 4;
 
+/// A sign-in whose end nobody noted for this long was cut short.
+const SIGN_IN: Duration = Duration::from_secs(60);
+
 /// The longest error that is kept, in bytes.
 const ERROR: usize = 1000;
 
@@ -145,6 +148,16 @@ pub(crate) enum Finding {
     Failed(Obstacle),
 }
 
+/// Whether the credentials of a connection may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Not before somebody signs in.
+    Closed,
+    /// Somebody is signing in. If nobody notes the end of that until then, the credentials are tried.
+    ClosedUntil(Timestamp),
+}
+
 /// When an access token ends that nothing renews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TokenEnd {
@@ -173,9 +186,9 @@ pub(crate) struct StoredHealth {
     signed_in: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
-    /// A sign-in began, and nobody noted its end: credentials may have been saved.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    signing_in: bool,
+    /// When a sign-in began whose end nobody noted yet: credentials may have been saved.
+    #[serde(rename = "signing_in_ms", with = "unix_ms::option", skip_serializing_if = "Option::is_none")]
+    signing_in: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_end: Option<TokenEnd>,
     /// The health that was told last.
@@ -232,19 +245,30 @@ impl StoredHealth {
         Some(ConnectionError { kind: problem.error_kind, message: problem.error.clone(), sync: None })
     }
 
-    /// Whether the credentials may not be used before somebody signs in.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.problem.is_some() && !self.signing_in
+    /// Whether the credentials may be used.
+    pub(crate) fn gate(&self, now: Timestamp) -> Gate {
+        match (&self.problem, self.signing_in) {
+            (None, _) => Gate::Open,
+            (Some(_), None) => Gate::Closed,
+            // A sign-in that began later than now was timed by another clock.
+            (Some(_), Some(began)) if began + SIGN_IN <= now || began > now + SIGN_IN => Gate::Open,
+            (Some(_), Some(began)) => Gate::ClosedUntil(began + SIGN_IN),
+        }
+    }
+
+    /// Whether somebody has to sign in before the credentials are used.
+    pub(crate) fn has_problem(&self) -> bool {
+        self.problem.is_some()
     }
 
     /// Notes what came of using the credentials. `error` has no secret any more.
     pub(crate) fn find(&mut self, finding: Finding, error: Option<&Error>, now: Timestamp) {
         let Finding::Failed(obstacle) = finding else {
             self.problem = None;
-            self.signing_in = false;
+            self.signing_in = None;
             return;
         };
-        self.signing_in = false;
+        self.signing_in = None;
         // Another reason to sign in again is no news.
         if self.problem.as_ref().is_some_and(|known| known.obstacle == obstacle || obstacle != Obstacle::Revoked) {
             return;
@@ -273,14 +297,14 @@ impl StoredHealth {
         !self.signed_in
     }
 
-    pub(crate) fn begin_sign_in(&mut self) {
-        self.signing_in = true;
+    pub(crate) fn begin_sign_in(&mut self, now: Timestamp) {
+        self.signing_in = Some(now);
     }
 
     pub(crate) fn end_sign_in(&mut self, end: Option<TokenEnd>) {
         self.generation += 1;
         self.signed_in = true;
-        (self.problem, self.signing_in, self.token_end) = (None, false, end);
+        (self.problem, self.signing_in, self.token_end) = (None, None, end);
     }
 
     /// Takes the health for told. Returns it where it is another than the one that was told last.
@@ -324,7 +348,7 @@ mod tests {
         assert_eq!(health.tell(START), Some(needs));
         health.find(REFUSED, None, START + days(1));
         assert_eq!(health.tell(START + days(1)), None);
-        assert!(health.is_closed() && health.error().unwrap().message.len() <= ERROR);
+        assert!(health.gate(START) == Gate::Closed && health.error().unwrap().message.len() <= ERROR);
         health.find(Finding::Failed(Obstacle::Revoked), None, START + days(2));
         assert_eq!(health.tell(START + days(2)), Some(ConnectionHealth::Revoked { since: START }));
         health.find(Finding::Accepted, None, START + days(3));
@@ -352,9 +376,11 @@ mod tests {
     fn a_sign_in_that_was_cut_short_opens_the_way_once() {
         let mut health = StoredHealth::default();
         health.find(REFUSED, None, START);
-        health.begin_sign_in();
-        assert!(!health.is_closed() && health.health(START).needs_sign_in());
-        health.find(REFUSED, None, START);
-        assert!(health.is_closed());
+        health.begin_sign_in(START);
+        let end = START + SIGN_IN;
+        assert_eq!((health.gate(START), health.gate(end)), (Gate::ClosedUntil(end), Gate::Open));
+        assert!(health.health(end).needs_sign_in());
+        health.find(REFUSED, None, end);
+        assert_eq!(health.gate(end), Gate::Closed);
     }
 }
