@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use highwater_core::{
     AckToken, Change, Commit, ConsumerCommand, ConsumerReply, ConsumerStatus, Cursor, Delivery, ErrorKind, Maintenance,
-    MaintenanceReport, NetAction, Page, PageRequest, PollOptions, PruneWhat, Record, Result, Seek, Store, StoreOptions,
-    StreamBatch, StreamCommit, StreamHead, StreamKey, WriteBatch, WriteOutcome,
+    MaintenanceReport, NetAction, Page, PageRequest, PollOptions, PruneWhat, Record, RecordId, Result, Seek, Store,
+    StoreOptions, StreamBatch, StreamCommit, StreamHead, StreamKey, WriteBatch, WriteOutcome,
 };
 
 use crate::environment::TestEnvironment;
@@ -243,7 +243,7 @@ impl<S: Subject> Rig<S> {
     }
 
     /// Unparks records, and returns their ids.
-    pub fn unpark(&self, name: &str) -> Vec<String> {
+    pub fn unpark(&self, name: &str) -> Vec<RecordId> {
         match self.consumer(name, ConsumerCommand::Unpark).expect("the consumer is known") {
             ConsumerReply::Parked(ids) => ids,
             other => panic!("a return was answered with {other:?}"),

@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::ext::{Records, StoreExt, TypedPage};
 use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::page::{Page, PageRequest};
-use crate::record::{Json, Record};
+use crate::record::{Json, Record, RecordId};
 use crate::stream::StreamKey;
 use crate::wakeups::Wakeups;
 
@@ -387,7 +387,7 @@ impl Consumer<'_> {
     /// # Errors
     ///
     /// Those of [`Consumer::unpark`].
-    pub fn unpark(&self) -> Result<Vec<String>> {
+    pub fn unpark(&self) -> Result<Vec<RecordId>> {
         wait(self.0.unpark())
     }
 

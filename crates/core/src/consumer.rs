@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cursor::Cursor;
 use crate::page::{ContentFilter, Page};
+use crate::record::RecordId;
 use crate::timestamp::Timestamp;
 
 /// How a consumer reads.
@@ -151,7 +152,7 @@ pub struct ConsumerStatus {
     pub backoff: Option<Duration>,
     /// Ids of the records that were parked after too many failed deliveries, in that order. At most 1,000: then the consumer stays
     /// where it is. A parked record that changes is delivered again, and is no longer parked once that is acknowledged.
-    pub parked: Vec<String>,
+    pub parked: Vec<RecordId>,
     /// Whether it was evicted so that pruning could go on; it must start over.
     pub evicted: bool,
 }
@@ -191,7 +192,7 @@ pub enum ConsumerReply {
     /// To `Status`.
     Status(ConsumerStatus),
     /// To `Unpark`: the ids.
-    Parked(Vec<String>),
+    Parked(Vec<RecordId>),
     /// To everything else.
     Done,
 }

@@ -430,7 +430,7 @@ impl Consumer<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for a consumer that has never polled.
-    pub async fn unpark(&self) -> Result<Vec<String>> {
+    pub async fn unpark(&self) -> Result<Vec<RecordId>> {
         match self.execute(ConsumerCommand::Unpark).await? {
             ConsumerReply::Parked(ids) => Ok(ids),
             other => Err(unexpected(&other)),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use highwater_core::{ConsumerCommand, ContentFilter, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat, Seek};
+use highwater_core::{
+    ConsumerCommand, ContentFilter, ErrorKind, Maintenance, NetAction, PollOptions, PruneWhat, RecordId, Seek,
+};
 
 use crate::rig::{Rig, ids, nets, notes};
 use crate::subject::Subject;
@@ -140,7 +142,7 @@ pub fn p21_deaths_weigh_less_than_refusals<S: Subject>() {
     assert_eq!(ids(&delivery.page.changes), ["0"]);
     rig.environment.step_ms(60_000);
     let delivery = rig.poll_with("copy", &options).unwrap();
-    assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked), (vec!["1"], vec!["0".to_owned()]));
+    assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked), (vec!["1"], vec![RecordId::from("0")]));
 }
 
 /// A parked record that changes is delivered with the action it has for its reader, and is no longer parked.
@@ -246,7 +248,7 @@ pub fn p21_unparked_records_are_delivered<S: Subject>() {
     assert_eq!(ids(&delivery.page.changes), ["1"]);
     rig.nack("copy", delivery.token);
     let delivery = rig.poll_with("copy", &options).unwrap();
-    assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked), (vec!["5"], vec!["1".to_owned()]));
+    assert_eq!((ids(&delivery.page.changes), rig.status("copy").parked), (vec!["5"], vec![RecordId::from("1")]));
     rig.ack("copy", delivery.token).unwrap();
     let delivery = rig.poll_with("copy", &options).unwrap();
     let expected = [("later", NetAction::Added), ("4", NetAction::Added)];
@@ -255,7 +257,7 @@ pub fn p21_unparked_records_are_delivered<S: Subject>() {
     let delivery = rig.poll_with("copy", &options).unwrap();
     assert_eq!(nets(&delivery.page.changes), [("6", NetAction::Deleted)]);
     rig.ack("copy", delivery.token).unwrap();
-    assert_eq!((rig.status("copy").parked, rig.status("copy").lag), (vec!["1".to_owned()], 0));
+    assert_eq!((rig.status("copy").parked, rig.status("copy").lag), (vec![RecordId::from("1")], 0));
     // A reader that starts over gets it with the rest; one that is moved to the end keeps it parked.
     rig.seek("copy", Seek::End);
     assert_eq!(rig.status("copy").parked, ["1"]);

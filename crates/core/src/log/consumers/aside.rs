@@ -11,7 +11,7 @@ use crate::log::read::{Attempt, StreamView};
 use crate::log::transaction::{StreamSlot, Transaction};
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
-use crate::record::{Change, NetAction};
+use crate::record::{Change, NetAction, RecordId};
 
 /// Records that a reader sets aside, at most: beyond that it is the reader that needs help, and it stays where it is.
 pub(super) const MAX_PARKED: usize = 1000;
@@ -20,7 +20,7 @@ pub(super) const MAX_PARKED: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored")]
 pub(crate) struct Parked {
-    pub(super) id: String,
+    pub(super) id: RecordId,
     /// Whether the reader holds an earlier version of it.
     pub(super) held: bool,
     /// Taken back: it waits to be delivered again.
@@ -35,9 +35,9 @@ pub(crate) struct Parked {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
-    Id(String),
+    Id(RecordId),
     Whole {
-        id: String,
+        id: RecordId,
         held: bool,
         #[serde(default)]
         again: bool,
@@ -64,7 +64,7 @@ impl ConsumerRecord {
         match self.parked.iter_mut().find(|parked| parked.id == id) {
             Some(parked) => parked.again = false,
             None => self.parked.push(Parked {
-                id: id.to_owned(),
+                id: id.into(),
                 held: !matches!(net, NetAction::Added | NetAction::Void),
                 again: false,
                 delivered: false,
@@ -73,12 +73,12 @@ impl ConsumerRecord {
     }
 
     /// The records that are set aside.
-    pub(super) fn parked_ids(&self) -> Vec<String> {
+    pub(super) fn parked_ids(&self) -> Vec<RecordId> {
         self.parked.iter().filter(|parked| !parked.again).map(|parked| parked.id.clone()).collect()
     }
 
     /// Takes every record that is set aside back into delivery; which ones these were.
-    pub(super) fn unpark(&mut self) -> Vec<String> {
+    pub(super) fn unpark(&mut self) -> Vec<RecordId> {
         let ids = self.parked_ids();
         if mutant!("unpark-forgets") {
             self.parked.clear();
@@ -174,7 +174,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         }
         if !page.has_more {
             // The others mean nothing to a reader of this filter any more.
-            let told = |id: &String| page.changes.iter().any(|change| *change.record.id == **id);
+            let told = |id: &RecordId| page.changes.iter().any(|change| *change.record.id == **id);
             record.parked.retain(|parked| !ids.contains(&parked.id) || told(&parked.id));
         }
         (page.next_cursor, page.has_more, page.caught_up) = (record.acknowledged, true, false);
