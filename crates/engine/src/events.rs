@@ -94,6 +94,10 @@ pub enum SyncChange {
     Started,
     /// Its run has ended, or was parked.
     Ended,
+    /// The deletes of its parked run were approved and done.
+    Approved,
+    /// The deletes of its parked run were rejected; what the run saved stays.
+    Rejected,
     /// Its API is unreachable: it is retried soon.
     Offline,
     /// Its API is reachable again.
@@ -112,10 +116,10 @@ pub struct SyncEvent {
     pub sync: String,
     /// The kind of change.
     pub change: SyncChange,
-    /// The run that began or ended.
+    /// The run that began or ended, or whose deletes were approved or rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
-    /// How the run ended.
+    /// How the run ended, or stands now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<RunState>,
     /// Why it failed, was stopped, or needs action.

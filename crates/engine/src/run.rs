@@ -89,26 +89,37 @@ impl Run<'_> {
             host.tell(None);
             let outcome = self.attempt(&begun, &host).instrument(span).await;
             let outcome = outcome.map_err(|error| host.redact_error(error));
-            match outcome {
+            let outcome = match outcome {
                 Err(error) if error.kind() == ErrorKind::SourceReset && could_reset => {
-                    host.log(LogLevel::Warning, "the API no longer knows the checkpoint: reading everything again");
-                    host.flush().await?;
-                    began_over = true;
-                    begun = begin::begin_over(self.engine, self.key, &begun, host.report(), &error).await?;
-                    host.change_report(|report| report.fail(&error, begun.run.report.started_at));
-                    host.tell(None);
-                    client = self.client().await?;
+                    match self.begin_over(&begun, &host, &error).await {
+                        Ok(next) => {
+                            (begun, client) = next;
+                            began_over = true;
+                            continue;
+                        }
+                        // No other run can begin: this one ends with that error.
+                        Err(error) => Err(error),
+                    }
                 }
-                outcome => {
-                    let had_none = !could_reset && !began_over;
-                    let outcome = outcome.map_err(|error| if had_none { nothing_forgotten(error) } else { error });
-                    self.engine.settle_health(&self.connection.id, &met, outcome.as_ref().err()).await;
-                    begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
-                    let report = end::finish(self.engine, &begun, &host, outcome).await;
-                    return Ok(Outcome::Ran(report.map(Box::new)));
-                }
-            }
+                Err(error) if !could_reset && !began_over => Err(nothing_forgotten(error)),
+                outcome => outcome,
+            };
+            self.engine.settle_health(&self.connection.id, &met, outcome.as_ref().err()).await;
+            begun.interrupted = self.options.scheduled && self.options.cancel.is_cancelled();
+            let report = end::finish(self.engine, &begun, &host, outcome).await;
+            return Ok(Outcome::Ran(report.map(Box::new)));
         }
+    }
+
+    /// Ends a run whose checkpoint the API no longer knows, and begins one that reads everything.
+    async fn begin_over(&self, begun: &Begun, host: &Host<'_>, why: &Error) -> Result<(Begun, Client)> {
+        let client = self.client().await?;
+        host.log(LogLevel::Warning, "the API no longer knows the checkpoint: reading everything again");
+        host.flush().await?;
+        let next = begin::begin_over(self.engine, self.key, begun, host.report(), why).await?;
+        host.change_report(|report| report.fail(why, next.run.report.started_at));
+        host.tell(None);
+        Ok((next, client))
     }
 
     async fn client(&self) -> Result<Client> {

@@ -6,7 +6,7 @@ use super::lease::free_or_busy;
 use crate::documents::{CountsBeforeDeletes, RunReport, RunState, SyncKey, SyncStatus, connection_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
-use crate::events::RunEvent;
+use crate::events::{RunEvent, SyncChange, SyncEvent};
 use crate::logs;
 use crate::webhooks::outbox::Tally;
 
@@ -49,6 +49,7 @@ impl Engine {
         status.last_success_at = Some(now);
         tally.conclude(&report, None, &mut batch)?;
         let report = self.settle(&key, batch, status, report, Some(&before)).await?;
+        self.publish_decision(&key, SyncChange::Approved, &report);
         tally.tell_now(self.store().as_ref(), &*self.parts().environment).await;
         Ok(report)
     }
@@ -74,7 +75,15 @@ impl Engine {
         let now = self.parts().environment.now();
         let why = "its deletes were rejected; everything it saved stays";
         report.end(RunState::Cancelled, now, ErrorKind::Cancelled, why);
-        self.settle(&key, batch, status, report, None).await
+        let report = self.settle(&key, batch, status, report, None).await?;
+        self.publish_decision(&key, SyncChange::Rejected, &report);
+        Ok(report)
+    }
+
+    fn publish_decision(&self, key: &SyncKey, change: SyncChange, report: &RunReport) {
+        self.publish(RunEvent::of(report, None));
+        let (run, state, error_kind) = (Some(report.id), Some(report.state), report.error_kind);
+        self.publish_change(SyncEvent { run, state, error_kind, ..SyncEvent::new(key, change) });
     }
 
     /// A run that waits for approval, and a batch guarded against concurrent changes.
@@ -131,7 +140,6 @@ impl Engine {
             logs::put_run(&mut batch, key, &report, false)?;
             self.store().commit(batch).await?;
         }
-        self.publish(RunEvent::of(&report, None));
         Ok(report)
     }
 }

@@ -39,10 +39,16 @@ pub(super) async fn finish(engine: &Engine, begun: &Begun, host: &Host<'_>, outc
                         .with("connection", &host.key.connection)
                         .with("sync", host.key.sync_name()))
                 }
-                None => Err(fenced),
+                None => {
+                    host.tell_end();
+                    Err(fenced)
+                }
             }
         }
-        Err(other) => Err(if error.kind() == ErrorKind::Cancelled { error } else { other }),
+        Err(other) => {
+            host.tell_end();
+            Err(if error.kind() == ErrorKind::Cancelled { error } else { other })
+        }
     }
 }
 

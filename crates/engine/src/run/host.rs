@@ -238,6 +238,13 @@ impl<'e> Host<'e> {
         }
     }
 
+    /// Publishes the end of a run that could not store it, unless watchers never learned of its beginning.
+    pub(super) fn tell_end(&self) {
+        if self.told_start.load(Ordering::Relaxed) {
+            self.tell(None);
+        }
+    }
+
     /// Reports until when the run waits for the API's rate limit, if it does.
     fn note_limit(&self) {
         let until_ms = lock(&self.client.session().budget).quiet_until_ms();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use highwater_core::Timestamp;
+
 use super::Scheduler;
 use crate::documents::SyncKey;
 use crate::timer::Jump;
@@ -57,8 +59,9 @@ impl Scheduler {
         let keys: Vec<SyncKey> = self.offline.iter().filter(|key| which(key)).cloned().collect();
         let spread = if keys.len() > 1 { SPREAD } else { Duration::ZERO };
         for key in keys {
-            if self.due.at(&key).is_some() {
-                self.offline.remove(&key);
+            let soon = |at: Timestamp| self.early.contains(&key) && at <= now + SPREAD;
+            // One that is looked at soon already is not put off.
+            if self.due.at(&key).is_some_and(|at| !soon(at)) {
                 let at = now + self.engine.random_below(spread);
                 self.due.set(&key, at);
                 self.early.insert(key);

@@ -12,6 +12,7 @@ use highwater_core::{
     Environment, Error, ErrorKind, Inline, MemoryBackend, RecordId, Result, Store, StoreOptions, StreamKey, Timestamp,
 };
 use highwater_engine::{ConnectionSettings, Engine, EngineBuilder, RunOptions, RunReport};
+use highwater_template::auth::CredentialUse;
 use highwater_template::{LogLevel, SyncContext, Template, TemplateInfo};
 use tokio::time::Instant;
 
@@ -214,6 +215,13 @@ impl World {
     /// Another engine on the same store, as another process would have.
     pub fn another(&self) -> Engine {
         engine_on(&self.clock, &self.store, &self.template, |builder| builder)
+    }
+
+    /// Another engine on the same store, whose template needs a token.
+    pub fn needing_a_token(&self) -> Engine {
+        let info = self.template.info.clone().credentials(CredentialUse::Required);
+        let template = Items { info, api: Arc::clone(&self.api) };
+        engine_on(&self.clock, &self.store, &Arc::new(template), |builder| builder)
     }
 
     pub fn api(&self) -> MutexGuard<'_, Api> {
