@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use highwater::engine::{CancelToken, CredentialStore, Credentials, DisconnectMode};
+use highwater::engine::{CancelToken, Credentials, DisconnectMode};
 use highwater::template::Provider;
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Store};
 use serde_json::json;
@@ -137,7 +137,8 @@ pub(super) async fn store(
     options: &StoreOptions,
 ) -> Result<()> {
     let store = stores::open(options)?;
-    let vault = vaults::open(&store, options).await?;
+    // The engine keeps credentials in the vault that is there.
+    vaults::open(&store, options).await?;
     let engine = vaults::engine(&store, options, file).await?;
     let is_new = match engine.connection(&settings.id).await {
         Ok(_) => false,
@@ -145,7 +146,7 @@ pub(super) async fn store(
         Err(error) => return Err(error),
     };
     engine.connect(settings.clone()).await?;
-    if let Err(error) = vault.save(&settings.id, &account.credentials).await {
+    if let Err(error) = engine.sign_in(&settings.id, account.credentials.clone()).await {
         if is_new {
             // The reason why nothing was stored is the better one.
             let _ = engine.disconnect(&settings.id, DisconnectMode::KeepRecords).await;

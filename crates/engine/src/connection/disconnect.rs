@@ -8,7 +8,7 @@ use highwater_core::{ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connection_key, drafts_of, health_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
-use crate::events::{SyncChange, SyncEvent};
+use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
 use crate::logs;
 use crate::sync::note_change;
 use crate::webhooks::outbox::{anybody_listens, clear_streams, tell};
@@ -73,6 +73,7 @@ impl Engine {
                 outcome => break outcome?,
             }
         };
+        self.publish_connection(ConnectionEvent::new(connection, ConnectionChange::Disconnected));
         for (key, enabled) in &syncs {
             self.announce(key);
             if *enabled {
