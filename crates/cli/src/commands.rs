@@ -13,6 +13,7 @@ mod doctor;
 mod dryrun;
 mod enable;
 mod get;
+mod integrations;
 mod logs;
 mod maintain;
 mod pause;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Connect(Box<connect::ConnectOptions>),
     /// List the connections; show, reconnect or delete one.
     Connections(connections::ConnectionsOptions),
+    /// List the integrations; create one, enable its endpoints, delete it.
+    Integrations(integrations::IntegrationsOptions),
     /// Sync a template into a store, once or repeatedly.
     Sync(sync::SyncOptions),
     /// Show what a template would save, without a store.
@@ -107,6 +110,7 @@ impl Command {
             Command::Providers(options) => providers::run(options, output),
             Command::Connect(options) => connect::run(options, output, cancel).await,
             Command::Connections(options) => connections::run(options, output, cancel).await,
+            Command::Integrations(options) => integrations::run(options, output).await,
             Command::Sync(options) => sync::run(options, output, cancel).await,
             Command::DryRun(options) => dryrun::run(options, output, cancel).await,
             Command::Act(options) => act::run(options, output).await,

@@ -10,7 +10,7 @@ use std::process::{Child, Output, Stdio};
 
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
-use support::{highwater, one_line, run, text};
+use support::{failure, highwater, one_line, run, text};
 
 const TOKEN: &str = "ghp-4711-never-in-a-file";
 
@@ -298,4 +298,30 @@ fn usage_that_contradicts_itself_is_refused() {
     ] {
         assert_eq!(run(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn an_integration_syncs_for_its_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let url = serve();
+    let create =
+        ["integrations", "create", "work", "github", "--display-name", "GitHub (work)", "--client-id", "Iv1.1"];
+    let create: Vec<&str> = create.into_iter().chain(["--base-url", &url, "--db", "app.db"]).collect();
+    assert!(text(here, &create).contains("highwater connect --integration work"));
+    text(here, &["integrations", "enable", "work", "issues", "--every", "5m", "--db", "app.db"]);
+    let connect = ["connect", "--integration", "work", "--config", "owner=o,repo=r", "--token-stdin", "--db", "app.db"];
+    let mut child = highwater(here, &connect).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let shown = text(here, &["integrations", "show", "work", "--db", "app.db"]);
+    assert!(shown.contains("enabled for 1 connection") && shown.contains("github-o-r"), "{shown}");
+    let status = text(here, &["status", "--db", "app.db", "--json"]);
+    assert!(status.contains(r#""every_ms":300000"#), "{status}");
+    text(here, &["sync", "github", "issues", "--db", "app.db"]);
+    text(here, &["integrations", "disable", "work", "issues", "--db", "app.db"]);
+    assert!(failure(here, &["integrations", "delete", "work", "--db", "app.db"]).contains("connections"));
+    text(here, &["integrations", "delete", "work", "--disconnect", "--db", "app.db"]);
+    assert_eq!(text(here, &["integrations", "--db", "app.db"]), "");
+    assert_eq!(text(here, &["connections", "--db", "app.db"]), "");
 }

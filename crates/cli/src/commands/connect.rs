@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use highwater::engine::{CancelToken, Credentials, DisconnectMode};
 use highwater::template::Provider;
-use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Store};
+use highwater::{ConnectionSettings, Engine, Error, ErrorKind, IntegrationHandle, MemoryStore, Result, Store};
 use serde_json::json;
 
 use super::account::connection_id;
@@ -70,21 +70,26 @@ async fn of_integration(key: &str, options: &ConnectOptions) -> Result<(Connecti
     let store = stores::open_existing(&options.store)?;
     let file = options.provider_file.as_deref();
     let integration = vaults::engine(&store, &options.store, file).await?.integration(key)?;
+    let application = application(&integration).await?;
     let found = integration.settings().await?;
     store.close().await?;
     let mut settings = ConnectionSettings::of_integration("", key);
     settings.provider.clone_from(&found.provider);
     settings.base_url.clone_from(&found.base_url);
     settings.config.clone_from(&found.config);
-    Ok((settings, Application { client_id: found.client_id, scopes: found.scopes }))
+    Ok((settings, application))
 }
 
 /// The application of the users of a connection's integration.
 pub(super) async fn application_of(engine: &Engine, settings: &ConnectionSettings) -> Result<Application> {
     let Some(key) = &settings.integration else { return Ok(Application::default()) };
-    let integration = engine.integration(key)?;
+    application(&engine.integration(key)?).await
+}
+
+async fn application(integration: &IntegrationHandle) -> Result<Application> {
     let found = integration.settings().await?;
-    Ok(Application { client_id: found.client_id, scopes: found.scopes })
+    let client_secret = integration.client_secret().await?;
+    Ok(Application { client_id: found.client_id, client_secret, scopes: found.scopes })
 }
 
 /// Who signed in, and with what.

@@ -101,7 +101,7 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
 }
 
 /// A connection, for people.
-fn line(settings: &ConnectionSettings) -> String {
+pub(super) fn line(settings: &ConnectionSettings) -> String {
     let integration = settings.integration.as_ref().map_or_else(String::new, |key| format!(", of integration {key}"));
     let name = settings.display_name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
     format!("{}{name}: {}{integration}", settings.id, settings.provider)

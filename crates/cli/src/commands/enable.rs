@@ -45,6 +45,6 @@ pub(crate) async fn run(options: &EnableOptions, output: &Output) -> Result<()> 
     store.close().await
 }
 
-fn cron(text: &str) -> Result<Schedule, String> {
+pub(super) fn cron(text: &str) -> Result<Schedule, String> {
     Schedule::cron(text).map_err(|error| error.to_string())
 }

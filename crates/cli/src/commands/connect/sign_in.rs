@@ -55,6 +55,7 @@ pub(in crate::commands) struct SignInOptions {
 #[derive(Debug, Default)]
 pub(in crate::commands) struct Application {
     pub(in crate::commands) client_id: Option<String>,
+    pub(in crate::commands) client_secret: Option<Secret>,
     pub(in crate::commands) scopes: Vec<String>,
 }
 
@@ -70,6 +71,8 @@ impl SignInOptions {
         if let Some(token) = self.token()? {
             return Ok(account::credentials(provider, &token));
         }
+        // A secret goes with the application it was made for.
+        let secret_of_application = application.client_secret.filter(|_| self.client_id.is_none());
         let client_id = self.client_id.clone().or(application.client_id);
         let oauth = match (provider.oauth2(), client_id.is_some() || self.device) {
             (Some(oauth), true) => oauth,
@@ -77,7 +80,7 @@ impl SignInOptions {
         };
         let mut client = OAuthTokens::new(client_id.ok_or_else(|| self.needs_more(provider))?);
         let given = self.client_secret_env.as_deref().map(account::read_token).transpose()?;
-        if let Some(secret) = given {
+        if let Some(secret) = given.or(secret_of_application) {
             client = client.client_secret(secret);
         }
         let scopes: Vec<&str> = application.scopes.iter().chain(&self.scope).map(String::as_str).collect();
