@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use highwater::engine::RunOptions;
-use highwater::engine::credentials::{CredentialStore, Credentials, DeviceSignIn, OAuthTokens};
+use highwater::engine::credentials::{CredentialStore, Credentials, DeviceSignIn, OAuthTokens, Revocation};
 use highwater::engine::transport::UreqTransport;
 use highwater::sign_in::{LoopbackRedirect, RedirectStrategy, sign_in};
 use highwater::store::SystemEnvironment;
@@ -92,6 +92,39 @@ fn an_application_asks_for_itself() {
         let error = app.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
         assert!(error.to_string().contains("client id and secret"), "{error}");
+    });
+}
+
+#[test]
+fn a_sign_in_that_was_revoked_is_over_at_the_provider() {
+    let Some(provider) = Provider::start(3600) else { return };
+    block_on(async {
+        let tokens = desktop(&provider, |url| provider.agree_later(url)).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(&provider, folder.path()).await;
+        app.engine.use_credentials("c", Credentials::oauth2(tokens));
+        app.run().await.unwrap();
+        assert_eq!(app.engine.revoke_credentials("c").await.unwrap(), Revocation::Revoked);
+        let error = app.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(error.to_string().contains("sign in again"), "{error}");
+        // Once more is no mistake.
+        assert_eq!(app.engine.revoke_credentials("c").await.unwrap(), Revocation::Revoked);
+
+        let service = OAuthTokens::client_credentials("service", Secret::new("service-secret"));
+        app.engine.use_credentials("c", Credentials::oauth2(service));
+        assert_eq!(
+            app.engine.revoke_credentials("c").await.unwrap(),
+            Revocation::NothingToRevoke,
+            "it has no token yet"
+        );
+        app.run().await.unwrap();
+        assert_eq!(app.engine.revoke_credentials("c").await.unwrap(), Revocation::Revoked);
+        let service = OAuthTokens::client_credentials("service", Secret::new("another"));
+        app.engine.use_credentials("c", Credentials::oauth2(service.access(Secret::new("a-token"), None)));
+        let error = app.engine.revoke_credentials("c").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(error.to_string().contains("check client id and secret"), "{error}");
     });
 }
 

@@ -103,6 +103,7 @@ impl Provider {
         let url = |path: &str| format!("{}{path}", self.issuer);
         OAuth2::new(url("/auth"), url("/token"), DesktopSignIn::PkcePublic)
             .device_url(url("/device/auth"))
+            .revocation_url(url("/token/revocation"))
             .authorize_parameter("prompt", "consent")
     }
 

@@ -1,6 +1,7 @@
 //! The account of a connection, and revoking its sign-in at the provider.
 
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::Verification;
 use highwater_template::auth::CredentialUse;
 
 use crate::documents::ConnectionSettings;
@@ -28,11 +29,16 @@ impl Engine {
     pub async fn verify_connection(&self, id: &str) -> Result<Option<String>> {
         let settings = self.connection(id).await?;
         let provider = self.parts().provider_of(&settings)?;
-        let verification = provider.verification.as_ref().ok_or_else(|| {
+        let credentials = self.parts().sessions.of(id).credentials().await?;
+        // A token of an installation is no user's. <https://docs.github.com/en/rest/apps/installations>
+        let of_installation = Verification::get("/installation/repositories?per_page=1");
+        let of_provider =
+            if credentials.is_of_installation() { Some(&of_installation) } else { provider.verification.as_ref() };
+        let verification = of_provider.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the provider declares no request that returns the account's name")
                 .with("provider", &provider.name)
         })?;
-        if !self.parts().sessions.of(id).credentials().await?.can_sign_in() {
+        if !credentials.can_sign_in() {
             return Err(Error::new(ErrorKind::Unauthorized, "the connection has no credentials: sign in first")
                 .with("connection", id));
         }

@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod assertion;
 mod budget;
 mod charset;
 mod client;

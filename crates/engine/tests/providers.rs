@@ -142,7 +142,7 @@ async fn the_account_is_named_or_the_error_says_what_to_do() {
         (200, r#"{"login":"a\u0007b\n"}"#, Ok(Some("a b"))),
         (200, r#"{"error":"invalid_auth"}"#, Err((ErrorKind::Unauthorized, "sign in again"))),
         (200, "{}", Err((ErrorKind::Remote, "did not tell whose account"))),
-        (200, "<html>Log in</html>", Err((ErrorKind::Remote, "not JSON"))),
+        (200, "<html>Log in</html>", Err((ErrorKind::Remote, "a web page answered in place of the API"))),
         (401, "{}", Err((ErrorKind::Unauthorized, "refused the token"))),
         (503, "{}", Err((ErrorKind::Remote, "503"))),
     ];

@@ -109,8 +109,18 @@ impl Verification {
     /// refusal, and [`ErrorKind::Remote`] if it is not the JSON that was expected.
     pub fn account(&self, response: &HttpResponse) -> Result<Option<String>> {
         let response = response.clone().error_for_status()?;
+        let page = |response: &HttpResponse| {
+            let message = "a web page answered in place of the API: check the base URL, and whether the network asks for a sign-in";
+            response.error(ErrorKind::Remote, message)
+        };
+        if response.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html")) {
+            return Err(page(&response));
+        }
         if self.names.is_empty() && self.refusal.is_none() {
             return Ok(None);
+        }
+        if response.body.trim_ascii_start().starts_with(b"<") {
+            return Err(page(&response));
         }
         let text = |pointer: &String| response.text_at(pointer).map(|text| text.filter(|text| !text.trim().is_empty()));
         if let Some(pointer) = &self.refusal

@@ -6,7 +6,7 @@ use highwater_core::{Result, Timestamp};
 use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo};
+use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,10 +27,20 @@ pub fn provider() -> Provider {
         "https://airtable.com/oauth2/v1/authorize",
         "https://airtable.com/oauth2/v1/token",
         DesktopSignIn::PkcePublic,
+    )
+    // https://airtable.com/developers/web/guides/oauth-integrations
+    .registered(
+        "an OAuth integration without a client secret, from the Builder hub",
+        "https://airtable.com/create/oauth",
     );
     Provider::new("airtable", "https://api.airtable.com")
-        .auth(AuthKind::bearer("a personal access token, from airtable.com/create/tokens"))
+        .auth(
+            AuthKind::bearer("a personal access token, from the Builder hub")
+                .page("https://airtable.com/create/tokens"),
+        )
         .auth(AuthKind::OAuth2(oauth.scope("data.records:read").client(ClientAuth::Basic)))
+        // https://airtable.com/developers/web/api/get-user-id-scopes: the address only with the scope user.email:read
+        .verification(Verification::get("/v0/meta/whoami").name("/email").name("/id"))
         .limits(RateLimits::new().rate(5, Duration::from_secs(1)).first_backoff(Duration::from_secs(30)))
         .docs("https://airtable.com/developers/web/api/list-records")
 }

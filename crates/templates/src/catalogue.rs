@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use highwater_template::auth::{AuthKind, CredentialKind, CredentialUse};
+use highwater_template::auth::{AuthKind, CredentialKind, CredentialUse, DesktopSignIn};
 use highwater_template::{Provider, SyncMode, TemplateInfo};
 
 /// Returns the page, made from the templates' own descriptions.
@@ -31,8 +31,15 @@ pub fn catalogue() -> String {
         for kind in &provider.auth {
             let _ = writeln!(page, "* **Signs in** {}", sign_in(kind));
         }
+        if let Some(verification) = &provider.verification {
+            let path = verification.path.split('?').next().unwrap_or_default();
+            let _ = writeln!(page, "* **Account** told by `{} {path}`", verification.method);
+        }
         let _ = writeln!(page, "* **Limits** {}", limits(provider));
-        let _ = writeln!(page, "\n| sync | models | changes | deletes | every | settings |\n|---|---|---|---|---|---|");
+        let _ = writeln!(
+            page,
+            "\n| sync | models | changes | deletes | every | scopes | settings |\n|---|---|---|---|---|---|---|"
+        );
         for info in infos {
             let models: Vec<&str> = info.models.iter().map(|model| model.name.as_str()).collect();
             let changes = match info.mode {
@@ -49,12 +56,13 @@ pub fn catalogue() -> String {
                 if info.credentials == CredentialUse::Optional { " (public data without credentials)" } else { "" };
             let _ = writeln!(
                 page,
-                "| `{}`<br>{}{optional} | {} | {changes} | {} | {} s | {settings} |",
+                "| `{}`<br>{}{optional} | {} | {changes} | {} | {} s | {} | {settings} |",
                 info.id(),
                 info.description,
                 models.join(", "),
                 info.deletes,
                 info.interval.as_secs(),
+                scopes(info),
             );
         }
         let of_provider: Vec<_> =
@@ -90,8 +98,27 @@ fn sign_in(kind: &AuthKind) -> String {
         CredentialKind::ServiceAccount => "a service account",
         CredentialKind::GitHubApp => "a GitHub App",
     };
-    let how = kind.oauth2().map(|oauth| oauth.desktop.description()).or(kind.help());
-    format!("with {by}: {}", how.unwrap_or_default())
+    let mut told = format!("with {by}: {}", kind.help().unwrap_or_default());
+    if let Some(url) = kind.page_url() {
+        let _ = write!(told, " (<{url}>)");
+    }
+    let Some(oauth) = kind.oauth2() else { return told };
+    let _ = write!(told, "; {}", oauth.desktop.description());
+    if oauth.device_url.is_some() && oauth.desktop != DesktopSignIn::Device {
+        told.push_str("; the device flow works");
+    }
+    if oauth.revocation_url.is_some() {
+        told.push_str("; a sign-in can be revoked");
+    }
+    told
+}
+
+/// The scopes that a token of OAuth 2 needs for a template.
+fn scopes(info: &TemplateInfo) -> String {
+    let of_template: Vec<&str> = info.scopes.iter().map(String::as_str).collect();
+    let Some(oauth) = info.provider.oauth2() else { return String::new() };
+    let scopes: Vec<String> = oauth.scopes_with(&of_template).iter().map(|scope| format!("`{scope}`")).collect();
+    scopes.join(" ")
 }
 
 fn limits(provider: &Provider) -> String {

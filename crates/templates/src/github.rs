@@ -21,7 +21,7 @@ use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
 use highwater_template::webhooks::WebhookScheme;
-use highwater_template::{ConfigKey, Provider, SyncContext, TemplateInfo};
+use highwater_template::{ConfigKey, Provider, SyncContext, TemplateInfo, Verification};
 
 /// Records in a page: the most that GitHub returns.
 const PER_PAGE: &str = "100";
@@ -34,10 +34,26 @@ pub fn provider() -> Provider {
         DesktopSignIn::Device,
     )
     // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps#device-flow
-    .device_url("https://github.com/login/device/code");
+    .device_url("https://github.com/login/device/code")
+    // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/creating-an-oauth-app
+    .registered(
+        "an OAuth app with the device flow enabled, from Settings > Developer settings",
+        "https://github.com/settings/developers",
+    );
     Provider::new("github", "https://api.github.com")
-        .auth(AuthKind::bearer("a personal access token, from Settings > Developer settings"))
+        // https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens
+        .auth(
+            AuthKind::bearer("a personal access token, from Settings > Developer settings")
+                .page("https://github.com/settings/tokens"),
+        )
         .auth(AuthKind::OAuth2(oauth))
+        // https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation
+        .auth(
+            AuthKind::github_app("the private key of a GitHub App, the App's id, and the number of an installation")
+                .page("https://github.com/settings/apps"),
+        )
+        // https://docs.github.com/en/rest/users/users#get-the-authenticated-user
+        .verification(Verification::get("/user").name("/login"))
         .header("accept", "application/vnd.github+json")
         .header("x-github-api-version", "2022-11-28")
         // A secondary limit without a time: GitHub asks to wait at least a minute.

@@ -6,23 +6,38 @@ pub mod gmail;
 
 use std::time::Duration;
 
-use highwater_template::Provider;
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
+use highwater_template::{Provider, Verification};
 
 /// Describes one of Google's APIs.
-fn provider(name: &str, scope: &str, docs: &str) -> Provider {
+fn provider(name: &str, scope: &str, docs: &str, verification: Verification) -> Provider {
     let oauth = OAuth2::new(
         "https://accounts.google.com/o/oauth2/v2/auth",
         "https://oauth2.googleapis.com/token",
         DesktopSignIn::PkceWithSecret,
     )
     .scope(scope)
+    // https://developers.google.com/identity/protocols/oauth2/native-app#tokenrevoke
+    .revocation_url("https://oauth2.googleapis.com/revoke")
+    // https://developers.google.com/identity/protocols/oauth2/native-app#creatingcred
+    .registered(
+        "an OAuth client of the type \"Desktop app\", in a Google Cloud project with this API enabled",
+        "https://console.cloud.google.com/auth/clients",
+    )
     // Without these Google gives no refresh token.
     .authorize_parameter("access_type", "offline")
     .authorize_parameter("prompt", "consent");
     Provider::new(name, "https://www.googleapis.com")
         .auth(AuthKind::OAuth2(oauth))
+        // https://developers.google.com/identity/protocols/oauth2/service-account
+        .auth(
+            AuthKind::service_account(
+                "the JSON key file of a service account, which acts as a user of your domain or sees what is shared with it",
+            )
+            .page("https://console.cloud.google.com/iam-admin/serviceaccounts"),
+        )
+        .verification(verification)
         .limits(
             RateLimits::new()
                 .status_with_text(403, "rateLimitExceeded")

@@ -8,7 +8,9 @@ use highwater_core::{ErrorKind, Result, Timestamp};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
 use highwater_template::records::{string_at, text_at};
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
+use highwater_template::{
+    ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -39,12 +41,23 @@ pub fn provider() -> Provider {
         // `/oauth/v1/token` ends on 2027-02-16. <https://developers.hubspot.com/changelog/v1-oauth-api-deprecation>
         "https://api.hubapi.com/oauth/2026-03/token",
         DesktopSignIn::Broker,
+    )
+    // https://developers.hubspot.com/docs/api-reference/latest/authentication/oauth-tokens/revoke-token
+    .revocation_url("https://api.hubapi.com/oauth/2026-03/token/revoke")
+    .registered(
+        "an app of a developer project, from Development",
+        "https://developers.hubspot.com/docs/api-reference/auth-oauth-v3/guide",
     );
     Provider::new("hubspot", "https://api.hubapi.com")
         // New private apps can no longer be made; the tokens of old ones still work.
         // <https://developers.hubspot.com/changelog/legacy-private-app-creation-sunset>
-        .auth(AuthKind::bearer("a service key, from Settings > Integrations > Service Keys"))
+        .auth(
+            AuthKind::bearer("a service key, from Settings > Integrations > Service Keys")
+                .page("https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/account-service-keys"),
+        )
         .auth(AuthKind::OAuth2(oauth))
+        // https://developers.hubspot.com/docs/api-reference/account-account-info-v3/details/get-account-info-v3-details
+        .verification(Verification::get("/account-info/v3/details").name("/portalId"))
         // The limit of the search endpoint. The lists allow more.
         .limits(
             RateLimits::new()

@@ -5,7 +5,9 @@ use std::time::Duration;
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::paging::FetchedPage;
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
+use highwater_template::{
+    ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,12 +33,24 @@ pub fn provider() -> Provider {
         DesktopSignIn::Broker,
     )
     .scope("read:jira-work")
+    // For the account's name. <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself>
+    .scope("read:jira-user")
     .scope("offline_access")
+    // https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps
+    .registered(
+        "an OAuth 2.0 integration, from the developer console",
+        "https://developer.atlassian.com/console/myapps/",
+    )
     .authorize_parameter("audience", "api.atlassian.com")
     .authorize_parameter("prompt", "consent");
     Provider::new("jira", "https://{site}.atlassian.net")
-        .auth(AuthKind::basic("your e-mail address and an API token, from id.atlassian.com > Security"))
+        // https://support.atlassian.com/atlassian-account/docs/manage-api-tokens-for-your-atlassian-account
+        .auth(
+            AuthKind::basic("your e-mail address and an API token, from id.atlassian.com > Security")
+                .page("https://id.atlassian.com/manage-profile/security/api-tokens"),
+        )
         .auth(AuthKind::OAuth2(oauth))
+        .verification(Verification::get("/rest/api/3/myself").name("/emailAddress").name("/displayName"))
         .docs("https://developer.atlassian.com/cloud/jira/platform/rest/v3")
 }
 

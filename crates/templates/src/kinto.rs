@@ -6,7 +6,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::http::escape;
 use highwater_template::records::{string_at, text_at};
-use highwater_template::{ConfigKey, HttpRequest, Provider, SourceRecord, SyncContext, TemplateInfo};
+use highwater_template::{ConfigKey, HttpRequest, Provider, SourceRecord, SyncContext, TemplateInfo, Verification};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub fn provider() -> Provider {
     Provider::new("kinto", "https://{host}/v1")
         .auth(AuthKind::basic("the account's name and password"))
         .auth(AuthKind::bearer("an access token"))
+        // https://docs.kinto-storage.org/en/stable/api/1.x/utilities.html: it has `user` for who is signed in
+        .verification(Verification::get("/").name("/user/id"))
         .docs("https://docs.kinto-storage.org")
 }
 

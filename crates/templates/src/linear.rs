@@ -8,7 +8,9 @@ use highwater_template::actions::{ActionContext, ActionInfo};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
 use highwater_template::records::{parse_time, string_at, text_at};
-use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo};
+use highwater_template::{
+    ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -40,10 +42,25 @@ pub fn provider() -> Provider {
         "https://linear.app/oauth/authorize",
         "https://api.linear.app/oauth/token",
         DesktopSignIn::PkcePublic,
-    );
+    )
+    // All of this: https://linear.app/developers/oauth-2-0-authentication
+    .scope_separator(",")
+    .revocation_url("https://api.linear.app/oauth/revoke")
+    .registered("an OAuth application, from Settings > API", "https://linear.app/settings/api/applications/new");
     Provider::new("linear", "https://api.linear.app")
-        .auth(AuthKind::header("authorization", "", "a personal API key, from Settings > Security & access"))
+        .auth(
+            AuthKind::header("authorization", "", "a personal API key, from Settings > Security & access")
+                .page("https://linear.app/settings/account/security"),
+        )
         .auth(AuthKind::OAuth2(oauth.scope("read")))
+        // https://linear.app/developers/graphql
+        .verification(
+            Verification::new("POST", "/graphql")
+                .body(serde_json::json!({"query": "{ viewer { email name } }"}))
+                .name("/data/viewer/email")
+                .name("/data/viewer/name")
+                .refusal("/errors/0/message"),
+        )
         // Linear reports a limit with status 400, or with 200 as other errors of GraphQL. Its times are Unix milliseconds.
         // <https://linear.app/developers/rate-limiting>
         .limits(

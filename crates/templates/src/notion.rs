@@ -11,7 +11,9 @@ use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
 use highwater_template::records::{parse_time, string_at};
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Window};
+use highwater_template::{
+    ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -37,10 +39,17 @@ pub fn provider() -> Provider {
         "https://api.notion.com/v1/oauth/authorize",
         "https://api.notion.com/v1/oauth/token",
         DesktopSignIn::Broker,
-    );
+    )
+    // https://developers.notion.com/reference/revoke-token
+    .revocation_url("https://api.notion.com/v1/oauth/revoke")
+    // https://developers.notion.com/docs/authorization: always this one
+    .authorize_parameter("owner", "user")
+    .registered("a public integration", "https://www.notion.so/profile/integrations");
     Provider::new("notion", "https://api.notion.com")
-        .auth(AuthKind::bearer("an internal integration's secret, from notion.so/profile/integrations"))
+        .auth(AuthKind::bearer("an internal integration's secret").page("https://www.notion.so/profile/integrations"))
         .auth(AuthKind::OAuth2(oauth.client(ClientAuth::BasicWithJson)))
+        // https://developers.notion.com/reference/get-self
+        .verification(Verification::get("/v1/users/me").name("/bot/workspace_name").name("/name"))
         .header("notion-version", "2026-03-11")
         .limits(RateLimits::new().rate(3, Duration::from_secs(1)))
         .docs("https://developers.notion.com/reference")

@@ -13,7 +13,7 @@ use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
 use highwater_template::paging::RequestField;
 use highwater_template::webhooks::WebhookScheme;
-use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo};
+use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,9 +39,19 @@ pub fn provider() -> Provider {
         "https://slack.com/oauth/v2/authorize",
         "https://slack.com/api/oauth.v2.access",
         DesktopSignIn::Broker,
-    );
+    )
+    // https://docs.slack.dev/authentication/installing-with-oauth
+    .scope_separator(",")
+    // A desktop application may use PKCE without a secret, and then gets no scopes of a bot.
+    // <https://docs.slack.dev/authentication/using-pkce>
+    .registered("an app, from Create New App", "https://api.slack.com/apps");
     Provider::new("slack", "https://slack.com/api")
-        .auth(AuthKind::bearer("a bot token (xoxb-...), from your app's OAuth & Permissions"))
+        .auth(
+            AuthKind::bearer("a bot token (xoxb-...), from your app's OAuth & Permissions")
+                .page("https://api.slack.com/apps"),
+        )
+        // https://docs.slack.dev/reference/methods/auth.test
+        .verification(Verification::new("POST", "/auth.test").name("/user").refusal("/error"))
         .auth(AuthKind::OAuth2(oauth))
         // Slack documents 429, and answers some requests with 200 and only this text.
         .limits(RateLimits::new().text("/error", "ratelimited").first_backoff(Duration::from_secs(60)))
@@ -49,8 +59,6 @@ pub fn provider() -> Provider {
         .expired_token_text("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
-        // https://docs.slack.dev/authentication/using-token-rotation: reported with status 200.
-        .expired_token_text("/error", "token_expired")
 }
 
 fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {

@@ -10,7 +10,7 @@ use highwater_template::actions::{ActionContext, ActionInfo};
 use highwater_template::auth::AuthKind;
 use highwater_template::records::{text_at, value_at};
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
-use highwater_template::{HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo};
+use highwater_template::{HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,7 +45,15 @@ action! {
 /// Describes Stripe.
 pub fn provider() -> Provider {
     Provider::new("stripe", "https://api.stripe.com")
-        .auth(AuthKind::bearer("a secret or restricted key, from Developers > API keys"))
+        // https://docs.stripe.com/keys
+        .auth(
+            AuthKind::bearer("a secret or restricted key, from Developers > API keys")
+                .page("https://dashboard.stripe.com/apikeys"),
+        )
+        // https://docs.stripe.com/api/accounts/retrieve: without an id, the key's own account
+        .verification(
+            Verification::get("/v1/account").name("/settings/dashboard/display_name").name("/email").name("/id"),
+        )
         .header("stripe-version", VERSION)
         .docs("https://docs.stripe.com/api")
         .webhooks(WebhookScheme::Stripe)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use highwater::engine::Credentials;
+use highwater::engine::credentials::OAuthTokens;
 use highwater::template::auth::{AuthKind, CredentialKind};
 use highwater::template::{Provider, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Secret, Store};
@@ -24,7 +25,8 @@ pub(super) struct AccountOptions {
     /// The API's base URL, if it is not the usual one.
     #[arg(long)]
     pub(super) base_url: Option<String>,
-    /// The environment variable that holds the token, or `name:password` if the API needs these.
+    /// The environment variable that holds the token, `name:password` if the API needs these, or the text of a service
+    /// account's key file.
     #[arg(long, value_name = "NAME")]
     pub(super) token_env: Option<String>,
 }
@@ -66,15 +68,19 @@ pub(super) fn read_token(variable: &str) -> Result<Secret> {
     }
 }
 
-/// A token, or name and password for an API with Basic auth.
-pub(super) fn credentials(provider: &Provider, token: &Secret) -> Credentials {
+/// A token, name and password for an API with Basic auth, or a service account's key file.
+pub(super) fn credentials(provider: &Provider, token: &Secret) -> Result<Credentials> {
+    let takes = |wanted| provider.auth.iter().any(|kind| kind.credential() == wanted);
+    if token.expose().starts_with('{') && takes(CredentialKind::ServiceAccount) {
+        return OAuthTokens::service_account(token).map(Credentials::oauth2);
+    }
     let first = provider.auth.iter().find(|kind| kind.oauth2().is_none());
-    match (first.map(AuthKind::credential), token.expose().split_once(':')) {
+    Ok(match (first.map(AuthKind::credential), token.expose().split_once(':')) {
         (Some(CredentialKind::NameAndPassword), Some((name, password))) => {
             Credentials::basic(name, Secret::new(password))
         }
         _ => Credentials::token(token.clone()),
-    }
+    })
 }
 
 /// How to get a token for a template that cannot work without one.
@@ -123,7 +129,7 @@ async fn connect(engine: &Engine, provider: &str, options: &AccountOptions) -> R
     if let Some(name) = &options.token_env {
         let token = read_token(name)?;
         if let Some(provider) = engine.providers().find(|known| known.name == provider) {
-            engine.use_credentials(CONNECTION, credentials(provider, &token));
+            engine.use_credentials(CONNECTION, credentials(provider, &token)?);
         }
     }
     Ok(())

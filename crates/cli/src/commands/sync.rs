@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     let connection = settings.id.clone();
     engine.connect(settings).await?;
     if let Some(token) = token {
-        engine.use_credentials(&connection, account::credentials(&info.provider, &token));
+        engine.use_credentials(&connection, account::credentials(&info.provider, &token)?);
     }
     let sync = engine.sync(&connection, &template)?;
     let outcome = loop {

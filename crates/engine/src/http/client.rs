@@ -356,6 +356,7 @@ impl Client {
         let (transport, environment, store) = (&self.transport, &self.environment, &self.store);
         Way {
             oauth: self.provider.oauth2(),
+            base_url: self.origins.urls().first(),
             address: &self.address,
             transport,
             environment,

@@ -41,7 +41,7 @@ pub(crate) enum SignInMethod {
         username: String,
         password: Secret,
     },
-    OAuth2(OAuthTokens),
+    OAuth2(Box<OAuthTokens>),
 }
 
 impl Credentials {
@@ -62,7 +62,7 @@ impl Credentials {
 
     /// Returns credentials of OAuth 2.
     pub fn oauth2(tokens: OAuthTokens) -> Self {
-        Credentials { sign_in: SignInMethod::OAuth2(tokens), secrets: BTreeMap::new() }
+        Credentials { sign_in: SignInMethod::OAuth2(Box::new(tokens)), secrets: BTreeMap::new() }
     }
 
     /// Adds a secret setting of the templates.
@@ -98,6 +98,11 @@ impl Credentials {
         let written: Written = serde_json::from_str(text.expose())
             .map_err(|_| Error::new(ErrorKind::Invalid, "the text does not contain credentials: sign in again"))?;
         Ok(written.into())
+    }
+
+    /// Whether they are those of a GitHub App's installation.
+    pub(crate) fn is_of_installation(&self) -> bool {
+        matches!(&self.sign_in, SignInMethod::OAuth2(tokens) if tokens.grant == OAuthGrant::GitHubApp)
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<Secret> {
@@ -137,6 +142,8 @@ impl Credentials {
             SignInMethod::OAuth2(tokens) => match tokens.grant {
                 OAuthGrant::User => "OAUTH2",
                 OAuthGrant::ClientCredentials => "OAUTH2_CC",
+                OAuthGrant::ServiceAccount => "JWT",
+                OAuthGrant::GitHubApp => "APP",
             },
         }
     }
@@ -162,7 +169,8 @@ impl Credentials {
 
 impl OAuthTokens {
     pub(super) fn secrets(&self) -> impl Iterator<Item = Secret> {
-        let tokens = [&self.access_token, &self.refresh_token, &self.client_secret].into_iter().flatten().cloned();
+        let tokens = [&self.access_token, &self.refresh_token, &self.client_secret, &self.private_key];
+        let tokens = tokens.into_iter().flatten().cloned();
         let pair = self.client_secret.as_ref().map(|secret| Secret::new(client_pair(&self.client_id, secret)));
         tokens.chain(pair)
     }
@@ -261,6 +269,14 @@ struct WrittenTokens {
     /// Absent in texts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant: Option<WrittenGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    private_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    installation: Option<String>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -268,6 +284,9 @@ struct WrittenTokens {
 enum WrittenGrant {
     User,
     ClientCredentials,
+    ServiceAccount,
+    #[serde(rename = "github_app")]
+    GitHubApp,
 }
 
 impl WrittenTokens {
@@ -278,6 +297,8 @@ impl WrittenTokens {
         match self.grant {
             Some(WrittenGrant::User) => OAuthGrant::User,
             Some(WrittenGrant::ClientCredentials) => OAuthGrant::ClientCredentials,
+            Some(WrittenGrant::ServiceAccount) => OAuthGrant::ServiceAccount,
+            Some(WrittenGrant::GitHubApp) => OAuthGrant::GitHubApp,
             None if no_tokens && self.client_secret.is_some() => OAuthGrant::ClientCredentials,
             None => OAuthGrant::User,
         }
@@ -310,7 +331,13 @@ impl From<&Credentials> for Written {
                     grant: Some(match tokens.grant {
                         OAuthGrant::User => WrittenGrant::User,
                         OAuthGrant::ClientCredentials => WrittenGrant::ClientCredentials,
+                        OAuthGrant::ServiceAccount => WrittenGrant::ServiceAccount,
+                        OAuthGrant::GitHubApp => WrittenGrant::GitHubApp,
                     }),
+                    private_key: tokens.private_key.as_ref().map(shown),
+                    key_id: tokens.key_id.clone(),
+                    subject: tokens.subject.clone(),
+                    installation: tokens.installation.clone(),
                 });
             }
         }
@@ -326,7 +353,7 @@ impl From<Written> for Credentials {
             Written { basic: Some((username, password)), .. } => {
                 SignInMethod::Basic { username, password: Secret::new(password) }
             }
-            Written { oauth2: Some(tokens), .. } => SignInMethod::OAuth2(OAuthTokens {
+            Written { oauth2: Some(tokens), .. } => SignInMethod::OAuth2(Box::new(OAuthTokens {
                 grant: tokens.grant(),
                 access_token: tokens.access_token.map(Secret::new),
                 refresh_token: tokens.refresh_token.map(Secret::new),
@@ -337,7 +364,11 @@ impl From<Written> for Credentials {
                 scopes: tokens.scopes,
                 granted: tokens.granted,
                 lifetime: tokens.lifetime_ms.map(Duration::from_millis),
-            }),
+                private_key: tokens.private_key.map(Secret::new),
+                key_id: tokens.key_id,
+                subject: tokens.subject,
+                installation: tokens.installation,
+            })),
             _ => SignInMethod::Nothing,
         };
         Credentials { sign_in, secrets }

@@ -11,10 +11,10 @@ use highwater_template::redact::Redactor;
 use highwater_template::{HttpRequest, Secret};
 use url::Url;
 
-use super::answer;
 use super::origins::is_loopback;
 use super::token_answer;
 use super::tokens::{OAuthGrant, OAuthTokens};
+use super::{answer, assertion};
 
 /// Why there are no new tokens.
 pub(super) struct Refusal {
@@ -34,9 +34,10 @@ pub(super) fn over() -> Error {
     Error::new(ErrorKind::Unauthorized, "the sign-in has expired or was revoked: sign in again")
 }
 
-/// Exchanges a refresh token for new tokens.
+/// Exchanges a refresh token for new tokens. `base_url` is the API's.
 pub(super) async fn refresh(
     oauth: Option<&OAuth2>,
+    base_url: Option<&Url>,
     tokens: &OAuthTokens,
     transport: &dyn Transport,
     environment: &dyn Environment,
@@ -48,6 +49,14 @@ pub(super) async fn refresh(
         (OAuthGrant::User, None) => return Err(Refusal { error: over(), over: true }),
         (OAuthGrant::ClientCredentials, _) if scope.is_empty() => vec![("grant_type", "client_credentials")],
         (OAuthGrant::ClientCredentials, _) => vec![("grant_type", "client_credentials"), ("scope", &scope)],
+        (OAuthGrant::ServiceAccount, _) => {
+            return assertion::of_service_account(oauth, tokens, transport, environment).await;
+        }
+        (OAuthGrant::GitHubApp, _) => {
+            let base_url =
+                base_url.ok_or_else(|| Error::new(ErrorKind::Invalid, "the connection has no base URL: give one"))?;
+            return assertion::of_installation(base_url, tokens, transport, environment).await;
+        }
     };
     TokenRequest { oauth, tokens, fields: &fields }.send(transport, environment).await
 }
@@ -92,12 +101,22 @@ impl TokenRequest<'_> {
         Redactor::new(&secrets)
     }
 
-    fn request(&self) -> Result<HttpRequest> {
+    /// The token endpoint.
+    pub(super) fn token_url(&self) -> Result<&str> {
         let provided = self.oauth.map(|oauth| oauth.token_url.as_str());
-        let url = self.tokens.token_url.as_deref().or(provided).ok_or_else(|| {
+        self.tokens.token_url.as_deref().or(provided).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "there is no token endpoint: set the token URL of the credentials")
-        })?;
+        })
+    }
+
+    fn request(&self) -> Result<HttpRequest> {
+        let url = self.token_url()?;
         secure(url, "token_url")?;
+        if self.tokens.grant == OAuthGrant::ServiceAccount {
+            // The assertion names the account: there is no application.
+            let request = HttpRequest::new("POST", url).header("accept", "application/json");
+            return Ok(request.form(self.fields.iter().copied()));
+        }
         self.request_to(url, self.oauth.map_or(&[], |oauth| &oauth.token_parameters))
     }
 

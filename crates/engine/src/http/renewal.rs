@@ -15,6 +15,7 @@ use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
 use highwater_template::redact::Redactor;
+use url::Url;
 
 use super::address::Address;
 use super::credentials::{Credentials, SignInMethod};
@@ -61,6 +62,8 @@ impl fmt::Debug for Refreshing {
 /// The parts that a renewal needs besides the session.
 pub(super) struct Way<'w> {
     pub(super) oauth: Option<&'w OAuth2>,
+    /// The API's base URL.
+    pub(super) base_url: Option<&'w Url>,
     /// The origins that credentials may be sent to.
     pub(super) address: &'w Address,
     pub(super) transport: &'w Arc<dyn Transport>,
@@ -154,6 +157,7 @@ impl Session {
         loop {
             let now = self.credentials().await?;
             let SignInMethod::OAuth2(tokens) = now.sign_in else { return Ok(true) };
+            let tokens = *tokens;
             let changed = tokens.access_token != old.access_token;
             let now = way.environment.now();
             let due = tokens.is_due(now);
@@ -174,10 +178,11 @@ impl Session {
                 return Err(self.named(Error::new(ErrorKind::RateLimited, message).retry_in(wait)));
             }
             way.address.check_token_url(&tokens).map_err(|error| self.named(error))?;
-            let (oauth, sent) = (way.oauth.cloned(), tokens.clone());
+            let (oauth, base_url, sent) = (way.oauth.cloned(), way.base_url.cloned(), tokens.clone());
             let (transport, environment) = (Arc::clone(way.transport), Arc::clone(way.environment));
-            let answer =
-                Box::pin(async move { oauth::refresh(oauth.as_ref(), &sent, &*transport, &*environment).await });
+            let answer = Box::pin(async move {
+                oauth::refresh(oauth.as_ref(), base_url.as_ref(), &sent, &*transport, &*environment).await
+            });
             refreshing.asked = Some(Asked { old: tokens.clone(), answer });
             tries += 1;
             match self.await_answer(refreshing).await {
@@ -224,9 +229,9 @@ impl Session {
         self.change(|credentials| {
             // A newer sign-in takes precedence.
             if let (SignInMethod::OAuth2(tokens), Some(old)) = (&mut credentials.sign_in, old)
-                && *tokens == old
+                && **tokens == old
             {
-                *tokens = fresh;
+                **tokens = fresh;
             }
         });
         Ok(())

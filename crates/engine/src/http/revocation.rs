@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
-use highwater_template::auth::OAuth2;
+use highwater_template::auth::ClientAuth;
 use highwater_template::http::Transport;
 use serde_json::Value;
 
@@ -12,7 +12,6 @@ use super::answer;
 use super::client::Client;
 use super::credentials::SignInMethod;
 use super::oauth::{TokenRequest, secure};
-use super::tokens::OAuthTokens;
 use crate::timer;
 
 /// The longest wait for the provider.
@@ -57,24 +56,32 @@ impl Client {
         let Some(oauth) = self.provider().oauth2() else { return Ok(Revocation::Unsupported) };
         let Some(url) = oauth.revocation_url.as_deref() else { return Ok(Revocation::Unsupported) };
         secure(url, "revocation_url")?;
+        // Notion's takes no member but the token.
+        let hints = oauth.client != ClientAuth::BasicWithJson;
         for (hint, token) in given {
             let fields = [("token", token.expose()), ("token_type_hint", hint)];
-            revoke_token(oauth, tokens, url, &fields, &**self.transport()).await?;
+            let fields = if hints { &fields[..] } else { &fields[..1] };
+            let asked = TokenRequest { oauth: Some(oauth), tokens, fields };
+            revoke_token(&asked, url, &self.provider().headers, &**self.transport()).await?;
         }
         Ok(Revocation::Revoked)
     }
 }
 
 async fn revoke_token(
-    oauth: &OAuth2,
-    tokens: &OAuthTokens,
+    asked: &TokenRequest<'_>,
     url: &str,
-    fields: &[(&str, &str)],
+    headers: &[(String, String)],
     transport: &dyn Transport,
 ) -> Result<()> {
-    let asked = TokenRequest { oauth: Some(oauth), tokens, fields };
     let hidden = asked.hidden();
-    let response = transport.send(asked.request_to(url, &[])?).await.map_err(|error| hidden.redact_error(error))?;
+    let mut request = asked.request_to(url, &[])?;
+    for (name, value) in headers {
+        if !request.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            request = request.header(name, value);
+        }
+    }
+    let response = transport.send(request).await.map_err(|error| hidden.redact_error(error))?;
     let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
     match response.status {
         200..=299 => Ok(()),

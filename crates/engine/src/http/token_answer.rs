@@ -10,6 +10,7 @@ use highwater_template::redact::Redactor;
 use highwater_template::{HttpResponse, Secret};
 use serde_json::{Map, Value};
 
+use super::assertion::JWT_BEARER;
 use super::limits::time_until;
 use super::oauth::{Refusal, over};
 use super::tokens::OAuthTokens;
@@ -235,6 +236,10 @@ fn refusal(
         _ if over && grant == "authorization_code" => {
             Error::new(ErrorKind::Unauthorized, "the sign-in's code has expired or was used: begin the sign-in again")
         }
+        _ if over && grant == JWT_BEARER => Error::new(
+            ErrorKind::Unauthorized,
+            "the API refused the key's signature: check that the key still exists, whom it acts as, and this machine's clock",
+        ),
         _ if over => self::over(),
         _ => Error::new(ErrorKind::Unauthorized, complaint.advice(grant)),
     };

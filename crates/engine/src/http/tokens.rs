@@ -25,6 +25,10 @@ pub enum OAuthGrant {
     User,
     /// The application signs in as itself (`client_credentials`): it sees what the application may see, not a user's data.
     ClientCredentials,
+    /// A service account's key signs requests for access tokens (RFC 7523): see [`OAuthTokens::service_account`].
+    ServiceAccount,
+    /// A GitHub App's key signs requests for the tokens of an installation: see [`OAuthTokens::github_app`].
+    GitHubApp,
 }
 
 /// The tokens of OAuth 2 and what is needed to refresh them.
@@ -62,6 +66,14 @@ pub struct OAuthTokens {
     pub granted: Vec<String>,
     /// How new access tokens come.
     pub grant: OAuthGrant,
+    /// The private key that signs requests for access tokens, as PEM. Then `client_id` is whom it belongs to.
+    pub private_key: Option<Secret>,
+    /// The name of the private key, where it has one.
+    pub key_id: Option<String>,
+    /// The user that a service account acts as.
+    pub subject: Option<String>,
+    /// The installation of a GitHub App.
+    pub installation: Option<String>,
 }
 
 impl OAuthTokens {
@@ -140,7 +152,7 @@ impl OAuthTokens {
     pub(super) fn can_refresh(&self) -> bool {
         match self.grant {
             OAuthGrant::User => self.refresh_token.is_some(),
-            OAuthGrant::ClientCredentials => true,
+            OAuthGrant::ClientCredentials | OAuthGrant::ServiceAccount | OAuthGrant::GitHubApp => true,
         }
     }
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, RecordId, Result, Timestamp};
 use highwater_template::http::escape;
 use highwater_template::records::{string_at, text_at};
-use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo};
+use highwater_template::{
+    ConfigKey, HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo, Verification,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,8 @@ pub fn provider() -> Provider {
         "google-calendar",
         "https://www.googleapis.com/auth/calendar.readonly",
         "https://developers.google.com/workspace/calendar/api/v3/reference/events",
+        // https://developers.google.com/workspace/calendar/api/v3/reference/calendarList/get: its id is the address
+        Verification::get("/calendar/v3/users/me/calendarList/primary").name("/id"),
     )
 }
 

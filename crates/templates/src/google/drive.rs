@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater_core::Result;
 use highwater_template::records::{text_at, value_at};
-use highwater_template::{HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo};
+use highwater_template::{HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo, Verification};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,10 @@ pub fn provider() -> Provider {
         "google-drive",
         "https://www.googleapis.com/auth/drive.metadata.readonly",
         "https://developers.google.com/workspace/drive/api/reference/rest/v3/changes",
+        // https://developers.google.com/workspace/drive/api/reference/rest/v3/about/get
+        Verification::get("/drive/v3/about?fields=user(emailAddress,displayName)")
+            .name("/user/emailAddress")
+            .name("/user/displayName"),
     )
 }
 

@@ -7,6 +7,7 @@ use highwater_core::{Error, ErrorKind, RecordId, Result};
 use highwater_template::records::string_at;
 use highwater_template::{
     ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo,
+    Verification,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub fn provider() -> Provider {
         "gmail",
         "https://www.googleapis.com/auth/gmail.readonly",
         "https://developers.google.com/workspace/gmail/api/guides/sync",
+        // https://developers.google.com/workspace/gmail/api/reference/rest/v1/users/getProfile
+        Verification::get("/gmail/v1/users/me/profile").name("/emailAddress"),
     );
     provider.base_url = "https://gmail.googleapis.com".to_owned();
     provider

@@ -69,7 +69,7 @@ impl SignInOptions {
         cancel: &CancelToken,
     ) -> Result<Credentials> {
         if let Some(token) = self.token()? {
-            return Ok(account::credentials(provider, &token));
+            return account::credentials(provider, &token);
         }
         // A secret goes with the application it was made for.
         let secret_of_application = application.client_secret.filter(|_| self.client_id.is_none());
