@@ -184,7 +184,6 @@ pub(crate) const INTEGRATIONS: &str = "integration/";
 /// read and writes it anew, so that none of them can miss another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredIntegration {
-    #[serde(flatten)]
     pub(crate) settings: IntegrationSettings,
     /// Its endpoints that are on: templates, and variants behind them, each with its options. Their schedule is always given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
