@@ -1,7 +1,7 @@
 //! The hazards that a set of simulations must reach to be meaningful.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 112] = [
+pub(crate) const ALL: [&str; 113] = [
     "crash",
     "crash in a run",
     "run resumed after a crash",
@@ -52,6 +52,7 @@ pub(crate) const ALL: [&str; 112] = [
     "run by the schedule",
     "stream cleared",
     "delivery received",
+    "health told",
     "delivery came twice",
     "delivery lost",
     "delivery refused",

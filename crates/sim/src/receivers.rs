@@ -82,13 +82,34 @@ struct Told {
     success: bool,
     /// The range that the receiver should read; none for a failure.
     range: Option<(Cursor, Cursor)>,
+    /// How the connection stands, if this is about that.
+    health: Option<Health>,
+}
+
+/// How a connection stands, and whether somebody signed in.
+#[derive(Clone, Debug)]
+struct Health {
+    name: String,
+    signed_in: bool,
 }
 
 impl Told {
     fn read(body: &str) -> Option<Self> {
         let body: Value = serde_json::from_str(body).ok()?;
         let cursor = |name: &str| body["cursor"][name].as_str()?.parse::<Cursor>().ok();
+        if body["type"] == "auth" {
+            let health =
+                Health { name: body["health"].as_str()?.to_owned(), signed_in: body["operation"] != "refresh" };
+            return Some(Told {
+                connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
+                model: String::new(),
+                success: body["success"].as_bool()?,
+                range: None,
+                health: Some(health),
+            });
+        }
         Some(Told {
+            health: None,
             connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
             model: body["model"].as_str()?.to_owned(),
             success: body["success"].as_bool()?,
@@ -98,6 +119,9 @@ impl Told {
 
     /// Whether a receiver that processed this has also processed `other`.
     fn covers(&self, other: &Told) -> bool {
+        if self.health.is_some() || other.health.is_some() {
+            return false;
+        }
         let around = match (self.range, other.range) {
             (Some((from, to)), Some((first, last))) => {
                 from.position() <= first.position() && to.position() >= last.position()
@@ -118,6 +142,8 @@ pub(crate) struct Kept {
     waiting: BTreeMap<Row, u32>,
     dead: BTreeMap<Row, u32>,
     disabled: [bool; PLACES.len()],
+    /// The last health that a receiver is told of a connection.
+    health: BTreeMap<(usize, usize), String>,
     /// Where each change of a connection was committed.
     positions: Vec<(usize, Cursor)>,
     /// The end of a connection's stream when it was cleared.
@@ -243,6 +269,13 @@ impl Receivers {
         let place = name.0;
         if PLACES[place].connection.is_some_and(|connection| connection != told.connection) {
             self.shared.broken("outbox", format!("{name:?} is told of another connection: {told:?}"));
+        }
+        if let Some(health) = told.health.clone().filter(|_| !books.known.contains_key(&name)) {
+            self.shared.reached("health told");
+            let before = books.kept.health.insert((place, told.connection), health.name.clone());
+            if place != LEAVING && !health.signed_in && before.as_ref() == Some(&health.name) {
+                self.shared.broken("outbox", format!("{name:?} tells again that {told:?}"));
+            }
         }
         books.known.entry(name.clone()).or_insert(told);
         if kind == "dead" {
