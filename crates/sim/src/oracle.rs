@@ -11,6 +11,9 @@ use crate::plan::Knob;
 use crate::shared::Shared;
 use crate::toggles::Toggles;
 
+/// What the oracle knows of the disk: each stream's model, and when its open run began.
+pub(crate) type Known = (BTreeMap<StreamKey, Model>, BTreeMap<StreamKey, (u64, u64)>);
+
 /// Checks commits against the model, and reports findings to `shared`.
 #[derive(Debug)]
 pub(crate) struct Oracle {

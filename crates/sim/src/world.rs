@@ -18,8 +18,7 @@ use crate::consumers::{Consumer, Kind};
 use crate::credentials::Removed;
 use crate::disk::{NAMES, stream};
 use crate::mischief::Pages;
-use crate::model::Model;
-use crate::oracle::Oracle;
+use crate::oracle::{Known, Oracle};
 use crate::plan::{Action, CONNECTIONS, Knob, Plan, SignInEvent};
 use crate::process::{Process, Taken, sign_in, templates};
 use crate::receivers::{self, Kept, LEAVING, Receivers};
@@ -80,7 +79,7 @@ fn calm_engine(
 pub(crate) struct World {
     pub(crate) shared: Arc<Shared>,
     backend: MemoryBackend,
-    backup: Option<(MemoryBackend, BTreeMap<StreamKey, Model>, Kept)>,
+    backup: Option<(MemoryBackend, Known, Kept)>,
     oracle: Arc<Mutex<Oracle>>,
     pub(crate) apis: Vec<Arc<Api>>,
     pub(crate) receivers: Arc<Receivers>,
@@ -242,8 +241,10 @@ impl World {
                 }
             }
             Action::Backup => {
-                let models = self.process.store.oracle().models.clone();
-                self.backup = Some((self.backend.backup(), models, self.receivers.kept()));
+                let oracle = self.process.store.oracle();
+                let known = (oracle.models.clone(), oracle.began.clone());
+                drop(oracle);
+                self.backup = Some((self.backend.backup(), known, self.receivers.kept()));
             }
             Action::Restore => self.restore().await?,
             Action::ForgeCursors { connection } => self.forge(connection).await?,
@@ -329,11 +330,10 @@ impl World {
 
     /// Restores the backup of the disk. Everything delivered since belongs to a lost history.
     async fn restore(&mut self) -> highwater_core::Result<()> {
-        let Some((backup, models, kept)) = &self.backup else { return Ok(()) };
-        let backup = (backup.backup(), models.clone());
-        let kept = kept.clone();
+        let Some((backup, known, kept)) = &self.backup else { return Ok(()) };
+        let (backup, (models, began), kept) = (backup.backup(), known.clone(), kept.clone());
         for (text, stream) in &self.given {
-            let known = backup.1.get(stream).and_then(|model| model.end);
+            let known = models.get(stream).and_then(|model| model.end);
             let cursor: Cursor = text.parse()?;
             if known.is_none_or(|end| cursor.position() > end.position()) {
                 self.lost.insert(text.clone());
@@ -346,8 +346,12 @@ impl World {
         self.process.end().await;
         // Later events may come again.
         lock(&self.taken).clear();
-        self.backend = backup.0;
-        self.process.store.oracle().models = backup.1;
+        self.backend = backup;
+        {
+            // A run that was open at the backup goes on, and began when it did.
+            let mut oracle = self.process.store.oracle();
+            (oracle.models, oracle.began) = (models, began);
+        }
         self.apis.iter().for_each(|api| api.issuer.restored());
         lock(&self.removed).clear();
         self.receivers.restore(kept);
