@@ -260,7 +260,7 @@ fn what_goes_wrong_at_the_provider_leaves_nothing_behind() {
     }
     for (name, further, token, words) in [
         ("acme.yaml", "--token-env THE_TOKEN", "wrong", "Bad credentials"),
-        ("page.yaml", "--token-env THE_TOKEN", TOKEN, "not JSON"),
+        ("page.yaml", "--token-env THE_TOKEN", TOKEN, "a web page answered in place of the API"),
         ("acme.yaml", "--device --client-id x", "", "expired"),
     ] {
         let mut arguments = file(name);
