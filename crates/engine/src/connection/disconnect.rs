@@ -9,6 +9,7 @@ use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connec
 use crate::engine::Engine;
 use crate::errors::no_connection;
 use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
+use crate::http::Place;
 use crate::logs;
 use crate::sync::note_change;
 use crate::webhooks::outbox::{anybody_listens, clear_streams, tell};
@@ -90,7 +91,9 @@ impl Engine {
         }
         self.remove_leftovers(connection).await?;
         self.tell_cleared(syncs.keys().filter(|_| told)).await;
-        self.parts().sessions.forget(connection).await
+        let parts = self.parts();
+        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
+        parts.sessions.forget(connection, &place).await
     }
 
     /// Removes the connection and stops its syncs, in one commit. Returns them, and whether each was enabled.

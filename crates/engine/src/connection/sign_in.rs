@@ -46,7 +46,7 @@ impl Engine {
         let noted = self.change_health(connection, operation, |health| health.end_sign_in(credentials.end())).await;
         if noted.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // Removed meanwhile: nothing of it is to be left.
-            parts.sessions.forget(connection).await?;
+            parts.sessions.forget(connection, &place).await?;
         }
         noted
     }

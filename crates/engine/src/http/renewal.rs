@@ -23,7 +23,8 @@ use super::oauth::{self, Refusal};
 use super::session::Session;
 use super::tokens::{OAuthGrant, OAuthTokens};
 use super::turn::Turn;
-use crate::documents::{Finding, Obstacle, SignInReason};
+use crate::documents::{Finding, Obstacle, SignInReason, connection_key};
+use crate::errors::no_connection;
 use crate::mutants::mutant;
 use crate::timer;
 
@@ -96,7 +97,10 @@ impl Session {
             tracing::debug!(target: "highwater::http", "a refresh failed after its run was stopped: {error}");
         }
         let turn = self.turn(way, "tokens").await?;
-        let outcome = self.refresh_alone(way, old, refused, &mut refreshing).await;
+        let outcome = match self.check_connected(way).await {
+            Ok(()) => self.refresh_alone(way, old, refused, &mut refreshing).await,
+            Err(error) => Err(error),
+        };
         // Others would send a refresh token that is used up. They wait until ours is kept, or the turn's term is over.
         if let Some(turn) = turn.filter(|_| !self.is_unsaved() || mutant!("turn-ended-unsaved")) {
             turn.end().await;
@@ -242,6 +246,7 @@ impl Session {
         let _alone = self.renewing.lock().await;
         let turn = self.turn(way, "secrets").await?;
         let renewed = async {
+            self.check_connected(way).await?;
             self.save().await?;
             self.look().await?;
             let changed = renewal.renew(&|name| self.known()?.named(name)).await?;
@@ -288,6 +293,31 @@ impl Session {
             let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
             self.named(error.during("keeping the credentials of a sign-in"))
         })
+    }
+
+    /// Removes the credentials of a connection that is gone, while nobody renews them, in any process: who does so later finds
+    /// that the connection is gone.
+    pub(super) async fn sign_out(&self, place: &Place<'_>) -> Result<()> {
+        if !self.has_store() {
+            return self.remove().await;
+        }
+        let _renewing = self.renewing.lock().await;
+        let secrets = self.take_turn(place, "secrets").await?;
+        let mut refreshing = self.refreshing.lock().await;
+        let tokens = self.take_turn(place, "tokens").await?;
+        *refreshing = Refreshing::default();
+        let removed = self.remove().await;
+        tokens.end().await;
+        secrets.end().await;
+        removed
+    }
+
+    /// Refuses to renew, and so to keep, credentials of a connection that was removed.
+    async fn check_connected(&self, way: &Way<'_>) -> Result<()> {
+        if self.has_store() && way.store.document(&connection_key(self.connection())).await?.is_none() {
+            return Err(no_connection(self.connection()));
+        }
+        Ok(())
     }
 
     async fn take_turn(&self, place: &Place<'_>, what: &str) -> Result<Turn> {

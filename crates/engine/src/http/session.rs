@@ -11,7 +11,7 @@ use highwater_template::redact::Redactor;
 use super::address::Address;
 use super::budget::Budget;
 use super::credentials::{CredentialStore, Credentials, SignInMethod};
-use super::renewal::Refreshing;
+use super::renewal::{Place, Refreshing};
 use crate::documents::{Finding, Obstacle, SignInReason};
 use crate::mutants::mutant;
 
@@ -116,10 +116,10 @@ impl Sessions {
         self.store.is_some()
     }
 
-    /// Removes the credentials of a removed connection, here and in the host's store.
-    pub(crate) async fn forget(&self, connection: &str) -> Result<()> {
+    /// Removes credentials, here and in the host's store, while no process renews them.
+    pub(crate) async fn forget(&self, connection: &str, place: &Place<'_>) -> Result<()> {
         let session = self.of(connection);
-        let outcome = session.remove().await;
+        let outcome = session.sign_out(place).await;
         lock(&self.known).remove(connection);
         outcome
     }
@@ -304,7 +304,7 @@ impl Session {
     }
 
     /// Drops the credentials here and in the host's store. Later renewals are not saved.
-    async fn remove(&self) -> Result<()> {
+    pub(super) async fn remove(&self) -> Result<()> {
         let _alone = self.keeping.lock().await;
         {
             let mut held = lock(&self.held);

@@ -7,6 +7,7 @@ use highwater_template::Secret;
 use super::handle::IntegrationHandle;
 use crate::documents::integration_key;
 use crate::events::{IntegrationChange, IntegrationEvent};
+use crate::http::Place;
 
 const CLIENT_SECRET: &str = "client_secret";
 const WEBHOOK_SECRET: &str = "webhook_secret";
@@ -116,6 +117,8 @@ impl IntegrationHandle {
 
     pub(super) async fn forget_secrets(&self) -> Result<()> {
         lock(&self.engine.parts().used_secrets).retain(|(key, _), _| *key != *self.key);
-        self.engine.parts().sessions.forget(&integration_key(&self.key)).await
+        let parts = self.engine.parts();
+        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
+        parts.sessions.forget(&integration_key(&self.key), &place).await
     }
 }
