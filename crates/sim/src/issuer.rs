@@ -174,7 +174,7 @@ impl Issuer {
             let mut grants = self.grants();
             let tokens = grants.get_mut(grant).and_then(|grant| grant.tokens.get_mut(serial));
             let Some(tokens) = tokens else { return Ok(HttpResponse::new(500, Vec::new(), "")) };
-            tokens.reached = Some(shared.life());
+            tokens.reached = Some(life);
             tokens.ends_ms
         };
         let mut body = json!({ "access_token": access(grant, serial), "token_type": "bearer" });
