@@ -50,7 +50,8 @@ pub enum DisconnectMode {
 impl Engine {
     /// Removes a connection: its settings, its syncs with their schedules and checkpoints, and its credentials, here and in the
     /// [`CredentialStore`](crate::CredentialStore). Runs in progress are stopped. Once this returns, nothing more is written
-    /// for the connection, in any process. The log of its runs stays until the log policy removes it.
+    /// for the connection, in any process. The log of its runs stays until the log policy removes it. If another process is
+    /// renewing the credentials, waits for the end of that: at most a minute, if that process died.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
