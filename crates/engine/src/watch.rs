@@ -63,8 +63,8 @@ impl Engine {
         self.parts().connection_events.subscribe()
     }
 
-    /// Returns a receiver of every change of an integration that this engine makes. What an endpoint means for each connection
-    /// is told by [`sync_events`](Engine::sync_events). Changes by engines of other processes are in
+    /// Returns a receiver of every change of an integration that this engine makes. The effect of an endpoint on each connection
+    /// comes through [`sync_events`](Engine::sync_events). Changes by engines of other processes are in
     /// [`integrations`](Engine::integrations) alone. A receiver that falls more than 1,024 events behind loses the oldest.
     pub fn integration_events(&self) -> broadcast::Receiver<IntegrationEvent> {
         self.parts().integration_events.subscribe()

@@ -152,7 +152,7 @@ impl Known {
     /// The connection that is meant: the one of the name; without one, the connection of these settings, or the provider's
     /// only one.
     async fn find(options: &SyncOptions) -> Result<Option<Self>> {
-        // Why a store does not open is told when it is opened for writing.
+        // If the store cannot be opened, opening it for writing reports the reason.
         let Ok(store) = stores::open_reading(&options.store) else { return Ok(None) };
         let all = stores::engine(&store)?.connections().await?;
         let id = new_connection(options).id;

@@ -61,8 +61,8 @@ impl Engine {
         })
     }
 
-    /// Notes what came of using the credentials of a connection that was met so. `error` is what the caller is told, without
-    /// secrets. Where the store fails the next use notes it.
+    /// Records the outcome of using a connection's credentials. `met` is the health as it was read before, `error` what the
+    /// caller gets, without secrets. If the store fails, the next use records it.
     pub(crate) async fn settle_health(&self, connection: &str, met: &StoredHealth, error: Option<&Error>) {
         let session = self.parts().sessions.of(connection);
         let finding = session.take_finding();
@@ -96,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Changes how a connection stands, in one commit with what is told of that: each change once, whoever makes it.
+    /// Changes a connection's health, in one commit with its webhooks: each change is announced once, in whatever process it is made.
     pub(super) async fn change_health(
         &self,
         connection: &str,

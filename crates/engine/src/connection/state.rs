@@ -54,7 +54,7 @@ pub struct ConnectionFilter {
     pub health: Option<HealthKind>,
     /// Where to continue: the last page's `next`.
     pub after: Option<String>,
-    /// At most this many: 100 unless told.
+    /// The maximum number of connections. Defaults to 100.
     pub limit: Option<usize>,
 }
 

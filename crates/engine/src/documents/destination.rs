@@ -33,7 +33,7 @@ pub struct Destination {
     /// Whether failed runs are reported too. On by default.
     #[serde(default = "yes")]
     pub on_error: bool,
-    /// Also tell how connections stand: sign-ins, and credentials that are over. On unless told.
+    /// Whether to send changes of connections' health: sign-ins, and credentials that have ended. Defaults to `true`.
     #[serde(default = "yes")]
     pub on_auth: bool,
     /// Whether the URL may resolve to an address that is not globally routable.

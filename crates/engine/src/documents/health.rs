@@ -6,7 +6,7 @@ use highwater_core::timestamp::unix_ms;
 use highwater_core::{Error, ErrorKind, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A token that nothing renews is told to end at most this long before.
+/// How early a token that cannot be renewed counts as expiring, at most.
 const EARLY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// And at most this part of its lifetime before: a quarter.
@@ -163,7 +163,7 @@ pub(crate) enum Gate {
 pub(crate) struct TokenEnd {
     #[serde(rename = "at_ms", with = "unix_ms")]
     at: Timestamp,
-    /// From when on that is told.
+    /// When the connection starts to count as expiring.
     #[serde(rename = "told_from_ms", with = "unix_ms")]
     told_from: Timestamp,
 }
