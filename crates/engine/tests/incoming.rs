@@ -51,6 +51,7 @@ impl Template for Notes {
             Some("gone") => reaction.delete("Note", body["id"].as_str().unwrap_or_default()),
             Some("removed") => reaction.delete_record("Note", Bytes::from(body["note"].to_string())),
             Some("many") => reaction.request_run(),
+            Some("labelled") if event.metadata().get("labels") == Some(&body["labels"]) => reaction.request_run(),
             _ => reaction,
         })
     }
@@ -237,6 +238,19 @@ async fn incoming_events_ask_for_runs() {
     assert_eq!(received.triggered, [SYNC]);
     let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
     assert_eq!(state.phase, highwater_engine::Phase::Queued);
+}
+
+#[tokio::test]
+async fn incoming_events_are_judged_by_the_connections_metadata() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let bug = json!({"labels": ["bug"]});
+    let before = receive(&world.engine, "d1", "labelled", &bug, "new secret").await.unwrap();
+    assert!(before.ignored, "there is none yet: {before:?}");
+    world.engine.set_metadata("c", bug.clone()).await.unwrap();
+    let wanted = receive(&world.engine, "d2", "labelled", &bug, "new secret").await.unwrap();
+    assert_eq!(wanted.triggered, [SYNC]);
+    let other = receive(&world.engine, "d3", "labelled", &json!({"labels": ["idea"]}), "new secret").await.unwrap();
+    assert!(other.ignored);
 }
 
 /// H40: the page was read by the API before the webhook, and comes after it.

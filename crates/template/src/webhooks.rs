@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::changes::{SourceDelete, SourceRecord};
 use highwater_core::{Error, ErrorKind, Result, SourceVersion};
@@ -31,8 +32,9 @@ pub enum WebhookScheme {
 /// ```
 /// use std::collections::BTreeMap;
 /// use highwater_template::webhooks::WebhookEvent;
-/// let config = BTreeMap::new();
-/// let event = WebhookEvent::new("d-1", br#"{"action": "closed"}"#, &config).headers([("X-GitHub-Event", "issues")]);
+/// let (config, metadata) = (BTreeMap::new(), serde_json::Map::new());
+/// let body = br#"{"action": "closed"}"#;
+/// let event = WebhookEvent::new("d-1", body, &config, &metadata).headers([("X-GitHub-Event", "issues")]);
 /// assert_eq!(event.header("x-github-event"), Some("issues"));
 /// assert_eq!(event.json::<serde_json::Value>()?["action"], "closed");
 /// # Ok::<(), highwater_core::Error>(())
@@ -42,12 +44,18 @@ pub struct WebhookEvent<'e> {
     headers: Vec<(String, String)>,
     body: &'e [u8],
     config: &'e BTreeMap<String, String>,
+    metadata: &'e Map<String, Value>,
 }
 
 impl<'e> WebhookEvent<'e> {
-    /// Makes an event for a connection with these settings.
-    pub fn new(id: &'e str, body: &'e [u8], config: &'e BTreeMap<String, String>) -> Self {
-        WebhookEvent { id, headers: Vec::new(), body, config }
+    /// Makes an event for a connection with these settings and this metadata.
+    pub fn new(
+        id: &'e str,
+        body: &'e [u8],
+        config: &'e BTreeMap<String, String>,
+        metadata: &'e Map<String, Value>,
+    ) -> Self {
+        WebhookEvent { id, headers: Vec::new(), body, config, metadata }
     }
 
     /// Adds headers.
@@ -88,6 +96,11 @@ impl<'e> WebhookEvent<'e> {
     /// Returns a setting of the sync, if it was given or has a default.
     pub fn config(&self, name: &str) -> Option<&str> {
         self.config.get(name).map(String::as_str)
+    }
+
+    /// Returns the connection's metadata: JSON of the host's, as it was when the event arrived. Empty where there is none.
+    pub fn metadata(&self) -> &'e Map<String, Value> {
+        self.metadata
     }
 }
 

