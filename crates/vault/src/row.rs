@@ -21,6 +21,24 @@ pub(crate) struct Row {
     sealed: String,
 }
 
+impl Row {
+    /// Whether the row says of its data key what the sealed bytes say: their second byte is its number. A row that a rotation
+    /// took for one of the newest key would be lost with the former key.
+    pub(crate) fn is_sealed_with(&self, number: u8) -> bool {
+        let header = self.sealed.get(..4).and_then(|begin| STANDARD.decode(begin).ok());
+        self.key == number && header.is_some_and(|header| header.get(1) == Some(&number))
+    }
+}
+
+/// The error for a row that is not as the vault wrote it for this connection.
+pub(crate) fn changed(connection: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the stored credentials were changed, or belong to another connection or store: sign in again",
+    )
+    .with("connection", connection)
+}
+
 /// Seals and opens the rows of one vault.
 #[derive(Debug)]
 pub(crate) struct Sealer {
@@ -58,19 +76,16 @@ impl Sealer {
     }
 
     pub(crate) fn open(&self, connection: &str, row: &Row) -> Result<Credentials> {
-        let changed = || {
-            Error::new(
-                ErrorKind::Corrupt,
-                "the stored credentials were changed, or belong to another connection: sign in again",
-            )
-            .with("connection", connection)
-        };
+        let changed = || changed(connection);
+        if !row.is_sealed_with(row.key) {
+            return Err(changed());
+        }
         let sealed = STANDARD.decode(&row.sealed).map_err(|_| changed())?;
         let mut text = Zeroizing::new(Vec::new());
         let stream = self.slot(connection);
         self.codec.decode(&PayloadContext { stream: &stream, id: SLOT }, &sealed, &mut text).map_err(|_| changed())?;
         let text = std::str::from_utf8(&text).map_err(|_| changed())?;
-        Credentials::from_secret(&Secret::new(text))
+        Credentials::from_secret(&Secret::new(text)).map_err(|error| error.with("connection", connection))
     }
 
     /// The data that a row is bound to.

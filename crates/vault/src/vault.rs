@@ -12,7 +12,7 @@ use highwater_engine::{CredentialStore, Credentials, Secret};
 use crate::head::{DataKey, Head};
 use crate::keys::{SecretStore, key_of, text_of};
 use crate::mutants::mutant;
-use crate::row::{Row, Sealer};
+use crate::row::{Row, Sealer, changed};
 
 const HEAD: &str = "vault/head";
 const ROWS: &str = "vault/credentials/";
@@ -202,7 +202,12 @@ impl Vault {
 #[async_trait]
 impl CredentialStore for Vault {
     async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        let Some(stored) = self.inner.store.document(&row_key(connection)).await? else { return Ok(None) };
+        let stored = self.inner.store.document(&row_key(connection)).await;
+        let stored = stored.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => changed(connection).because(error),
+            _ => error.with("connection", connection),
+        });
+        let Some(stored) = stored? else { return Ok(None) };
         self.inner.open_row(connection, &stored).await.map(Some)
     }
 
@@ -252,17 +257,15 @@ impl Inner {
     }
 
     async fn open_row(&self, connection: &str, stored: &Json) -> Result<Credentials> {
-        let row: Row = stored.to().map_err(|_| {
-            Error::new(ErrorKind::Corrupt, "the stored credentials were changed: sign in again")
-                .with("connection", connection)
-        })?;
+        let row: Row = stored.to().map_err(|_| changed(connection))?;
         let state = self.state();
         if state.sealer.opens(&row)
             && let Ok(credentials) = state.sealer.open(connection, &row)
         {
             return Ok(credentials);
         }
-        self.refresh().await?.sealer.open(connection, &row)
+        let state = self.refresh().await.map_err(|error| error.with("connection", connection))?;
+        state.sealer.open(connection, &row)
     }
 
     /// Adds the next data key, which seals from now on, under the newest master key.
@@ -329,7 +332,7 @@ impl Inner {
         let mut sealed = 0;
         for document in page {
             let Some(connection) = document.key.strip_prefix(ROWS) else { continue };
-            if document.value.to::<Row>().is_ok_and(|row| row.key == state.sealer.number) {
+            if document.value.to::<Row>().is_ok_and(|row| row.is_sealed_with(state.sealer.number)) {
                 continue;
             }
             let credentials = self.open_row(connection, &document.value).await?;
@@ -352,13 +355,16 @@ async fn unlock(
     secrets: &dyn SecretStore,
     environment: &Arc<dyn Environment>,
 ) -> Result<Option<State>> {
-    let Some(stored) = store.document(HEAD).await? else { return Ok(None) };
-    let head: Head = stored.to().map_err(|_| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "the vault's document was changed: restore a backup of the store, or sign in again",
-        )
-    })?;
+    let changed = || {
+        let message = "the vault's document was changed: restore a backup of the store, or sign in again";
+        Error::new(ErrorKind::Corrupt, message)
+    };
+    let stored = store.document(HEAD).await.map_err(|error| match error.kind() {
+        ErrorKind::Corrupt => changed().because(error),
+        _ => error,
+    });
+    let Some(stored) = stored? else { return Ok(None) };
+    let head: Head = stored.to().map_err(|_| changed())?;
     head.check()?;
     let masters = parse(&secrets.load().await?, secrets)?;
     if masters.is_empty() {
