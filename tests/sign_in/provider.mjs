@@ -18,6 +18,15 @@ const provider = new Provider(issuer, {
       response_types: ['code'],
     },
     {
+      client_id: 'registered',
+      client_secret: 'registered-secret',
+      application_type: 'native',
+      token_endpoint_auth_method: 'client_secret_post',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+    },
+    {
       client_id: 'service',
       client_secret: 'service-secret',
       redirect_uris: [],

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 
+use crate::catalogue::CatalogueOptions;
 use crate::commands::Command;
 use crate::vaults::VaultOptions;
 
@@ -38,6 +39,8 @@ pub(crate) struct StoreOptions {
     pub(crate) codec: CodecOptions,
     #[command(flatten)]
     pub(crate) vault: VaultOptions,
+    #[command(flatten)]
+    pub(crate) catalogue: CatalogueOptions,
 }
 
 /// Keys and dictionaries of encrypted or compressed payloads.

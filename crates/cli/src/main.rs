@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // a program may read the clock
 
 mod args;
+mod catalogue;
 mod commands;
 mod output;
 mod stores;

@@ -238,7 +238,7 @@ pub(crate) fn ambiguous(found: &[StreamKey]) -> Error {
     Error::new(ErrorKind::Invalid, message).with("found", known.join(", "))
 }
 
-/// An engine with the ready-made templates.
-pub(crate) fn engine(store: &Arc<dyn Store>) -> Result<Engine> {
-    Engine::builder(Arc::clone(store)).templates(highwater::templates::all()).build()
+/// An engine that knows every template, and no credentials.
+pub(crate) fn engine(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Engine> {
+    options.catalogue.builder(store)?.build()
 }

@@ -1,36 +1,59 @@
-//! The vault: stored credentials, and where their key is.
+//! The vault: stored credentials, and where their key is kept.
+
+mod keychain;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use highwater::engine::{CredentialStore, EngineBuilder};
+use highwater::engine::CredentialStore;
 use highwater::vault::{EnvironmentKeys, KeyFile, SecretStore, Vault};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 
 use crate::args::StoreOptions;
 
-/// Where the key of the stored credentials is.
+/// Where the key of the stored credentials is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VaultOptions {
-    /// The file with the key of stored credentials. Defaults to the store's file with `.key` behind its name; the first
-    /// `highwater connect` makes it.
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_VAULT_KEY_FILE", conflicts_with = "vault_key_env")]
-    pub(crate) vault_key: Option<PathBuf>,
-    /// The environment variable that holds this key in place of the file: 32 random bytes, in Base64 or as 64 hexadecimal
-    /// digits.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) vault_key_env: Option<String>,
+    /// Where the key of stored credentials is kept: `file:PATH`, `env:NAME` (a variable with 32 random bytes in Base64) or
+    /// `keychain`. Defaults to the store's file with `.key` behind its name.
+    #[arg(long, value_name = "PLACE", env = "HIGHWATER_VAULT_KEY", hide_env_values = true)]
+    pub(crate) vault_key: Option<String>,
 }
 
-/// Where the key is, for a store.
-pub(crate) fn keys(options: &StoreOptions) -> Arc<dyn SecretStore> {
-    if let Some(name) = &options.vault.vault_key_env {
-        return Arc::new(EnvironmentKeys::new(name));
+/// A place for the key.
+enum Place {
+    File(PathBuf),
+    Variable(String),
+    /// An entry of the system's keychain, by its name.
+    Keychain(String),
+}
+
+fn place(options: &StoreOptions) -> Result<Place> {
+    let Some(text) = &options.vault.vault_key else { return Ok(Place::File(beside(&options.db))) };
+    let (kind, name) = text.split_once(':').map_or((text.as_str(), None), |(kind, name)| (kind, Some(name)));
+    match (kind, name.filter(|name| !name.is_empty())) {
+        ("file", Some(path)) => Ok(Place::File(path.into())),
+        ("env", Some(name)) => Ok(Place::Variable(name.to_owned())),
+        ("keychain", Some(entry)) => Ok(Place::Keychain(entry.to_owned())),
+        ("keychain", None) => entry(&options.db).map(Place::Keychain),
+        // Somebody may have given the key itself: the text stays out of the message.
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            "this is no place for the vault's key: write --vault-key file:PATH, env:NAME or keychain, never the key itself",
+        )),
     }
-    let beside = || beside(&options.db);
-    Arc::new(KeyFile::new(options.vault.vault_key.clone().unwrap_or_else(beside)))
+}
+
+/// The default name of a store's entry in the keychain: the path of the store, whatever folder the command runs in.
+fn entry(db: &Path) -> Result<String> {
+    let path = std::path::absolute(db).map_err(|source| {
+        Error::new(ErrorKind::Invalid, "the store's path cannot be used").with("db", db.display()).because(source)
+    })?;
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let path = folder.zip(path.file_name()).map_or_else(|| path.clone(), |(folder, name)| folder.join(name));
+    Ok(path.display().to_string())
 }
 
 fn beside(db: &Path) -> PathBuf {
@@ -39,11 +62,20 @@ fn beside(db: &Path) -> PathBuf {
     name.into()
 }
 
+/// Where the key is kept, for a store.
+fn keys(options: &StoreOptions) -> Result<Arc<dyn SecretStore>> {
+    Ok(match place(options)? {
+        Place::File(path) => Arc::new(KeyFile::new(path)),
+        Place::Variable(name) => Arc::new(EnvironmentKeys::new(name)),
+        Place::Keychain(entry) => keychain::keys(&entry)?,
+    })
+}
+
 /// Refuses a key that cannot be used before anybody signs in for it.
 pub(crate) async fn check_key(options: &StoreOptions) -> Result<()> {
-    let found = keys(options).load().await?;
-    match &options.vault.vault_key_env {
-        Some(name) if found.is_empty() => {
+    let found = keys(options)?.load().await?;
+    match place(options)? {
+        Place::Variable(name) if found.is_empty() => {
             let message =
                 "the environment variable with the vault's key is not set: `openssl rand -base64 32` makes a key";
             Err(Error::new(ErrorKind::Invalid, message).with("variable", name))
@@ -54,36 +86,24 @@ pub(crate) async fn check_key(options: &StoreOptions) -> Result<()> {
 
 /// Opens the vault of a store, and makes it if there is none.
 pub(crate) async fn open(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Vault> {
-    Vault::open(Arc::clone(store), keys(options)).await
+    Vault::open(Arc::clone(store), keys(options)?).await
 }
 
 /// Opens the vault of a store, if it has one.
-pub(crate) async fn find(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Option<Vault>> {
+async fn find(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Option<Vault>> {
     match Vault::exists(&**store).await? {
         true => open(store, options).await.map(Some),
         false => Ok(None),
     }
 }
 
-/// An engine with the ready-made templates and actions, the provider that a file describes, and the credentials that the
-/// store has.
-pub(crate) async fn engine(store: &Arc<dyn Store>, options: &StoreOptions, file: Option<&Path>) -> Result<Engine> {
-    let builder = builder(store, file)?;
+/// An engine that knows every template, action and provider, with the credentials that the store has.
+pub(crate) async fn engine(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Engine> {
+    let builder = options.catalogue.builder(store)?;
     match find(store, options).await? {
         Some(vault) => builder.credential_store(Arc::new(vault)).build(),
         None => builder.build(),
     }
-}
-
-/// An engine without credentials, to be built.
-pub(crate) fn builder(store: &Arc<dyn Store>, file: Option<&Path>) -> Result<EngineBuilder> {
-    let builder = Engine::builder(Arc::clone(store))
-        .templates(highwater::templates::all())
-        .actions(highwater::templates::actions());
-    Ok(match file {
-        Some(file) => builder.provider(highwater::provider_file::read(file)?),
-        None => builder,
-    })
 }
 
 /// Whether the store has credentials of a connection.

@@ -213,7 +213,7 @@ fn what_cannot_sign_in_is_told_in_one_line_and_leaves_nothing_behind() {
     assert!(line.contains(&port) && line.contains("another program"), "{line}");
     let line = connect(&["github", "--token-env", "NOT_SET_AT_ALL"]);
     assert!(line.contains("export NOT_SET_AT_ALL"), "{line}");
-    let line = connect(&["github", "--token-env", "THE_TOKEN", "--vault-key-env", "NOT_SET_AT_ALL"]);
+    let line = connect(&["github", "--token-env", "THE_TOKEN", "--vault-key", "env:NOT_SET_AT_ALL"]);
     assert!(line.contains("openssl rand"), "{line}");
 }
 
@@ -294,7 +294,7 @@ fn usage_that_contradicts_itself_is_refused() {
         &["connect"][..],
         &["connect", "github", "--device", "--token-stdin"],
         &["connect", "github", "--integration", "work"],
-        &["connect", "github", "--vault-key", "x", "--vault-key-env", "Y"],
+        &["connect", "github", "--manifest", "manifest.yaml"],
     ] {
         assert_eq!(run(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
     }

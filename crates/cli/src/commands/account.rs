@@ -1,7 +1,6 @@
 //! Options of commands that use an API: the template's name, the account, the token.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use highwater::template::{Provider, TemplateInfo};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, MemoryStore, Result, Secret, Store};
 
 use crate::args::values::key_value;
+use crate::catalogue::CatalogueOptions;
 
 /// The id of a connection that exists only during the command.
 pub(super) const CONNECTION: &str = "dryrun";
@@ -92,32 +92,27 @@ pub(super) fn needs_token(info: &TemplateInfo) -> Error {
         .with("token", help.unwrap_or("see the API's documentation"))
 }
 
-/// An engine over a store in memory, with one connection to a provider of the catalogue.
-pub(super) async fn engine(provider: &str, options: &AccountOptions) -> Result<(Engine, Arc<dyn Store>)> {
+/// An engine over a store in memory, with one connection to the provider.
+pub(super) async fn engine(
+    provider: &str,
+    options: &AccountOptions,
+    catalogue: &CatalogueOptions,
+) -> Result<(Engine, Arc<dyn Store>)> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
-    let engine = Engine::builder(Arc::clone(&store))
-        .templates(highwater::templates::all())
-        .actions(highwater::templates::actions())
-        .build()?;
-    if !engine.templates().any(|info| info.provider.name == provider) {
-        return Err(no_such_template(provider, engine.templates()));
+    let engine = catalogue.builder(&store)?.build()?;
+    if !engine.providers().any(|known| known.name == provider) {
+        return Err(match (catalogue.provider()?, &catalogue.provider_file) {
+            (Some(described), Some(file)) => {
+                Error::new(ErrorKind::Invalid, "the file describes another provider: name that one")
+                    .with("file", file.display())
+                    .with("provider", described.name)
+                    .with("given", provider)
+            }
+            _ => no_such_template(provider, engine.templates()),
+        });
     }
     connect(&engine, provider, options).await?;
     Ok((engine, store))
-}
-
-/// An engine over a store in memory, with one connection to the provider that a file describes.
-pub(super) async fn engine_of_file(provider: &str, file: &Path, options: &AccountOptions) -> Result<Engine> {
-    let described = highwater::provider_file::read(file)?;
-    if described.name != provider {
-        return Err(Error::new(ErrorKind::Invalid, "the file describes another provider: name that one")
-            .with("file", file.display())
-            .with("provider", described.name)
-            .with("given", provider));
-    }
-    let engine = Engine::builder(Arc::new(MemoryStore::new()?)).provider(described).build()?;
-    connect(&engine, provider, options).await?;
-    Ok(engine)
 }
 
 /// Makes the connection, with the token that the options name.

@@ -31,8 +31,8 @@ pub(crate) async fn run(options: &ActOptions, output: &Output) -> Result<()> {
     let provider = options.action.split('/').next().unwrap_or_default();
     let connection = options.connection.as_deref().unwrap_or(CONNECTION);
     let engine = match options.connection {
-        Some(_) => vaults::engine(&stores::open_existing(&options.store)?, &options.store, None).await?,
-        None => account::engine(provider, &options.account).await?.0,
+        Some(_) => vaults::engine(&stores::open_existing(&options.store)?, &options.store).await?,
+        None => account::engine(provider, &options.account, &options.store.catalogue).await?.0,
     };
     let result = engine.act(connection, &options.action, input).await?;
     output.answer(&result);

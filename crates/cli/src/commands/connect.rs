@@ -4,7 +4,6 @@ pub(super) mod endpoints;
 pub(super) mod sign_in;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -37,9 +36,6 @@ pub(crate) struct ConnectOptions {
     /// Where the API is, if not at its usual place.
     #[arg(long)]
     base_url: Option<String>,
-    /// The YAML file that describes the provider, if it is not one of the catalogue.
-    #[arg(long, value_name = "FILE")]
-    provider_file: Option<PathBuf>,
     #[command(flatten)]
     sign_in: SignInOptions,
     #[command(flatten)]
@@ -58,9 +54,8 @@ pub(crate) async fn run(options: &ConnectOptions, output: &Output, cancel: &Canc
     }
     settings.config.extend(config);
     settings.id = options.connection.clone().unwrap_or_else(|| connection_id(&settings.provider, &options.config));
-    let file = options.provider_file.as_deref();
-    let account = sign_in_to(&settings, file, application, &options.sign_in, output, cancel).await?;
-    store(&settings, file, &account, &options.store).await?;
+    let account = sign_in_to(&settings, &options.store, application, &options.sign_in, output, cancel).await?;
+    store(&settings, &account, &options.store).await?;
     tell(&settings, &account, output);
     endpoints::offer(&settings, &options.store, output).await
 }
@@ -68,8 +63,7 @@ pub(crate) async fn run(options: &ConnectOptions, output: &Output, cancel: &Canc
 /// A connection of an integration as it will be, and the application of its users.
 async fn of_integration(key: &str, options: &ConnectOptions) -> Result<(ConnectionSettings, Application)> {
     let store = stores::open_existing(&options.store)?;
-    let file = options.provider_file.as_deref();
-    let integration = vaults::engine(&store, &options.store, file).await?.integration(key)?;
+    let integration = vaults::engine(&store, &options.store).await?.integration(key)?;
     let application = application(&integration).await?;
     let found = integration.settings().await?;
     store.close().await?;
@@ -101,19 +95,19 @@ pub(super) struct Account {
 /// Signs in and asks the API whose account it is. Nothing is stored yet: where any of it fails, nothing is left behind.
 pub(super) async fn sign_in_to(
     settings: &ConnectionSettings,
-    file: Option<&Path>,
+    options: &StoreOptions,
     application: Application,
-    options: &SignInOptions,
+    way: &SignInOptions,
     output: &Output,
     cancel: &CancelToken,
 ) -> Result<Account> {
     let scratch: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
-    let engine = vaults::builder(&scratch, file)?.build()?;
+    let engine = options.catalogue.builder(&scratch)?.build()?;
     let provider = find(&engine, &settings.provider)?.filled_in(&settings.config)?;
     let mut alone = settings.clone();
     alone.integration = None;
     engine.connect(alone).await?;
-    let credentials = options.sign_in(&provider, application, output, cancel).await?;
+    let credentials = way.sign_in(&provider, application, output, cancel).await?;
     engine.use_credentials(&settings.id, credentials.clone());
     let name = match engine.verify_connection(&settings.id).await {
         Ok(name) => name,
@@ -135,16 +129,11 @@ fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
 }
 
 /// Stores connection and credentials, or neither.
-pub(super) async fn store(
-    settings: &ConnectionSettings,
-    file: Option<&Path>,
-    account: &Account,
-    options: &StoreOptions,
-) -> Result<()> {
+pub(super) async fn store(settings: &ConnectionSettings, account: &Account, options: &StoreOptions) -> Result<()> {
     let store = stores::open(options)?;
     // The engine keeps credentials in the vault that is there.
     vaults::open(&store, options).await?;
-    let engine = vaults::engine(&store, options, file).await?;
+    let engine = vaults::engine(&store, options).await?;
     let is_new = match engine.connection(&settings.id).await {
         Ok(_) => false,
         Err(error) if error.kind() == ErrorKind::NotFound => true,

@@ -1,7 +1,5 @@
 //! `highwater connections`
 
-use std::path::{Path, PathBuf};
-
 use clap::{Args, Subcommand};
 use highwater::engine::credentials::Revocation;
 use highwater::engine::{CancelToken, DisconnectMode, SyncState};
@@ -36,9 +34,6 @@ enum ConnectionsAction {
         /// Remove its records too.
         #[arg(long)]
         clear: bool,
-        /// The YAML file that describes the provider, if it is not one of the catalogue.
-        #[arg(long, value_name = "FILE")]
-        provider_file: Option<PathBuf>,
     },
     /// Sign in again; syncs and records stay.
     Reconnect {
@@ -46,9 +41,6 @@ enum ConnectionsAction {
         name: ConnectionName,
         #[command(flatten)]
         sign_in: Box<SignInOptions>,
-        /// The YAML file that describes the provider, if it is not one of the catalogue.
-        #[arg(long, value_name = "FILE")]
-        provider_file: Option<PathBuf>,
     },
     /// Print the metadata of one, or replace it.
     Metadata {
@@ -75,12 +67,8 @@ pub(crate) async fn run(options: &ConnectionsOptions, output: &Output, cancel: &
         None => list(&options.store, output).await,
         Some(ConnectionsAction::List(store)) => list(store, output).await,
         Some(ConnectionsAction::Show(name)) => show(name, output).await,
-        Some(ConnectionsAction::Delete { name, clear, provider_file }) => {
-            delete(name, *clear, provider_file.as_deref(), output).await
-        }
-        Some(ConnectionsAction::Reconnect { name, sign_in, provider_file }) => {
-            reconnect(name, provider_file.as_deref(), sign_in, output, cancel).await
-        }
+        Some(ConnectionsAction::Delete { name, clear }) => delete(name, *clear, output).await,
+        Some(ConnectionsAction::Reconnect { name, sign_in }) => reconnect(name, sign_in, output, cancel).await,
         Some(ConnectionsAction::Metadata { name, value, merge }) => {
             metadata(name, value.as_deref(), *merge, output).await
         }
@@ -89,7 +77,7 @@ pub(crate) async fn run(options: &ConnectionsOptions, output: &Output, cancel: &
 
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
-    let connections = stores::engine(&store)?.connections().await?;
+    let connections = stores::engine(&store, options)?.connections().await?;
     for settings in &connections {
         output.object("connection", settings);
         output.line(line(settings));
@@ -109,7 +97,7 @@ pub(super) fn line(settings: &ConnectionSettings) -> String {
 
 async fn show(name: &ConnectionName, output: &Output) -> Result<()> {
     let store = stores::open_reading(&name.store)?;
-    let engine = stores::engine(&store)?;
+    let engine = stores::engine(&store, &name.store)?;
     let settings = engine.connection(&name.connection).await?;
     output.object("connection", &settings);
     output.line(line(&settings));
@@ -136,9 +124,9 @@ fn phase(state: &SyncState) -> String {
     name.unwrap_or_default().replace('_', " ")
 }
 
-async fn delete(name: &ConnectionName, clear: bool, file: Option<&Path>, output: &Output) -> Result<()> {
+async fn delete(name: &ConnectionName, clear: bool, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    let engine = vaults::engine(&store, &name.store, file).await?;
+    let engine = vaults::engine(&store, &name.store).await?;
     remove(&engine, &name.connection, clear, output).await?;
     store.close().await
 }
@@ -164,21 +152,15 @@ pub(super) async fn remove(engine: &Engine, connection: &str, clear: bool, outpu
     Ok(())
 }
 
-async fn reconnect(
-    name: &ConnectionName,
-    file: Option<&Path>,
-    way: &SignInOptions,
-    output: &Output,
-    cancel: &CancelToken,
-) -> Result<()> {
+async fn reconnect(name: &ConnectionName, way: &SignInOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     vaults::check_key(&name.store).await?;
     let store = stores::open_existing(&name.store)?;
-    let engine = vaults::engine(&store, &name.store, file).await?;
+    let engine = vaults::engine(&store, &name.store).await?;
     let settings = engine.connection(&name.connection).await?;
     let application = application_of(&engine, &settings).await?;
     store.close().await?;
-    let account = sign_in_to(&settings, file, application, way, output, cancel).await?;
-    connect::store(&settings, file, &account, &name.store).await?;
+    let account = sign_in_to(&settings, &name.store, application, way, output, cancel).await?;
+    connect::store(&settings, &account, &name.store).await?;
     connect::tell(&settings, &account, output);
     Ok(())
 }
@@ -191,7 +173,7 @@ async fn metadata(name: &ConnectionName, json: Option<&str>, merge: bool, output
         Some(_) => stores::open_existing(&name.store)?,
         None => stores::open_reading(&name.store)?,
     };
-    let engine = stores::engine(&store)?;
+    let engine = stores::engine(&store, &name.store)?;
     match given {
         Some(metadata) if merge => engine.update_metadata(&name.connection, metadata).await?,
         Some(metadata) => engine.set_metadata(&name.connection, metadata).await?,

@@ -21,7 +21,7 @@ pub(crate) struct DisconnectOptions {
 
 pub(crate) async fn run(options: &DisconnectOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
-    let engine = vaults::engine(&store, &options.store, None).await?;
+    let engine = vaults::engine(&store, &options.store).await?;
     connections::remove(&engine, &options.connection, options.clear, output).await?;
     store.close().await
 }

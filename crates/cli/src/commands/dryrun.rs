@@ -6,6 +6,7 @@ use highwater::{Cursor, Error, ErrorKind, Result, RunOptions, StoreExt, StreamKe
 use serde_json::Value;
 
 use super::account::{self, AccountOptions, CONNECTION};
+use crate::catalogue::CatalogueOptions;
 use crate::output::{Output, counted, one_line};
 
 #[derive(Debug, Args)]
@@ -20,11 +21,13 @@ pub(crate) struct DryRunOptions {
     limit: usize,
     #[command(flatten)]
     account: AccountOptions,
+    #[command(flatten)]
+    catalogue: CatalogueOptions,
 }
 
 pub(crate) async fn run(options: &DryRunOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let provider = options.template.split('/').next().unwrap_or_default();
-    let (engine, store) = account::engine(provider, &options.account).await?;
+    let (engine, store) = account::engine(provider, &options.account, &options.catalogue).await?;
     let found = engine.templates().find(|info| info.id() == options.template).cloned();
     let run = RunOptions::default().cancel(cancel.clone());
     let outcome = engine.sync(CONNECTION, &options.template)?.run_once(run).await;

@@ -39,7 +39,7 @@ pub(crate) async fn run(options: &EnableOptions, output: &Output) -> Result<()> 
     }
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    let settings = stores::engine(&store)?.sync(&name.connection, &name.sync)?.enable(wanted).await?;
+    let settings = stores::engine(&store, &name.store)?.sync(&name.connection, &name.sync)?.enable(wanted).await?;
     output.object("sync_settings", &settings);
     output.line(format!("{} {} is enabled", name.connection, name.sync));
     store.close().await

@@ -139,7 +139,7 @@ pub(crate) async fn run(options: &IntegrationsOptions, output: &Output) -> Resul
 
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
-    let integrations = stores::engine(&store)?.integrations().await?;
+    let integrations = stores::engine(&store, options)?.integrations().await?;
     for settings in &integrations {
         tell(settings, output);
     }
@@ -157,7 +157,7 @@ fn tell(settings: &IntegrationSettings, output: &Output) {
 
 async fn show(name: &IntegrationName, output: &Output) -> Result<()> {
     let store = stores::open_reading(&name.store)?;
-    let integration = stores::engine(&store)?.integration(&name.integration)?;
+    let integration = stores::engine(&store, &name.store)?.integration(&name.integration)?;
     let settings = integration.settings().await?;
     tell(&settings, output);
     if let Some(id) = &settings.client_id {
@@ -209,7 +209,7 @@ async fn create(options: &CreateOptions, output: &Output) -> Result<()> {
     if secrets {
         vaults::open(&store, &options.store).await?;
     }
-    let engine = vaults::engine(&store, &options.store, None).await?;
+    let engine = vaults::engine(&store, &options.store).await?;
     let integration = engine.create_integration(settings).await?;
     if client_secret.is_some() {
         integration.set_client_secret(client_secret).await?;
@@ -233,7 +233,7 @@ async fn enable(options: &EndpointOptions, output: &Output) -> Result<()> {
     }
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    stores::engine(&store)?.integration(&name.integration)?.enable(&name.sync, wanted).await?;
+    stores::engine(&store, &name.store)?.integration(&name.integration)?.enable(&name.sync, wanted).await?;
     output.done("endpoint_enabled", &json!({ "integration": name.integration, "sync": name.sync }));
     output.line(format!("{} is enabled for every connection of {}", name.sync, name.integration));
     store.close().await
@@ -242,7 +242,7 @@ async fn enable(options: &EndpointOptions, output: &Output) -> Result<()> {
 async fn disable(name: &EndpointName, clear: bool, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
     let mode = if clear { DisableMode::Clear } else { DisableMode::Keep };
-    stores::engine(&store)?.integration(&name.integration)?.disable(&name.sync, mode).await?;
+    stores::engine(&store, &name.store)?.integration(&name.integration)?.disable(&name.sync, mode).await?;
     output.done("endpoint_disabled", &json!({ "integration": name.integration, "sync": name.sync }));
     output.line(format!("{} is disabled for the connections of {}", name.sync, name.integration));
     store.close().await
@@ -250,7 +250,7 @@ async fn disable(name: &EndpointName, clear: bool, output: &Output) -> Result<()
 
 async fn delete(name: &IntegrationName, mode: DeleteMode, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    vaults::engine(&store, &name.store, None).await?.integration(&name.integration)?.delete(mode).await?;
+    vaults::engine(&store, &name.store).await?.integration(&name.integration)?.delete(mode).await?;
     output.done("integration_deleted", &json!({ "integration": name.integration }));
     output.line(format!("integration {} is deleted", name.integration));
     store.close().await

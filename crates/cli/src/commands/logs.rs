@@ -37,7 +37,7 @@ pub(crate) async fn run(options: &LogsOptions, output: &Output) -> Result<()> {
         Level::Warning => LogLevel::Warning,
         Level::Error => LogLevel::Error,
     });
-    let page = stores::engine(&store)?.log_lines(&filter).await?;
+    let page = stores::engine(&store, &options.store)?.log_lines(&filter).await?;
     for entry in &page.lines {
         output.object("log_line", entry);
         let level = format!("{:?}", entry.line.level).to_lowercase();

@@ -1,7 +1,5 @@
 //! `highwater proxy`
 
-use std::path::PathBuf;
-
 use clap::Args;
 use highwater::Result;
 use highwater::template::HttpRequest;
@@ -22,9 +20,6 @@ pub(crate) struct ProxyOptions {
     /// A JSON body.
     #[arg(long)]
     body: Option<String>,
-    /// The YAML file that describes the provider, if it is not one of the catalogue.
-    #[arg(long, value_name = "FILE")]
-    provider_file: Option<PathBuf>,
     /// Use this stored connection and its credentials.
     #[arg(long, value_name = "ID", conflicts_with_all = ["config", "base_url", "token_env"])]
     connection: Option<String>,
@@ -36,11 +31,9 @@ pub(crate) struct ProxyOptions {
 
 pub(crate) async fn run(options: &ProxyOptions, output: &Output) -> Result<()> {
     let connection = options.connection.as_deref().unwrap_or(CONNECTION);
-    let file = options.provider_file.as_deref();
-    let engine = match (&options.connection, file) {
-        (Some(_), _) => vaults::engine(&stores::open_existing(&options.store)?, &options.store, file).await?,
-        (None, Some(file)) => account::engine_of_file(&options.provider, file, &options.account).await?,
-        (None, None) => account::engine(&options.provider, &options.account).await?.0,
+    let engine = match options.connection {
+        Some(_) => vaults::engine(&stores::open_existing(&options.store)?, &options.store).await?,
+        None => account::engine(&options.provider, &options.account, &options.store.catalogue).await?.0,
     };
     let mut request = HttpRequest::new(options.method.to_uppercase(), &options.path);
     if let Some(body) = &options.body {

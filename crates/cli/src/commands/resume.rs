@@ -8,7 +8,7 @@ use crate::stores;
 
 pub(crate) async fn run(name: &SyncName, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    stores::engine(&store)?.sync(&name.connection, &name.sync)?.resume().await?;
+    stores::engine(&store, &name.store)?.sync(&name.connection, &name.sync)?.resume().await?;
     output.done_with_sync("resumed", name);
     output.line(format!("{} {} runs again", name.connection, name.sync));
     store.close().await

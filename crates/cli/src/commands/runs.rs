@@ -50,7 +50,7 @@ pub(crate) async fn run(options: &RunsOptions, output: &Output) -> Result<()> {
 
 async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
-    let page = stores::engine(&store)?.runs_matching(&options.filter.filter()).await?;
+    let page = stores::engine(&store, &options.store)?.runs_matching(&options.filter.filter()).await?;
     for run in &page.runs {
         output.object("run", run);
         output.line(line(run));
@@ -66,7 +66,7 @@ async fn list(options: &RunsOptions, output: &Output) -> Result<()> {
 
 async fn show(options: &RunOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
-    let engine = stores::engine(&store)?;
+    let engine = stores::engine(&store, &options.store)?;
     let run = engine.fetch_run(options.id.parse()?).await?;
     output.object("run", &run);
     output.line(line(&run));
@@ -120,7 +120,7 @@ pub(super) fn left_out(run: &RunReport) -> Vec<String> {
 
 async fn settle(options: &RunOptions, output: &Output, approve: bool) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
-    let engine = stores::engine(&store)?;
+    let engine = stores::engine(&store, &options.store)?;
     let id = options.id.parse()?;
     let run = if approve { engine.approve(id).await? } else { engine.reject(id).await? };
     output.object("run", &run);

@@ -13,7 +13,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
     stores::tell_unfinished(&*store, output).await?;
     streams(&*store, output).await?;
-    let engine = stores::engine(&store)?;
+    let engine = stores::engine(&store, options)?;
     for reader in engine.idle_readers().await? {
         output.object("idle_reader", &json!({ "stream": reader.stream, "consumer": reader.name }));
         output.note(format!("{}: no sync writes it, so its reader {} waits forever", reader.stream, reader.name));

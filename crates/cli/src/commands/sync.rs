@@ -43,13 +43,13 @@ pub(crate) struct SyncOptions {
 
 pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     let template = format!("{}/{}", options.provider, options.template);
-    let templates = highwater::templates::all();
+    let templates = options.store.catalogue.templates()?;
     let known = Known::find(options).await?;
     let info = check_template(&templates, &template, options, known.as_ref())?.clone();
     let token = options.account.token_env.as_deref().map(account::read_token).transpose()?;
     let store = stores::open(&options.store)?;
     stores::tell_unfinished(&*store, output).await?;
-    let engine = vaults::engine(&store, &options.store, None).await?;
+    let engine = vaults::engine(&store, &options.store).await?;
     let mut settings = known.map_or_else(|| new_connection(options), |known| known.settings);
     if options.account.base_url.is_some() {
         settings.base_url.clone_from(&options.account.base_url);
@@ -154,7 +154,7 @@ impl Known {
     async fn find(options: &SyncOptions) -> Result<Option<Self>> {
         // If the store cannot be opened, opening it for writing reports the reason.
         let Ok(store) = stores::open_reading(&options.store) else { return Ok(None) };
-        let all = stores::engine(&store)?.connections().await?;
+        let all = stores::engine(&store, &options.store)?.connections().await?;
         let id = new_connection(options).id;
         let anywhere =
             options.connection.is_none() && options.account.config.is_empty() && options.account.base_url.is_none();

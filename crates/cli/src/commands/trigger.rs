@@ -35,7 +35,7 @@ pub(crate) async fn run(options: &TriggerOptions, output: &Output) -> Result<()>
     };
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    stores::engine(&store)?.sync(&name.connection, &name.sync)?.trigger(mode).await?;
+    stores::engine(&store, &name.store)?.sync(&name.connection, &name.sync)?.trigger(mode).await?;
     output.done_with_sync("triggered", name);
     output.line(format!("{} {} runs as soon as a running scheduler has a free slot", name.connection, name.sync));
     store.close().await

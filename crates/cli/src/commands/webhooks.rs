@@ -76,7 +76,7 @@ struct Counted<'d> {
 
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
-    let outbox = Outbox::new(&stores::engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store, options)?);
     let destinations = outbox.destinations().await?;
     for destination in &destinations {
         let waiting = outbox.waiting(&destination.id, "", MOST).await?.len();
@@ -106,7 +106,7 @@ fn at_most(count: usize) -> String {
 
 async fn deliveries(options: &DestinationOptions, output: &Output, dead: bool) -> Result<()> {
     let store = stores::open_reading(&options.store)?;
-    let outbox = Outbox::new(&stores::engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store, &options.store)?);
     let (destination, after, limit) = (&options.destination, &options.after, options.limit.min(MOST));
     let rows = match dead {
         true => outbox.dead_letters(destination, after, limit).await?,
@@ -133,7 +133,7 @@ fn line(row: &OutboxRow, dead: bool) -> String {
 
 async fn replay_dead(options: &ReplayOptions, output: &Output) -> Result<()> {
     let store = stores::open_existing(&options.store)?;
-    let outbox = Outbox::new(&stores::engine(&store)?);
+    let outbox = Outbox::new(&stores::engine(&store, &options.store)?);
     let replayed = match &options.id {
         Some(id) => outbox.replay(&options.destination, id).await.map(|()| 1)?,
         None => outbox.replay_all(&options.destination).await?,

@@ -154,6 +154,9 @@ async fn create_issue(State(server): State<GitHub>, axum::Json(input): axum::Jso
 pub(crate) fn highwater(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
     command.current_dir(folder).args(arguments).env_remove("HIGHWATER_DB");
+    for name in ["VAULT_KEY", "PROVIDER_FILE", "MANIFEST"] {
+        command.env_remove(format!("HIGHWATER_{name}"));
+    }
     command
 }
 

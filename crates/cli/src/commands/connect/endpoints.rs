@@ -12,7 +12,7 @@ use crate::{stores, vaults};
 
 /// Lists the templates of a connection's provider. On a terminal the user chooses some to enable.
 pub(super) async fn offer(settings: &ConnectionSettings, options: &StoreOptions, output: &Output) -> Result<()> {
-    let templates = highwater::templates::all();
+    let templates = options.catalogue.templates()?;
     let infos: Vec<&TemplateInfo> = templates
         .iter()
         .map(|template| template.info())
@@ -34,7 +34,7 @@ pub(super) async fn offer(settings: &ConnectionSettings, options: &StoreOptions,
         return Ok(());
     }
     let store = stores::open_existing(options)?;
-    let engine = vaults::engine(&store, options, None).await?;
+    let engine = vaults::engine(&store, options).await?;
     for info in chosen.into_iter().filter_map(|place| infos.get(place)) {
         match engine.sync(&settings.id, info.id())?.enable(SyncOptions::default()).await {
             Ok(_) => output.line(format!("{} {} is enabled", settings.id, info.id())),

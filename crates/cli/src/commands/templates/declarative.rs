@@ -2,25 +2,15 @@
 
 use std::path::Path;
 
-use highwater::declarative::replay::{read_manifest, replay_folders};
-use highwater::declarative::{Files, Manifest, Registry};
+use highwater::declarative::Registry;
+use highwater::declarative::replay::replay_folders;
 use highwater::{Error, ErrorKind, Result};
 
+use crate::catalogue;
 use crate::output::{Output, counted};
 
 pub(crate) fn check(file: &Path, output: &Output) -> Result<()> {
-    let manifest = if file.is_dir() {
-        read_manifest(file, &Registry::new())?
-    } else {
-        let unreadable = |source: std::io::Error| {
-            Error::new(ErrorKind::NotFound, "the manifest cannot be read: check the path")
-                .with("file", file.display())
-                .because(source)
-        };
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Manifest::parse(&text, &Files::of_folder(folder)?)?
-    };
+    let manifest = catalogue::manifest(file)?;
     let problems = manifest.problems();
     for name in manifest.stream_names() {
         let problem = problems.iter().find(|(stream, _)| *stream == name).map(|(_, problem)| problem.to_string());
