@@ -1,4 +1,10 @@
-//! Actions, and the host's own requests with the connection's credentials.
+//! Actions: performed while the caller waits, or queued for the background work.
+
+mod queue;
+mod work;
+
+pub use queue::{ActionError, ActionState, QueuedAction};
+pub(crate) use work::work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,42 +71,6 @@ impl Engine {
         self.settle_health(connection, &met, outcome.as_ref().err()).await;
         host.call.end(outcome.as_ref().err()).await;
         outcome
-    }
-
-    /// Sends any request with a connection's credentials: only to the provider's origins, and within the connection's rate
-    /// limit. The answer is returned whatever its status. The log keeps method, path and status
-    /// ([`RunMode::Proxy`](crate::runs::RunMode::Proxy)).
-    ///
-    /// ```no_run
-    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-    /// use highwater_template::HttpRequest;
-    /// let answer = engine.proxy("github-main", HttpRequest::get("/rate_limit")).await?;
-    /// println!("{} {}", answer.status, answer.body.len());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an unknown connection, [`ErrorKind::Invalid`] for a URL of another origin, and those of sending.
-    pub async fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
-        let settings = self.connection(connection).await?;
-        let (client, met) = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
-        let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
-        let asked = asked(&request);
-        let note = |level, message: &str| call.line(level, &client.session().redact(message));
-        let answer = call.during(client.send(request.any_status(), &note)).await;
-        self.settle_health(connection, &met, answer.as_ref().err()).await;
-        call.note_exchange(&client, &asked, &answer);
-        let failed = match &answer {
-            Ok(answer) if answer.status >= 400 => {
-                Some(Error::new(ErrorKind::Remote, "the API refused the request").with("status", answer.status))
-            }
-            Ok(_) => None,
-            Err(error) => Some(Error::new(error.kind(), "the request failed").with("reason", error)),
-        };
-        call.end(failed.as_ref()).await;
-        answer
     }
 
     /// A client for a call, and how the connection stood when it was made.

@@ -7,6 +7,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::actions;
 use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::scheduler::{Command, Scheduler};
@@ -116,15 +117,17 @@ impl Drop for Inner {
 }
 
 impl Engine {
-    /// Starts to run the enabled syncs on `runtime`, until the returned value and its clones are dropped or shut down. Missed
-    /// slots collapse into one run; a failing sync is retried with growing pauses.
+    /// Starts to run the enabled syncs on `runtime`, and to perform [queued actions](Engine::queue_action), until the returned
+    /// value and its clones are dropped or shut down. Missed slots collapse into one run; a failing sync is retried with growing
+    /// pauses.
     pub fn start(&self, runtime: &Handle) -> Background {
         let cancel = CancelToken::new();
         let (commands, received) = mpsc::unbounded_channel();
         let scheduler = Scheduler::new(self.clone(), runtime.clone(), cancel.clone(), received);
+        let queued = actions::work(self.clone(), runtime.clone(), cancel.clone());
         let (end, ended) = watch::channel(false);
         runtime.spawn(async move {
-            scheduler.work().await;
+            tokio::join!(scheduler.work(), queued);
             end.send_replace(true);
         });
         Background { inner: Arc::new(Inner { cancel, commands, ended }) }

@@ -38,10 +38,12 @@ use highwater_template::{HttpRequest, HttpResponse};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::actions::QueuedAction;
 use crate::background::Background;
 use crate::documents::{LogLine, RunReport, SyncSettings, SyncState};
 use crate::http::Revocation;
 use crate::logs::{LinePage, LogFilter, RunPage};
+use crate::proxy::ProxyRetries;
 use crate::state::IdleReader;
 use crate::webhooks::ReceivedWebhook;
 
@@ -109,6 +111,44 @@ impl Engine {
     /// Those of the method it calls.
     pub fn proxy(&self, connection: &str, request: HttpRequest) -> Result<HttpResponse> {
         self.wait(self.engine().proxy(connection, request))
+    }
+
+    /// See [`Engine::proxy_with_retries`](crate::Engine::proxy_with_retries).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn proxy_with_retries(
+        &self,
+        connection: &str,
+        request: HttpRequest,
+        retries: &ProxyRetries,
+    ) -> Result<HttpResponse> {
+        self.wait(self.engine().proxy_with_retries(connection, request, retries))
+    }
+
+    /// See [`Engine::queue_action`](crate::Engine::queue_action).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn queue_action(
+        &self,
+        connection: &str,
+        action: &str,
+        input: serde_json::Value,
+        retries: u32,
+    ) -> Result<RunId> {
+        self.wait(self.engine().queue_action(connection, action, input, retries))
+    }
+
+    /// See [`Engine::queued_action`](crate::Engine::queued_action).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn queued_action(&self, id: RunId) -> Result<QueuedAction> {
+        self.wait(self.engine().queued_action(id))
     }
 
     /// See [`Engine::verify_connection`](crate::Engine::verify_connection).

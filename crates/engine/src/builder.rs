@@ -217,6 +217,7 @@ impl EngineBuilder {
             running: Mutex::default(),
             queued: Mutex::default(),
             calls: Mutex::default(),
+            queued_actions: watch::channel(0).0,
             ended: watch::channel(0).0,
             events: broadcast::channel(EVENTS).0,
             sync_events: broadcast::channel(EVENTS).0,

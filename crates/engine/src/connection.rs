@@ -2,10 +2,12 @@
 
 mod change;
 mod connect;
+mod credentials;
 mod disconnect;
 mod settle;
 mod sign_in;
 mod state;
 
+pub use credentials::CredentialRenewal;
 pub use disconnect::DisconnectMode;
-pub use state::{ConnectionFilter, ConnectionPage, ConnectionState};
+pub use state::{ConnectionFilter, ConnectionOrder, ConnectionPage, ConnectionState};

@@ -4,6 +4,7 @@
 //! rest. Their names and members are on the disks of hosts: a name never changes, and a new member has a default.
 
 mod about;
+mod action;
 mod changes;
 mod connection;
 mod counts;
@@ -22,6 +23,10 @@ mod trigger;
 
 pub use about::EndUser;
 pub(crate) use about::object;
+pub use action::ActionError;
+pub(crate) use action::{
+    OPEN_ACTIONS, OpenAction, PERFORMED_ACTIONS, PerformedAction, open_action_key, performed_action_key,
+};
 pub(crate) use changes::{CHANGES_KEY, Changes};
 pub use connection::ConnectionSettings;
 pub(crate) use connection::{StoredConnection, connection_key};

@@ -28,11 +28,11 @@ mod turn;
 mod ureq;
 
 pub(crate) use address::Address;
-pub(crate) use client::Client;
-pub use credentials::{CredentialStore, Credentials};
+pub(crate) use client::{Client, Note};
+pub use credentials::{CredentialStore, Credentials, SignInMethod};
 pub use device::DeviceSignIn;
 pub use limits::RequestLimits;
-pub(crate) use limits::time_until;
+pub(crate) use limits::{passing, time_until};
 pub(crate) use renewal::Place;
 pub use revocation::Revocation;
 pub(crate) use session::Sessions;

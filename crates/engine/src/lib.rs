@@ -24,7 +24,7 @@
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod account;
-mod actions;
+pub mod actions;
 mod aside;
 mod background;
 pub mod blocking;
@@ -44,6 +44,7 @@ mod log_policy;
 pub mod logs;
 mod mutants;
 mod parts;
+mod proxy;
 mod reach;
 mod run;
 mod scheduler;
@@ -73,7 +74,9 @@ pub use sync::SyncHandle;
 
 /// Connections and their state.
 pub mod connections {
-    pub use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, DisconnectMode};
+    pub use crate::connection::{
+        ConnectionFilter, ConnectionOrder, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectMode,
+    };
     pub use crate::documents::{
         ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, SignInReason,
     };
@@ -82,7 +85,9 @@ pub mod connections {
 
 /// Credentials of connections, and sign-in flows.
 pub mod credentials {
-    pub use crate::http::{CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, Revocation, SignIn};
+    pub use crate::http::{
+        CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, Revocation, SignIn, SignInMethod,
+    };
 }
 
 /// Runs of syncs: options, progress and reports.
@@ -113,4 +118,5 @@ pub mod transport {
     pub use crate::http::RequestLimits;
     #[cfg(feature = "http")]
     pub use crate::http::UreqTransport;
+    pub use crate::proxy::ProxyRetries;
 }

@@ -43,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) queued: Mutex<HashSet<SyncKey>>,
     /// Actions and requests of this engine that are in progress.
     pub(crate) calls: Mutex<HashSet<RunId>>,
+    /// The number of actions that were queued here.
+    pub(crate) queued_actions: watch::Sender<u64>,
     /// The number of runs that have ended.
     pub(crate) ended: watch::Sender<u64>,
     pub(crate) events: broadcast::Sender<RunEvent>,

@@ -20,3 +20,14 @@ pub(crate) fn without_credentials(url: &mut Url) {
 pub(crate) fn credentials_in_url() -> Error {
     Error::new(ErrorKind::Invalid, "the base URL has a name or a password: pass them as the connection's credentials")
 }
+
+/// Removes a parameter from a URL's query; the others stay unchanged.
+pub(crate) fn without_parameter(url: &mut Url, name: &str) {
+    let is_other = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).all(|(known, _)| known != name);
+    let Some(query) = url.query() else { return };
+    let kept: Vec<&str> = query.split('&').filter(is_other).collect();
+    if kept.len() < query.split('&').count() {
+        let kept = kept.join("&");
+        url.set_query(Some(&*kept).filter(|query| !query.is_empty()));
+    }
+}

@@ -160,3 +160,71 @@ async fn a_connection_of_an_earlier_version_opens() {
     let kept = engine.store().document("connection/c").await.unwrap().unwrap();
     assert_eq!(kept.to::<Value>().unwrap(), stored, "when it was made is not known");
 }
+
+#[tokio::test]
+async fn several_connections_are_changed_together_or_not_at_all() {
+    let (engine, _) = engine().await;
+    engine.connect(settings()).await.unwrap();
+    engine.connect(ConnectionSettings::new("d", "acme")).await.unwrap();
+    engine.set_metadata_of(&["c", "d", "c"], json!({"team": 1, "plan": "a"})).await.unwrap();
+    engine.update_metadata_of(&["c", "d"], json!({"plan": "b"})).await.unwrap();
+    for id in ["c", "d"] {
+        assert_eq!(Value::from(engine.connection(id).await.unwrap().metadata), json!({"team": 1, "plan": "b"}));
+    }
+    let error = engine.set_metadata_of(&["c", "nobody"], json!({})).await.unwrap_err();
+    assert_eq!((error.kind(), error.context("connection")), (ErrorKind::NotFound, Some("nobody")));
+    let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
+    assert_eq!(engine.update_metadata_of(&many, json!({})).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(Value::from(engine.connection("c").await.unwrap().metadata), json!({"team": 1, "plan": "b"}));
+}
+
+#[tokio::test]
+async fn an_update_changes_the_hosts_own_data_in_one_commit() {
+    let (engine, _) = engine().await;
+    engine.connect(settings()).await.unwrap();
+    let ann = EndUser::new("u-7");
+    let change = |settings: ConnectionSettings| settings.end_user(ann.clone()).tag("plan", "team").display_name("Ann");
+    engine.update_connection("c", change).await.unwrap();
+    let known = engine.connection("c").await.unwrap();
+    assert_eq!((known.end_user, known.tags["plan"].as_str()), (Some(ann.clone()), "team"));
+    let refused = [
+        engine.update_connection("c", |settings| settings.base_url("https://other.example")).await,
+        engine.update_connection("c", |settings| settings.config("a", "b")).await,
+        engine.update_connection("c", |_| ConnectionSettings::new("c", "other")).await,
+        engine.update_connection("c", |settings| settings.tag("", "x")).await,
+    ];
+    for outcome in refused {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(engine.update_connection("nobody", |same| same).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn connections_are_listed_by_text_user_and_age() {
+    use highwater_engine::connections::{ConnectionFilter, ConnectionOrder};
+    let (engine, _) = engine().await;
+    engine.connect(settings()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    for (id, email, organisation) in [("b1", "ann@example.com", "acme"), ("a2", "bob@example.com", "other")] {
+        let user = EndUser::new(format!("user-{id}")).email(email).organisation(organisation);
+        engine.connect(ConnectionSettings::new(id, "acme").end_user(user).display_name("One Of Two")).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await; // another millisecond
+    }
+    let ids = async |filter: ConnectionFilter| -> Vec<String> {
+        let page = engine.connection_states(&filter).await.unwrap();
+        page.connections.into_iter().map(|connection| connection.settings.id).collect()
+    };
+    let filter = ConnectionFilter::default;
+    assert_eq!(ids(filter()).await, ["a2", "b1", "c"]);
+    assert_eq!(ids(filter().skip(1).limit(1)).await, ["b1"]);
+    assert_eq!(ids(filter().text("ANN@")).await, ["b1"]);
+    assert_eq!(ids(filter().text("of two")).await, ["a2", "b1"]);
+    assert_eq!(ids(filter().organisation("other")).await, ["a2"]);
+    assert_eq!(ids(filter().id("b1").text("nothing")).await, [""; 0]);
+    assert_eq!(ids(filter().integration("acme").id("c")).await, ["c"]);
+    assert_eq!(ids(filter().integration("x").integration("y")).await, [""; 0]);
+    let newest = || filter().order(ConnectionOrder::NewestFirst);
+    assert_eq!(ids(newest()).await, ["a2", "b1", "c"]);
+    assert_eq!(ids(newest().skip(1).limit(1)).await, ["b1"]);
+    assert_eq!(ids(newest().skip(3)).await, [""; 0]);
+}

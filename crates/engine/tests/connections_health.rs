@@ -375,3 +375,47 @@ async fn times_of_a_connection_are_kept() {
     assert_eq!((state.created_at, state.last_fetched_at), (created.created_at, Some(fetched)));
     assert_eq!(world.engine.connection_state("nobody").await.unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn credentials_for_the_host_are_renewed_when_due_or_when_it_asks() {
+    use highwater_engine::connections::CredentialRenewal::{Always, WhenDue};
+    use highwater_engine::credentials::SignInMethod;
+    let world = World::new().await;
+    {
+        let mut api = world.account.api();
+        api.lifetime = 3600;
+        for (refresh, access) in [("refresh-1", "access-2"), ("refresh-2", "access-3")] {
+            api.renews.insert(refresh.into(), access.into());
+        }
+        api.refuses_with = "invalid_grant";
+    }
+    let access = async |renewal| {
+        let credentials = world.engine.fetch_credentials("c", renewal).await?;
+        Ok::<_, highwater_core::Error>(match credentials.method() {
+            SignInMethod::OAuth2(tokens) => tokens.access_token.as_ref().unwrap().expose().to_owned(),
+            SignInMethod::Token(token) => token.expose().to_owned(),
+            other => format!("{other:?}"),
+        })
+    };
+    world.engine.sign_in("c", token("a-token")).await.unwrap();
+    assert_eq!((access(WhenDue).await.unwrap(), access(Always).await.unwrap()), ("a-token".into(), "a-token".into()));
+    let due =
+        OAuthTokens::new("app").access(Secret::new("access-1"), Some(world.now())).refresh(Secret::new("refresh-1"));
+    world.engine.sign_in("c", Credentials::oauth2(due)).await.unwrap();
+    assert_eq!(access(WhenDue).await.unwrap(), "access-2");
+    assert_eq!(access(WhenDue).await.unwrap(), "access-2");
+    let kept = world.keychain.kept().credentials["c"].clone();
+    assert!(
+        matches!(kept.method(), SignInMethod::OAuth2(tokens) if tokens.expires_at > Some(world.now())),
+        "saved first"
+    );
+    assert_eq!(world.account.api().refreshes, 1);
+    world.engine.sign_in("c", oauth("access-2", Some("refresh-2"))).await.unwrap();
+    assert_eq!(access(WhenDue).await.unwrap(), "access-2");
+    assert_eq!(access(Always).await.unwrap(), "access-3");
+    world.engine.sign_in("c", oauth("access-3", Some("refresh-over"))).await.unwrap();
+    let error = access(Always).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unauthorized && !error.to_string().contains("refresh-over"), "{error}");
+    assert_eq!(reason(world.health().await), Some(SignInReason::RefreshRefused), "what was found is noted");
+    assert_eq!(world.engine.fetch_credentials("nobody", WhenDue).await.unwrap_err().kind(), ErrorKind::NotFound);
+}

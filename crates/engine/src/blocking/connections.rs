@@ -6,7 +6,7 @@ use highwater_core::Result;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, DisconnectMode};
+use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectMode};
 use crate::documents::{ConnectionSettings, EndUser};
 use crate::http::Credentials;
 
@@ -100,6 +100,46 @@ impl Engine {
     /// Those of the method it calls.
     pub fn update_metadata(&self, connection: &str, metadata: serde_json::Value) -> Result<()> {
         self.wait(self.engine().update_metadata(connection, metadata))
+    }
+
+    /// See [`Engine::set_metadata_of`](crate::Engine::set_metadata_of).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn set_metadata_of<C: AsRef<str>>(&self, connections: &[C], metadata: serde_json::Value) -> Result<()> {
+        self.wait(self.engine().set_metadata_of(connections, metadata))
+    }
+
+    /// See [`Engine::update_metadata_of`](crate::Engine::update_metadata_of).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update_metadata_of<C: AsRef<str>>(&self, connections: &[C], metadata: serde_json::Value) -> Result<()> {
+        self.wait(self.engine().update_metadata_of(connections, metadata))
+    }
+
+    /// See [`Engine::update_connection`](crate::Engine::update_connection).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update_connection(
+        &self,
+        connection: &str,
+        change: impl Fn(ConnectionSettings) -> ConnectionSettings,
+    ) -> Result<()> {
+        self.wait(self.engine().update_connection(connection, change))
+    }
+
+    /// See [`Engine::fetch_credentials`](crate::Engine::fetch_credentials).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn fetch_credentials(&self, connection: &str, renewal: CredentialRenewal) -> Result<Credentials> {
+        self.wait(self.engine().fetch_credentials(connection, renewal))
     }
 
     /// See [`Engine::sign_in`](crate::Engine::sign_in).

@@ -1,9 +1,10 @@
 //! What there is to know of connections. Read from the store alone.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::timestamp::unix_ms;
-use highwater_core::{Json, Result, Timestamp};
+use highwater_core::{ErrorKind, Json, Result, Timestamp};
 use serde::Serialize;
 
 use crate::documents::{
@@ -42,27 +43,55 @@ pub struct ConnectionState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionFilter {
-    /// Of this integration.
-    pub integration: Option<String>,
+    /// With this id.
+    pub id: Option<String>,
+    /// Of one of these integrations, by [`ConnectionSettings::integration_key`]; empty: of any.
+    pub integrations: BTreeSet<String>,
     /// Of this provider.
     pub provider: Option<String>,
     /// With all these tags.
     pub tags: BTreeMap<String, String>,
     /// Of the end user with this id.
     pub end_user: Option<String>,
+    /// Of end users of the organisation with this id.
+    pub organisation: Option<String>,
+    /// With this text in the id, the display name, or the end user's mail address, ignoring case.
+    pub text: Option<String>,
     /// That stand so.
     pub health: Option<HealthKind>,
-    /// Where to continue: the last page's `next`.
+    /// The order of the page.
+    pub order: ConnectionOrder,
+    /// Where to continue in order of ids: the last page's `next`.
     pub after: Option<String>,
+    /// How many connections to leave out at the beginning.
+    pub skip: usize,
     /// The maximum number of connections. Defaults to 100.
     pub limit: Option<usize>,
 }
 
+/// The order of connections on a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionOrder {
+    /// In order of their ids. A page costs what it shows, however many connections there are.
+    #[default]
+    Id,
+    /// The newest first; those of unknown age last. All connections are read for it.
+    NewestFirst,
+}
+
 impl ConnectionFilter {
-    /// Of this integration.
+    /// With this id.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Of this integration, or another one that is named too.
     #[must_use]
     pub fn integration(mut self, key: impl Into<String>) -> Self {
-        self.integration = Some(key.into());
+        self.integrations.insert(key.into());
         self
     }
 
@@ -84,6 +113,34 @@ impl ConnectionFilter {
     #[must_use]
     pub fn end_user(mut self, id: impl Into<String>) -> Self {
         self.end_user = Some(id.into());
+        self
+    }
+
+    /// Of end users of this organisation.
+    #[must_use]
+    pub fn organisation(mut self, id: impl Into<String>) -> Self {
+        self.organisation = Some(id.into());
+        self
+    }
+
+    /// With this text in the id, the display name, or the end user's mail address, ignoring case.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn order(mut self, order: ConnectionOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Without so many at the beginning.
+    #[must_use]
+    pub fn skip(mut self, connections: usize) -> Self {
+        self.skip = connections;
         self
     }
 
@@ -110,20 +167,31 @@ impl ConnectionFilter {
 
     fn takes(&self, settings: &ConnectionSettings) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| wanted.is_none() || wanted.as_deref() == found;
-        is(&self.integration, settings.integration.as_deref())
+        let user = settings.end_user.as_ref();
+        is(&self.id, Some(&settings.id))
+            && (self.integrations.is_empty() || self.integrations.contains(settings.integration_key()))
             && is(&self.provider, Some(&settings.provider))
-            && is(&self.end_user, settings.end_user.as_ref().map(|user| user.id.as_str()))
+            && is(&self.end_user, user.map(|user| user.id.as_str()))
+            && is(&self.organisation, user.and_then(|user| user.organisation.as_deref()))
             && self.tags.iter().all(|(name, value)| settings.tags.get(name) == Some(value))
+            && self.finds_text(settings)
+    }
+
+    fn finds_text(&self, settings: &ConnectionSettings) -> bool {
+        let Some(wanted) = self.text.as_ref().map(|text| text.to_lowercase()) else { return true };
+        let email = settings.end_user.as_ref().and_then(|user| user.email.as_deref());
+        let texts = [Some(settings.id.as_str()), settings.display_name.as_deref(), email];
+        texts.into_iter().flatten().any(|text| text.to_lowercase().contains(&wanted))
     }
 }
 
-/// A page of connections, in order of their ids.
+/// A page of connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConnectionPage {
     /// The connections.
     pub connections: Vec<ConnectionState>,
-    /// Where the next page begins; none at the end.
+    /// Where the next page begins in order of ids; none at the end, and in another order.
     pub next: Option<String>,
 }
 
@@ -149,7 +217,7 @@ impl Engine {
         self.state_of(StoredConnection::read(&stored)?).await
     }
 
-    /// Returns a page of connections, in order of their ids, each with everything there is to show about it.
+    /// Returns a page of connections, by default in order of their ids, each with everything there is to show about it.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -169,10 +237,11 @@ impl Engine {
         const PREFIX: &str = "connection/";
         let limit = filter.limit.unwrap_or(LIMIT).max(1);
         let mut after = filter.after.as_ref().map(|after| format!("{PREFIX}{after}")).unwrap_or_default();
-        let mut connections: Vec<ConnectionState> = Vec::new();
+        let (mut connections, mut skipped): (Vec<ConnectionState>, usize) = (Vec::new(), 0);
+        let mut found: Vec<(Reverse<Option<Timestamp>>, Reverse<String>)> = Vec::new();
         loop {
             let page = self.store().documents(PREFIX, &after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(ConnectionPage { connections, next: None }) };
+            let Some(last) = page.last() else { break };
             after.clone_from(&last.key);
             for document in &page {
                 let stored = StoredConnection::read(&document.value)?;
@@ -184,13 +253,27 @@ impl Engine {
                 {
                     continue;
                 }
-                if connections.len() == limit {
+                if filter.order == ConnectionOrder::NewestFirst {
+                    found.push((Reverse(stored.created_at), Reverse(stored.settings.id)));
+                } else if skipped < filter.skip {
+                    skipped += 1;
+                } else if connections.len() == limit {
                     let next = connections.last().map(|last| last.settings.id.clone());
                     return Ok(ConnectionPage { connections, next });
+                } else {
+                    connections.push(self.state_of(stored).await?);
                 }
-                connections.push(self.state_of(stored).await?);
             }
         }
+        found.sort_unstable();
+        for (_, Reverse(id)) in found.into_iter().skip(filter.skip).take(limit) {
+            match self.connection_state(&id).await {
+                // Removed in the meantime.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                state => connections.push(state?),
+            }
+        }
+        Ok(ConnectionPage { connections, next: None })
     }
 
     async fn health_of(&self, connection: &str) -> Result<(ConnectionHealth, Option<ConnectionError>)> {

@@ -125,6 +125,12 @@ impl ConnectionSettings {
         self
     }
 
+    /// Returns the key of its integration, or the name of its provider for a connection without one: what webhooks call
+    /// `providerConfigKey`.
+    pub fn integration_key(&self) -> &str {
+        self.integration.as_deref().unwrap_or(&self.provider)
+    }
+
     /// Keeps the host's own data of an existing connection that these settings do not set.
     pub(crate) fn keep_notes(&mut self, before: &ConnectionSettings) {
         if self.display_name.is_none() {
@@ -139,6 +145,15 @@ impl ConnectionSettings {
         if self.metadata.is_empty() {
             self.metadata.clone_from(&before.metadata);
         }
+    }
+
+    /// Whether both are the same connection with the same settings of its templates, whatever the host notes of it.
+    pub(crate) fn leads_where(&self, other: &ConnectionSettings) -> bool {
+        let facts = |settings: &ConnectionSettings| {
+            let ConnectionSettings { id, provider, integration, base_url, config, .. } = settings.clone();
+            (id, provider, integration, base_url, config)
+        };
+        facts(self) == facts(other)
     }
 
     /// The base URL: the connection's own, or else the template's.

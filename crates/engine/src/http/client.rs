@@ -23,6 +23,7 @@ use super::redirect::{self, Journey};
 use super::renewal::Way;
 use super::session::Session;
 use super::tokens;
+use crate::urls::without_parameter;
 
 /// The most rate limits in a row that are waited out for one request.
 const MAX_WAITS: u32 = 20;
@@ -289,6 +290,7 @@ impl Client {
         outgoing.headers = headers;
         outgoing.body.clone_from(&request.body);
         outgoing.body_limit = request.body_limit;
+        outgoing.global_only = request.global_only;
         outgoing
     }
 
@@ -331,6 +333,16 @@ impl Client {
                 self.session.credentials().await
             }
         }
+    }
+
+    /// The credentials for the host itself; `renew` renews them even if they are not about to expire.
+    pub(crate) async fn current_credentials(&self, renew: bool) -> Result<Credentials> {
+        let credentials = self.credentials().await?;
+        if renew && matches!(&credentials.sign_in, SignInMethod::OAuth2(tokens) if tokens.can_refresh()) {
+            self.refresh(&credentials, true).await?;
+            return self.session.credentials().await;
+        }
+        Ok(credentials)
     }
 
     async fn refresh(&self, used: &Credentials, refused: bool) -> Result<bool> {
@@ -424,15 +436,4 @@ impl Drop for UnderWay<'_> {
 
 fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Remote | ErrorKind::RateLimited | ErrorKind::Unavailable)
-}
-
-/// Removes a parameter from a URL's query; the others stay unchanged.
-fn without_parameter(url: &mut Url, name: &str) {
-    let is_other = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).all(|(known, _)| known != name);
-    let Some(query) = url.query() else { return };
-    let kept: Vec<&str> = query.split('&').filter(is_other).collect();
-    if kept.len() < query.split('&').count() {
-        let kept = kept.join("&");
-        url.set_query(Some(&*kept).filter(|query| !query.is_empty()));
-    }
 }

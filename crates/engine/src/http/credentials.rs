@@ -32,16 +32,35 @@ pub struct Credentials {
     pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
+/// How a connection signs in. `Debug` shows none of its texts.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) enum SignInMethod {
+#[non_exhaustive]
+pub enum SignInMethod {
+    /// Not at all: there are secret settings at most.
     #[default]
     Nothing,
+    /// By a token or an API key.
     Token(Secret),
+    /// By a name and a password.
     Basic {
+        /// The name. Some APIs use it for a key.
         username: String,
+        /// The password.
         password: Secret,
     },
+    /// By OAuth 2.
     OAuth2(Box<OAuthTokens>),
+}
+
+impl fmt::Debug for SignInMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SignInMethod::Nothing => "none",
+            SignInMethod::Token(_) => "token",
+            SignInMethod::Basic { .. } => "basic",
+            SignInMethod::OAuth2(_) => "oauth2",
+        })
+    }
 }
 
 impl Credentials {
@@ -70,6 +89,11 @@ impl Credentials {
     pub fn secret(mut self, name: impl Into<String>, secret: Secret) -> Self {
         self.secrets.insert(name.into(), secret);
         self
+    }
+
+    /// Returns how the connection signs in.
+    pub fn method(&self) -> &SignInMethod {
+        &self.sign_in
     }
 
     /// Whether they contain a sign-in.
@@ -133,8 +157,8 @@ impl Credentials {
         }
     }
 
-    /// How webhooks name the way to sign in.
-    pub(crate) fn mode(&self) -> &'static str {
+    /// Returns the name of the sign-in method in webhooks, such as `OAUTH2`, `API_KEY` or `NONE`.
+    pub fn mode(&self) -> &'static str {
         match &self.sign_in {
             SignInMethod::Nothing => "NONE",
             SignInMethod::Token(_) => "API_KEY",
@@ -178,12 +202,7 @@ impl OAuthTokens {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.sign_in {
-            SignInMethod::Nothing => "Credentials(none)",
-            SignInMethod::Token(_) => "Credentials(token)",
-            SignInMethod::Basic { .. } => "Credentials(basic)",
-            SignInMethod::OAuth2(_) => "Credentials(oauth2)",
-        })
+        write!(f, "Credentials({:?})", self.sign_in)
     }
 }
 

@@ -16,6 +16,11 @@ use url::Url;
 use super::answer::{MAX_BODY, fault};
 use super::global::{GlobalResolver, NotGlobal};
 use super::proxies::{self, Proxies, Setting};
+use crate::reach::{self, Reach};
+
+/// The refusal of an address for a request that must not reach the host's own network.
+const NOT_GLOBAL: &str =
+    "refused an address that is not globally routable: requests that an outsider chose must not reach this network";
 
 /// Sends requests with ureq.
 ///
@@ -61,6 +66,10 @@ impl UreqTransport {
     fn agent(&self, request: &HttpRequest) -> Result<&Agent> {
         let url = Url::parse(&request.url)
             .map_err(|source| Error::new(ErrorKind::Invalid, "the request's URL is not a URL").because(source))?;
+        // What is written as such an address is refused here: a proxy would not check it.
+        if request.global_only && reach::of_url(&url) != Reach::Public {
+            return Err(Error::new(ErrorKind::Invalid, NOT_GLOBAL).with("origin", url.origin().ascii_serialization()));
+        }
         match self.proxies.for_url(&url) {
             None | Some(Setting::None) => Ok(if request.global_only { &self.global } else { &self.direct }),
             Some(Setting::Proxy(_)) => Ok(if url.scheme() == "https" { &self.https } else { &self.http }),
@@ -146,9 +155,7 @@ fn no_answer(source: ureq::Error) -> Error {
         ureq::Error::Protocol(_) => (fault(), "the API's answer is not valid HTTP"),
         ureq::Error::LargeResponseHeader(..) => (fault(), "the API answered with headers longer than 64 KiB"),
         ureq::Error::Timeout(_) => (ErrorKind::Unavailable, "the API did not answer in time"),
-        ureq::Error::Other(source) if source.is::<NotGlobal>() => {
-            (ErrorKind::Invalid, "the host's name resolves to addresses that are not globally routable")
-        }
+        ureq::Error::Other(source) if source.is::<NotGlobal>() => (ErrorKind::Invalid, NOT_GLOBAL),
         ureq::Error::HostNotFound => {
             (ErrorKind::Unavailable, "the API's host name is unknown: check the base URL and the network")
         }
