@@ -99,6 +99,9 @@ pub use highwater_engine as engine;
 /// Providers that a YAML file describes.
 #[cfg(feature = "provider-files")]
 pub use highwater_provider_file as provider_file;
+/// The HTTP interface.
+#[cfg(feature = "server")]
+pub use highwater_server as server;
 /// Signing users in: loopback, custom URI schemes, pasted addresses.
 #[cfg(feature = "sign-in")]
 pub use highwater_sign_in as sign_in;

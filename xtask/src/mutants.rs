@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "highwater-vault",
     "highwater-sign-in",
     "highwater-engine",
+    "highwater-server",
     "highwater-testkit",
 ];
 
@@ -27,7 +28,7 @@ const CRATES: &[&str] = &[
 /// tests of the whole workspace have made already.
 const ALONG: &str = "highwater-bench";
 
-const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants,highwater-vault/mutants,highwater-sign-in/mutants";
+const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants,highwater-vault/mutants,highwater-sign-in/mutants,highwater-server/mutants";
 
 /// A broken rule may make a test run forever, which is detected too.
 const PATIENCE: Duration = Duration::from_secs(120);

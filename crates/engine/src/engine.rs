@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::locks::lock;
-use highwater_core::{Document, Maintenance, Result, RunId, Store, Timestamp};
+use highwater_core::{Document, Environment, Maintenance, Result, RunId, Store, Timestamp};
 use highwater_template::{Provider, Template, TemplateInfo};
 use serde::de::DeserializeOwned;
 
@@ -36,6 +36,11 @@ impl Engine {
     /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.parts.store
+    }
+
+    /// Returns the source of time and randomness.
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.parts.environment
     }
 
     /// The catalogue, by id.

@@ -1,0 +1,81 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use highwater_core::Environment;
+use highwater_engine::{CancelToken, Engine};
+
+use crate::error::ApiError;
+use crate::guard::Guard;
+use crate::keys::{self, Key, Keys, NewKey, Scope};
+use crate::limits::Limits;
+use crate::rate::RateLimit;
+use crate::server::Compat;
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    pub(crate) keys: Keys,
+    pub(crate) limits: Limits,
+    pub(crate) guard: Guard,
+    pub(crate) compat: Compat,
+    pub(crate) rate: RateLimit,
+    /// Cancelled when the server is to stop: requests that wait answer at once.
+    pub(crate) stopping: CancelToken,
+    /// A key that lasts as long as the process, and its hash.
+    pub(crate) temporary: Option<(Key, String)>,
+}
+
+impl State {
+    pub(crate) fn environment(&self) -> &Arc<dyn Environment> {
+        self.engine.environment()
+    }
+
+    /// Makes the key that lasts as long as the process.
+    pub(crate) fn make_temporary_key(&mut self, scope: Scope) -> NewKey {
+        let made = self.keys.temporary("temporary", scope);
+        self.temporary = Some((made.key.clone(), keys::hash(made.secret.expose())));
+        made
+    }
+
+    /// Returns the key of a request that names it in `Authorization`, if it has the scope and requests left.
+    pub(crate) async fn authorize(&self, authorization: Option<&str>, needed: Scope) -> Result<Key, ApiError> {
+        let text = authorization.ok_or_else(|| {
+            ApiError::unauthenticated("missing_auth_header", "send the key in the header Authorization: Bearer KEY")
+        })?;
+        let text = match text.split_once(' ') {
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => text.trim(),
+            _ => {
+                let message = "the header Authorization must be: Bearer KEY";
+                return Err(ApiError::unauthenticated("malformed_auth_header", message));
+            }
+        };
+        let Some(id) = keys::id_of(text) else {
+            let message = "this is not the form of a key: pass it exactly as it was given out";
+            return Err(ApiError::unauthenticated("invalid_secret_key_format", message));
+        };
+        let key = match &self.temporary {
+            Some((key, hash)) if key.id == id && keys::is_hash_of(hash, text) => Some(key.clone()),
+            _ => self.keys.find(text).await?,
+        };
+        let key = key.ok_or_else(unknown_key)?;
+        let environment = self.environment();
+        let now = environment.elapsed().unwrap_or_else(|| environment.now().duration_since(Default::default()));
+        self.rate.take(&key.id, now)?;
+        if key.scope < needed {
+            let message = format!("this needs a key of the scope {needed}; this one has the scope {}", key.scope);
+            return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "forbidden", message));
+        }
+        Ok(key)
+    }
+
+    /// Refuses a key that was revoked since its request began.
+    pub(crate) async fn check_key(&self, key: &Key) -> Result<(), ApiError> {
+        let temporary = self.temporary.as_ref().is_some_and(|(known, _)| known.id == key.id);
+        if temporary || self.keys.is_known(&key.id).await? { Ok(()) } else { Err(unknown_key()) }
+    }
+}
+
+fn unknown_key() -> ApiError {
+    ApiError::unauthenticated("unknown_account", "the key is unknown here, or was revoked: create another")
+}
