@@ -80,7 +80,11 @@ impl<B: Backend> Threaded<B> {
         Self::open_in(Mode::Threads, backend, options)
     }
 
-    fn open_in(mode: Mode, mut backend: B, options: StoreOptions) -> Result<Self> {
+    fn open_in(mode: Mode, backend: B, options: StoreOptions) -> Result<Self> {
+        catch_panic(|| Self::open_unguarded(mode, backend, options))
+    }
+
+    fn open_unguarded(mode: Mode, mut backend: B, options: StoreOptions) -> Result<Self> {
         let (capabilities, location) = (backend.capabilities(), backend.location());
         let wanted = if mode == Mode::Threads { options.readers.max(1) } else { 1 };
         let mut read_handles = Vec::new();
@@ -160,7 +164,7 @@ impl<B: Backend> Threaded<B> {
         work: impl FnOnce(&mut B) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.check_writable()?;
-        self.on_writer(move |writer| writer.backend().and_then(work)).await
+        self.on_writer(move |writer| writer.with_backend(work)).await
     }
 
     /// Takes part in a transaction that the host began on its own handle of the same store.
@@ -302,28 +306,26 @@ fn open_identity<B: Backend>(
     reader: Option<&mut B::Reader>,
     options: &StoreOptions,
 ) -> Result<Identity> {
-    catch_panic(|| {
-        let outdated = backend.is_outdated();
-        let found = match reader {
-            Some(reader) => opening::look(&mut reader.snapshot()?, options, outdated)?,
-            None => opening::look(&mut backend.begin()?, options, outdated)?,
-        };
-        match found {
-            Found::Ready(identity) => return Ok(identity),
-            Found::Outdated(identity) if options.copy_before_migration => {
-                let suffix = format!(".format-{}", identity.format);
-                // Another process may have been first.
-                backend.copy_beside(&suffix, &mut |read| opening::is_of_format(read, identity.format))?;
-            }
-            Found::Outdated(_) | Found::Unsettled => {}
+    let outdated = backend.is_outdated();
+    let found = match reader {
+        Some(reader) => opening::look(&mut reader.snapshot()?, options, outdated)?,
+        None => opening::look(&mut backend.begin()?, options, outdated)?,
+    };
+    match found {
+        Found::Ready(identity) => return Ok(identity),
+        Found::Outdated(identity) if options.copy_before_migration => {
+            let suffix = format!(".format-{}", identity.format);
+            // Another process may have been first.
+            backend.copy_beside(&suffix, &mut |read| opening::is_of_format(read, identity.format))?;
         }
-        let mut write = backend.begin()?;
-        let (identity, written) = opening::settle(&mut write, options, outdated)?;
-        if written {
-            write.commit()?;
-        }
-        Ok(identity)
-    })
+        Found::Outdated(_) | Found::Unsettled => {}
+    }
+    let mut write = backend.begin()?;
+    let (identity, written) = opening::settle(&mut write, options, outdated)?;
+    if written {
+        write.commit()?;
+    }
+    Ok(identity)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::panics::catch_panic;
 use crate::backend::BackendReader;
 use crate::cursor::{Cursor, Position, TokenKey};
 use crate::log::shared::Shared;
@@ -48,7 +49,7 @@ impl<R: BackendReader> Idle<R> {
     pub(super) fn look(&mut self, generation: u64) -> Option<Moment> {
         let version = match &mut self.probe {
             Some(_) if mutant!("others-unseen") => self.at.0,
-            Some(probe) => probe.version().ok()?,
+            Some(probe) => version(probe)?,
             None => 0,
         };
         if self.at != (version, generation) {
@@ -60,7 +61,7 @@ impl<R: BackendReader> Idle<R> {
 
     /// Whether this or another process committed since the last call; `seen` is this caller's memory.
     pub(super) fn changed(&mut self, seen: &mut u64) -> bool {
-        let version = self.probe.as_mut().and_then(|probe| probe.version().ok()).unwrap_or(*seen);
+        let version = self.probe.as_mut().and_then(version).unwrap_or(*seen);
         std::mem::replace(seen, version) != version
     }
 
@@ -76,7 +77,7 @@ impl<R: BackendReader> Idle<R> {
         others: impl FnOnce() -> Option<u64>,
     ) -> Option<u64> {
         let version = match &mut self.probe {
-            Some(probe) => probe.version().ok(),
+            Some(probe) => version(probe),
             None => Some(0),
         };
         let others = others();
@@ -101,8 +102,9 @@ impl<R: BackendReader> Idle<R> {
         if let Some(end) = self.ends.get(stream) {
             return Some(*end);
         }
-        let mut snapshot = self.probe.as_mut()?.snapshot().ok()?;
-        let position = StreamState::load(&mut snapshot, stream).ok()??.last;
+        let probe = self.probe.as_mut()?;
+        let state = catch_panic(|| StreamState::load(&mut probe.snapshot()?, stream));
+        let position = state.ok()??.last;
         let end = End::new(position, shared.token_key(stream));
         self.ends.insert(stream.clone(), end);
         Some(end)
@@ -121,4 +123,9 @@ impl<R: BackendReader> Idle<R> {
         self.ends.clear();
         self.at = (u64::MAX, u64::MAX);
     }
+}
+
+/// The version; `None` where it cannot be told. What is wrong with the file is told by the read that follows.
+fn version(probe: &mut impl BackendReader) -> Option<u64> {
+    catch_panic(|| probe.version()).ok()
 }

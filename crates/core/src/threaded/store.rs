@@ -204,7 +204,7 @@ impl<B: Backend> Store for Threaded<B> {
                 }
                 Maintenance::CheckFiles => {
                     let mut problems = self.read(|_, read| log::lost::orphans(read).map(Attempt::Done)).await?;
-                    let of_pages = self.on_writer(|writer| writer.backend().and_then(Backend::check_files)).await?;
+                    let of_pages = self.on_writer(|writer| writer.with_backend(Backend::check_files)).await?;
                     let pages_checked = of_pages.is_some();
                     problems.extend(of_pages.into_iter().flatten());
                     Ok(MaintenanceReport::Files(FilesHealth { problems, pages_checked }))

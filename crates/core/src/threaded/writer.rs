@@ -131,6 +131,21 @@ impl<B: Backend> Writer<B> {
         self.backend.as_mut().ok_or_else(super::closed)
     }
 
+    /// The backend itself, outside of any transaction.
+    pub(super) fn with_backend<T>(&mut self, work: impl FnOnce(&mut B) -> Result<T>) -> Result<T> {
+        let backend = self.backend()?;
+        let mut ended = false;
+        let outcome = catch_panic(|| {
+            let outcome = work(backend);
+            ended = true;
+            outcome
+        });
+        if !ended {
+            self.poisoned = Some(UNKNOWN_OUTCOME.to_owned());
+        }
+        outcome
+    }
+
     /// One transaction: committed when `work` succeeds, without a trace when it fails.
     pub(super) fn transact<T, F>(&mut self, work: F) -> Result<T>
     where
