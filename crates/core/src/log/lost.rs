@@ -12,6 +12,9 @@ use crate::mutants::mutant;
 /// The first stream of every store has this number.
 const FIRST_STREAM: u32 = 1;
 
+/// Stream numbers without a stream that are looked at; no store has more, but one whose count is damaged.
+const MOST_MISSING: usize = 4096;
+
 /// Refuses a store that has records and no identity, which would be made a new one over them, or streams and no head,
 /// which would give out positions and stream numbers a second time.
 pub(crate) fn check_opening<R: BackendRead + ?Sized>(read: &mut R, identity: Option<&Identity>) -> Result<()> {
@@ -45,10 +48,14 @@ pub(crate) fn orphans<R: BackendRead + ?Sized>(read: &mut R) -> Result<Vec<Strin
         Ok(ControlFlow::Continue(()))
     })?;
     let mut problems = Vec::new();
-    for number in (FIRST_STREAM..=given).filter(|number| !known.contains(number)) {
+    let mut missing = (FIRST_STREAM..=given).filter(|number| !known.contains(number));
+    for number in missing.by_ref().take(MOST_MISSING) {
         if has_row(read, number)? {
             problems.push(format!("the log has rows of stream {number}, and the stream is missing"));
         }
+    }
+    if missing.next().is_some() {
+        problems.push(format!("the store counts {given} streams, and has {}", known.len()));
     }
     Ok(problems)
 }
@@ -69,4 +76,22 @@ fn has_row<R: BackendRead + ?Sized>(read: &mut R, stream: u32) -> Result<bool> {
         Ok(ControlFlow::Break(()))
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, BackendWrite};
+    use crate::memory::MemoryBackend;
+
+    #[test]
+    fn a_damaged_count_of_streams_is_told_at_once() {
+        let mut backend = MemoryBackend::default();
+        let mut write = backend.begin().unwrap();
+        Head { streams: u32::MAX, ..Head::default() }.store(&mut write).unwrap();
+        assert_eq!(orphans(&mut write).unwrap(), ["the store counts 4294967295 streams, and has 0"]);
+        Head { streams: 4000, ..Head::default() }.store(&mut write).unwrap();
+        assert_eq!(orphans(&mut write).unwrap(), Vec::<String>::new());
+        write.commit().unwrap();
+    }
 }

@@ -3,6 +3,8 @@
 //! A record that the run added or changed lies after the run's start in the log, and needs no mark. Each batch writes one
 //! packed row, so that a run survives a restart.
 
+use std::ops::ControlFlow;
+
 use crate::backend::{BackendRead, BackendWrite, Table};
 use crate::error::{Error, Result};
 use crate::log::keys;
@@ -29,25 +31,31 @@ impl Marks {
         if self.run != named || self.rows_read > run.mark_rows {
             *self = Marks { run: named, ..Marks::default() };
         }
-        while self.rows_read < run.mark_rows {
-            if let Some(bytes) = read.get(Table::State, &keys::marks(stream, self.rows_read))? {
-                let mut rest = Reader(&bytes);
-                let marks = rest.number()?;
-                let mut sequence = 0;
-                for _ in 0..marks {
-                    sequence = rest.number()?.saturating_add(sequence);
-                    if sequence > run.start {
-                        return Err(Error::corrupt("a run's mark has a position after the run's start: abort the run"));
-                    }
-                    self.flip(sequence, true);
-                }
-                sequence = 0;
-                while !rest.is_empty() {
-                    sequence = rest.number()?.saturating_add(sequence);
-                    self.flip(sequence, false);
-                }
+        // By the rows there are: a damaged count must not keep us here.
+        let (from, until) = (keys::marks(stream, self.rows_read), keys::marks(stream, run.mark_rows));
+        read.range(Table::State, &from, &until, &mut |_, row| {
+            self.apply_row(row, run)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.rows_read = run.mark_rows;
+        Ok(())
+    }
+
+    fn apply_row(&mut self, row: &[u8], run: &OpenRun) -> Result<()> {
+        let mut rest = Reader(row);
+        let marks = rest.number()?;
+        let mut sequence = 0;
+        for _ in 0..marks {
+            sequence = rest.number()?.saturating_add(sequence);
+            if sequence > run.start {
+                return Err(Error::corrupt("a run's mark has a position after the run's start: abort the run"));
             }
-            self.rows_read += 1;
+            self.flip(sequence, true);
+        }
+        sequence = 0;
+        while !rest.is_empty() {
+            sequence = rest.number()?.saturating_add(sequence);
+            self.flip(sequence, false);
         }
         Ok(())
     }
@@ -115,10 +123,12 @@ impl Marks {
 
     /// Removes every row of a run that ended.
     pub(crate) fn discard<W: BackendWrite>(write: &mut W, stream: u32, run: &OpenRun) -> Result<()> {
-        for row in 0..run.mark_rows {
-            write.remove(Table::State, &keys::marks(stream, row))?;
-        }
-        Ok(())
+        let mut rows = Vec::new();
+        write.range(Table::State, &keys::marks(stream, 0), &keys::marks(stream, run.mark_rows), &mut |key, _| {
+            rows.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        rows.iter().try_for_each(|row| write.remove(Table::State, row))
     }
 
     fn flip(&mut self, sequence: u64, to: bool) -> bool {
@@ -154,6 +164,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backend::Backend;
+    use crate::memory::MemoryBackend;
+
+    #[test]
+    fn a_damaged_count_of_rows_keeps_nobody() {
+        let mut backend = MemoryBackend::default();
+        let mut write = backend.begin().unwrap();
+        let mut run = OpenRun { id: 1, start: 100, old_live: 0, mark_rows: 0, unidentified: 0, met: false, nonce: 0 };
+        for sequence in [3, 70] {
+            let mut marks = Marks::default();
+            marks.set(sequence);
+            assert!(marks.save(&mut write, 1, &mut run).unwrap());
+        }
+        run.mark_rows = u32::MAX;
+        let mut marks = Marks::default();
+        marks.catch_up(&mut write, 1, &run).unwrap();
+        assert_eq!((marks.count(), marks.contains(3), marks.contains(70)), (2, true, true));
+        Marks::discard(&mut write, 1, &run).unwrap();
+        assert_eq!(write.get(Table::State, &keys::marks(1, 1)).unwrap(), None);
+        write.commit().unwrap();
+    }
 
     proptest! {
         #[test]

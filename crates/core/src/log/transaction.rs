@@ -96,7 +96,8 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
         let state = match found {
             Some(state) => state,
             None => {
-                self.head.streams += 1;
+                let number = self.head.streams.checked_add(1);
+                self.head.streams = number.ok_or_else(|| Error::corrupt("the count of streams is damaged"))?;
                 self.head.store(&mut self.write)?;
                 StreamState::new(self.head.streams)
             }
