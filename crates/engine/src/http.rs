@@ -6,11 +6,13 @@ mod assertion;
 mod budget;
 mod charset;
 mod client;
+mod credential_store;
 mod credentials;
 mod device;
 mod findings;
 #[cfg(feature = "http")]
 mod global;
+mod keeping;
 mod limits;
 mod oauth;
 mod origins;
@@ -29,7 +31,8 @@ mod ureq;
 
 pub(crate) use address::Address;
 pub(crate) use client::{Client, Note};
-pub use credentials::{CredentialStore, Credentials, SignInMethod};
+pub use credential_store::CredentialStore;
+pub use credentials::{Credentials, SignInMethod};
 pub use device::DeviceSignIn;
 pub use limits::RequestLimits;
 pub(crate) use limits::{passing, time_until};

@@ -1,12 +1,14 @@
 //! The vault.
 
+mod rotate;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use highwater_codec::EncryptionKey;
 use highwater_core::locks::lock;
-use highwater_core::{Document, Environment, Error, ErrorKind, Json, Result, Store, SystemEnvironment, WriteBatch};
+use highwater_core::{Environment, Error, ErrorKind, Json, Result, Store, SystemEnvironment, WriteBatch};
 use highwater_engine::{CredentialStore, Credentials, Secret};
 
 use crate::head::{DataKey, Head};
@@ -17,7 +19,7 @@ use crate::row::{Row, Sealer, changed};
 const HEAD: &str = "vault/head";
 const ROWS: &str = "vault/credentials/";
 
-/// Rows that a rotation seals again in one commit.
+/// Rows read at a time, and sealed again in one commit.
 const PAGE: usize = 200;
 
 /// Attempts at a write that conflicts with writes by other processes.
@@ -202,29 +204,39 @@ impl Vault {
 #[async_trait]
 impl CredentialStore for Vault {
     async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        let stored = self.inner.store.document(&row_key(connection)).await;
-        let stored = stored.map_err(|error| match error.kind() {
-            ErrorKind::Corrupt => changed(connection).because(error),
-            _ => error.with("connection", connection),
-        });
-        let Some(stored) = stored? else { return Ok(None) };
+        let Some(stored) = self.inner.row(connection).await? else { return Ok(None) };
         self.inner.open_row(connection, &stored).await.map(Some)
     }
 
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
         let mut tries = 0;
         loop {
-            let state = self.inner.state();
-            let row = state.sealer.seal(connection, credentials)?;
-            let mut batch = WriteBatch::new();
-            // A row under a key that a rotation has just dropped could never be opened.
-            if !mutant!("row-under-any-key") {
-                batch.expect_document(HEAD, Some(&state.stored));
-            }
-            batch.put_document(row_key(connection), &row)?;
-            match self.inner.store.commit(batch).await {
+            match self.inner.put_row(connection, credentials, WriteBatch::new()).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => return outcome.map(drop),
+                outcome => return outcome,
+            }
+            self.inner.refresh().await?;
+        }
+    }
+
+    async fn replace(&self, connection: &str, known: Option<&Credentials>, renewed: &Credentials) -> Result<bool> {
+        let mut tries = 0;
+        loop {
+            let row = self.inner.row(connection).await?;
+            let stored = match &row {
+                Some(row) => Some(self.inner.open_row(connection, row).await?),
+                None => None,
+            };
+            if stored.as_ref() != known {
+                return Ok(stored.as_ref() == Some(renewed));
+            }
+            let mut batch = WriteBatch::new();
+            if !mutant!("replaced-unseen") {
+                batch.expect_document(row_key(connection), row.as_ref());
+            }
+            match self.inner.put_row(connection, renewed, batch).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => return outcome.map(|()| true),
             }
             self.inner.refresh().await?;
         }
@@ -256,6 +268,25 @@ impl Inner {
         Ok(state)
     }
 
+    async fn row(&self, connection: &str) -> Result<Option<Json>> {
+        self.store.document(&row_key(connection)).await.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => changed(connection).because(error),
+            _ => error.with("connection", connection),
+        })
+    }
+
+    /// Commits a batch that also sets a connection's credentials.
+    async fn put_row(&self, connection: &str, credentials: &Credentials, mut batch: WriteBatch) -> Result<()> {
+        let state = self.state();
+        let row = state.sealer.seal(connection, credentials)?;
+        // A row under a key that a rotation has just dropped could never be opened.
+        if !mutant!("row-under-any-key") {
+            batch.expect_document(HEAD, Some(&state.stored));
+        }
+        batch.put_document(row_key(connection), &row)?;
+        self.store.commit(batch).await.map(drop)
+    }
+
     async fn open_row(&self, connection: &str, stored: &Json) -> Result<Credentials> {
         let row: Row = stored.to().map_err(|_| changed(connection))?;
         let state = self.state();
@@ -266,86 +297,6 @@ impl Inner {
         }
         let state = self.refresh().await.map_err(|error| error.with("connection", connection))?;
         state.sealer.open(connection, &row)
-    }
-
-    /// Adds the next data key, which seals from now on, under the newest master key.
-    async fn add_key(&self) -> Result<()> {
-        let state = self.state();
-        let mut secrets = self.secrets.load().await?;
-        if state.master == 0 {
-            if mutant!("former-key-forgotten-early") {
-                secrets.clear();
-            }
-            secrets.insert(0, text_of(&EncryptionKey::generate()?));
-            self.secrets.save(&secrets).await?;
-        }
-        let newest = secrets.first().map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
-        let number = (1..=u8::MAX).find(|number| state.keys.iter().all(|key| key.number != *number)).unwrap_or(1);
-        let mut keys = vec![DataKey { number, key: EncryptionKey::generate()? }];
-        keys.extend(state.keys.iter().cloned());
-        self.replace(&state, &keys, &newest).await
-    }
-
-    /// Drops every data key but the one that seals.
-    async fn drop_old_keys(&self) -> Result<()> {
-        let state = self.state();
-        let secrets = self.secrets.load().await?;
-        let master = secrets.get(state.master).map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
-        self.replace(&state, state.keys.get(..1).unwrap_or_default(), &master).await
-    }
-
-    async fn replace(&self, state: &State, keys: &[DataKey], master: &EncryptionKey) -> Result<()> {
-        let head = Head::new(state.head.id.clone(), keys, master, &self.environment)?;
-        let mut batch = WriteBatch::new();
-        batch.expect_document(HEAD, Some(&state.stored)).put_document(HEAD, &head)?;
-        self.store.commit(batch).await?;
-        self.refresh().await.map(drop)
-    }
-
-    /// Seals every row that is not under the newest data key.
-    async fn seal_anew(&self) -> Result<u64> {
-        let (mut after, mut count, mut tries) = (String::new(), 0, 0);
-        loop {
-            let page = self.store.documents(ROWS, &after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(count) };
-            match self.seal_page(&page).await {
-                Ok(sealed) => count += sealed,
-                // One of them was saved in the meantime: the page is read again.
-                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => {
-                    tries += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            tries = 0;
-            if mutant!("rotation-skips-rows") {
-                return Ok(count);
-            }
-            after.clone_from(&last.key);
-        }
-    }
-
-    async fn seal_page(&self, page: &[Document]) -> Result<u64> {
-        let state = self.state();
-        let mut batch = WriteBatch::new();
-        batch.expect_document(HEAD, Some(&state.stored));
-        let mut sealed = 0;
-        for document in page {
-            let Some(connection) = document.key.strip_prefix(ROWS) else { continue };
-            if document.value.to::<Row>().is_ok_and(|row| row.is_sealed_with(state.sealer.number)) {
-                continue;
-            }
-            let credentials = self.open_row(connection, &document.value).await?;
-            if !mutant!("rotation-overwrites") {
-                batch.expect_document(&*document.key, Some(&document.value));
-            }
-            batch.put_document(&*document.key, &state.sealer.seal(connection, &credentials)?)?;
-            sealed += 1;
-        }
-        if sealed > 0 {
-            self.store.commit(batch).await?;
-        }
-        Ok(sealed)
     }
 }
 

@@ -99,6 +99,41 @@ fn what_is_saved_and_removed_during_a_rotation_stays_so() {
     });
 }
 
+#[test]
+fn renewals_at_the_same_time_overwrite_nothing() {
+    block_on(async {
+        let (store, keys) = (memory(), given());
+        let one = filled(&store, &keys, 1).await;
+        let two = Vault::open(Arc::clone(&store), Arc::clone(&keys) as _).await.unwrap();
+        // Each renewal counts one on, and tells its own from the other's.
+        let renew = |vault: Vault, who: usize| async move {
+            for _ in 0..50 {
+                loop {
+                    let known = vault.load("c0").await.unwrap().unwrap();
+                    let count = (0..).find(|n| known == token(*n)).unwrap() / 2;
+                    if vault.replace("c0", Some(&known), &token(2 * (count + 1) + who)).await.unwrap() {
+                        break;
+                    }
+                }
+            }
+        };
+        let rotate = async {
+            for _ in 0..5 {
+                one.rotate().await.unwrap();
+            }
+        };
+        tokio::join!(renew(one.clone(), 0), renew(two.clone(), 1), rotate);
+        let last = one.load("c0").await.unwrap().unwrap();
+        assert!([token(200), token(201)].contains(&last), "each of 100 renewals counts");
+        // What is stored already counts as saved; what was removed stays so.
+        assert!(one.replace("c0", Some(&token(7)), &last).await.unwrap());
+        one.remove("c0").await.unwrap();
+        assert!(!two.replace("c0", Some(&last), &token(7)).await.unwrap());
+        assert!(two.replace("c0", None, &token(1)).await.unwrap());
+        assert_eq!(one.load("c0").await.unwrap(), Some(token(1)));
+    });
+}
+
 /// Polls `future` so often, then drops it; whether it came to its end.
 async fn cut_short<T>(future: impl Future<Output = T>, polls: usize) -> Option<T> {
     let mut future = pin!(future);

@@ -22,7 +22,7 @@ use super::credentials::{Credentials, SignInMethod};
 use super::oauth::{self, Refusal};
 use super::session::Session;
 use super::tokens::{OAuthGrant, OAuthTokens};
-use super::turn::Turn;
+use super::turn::{Turn, Watch};
 use crate::documents::{Finding, Obstacle, SignInReason, connection_key};
 use crate::errors::no_connection;
 use crate::mutants::mutant;
@@ -46,6 +46,8 @@ pub(super) struct Refreshing {
     refused: Option<Secret>,
     /// The end of the pause that the token endpoint asked for, in Unix milliseconds.
     quiet_until: Timestamp,
+    /// Another process that refreshes them.
+    others: Watch,
 }
 
 struct Asked {
@@ -96,10 +98,14 @@ impl Session {
             let error = self.redact_error(refusal.error);
             tracing::debug!(target: "highwater::http", "a refresh failed after its run was stopped: {error}");
         }
-        let turn = self.turn(way, "tokens").await?;
-        let outcome = match self.check_connected(way).await {
-            Ok(()) => self.refresh_alone(way, old, refused, &mut refreshing).await,
-            Err(error) => Err(error),
+        let mut turn = self.turn(way, "tokens", &mut refreshing.others).await?;
+        let refreshed = async {
+            self.check_connected(way).await?;
+            self.refresh_alone(way, old, refused, &mut refreshing).await
+        };
+        let outcome = match &mut turn {
+            Some(turn) => turn.during(refreshed).await,
+            None => refreshed.await,
         };
         // Others would send a refresh token that is used up. They wait until ours is kept, or the turn's term is over.
         if let Some(turn) = turn.filter(|_| !self.is_unsaved() || mutant!("turn-ended-unsaved")) {
@@ -243,8 +249,8 @@ impl Session {
 
     /// Renews a template's own secret settings, one renewal at a time.
     pub(super) async fn renew_secrets(&self, way: &Way<'_>, renewal: &mut dyn SecretRenewal) -> Result<()> {
-        let _alone = self.renewing.lock().await;
-        let turn = self.turn(way, "secrets").await?;
+        let mut others = self.renewing.lock().await;
+        let mut turn = self.turn(way, "secrets", &mut others).await?;
         let renewed = async {
             self.check_connected(way).await?;
             self.save().await?;
@@ -256,7 +262,10 @@ impl Session {
             self.change(|credentials| credentials.secrets.extend(changed));
             self.save().await
         };
-        let outcome = renewed.await;
+        let outcome = match &mut turn {
+            Some(turn) => turn.during(renewed).await,
+            None => renewed.await,
+        };
         if let Some(turn) = turn {
             turn.end().await;
         }
@@ -273,23 +282,18 @@ impl Session {
             )
         });
         let store = store.map_err(|error| self.named(error))?;
-        let _renewing = self.renewing.lock().await;
-        let secrets = self.take_turn(way, "secrets").await?;
-        let mut refreshing = self.refreshing.lock().await;
-        let tokens = self.take_turn(way, "tokens").await?;
-        let saved = async {
-            let _alone = self.keeping.lock().await;
-            store.save(self.connection(), credentials).await
-        };
-        let saved = saved.await;
-        if saved.is_ok() {
+        let saved = self.alone(way, async |refreshing| {
+            let saved = async {
+                let _alone = self.keeping.lock().await;
+                store.save(self.connection(), credentials).await
+            };
+            saved.await?;
             // What is under way, or was refused, belongs to the sign-in before.
             *refreshing = Refreshing::default();
             self.replace(credentials);
-        }
-        tokens.end().await;
-        secrets.end().await;
-        saved.map_err(|error| {
+            Ok(())
+        });
+        saved.await.map_err(|error| {
             let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
             self.named(error.during("keeping the credentials of a sign-in"))
         })
@@ -301,15 +305,27 @@ impl Session {
         if !self.has_store() {
             return self.remove().await;
         }
-        let _renewing = self.renewing.lock().await;
-        let secrets = self.take_turn(place, "secrets").await?;
-        let mut refreshing = self.refreshing.lock().await;
-        let tokens = self.take_turn(place, "tokens").await?;
-        *refreshing = Refreshing::default();
-        let removed = self.remove().await;
-        tokens.end().await;
+        self.alone(place, async |refreshing| {
+            *refreshing = Refreshing::default();
+            self.remove().await
+        })
+        .await
+    }
+
+    /// Does something while nobody renews the credentials, in any process.
+    async fn alone(&self, place: &Place<'_>, work: impl AsyncFnOnce(&mut Refreshing) -> Result<()>) -> Result<()> {
+        let mut others = self.renewing.lock().await;
+        let mut secrets = self.take_turn(place, "secrets", &mut others).await?;
+        let done = secrets.during(async {
+            let mut refreshing = self.refreshing.lock().await;
+            let mut tokens = self.take_turn(place, "tokens", &mut refreshing.others).await?;
+            let done = tokens.during(work(&mut refreshing)).await;
+            tokens.end().await;
+            done
+        });
+        let done = done.await;
         secrets.end().await;
-        removed
+        done
     }
 
     /// Refuses to renew, and so to keep, credentials of a connection that was removed.
@@ -320,17 +336,18 @@ impl Session {
         Ok(())
     }
 
-    async fn take_turn(&self, place: &Place<'_>, what: &str) -> Result<Turn> {
-        Turn::take(place.store, &**place.environment, &format!("{}/{what}", self.connection()), place.engine).await
+    async fn take_turn(&self, place: &Place<'_>, what: &str, others: &mut Watch) -> Result<Turn> {
+        let name = format!("{}/{what}", self.connection());
+        Turn::take(place.store, place.environment, &name, place.engine, others).await
     }
 
     /// The lock across processes, if they can share credentials at all.
-    async fn turn(&self, way: &Way<'_>, what: &str) -> Result<Option<Turn>> {
+    async fn turn(&self, way: &Way<'_>, what: &str, others: &mut Watch) -> Result<Option<Turn>> {
         if !self.has_store() || mutant!("refresh-out-of-turn") {
             return Ok(None);
         }
         let place = Place { store: way.store, environment: way.environment, engine: way.engine };
-        self.take_turn(&place, what).await.map(Some)
+        self.take_turn(&place, what, others).await.map(Some)
     }
 
     fn named(&self, error: Error) -> Error {

@@ -10,8 +10,11 @@ use highwater_template::redact::Redactor;
 
 use super::address::Address;
 use super::budget::Budget;
-use super::credentials::{CredentialStore, Credentials, SignInMethod};
+use super::credential_store::CredentialStore;
+use super::credentials::{Credentials, SignInMethod};
+use super::keeping;
 use super::renewal::{Place, Refreshing};
+use super::turn::Watch;
 use crate::documents::{Finding, Obstacle, SignInReason};
 use crate::mutants::mutant;
 
@@ -36,8 +39,8 @@ pub(crate) struct Session {
     pub(crate) budget: Mutex<Budget>,
     /// Held while tokens are refreshed, so that one refresh serves all.
     pub(super) refreshing: tokio::sync::Mutex<Refreshing>,
-    /// Held while secret settings are renewed.
-    pub(super) renewing: tokio::sync::Mutex<()>,
+    /// Held while secret settings are renewed. Another process that does so.
+    pub(super) renewing: tokio::sync::Mutex<Watch>,
     /// Held while a webhook is written.
     pub(crate) receiving: tokio::sync::Mutex<()>,
 }
@@ -256,8 +259,9 @@ impl Session {
         if held.gone {
             return;
         }
+        let before = held.credentials.clone();
         change(held.credentials.get_or_insert_default());
-        held.unsaved = true;
+        held.unsaved |= held.credentials != before;
         held.note_secrets();
     }
 
@@ -266,37 +270,47 @@ impl Session {
         lock(&self.held).unsaved
     }
 
-    /// Lets the host save credentials that it does not have yet. If that fails, it is retried before the next request.
+    /// Lets the host save credentials that it does not have yet. If that fails, it is retried before the next request. A sign-in
+    /// that the host saved meanwhile stays, and is used from now on.
     pub(super) async fn save(&self) -> Result<()> {
         if !lock(&self.held).unsaved {
             return Ok(());
         }
         let _alone = self.keeping.lock().await;
-        let Some(credentials) = self.known() else { return Ok(()) };
-        if let Some(store) = &self.store {
-            let saved = store.save(&self.connection, &credentials).await;
-            let named = |error: Error| error.during("keeping renewed credentials").with("connection", &self.connection);
-            saved.map_err(|error| named(self.redact_error(error)))?;
-        }
+        let (renewed, known) = {
+            let held = lock(&self.held);
+            (held.credentials.clone(), held.stored.clone())
+        };
+        let Some(renewed) = renewed else { return Ok(()) };
+        let saved = match &self.store {
+            Some(store) => {
+                let named =
+                    |error: Error| error.during("keeping renewed credentials").with("connection", &self.connection);
+                let saved = keeping::save_renewed(&**store, &self.connection, known, renewed.clone()).await;
+                saved.map_err(|error| named(self.redact_error(error)))?
+            }
+            None => Some(renewed.clone()),
+        };
         let mut held = lock(&self.held);
-        if held.credentials.as_ref() == Some(&credentials) {
+        if held.credentials.as_ref() == Some(&renewed) {
             held.unsaved = false;
+            if saved.as_ref() != Some(&renewed) {
+                held.credentials.clone_from(&saved);
+                (held.untried, held.astray) = (true, false);
+            }
         }
-        held.stored = Some(Some(credentials));
+        held.stored = Some(saved);
+        held.note_secrets();
         Ok(())
     }
 
     /// Changes the credentials in the host's store, and only there. On an error nothing changes here either.
-    pub(crate) async fn keep(&self, change: impl FnOnce(&mut Credentials)) -> Result<()> {
+    pub(crate) async fn keep(&self, change: impl Fn(&mut Credentials)) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
         let named = |error: Error| error.during("keeping secrets").with("name", &self.connection);
-        let loaded = store.load(&self.connection).await;
-        let mut credentials = loaded.map_err(|error| named(self.redact_error(error)))?.unwrap_or_default();
-        change(&mut credentials);
-        let saved = store.save(&self.connection, &credentials).await;
-        let redactor = Redactor::new(&credentials.all_secrets());
-        saved.map_err(|error| named(self.redact_error(redactor.redact_error(error))))?;
+        let kept = keeping::save_changed(&**store, &self.connection, change).await;
+        let credentials = kept.map_err(|error| named(self.redact_error(error)))?;
         let mut held = lock(&self.held);
         (held.credentials, held.unsaved, held.stored) = (Some(credentials.clone()), false, Some(Some(credentials)));
         held.note_secrets();

@@ -101,8 +101,8 @@ impl IntegrationHandle {
             .with("secret", name));
         }
         session
-            .keep(|kept| match secret {
-                Some(secret) => drop(kept.secrets.insert(name.to_owned(), secret)),
+            .keep(|kept| match &secret {
+                Some(secret) => drop(kept.secrets.insert(name.to_owned(), secret.clone())),
                 None => drop(kept.secrets.remove(name)),
             })
             .await?;
