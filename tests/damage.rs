@@ -290,9 +290,20 @@ fn damage_is_noticed(kind: &str) {
                 files(&copy).into_iter().filter(|file| std::fs::metadata(file).unwrap().len() > 0).collect();
             let file = &files[usize::try_from(chance.below(files.len() as u64)).unwrap()];
             let mut bytes = std::fs::read(file).unwrap();
-            // Half of the time where headers are.
-            let end = if round % 2 == 0 { 512.min(bytes.len()) } else { bytes.len() };
-            let place = usize::try_from(chance.below(end as u64)).unwrap();
+            // Where the file's header is, anywhere, and at the beginnings of pages, where their structure and counts are.
+            let (begin, end) = match round % 3 {
+                0 => (0, 512.min(bytes.len())),
+                1 => (0, bytes.len()),
+                _ => {
+                    let used: Vec<usize> = (0..bytes.len())
+                        .step_by(4096)
+                        .filter(|&page| bytes[page..].iter().take(256).any(|&b| b != 0))
+                        .collect();
+                    let page = used[usize::try_from(chance.below(used.len() as u64)).unwrap()];
+                    (page, bytes.len().min(page + 256))
+                }
+            };
+            let place = begin + usize::try_from(chance.below((end - begin) as u64)).unwrap();
             bytes[place] ^= 1 << chance.below(8);
             std::fs::write(file, bytes).unwrap();
         }

@@ -17,6 +17,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "simulation", shows: "10,000 seeds of the simulation reach every hazard", commands: simulation },
     Proof { name: "trial", shows: "every template bears every fault of an API, optimised build", commands: trial },
     Proof { name: "kills", shows: "nothing acknowledged is lost to SIGKILL, and nothing told twice", commands: kills },
+    Proof { name: "cases", shows: "every test, with random cases that are drawn anew", commands: cases },
     Proof { name: "damage", shows: "flipped bytes are found in every store", commands: damage },
     Proof {
         name: "sign-in",
@@ -67,9 +68,15 @@ fn kills() -> Vec<Command> {
     vec![stores, engine]
 }
 
+fn cases() -> Vec<Command> {
+    let mut command = cargo(&["xtask", "test", "--no-fail-fast"]);
+    command.env_remove("PROPTEST_RNG_SEED").env_remove("HIGHWATER_TEST_SEED");
+    vec![command]
+}
+
 fn damage() -> Vec<Command> {
     let mut command = cargo(&["test", "--quiet", "--test", "damage"]);
-    command.env("HIGHWATER_TEST_FLIPS", "300");
+    command.env("HIGHWATER_TEST_FLIPS", "1500");
     vec![command]
 }
 
