@@ -216,7 +216,7 @@ impl From<Error> for ApiError {
 }
 
 /// The message and its facts, without the causes, which may name files of the server.
-fn shown_facts(error: &Error) -> String {
+pub(crate) fn shown_facts(error: &Error) -> String {
     const FACTS: [&str; 14] = [
         "connection",
         "sync",

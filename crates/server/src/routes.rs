@@ -33,12 +33,32 @@
 //! * An answer must begin within [`Limits::answer_time`](crate::Limits::answer_time); a route that waits on purpose says
 //!   [`Route::answer_time`], and ends its wait when `call.state.stopping` is cancelled.
 
+mod actions;
+mod common;
+mod connections;
+mod functions;
 mod health;
+mod integrations;
+mod providers;
+mod proxy;
 mod records;
+mod sessions;
+mod syncs;
 
 use crate::route::Route;
 
 /// Returns every route.
 pub(crate) fn all() -> Vec<Route> {
-    [health::routes(), records::routes()].into_iter().flatten().collect()
+    let groups = [
+        health::routes(),
+        records::routes(),
+        syncs::routes(),
+        connections::routes(),
+        integrations::routes(),
+        providers::routes(),
+        actions::routes(),
+        proxy::routes(),
+        sessions::routes(),
+    ];
+    groups.into_iter().flatten().collect()
 }

@@ -1,0 +1,130 @@
+//! `/connections*`: connections, their metadata, and credentials for keys that may read them.
+
+mod import;
+mod list;
+mod metadata;
+mod notes;
+mod view;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use highwater_core::ErrorKind;
+use highwater_engine::DisconnectMode;
+use highwater_engine::connections::CredentialRenewal;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::common::{SWITCH, provider_of};
+use crate::call::{Call, MAX_NAME};
+use crate::error::ApiError;
+use crate::input::value;
+use crate::keys::Scope;
+use crate::route::{Answer, Route};
+use notes::{EndUserBody, Tags};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/connections", Scope::Read, list::list).query(list::QUERY),
+        Route::post("/connections", Scope::Write, import::import),
+        Route::post("/connections/metadata", Scope::Write, metadata::set),
+        Route::patch("/connections/metadata", Scope::Write, metadata::update),
+        Route::get("/connections/{connection}", Scope::Read, get).query(&[
+            "provider_config_key",
+            "force_refresh",
+            "refresh_token",
+            "refresh_github_app_jwt_token",
+        ]),
+        Route::patch("/connections/{connection}", Scope::Write, patch).query(&["provider_config_key"]),
+        Route::delete("/connections/{connection}", Scope::Write, delete).query(&["provider_config_key"]),
+    ]
+}
+
+/// The integration's key and the connection's id of a path.
+fn named(call: &Call) -> Result<(String, String), ApiError> {
+    let key = call.query.required("provider_config_key", value::text(MAX_NAME))?;
+    Ok((key, call.path("connection", MAX_NAME)?))
+}
+
+async fn get(call: Call) -> Answer {
+    let (key, id) = named(&call)?;
+    let switch = |name| call.query.optional(name, value::word(SWITCH)).map(Option::unwrap_or_default);
+    let (renew, show_refresh) = (switch("force_refresh")?, switch("refresh_token")?);
+    let renew_installation = switch("refresh_github_app_jwt_token")?;
+    let may_read = call.key.scope >= Scope::Admin;
+    if !may_read && (renew || show_refresh || renew_installation) {
+        let message =
+            "credentials need a key of the scope admin: leave force_refresh and refresh_token out, or use such a key";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
+    }
+    let settings = existing(&call, &key, &id).await?;
+    let mut shown = view::full(&call, &settings.id).await?;
+    if may_read {
+        let renewal = if renew || renew_installation { CredentialRenewal::Always } else { CredentialRenewal::WhenDue };
+        match call.engine().fetch_credentials(&settings.id, renewal).await {
+            Ok(credentials) => shown["credentials"] = view::credentials(&credentials, show_refresh),
+            Err(error) if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Corrupt) => {
+                let message = "the credentials could not be used or renewed: have the user sign in again";
+                let refused = ApiError::new(StatusCode::FAILED_DEPENDENCY, "invalid_credentials", message);
+                return Err(refused.with_payload(json!({ "connection": shown })));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Json(shown).into_response())
+}
+
+/// Finds a connection, in the words of the routes that name one in their path.
+async fn existing(call: &Call, key: &str, id: &str) -> Result<highwater_engine::ConnectionSettings, ApiError> {
+    provider_of(call, key).await?;
+    call.connection_of(key, id).await.map_err(|_| {
+        ApiError::not_found("no connection has this id at this provider_config_key: check both, or connect it first")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    end_user: Option<EndUserBody>,
+    tags: Option<Tags>,
+    webhook_url_override: Option<String>,
+}
+
+async fn patch(mut call: Call) -> Answer {
+    let (key, id) = named(&call)?;
+    let body: Patch = call.json().await?;
+    notes::refuse_webhook_url(body.webhook_url_override.as_deref())?;
+    let user = body.end_user.as_ref().map(EndUserBody::read).transpose()?;
+    let own = body.tags.as_ref().map(notes::read_tags).transpose()?;
+    let settings = existing(&call, &key, &id).await?;
+    let new_tags = (user.is_some() || own.is_some()).then(|| {
+        let mut tags = user.as_ref().map(|user| user.tags.clone()).unwrap_or_default();
+        tags.extend(own.unwrap_or_default());
+        tags
+    });
+    let user = user.map(|user| user.end_user);
+    let changed = call.engine().update_connection(&settings.id, |mut settings| {
+        if let Some(user) = &user {
+            settings.end_user = Some(user.clone());
+        }
+        if let Some(tags) = &new_tags {
+            settings.tags.clone_from(tags);
+        }
+        settings
+    });
+    changed.await.map_err(notes::in_body)?;
+    Ok(Json(json!({ "success": true })).into_response())
+}
+
+/// Removes a connection with its records and credentials.
+async fn delete(call: Call) -> Answer {
+    let (key, id) = named(&call)?;
+    let settings = call.connection_of(&key, &id).await?;
+    match call.engine().disconnect(&settings.id, DisconnectMode::ClearRecords).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(ApiError::unknown_connection()),
+        outcome => {
+            outcome?;
+            Ok(Json(json!({ "success": true })).into_response())
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The functions of an integration: templates and actions of its provider.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::named;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::input::value;
+use crate::keys::Scope;
+use crate::route::{Answer, Route};
+use crate::routes::common::{MAX_SYNC, iso, number};
+use crate::routes::functions::{Function, Kind, of_provider};
+
+const KINDS: &[(&str, Option<Kind>)] =
+    &[("sync", Some(Kind::Sync)), ("action", Some(Kind::Action)), ("on-event", None)];
+
+const DELETABLE: &[(&str, Kind)] = &[("sync", Kind::Sync), ("action", Kind::Action)];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/integrations/{key}/functions", Scope::Read, list).query(&["type", "search", "page", "limit"]),
+        Route::get("/integrations/{key}/functions/{name}", Scope::Read, get).query(&["type"]),
+        Route::delete("/integrations/{key}/functions/{name}", Scope::Admin, delete).query(&["type"]),
+        Route::get("/integrations/{key}/functions/{name}/code", Scope::Read, code).query(&["type"]),
+    ]
+}
+
+/// The functions of the integration that a path names, each with its JSON.
+async fn found(call: &Call) -> Result<Vec<(Function, Value)>, ApiError> {
+    let (integration, settings) = named(call).await?;
+    let enabled: Vec<String> = integration
+        .endpoints()
+        .await?
+        .into_iter()
+        .filter(|endpoint| endpoint.is_enabled())
+        .map(|endpoint| endpoint.sync)
+        .collect();
+    let functions = of_provider(call.engine(), &settings.provider).into_iter().map(|function| {
+        let mut shown = function.json.clone();
+        let on = function.kind == Kind::Action || enabled.contains(&function.id);
+        for (name, value) in [
+            ("id", json!(number(&function.id))),
+            ("enabled", json!(on)),
+            ("last_deployed", json!(iso(settings.created_at))),
+            ("source", json!("catalog")),
+        ] {
+            shown[name] = value;
+        }
+        (function, shown)
+    });
+    Ok(functions.collect())
+}
+
+async fn list(call: Call) -> Answer {
+    let kind = call.query.optional("type", value::word(KINDS))?;
+    let search = call.query.optional("search", value::text(MAX_SYNC))?.map(|text| text.trim().to_lowercase());
+    let page = call.query.optional("page", value::number(0..=1_000_000usize))?.unwrap_or(0);
+    let limit = call.query.optional("limit", value::number(1..=100usize))?.unwrap_or(20);
+    let wanted = |function: &Function| {
+        kind.is_none_or(|kind| kind == Some(function.kind))
+            && search.as_ref().is_none_or(|text| function.name.to_lowercase().contains(text))
+    };
+    let found: Vec<Value> =
+        found(&call).await?.into_iter().filter(|(function, _)| wanted(function)).map(|(_, shown)| shown).collect();
+    let total = found.len();
+    let data: Vec<Value> = found.into_iter().skip(page.saturating_mul(limit)).take(limit).collect();
+    Ok(Json(json!({ "data": data, "pagination": { "total": total, "page": page, "limit": limit } })).into_response())
+}
+
+/// The functions of a name.
+async fn of_name(call: &Call, kind: Option<Option<Kind>>) -> Result<Vec<(Function, Value)>, ApiError> {
+    let name = call.path("name", MAX_SYNC)?;
+    let mut found = found(call).await?;
+    found.retain(|(function, _)| function.name == name && kind.is_none_or(|kind| kind == Some(function.kind)));
+    if found.is_empty() {
+        return Err(ApiError::not_found(
+            "the provider has no such function: GET /integrations/KEY/functions lists them",
+        ));
+    }
+    Ok(found)
+}
+
+async fn get(call: Call) -> Answer {
+    let kind = call.query.optional("type", value::word(KINDS))?;
+    let found = of_name(&call, kind).await?;
+    let shown = found.into_iter().next().map(|(_, shown)| shown);
+    Ok(Json(json!({ "data": shown })).into_response())
+}
+
+async fn code(call: Call) -> Answer {
+    let kind = call.query.optional("type", value::word(KINDS))?;
+    of_name(&call, kind).await?;
+    Err(ApiError::not_found("the function is part of the program: it has no source file to show"))
+}
+
+/// What is part of the program cannot be deleted.
+async fn delete(call: Call) -> Answer {
+    let kind = call.query.required("type", value::word(DELETABLE))?;
+    of_name(&call, Some(Some(kind))).await?;
+    let message = "the function is part of the program: disable it for the integration instead";
+    Err(ApiError::bad("function_managed_by_deploy", message))
+}
