@@ -7,7 +7,7 @@ mod verify;
 
 pub use highwater_template::webhooks::WebhookScheme;
 
-pub use crate::documents::{Destination, OutboxRow};
+pub use crate::documents::{Destination, OutboxRow, WebhookFormat};
 pub use outbox::{BackgroundDelivery, DeliveryReport, Outbox};
 pub use receive::{ReceivedWebhook, WEBHOOK_SECRETS};
 pub use signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};

@@ -11,13 +11,15 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use crm::TOKEN;
+use highwater_engine::webhooks::{Destination, Outbox, WebhookFormat};
+use highwater_engine::{ConnectionSettings, Credentials, IntegrationSettings, RunOptions, Secret};
 use highwater_server::Compat;
 use serde_json::{Value, json};
 use support::start_with;
 
 const PACKAGE: &str = "@nangohq/node@0.71.4";
 
-/// Methods that are not called by name: another one of the list calls them, or they send nothing.
+/// Methods that send nothing: the others call the first, and the next test calls the rest.
 const ELSEWHERE: [&str; 5] = [
     "enrichHeaders",
     "proxy",
@@ -35,8 +37,10 @@ fn run(program: &str, folder: &Path, arguments: &[&str]) -> Result<Output, Strin
 /// Installs the package into a folder of its own; an error says why that is not possible here.
 fn install(folder: &Path) -> Result<(), String> {
     std::fs::write(folder.join("package.json"), r#"{"type": "module"}"#).unwrap();
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/methods.mjs"), folder.join("methods.mjs"))
-        .unwrap();
+    for program in ["methods.mjs", "signatures.mjs"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client").join(program);
+        std::fs::copy(source, folder.join(program)).unwrap();
+    }
     let install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", PACKAGE];
     run("npm", folder, &install).map(drop)
 }
@@ -63,6 +67,53 @@ async fn every_method_of_the_peers_client_gets_what_it_expects() {
         assert!(called || ELSEWHERE.contains(&method), "the package has a method that nothing calls: {method}");
     }
     background.shutdown(Duration::from_secs(60)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_peers_client_verifies_deliveries_in_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(why) = install(folder.path()) {
+        println!("skipped: {PACKAGE} cannot be installed: {why}");
+        return;
+    }
+    let (engine, api) = crm::crm().await;
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let app = axum::Router::new().fallback(move |headers: axum::http::HeaderMap, body: String| async move {
+        let headers: serde_json::Map<String, Value> =
+            headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into())).collect();
+        sender.send((headers, body)).unwrap();
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let outbox = Outbox::new(&engine);
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    outbox.set_secrets("host", vec![Secret::new(secret)]).unwrap();
+    let destination = Destination::new("host", url).format(WebhookFormat::Nango).integration("crm-eu").on_auth(false);
+    outbox.add(destination).await.unwrap();
+    // An integration whose key is not its provider's name.
+    engine.create_integration(IntegrationSettings::new("crm-eu", "crm").base_url(&api.url)).await.unwrap();
+    for (id, key) in [("eu", "crm-eu"), ("other", "crm")] {
+        engine.connect(ConnectionSettings::of_integration(id, key)).await.unwrap();
+        engine.sign_in(id, Credentials::token(Secret::new(TOKEN))).await.unwrap();
+        engine.sync(id, "crm/contacts").unwrap().run_once(RunOptions::default()).await.unwrap();
+    }
+    assert_eq!(outbox.deliver_due().await.unwrap().delivered, 1);
+    let (headers, body) = received.recv().await.unwrap();
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!({
+        "from": "nango", "type": "sync", "connectionId": "eu", "providerConfigKey": "crm-eu", "syncName": "contacts", "syncVariant": "base",
+        "model": "Contact", "syncType": "INITIAL", "success": true, "responseResults": {"added": 2, "updated": 0, "deleted": 0}, "modifiedAfter": "*",
+    });
+    assert!(fits(&told, &expected), "{told}");
+    let file = folder.path().join("delivery.json");
+    std::fs::write(&file, json!({ "headers": headers, "body": body }).to_string()).unwrap();
+    let place = folder.path().to_owned();
+    let checked = move || run("node", &place, &["signatures.mjs", secret, file.to_str().unwrap()]);
+    let output = tokio::task::spawn_blocking(checked).await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+    let checks: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = json!({"request": true, "changed": false, "otherKey": false, "plain": true, "plainOtherKey": false});
+    assert_eq!(checks, expected);
 }
 
 /// Compares results with what each method is to return; a member that is not named may be anything.

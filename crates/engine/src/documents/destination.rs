@@ -6,6 +6,33 @@ use url::Url;
 
 use crate::reach::{self, Reach};
 
+/// Whose words and signature headers deliveries have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WebhookFormat {
+    /// Highwater's own: `from` is `highwater`.
+    #[default]
+    Highwater,
+    /// Nango's, for receivers that were written for it: `from` is `nango`, and the headers `X-Nango-Hmac-Sha256` and
+    /// `X-Nango-Signature` are sent too. The latter signs by a plain hash, which is weaker: a receiver should check the former.
+    Nango,
+}
+
+impl WebhookFormat {
+    /// The member `from` of a delivery.
+    pub(crate) fn sender(self) -> &'static str {
+        match self {
+            WebhookFormat::Highwater => "highwater",
+            WebhookFormat::Nango => "nango",
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        *self == WebhookFormat::Highwater
+    }
+}
+
 /// A receiver of webhooks. Its secrets are not part of it and never stored: pass them to
 /// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
 ///
@@ -43,6 +70,9 @@ pub struct Destination {
     /// Defaults to 1,000.
     #[serde(default = "most")]
     pub max_rows: usize,
+    /// Whose words and signature headers deliveries have.
+    #[serde(default, skip_serializing_if = "WebhookFormat::is_own")]
+    pub format: WebhookFormat,
     /// Why deliveries to it have stopped, if they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<String>,
@@ -69,6 +99,7 @@ impl Destination {
             on_auth: true,
             allow_private: false,
             max_rows: most(),
+            format: WebhookFormat::default(),
             disabled: None,
         }
     }
@@ -112,6 +143,13 @@ impl Destination {
     #[must_use]
     pub fn allow_private(mut self, allow: bool) -> Self {
         self.allow_private = allow;
+        self
+    }
+
+    /// Sets whose words and signature headers deliveries have.
+    #[must_use]
+    pub fn format(mut self, format: WebhookFormat) -> Self {
+        self.format = format;
         self
     }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::Secret;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// Written with padding, read with or without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -130,6 +130,11 @@ pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, 
 /// The HMAC of a body in hexadecimal, keyed with the secret's text.
 pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
     hex::encode(hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
+}
+
+/// The SHA-256 of the secret's text and the body in hexadecimal.
+pub(crate) fn plain_signature(secret: &Secret, body: &[u8]) -> String {
+    hex::encode(Sha256::new().chain_update(secret.expose()).chain_update(body).finalize())
 }
 
 /// Verifies the simple form, the header `X-Highwater-Hmac-Sha256`: returns whether `signature`, in hexadecimal, was computed over
@@ -345,6 +350,8 @@ mod tests {
         let body = br#"{"from":"nango","success":true,"type":"sync"}"#;
         let expected = "ab2b2bc2801cae3357920a2507c28b7ed252dc5f9e1f0dd31fe364c0b936ff05";
         assert_eq!(hex_signature(&secret, body), expected);
+        let plain = "514afa5780dd193774eb84d4cb5395b65ed8b8f001c8f0d5329a95be078eb2fe";
+        assert_eq!(plain_signature(&secret, body), plain);
         assert!(verify_hex(std::slice::from_ref(&secret), body, &expected.to_uppercase()));
         assert!(!verify_hex(std::slice::from_ref(&secret), body, &expected[2..]));
         assert!(!verify_hex(&[secret], b"", expected));

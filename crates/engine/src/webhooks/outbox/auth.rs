@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::destinations::destinations;
 use super::news::{Ids, iso};
-use crate::documents::{ConnectionError, ConnectionHealth, ConnectionSettings, OutboxRow, row_key};
+use crate::documents::{ConnectionError, ConnectionHealth, ConnectionSettings, OutboxRow, WebhookFormat, row_key};
 use crate::mutants::mutant;
 
 /// What a connection's health came of.
@@ -56,7 +56,7 @@ pub(crate) async fn add_auth_rows(
         if destination.disabled.is_some() || !destination.on_auth || !destination.wants(&settings.id, integration) {
             continue;
         }
-        let row = OutboxRow::new(ids.next(), news.body(integration)?, now);
+        let row = OutboxRow::new(ids.next(), news.body(integration, destination.format)?, now);
         let key = row_key(&destination.id, &row.id);
         batch.expect_document(&*key, None).put_document(&*key, &row)?;
     }
@@ -64,7 +64,7 @@ pub(crate) async fn add_auth_rows(
 }
 
 impl AuthNews<'_> {
-    fn body(&self, integration: &str) -> Result<String> {
+    fn body(&self, integration: &str, format: WebhookFormat) -> Result<String> {
         let settings = self.settings;
         let success = !self.health.needs_sign_in();
         let error = self
@@ -91,7 +91,7 @@ impl AuthNews<'_> {
             end_user,
             error,
             expires_at,
-            from: "highwater".to_owned(),
+            from: format.sender().to_owned(),
             health: self.health.kind().as_str().to_owned(),
             operation: operation.to_owned(),
             provider: settings.provider.clone(),

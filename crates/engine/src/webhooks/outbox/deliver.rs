@@ -15,12 +15,14 @@ use super::collapse::collapse_dead;
 use super::draft::tell;
 use super::lease::{Bid, Lease};
 use crate::cancel::CancelToken;
-use crate::documents::{DRAFTS, Destination, OutboxRow, Rest, dead_key, destination_key, rest_key, row_key};
+use crate::documents::{
+    DRAFTS, Destination, OutboxRow, Rest, WebhookFormat, dead_key, destination_key, rest_key, row_key,
+};
 use crate::http::time_until;
 use crate::mutants::mutant;
 use crate::reach::Reach;
 use crate::timer;
-use crate::webhooks::signature::{hex_signature, standard_signatures};
+use crate::webhooks::signature::{hex_signature, plain_signature, standard_signatures};
 
 /// The longest wait for a receiver's answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -364,7 +366,12 @@ fn request(destination: &Destination, row: &OutboxRow, secrets: &[Secret], now: 
         .header("webhook-timestamp", timestamp.to_string())
         .header("webhook-signature", standard_signatures(secrets, &id, timestamp, body)?);
     if let Some(secret) = secrets.first() {
-        request = request.header("X-Highwater-Hmac-Sha256", hex_signature(secret, body));
+        let signature = hex_signature(secret, body);
+        if destination.format == WebhookFormat::Nango {
+            request = request.header("X-Nango-Hmac-Sha256", signature.as_str());
+            request = request.header("X-Nango-Signature", plain_signature(secret, body));
+        }
+        request = request.header("X-Highwater-Hmac-Sha256", signature);
     }
     request.body = Some(row.body.clone().into());
     Ok(request)

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use highwater_core::{ChangeSummary, Cursor, Environment, Error, Result, RunId, Store, Timestamp, WriteBatch};
+use highwater_core::{ChangeSummary, Cursor, Environment, Error, Json, Result, RunId, Store, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{Destination, Draft, OutboxRow, row_key};
+use crate::documents::{ConnectionSettings, Destination, Draft, OutboxRow, connection_key, row_key};
 use crate::mutants::mutant;
 use crate::webhooks::outbox::destinations::destinations;
 
@@ -27,12 +27,12 @@ pub(super) async fn add_rows(
 ) -> Result<Vec<Destination>> {
     let mut told = Vec::new();
     let mut ids = Ids::new(environment, news.draft.ended, attempt);
-    let (integration, _) = news.draft.names();
+    let integration = integration_of(store, news.draft).await?;
     for destination in destinations(store).await? {
-        if !destination.wants(&news.draft.connection, integration) || destination.disabled.is_some() {
+        if !destination.wants(&news.draft.connection, &integration) || destination.disabled.is_some() {
             continue;
         }
-        let bodies = news.bodies(&destination);
+        let bodies = news.bodies(&destination, &integration);
         for body in &bodies {
             let row = OutboxRow::new(ids.next(), body.text()?, news.draft.ended);
             let key = row_key(&destination.id, &row.id);
@@ -48,27 +48,39 @@ pub(super) async fn add_rows(
     Ok(told)
 }
 
+/// The key of the connection's integration; the provider for a connection without one, and for one that was removed.
+async fn integration_of(store: &dyn Store, draft: &Draft) -> Result<String> {
+    let connection = store.document(&connection_key(&draft.connection)).await?;
+    let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::to).transpose()?;
+    let of_connection = connection.and_then(|connection| connection.integration);
+    Ok(of_connection.unwrap_or_else(|| draft.names().0.to_owned()))
+}
+
 impl Draft {
-    /// The integration and the name of its sync.
+    /// The provider and the name of its sync.
     fn names(&self) -> (&str, &str) {
         self.template.split_once('/').unwrap_or(("", &self.template))
     }
 }
 
 impl RunNews<'_> {
-    fn bodies(&self, destination: &Destination) -> Vec<Body> {
+    fn bodies(&self, destination: &Destination, integration: &str) -> Vec<Body> {
         if self.draft.error.is_some() {
             let models: Vec<&str> = self.draft.accounts.keys().map(String::as_str).collect();
-            return if destination.on_error { vec![self.body(models.join(","), None)] } else { Vec::new() };
+            return if destination.on_error {
+                vec![self.body(models.join(","), None, destination, integration)]
+            } else {
+                Vec::new()
+            };
         }
         let changes = |found: &ChangeSummary| found.added + found.updated + found.deleted + found.cleared;
         let told = self.accounts.iter().filter(|(_, found)| destination.on_unchanged || changes(found) > 0);
-        told.map(|(model, found)| self.body(model.clone(), Some(found))).collect()
+        told.map(|(model, found)| self.body(model.clone(), Some(found), destination, integration)).collect()
     }
 
-    fn body(&self, model: String, found: Option<&ChangeSummary>) -> Body {
+    fn body(&self, model: String, found: Option<&ChangeSummary>, destination: &Destination, integration: &str) -> Body {
         let draft = self.draft;
-        let (integration, sync) = draft.names();
+        let (_, sync) = draft.names();
         let error = draft.error.as_ref().map(|failure| BodyError {
             description: failure.description.clone(),
             failed_at: iso(draft.ended),
@@ -83,7 +95,7 @@ impl RunNews<'_> {
                 to: found.to.to_string(),
             }),
             error,
-            from: "highwater".to_owned(),
+            from: destination.format.sender().to_owned(),
             model,
             modified_after: iso(draft.started),
             provider_config_key: integration.to_owned(),
