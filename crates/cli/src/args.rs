@@ -27,10 +27,13 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The store's file unless the user names another.
+pub(crate) const DEFAULT_DB: &str = "highwater.db";
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StoreOptions {
     /// The store's file (for sled, directory).
-    #[arg(long, default_value = "highwater.db", env = "HIGHWATER_DB")]
+    #[arg(long, default_value = DEFAULT_DB, env = "HIGHWATER_DB")]
     pub(crate) db: PathBuf,
     /// The kind of store.
     #[arg(long, value_enum, default_value = "sqlite")]

@@ -14,6 +14,7 @@ mod dryrun;
 mod enable;
 mod get;
 mod integrations;
+mod keys;
 mod logs;
 mod maintain;
 mod pause;
@@ -24,6 +25,7 @@ mod records;
 mod resume;
 mod runs;
 mod scaffold;
+mod serve;
 mod sql_view;
 mod status;
 mod sync;
@@ -66,6 +68,10 @@ pub(crate) enum Command {
     Get(get::GetOptions),
     /// Print each modification as it lands; continues where it stopped.
     Tail(tail::TailOptions),
+    /// Serve records over HTTP, and run the enabled syncs.
+    Serve(Box<serve::ServeOptions>),
+    /// List the keys of the server; create or revoke one.
+    Keys(keys::KeysOptions),
     /// Show streams, syncs and consumers of a store.
     Status(StoreOptions),
     /// List the readers whose position the store keeps; show, move or remove one.
@@ -118,6 +124,8 @@ impl Command {
             Command::Records(options) => records::run(options, output).await,
             Command::Get(options) => get::run(options, output).await,
             Command::Tail(options) => tail::run(options, output, cancel).await,
+            Command::Serve(options) => serve::run(options, output, cancel).await,
+            Command::Keys(options) => keys::run(options, output).await,
             Command::Status(options) => status::run(options, output).await,
             Command::Consumers(options) => consumers::run(options, output).await,
             Command::Runs(options) => runs::run(options, output).await,
@@ -140,6 +148,6 @@ impl Command {
 
     /// Whether the command normally ends with an interruption.
     pub(crate) fn ends_by_interruption(&self) -> bool {
-        matches!(self, Command::Demo(_))
+        matches!(self, Command::Demo(_) | Command::Serve(_))
     }
 }

@@ -31,7 +31,7 @@ const CHOSEN_BY_OTHERS: [&str; 13] = [
 ];
 
 /// What only a rotation of keys that was cut short prints (`tests/opening.rs`), and what a sign-in does (`tests/accounts.rs`).
-const ELSEWHERE: [&str; 3] = ["codec", "sign_in", "connected"];
+const ELSEWHERE: [&str; 5] = ["codec", "sign_in", "connected", "serving", "key_revoked"];
 
 /// Types whose `stream` is the name of a manifest's.
 const OF_A_MANIFEST: [&str; 2] = ["manifest_stream", "replay"];
@@ -143,6 +143,8 @@ fn every_line_is_of_a_documented_type_with_its_members_in_one_case() {
         &["maintain", "compact", "--db", "app.db"],
         &["maintain", "rebase-clock", "--db", "app.db"],
         &["consumers", "remove", "mail", "--db", "app.db"],
+        &["keys", "create", "backend", "--scope", "write", "--db", "app.db"],
+        &["keys", "--db", "app.db"],
         &["connections", "--db", "app.db"],
         &["connections", "show", "github-o-r", "--db", "app.db"],
         &["connections", "metadata", "github-o-r", r#"{"Team": {"Size": 1}}"#, "--db", "app.db"],

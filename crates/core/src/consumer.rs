@@ -1,8 +1,11 @@
 //! Named readers whose position the store keeps.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cursor::Cursor;
+use crate::error::{Error, ErrorKind, Result};
 use crate::page::{ContentFilter, Page};
 use crate::record::RecordId;
 use crate::timestamp::Timestamp;
@@ -100,7 +103,16 @@ pub struct Delivery {
     pub attempt: u32,
 }
 
-/// Proof of a delivery.
+/// Proof of a delivery. As text, it can travel to a reader in another process and back.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use highwater_core::{AckToken, MemoryStore, StoreExt, StreamKey};
+/// let (store, notes) = (MemoryStore::new()?, StreamKey::new("demo", "Note"));
+/// let token = store.consumer(&notes, "index").poll().await?.token;
+/// assert_eq!(token.to_string().parse::<AckToken>()?, token);
+/// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckToken {
     pub(crate) generation: u64,
@@ -114,6 +126,31 @@ impl AckToken {
     /// Returns the position that an acknowledgement stores.
     pub fn cursor(&self) -> Cursor {
         self.up_to
+    }
+}
+
+impl fmt::Display for AckToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.generation, self.sequence, self.up_to)?;
+        self.first.map_or(Ok(()), |first| write!(f, "-{first}"))
+    }
+}
+
+impl FromStr for AckToken {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::new(ErrorKind::Invalid, "this text is not the token of a batch: pass it as it was printed");
+        let mut parts = text.split('-');
+        let mut number = || -> Option<u64> {
+            let part = parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+            part.parse().ok()
+        };
+        let (generation, sequence) = number().zip(number()).ok_or_else(wrong)?;
+        let up_to = parts.next().and_then(|part| part.parse().ok()).ok_or_else(wrong)?;
+        let first = parts.next().map(|part| part.parse().map_err(|_| wrong())).transpose()?;
+        if parts.next().is_some() { Err(wrong()) } else { Ok(AckToken { generation, up_to, first, sequence }) }
     }
 }
 

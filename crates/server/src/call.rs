@@ -25,7 +25,6 @@ pub(crate) struct Call {
     /// The request without its body. The path is below where the router is mounted.
     pub(crate) parts: Parts,
     pub(crate) query: Query,
-    #[allow(dead_code)] // for routes with a name in their path
     pub(crate) path: Vec<(String, String)>,
     /// In a lock that is never taken: it makes a call shareable between threads, which a body is not.
     pub(crate) body: Mutex<Body>,
@@ -44,7 +43,6 @@ impl Call {
         Headers::new(&self.parts.headers)
     }
 
-    #[allow(dead_code)] // for routes with a name in their path
     /// Returns a part of the path, decoded: `name` of the route `/integrations/{name}`. At most `most` bytes, without control
     /// characters.
     pub(crate) fn path(&self, name: &str, most: usize) -> Result<String, ApiError> {

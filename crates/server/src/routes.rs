@@ -36,6 +36,7 @@
 mod actions;
 mod common;
 mod connections;
+mod consumers;
 mod functions;
 mod health;
 mod integrations;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Route> {
     let groups = [
         health::routes(),
         records::routes(),
+        consumers::routes(),
         syncs::routes(),
         connections::routes(),
         integrations::routes(),

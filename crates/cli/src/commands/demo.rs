@@ -1,7 +1,7 @@
 //! `highwater demo`: a small CRM with an HTTP API, synced and followed live on this machine.
 
-mod crm;
-mod template;
+pub(super) mod crm;
+pub(super) mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crm::{Crm, MODELS};
 use template::Records;
 
 const CONNECTION: &str = "demo";
-const TEMPLATE: &str = "crm/records";
+pub(super) const TEMPLATE: &str = "crm/records";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
@@ -160,6 +160,11 @@ fn database(options: &DemoOptions) -> Result<PathBuf> {
         }
         return Ok(db.clone());
     }
+    temporary_db()
+}
+
+/// The path of a database in a new temporary folder.
+pub(super) fn temporary_db() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|source| {
         Error::new(ErrorKind::PermissionDenied, "the demo's folder cannot be created: name a file with --db")

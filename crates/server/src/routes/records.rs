@@ -1,9 +1,9 @@
 //! `GET /records`: pages of a model's modification log, oldest first, and what removes their payloads.
 
 mod follow;
-mod page;
+pub(super) mod page;
 mod prune;
-mod reading;
+pub(super) mod reading;
 mod wait;
 mod write;
 

@@ -18,6 +18,11 @@ const PIECE: usize = 64 << 10;
 /// `next_cursor` is null at the end, as the clients of Nango expect. Where to continue later is `resume_cursor`, and the cursor of
 /// the last record, which is the same: a position that a prune has not passed yet.
 pub(super) fn answer(page: Page, compat: Compat) -> Response {
+    answer_with(page, compat, String::new())
+}
+
+/// The same with further members, each written behind a comma.
+pub(crate) fn answer_with(page: Page, compat: Compat, further: String) -> Response {
     let mut writer = RecordWriter::new(compat);
     let (end, more) = (page.next_cursor, page.has_more);
     let mut changes = page.changes.into_iter().enumerate().peekable();
@@ -42,7 +47,7 @@ pub(super) fn answer(page: Page, compat: Compat) -> Response {
             piece.extend_from_slice(b"{\"records\":[");
         }
         let next = if more { format!("\"{end}\"") } else { "null".to_owned() };
-        piece.extend_from_slice(format!("],\"next_cursor\":{next},\"resume_cursor\":\"{end}\"}}").as_bytes());
+        piece.extend_from_slice(format!("],\"next_cursor\":{next},\"resume_cursor\":\"{end}\"{further}}}").as_bytes());
         ended = true;
         Some(Ok(Bytes::from(piece)))
     });

@@ -16,7 +16,7 @@ pub(super) const PAGE: &[&str] =
 pub(super) const STREAM: &[&str] = &["model", "variant", "cursor", "filter"];
 
 /// The most records of a page over HTTP.
-pub(super) const MAX_LIMIT: usize = 10_000;
+pub(crate) const MAX_LIMIT: usize = 10_000;
 const MAX_CURSOR: usize = 1000;
 const MAX_IDS: usize = 100;
 const MAX_ID: usize = 4096;
