@@ -42,6 +42,8 @@ struct Source {
     feed_from: u64,
     version: u64,
     narrow: bool,
+    /// The connection that it is the source of.
+    name: &'static str,
     /// The events for webhooks, the latest last.
     events: Vec<Event>,
     /// When each id was last absent, or not shown: true time, for the check of deletes.
@@ -61,7 +63,10 @@ const EVENTS: usize = 40;
 impl Source {
     fn tell(&mut self, id: &str, item: Option<&Item>) {
         let item: Value = item.and_then(|item| serde_json::from_str(&text(id, item)).ok()).unwrap_or_default();
-        let event = Event { id: format!("e{}", self.version), body: json!({"id": id, "item": item}).to_string() };
+        let event = Event {
+            id: format!("e{}", self.version),
+            body: json!({"id": id, "item": item, "source": self.name}).to_string(),
+        };
         self.events.push(event);
         let surplus = self.events.len().saturating_sub(EVENTS);
         self.events.drain(..surplus);
@@ -77,8 +82,9 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
-        let api = Arc::new(Api { shared: Arc::clone(shared), source: Mutex::default(), issuer: Issuer::default() });
+    pub(crate) fn new(shared: &Arc<Shared>, name: &'static str) -> Arc<Self> {
+        let source = Mutex::new(Source { name, ..Source::default() });
+        let api = Arc::new(Api { shared: Arc::clone(shared), source, issuer: Issuer::default() });
         for n in 0..shared.plan.records {
             api.put(&format!("r{n}"), 0);
         }

@@ -46,7 +46,7 @@ impl SimStore {
         apis: &[Arc<Api>],
         receivers: &Arc<Receivers>,
     ) -> Result<Arc<Self>> {
-        let options = StoreOptions::new().environment(Arc::new(SimEnvironment(Arc::clone(shared)))).memory_budget(4096);
+        let options = StoreOptions::new().environment(Arc::new(SimEnvironment::of_store(shared))).memory_budget(4096);
         Ok(Arc::new(SimStore {
             shared: Arc::clone(shared),
             inner: Inline::open(backend.clone(), options)?,
@@ -87,7 +87,7 @@ impl SimStore {
                 continue;
             }
             let (page, head) = self.whole(asked.stream()).await?;
-            let now_ms = SimEnvironment(Arc::clone(&self.shared)).now().unix_ms();
+            let now_ms = SimEnvironment::of_store(&self.shared).now().unix_ms();
             if head.high_water.time().unix_ms() > now_ms {
                 self.shared.reached("position ahead of the clock");
             }

@@ -16,8 +16,9 @@ use crate::consumers::Kind;
 use crate::disk::{NAMES, stream};
 use crate::plan::{Action, CONNECTIONS, Knob, Style};
 use crate::process::{give_webhook_secret, sign_in};
-use crate::toggles;
+use crate::template::SYNC;
 use crate::world::World;
+use crate::{integrations, toggles};
 
 /// How long the last phase may take, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
@@ -50,8 +51,10 @@ impl World {
         let (name, shared) = (NAMES[connection], Arc::clone(&self.shared));
         let Some(engine) = self.process.engines.first().cloned() else { return Ok(()) };
         lock(&self.removed).remove(name);
-        if shared.plan.has(Knob::Toggles) {
-            toggles::connect(&engine, name).await?;
+        if shared.plan.has(Knob::Toggles) || shared.plan.has(Knob::Integrations) {
+            integrations::turn_on(&engine, &shared.plan).await?;
+            toggles::connect(&engine, &shared.plan, name).await?;
+            engine.sync(name, SYNC)?.enable(toggles::schedule()).await?;
             give_webhook_secret(&self.process.engines, &shared, name);
         }
         let Some(vault) = self.process.vaults.first() else { return Ok(()) };
@@ -100,9 +103,7 @@ impl World {
         self.run_until_well(connection, false).await?;
         self.run_until_well(connection, false).await?;
         let narrowed = plan.actions.iter().any(|(_, action)| matches!(action, Action::Narrow { .. }));
-        let template = format!("{}/items", NAMES[connection]);
-        let waits =
-            self.process.engines[0].sync(NAMES[connection], &template)?.state().await?.status.parked_run.is_some();
+        let waits = self.process.engines[0].sync(NAMES[connection], SYNC)?.state().await?.status.parked_run.is_some();
         let exact = match plan.styles[connection] {
             Style::Offset | Style::Keyset => true,
             // A feed does not report again the deletes that a refresh could not apply without approval.
@@ -156,10 +157,9 @@ impl World {
     async fn run_until_well(&mut self, connection: usize, full: bool) -> highwater_core::Result<()> {
         let begun = Instant::now();
         let name = NAMES[connection];
-        let template = format!("{name}/items");
         loop {
             let options = RunOptions::default().full(full).approve_deletes(true);
-            match self.process.engines[0].sync(name, &template)?.run_once(options).await {
+            match self.process.engines[0].sync(name, SYNC)?.run_once(options).await {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     self.shared.note(|| format!("at the end: {error}"));
@@ -170,7 +170,7 @@ impl World {
                 }
             }
             if begun.elapsed() > PATIENCE {
-                self.shared.broken("P27", format!("no run of {template} succeeds although nothing fails any more"));
+                self.shared.broken("P27", format!("no run of {name} succeeds although nothing fails any more"));
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_secs(60)).await;

@@ -7,6 +7,7 @@ mod credentials;
 mod disk;
 mod end;
 mod hazards;
+mod integrations;
 mod issuer;
 mod mischief;
 mod model;
@@ -17,6 +18,7 @@ mod receivers;
 mod shared;
 mod template;
 mod toggles;
+mod told;
 mod world;
 
 use std::collections::BTreeMap;

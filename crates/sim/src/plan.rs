@@ -46,10 +46,11 @@ pub(crate) enum Knob {
     Poison,
     SignIn,
     Toggles,
+    Integrations,
 }
 
 impl Knob {
-    pub(crate) const ALL: [Knob; 37] = [
+    pub(crate) const ALL: [Knob; 38] = [
         Knob::CoarseTime,
         Knob::LateVisibility,
         Knob::Drift,
@@ -87,6 +88,7 @@ impl Knob {
         Knob::Poison,
         Knob::SignIn,
         Knob::Toggles,
+        Knob::Integrations,
     ];
 }
 
@@ -177,6 +179,11 @@ pub(crate) enum Action {
         engine: usize,
         toggle: Toggle,
     },
+    /// The endpoint of the integration is turned on or off, for all its connections.
+    Endpoint {
+        engine: usize,
+        toggle: Endpoint,
+    },
     /// Something happens to the sign-in of a connection.
     SignIn {
         connection: usize,
@@ -196,6 +203,19 @@ pub(crate) enum Toggle {
     /// The connection is removed, with its credentials.
     Disconnect,
     Connect,
+    /// The connection gives up what it decided for itself.
+    Follow,
+}
+
+/// What happens to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Enable,
+    /// It runs less often.
+    Slow,
+    Disable,
+    /// Off, and the streams of every connection are emptied.
+    Clear,
 }
 
 /// What happens to a sign-in.
@@ -243,9 +263,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let mut knobs: Vec<Knob> = Knob::ALL.into_iter().filter(|_| rng.u8(..10) < 4).collect();
         if knobs.contains(&Knob::ConstantRandom) {
-            // Random numbers distinguish histories and engines: without randomness, backups and token renewal by two engines
-            // are outside the guarantees.
-            knobs.retain(|knob| !matches!(knob, Knob::Backups | Knob::SignIn));
+            // Random numbers distinguish histories: without randomness, backups are outside the guarantees.
+            knobs.retain(|knob| *knob != Knob::Backups);
         }
         let style = |rng: &mut Rng| match rng.u8(..4) {
             0 => Style::Offset,
@@ -274,7 +293,7 @@ impl Plan {
     fn action(&self, rng: &mut Rng) -> Action {
         let connection = rng.usize(..CONNECTIONS);
         loop {
-            let (knob, action) = match rng.u8(..106) {
+            let (knob, action) = match rng.u8(..110) {
                 0..18 => return Action::Source { connection, writes: rng.u8(1..8) },
                 18..38 => {
                     let engine = if self.has(Knob::TwoEngines) { rng.usize(..2) } else { 0 };
@@ -318,12 +337,11 @@ impl Plan {
                     (Knob::CommitUnknown, Action::StoreFault(fault))
                 }
                 96..102 => {
-                    use Toggle::{Clear, Connect, Disable, Disconnect, Enable, Pause, Resume};
+                    use Toggle::{Clear, Connect, Disable, Disconnect, Enable, Follow, Pause, Resume};
                     let toggles =
                         [Disable, Disable, Clear, Enable, Enable, Enable, Pause, Resume, Disconnect, Connect, Connect];
                     let toggle = match toggles[rng.usize(..toggles.len())] {
-                        // What a run did that a removal cuts off is told to nobody.
-                        Disconnect if self.has(Knob::Outbox) => Disable,
+                        Enable if self.has(Knob::Integrations) && rng.bool() => Follow,
                         toggle => toggle,
                     };
                     (Knob::Toggles, Action::Toggle { connection, engine: rng.usize(..2), toggle })
@@ -332,6 +350,11 @@ impl Plan {
                     use SignInEvent::{Again, EndAccess, Revoke, RotateKeys};
                     let what = [EndAccess, EndAccess, Again, Revoke, RotateKeys][rng.usize(..5)];
                     (Knob::SignIn, Action::SignIn { connection, what })
+                }
+                105..109 => {
+                    use Endpoint::{Clear, Disable, Enable, Slow};
+                    let toggle = [Enable, Enable, Slow, Disable, Disable, Clear][rng.usize(..6)];
+                    (Knob::Integrations, Action::Endpoint { engine: rng.usize(..2), toggle })
                 }
                 _ => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),
             };

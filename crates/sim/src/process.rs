@@ -20,9 +20,10 @@ use crate::disk::{NAMES, SimStore};
 use crate::mischief::Pages;
 use crate::oracle::Oracle;
 use crate::plan::{CONNECTIONS, Knob, Plan};
-use crate::receivers::{Receivers, secrets};
+use crate::receivers::Receivers;
 use crate::shared::{Shared, SimEnvironment};
-use crate::template::Items;
+use crate::template::{Items, SYNC, base_url};
+use crate::told::secrets;
 
 /// Processed events, by connection.
 pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
@@ -47,13 +48,8 @@ pub(crate) struct Process {
     by_hand: Arc<[AtomicUsize; CONNECTIONS]>,
 }
 
-pub(crate) fn templates(plan: &Plan) -> Vec<Arc<dyn highwater_template::Template>> {
-    let pairs = NAMES.into_iter().zip(plan.styles);
-    pairs
-        .map(|(name, style)| {
-            Arc::new(Items::new(name, style, plan.has(Knob::SignIn))) as Arc<dyn highwater_template::Template>
-        })
-        .collect()
+pub(crate) fn template(plan: &Plan) -> Items {
+    Items::new(plan.styles, plan.has(Knob::SignIn))
 }
 
 impl Process {
@@ -71,7 +67,7 @@ impl Process {
         let kept_apis = apis.to_vec();
         let (mut vaults, latest) = (Vec::new(), Arc::default());
         for _ in 0..if shared.plan.has(Knob::SignIn) { 2 } else { 0 } {
-            let environment = Arc::new(SimEnvironment(Arc::clone(shared)));
+            let environment = Arc::new(SimEnvironment::of_engine(shared));
             let store = Arc::clone(&store) as Arc<dyn Store>;
             vaults.push(Vault::open_with(store, Arc::clone(keys) as _, environment).await?);
         }
@@ -81,8 +77,8 @@ impl Process {
             let transport = SimTransport { shared: Arc::clone(shared), apis, receivers, life, pages: Pages::default() };
             let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>)
                 .transport(Arc::new(transport))
-                .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
-                .templates(templates(&shared.plan));
+                .environment(Arc::new(SimEnvironment::of_engine(shared)))
+                .template(Arc::new(template(&shared.plan)));
             let Some(vault) = vaults.get(engine).cloned() else { return builder.build() };
             let (shared, removed, latest) = (Arc::clone(shared), Arc::clone(removed), Arc::clone(&latest));
             let credentials = SimCredentials { shared, vault, apis: kept_apis.clone(), removed, life, latest, engine };
@@ -192,7 +188,7 @@ impl Process {
         store.oracle().toggles.run_by_hand(connection);
         self.runs.spawn(async move {
             let name = NAMES[connection];
-            let outcome = async { engine.sync(name, format!("{name}/items"))?.run_once(options).await }.await;
+            let outcome = async { engine.sync(name, SYNC)?.run_once(options).await }.await;
             by_hand[connection].fetch_sub(1, Ordering::Relaxed);
             store.oracle().toggles.run_by_hand_ended(connection);
             shared.note(|| match &outcome {
@@ -222,7 +218,8 @@ pub(crate) fn give_webhook_secret(engines: &[Engine], shared: &Shared, name: &st
 
 /// A user signs in, and the host keeps what comes of it.
 pub(crate) async fn sign_in(shared: &Shared, api: &Api, vault: &Vault, name: &str) {
-    let saved = vault.save(name, &signed_in(api.issuer.sign_in(shared))).await;
+    let tokens = api.issuer.sign_in(shared).token_url(format!("{}/token", base_url(name)));
+    let saved = vault.save(name, &signed_in(tokens)).await;
     shared.note(|| format!("{name} signed in: {:?}", saved.as_ref().err()));
     shared.reached(if saved.is_ok() { "signed in again" } else { "sign-in could not be kept" });
 }

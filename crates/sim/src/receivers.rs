@@ -8,130 +8,14 @@ use std::time::Duration;
 use highwater_core::locks::lock;
 use highwater_core::{Cursor, Error, ErrorKind, Page, Result, Timestamp, WriteBatch};
 use highwater_engine::Secret;
-use highwater_engine::webhooks::{Destination, OutboxRow, SIGNATURE_TOLERANCE, verify};
+use highwater_engine::webhooks::{OutboxRow, SIGNATURE_TOLERANCE, verify};
 use highwater_template::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::disk::NAMES;
 use crate::plan::{CONNECTIONS, Knob};
 use crate::shared::Shared;
-
-/// A receiver.
-#[derive(Debug)]
-struct Place {
-    id: &'static str,
-    url: &'static str,
-    secret: &'static str,
-    /// The only connection that it subscribes to.
-    connection: Option<usize>,
-    /// The maximum of rows that are kept for it.
-    max_rows: usize,
-}
-
-const PLACES: [Place; 3] = [
-    Place {
-        id: "every",
-        url: "https://every.hook/",
-        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        connection: None,
-        max_rows: 3,
-    },
-    Place {
-        id: "only-a",
-        url: "https://only-a.hook/",
-        secret: "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
-        connection: Some(0),
-        max_rows: 1000,
-    },
-    Place {
-        id: "leaving",
-        url: "https://leaving.hook/",
-        secret: "whsec_GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG",
-        connection: Some(1),
-        max_rows: 1000,
-    },
-];
-
-/// The receiver that sometimes answers 410.
-pub(crate) const LEAVING: usize = 2;
-
-/// A receiver's settings.
-pub(crate) fn destination(place: usize) -> Destination {
-    let Place { id, url, connection, max_rows, .. } = PLACES[place];
-    let destination = Destination::new(id, url).max_rows(max_rows);
-    match connection {
-        Some(connection) => destination.connection(NAMES[connection]),
-        None => destination,
-    }
-}
-
-/// Every receiver's id and secret.
-pub(crate) fn secrets() -> impl Iterator<Item = (&'static str, Secret)> {
-    PLACES.iter().map(|place| (place.id, Secret::new(place.secret)))
-}
-
-pub(crate) fn places() -> std::ops::Range<usize> {
-    0..PLACES.len()
-}
-
-/// The contents of a delivery.
-#[derive(Clone, Debug)]
-struct Told {
-    connection: usize,
-    model: String,
-    success: bool,
-    /// The range that the receiver should read; none for a failure.
-    range: Option<(Cursor, Cursor)>,
-    /// How the connection stands, if this is about that.
-    health: Option<Health>,
-}
-
-/// How a connection stands, and whether somebody signed in.
-#[derive(Clone, Debug)]
-struct Health {
-    name: String,
-    signed_in: bool,
-}
-
-impl Told {
-    fn read(body: &str) -> Option<Self> {
-        let body: Value = serde_json::from_str(body).ok()?;
-        let cursor = |name: &str| body["cursor"][name].as_str()?.parse::<Cursor>().ok();
-        if body["type"] == "auth" {
-            let health =
-                Health { name: body["health"].as_str()?.to_owned(), signed_in: body["operation"] != "refresh" };
-            return Some(Told {
-                connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
-                model: String::new(),
-                success: body["success"].as_bool()?,
-                range: None,
-                health: Some(health),
-            });
-        }
-        Some(Told {
-            health: None,
-            connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
-            model: body["model"].as_str()?.to_owned(),
-            success: body["success"].as_bool()?,
-            range: cursor("from").zip(cursor("to")),
-        })
-    }
-
-    /// Whether a receiver that processed this has also processed `other`.
-    fn covers(&self, other: &Told) -> bool {
-        if self.health.is_some() || other.health.is_some() {
-            return false;
-        }
-        let around = match (self.range, other.range) {
-            (Some((from, to)), Some((first, last))) => {
-                from.position() <= first.position() && to.position() >= last.position()
-            }
-            _ => true,
-        };
-        let same_model = self.model == other.model || !self.success;
-        self.connection == other.connection && self.success == other.success && same_model && around
-    }
-}
+use crate::told::{LEAVING, PLACES, Told, places};
 
 /// A row: its receiver, and its id.
 type Row = (usize, String);
@@ -162,6 +46,33 @@ struct Books {
     quiet_ms: [u64; PLACES.len()],
     /// No receiver accepts anything.
     closed: bool,
+}
+
+impl Books {
+    /// A connection is removed: what a run did that this cuts off is told to nobody, and what is told already stays so.
+    fn cut_off(&mut self, connection: usize) {
+        let kept = &self.kept;
+        let held = |row: &Row| {
+            self.received.contains_key(row) || kept.waiting.contains_key(row) || kept.dead.contains_key(row)
+        };
+        let told: Vec<(usize, &Told)> =
+            self.known.iter().filter(|(row, _)| held(row)).map(|(row, told)| (row.0, told)).collect();
+        let by_all = |tells: &dyn Fn(&Told) -> bool| {
+            let mut wanted = places().filter(|place| PLACES[*place].connection.is_none_or(|of| of == connection));
+            wanted.all(|place| told.iter().any(|(to, told)| *to == place && tells(told)))
+        };
+        let positions = kept
+            .positions
+            .iter()
+            .filter(|(of, position)| *of != connection || by_all(&|told| told.tells_of(connection, position)));
+        let clears = kept
+            .clears
+            .iter()
+            .filter(|(of, end)| *of != connection || by_all(&|told| told.tells_of_clear(connection, end)));
+        let (positions, clears) = (positions.copied().collect(), clears.copied().collect());
+        (self.kept.positions, self.kept.clears) = (positions, clears);
+        self.kept.health.retain(|(_, of), _| *of != connection);
+    }
 }
 
 /// All receivers; they outlive every process.
@@ -216,6 +127,10 @@ impl Receivers {
         let mut books = self.books();
         let (mut removed, mut put) = (Vec::new(), Vec::new());
         for (key, value) in batch.documents() {
+            if let (Some(name), None) = (key.strip_prefix("connection/"), value) {
+                let connection = NAMES.iter().position(|known| *known == name);
+                connection.into_iter().for_each(|connection| books.cut_off(connection));
+            }
             let Some((kind, rest)) = key.strip_prefix("outbox/").and_then(|key| key.split_once('/')) else { continue };
             let (id, row) = rest.split_once('/').unwrap_or((rest, ""));
             let Some(place) = PLACES.iter().position(|place| place.id == id) else { continue };
@@ -405,22 +320,14 @@ impl Receivers {
                 (0..CONNECTIONS).filter(|connection| PLACES[place].connection.is_none_or(|of| of == *connection));
             for connection in wanted {
                 for (_, position) in books.kept.positions.iter().filter(|(of, _)| *of == connection) {
-                    let told = arrived.iter().any(|told| {
-                        told.connection == connection
-                            && told.range.is_some_and(|(from, to)| {
-                                from.position() < position.position() && position.position() <= to.position()
-                            })
-                    });
+                    let told = arrived.iter().any(|told| told.tells_of(connection, position));
                     if !told {
                         let place = PLACES[place].id;
                         self.shared.broken("outbox", format!("{place} was never told of {position:?} of {connection}"));
                     }
                 }
                 for (_, end) in books.kept.clears.iter().filter(|(of, _)| *of == connection) {
-                    let told = arrived.iter().any(|told| {
-                        told.connection == connection
-                            && told.range.is_some_and(|(from, to)| from.is_start() && end.position() <= to.position())
-                    });
+                    let told = arrived.iter().any(|told| told.tells_of_clear(connection, end));
                     if !told {
                         let place = PLACES[place].id;
                         self.shared.broken("outbox", format!("{place} was never told that {connection} was emptied"));

@@ -62,6 +62,8 @@ struct State {
     rng: Rng,
     /// The engine's random source.
     engine_rng: Rng,
+    /// What engines drew from a random source that has no more than this.
+    draws: u8,
     trace: DefaultHasher,
     lines: Option<Vec<String>>,
     broken: Option<Broken>,
@@ -87,6 +89,7 @@ impl Shared {
             begun: Instant::now(),
             death: Notify::new(),
             state: Mutex::new(State {
+                draws: 0,
                 rng: Rng::with_seed(seed ^ 0x5eed),
                 engine_rng: Rng::with_seed(seed ^ 0xe41e),
                 trace: DefaultHasher::new(),
@@ -259,20 +262,40 @@ impl Shared {
 /// The life of parts that never die.
 pub(crate) const ALWAYS: u64 = 0;
 
-/// The engine's and the store's clock and random source.
+/// The clock and the random source of an engine or a store.
 #[derive(Clone, Debug)]
-pub(crate) struct SimEnvironment(pub(crate) Arc<Shared>);
+pub(crate) struct SimEnvironment {
+    shared: Arc<Shared>,
+    of_engine: bool,
+}
+
+impl SimEnvironment {
+    pub(crate) fn of_store(shared: &Arc<Shared>) -> Self {
+        SimEnvironment { shared: Arc::clone(shared), of_engine: false }
+    }
+
+    pub(crate) fn of_engine(shared: &Arc<Shared>) -> Self {
+        SimEnvironment { shared: Arc::clone(shared), of_engine: true }
+    }
+}
 
 impl Environment for SimEnvironment {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix_ms(self.0.true_ms().saturating_add_signed(self.0.state().clock_offset_ms))
+        let shared = &self.shared;
+        Timestamp::from_unix_ms(shared.true_ms().saturating_add_signed(shared.state().clock_offset_ms))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        if self.0.plan.has(Knob::ConstantRandom) {
-            bytes.fill(0xff);
+        let mut state = self.shared.state();
+        if !self.shared.plan.has(Knob::ConstantRandom) {
+            state.engine_rng.fill(bytes);
+        } else if self.of_engine {
+            // Engines name by it what they make, each its own. Which of two wakes first is up to the runtime, so that nothing may
+            // depend on which engine it is.
+            state.draws = state.draws % 0xfe + 1;
+            bytes.fill(0xff - state.draws);
         } else {
-            self.0.state().engine_rng.fill(bytes);
+            bytes.fill(0xff);
         }
     }
 }

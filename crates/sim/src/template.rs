@@ -11,9 +11,21 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::plan::Style;
+use crate::disk::NAMES;
+use crate::plan::{CONNECTIONS, Style};
 
 pub(crate) const MODEL: &str = "Item";
+
+/// The provider of every connection.
+pub(crate) const PROVIDER: &str = "source";
+
+/// The sync of every connection.
+pub(crate) const SYNC: &str = "source/items";
+
+/// Where the API of a connection is.
+pub(crate) fn base_url(connection: &str) -> String {
+    format!("https://{connection}.example")
+}
 
 /// More than the source's greatest delay.
 const OVERLAP: Duration = Duration::from_secs(120);
@@ -24,21 +36,24 @@ const MAX_PAGES: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Items {
     info: TemplateInfo,
-    style: Style,
+    /// How each connection is read.
+    styles: [Style; CONNECTIONS],
 }
 
 impl Items {
-    /// The template of a connection: its provider is named after it.
-    pub(crate) fn new(connection: &str, style: Style, signs_in: bool) -> Self {
-        let base_url = format!("https://{connection}.example");
-        let mut info = TemplateInfo::new(connection, "items", &base_url);
+    pub(crate) fn new(styles: [Style; CONNECTIONS], signs_in: bool) -> Self {
+        let mut info = TemplateInfo::new(PROVIDER, "items", base_url(NAMES[0]));
         info.provider = info.provider.webhooks(WebhookScheme::GitHub);
         if signs_in {
-            let [authorize, token] = ["authorize", "token"].map(|path| format!("{base_url}/{path}"));
+            let [authorize, token] = ["authorize", "token"].map(|path| format!("{}/{path}", base_url(NAMES[0])));
             let oauth = OAuth2::new(authorize, token, DesktopSignIn::PkcePublic);
             info.provider = info.provider.auth(AuthKind::OAuth2(oauth));
         }
-        Items { info: info.model(MODEL, "A record"), style }
+        Items { info: info.model(MODEL, "A record"), styles }
+    }
+
+    fn style(&self, connection: &str) -> Style {
+        self.styles[usize::from(connection == NAMES[1])]
     }
 }
 
@@ -49,7 +64,7 @@ impl Template for Items {
     }
 
     async fn fetch(&self, context: &mut SyncContext<'_>) -> Result<()> {
-        match self.style {
+        match self.style(context.connection()) {
             Style::Offset => by_offset(context).await,
             Style::Keyset => listing(context, "keyset", json!({}), false).await.map(drop),
             Style::Since => since(context).await,
@@ -60,7 +75,7 @@ impl Template for Items {
     fn webhook(&self, event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
         let body: Value = event.json()?;
         let reaction = WebhookReaction::new();
-        Ok(match self.style {
+        Ok(match self.style(body["source"].as_str().unwrap_or_default()) {
             // The next listing corrects what a late event leaves behind.
             Style::Offset | Style::Keyset if body["item"].is_null() => {
                 reaction.delete(MODEL, body["id"].as_str().unwrap_or_default())

@@ -9,9 +9,11 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::disk::NAMES;
-use crate::plan::{CONNECTIONS, Toggle};
+use crate::integrations::{Decisions, INTEGRATION, SyncState};
+use crate::plan::{CONNECTIONS, Knob, Plan, Toggle};
 use crate::process::{Process, give_webhook_secret, sign_in};
 use crate::shared::Shared;
+use crate::template::{PROVIDER, SYNC, base_url};
 
 /// What is on, as the commits say.
 #[derive(Debug, Default)]
@@ -23,6 +25,18 @@ pub(crate) struct Toggles {
     gone: [bool; CONNECTIONS],
     /// Runs by hand that go on.
     by_hand: [usize; CONNECTIONS],
+    /// Whose decisions these are.
+    decisions: Decisions,
+    /// Calls that decide something: those that go on, and all so far.
+    deciding: usize,
+    decided: u64,
+}
+
+/// A call that decides something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deciding {
+    number: u64,
+    alone: bool,
 }
 
 impl Toggles {
@@ -34,14 +48,28 @@ impl Toggles {
         self.by_hand[connection] = self.by_hand[connection].saturating_sub(1);
     }
 
+    /// A call begins that decides something.
+    pub(crate) fn begin(&mut self) -> Deciding {
+        self.decided += 1;
+        self.deciding += 1;
+        Deciding { number: self.decided, alone: self.deciding == 1 }
+    }
+
+    /// It has ended. Returns whether no other did anything meanwhile, so that all must be as it decided.
+    pub(crate) fn end(&mut self, call: Deciding) -> bool {
+        self.deciding = self.deciding.saturating_sub(1);
+        call.alone && call.number == self.decided
+    }
+
     /// A process began, on what the store has.
     pub(crate) async fn of(store: &dyn Store) -> highwater_core::Result<Self> {
         let mut toggles = Toggles::default();
         for (place, name) in NAMES.into_iter().enumerate() {
-            let settings = store.document(&format!("sync/{name}/{name}/items")).await?;
+            let settings = store.document(&format!("sync/{name}/{SYNC}")).await?;
             toggles.off[place] = settings.is_none_or(|settings| is_paused(settings.as_str().as_bytes()));
             toggles.gone[place] = store.document(&format!("connection/{name}")).await?.is_none();
         }
+        toggles.decisions = Decisions::of(store).await?;
         Ok(toggles)
     }
 
@@ -66,6 +94,7 @@ impl Toggles {
                 _ => {}
             }
         }
+        self.decisions.committed(shared, batch);
         for stream in batch.streams() {
             let Some(place) = NAMES.iter().position(|name| *name == stream.stream().connection()) else { continue };
             let turned_off = self.off[place] && !was.0[place];
@@ -79,6 +108,10 @@ impl Toggles {
 
     pub(crate) fn is_off(&self, connection: usize) -> bool {
         self.off[connection]
+    }
+
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     fn is_gone(&self, connection: usize) -> bool {
@@ -95,10 +128,14 @@ pub(crate) fn schedule() -> SyncOptions {
     SyncOptions::default().schedule(Duration::from_secs(120)).jitter(Duration::from_secs(30))
 }
 
-/// Connects, and turns the sync on.
-pub(crate) async fn connect(engine: &Engine, name: &str) -> highwater_core::Result<()> {
-    engine.connect(ConnectionSettings::new(name, name)).await?;
-    engine.sync(name, format!("{name}/items"))?.enable(schedule()).await.map(drop)
+/// Connects. The sync is on then, unless the connection belongs to an integration whose endpoint is off.
+pub(crate) async fn connect(engine: &Engine, plan: &Plan, name: &str) -> highwater_core::Result<()> {
+    if plan.has(Knob::Integrations) {
+        let settings = ConnectionSettings::of_integration(name, INTEGRATION);
+        return engine.connect(settings.base_url(base_url(name))).await;
+    }
+    engine.connect(ConnectionSettings::new(name, PROVIDER).base_url(base_url(name))).await?;
+    engine.sync(name, SYNC)?.enable(schedule()).await.map(drop)
 }
 
 impl Process {
@@ -111,9 +148,10 @@ impl Process {
         self.runs.spawn(async move {
             let name = NAMES[connection];
             let running =
-                store.inner.document(&format!("holder/{name}/{name}/items")).await.is_ok_and(|found| found.is_some());
+                store.inner.document(&format!("holder/{name}/{SYNC}")).await.is_ok_and(|found| found.is_some());
+            let call = store.oracle().toggles.begin();
             let outcome = async {
-                let sync = engine.sync(name, format!("{name}/items"))?;
+                let sync = engine.sync(name, SYNC)?;
                 match toggle {
                     Toggle::Disable => sync.disable(DisableMode::Keep).await,
                     Toggle::Clear => sync.disable(DisableMode::Clear).await,
@@ -124,18 +162,27 @@ impl Process {
                     Toggle::Connect => {
                         lock(&removed).remove(name);
                         give_webhook_secret(&engines, &shared, name);
-                        connect(&engine, name).await
+                        connect(&engine, &shared.plan, name).await
                     }
+                    Toggle::Follow => sync.follow_integration().await.map(drop),
                 }
             };
             let outcome = outcome.await;
             shared.note(|| format!("{toggle:?} of {name}: {:?}", outcome.as_ref().err().map(ToString::to_string)));
+            let found = {
+                let mut oracle = store.oracle();
+                (oracle.toggles.end(call) && outcome.is_ok()).then(|| oracle.toggles.decisions().of_sync(connection))
+            };
+            if let Some(found) = found {
+                check_decided(&shared, name, toggle, found);
+            }
             match outcome {
                 Ok(()) if running => shared.reached(match toggle {
                     Toggle::Disable => "turned off during a run",
                     Toggle::Clear => "turned off and emptied during a run",
                     Toggle::Pause => "paused during a run",
                     Toggle::Disconnect => "removed during a run",
+                    Toggle::Follow => "connection follows its integration again",
                     Toggle::Resume | Toggle::Enable | Toggle::Connect => "turned on during a run",
                 }),
                 Ok(()) => {}
@@ -155,5 +202,19 @@ impl Process {
                 lock(&removed).insert(name.to_owned());
             }
         });
+    }
+}
+
+/// A decision that nobody else interfered with holds when its call returns.
+fn check_decided(shared: &Shared, name: &str, toggle: Toggle, found: SyncState) {
+    let holds = match toggle {
+        Toggle::Disable | Toggle::Clear | Toggle::Disconnect => found == SyncState::Off,
+        Toggle::Pause => found == SyncState::Paused,
+        Toggle::Enable | Toggle::Resume => found == SyncState::On,
+        // As the integration has it.
+        Toggle::Connect | Toggle::Follow => true,
+    };
+    if !holds {
+        shared.broken("toggles", format!("{toggle:?} of {name} returned, and its sync is {found:?}"));
     }
 }

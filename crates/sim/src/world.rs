@@ -17,13 +17,15 @@ use crate::api::{Api, SimTransport};
 use crate::consumers::{Consumer, Kind};
 use crate::credentials::Removed;
 use crate::disk::{NAMES, stream};
+use crate::integrations;
 use crate::mischief::Pages;
 use crate::oracle::{Known, Oracle};
 use crate::plan::{Action, CONNECTIONS, Knob, Plan, SignInEvent};
-use crate::process::{Process, Taken, sign_in, templates};
-use crate::receivers::{self, Kept, LEAVING, Receivers};
+use crate::process::{Process, Taken, sign_in, template};
+use crate::receivers::{Kept, Receivers};
 use crate::shared::{ALWAYS, Broken, Shared, SimEnvironment, Watch};
 use crate::toggles::{self, Toggles};
+use crate::told::{self, LEAVING};
 
 /// The result of a simulation.
 #[derive(Debug)]
@@ -71,8 +73,8 @@ fn calm_engine(
             life: ALWAYS,
             pages: Pages::default(),
         }))
-        .environment(Arc::new(SimEnvironment(Arc::clone(shared))))
-        .templates(templates(&shared.plan))
+        .environment(Arc::new(SimEnvironment::of_engine(shared)))
+        .template(Arc::new(template(&shared.plan)))
         .build()
 }
 
@@ -112,17 +114,18 @@ impl World {
     async fn new(shared: &Arc<Shared>) -> highwater_core::Result<Self> {
         let backend = MemoryBackend::default();
         let oracle = Arc::new(Mutex::new(Oracle::new(shared)));
-        let apis: Vec<Arc<Api>> = (0..CONNECTIONS).map(|_| Api::new(shared)).collect();
+        let apis: Vec<Arc<Api>> = NAMES.into_iter().map(|name| Api::new(shared, name)).collect();
         let receivers = Receivers::new(shared);
         let (keys, removed) = (Arc::default(), Removed::default());
         let process = Process::start(shared, &backend, &oracle, &apis, &receivers, &keys, &removed).await?;
         // The connections and the receivers exist before faults begin.
         let engine = calm_engine(shared, &process, &apis, &receivers)?;
-        for place in receivers::places().filter(|_| shared.plan.has(Knob::Outbox)) {
-            Outbox::new(&engine).add(receivers::destination(place)).await?;
+        for place in told::places().filter(|_| shared.plan.has(Knob::Outbox)) {
+            Outbox::new(&engine).add(told::destination(place)).await?;
         }
+        integrations::turn_on(&engine, &shared.plan).await?;
         for name in NAMES {
-            toggles::connect(&engine, name).await?;
+            toggles::connect(&engine, &shared.plan, name).await?;
         }
         for (place, name) in NAMES.into_iter().enumerate() {
             if let Some(vault) = process.vaults.first() {
@@ -267,7 +270,7 @@ impl World {
             Action::Welcome => {
                 let engine = calm_engine(&self.shared, &self.process, &self.apis, &self.receivers)?;
                 self.receivers.welcome(LEAVING);
-                Outbox::new(&engine).add(receivers::destination(LEAVING)).await?;
+                Outbox::new(&engine).add(told::destination(LEAVING)).await?;
             }
             Action::Outage => {
                 for day in 0..7 {
@@ -282,6 +285,7 @@ impl World {
             Action::Toggle { connection, engine, toggle } => {
                 self.process.toggle(&self.shared, connection, engine, toggle);
             }
+            Action::Endpoint { engine, toggle } => self.process.toggle_endpoint(&self.shared, engine, toggle),
             Action::SignIn { connection, what } => self.sign_in_event(connection, what),
         }
         Ok(())
@@ -362,7 +366,7 @@ impl World {
     async fn forge(&mut self, connection: usize) -> highwater_core::Result<()> {
         let (stream, other) = (stream(connection), stream(1 - connection));
         let store = &self.process.store;
-        let options = || StoreOptions::new().environment(Arc::new(SimEnvironment(Arc::clone(&self.shared))));
+        let options = || StoreOptions::new().environment(Arc::new(SimEnvironment::of_store(&self.shared)));
         let clone = Inline::open(self.backend.backup(), options())?;
         let mut batch = WriteBatch::new();
         batch.on(&stream).upsert(r#"{"id":"of a clone"}"#);

@@ -258,7 +258,7 @@ impl<'s> KnownSyncs<'s> {
 impl Engine {
     /// Stops this engine's runs of these syncs, and waits until they are gone.
     async fn stop_own_runs(&self, keys: &BTreeSet<&SyncKey>) {
-        let running: Vec<SyncKey> =
+        let running: BTreeSet<SyncKey> =
             lock(&self.parts().running).keys().filter(|key| keys.contains(key)).cloned().collect();
         for key in &running {
             self.cancel_run(key);
