@@ -119,6 +119,54 @@ fn a_token_is_given_once_and_used_by_every_command() {
     assert_eq!(text(here, &["connections", "--db", "app.db"]), "");
 }
 
+#[test]
+fn credentials_that_could_not_be_removed_are_shown_until_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let url = serve();
+    let connect = ["connect", "github", "--config", "owner=o,repo=r", "--base-url", &url, "--token-env", "THE_TOKEN"];
+    let connect: Vec<&str> = connect.into_iter().chain(["--db", "app.db"]).collect();
+    assert!(with_token(here, &connect, TOKEN).status.success());
+    assert!(vault_has(here, "github-o-r"));
+    assert!(!text(here, &["doctor", "--db", "app.db", "--json"]).contains("removal"));
+    // As a process leaves it whose credential store failed.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = highwater::SqliteStore::open(here.join("app.db")).unwrap();
+        let mut batch = highwater::WriteBatch::new();
+        let error = serde_json::json!({"kind": "permission_denied", "message": "the keychain is locked"});
+        let removal = serde_json::json!({"since_ms": 1, "tries": 2, "next_ms": 1, "pause_ms": 0, "error": error});
+        batch.remove_document("connection/github-o-r").put_document("removal/github-o-r", &removal).unwrap();
+        highwater::Store::commit(&store, batch).await.unwrap();
+        highwater::Store::close(&store).await.unwrap();
+    });
+    let listed = text(here, &["connections", "--db", "app.db"]);
+    assert_eq!(listed.trim(), "github-o-r is removed, its credentials are not yet: the keychain is locked");
+    for command in [&["connections", "--json"][..], &["doctor", "--json"]] {
+        let told = text(here, &[command, &["--db", "app.db"]].concat());
+        let removal = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let removal = removal.into_iter().find(|line| line["type"] == "removal").unwrap();
+        assert_eq!((&removal["connection"], &removal["tries"]), (&"github-o-r".into(), &2.into()));
+        assert_eq!(removal["error"]["kind"], "permission_denied");
+    }
+    text(here, &["connections", "delete", "github-o-r", "--db", "app.db"]);
+    assert_eq!(text(here, &["connections", "--db", "app.db"]), "");
+    assert!(!vault_has(here, "github-o-r"));
+    assert!(failure(here, &["connections", "delete", "github-o-r", "--db", "app.db"]).contains("no such connection"));
+}
+
+/// Whether the vault in the store has a row for a connection.
+fn vault_has(folder: &Path, connection: &str) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = highwater::SqliteStore::open(folder.join("app.db")).unwrap();
+        let all = highwater::Store::documents(&store, "", "", 1000).await.unwrap();
+        let found = all.iter().any(|document| *document.key == *format!("vault/credentials/{connection}"));
+        highwater::Store::close(&store).await.unwrap();
+        found
+    })
+}
+
 /// The file of a provider at this address.
 fn provider_file(folder: &Path, name: &str, url: &str, verification: &str) {
     let text = format!(

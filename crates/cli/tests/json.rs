@@ -75,7 +75,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     forms
 }
 
-/// A store with a sync that ran, failed and was enabled, consumers, a reader of a stream that nobody writes, and a webhook.
+/// A store with a sync that ran, failed and was enabled, consumers, a reader of a stream that nobody writes, a webhook, and
+/// credentials that could not be removed.
 fn furnish(here: &Path, server: &GitHub) {
     assert!(sync(here, server, &[]).status.success());
     assert!(run(here, &["tail", "Issue", "--db", "app.db", "--once"]).status.success());
@@ -85,6 +86,8 @@ fn furnish(here: &Path, server: &GitHub) {
         let mut batch = WriteBatch::new();
         let idle = StreamKey::new("github-o-r", "Isue");
         batch.on(&idle).upsert(r#"{"id": "a"}"#);
+        let error = serde_json::json!({"kind": "permission_denied", "message": "the keychain is locked"});
+        batch.put_document("removal/gone", &serde_json::json!({"tries": 1, "error": error})).unwrap();
         store.commit(batch).await.unwrap();
         store.consumer(&idle, "mail").poll().await.unwrap();
         let engine =

@@ -1,12 +1,14 @@
 //! The account of a connection, and revoking its sign-in at the provider.
 
+use std::sync::Arc;
+
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::Verification;
 use highwater_template::auth::CredentialUse;
 
 use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
-use crate::http::{Client, Revocation};
+use crate::http::{Revocation, Session};
 
 impl Engine {
     /// Returns the name of the account that a connection is signed in to, with one small request to the API that changes
@@ -48,15 +50,17 @@ impl Engine {
     }
 
     /// Revokes the sign-in of a connection at the provider, if it has a revocation endpoint (RFC 7009). Takes at most ten
-    /// seconds. The connection and its credentials stay: [`disconnect`](Engine::disconnect) removes them.
+    /// seconds. The connection and its credentials stay. [`disconnect`](Engine::disconnect) revokes the sign-in by itself.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-    /// use highwater_engine::DisconnectMode;
-    /// if let Err(error) = engine.revoke_credentials("github-main").await {
-    ///     println!("{error}"); // its tokens may work until they expire
+    /// use highwater_engine::credentials::Revocation;
+    /// match engine.revoke_credentials("github-main").await {
+    ///     Ok(Revocation::Revoked) => println!("signed out everywhere"),
+    ///     Ok(_) => println!("remove the application in the account's settings"),
+    ///     Err(error) => println!("{error}"), // its tokens may work until they expire
     /// }
-    /// engine.disconnect("github-main", DisconnectMode::KeepRecords).await
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -66,15 +70,24 @@ impl Engine {
     /// * [`ErrorKind::Unauthorized`] if the provider refuses the application, [`ErrorKind::Remote`] if its endpoint fails.
     /// * [`ErrorKind::TimedOut`] after ten seconds, and those of the transport. The tokens may work until they expire.
     pub async fn revoke_credentials(&self, connection: &str) -> Result<Revocation> {
-        let settings = self.connection(connection).await?;
-        self.revoking_client(&settings).await?.revoke().await
+        self.revoke(&self.connection(connection).await?).await
     }
 
-    /// A client that ends a sign-in, also one that the API does not take any more.
-    pub(crate) async fn revoking_client(&self, settings: &ConnectionSettings) -> Result<Client> {
+    /// Revokes a sign-in, also one that the API does not take any more.
+    pub(crate) async fn revoke(&self, settings: &ConnectionSettings) -> Result<Revocation> {
+        self.revoke_of(settings, self.parts().sessions.of(&settings.id)).await
+    }
+
+    /// Revokes the sign-in that the credential store has of a removed connection.
+    pub(crate) async fn revoke_kept(&self, settings: &ConnectionSettings) -> Result<Revocation> {
+        // Not the session of the id: somebody may have given it the credentials of a later connection.
+        self.revoke_of(settings, self.parts().sessions.apart(&settings.id)).await
+    }
+
+    async fn revoke_of(&self, settings: &ConnectionSettings, session: Arc<Session>) -> Result<Revocation> {
         let parts = self.parts();
         let provider = parts.provider_of(settings)?;
         let urls = parts.urls(settings, provider)?;
-        parts.client(settings, provider, &urls, CredentialUse::Optional).await
+        parts.client_of(settings, provider, &urls, CredentialUse::Optional, session).await?.revoke().await
     }
 }

@@ -9,7 +9,7 @@ use highwater_template::{ConfigKey, Provider};
 
 use crate::documents::ConnectionSettings;
 use crate::errors::unknown_provider;
-use crate::http::{Address, Client};
+use crate::http::{Address, Client, Session};
 use crate::mutants::mutant;
 use crate::parts::Parts;
 
@@ -22,8 +22,20 @@ impl Parts {
         origins: &[String],
         credentials: CredentialUse,
     ) -> Result<Client> {
-        let opened = self.open_client(settings, provider, origins, credentials).await;
-        opened.map_err(|error| self.sessions.of(&settings.id).redact_error(error))
+        self.client_of(settings, provider, origins, credentials, self.sessions.of(&settings.id)).await
+    }
+
+    /// Creates a client that uses the credentials of `session`.
+    pub(crate) async fn client_of(
+        &self,
+        settings: &ConnectionSettings,
+        provider: &Provider,
+        origins: &[String],
+        credentials: CredentialUse,
+        session: Arc<Session>,
+    ) -> Result<Client> {
+        let opened = self.open_client(settings, provider, origins, credentials, Arc::clone(&session)).await;
+        opened.map_err(|error| session.redact_error(error))
     }
 
     async fn open_client(
@@ -32,9 +44,9 @@ impl Parts {
         provider: &Provider,
         origins: &[String],
         credentials: CredentialUse,
+        session: Arc<Session>,
     ) -> Result<Client> {
         self.admit(settings, provider)?;
-        let session = self.sessions.of(&settings.id);
         let filled = provider.filled_in(&self.config_of(settings, provider))?;
         let address = self.address(settings, provider).unwrap_or_default();
         session.arrive(&address).await?;

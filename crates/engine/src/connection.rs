@@ -4,10 +4,11 @@ mod change;
 mod connect;
 mod credentials;
 mod disconnect;
+mod disconnect_options;
 mod settle;
 mod sign_in;
 mod state;
 
 pub use credentials::CredentialRenewal;
-pub use disconnect::DisconnectMode;
+pub use disconnect_options::{DisconnectMode, DisconnectOptions, DisconnectReport, RevocationMode};
 pub use state::{ConnectionFilter, ConnectionOrder, ConnectionPage, ConnectionState};

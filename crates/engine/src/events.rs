@@ -155,6 +155,11 @@ pub enum ConnectionChange {
     HealthChanged,
     /// It was removed.
     Disconnected,
+    /// It was removed, and its credentials could not be removed from the credential store: see
+    /// [`Engine::pending_removals`](crate::Engine::pending_removals). Reported after each failed try.
+    RemovalFailed,
+    /// Its credentials are removed after all, after a try that failed.
+    CredentialsRemoved,
 }
 
 /// A change of a connection. It holds no secret.
@@ -193,6 +198,11 @@ pub enum IntegrationChange {
     EndpointDisabled,
     /// It was deleted.
     Deleted,
+    /// It was deleted, and its secrets could not be removed from the credential store: see
+    /// [`Engine::pending_removals`](crate::Engine::pending_removals). Reported after each failed try.
+    RemovalFailed,
+    /// Its secrets are removed after all, after a try that failed.
+    SecretsRemoved,
 }
 
 /// A change of an integration.

@@ -22,6 +22,7 @@ mod redirect;
 mod renewal;
 mod revocation;
 mod session;
+mod sessions;
 mod sign_in;
 mod token_answer;
 mod tokens;
@@ -38,7 +39,8 @@ pub use limits::RequestLimits;
 pub(crate) use limits::{passing, time_until};
 pub(crate) use renewal::Place;
 pub use revocation::Revocation;
-pub(crate) use session::Sessions;
+pub(crate) use session::Session;
+pub(crate) use sessions::Sessions;
 pub use sign_in::SignIn;
 pub use tokens::{OAuthGrant, OAuthTokens};
 #[cfg(feature = "http")]

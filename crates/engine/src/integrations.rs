@@ -26,14 +26,14 @@ mod waiting;
 pub use crate::documents::IntegrationSettings;
 pub use crate::events::{IntegrationChange, IntegrationEvent};
 pub use endpoints::Endpoint;
-pub use handle::{DeleteMode, IntegrationHandle};
+pub use handle::{DeleteMode, DeleteReport, IntegrationHandle};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
-use crate::documents::{ConnectionSettings, INTEGRATIONS, StoredIntegration, check_key, integration_key};
+use crate::documents::{ConnectionSettings, INTEGRATIONS, StoredIntegration, check_key, integration_key, removal_key};
 use crate::engine::Engine;
 use crate::errors::no_integration;
 
@@ -57,20 +57,31 @@ impl Engine {
     ///
     /// [`ErrorKind::NotFound`] where no template has the provider; [`ErrorKind::Invalid`] for a key that cannot be one, a setting
     /// that no template of the provider reads, a text that is too long, a URL with credentials in it, and an integration that
-    /// exists with other settings.
+    /// exists with other settings. Those of the credential store, if it still has secrets of a deleted integration of this key
+    /// and they cannot be removed.
     pub async fn create_integration(&self, settings: IntegrationSettings) -> Result<IntegrationHandle> {
         self.check_integration(&settings)?;
         let handle = self.integration(&settings.key)?;
         let place = integration_key(&settings.key);
-        let now = self.parts().environment.now();
-        let mut batch = WriteBatch::new();
-        batch.expect_document(&*place, None).put_document(&*place, &StoredIntegration::new(settings.clone(), now))?;
-        let taken = match self.store().commit(batch).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => handle.settings().await?,
-            outcome => {
-                outcome?;
-                self.publish_integration(IntegrationEvent::new(&handle.key, IntegrationChange::Created));
-                return Ok(handle);
+        let mut tries = 0;
+        let taken = loop {
+            match handle.settings().await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                outcome => break outcome?,
+            }
+            // Secrets of a former integration are not this one's.
+            self.finish_removal(&place).await?;
+            let now = self.parts().environment.now();
+            let mut batch = WriteBatch::new();
+            batch.expect_document(&*place, None).expect_document(removal_key(&place), None);
+            batch.put_document(&*place, &StoredIntegration::new(settings.clone(), now))?;
+            match self.store().commit(batch).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                outcome => {
+                    outcome?;
+                    self.publish_integration(IntegrationEvent::new(&handle.key, IntegrationChange::Created));
+                    return Ok(handle);
+                }
             }
         };
         if taken.says_the_same_as(&settings) {

@@ -46,6 +46,7 @@ mod mutants;
 mod parts;
 mod proxy;
 mod reach;
+mod removals;
 mod run;
 mod scheduler;
 mod slots;
@@ -61,7 +62,7 @@ pub mod webhooks;
 pub use background::Background;
 pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
-pub use connection::DisconnectMode;
+pub use connection::{DisconnectMode, DisconnectOptions};
 pub use control::DisableMode;
 pub use documents::{ConnectionSettings, Phase, RunReport, RunState, Schedule, SyncOptions, SyncState, TriggerMode};
 pub use engine::Engine;
@@ -76,9 +77,10 @@ pub use sync::SyncHandle;
 pub mod connections {
     pub use crate::connection::{
         ConnectionFilter, ConnectionOrder, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectMode,
+        DisconnectOptions, DisconnectReport, RevocationMode,
     };
     pub use crate::documents::{
-        ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, SignInReason,
+        ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, PendingRemoval, SignInReason,
     };
     pub use crate::events::{ConnectionChange, ConnectionEvent};
 }

@@ -66,6 +66,9 @@ pub(crate) struct Scheduler {
     watch: JumpWatch,
     next_sweep: Timestamp,
     next_calls: Timestamp,
+    next_removals: Timestamp,
+    /// Removals of credentials in progress: at most one task, which ends with the time of the next.
+    removing: JoinSet<Timestamp>,
 }
 
 /// The outcome of a run, for the schedule.
@@ -109,6 +112,8 @@ impl Scheduler {
             watch,
             next_sweep: Timestamp::UNIX_EPOCH,
             next_calls: Timestamp::UNIX_EPOCH,
+            next_removals: Timestamp::UNIX_EPOCH,
+            removing: JoinSet::new(),
         }
     }
 
@@ -130,13 +135,15 @@ impl Scheduler {
             }
         }
         self.settle_calls(self.now()).await;
+        self.begin_removals();
         let mut rested = true;
         while !self.cancel.is_cancelled() {
             self.look_at_clock();
             self.begin_due();
             let now = self.now();
-            let until_due = self.due.next().map_or(LOOK, |at| at.duration_since(now));
-            let pause = if self.paused { LOOK } else { until_due.min(LOOK) };
+            let due =
+                self.due.next().filter(|_| !self.paused).map_or(self.next_removals, |due| due.min(self.next_removals));
+            let pause = due.duration_since(now).min(LOOK);
             let watching = rested && self.wakeups.is_some();
             tokio::select! {
                 biased;
@@ -151,6 +158,7 @@ impl Scheduler {
                         self.after_run(&key, ended).await;
                     }
                 }
+                Some(removed) = self.removing.join_next() => self.after_removals(removed.ok()),
                 changed = self.changes.recv() => match changed {
                     Ok(Changed::Sync(key)) => self.reload(&key).await,
                     Ok(Changed::Connection(connection)) => self.try_again(&connection).await,

@@ -144,7 +144,7 @@ async fn an_integration_is_deleted_alone_or_with_its_connections() {
     let error = main.delete(DeleteMode::IfUnused).await.unwrap_err();
     assert_eq!((error.kind(), error.context("connections")), (ErrorKind::Invalid, Some("2")));
     assert_eq!(main.connections().await.unwrap().len(), 2);
-    main.delete(DeleteMode::Disconnect(DisconnectMode::ClearRecords)).await.unwrap();
+    main.delete(DeleteMode::disconnect(DisconnectMode::ClearRecords)).await.unwrap();
     assert!(world.engine.integrations().await.unwrap().is_empty() && keychain.0.lock().unwrap().is_empty());
     assert_eq!(main.settings().await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(main.delete(DeleteMode::IfUnused).await.unwrap_err().kind(), ErrorKind::NotFound);

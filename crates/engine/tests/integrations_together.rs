@@ -59,7 +59,7 @@ async fn take(engine: &Engine, step: Step) {
             crm.disable(SYNCS[at], if clear { DisableMode::Clear } else { DisableMode::Keep }).await
         }
         Step::Connect(id) => engine.connect(ConnectionSettings::of_integration(IDS[id], "main")).await,
-        Step::Disconnect(id) => engine.disconnect(IDS[id], DisconnectMode::KeepRecords).await,
+        Step::Disconnect(id) => engine.disconnect(IDS[id], DisconnectMode::KeepRecords).await.map(drop),
         Step::TurnOn(id, at) => sync(id, at).enable(own).await.map(drop),
         Step::TurnOff(id, at) => sync(id, at).disable(DisableMode::Keep).await,
         Step::Follow(id, at) => sync(id, at).follow_integration().await,

@@ -158,7 +158,7 @@ impl Process {
                     Toggle::Pause => sync.pause().await,
                     Toggle::Resume => sync.resume().await,
                     Toggle::Enable => sync.enable(schedule()).await.map(drop),
-                    Toggle::Disconnect => engine.disconnect(name, DisconnectMode::KeepRecords).await,
+                    Toggle::Disconnect => engine.disconnect(name, DisconnectMode::KeepRecords).await.map(drop),
                     Toggle::Connect => {
                         lock(&removed).remove(name);
                         give_webhook_secret(&engines, &shared, name);

@@ -151,8 +151,8 @@ async fn idle(engine: &Engine) -> Outcome<()> {
 }
 
 async fn delete(integration: &IntegrationHandle) -> Outcome<()> {
-    let mode = DeleteMode::Disconnect(DisconnectMode::KeepRecords);
-    timed("delete with its connections", integration.delete(mode)).await
+    let mode = DeleteMode::disconnect(DisconnectMode::KeepRecords);
+    timed("delete with its connections", async { integration.delete(mode).await.map(drop) }).await
 }
 
 /// A line of `/proc/self/status`, in MB.

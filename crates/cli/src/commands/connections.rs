@@ -1,6 +1,7 @@
 //! `highwater connections`
 
 use clap::{Args, Subcommand};
+use highwater::engine::connections::{DisconnectReport, PendingRemoval};
 use highwater::engine::credentials::Revocation;
 use highwater::engine::{CancelToken, DisconnectMode, SyncState};
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, Result};
@@ -77,15 +78,32 @@ pub(crate) async fn run(options: &ConnectionsOptions, output: &Output, cancel: &
 
 async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
-    let connections = stores::engine(&store, options)?.connections().await?;
+    let engine = stores::engine(&store, options)?;
+    let connections = engine.connections().await?;
     for settings in &connections {
         output.object("connection", settings);
         output.line(line(settings));
+    }
+    for removal in &engine.pending_removals().await? {
+        tell_removal(removal, output);
     }
     if connections.is_empty() {
         output.note("No connections: `highwater connect PROVIDER` makes one.");
     }
     store.close().await
+}
+
+/// Tells that the credentials of a removed connection, or the secrets of a deleted integration, are still stored.
+pub(super) fn tell_removal(removal: &PendingRemoval, output: &Output) {
+    output.object("removal", removal);
+    let (what, name, command) = match (&removal.connection, &removal.integration) {
+        (Some(connection), _) => ("credentials", connection, "connections"),
+        (None, Some(integration)) => ("secrets", integration, "integrations"),
+        (None, None) => return,
+    };
+    let why = removal.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
+    output.line(format!("{name} is removed, its {what} are not yet{why}"));
+    output.note(format!("`highwater {command} delete {name}` tries again."));
 }
 
 /// A connection, for people.
@@ -131,25 +149,29 @@ async fn delete(name: &ConnectionName, clear: bool, output: &Output) -> Result<(
     store.close().await
 }
 
-/// Ends a connection's sign-in at the provider, and removes it.
+/// Removes a connection, and ends its sign-in at the provider.
 pub(super) async fn remove(engine: &Engine, connection: &str, clear: bool, output: &Output) -> Result<()> {
-    engine.connection(connection).await?;
-    let revoked = match engine.revoke_credentials(connection).await {
-        Ok(Revocation::Revoked) => true,
-        Ok(_) => false,
-        Err(error) => {
-            output
-                .note(format!("The provider did not end the sign-in; its tokens may work until they expire: {error}"));
-            false
-        }
-    };
     let mode = if clear { DisconnectMode::ClearRecords } else { DisconnectMode::KeepRecords };
-    engine.disconnect(connection, mode).await?;
+    let report = engine.disconnect(connection, mode).await?;
+    let revoked = was_revoked(&report, output);
     let records = if clear { "cleared" } else { "kept" };
     output.done("disconnected", &json!({ "connection": connection, "records": records, "revoked": revoked }));
     let ended = if revoked { "; its sign-in was revoked" } else { "" };
     output.line(format!("{connection} is removed; its records are {records}{ended}"));
     Ok(())
+}
+
+/// Whether the provider ended the sign-in of a removed connection. If it failed, a note says so.
+pub(super) fn was_revoked(report: &DisconnectReport, output: &Output) -> bool {
+    match &report.revocation {
+        Some(Ok(outcome)) => *outcome == Revocation::Revoked,
+        Some(Err(error)) => {
+            output
+                .note(format!("The provider did not end the sign-in; its tokens may work until they expire: {error}"));
+            false
+        }
+        None => false,
+    }
 }
 
 async fn reconnect(name: &ConnectionName, way: &SignInOptions, output: &Output, cancel: &CancelToken) -> Result<()> {

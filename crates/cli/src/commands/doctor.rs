@@ -7,6 +7,7 @@ use highwater::maintenance::{ClockHealth, Maintenance, MaintenanceReport};
 use highwater::{Error, ErrorKind, Result, Store, Timestamp};
 use serde_json::json;
 
+use super::connections;
 use crate::args::StoreOptions;
 use crate::output::{Output, counted};
 use crate::stores;
@@ -42,6 +43,9 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
                 *missing.entry(need).or_insert(0) += payloads;
             }
         }
+    }
+    for removal in &stores::engine(&store, options)?.pending_removals().await? {
+        connections::tell_removal(removal, output);
     }
     let clock = match store.maintain(Maintenance::CheckClock).await? {
         MaintenanceReport::Clock(health) => Some(health),

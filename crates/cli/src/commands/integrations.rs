@@ -128,8 +128,8 @@ pub(crate) async fn run(options: &IntegrationsOptions, output: &Output) -> Resul
         Some(IntegrationsAction::Disable { name, clear }) => disable(name, *clear, output).await,
         Some(IntegrationsAction::Delete { name, disconnect, clear }) => {
             let mode = match (disconnect, clear) {
-                (_, true) => DeleteMode::Disconnect(DisconnectMode::ClearRecords),
-                (true, false) => DeleteMode::Disconnect(DisconnectMode::KeepRecords),
+                (_, true) => DeleteMode::disconnect(DisconnectMode::ClearRecords),
+                (true, false) => DeleteMode::disconnect(DisconnectMode::KeepRecords),
                 (false, false) => DeleteMode::IfUnused,
             };
             delete(name, mode, output).await
@@ -250,7 +250,13 @@ async fn disable(name: &EndpointName, clear: bool, output: &Output) -> Result<()
 
 async fn delete(name: &IntegrationName, mode: DeleteMode, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
-    vaults::engine(&store, &name.store).await?.integration(&name.integration)?.delete(mode).await?;
+    let integration = vaults::engine(&store, &name.store).await?.integration(&name.integration)?;
+    let report = integration.delete(mode).await?;
+    for (connection, ended) in &report.disconnected {
+        if connections::was_revoked(ended, output) {
+            output.line(format!("{connection} is removed; its sign-in was revoked"));
+        }
+    }
     output.done("integration_deleted", &json!({ "integration": name.integration }));
     output.line(format!("integration {} is deleted", name.integration));
     store.close().await

@@ -6,8 +6,10 @@ use highwater_core::Result;
 use highwater_template::Secret;
 
 use super::Engine;
-use crate::connection::{ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectMode};
-use crate::documents::{ConnectionSettings, EndUser};
+use crate::connection::{
+    ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectOptions, DisconnectReport,
+};
+use crate::documents::{ConnectionSettings, EndUser, PendingRemoval};
 use crate::http::Credentials;
 
 impl Engine {
@@ -53,8 +55,17 @@ impl Engine {
     /// # Errors
     ///
     /// Those of the method it calls.
-    pub fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
-        self.wait(self.engine().disconnect(connection, mode))
+    pub fn disconnect(&self, connection: &str, options: impl Into<DisconnectOptions>) -> Result<DisconnectReport> {
+        self.wait(self.engine().disconnect(connection, options))
+    }
+
+    /// See [`Engine::pending_removals`](crate::Engine::pending_removals).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn pending_removals(&self) -> Result<Vec<PendingRemoval>> {
+        self.wait(self.engine().pending_removals())
     }
 
     /// See [`Engine::set_display_name`](crate::Engine::set_display_name).

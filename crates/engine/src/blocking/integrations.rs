@@ -6,7 +6,7 @@ use highwater_template::Secret;
 use super::Engine;
 use crate::control::DisableMode;
 use crate::documents::{ConnectionSettings, IntegrationSettings, SyncOptions};
-use crate::integrations::{DeleteMode, Endpoint};
+use crate::integrations::{DeleteMode, DeleteReport, Endpoint};
 
 impl Engine {
     /// See [`Engine::create_integration`](crate::Engine::create_integration).
@@ -113,7 +113,7 @@ impl IntegrationHandle {
     /// # Errors
     ///
     /// Those of the method it calls.
-    pub fn delete(&self, mode: DeleteMode) -> Result<()> {
+    pub fn delete(&self, mode: DeleteMode) -> Result<DeleteReport> {
         self.engine.wait(self.inner.delete(mode))
     }
 

@@ -2,10 +2,11 @@
 
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
-use crate::documents::{ConnectionSettings, StoredConnection, StoredHealth, connection_key, health_key};
+use crate::documents::{ConnectionSettings, StoredConnection, StoredHealth, connection_key, health_key, removal_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
 use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
+use crate::mutants::mutant;
 use crate::sync::note_change;
 
 /// Tries of a commit that others keep overtaking.
@@ -18,6 +19,9 @@ impl Engine {
     /// A display name, an end user, tags and metadata that the settings do not give stay as they are, so a host may connect with
     /// the same settings at every start: see [`set_metadata`](Engine::set_metadata) and its like for changing them.
     ///
+    /// If a connection of this id was removed before and its credentials are not, they are removed first. Save credentials of the
+    /// new one after this has returned.
+    ///
     /// A connection stays with its provider: choose another id for another one. Where the settings lead to other origins than
     /// before, credentials that this engine has used go nowhere until they are given again.
     ///
@@ -25,7 +29,8 @@ impl Engine {
     ///
     /// [`ErrorKind::NotFound`] for an unknown provider or integration; [`ErrorKind::Invalid`] for an id
     /// that cannot be one, a setting that no template of the provider reads, a URL with credentials in it, and a connection that
-    /// exists with another provider or integration.
+    /// exists with another provider or integration. Those of the credential store, if it still has credentials of a former
+    /// connection of this id and they cannot be removed.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         let mut tries = 0;
         loop {
@@ -63,6 +68,11 @@ impl Engine {
         };
         let connection = StoredConnection { settings, created_at };
         let mut batch = WriteBatch::new();
+        if before.is_none() && !mutant!("removal-ignored") {
+            // No new connection has the credentials of a former one, and no late removal takes those of the new one.
+            self.finish_removal(&connection.settings.id).await?;
+            batch.expect_document(removal_key(&connection.settings.id), None);
+        }
         batch.expect_document(&*key, stored.as_ref()).put_document(&*key, &connection)?;
         let own = connection.settings;
         let mut settings = own.clone();

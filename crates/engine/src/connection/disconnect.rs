@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::locks::lock;
-use highwater_core::{ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, RunId, StreamKey, WriteBatch};
 
-use crate::documents::{ConnectionSettings, RunState, SyncKey, SyncStatus, connection_key, drafts_of, health_key};
+use super::disconnect_options::{DisconnectMode, DisconnectOptions, DisconnectReport, RevocationMode};
+use crate::documents::{
+    ConnectionSettings, RunState, StoredHealth, SyncKey, SyncStatus, connection_key, drafts_of, health_key,
+};
 use crate::engine::Engine;
 use crate::errors::no_connection;
 use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
-use crate::http::Place;
 use crate::logs;
+use crate::removals::Finished;
 use crate::sync::note_change;
 use crate::webhooks::outbox::{anybody_listens, clear_streams, tell};
 
@@ -38,42 +41,76 @@ const KEPT: [&str; 11] = [
 /// Those of them that are followed by the name of a sync.
 const OF_SYNCS: usize = 7;
 
-/// What happens to the records of a removed connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DisconnectMode {
-    /// They stay and can be read. A later connection of the same id reads everything again before it deletes any of them.
-    KeepRecords,
-    /// They are removed in the commit that removes the connection; earlier cursors expire.
-    ClearRecords,
+/// A connection that one commit removed.
+struct Removed {
+    /// Its settings, with those of its integration.
+    settings: ConnectionSettings,
+    /// Its syncs, and whether each was enabled.
+    syncs: BTreeMap<SyncKey, bool>,
+}
+
+/// A connection that was removed.
+pub(crate) struct Ended {
+    pub(crate) report: DisconnectReport,
+    /// Whether its credentials are removed too. If not, somebody tries again.
+    pub(crate) credentials: Result<()>,
 }
 
 impl Engine {
     /// Removes a connection: its settings, its syncs with their schedules and checkpoints, and its credentials, here and in the
     /// [`CredentialStore`](crate::CredentialStore). Runs in progress are stopped. Once this returns, nothing more is written
-    /// for the connection, in any process. The log of its runs stays until the log policy removes it. If another process is
-    /// renewing the credentials, waits for the end of that: at most a minute, if that process died.
+    /// for the connection, in any process. The log of its runs stays until the log policy removes it.
+    ///
+    /// The order is this: one commit removes everything that the store has of the connection; then its sign-in is revoked at the
+    /// provider, if that has an endpoint for it (RFC 7009), in at most ten seconds; then the credentials are removed. If the
+    /// process dies in between or the credential store fails, the rest is done later: by the background work of any engine with
+    /// the credential store, by this method again, or by [`connect`](Engine::connect) of the same id.
+    /// [`pending_removals`](Engine::pending_removals) lists what is left to do. If another process is renewing the credentials,
+    /// waits for the end of that: two minutes at most, if that process died.
+    ///
+    /// An engine without a credential store cannot remove what another one keeps: it leaves that to the background work of those
+    /// that have it.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
-    /// engine.disconnect("main", highwater_engine::DisconnectMode::ClearRecords).await
+    /// use highwater_engine::DisconnectMode;
+    /// let report = engine.disconnect("main", DisconnectMode::ClearRecords).await?;
+    /// if let Some(Err(error)) = report.revocation {
+    ///     println!("{error}"); // its tokens may work until they expire
+    /// }
+    /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an unknown connection. If the credential store fails, the connection has already been
-    /// removed: remove its credentials there.
-    pub async fn disconnect(&self, connection: &str, mode: DisconnectMode) -> Result<()> {
-        let told = match mode {
+    /// [`ErrorKind::NotFound`] for an unknown connection. Those of the credential store, when the connection has already been
+    /// removed: its credentials follow later. Why the provider did not confirm the revocation is no error, and in the report.
+    pub async fn disconnect(
+        &self,
+        connection: &str,
+        options: impl Into<DisconnectOptions>,
+    ) -> Result<DisconnectReport> {
+        let ended = self.end_connection(connection, options.into()).await?;
+        ended.credentials.map(|()| ended.report)
+    }
+
+    /// Removes a connection. An error of the credential store is no error of this.
+    pub(crate) async fn end_connection(&self, connection: &str, options: DisconnectOptions) -> Result<Ended> {
+        let told = match options.records {
             DisconnectMode::ClearRecords => anybody_listens(self.store().as_ref()).await?,
             DisconnectMode::KeepRecords => false,
         };
         let mut tries = 0;
-        let syncs = loop {
-            match self.remove_connection(connection, mode, told.then(|| self.new_run_id())).await {
+        let removed = loop {
+            match self.remove_connection(connection, options, told.then(|| self.new_run_id())).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => break outcome?,
+                outcome => break outcome,
             }
+        };
+        let Removed { settings, syncs } = match removed {
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.end_again(connection, error).await,
+            outcome => outcome?,
         };
         self.publish_connection(ConnectionEvent::new(connection, ConnectionChange::Disconnected));
         for (key, enabled) in &syncs {
@@ -90,26 +127,49 @@ impl Engine {
         for key in &running {
             self.until_idle(key).await;
         }
-        self.remove_leftovers(connection).await?;
+        let leftovers = self.remove_leftovers(connection).await;
         self.tell_cleared(syncs.keys().filter(|_| told)).await;
-        let parts = self.parts();
-        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
-        parts.sessions.forget(connection, &place).await
+        let revocation = match options.revocation {
+            RevocationMode::Attempt => Some(self.revoke(&settings).await),
+            RevocationMode::Skip => None,
+        };
+        let credentials = self.remove_credentials(connection).await;
+        leftovers?;
+        Ok(Ended { report: DisconnectReport { revocation }, credentials })
     }
 
-    /// Removes the connection and stops its syncs, in one commit. Returns them, and whether each was enabled.
+    /// Finishes what an earlier removal of the connection left.
+    async fn end_again(&self, connection: &str, unknown: Error) -> Result<Ended> {
+        match self.finish_removal(connection).await? {
+            Finished::NothingPending => Err(unknown),
+            Finished::Removed(revocation) => Ok(Ended { report: DisconnectReport { revocation }, credentials: Ok(()) }),
+        }
+    }
+
+    /// Removes the connection and stops its syncs, in one commit.
     async fn remove_connection(
         &self,
         connection: &str,
-        mode: DisconnectMode,
+        options: DisconnectOptions,
         told: Option<RunId>,
-    ) -> Result<BTreeMap<SyncKey, bool>> {
+    ) -> Result<Removed> {
         let place = connection_key(connection);
         let stored = self.store().document(&place).await?;
         let settings: ConnectionSettings = stored.as_ref().ok_or_else(|| no_connection(connection))?.to()?;
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, stored.as_ref()).remove_document(&*place);
+        let health = self.store().document(&health_key(connection)).await?;
         batch.remove_document(health_key(connection));
+        let signed_in = match &health {
+            Some(health) => !health.to::<StoredHealth>()?.is_fresh(),
+            None => false,
+        };
+        let filled_in = match self.with_integration(settings.clone()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => settings.clone(),
+            outcome => outcome?,
+        };
+        let revoke = (options.revocation == RevocationMode::Attempt).then(|| filled_in.clone().without_notes());
+        self.put_removal(connection, signed_in, revoke, &mut batch)?;
         self.leave(&settings, &mut batch).await?;
         let mut syncs = BTreeMap::new();
         for (at, prefix) in KEPT.into_iter().enumerate() {
@@ -127,12 +187,12 @@ impl Engine {
             batch.take_lease(key.lease_name());
             self.end_runs(key, &mut batch).await?;
         }
-        if mode == DisconnectMode::ClearRecords {
+        if options.records == DisconnectMode::ClearRecords {
             self.clear_connection(connection, &syncs, told, &mut batch).await?;
         }
         note_change(self, syncs.keys(), &mut batch).await?;
         self.store().commit(batch).await?;
-        Ok(syncs)
+        Ok(Removed { settings: filled_in, syncs })
     }
 
     /// Ends the records of a sync's runs.

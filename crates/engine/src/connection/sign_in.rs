@@ -6,7 +6,7 @@ use highwater_template::Secret;
 use crate::documents::{Finding, Obstacle, StoredHealth, connection_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
-use crate::http::{Credentials, Place};
+use crate::http::Credentials;
 use crate::parts::Changed;
 use crate::webhooks::outbox::AuthOperation;
 
@@ -39,14 +39,12 @@ impl Engine {
             self.change_health(connection, AuthOperation::Refresh, |health| health.begin_sign_in(now)).await?;
         }
         let parts = self.parts();
-        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
-        let session = parts.sessions.of(connection);
-        session.sign_in(&place, &credentials).await?;
+        parts.sessions.of(connection).sign_in(&self.place(), &credentials).await?;
         let operation = if first { AuthOperation::Creation } else { AuthOperation::Override };
         let noted = self.change_health(connection, operation, |health| health.end_sign_in(credentials.end())).await;
         if noted.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // Removed meanwhile: nothing of it is to be left.
-            parts.sessions.forget(connection, &place).await?;
+            self.remove_orphaned(connection).await?;
         }
         noted
     }

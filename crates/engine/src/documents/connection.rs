@@ -83,6 +83,12 @@ impl ConnectionSettings {
         ConnectionSettings { integration: Some(key.into()), ..ConnectionSettings::new(id, "") }
     }
 
+    /// The account alone, without anything that the host noted.
+    pub(crate) fn without_notes(self) -> Self {
+        let ConnectionSettings { id, provider, base_url, config, .. } = self;
+        ConnectionSettings { base_url, config, ..ConnectionSettings::new(id, provider) }
+    }
+
     /// Sets the base URL.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {

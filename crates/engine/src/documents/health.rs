@@ -205,7 +205,7 @@ struct Problem {
 }
 
 /// An error of a connection: what to act on, and a line for people without any secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnectionError {
     /// What to act on.
@@ -213,7 +213,7 @@ pub struct ConnectionError {
     /// One line for people.
     pub message: String,
     /// The sync whose last run failed with it; none where it is about the credentials.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync: Option<String>,
 }
 
@@ -315,7 +315,8 @@ impl StoredHealth {
     }
 }
 
-fn cut(mut text: String) -> String {
+/// An error's text, at most as long as the store keeps one.
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > ERROR {
         let end = (0..=ERROR).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);

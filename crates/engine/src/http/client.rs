@@ -314,7 +314,7 @@ impl Client {
     /// The credentials, refreshed if they are about to expire, and saved by the host before they are used.
     async fn credentials(&self) -> Result<Credentials> {
         self.check_address()?;
-        self.session.save().await?;
+        self.session.save_late(&self.way()).await?;
         let credentials = self.session.credentials().await?;
         let SignInMethod::OAuth2(tokens) = &credentials.sign_in else { return Ok(credentials) };
         let now = self.environment.now();

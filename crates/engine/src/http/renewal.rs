@@ -100,7 +100,7 @@ impl Session {
         }
         let mut turn = self.turn(way, "tokens", &mut refreshing.others).await?;
         let refreshed = async {
-            self.check_connected(way).await?;
+            self.check_connected(way.store).await?;
             self.refresh_alone(way, old, refused, &mut refreshing).await
         };
         let outcome = match &mut turn {
@@ -252,7 +252,7 @@ impl Session {
         let mut others = self.renewing.lock().await;
         let mut turn = self.turn(way, "secrets", &mut others).await?;
         let renewed = async {
-            self.check_connected(way).await?;
+            self.check_connected(way.store).await?;
             self.save().await?;
             self.look().await?;
             let changed = renewal.renew(&|name| self.known()?.named(name)).await?;
@@ -272,65 +272,79 @@ impl Session {
         outcome
     }
 
+    /// Saves renewed credentials that the host does not have yet, unless the connection was removed meanwhile.
+    pub(super) async fn save_late(&self, way: &Way<'_>) -> Result<()> {
+        if !self.is_unsaved() {
+            return Ok(());
+        }
+        let mut refreshing = self.refreshing.lock().await;
+        let mut turn = self.turn(way, "tokens", &mut refreshing.others).await?;
+        let saving = async {
+            self.check_connected(way.store).await?;
+            self.save().await
+        };
+        let saved = match &mut turn {
+            Some(turn) => turn.during(saving).await,
+            None => saving.await,
+        };
+        if let Some(turn) = turn.filter(|_| !self.is_unsaved()) {
+            turn.end().await;
+        }
+        saved
+    }
+
     /// Saves credentials of a new sign-in durably, while nobody renews those before, in any process; then uses them.
-    pub(crate) async fn sign_in(&self, way: &Place<'_>, credentials: &Credentials) -> Result<()> {
+    pub(crate) async fn sign_in(&self, place: &Place<'_>, credentials: &Credentials) -> Result<()> {
         let store = self.store().ok_or_else(|| {
-            Error::new(
+            self.named(Error::new(
                 ErrorKind::Unsupported,
                 "the engine has no credential store to keep a sign-in: build it with one, or use the credentials for as long \
                  as it lives",
-            )
-        });
-        let store = store.map_err(|error| self.named(error))?;
-        let saved = self.alone(way, async |refreshing| {
-            let saved = async {
-                let _alone = self.keeping.lock().await;
-                store.save(self.connection(), credentials).await
-            };
-            saved.await?;
-            // What is under way, or was refused, belongs to the sign-in before.
-            *refreshing = Refreshing::default();
+            ))
+        })?;
+        let saving = async {
+            self.check_connected(place.store).await?;
+            let _alone = self.keeping.lock().await;
+            store.save(self.connection(), credentials).await.map_err(|error| {
+                let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
+                self.named(error.during("keeping the credentials of a sign-in"))
+            })?;
             self.replace(credentials);
             Ok(())
-        });
-        saved.await.map_err(|error| {
-            let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
-            self.named(error.during("keeping the credentials of a sign-in"))
-        })
+        };
+        self.change_alone(place, saving).await
     }
 
-    /// Removes the credentials of a connection that is gone, while nobody renews them, in any process: who does so later finds
-    /// that the connection is gone.
-    pub(super) async fn sign_out(&self, place: &Place<'_>) -> Result<()> {
-        if !self.has_store() {
-            return self.remove().await;
-        }
-        self.alone(place, async |refreshing| {
-            *refreshing = Refreshing::default();
-            self.remove().await
-        })
-        .await
-    }
-
-    /// Does something while nobody renews the credentials, in any process.
-    async fn alone(&self, place: &Place<'_>, work: impl AsyncFnOnce(&mut Refreshing) -> Result<()>) -> Result<()> {
+    /// Changes what the host keeps, while nobody renews the credentials, in any process. If it succeeds, what is under way or was
+    /// refused belongs to the credentials before.
+    pub(crate) async fn change_alone<T>(
+        &self,
+        place: &Place<'_>,
+        change: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let mut others = self.renewing.lock().await;
+        if !self.has_store() {
+            return change.await;
+        }
         let mut secrets = self.take_turn(place, "secrets", &mut others).await?;
-        let done = secrets.during(async {
+        let changed = secrets.during(async {
             let mut refreshing = self.refreshing.lock().await;
             let mut tokens = self.take_turn(place, "tokens", &mut refreshing.others).await?;
-            let done = tokens.during(work(&mut refreshing)).await;
+            let changed = tokens.during(change).await;
+            if changed.is_ok() {
+                *refreshing = Refreshing::default();
+            }
             tokens.end().await;
-            done
+            changed
         });
-        let done = done.await;
+        let changed = changed.await;
         secrets.end().await;
-        done
+        changed
     }
 
     /// Refuses to renew, and so to keep, credentials of a connection that was removed.
-    async fn check_connected(&self, way: &Way<'_>) -> Result<()> {
-        if self.has_store() && way.store.document(&connection_key(self.connection())).await?.is_none() {
+    async fn check_connected(&self, store: &Arc<dyn Store>) -> Result<()> {
+        if self.has_store() && store.document(&connection_key(self.connection())).await?.is_none() {
             return Err(no_connection(self.connection()));
         }
         Ok(())
@@ -348,9 +362,5 @@ impl Session {
         }
         let place = Place { store: way.store, environment: way.environment, engine: way.engine };
         self.take_turn(&place, what, others).await.map(Some)
-    }
-
-    fn named(&self, error: Error) -> Error {
-        error.with("connection", self.connection())
     }
 }

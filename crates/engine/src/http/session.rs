@@ -1,6 +1,5 @@
 //! The engine's in-memory state of a connection: its credentials and its request budget.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use highwater_core::locks::lock;
@@ -13,20 +12,13 @@ use super::budget::Budget;
 use super::credential_store::CredentialStore;
 use super::credentials::{Credentials, SignInMethod};
 use super::keeping;
-use super::renewal::{Place, Refreshing};
+use super::renewal::Refreshing;
 use super::turn::Watch;
-use crate::documents::{Finding, Obstacle, SignInReason};
+use crate::documents::{Finding, INTEGRATIONS, Obstacle, SignInReason};
 use crate::mutants::mutant;
 
 /// The number of replaced secrets that are still redacted: an API may echo an old token.
 const REMEMBERED: usize = 64;
-
-/// The sessions of all connections.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions {
-    store: Option<Arc<dyn CredentialStore>>,
-    known: Mutex<HashMap<String, Arc<Session>>>,
-}
 
 /// The session of one connection: shared by all its syncs, so that they share credentials and budget.
 #[derive(Debug)]
@@ -91,44 +83,20 @@ impl Held {
     }
 }
 
-impl Sessions {
-    pub(crate) fn new(store: Option<Arc<dyn CredentialStore>>) -> Self {
-        Sessions { store, known: Mutex::default() }
-    }
-
-    /// The session of a connection as known; loads nothing.
-    pub(crate) fn of(&self, connection: &str) -> Arc<Session> {
-        let mut known = lock(&self.known);
-        let session = known.entry(connection.to_owned()).or_insert_with(|| {
-            Arc::new(Session {
-                connection: connection.to_owned(),
-                store: self.store.clone(),
-                held: Mutex::default(),
-                keeping: tokio::sync::Mutex::default(),
-                budget: Mutex::default(),
-                refreshing: tokio::sync::Mutex::default(),
-                renewing: tokio::sync::Mutex::default(),
-                receiving: tokio::sync::Mutex::default(),
-            })
-        });
-        Arc::clone(session)
-    }
-
-    /// Whether the host has a store for credentials.
-    pub(crate) fn keeps_credentials(&self) -> bool {
-        self.store.is_some()
-    }
-
-    /// Removes credentials, here and in the host's store, while no process renews them.
-    pub(crate) async fn forget(&self, connection: &str, place: &Place<'_>) -> Result<()> {
-        let session = self.of(connection);
-        let outcome = session.sign_out(place).await;
-        lock(&self.known).remove(connection);
-        outcome
-    }
-}
-
 impl Session {
+    pub(super) fn new(connection: &str, store: Option<Arc<dyn CredentialStore>>) -> Self {
+        Session {
+            connection: connection.to_owned(),
+            store,
+            held: Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
+            budget: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+            receiving: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// The API's earlier limits applied to the earlier credentials.
     pub(crate) fn set(&self, credentials: Credentials) {
         let mut held = lock(&self.held);
@@ -188,8 +156,16 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn connection(&self) -> &str {
+    pub(crate) fn connection(&self) -> &str {
         &self.connection
+    }
+
+    /// `error` with the connection, or the integration whose secrets these are.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match self.connection.strip_prefix(INTEGRATIONS) {
+            Some(key) => error.with("integration", key),
+            None => error.with("connection", &self.connection),
+        }
     }
 
     pub(crate) fn has_store(&self) -> bool {
@@ -304,29 +280,52 @@ impl Session {
         Ok(())
     }
 
+    /// Reads the host's store, and adopts what is there, also that there is nothing.
+    pub(crate) async fn reload(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let _alone = self.keeping.lock().await;
+        let loaded = self.load(&**store).await?;
+        let mut held = lock(&self.held);
+        (held.credentials, held.unsaved, held.stored) = (loaded.clone(), false, Some(loaded));
+        held.note_secrets();
+        Ok(())
+    }
+
     /// Changes the credentials in the host's store, and only there. On an error nothing changes here either.
     pub(crate) async fn keep(&self, change: impl Fn(&mut Credentials)) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let _alone = self.keeping.lock().await;
-        let named = |error: Error| error.during("keeping secrets").with("name", &self.connection);
         let kept = keeping::save_changed(&**store, &self.connection, change).await;
-        let credentials = kept.map_err(|error| named(self.redact_error(error)))?;
+        let credentials = kept.map_err(|error| self.named(self.redact_error(error.during("keeping secrets"))))?;
         let mut held = lock(&self.held);
         (held.credentials, held.unsaved, held.stored) = (Some(credentials.clone()), false, Some(Some(credentials)));
         held.note_secrets();
         Ok(())
     }
 
-    /// Drops the credentials here and in the host's store. Later renewals are not saved.
-    pub(super) async fn remove(&self) -> Result<()> {
-        let _alone = self.keeping.lock().await;
-        {
-            let mut held = lock(&self.held);
-            (held.credentials, held.unsaved, held.stored, held.gone) = (None, false, Some(None), true);
-        }
+    /// Drops the credentials of a connection that is gone. Nothing more is saved.
+    pub(super) fn leave(&self) {
+        let mut held = lock(&self.held);
+        (held.credentials, held.unsaved, held.stored, held.gone) = (None, false, Some(None), true);
+    }
+
+    /// Removes the credentials of a connection that is gone from the host's store. What was given to this engine for a later
+    /// connection of the same id stays.
+    pub(crate) async fn remove_kept(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        let named = |error: Error| error.during("removing credentials").with("connection", &self.connection);
-        store.remove(&self.connection).await.map_err(|error| named(self.redact_error(error)))
+        let _alone = self.keeping.lock().await;
+        if let Err(error) = store.remove(&self.connection).await {
+            // The error may quote what this engine never loaded.
+            let kept = store.load(&self.connection).await.ok().flatten().unwrap_or_default();
+            let error = self.redact_error(Redactor::new(&kept.all_secrets()).redact_error(error));
+            return Err(self.named(error.during("removing credentials")));
+        }
+        let mut held = lock(&self.held);
+        held.stored = Some(None);
+        if !held.untried {
+            (held.credentials, held.unsaved) = (None, false);
+        }
+        Ok(())
     }
 
     /// Takes the credentials of the latest sign-in, where somebody signed in since this engine last looked. What was given to it

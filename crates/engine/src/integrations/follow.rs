@@ -5,6 +5,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use super::TRIES;
 use super::materialise::{first_due, settings_of};
 use crate::documents::integration_key;
+use crate::errors::no_connection;
 use crate::events::{SyncChange, SyncEvent};
 use crate::sync::SyncHandle;
 use crate::sync::{Draft, note_change};
@@ -33,6 +34,10 @@ impl SyncHandle {
         let (engine, key) = (&self.engine, &*self.key);
         engine.check_known(key).await?;
         let mut draft = Draft::load(engine, key).await?;
+        if !draft.connected {
+            // It was removed after the check.
+            return Err(no_connection(&key.connection));
+        }
         let Some(of) = draft.integration.clone() else {
             return Err(Error::new(
                 ErrorKind::Invalid,

@@ -1,15 +1,17 @@
 //! A handle to one integration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
 use super::TRIES;
-use crate::connection::DisconnectMode;
+use crate::connection::{DisconnectOptions, DisconnectReport, RevocationMode};
 use crate::documents::{ConnectionSettings, IntegrationSettings, integration_key};
 use crate::engine::Engine;
 use crate::events::{IntegrationChange, IntegrationEvent};
+use crate::removals::Finished;
 use crate::sync::note_change;
 
 /// One integration of an engine. Made by [`Engine::integration`]; a clone is the same integration.
@@ -56,8 +58,23 @@ impl IntegrationHandle {
 pub enum DeleteMode {
     /// The integration is deleted only if it has none.
     IfUnused,
-    /// Each is disconnected first, and its records are kept or cleared.
-    Disconnect(DisconnectMode),
+    /// Each is disconnected first, with these options.
+    Disconnect(DisconnectOptions),
+}
+
+impl DeleteMode {
+    /// Returns the mode that disconnects each connection: [`DisconnectMode`](crate::DisconnectMode) converts into the options.
+    pub fn disconnect(options: impl Into<DisconnectOptions>) -> Self {
+        DeleteMode::Disconnect(options.into())
+    }
+}
+
+/// The connections that were removed with an integration.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct DeleteReport {
+    /// What became of the sign-in of each, by the connection's id.
+    pub disconnected: BTreeMap<String, DisconnectReport>,
 }
 
 impl IntegrationHandle {
@@ -135,17 +152,37 @@ impl IntegrationHandle {
     }
 
     /// Deletes the integration, with its secrets here and in the [`CredentialStore`](crate::CredentialStore). With
-    /// [`DeleteMode::Disconnect`] its connections go first, each in a commit of its own: where that fails halfway, delete it
-    /// again.
+    /// [`DeleteMode::Disconnect`] its connections go first, each as with [`Engine::disconnect`]: where that fails halfway, delete it
+    /// again. If the credential store fails or the process dies, its secrets are removed later, as a connection's credentials are.
+    ///
+    /// Once a provider does not answer a revocation, it is not asked for the other connections: their report has none.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::DisconnectMode;
+    /// use highwater_engine::integrations::DeleteMode;
+    /// engine.integration("github")?.delete(DeleteMode::disconnect(DisconnectMode::ClearRecords)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for an unknown integration, [`ErrorKind::Invalid`] with [`DeleteMode::IfUnused`] while it has
-    /// connections. An error of the credential store may come after the integration was deleted: remove its secrets there.
-    pub async fn delete(&self, mode: DeleteMode) -> Result<()> {
-        let engine = &self.engine;
+    /// connections. Those of the credential store, when the integration and the connections have already been removed: the
+    /// secrets and credentials follow later.
+    pub async fn delete(&self, mode: DeleteMode) -> Result<DeleteReport> {
+        let (engine, place) = (&self.engine, integration_key(&self.key));
+        let (mut report, mut failed) = (DeleteReport::default(), Ok(()));
         loop {
-            let (document, _) = engine.stored_integration(&self.key).await?;
+            let (document, _) = match engine.stored_integration(&self.key).await {
+                // What an earlier deletion left.
+                Err(error) if error.kind() == ErrorKind::NotFound => match engine.finish_removal(&place).await? {
+                    Finished::NothingPending => return Err(error),
+                    Finished::Removed(_) => return failed.map(|()| report),
+                },
+                outcome => outcome?,
+            };
             let members = engine.members(&self.key).await?;
             match mode {
                 DeleteMode::IfUnused if !members.is_empty() => {
@@ -157,19 +194,14 @@ impl IntegrationHandle {
                     .with("connections", members.len()));
                 }
                 DeleteMode::IfUnused => {}
-                DeleteMode::Disconnect(mode) => {
-                    for connection in &members {
-                        match engine.disconnect(&connection.id, mode).await {
-                            // Somebody else removed it.
-                            Err(error) if error.kind() == ErrorKind::NotFound => {}
-                            outcome => outcome?,
-                        }
-                    }
+                DeleteMode::Disconnect(options) => {
+                    let removed = self.disconnect_all(&members, options, &mut report).await?;
+                    failed = failed.and(removed);
                 }
             }
             let mut batch = WriteBatch::new();
-            batch.expect_document(integration_key(&self.key), Some(&document));
-            batch.remove_document(integration_key(&self.key));
+            batch.expect_document(&*place, Some(&document)).remove_document(&*place);
+            engine.put_removal(&place, false, None, &mut batch)?;
             match engine.store().commit(batch).await {
                 // A connection came or went, the latter perhaps just now and here: look again.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -177,7 +209,32 @@ impl IntegrationHandle {
             }
         }
         engine.publish_integration(IntegrationEvent::new(&self.key, IntegrationChange::Deleted));
-        self.forget_secrets().await
+        failed.and(self.forget_secrets().await).map(|()| report)
+    }
+
+    /// Removes connections. Returns the first error of the credential store, after all of them.
+    async fn disconnect_all(
+        &self,
+        members: &[ConnectionSettings],
+        mut options: DisconnectOptions,
+        report: &mut DeleteReport,
+    ) -> Result<Result<()>> {
+        let mut failed = Ok(());
+        for connection in members {
+            let ended = match self.engine.end_connection(&connection.id, options).await {
+                // Somebody else removed it.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                outcome => outcome?,
+            };
+            if let Some(Err(error)) = &ended.report.revocation
+                && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unavailable)
+            {
+                options.revocation = RevocationMode::Skip;
+            }
+            failed = failed.and(ended.credentials);
+            report.disconnected.insert(connection.id.clone(), ended.report);
+        }
+        Ok(failed)
     }
 }
 

@@ -7,7 +7,7 @@ use highwater_template::Secret;
 use super::handle::IntegrationHandle;
 use crate::documents::integration_key;
 use crate::events::{IntegrationChange, IntegrationEvent};
-use crate::http::Place;
+use crate::http::Credentials;
 
 const CLIENT_SECRET: &str = "client_secret";
 const WEBHOOK_SECRET: &str = "webhook_secret";
@@ -78,7 +78,7 @@ impl IntegrationHandle {
         }
         // Another process may keep another one by now.
         let session = self.engine.parts().sessions.of(&integration_key(&self.key));
-        session.look().await?;
+        session.reload().await?;
         Ok(session.known().and_then(|known| known.named(name)))
     }
 
@@ -100,25 +100,22 @@ impl IntegrationHandle {
             .with("integration", &*self.key)
             .with("secret", name));
         }
-        session
-            .keep(|kept| match &secret {
+        // Deleted at this moment, its secrets are removed after this.
+        let keeping = async {
+            self.engine.stored_integration(&self.key).await?;
+            let change = |kept: &mut Credentials| match &secret {
                 Some(secret) => drop(kept.secrets.insert(name.to_owned(), secret.clone())),
                 None => drop(kept.secrets.remove(name)),
-            })
-            .await?;
-        if let Err(error) = self.engine.stored_integration(&self.key).await {
-            // Deleted meanwhile, its secrets are too.
-            self.forget_secrets().await?;
-            return Err(error);
-        }
+            };
+            session.keep(change).await
+        };
+        session.change_alone(&self.engine.place(), keeping).await?;
         self.engine.publish_integration(IntegrationEvent::new(&self.key, IntegrationChange::SecretsChanged));
         Ok(())
     }
 
     pub(super) async fn forget_secrets(&self) -> Result<()> {
         lock(&self.engine.parts().used_secrets).retain(|(key, _), _| *key != *self.key);
-        let parts = self.engine.parts();
-        let place = Place { store: &parts.store, environment: &parts.environment, engine: &parts.name };
-        parts.sessions.forget(&integration_key(&self.key), &place).await
+        self.engine.remove_credentials(&integration_key(&self.key)).await
     }
 }

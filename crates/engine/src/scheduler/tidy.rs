@@ -1,4 +1,4 @@
-//! Housekeeping: removes old runs, and ends the records of interrupted calls.
+//! Housekeeping: removes old runs and credentials of removed connections, and ends the records of interrupted calls.
 
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ use super::Scheduler;
 /// How often to check for interrupted calls.
 const CALLS: Duration = Duration::from_secs(60);
 
+/// The longest and the shortest time between two checks for credentials that are to be removed.
+const REMOVALS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+
 /// How often old runs are removed.
 const SWEEP: Duration = Duration::from_secs(24 * 3600);
 
@@ -18,6 +21,9 @@ impl Scheduler {
         // A clock that was set back delays nothing.
         if self.next_calls <= now || self.next_calls > now + CALLS {
             self.settle_calls(now).await;
+        }
+        if self.next_removals <= now || self.next_removals > now + REMOVALS.0 {
+            self.begin_removals();
         }
         if now < self.next_sweep {
             return;
@@ -38,5 +44,31 @@ impl Scheduler {
                 latest
             }
         };
+    }
+
+    /// Removes credentials of removed connections. A credential store or a provider that takes its time delays no run.
+    pub(super) fn begin_removals(&mut self) {
+        self.next_removals = self.now() + REMOVALS.0;
+        if !self.removing.is_empty() {
+            return;
+        }
+        let engine = self.engine.clone();
+        let work = async move {
+            let next = engine.finish_removals().await;
+            let now = engine.parts().environment.now();
+            let (latest, earliest) = (now + REMOVALS.0, now + REMOVALS.1);
+            match next {
+                Ok(next) => next.map_or(latest, |next| next.clamp(earliest, latest)),
+                Err(error) => {
+                    tracing::warn!(target: "highwater::schedule", "removals of credentials could not be looked for: {error}");
+                    latest
+                }
+            }
+        };
+        self.removing.spawn_on(work, &self.handle);
+    }
+
+    pub(super) fn after_removals(&mut self, next: Option<Timestamp>) {
+        self.next_removals = next.unwrap_or_else(|| self.now() + REMOVALS.0);
     }
 }

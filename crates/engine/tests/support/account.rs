@@ -37,6 +37,10 @@ pub struct Api {
     /// Requests with credentials, in order: the token of each.
     pub asked: Vec<String>,
     pub refreshes: usize,
+    /// Tokens that it was asked to revoke.
+    pub revoked: Vec<String>,
+    /// Whether it answers requests for revocation with an error.
+    pub revocation_fails: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -53,10 +57,14 @@ impl Transport for Account {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let mut api = self.api();
         let answer = |status, body: Value| Ok(HttpResponse::new(status, Vec::new(), body.to_string()));
+        let form = request.body.clone().unwrap_or_default();
+        let fields: BTreeMap<String, String> = url::form_urlencoded::parse(&form).into_owned().collect();
+        if request.url.contains("/revoke") {
+            api.revoked.push(fields["token"].clone());
+            return if api.revocation_fails { answer(503, json!({})) } else { answer(200, json!({})) };
+        }
         if request.url.contains("/token") {
             api.refreshes += 1;
-            let body = String::from_utf8(request.body.unwrap_or_default().to_vec()).unwrap();
-            let fields: BTreeMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
             let sent = fields.get("refresh_token").cloned().unwrap_or_default();
             return match api.renews.remove(&sent) {
                 Some(token) => {
@@ -119,6 +127,8 @@ pub struct Kept {
     pub save_fails: bool,
     pub remove_fails: bool,
     pub removals: usize,
+    /// How long each removal takes.
+    pub remove_takes: Duration,
 }
 
 impl Keychain {
@@ -148,8 +158,12 @@ impl CredentialStore for Keychain {
     }
 
     async fn remove(&self, connection: &str) -> Result<()> {
+        let takes = self.kept().remove_takes;
+        tokio::time::sleep(takes).await;
         if self.kept().remove_fails {
-            return Err(Error::new(ErrorKind::PermissionDenied, "the keychain is locked"));
+            let quoted = self.kept().credentials.get(connection).map(|kept| kept.to_secret().unwrap());
+            let quoted = quoted.map_or_else(String::new, |quoted| quoted.expose().to_owned());
+            return Err(Error::new(ErrorKind::PermissionDenied, "the keychain is locked").with("quoted", quoted));
         }
         self.kept().removals += 1;
         self.kept().credentials.remove(connection);
@@ -248,7 +262,8 @@ pub async fn look(engine: &Engine) -> Result<Value> {
 }
 
 pub fn engine_on(store: &Arc<dyn Store>, clock: &Arc<Clock>, account: &Account, keychain: Option<&Keychain>) -> Engine {
-    let oauth = OAuth2::new("https://acme.example/authorize", "https://acme.example/token", DesktopSignIn::PkcePublic);
+    let oauth = OAuth2::new("https://acme.example/authorize", "https://acme.example/token", DesktopSignIn::PkcePublic)
+        .revocation_url("https://acme.example/revoke");
     let provider = Provider::new("acme", "https://api.acme.example").auth(AuthKind::OAuth2(oauth));
     let info = provider.template("items").credentials(CredentialUse::Required).model("Item", "an item");
     let builder = Engine::builder(Arc::clone(store))

@@ -270,7 +270,7 @@ async fn patch(mut call: Call) -> Answer {
 /// Deletes an integration with its connections and their records.
 async fn delete(call: Call) -> Answer {
     let (integration, _) = named(&call).await?;
-    integration.delete(DeleteMode::Disconnect(DisconnectMode::ClearRecords)).await?;
+    integration.delete(DeleteMode::disconnect(DisconnectMode::ClearRecords)).await?;
     Ok((StatusCode::OK, Json(json!({ "success": true }))).into_response())
 }
 
