@@ -17,6 +17,7 @@
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod call;
+mod dashboard;
 mod error;
 mod guard;
 mod input;

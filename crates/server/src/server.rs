@@ -6,6 +6,7 @@ use axum::Router;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::{CancelToken, Engine, Secret};
 
+use crate::dashboard::{self, Dashboard};
 use crate::guard::Guard;
 use crate::keys::{Keys, Scope};
 use crate::limits::Limits;
@@ -100,8 +101,9 @@ impl ServerBuilder {
         };
         let temporary = self.temporary.map(|scope| state.make_temporary_key(scope).secret);
         let state = Arc::new(state);
-        let router = route::router(&state, routes::all());
-        Ok(Server { state, router, temporary })
+        let dashboard = Dashboard::new(&state);
+        let router = route::router(&state, routes::all()).merge(dashboard::router(&dashboard));
+        Ok(Server { state, dashboard, router, temporary })
     }
 }
 
@@ -109,6 +111,7 @@ impl ServerBuilder {
 #[derive(Clone)]
 pub struct Server {
     pub(crate) state: Arc<State>,
+    pub(crate) dashboard: Arc<Dashboard>,
     router: Router,
     temporary: Option<Secret>,
 }

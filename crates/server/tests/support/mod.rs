@@ -100,6 +100,17 @@ pub(crate) async fn start_with(engine: Engine, change: impl FnOnce(ServerBuilder
     Running { server, engine, address, key, task }
 }
 
+/// A server whose router a host has mounted under `path`.
+pub(crate) async fn start_mounted(engine: Engine, path: &str) -> Running {
+    let server = Server::builder(engine.clone()).temporary_key(Scope::Admin).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let key = server.temporary_key().unwrap().expose().to_owned();
+    let app = axum::Router::new().nest(path, server.router());
+    let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    Running { server, engine, address, key, task }
+}
+
 impl Running {
     /// Sends a request with the admin's key and the headers of the connection `main`.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
