@@ -22,6 +22,11 @@ pub(crate) fn stream(key: &StreamKey) -> Vec<u8> {
     prefixed(STREAMS, &key.to_bytes())
 }
 
+/// What a stream is called, once more: a name that damage changed reads as another stream's.
+pub(crate) fn stream_name(stream: u32) -> [u8; 5] {
+    numbered(b'n', stream)
+}
+
 pub(crate) fn options(stream: u32) -> [u8; 5] {
     numbered(b'o', stream)
 }

@@ -18,6 +18,7 @@ use crate::log::filters::Filters;
 use crate::log::heads::{BYTES_PER_HEAD, Heads, KnownHead};
 use crate::log::index_key::{IndexKey, head_key};
 use crate::log::keys;
+use crate::log::lost;
 use crate::log::marks::Marks;
 use crate::log::needs;
 use crate::log::read::Attempt;
@@ -99,6 +100,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
                 let number = self.head.streams.checked_add(1);
                 self.head.streams = number.ok_or_else(|| Error::corrupt("the count of streams is damaged"))?;
                 self.head.store(&mut self.write)?;
+                lost::keep_name(&mut self.write, self.head.streams, key)?;
                 StreamState::new(self.head.streams)
             }
         };
