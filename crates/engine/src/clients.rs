@@ -47,6 +47,7 @@ impl Parts {
         session: Arc<Session>,
     ) -> Result<Client> {
         self.admit(settings, provider)?;
+        self.hide_integration(settings, &session).await;
         let filled = provider.filled_in(&self.config_of(settings, provider))?;
         let address = self.address(settings, provider).unwrap_or_default();
         session.arrive(&address).await?;

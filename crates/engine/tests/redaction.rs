@@ -13,16 +13,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use forms::{FORMS, Form, KEPT, Kept, TOKEN};
+use forms::{FORMS, Form, KEPT, Kept, SIGNING, TOKEN};
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::transport::RequestLimits;
 use highwater_engine::webhooks::{Destination, Outbox};
-use highwater_engine::{ConnectionSettings, Engine, RunOptions, Secret, SyncOptions};
+use highwater_engine::{ConnectionSettings, Engine, IntegrationSettings, RunOptions, Secret, SyncOptions};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::{Transport, escape};
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
-use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, SyncContext, Template};
+use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, SyncContext, Template, Verification};
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -54,9 +54,15 @@ enum Part {
     Webhook,
     /// The URL that the template itself asks for.
     Path,
+    /// The API takes the credentials no longer: the connection's health says why.
+    Refused,
+    /// The token endpoint refuses, in its code and in its words.
+    Tokens,
+    /// So does the revocation endpoint.
+    Revocation,
 }
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 16] = [
     Part::Message,
     Part::ErrorObject,
     Part::NoJson,
@@ -70,6 +76,9 @@ const PARTS: [Part; 13] = [
     Part::Template,
     Part::Webhook,
     Part::Path,
+    Part::Refused,
+    Part::Tokens,
+    Part::Revocation,
 ];
 
 /// The JSON text of a string that may hold escapes already.
@@ -96,14 +105,24 @@ impl Transport for Echo {
             self.posted.lock().unwrap().push(body.unwrap_or_default());
             return Ok(HttpResponse::new(200, Vec::new(), ""));
         }
-        if request.url.ends_with("/token") {
-            return Ok(HttpResponse::new(200, Vec::new(), r#"{"access_token":"access-new-2","expires_in":3600}"#));
-        }
         let secret = self.echoed.lock().unwrap().clone();
         let text = json_string(&format!("bad token {secret}, give another"));
         let header = |name: &str, value: String| vec![(name.to_owned(), value)];
         let answer = |status, headers, body: String| Ok(HttpResponse::new(status, headers, body));
-        match self.part.lock().unwrap().unwrap_or(Part::Message) {
+        let part = self.part.lock().unwrap().unwrap_or(Part::Message);
+        let refusal = format!(r#"{{"error":{},"error_description":{text},"message":{text}}}"#, json_string(&secret));
+        if request.url.ends_with("/token") || request.url.ends_with("/access_tokens") {
+            let token = r#"{"access_token":"access-new-2","expires_in":3600,"token":"access-new-3","expires_at":"2100-01-01T00:00:00Z"}"#;
+            return match part {
+                Part::Tokens => answer(400, Vec::new(), refusal),
+                _ => answer(200, Vec::new(), token.to_owned()),
+            };
+        }
+        if request.url.ends_with("/revoke") {
+            let status = if matches!(part, Part::Revocation) { 400 } else { 200 };
+            return answer(status, Vec::new(), refusal);
+        }
+        match part {
             Part::Message => answer(400, Vec::new(), format!(r#"{{"message":{text}}}"#)),
             Part::ErrorObject => answer(403, Vec::new(), format!(r#"{{"error":{{"message":{text}}}}}"#)),
             Part::NoJson => answer(200, Vec::new(), format!("<p>{secret}</p>")),
@@ -124,7 +143,8 @@ impl Transport for Echo {
                 Err(Error::new(ErrorKind::Unavailable, format!("no answer to {secret}")).because(cause))
             }
             Part::Path => answer(404, Vec::new(), String::new()),
-            Part::Template | Part::Webhook => answer(200, Vec::new(), "[]".to_owned()),
+            Part::Refused | Part::Tokens => answer(401, Vec::new(), refusal),
+            Part::Revocation | Part::Template | Part::Webhook => answer(200, Vec::new(), "[]".to_owned()),
         }
     }
 }
@@ -248,9 +268,10 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         Kept::Basic | Kept::BasicPair | Kept::KeyAsUser => AuthKind::basic(""),
         _ => AuthKind::bearer(""),
     };
-    let oauth = OAuth2::new("https://echo.example/agree", "https://echo.example/token", DesktopSignIn::PkcePublic);
+    let oauth = OAuth2::new("https://echo.example/agree", "https://echo.example/token", DesktopSignIn::PkcePublic)
+        .revocation_url("https://echo.example/revoke");
     let provider = Provider::new("echo", "https://echo.example").auth(auth).auth(AuthKind::OAuth2(oauth));
-    let provider = provider.webhooks(WebhookScheme::GitHub);
+    let provider = provider.webhooks(WebhookScheme::GitHub).verification(Verification::get("/who").name("/name"));
     let action: Arc<dyn ActionTemplate> = Arc::new(AddItem(provider.action("add")));
     let info = provider.template("items").model("Item", "an item").credentials(CredentialUse::Optional);
     let engine = Engine::builder(Arc::clone(&store))
@@ -261,7 +282,15 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         .limits(RequestLimits::default().attempts(2).backoff(Duration::from_millis(1)))
         .build()
         .unwrap();
-    engine.connect(ConnectionSettings::new("c", "echo")).await.unwrap();
+    let integration =
+        engine.create_integration(IntegrationSettings::new("main", "echo").client_id("app")).await.unwrap();
+    let (mut integrations, mut connections) = (engine.integration_events(), engine.connection_events());
+    match kept {
+        Kept::IntegrationClientSecret => integration.use_client_secret(Secret::new(TOKEN)),
+        Kept::IntegrationWebhookSecret => integration.use_webhook_secret(Secret::new(TOKEN)),
+        _ => {}
+    }
+    engine.connect(ConnectionSettings::of_integration("c", "main")).await.unwrap();
     engine.use_credentials("c", kept.credentials());
     engine.sync("c", SYNC).unwrap().enable(SyncOptions::default()).await.unwrap();
     let outbox = Outbox::new(&engine);
@@ -289,7 +318,16 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         }
         Err(error) => tell_error(&mut told, "proxy", &error),
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"signs-all-webhooks").unwrap();
+    match engine.verify_connection("c").await {
+        Ok(name) => tell(&mut told, "verify", &format!("{name:?}")),
+        Err(error) => tell_error(&mut told, "verify", &error),
+    }
+    match engine.revoke_credentials("c").await {
+        Ok(outcome) => tell(&mut told, "revoke", &format!("{outcome:?}")),
+        Err(error) => tell_error(&mut told, "revoke", &error),
+    }
+    let signing = if matches!(kept, Kept::IntegrationWebhookSecret) { TOKEN } else { SIGNING };
+    let mut mac = Hmac::<Sha256>::new_from_slice(signing.as_bytes()).unwrap();
     mac.update(b"{}");
     let hex = hex::encode(mac.finalize().into_bytes());
     let headers = [("x-hub-signature-256", format!("sha256={hex}")), ("x-github-delivery", "d".to_owned())];
@@ -308,6 +346,14 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
     while let Ok(event) = events.try_recv() {
         tell(&mut told, "event", &format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
     }
+    while let Ok(event) = connections.try_recv() {
+        tell(&mut told, "connection event", &format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
+    }
+    while let Ok(event) = integrations.try_recv() {
+        tell(&mut told, "integration event", &format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
+    }
+    tell(&mut told, "connection state", &format!("{:?}", engine.connection_state("c").await.unwrap()));
+    tell(&mut told, "integration", &format!("{integration:?} {:?}", integration.settings().await.unwrap()));
     for document in store.documents("", "", 10_000).await.unwrap() {
         let mut value: Value = document.value.to().unwrap();
         // A record that was set aside is the API's data as it came, like one that was saved.
@@ -317,6 +363,9 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
         tell(&mut told, "stored", &format!("{} {value}", document.key));
     }
     tell(&mut told, "debug", &format!("{engine:?} {:?}", kept.credentials()));
+    if matches!(part, Part::Refused) && kept.credentials().can_sign_in() {
+        assert!(told.contains(r#""type":"auth""#) && told.contains("health/c"), "{kept:?}: the health is told: {told}");
+    }
     assert!(!api.posted.lock().unwrap().is_empty() || !told.contains("run_once"), "a failed run is told");
     told
 }
@@ -324,6 +373,12 @@ async fn all_told(kept: Kept, part: Part, echoed: &str) -> String {
 /// What would give a secret away: as it was echoed, as it is, and a good part of its beginning.
 fn traces(kept: Kept, echoed: &str) -> Vec<String> {
     let mut traces = vec![TOKEN.to_owned(), kept.text(), echoed.to_owned()];
+    if kept.is_key() {
+        // A good part of each line.
+        let lines =
+            kept.text().lines().map(|line| line.chars().skip(4).take(24).collect::<String>()).collect::<Vec<_>>();
+        traces.extend(lines.into_iter().filter(|line| !line.contains('-') && line.len() == 24));
+    }
     let begin = |text: &str| text.chars().take(12).collect::<String>();
     traces.extend([begin(TOKEN), begin(&kept.text()), begin(echoed)]);
     let quoted: Vec<String> =

@@ -23,6 +23,9 @@ const CUT: usize = 10;
 /// The same at the end of the text.
 const CUT_AT_END: usize = 8;
 
+/// A line of a secret of several lines, such as a private key in PEM, is a secret of its own from this length on.
+const LINE: usize = 16;
+
 /// How much whitespace in a row may break a secret.
 const GAP: usize = 8;
 
@@ -30,7 +33,8 @@ const GAP: usize = 8;
 ///
 /// Finds a secret as it is, percent-encoded, escaped as in JSON or HTML, in hexadecimal and in base64 (both alphabets, also
 /// within a longer text that was encoded), each of them also broken by whitespace or cut short. The longest match wins, so
-/// that nothing is left of a secret that begins with another one. Secrets of one or two characters are not removed.
+/// that nothing is left of a secret that begins with another one. Secrets of one or two characters are not removed. The lines
+/// of a secret of several lines, such as a private key, are found alone, joined and in any order.
 ///
 /// ```
 /// use highwater_template::redact::Redactor;
@@ -64,8 +68,7 @@ impl Redactor {
                 patterns.push(pattern);
             }
         };
-        for secret in secrets {
-            let text = secret.expose().trim();
+        for text in secrets.into_iter().flat_map(|secret| texts(secret.expose().trim())) {
             let length = text.chars().count();
             if length < SHORTEST {
                 continue;
@@ -113,6 +116,14 @@ impl Redactor {
         let begins = self.0.iter().filter(|pattern| escaped || pattern.takes(0, first));
         begins.filter_map(|pattern| pattern.end(text, at)).max()
     }
+}
+
+/// Returns a secret's text, and each long line of it. The lines of a key in JSON end with an escape.
+fn texts(secret: &str) -> impl Iterator<Item = &str> {
+    let lines = secret.split(['\n', '\r']).flat_map(|line| line.split("\\n")).map(str::trim);
+    // What stands around a key in PEM is not secret.
+    let lines = lines.filter(move |line| line.len() >= LINE && *line != secret && !line.starts_with("-----"));
+    std::iter::once(secret).chain(lines)
 }
 
 impl fmt::Debug for Redactor {

@@ -110,3 +110,17 @@ proptest! {
         prop_assert!(redactor.redact(&encoded).contains(REDACTED), "{}", encoded);
     }
 }
+
+#[test]
+fn the_lines_of_a_key_are_found_alone_and_joined() {
+    let lines = ["MIIEvQIBADANBgkqhkiG9w0BAQEF", "AASCBKcwggSjAgEAAoIBAQCvCnuw", "68lpteeX7iyWHzhP5dDic/uq5QY5"];
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    for secret in [key.clone(), key.replace('\n', "\r\n"), key.replace('\n', "\\n")] {
+        let redactor = Redactor::new([&Secret::new(secret)]);
+        for text in [lines.join(""), lines.join("\\n"), lines.join(" | "), lines[2].to_owned() + lines[0]] {
+            let redacted = redactor.redact(&text);
+            assert!(lines.iter().all(|line| !redacted.contains(&line[4..16])), "{text}: {redacted}");
+        }
+        assert_eq!(redactor.redact("a line of its own"), "a line of its own");
+    }
+}

@@ -176,6 +176,7 @@ pub(super) async fn of_installation(
     let response = transport.send(request).await;
     let response = response.map_err(|error| hidden.redact_error(error.during("asking for an installation's token")))?;
     let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
+    let response = response.redactor(hidden.clone());
     installation_token(&response, tokens, now).map_err(|error| Refusal::from(hidden.redact_error(error)))
 }
 

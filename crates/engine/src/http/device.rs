@@ -213,7 +213,9 @@ fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
     })?;
     if answer.user_code.trim().is_empty() || answer.device_code.is_empty() || !is_page(&answer.verification_uri) {
         let message = "the API returned no address for the code that a browser may open";
-        return Err(Error::new(ErrorKind::Remote, message).with("url", hidden.redact(&answer.verification_uri)));
+        let hidden_too = Redactor::new([&Secret::new(answer.device_code)]);
+        let url = hidden_too.redact(&hidden.redact(&answer.verification_uri));
+        return Err(Error::new(ErrorKind::Remote, message).with("url", url));
     }
     Ok(answer)
 }

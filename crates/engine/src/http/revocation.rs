@@ -6,6 +6,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpResponse;
 use highwater_template::auth::ClientAuth;
 use highwater_template::http::Transport;
+use highwater_template::redact::Redactor;
 use serde_json::Value;
 
 use super::answer;
@@ -86,14 +87,15 @@ async fn revoke_token(
     match response.status {
         200..=299 => Ok(()),
         // For a token that is no longer valid the standard requires a success (section 2.2), but Google returns an error.
-        400..=499 if matches!(&*code(&response), "invalid_token" | "invalid_grant") => Ok(()),
+        400..=499 if matches!(&*code(&response, &hidden), "invalid_token" | "invalid_grant") => Ok(()),
         status @ 300..=399 => {
             let message = "the revocation endpoint redirects, which is not followed: check the revocation URL";
             Err(Error::new(ErrorKind::Remote, message).with("status", status))
         }
         400..=499 => {
             let message = "the provider refused the revocation: check client id and secret, or remove the application in the account's settings there";
-            Err(hidden.redact_error(response.error(ErrorKind::Unauthorized, message).with("error", code(&response))))
+            let error = response.error(ErrorKind::Unauthorized, message).with("error", code(&response, &hidden));
+            Err(hidden.redact_error(error))
         }
         _ => {
             let message = "the provider's revocation endpoint failed: try again later, or remove the application in the account's settings there";
@@ -103,8 +105,9 @@ async fn revoke_token(
 }
 
 /// The error code in the API's answer, if there is one.
-fn code(response: &HttpResponse) -> String {
+fn code(response: &HttpResponse, hidden: &Redactor) -> String {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let code = body.get("error").and_then(Value::as_str).unwrap_or_default();
-    code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
+    // Searched first: what is left of a secret without its signs would not be found.
+    hidden.redact(code).chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
 }

@@ -61,6 +61,8 @@ struct Held {
     generation: Option<u64>,
     /// Current and replaced secrets, the latest last.
     secrets: Vec<Secret>,
+    /// Those of the connection's integration.
+    shared: Vec<Secret>,
     /// Redacts them from texts.
     redactor: Redactor,
 }
@@ -78,8 +80,12 @@ impl Held {
         self.secrets.drain(..surplus);
         // The same number as before: nothing is new.
         if kept + count != before || surplus > 0 {
-            self.redactor = Redactor::new(&self.secrets);
+            self.make_redactor();
         }
+    }
+
+    fn make_redactor(&mut self) {
+        self.redactor = Redactor::new(self.secrets.iter().chain(&self.shared));
     }
 }
 
@@ -410,7 +416,16 @@ impl Session {
         self.store.as_ref()
     }
 
-    /// The redactor for the connection's secrets: current and replaced ones.
+    /// Redacts the secrets of the connection's integration too, from now on.
+    pub(crate) fn hide(&self, shared: Vec<Secret>) {
+        let mut held = lock(&self.held);
+        if held.shared != shared {
+            held.shared = shared;
+            held.make_redactor();
+        }
+    }
+
+    /// The redactor for the connection's secrets: current and replaced ones, and those of its integration.
     pub(crate) fn redactor(&self) -> Redactor {
         lock(&self.held).redactor.clone()
     }

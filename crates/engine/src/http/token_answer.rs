@@ -128,7 +128,9 @@ impl Complaint {
             (body, "status"),
             (body, "code"),
         ]);
-        let code: String = code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
+        // Searched first: what is left of a secret without its signs would not be found.
+        let code: String =
+            hidden.redact(code).chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect();
         let code = if code.is_empty() { number.map(Value::to_string).unwrap_or_default() } else { code };
         let words = first(&[(body, "error_description"), (within, "message"), (body, "message"), (body, "detail")]);
         let words = hidden.redact(words).chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS).collect();

@@ -5,15 +5,32 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::Secret;
 
 use super::handle::IntegrationHandle;
-use crate::documents::integration_key;
+use crate::documents::{ConnectionSettings, integration_key};
 use crate::events::{IntegrationChange, IntegrationEvent};
-use crate::http::Credentials;
+use crate::http::{Credentials, Session};
+use crate::parts::Parts;
 
 const CLIENT_SECRET: &str = "client_secret";
 const WEBHOOK_SECRET: &str = "webhook_secret";
 
 /// The longest secret.
 const MOST: usize = 64 * 1024;
+
+impl Parts {
+    /// Redacts the secrets of a connection's integration wherever those of the connection are: the provider has both, and may
+    /// echo both. Secrets that cannot be read are left out.
+    pub(crate) async fn hide_integration(&self, settings: &ConnectionSettings, session: &Session) {
+        let Some(key) = &settings.integration else { return };
+        let kept = self.sessions.of(&integration_key(key)).credentials().await.unwrap_or_default();
+        let mut secrets = kept.all_secrets();
+        let used = lock(&self.used_secrets);
+        for name in [CLIENT_SECRET, WEBHOOK_SECRET] {
+            secrets.extend(used.get(&(key.clone(), name)).cloned());
+        }
+        drop(used);
+        session.hide(secrets);
+    }
+}
 
 impl IntegrationHandle {
     /// Keeps the secret of the application that users sign in to, in the engine's [`CredentialStore`](crate::CredentialStore)

@@ -145,6 +145,7 @@ impl Engine {
         if let (true, Some(integration)) = (secrets.is_empty(), &settings.integration) {
             secrets.extend(self.integration(integration)?.webhook_secret().await?.filter(usable));
         }
+        self.parts().hide_integration(&settings, &session).await;
         if secrets.is_empty() {
             return Err(Error::new(
                 ErrorKind::Invalid,

@@ -25,9 +25,15 @@ pub enum Kept {
     ClientPair,
     Replaced,
     Setting,
+    ServiceAccountKey,
+    GitHubAppKey,
+    /// A key in PEM as a secret setting: manifests sign with those.
+    KeySetting,
+    IntegrationClientSecret,
+    IntegrationWebhookSecret,
 }
 
-pub const KEPT: [Kept; 12] = [
+pub const KEPT: [Kept; 17] = [
     Kept::Bearer,
     Kept::Header,
     Kept::Query,
@@ -40,11 +46,22 @@ pub const KEPT: [Kept; 12] = [
     Kept::ClientPair,
     Kept::Replaced,
     Kept::Setting,
+    Kept::ServiceAccountKey,
+    Kept::GitHubAppKey,
+    Kept::KeySetting,
+    Kept::IntegrationClientSecret,
+    Kept::IntegrationWebhookSecret,
 ];
 
 /// A token as APIs make them: with what needs escaping in one form or another.
 pub const TOKEN: &str = "tk~9/Qa\"7+xß=Lm&pVw2";
 const OTHER: &str = "another-Secret_55%20z";
+
+/// What webhooks of a connection are signed with that has a secret of its own.
+pub const SIGNING: &str = "signs-all-webhooks";
+
+/// A private key that signs for nobody.
+pub const KEY: &str = include_str!("nobodys-key.pem");
 
 impl Kept {
     pub fn credentials(self) -> Credentials {
@@ -66,14 +83,31 @@ impl Kept {
                 Credentials::oauth2(over.refresh(Secret::new(OTHER)))
             }
             Kept::Setting => Credentials::none().secret("api_key", Secret::new(TOKEN)),
+            Kept::ServiceAccountKey => {
+                let file = serde_json::json!({
+                    "type": "service_account", "client_email": "robot@echo.example", "private_key": KEY,
+                    "private_key_id": "key-1", "token_uri": "https://echo.example/token",
+                });
+                Credentials::oauth2(OAuthTokens::service_account(&Secret::new(file.to_string())).unwrap())
+            }
+            Kept::GitHubAppKey => Credentials::oauth2(OAuthTokens::github_app("app", "42", Secret::new(KEY)).unwrap()),
+            Kept::KeySetting => Credentials::none().secret("private_key", Secret::new(KEY)),
+            Kept::IntegrationClientSecret => Credentials::oauth2(tokens()),
+            // Its webhooks are signed with the secret of its integration.
+            Kept::IntegrationWebhookSecret => return Credentials::oauth2(tokens()),
         }
-        .secret("webhook_secret", Secret::new("signs-all-webhooks"))
+        .secret("webhook_secret", Secret::new(SIGNING))
+    }
+
+    pub fn is_key(self) -> bool {
+        matches!(self, Kept::ServiceAccountKey | Kept::GitHubAppKey | Kept::KeySetting)
     }
 
     pub fn text(self) -> String {
         match self {
             Kept::BasicPair => format!("somebody:{TOKEN}"),
             Kept::ClientPair => format!("app:{}", escape(TOKEN)),
+            _ if self.is_key() => KEY.trim().to_owned(),
             _ => TOKEN.to_owned(),
         }
     }
@@ -98,9 +132,13 @@ pub enum Form {
     Html,
     Hex,
     Broken,
+    /// Lines that end as on Windows.
+    Lines,
+    /// The first and the last line left out, the others joined.
+    Body,
 }
 
-pub const FORMS: [Form; 16] = [
+pub const FORMS: [Form; 18] = [
     Form::Raw,
     Form::Base64,
     Form::Base64NoPad,
@@ -117,6 +155,8 @@ pub const FORMS: [Form; 16] = [
     Form::Html,
     Form::Hex,
     Form::Broken,
+    Form::Lines,
+    Form::Body,
 ];
 
 impl Form {
@@ -153,6 +193,8 @@ impl Form {
                 let middle = secret.char_indices().nth(secret.chars().count() / 2).map_or(0, |(at, _)| at);
                 format!("{}\n  {}", &secret[..middle], &secret[middle..])
             }
+            Form::Lines => secret.replace('\n', "\r\n"),
+            Form::Body => secret.lines().filter(|line| !line.starts_with("-----")).collect(),
         }
     }
 }
