@@ -22,6 +22,9 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::Secret;
 use zeroize::Zeroizing;
 
+/// Makes another list of secrets of a list: see [`SecretStore::update`].
+pub type ChangeSecrets<'c> = dyn Fn(Vec<Secret>) -> Vec<Secret> + Send + Sync + 'c;
+
 /// Keeps the master keys of one vault outside its store: in a keychain entry, in a file, or wherever the host decides.
 ///
 /// It holds a short list of secret texts, the newest first: one key, and the former ones during a rotation. Each is a key of
@@ -43,19 +46,21 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Unsupported`] if the secrets are read-only; any other kind if the list cannot be written.
     async fn save(&self, secrets: &[Secret]) -> Result<()>;
 
-    /// Returns the secrets; if there are none, saves `new` first.
+    /// Replaces the list by what `change` makes of it, and returns that. Saves nothing if it stays the same.
     ///
-    /// Override it if you can do this atomically, across processes too. With the default, two processes that create a vault
-    /// at the same moment may replace each other's secret; the vault notices and adds its own again.
+    /// Override it if you can do this in one step, across processes too. With the default, two processes that create a vault or
+    /// rotate its keys at the same moment may replace each other's list; the vault then adds its own key again.
     ///
     /// # Errors
     ///
     /// Those of [`load`](SecretStore::load) and [`save`](SecretStore::save).
-    async fn load_or_keep(&self, new: &Secret) -> Result<Vec<Secret>> {
-        if self.load().await?.is_empty() {
-            self.save(std::slice::from_ref(new)).await?;
+    async fn update(&self, change: &ChangeSecrets<'_>) -> Result<Vec<Secret>> {
+        let before = self.load().await?;
+        let after = change(before.clone());
+        if after != before {
+            self.save(&after).await?;
         }
-        self.load().await
+        Ok(after)
     }
 
     /// Returns a description of the location for messages, such as `the file /home/me/app.key`. Never a secret.
@@ -87,5 +92,10 @@ fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 /// Splits a text of several keys, separated by spaces, line breaks or commas.
 pub(crate) fn split(text: &str) -> Vec<Secret> {
-    text.split([',', ' ', '\n', '\r', '\t']).filter(|part| !part.is_empty()).map(Secret::new).collect()
+    // Editors and shells on Windows write a byte order mark.
+    text.trim_start_matches('\u{feff}')
+        .split([',', ' ', '\n', '\r', '\t'])
+        .filter(|part| !part.is_empty())
+        .map(Secret::new)
+        .collect()
 }

@@ -32,9 +32,10 @@ mod head;
 mod keys;
 mod mutants;
 mod row;
+mod state;
 mod vault;
 
 #[cfg(feature = "keychain")]
 pub use keys::Keychain;
-pub use keys::{EnvironmentKeys, GivenKeys, KeyFile, SecretStore};
+pub use keys::{ChangeSecrets, EnvironmentKeys, GivenKeys, KeyFile, SecretStore};
 pub use vault::{Rotation, Vault};

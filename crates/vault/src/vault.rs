@@ -6,21 +6,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use highwater_codec::EncryptionKey;
 use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, ErrorKind, Json, Result, Store, SystemEnvironment, WriteBatch};
-use highwater_engine::{CredentialStore, Credentials, Secret};
+use highwater_engine::{CredentialStore, Credentials};
 
-use crate::head::{DataKey, Head};
-use crate::keys::{SecretStore, key_of, text_of};
+use crate::keys::SecretStore;
 use crate::mutants::mutant;
-use crate::row::{Row, Sealer, changed};
+use crate::row::{Row, changed};
+use crate::state::{HEAD, State, create, unlock, upto};
 
-const HEAD: &str = "vault/head";
 const ROWS: &str = "vault/credentials/";
 
 /// Rows read at a time, and sealed again in one commit.
 const PAGE: usize = 200;
+
+/// The most master keys that are kept. Windows takes 1,280 characters for an entry of its keychain, which are 28 keys.
+const MOST_KEYS: usize = 20;
 
 /// Attempts at a write that conflicts with writes by other processes.
 const TRIES: u32 = 20;
@@ -53,16 +54,6 @@ struct Inner {
     secrets: Arc<dyn SecretStore>,
     environment: Arc<dyn Environment>,
     state: Mutex<Arc<State>>,
-}
-
-/// The vault's document, and the keys that were unlocked from it.
-struct State {
-    stored: Json,
-    head: Head,
-    keys: Vec<DataKey>,
-    sealer: Sealer,
-    /// The index of the master key that fits; 0 is the newest.
-    master: usize,
 }
 
 /// The result of [`Vault::rotate`].
@@ -164,7 +155,8 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::Unsupported`] if the [`SecretStore`] is read-only and has no newer key.
+    /// * [`ErrorKind::Unsupported`] if the [`SecretStore`] is read-only and has no newer key, [`ErrorKind::Invalid`] if it has 20
+    ///   keys already: call [`forget_former_keys`](Vault::forget_former_keys).
     /// * [`ErrorKind::Conflict`] if another process rotates at the same time.
     /// * [`ErrorKind::Corrupt`], naming the connection, if a row does not open: remove it or sign in again, then call `rotate` again.
     pub async fn rotate(&self) -> Result<Rotation> {
@@ -174,11 +166,12 @@ impl Vault {
         }
         let rows = self.inner.seal_anew().await?;
         self.inner.drop_old_keys().await?;
-        let former_keys = self.inner.secrets.load().await?.len().saturating_sub(1);
+        let kept = self.inner.secrets.load().await?;
+        let former_keys = kept.len() - upto(kept.clone(), &self.inner.state().master).len();
         Ok(Rotation { rows, former_keys })
     }
 
-    /// Removes every master key but the current one from the [`SecretStore`]. Backups of the store from before the rotation
+    /// Removes every master key that is older than the current one from the [`SecretStore`]. Backups of the store from before the rotation
     /// cannot be opened afterwards.
     ///
     /// # Errors
@@ -193,11 +186,7 @@ impl Vault {
                 "a rotation of the vault's keys is unfinished: finish it first with Vault::rotate",
             ));
         }
-        let secrets = self.inner.secrets.load().await?;
-        match secrets.get(state.master) {
-            Some(current) if secrets.len() > 1 => self.inner.secrets.save(std::slice::from_ref(current)).await,
-            _ => Ok(()),
-        }
+        self.inner.secrets.update(&|list| upto(list, &state.master)).await.map(drop)
     }
 }
 
@@ -298,74 +287,6 @@ impl Inner {
         let state = self.refresh().await.map_err(|error| error.with("connection", connection))?;
         state.sealer.open(connection, &row)
     }
-}
-
-/// Reads the vault's document and opens it with the master key that fits; `None` if there is no vault.
-async fn unlock(
-    store: &dyn Store,
-    secrets: &dyn SecretStore,
-    environment: &Arc<dyn Environment>,
-) -> Result<Option<State>> {
-    let changed = || {
-        let message = "the vault's document was changed: restore a backup of the store, or sign in again";
-        Error::new(ErrorKind::Corrupt, message)
-    };
-    let stored = store.document(HEAD).await.map_err(|error| match error.kind() {
-        ErrorKind::Corrupt => changed().because(error),
-        _ => error,
-    });
-    let Some(stored) = stored? else { return Ok(None) };
-    let head: Head = stored.to().map_err(|_| changed())?;
-    head.check()?;
-    let masters = parse(&secrets.load().await?, secrets)?;
-    if masters.is_empty() {
-        if mutant!("lost-key-replaced") {
-            secrets.save(&[text_of(&EncryptionKey::generate()?)]).await?;
-        }
-        return Err(no_key(secrets));
-    }
-    let (keys, master) = head.unwrap(&masters, environment).map_err(|error| match error.kind() {
-        ErrorKind::WrongKey if mutant!("wrong-key-untold") => {
-            Error::new(ErrorKind::Corrupt, "the vault does not open: restore a backup of the store")
-        }
-        ErrorKind::WrongKey => {
-            Error::new(ErrorKind::WrongKey, "the vault's key does not fit: give the location of the right one")
-                .with("key_from", secrets.location())
-        }
-        _ => error,
-    })?;
-    let sealer = Sealer::new(&head.id, &keys, environment)?;
-    Ok(Some(State { stored, head, keys, sealer, master }))
-}
-
-/// Creates a vault, and a master key if there is none.
-async fn create(store: &dyn Store, secrets: &dyn SecretStore, environment: &Arc<dyn Environment>) -> Result<()> {
-    let kept = secrets.load_or_keep(&text_of(&EncryptionKey::generate()?)).await?;
-    let master = parse(&kept, secrets)?.into_iter().next().ok_or_else(|| no_key(secrets))?;
-    let mut id = [0; 16];
-    environment.fill_random(&mut id);
-    let keys = [DataKey { number: 1, key: EncryptionKey::generate()? }];
-    let head = Head::new(format!("{:032x}", u128::from_be_bytes(id)), &keys, &master, environment)?;
-    let mut batch = WriteBatch::new();
-    batch.expect_document(HEAD, None).put_document(HEAD, &head)?;
-    store.commit(batch).await?;
-    let mut kept = secrets.load().await?;
-    if !parse(&kept, secrets)?.iter().any(|key| key.expose() == master.expose()) {
-        // Another process replaced the list in the meantime: it will find this vault and need its key.
-        kept.insert(0, text_of(&master));
-        secrets.save(&kept).await?;
-    }
-    Ok(())
-}
-
-fn parse(texts: &[Secret], secrets: &dyn SecretStore) -> Result<Vec<EncryptionKey>> {
-    let named = |error: Error| error.with("key_from", secrets.location());
-    texts.iter().map(|text| key_of(text).map_err(named)).collect()
-}
-
-fn no_key(secrets: &dyn SecretStore) -> Error {
-    let message = "the vault's key is missing: put it back, or remove the vault's credentials and sign in again";
-    Error::new(ErrorKind::WrongKey, message).with("key_from", secrets.location())
 }
 
 fn row_key(connection: &str) -> String {

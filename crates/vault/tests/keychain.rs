@@ -36,7 +36,12 @@ fn keys_lie_in_one_entry_of_the_keychain_that_the_application_chose() {
         for (failure, kind) in [
             (keyring_core::Error::NoStorageAccess("locked".into()), ErrorKind::PermissionDenied),
             (keyring_core::Error::PlatformFailure("no bus".into()), ErrorKind::Io),
-            (keyring_core::Error::BadEncoding(key.clone().into_bytes()), ErrorKind::Internal),
+            (keyring_core::Error::BadEncoding(key.clone().into_bytes()), ErrorKind::Invalid),
+            (keyring_core::Error::BadDataFormat(key.clone().into_bytes(), key.clone().into()), ErrorKind::Invalid),
+            (keyring_core::Error::Ambiguous(vec![Entry::new("app", "vault").unwrap()]), ErrorKind::Invalid),
+            (keyring_core::Error::TooLong("password".into(), 1280), ErrorKind::Invalid),
+            (keyring_core::Error::NotSupportedByStore(key.clone()), ErrorKind::Unsupported),
+            (keyring_core::Error::BadStoreFormat(key.clone()), ErrorKind::Internal),
         ] {
             entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
             let error = open().await.unwrap_err();
@@ -45,6 +50,18 @@ fn keys_lie_in_one_entry_of_the_keychain_that_the_application_chose() {
         }
         // A locked keychain is not an empty one: the vault is the same afterwards.
         assert_eq!(entry.get_password().unwrap(), key);
+        // What another program keeps under this name is neither used nor replaced, with a vault and without.
+        let empty: Arc<dyn Store> = Arc::new(MemoryStore::new().unwrap());
+        for text in ["hunter2", "{\"token\":\"hunter2\"}", &"hunter2".repeat(100)] {
+            entry.set_password(text).unwrap();
+            for store in [&store, &empty] {
+                let error = Vault::open(Arc::clone(store), Arc::clone(&keychain) as _).await.unwrap_err();
+                assert_eq!((error.kind(), entry.get_password().unwrap()), (ErrorKind::Invalid, text.to_owned()));
+                assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+            }
+        }
+        entry.set_password(&format!("\u{feff}{key}\r\n")).unwrap();
+        assert!(open().await.unwrap().load("c").await.unwrap().is_some(), "pasted by somebody");
         entry.delete_credential().unwrap();
         assert_eq!(open().await.unwrap_err().kind(), ErrorKind::WrongKey);
     });

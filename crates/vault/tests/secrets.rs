@@ -148,7 +148,7 @@ impl Transport for Echo {
             }
             Echoes::Tokens if of_tokens => {
                 // A refusal for good, and one whose code is no code.
-                let code = if self.form % 2 == 0 { r#""invalid_grant""# } else { &text };
+                let code = if self.form.is_multiple_of(2) { r#""invalid_grant""# } else { &text };
                 answer(400, format!(r#"{{"error":{code},"error_description":{text},"message":{text}}}"#))
             }
             Echoes::TokensPage if of_tokens => answer(200, format!("<html>{echoed}</html>")),

@@ -10,7 +10,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::Secret;
 use zeroize::Zeroizing;
 
-use super::{SecretStore, split};
+use super::{ChangeSecrets, SecretStore, split};
 use crate::mutants::mutant;
 
 /// Longer than any list of keys: a larger file is something else.
@@ -47,13 +47,9 @@ impl KeyFile {
         Ok(Some(text))
     }
 
-    fn folder(&self) -> &Path {
-        self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    }
-
     /// Locks out other writers, in any process, for as long as the file is open.
     fn lock(&self) -> io::Result<File> {
-        make_folder(self.folder())?;
+        make_folder(folder_of(&self.0))?;
         let file =
             private(OpenOptions::new().write(true).create(true).truncate(false)).open(beside(&self.0, ".lock"))?;
         file.lock()?;
@@ -61,9 +57,10 @@ impl KeyFile {
     }
 
     fn write(&self, secrets: &[Secret]) -> io::Result<()> {
-        let folder = self.folder();
+        // A link stays one: what it leads to is replaced.
+        let path = fs::canonicalize(&self.0).unwrap_or_else(|_| self.0.clone());
         // Written to a temporary file and renamed: a crash leaves the old list or the new one.
-        let new = beside(&self.0, ".new");
+        let new = beside(&path, ".new");
         let _ = fs::remove_file(&new);
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
         for secret in secrets {
@@ -71,8 +68,8 @@ impl KeyFile {
         }
         file.sync_all()?;
         drop(file);
-        fs::rename(&new, &self.0)?;
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+        fs::rename(&new, &path)?;
+        if cfg!(unix) { File::open(folder_of(&path))?.sync_all() } else { Ok(()) }
     }
 
     fn explain(&self, source: io::Error) -> Error {
@@ -105,12 +102,16 @@ impl SecretStore for KeyFile {
         written.map_err(|error| self.explain(error))
     }
 
-    async fn load_or_keep(&self, new: &Secret) -> Result<Vec<Secret>> {
-        let kept = self.lock().and_then(|_locked| match self.read()? {
-            Some(text) if !text.trim().is_empty() => Ok(split(&text)),
-            _ => self.write(std::slice::from_ref(new)).map(|()| vec![new.clone()]),
+    async fn update(&self, change: &ChangeSecrets<'_>) -> Result<Vec<Secret>> {
+        let changed = self.lock().and_then(|_locked| {
+            let before = self.read()?.map(|text| split(&text)).unwrap_or_default();
+            let after = change(before.clone());
+            if after != before {
+                self.write(&after)?;
+            }
+            Ok(after)
         });
-        kept.map_err(|error| self.explain(error))
+        changed.map_err(|error| self.explain(error))
     }
 
     fn location(&self) -> String {
@@ -138,6 +139,10 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 #[cfg(not(unix))]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

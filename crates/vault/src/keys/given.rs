@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use highwater_core::Result;
 use highwater_engine::Secret;
 
-use super::SecretStore;
+use super::{ChangeSecrets, SecretStore};
 
 /// Keys that the host supplies and keeps itself, such as one derived from a user's passphrase.
 ///
@@ -40,6 +40,12 @@ impl SecretStore for GivenKeys {
     async fn save(&self, secrets: &[Secret]) -> Result<()> {
         *self.list() = secrets.to_vec();
         Ok(())
+    }
+
+    async fn update(&self, change: &ChangeSecrets<'_>) -> Result<Vec<Secret>> {
+        let mut list = self.list();
+        *list = change(list.clone());
+        Ok(list.clone())
     }
 
     fn location(&self) -> String {

@@ -57,8 +57,19 @@ impl Keychain {
             Keyring::PlatformFailure(_) => {
                 (ErrorKind::Io, "the system's keychain does not answer: check that one is running and unlocked")
             }
-            Keyring::TooLong(..) | Keyring::Invalid(..) => {
-                (ErrorKind::Invalid, "the keychain does not accept an entry of this name: choose another")
+            Keyring::TooLong(..) | Keyring::Invalid(..) => (
+                ErrorKind::Invalid,
+                "the keychain does not accept an entry of this name, or as many keys: choose another name, or forget the former keys",
+            ),
+            Keyring::Ambiguous(_) => {
+                (ErrorKind::Invalid, "the keychain has several entries of this name: remove all but the vault's own")
+            }
+            Keyring::BadEncoding(_) | Keyring::BadDataFormat(..) => (
+                ErrorKind::Invalid,
+                "the keychain's entry does not contain vault keys: another program wrote it, so choose another name",
+            ),
+            Keyring::NotSupportedByStore(_) => {
+                (ErrorKind::Unsupported, "the selected keychain cannot keep entries: select another")
             }
             _ => (ErrorKind::Internal, "the keychain refused the entry"),
         };

@@ -1,39 +1,54 @@
 //! The steps of a rotation: each commit leaves a vault that opens.
 
 use highwater_codec::EncryptionKey;
-use highwater_core::{Document, ErrorKind, Result, WriteBatch};
+use highwater_core::{Document, Error, ErrorKind, Result, WriteBatch};
+use highwater_engine::Secret;
 
-use super::{HEAD, Inner, PAGE, ROWS, State, TRIES, no_key};
+use super::{Inner, MOST_KEYS, PAGE, ROWS, TRIES};
 use crate::head::{DataKey, Head};
 use crate::keys::{key_of, text_of};
 use crate::mutants::mutant;
 use crate::row::Row;
+use crate::state::{HEAD, State, is, with};
 
 impl Inner {
     /// Adds the next data key, which seals from now on, under the newest master key.
     pub(super) async fn add_key(&self) -> Result<()> {
         let state = self.state();
-        let mut secrets = self.secrets.load().await?;
-        if state.master == 0 {
-            if mutant!("former-key-forgotten-early") {
-                secrets.clear();
-            }
-            secrets.insert(0, text_of(&EncryptionKey::generate()?));
-            self.secrets.save(&secrets).await?;
-        }
-        let newest = secrets.first().map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
+        let kept = self.secrets.load().await?;
+        let newest = match kept.first() {
+            Some(first) if !is(first, &state.master) => first.clone(),
+            _ => self.add_master(&kept).await?,
+        };
+        let master = key_of(&newest)?;
         let number = (1..=u8::MAX).find(|number| state.keys.iter().all(|key| key.number != *number)).unwrap_or(1);
         let mut keys = vec![DataKey { number, key: EncryptionKey::generate()? }];
         keys.extend(state.keys.iter().cloned());
-        self.replace(&state, &keys, &newest).await
+        self.replace(&state, &keys, &master).await?;
+        // Another process may have replaced the list in the meantime, where it cannot be changed in one step.
+        self.secrets.update(&|list| with(list, &newest)).await.map(drop)
+    }
+
+    /// Adds a master key in front of those that are kept.
+    async fn add_master(&self, kept: &[Secret]) -> Result<Secret> {
+        if kept.len() >= MOST_KEYS {
+            let message = "there is no room for another key of the vault: forget the former ones first, with Vault::forget_former_keys";
+            return Err(Error::new(ErrorKind::Invalid, message)
+                .with("key_from", self.secrets.location())
+                .with("keys", kept.len()));
+        }
+        let new = text_of(&EncryptionKey::generate()?);
+        if mutant!("former-key-forgotten-early") {
+            self.secrets.save(std::slice::from_ref(&new)).await?;
+        }
+        self.secrets.update(&|list| with(list, &new)).await?;
+        Ok(new)
     }
 
     /// Drops every data key but the one that seals.
     pub(super) async fn drop_old_keys(&self) -> Result<()> {
         let state = self.state();
-        let secrets = self.secrets.load().await?;
-        let master = secrets.get(state.master).map(key_of).transpose()?.ok_or_else(|| no_key(&*self.secrets))?;
-        self.replace(&state, state.keys.get(..1).unwrap_or_default(), &master).await
+        self.replace(&state, state.keys.get(..1).unwrap_or_default(), &state.master).await
     }
 
     async fn replace(&self, state: &State, keys: &[DataKey], master: &EncryptionKey) -> Result<()> {
