@@ -24,6 +24,7 @@ mod revocation;
 mod session;
 mod sessions;
 mod sign_in;
+mod skew;
 mod token_answer;
 mod tokens;
 mod turn;

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::answer;
 use super::oauth::{Refusal, TokenRequest, secure};
+use super::skew::with_skew;
 use super::tokens::{OAuthGrant, OAuthTokens};
 
 /// The grant type of RFC 7523.
@@ -181,7 +182,7 @@ pub(super) async fn of_installation(
 }
 
 fn installation_token(response: &HttpResponse, old: &OAuthTokens, now: Timestamp) -> Result<OAuthTokens> {
-    let refused = |message| Err(response.error(ErrorKind::Unauthorized, message));
+    let refused = |message| Err(with_skew(response.error(ErrorKind::Unauthorized, message), response, now));
     match response.status {
         401 => {
             return refused(

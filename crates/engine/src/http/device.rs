@@ -165,6 +165,7 @@ impl DeviceSignIn {
             ("device_code", self.device_code.expose()),
         ];
         let (mut interval, mut waited) = (self.interval, Duration::ZERO);
+        let mut trouble = None;
         while waited < self.life {
             timer::sleep(interval).await;
             waited += interval;
@@ -173,16 +174,21 @@ impl DeviceSignIn {
                 Ok(tokens) => return Ok(tokens),
                 Err(refusal) => refusal.error,
             };
+            trouble = None;
             match error.context("error").unwrap_or_default() {
                 "authorization_pending" => {}
                 "slow_down" if mutant!("slow-down-ignored") => {}
                 "slow_down" => interval = (interval + SLOWER).min(LONGEST_INTERVAL),
                 "expired_token" => return Err(expired()),
-                _ if is_passing(&error) => interval = (interval * 2).min(LONGEST_INTERVAL),
+                _ if is_passing(&error) => {
+                    interval = (interval * 2).min(LONGEST_INTERVAL);
+                    trouble = Some(error);
+                }
                 _ => return Err(error),
             }
         }
-        Err(expired())
+        // The user may well have consented, and nobody could hear of it.
+        Err(trouble.into_iter().fold(expired(), Error::because))
     }
 }
 

@@ -77,7 +77,7 @@ impl TokenRequest<'_> {
         let hidden = self.hidden();
         let request = self.request()?;
         let response = transport.send(request).await;
-        let response = response.map_err(|error| hidden.redact_error(error.during("refreshing the token")))?;
+        let response = response.map_err(|error| hidden.redact_error(error.during("requesting a token")))?;
         let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
         let grant = self.fields.first().map_or("", |(_, grant)| *grant);
         let fresh = token_answer::read(&response, self.tokens, grant, &hidden, environment.now())?;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::assertion::JWT_BEARER;
 use super::limits::time_until;
 use super::oauth::{Refusal, over};
+use super::skew::with_skew;
 use super::tokens::OAuthTokens;
 
 /// How much of the API's message is reported.
@@ -250,6 +251,9 @@ fn refusal(
         if !value.is_empty() {
             error = error.with(name, value);
         }
+    }
+    if error.kind() == ErrorKind::Unauthorized {
+        error = with_skew(error, response, now);
     }
     if passes || slow {
         let wait = response.header("retry-after").and_then(|value| time_until(value, now.unix_ms()));
