@@ -99,7 +99,19 @@ fn keychain() -> Vec<Command> {
     let unlock = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null";
     let check = "target/secret-service/debug/secret-service-check";
     session.args(["--", "sh", "-c", &format!("{unlock} && {check}")]);
-    vec![build, session]
+    let command = cargo(&[
+        "test",
+        "--quiet",
+        "-p",
+        "highwater-cli",
+        "--features",
+        "keychain",
+        "--test",
+        "keychain",
+        "--",
+        "--nocapture",
+    ]);
+    vec![build, session, command]
 }
 
 fn fuzz() -> Vec<Command> {

@@ -13,10 +13,21 @@ use highwater::{Engine, Error, ErrorKind, Result, Store};
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CatalogueOptions {
     /// The YAML file that describes the provider, if it is not one of the catalogue.
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_PROVIDER_FILE")]
+    #[arg(
+        help_heading = "APIs that are not in the catalogue",
+        long,
+        value_name = "FILE",
+        env = "HIGHWATER_PROVIDER_FILE"
+    )]
     pub(crate) provider_file: Option<PathBuf>,
     /// The declarative manifest, or its folder, whose streams become templates of that provider.
-    #[arg(long, value_name = "FILE", requires = "provider_file", env = "HIGHWATER_MANIFEST")]
+    #[arg(
+        help_heading = "APIs that are not in the catalogue",
+        long,
+        value_name = "FILE",
+        requires = "provider_file",
+        env = "HIGHWATER_MANIFEST"
+    )]
     pub(crate) manifest: Option<PathBuf>,
 }
 

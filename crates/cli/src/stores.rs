@@ -74,12 +74,13 @@ fn must_be_there(options: &StoreOptions) -> Result<()> {
 }
 
 fn nothing_there(db: &Path) -> Error {
-    let message = "the store does not exist: sync something into it first, or name another with --db";
+    let message =
+        "the store does not exist: `highwater connect` or `highwater sync` creates it, or name another with --db";
     Error::new(ErrorKind::NotFound, message).with("db", db.display())
 }
 
 fn nothing_in_it(db: &Path) -> Error {
-    let message = "the database contains no store: sync something into it first, or name another with --db";
+    let message = "the database contains no store: `highwater connect` or `highwater sync` creates it there, or name another with --db";
     Error::new(ErrorKind::NotFound, message).with("db", db.display())
 }
 

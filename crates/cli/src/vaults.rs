@@ -11,14 +11,14 @@ use highwater::engine::CredentialStore;
 use highwater::vault::{EnvironmentKeys, KeyFile, SecretStore, Vault};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 
-use crate::args::StoreOptions;
+use crate::args::{STORE, StoreOptions};
 
 /// Where the key of the stored credentials is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VaultOptions {
     /// Where the key of stored credentials is kept: `file:PATH`, `env:NAME` (a variable with 32 random bytes in Base64) or
     /// `keychain`. Defaults to the store's file with `.key` behind its name.
-    #[arg(long, value_name = "PLACE", env = "HIGHWATER_VAULT_KEY", hide_env_values = true)]
+    #[arg(help_heading = STORE, long, value_name = "PLACE", env = "HIGHWATER_VAULT_KEY", hide_env_values = true)]
     pub(crate) vault_key: Option<String>,
 }
 
@@ -41,7 +41,7 @@ fn place(options: &StoreOptions) -> Result<Place> {
         // Somebody may have given the key itself: the text stays out of the message.
         _ => Err(Error::new(
             ErrorKind::Invalid,
-            "this is no place for the vault's key: write --vault-key file:PATH, env:NAME or keychain, never the key itself",
+            "this is not a place for the vault's key: write --vault-key file:PATH, env:NAME or keychain, never the key itself",
         )),
     }
 }
@@ -86,7 +86,14 @@ pub(crate) async fn check_key(options: &StoreOptions) -> Result<()> {
 
 /// Opens the vault of a store, and makes it if there is none.
 pub(crate) async fn open(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Vault> {
-    Vault::open(Arc::clone(store), keys(options)?).await
+    let keys = keys(options)?;
+    Vault::open(Arc::clone(store), Arc::clone(&keys)).await.map_err(|error| match error.kind() {
+        ErrorKind::WrongKey => {
+            let message = "the key of the stored credentials is not here: say where it is, with --vault-key file:PATH, env:NAME or keychain";
+            Error::new(ErrorKind::WrongKey, message).with("looked_at", keys.location())
+        }
+        _ => error,
+    })
 }
 
 /// Opens the vault of a store, if it has one.

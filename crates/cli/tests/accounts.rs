@@ -356,8 +356,15 @@ fn an_integration_syncs_for_its_connections() {
     let create =
         ["integrations", "create", "work", "github", "--display-name", "GitHub (work)", "--client-id", "Iv1.1"];
     let create: Vec<&str> = create.into_iter().chain(["--base-url", &url, "--db", "app.db"]).collect();
-    assert!(text(here, &create).contains("highwater connect --integration work"));
-    text(here, &["integrations", "enable", "work", "issues", "--every", "5m", "--db", "app.db"]);
+    assert!(text(here, &create).contains("Next: highwater integrations enable work"));
+    let enabled = text(here, &["integrations", "enable", "work", "issues", "--every", "5m", "--db", "app.db"]);
+    assert!(enabled.contains("Next: highwater connect --integration work --db app.db"), "{enabled}");
+    let update =
+        ["integrations", "update", "work", "--display-name", "", "--scope", "repo", "--db", "app.db", "--json"];
+    let updated: Value = serde_json::from_str(text(here, &update).trim()).unwrap();
+    assert_eq!((&updated["display_name"], &updated["scopes"][0]), (&Value::Null, &"repo".into()));
+    let line = failure(here, &["integrations", "enable", "work", "isues", "--db", "app.db"]);
+    assert!(line.contains("github issues") && !line.contains("stripe"), "{line}");
     let connect = ["connect", "--integration", "work", "--config", "owner=o,repo=r", "--token-stdin", "--db", "app.db"];
     let mut child = highwater(here, &connect).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();

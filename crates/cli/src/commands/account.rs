@@ -1,6 +1,7 @@
 //! Options of commands that use an API: the template's name, the account, the token.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 use clap::Args;
@@ -57,14 +58,32 @@ pub(super) fn connection_id(provider: &str, config: &[(String, String)]) -> Stri
     id.chars().take(180).collect()
 }
 
-/// The token in an environment variable.
+/// The token or secret in an environment variable.
 pub(super) fn read_token(variable: &str) -> Result<Secret> {
     match std::env::var(variable) {
         Ok(token) if !token.trim().is_empty() => Ok(Secret::new(token.trim())),
         _ => Err(Error::new(
             ErrorKind::Invalid,
-            format!("the environment variable with the token is not set: export {variable}=..."),
+            format!("the environment variable is not set: export {variable}=..., or name another"),
         )),
+    }
+}
+
+/// The longest secret that is read from standard input, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// A secret from standard input.
+pub(super) fn read_stdin(what: &str) -> Result<Secret> {
+    let mut text = String::new();
+    std::io::stdin().lock().take(LONGEST).read_to_string(&mut text).map_err(|source| {
+        Error::new(ErrorKind::Invalid, format!("the {what} cannot be read from standard input")).because(source)
+    })?;
+    match text.trim() {
+        "" => {
+            let message = format!("there is no {what} on standard input: pipe it into the command");
+            Err(Error::new(ErrorKind::Invalid, message))
+        }
+        secret => Ok(Secret::new(secret)),
     }
 }
 

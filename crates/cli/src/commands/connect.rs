@@ -1,6 +1,7 @@
 //! `highwater connect`: signs a user in, and stores what comes of it.
 
 pub(super) mod endpoints;
+mod keys;
 pub(super) mod sign_in;
 
 use std::collections::BTreeMap;
@@ -24,17 +25,17 @@ pub(crate) struct ConnectOptions {
     /// The provider, such as `github`; not needed with `--integration`.
     #[arg(required_unless_present = "integration")]
     provider: Option<String>,
-    /// The connection's id. Made from provider and settings if not given.
-    #[arg(long)]
+    /// The connection's id. Defaults to one made from provider and settings.
+    #[arg(long, value_name = "ID")]
     connection: Option<String>,
     /// The integration that the connection belongs to: application, scopes and settings are its own.
     #[arg(long, value_name = "KEY", conflicts_with = "provider")]
     integration: Option<String>,
     /// Settings: `owner=rust-lang,repo=cargo`.
-    #[arg(long, value_delimiter = ',', value_parser = key_value)]
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = key_value)]
     config: Vec<(String, String)>,
-    /// Where the API is, if not at its usual place.
-    #[arg(long)]
+    /// The API's base URL, if it is not the usual one.
+    #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     #[command(flatten)]
     sign_in: SignInOptions,
@@ -111,14 +112,18 @@ pub(super) async fn sign_in_to(
     engine.use_credentials(&settings.id, credentials.clone());
     let name = match engine.verify_connection(&settings.id).await {
         Ok(name) => name,
-        // Nothing says whose account it is.
-        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            output.note(
+                "The provider describes no request that checks a sign-in: the first sync shows whether it works.",
+            );
+            None
+        }
         Err(error) => return Err(error),
     };
     Ok(Account { credentials, name })
 }
 
-fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
+pub(super) fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
     engine.providers().find(|provider| provider.name == name).ok_or_else(|| {
         let mut known: Vec<&str> = engine.providers().map(|provider| provider.name.as_str()).collect();
         known.sort_unstable();

@@ -1,21 +1,22 @@
 //! `highwater integrations`
 
-use std::collections::BTreeMap;
+mod define;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use highwater::engine::integrations::{DeleteMode, Endpoint};
 use highwater::engine::{DisableMode, DisconnectMode, Schedule};
-use highwater::{IntegrationSettings, Result, SyncOptions};
+use highwater::{IntegrationHandle, IntegrationSettings, Result, SyncOptions};
 use serde_json::json;
 
-use super::account;
-use super::connections;
 use super::enable::cron;
+use super::{account, connections};
 use crate::args::StoreOptions;
-use crate::args::values::{duration, key_value};
+use crate::args::values::duration;
 use crate::output::{Output, counted};
 use crate::{stores, vaults};
+use define::{CreateOptions, UpdateOptions, create, update};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -32,9 +33,11 @@ enum IntegrationsAction {
     List(StoreOptions),
     /// Show one, with its endpoints and connections.
     Show(IntegrationName),
-    /// Create one.
+    /// Create one: a provider with an application to sign in to, scopes and settings.
     Create(Box<CreateOptions>),
-    /// Sync a template for every connection, now and later.
+    /// Change one. What is not given stays; an empty text removes a value (`--base-url ''`, `--config owner=`).
+    Update(Box<UpdateOptions>),
+    /// Sync a template for every connection, now and later. Again, with another interval, changes it.
     Enable(EndpointOptions),
     /// Stop syncing a template for its connections.
     Disable {
@@ -87,43 +90,13 @@ struct EndpointOptions {
     cron: Option<Schedule>,
 }
 
-#[derive(Debug, Args)]
-struct CreateOptions {
-    /// The key that you choose, such as `github-work`.
-    integration: String,
-    /// The provider, such as `github`.
-    provider: String,
-    /// What people call it.
-    #[arg(long, value_name = "NAME")]
-    display_name: Option<String>,
-    /// The id of the application that users sign in to.
-    #[arg(long, value_name = "ID")]
-    client_id: Option<String>,
-    /// The environment variable with the application's secret. It is stored encrypted.
-    #[arg(long, value_name = "NAME")]
-    client_secret_env: Option<String>,
-    /// The environment variable with the secret that signs the provider's webhooks. It is stored encrypted.
-    #[arg(long, value_name = "NAME")]
-    webhook_secret_env: Option<String>,
-    /// A scope to ask users for. May be given several times.
-    #[arg(long, value_name = "SCOPE")]
-    scope: Vec<String>,
-    /// Where the API is, if not at its usual place.
-    #[arg(long)]
-    base_url: Option<String>,
-    /// Settings for its connections: `owner=rust-lang`.
-    #[arg(long, value_delimiter = ',', value_parser = key_value)]
-    config: Vec<(String, String)>,
-    #[command(flatten)]
-    store: StoreOptions,
-}
-
 pub(crate) async fn run(options: &IntegrationsOptions, output: &Output) -> Result<()> {
     match &options.action {
         None => list(&options.store, output).await,
         Some(IntegrationsAction::List(store)) => list(store, output).await,
         Some(IntegrationsAction::Show(name)) => show(name, output).await,
         Some(IntegrationsAction::Create(options)) => create(options, output).await,
+        Some(IntegrationsAction::Update(options)) => update(options, output).await,
         Some(IntegrationsAction::Enable(options)) => enable(options, output).await,
         Some(IntegrationsAction::Disable { name, clear }) => disable(name, *clear, output).await,
         Some(IntegrationsAction::Delete { name, disconnect, clear }) => {
@@ -144,7 +117,7 @@ async fn list(options: &StoreOptions, output: &Output) -> Result<()> {
         tell(settings, output);
     }
     if integrations.is_empty() {
-        output.note("No integrations: `highwater integrations create KEY PROVIDER` makes one.");
+        output.note("No integrations: `highwater integrations create KEY PROVIDER` creates one.");
     }
     store.close().await
 }
@@ -193,34 +166,24 @@ fn standing(endpoint: &Endpoint) -> String {
     text
 }
 
-async fn create(options: &CreateOptions, output: &Output) -> Result<()> {
-    let read = |name: &Option<String>| name.as_deref().map(account::read_token).transpose();
-    let (client_secret, webhook_secret) = (read(&options.client_secret_env)?, read(&options.webhook_secret_env)?);
-    let secrets = client_secret.is_some() || webhook_secret.is_some();
-    if secrets {
-        vaults::check_key(&options.store).await?;
-    }
-    let mut settings = IntegrationSettings::new(&options.integration, &options.provider).scopes(&options.scope);
-    settings.display_name.clone_from(&options.display_name);
-    settings.client_id.clone_from(&options.client_id);
-    settings.base_url.clone_from(&options.base_url);
-    settings.config = options.config.iter().cloned().collect::<BTreeMap<_, _>>();
-    let store = stores::open(&options.store)?;
-    if secrets {
-        vaults::open(&store, &options.store).await?;
-    }
-    let engine = vaults::engine(&store, &options.store).await?;
-    let integration = engine.create_integration(settings).await?;
-    if client_secret.is_some() {
-        integration.set_client_secret(client_secret).await?;
-    }
-    if webhook_secret.is_some() {
-        integration.set_webhook_secret(webhook_secret).await?;
-    }
-    tell(&integration.settings().await?, output);
-    let db = options.store.db.display();
-    output.line(format!("Next: highwater connect --integration {} --db {db}", options.integration));
-    store.close().await
+/// What to do next with an integration.
+pub(super) async fn next_of(integration: &IntegrationHandle, options: &StoreOptions) -> Result<String> {
+    let (key, repeated) = (integration.key(), options.repeated());
+    let endpoints = integration.endpoints().await?;
+    let connections = integration.connections().await?;
+    let enabled = endpoints.iter().find(|endpoint| endpoint.is_enabled());
+    Ok(match (enabled, endpoints.first(), connections.first()) {
+        (None, Some(first), _) => {
+            let template = first.sync.split_once('/').map_or(first.sync.as_str(), |(_, template)| template);
+            format!("Next: highwater integrations enable {key} {template}{repeated}")
+        }
+        (_, _, None) => format!("Next: highwater connect --integration {key}{repeated}"),
+        (Some(endpoint), _, Some(connection)) => {
+            let sync = endpoint.sync.replace('/', " ");
+            format!("Next: highwater sync {sync} --connection {}{repeated}", connection.id)
+        }
+        (None, None, Some(_)) => format!("Next: highwater integrations show {key}{repeated}"),
+    })
 }
 
 async fn enable(options: &EndpointOptions, output: &Output) -> Result<()> {
@@ -233,16 +196,31 @@ async fn enable(options: &EndpointOptions, output: &Output) -> Result<()> {
     }
     let name = &options.name;
     let store = stores::open_existing(&name.store)?;
-    stores::engine(&store, &name.store)?.integration(&name.integration)?.enable(&name.sync, wanted).await?;
+    let integration = stores::engine(&store, &name.store)?.integration(&name.integration)?;
+    check_endpoint(&integration, &name.sync, &name.store).await?;
+    integration.enable(&name.sync, wanted).await?;
     output.done("endpoint_enabled", &json!({ "integration": name.integration, "sync": name.sync }));
     output.line(format!("{} is enabled for every connection of {}", name.sync, name.integration));
+    output.line(next_of(&integration, &name.store).await?);
     store.close().await
+}
+
+/// Names the templates of the provider where the wanted one is not among them.
+async fn check_endpoint(integration: &IntegrationHandle, sync: &str, options: &StoreOptions) -> Result<()> {
+    let provider = integration.settings().await?.provider;
+    let name = sync.split("::").next().unwrap_or_default();
+    let id = if name.contains('/') { name.to_owned() } else { format!("{provider}/{name}") };
+    let templates = options.catalogue.templates()?;
+    let infos = || templates.iter().map(|template| template.info());
+    if infos().any(|info| info.id() == id) { Ok(()) } else { Err(account::no_such_template(&id, infos())) }
 }
 
 async fn disable(name: &EndpointName, clear: bool, output: &Output) -> Result<()> {
     let store = stores::open_existing(&name.store)?;
     let mode = if clear { DisableMode::Clear } else { DisableMode::Keep };
-    stores::engine(&store, &name.store)?.integration(&name.integration)?.disable(&name.sync, mode).await?;
+    let integration = stores::engine(&store, &name.store)?.integration(&name.integration)?;
+    check_endpoint(&integration, &name.sync, &name.store).await?;
+    integration.disable(&name.sync, mode).await?;
     output.done("endpoint_disabled", &json!({ "integration": name.integration, "sync": name.sync }));
     output.line(format!("{} is disabled for the connections of {}", name.sync, name.integration));
     store.close().await

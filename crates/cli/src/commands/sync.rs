@@ -95,11 +95,14 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
         }
     };
     store.close().await?;
-    if outcome.is_ok() {
-        let db = options.store.db.display();
-        if let Some(model) = info.models.first() {
-            output.line(format!("Next: highwater tail {} --connection {connection} --db {db}", model.name));
-        }
+    if outcome.is_ok()
+        && let Some(model) = info.models.first()
+    {
+        output.line(format!(
+            "Next: highwater tail {} --connection {connection}{}",
+            model.name,
+            options.store.repeated()
+        ));
     }
     outcome
 }

@@ -40,7 +40,6 @@ fn system() -> keyring_core::Result<Arc<keyring_core::CredentialStore>> {
 pub(super) fn keys(_: &str) -> Result<Arc<dyn SecretStore>> {
     use highwater::{Error, ErrorKind};
 
-    let message =
-        "this build knows no keychain: build with `--features keychain`, or write --vault-key file:PATH or env:NAME";
+    let message = "this build has no support for keychains: build with `--features keychain`, or write --vault-key file:PATH or env:NAME";
     Err(Error::new(ErrorKind::Unsupported, message))
 }

@@ -7,30 +7,33 @@ use highwater::template::TemplateInfo;
 use highwater::{ConnectionSettings, Result};
 
 use crate::args::StoreOptions;
+use crate::commands::integrations;
 use crate::output::Output;
 use crate::{stores, vaults};
 
 /// Lists the templates of a connection's provider. On a terminal the user chooses some to enable.
 pub(super) async fn offer(settings: &ConnectionSettings, options: &StoreOptions, output: &Output) -> Result<()> {
+    if let Some(key) = &settings.integration {
+        return of_integration(key, options, output).await;
+    }
     let templates = options.catalogue.templates()?;
     let infos: Vec<&TemplateInfo> = templates
         .iter()
         .map(|template| template.info())
         .filter(|info| info.provider.name == settings.provider)
         .collect();
-    if infos.is_empty() || output.json || settings.integration.is_some() {
+    if infos.is_empty() || output.json {
         return Ok(());
     }
     output.line("It can sync:");
     for (place, info) in infos.iter().enumerate() {
         output.line(format!("  {:2}  {:28} {}", place + 1, info.id(), info.description));
     }
-    let db = options.db.display();
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     let chosen = if interactive { choose(infos.len())? } else { Vec::new() };
     if chosen.is_empty() {
         let first = infos.first().map(|info| info.id()).unwrap_or_default();
-        output.line(format!("Enable one with: highwater enable {} {first} --db {db}", settings.id));
+        output.line(format!("Enable one with: highwater enable {} {first}{}", settings.id, options.repeated()));
         return Ok(());
     }
     let store = stores::open_existing(options)?;
@@ -42,6 +45,14 @@ pub(super) async fn offer(settings: &ConnectionSettings, options: &StoreOptions,
             Err(error) => output.fail(&error),
         }
     }
+    store.close().await
+}
+
+/// The integration says what is synced.
+async fn of_integration(key: &str, options: &StoreOptions, output: &Output) -> Result<()> {
+    let store = stores::open_reading(options)?;
+    let integration = stores::engine(&store, options)?.integration(key)?;
+    output.line(integrations::next_of(&integration, options).await?);
     store.close().await
 }
 

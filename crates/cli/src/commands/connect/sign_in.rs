@@ -1,7 +1,5 @@
 //! The ways to sign in from a terminal.
 
-use std::io::Read;
-
 use clap::Args;
 use highwater::engine::credentials::{DeviceSignIn, OAuthTokens};
 use highwater::engine::transport::UreqTransport;
@@ -14,40 +12,46 @@ use highwater::{Error, ErrorKind, Result, Secret};
 use serde_json::json;
 
 use super::super::account;
+use super::keys::KeyOptions;
 use crate::output::Output;
+
+/// The heading of these options in the help.
+pub(super) const SIGN_IN: &str = "Sign-in";
 
 /// The name on the page that ends a sign-in in the browser.
 const APPLICATION: &str = "highwater";
 
-/// The longest token that is read from standard input, in bytes.
-const TOKEN: u64 = 64 * 1024;
-
 #[derive(Debug, Args)]
 pub(in crate::commands) struct SignInOptions {
     /// The id of the application that you sign in to, as the provider gave it.
-    #[arg(long, value_name = "ID")]
+    #[arg(help_heading = SIGN_IN, long, value_name = "ID")]
     client_id: Option<String>,
     /// The environment variable with the application's secret, for providers that want one.
-    #[arg(long, value_name = "NAME", requires = "client_id")]
+    #[arg(help_heading = SIGN_IN, long, value_name = "NAME", requires = "client_id")]
     client_secret_env: Option<String>,
+    /// Read that secret from standard input.
+    #[arg(help_heading = SIGN_IN, long, requires = "client_id", conflicts_with_all = ["client_secret_env", "token_stdin"])]
+    client_secret_stdin: bool,
     /// Ask for this scope too. May be given several times.
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(help_heading = SIGN_IN, long, value_name = "SCOPE")]
     scope: Vec<String>,
     /// Sign in by a code that you type on any device.
-    #[arg(long, group = "way")]
+    #[arg(help_heading = SIGN_IN, long, group = "way")]
     device: bool,
+    #[command(flatten)]
+    keys: KeyOptions,
     /// Store the token in this environment variable, or `name:password` if the API uses Basic auth.
-    #[arg(long, value_name = "NAME", group = "way")]
+    #[arg(help_heading = SIGN_IN, long, value_name = "NAME", group = "way")]
     token_env: Option<String>,
     /// Store the token that comes on standard input.
-    #[arg(long, group = "way")]
+    #[arg(help_heading = SIGN_IN, long, group = "way")]
     token_stdin: bool,
     /// Print the address of the sign-in page, and open no browser.
-    #[arg(long)]
+    #[arg(help_heading = SIGN_IN, long)]
     no_browser: bool,
     /// The port of the redirect to this machine, if the provider wants a fixed one. May be given several times: the first
     /// free one is used.
-    #[arg(long, value_name = "PORT")]
+    #[arg(help_heading = SIGN_IN, long, value_name = "PORT")]
     port: Vec<u16>,
 }
 
@@ -71,6 +75,9 @@ impl SignInOptions {
         if let Some(token) = self.token()? {
             return account::credentials(provider, &token);
         }
+        if let Some(tokens) = self.keys.tokens(provider, &application, &self.scope, output)? {
+            return Ok(Credentials::oauth2(tokens));
+        }
         // A secret goes with the application it was made for.
         let secret_of_application = application.client_secret.filter(|_| self.client_id.is_none());
         let client_id = self.client_id.clone().or(application.client_id);
@@ -79,7 +86,10 @@ impl SignInOptions {
             _ => return Err(self.needs_more(provider)),
         };
         let mut client = OAuthTokens::new(client_id.ok_or_else(|| self.needs_more(provider))?);
-        let given = self.client_secret_env.as_deref().map(account::read_token).transpose()?;
+        let given = match self.client_secret_stdin {
+            true => Some(account::read_stdin("client secret")?),
+            false => self.client_secret_env.as_deref().map(account::read_token).transpose()?,
+        };
         if let Some(secret) = given.or(secret_of_application) {
             client = client.client_secret(secret);
         }
@@ -108,17 +118,7 @@ impl SignInOptions {
         if let Some(name) = &self.token_env {
             return account::read_token(name).map(Some);
         }
-        if !self.token_stdin {
-            return Ok(None);
-        }
-        let mut text = String::new();
-        std::io::stdin().lock().take(TOKEN).read_to_string(&mut text).map_err(|source| {
-            Error::new(ErrorKind::Invalid, "the token cannot be read from standard input").because(source)
-        })?;
-        match text.trim() {
-            "" => Err(Error::new(ErrorKind::Invalid, "there is no token on standard input: pipe it into the command")),
-            token => Ok(Some(Secret::new(token))),
-        }
+        self.token_stdin.then(|| account::read_stdin("token")).transpose()
     }
 
     /// The error where nothing says how to sign in.
@@ -136,9 +136,13 @@ impl SignInOptions {
             (None, _) => "a token is missing: make one at the provider and add --token-env NAME",
         };
         let error = Error::new(ErrorKind::Invalid, message).with("provider", &provider.name);
-        let page = kinds().find_map(AuthKind::page_url).filter(|page| !page.is_empty());
+        let error = match provider.oauth2().map(|oauth| &oauth.page).filter(|page| !page.is_empty() && !self.device) {
+            Some(page) => error.with("applications", page),
+            None => error,
+        };
+        let page = token.and_then(AuthKind::page_url).or_else(|| kinds().find_map(AuthKind::page_url));
         match (page, kinds().find_map(AuthKind::help).filter(|help| !help.is_empty())) {
-            (Some(page), _) => error.with("page", page),
+            (Some(page), _) => error.with("tokens", page),
             (None, Some(help)) => error.with("help", help),
             (None, None) => error,
         }
