@@ -137,6 +137,8 @@ fn one_line_says_what_to_do_and_nothing_is_left_behind() {
         ("connect github".to_owned(), &["--client-id", "--token-env", "https://github.com/settings"]),
         ("connect github --token-env NOT_SET_AT_ALL".to_owned(), &["export NOT_SET_AT_ALL"]),
         ("connect github --token-stdin".to_owned(), &["no token on standard input"]),
+        ("connect github --token-env A_TORN_TOKEN".to_owned(), &["a line break", "copy it again"]),
+        ("connect github --token-env A_MARKED_TOKEN".to_owned(), &["an invisible character", "copy it again"]),
         ("connect github --client-id x --client-secret-stdin".to_owned(), &["no client secret on standard input"]),
         (by_code("expired.yaml"), &["the code expired", "begin the sign-in again"]),
         (by_code("denied.yaml"), &["refused", "sign in again"]),
@@ -186,8 +188,13 @@ fn one_line_says_what_to_do_and_nothing_is_left_behind() {
     for (command, words) in table {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.extend(["--db", "app.db"]);
-        let output =
-            highwater(folder.path(), &arguments).env("A_TOKEN", "a-token-4711").stdin(Stdio::null()).output().unwrap();
+        let output = highwater(folder.path(), &arguments)
+            .env("A_TOKEN", "a-token-4711")
+            .env("A_TORN_TOKEN", "a-token-\r\n4711")
+            .env("A_MARKED_TOKEN", "\u{feff}a-token-4711\u{200b}")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let line = one_line(output, 1);
         assert!(words.iter().all(|word| line.contains(word)), "{command}\n{line}");
         for secret in ["a-token-4711", "never-printed", "c2VjcmV0", "PRIVATE KEY"] {

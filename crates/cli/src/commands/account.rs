@@ -98,6 +98,12 @@ pub(super) fn credentials(provider: &Provider, token: &Secret) -> Result<Credent
         (Some(CredentialKind::NameAndPassword), Some((name, password))) => {
             Credentials::basic(name, Secret::new(password))
         }
+        // No API's token has others, and an invisible one of a copied text would fail as a wrong token.
+        _ if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            let message =
+                "the token has a space, a line break or an invisible character in it: copy it again, whole and alone";
+            return Err(Error::new(ErrorKind::Invalid, message).with("provider", &provider.name));
+        }
         _ => Credentials::token(token.clone()),
     })
 }
