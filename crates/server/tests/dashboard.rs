@@ -214,8 +214,10 @@ async fn every_page_is_small_runs_no_foreign_code_and_leads_nowhere_else() {
     assert!(assets + largest < 200_000, "{assets} + {largest}");
 }
 
-/// A form of the dashboard, and a page that has its token.
-const FORMS: [(&str, &[(&str, &str)], Scope); 16] = [
+/// Where a form of the dashboard goes, its fields, and the scope that it needs.
+type Form = (&'static str, &'static [(&'static str, &'static str)], Scope);
+
+const FORMS: [Form; 16] = [
     ("/dashboard/integrations", &[("key", "other"), ("provider", "shop")], Scope::Admin),
     ("/dashboard/integrations/shop-main/endpoint", &[("sync", SYNC), ("turn", "on")], Scope::Admin),
     ("/dashboard/integrations/shop-main/settings", &[("display_name", "New")], Scope::Admin),

@@ -124,9 +124,11 @@ fn announce(server: &Server, address: SocketAddr, db: &Path, demo: bool, output:
     }
     let url = format!("http://{shown}");
     let key = server.temporary_key().map_or("", |key| key.expose());
-    output.object("serving", &json!({ "url": url, "api_key": key, "dashboard": null }));
+    let dashboard = format!("{url}{}", server.dashboard_link(Scope::Admin).expose());
+    output.object("serving", &json!({ "url": url, "api_key": key, "dashboard": dashboard }));
     output.line(format!("Serving {} at {url}", db.display()));
     output.line(format!("Key (admin, until the server stops): {key}"));
+    output.line(format!("Dashboard (signs in once, within 15 minutes): {dashboard}"));
     if demo {
         output.line(format!(
             "Try: curl -H 'Authorization: Bearer {key}' -H 'Provider-Config-Key: {}' -H 'Connection-Id: {}' '{url}/records?model=Contact'",
