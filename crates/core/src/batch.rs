@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::places::Places;
 use crate::record::Json;
 use crate::stream::StreamKey;
 use crate::timestamp::Timestamp;
@@ -40,6 +41,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
     pub(crate) streams: Vec<StreamBatch>,
+    places: Places,
     pub(crate) documents: Vec<(String, Option<Bytes>)>,
     pub(crate) fences: Vec<Fence>,
     pub(crate) expectations: Vec<(String, Option<Bytes>)>,
@@ -57,7 +59,8 @@ impl WriteBatch {
 
     /// Returns the writes to one stream, to add to.
     pub fn on(&mut self, stream: &StreamKey) -> &mut StreamBatch {
-        let position = self.streams.iter().position(|batch| batch.stream == *stream).unwrap_or_else(|| {
+        let found = self.places.find(stream, &self.streams, |batch| &batch.stream);
+        let position = found.unwrap_or_else(|| {
             self.streams.push(StreamBatch::new(stream.clone()));
             self.streams.len() - 1
         });

@@ -25,6 +25,7 @@ mod memory;
 pub mod mutants;
 mod options;
 mod page;
+mod places;
 mod printable;
 mod record;
 pub mod row_codec;

@@ -29,6 +29,7 @@ use crate::log::waiting::Waiting;
 use crate::maintenance::{MaintenanceReport, StreamOptions};
 use crate::mutants::mutant;
 use crate::page::{Page, PageRequest};
+use crate::places::Places;
 use crate::stream::StreamKey;
 use counters::{count, uncount};
 
@@ -45,6 +46,7 @@ pub(crate) struct Transaction<'a, W> {
     /// What another clock showed just now, in Unix milliseconds; 0 for nothing.
     pub(crate) clock_witness_ms: u64,
     open: Vec<OpenStream>,
+    places: Places,
     /// Whether anything was written.
     pub(crate) dirty: bool,
     pub(crate) forget_positions: bool,
@@ -81,6 +83,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
             allow_clock_jump: false,
             clock_witness_ms: 0,
             open: Vec::new(),
+            places: Places::default(),
             dirty: false,
             forget_positions: false,
         })
@@ -88,7 +91,7 @@ impl<'a, W: BackendWrite> Transaction<'a, W> {
 
     /// Opens a stream in this transaction, once. The store gets to know it when something is written to it.
     pub(crate) fn open(&mut self, key: &StreamKey) -> Result<StreamSlot> {
-        if let Some(index) = self.open.iter().position(|stream| stream.key == *key) {
+        if let Some(index) = self.places.find(key, &self.open, |stream| &stream.key) {
             return Ok(StreamSlot(index));
         }
         key.check()?;
