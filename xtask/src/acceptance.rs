@@ -24,6 +24,7 @@ const PROOFS: &[Proof] = &[
         shows: "sign-ins at a provider of others and in a browser; 200 refreshes in two processes",
         commands: sign_in,
     },
+    Proof { name: "dashboard", shows: "a browser walks through the dashboard's pages", commands: dashboard },
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
@@ -89,6 +90,14 @@ fn sign_in() -> Vec<Command> {
         cargo(&["test", "--quiet", "-p", "highwater-cli", "--test", "sign_in_provider", "--", "--nocapture"]);
     story.env("HIGHWATER_TEST_PROVIDER", "1").env("HIGHWATER_TEST_REFRESHES", "20");
     vec![command, story]
+}
+
+/// Leaves the pages' pictures in `target/tmp/dashboard/pictures`.
+fn dashboard() -> Vec<Command> {
+    let mut walk =
+        cargo(&["test", "--quiet", "-p", "highwater-server", "--test", "dashboard_browser", "--", "--nocapture"]);
+    walk.env("HIGHWATER_TEST_DASHBOARD", "1");
+    vec![walk]
 }
 
 /// Needs the Debian packages `dbus` and `gnome-keyring`.
