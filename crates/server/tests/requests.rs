@@ -70,7 +70,6 @@ async fn what_is_no_route_is_an_error_in_json_too() {
     let running = start().await;
     for (method, path, status, code) in [
         ("GET", "/nothing", 404, "not_found"),
-        ("GET", "/", 404, "not_found"),
         ("GET", "/health/more", 404, "not_found"),
         ("GET", "/..%2f..%2fetc/passwd", 404, "not_found"),
         ("DELETE", "/health", 405, "method_not_allowed"),
