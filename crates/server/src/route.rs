@@ -74,14 +74,12 @@ impl Route {
     }
 
     /// Takes any query, and leaves it as it is in `Call::parts`.
-    #[allow(dead_code)] // for routes that pass requests on
     pub(crate) fn foreign_query(mut self) -> Self {
         self.query = QueryNames::Foreign;
         self
     }
 
     /// Sets how long the answer may take to begin, for a route that waits on purpose.
-    #[allow(dead_code)] // for routes that wait
     pub(crate) fn answer_time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
