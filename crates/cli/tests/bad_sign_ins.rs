@@ -1,4 +1,4 @@
-//! What is wrong with a sign-in is told in one line that says what to do, and nothing half-made is left behind.
+//! A sign-in that fails prints one line that says what to do, and leaves nothing half-made behind.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod support;

@@ -19,7 +19,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const CREDENTIALS: usize = 10_000;
 
-/// Measurements; the median is told.
+/// Measurements; the median is reported.
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {

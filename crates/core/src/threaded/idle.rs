@@ -45,7 +45,7 @@ impl<R: BackendReader> Idle<R> {
         Idle { probe, at: (0, 0), ends: HashMap::new(), others: None }
     }
 
-    /// The present moment; `None` when it cannot be told.
+    /// The present moment; `None` when it is unknown.
     pub(super) fn look(&mut self, generation: u64) -> Option<Moment> {
         let version = match &mut self.probe {
             Some(_) if mutant!("others-unseen") => self.at.0,
@@ -125,7 +125,7 @@ impl<R: BackendReader> Idle<R> {
     }
 }
 
-/// The version; `None` where it cannot be told. What is wrong with the file is told by the read that follows.
+/// The version; `None` where the file cannot be read. The read that follows returns the error.
 fn version(probe: &mut impl BackendReader) -> Option<u64> {
     catch_panic(|| probe.version()).ok()
 }

@@ -1,4 +1,4 @@
-//! What a host can choose about the end of a connection, and what it is told.
+//! Options for ending a connection, and the report of its end.
 
 use highwater_core::Result;
 
