@@ -29,15 +29,29 @@ pub(crate) async fn unlock(
     secrets: &dyn SecretStore,
     environment: &Arc<dyn Environment>,
 ) -> Result<Option<State>> {
-    let changed = || {
-        let message = "the vault's document was changed: restore a backup of the store, or sign in again";
-        Error::new(ErrorKind::Corrupt, message)
-    };
-    let stored = store.document(HEAD).await.map_err(|error| match error.kind() {
+    let mut stored = read_head(store).await?;
+    while let Some(head) = stored {
+        let error = match unlock_head(&head, secrets, environment).await {
+            Err(error) if error.kind() == ErrorKind::WrongKey => error,
+            outcome => return outcome.map(Some),
+        };
+        // A rotation that ended between the two reads may have forgotten the key of the document that was read.
+        stored = read_head(store).await?;
+        if stored.as_ref() == Some(&head) || mutant!("head-read-once") {
+            return Err(error);
+        }
+    }
+    Ok(None)
+}
+
+async fn read_head(store: &dyn Store) -> Result<Option<Json>> {
+    store.document(HEAD).await.map_err(|error| match error.kind() {
         ErrorKind::Corrupt => changed().because(error),
         _ => error,
-    });
-    let Some(stored) = stored? else { return Ok(None) };
+    })
+}
+
+async fn unlock_head(stored: &Json, secrets: &dyn SecretStore, environment: &Arc<dyn Environment>) -> Result<State> {
     let head: Head = stored.to().map_err(|_| changed())?;
     head.check()?;
     let masters = parse(&secrets.load().await?, secrets)?;
@@ -59,7 +73,7 @@ pub(crate) async fn unlock(
     })?;
     let sealer = Sealer::new(&head.id, &keys, environment)?;
     let master = masters.into_iter().nth(index).ok_or_else(|| no_key(secrets))?;
-    Ok(Some(State { stored, head, keys, sealer, master }))
+    Ok(State { stored: stored.clone(), head, keys, sealer, master })
 }
 
 /// Creates a vault, and a master key if there is none.
@@ -112,4 +126,9 @@ fn parse(texts: &[Secret], secrets: &dyn SecretStore) -> Result<Vec<EncryptionKe
 fn no_key(secrets: &dyn SecretStore) -> Error {
     let message = "the vault's key is missing: put it back, or remove the vault's credentials and sign in again";
     Error::new(ErrorKind::WrongKey, message).with("key_from", secrets.location())
+}
+
+fn changed() -> Error {
+    let message = "the vault's document was changed: restore a backup of the store, or sign in again";
+    Error::new(ErrorKind::Corrupt, message)
 }

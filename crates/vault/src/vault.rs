@@ -23,8 +23,8 @@ const PAGE: usize = 200;
 /// The most master keys that are kept. Windows takes 1,280 characters for an entry of its keychain, which are 28 keys.
 const MOST_KEYS: usize = 20;
 
-/// Attempts at a write that conflicts with writes by other processes.
-const TRIES: u32 = 20;
+/// Attempts at a write that conflicts with other writes. Each failure means that one of those others succeeded.
+const TRIES: u32 = 200;
 
 /// Keeps the credentials of connections encrypted in a store. See the [crate's documentation](crate).
 ///
@@ -54,6 +54,7 @@ struct Inner {
     secrets: Arc<dyn SecretStore>,
     environment: Arc<dyn Environment>,
     state: Mutex<Arc<State>>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 /// The result of [`Vault::rotate`].
@@ -111,7 +112,9 @@ impl Vault {
             }
         };
         let state = Mutex::new(Arc::new(state));
-        Ok(Vault { inner: Arc::new(Inner { store, secrets, environment, state }) })
+        Ok(Vault {
+            inner: Arc::new(Inner { store, secrets, environment, state, refreshing: tokio::sync::Mutex::default() }),
+        })
     }
 
     /// Returns the ids of the connections that have credentials here, in order.
@@ -193,8 +196,7 @@ impl Vault {
 #[async_trait]
 impl CredentialStore for Vault {
     async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        let Some(stored) = self.inner.row(connection).await? else { return Ok(None) };
-        self.inner.open_row(connection, &stored).await.map(Some)
+        Ok(self.inner.open(connection).await?.map(|(_, credentials)| credentials))
     }
 
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
@@ -211,11 +213,7 @@ impl CredentialStore for Vault {
     async fn replace(&self, connection: &str, known: Option<&Credentials>, renewed: &Credentials) -> Result<bool> {
         let mut tries = 0;
         loop {
-            let row = self.inner.row(connection).await?;
-            let stored = match &row {
-                Some(row) => Some(self.inner.open_row(connection, row).await?),
-                None => None,
-            };
+            let (row, stored) = self.inner.open(connection).await?.unzip();
             if stored.as_ref() != known {
                 return Ok(stored.as_ref() == Some(renewed));
             }
@@ -249,11 +247,14 @@ impl Inner {
 
     /// Unlocks the vault again: another process may have rotated its keys.
     async fn refresh(&self) -> Result<Arc<State>> {
+        // One at a time: what was read before a rotation's commit must not replace what was read after it.
+        let one_at_a_time = if mutant!("refreshed-out-of-order") { None } else { Some(self.refreshing.lock().await) };
         let state = unlock(&*self.store, &*self.secrets, &self.environment).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "the vault was removed from the store: open it again, and sign in again")
         })?;
         let state = Arc::new(state);
         *self.guard() = Arc::clone(&state);
+        drop(one_at_a_time);
         Ok(state)
     }
 
@@ -262,6 +263,26 @@ impl Inner {
             ErrorKind::Corrupt => changed(connection).because(error),
             _ => error.with("connection", connection),
         })
+    }
+
+    /// Returns a connection's row, and the credentials in it.
+    async fn open(&self, connection: &str) -> Result<Option<(Json, Credentials)>> {
+        let mut tries = 0;
+        loop {
+            let Some(row) = self.row(connection).await? else { return Ok(None) };
+            match self.open_row(connection, &row).await {
+                Err(error) if tries < TRIES && self.is_outdated(connection, &row, &error).await? => tries += 1,
+                outcome => return outcome.map(|credentials| Some((row, credentials))),
+            }
+        }
+    }
+
+    /// Returns whether a row that does not open has been replaced since it was read. A rotation drops the former key as soon as
+    /// every row is sealed again, so what was read before then is no sign of damage.
+    async fn is_outdated(&self, connection: &str, row: &Json, error: &Error) -> Result<bool> {
+        Ok(error.kind() == ErrorKind::Corrupt
+            && !mutant!("row-read-once")
+            && self.row(connection).await?.as_ref() != Some(row))
     }
 
     /// Commits a batch that also sets a connection's credentials.

@@ -5,12 +5,16 @@ mod support;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::Poll;
+use std::time::Duration;
 
-use highwater_core::{ErrorKind, MemoryStore, Store, WriteBatch};
+use async_trait::async_trait;
+use highwater_core::{ErrorKind, MemoryStore, Result, Store, WriteBatch};
 use highwater_engine::{CredentialStore, Credentials, Secret};
-use highwater_vault::{GivenKeys, Vault};
+use highwater_vault::{ChangeSecrets, GivenKeys, SecretStore, Vault};
 use support::{block_on, given};
+use tokio::sync::Notify;
 
 fn token(n: usize) -> Credentials {
     Credentials::token(Secret::new(format!("token-{n}")))
@@ -131,6 +135,111 @@ fn renewals_at_the_same_time_overwrite_nothing() {
         assert!(!two.replace("c0", Some(&last), &token(7)).await.unwrap());
         assert!(two.replace("c0", None, &token(1)).await.unwrap());
         assert_eq!(one.load("c0").await.unwrap(), Some(token(1)));
+    });
+}
+
+/// Keys whose place is slow: the next `load` after `hold` reads nothing until `let_go`, or until a moment has passed where
+/// the vault lets the other wait for it.
+#[derive(Debug, Default)]
+struct SlowKeys {
+    kept: Arc<GivenKeys>,
+    hold: AtomicBool,
+    held: Notify,
+    let_go: Notify,
+    /// How many updates pass before one that lets go of the load, and waits for `passed` itself.
+    updates: AtomicUsize,
+    passed: Notify,
+}
+
+impl SlowKeys {
+    async fn wait(signal: &Notify) {
+        let _ = tokio::time::timeout(Duration::from_millis(300), signal.notified()).await;
+    }
+}
+
+#[async_trait]
+impl SecretStore for SlowKeys {
+    async fn load(&self) -> Result<Vec<Secret>> {
+        if self.hold.swap(false, SeqCst) {
+            self.held.notify_one();
+            Self::wait(&self.let_go).await;
+        }
+        self.kept.load().await
+    }
+
+    async fn save(&self, secrets: &[Secret]) -> Result<()> {
+        self.kept.save(secrets).await
+    }
+
+    async fn update(&self, change: &ChangeSecrets<'_>) -> Result<Vec<Secret>> {
+        if self.updates.fetch_sub(1, SeqCst) == 1 {
+            self.let_go.notify_one();
+            Self::wait(&self.passed).await;
+        }
+        self.kept.update(change).await
+    }
+
+    fn location(&self) -> String {
+        self.kept.location()
+    }
+}
+
+#[test]
+fn what_was_read_before_a_rotation_replaces_nothing_read_after_it() {
+    block_on(async {
+        let (store, keys) = (memory(), Arc::new(SlowKeys::default()));
+        let vault = Vault::open(store, Arc::clone(&keys) as _).await.unwrap();
+        vault.save("c0", &token(0)).await.unwrap();
+        keys.hold.store(true, SeqCst);
+        // The second update of a rotation comes after its commit.
+        keys.updates.store(2, SeqCst);
+        let read_before = async {
+            let _ = vault.forget_former_keys().await;
+            keys.passed.notify_one();
+        };
+        let ((), rotation) = tokio::join!(read_before, vault.rotate());
+        assert_eq!(rotation.unwrap().rows, 1);
+        assert!(!vault.is_rotating());
+    });
+}
+
+#[test]
+fn what_a_rotation_replaced_is_no_damage() {
+    block_on(async {
+        let (store, kept) = (memory(), given());
+        let keys = Arc::new(SlowKeys { kept: Arc::clone(&kept), ..SlowKeys::default() });
+        let one = filled(&store, &kept, 1).await;
+        let two = Vault::open(store, Arc::clone(&keys) as _).await.unwrap();
+        one.rotate().await.unwrap();
+        // `two` does not know the key of the row, and is kept from reading the vault's document until the row has another.
+        keys.hold.store(true, SeqCst);
+        let rotate = async {
+            keys.held.notified().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            one.rotate().await.unwrap();
+            keys.let_go.notify_one();
+        };
+        let (refreshed, loaded, ()) = tokio::join!(two.forget_former_keys(), two.load("c0"), rotate);
+        refreshed.unwrap();
+        assert_eq!(loaded.unwrap(), Some(token(0)));
+    });
+}
+
+#[test]
+fn a_key_that_a_rotation_forgot_is_not_a_wrong_one() {
+    block_on(async {
+        let (store, kept) = (memory(), given());
+        let keys = Arc::new(SlowKeys { kept: Arc::clone(&kept), ..SlowKeys::default() });
+        let one = filled(&store, &kept, 1).await;
+        keys.hold.store(true, SeqCst);
+        let rotate = async {
+            keys.held.notified().await;
+            one.rotate().await.unwrap();
+            one.forget_former_keys().await.unwrap();
+            keys.let_go.notify_one();
+        };
+        let (two, ()) = tokio::join!(Vault::open(Arc::clone(&store), Arc::clone(&keys) as _), rotate);
+        assert_eq!(two.unwrap().load("c0").await.unwrap(), Some(token(0)));
     });
 }
 

@@ -92,7 +92,12 @@ impl Inner {
             if document.value.to::<Row>().is_ok_and(|row| row.is_sealed_with(state.sealer.number)) {
                 continue;
             }
-            let credentials = self.open_row(connection, &document.value).await?;
+            let credentials = match self.open_row(connection, &document.value).await {
+                Err(error) if self.is_outdated(connection, &document.value, &error).await? => {
+                    return Err(Error::new(ErrorKind::Conflict, "the credentials were replaced: read them again"));
+                }
+                outcome => outcome?,
+            };
             if !mutant!("rotation-overwrites") {
                 batch.expect_document(&*document.key, Some(&document.value));
             }
