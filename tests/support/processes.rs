@@ -70,7 +70,7 @@ pub(crate) async fn problems(store: &dyn Store, stream: &StreamKey) -> Result<Ve
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 
 /// A number from the environment.

@@ -63,10 +63,12 @@ fn trial() -> Vec<Command> {
 fn kills() -> Vec<Command> {
     let mut stores = cargo(&["test", "--quiet", "--test", "processes", "--test", "kills"]);
     stores.env("HIGHWATER_TEST_COMMITS", "2000").env("HIGHWATER_TEST_KILLS", "60");
+    let mut accounts = cargo(&["test", "--quiet", "--test", "connection_kills"]);
+    accounts.env("HIGHWATER_TEST_KILLS", "1000");
     let mut engine =
         cargo(&["test", "--quiet", "-p", "highwater-engine", "--test", "crash", "--test", "crash_webhooks"]);
     engine.env("HIGHWATER_KILLS", "100");
-    vec![stores, engine]
+    vec![stores, accounts, engine]
 }
 
 fn cases() -> Vec<Command> {
