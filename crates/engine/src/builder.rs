@@ -11,7 +11,7 @@ use highwater_template::{Provider, Template};
 use tokio::sync::{broadcast, watch};
 
 use crate::engine::Engine;
-use crate::http::{CredentialStore, RequestLimits, Sessions};
+use crate::http::{CredentialStore, PrivateAddresses, RequestLimits, Sessions};
 use crate::log_policy::LogPolicy;
 use crate::parts::Parts;
 use crate::slots::Slots;
@@ -50,6 +50,7 @@ pub struct EngineBuilder {
     templates: BTreeMap<String, Arc<dyn Template>>,
     actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     transport: Option<Arc<dyn Transport>>,
+    private_addresses: PrivateAddresses,
     environment: Arc<dyn Environment>,
     limits: RequestLimits,
     credentials: Option<Arc<dyn CredentialStore>>,
@@ -67,6 +68,7 @@ impl EngineBuilder {
             templates: BTreeMap::new(),
             actions: BTreeMap::new(),
             transport: None,
+            private_addresses: PrivateAddresses::default(),
             environment: Arc::new(SystemEnvironment),
             limits: RequestLimits::default(),
             credentials: None,
@@ -124,6 +126,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Sets which requests for connections may reach addresses of this machine and of private networks. By default those to
+    /// origins that the program itself wrote: see [`PrivateAddresses`].
+    #[must_use]
+    pub fn private_addresses(mut self, addresses: PrivateAddresses) -> Self {
+        self.private_addresses = addresses;
         self
     }
 
@@ -205,6 +215,7 @@ impl EngineBuilder {
             templates: self.templates,
             actions: self.actions,
             transport,
+            private_addresses: self.private_addresses,
             environment: self.environment,
             limits: self.limits,
             logs: self.logs,

@@ -1,15 +1,16 @@
 //! HTTP clients for connections: the connection's provider, its origins, and which templates get a client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::auth::{AuthKind, CredentialUse, OAuth2};
+use highwater_template::http::Transport;
 use highwater_template::{ConfigKey, Provider};
 
-use crate::documents::ConnectionSettings;
+use crate::documents::{BaseUrlReach, ConnectionSettings};
 use crate::errors::unknown_provider;
-use crate::http::{Address, Client, Session};
+use crate::http::{Address, Client, Guarded, PrivateAddresses, Session, fixed_origin};
 use crate::mutants::mutant;
 use crate::parts::Parts;
 
@@ -51,7 +52,7 @@ impl Parts {
         let filled = provider.filled_in(&self.config_of(settings, provider))?;
         let address = self.address(settings, provider).unwrap_or_default();
         session.arrive(&address).await?;
-        let (transport, environment) = (Arc::clone(&self.transport), Arc::clone(&self.environment));
+        let (transport, environment) = (self.transport_for(settings, provider), Arc::clone(&self.environment));
         let store = Arc::clone(&self.store);
         let client = Client::new(transport, environment, store, self.limits.clone(), origins, &filled, session).await?;
         if credentials != CredentialUse::Unused
@@ -65,6 +66,25 @@ impl Parts {
             .with("origin", origin));
         }
         Ok(client.of_engine(&self.name).at(address))
+    }
+
+    /// The transport for a connection: what its settings lead to may not be a private address.
+    pub(crate) fn transport_for(&self, settings: &ConnectionSettings, provider: &Provider) -> Arc<dyn Transport> {
+        let transport = Arc::clone(&self.transport);
+        if self.private_addresses == PrivateAddresses::OfAnyone {
+            return transport;
+        }
+        Arc::new(Guarded::new(transport, self.own_origins(settings, provider)))
+    }
+
+    /// The origins that the program itself wrote.
+    fn own_origins(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeSet<String> {
+        let defaults = self.defaults_of(provider);
+        let defaults = || defaults.iter().map(|(name, value)| (*name, *value));
+        let endpoints = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
+        let urls = std::iter::once(&provider.base_url).chain(&provider.origins).map(String::as_str).chain(endpoints);
+        let own = settings.base_url.as_deref().filter(|_| settings.base_url_reach == BaseUrlReach::Anywhere);
+        urls.filter_map(|url| fixed_origin(url, defaults())).chain(own.and_then(|url| fixed_origin(url, []))).collect()
     }
 
     /// Refuses a template or an action of another provider than the connection's.
@@ -115,13 +135,22 @@ impl Parts {
     /// The connection's settings, with the defaults of all the provider's templates and actions.
     fn config_of(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeMap<String, String> {
         let mut config = settings.config.clone();
-        let of_provider = self.described().filter(|(known, _)| known.name == provider.name);
-        for key in of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)) {
-            if let Some(default) = &key.default {
-                config.entry(key.name.clone()).or_insert_with(|| default.clone());
-            }
+        for (name, default) in self.defaults_of(provider) {
+            config.entry(name.to_owned()).or_insert_with(|| default.to_owned());
         }
         config
+    }
+
+    /// The defaults of settings of all the provider's templates and actions, by name.
+    fn defaults_of(&self, provider: &Provider) -> BTreeMap<&str, &str> {
+        let of_provider = self.described().filter(|(known, _)| known.name == provider.name);
+        let mut defaults = BTreeMap::new();
+        for key in of_provider.flat_map(|(known, keys)| known.config.iter().chain(keys)) {
+            if let Some(default) = &key.default {
+                defaults.entry(key.name.as_str()).or_insert(default.as_str());
+            }
+        }
+        defaults
     }
 
     /// Every description of a provider in the catalogue, with the settings of its template or action.

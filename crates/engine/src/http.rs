@@ -12,6 +12,7 @@ mod device;
 mod findings;
 #[cfg(feature = "http")]
 mod global;
+mod guarded;
 mod keeping;
 mod limits;
 mod oauth;
@@ -36,6 +37,8 @@ pub(crate) use client::{Client, Note};
 pub use credential_store::CredentialStore;
 pub use credentials::{Credentials, SignInMethod};
 pub use device::DeviceSignIn;
+pub use guarded::PrivateAddresses;
+pub(crate) use guarded::{Guarded, fixed_origin};
 pub use limits::RequestLimits;
 pub(crate) use limits::{passing, time_until};
 pub(crate) use renewal::Place;

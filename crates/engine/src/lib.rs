@@ -80,7 +80,8 @@ pub mod connections {
         DisconnectOptions, DisconnectReport, RevocationMode,
     };
     pub use crate::documents::{
-        ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, PendingRemoval, SignInReason,
+        BaseUrlReach, ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, PendingRemoval,
+        SignInReason,
     };
     pub use crate::events::{ConnectionChange, ConnectionEvent};
 }
@@ -117,8 +118,8 @@ pub mod syncs {
 
 /// HTTP transports, and limits for slow and failing APIs.
 pub mod transport {
-    pub use crate::http::RequestLimits;
     #[cfg(feature = "http")]
     pub use crate::http::UreqTransport;
+    pub use crate::http::{PrivateAddresses, RequestLimits};
     pub use crate::proxy::ProxyRetries;
 }

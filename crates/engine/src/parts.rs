@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, watch};
 use crate::cancel::CancelToken;
 use crate::documents::{Holder, SyncKey};
 use crate::events::{ConnectionEvent, IntegrationEvent, RunEvent, SyncEvent};
-use crate::http::{RequestLimits, Sessions};
+use crate::http::{PrivateAddresses, RequestLimits, Sessions};
 use crate::log_policy::LogPolicy;
 use crate::slots::Slots;
 
@@ -27,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) templates: BTreeMap<String, Arc<dyn Template>>,
     pub(crate) actions: BTreeMap<String, Arc<dyn ActionTemplate>>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) private_addresses: PrivateAddresses,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: RequestLimits,
     pub(crate) logs: LogPolicy,

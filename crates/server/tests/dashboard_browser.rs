@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 #[path = "dashboard/browser.rs"]
-#[allow(dead_code)] // the pages are walked by another program
 mod browser;
 mod support;
 

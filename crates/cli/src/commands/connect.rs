@@ -50,8 +50,8 @@ pub(crate) async fn run(options: &ConnectOptions, output: &Output, cancel: &Canc
         None => (ConnectionSettings::new("", options.provider.as_deref().unwrap_or_default()), Application::default()),
         Some(key) => of_integration(key, options).await?,
     };
-    if settings.integration.is_none() || options.base_url.is_some() {
-        settings.base_url.clone_from(&options.base_url);
+    if let Some(url) = &options.base_url {
+        settings = settings.base_url(url);
     }
     settings.config.extend(config);
     settings.id = options.connection.clone().unwrap_or_else(|| connection_id(&settings.provider, &options.config));
@@ -71,6 +71,7 @@ async fn of_integration(key: &str, options: &ConnectOptions) -> Result<(Connecti
     let mut settings = ConnectionSettings::of_integration("", key);
     settings.provider.clone_from(&found.provider);
     settings.base_url.clone_from(&found.base_url);
+    settings.base_url_reach = found.base_url_reach;
     settings.config.clone_from(&found.config);
     Ok((settings, application))
 }

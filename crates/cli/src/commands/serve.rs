@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use highwater::engine::CancelToken;
+use highwater::engine::transport::PrivateAddresses;
 use highwater::server::{Compat, Scope, Server};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 use serde_json::json;
@@ -38,6 +39,10 @@ pub(crate) struct ServeOptions {
     /// An origin whose pages may use the server, such as `https://app.example.com`. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
+    /// Let settings of connections, which clients with a key may choose, lead to addresses of this machine and of private
+    /// networks too. Without it only base URLs that commands and programs set may.
+    #[arg(long)]
+    allow_private_addresses: bool,
     /// Whose words the answers use.
     #[arg(long, value_enum, default_value = "highwater")]
     compat: CompatName,
@@ -66,7 +71,12 @@ pub(crate) async fn run(options: &ServeOptions, output: &Output, cancel: &Cancel
     stores::tell_unfinished(&*store, output).await?;
     // Made now if there is none: credentials that arrive over HTTP must outlive the process.
     let vault = vaults::open(&store, &store_options).await?;
-    let builder = store_options.catalogue.builder(&store)?.credential_store(Arc::new(vault));
+    let addresses = match options.allow_private_addresses {
+        true => PrivateAddresses::OfAnyone,
+        false => PrivateAddresses::OfTheProgram,
+    };
+    let builder =
+        store_options.catalogue.builder(&store)?.credential_store(Arc::new(vault)).private_addresses(addresses);
     let (engine, demo) = if options.demo {
         let mut demo = Demo::start().await?;
         let engine = demo.add_to(builder).build()?;

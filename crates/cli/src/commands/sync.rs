@@ -51,8 +51,8 @@ pub(crate) async fn run(options: &SyncOptions, output: &Output, cancel: &CancelT
     stores::tell_unfinished(&*store, output).await?;
     let engine = vaults::engine(&store, &options.store).await?;
     let mut settings = known.map_or_else(|| new_connection(options), |known| known.settings);
-    if options.account.base_url.is_some() {
-        settings.base_url.clone_from(&options.account.base_url);
+    if let Some(url) = &options.account.base_url {
+        settings = settings.base_url(url);
     }
     settings.config.extend(options.account.config.iter().cloned());
     let connection = settings.id.clone();

@@ -60,6 +60,15 @@ impl Outbox {
         self.engine.wait(self.outbox.add(destination))
     }
 
+    /// See [`Outbox::add_public`](crate::webhooks::Outbox::add_public).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn add_public(&self, destination: Destination) -> Result<()> {
+        self.engine.wait(self.outbox.add_public(destination))
+    }
+
     /// See [`Outbox::destinations`](crate::webhooks::Outbox::destinations).
     ///
     /// # Errors

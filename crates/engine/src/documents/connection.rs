@@ -38,6 +38,9 @@ pub struct ConnectionSettings {
     /// The base URL, if it differs from the templates'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// Which addresses the base URL may have.
+    #[serde(default, skip_serializing_if = "BaseUrlReach::is_anywhere")]
+    pub base_url_reach: BaseUrlReach,
     /// Settings of the templates.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
@@ -55,6 +58,24 @@ pub struct ConnectionSettings {
     pub metadata: Map<String, Value>,
 }
 
+/// Which addresses a base URL may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BaseUrlReach {
+    /// Any, also of this machine and of private networks: the program chose it.
+    #[default]
+    Anywhere,
+    /// Only globally routable ones: somebody else chose it, such as a client of a server.
+    Public,
+}
+
+impl BaseUrlReach {
+    pub(crate) fn is_anywhere(&self) -> bool {
+        *self == BaseUrlReach::Anywhere
+    }
+}
+
 impl ConnectionSettings {
     /// Returns the settings of a connection to `provider`.
     pub fn new(id: impl Into<String>, provider: impl Into<String>) -> Self {
@@ -63,6 +84,7 @@ impl ConnectionSettings {
             provider: provider.into(),
             integration: None,
             base_url: None,
+            base_url_reach: BaseUrlReach::Anywhere,
             config: BTreeMap::new(),
             display_name: None,
             end_user: None,
@@ -85,14 +107,14 @@ impl ConnectionSettings {
 
     /// The account alone, without anything that the host noted.
     pub(crate) fn without_notes(self) -> Self {
-        let ConnectionSettings { id, provider, base_url, config, .. } = self;
-        ConnectionSettings { base_url, config, ..ConnectionSettings::new(id, provider) }
+        let ConnectionSettings { id, provider, base_url, base_url_reach, config, .. } = self;
+        ConnectionSettings { base_url, base_url_reach, config, ..ConnectionSettings::new(id, provider) }
     }
 
-    /// Sets the base URL.
+    /// Sets the base URL. It may have any address, so the program must not take it from others.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
+        (self.base_url, self.base_url_reach) = (Some(url.into()), BaseUrlReach::Anywhere);
         self
     }
 
@@ -156,8 +178,9 @@ impl ConnectionSettings {
     /// Whether both are the same connection with the same settings of its templates, whatever the host notes of it.
     pub(crate) fn leads_where(&self, other: &ConnectionSettings) -> bool {
         let facts = |settings: &ConnectionSettings| {
-            let ConnectionSettings { id, provider, integration, base_url, config, .. } = settings.clone();
-            (id, provider, integration, base_url, config)
+            let ConnectionSettings { id, provider, integration, base_url, base_url_reach, config, .. } =
+                settings.clone();
+            (id, provider, integration, base_url, base_url_reach, config)
         };
         facts(self) == facts(other)
     }

@@ -165,6 +165,18 @@ impl Destination {
             && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
     }
 
+    /// Refuses a destination that may reach this machine or a private network.
+    pub(crate) fn check_public(&self) -> Result<()> {
+        if self.check()? == Reach::Public && !self.allow_private {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Invalid,
+            "the destination's address is one of this machine or a private network: only the program that runs the engine can allow it",
+        )
+        .with("destination", &self.id))
+    }
+
     /// Classifies the destination's address, if it may be delivered to.
     pub(crate) fn check(&self) -> Result<Reach> {
         let invalid =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-use super::connection::{ConnectionSettings, check_base_url};
+use super::connection::{BaseUrlReach, ConnectionSettings, check_base_url};
 use super::sync::SyncOptions;
 
 /// The longest key, as a connection's id.
@@ -53,6 +53,9 @@ pub struct IntegrationSettings {
     /// Where the API is, if not where its templates say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// Which addresses the base URL may have.
+    #[serde(default, skip_serializing_if = "BaseUrlReach::is_anywhere")]
+    pub base_url_reach: BaseUrlReach,
     /// Settings of the templates, for every connection that does not give its own.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
@@ -74,6 +77,7 @@ impl IntegrationSettings {
             client_id: None,
             scopes: Vec::new(),
             base_url: None,
+            base_url_reach: BaseUrlReach::Anywhere,
             config: BTreeMap::new(),
             created_at: Timestamp::UNIX_EPOCH,
             changed_at: Timestamp::UNIX_EPOCH,
@@ -101,10 +105,23 @@ impl IntegrationSettings {
         self
     }
 
-    /// Sets where the API is.
+    /// Sets where the API is. It may have any address, so the program must not take it from others: see
+    /// [`public_base_url`](IntegrationSettings::public_base_url).
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
+        (self.base_url, self.base_url_reach) = (Some(url.into()), BaseUrlReach::Anywhere);
+        self
+    }
+
+    /// Sets where the API is, as somebody else than the program says: requests reach globally routable addresses only, unless
+    /// the engine allows [`PrivateAddresses::OfAnyone`](crate::transport::PrivateAddresses). What was set before stays as it is
+    /// if `url` is the same.
+    #[must_use]
+    pub fn public_base_url(mut self, url: Option<String>) -> Self {
+        if self.base_url != url {
+            self.base_url_reach = if url.is_some() { BaseUrlReach::Public } else { BaseUrlReach::Anywhere };
+            self.base_url = url;
+        }
         self
     }
 
@@ -141,7 +158,10 @@ impl IntegrationSettings {
     /// Fills in what a connection does not say itself.
     pub(crate) fn fill_in(&self, mut connection: ConnectionSettings) -> ConnectionSettings {
         connection.provider.clone_from(&self.provider);
-        connection.base_url = connection.base_url.or_else(|| self.base_url.clone());
+        if connection.base_url.is_none() {
+            connection.base_url.clone_from(&self.base_url);
+            connection.base_url_reach = self.base_url_reach;
+        }
         for (name, value) in &self.config {
             connection.config.entry(name.clone()).or_insert_with(|| value.clone());
         }
@@ -151,8 +171,8 @@ impl IntegrationSettings {
     /// Takes out what a connection does not say otherwise: it follows the integration in that.
     pub(crate) fn take_out(&self, connection: &mut ConnectionSettings) {
         connection.provider.clone_from(&self.provider);
-        if connection.base_url == self.base_url {
-            connection.base_url = None;
+        if connection.base_url == self.base_url && connection.base_url_reach == self.base_url_reach {
+            (connection.base_url, connection.base_url_reach) = (None, BaseUrlReach::Anywhere);
         }
         connection.config.retain(|name, value| self.config.get(name) != Some(value));
     }

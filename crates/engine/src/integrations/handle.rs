@@ -134,7 +134,8 @@ impl IntegrationHandle {
         batch.expect_document(integration_key(&self.key), Some(&document));
         integration.put_next(&mut batch)?;
         let (mut moved, mut released) = (Vec::new(), Vec::new());
-        if (&before.base_url, &before.config) != (&settings.base_url, &settings.config) {
+        let address = |settings: &IntegrationSettings| (settings.base_url.clone(), settings.base_url_reach);
+        if address(&before) != address(&settings) || before.config != settings.config {
             for connection in engine.members(&self.key).await? {
                 let now = settings.fill_in(connection.clone());
                 released.extend(engine.released(&before.fill_in(connection), &now).await?);

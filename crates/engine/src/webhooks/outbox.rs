@@ -30,6 +30,8 @@ use crate::documents::{
     Destination, OutboxRow, dead_key, dead_prefix, destination_key, rest_key, row_key, rows_prefix,
 };
 use crate::engine::Engine;
+use crate::http::PrivateAddresses;
+use crate::mutants::mutant;
 use crate::webhooks::signature::signing_secret;
 use destinations::destinations;
 
@@ -62,6 +64,7 @@ pub struct Outbox {
 struct OutboxParts {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
+    private_addresses: PrivateAddresses,
     environment: Arc<dyn Environment>,
     secrets: Mutex<HashMap<String, Vec<Secret>>>,
 }
@@ -74,6 +77,7 @@ impl Outbox {
             parts: Arc::new(OutboxParts {
                 store: Arc::clone(&parts.store),
                 transport: Arc::clone(&parts.transport),
+                private_addresses: parts.private_addresses,
                 environment: Arc::clone(&parts.environment),
                 secrets: Mutex::default(),
             }),
@@ -107,6 +111,24 @@ impl Outbox {
         batch.remove_document(rest_key(&destination.id));
         batch.put_document(destination_key(&destination.id), &Destination { disabled: None, ..destination })?;
         self.parts.store.commit(batch).await.map(drop)
+    }
+
+    /// Stores a destination that somebody else than the program chose, such as a client of a server. Its URL must not lead to
+    /// this machine or a private network, unless the engine was built with
+    /// [`PrivateAddresses::OfAnyone`](crate::transport::PrivateAddresses::OfAnyone), or the program itself has given a destination
+    /// of this id the same URL before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add`](Outbox::add).
+    pub async fn add_public(&self, destination: Destination) -> Result<()> {
+        let known = self.destinations().await?.into_iter().find(|known| known.id == destination.id);
+        let own = known
+            .is_some_and(|known| known.url == destination.url && (known.allow_private || !destination.allow_private));
+        if !own && self.parts.private_addresses != PrivateAddresses::OfAnyone && !mutant!("destinations-of-anyone") {
+            destination.check_public()?;
+        }
+        self.add(destination).await
     }
 
     /// Returns every destination.

@@ -233,9 +233,8 @@ pub(super) async fn update(visit: Visit) -> Answer {
     let change = |mut settings: IntegrationSettings| {
         settings.display_name = text("display_name");
         settings.client_id = text("client_id");
-        settings.base_url = text("base_url");
         settings.scopes.clone_from(&scopes);
-        settings
+        settings.public_base_url(text("base_url"))
     };
     visit.engine().integration(key)?.update(change).await?;
     visit.done(visit.to(["integrations", key]), "Saved.")

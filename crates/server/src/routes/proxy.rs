@@ -89,9 +89,6 @@ async fn proxy(mut call: Call) -> Answer {
     }
     // What may be sent twice is sent twice only if it was asked for, or if twice is as once.
     request = request.repeatable(retries > 0 || matches!(method, "GET" | "HEAD" | "PUT" | "DELETE"));
-    // A base URL can only be set by the program that runs this server: it may lead into its own network. Elsewhere settings that
-    // clients give are part of the address.
-    request = request.global_only(connection.base_url.is_none());
     let retries = statuses.into_iter().fold(ProxyRetries::new(retries), ProxyRetries::status);
     match call.engine().proxy_with_retries(&connection.id, request, &retries).await {
         Ok(answer) => passed_on(answer),

@@ -1,4 +1,5 @@
 //! A person's side of the dashboard without a browser: a cookie, links and forms.
+#![allow(dead_code)] // each test file uses its own part
 
 use std::sync::{Arc, Mutex};
 

@@ -73,7 +73,11 @@ impl Definition {
         };
         given(&mut settings.display_name, &self.display_name);
         given(&mut settings.client_id, &self.client_id);
-        given(&mut settings.base_url, &self.base_url);
+        settings = match self.base_url.as_deref() {
+            None => settings,
+            Some("") => settings.public_base_url(None),
+            Some(url) => settings.base_url(url),
+        };
         if !self.scope.is_empty() {
             settings.scopes = self.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
         }
