@@ -106,6 +106,7 @@ pub use highwater_server as server;
 #[cfg(feature = "sign-in")]
 pub use highwater_sign_in as sign_in;
 /// What a template is written against.
+#[cfg(feature = "template")]
 pub use highwater_template as template;
 /// The ready templates.
 #[cfg(feature = "templates")]
