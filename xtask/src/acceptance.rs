@@ -27,6 +27,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "dashboard", shows: "a browser walks through the dashboard's pages", commands: dashboard },
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
+    Proof { name: "size", shows: "no feature set costs a host more than its limits", commands: size },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
 ];
 
@@ -127,6 +128,10 @@ fn keychain() -> Vec<Command> {
 
 fn fuzz() -> Vec<Command> {
     vec![cargo(&["xtask", "fuzz", "--seconds", "20"])]
+}
+
+fn size() -> Vec<Command> {
+    vec![cargo(&["xtask", "size"])]
 }
 
 fn embed() -> Vec<Command> {

@@ -9,6 +9,7 @@ mod msrv;
 mod mutants;
 mod process;
 mod public_api;
+mod size;
 mod test;
 
 use std::process::ExitCode;
@@ -22,6 +23,11 @@ const COMMANDS: &[(&str, &str, Command)] = &[
     ("mutants", "break each rule of the log in turn: the suite must notice (--list, or names)", mutants::run),
     ("msrv", "whether every dependency builds with our rust-version, as far as it says", msrv::run),
     ("public-api", "count the public items of each crate (--json, --root FOLDER, or crates)", public_api::run),
+    (
+        "size",
+        "crates, bytes and build time of what a host links (--json, --crates, --quick, --cold, or names)",
+        size::run,
+    ),
     ("test", "run every test: unit, integration, documentation", test::run),
 ];
 
