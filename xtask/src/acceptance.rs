@@ -27,6 +27,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "dashboard", shows: "a browser walks through the dashboard's pages", commands: dashboard },
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
+    Proof { name: "features", shows: "the facade compiles with each feature alone", commands: features },
     Proof { name: "size", shows: "no feature set costs a host more than its limits", commands: size },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
 ];
@@ -73,7 +74,7 @@ fn kills() -> Vec<Command> {
 }
 
 fn cases() -> Vec<Command> {
-    let mut command = cargo(&["xtask", "test", "--no-fail-fast"]);
+    let mut command = cargo(&["xtask", "test"]);
     command.env_remove("PROPTEST_RNG_SEED").env_remove("HIGHWATER_TEST_SEED");
     vec![command]
 }
@@ -128,6 +129,37 @@ fn keychain() -> Vec<Command> {
 
 fn fuzz() -> Vec<Command> {
     vec![cargo(&["xtask", "fuzz", "--seconds", "20"])]
+}
+
+fn features() -> Vec<Command> {
+    let alone = |package, features| {
+        let facade = ["clippy", "--locked", "--quiet", "-p", package, "--no-default-features", "--features", features];
+        cargo(&[&facade[..], &["--", "-D", "warnings"]].concat())
+    };
+    let facade = [
+        "",
+        "sqlite",
+        "bundled",
+        "redb",
+        "sled",
+        "template",
+        "engine",
+        "cron",
+        "http",
+        "jwt",
+        "templates",
+        "declarative",
+        "provider-files",
+        "encryption",
+        "zstd",
+        "vault",
+        "keychain",
+        "sign-in",
+        "browser",
+        "server",
+    ];
+    let others = [("highwater-engine", ""), ("highwater-cli", "keychain")];
+    facade.map(|feature| ("highwater", feature)).into_iter().chain(others).map(|(name, set)| alone(name, set)).collect()
 }
 
 fn size() -> Vec<Command> {

@@ -10,6 +10,7 @@ mod mutants;
 mod process;
 mod public_api;
 mod size;
+mod suites;
 mod test;
 
 use std::process::ExitCode;

@@ -2,13 +2,14 @@
 //!
 //! A test that fails while a rule is broken counts only if it passes in the same binary while none is.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process::cargo;
+use crate::suites::{self, Suite};
 
 /// The crates whose tests are the proof, the quickest first.
 const CRATES: &[&str] = &[
@@ -23,12 +24,6 @@ const CRATES: &[&str] = &[
     "highwater-server",
     "highwater-testkit",
 ];
-
-/// Built along, and nothing of it is run: with what it asks of them, SQLite, TLS and hashing are the builds that the
-/// tests of the whole workspace have made already.
-const ALONG: &str = "highwater-bench";
-
-const FEATURES: &str = "highwater-core/mutants,highwater-conformance/mutants,highwater-store-sled/mutants,highwater-store-sqlite/mutants,highwater-engine/mutants,highwater-vault/mutants,highwater-sign-in/mutants,highwater-server/mutants";
 
 /// A broken rule may make a test run forever, which is detected too.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,26 +54,70 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err("no mutant of that name; `cargo xtask mutants --list` tells them all".to_owned());
     }
     let began = Instant::now();
-    let suites = build()?;
+    let mut suites = suites::build()?;
+    suites.retain(|suite| CRATES.contains(&&*suite.package));
+    suites.sort_by_key(|suite| CRATES.iter().position(|name| *name == suite.package));
     println!("built {} suites in {} s", suites.len(), began.elapsed().as_secs());
-    let mut survivors = Vec::new();
-    let mut sound = Sound::default();
-    for mutant in &chosen {
-        let began = Instant::now();
-        match killer(&suites, mutant)? {
-            Some(killer) => {
-                sound.confirm(&killer)?;
-                let (suite, failed) = (&killer.suite.name, killer.shown());
-                println!("{:32} killed by {suite} {failed} in {:.1} s", mutant.name, began.elapsed().as_secs_f32());
-            }
-            None => {
-                println!("{:32} SURVIVED: {}", mutant.name, mutant.instead);
-                survivors.push(mutant.name.as_str());
+    let (killers, survivors) = hunt(&suites, &chosen)?;
+    confirm(&killers)?;
+    println!("killed {} of {} in {} s", killers.len(), chosen.len(), began.elapsed().as_secs());
+    if survivors.is_empty() { Ok(()) } else { Err(format!("survivors: {}", survivors.join(", "))) }
+}
+
+/// Breaks one rule per processor at a time: most tests wait more than they compute. What noticed, and the rules that nothing
+/// noticed.
+fn hunt<'s>(suites: &'s [Suite], chosen: &[&Mutant]) -> Result<(Vec<Killer<'s>>, Vec<String>), String> {
+    let waiting = Mutex::new(chosen.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || {
+        let (mut killers, mut survivors) = (Vec::new(), Vec::new());
+        while let Some(mutant) = next() {
+            let began = Instant::now();
+            let found = killer(suites, mutant)?;
+            let seconds = began.elapsed().as_secs_f32();
+            match found {
+                Some(killer) => {
+                    let (suite, failed) = (&killer.suite.name, killer.shown());
+                    println!("{:32} killed by {suite} {failed} in {seconds:.1} s", mutant.name);
+                    killers.push(killer);
+                }
+                None => {
+                    println!("{:32} SURVIVED: {}", mutant.name, mutant.instead);
+                    survivors.push(mutant.name.clone());
+                }
             }
         }
+        Ok((killers, survivors))
+    };
+    let (mut killers, mut survivors) = (Vec::new(), Vec::new());
+    for found in suites::in_parallel(worker) {
+        let (more_killers, more_survivors) = found?;
+        killers.extend(more_killers);
+        survivors.extend(more_survivors);
     }
-    println!("killed {} of {}", chosen.len() - survivors.len(), chosen.len());
-    if survivors.is_empty() { Ok(()) } else { Err(format!("survivors: {}", survivors.join(", "))) }
+    Ok((killers, survivors))
+}
+
+/// Runs what noticed broken rules while none is: those tests of each suite, or the whole suite where one has no name.
+fn confirm(killers: &[Killer<'_>]) -> Result<(), String> {
+    let mut by_suite: BTreeMap<&str, (&Suite, Option<BTreeSet<&str>>)> = BTreeMap::new();
+    for killer in killers {
+        let (_, tests) = by_suite.entry(&killer.suite.name).or_insert((killer.suite, Some(BTreeSet::new())));
+        match (&killer.test, tests.as_mut()) {
+            (Some(test), Some(tests)) => drop(tests.insert(test)),
+            _ => *tests = None,
+        }
+    }
+    for (name, (suite, tests)) in by_suite {
+        let mut arguments: Vec<&str> = tests.iter().flatten().copied().collect();
+        if tests.is_some() {
+            arguments.push("--exact");
+        }
+        if let Some(failed) = failure(suite, None, &arguments)? {
+            return Err(format!("{name} {} fails although no rule is broken", failed.shown()));
+        }
+    }
+    Ok(())
 }
 
 /// The rules of every crate, each from the list beside its sources, which must name those that the sources have.
@@ -86,7 +125,7 @@ fn all() -> Result<Vec<Mutant>, String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut all = Vec::new();
     for package in CRATES {
-        let folder = crates.join(short(package));
+        let folder = crates.join(package.trim_start_matches("highwater-"));
         let Ok(list) = fs::read_to_string(folder.join("mutants.txt")) else { continue };
         let of_crate = list.lines().filter(|line| !line.starts_with('#')).map(rule).collect::<Result<Vec<_>, _>>()?;
         let listed: BTreeSet<String> = of_crate.iter().map(|mutant| mutant.name.clone()).collect();
@@ -126,54 +165,6 @@ fn find_rules(folder: &Path, found: &mut BTreeSet<String>) -> Result<(), String>
     Ok(())
 }
 
-/// A test binary.
-struct Suite {
-    name: String,
-    path: PathBuf,
-    folder: PathBuf,
-}
-
-fn build() -> Result<Vec<Suite>, String> {
-    let mut command = cargo(&["test", "--no-run", "--message-format=json", "--features", FEATURES]);
-    for name in CRATES.iter().chain([&ALONG]) {
-        command.args(["--package", name]);
-    }
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("cargo: {error}"))?;
-    if !output.status.success() {
-        return Err("the suites do not build".to_owned());
-    }
-    let mut suites: Vec<Suite> = String::from_utf8_lossy(&output.stdout).lines().filter_map(suite).collect();
-    suites.sort_by_key(|suite| CRATES.iter().position(|name| suite.name.starts_with(name)));
-    if suites.is_empty() { Err("cargo built no tests".to_owned()) } else { Ok(suites) }
-}
-
-/// The suite that a message of cargo tells of.
-fn suite(message: &str) -> Option<Suite> {
-    // Examples are built too, and some of them run forever.
-    let profile = message.split("\"profile\":{").nth(1)?.split('}').next()?;
-    if !profile.contains("\"test\":true") {
-        return None;
-    }
-    let path = PathBuf::from(text(message, "executable")?);
-    let manifest = PathBuf::from(text(message, "manifest_path")?);
-    let folder = manifest.parent()?.to_owned();
-    let package = text(message, "package_id")?;
-    let package = CRATES.iter().find(|name| package.contains(*name) || folder.ends_with(short(name)))?;
-    let target = path.file_name()?.to_str()?.split('-').next()?.to_owned();
-    Some(Suite { name: format!("{package}::{target}"), path, folder })
-}
-
-fn short(package: &str) -> &str {
-    package.trim_start_matches("highwater-")
-}
-
-/// The text behind `"key":` in a line of JSON; the paths and names asked for contain no escapes here.
-fn text<'m>(message: &'m str, key: &str) -> Option<&'m str> {
-    let begin = message.find(&format!("\"{key}\":\""))? + key.len() + 4;
-    let length = message[begin..].find('"')?;
-    Some(&message[begin..begin + length])
-}
-
 /// What noticed a broken rule.
 struct Killer<'s> {
     suite: &'s Suite,
@@ -188,31 +179,11 @@ impl Killer<'_> {
     }
 }
 
-/// The tests that pass while nothing is broken.
-#[derive(Default)]
-struct Sound {
-    seen: HashSet<(String, String)>,
-}
-
-impl Sound {
-    /// Runs what noticed a broken rule without it: the test alone, or the whole suite where it has no name.
-    fn confirm(&mut self, killer: &Killer<'_>) -> Result<(), String> {
-        let filter = killer.test.clone().unwrap_or_default();
-        if !self.seen.insert((killer.suite.name.clone(), filter.clone())) {
-            return Ok(());
-        }
-        match failure(killer.suite, None, &filter)? {
-            None => Ok(()),
-            Some(failed) => Err(format!("{} {} fails although no rule is broken", killer.suite.name, failed.shown())),
-        }
-    }
-}
-
 /// The first test that notices: those of the rule's own property are asked first.
 fn killer<'s>(suites: &'s [Suite], mutant: &Mutant) -> Result<Option<Killer<'s>>, String> {
-    for filter in [mutant.property.as_str(), ""] {
+    for filters in [&[mutant.property.as_str()][..], &[]] {
         for suite in suites {
-            if let Some(killer) = failure(suite, Some(mutant), filter)? {
+            if let Some(killer) = failure(suite, Some(mutant), filters)? {
                 return Ok(Some(killer));
             }
         }
@@ -220,22 +191,20 @@ fn killer<'s>(suites: &'s [Suite], mutant: &Mutant) -> Result<Option<Killer<'s>>
     Ok(None)
 }
 
-/// Runs the tests of a suite whose names contain `filter`; what failed.
-fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Result<Option<Killer<'s>>, String> {
-    let report = tempfile(suite);
+/// Runs the tests of a suite that the arguments choose; what failed.
+fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, arguments: &[&str]) -> Result<Option<Killer<'s>>, String> {
+    let report = tempfile(suite, mutant);
     let file = fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
-    let mut command = Command::new(&suite.path);
+    let mut command = suite.command();
     // An intended failure is not a regression to record.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
-    command.arg(THREADS).current_dir(&suite.folder).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
-    if !filter.is_empty() {
-        command.arg(filter);
-    }
+    command.arg(THREADS).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
+    command.args(arguments);
     match mutant {
         Some(mutant) => command.env("HIGHWATER_MUTANT", &mutant.name),
         None => command.env_remove("HIGHWATER_MUTANT"),
     };
-    let mut child = command.spawn().map_err(|error| format!("{}: {error}", suite.path.display()))?;
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", suite.name))?;
     let began = Instant::now();
     let status = loop {
         match child.try_wait().map_err(|error| format!("{}: {error}", suite.name))? {
@@ -261,7 +230,8 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, filter: &str) -> Resul
     }
 }
 
-fn tempfile(suite: &Suite) -> PathBuf {
-    let name = format!("highwater-mutants-{}-{}", std::process::id(), suite.name.replace("::", "-"));
+fn tempfile(suite: &Suite, mutant: Option<&Mutant>) -> PathBuf {
+    let mutant = mutant.map_or("none", |mutant| &mutant.name);
+    let name = format!("highwater-mutants-{}-{}-{mutant}", std::process::id(), suite.name.replace("::", "-"));
     std::env::temp_dir().join(name)
 }
