@@ -5,6 +5,7 @@ mod connect;
 mod credentials;
 mod disconnect;
 mod disconnect_options;
+mod remove;
 mod settle;
 mod sign_in;
 mod state;

@@ -11,6 +11,8 @@ const PAGE: usize = 500;
 pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     prefix: &'static str,
+    /// Documents read at a time.
+    page: usize,
     /// Read, and not passed yet.
     ahead: VecDeque<Document>,
     /// The last key that was read.
@@ -20,7 +22,12 @@ pub(crate) struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     pub(crate) fn new(store: &'s dyn Store, prefix: &'static str) -> Self {
-        Walk { store, prefix, ahead: VecDeque::new(), last: String::new(), ended: false }
+        Walk::paged(store, prefix, PAGE)
+    }
+
+    /// A walk that reads so many documents at a time.
+    pub(crate) fn paged(store: &'s dyn Store, prefix: &'static str, page: usize) -> Self {
+        Walk { store, prefix, page, ahead: VecDeque::new(), last: String::new(), ended: false }
     }
 
     /// Returns the document at `path` under the prefix. No path may be less than the one before.
@@ -39,28 +46,47 @@ impl<'s> Walk<'s> {
             if self.ended {
                 return Ok(None);
             }
-            // Not far before the wanted key, and behind what was read.
+            // Not far before the wanted key.
             let mut before = wanted.clone();
             before.pop();
-            let page = self.store.documents(self.prefix, &before.max(std::mem::take(&mut self.last)), PAGE).await?;
-            match page.last() {
-                Some(last) => self.last = last.key.to_string(),
-                None => self.ended = true,
+            self.read(before).await?;
+        }
+    }
+
+    /// Returns the documents whose paths begin with `path`, which ends with a slash. No path may be less than the one before.
+    pub(crate) async fn under(&mut self, path: &str) -> Result<Vec<Document>> {
+        let (wanted, mut found) = (format!("{}{path}", self.prefix), Vec::new());
+        loop {
+            while let Some(next) = self.ahead.front() {
+                let is_under = next.key.starts_with(&*wanted);
+                if !is_under && *next.key > *wanted {
+                    return Ok(found);
+                }
+                found.extend(self.ahead.pop_front().filter(|_| is_under));
             }
-            self.ahead = page.into();
+            if self.ended {
+                return Ok(found);
+            }
+            self.read(wanted.clone()).await?;
         }
     }
 
     /// Returns the next document under the prefix.
     pub(crate) async fn next(&mut self) -> Result<Option<Document>> {
         if self.ahead.is_empty() && !self.ended {
-            let page = self.store.documents(self.prefix, &self.last, PAGE).await?;
-            match page.last() {
-                Some(last) => self.last = last.key.to_string(),
-                None => self.ended = true,
-            }
-            self.ahead = page.into();
+            self.read(String::new()).await?;
         }
         Ok(self.ahead.pop_front())
+    }
+
+    /// Reads the page behind a key, and behind what was read.
+    async fn read(&mut self, after: String) -> Result<()> {
+        let page = self.store.documents(self.prefix, &after.max(std::mem::take(&mut self.last)), self.page).await?;
+        match page.last() {
+            Some(last) => self.last = last.key.to_string(),
+            None => self.ended = true,
+        }
+        self.ahead = page.into();
+        Ok(())
     }
 }

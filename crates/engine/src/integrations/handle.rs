@@ -7,7 +7,7 @@ use std::sync::Arc;
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
 use super::TRIES;
-use crate::connection::{DisconnectOptions, DisconnectReport, RevocationMode};
+use crate::connection::{DisconnectOptions, DisconnectReport};
 use crate::documents::{ConnectionSettings, IntegrationSettings, integration_key};
 use crate::engine::Engine;
 use crate::events::{IntegrationChange, IntegrationEvent};
@@ -153,10 +153,11 @@ impl IntegrationHandle {
     }
 
     /// Deletes the integration, with its secrets here and in the [`CredentialStore`](crate::CredentialStore). With
-    /// [`DeleteMode::Disconnect`] its connections go first, each as with [`Engine::disconnect`]: where that fails halfway, delete it
-    /// again. If the credential store fails or the process dies, its secrets are removed later, as a connection's credentials are.
+    /// [`DeleteMode::Disconnect`] its connections go first, each as with [`Engine::disconnect`], up to 200 in one commit: where that
+    /// fails halfway, delete it again. If the credential store fails or the process dies, its secrets are removed later, as a connection's credentials are.
     ///
-    /// Once a provider does not answer a revocation, it is not asked for the other connections: their report has none.
+    /// Sign-ins are revoked eight at a time. Once the provider does not answer a revocation, or after five minutes, it is not asked
+    /// for the other connections: their report has none.
     ///
     /// ```no_run
     /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
@@ -184,7 +185,7 @@ impl IntegrationHandle {
                 },
                 outcome => outcome?,
             };
-            let members = engine.members(&self.key).await?;
+            let members = engine.member_ids(&self.key).await?;
             match mode {
                 DeleteMode::IfUnused if !members.is_empty() => {
                     return Err(Error::new(
@@ -196,7 +197,7 @@ impl IntegrationHandle {
                 }
                 DeleteMode::IfUnused => {}
                 DeleteMode::Disconnect(options) => {
-                    let removed = self.disconnect_all(&members, options, &mut report).await?;
+                    let removed = self.disconnect_all(members, options, &mut report).await?;
                     failed = failed.and(removed);
                 }
             }
@@ -216,24 +217,14 @@ impl IntegrationHandle {
     /// Removes connections. Returns the first error of the credential store, after all of them.
     async fn disconnect_all(
         &self,
-        members: &[ConnectionSettings],
-        mut options: DisconnectOptions,
+        members: Vec<String>,
+        options: DisconnectOptions,
         report: &mut DeleteReport,
     ) -> Result<Result<()>> {
         let mut failed = Ok(());
-        for connection in members {
-            let ended = match self.engine.end_connection(&connection.id, options).await {
-                // Somebody else removed it.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                outcome => outcome?,
-            };
-            if let Some(Err(error)) = &ended.report.revocation
-                && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unavailable)
-            {
-                options.revocation = RevocationMode::Skip;
-            }
+        for (connection, ended) in self.engine.end_connections(members, options).await? {
             failed = failed.and(ended.credentials);
-            report.disconnected.insert(connection.id.clone(), ended.report);
+            report.disconnected.insert(connection, ended.report);
         }
         Ok(failed)
     }

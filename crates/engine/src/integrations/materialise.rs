@@ -55,11 +55,20 @@ pub(super) fn first_due(
 impl Engine {
     /// The connections of an integration, each as it says itself.
     pub(super) async fn members(&self, key: &str) -> Result<Vec<ConnectionSettings>> {
+        self.each_member(key, |connection| connection).await
+    }
+
+    /// The ids of an integration's connections: of many, the settings would take most of the memory.
+    pub(super) async fn member_ids(&self, key: &str) -> Result<Vec<String>> {
+        self.each_member(key, |connection| connection.id).await
+    }
+
+    async fn each_member<T>(&self, key: &str, keep: impl Fn(ConnectionSettings) -> T) -> Result<Vec<T>> {
         let (mut connections, mut found) = (Walk::new(self.store().as_ref(), "connection/"), Vec::new());
         while let Some(document) = connections.next().await? {
             let connection: ConnectionSettings = document.value.to()?;
             if connection.integration.as_deref() == Some(key) {
-                found.push(connection);
+                found.push(keep(connection));
             }
         }
         Ok(found)

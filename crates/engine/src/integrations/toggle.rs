@@ -197,8 +197,8 @@ impl IntegrationHandle {
 
     /// The sync of every connection, in the order of their documents.
     async fn keys(&self, name: &str) -> Result<Vec<SyncKey>> {
-        let members = self.engine.members(&self.key).await?;
-        let keys: Result<Vec<SyncKey>> = members.iter().map(|connection| SyncKey::new(&connection.id, name)).collect();
+        let members = self.engine.member_ids(&self.key).await?;
+        let keys: Result<Vec<SyncKey>> = members.iter().map(|connection| SyncKey::new(connection, name)).collect();
         let mut keys = keys?;
         keys.sort_by_cached_key(SyncKey::path);
         Ok(keys)
