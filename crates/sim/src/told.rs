@@ -77,11 +77,17 @@ pub(crate) struct Told {
     pub(crate) health: Option<Health>,
 }
 
-/// How a connection stands, and whether somebody signed in.
+/// How a connection stands, and what came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Health {
     pub(crate) name: String,
-    pub(crate) signed_in: bool,
+    pub(crate) operation: String,
+}
+
+impl Health {
+    pub(crate) fn signed_in(&self) -> bool {
+        self.operation != "refresh"
+    }
 }
 
 impl Told {
@@ -89,8 +95,8 @@ impl Told {
         let body: Value = serde_json::from_str(body).ok()?;
         let cursor = |name: &str| body["cursor"][name].as_str()?.parse::<Cursor>().ok();
         if body["type"] == "auth" {
-            let health =
-                Health { name: body["health"].as_str()?.to_owned(), signed_in: body["operation"] != "refresh" };
+            let text = |name: &str| body[name].as_str().map(str::to_owned);
+            let health = Health { name: text("health")?, operation: text("operation")? };
             return Some(Told {
                 connection: NAMES.iter().position(|name| body["connectionId"] == *name)?,
                 model: String::new(),
@@ -111,7 +117,8 @@ impl Told {
     /// Whether a receiver that processed this has also processed `other`.
     pub(crate) fn covers(&self, other: &Told) -> bool {
         if self.health.is_some() || other.health.is_some() {
-            return false;
+            let operation = |told: &Told| told.health.as_ref().map(|health| health.operation.clone());
+            return self.connection == other.connection && operation(self) == operation(other);
         }
         let around = match (self.range, other.range) {
             (Some((from, to)), Some((first, last))) => {

@@ -13,7 +13,7 @@ use crate::errors::no_connection;
 use crate::events::{ConnectionChange, ConnectionEvent};
 use crate::mutants::mutant;
 use crate::sync::note_change;
-use crate::webhooks::outbox::{AuthNews, AuthOperation, add_auth_rows};
+use crate::webhooks::outbox::{AuthNews, AuthOperation, add_auth_rows, bound_rows};
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;
@@ -127,12 +127,14 @@ impl Engine {
             } else {
                 BTreeSet::new()
             };
+            let mut receivers = Vec::new();
             if let Some(told) = told {
                 let settings: ConnectionSettings = connected.to()?;
                 let error = health.error();
                 let mode = self.parts().sessions.of(connection).known().unwrap_or_default().mode();
                 let news = AuthNews { settings: &settings, operation, mode, health: told, error: error.as_ref() };
-                add_auth_rows(self.store().as_ref(), &*self.parts().environment, &news, tries, &mut batch).await?;
+                let (store, environment) = (self.store().as_ref(), &*self.parts().environment);
+                receivers = add_auth_rows(store, environment, &news, tries, &mut batch).await?;
             }
             match self.store().commit(batch).await {
                 Ok(_) => {
@@ -143,6 +145,7 @@ impl Engine {
                     if let Some(health) = told {
                         self.tell_health(connection, operation, health);
                     }
+                    bound_rows(self.store().as_ref(), &*self.parts().environment, &receivers).await;
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,

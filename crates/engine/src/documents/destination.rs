@@ -66,7 +66,8 @@ pub struct Destination {
     /// Whether the URL may resolve to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
-    /// Beyond this many waiting deliveries, those about the same stream are collapsed into one; the same applies to dead letters.
+    /// Beyond this many waiting deliveries, those about the same stream are collapsed into one, and of those about a connection's
+    /// health the latest of each operation stays; the same applies to dead letters.
     /// Defaults to 1,000.
     #[serde(default = "most")]
     pub max_rows: usize,

@@ -11,7 +11,7 @@ mod lease;
 mod news;
 mod tally;
 
-pub(crate) use auth::{AuthNews, AuthOperation, add_auth_rows};
+pub(crate) use auth::{AuthNews, AuthOperation, add_auth_rows, bound_rows};
 pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{BackgroundDelivery, DeliveryReport};
 pub(crate) use draft::tell;

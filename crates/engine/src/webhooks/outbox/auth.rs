@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use serde::{Deserialize, Serialize};
 
+use super::collapse::collapse_waiting;
 use super::destinations::destinations;
 use super::news::{Ids, iso};
-use crate::documents::{ConnectionError, ConnectionHealth, ConnectionSettings, OutboxRow, WebhookFormat, row_key};
+use crate::documents::{
+    ConnectionError, ConnectionHealth, ConnectionSettings, Destination, OutboxRow, WebhookFormat, row_key,
+};
 use crate::mutants::mutant;
 
 /// What a connection's health came of.
@@ -37,16 +40,17 @@ pub(crate) struct AuthNews<'n> {
     pub(crate) error: Option<&'n ConnectionError>,
 }
 
-/// Adds a row per destination to the batch that changes how the connection stands.
+/// Adds a row per destination to the batch that changes how the connection stands. Returns those destinations.
 pub(crate) async fn add_auth_rows(
     store: &dyn Store,
     environment: &dyn Environment,
     news: &AuthNews<'_>,
     attempt: u32,
     batch: &mut WriteBatch,
-) -> Result<()> {
+) -> Result<Vec<Destination>> {
+    let mut told = Vec::new();
     if mutant!("health-untold") {
-        return Ok(());
+        return Ok(told);
     }
     let settings = news.settings;
     let integration = settings.integration.as_deref().unwrap_or(&settings.provider);
@@ -59,8 +63,18 @@ pub(crate) async fn add_auth_rows(
         let row = OutboxRow::new(ids.next(), news.body(integration, destination.format)?, now);
         let key = row_key(&destination.id, &row.id);
         batch.expect_document(&*key, None).put_document(&*key, &row)?;
+        told.push(destination);
     }
-    Ok(())
+    Ok(told)
+}
+
+/// Bounds the rows of destinations that were told of a connection. If that fails, the next news does it.
+pub(crate) async fn bound_rows(store: &dyn Store, environment: &dyn Environment, told: &[Destination]) {
+    for destination in told {
+        if let Err(error) = collapse_waiting(store, environment, destination).await {
+            tracing::warn!(target: "highwater::outbox", destination = %destination.id, "its rows could not be collapsed: {error}");
+        }
+    }
 }
 
 impl AuthNews<'_> {
@@ -112,7 +126,7 @@ impl AuthNews<'_> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct AuthBody {
     auth_mode: String,
-    pub(super) connection_id: String,
+    connection_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end_user: Option<AuthUser>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +144,20 @@ pub(super) struct AuthBody {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
     r#type: String,
+}
+
+/// News of the same connection and operation: a receiver that has the later one needs none of the earlier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AuthKey {
+    integration: String,
+    connection: String,
+    operation: String,
+}
+
+impl AuthBody {
+    pub(super) fn key(self) -> AuthKey {
+        AuthKey { integration: self.provider_config_key, connection: self.connection_id, operation: self.operation }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

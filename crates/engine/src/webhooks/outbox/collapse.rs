@@ -1,13 +1,15 @@
 //! Bounds the rows of an unreachable receiver: beyond a limit, rows about the same stream are collapsed into one that covers
-//! them all.
+//! them all, and of those about a connection's health only the latest of each operation stays.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
+use super::auth::{AuthBody, AuthKey};
 use super::news::{Body, Ids};
 use crate::documents::{Destination, OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
+use crate::mutants::mutant;
 
 /// Rows read at a time.
 const PAGE: usize = 500;
@@ -52,6 +54,7 @@ async fn collapse(
     }
     let (mut groups, mut rows, mut after) =
         (BTreeMap::<Group, Vec<(Document, OutboxRow, Body)>>::new(), 0, String::new());
+    let (mut latest, mut outdated) = (BTreeMap::<AuthKey, Document>::new(), Vec::new());
     loop {
         let page = store.documents(&kept.prefix, &after, PAGE).await?;
         let Some(last) = page.last() else { break };
@@ -59,13 +62,25 @@ async fn collapse(
         for document in page {
             let row: OutboxRow = document.value.to()?;
             rows += 1;
+            if let Ok(body) = serde_json::from_str::<Body>(&row.body) {
+                groups.entry(group(&body)).or_default().push((document, row, body));
+            } else if let Ok(body) = serde_json::from_str::<AuthBody>(&row.body) {
+                let key = body.key();
+                outdated.extend(if mutant!("old-health-stays") && latest.contains_key(&key) {
+                    Some(document)
+                } else {
+                    latest.insert(key, document)
+                });
+            }
             // A body unknown to this version stays unchanged.
-            let Ok(body) = serde_json::from_str::<Body>(&row.body) else { continue };
-            groups.entry(group(&body)).or_default().push((document, row, body));
         }
     }
-    let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>();
+    let left = rows - groups.values().map(|group| group.len() - 1).sum::<usize>() - outdated.len();
     let mut batch = WriteBatch::new();
+    // The latest stays as it is, in its place: later rows of the connection come after it, and a receiver that has seen it knows it.
+    for document in &outdated {
+        batch.expect_document(&*document.key, Some(&document.value)).remove_document(&*document.key);
+    }
     let mut ids = Ids::new(environment, environment.now(), 0);
     for group in groups.into_values().filter(|group| group.len() > 1) {
         for (document, ..) in &group {
@@ -94,7 +109,7 @@ async fn collapse(
                 destination = %destination.id,
                 rows,
                 left,
-                "too many deliveries wait for the receiver: those about the same stream were collapsed into one",
+                "too many deliveries wait for the receiver: those about the same stream, or the same connection, were collapsed into one",
             );
             Ok(())
         }
