@@ -8,7 +8,7 @@ use highwater_core::{Environment, Error, ErrorKind, Result, Store, SystemEnviron
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
 use highwater_template::{Provider, Template};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::engine::Engine;
 use crate::http::{CredentialStore, PrivateAddresses, RequestLimits, Sessions};
@@ -229,7 +229,7 @@ impl EngineBuilder {
             queued: Mutex::default(),
             calls: Mutex::default(),
             queued_actions: watch::channel(0).0,
-            ended: watch::channel(0).0,
+            ended: Notify::new(),
             events: broadcast::channel(EVENTS).0,
             sync_events: broadcast::channel(EVENTS).0,
             connection_events: broadcast::channel(EVENTS).0,

@@ -89,11 +89,13 @@ impl Engine {
 
     /// Waits until this engine has no run of the sync.
     pub(crate) async fn until_idle(&self, key: &SyncKey) {
-        let mut ended = self.parts.ended.subscribe();
-        while lock(&self.parts.running).contains_key(key) {
-            if ended.changed().await.is_err() {
+        loop {
+            // From here on no end is missed.
+            let ended = self.parts.ended.notified();
+            if !lock(&self.parts.running).contains_key(key) {
                 return;
             }
+            ended.await;
         }
     }
 

@@ -8,7 +8,7 @@ use highwater_core::{Environment, RunId, Store, Timestamp};
 use highwater_template::actions::ActionTemplate;
 use highwater_template::http::Transport;
 use highwater_template::{Provider, Secret, Template};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::cancel::CancelToken;
 use crate::documents::{Holder, SyncKey};
@@ -46,8 +46,8 @@ pub(crate) struct Parts {
     pub(crate) calls: Mutex<HashSet<RunId>>,
     /// The number of actions that were queued here.
     pub(crate) queued_actions: watch::Sender<u64>,
-    /// The number of runs that have ended.
-    pub(crate) ended: watch::Sender<u64>,
+    /// Notified when a run has ended. Those who wait go on in their order, while a `watch` would draw it by lot.
+    pub(crate) ended: Notify,
     pub(crate) events: broadcast::Sender<RunEvent>,
     pub(crate) sync_events: broadcast::Sender<SyncEvent>,
     pub(crate) integration_events: broadcast::Sender<IntegrationEvent>,

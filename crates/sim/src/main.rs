@@ -134,3 +134,20 @@ fn shrink(plan: &Plan, property: &str) -> Plan {
         return smallest;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::Knob;
+
+    #[test]
+    fn a_seed_has_the_same_course_each_time() {
+        let busy =
+            |plan: &Plan| [Knob::Toggles, Knob::Integrations, Knob::Scheduled].iter().all(|knob| plan.has(*knob));
+        for plan in (1..).map(Plan::new).filter(busy).take(3) {
+            let [one, two] = [Watch::CHECKS, Watch::TRACE].map(|watch| simulate(&plan, watch));
+            assert!(one.broken.is_none(), "seed {}: {:?}", plan.seed, one.broken);
+            assert_eq!(one.trace, two.trace, "seed {}", plan.seed);
+        }
+    }
+}

@@ -90,7 +90,7 @@ impl<'e> Active<'e> {
 impl Drop for Active<'_> {
     fn drop(&mut self) {
         lock(&self.engine.parts().running).remove(self.key);
-        self.engine.parts().ended.send_modify(|count| *count = count.wrapping_add(1));
+        self.engine.parts().ended.notify_waiters();
     }
 }
 
@@ -112,4 +112,34 @@ impl Drop for Queued<'_> {
 
 fn cancelled_in_queue() -> Error {
     Error::new(ErrorKind::Cancelled, "the run was cancelled before it began")
+}
+
+#[cfg(test)]
+mod tests {
+    use highwater_core::{MemoryStore, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_wait_for_a_run_go_on_in_their_order() {
+        let engine = Engine::builder(Arc::new(MemoryStore::new().unwrap()) as Arc<dyn Store>).build().unwrap();
+        let key = SyncKey::new("c", "acme/items").unwrap();
+        for _ in 0..10 {
+            let active = Active::begin(&engine, &key).unwrap();
+            let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let mut waiting = tokio::task::JoinSet::new();
+            for number in 0..8 {
+                let (engine, key, order) = (engine.clone(), key.clone(), Arc::clone(&order));
+                waiting.spawn(async move {
+                    engine.until_idle(&key).await;
+                    lock(&order).push(number);
+                });
+            }
+            tokio::task::yield_now().await;
+            assert!(lock(&order).is_empty());
+            drop(active);
+            while waiting.join_next().await.is_some() {}
+            assert_eq!(*lock(&order), (0..8).collect::<Vec<_>>());
+        }
+    }
 }
