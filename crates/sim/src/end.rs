@@ -35,6 +35,12 @@ impl World {
             self.make_well(connection).await?;
             self.converge(connection).await?;
         }
+        let Some(engine) = self.process.engines.first() else { return Ok(()) };
+        // Whoever takes a name finishes what the one before left.
+        let left = engine.pending_removals().await?;
+        if !left.is_empty() {
+            self.shared.broken("sign-in", format!("removals are pending at the end: {left:?}"));
+        }
         for number in 0..self.consumers.len() {
             if self.consumers[number].kind != Kind::Twin {
                 self.drain(number).await?;

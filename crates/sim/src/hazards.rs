@@ -1,7 +1,7 @@
 //! The hazards that a set of simulations must reach to be meaningful.
 
 /// Every hazard that is counted.
-pub(crate) const ALL: [&str; 119] = [
+pub(crate) const ALL: [&str; 122] = [
     "crash",
     "crash in a run",
     "run resumed after a crash",
@@ -112,12 +112,15 @@ pub(crate) const ALL: [&str; 119] = [
     "turned off and emptied during a run",
     "paused during a run",
     "removed during a run",
+    "removed and emptied during a run",
     "turned on during a run",
     "turned off or on where nothing is",
     "turning on or off failed",
     "endpoint enabled during a run",
     "endpoint disabled during a run",
     "endpoint disabled and emptied during a run",
+    "integration deleted",
+    "integration deleted during a run",
     "endpoint toggled around a connection's own decision",
     "connection follows its integration again",
     "connection joined while its endpoint was off",

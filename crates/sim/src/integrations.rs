@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_core::locks::lock;
 use highwater_core::{ErrorKind, Store, WriteBatch};
-use highwater_engine::{DisableMode, Engine, IntegrationSettings};
+use highwater_engine::integrations::DeleteMode;
+use highwater_engine::{DisableMode, DisconnectMode, Engine, IntegrationSettings};
 use serde_json::Value;
 
 use crate::disk::NAMES;
@@ -12,7 +14,7 @@ use crate::plan::{CONNECTIONS, Endpoint, Knob, Plan};
 use crate::process::Process;
 use crate::shared::Shared;
 use crate::template::{PROVIDER, SYNC};
-use crate::toggles::schedule;
+use crate::toggles::{check_erased, schedule};
 
 /// The key of the integration.
 pub(crate) const INTEGRATION: &str = "sources";
@@ -28,6 +30,8 @@ pub(crate) enum SyncState {
 /// Who decided what about the syncs, as the commits say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decisions {
+    /// The integration is there.
+    exists: bool,
     /// The options of the integration's endpoint; none while it is off.
     endpoint: Option<Value>,
     /// The settings of each connection's sync; none while it is off.
@@ -53,11 +57,12 @@ impl Decisions {
 
     fn note(&mut self, key: &str, value: Option<&[u8]>) {
         let value: Option<Value> = value.and_then(|value| serde_json::from_slice(value).ok());
-        let Some((kind, path)) = key.split_once('/') else { return };
-        if kind == "integration" {
+        if key == format!("integration/{INTEGRATION}") {
+            self.exists = value.is_some();
             self.endpoint = value.and_then(|integration| integration["endpoints"].get(SYNC).cloned());
             return;
         }
+        let Some((kind, path)) = key.split_once('/') else { return };
         let Some(place) = NAMES.iter().position(|name| path.split('/').next() == Some(name)) else { return };
         match kind {
             "sync" => self.syncs[place] = value,
@@ -81,6 +86,9 @@ impl Decisions {
                 shared
                     .broken("integrations", format!("{name}: {what}: its sync is {sync:?}, the endpoint {endpoint:?}"));
             };
+            if !self.exists {
+                broken("it has no integration");
+            }
             match (&self.syncs[place], &self.endpoint) {
                 (Some(_), _) if self.off[place] => broken("on, although it was turned off itself"),
                 (None, Some(_)) if !self.off[place] => broken("off, although the endpoint is on"),
@@ -140,13 +148,19 @@ impl Process {
     /// Somebody turns the endpoint on or off, while whatever runs goes on.
     pub(crate) fn toggle_endpoint(&mut self, shared: &Arc<Shared>, engine: usize, toggle: Endpoint) {
         let (engine, shared, store) = (self.engines[engine].clone(), Arc::clone(shared), Arc::clone(&self.store));
+        let removed = Arc::clone(&self.removed);
         self.runs.spawn(async move {
             let running = store.inner.documents("holder/", "", 1).await.is_ok_and(|found| !found.is_empty());
             let call = store.oracle().toggles.begin();
             let outcome = async {
                 let integration = engine.integration(INTEGRATION)?;
                 match toggle {
-                    Endpoint::Enable => integration.enable(SYNC, schedule()).await,
+                    Endpoint::Enable => turn_on(&engine, &shared.plan).await,
+                    Endpoint::Delete | Endpoint::Erase => {
+                        let erases = toggle == Endpoint::Erase;
+                        let mode = if erases { DisconnectMode::ClearRecords } else { DisconnectMode::KeepRecords };
+                        integration.delete(DeleteMode::disconnect(mode)).await.map(drop)
+                    }
                     Endpoint::Slow => integration.enable(SYNC, schedule().schedule(Duration::from_secs(600))).await,
                     Endpoint::Disable => integration.disable(SYNC, DisableMode::Keep).await,
                     Endpoint::Clear => integration.disable(SYNC, DisableMode::Clear).await,
@@ -160,6 +174,18 @@ impl Process {
                 (oracle.toggles.end(call) && outcome.is_ok()).then(|| oracle.toggles.decisions().endpoint.is_some())
             };
             let wanted = matches!(toggle, Endpoint::Enable | Endpoint::Slow);
+            let deletes = matches!(toggle, Endpoint::Delete | Endpoint::Erase);
+            for place in (0..CONNECTIONS).filter(|_| deletes && outcome.is_ok()) {
+                if is_on.is_some() && !store.oracle().toggles.is_gone(place) {
+                    shared.broken("integrations", format!("{} outlived its integration", NAMES[place]));
+                }
+                if is_on.is_some() && toggle == Endpoint::Erase {
+                    check_erased(&shared, &store, place).await;
+                }
+                if store.oracle().toggles.is_gone(place) {
+                    lock(&removed).insert(NAMES[place].to_owned());
+                }
+            }
             if is_on.is_some_and(|is_on| is_on != wanted) {
                 shared.broken("integrations", format!("{toggle:?} returned, and the endpoint is on: {is_on:?}"));
             }
@@ -168,7 +194,9 @@ impl Process {
                     Endpoint::Enable | Endpoint::Slow => "endpoint enabled during a run",
                     Endpoint::Disable => "endpoint disabled during a run",
                     Endpoint::Clear => "endpoint disabled and emptied during a run",
+                    Endpoint::Delete | Endpoint::Erase => "integration deleted during a run",
                 }),
+                Ok(()) if deletes => shared.reached("integration deleted"),
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     shared.reached("turned off or on where nothing is");

@@ -202,6 +202,8 @@ pub(crate) enum Toggle {
     Resume,
     /// The connection is removed, with its credentials.
     Disconnect,
+    /// The connection is removed, and its streams are emptied.
+    Erase,
     Connect,
     /// The connection gives up what it decided for itself.
     Follow,
@@ -216,6 +218,10 @@ pub(crate) enum Endpoint {
     Disable,
     /// Off, and the streams of every connection are emptied.
     Clear,
+    /// The integration is deleted, with its connections.
+    Delete,
+    /// The integration is deleted, and the streams of its connections are emptied.
+    Erase,
 }
 
 /// What happens to a sign-in.
@@ -337,9 +343,11 @@ impl Plan {
                     (Knob::CommitUnknown, Action::StoreFault(fault))
                 }
                 96..102 => {
-                    use Toggle::{Clear, Connect, Disable, Disconnect, Enable, Follow, Pause, Resume};
-                    let toggles =
-                        [Disable, Disable, Clear, Enable, Enable, Enable, Pause, Resume, Disconnect, Connect, Connect];
+                    use Toggle::{Clear, Connect, Disable, Disconnect, Enable, Erase, Follow, Pause, Resume};
+                    let toggles = [
+                        Disable, Disable, Clear, Enable, Enable, Enable, Pause, Resume, Disconnect, Erase, Connect,
+                        Connect, Connect,
+                    ];
                     let toggle = match toggles[rng.usize(..toggles.len())] {
                         Enable if self.has(Knob::Integrations) && rng.bool() => Follow,
                         toggle => toggle,
@@ -352,8 +360,9 @@ impl Plan {
                     (Knob::SignIn, Action::SignIn { connection, what })
                 }
                 105..109 => {
-                    use Endpoint::{Clear, Disable, Enable, Slow};
-                    let toggle = [Enable, Enable, Slow, Disable, Disable, Clear][rng.usize(..6)];
+                    use Endpoint::{Clear, Delete, Disable, Enable, Erase, Slow};
+                    let toggles = [Enable, Enable, Enable, Slow, Disable, Disable, Clear, Delete, Erase];
+                    let toggle = toggles[rng.usize(..toggles.len())];
                     (Knob::Integrations, Action::Endpoint { engine: rng.usize(..2), toggle })
                 }
                 _ => (Knob::Webhooks, Action::Webhook { connection, engine: rng.usize(..2), pick: rng.u8(..) }),

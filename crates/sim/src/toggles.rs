@@ -8,7 +8,7 @@ use highwater_engine::{ConnectionSettings, DisableMode, DisconnectMode, Engine, 
 use serde_json::Value;
 use std::time::Duration;
 
-use crate::disk::NAMES;
+use crate::disk::{NAMES, SimStore, stream};
 use crate::integrations::{Decisions, INTEGRATION, SyncState};
 use crate::plan::{CONNECTIONS, Knob, Plan, Toggle};
 use crate::process::{Process, give_webhook_secret, sign_in};
@@ -114,7 +114,7 @@ impl Toggles {
         &self.decisions
     }
 
-    fn is_gone(&self, connection: usize) -> bool {
+    pub(crate) fn is_gone(&self, connection: usize) -> bool {
         self.gone[connection]
     }
 }
@@ -159,10 +159,14 @@ impl Process {
                     Toggle::Resume => sync.resume().await,
                     Toggle::Enable => sync.enable(schedule()).await.map(drop),
                     Toggle::Disconnect => engine.disconnect(name, DisconnectMode::KeepRecords).await.map(drop),
+                    Toggle::Erase => engine.disconnect(name, DisconnectMode::ClearRecords).await.map(drop),
                     Toggle::Connect => {
                         lock(&removed).remove(name);
                         give_webhook_secret(&engines, &shared, name);
-                        connect(&engine, &shared.plan, name).await
+                        let connected = connect(&engine, &shared.plan, name).await;
+                        // Somebody who removed it in the meantime may have been before this.
+                        lock(&removed).remove(name);
+                        connected
                     }
                     Toggle::Follow => sync.follow_integration().await.map(drop),
                 }
@@ -175,6 +179,9 @@ impl Process {
             };
             if let Some(found) = found {
                 check_decided(&shared, name, toggle, found);
+                if toggle == Toggle::Erase {
+                    check_erased(&shared, &store, connection).await;
+                }
             }
             match outcome {
                 Ok(()) if running => shared.reached(match toggle {
@@ -182,6 +189,7 @@ impl Process {
                     Toggle::Clear => "turned off and emptied during a run",
                     Toggle::Pause => "paused during a run",
                     Toggle::Disconnect => "removed during a run",
+                    Toggle::Erase => "removed and emptied during a run",
                     Toggle::Follow => "connection follows its integration again",
                     Toggle::Resume | Toggle::Enable | Toggle::Connect => "turned on during a run",
                 }),
@@ -198,17 +206,26 @@ impl Process {
             {
                 sign_in(&shared, &api, &vault, name).await;
             }
-            if toggle == Toggle::Disconnect && store.oracle().toggles.is_gone(connection) {
+            if matches!(toggle, Toggle::Disconnect | Toggle::Erase) && store.oracle().toggles.is_gone(connection) {
                 lock(&removed).insert(name.to_owned());
             }
         });
     }
 }
 
+/// A connection that was removed with its records, and that nobody connected since, has none.
+pub(crate) async fn check_erased(shared: &Shared, store: &SimStore, connection: usize) {
+    let live = store.inner.head(&stream(connection)).await.map_or(0, |head| head.live);
+    if live > 0 && store.oracle().toggles.is_gone(connection) {
+        let name = NAMES[connection];
+        shared.broken("toggles", format!("{name} was removed with its records, and {live} are there"));
+    }
+}
+
 /// A decision that nobody else interfered with holds when its call returns.
 fn check_decided(shared: &Shared, name: &str, toggle: Toggle, found: SyncState) {
     let holds = match toggle {
-        Toggle::Disable | Toggle::Clear | Toggle::Disconnect => found == SyncState::Off,
+        Toggle::Disable | Toggle::Clear | Toggle::Disconnect | Toggle::Erase => found == SyncState::Off,
         Toggle::Pause => found == SyncState::Paused,
         Toggle::Enable | Toggle::Resume => found == SyncState::On,
         // As the integration has it.
