@@ -73,7 +73,7 @@ fn must_be_there(options: &StoreOptions) -> Result<()> {
     if options.store == StoreKind::Sqlite { check_sqlite(&options.db) } else { Ok(()) }
 }
 
-fn nothing_there(db: &Path) -> Error {
+pub(crate) fn nothing_there(db: &Path) -> Error {
     let message =
         "the store does not exist: `highwater connect` or `highwater sync` creates it, or name another with --db";
     Error::new(ErrorKind::NotFound, message).with("db", db.display())

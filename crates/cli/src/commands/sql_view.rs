@@ -41,8 +41,7 @@ pub(crate) struct SqlViewOptions {
 
 pub(crate) async fn run(options: &SqlViewOptions, output: &Output) -> Result<()> {
     if !options.db.exists() {
-        return Err(Error::new(ErrorKind::NotFound, "the database does not exist: sync something into it first")
-            .with("db", options.db.display()));
+        return Err(stores::nothing_there(&options.db));
     }
     stores::check_sqlite(&options.db)?;
     let store = stores::open_sqlite(&options.db, &options.codec)?;
