@@ -129,12 +129,17 @@ impl<B: Backend> Store for Threaded<B> {
 
     fn document<'s>(&'s self, key: &'s str) -> StoreFuture<'s, Option<Json>> {
         Box::pin(async move {
+            let look = |key: Vec<u8>| {
+                move |_: &Shared, read: &mut dyn BackendRead| {
+                    let value = read.get(Table::State, &key)?;
+                    value.map(|value| Json::from_stored(value.into())).transpose().map(Attempt::Done)
+                }
+            };
             let key = log::document_key(key);
-            self.read(move |_, read| {
-                let value = read.get(Table::State, &key)?;
-                value.map(|value| Json::from_stored(value.into())).transpose().map(Attempt::Done)
-            })
-            .await
+            match self.inner.caller_reader.read(&self.inner.shared, look(key.clone())) {
+                Some(value) => value.map_err(|error| self.named(error)),
+                None => self.read(look(key)).await,
+            }
         })
     }
 
