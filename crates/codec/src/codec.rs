@@ -6,6 +6,8 @@ use std::sync::Arc;
 #[cfg(feature = "encryption")]
 use highwater_core::{Environment, SystemEnvironment};
 use highwater_core::{Error, ErrorKind, PayloadCodec, PayloadContext, Result};
+#[cfg(feature = "encryption")]
+use zeroize::Zeroizing;
 
 #[cfg(feature = "zstd")]
 use crate::compression::Compression;
@@ -75,7 +77,7 @@ impl Codec {
         let cipher = self.cipher.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::WrongKey, "the payload is encrypted: open the store with a codec that has its key")
         })?;
-        let opened = cipher.open(context, stored)?;
+        let opened = Zeroizing::new(cipher.open(context, stored)?);
         self.decompress(&opened, out)
     }
 
@@ -91,7 +93,7 @@ impl PayloadCodec for Codec {
         if let Some(cipher) = &self.cipher
             && cipher.encrypts()
         {
-            let mut inner = Vec::with_capacity(payload.len());
+            let mut inner = Zeroizing::new(Vec::with_capacity(payload.len()));
             self.compress(payload, &mut inner)?;
             return cipher.seal(context, &inner, out);
         }

@@ -31,6 +31,7 @@ mod tokens;
 mod turn;
 #[cfg(feature = "http")]
 mod ureq;
+mod written;
 
 pub(crate) use address::Address;
 pub(crate) use client::{Client, Note};

@@ -18,6 +18,7 @@ use super::answer;
 use super::oauth::{Refusal, TokenRequest, secure};
 use super::skew::with_skew;
 use super::tokens::{OAuthGrant, OAuthTokens};
+use super::written::Shown;
 
 /// The grant type of RFC 7523.
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -35,7 +36,7 @@ struct KeyFile {
     #[serde(rename = "type")]
     kind: String,
     client_email: String,
-    private_key: String,
+    private_key: Shown,
     #[serde(default)]
     private_key_id: Option<String>,
     token_uri: String,
@@ -67,7 +68,7 @@ impl OAuthTokens {
             );
         }
         secure(&file.token_uri, "token_uri")?;
-        let private_key = Secret::new(file.private_key);
+        let private_key = file.private_key.0;
         signing::check(&private_key)?;
         Ok(OAuthTokens {
             client_id: file.client_email,

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use highwater_core::{Error, ErrorKind, Result, Timestamp};
+use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::{ConfigKey, Secret};
-use serde::{Deserialize, Serialize};
 
 use super::oauth::client_pair;
 use super::tokens::{OAuthGrant, OAuthTokens};
+use super::written::Written;
 use crate::documents::TokenEnd;
-use crate::timer::millis;
 
 /// A user name of this length that is not a mail address may be an API key.
 const KEY_LIKE: usize = 8;
@@ -106,9 +104,7 @@ impl Credentials {
     ///
     /// [`ErrorKind::Internal`] if the text cannot be written, which does not happen.
     pub fn to_secret(&self) -> Result<Secret> {
-        let text = serde_json::to_string(&Written::from(self))
-            .map_err(|source| Error::new(ErrorKind::Internal, "the credentials cannot be written").because(source))?;
-        Ok(Secret::new(text))
+        Written::from(self).to_secret()
     }
 
     /// Reads the text that [`to_secret`](Credentials::to_secret) returned.
@@ -205,144 +201,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The serialized form.
-#[derive(Serialize, Deserialize, Default)]
-struct Written {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    basic: Option<(String, String)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    oauth2: Option<WrittenTokens>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    secrets: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrittenTokens {
-    access_token: Option<String>,
-    refresh_token: Option<String>,
-    expires_at_ms: Option<u64>,
-    client_id: String,
-    client_secret: Option<String>,
-    token_url: Option<String>,
-    #[serde(default)]
-    scopes: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    granted: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lifetime_ms: Option<u64>,
-    /// Absent in texts of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    grant: Option<WrittenGrant>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    private_key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    installation: Option<String>,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WrittenGrant {
-    User,
-    ClientCredentials,
-    ServiceAccount,
-    #[serde(rename = "github_app")]
-    GitHubApp,
-}
-
-impl WrittenTokens {
-    /// A text without a grant has no tokens but a secret only if the application signs in as itself: a user's
-    /// sign-in always has an access token or a refresh token.
-    fn grant(&self) -> OAuthGrant {
-        let no_tokens = self.access_token.is_none() && self.refresh_token.is_none();
-        match self.grant {
-            Some(WrittenGrant::User) => OAuthGrant::User,
-            Some(WrittenGrant::ClientCredentials) => OAuthGrant::ClientCredentials,
-            Some(WrittenGrant::ServiceAccount) => OAuthGrant::ServiceAccount,
-            Some(WrittenGrant::GitHubApp) => OAuthGrant::GitHubApp,
-            None if no_tokens && self.client_secret.is_some() => OAuthGrant::ClientCredentials,
-            None => OAuthGrant::User,
-        }
-    }
-}
-
-fn shown(secret: &Secret) -> String {
-    secret.expose().to_owned()
-}
-
-impl From<&Credentials> for Written {
-    fn from(credentials: &Credentials) -> Self {
-        let secrets = credentials.secrets.iter().map(|(name, secret)| (name.clone(), shown(secret))).collect();
-        let mut written = Written { secrets, ..Written::default() };
-        match &credentials.sign_in {
-            SignInMethod::Nothing => {}
-            SignInMethod::Token(token) => written.token = Some(shown(token)),
-            SignInMethod::Basic { username, password } => written.basic = Some((username.clone(), shown(password))),
-            SignInMethod::OAuth2(tokens) => {
-                written.oauth2 = Some(WrittenTokens {
-                    access_token: tokens.access_token.as_ref().map(shown),
-                    refresh_token: tokens.refresh_token.as_ref().map(shown),
-                    expires_at_ms: tokens.expires_at.map(Timestamp::unix_ms),
-                    client_id: tokens.client_id.clone(),
-                    client_secret: tokens.client_secret.as_ref().map(shown),
-                    token_url: tokens.token_url.clone(),
-                    scopes: tokens.scopes.clone(),
-                    granted: tokens.granted.clone(),
-                    lifetime_ms: tokens.lifetime.map(millis),
-                    grant: Some(match tokens.grant {
-                        OAuthGrant::User => WrittenGrant::User,
-                        OAuthGrant::ClientCredentials => WrittenGrant::ClientCredentials,
-                        OAuthGrant::ServiceAccount => WrittenGrant::ServiceAccount,
-                        OAuthGrant::GitHubApp => WrittenGrant::GitHubApp,
-                    }),
-                    private_key: tokens.private_key.as_ref().map(shown),
-                    key_id: tokens.key_id.clone(),
-                    subject: tokens.subject.clone(),
-                    installation: tokens.installation.clone(),
-                });
-            }
-        }
-        written
-    }
-}
-
-impl From<Written> for Credentials {
-    fn from(written: Written) -> Self {
-        let secrets = written.secrets.into_iter().map(|(name, secret)| (name, Secret::new(secret))).collect();
-        let sign_in = match written {
-            Written { token: Some(token), .. } => SignInMethod::Token(Secret::new(token)),
-            Written { basic: Some((username, password)), .. } => {
-                SignInMethod::Basic { username, password: Secret::new(password) }
-            }
-            Written { oauth2: Some(tokens), .. } => SignInMethod::OAuth2(Box::new(OAuthTokens {
-                grant: tokens.grant(),
-                access_token: tokens.access_token.map(Secret::new),
-                refresh_token: tokens.refresh_token.map(Secret::new),
-                expires_at: tokens.expires_at_ms.map(Timestamp::from_unix_ms),
-                client_id: tokens.client_id,
-                client_secret: tokens.client_secret.map(Secret::new),
-                token_url: tokens.token_url,
-                scopes: tokens.scopes,
-                granted: tokens.granted,
-                lifetime: tokens.lifetime_ms.map(Duration::from_millis),
-                private_key: tokens.private_key.map(Secret::new),
-                key_id: tokens.key_id,
-                subject: tokens.subject,
-                installation: tokens.installation,
-            })),
-            _ => SignInMethod::Nothing,
-        };
-        Credentials { sign_in, secrets }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use highwater_core::Timestamp;
+
     use super::*;
 
     #[test]

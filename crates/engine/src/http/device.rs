@@ -15,6 +15,7 @@ use url::Url;
 use super::answer;
 use super::oauth::{TokenRequest, check_client, secure};
 use super::tokens::{OAuthGrant, OAuthTokens};
+use super::written::Shown;
 use crate::mutants::mutant;
 use crate::timer;
 
@@ -61,7 +62,7 @@ pub struct DeviceSignIn {
 /// The answer of the device authorization endpoint. Google uses another name for the address.
 #[derive(Deserialize)]
 struct Answer {
-    device_code: String,
+    device_code: Shown,
     user_code: String,
     #[serde(alias = "verification_url")]
     verification_uri: String,
@@ -123,7 +124,7 @@ impl DeviceSignIn {
             user_code: printable(&answer.user_code).to_string(),
             verification_uri: answer.verification_uri,
             complete_uri: answer.verification_uri_complete.filter(|uri| is_page(uri)),
-            device_code: Secret::new(answer.device_code),
+            device_code: answer.device_code.0,
             interval: within(&answer.interval, LONGEST_INTERVAL, INTERVAL),
             life,
             expires_at: environment.now() + life,
@@ -217,9 +218,12 @@ fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
         Error::new(ErrorKind::Remote, "the API's answer is not a device code: check its device authorization endpoint")
             .with("status", response.status)
     })?;
-    if answer.user_code.trim().is_empty() || answer.device_code.is_empty() || !is_page(&answer.verification_uri) {
+    if answer.user_code.trim().is_empty()
+        || answer.device_code.0.expose().is_empty()
+        || !is_page(&answer.verification_uri)
+    {
         let message = "the API returned no address for the code that a browser may open";
-        let hidden_too = Redactor::new([&Secret::new(answer.device_code)]);
+        let hidden_too = Redactor::new([&answer.device_code.0]);
         let url = hidden_too.redact(&hidden.redact(&answer.verification_uri));
         return Err(Error::new(ErrorKind::Remote, message).with("url", url));
     }
