@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result, RunId};
-use highwater_template::{HttpRequest, HttpResponse};
+use highwater_template::{Account, HttpRequest, HttpResponse};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -156,7 +156,7 @@ impl Engine {
     /// # Errors
     ///
     /// Those of the method it calls.
-    pub fn verify_connection(&self, id: &str) -> Result<Option<String>> {
+    pub fn verify_connection(&self, id: &str) -> Result<Account> {
         self.wait(self.engine().verify_connection(id))
     }
 

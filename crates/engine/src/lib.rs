@@ -75,6 +75,9 @@ pub use sync::SyncHandle;
 
 /// Connections and their state.
 pub mod connections {
+    pub use highwater_template::Account;
+
+    pub use crate::account::AccountChange;
     pub use crate::connection::{
         ConnectionFilter, ConnectionOrder, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectMode,
         DisconnectOptions, DisconnectReport, RevocationMode,

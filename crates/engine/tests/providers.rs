@@ -150,7 +150,7 @@ async fn the_account_is_named_or_the_error_says_what_to_do() {
         let (engine, script) = connected(forge(oauth()), move |_| Ok(json(status, body))).await;
         engine.use_token("c", Secret::new("k1"));
         match (engine.verify_connection("c").await, expected) {
-            (Ok(name), Ok(expected)) => assert_eq!(name.as_deref(), expected, "{body}"),
+            (Ok(account), Ok(expected)) => assert_eq!(account.name.as_deref(), expected, "{body}"),
             (Err(error), Err((kind, text))) => {
                 assert_eq!(error.kind(), kind, "{body}: {error}");
                 assert!(error.to_string().contains(text) && !error.to_string().contains('\n'), "{body}: {error}");

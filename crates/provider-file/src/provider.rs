@@ -180,6 +180,10 @@ fn verification(fields: Fields<'_>) -> Result<Verification> {
         verification = verification.header(name, value);
     }
     verification.body = fields.find("body").map(json);
+    for (line, id) in fields.texts("ids")? {
+        check_pointer(line, "an entry of `ids`", &id)?;
+        verification = verification.id(id);
+    }
     for (line, name) in fields.texts("names")? {
         check_pointer(line, "an entry of `names`", &name)?;
         verification = verification.name(name);

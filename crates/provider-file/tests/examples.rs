@@ -58,7 +58,7 @@ async fn verified(
     }
     engine.connect(settings).await.unwrap();
     engine.use_credentials("c", credentials);
-    let account = engine.verify_connection("c").await.unwrap();
+    let account = engine.verify_connection("c").await.unwrap().name;
     let missing = engine.proxy("c", HttpRequest::get("/none")).await.unwrap();
     assert_eq!(missing.status, 404);
     server.abort();

@@ -74,5 +74,5 @@ pub use paging::{Lists, Pages, Paging};
 pub use provider::Provider;
 pub use secret::Secret;
 pub use template::Template;
-pub use verification::Verification;
+pub use verification::{Account, Verification};
 pub use window::Window;

@@ -40,7 +40,7 @@ pub fn provider() -> Provider {
         )
         .auth(AuthKind::OAuth2(oauth.scope("data.records:read").client(ClientAuth::Basic)))
         // https://airtable.com/developers/web/api/get-user-id-scopes: the address only with the scope user.email:read
-        .verification(Verification::get("/v0/meta/whoami").name("/email").name("/id"))
+        .verification(Verification::get("/v0/meta/whoami").id("/id").name("/email").name("/id"))
         .limits(RateLimits::new().rate(5, Duration::from_secs(1)).first_backoff(Duration::from_secs(30)))
         .docs("https://airtable.com/developers/web/api/list-records")
 }

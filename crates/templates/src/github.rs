@@ -53,7 +53,7 @@ pub fn provider() -> Provider {
                 .page("https://github.com/settings/apps"),
         )
         // https://docs.github.com/en/rest/users/users#get-the-authenticated-user
-        .verification(Verification::get("/user").name("/login"))
+        .verification(Verification::get("/user").id("/id").name("/login"))
         .header("accept", "application/vnd.github+json")
         .header("x-github-api-version", "2022-11-28")
         // A secondary limit without a time: GitHub asks to wait at least a minute.

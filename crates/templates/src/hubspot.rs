@@ -57,7 +57,7 @@ pub fn provider() -> Provider {
         )
         .auth(AuthKind::OAuth2(oauth))
         // https://developers.hubspot.com/docs/api-reference/account-account-info-v3/details/get-account-info-v3-details
-        .verification(Verification::get("/account-info/v3/details").name("/portalId"))
+        .verification(Verification::get("/account-info/v3/details").id("/portalId").name("/portalId"))
         // The limit of the search endpoint. The lists allow more.
         .limits(
             RateLimits::new()

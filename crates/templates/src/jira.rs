@@ -50,7 +50,9 @@ pub fn provider() -> Provider {
                 .page("https://id.atlassian.com/manage-profile/security/api-tokens"),
         )
         .auth(AuthKind::OAuth2(oauth))
-        .verification(Verification::get("/rest/api/3/myself").name("/emailAddress").name("/displayName"))
+        .verification(
+            Verification::get("/rest/api/3/myself").id("/accountId").name("/emailAddress").name("/displayName"),
+        )
         .docs("https://developer.atlassian.com/cloud/jira/platform/rest/v3")
 }
 

@@ -56,7 +56,8 @@ pub fn provider() -> Provider {
         // https://linear.app/developers/graphql
         .verification(
             Verification::new("POST", "/graphql")
-                .body(serde_json::json!({"query": "{ viewer { email name } }"}))
+                .body(serde_json::json!({"query": "{ viewer { id email name } }"}))
+                .id("/data/viewer/id")
                 .name("/data/viewer/email")
                 .name("/data/viewer/name")
                 .refusal("/errors/0/message"),

@@ -51,7 +51,9 @@ pub fn provider() -> Provider {
                 .page("https://api.slack.com/apps"),
         )
         // https://docs.slack.dev/reference/methods/auth.test
-        .verification(Verification::new("POST", "/auth.test").name("/user").refusal("/error"))
+        .verification(
+            Verification::new("POST", "/auth.test").id("/team_id").id("/user_id").name("/user").refusal("/error"),
+        )
         .auth(AuthKind::OAuth2(oauth))
         // Slack documents 429, and answers some requests with 200 and only this text.
         .limits(RateLimits::new().text("/error", "ratelimited").first_backoff(Duration::from_secs(60)))

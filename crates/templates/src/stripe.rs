@@ -52,7 +52,11 @@ pub fn provider() -> Provider {
         )
         // https://docs.stripe.com/api/accounts/retrieve: without an id, the key's own account
         .verification(
-            Verification::get("/v1/account").name("/settings/dashboard/display_name").name("/email").name("/id"),
+            Verification::get("/v1/account")
+                .id("/id")
+                .name("/settings/dashboard/display_name")
+                .name("/email")
+                .name("/id"),
         )
         .header("stripe-version", VERSION)
         .docs("https://docs.stripe.com/api")

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
+use highwater::engine::connections::{Account, AccountChange};
 use highwater::engine::{CancelToken, Credentials, DisconnectMode};
 use highwater::template::Provider;
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, IntegrationHandle, MemoryStore, Result, Store};
@@ -55,9 +56,9 @@ pub(crate) async fn run(options: &ConnectOptions, output: &Output, cancel: &Canc
     }
     settings.config.extend(config);
     settings.id = options.connection.clone().unwrap_or_else(|| connection_id(&settings.provider, &options.config));
-    let account = sign_in_to(&settings, &options.store, application, &options.sign_in, output, cancel).await?;
-    store(&settings, &account, &options.store).await?;
-    tell(&settings, &account, output);
+    let signed_in = sign_in_to(&settings, &options.store, application, &options.sign_in, output, cancel).await?;
+    store(&settings, &signed_in, options.sign_in.account_change(), &options.store).await?;
+    tell(&settings, &signed_in, output);
     endpoints::offer(&settings, &options.store, output).await
 }
 
@@ -89,9 +90,9 @@ async fn application(integration: &IntegrationHandle) -> Result<Application> {
 }
 
 /// Who signed in, and with what.
-pub(super) struct Account {
+pub(super) struct SignedIn {
     credentials: Credentials,
-    name: Option<String>,
+    account: Account,
 }
 
 /// Signs in and asks the API whose account it is. Nothing is stored yet: where any of it fails, nothing is left behind.
@@ -102,7 +103,7 @@ pub(super) async fn sign_in_to(
     way: &SignInOptions,
     output: &Output,
     cancel: &CancelToken,
-) -> Result<Account> {
+) -> Result<SignedIn> {
     let scratch: Arc<dyn Store> = Arc::new(MemoryStore::new()?);
     let engine = options.catalogue.builder(&scratch)?.build()?;
     let provider = find(&engine, &settings.provider)?.filled_in(&settings.config)?;
@@ -111,17 +112,17 @@ pub(super) async fn sign_in_to(
     engine.connect(alone).await?;
     let credentials = way.sign_in(&provider, application, output, cancel).await?;
     engine.use_credentials(&settings.id, credentials.clone());
-    let name = match engine.verify_connection(&settings.id).await {
-        Ok(name) => name,
+    let account = match engine.verify_connection(&settings.id).await {
+        Ok(account) => account,
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             output.note(
                 "The provider describes no request that checks a sign-in: the first sync shows whether it works.",
             );
-            None
+            Account::default()
         }
         Err(error) => return Err(error),
     };
-    Ok(Account { credentials, name })
+    Ok(SignedIn { credentials, account })
 }
 
 pub(super) fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
@@ -135,7 +136,12 @@ pub(super) fn find<'e>(engine: &'e Engine, name: &str) -> Result<&'e Provider> {
 }
 
 /// Stores connection and credentials, or neither.
-pub(super) async fn store(settings: &ConnectionSettings, account: &Account, options: &StoreOptions) -> Result<()> {
+pub(super) async fn store(
+    settings: &ConnectionSettings,
+    signed_in: &SignedIn,
+    change: AccountChange,
+    options: &StoreOptions,
+) -> Result<()> {
     let store = stores::open(options)?;
     // The engine keeps credentials in the vault that is there.
     vaults::open(&store, options).await?;
@@ -145,8 +151,15 @@ pub(super) async fn store(settings: &ConnectionSettings, account: &Account, opti
         Err(error) if error.kind() == ErrorKind::NotFound => true,
         Err(error) => return Err(error),
     };
+    let named = |error: Error| match error.kind() {
+        ErrorKind::Conflict => error.with("option", "--allow-other-account"),
+        _ => error,
+    };
+    if !is_new && change == AccountChange::Refuse {
+        engine.check_account(&settings.id, &signed_in.account).await.map_err(named)?;
+    }
     engine.connect(settings.clone()).await?;
-    if let Err(error) = engine.sign_in(&settings.id, account.credentials.clone()).await {
+    if let Err(error) = engine.sign_in_with(&settings.id, signed_in.credentials.clone(), change).await {
         if is_new {
             // The reason why nothing was stored is the better one.
             let _ = engine.disconnect(&settings.id, DisconnectMode::KeepRecords).await;
@@ -157,12 +170,10 @@ pub(super) async fn store(settings: &ConnectionSettings, account: &Account, opti
 }
 
 /// Tells who signed in.
-pub(super) fn tell(settings: &ConnectionSettings, account: &Account, output: &Output) {
-    output.done(
-        "connected",
-        &json!({ "connection": settings.id, "provider": settings.provider, "account": account.name }),
-    );
-    output.line(match &account.name {
+pub(super) fn tell(settings: &ConnectionSettings, signed_in: &SignedIn, output: &Output) {
+    let name = &signed_in.account.name;
+    output.done("connected", &json!({ "connection": settings.id, "provider": settings.provider, "account": name }));
+    output.line(match name {
         Some(name) => format!("{}: signed in as {name}", settings.id),
         None => format!("{}: signed in", settings.id),
     });

@@ -119,6 +119,9 @@ async fn show(name: &ConnectionName, output: &Output) -> Result<()> {
     let settings = engine.connection(&name.connection).await?;
     output.object("connection", &settings);
     output.line(line(&settings));
+    if let Some(account) = engine.connection_state(&name.connection).await?.account.name {
+        output.line(format!("  account   {account}"));
+    }
     for (setting, value) in &settings.config {
         output.line(format!("  config    {setting}: {value}"));
     }
@@ -181,9 +184,9 @@ async fn reconnect(name: &ConnectionName, way: &SignInOptions, output: &Output, 
     let settings = engine.connection(&name.connection).await?;
     let application = application_of(&engine, &settings).await?;
     store.close().await?;
-    let account = sign_in_to(&settings, &name.store, application, way, output, cancel).await?;
-    connect::store(&settings, &account, &name.store).await?;
-    connect::tell(&settings, &account, output);
+    let signed_in = sign_in_to(&settings, &name.store, application, way, output, cancel).await?;
+    connect::store(&settings, &signed_in, way.account_change(), &name.store).await?;
+    connect::tell(&settings, &signed_in, output);
     Ok(())
 }
 

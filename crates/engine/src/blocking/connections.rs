@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use highwater_core::Result;
-use highwater_template::Secret;
+use highwater_template::{Account, Secret};
 
 use super::Engine;
+use crate::account::AccountChange;
 use crate::connection::{
     ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectOptions, DisconnectReport,
 };
@@ -160,6 +161,24 @@ impl Engine {
     /// Those of the method it calls.
     pub fn sign_in(&self, connection: &str, credentials: Credentials) -> Result<()> {
         self.wait(self.engine().sign_in(connection, credentials))
+    }
+
+    /// See [`Engine::sign_in_with`](crate::Engine::sign_in_with).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn sign_in_with(&self, connection: &str, credentials: Credentials, change: AccountChange) -> Result<()> {
+        self.wait(self.engine().sign_in_with(connection, credentials, change))
+    }
+
+    /// See [`Engine::check_account`](crate::Engine::check_account).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn check_account(&self, connection: &str, account: &Account) -> Result<()> {
+        self.wait(self.engine().check_account(connection, account))
     }
 
     /// See [`Engine::mark_revoked`](crate::Engine::mark_revoked).

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::timestamp::unix_ms;
 use highwater_core::{ErrorKind, Json, Result, Timestamp};
+use highwater_template::Account;
 use serde::Serialize;
 
 use crate::documents::{
@@ -34,6 +35,10 @@ pub struct ConnectionState {
     pub last_fetched_at: Option<Timestamp>,
     /// How it stands with its API.
     pub health: ConnectionHealth,
+    /// Whose account it is, as the API told at the last sign-in or verification; unknown where the provider declares no request
+    /// for that.
+    #[serde(skip_serializing_if = "Account::is_unknown")]
+    pub account: Account,
     /// Why somebody has to sign in again, or else the error of the sync that ran last of those whose last run failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<ConnectionError>,
@@ -238,6 +243,7 @@ impl Engine {
         let limit = filter.limit.unwrap_or(LIMIT).max(1);
         let mut after = filter.after.as_ref().map(|after| format!("{PREFIX}{after}")).unwrap_or_default();
         let (mut connections, mut skipped): (Vec<ConnectionState>, usize) = (Vec::new(), 0);
+        let now = self.parts().environment.now();
         let mut found: Vec<(Reverse<Option<Timestamp>>, Reverse<String>)> = Vec::new();
         loop {
             let page = self.store().documents(PREFIX, &after, PAGE).await?;
@@ -249,7 +255,7 @@ impl Engine {
                     continue;
                 }
                 if let Some(wanted) = filter.health
-                    && self.health_of(&stored.settings.id).await?.0.kind() != wanted
+                    && self.health_of(&stored.settings.id).await?.health(now).kind() != wanted
                 {
                     continue;
                 }
@@ -276,15 +282,14 @@ impl Engine {
         Ok(ConnectionPage { connections, next: None })
     }
 
-    async fn health_of(&self, connection: &str) -> Result<(ConnectionHealth, Option<ConnectionError>)> {
+    pub(super) async fn health_of(&self, connection: &str) -> Result<StoredHealth> {
         let stored = self.store().document(&health_key(connection)).await?;
-        let stored: StoredHealth = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-        Ok((stored.health(self.parts().environment.now()), stored.error()))
+        Ok(stored.as_ref().map(Json::to).transpose()?.unwrap_or_default())
     }
 
     async fn state_of(&self, stored: StoredConnection) -> Result<ConnectionState> {
         let id = stored.settings.id.clone();
-        let (health, error) = self.health_of(&id).await?;
+        let health = self.health_of(&id).await?;
         let (mut last_fetched_at, mut failed) = (None, None);
         let (prefix, mut after) = (format!("status/{id}/"), String::new());
         loop {
@@ -307,8 +312,9 @@ impl Engine {
             settings: self.with_integration(stored.settings).await?,
             created_at: stored.created_at,
             last_fetched_at,
-            health,
-            last_error: error.or(failed.map(|(_, error)| error)),
+            account: health.account().clone(),
+            last_error: health.error().or(failed.map(|(_, error)| error)),
+            health: health.health(self.parts().environment.now()),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use highwater_core::timestamp::unix_ms;
 use highwater_core::{Error, ErrorKind, Timestamp};
+use highwater_template::Account;
 use serde::{Deserialize, Serialize};
 
 /// How early a token that cannot be renewed counts as expiring, at most.
@@ -191,6 +192,9 @@ pub(crate) struct StoredHealth {
     signing_in: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_end: Option<TokenEnd>,
+    /// Whose account it was when somebody last signed in or verified it.
+    #[serde(skip_serializing_if = "Account::is_unknown")]
+    account: Account,
     /// The health that was told last.
     told: HealthKind,
 }
@@ -301,10 +305,23 @@ impl StoredHealth {
         self.signing_in = Some(now);
     }
 
-    pub(crate) fn end_sign_in(&mut self, end: Option<TokenEnd>) {
+    pub(crate) fn end_sign_in(&mut self, end: Option<TokenEnd>, account: Account) {
         self.generation += 1;
         self.signed_in = true;
         (self.problem, self.signing_in, self.token_end) = (None, None, end);
+        self.account = account;
+    }
+
+    /// Whose account it is, as far as anybody found out.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Notes whose account it is, if nobody did before.
+    pub(crate) fn note_account(&mut self, account: &Account) {
+        if self.account.is_unknown() {
+            self.account.clone_from(account);
+        }
     }
 
     /// Takes the health for told. Returns it where it is another than the one that was told last.
@@ -367,7 +384,7 @@ mod tests {
         assert_eq!(health.tell(end - days(1)), None);
         let ended = ConnectionHealth::NeedsSignIn { reason: SignInReason::Expired, since: end };
         assert_eq!(health.tell(end), Some(ended));
-        health.end_sign_in(Some(TokenEnd::new(end + days(4), Some(days(4)))));
+        health.end_sign_in(Some(TokenEnd::new(end + days(4), Some(days(4)))), Account::default());
         assert_eq!(health.tell(end), Some(ConnectionHealth::Ok));
         assert_eq!(health.tell(end + days(2)), None, "a quarter of four days before the end");
         assert_eq!(health.tell(end + days(3)), Some(ConnectionHealth::Expiring { at: end + days(4) }));

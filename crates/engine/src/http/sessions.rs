@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use highwater_core::locks::lock;
 
 use super::credential_store::CredentialStore;
+use super::credentials::Credentials;
 use super::session::Session;
 
 /// The sessions of all connections.
@@ -30,6 +31,13 @@ impl Sessions {
     /// A session that nobody shares, for credentials that are only in the host's store.
     pub(crate) fn apart(&self, connection: &str) -> Arc<Session> {
         Arc::new(Session::new(connection, self.store.clone()))
+    }
+
+    /// A session for credentials that are kept nowhere yet. What becomes of them when it renews them is in it alone.
+    pub(crate) fn trial(&self, connection: &str, credentials: Credentials) -> Arc<Session> {
+        let session = Session::new(connection, None);
+        session.set(credentials);
+        Arc::new(session)
     }
 
     /// Whether the host has a store for credentials.

@@ -84,12 +84,31 @@ fn accounts_are_named_from_what_each_api_answers() {
         ),
     ] {
         let told = format!("{}: {body}", provider.name);
-        assert_eq!(name(provider, body).unwrap().as_deref(), Some(expected), "{told}");
+        assert_eq!(name(provider, body).unwrap().name.as_deref(), Some(expected), "{told}");
     }
     for (provider, body) in [
         (slack::provider(), r#"{"ok":false,"error":"invalid_auth"}"#),
         (linear::provider(), r#"{"errors":[{"message":"Authentication required"}]}"#),
     ] {
         assert_eq!(name(provider, body).unwrap_err().kind(), ErrorKind::Unauthorized, "{body}");
+    }
+}
+
+#[test]
+fn accounts_are_known_by_what_does_not_change() {
+    for (provider, body, expected) in [
+        (github::provider(), r#"{"login":"octocat","id":1}"#, "1"),
+        (airtable::provider(), r#"{"id":"usrL2PNC5o3H4lBEi","email":"a@acme.example"}"#, "usrL2PNC5o3H4lBEi"),
+        (hubspot::provider(), r#"{"portalId":1234567}"#, "1234567"),
+        (jira::provider(), r#"{"accountId":"5b10a2844c","displayName":"Mia Krystof"}"#, "5b10a2844c"),
+        (linear::provider(), r#"{"data":{"viewer":{"id":"u-1","email":"anna@acme.example"}}}"#, "u-1"),
+        // A user's id is one of its workspace.
+        (slack::provider(), r#"{"ok":true,"user":"grace","team_id":"T1","user_id":"W1"}"#, "T1/W1"),
+        (stripe::provider(), r#"{"id":"acct_1","email":"a@acme.example"}"#, "acct_1"),
+    ] {
+        let told = format!("{}: {body}", provider.name);
+        let answer = HttpResponse::new(200, Vec::new(), body.to_owned());
+        let account = provider.verification.unwrap().account(&answer).unwrap();
+        assert_eq!(account.id.as_deref(), Some(expected), "{told}");
     }
 }

@@ -1,6 +1,7 @@
 //! The ways to sign in from a terminal.
 
 use clap::Args;
+use highwater::engine::connections::AccountChange;
 use highwater::engine::credentials::{DeviceSignIn, OAuthTokens};
 use highwater::engine::transport::UreqTransport;
 use highwater::engine::{CancelToken, Credentials};
@@ -53,6 +54,9 @@ pub(in crate::commands) struct SignInOptions {
     /// free one is used.
     #[arg(help_heading = SIGN_IN, long, value_name = "PORT")]
     port: Vec<u16>,
+    /// Sign the connection in also to another account than before; the records of both would mix.
+    #[arg(help_heading = SIGN_IN, long)]
+    allow_other_account: bool,
 }
 
 /// The application that the user signs in to, as an integration describes it.
@@ -64,6 +68,10 @@ pub(in crate::commands) struct Application {
 }
 
 impl SignInOptions {
+    pub(in crate::commands) fn account_change(&self) -> AccountChange {
+        if self.allow_other_account { AccountChange::Allow } else { AccountChange::Refuse }
+    }
+
     /// Signs in. Nothing is stored yet.
     pub(in crate::commands) async fn sign_in(
         &self,
