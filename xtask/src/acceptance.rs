@@ -25,6 +25,11 @@ const PROOFS: &[Proof] = &[
         commands: sign_in,
     },
     Proof { name: "dashboard", shows: "a browser walks through the dashboard's pages", commands: dashboard },
+    Proof {
+        name: "api",
+        shows: "schemathesis finds no answer that the OpenAPI document does not describe",
+        commands: api,
+    },
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "features", shows: "the facade compiles with each feature alone", commands: features },
@@ -102,6 +107,13 @@ fn dashboard() -> Vec<Command> {
         cargo(&["test", "--quiet", "-p", "highwater-server", "--test", "dashboard_browser", "--", "--nocapture"]);
     walk.env("HIGHWATER_TEST_DASHBOARD", "1");
     vec![walk]
+}
+
+/// Needs PyPI.
+fn api() -> Vec<Command> {
+    let mut command = cargo(&["test", "--quiet", "-p", "highwater-cli", "--test", "schemathesis", "--", "--nocapture"]);
+    command.env("HIGHWATER_TEST_SCHEMATHESIS", "600");
+    vec![command]
 }
 
 /// Needs the Debian packages `dbus` and `gnome-keyring`.

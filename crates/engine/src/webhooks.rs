@@ -8,7 +8,7 @@ mod verify;
 pub use highwater_template::webhooks::WebhookScheme;
 
 pub use crate::documents::{Destination, OutboxRow, WebhookFormat};
-pub use outbox::{BackgroundDelivery, DeliveryReport, Outbox};
+pub use outbox::{BackgroundDelivery, DeliveryReport, Outbox, TestDelivery};
 pub use receive::{ReceivedWebhook, WEBHOOK_SECRETS};
 pub use signature::{SIGNATURE_TOLERANCE, VerifiedWebhook, verify, verify_hex};
 pub use verify::verify_webhook;

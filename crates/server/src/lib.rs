@@ -16,6 +16,7 @@
 //! ```
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
+mod about;
 mod call;
 mod dashboard;
 mod error;
@@ -23,6 +24,7 @@ mod guard;
 mod input;
 mod keys;
 mod limits;
+mod openapi;
 mod rate;
 mod route;
 mod routes;
@@ -32,4 +34,5 @@ mod state;
 
 pub use keys::{Key, Keys, NewKey, Scope};
 pub use limits::Limits;
+pub use openapi::openapi;
 pub use server::{Compat, Server, ServerBuilder};

@@ -13,6 +13,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use crate::about::{About, Parameter};
 use crate::call::Call;
 use crate::error::{ApiError, Place};
 use crate::guard::{guard, one};
@@ -32,12 +33,12 @@ pub(crate) struct Route {
     scope: Scope,
     query: QueryNames,
     time: Option<Duration>,
+    about: About,
     handler: Handler,
 }
 
-#[derive(Clone, Copy)]
 enum QueryNames {
-    Known(&'static [&'static str]),
+    Known(Vec<Parameter>),
     /// The query is not for this server.
     Foreign,
 }
@@ -64,13 +65,61 @@ impl Route {
         A: Future<Output = Answer> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
-        Route { path, method, scope, query: QueryNames::Known(&[]), time: None, handler }
+        Route {
+            path,
+            method,
+            scope,
+            query: QueryNames::Known(Vec::new()),
+            time: None,
+            about: About::default(),
+            handler,
+        }
     }
 
-    /// Sets the names of the query's parameters; all others are refused. `tags[*]` stands for every `tags[…]`. None by default.
-    pub(crate) fn query(mut self, names: &'static [&'static str]) -> Self {
-        self.query = QueryNames::Known(names);
+    /// Says what the route does, takes and answers. A route without it fails a test.
+    pub(crate) fn about(mut self, about: About) -> Self {
+        self.about = about;
         self
+    }
+
+    /// Sets the query's parameters; all others are refused. `tags[*]` stands for every `tags[…]`. None by default.
+    pub(crate) fn query(mut self, parameters: impl IntoIterator<Item = Parameter>) -> Self {
+        self.query = QueryNames::Known(parameters.into_iter().collect());
+        self
+    }
+
+    /// Returns its path, as axum writes one.
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Returns its method, in lower case.
+    pub(crate) fn method(&self) -> &'static str {
+        let known = [
+            (MethodFilter::GET, "get"),
+            (MethodFilter::POST, "post"),
+            (MethodFilter::PUT, "put"),
+            (MethodFilter::PATCH, "patch"),
+        ];
+        known.into_iter().find(|(method, _)| *method == self.method).map_or("delete", |(_, name)| name)
+    }
+
+    /// Returns the scope that a key needs.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Returns what it says of itself.
+    pub(crate) fn description(&self) -> &About {
+        &self.about
+    }
+
+    /// Returns the query's parameters; `None` if it takes any.
+    pub(crate) fn parameters(&self) -> Option<&[Parameter]> {
+        match &self.query {
+            QueryNames::Known(parameters) => Some(parameters),
+            QueryNames::Foreign => None,
+        }
     }
 
     /// Takes any query, and leaves it as it is in `Call::parts`.
@@ -119,9 +168,9 @@ async fn answer(state: Arc<State>, route: &Route, request: Request) -> Answer {
             ApiError::unauthenticated("malformed_auth_header", "send one header Authorization: Bearer KEY")
         })?;
         let key = state.authorize(authorization, route.scope).await?;
-        let query = match route.query {
-            QueryNames::Known(names) => Query::read(parts.uri.query().unwrap_or_default(), names)?,
-            QueryNames::Foreign => Query::default(),
+        let query = match route.parameters() {
+            Some(known) => Query::read(parts.uri.query().unwrap_or_default(), known)?,
+            None => Query::default(),
         };
         let path = RawPathParams::from_request_parts(&mut parts, &()).await;
         let path =

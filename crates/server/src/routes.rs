@@ -34,17 +34,22 @@
 //!   [`Route::answer_time`], and ends its wait when `call.state.stopping` is cancelled.
 
 mod actions;
+mod approvals;
 mod common;
 mod connections;
 mod consumers;
 mod functions;
 mod health;
 mod integrations;
+mod openapi;
 mod providers;
 mod proxy;
 mod records;
+mod runs;
 mod sessions;
+mod store;
 mod syncs;
+mod webhooks;
 
 use crate::route::Route;
 
@@ -61,6 +66,11 @@ pub(crate) fn all() -> Vec<Route> {
         actions::routes(),
         proxy::routes(),
         sessions::routes(),
+        runs::routes(),
+        approvals::routes(),
+        webhooks::routes(),
+        store::routes(),
+        openapi::routes(),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_engine::webhooks::Outbox;
 use highwater_engine::{CancelToken, Engine, Secret};
 
 use crate::dashboard::{self, Dashboard};
@@ -34,6 +35,7 @@ pub struct ServerBuilder {
     origins: Vec<String>,
     compat: Compat,
     temporary: Option<Scope>,
+    outbox: Option<Outbox>,
 }
 
 impl ServerBuilder {
@@ -73,6 +75,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the outbox whose secrets test deliveries are signed with: the one that delivers, if the host gives secrets to it. By
+    /// default only secrets that the engine's credential store keeps are known.
+    #[must_use]
+    pub fn outbox(mut self, outbox: Outbox) -> Self {
+        self.outbox = Some(outbox);
+        self
+    }
+
     /// Builds the server. Nothing listens before [`Server::serve`].
     ///
     /// # Errors
@@ -90,6 +100,7 @@ impl ServerBuilder {
                 .map_err(|message| Error::new(ErrorKind::Invalid, message).with("origin", origin))?;
         }
         let mut state = State {
+            outbox: self.outbox.unwrap_or_else(|| Outbox::new(&self.engine)),
             keys: Keys::new(&self.engine),
             rate: RateLimit::new(self.limits.requests_per_minute),
             engine: self.engine,
@@ -128,6 +139,7 @@ impl Server {
             origins: Vec::new(),
             compat: Compat::default(),
             temporary: None,
+            outbox: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use highwater_core::Environment;
+use highwater_engine::webhooks::Outbox;
 use highwater_engine::{CancelToken, Engine};
 
 use crate::error::ApiError;
@@ -15,6 +16,7 @@ use crate::server::Compat;
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) engine: Engine,
+    pub(crate) outbox: Outbox,
     pub(crate) keys: Keys,
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,

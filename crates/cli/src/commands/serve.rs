@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use highwater::engine::CancelToken;
 use highwater::engine::transport::PrivateAddresses;
+use highwater::engine::webhooks::Outbox;
 use highwater::server::{Compat, Scope, Server};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 use serde_json::json;
@@ -87,11 +88,13 @@ pub(crate) async fn run(options: &ServeOptions, output: &Output, cancel: &Cancel
         (builder.build()?, None)
     };
     let server = server(options, &engine)?;
-    let background = engine.start(&tokio::runtime::Handle::current());
+    let runtime = tokio::runtime::Handle::current();
+    let (background, delivering) = (engine.start(&runtime), Outbox::new(&engine).start(&runtime));
     announce(&server, address, &store_options.db, options.demo, output);
     server.serve(listener, ended(cancel)).await?;
     drop(demo);
     background.shutdown(GRACE).await?;
+    delivering.shutdown().await?;
     store.close().await
 }
 

@@ -9,7 +9,7 @@ use highwater_template::Secret;
 
 use super::Engine;
 use crate::documents::{Destination, OutboxRow};
-use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport};
+use crate::webhooks::outbox::{BackgroundDelivery, DeliveryReport, TestDelivery};
 
 /// An [`Outbox`](crate::webhooks::Outbox) that delivers on the engine's thread. Clones share one outbox; deliveries stop with the last
 /// of them.
@@ -121,6 +121,69 @@ impl Outbox {
     /// Those of the method it calls.
     pub fn replay_all(&self, destination: &str) -> Result<usize> {
         self.engine.wait(self.outbox.replay_all(destination))
+    }
+
+    /// See [`Outbox::destination`](crate::webhooks::Outbox::destination).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn destination(&self, id: &str) -> Result<Destination> {
+        self.engine.wait(self.outbox.destination(id))
+    }
+
+    /// See [`Outbox::update`](crate::webhooks::Outbox::update).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update(&self, id: &str, change: impl Fn(Destination) -> Destination) -> Result<Destination> {
+        self.engine.wait(self.outbox.update(id, change))
+    }
+
+    /// See [`Outbox::update_public`](crate::webhooks::Outbox::update_public).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn update_public(&self, id: &str, change: impl Fn(Destination) -> Destination) -> Result<Destination> {
+        self.engine.wait(self.outbox.update_public(id, change))
+    }
+
+    /// See [`Outbox::rotate_secret`](crate::webhooks::Outbox::rotate_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn rotate_secret(&self, destination: &str) -> Result<Secret> {
+        self.engine.wait(self.outbox.rotate_secret(destination))
+    }
+
+    /// See [`Outbox::has_secret`](crate::webhooks::Outbox::has_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn has_secret(&self, destination: &str) -> Result<bool> {
+        self.engine.wait(self.outbox.has_secret(destination))
+    }
+
+    /// See [`Outbox::test`](crate::webhooks::Outbox::test).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn test(&self, destination: &str) -> Result<TestDelivery> {
+        self.engine.wait(self.outbox.test(destination))
+    }
+
+    /// See [`Outbox::discard`](crate::webhooks::Outbox::discard).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn discard(&self, destination: &str, id: &str) -> Result<()> {
+        self.engine.wait(self.outbox.discard(destination, id))
     }
 
     /// See [`Outbox::deliver_due`](crate::webhooks::Outbox::deliver_due).

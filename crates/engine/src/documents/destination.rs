@@ -33,7 +33,8 @@ impl WebhookFormat {
     }
 }
 
-/// A receiver of webhooks. Its secrets are not part of it and never stored: pass them to
+/// A receiver of webhooks. Its secrets are not part of it: the credential store keeps those of
+/// [`Outbox::rotate_secret`](crate::webhooks::Outbox::rotate_secret); others are passed to
 /// [`Outbox::set_secrets`](crate::webhooks::Outbox::set_secrets) at each start.
 ///
 /// ```

@@ -9,19 +9,21 @@ mod draft;
 mod due;
 mod lease;
 mod news;
+mod secrets;
 mod tally;
+mod trial;
 
 pub(crate) use auth::{AuthNews, AuthOperation, add_auth_rows, bound_rows};
 pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{BackgroundDelivery, DeliveryReport};
 pub(crate) use draft::tell;
 pub(crate) use tally::Tally;
+pub use trial::TestDelivery;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use highwater_core::locks::lock;
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use highwater_template::Secret;
 use highwater_template::http::Transport;
@@ -32,7 +34,6 @@ use crate::documents::{
 use crate::engine::Engine;
 use crate::http::PrivateAddresses;
 use crate::mutants::mutant;
-use crate::webhooks::signature::signing_secret;
 use destinations::destinations;
 
 /// Dead letters replayed in one commit.
@@ -62,6 +63,7 @@ pub struct Outbox {
 }
 
 struct OutboxParts {
+    engine: Engine,
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
     private_addresses: PrivateAddresses,
@@ -75,6 +77,7 @@ impl Outbox {
         let parts = engine.parts();
         Outbox {
             parts: Arc::new(OutboxParts {
+                engine: engine.clone(),
                 store: Arc::clone(&parts.store),
                 transport: Arc::clone(&parts.transport),
                 private_addresses: parts.private_addresses,
@@ -82,22 +85,6 @@ impl Outbox {
                 secrets: Mutex::default(),
             }),
         }
-    }
-
-    /// Sets the secrets of a destination for as long as this outbox exists: one, or two during a rotation (the new one first).
-    /// They are never stored.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] for a secret that is not 24 to 64 bytes in Base64, as Standard Webhooks requires (the prefix
-    /// `whsec_`, padding and surrounding blanks are optional).
-    pub fn set_secrets(&self, destination: impl Into<String>, secrets: Vec<Secret>) -> Result<()> {
-        if secrets.is_empty() || secrets.len() > 2 {
-            return Err(Error::new(ErrorKind::Invalid, "a destination has one secret, or two during a rotation"));
-        }
-        let secrets = secrets.iter().map(signing_secret).collect::<Result<_>>()?;
-        lock(&self.parts.secrets).insert(destination.into(), secrets);
-        Ok(())
     }
 
     /// Stores a destination, replacing one of the same id. A disabled one is enabled again.
@@ -140,11 +127,69 @@ impl Outbox {
         destinations(&*self.parts.store).await
     }
 
-    /// Removes a destination with its waiting deliveries and dead letters. Succeeds if it does not exist.
+    /// Returns a destination.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// [`ErrorKind::NotFound`] for an unknown destination, and those of the store.
+    pub async fn destination(&self, id: &str) -> Result<Destination> {
+        match self.parts.store.document(&destination_key(id)).await? {
+            Some(document) => document.to(),
+            None => Err(secrets::unknown(id)),
+        }
+    }
+
+    /// Changes a destination's settings. `change` may be called again if somebody else changes them at the same time. Its id stays,
+    /// and a disabled destination stays disabled unless `change` clears [`disabled`](Destination::disabled).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown destination, [`ErrorKind::Invalid`] for invalid settings, and those of the store.
+    pub async fn update(&self, id: &str, change: impl Fn(Destination) -> Destination) -> Result<Destination> {
+        self.change(id, change, |_, changed| changed.check().map(drop)).await
+    }
+
+    /// Changes a destination's settings for somebody else than the program, such as a client of a server: another URL must be one
+    /// that [`add_public`](Outbox::add_public) accepts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Outbox::update).
+    pub async fn update_public(&self, id: &str, change: impl Fn(Destination) -> Destination) -> Result<Destination> {
+        let anyone = self.parts.private_addresses == PrivateAddresses::OfAnyone;
+        let check = |before: &Destination, changed: &Destination| {
+            let own = before.url == changed.url && (before.allow_private || !changed.allow_private);
+            if own || anyone { changed.check().map(drop) } else { changed.check_public() }
+        };
+        self.change(id, change, check).await
+    }
+
+    async fn change(
+        &self,
+        id: &str,
+        change: impl Fn(Destination) -> Destination,
+        check: impl Fn(&Destination, &Destination) -> Result<()>,
+    ) -> Result<Destination> {
+        loop {
+            let stored = self.parts.store.document(&destination_key(id)).await?.ok_or_else(|| secrets::unknown(id))?;
+            let before: Destination = stored.to()?;
+            let changed = Destination { id: id.to_owned(), ..change(before.clone()) };
+            check(&before, &changed)?;
+            let mut batch = WriteBatch::new();
+            batch.expect_document(destination_key(id), Some(&stored));
+            batch.put_document(destination_key(id), &changed)?;
+            match self.parts.store.commit(batch).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                outcome => return outcome.map(|_| changed),
+            }
+        }
+    }
+
+    /// Removes a destination with its waiting deliveries, dead letters and kept secrets. Succeeds if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of the credential store: then call it again.
     pub async fn remove(&self, id: &str) -> Result<()> {
         let mut batch = WriteBatch::new();
         batch.remove_document(destination_key(id)).remove_document(rest_key(id));
@@ -162,8 +207,7 @@ impl Outbox {
                 self.parts.store.commit(batch).await?;
             }
         }
-        lock(&self.parts.secrets).remove(id);
-        Ok(())
+        self.forget_secrets(id).await
     }
 
     /// Returns at most `limit` waiting deliveries of a destination, oldest first, after the id `after` (empty: from the first).
@@ -191,11 +235,7 @@ impl Outbox {
     /// [`ErrorKind::NotFound`] for an unknown dead letter, and those of the store.
     pub async fn replay(&self, destination: &str, id: &str) -> Result<()> {
         let document = self.parts.store.document(&dead_key(destination, id)).await?;
-        let document = document.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "no such dead letter: list them with `dead_letters`")
-                .with("destination", destination)
-                .with("id", id)
-        })?;
+        let document = document.ok_or_else(|| unknown_letter(destination, id))?;
         self.revive(destination, vec![document.to()?]).await
     }
 
@@ -216,6 +256,23 @@ impl Outbox {
         }
     }
 
+    /// Removes a dead letter: it is never delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown dead letter, and those of the store.
+    pub async fn discard(&self, destination: &str, id: &str) -> Result<()> {
+        let key = dead_key(destination, id);
+        let document = self.parts.store.document(&key).await?.ok_or_else(|| unknown_letter(destination, id))?;
+        let mut batch = WriteBatch::new();
+        batch.expect_document(&*key, Some(&document)).remove_document(&*key);
+        match self.parts.store.commit(batch).await {
+            // It was replayed or discarded at this moment.
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(unknown_letter(destination, id)),
+            outcome => outcome.map(drop),
+        }
+    }
+
     async fn revive(&self, destination: &str, rows: Vec<OutboxRow>) -> Result<()> {
         let now = self.parts.environment.now();
         let mut batch = WriteBatch::new();
@@ -233,6 +290,12 @@ impl Outbox {
         let page = self.parts.store.documents(prefix, &after, limit).await?;
         page.iter().map(|document| document.value.to()).collect()
     }
+}
+
+fn unknown_letter(destination: &str, id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "no such dead letter: list them with `dead_letters`")
+        .with("destination", destination)
+        .with("id", id)
 }
 
 impl fmt::Debug for Outbox {

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::value::{self, Refused};
+use crate::about::Parameter;
 use crate::error::{ApiError, Place};
 
 /// The most parameters of a query.
@@ -14,13 +15,14 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a query of the parameters `known`; `tags[*]` stands for every name such as `tags[plan]`.
-    pub(crate) fn read(query: &str, known: &[&str]) -> Result<Self, ApiError> {
+    pub(crate) fn read(query: &str, known: &[Parameter]) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let name = decoded(name).ok_or_else(|| encoding(name))?;
             let value = decoded(value).ok_or_else(|| encoding(&name))?;
-            if !known.iter().any(|known| is_named(known, &name)) {
+            if !known.iter().any(|known| is_named(known.name, &name)) {
+                let known: Vec<&str> = known.iter().map(|known| known.name).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let why = format!("is unknown: this route takes {known}");
                 return Err(ApiError::parameter(Place::Query, &name, "unknown", why));

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::common::{MAX_SYNC, SWITCH, text};
+use crate::about::{About, param, schema};
 use crate::call::Call;
 use crate::error::{ApiError, shown_facts};
 use crate::input::value;
@@ -20,9 +21,36 @@ use crate::route::{Answer, Route};
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 pub(crate) fn routes() -> Vec<Route> {
+    let words: Vec<&str> = SWITCH.iter().map(|(word, _)| *word).collect();
+    let headers = [
+        param("X-Async", schema::words(&words), "Whether to answer at once, and perform the action later."),
+        param("X-Max-Retries", schema::integer(0, 5), "How often a later action is tried again."),
+    ];
+    let body = schema::object([("action_name", schema::name(MAX_SYNC)), ("input?", schema::any())]);
+    let queued = schema::object([("id", schema::text()), ("statusUrl", schema::text())]);
+    let failing = |about: About| {
+        about
+            .error(424, "script_http_error")
+            .error(424, "upstream_unauthorized")
+            .error(429, "upstream_rate_limited")
+            .error(502, "upstream_failed")
+            .error(502, "upstream_unavailable")
+    };
     vec![
-        Route::post("/action/trigger", Scope::Write, trigger).answer_time(PATIENCE),
-        Route::get("/action/{id}", Scope::Write, outcome),
+        Route::post("/action/trigger", Scope::Write, trigger).answer_time(PATIENCE).about(failing(
+            About::new("Performs an action with a connection's credentials.")
+                .of_connection()
+                .headers(headers)
+                .body(body, json!({ "action_name": "create_contact", "input": { "name": "Ann" } }))
+                .answer(200, "The action's output.", schema::any())
+                .answer(202, "Where to read the output later.", queued),
+        )),
+        Route::get("/action/{id}", Scope::Write, outcome).about(failing(
+            About::new("Returns the output of an action that was performed later; 404 until it has ended.")
+                .answer(200, "The output.", schema::any())
+                .error(400, "invalid_body")
+                .error(500, "script_aborted"),
+        )),
     ]
 }
 

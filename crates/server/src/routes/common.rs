@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use highwater_core::{ErrorKind, Timestamp};
 use highwater_engine::connections::{ConnectionFilter, ConnectionOrder};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::about::schema;
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::input::value;
@@ -31,6 +33,12 @@ pub(crate) enum SyncName {
 pub(crate) struct SyncParts {
     name: String,
     variant: String,
+}
+
+/// The schema of a sync's name in a body.
+pub(crate) fn sync_name_schema() -> Value {
+    let parts = schema::closed([("name", schema::name(MAX_SYNC)), ("variant", schema::name(MAX_SYNC))]);
+    json!({ "anyOf": [schema::name(MAX_SYNC), parts] })
 }
 
 impl SyncName {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::common::{SWITCH, provider_of};
+use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::ApiError;
 use crate::input::value;
@@ -24,19 +25,44 @@ use crate::route::{Answer, Route};
 use notes::{EndUserBody, Tags};
 
 pub(crate) fn routes() -> Vec<Route> {
+    let key =
+        || param("provider_config_key", schema::name(MAX_NAME), "The integration.").required().example("demo-crm");
+    let switch = |name, about| {
+        let words: Vec<&str> = SWITCH.iter().map(|(word, _)| *word).collect();
+        param(name, schema::words(&words), about)
+    };
+    let renew = switch("force_refresh", "Renew the credentials in any case.");
+    let show_refresh = switch("refresh_token", "Show the refresh token.");
+    let of_app = switch("refresh_github_app_jwt_token", "The same as `force_refresh`.");
+    let patched = schema::closed([
+        ("end_user?", notes::end_user_schema()),
+        ("tags?", notes::tags_schema()),
+        ("webhook_url_override?", json!({ "const": "" })),
+    ]);
     vec![
-        Route::get("/connections", Scope::Read, list::list).query(list::QUERY),
-        Route::post("/connections", Scope::Write, import::import),
-        Route::post("/connections/metadata", Scope::Write, metadata::set),
-        Route::patch("/connections/metadata", Scope::Write, metadata::update),
-        Route::get("/connections/{connection}", Scope::Read, get).query(&[
-            "provider_config_key",
-            "force_refresh",
-            "refresh_token",
-            "refresh_github_app_jwt_token",
-        ]),
-        Route::patch("/connections/{connection}", Scope::Write, patch).query(&["provider_config_key"]),
-        Route::delete("/connections/{connection}", Scope::Write, delete).query(&["provider_config_key"]),
+        Route::get("/connections", Scope::Read, list::list).query(list::parameters()).about(list::about()),
+        Route::post("/connections", Scope::Write, import::import).about(import::about()),
+        Route::post("/connections/metadata", Scope::Write, metadata::set).about(metadata::about(201)),
+        Route::patch("/connections/metadata", Scope::Write, metadata::update).about(metadata::about(200)),
+        Route::get("/connections/{connection}", Scope::Read, get).query([key(), renew, show_refresh, of_app]).about(
+            About::new("Returns a connection; for a key of the scope admin with its credentials, renewed if they are about to expire.")
+                .answer(200, "The connection.", view::schema())
+                .error(400, "unknown_provider_config")
+                .error(424, "invalid_credentials")
+                .error(424, "upstream_unauthorized")
+                .error(429, "upstream_rate_limited")
+                .error(502, "upstream_failed")
+                .error(502, "upstream_unavailable"),
+        ),
+        Route::patch("/connections/{connection}", Scope::Write, patch).query([key()]).about(
+            About::new("Sets the end user and the tags of a connection.")
+                .body(patched, json!({ "tags": { "plan": "team" } }))
+                .success("It is changed.")
+                .error(400, "unknown_provider_config"),
+        ),
+        Route::delete("/connections/{connection}", Scope::Write, delete)
+            .query([key()])
+            .about(About::new("Removes a connection with its records and credentials.").success("It is gone.").error(400, "unknown_connection")),
     ]
 }
 

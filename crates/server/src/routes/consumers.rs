@@ -16,28 +16,76 @@ use serde_json::{Value, json};
 
 use super::records::page::answer_with;
 use super::records::reading::MAX_LIMIT;
+use crate::about::{About, Parameter, param, schema};
 use crate::call::Call;
 use crate::error::{ApiError, Place};
 use crate::input::value::text;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
-/// The parameters that name a consumer's stream.
-const STREAM: &[&str] = &["model", "variant"];
 /// The longest lease of a batch.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
+/// The parameters that name a consumer's stream.
+fn stream_parameters() -> [Parameter; 2] {
+    [
+        param("model", schema::name(MAX_NAME_BYTES), "The model.").required().example("Contact"),
+        param("variant", schema::name(MAX_NAME_BYTES), "The variant of the sync; `base` by default."),
+    ]
+}
+
 pub(crate) fn routes() -> Vec<Route> {
+    let about = |summary| {
+        About::new(summary)
+            .of_connection()
+            .error(400, "invalid_cursor")
+            .error(410, "cursor_expired")
+            .error(409, "lease_lost")
+    };
+    let of_batch = |summary| {
+        let body = schema::closed([("token", schema::text())]);
+        about(summary).body(body, json!({ "token": "the token of the batch" })).success("It is done.")
+    };
+    let fetched = schema::closed([
+        ("limit?", schema::integer(1, MAX_LIMIT as u64)),
+        ("lease_ms?", schema::integer(1, u64::try_from(LONGEST_LEASE.as_millis()).unwrap_or(u64::MAX))),
+    ]);
+    let to = schema::closed([("to", schema::text())]);
+    let all = schema::object([("consumers", schema::array(schema::reference("Consumer")))]);
+    let ids = schema::object([("unparked", schema::array(schema::text()))]);
     vec![
-        Route::get("/consumers", Scope::Read, list).query(STREAM),
-        Route::get("/consumers/{name}", Scope::Read, show).query(STREAM),
-        Route::post("/consumers/{name}/fetch", Scope::Read, fetch).query(STREAM),
-        Route::post("/consumers/{name}/ack", Scope::Read, ack).query(STREAM),
-        Route::post("/consumers/{name}/nack", Scope::Read, nack).query(STREAM),
-        Route::post("/consumers/{name}/renew", Scope::Read, renew).query(STREAM),
-        Route::post("/consumers/{name}/seek", Scope::Write, seek).query(STREAM),
-        Route::post("/consumers/{name}/unpark", Scope::Write, unpark).query(STREAM),
-        Route::delete("/consumers/{name}", Scope::Write, remove).query(STREAM),
+        Route::get("/consumers", Scope::Read, list)
+            .query(stream_parameters())
+            .about(about("Lists the named consumers of a stream.").answer(200, "The consumers.", all)),
+        Route::get("/consumers/{name}", Scope::Read, show)
+            .query(stream_parameters())
+            .about(about("Returns where a consumer stands.").answer(200, "The consumer.", schema::reference("Consumer"))),
+        Route::post("/consumers/{name}/fetch", Scope::Read, fetch).query(stream_parameters()).about(
+            about("Takes the lease and the next batch; makes the consumer if there is none.")
+                .body(fetched, json!({ "limit": 100 }))
+                .answer(200, "A batch, with the token to acknowledge it with.", schema::reference("Batch"))
+                .error(429, "backing_off"),
+        ),
+        Route::post("/consumers/{name}/ack", Scope::Read, ack)
+            .query(stream_parameters())
+            .about(of_batch("Acknowledges a batch: it was stored.")),
+        Route::post("/consumers/{name}/nack", Scope::Read, nack)
+            .query(stream_parameters())
+            .about(of_batch("Gives a batch back: it could not be stored.")),
+        Route::post("/consumers/{name}/renew", Scope::Read, renew)
+            .query(stream_parameters())
+            .about(of_batch("Makes the lease of a batch last longer.")),
+        Route::post("/consumers/{name}/seek", Scope::Write, seek).query(stream_parameters()).about(
+            about("Continues elsewhere: at `start`, at `end`, behind a cursor, or with what was modified at or after a time.")
+                .body(to, json!({ "to": "start" }))
+                .success("It is done."),
+        ),
+        Route::post("/consumers/{name}/unpark", Scope::Write, unpark)
+            .query(stream_parameters())
+            .about(about("Delivers parked records again.").answer(200, "Their ids.", ids)),
+        Route::delete("/consumers/{name}", Scope::Write, remove)
+            .query(stream_parameters())
+            .about(about("Removes a consumer with its position.").success("It is removed.")),
     ]
 }
 

@@ -4,12 +4,15 @@ use axum::Json;
 use axum::response::IntoResponse;
 use serde_json::json;
 
+use crate::about::{About, schema};
 use crate::call::Call;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/health", Scope::Read, health)]
+    let status = schema::object([("status", schema::words(&["ok"]))]);
+    let about = About::new("Answers once the store does: for whoever starts and watches the server.");
+    vec![Route::get("/health", Scope::Read, health).about(about.answer(200, "The store answers.", status))]
 }
 
 /// Answers once the store does.

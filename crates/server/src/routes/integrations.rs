@@ -1,6 +1,7 @@
 //! `/integrations*`: integrations and the functions of their providers.
 
 mod functions;
+pub(super) mod schemas;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::common::{iso, text};
+use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place, shown_facts};
 use crate::input::value;
@@ -28,13 +30,33 @@ const SECRET: usize = 64 * 1024;
 const SETTING: usize = 16 * 1024;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let include = schema::array(schema::words(&["webhook", "credentials"]));
+    let include = param("include", include, "Members that are left out otherwise; may be repeated.");
     let mut routes = vec![
-        Route::get("/integrations", Scope::Read, list),
-        Route::post("/integrations", Scope::Admin, create),
-        Route::post("/integrations/quickstart", Scope::Admin, quickstart),
-        Route::get("/integrations/{key}", Scope::Read, get).query(&["include"]),
-        Route::patch("/integrations/{key}", Scope::Admin, patch),
-        Route::delete("/integrations/{key}", Scope::Admin, delete),
+        Route::get("/integrations", Scope::Read, list).about(About::new("Lists the integrations.").answer(
+            200,
+            "The integrations.",
+            schemas::data(schema::array(schemas::integration())),
+        )),
+        Route::post("/integrations", Scope::Admin, create).about(
+            About::new("Creates an integration.")
+                .body(schemas::create(), json!({ "provider": "crm", "unique_key": "crm-eu" }))
+                .answer(200, "The integration.", schemas::data(schemas::integration())),
+        ),
+        Route::post("/integrations/quickstart", Scope::Admin, quickstart).about(
+            About::new("Is refused always: no shared applications are registered here.").error(400, "invalid_body"),
+        ),
+        Route::get("/integrations/{key}", Scope::Read, get).query([include]).about(
+            About::new("Returns an integration, with its secrets only for `credentials` and a key of the scope admin.")
+                .answer(200, "The integration.", schemas::data(schemas::integration())),
+        ),
+        Route::patch("/integrations/{key}", Scope::Admin, patch).about(
+            About::new("Changes an integration; what is left out stays.")
+                .body(schemas::patch(), json!({ "display_name": "CRM" }))
+                .answer(200, "The integration.", schemas::data(schemas::integration())),
+        ),
+        Route::delete("/integrations/{key}", Scope::Admin, delete)
+            .about(About::new("Deletes an integration with its connections and their records.").success("It is gone.")),
     ];
     routes.extend(functions::routes());
     routes

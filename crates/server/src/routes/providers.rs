@@ -9,6 +9,8 @@ use highwater_template::auth::AuthKind;
 use serde_json::{Value, json};
 
 use super::functions::{Function, Kind, of_provider};
+use super::integrations::schemas;
+use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::ApiError;
 use crate::input::value;
@@ -16,12 +18,48 @@ use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
+    let provider = || {
+        schema::object([
+            ("name", schema::text()),
+            ("display_name", schema::text()),
+            ("auth_mode", schema::text()),
+            ("docs", schema::nullable(schema::text())),
+            ("proxy", schema::object([("base_url", schema::text())])),
+        ])
+    };
+    let search = param("search", schema::name(MAX_NAME), "Only with this text in the name.");
+    let format =
+        param("format", schema::words(&["nango", "openai"]), "As what they are described; `nango` by default.");
+    let configured =
+        json!({ "anyOf": [schema::array(schema::map(schema::any())), schemas::data(schema::array(schema::any()))] });
     vec![
-        Route::get("/providers", Scope::Read, list).query(&["search"]),
-        Route::get("/providers/{provider}", Scope::Read, get),
-        Route::get("/providers/{provider}/templates", Scope::Read, templates),
-        Route::get("/scripts/config", Scope::Read, config).query(&["format"]),
-        Route::get("/environment-variables", Scope::Read, variables),
+        Route::get("/providers", Scope::Read, list).query([search]).about(About::new("Lists the providers.").answer(
+            200,
+            "The providers.",
+            schemas::data(schema::array(provider())),
+        )),
+        Route::get("/providers/{provider}", Scope::Read, get).about(About::new("Returns a provider.").answer(
+            200,
+            "The provider.",
+            schemas::data(provider()),
+        )),
+        Route::get("/providers/{provider}/templates", Scope::Read, templates).about(
+            About::new("Lists the templates and actions of a provider.").answer(
+                200,
+                "The templates and actions.",
+                schemas::data(schema::array(schemas::function())),
+            ),
+        ),
+        Route::get("/scripts/config", Scope::Read, config).query([format]).about(
+            About::new("Lists the templates and actions of every integration.").answer(200, "They.", configured),
+        ),
+        Route::get("/environment-variables", Scope::Read, variables).about(
+            About::new("Returns an empty list: there are no such variables.").answer(
+                200,
+                "Nothing.",
+                schema::array(schema::any()),
+            ),
+        ),
     ]
 }
 

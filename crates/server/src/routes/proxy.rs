@@ -10,6 +10,7 @@ use highwater_engine::transport::ProxyRetries;
 use highwater_template::{HttpRequest, HttpResponse};
 
 use super::common::SWITCH;
+use crate::about::{About, param, schema};
 use crate::call::Call;
 use crate::error::{ApiError, Place};
 use crate::input::value::{self, Refused};
@@ -60,7 +61,26 @@ pub(crate) fn routes() -> Vec<Route> {
     let methods = [Route::get, Route::post, Route::put, Route::patch, Route::delete];
     let paths = ["/proxy", "/proxy/{*path}"];
     let all = paths.into_iter().flat_map(|path| methods.map(|method| method(path, Scope::Write, proxy)));
-    all.map(|route| route.foreign_query().answer_time(PATIENCE)).collect()
+    all.map(|route| route.foreign_query().answer_time(PATIENCE).about(about())).collect()
+}
+
+fn about() -> About {
+    let headers = [
+        param(
+            "Retries",
+            schema::integer(0, RETRIES.into()),
+            "How often the request is sent again where that is sensible.",
+        ),
+        param("Retry-On", schema::text(), "Statuses that are tried again too, with commas between them."),
+        param("Base-Url-Override", schema::text(), "Another origin of the provider."),
+    ];
+    About::new(
+        "Sends a request to the provider with the connection's credentials; headers `Nango-Proxy-X` are sent as `X`.",
+    )
+    .of_connection()
+    .headers(headers)
+    .any_body()
+    .foreign_answers()
 }
 
 async fn proxy(mut call: Call) -> Answer {

@@ -2,15 +2,19 @@
 
 use axum::http::StatusCode;
 
+use crate::about::About;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
+    let about = || {
+        About::new("Is refused always: this server has no page on which end users sign in.").error(501, "unsupported")
+    };
     vec![
-        Route::post("/connect/sessions", Scope::Write, unsupported),
-        Route::post("/connect/sessions/reconnect", Scope::Write, unsupported),
+        Route::post("/connect/sessions", Scope::Write, unsupported).about(about()),
+        Route::post("/connect/sessions/reconnect", Scope::Write, unsupported).about(about()),
     ]
 }
 

@@ -14,7 +14,10 @@ use highwater_engine::{SyncHandle, TriggerMode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::common::{SyncName, connection_id, connections_of, integration_key, provider_of, sync_name};
+use super::common::{
+    SyncName, connection_id, connections_of, integration_key, provider_of, sync_name, sync_name_schema,
+};
+use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::input::value;
@@ -25,14 +28,60 @@ use crate::route::{Answer, Route};
 const MOST: usize = 256;
 
 pub(crate) fn routes() -> Vec<Route> {
+    let named = || {
+        vec![
+            ("syncs", schema::array_of(sync_name_schema(), MOST)),
+            ("provider_config_key", schema::name(MAX_NAME)),
+            ("connection_id?", schema::nullable(schema::name(MAX_NAME))),
+        ]
+    };
+    let example = || json!({ "syncs": ["contacts"], "provider_config_key": "demo-crm", "connection_id": "demo" });
+    let of_syncs = |about: About| {
+        about
+            .success("It is done.")
+            .error(400, "no_syncs_found")
+            .error(400, "unknown_provider_config")
+            .error(404, "unknown_connection")
+    };
+    let options = schema::object([("reset?", schema::switch()), ("emptyCache?", schema::switch())]);
+    let trigger_body = [
+        ("syncs", schema::array_of(sync_name_schema(), MOST)),
+        ("provider_config_key?", schema::nullable(schema::text())),
+        ("connection_id?", schema::nullable(schema::text())),
+        ("opts?", schema::nullable(options)),
+        ("sync_mode?", schema::words(&["incremental", "full_refresh", "full_refresh_and_clear_cache"])),
+        ("full_resync?", schema::nullable(schema::switch())),
+    ];
+    let of_trigger = [
+        param("Provider-Config-Key", schema::text(), "The integration, if the body does not name it."),
+        param("Connection-Id", schema::text(), "The connection, if the body does not name it."),
+    ];
+    let status_query = [
+        param("syncs", schema::name(64 * MOST), "`*`, or names with commas between them.").required().example("*"),
+        param("provider_config_key", schema::name(MAX_NAME), "The integration.").required().example("demo-crm"),
+        param("connection_id", schema::name(MAX_NAME), "Only of this connection."),
+    ];
+    let states = schema::object([("syncs", schema::array(report::schema()))]);
     vec![
-        Route::post("/sync/trigger", Scope::Write, trigger),
-        Route::post("/sync/start", Scope::Write, start),
-        Route::post("/sync/pause", Scope::Write, pause),
-        Route::get("/sync/status", Scope::Read, status).query(&["syncs", "provider_config_key", "connection_id"]),
-        Route::put("/sync/update-connection-frequency", Scope::Write, frequency::update),
-        Route::post("/sync/{name}/variant/{variant}", Scope::Write, variants::create),
-        Route::delete("/sync/{name}/variant/{variant}", Scope::Write, variants::delete),
+        Route::post("/sync/trigger", Scope::Write, trigger).about(of_syncs(
+            About::new("Requests runs of enabled syncs; without names, of all of the connection or the integration.")
+                .headers(of_trigger)
+                .body(schema::closed(trigger_body), example())
+                .error(400, "missing_provider_config_key"),
+        )),
+        Route::post("/sync/start", Scope::Write, start)
+            .about(of_syncs(About::new("Resumes enabled syncs.").body(schema::closed(named()), example()))),
+        Route::post("/sync/pause", Scope::Write, pause)
+            .about(of_syncs(About::new("Pauses enabled syncs.").body(schema::closed(named()), example()))),
+        Route::get("/sync/status", Scope::Read, status).query(status_query).about(
+            About::new("Returns how syncs stand. Names that are unknown are left out.")
+                .answer(200, "The syncs.", states)
+                .error(400, "unknown_provider_config")
+                .error(400, "invalid_body"),
+        ),
+        Route::put("/sync/update-connection-frequency", Scope::Write, frequency::update).about(frequency::about()),
+        Route::post("/sync/{name}/variant/{variant}", Scope::Write, variants::create).about(variants::about_create()),
+        Route::delete("/sync/{name}/variant/{variant}", Scope::Write, variants::delete).about(variants::about_delete()),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! A server on a real socket, and a client that can also send what no library would.
 #![allow(dead_code)] // each test file uses its own part
 
+mod described;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +146,9 @@ impl Running {
         if !body.is_empty() {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
-        self.send(format!("{head}\r\n{body}").as_bytes()).await
+        let answer = self.send(format!("{head}\r\n{body}").as_bytes()).await;
+        described::check(method, path, &answer);
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

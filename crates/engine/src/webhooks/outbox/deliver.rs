@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::locks::lock;
 use highwater_core::{Error, ErrorKind, Result, Timestamp, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use tokio::runtime::Handle;
@@ -306,10 +305,14 @@ impl Outbox {
         }
     }
 
-    async fn send(&self, destination: &Destination, row: &OutboxRow) -> Verdict {
-        let secrets = lock(&self.parts.secrets).get(&destination.id).cloned();
-        let Some(secrets) = secrets else {
-            return Verdict::failed("the destination has no secret: set one with `set_secrets`".to_owned());
+    pub(super) async fn send(&self, destination: &Destination, row: &OutboxRow) -> Verdict {
+        let secrets = match self.secrets_of(&destination.id).await {
+            Ok(secrets) if secrets.is_empty() => {
+                let why = "the destination has no secret: set one with `set_secrets` or `rotate_secret`";
+                return Verdict::failed(why.to_owned());
+            }
+            Ok(secrets) => secrets,
+            Err(error) => return Verdict::failed(error.to_string()),
         };
         let now = self.parts.environment.now();
         let request = match request(destination, row, &secrets, now) {
@@ -324,7 +327,7 @@ impl Outbox {
     }
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Accepted,
     Gone,
     Failed { error: String, retry_after: Option<Duration> },

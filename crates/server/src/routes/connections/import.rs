@@ -11,11 +11,12 @@ use highwater_engine::{
     ConnectionSettings, Credentials, DisconnectMode, IntegrationHandle, Phase, Secret, TriggerMode,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::notes::{self, EndUserBody, Tags, in_body};
 use super::view;
-use crate::call::Call;
+use crate::about::{About, schema};
+use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::input::value;
 use crate::route::Answer;
@@ -66,6 +67,40 @@ enum CredentialsBody {
 struct Application {
     client_id: Option<String>,
     client_secret: Option<String>,
+}
+
+pub(super) fn about() -> About {
+    let text = || schema::name(2048);
+    let kind = |kind: &str, members: Vec<(&'static str, Value)>| {
+        schema::closed([("type", json!({ "const": kind }))].into_iter().chain(members))
+    };
+    let application = schema::closed([("client_id?", schema::text()), ("client_secret?", schema::text())]);
+    let end = || ("expires_at?", schema::time());
+    let credentials = json!({ "oneOf": [
+        kind("OAUTH2", vec![("access_token", text()), ("refresh_token?", text()), end(), ("config_override?", application)]),
+        kind("OAUTH2_CC", vec![("token?", text()), ("client_id", text()), ("client_secret", text()), end()]),
+        kind("API_KEY", vec![("apiKey", text())]),
+        kind("BASIC", vec![("username", text()), ("password", text())]),
+        kind("NONE", vec![]),
+    ] });
+    let setting = json!({ "type": ["string", "number", "boolean"] });
+    let body = schema::closed([
+        ("provider_config_key", schema::name(MAX_NAME)),
+        ("connection_id?", schema::name(MAX_NAME)),
+        ("metadata?", schema::map(schema::any())),
+        ("connection_config?", schema::map(setting)),
+        ("webhook_url_override?", json!({ "const": "" })),
+        ("credentials", credentials),
+        ("end_user?", notes::end_user_schema()),
+        ("tags?", notes::tags_schema()),
+    ]);
+    let example =
+        json!({ "provider_config_key": "demo-crm", "connection_id": "ann", "credentials": { "type": "NONE" } });
+    About::new("Imports a connection with its credentials.").body(body, example).answer(
+        201,
+        "The connection.",
+        view::schema(),
+    )
 }
 
 pub(super) async fn import(mut call: Call) -> Answer {

@@ -6,13 +6,29 @@ use highwater_engine::connections::{ConnectionFilter, ConnectionOrder};
 use serde_json::json;
 
 use super::{notes, view};
+use crate::about::{About, Parameter, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::input::value;
 use crate::route::Answer;
 
-pub(super) const QUERY: &[&str] =
-    &["connectionId", "search", "endUserId", "endUserOrganizationId", "integrationId", "tags[*]", "limit", "page"];
+pub(super) fn parameters() -> [Parameter; 8] {
+    [
+        param("connectionId", schema::name(TEXT), "Only the connection of this id."),
+        param("search", schema::name(TEXT), "Only with this text in the id, the name or the mail address."),
+        param("endUserId", schema::name(TEXT), "Only of this end user."),
+        param("endUserOrganizationId", schema::name(TEXT), "Only of end users of this organisation."),
+        param("integrationId", schema::name(MAX_NAME), "Only of these integrations, with commas between them."),
+        param("tags[*]", notes::tags_schema(), "Only with these tags: `tags[plan]=team`."),
+        param("limit", schema::integer(1, 2000), "At most this many; 10,000 by default."),
+        param("page", schema::integer(0, 1_000_000), "Which page, from 0."),
+    ]
+}
+
+pub(super) fn about() -> About {
+    let page = schema::object([("connections", schema::array(view::short_schema()))]);
+    About::new("Lists connections, newest first.").answer(200, "A page.", page)
+}
 
 /// The longest text of a condition, in bytes.
 const TEXT: usize = 255;

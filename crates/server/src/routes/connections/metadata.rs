@@ -5,10 +5,11 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use highwater_core::ErrorKind;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::notes::in_body;
-use crate::call::Call;
+use crate::about::{About, schema};
+use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::route::Answer;
 use crate::routes::common::{connection_id, integration_key};
@@ -56,6 +57,23 @@ fn unknown(id: &str) -> ApiError {
     let id = crate::error::shown(id);
     let message = format!("no connection `{id}` is at this provider_config_key: nothing was changed; check both");
     ApiError::new(StatusCode::NOT_FOUND, "unknown_connection", message)
+}
+
+pub(super) fn about(status: u16) -> About {
+    let ids = json!({ "anyOf": [schema::name(MAX_NAME), schema::array_of(schema::name(MAX_NAME), MOST)] });
+    let body = || {
+        schema::closed([
+            ("connection_id", ids.clone()),
+            ("provider_config_key", schema::name(MAX_NAME)),
+            ("metadata", schema::map(schema::any())),
+        ])
+    };
+    let summary = match status {
+        201 => "Replaces the metadata of one or up to 1,000 connections, all or none.",
+        _ => "Replaces members of the metadata of one or up to 1,000 connections, all or none.",
+    };
+    let example = json!({ "connection_id": "demo", "provider_config_key": "demo-crm", "metadata": { "team": "blue" } });
+    About::new(summary).body(body(), example).answer(status, "What was sent.", body()).error(404, "unknown_connection")
 }
 
 /// Replaces the metadata.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use highwater_core::{Error, ErrorKind};
 use highwater_engine::connections::EndUser;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::about::schema;
 use crate::error::{ApiError, Place};
 use crate::input::value;
 use crate::routes::common::text;
@@ -56,6 +58,23 @@ impl EndUserBody {
         }
         Ok(ReadUser { end_user, tags })
     }
+}
+
+/// The schema of tags.
+pub(super) fn tags_schema() -> Value {
+    let name = json!({ "pattern": "^[a-z][a-z0-9_./-]*$", "maxLength": TAG_NAME });
+    json!({ "type": "object", "propertyNames": name, "additionalProperties": schema::name(MOST) })
+}
+
+/// The schema of an end user.
+pub(super) fn end_user_schema() -> Value {
+    let mail = json!({ "type": "string", "pattern": "^[a-z0-9.]+@[a-z0-9.]+\\.[a-z]+$", "maxLength": 254 });
+    schema::closed([
+        ("id", schema::name(MOST)),
+        ("email?", mail),
+        ("display_name?", schema::name(MOST)),
+        ("tags?", tags_schema()),
+    ])
 }
 
 /// Reads tags; their names are written in lower case.

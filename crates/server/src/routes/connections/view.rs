@@ -7,9 +7,41 @@ use highwater_engine::{ConnectionSettings, Credentials, Secret};
 use serde_json::{Map, Value, json};
 
 use super::notes::NAME_TAG;
+use crate::about::schema;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::routes::common::{iso, number};
+
+fn common_schema() -> Vec<(&'static str, Value)> {
+    let fault = schema::object([("type", schema::words(&["auth", "sync"])), ("log_id", schema::text())]);
+    vec![
+        ("id", schema::count()),
+        ("connection_id", schema::text()),
+        ("provider_config_key", schema::text()),
+        ("provider", schema::text()),
+        ("errors", schema::array(fault)),
+        ("end_user", schema::nullable(schema::object([("id", schema::text())]))),
+        ("tags", schema::map(schema::text())),
+        ("metadata", schema::nullable(schema::map(schema::any()))),
+    ]
+}
+
+/// The schema of a connection of a list.
+pub(super) fn short_schema() -> Value {
+    schema::object(common_schema().into_iter().chain([("created", schema::time())]))
+}
+
+/// The schema of a connection.
+pub(super) fn schema() -> Value {
+    schema::object(common_schema().into_iter().chain([
+        ("connection_config", schema::map(schema::text())),
+        ("webhook_url_override", json!({ "type": "null" })),
+        ("created_at", schema::time()),
+        ("updated_at", schema::time()),
+        ("last_fetched_at", schema::nullable(schema::time())),
+        ("credentials", schema::map(schema::any())),
+    ]))
+}
 
 /// A connection of a list.
 pub(super) async fn short(call: &Call, state: &ConnectionState) -> Result<Value, ApiError> {

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::named;
+use super::{named, schemas};
+use crate::about::{About, param, schema};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::input::value;
@@ -19,11 +20,32 @@ const KINDS: &[(&str, Option<Kind>)] =
 const DELETABLE: &[(&str, Kind)] = &[("sync", Kind::Sync), ("action", Kind::Action)];
 
 pub(super) fn routes() -> Vec<Route> {
+    let kind = || param("type", schema::words(&["sync", "action", "on-event"]), "Only of this type.");
+    let of_list = [
+        kind(),
+        param("search", schema::name(MAX_SYNC), "Only with this text in the name."),
+        param("page", schema::integer(0, 1_000_000), "Which page, from 0."),
+        param("limit", schema::integer(1, 100), "At most this many; 20 by default."),
+    ];
+    let deleted = param("type", schema::words(&["sync", "action"]), "Which type it is of.").required();
     vec![
-        Route::get("/integrations/{key}/functions", Scope::Read, list).query(&["type", "search", "page", "limit"]),
-        Route::get("/integrations/{key}/functions/{name}", Scope::Read, get).query(&["type"]),
-        Route::delete("/integrations/{key}/functions/{name}", Scope::Admin, delete).query(&["type"]),
-        Route::get("/integrations/{key}/functions/{name}/code", Scope::Read, code).query(&["type"]),
+        Route::get("/integrations/{key}/functions", Scope::Read, list).query(of_list).about(
+            About::new("Lists the templates and actions of an integration's provider.").answer(
+                200,
+                "A page.",
+                schemas::functions(),
+            ),
+        ),
+        Route::get("/integrations/{key}/functions/{name}", Scope::Read, get).query([kind()]).about(
+            About::new("Returns a template or an action.").answer(200, "It.", schemas::data(schemas::function())),
+        ),
+        Route::delete("/integrations/{key}/functions/{name}", Scope::Admin, delete).query([deleted]).about(
+            About::new("Is refused always: templates and actions are part of the program.")
+                .error(400, "function_managed_by_deploy"),
+        ),
+        Route::get("/integrations/{key}/functions/{name}/code", Scope::Read, code).query([kind()]).about(
+            About::new("Is not found always: templates and actions are part of the program.").error(404, "not_found"),
+        ),
     ]
 }
 

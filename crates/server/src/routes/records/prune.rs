@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::reading::MAX_LIMIT;
+use crate::about::{About, schema};
 use crate::call::Call;
 use crate::error::{ApiError, Place};
 use crate::input::value::{self, text};
@@ -19,6 +20,26 @@ struct Body {
     until_cursor: String,
     variant: Option<String>,
     limit: Option<usize>,
+}
+
+pub(super) fn about() -> About {
+    let body = schema::closed([
+        ("model", schema::name(MAX_NAME_BYTES)),
+        ("until_cursor", schema::text()),
+        ("variant?", schema::name(MAX_NAME_BYTES)),
+        ("limit?", schema::integer(1, MAX_LIMIT as u64)),
+    ]);
+    let answer = schema::object([
+        ("count", schema::count()),
+        ("has_more", schema::switch()),
+        ("held_by", schema::nullable(schema::text())),
+    ]);
+    About::new("Removes the payloads of everything up to a cursor, that one included; `held_by` names the consumer that still needs some.")
+        .of_connection()
+        .body(body, json!({ "model": "Contact", "until_cursor": "01K…" }))
+        .answer(200, "How many were removed.", answer)
+        .error(400, "invalid_cursor")
+        .error(410, "cursor_expired")
 }
 
 /// Removes the payloads of everything up to a cursor, that one included, in one step. Records that are still to be read by a named

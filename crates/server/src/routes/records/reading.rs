@@ -3,17 +3,39 @@
 use std::time::Duration;
 
 use highwater_core::{Action, Cursor, DEFAULT_VARIANT, MAX_NAME_BYTES, PageRequest, StreamKey};
+use serde_json::json;
 
 use super::wait::LONGEST_WAIT;
+use crate::about::{Parameter, param, schema};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::input::value::{Refused, duration, list, number, text, timestamp, word};
 
-/// The parameters of `GET /records`.
-pub(super) const PAGE: &[&str] =
-    &["model", "variant", "cursor", "modified_after", "delta", "limit", "filter", "ids", "wait"];
-/// The parameters of `GET /stream`.
-pub(super) const STREAM: &[&str] = &["model", "variant", "cursor", "filter"];
+/// Returns the parameters of `GET /stream`.
+pub(super) fn stream() -> [Parameter; 4] {
+    let actions: Vec<&str> = ACTIONS.iter().map(|(name, _)| *name).collect();
+    [
+        param("model", schema::name(MAX_NAME_BYTES), "The model; one that nothing was saved of yet has no records.")
+            .required()
+            .example("Contact"),
+        param("variant", schema::name(MAX_NAME_BYTES), "The variant of the sync; `base` by default."),
+        param("cursor", schema::name(MAX_CURSOR), "Continue behind this cursor."),
+        param("filter", schema::word_list(&actions), "Only what was last modified so, with commas between them."),
+    ]
+}
+
+/// Returns the parameters of `GET /records`.
+pub(super) fn page() -> impl Iterator<Item = Parameter> {
+    let ids = json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "maxItems": MAX_IDS });
+    let further = [
+        param("modified_after", schema::time(), "Only what was modified at this time or later."),
+        param("delta", schema::time(), "An older name of `modified_after`, which it takes precedence over."),
+        param("limit", schema::integer(1, MAX_LIMIT as u64), "At most this many; 100 by default."),
+        param("ids", ids, "Only these records; may be repeated."),
+        param("wait", schema::length(), "Wait up to this long (300s at most) if there is nothing yet.").example("0s"),
+    ];
+    stream().into_iter().chain(further)
+}
 
 /// The most records of a page over HTTP.
 pub(crate) const MAX_LIMIT: usize = 10_000;

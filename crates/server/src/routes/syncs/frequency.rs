@@ -9,7 +9,8 @@ use highwater_engine::Schedule;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::call::Call;
+use crate::about::{About, schema};
+use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::input::value;
 use crate::route::Answer;
@@ -35,6 +36,23 @@ struct Update {
     /// `null` restores the template's own; leaving it out is refused.
     #[serde(deserialize_with = "Option::deserialize")]
     frequency: Option<String>,
+}
+
+pub(super) fn about() -> About {
+    let body = schema::closed([
+        ("sync_name", schema::name(MAX_SYNC)),
+        ("sync_variant?", schema::nullable(schema::name(MAX_SYNC))),
+        ("provider_config_key", schema::name(MAX_NAME)),
+        ("connection_id", schema::name(MAX_NAME)),
+        ("frequency", schema::nullable(json!({ "type": "string", "pattern": "^(every )?[1-9][0-9]?(s|m|h|d)$" }))),
+    ]);
+    let example = json!({ "sync_name": "contacts", "provider_config_key": "demo-crm", "connection_id": "demo", "frequency": "5m" });
+    About::new("Sets how often a sync runs, from every second to every 366 days; `null` restores the template's own.")
+        .body(body, example)
+        .answer(200, "How often it runs.", schema::object([("frequency", schema::text())]))
+        .error(400, "unknown_connection")
+        .error(400, "unknown_sync")
+        .error(400, "unknown_provider_config")
 }
 
 pub(super) async fn update(mut call: Call) -> Answer {

@@ -5,9 +5,31 @@ use highwater_engine::{Phase, SyncState};
 use serde_json::{Map, Value, json};
 
 use super::frequency;
+use crate::about::schema;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::routes::common::{iso, split_name, uuid};
+
+/// The schema of a sync's state.
+pub(super) fn schema() -> Value {
+    let counts =
+        schema::object([("added", schema::count()), ("updated", schema::count()), ("deleted", schema::count())]);
+    schema::object([
+        ("id", schema::text()),
+        ("connection_id", schema::text()),
+        ("name", schema::text()),
+        ("variant", schema::text()),
+        ("type", schema::words(&["INITIAL", "INCREMENTAL"])),
+        ("status", schema::words(&["RUNNING", "STOPPED", "PAUSED", "ERROR", "SUCCESS"])),
+        ("frequency", schema::nullable(schema::text())),
+        ("nextScheduledSyncAt", schema::nullable(schema::time())),
+        ("recordCount", schema::map(schema::count())),
+        ("checkpoint", json!({ "type": "null" })),
+        ("finishedAt?", schema::time()),
+        ("latestExecutionStatus?", schema::words(&["RUNNING", "STOPPED", "SUCCESS"])),
+        ("latestResult?", schema::map(counts)),
+    ])
+}
 
 /// Returns the JSON of a sync's state.
 pub(super) async fn report(call: &Call, state: &SyncState) -> Result<Value, ApiError> {

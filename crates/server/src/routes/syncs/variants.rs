@@ -9,7 +9,8 @@ use highwater_engine::{DisableMode, SyncHandle, SyncOptions};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::call::Call;
+use crate::about::{About, schema};
+use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
 use crate::route::Answer;
 use crate::routes::common::{BASE, MAX_SYNC, connection_id, integration_key, provider_of, split_name, sync_name, uuid};
@@ -22,6 +23,29 @@ const MOST: usize = 100;
 struct Body {
     provider_config_key: String,
     connection_id: String,
+}
+
+fn about(summary: &'static str) -> About {
+    let body =
+        schema::closed([("provider_config_key", schema::name(MAX_NAME)), ("connection_id", schema::name(MAX_NAME))]);
+    About::new(summary)
+        .body(body, json!({ "provider_config_key": "demo-crm", "connection_id": "demo" }))
+        .error(400, "invalid_variant")
+        .error(400, "unknown_connection")
+        .error(400, "unknown_provider_config")
+}
+
+pub(super) fn about_create() -> About {
+    let made = schema::object([("id", schema::text()), ("name", schema::text()), ("variant", schema::text())]);
+    about("Enables a copy of a sync, with the schedule of the sync itself.")
+        .answer(200, "The copy.", made)
+        .error(400, "unknown_sync")
+        .error(400, "sync_variant_already_exists")
+        .error(400, "resource_capped")
+}
+
+pub(super) fn about_delete() -> About {
+    about("Disables a copy of a sync and removes its records.").success("It is gone.").error(400, "unknown_sync")
 }
 
 /// A variant that a request names.
