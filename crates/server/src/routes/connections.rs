@@ -37,7 +37,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let patched = schema::closed([
         ("end_user?", notes::end_user_schema()),
         ("tags?", notes::tags_schema()),
-        ("webhook_url_override?", json!({ "const": "" })),
+        ("webhook_url_override?", schema::nullable(json!({ "const": "" }))),
     ]);
     vec![
         Route::get("/connections", Scope::Read, list::list).query(list::parameters()).about(list::about()),

@@ -57,7 +57,7 @@ pub(crate) fn routes() -> Vec<Route> {
         param("Connection-Id", schema::text(), "The connection, if the body does not name it."),
     ];
     let status_query = [
-        param("syncs", schema::name(64 * MOST), "`*`, or names with commas between them.").required().example("*"),
+        param("syncs", schema::name(4096), "`*`, or names with commas between them.").required().example("*"),
         param("provider_config_key", schema::name(MAX_NAME), "The integration.").required().example("demo-crm"),
         param("connection_id", schema::name(MAX_NAME), "Only of this connection."),
     ];

@@ -89,7 +89,7 @@ pub(super) fn about() -> About {
         ("connection_id?", schema::name(MAX_NAME)),
         ("metadata?", schema::map(schema::any())),
         ("connection_config?", schema::map(setting)),
-        ("webhook_url_override?", json!({ "const": "" })),
+        ("webhook_url_override?", schema::nullable(json!({ "const": "" }))),
         ("credentials", credentials),
         ("end_user?", notes::end_user_schema()),
         ("tags?", notes::tags_schema()),

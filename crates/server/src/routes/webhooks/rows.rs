@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
         let rows = schema::array(schema::reference("Delivery"));
         schema::object([("deliveries", rows), ("next", schema::nullable(schema::text()))])
     };
-    let replay = schema::closed([("id?", schema::name(MAX_ROW))]);
+    let replay = schema::closed([("id?", schema::nullable(schema::name(MAX_ROW)))]);
     vec![
         Route::get("/webhooks/{id}/waiting", Scope::Read, waiting).query(parameters()).about(
             About::new("Lists the deliveries that wait for a destination, oldest first.").answer(
