@@ -151,6 +151,8 @@ impl Process {
         let removed = Arc::clone(&self.removed);
         self.runs.spawn(async move {
             let running = store.inner.documents("holder/", "", 1).await.is_ok_and(|found| !found.is_empty());
+            let is_there = |place: &usize| !store.oracle().toggles.is_gone(*place);
+            let connected: Vec<usize> = (0..CONNECTIONS).filter(is_there).collect();
             let call = store.oracle().toggles.begin();
             let outcome = async {
                 let integration = engine.integration(INTEGRATION)?;
@@ -179,7 +181,7 @@ impl Process {
                 if is_on.is_some() && !store.oracle().toggles.is_gone(place) {
                     shared.broken("integrations", format!("{} outlived its integration", NAMES[place]));
                 }
-                if is_on.is_some() && toggle == Endpoint::Erase {
+                if is_on.is_some() && toggle == Endpoint::Erase && connected.contains(&place) {
                     check_erased(&shared, &store, place).await;
                 }
                 if store.oracle().toggles.is_gone(place) {
