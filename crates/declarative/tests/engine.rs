@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use highwater_core::{ErrorKind, MemoryStore, NetAction, Result, Store, StoreExt, StreamKey};
 use highwater_declarative::{Files, Manifest, json, templates};
 use highwater_engine::runs::RunMode;
-use highwater_engine::transport::RequestLimits;
+use highwater_engine::transport::{PrivateAddresses, RequestLimits};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions, RunReport, Secret};
 use highwater_template::Template;
 use serde::Deserialize;
@@ -152,6 +152,8 @@ impl Bench {
         let store = Arc::new(MemoryStore::new().unwrap());
         let limits = RequestLimits::default().attempts(1).backoff(Duration::from_millis(1));
         let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>).limits(limits);
+        // The manifest's API is where a setting says.
+        let builder = builder.private_addresses(PrivateAddresses::OfAnyone);
         let engine = builder.templates(templates).build().unwrap();
         engine.connect(ConnectionSettings::new("c", "example").config("base_url", base_url)).await.unwrap();
         engine.use_credentials("c", Credentials::none().secret("api_key", Secret::new("good")));

@@ -27,7 +27,6 @@ pub use crate::documents::IntegrationSettings;
 pub use crate::events::{IntegrationChange, IntegrationEvent};
 pub use endpoints::Endpoint;
 pub use handle::{DeleteMode, DeleteReport, IntegrationHandle};
-pub(crate) use membership::Leaving;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -40,6 +40,7 @@ mod errors;
 mod events;
 mod http;
 pub mod integrations;
+mod leaving;
 mod log_policy;
 pub mod logs;
 mod mutants;

@@ -9,7 +9,7 @@ use crate::documents::{
     CHANGES_KEY, ConnectionSettings, RunState, StoredHealth, SyncKey, SyncStatus, connection_key, health_key,
 };
 use crate::engine::Engine;
-use crate::integrations::Leaving;
+use crate::leaving::Leaving;
 use crate::logs;
 use crate::sync::note_change;
 use crate::walk::Walk;

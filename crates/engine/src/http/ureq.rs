@@ -19,8 +19,8 @@ use super::proxies::{self, Proxies, Setting};
 use crate::reach::{self, Reach};
 
 /// The refusal of an address for a request that must not reach the host's own network.
-const NOT_GLOBAL: &str =
-    "refused an address that is not globally routable: requests that an outsider chose must not reach this network";
+const NOT_GLOBAL: &str = "refused an address that is not globally routable: the program that runs the engine can allow it, as the connection's base URL, \
+    by PrivateAddresses::OfAnyone, or by a destination's allow_private";
 
 /// Sends requests with ureq.
 ///
