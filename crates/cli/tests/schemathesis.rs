@@ -21,7 +21,6 @@ const PACKAGE: &str = "schemathesis==4.32.5";
 ///
 /// * Names of things that there are not: the peer's clients get 400 for a connection that is unknown, and names of models, cursors
 ///   and ids depend on what is stored, so that a request that fits the schema may be refused.
-/// * `/connect/sessions` says 501 always.
 /// * Bodies of `/proxy` are those of the provider; it is checked for failures of the server alone.
 const SETTINGS: &str = r#"
 [checks]
@@ -29,10 +28,6 @@ positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404",
 
 [[operations]]
 include-path-regex = "^/proxy"
-enabled = false
-
-[[operations]]
-include-path-regex = "^/connect/"
 enabled = false
 "#;
 

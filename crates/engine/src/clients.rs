@@ -133,7 +133,7 @@ impl Parts {
     }
 
     /// The connection's settings, with the defaults of all the provider's templates and actions.
-    fn config_of(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeMap<String, String> {
+    pub(crate) fn config_of(&self, settings: &ConnectionSettings, provider: &Provider) -> BTreeMap<String, String> {
         let mut config = settings.config.clone();
         for (name, default) in self.defaults_of(provider) {
             config.entry(name.to_owned()).or_insert_with(|| default.to_owned());

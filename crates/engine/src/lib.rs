@@ -92,6 +92,7 @@ pub mod connections {
 
 /// Credentials of connections, and sign-in flows.
 pub mod credentials {
+    pub use crate::connection::{BrowserSignIn, CodeSignIn};
     pub use crate::http::{
         CredentialStore, Credentials, DeviceSignIn, OAuthGrant, OAuthTokens, Revocation, SignIn, SignInMethod,
     };

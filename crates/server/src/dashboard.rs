@@ -6,6 +6,7 @@
 
 mod assets;
 mod connections;
+mod end_users;
 mod export;
 mod frame;
 mod home;
@@ -33,6 +34,7 @@ use crate::keys::Scope;
 use crate::server::Server;
 use crate::state::State;
 use sessions::Sessions;
+pub(crate) use visit::base;
 use visit::{Answer, Visit};
 
 /// What the pages share.
@@ -88,6 +90,11 @@ pub(crate) fn router(dashboard: &Arc<Dashboard>) -> Router {
         page("/dashboard/integrations/{key}/delete", change(d, Scope::Admin, integrations::delete)),
         page("/dashboard/connections", read(d, connections::list).merge(change(d, Scope::Write, connections::create))),
         page("/dashboard/connect", read(d, connections::new)),
+        page("/dashboard/connect/sign-in", change(d, Scope::Write, end_users::begin)),
+        page("/connect", end_users::arrive(d)),
+        page("/connect/page/{id}", end_users::page(d)),
+        page("/connect/session", end_users::session(d)),
+        page("/oauth/callback", end_users::callback(d)),
         page("/dashboard/connections/{id}", read(d, connections::one)),
         page("/dashboard/connections/{id}/sync", change(d, Scope::Write, connections::change_sync)),
         page("/dashboard/connections/{id}/metadata", change(d, Scope::Write, connections::set_metadata)),

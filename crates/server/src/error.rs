@@ -142,7 +142,6 @@ impl ApiError {
     }
 
     /// Returns the status.
-    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }

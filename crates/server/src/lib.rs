@@ -18,6 +18,7 @@
 
 mod about;
 mod call;
+mod connect;
 mod dashboard;
 mod error;
 mod guard;

@@ -51,6 +51,8 @@ mod store;
 mod syncs;
 mod webhooks;
 
+pub(crate) use common::{iso, uuid};
+
 use crate::route::Route;
 
 /// Returns every route.

@@ -7,6 +7,7 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_engine::webhooks::Outbox;
 use highwater_engine::{CancelToken, Engine, Secret};
 
+use crate::connect::ConnectSessions;
 use crate::dashboard::{self, Dashboard};
 use crate::guard::Guard;
 use crate::keys::{Keys, Scope};
@@ -36,6 +37,7 @@ pub struct ServerBuilder {
     compat: Compat,
     temporary: Option<Scope>,
     outbox: Option<Outbox>,
+    public_url: Option<String>,
 }
 
 impl ServerBuilder {
@@ -68,6 +70,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the URL under which people reach the router, such as `https://app.example.com/sync`: links on which end users connect an
+    /// account begin with it. By default they begin with `http://` and what the request for a link calls the server.
+    #[must_use]
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
     /// Makes a key that lasts as long as this server and is stored nowhere: [`Server::temporary_key`].
     #[must_use]
     pub fn temporary_key(mut self, scope: Scope) -> Self {
@@ -87,9 +97,9 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a host that is not a name, and for an origin that is not `http://` or `https://` and a host: `*` is
-    /// not one.
-    pub fn build(self) -> Result<Server> {
+    /// [`ErrorKind::Invalid`] for a host that is not a name, for an origin that is not `http://` or `https://` and a host (`*` is
+    /// not one), and for a public URL that is not one.
+    pub fn build(mut self) -> Result<Server> {
         let mut guard = Guard::default();
         for host in &self.hosts {
             guard.allow_host(host).map_err(|message| Error::new(ErrorKind::Invalid, message).with("host", host))?;
@@ -99,6 +109,15 @@ impl ServerBuilder {
                 .allow_origin(origin)
                 .map_err(|message| Error::new(ErrorKind::Invalid, message).with("origin", origin))?;
         }
+        if let Some(url) = &mut self.public_url {
+            url.truncate(url.trim_end_matches('/').len());
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', '@', ' '])) {
+                let message =
+                    "a public URL is http:// or https://, a host and a path, such as https://app.example.com/sync";
+                return Err(Error::new(ErrorKind::Invalid, message).with("public_url", &*url));
+            }
+        }
         let mut state = State {
             outbox: self.outbox.unwrap_or_else(|| Outbox::new(&self.engine)),
             keys: Keys::new(&self.engine),
@@ -107,6 +126,8 @@ impl ServerBuilder {
             limits: self.limits,
             guard,
             compat: self.compat,
+            connect: ConnectSessions::default(),
+            public_url: self.public_url,
             stopping: CancelToken::new(),
             temporary: None,
         };
@@ -140,6 +161,7 @@ impl Server {
             compat: Compat::default(),
             temporary: None,
             outbox: None,
+            public_url: None,
         }
     }
 

@@ -6,6 +6,7 @@ use highwater_core::Environment;
 use highwater_engine::webhooks::Outbox;
 use highwater_engine::{CancelToken, Engine};
 
+use crate::connect::ConnectSessions;
 use crate::error::ApiError;
 use crate::guard::Guard;
 use crate::keys::{self, Key, Keys, NewKey, Scope};
@@ -22,6 +23,9 @@ pub(crate) struct State {
     pub(crate) guard: Guard,
     pub(crate) compat: Compat,
     pub(crate) rate: RateLimit,
+    pub(crate) connect: ConnectSessions,
+    /// Under which URL people reach the server, without a slash at the end; otherwise as their requests say.
+    pub(crate) public_url: Option<String>,
     /// Cancelled when the server is to stop: requests that wait answer at once.
     pub(crate) stopping: CancelToken,
     /// A key that lasts as long as the process, and its hash.

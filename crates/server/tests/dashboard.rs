@@ -217,13 +217,14 @@ async fn every_page_is_small_runs_no_foreign_code_and_leads_nowhere_else() {
 /// Where a form of the dashboard goes, its fields, and the scope that it needs.
 type Form = (&'static str, &'static [(&'static str, &'static str)], Scope);
 
-const FORMS: [Form; 16] = [
+const FORMS: [Form; 17] = [
     ("/dashboard/integrations", &[("key", "other"), ("provider", "shop")], Scope::Admin),
     ("/dashboard/integrations/shop-main/endpoint", &[("sync", SYNC), ("turn", "on")], Scope::Admin),
     ("/dashboard/integrations/shop-main/settings", &[("display_name", "New")], Scope::Admin),
     ("/dashboard/integrations/shop-main/secret", &[("which", "client"), ("secret", "s")], Scope::Admin),
     ("/dashboard/integrations/shop-main/delete", &[], Scope::Admin),
     ("/dashboard/connections", &[("id", "bob"), ("provider", "shop")], Scope::Write),
+    ("/dashboard/connect/sign-in", &[("connection", "ann")], Scope::Write),
     ("/dashboard/connections/ann/sync", &[("sync", SYNC), ("do", "enable")], Scope::Write),
     ("/dashboard/connections/ann/sync", &[("sync", SYNC), ("do", "run")], Scope::Write),
     ("/dashboard/connections/ann/metadata", &[("metadata", "{\"a\":1}")], Scope::Write),

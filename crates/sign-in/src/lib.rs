@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`LoopbackRedirect`] | desktop applications and commands: a server on the loopback interface that accepts one request (RFC 8252) |
 //! | [`ForwardedRedirect`] | applications with their own URI scheme; and users who paste the address, or the code |
+//! | [`Redirect::of_query`] | servers, which have a route for the redirects of all their users |
 //!
 //! [`sign_in`] runs the whole sign-in: it shows the user the provider's page, waits for the redirect, and exchanges the code
 //! for tokens.

@@ -25,6 +25,43 @@ pub struct Redirect {
     pub state: String,
 }
 
+impl Redirect {
+    /// Reads the query of a request at the redirect URI: for a server of the host's own, which finds the sign-in that a redirect belongs
+    /// to by [`state_of`](Redirect::state_of). The states are compared in constant time.
+    ///
+    /// ```
+    /// use highwater_sign_in::Redirect;
+    /// let query = "code=abc&state=xyz";
+    /// assert_eq!(Redirect::state_of(query).as_deref(), Some("xyz"));
+    /// assert_eq!(Redirect::of_query(query, "xyz")?.code.expose(), "abc");
+    /// assert!(Redirect::of_query(query, "another").is_err());
+    /// # Ok::<(), highwater_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] if the user or the provider refused and for the state of another sign-in,
+    /// [`ErrorKind::Remote`] if the provider failed, [`ErrorKind::Invalid`] for what is no redirect of OAuth 2.
+    pub fn of_query(query: &str, state: &str) -> Result<Redirect> {
+        match Received::of_query(query, state) {
+            Received::Ours(outcome) => outcome,
+            Received::Stranger => {
+                Err(Error::new(ErrorKind::Unauthorized, "the redirect belongs to another sign-in: begin again"))
+            }
+            Received::Malformed => {
+                Err(Error::new(ErrorKind::Invalid, "the provider's answer is incomplete: begin the sign-in again"))
+            }
+        }
+    }
+
+    /// Returns the state in a query, if it stands there once.
+    pub fn state_of(query: &str) -> Option<String> {
+        let mut states = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
+        let state = states.next()?.1.into_owned();
+        states.next().is_none().then_some(state)
+    }
+}
+
 /// Receives the redirect at the end of a sign-in.
 #[async_trait]
 pub trait RedirectStrategy: fmt::Debug + Send {

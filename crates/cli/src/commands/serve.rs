@@ -37,6 +37,10 @@ pub(crate) struct ServeOptions {
     /// `localhost` need none.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
+    /// The URL under which people reach the server, for links on which users connect an account, such as
+    /// `https://sync.example.com`.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// An origin whose pages may use the server, such as `https://app.example.com`. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
@@ -123,6 +127,9 @@ fn server(options: &ServeOptions, engine: &Engine) -> Result<Server> {
     let mut builder = Server::builder(engine.clone()).compat(compat).temporary_key(Scope::Admin);
     for host in &options.host {
         builder = builder.host(host);
+    }
+    if let Some(url) = &options.public_url {
+        builder = builder.public_url(url);
     }
     for origin in &options.origin {
         builder = builder.origin(origin);

@@ -8,7 +8,8 @@ use highwater_template::{Account, Secret};
 use super::Engine;
 use crate::account::AccountChange;
 use crate::connection::{
-    ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectOptions, DisconnectReport,
+    BrowserSignIn, CodeSignIn, ConnectionFilter, ConnectionPage, ConnectionState, CredentialRenewal, DisconnectOptions,
+    DisconnectReport,
 };
 use crate::documents::{ConnectionSettings, EndUser, PendingRemoval};
 use crate::http::Credentials;
@@ -21,6 +22,24 @@ impl Engine {
     /// Those of the method it calls.
     pub fn connect(&self, settings: ConnectionSettings) -> Result<()> {
         self.wait(self.engine().connect(settings))
+    }
+
+    /// See [`Engine::begin_browser_sign_in`](crate::Engine::begin_browser_sign_in).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn begin_browser_sign_in(&self, settings: &ConnectionSettings, redirect_uri: &str) -> Result<BrowserSignIn> {
+        self.wait(self.engine().begin_browser_sign_in(settings, redirect_uri))
+    }
+
+    /// See [`Engine::begin_code_sign_in`](crate::Engine::begin_code_sign_in).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn begin_code_sign_in(&self, settings: &ConnectionSettings) -> Result<CodeSignIn> {
+        self.wait(self.engine().begin_code_sign_in(settings))
     }
 
     /// See [`Engine::use_token`](crate::Engine::use_token).

@@ -86,7 +86,7 @@ impl<'v> Page<'v> {
             }
             p.news role="status" hidden { button { "There is something new: show it" } }
         };
-        whole(&visit.base, status, &self.title, &body)
+        whole(&visit.base, status, &self.title, None, &body)
     }
 }
 
@@ -141,10 +141,15 @@ pub(super) fn outside(base: &str, error: ApiError) -> Response {
 
 /// A page without the menu.
 pub(super) fn bare(base: &str, status: StatusCode, title: &str, content: &Markup) -> Response {
-    whole(base, status, title, &html! { main.bare #main { (content) } })
+    whole(base, status, title, None, &html! { main.bare #main { (content) } })
 }
 
-fn whole(base: &str, status: StatusCode, title: &str, body: &Markup) -> Response {
+/// A page without the menu that leads on to another address, also one elsewhere, by itself.
+pub(super) fn leading_on(base: &str, title: &str, to: &str, content: &Markup) -> Response {
+    whole(base, StatusCode::OK, title, Some(to), &html! { main.bare #main { (content) } })
+}
+
+fn whole(base: &str, status: StatusCode, title: &str, lead_on: Option<&str>, body: &Markup) -> Response {
     let text = html! {
         (DOCTYPE)
         html lang="en" {
@@ -152,6 +157,7 @@ fn whole(base: &str, status: StatusCode, title: &str, body: &Markup) -> Response
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if let Some(to) = lead_on { meta http-equiv="refresh" content={ "0;url=" (to) }; }
                 title { (title) " · Highwater" }
                 link rel="stylesheet" href={ (base) "/dashboard/style.css" };
                 link rel="icon" href={ (base) "/dashboard/icon.svg" } type="image/svg+xml";

@@ -47,6 +47,10 @@ impl Visit {
         &self.dashboard.state.engine
     }
 
+    pub(super) fn state(&self) -> &crate::state::State {
+        &self.dashboard.state
+    }
+
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.engine().store()
     }
@@ -229,7 +233,7 @@ pub(super) async fn read_form(dashboard: &Dashboard, body: Body) -> Result<Vec<(
 }
 
 /// Returns where the router is mounted.
-pub(super) fn base(parts: &Parts) -> String {
+pub(crate) fn base(parts: &Parts) -> String {
     let whole = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |OriginalUri(uri)| uri.path());
     let mount = whole.strip_suffix(parts.uri.path()).unwrap_or(if parts.uri.path() == "/" { whole } else { "" });
     mount.trim_end_matches('/').to_owned()

@@ -1,9 +1,9 @@
 //! `/connections*`: connections, their metadata, and credentials for keys that may read them.
 
-mod import;
+pub(super) mod import;
 mod list;
 mod metadata;
-mod notes;
+pub(super) mod notes;
 mod view;
 
 use axum::Json;

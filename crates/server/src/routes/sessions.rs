@@ -1,26 +1,170 @@
-//! `/connect/sessions*`: not there yet. A session would let an end user sign in on a page of this server, which has none.
+//! `/connect/sessions`: links on which an end user connects an account.
 
+use std::collections::BTreeMap;
+
+use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::HOST;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use crate::about::About;
-use crate::call::Call;
-use crate::error::ApiError;
+use super::common::{connection_id, integration_key, iso, text};
+use super::connections::import::config;
+use super::connections::notes::{self, EndUserBody, Tags};
+use crate::about::{About, schema};
+use crate::call::{Call, MAX_NAME};
+use crate::connect::Purpose;
+use crate::dashboard::base;
+use crate::error::{ApiError, Place};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
+/// The most integrations that a session names.
+const MOST: usize = 100;
+
 pub(crate) fn routes() -> Vec<Route> {
-    let about = || {
-        About::new("Is refused always: this server has no page on which end users sign in.").error(501, "unsupported")
-    };
     vec![
-        Route::post("/connect/sessions", Scope::Write, unsupported).about(about()),
-        Route::post("/connect/sessions/reconnect", Scope::Write, unsupported).about(about()),
+        Route::post("/connect/sessions", Scope::Write, create).about(about(
+            "Makes a link on which an end user connects an account.",
+            vec![("allowed_integrations?", schema::array_of(schema::name(MAX_NAME), MOST))],
+            json!({ "end_user": { "id": "ann" } }),
+        )),
+        Route::post("/connect/sessions/reconnect", Scope::Write, reconnect).about(about(
+            "Makes a link on which an end user signs in again.",
+            vec![("connection_id", schema::name(MAX_NAME)), ("integration_id", schema::name(MAX_NAME))],
+            json!({ "connection_id": "demo", "integration_id": "demo-crm" }),
+        )),
     ]
 }
 
-/// A token whose link leads nowhere would be worse than none.
-async fn unsupported(_: Call) -> Answer {
-    let message = "this server has no page on which an end user signs in: sign the user in with the library, or import the connection \
-                   with POST /connections";
-    Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "unsupported", message))
+fn about(summary: &'static str, own: Vec<(&'static str, Value)>, example: Value) -> About {
+    let setting = json!({ "type": ["string", "number", "boolean"] });
+    let defaults = schema::closed([("connection_config?", schema::nullable(schema::map(setting)))]);
+    let organization = schema::closed([("id", schema::name(255)), ("display_name?", schema::nullable(schema::text()))]);
+    let common = [
+        ("end_user?", notes::end_user_schema()),
+        ("organization?", schema::nullable(organization)),
+        ("tags?", notes::tags_schema()),
+        ("integrations_config_defaults?", schema::map(defaults)),
+    ];
+    let made =
+        schema::object([("token", schema::text()), ("connect_link", schema::text()), ("expires_at", schema::time())]);
+    About::new(summary).body(schema::closed(own.into_iter().chain(common)), example).answer(
+        201,
+        "The link, and the session's token.",
+        schema::object([("data", made)]),
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    end_user: Option<EndUserBody>,
+    organization: Option<Organization>,
+    tags: Option<Tags>,
+    #[serde(default)]
+    allowed_integrations: Vec<String>,
+    #[serde(default)]
+    integrations_config_defaults: BTreeMap<String, Defaults>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReconnectBody {
+    connection_id: String,
+    integration_id: String,
+    end_user: Option<EndUserBody>,
+    organization: Option<Organization>,
+    tags: Option<Tags>,
+    #[serde(default)]
+    integrations_config_defaults: BTreeMap<String, Defaults>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Organization {
+    id: String,
+    #[serde(default, rename = "display_name")]
+    _display_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defaults {
+    connection_config: Option<Map<String, Value>>,
+}
+
+async fn create(mut call: Call) -> Answer {
+    let body: Body = call.json().await?;
+    let mut purpose = purpose(
+        body.end_user.as_ref(),
+        body.organization.as_ref(),
+        body.tags.as_ref(),
+        &body.integrations_config_defaults,
+    )?;
+    if body.allowed_integrations.len() > MOST {
+        let why = "names more than 100 integrations: leave it out for all";
+        return Err(ApiError::parameter(Place::Body, "allowed_integrations", "too_long", why));
+    }
+    for key in body.allowed_integrations.iter().chain(purpose.defaults.keys()) {
+        let key = integration_key(key)?;
+        if call.engine().integration(&key)?.settings().await.is_err() {
+            let why = format!("names `{}`, which is no integration: create it first", crate::error::shown(&key));
+            return Err(ApiError::parameter(Place::Body, "allowed_integrations", "invalid", why));
+        }
+    }
+    purpose.allowed = body.allowed_integrations;
+    made(&call, purpose)
+}
+
+async fn reconnect(mut call: Call) -> Answer {
+    let body: ReconnectBody = call.json().await?;
+    let mut purpose = purpose(
+        body.end_user.as_ref(),
+        body.organization.as_ref(),
+        body.tags.as_ref(),
+        &body.integrations_config_defaults,
+    )?;
+    let (key, id) = (integration_key(&body.integration_id)?, connection_id(&body.connection_id)?);
+    let connection = match call.connection_of(&key, &id).await {
+        Ok(connection) => connection,
+        Err(_) => {
+            let why = "is no connection of this integration: check both";
+            return Err(ApiError::parameter(Place::Body, "connection_id", "invalid", why));
+        }
+    };
+    purpose.allowed = vec![connection.integration_key().to_owned()];
+    purpose.reconnect = Some(id);
+    made(&call, purpose)
+}
+
+fn purpose(
+    user: Option<&EndUserBody>,
+    organization: Option<&Organization>,
+    tags: Option<&Tags>,
+    defaults: &BTreeMap<String, Defaults>,
+) -> Result<Purpose, ApiError> {
+    let mut purpose = Purpose::default();
+    if let Some(user) = user.map(EndUserBody::read).transpose()? {
+        (purpose.end_user, purpose.tags) = (Some(user.end_user), user.tags);
+    }
+    if let Some(organization) = organization {
+        let id = text("organization.id", &organization.id, 255)?;
+        purpose.end_user = purpose.end_user.map(|user| user.organisation(id));
+    }
+    purpose.tags.extend(tags.map(notes::read_tags).transpose()?.unwrap_or_default());
+    for (key, defaults) in defaults {
+        purpose.defaults.insert(integration_key(key)?, config(defaults.connection_config.as_ref())?);
+    }
+    Ok(purpose)
+}
+
+fn made(call: &Call, purpose: Purpose) -> Answer {
+    let (token, session) = call.state.connect.create(&**call.state.environment(), purpose)?;
+    let host = call.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let origin = call.state.public_url.clone().unwrap_or_else(|| format!("http://{host}{}", base(&call.parts)));
+    let link = format!("{origin}/connect?session_token={token}");
+    let data = json!({"token": token, "connect_link": link, "expires_at": iso(session.until)});
+    Ok((StatusCode::CREATED, Json(json!({ "data": data }))).into_response())
 }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::super::frame::{Page, csrf, empty};
 use super::super::visit::{Answer, Visit};
 use super::super::words::{bytes, counted, cut, number};
-use super::one::sign_in;
+use super::one::{sign_in, signs_in_by_browser};
 use crate::error::ApiError;
 use crate::keys::Scope;
 
@@ -96,7 +96,18 @@ fn form(visit: &Visit, place: &Place) -> Markup {
         }
     }
     let uses = |wanted: CredentialUse| templates().any(|info| info.credentials == wanted);
+    let by_browser = place.integration.as_ref().filter(|_| signs_in_by_browser(visit, &place.provider));
     html! {
+        @if let Some(key) = by_browser {
+            form.card method="post" action=(visit.to(["connect", "sign-in"])) {
+                (csrf(visit))
+                input type="hidden" name="integration" value=(key);
+                label { "Id" input name="id" maxlength="200"; span.hint { "Your name for the account: programs use it. It never changes. Empty: a random one." } }
+                button.primary { "Sign in at the provider" }
+                p.hint { "The application at the provider must know the address /oauth/callback of this server." }
+            }
+            h2 { "Or with a token" }
+        }
         form.card method="post" action=(visit.to(["connections"])) {
             (csrf(visit))
             @if let Some(key) = &place.integration { input type="hidden" name="integration" value=(key); }

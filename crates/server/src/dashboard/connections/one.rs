@@ -63,6 +63,13 @@ fn health_section(visit: &Visit, connection: &ConnectionState) -> Markup {
             @if let Some(error) = &connection.last_error {
                 div.error { p { (cut(&sentence(&error.message), 500)) } @if let Some(sync) = &error.sync { p.quiet { "The last run of " (cut(sync, 80)) " said so." } } code { (error.kind.as_str()) } }
             }
+            @if visit.may(Scope::Write) && signs_in_by_browser(visit, &connection.settings.provider) {
+                form.card method="post" action=(visit.to(["connect", "sign-in"])) {
+                    (csrf(visit))
+                    input type="hidden" name="connection" value=(connection.settings.id);
+                    button.primary[needs] { "Sign in again at the provider" }
+                }
+            }
             @if visit.may(Scope::Write) {
                 details.card open[needs] {
                     summary { "Sign in with a token" }
@@ -75,6 +82,12 @@ fn health_section(visit: &Visit, connection: &ConnectionState) -> Markup {
             }
         }
     }
+}
+
+/// Whether users of a provider sign in by OAuth 2.
+pub(super) fn signs_in_by_browser(visit: &Visit, provider: &str) -> bool {
+    let provider = visit.engine().providers().find(|known| known.name == provider);
+    provider.and_then(|provider| provider.oauth2()).is_some_and(|oauth| oauth.authorize_url.is_some())
 }
 
 /// Returns the state of every sync that the connection can have, by name.

@@ -176,7 +176,7 @@ fn new_id(call: &Call) -> String {
 }
 
 /// Settings are texts here; numbers and switches are written as such.
-fn config(given: Option<&Map<String, Value>>) -> Result<BTreeMap<String, String>, ApiError> {
+pub(in crate::routes) fn config(given: Option<&Map<String, Value>>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut config = BTreeMap::new();
     for (name, value) in given.into_iter().flatten() {
         let written = match value {

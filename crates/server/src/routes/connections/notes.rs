@@ -18,12 +18,12 @@ const MOST: usize = 255;
 /// The longest name of a tag, in bytes.
 const TAG_NAME: usize = 64;
 
-pub(super) type Tags = BTreeMap<String, String>;
+pub(in crate::routes) type Tags = BTreeMap<String, String>;
 
 /// An end user as bodies describe one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EndUserBody {
+pub(in crate::routes) struct EndUserBody {
     id: String,
     email: Option<String>,
     display_name: Option<String>,
@@ -31,16 +31,16 @@ pub(super) struct EndUserBody {
 }
 
 /// An end user, and the tags of a connection that tell of them.
-pub(super) struct ReadUser {
-    pub(super) end_user: EndUser,
-    pub(super) tags: Tags,
+pub(in crate::routes) struct ReadUser {
+    pub(in crate::routes) end_user: EndUser,
+    pub(in crate::routes) tags: Tags,
 }
 
 /// The tag that keeps the end user's name.
-pub(super) const NAME_TAG: &str = "end_user_display_name";
+pub(in crate::routes) const NAME_TAG: &str = "end_user_display_name";
 
 impl EndUserBody {
-    pub(super) fn read(&self) -> Result<ReadUser, ApiError> {
+    pub(in crate::routes) fn read(&self) -> Result<ReadUser, ApiError> {
         let mut tags = self.tags.as_ref().map(read_tags).transpose()?.unwrap_or_default();
         let id = text("end_user.id", &self.id, MOST)?;
         tags.insert("end_user_id".to_owned(), id.clone());
@@ -61,13 +61,13 @@ impl EndUserBody {
 }
 
 /// The schema of tags.
-pub(super) fn tags_schema() -> Value {
+pub(in super::super) fn tags_schema() -> Value {
     let name = json!({ "pattern": "^[a-z][a-z0-9_./-]*$", "maxLength": TAG_NAME });
     json!({ "type": "object", "propertyNames": name, "additionalProperties": schema::name(MOST) })
 }
 
 /// The schema of an end user.
-pub(super) fn end_user_schema() -> Value {
+pub(in super::super) fn end_user_schema() -> Value {
     let mail = json!({ "type": "string", "pattern": "^[a-z0-9.]+@[a-z0-9.]+\\.[a-z]+$", "maxLength": 254 });
     schema::closed([
         ("id", schema::name(MOST)),
@@ -78,7 +78,7 @@ pub(super) fn end_user_schema() -> Value {
 }
 
 /// Reads tags; their names are written in lower case.
-pub(super) fn read_tags(tags: &Tags) -> Result<Tags, ApiError> {
+pub(in crate::routes) fn read_tags(tags: &Tags) -> Result<Tags, ApiError> {
     let mut read = Tags::new();
     for (name, given) in tags {
         let name = tag_name(Place::Body, name)?;
@@ -92,7 +92,7 @@ pub(super) fn read_tags(tags: &Tags) -> Result<Tags, ApiError> {
 }
 
 /// Reads the name of a tag: a letter, then letters, digits and `_-./`.
-pub(super) fn tag_name(place: Place, name: &str) -> Result<String, ApiError> {
+pub(in crate::routes) fn tag_name(place: Place, name: &str) -> Result<String, ApiError> {
     value::read(place, "tags", name, value::text(TAG_NAME))?;
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c)) {
@@ -103,7 +103,7 @@ pub(super) fn tag_name(place: Place, name: &str) -> Result<String, ApiError> {
 }
 
 /// Receivers of webhooks are destinations here, not URLs of a connection.
-pub(super) fn refuse_webhook_url(url: Option<&str>) -> Result<(), ApiError> {
+pub(in crate::routes) fn refuse_webhook_url(url: Option<&str>) -> Result<(), ApiError> {
     if url.is_none_or(str::is_empty) {
         return Ok(());
     }
@@ -112,7 +112,7 @@ pub(super) fn refuse_webhook_url(url: Option<&str>) -> Result<(), ApiError> {
 }
 
 /// An error of the library about what a body says.
-pub(super) fn in_body(error: Error) -> ApiError {
+pub(in crate::routes) fn in_body(error: Error) -> ApiError {
     match error.kind() {
         ErrorKind::Invalid => ApiError::bad("invalid_body", crate::error::shown_facts(&error)),
         _ => error.into(),

@@ -1,0 +1,161 @@
+//! Connect sessions: for half an hour, somebody with a session's token may connect one account, on a page of this server.
+//!
+//! They are kept in memory, by the hashes of their tokens, with the sign-ins that have begun in them: those hold secrets of
+//! integrations. So a session ends with the process, and another process does not know it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use highwater_core::locks::lock;
+use highwater_core::{Environment, Timestamp, mutant};
+use highwater_engine::ConnectionSettings;
+use highwater_engine::connections::EndUser;
+use highwater_engine::credentials::{BrowserSignIn, CodeSignIn};
+
+use crate::error::ApiError;
+
+/// How long a session lasts.
+pub(crate) const LIFE: Duration = Duration::from_secs(30 * 60);
+/// The most sessions at a time.
+const MOST: usize = 10_000;
+/// The most forms and redirects of one session.
+const ATTEMPTS: u32 = 100;
+/// What every token begins with.
+const MARK: &str = "hwcs_";
+/// Bytes of a token, and of an id.
+const TOKEN: usize = 32;
+const ID: usize = 8;
+
+/// What a session is for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Purpose {
+    /// Whose account is connected.
+    pub(crate) end_user: Option<EndUser>,
+    /// Tags of the connection.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The integrations to choose from; empty for all.
+    pub(crate) allowed: Vec<String>,
+    /// Settings of the connection, by integration. The user is not asked for them.
+    pub(crate) defaults: BTreeMap<String, BTreeMap<String, String>>,
+    /// The connection that is signed in again, instead of a new one.
+    pub(crate) reconnect: Option<String>,
+    /// The id of a new connection; otherwise a random one.
+    pub(crate) id: Option<String>,
+    /// Where the last page leads, below where the router is mounted.
+    pub(crate) back: Option<String>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct ConnectSession {
+    /// Stands in addresses. It lets nobody in.
+    pub(crate) id: String,
+    pub(crate) csrf: String,
+    pub(crate) until: Timestamp,
+    pub(crate) purpose: Purpose,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    attempts: u32,
+    /// What ends with a redirect that carries this state.
+    browser: Option<(BrowserSignIn, ConnectionSettings)>,
+    /// What ends when the user has entered a code elsewhere.
+    code: Option<(Arc<CodeSignIn>, ConnectionSettings)>,
+}
+
+impl ConnectSession {
+    /// Counts a form or a redirect; refuses too many.
+    pub(crate) fn attempt(&self) -> Result<(), ApiError> {
+        let mut progress = lock(&self.progress);
+        progress.attempts += 1;
+        if progress.attempts <= ATTEMPTS || mutant!("connect-session-tries") {
+            return Ok(());
+        }
+        let message = "this link was tried too often: have another one made";
+        Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_request", message))
+    }
+
+    /// Keeps a sign-in until its redirect, in place of an earlier one.
+    pub(crate) fn begin_browser(&self, begun: BrowserSignIn, settings: ConnectionSettings) {
+        lock(&self.progress).browser = Some((begun, settings));
+    }
+
+    /// Takes the sign-in of this state: it works once.
+    pub(crate) fn take_browser(&self, state: &str) -> Option<(BrowserSignIn, ConnectionSettings)> {
+        let mut progress = lock(&self.progress);
+        let known = progress.browser.as_ref().is_some_and(|(begun, _)| same(begun.state(), state));
+        if known { progress.browser.take() } else { None }
+    }
+
+    pub(crate) fn begin_code(&self, begun: Arc<CodeSignIn>, settings: ConnectionSettings) {
+        lock(&self.progress).code = Some((begun, settings));
+    }
+
+    pub(crate) fn code(&self) -> Option<(Arc<CodeSignIn>, ConnectionSettings)> {
+        lock(&self.progress).code.clone()
+    }
+
+    /// Whether the session is for this integration too.
+    pub(crate) fn allows(&self, integration: &str) -> bool {
+        self.purpose.allowed.is_empty() || self.purpose.allowed.iter().any(|known| known == integration)
+    }
+}
+
+/// The sessions of a server.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectSessions(Mutex<HashMap<blake3::Hash, Arc<ConnectSession>>>);
+
+impl ConnectSessions {
+    /// Makes a session, and returns its token.
+    pub(crate) fn create(
+        &self,
+        environment: &dyn Environment,
+        purpose: Purpose,
+    ) -> Result<(String, Arc<ConnectSession>), ApiError> {
+        let token = format!("{MARK}{}", random::<TOKEN>(environment));
+        let now = environment.now();
+        let session = Arc::new(ConnectSession {
+            id: random::<ID>(environment),
+            csrf: random::<TOKEN>(environment),
+            until: now + LIFE,
+            purpose,
+            progress: Mutex::default(),
+        });
+        let mut sessions = lock(&self.0);
+        if sessions.len() >= MOST {
+            sessions.retain(|_, session| now < session.until);
+        }
+        if sessions.len() >= MOST {
+            let message = "too many connect sessions are open: end some, or wait until they expire";
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_request", message).retry_in(LIFE));
+        }
+        sessions.insert(blake3::hash(token.as_bytes()), Arc::clone(&session));
+        Ok((token, session))
+    }
+
+    /// Returns the session of a token, if it has not expired.
+    pub(crate) fn find(&self, now: Timestamp, token: &str) -> Option<Arc<ConnectSession>> {
+        let session = lock(&self.0).get(&blake3::hash(token.as_bytes())).cloned();
+        session.filter(|session| now < session.until || mutant!("connect-session-unending"))
+    }
+
+    /// Ends a session; returns whether this call did.
+    pub(crate) fn end(&self, token: &str) -> bool {
+        lock(&self.0).remove(&blake3::hash(token.as_bytes())).is_some()
+    }
+}
+
+/// Compares in a time that does not depend on where the texts differ.
+pub(crate) fn same(known: &str, given: &str) -> bool {
+    blake3::hash(known.as_bytes()) == blake3::hash(given.as_bytes())
+}
+
+fn random<const BYTES: usize>(environment: &dyn Environment) -> String {
+    let mut bytes = [0; BYTES];
+    environment.fill_random(&mut bytes);
+    hex::encode(bytes)
+}

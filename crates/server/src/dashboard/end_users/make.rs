@@ -1,0 +1,180 @@
+//! What the forms do: they begin a sign-in, or end it with a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use highwater_core::ErrorKind;
+use highwater_engine::{ConnectionSettings, Credentials, DisconnectMode, Phase, Secret, TriggerMode};
+use highwater_template::auth::AuthKind;
+
+use super::super::visit::{Answer, Visit, redirect};
+use super::{Guest, pages};
+use crate::connect::Purpose;
+use crate::error::ApiError;
+
+/// The longest token, password or setting, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// How long a page waits for a code to be entered.
+const CODE_WAIT: Duration = Duration::from_secs(40);
+
+/// A form of the dashboard: leads somebody who is signed in there to the page of a session.
+pub(in super::super) async fn begin(visit: Visit) -> Answer {
+    let mut purpose = Purpose::default();
+    if let Some(id) = visit.optional("connection") {
+        let connection = visit.engine().connection(id).await?;
+        purpose.allowed = vec![connection.integration_key().to_owned()];
+        purpose.back = Some(visit.to(["connections", id]));
+        purpose.reconnect = Some(id.to_owned());
+    } else {
+        let key = visit.field("integration");
+        visit.engine().integration(key)?.settings().await?;
+        purpose.allowed = vec![key.to_owned()];
+        purpose.id = visit.optional("id").map(str::to_owned);
+        purpose.back = Some(visit.to(["connections"]));
+        if let Some(id) = &purpose.id
+            && visit.engine().connection(id).await.is_ok()
+        {
+            return Err(ApiError::bad("invalid_body", "a connection has this id already: choose another"));
+        }
+    }
+    let state = visit.state();
+    let (token, _) = state.connect.create(&**state.environment(), purpose)?;
+    Ok(redirect(&format!("{}/connect?session_token={token}", visit.base)))
+}
+
+/// Does what a form of the page says.
+pub(super) async fn submit(guest: &Guest) -> Result<Response, ApiError> {
+    let way = guest.field("way");
+    if way == "code_wait" {
+        return wait_for_code(guest).await;
+    }
+    let settings = settings(guest).await?;
+    let provider = pages::provider(guest, &settings).await?;
+    let takes = |wanted: fn(&AuthKind) -> bool| provider.auth.iter().any(wanted);
+    match way {
+        "browser" => {
+            let begun = guest.engine().begin_browser_sign_in(&settings, &guest.redirect_uri()).await?;
+            let response = pages::lead_on(guest, begun.url());
+            guest.session.begin_browser(begun, settings);
+            Ok(response)
+        }
+        "code" => {
+            let begun = Arc::new(guest.engine().begin_code_sign_in(&settings).await?);
+            let response = pages::code(guest, &begun);
+            guest.session.begin_code(begun, settings);
+            Ok(response)
+        }
+        "token"
+            if takes(|kind| {
+                matches!(kind, AuthKind::Bearer { .. } | AuthKind::Header { .. } | AuthKind::Query { .. })
+            }) =>
+        {
+            let token = secret(guest, "token")?;
+            conclude(guest, settings, Credentials::token(token)).await
+        }
+        "basic" if takes(|kind| matches!(kind, AuthKind::Basic { .. })) => {
+            let password = guest.field("password");
+            let username = guest.field("username");
+            if username.is_empty() && password.is_empty() || username.len() + password.len() > LONGEST {
+                return Err(ApiError::bad("invalid_body", "fill in name and password, at most 16 KiB"));
+            }
+            conclude(guest, settings, Credentials::basic(username, Secret::new(password))).await
+        }
+        _ => Err(ApiError::bad("invalid_body", "this is no way to sign in here: choose one of the page")),
+    }
+}
+
+fn secret(guest: &Guest, name: &str) -> Result<Secret, ApiError> {
+    match guest.field(name) {
+        "" => Err(ApiError::bad("invalid_body", "the field is empty: paste the key")),
+        text if text.len() > LONGEST => Err(ApiError::bad("invalid_body", "the key is too long: paste the key alone")),
+        text => Ok(Secret::new(text)),
+    }
+}
+
+/// The connection as it is, or is to be.
+async fn settings(guest: &Guest) -> Result<ConnectionSettings, ApiError> {
+    let purpose = &guest.session.purpose;
+    if let Some(id) = &purpose.reconnect {
+        return Ok(guest.engine().connection(id).await?);
+    }
+    let key = guest.field("integration");
+    if !guest.session.allows(key) {
+        return Err(ApiError::not_found("this link is not for that integration: choose one of the page"));
+    }
+    let mut random = [0; 16];
+    guest.dashboard.state.environment().fill_random(&mut random);
+    let id = purpose.id.clone().unwrap_or_else(|| crate::routes::uuid(&[&hex::encode(random)]));
+    let mut settings = ConnectionSettings::of_integration(id, key);
+    settings.end_user.clone_from(&purpose.end_user);
+    settings.tags.clone_from(&purpose.tags);
+    if let Some(defaults) = purpose.defaults.get(key) {
+        settings.config.clone_from(defaults);
+    }
+    // What the page does not ask for is not the user's to say.
+    for asked in pages::asked(guest, key).await? {
+        let value = guest.field(&format!("config.{}", asked.name));
+        if value.is_empty() || value.len() > LONGEST {
+            return Err(ApiError::bad("invalid_body", "a field is empty or too long: fill in each"));
+        }
+        settings.config.insert(asked.name.clone(), value.to_owned());
+    }
+    Ok(settings)
+}
+
+async fn wait_for_code(guest: &Guest) -> Result<Response, ApiError> {
+    let (begun, settings) = guest
+        .session
+        .code()
+        .ok_or_else(|| ApiError::bad("invalid_body", "no code was made for this link: begin again"))?;
+    let most = CODE_WAIT.min(guest.dashboard.state.limits.answer_time / 2);
+    match tokio::time::timeout(most, begun.finish()).await {
+        Ok(credentials) => conclude(guest, settings, credentials?).await,
+        Err(_) => Ok(pages::code(guest, &begun)),
+    }
+}
+
+/// Makes the connection, or signs it in again, and ends the session.
+pub(super) async fn conclude(
+    guest: &Guest,
+    settings: ConnectionSettings,
+    credentials: Credentials,
+) -> Result<Response, ApiError> {
+    // Only one of several browsers and forms at once.
+    if !guest.dashboard.state.connect.end(&guest.token) {
+        let message = "this link has expired or was used already: ask for another one";
+        return Err(ApiError::new(StatusCode::GONE, "connect_session_over", message));
+    }
+    let (engine, id) = (guest.engine(), settings.id.clone());
+    let is_new = guest.session.purpose.reconnect.is_none();
+    if is_new {
+        engine.connect(settings).await?;
+    }
+    if let Err(error) = engine.sign_in(&id, credentials).await {
+        if is_new {
+            // A connection that cannot sign in is not what was asked for.
+            engine.disconnect(&id, DisconnectMode::ClearRecords).await?;
+        }
+        return Err(error.into());
+    }
+    run_again(engine, &id).await?;
+    Ok(pages::done(guest, &id))
+}
+
+/// Requests a run of each sync that may have begun before there were credentials.
+async fn run_again(engine: &highwater_engine::Engine, id: &str) -> Result<(), ApiError> {
+    for settings in engine.enabled_syncs().await?.into_iter().filter(|settings| settings.connection == id) {
+        let sync = engine.sync(id, settings.sync())?;
+        let state = match sync.state().await {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            state => state?,
+        };
+        if state.phase == Phase::Running || state.status.last_error.is_some() {
+            sync.trigger(TriggerMode::Plain).await?;
+        }
+    }
+    Ok(())
+}
