@@ -30,7 +30,8 @@ pub fn provider() -> Provider {
     )
     // https://airtable.com/developers/web/guides/oauth-integrations
     .registered(
-        "an OAuth integration without a client secret, from the Builder hub",
+        // http:// is refused but for localhost: https://airtable.com/developers/web/api/oauth-reference
+        "an OAuth integration without a client secret, from the Builder hub, with a redirect to http://localhost and a fixed port",
         "https://airtable.com/create/oauth",
     );
     Provider::new("airtable", "https://api.airtable.com")

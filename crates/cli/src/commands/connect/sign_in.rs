@@ -5,7 +5,7 @@ use highwater::engine::connections::AccountChange;
 use highwater::engine::credentials::{DeviceSignIn, OAuthTokens};
 use highwater::engine::transport::UreqTransport;
 use highwater::engine::{CancelToken, Credentials};
-use highwater::sign_in::{LoopbackRedirect, open_browser, sign_in};
+use highwater::sign_in::{LoopbackHost, LoopbackRedirect, open_browser, sign_in};
 use highwater::store::SystemEnvironment;
 use highwater::template::Provider;
 use highwater::template::auth::{AuthKind, OAuth2};
@@ -54,6 +54,9 @@ pub(in crate::commands) struct SignInOptions {
     /// free one is used.
     #[arg(help_heading = SIGN_IN, long, value_name = "PORT")]
     port: Vec<u16>,
+    /// Name this machine `localhost` in the redirect, for providers that accept no address there, such as Airtable.
+    #[arg(help_heading = SIGN_IN, long)]
+    localhost: bool,
     /// Sign the connection in also to another account than before; the records of both would mix.
     #[arg(help_heading = SIGN_IN, long)]
     allow_other_account: bool,
@@ -164,7 +167,9 @@ impl SignInOptions {
         scopes: &[&str],
         output: &Output,
     ) -> Result<OAuthTokens> {
-        let mut redirect = LoopbackRedirect::builder(APPLICATION).ports(self.port.iter().copied()).bind().await?;
+        let host = if self.localhost { LoopbackHost::Localhost } else { LoopbackHost::default() };
+        let redirect = LoopbackRedirect::builder(APPLICATION).host(host).ports(self.port.iter().copied());
+        let mut redirect = redirect.bind().await?;
         let show = |url: &str| {
             output.object("sign_in", &json!({ "url": url }));
             if !self.no_browser {
