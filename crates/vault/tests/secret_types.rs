@@ -11,14 +11,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use highwater_codec::{Codec, CodecBuilder, EncryptionKey, KeyRing};
 use highwater_core::{MemoryStore, Result, Store, SystemEnvironment};
-use highwater_engine::credentials::{DeviceSignIn, OAuthTokens, SignIn, SignInMethod};
+use highwater_engine::credentials::{BrowserSignIn, CodeSignIn, DeviceSignIn, OAuthTokens, SignIn, SignInMethod};
 use highwater_engine::webhooks::Outbox;
-use highwater_engine::{Credentials, Engine, Secret};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, Secret};
 use highwater_sign_in::{ForwardedRedirect, Forwarder, Redirect, RedirectStrategy};
-use highwater_template::auth::{DesktopSignIn, OAuth2, Placement};
+use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, Placement};
 use highwater_template::http::Transport;
 use highwater_template::redact::Redactor;
-use highwater_template::{HttpRequest, HttpResponse};
+use highwater_template::{HttpRequest, HttpResponse, Provider};
 use highwater_vault::{GivenKeys, Vault};
 use support::block_on;
 
@@ -39,9 +39,9 @@ macro_rules! cannot_be {
 }
 
 cannot_be!(fmt::Display: Secret, HttpResponse, Redactor, Placement, EncryptionKey, KeyRing, Codec, CodecBuilder, Credentials, OAuthTokens,
-    SignInMethod, SignIn, DeviceSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
+    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
 cannot_be!(serde::Serialize: Secret, HttpResponse, Redactor, Placement, EncryptionKey, KeyRing, Codec, CodecBuilder, Credentials, OAuthTokens,
-    SignInMethod, SignIn, DeviceSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
+    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
 
 #[derive(Debug)]
 struct GivesCodes;
@@ -73,7 +73,17 @@ async fn listed() -> BTreeMap<&'static str, String> {
     let keys = Arc::new(GivenKeys::default());
     let vault = Vault::open(Arc::clone(&store), Arc::clone(&keys) as _).await.unwrap();
     let master = keys.secrets().remove(0);
-    let engine = Engine::builder(store).credential_store(Arc::new(vault.clone())).build().unwrap();
+    let engine = Engine::builder(store)
+        .provider(Provider::new("acme", "https://a.example").auth(AuthKind::OAuth2(oauth)))
+        .transport(Arc::new(GivesCodes))
+        .credential_store(Arc::new(vault.clone()))
+        .build()
+        .unwrap();
+    engine.connect(ConnectionSettings::new("anna", "acme")).await.unwrap();
+    engine.use_credentials("anna", Credentials::oauth2(tokens.clone()));
+    let anna = ConnectionSettings::new("anna", "acme");
+    let in_browser = engine.begin_browser_sign_in(&anna, "http://127.0.0.1:1/").await.unwrap();
+    let by_code = engine.begin_code_sign_in(&anna).await.unwrap();
     let outbox = Outbox::new(&engine);
     outbox.set_secrets("crm", vec![Secret::new(format!("whsec_{}", "4711".repeat(8)))]).unwrap();
     let (mut forwarded, forwarder) = ForwardedRedirect::new("com.example:/in");
@@ -114,6 +124,8 @@ async fn listed() -> BTreeMap<&'static str, String> {
         ),
         ("engine::SignIn", shown(&signing_in)),
         ("engine::DeviceSignIn", shown(&device)),
+        ("engine::BrowserSignIn", shown(&in_browser)),
+        ("engine::CodeSignIn", shown(&by_code)),
         ("engine::Outbox", shown(&outbox)),
         ("sign-in::Redirect", shown(&redirect)),
         ("sign-in::ForwardedRedirect", waiting),
