@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods)] // reads a socket as it is
 
 #[path = "dashboard/browser.rs"]
-#[allow(dead_code)]
 mod browser;
 mod support;
 #[path = "../../vault/tests/support/told.rs"]
