@@ -25,8 +25,8 @@ use crate::shared::{Shared, SimEnvironment};
 use crate::template::{Items, SYNC, base_url};
 use crate::told::secrets;
 
-/// Processed events, by connection.
-pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, String)>>>;
+/// Processed events: the connection, how often it was removed before, and the event.
+pub(crate) type Taken = Arc<Mutex<BTreeSet<(usize, usize, String)>>>;
 
 /// The secret that signs every webhook.
 pub(crate) const SECRET: &str = "the secret of the simulated source";
@@ -148,14 +148,18 @@ impl Process {
                 ("x-github-delivery", event.id.clone()),
                 ("x-hub-signature-256", format!("sha256={}", signature(event.body.as_bytes()))),
             ];
+            let removals = shared.removals(connection);
             match engine.receive(name, &headers, event.body.as_bytes()).await {
                 Ok(received) => {
+                    let kept = removals == shared.removals(connection);
                     shared.note(|| format!("webhook {} of {name}: {received:?}", event.id));
                     match received.duplicate {
                         true => shared.reached("webhook came twice"),
                         // A clock jump makes events old enough to be forgotten.
+                        // A connection of the same id that is made anew knows no event.
                         false
-                            if !lock(&taken).insert((connection, event.id.clone()))
+                            if kept
+                                && !lock(&taken).insert((connection, removals, event.id.clone()))
                                 && !shared.plan.has(Knob::ClockJumps) =>
                         {
                             shared.broken("webhooks", format!("{} of {name} was taken twice", event.id));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use highwater_core::{Environment, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::plan::{Fault, Knob, Plan};
+use crate::plan::{CONNECTIONS, Fault, Knob, Plan};
 
 /// True time when a simulation begins: Unix milliseconds.
 const BEGIN_MS: u64 = 1_790_000_000_000;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     begun: Instant,
     /// Wakes the driver when the process has died.
     pub(crate) death: Notify,
+    /// How often each connection was removed: what it knew of events is gone then.
+    removals: [AtomicUsize; CONNECTIONS],
     state: Mutex<State>,
 }
 
@@ -88,6 +91,7 @@ impl Shared {
             checks: watch.checks,
             begun: Instant::now(),
             death: Notify::new(),
+            removals: Default::default(),
             state: Mutex::new(State {
                 draws: 0,
                 rng: Rng::with_seed(seed ^ 0x5eed),
@@ -105,6 +109,15 @@ impl Shared {
                 calm: false,
             }),
         })
+    }
+
+    /// A commit removed a connection.
+    pub(crate) fn connection_removed(&self, connection: usize) {
+        self.removals[connection].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn removals(&self, connection: usize) -> usize {
+        self.removals[connection].load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -83,7 +83,12 @@ impl Toggles {
             match (kind, value) {
                 ("sync", Some(settings)) => (self.off[place], self.asked[place]) = (is_paused(settings), false),
                 ("sync", None) => (self.off[place], self.asked[place]) = (true, false),
-                ("connection", value) => self.gone[place] = value.is_none(),
+                ("connection", value) => {
+                    self.gone[place] = value.is_none();
+                    if value.is_none() {
+                        shared.connection_removed(place);
+                    }
+                }
                 ("holder", Some(_)) if self.off[place] => {
                     if self.by_hand[place] == 0 {
                         shared
