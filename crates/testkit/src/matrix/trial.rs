@@ -7,6 +7,7 @@ use std::time::Duration;
 use highwater_core::{Cursor, Environment, Inline, MemoryBackend, Result, Store, StoreExt, StoreOptions, StreamKey};
 use highwater_engine::logs::LogFilter;
 use highwater_engine::syncs::DeletePolicy;
+use highwater_engine::transport::PrivateAddresses;
 use highwater_engine::{ConnectionSettings, Engine, RunOptions, RunReport};
 use highwater_template::http::Transport;
 use tokio::time::Instant;
@@ -58,6 +59,8 @@ impl Bench {
         let engine = Engine::builder(Arc::clone(&store))
             .template(Arc::clone(&subject.template))
             .transport(Arc::clone(&watched) as Arc<dyn Transport>)
+            // Faults of the wire come from a socket of this machine, also where a setting is the API's address.
+            .private_addresses(PrivateAddresses::OfAnyone)
             .environment(clock)
             .build()?;
         let settings = ConnectionSettings::new(CONNECTION, &subject.provider().name);
