@@ -77,9 +77,10 @@ impl Engine {
             let settings = leaving.leave(self, stored.to()?).await?;
             let revoke = (options.revocation == RevocationMode::Attempt).then(|| settings.clone().without_notes());
             self.put_removal(connection, signed_in, revoke, &mut batch)?;
-            let syncs = self.remove_kept_documents(connection, &mut kept, &mut batch).await?;
+            let (syncs, begun) = self.remove_kept_documents(connection, &mut kept, &mut batch).await?;
             if options.records == DisconnectMode::ClearRecords {
-                self.clear_connection(&syncs, streams.remove(connection).unwrap_or_default(), told, &mut batch)?;
+                let streams = streams.remove(connection).unwrap_or_default();
+                self.clear_connection(&syncs, &begun, streams, told, &mut batch)?;
             }
             removed.push(Removed { settings, syncs });
         }
@@ -93,13 +94,13 @@ impl Engine {
     }
 
     /// Adds to a batch that it removes the documents of a connection, and ends the records of its runs. Returns its syncs, and
-    /// whether each was enabled.
+    /// whether each was enabled; and those that a run has begun of.
     async fn remove_kept_documents(
         &self,
         connection: &str,
         kept: &mut [Walk<'_>],
         batch: &mut WriteBatch,
-    ) -> Result<BTreeMap<SyncKey, bool>> {
+    ) -> Result<(BTreeMap<SyncKey, bool>, BTreeSet<SyncKey>)> {
         let (mut syncs, mut statuses) = (BTreeMap::new(), BTreeMap::new());
         for (at, (prefix, walk)) in KEPT.into_iter().zip(kept).enumerate() {
             for document in walk.under(&format!("{connection}/")).await? {
@@ -120,7 +121,7 @@ impl Engine {
             batch.take_lease(key.lease_name());
             self.end_runs(key, statuses.get(key), batch).await?;
         }
-        Ok(syncs)
+        Ok((syncs, statuses.into_keys().collect()))
     }
 
     /// Ends the records of a sync's runs.
@@ -150,10 +151,12 @@ impl Engine {
         Ok(streams)
     }
 
-    /// Adds to a batch that it clears every stream of a connection.
+    /// Adds to a batch that it clears every stream of a connection: those that there are, and those to which a run that has begun
+    /// may write for the first time before the commit. A run that begins later changes its sync's status, which the commit expects.
     fn clear_connection(
         &self,
         syncs: &BTreeMap<SyncKey, bool>,
+        begun: &BTreeSet<SyncKey>,
         mut streams: BTreeSet<StreamKey>,
         told: bool,
         batch: &mut WriteBatch,
@@ -163,7 +166,8 @@ impl Engine {
             // Streams that no template of this engine writes are cleared too, without a notification.
             let Ok(template) = self.template(&key.template) else { continue };
             let models = template.info().models.iter().map(|model| model.name.as_str());
-            let models: Vec<&str> = models.filter(|model| streams.remove(&key.stream(model))).collect();
+            let models: Vec<&str> =
+                models.filter(|model| streams.remove(&key.stream(model)) || begun.contains(key)).collect();
             clear_streams(key, models.into_iter(), told, self.parts().environment.now(), batch)?;
         }
         for stream in &streams {
