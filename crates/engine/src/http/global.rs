@@ -38,3 +38,19 @@ impl fmt::Display for NotGlobal {
 }
 
 impl std::error::Error for NotGlobal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(resolver: &impl Resolver) -> bool {
+        let uri = Uri::from_static("http://localhost/");
+        resolver.resolve(&uri, &Config::default(), NextTimeout::default()).is_ok()
+    }
+
+    #[test]
+    fn destination_names_that_lead_to_this_machine_have_no_address() {
+        assert!(resolved(&DefaultResolver::default()), "this machine has no name of its own");
+        assert!(!resolved(&GlobalResolver::default()));
+    }
+}
