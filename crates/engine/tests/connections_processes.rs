@@ -46,7 +46,7 @@ async fn a_sign_in_in_one_process_lets_the_syncs_of_another_go_on() {
     until("the first runs", async || here.asked() >= 3).await;
     here.account.api().takes.clear();
     until("the refusal", async || here.health().await.needs_sign_in()).await;
-    // The run that met the refusal ends after the connection's health is told.
+    // The run that met the refusal ends after the connection's health is reported.
     until("the sync rests", async || sync.state().await.unwrap().phase == Phase::NeedsSignIn).await;
     assert_eq!(look(&here.engine).await.unwrap_err().kind(), ErrorKind::Unauthorized);
     let asked = here.asked();

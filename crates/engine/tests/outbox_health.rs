@@ -43,7 +43,7 @@ async fn health_that_a_receiver_was_not_told_does_not_fill_the_disk() {
                 }
             }
         }
-        // The latest of each operation, in order: whoever is told them knows how the connections stand.
+        // The latest of each operation, in order: whoever receives them knows the state of the connections.
         let mut told: Vec<(String, String, String)> = Vec::new();
         for body in world.told().await {
             let text = |name: &str| body[name].as_str().unwrap().to_owned();

@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 
 const SYNC: &str = "notes/all";
 
-/// Saves as many notes as it is told, and fails for none.
+/// Saves as many notes as the number says; its run fails if that is 0.
 #[derive(Debug)]
 struct Notes(TemplateInfo, Arc<Mutex<usize>>);
 

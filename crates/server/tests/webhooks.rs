@@ -19,7 +19,7 @@ use highwater_server::{Compat, Scope};
 use serde_json::{Value, json};
 use support::{Running, start_with};
 
-/// Answers with the status that it is told, and keeps what it received.
+/// Answers with the status that was set, and keeps what it received.
 #[derive(Clone, Default)]
 struct Receiver(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>, Arc<Mutex<u16>>);
 
