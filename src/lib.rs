@@ -115,7 +115,7 @@ pub use highwater_templates as templates;
 #[cfg(feature = "vault")]
 pub use highwater_vault as vault;
 
-#[cfg(all(doctest, feature = "sqlite", feature = "engine", feature = "cron"))]
+#[cfg(all(doctest, feature = "sqlite", feature = "engine"))]
 #[doc = include_str!("../docs/engine.md")]
 mod engine_page {}
 

@@ -156,7 +156,6 @@ fn features() -> Vec<Command> {
         "sled",
         "template",
         "engine",
-        "cron",
         "http",
         "jwt",
         "templates",

@@ -34,6 +34,7 @@ mod cancel;
 mod clients;
 mod connection;
 mod control;
+mod cron;
 mod documents;
 mod engine;
 mod errors;

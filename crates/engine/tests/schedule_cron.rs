@@ -1,6 +1,5 @@
 //! Schedules that end, that never come, or that cannot be used: none of them runs without pause.
 #![allow(clippy::disallowed_methods)]
-#![cfg(feature = "cron")]
 
 #[path = "support/world.rs"]
 mod world;

@@ -23,10 +23,7 @@ pub(crate) async fn run(store: Arc<dyn Store>) -> Result<()> {
     #[cfg(not(feature = "sign-in"))]
     engine.use_token("main", highwater::Secret::new("token"));
     let sync = engine.sync("main", "github/issues")?;
-    #[cfg(feature = "cron")]
     sync.enable(SyncOptions::default().schedule(highwater::engine::Schedule::cron("30 3 * * *")?)).await?;
-    #[cfg(not(feature = "cron"))]
-    sync.enable(SyncOptions::default()).await?;
     let background = engine.start(&tokio::runtime::Handle::current());
     #[cfg(feature = "server")]
     serve(engine.clone()).await?;

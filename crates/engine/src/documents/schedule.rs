@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::sync::SyncStatus;
+use crate::cron::Cron;
 use crate::mutants::mutant;
 use crate::timer::{duration_ms, millis};
 
@@ -60,7 +62,7 @@ impl Schedule {
     /// before they begin (`22-4`), and for one that no time ever matches (`0 0 30 2 *`).
     pub fn cron(expression: impl Into<String>) -> Result<Self> {
         let expression = expression.into();
-        cron::check(&expression)?;
+        check(&expression)?;
         Ok(Schedule::Cron(expression))
     }
 
@@ -91,7 +93,7 @@ impl Schedule {
     fn upcoming(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         match self {
             Schedule::Every(_) => Ok(Some(now)),
-            Schedule::Cron(expression) => cron::next(expression, now),
+            Schedule::Cron(expression) => next_slot(expression, now),
         }
     }
 
@@ -116,7 +118,7 @@ impl Schedule {
     pub(crate) fn next(&self, started: Timestamp, now: Timestamp) -> Result<Option<Timestamp>> {
         let next = match self {
             Schedule::Every(interval) => Some(started + (*interval).max(SHORTEST)),
-            Schedule::Cron(expression) => cron::next(expression, started)?,
+            Schedule::Cron(expression) => next_slot(expression, started)?,
         };
         Ok(next.map(|next| next.max(now)))
     }
@@ -125,95 +127,41 @@ impl Schedule {
     pub(crate) fn longest_wait(&self, now: Timestamp) -> Result<Option<Duration>> {
         match self {
             Schedule::Every(interval) => Ok(Some((*interval).max(SHORTEST))),
-            Schedule::Cron(expression) => Ok(cron::next(expression, now)?.map(|next| next.duration_since(now))),
+            Schedule::Cron(expression) => Ok(next_slot(expression, now)?.map(|next| next.duration_since(now))),
         }
     }
 }
 
-#[cfg(feature = "cron")]
-mod cron {
-    use chrono::{DateTime, Utc};
-    use croner::Cron;
-    use croner::errors::CronError;
-
-    use super::{Error, ErrorKind, Result, Timestamp};
-
-    pub(super) fn check(expression: &str) -> Result<()> {
-        match next(expression, Timestamp::UNIX_EPOCH)? {
-            Some(_) => Ok(()),
-            None => Err(Error::new(ErrorKind::Invalid, "no time ever matches the cron expression: correct it")
-                .with("cron", expression)),
+fn check(expression: &str) -> Result<()> {
+    match next_slot(expression, Timestamp::UNIX_EPOCH)? {
+        Some(_) => Ok(()),
+        None => {
+            let message = "no time ever matches the cron expression: correct it";
+            Err(Error::new(ErrorKind::Invalid, message).with("cron", expression))
         }
-    }
-
-    /// The first slot after `after`, if there is one.
-    pub(super) fn next(expression: &str, after: Timestamp) -> Result<Option<Timestamp>> {
-        let cron = parse(expression)?;
-        let after = i64::try_from(after.unix_ms()).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-        let Some(after) = after else { return Ok(None) };
-        match cron.find_next_occurrence(&after, false) {
-            Ok(next) => Ok(u64::try_from(next.timestamp_millis()).ok().map(Timestamp::from_unix_ms)),
-            Err(CronError::TimeSearchLimitExceeded) => Ok(None),
-            Err(source) => Err(unreadable(expression, source)),
-        }
-    }
-
-    fn parse(expression: &str) -> Result<Cron> {
-        if expression.contains('=') {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "a cron expression is in UTC and cannot set a time zone: remove the setting in front of it",
-            )
-            .with("cron", expression));
-        }
-        if !expression.trim_start().starts_with('@') && !expression.split_whitespace().all(is_field) {
-            return Err(unreadable(expression, CronError::IllegalCharacters(expression.to_owned())));
-        }
-        expression.parse().map_err(|source| unreadable(expression, source))
-    }
-
-    /// Whether each item of a field is present and consists of whole words. The parser replaces names anywhere: it
-    /// reads `JANFEB` as 12.
-    fn is_field(field: &str) -> bool {
-        field.split(',').all(|item| !item.is_empty()) && field.split(|c: char| !c.is_alphanumeric()).all(is_word)
-    }
-
-    fn is_word(word: &str) -> bool {
-        let letters = word.trim_start_matches(|c: char| c.is_ascii_digit());
-        let digits = letters.len() < word.len();
-        letters.chars().all(|c| c.is_ascii_alphabetic())
-            && match letters.len() {
-                0 | 1 => true,
-                2 | 3 => !digits,
-                // The last Friday: `FRIL`.
-                4 => !digits && letters.ends_with(['L', 'l']),
-                _ => false,
-            }
-    }
-
-    fn unreadable(expression: &str, source: CronError) -> Error {
-        Error::new(
-            ErrorKind::Invalid,
-            "the cron expression cannot be read: it has five fields, such as `30 3 * * *`, or six with the second in \
-             front, or seven with the year at the end",
-        )
-        .with("cron", expression)
-        .because(source)
     }
 }
 
-#[cfg(not(feature = "cron"))]
-mod cron {
-    use super::{Error, ErrorKind, Result, Timestamp};
+/// The first slot after `after`, if there is one.
+fn next_slot(expression: &str, after: Timestamp) -> Result<Option<Timestamp>> {
+    let cron = parse(expression)?;
+    let after = i64::try_from(after.unix_ms()).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
+    let next = after.and_then(|after| cron.next(after));
+    Ok(next.and_then(|next| u64::try_from(next.timestamp_millis()).ok()).map(Timestamp::from_unix_ms))
+}
 
-    pub(super) fn check(expression: &str) -> Result<()> {
-        next(expression, Timestamp::UNIX_EPOCH).map(drop)
+fn parse(expression: &str) -> Result<Cron> {
+    let invalid = |message| Error::new(ErrorKind::Invalid, message).with("cron", expression);
+    if expression.contains('=') {
+        return Err(invalid(
+            "a cron expression is in UTC and cannot set a time zone: remove the setting in front of it",
+        ));
     }
-
-    pub(super) fn next(expression: &str, _after: Timestamp) -> Result<Option<Timestamp>> {
-        Err(Error::new(ErrorKind::Unsupported, "this build has no cron expressions: enable the feature `cron`")
-            .with("cron", expression))
-    }
+    Cron::parse(expression).map_err(|part| {
+        let message = "the cron expression cannot be read: it has five fields, such as `30 3 * * *`, or six with the second in \
+                       front, or seven with the year at the end";
+        invalid(message).with("part", part)
+    })
 }
 
 #[cfg(test)]
@@ -231,7 +179,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&every).unwrap(), r#"{"every_ms":1000}"#);
     }
 
-    #[cfg(feature = "cron")]
     #[test]
     fn cron_slots_are_those_behind_the_last_beginning() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
@@ -246,7 +193,6 @@ mod tests {
         assert_eq!((error.kind(), error.context("cron")), (ErrorKind::Invalid, Some("every day")));
     }
     /// The slots of an expression behind a Sunday, as `day hour:minute:second`, or why there are none.
-    #[cfg(feature = "cron")]
     fn slots(expression: &str, count: usize) -> std::result::Result<Vec<String>, String> {
         let schedule = Schedule::cron(expression).map_err(|error| error.to_string())?;
         let mut at: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
@@ -259,7 +205,6 @@ mod tests {
     }
 
     /// The table of `docs/engine.md`.
-    #[cfg(feature = "cron")]
     #[test]
     fn what_a_cron_expression_may_say() {
         for (expression, expected) in [

@@ -8,7 +8,6 @@ use highwater_core::{Environment, Error, ErrorKind, Result};
 use highwater_template::Secret;
 use highwater_template::auth::OAuth2;
 use highwater_template::http::{Transport, escape};
-use sha2::{Digest, Sha256};
 
 use super::oauth::{TokenRequest, check_client};
 use super::tokens::{OAuthGrant, OAuthTokens};
@@ -143,7 +142,7 @@ impl fmt::Debug for SignIn {
 }
 
 fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+    URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(verifier.as_bytes()))
 }
 
 #[cfg(test)]

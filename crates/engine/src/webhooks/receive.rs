@@ -10,7 +10,6 @@ use highwater_template as template;
 use highwater_template::Template;
 use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::documents::{Draft, RunMode, RunReport, SyncKey, SyncSettings, TriggerMode, connection_key, drafts_of};
 use crate::engine::Engine;
@@ -329,7 +328,7 @@ fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template:
 
 /// The document that stores an event's id, and its name there.
 fn place_of(connection: &str, id: &str) -> (String, String) {
-    let hash = Sha256::digest(id.as_bytes());
+    let hash = hmac_sha256::Hash::hash(id.as_bytes());
     let digest = hex::encode(hash.get(..12).unwrap_or(&hash));
     let bucket = hash.first().copied().unwrap_or(0) % BUCKETS;
     (format!("event/{connection}/{bucket:02x}"), digest)

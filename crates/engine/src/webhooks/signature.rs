@@ -8,8 +8,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
 use highwater_template::Secret;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use hmac_sha256::{HMAC, Hash};
 
 /// Written with padding, read with or without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -121,20 +120,23 @@ fn verify_standard<'h>(
 /// The header of a delivery: one signature per secret, separated by blanks.
 pub(crate) fn standard_signatures(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> Result<String> {
     let content = signed_content(id, &timestamp.to_string(), body);
-    let signatures = secrets.iter().map(|secret| {
-        key_of(secret).map(|key| format!("v1,{}", BASE64.encode(hmac(&key, &content).finalize().into_bytes())))
-    });
+    let signatures = secrets
+        .iter()
+        .map(|secret| key_of(secret).map(|key| format!("v1,{}", BASE64.encode(HMAC::mac(&content, &key)))));
     signatures.collect::<Result<Vec<_>>>().map(|signatures| signatures.join(" "))
 }
 
 /// The HMAC of a body in hexadecimal, keyed with the secret's text.
 pub(crate) fn hex_signature(secret: &Secret, body: &[u8]) -> String {
-    hex::encode(hmac(secret.expose().as_bytes(), body).finalize().into_bytes())
+    hex::encode(HMAC::mac(body, secret.expose()))
 }
 
 /// The SHA-256 of the secret's text and the body in hexadecimal.
 pub(crate) fn plain_signature(secret: &Secret, body: &[u8]) -> String {
-    hex::encode(Sha256::new().chain_update(secret.expose()).chain_update(body).finalize())
+    let mut hash = Hash::new();
+    hash.update(secret.expose());
+    hash.update(body);
+    hex::encode(hash.finalize())
 }
 
 /// Verifies the simple form, the header `X-Highwater-Hmac-Sha256`: returns whether `signature`, in hexadecimal, was computed over
@@ -218,15 +220,9 @@ fn signed_content(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     content
 }
 
-fn hmac(key: &[u8], content: &[u8]) -> Hmac<Sha256> {
-    // An HMAC takes a key of any length: the error cannot occur, and an empty key would only fail to match.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
-    mac.update(content);
-    mac
-}
-
 fn hmac_matches(key: &[u8], content: &[u8], given: &[u8]) -> bool {
-    hmac(key, content).verify_slice(given).is_ok()
+    // In constant time.
+    given.try_into().is_ok_and(|given| HMAC::verify(content, key, given))
 }
 
 #[cfg(test)]
