@@ -7,11 +7,12 @@ use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
 use highwater_template::{ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, template, whole_seconds};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, model, schemas, template, whole_seconds};
+
+schemas!("airtable": Record);
 
 template! {
     /// Records of a table.
@@ -78,7 +79,8 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
 }
 
 /// A record of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// Its id, which begins with `rec`.

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use highwater_core::{Error, ErrorKind, RecordId, Result};
 use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, SourceRecord, SyncContext, TemplateInfo};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{complete, model, template};
+use crate::common::{complete, model, schemas, template};
 use address::one_spelling;
 use xml::{Entry, MultiStatus};
+
+schemas!("caldav": CalendarEntry);
 
 /// Entries fetched with one request.
 const CHUNK: usize = 100;
@@ -53,7 +54,8 @@ fn info() -> TemplateInfo {
 }
 
 /// An entry of a calendar.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CalendarEntry {
     /// Its path on the server: percent-encoded but for letters, digits, `-`, `.`, `_`, `~` and `/`, however the server
     /// spells it.

@@ -7,7 +7,6 @@ use highwater_template::http::Validator;
 use highwater_template::paging::FetchedPage;
 use highwater_template::records::{id_at, parse_time, string_at};
 use highwater_template::{HttpResponse, LogLevel, ModelInfo, Pages, SourceRecord, SyncContext, Window};
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,16 +83,55 @@ macro_rules! action {
     };
 }
 
-pub(crate) use {action, described, template};
+/// Names the JSON schemas of a module's types: the files `schemas/API/TYPE.json`. They are made from the types by a test of the
+/// module: `HIGHWATER_REFRESH=1 cargo test -p highwater-templates schemas` writes them anew.
+macro_rules! schemas {
+    ($api:literal: $($type:ident),+) => {
+        $(impl crate::common::HasSchema for $type {
+            const SCHEMA: &'static str =
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $api, "/", stringify!($type), ".json"));
+        })+
+
+        #[cfg(test)]
+        #[test]
+        fn schemas_are_those_of_the_types() {
+            $(crate::common::check_schema::<$type>(concat!($api, "/", stringify!($type)));)+
+        }
+    };
+}
+
+pub(crate) use {action, described, schemas, template};
+
+/// A type that has a JSON schema.
+pub(crate) trait HasSchema {
+    /// The schema's text. A test proves that it is JSON.
+    const SCHEMA: &'static str;
+}
 
 /// Returns the JSON schema of a Rust type.
-pub(crate) fn schema<T: JsonSchema>() -> Value {
-    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+pub(crate) fn schema<T: HasSchema>() -> Value {
+    serde_json::from_str(T::SCHEMA).unwrap_or_default()
 }
 
 /// Describes a model with the schema of its Rust type.
-pub(crate) fn model<T: JsonSchema>(name: &str, description: &str) -> ModelInfo {
+pub(crate) fn model<T: HasSchema>(name: &str, description: &str) -> ModelInfo {
     ModelInfo::new(name, description).schema(schema::<T>())
+}
+
+/// Compares a schema's file with the type.
+#[cfg(test)]
+pub(crate) fn check_schema<T: HasSchema + schemars::JsonSchema>(name: &str) {
+    let settings = schemars::generate::SchemaSettings::draft2020_12();
+    let expected = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if std::env::var_os("HIGHWATER_REFRESH").is_some() {
+        let path = format!("{}/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, format!("{expected}\n")).unwrap();
+    } else {
+        assert!(
+            schema::<T>() == expected,
+            "schemas/{name}.json is not as the type is: run this test with HIGHWATER_REFRESH=1"
+        );
+    }
 }
 
 /// How far before its checkpoint a sync begins, because APIs show some changes late.

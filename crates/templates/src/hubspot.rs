@@ -11,11 +11,12 @@ use highwater_template::records::{string_at, text_at};
 use highwater_template::{
     ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, Resumed, complete, latest, listed, model, template};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, Resumed, complete, latest, listed, model, schemas, template};
+
+schemas!("hubspot": Object);
 
 /// The version of the API. `/crm/v3` ends in September 2027.
 /// <https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm>
@@ -266,7 +267,8 @@ async fn save(
 }
 
 /// An object of the CRM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
     /// Its id, a number as a text.

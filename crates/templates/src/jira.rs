@@ -8,11 +8,12 @@ use highwater_template::paging::FetchedPage;
 use highwater_template::{
     ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DELETES_BY_REFRESH, complete, model, template, timed};
+use crate::common::{DELETES_BY_REFRESH, complete, model, schemas, template, timed};
+
+schemas!("jira": Issue);
 
 /// How far before its checkpoint the sync begins: Jira's search lags behind its writes.
 const OVERLAP: Duration = Duration::from_secs(300);
@@ -145,7 +146,8 @@ fn shifted(time: Timestamp, ahead_ms: i64) -> Timestamp {
 }
 
 /// An issue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Issue {
     /// Its id, a number as a text. Its key changes when it moves, its id does not.
     pub id: String,

@@ -7,10 +7,11 @@ use highwater_template::auth::{AuthKind, CredentialUse};
 use highwater_template::http::escape;
 use highwater_template::records::{string_at, text_at};
 use highwater_template::{ConfigKey, HttpRequest, Provider, SourceRecord, SyncContext, TemplateInfo, Verification};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{complete, model, template};
+use crate::common::{complete, model, schemas, template};
+
+schemas!("kinto": Record);
 
 /// Records in a page.
 const LIMIT: usize = 1000;
@@ -96,7 +97,8 @@ async fn fetch(context: &mut SyncContext<'_>) -> Result<()> {
 }
 
 /// A record of a collection. It has members of its own beside these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     /// Its id.
     pub id: String,

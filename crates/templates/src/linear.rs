@@ -11,13 +11,15 @@ use highwater_template::records::{parse_time, string_at, text_at};
 use highwater_template::{
     ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::common::{
-    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, OVERLAP, action, model, schema, template, timed, window,
+    DELETES_BY_EVERY_RUN, DELETES_BY_REFRESH, HasSchema, OVERLAP, action, model, schema, schemas, template, timed,
+    window,
 };
+
+schemas!("linear": Issue, NewIssue, Team, User);
 
 template! {
     /// Issues, with archived ones and those in the bin (`trashed`), by the time of their last change.
@@ -87,7 +89,7 @@ fn issues() -> TemplateInfo {
         .interval(Duration::from_secs(300))
 }
 
-fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
+fn whole_list<T: HasSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
     let info = provider().template(name).description(format!("The workspace's {name}"));
     info.model_info(model::<T>(model_name, description)).deletes(DELETES_BY_EVERY_RUN)
 }
@@ -158,7 +160,8 @@ fn no_errors(response: &HttpResponse) -> Result<()> {
     }
 }
 
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct NewIssue {
     /// The team's id.
@@ -196,7 +199,8 @@ async fn create(context: &ActionContext<'_>, input: NewIssue) -> Result<Value> {
 }
 
 /// An issue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Issue {
     /// Its id, a UUID.
@@ -224,7 +228,8 @@ pub struct Issue {
 }
 
 /// A team.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Team {
     /// Its id, a UUID.
     pub id: String,
@@ -235,7 +240,8 @@ pub struct Team {
 }
 
 /// A person or an application.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct User {
     /// Its id, a UUID.
     pub id: String,

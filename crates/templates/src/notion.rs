@@ -14,12 +14,13 @@ use highwater_template::records::{parse_time, string_at};
 use highwater_template::{
     ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, latest, model, template, timed, window};
+use crate::common::{DELETES_BY_REFRESH, OVERLAP, complete, latest, model, schemas, template, timed, window};
 use windows::{Windows, is_cut};
+
+schemas!("notion": Page);
 
 template! {
     /// Pages that the integration was given, newest change first.
@@ -226,7 +227,8 @@ fn list(request: HttpRequest) -> Pages {
 }
 
 /// A page.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Page {
     /// Its id, a UUID.
     pub id: String,

@@ -14,11 +14,12 @@ use highwater_template::limits::RateLimits;
 use highwater_template::paging::RequestField;
 use highwater_template::webhooks::WebhookScheme;
 use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::common::{DELETES_BY_EVERY_RUN, action, model, schema, template, whole};
+use crate::common::{DELETES_BY_EVERY_RUN, HasSchema, action, model, schema, schemas, template, whole};
+
+schemas!("slack": Channel, NewMessage, User);
 
 template! {
     /// Users of the workspace; deactivated ones have `deleted: true`.
@@ -63,7 +64,7 @@ pub fn provider() -> Provider {
         .webhooks(WebhookScheme::Slack)
 }
 
-fn whole_list<T: JsonSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {
+fn whole_list<T: HasSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {
     let info = provider().template(name).description(format!("The workspace's {name}")).scope(scope);
     info.model_info(model::<T>(model_name, description)).deletes(DELETES_BY_EVERY_RUN)
 }
@@ -121,7 +122,8 @@ fn ok(response: &HttpResponse) -> Result<()> {
     Err(error)
 }
 
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct NewMessage {
     /// The channel's id.
     channel: String,
@@ -144,7 +146,8 @@ async fn post(context: &ActionContext<'_>, input: NewMessage) -> Result<Value> {
 }
 
 /// A person or an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct User {
     /// Its id.
     pub id: String,
@@ -159,7 +162,8 @@ pub struct User {
 }
 
 /// A channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Channel {
     /// Its id.
     pub id: String,

@@ -11,11 +11,12 @@ use highwater_template::auth::AuthKind;
 use highwater_template::records::{text_at, value_at};
 use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
 use highwater_template::{HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{Resumed, action, complete, model, schema, template};
+use crate::common::{HasSchema, Resumed, action, complete, model, schema, schemas, template};
+
+schemas!("stripe": Charge, Customer, Invoice, NewCustomer, Subscription);
 
 /// The version of the API that every request names. Without one, Stripe uses the account's default, which differs between
 /// accounts and changes with an upgrade. <https://docs.stripe.com/api/versioning>
@@ -63,7 +64,7 @@ pub fn provider() -> Provider {
         .webhooks(WebhookScheme::Stripe)
 }
 
-fn describe<T: JsonSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
+fn describe<T: HasSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {
     provider()
         .template(name)
         .description(format!("The account's {name}"))
@@ -179,7 +180,8 @@ async fn read_list(
 }
 
 /// A customer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Customer {
     /// Its id.
     pub id: String,
@@ -194,7 +196,8 @@ pub struct Customer {
 }
 
 /// A subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Subscription {
     /// Its id.
     pub id: String,
@@ -207,7 +210,8 @@ pub struct Subscription {
 }
 
 /// An invoice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Invoice {
     /// Its id.
     pub id: String,
@@ -226,7 +230,8 @@ pub struct Invoice {
 }
 
 /// A charge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Charge {
     /// Its id.
     pub id: String,
@@ -240,7 +245,8 @@ pub struct Charge {
     pub created: i64,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct NewCustomer {
     /// Its e-mail address.
     #[serde(default)]

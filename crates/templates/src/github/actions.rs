@@ -4,12 +4,13 @@ use highwater_core::Result;
 use highwater_template::HttpRequest;
 use highwater_template::actions::{ActionContext, ActionInfo};
 use highwater_template::http::escape;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Comment, Issue, owner, provider, repo};
-use crate::common::{action, schema};
+use crate::common::{HasSchema, action, schema, schemas};
+
+schemas!("github": IssueToClose, NewComment, NewIssue);
 
 action! {
     /// Opens an issue.
@@ -26,7 +27,8 @@ action! {
     CommentOnIssue, describe::<NewComment, Comment>("comment", "Comments on an issue or a pull request"), comment
 }
 
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct NewIssue {
     /// Its title.
     title: String,
@@ -41,7 +43,8 @@ struct NewIssue {
     assignees: Vec<String>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct IssueToClose {
     /// Its number in the repository.
     number: u64,
@@ -50,7 +53,8 @@ struct IssueToClose {
     reason: Option<String>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct NewComment {
     /// The issue's number in the repository.
     number: u64,
@@ -58,7 +62,7 @@ struct NewComment {
     body: String,
 }
 
-fn describe<I: JsonSchema, O: JsonSchema>(name: &str, description: &str) -> ActionInfo {
+fn describe<I: HasSchema, O: HasSchema>(name: &str, description: &str) -> ActionInfo {
     let info = provider().action(name).description(description).scope("repo").config(owner()).config(repo());
     info.input(schema::<I>()).output(schema::<O>())
 }

@@ -9,10 +9,11 @@ use highwater_template::records::{string_at, text_at};
 use highwater_template::{
     ConfigKey, HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo, Verification,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{OVERLAP, Resumed, complete, model, template, whole_seconds};
+use crate::common::{OVERLAP, Resumed, complete, model, schemas, template, whole_seconds};
+
+schemas!("google": Event);
 
 template! {
     /// Events of a calendar.
@@ -143,7 +144,8 @@ fn told(context: &mut SyncContext<'_>, events: Vec<Bytes>) -> (Vec<SourceRecord>
 }
 
 /// An event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Its id.
@@ -165,7 +167,8 @@ pub struct Event {
 }
 
 /// A day or a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Moment {
     /// The day, for events of whole days.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use highwater_core::Result;
 use highwater_template::records::{text_at, value_at};
 use highwater_template::{HttpRequest, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo, Verification};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Resumed, complete, model, template};
+use crate::common::{Resumed, complete, model, schemas, template};
+
+schemas!("google": File);
 
 template! {
     /// Files of a drive; those in the bin have `trashed: true`.
@@ -115,7 +116,8 @@ async fn read_changes(context: &mut SyncContext<'_>, changes: String) -> Result<
 }
 
 /// A file or folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct File {
     /// Its id.

@@ -9,10 +9,11 @@ use highwater_template::{
     ConfigKey, HttpRequest, HttpResponse, Pages, Paging, Provider, SourceRecord, SyncContext, TemplateInfo,
     Verification,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Resumed, complete, model, read, template};
+use crate::common::{Resumed, complete, model, read, schemas, template};
+
+schemas!("google": Message);
 
 template! {
     /// Messages of a mailbox.
@@ -199,7 +200,8 @@ async fn messages(context: &SyncContext<'_>, ids: Vec<String>) -> Result<(Vec<So
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Its id.

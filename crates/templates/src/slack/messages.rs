@@ -8,12 +8,13 @@ use chrono::DateTime;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::records::{composite_id, string_at, text_at};
 use highwater_template::{ConfigKey, LogLevel, SourceRecord, SyncContext, TemplateInfo};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CHANNELS, events, pages, provider};
-use crate::common::{DELETES_BY_REFRESH, complete, listed, model, template, with_member};
+use crate::common::{DELETES_BY_REFRESH, complete, listed, model, schemas, template, with_member};
+
+schemas!("slack": Message);
 
 template! {
     /// Messages of channels.
@@ -272,7 +273,8 @@ fn before(ts: &str, days: u64) -> Result<String> {
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Message {
     /// Its channel.
     pub channel: String,
