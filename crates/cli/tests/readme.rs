@@ -4,22 +4,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::highwater;
+use support::served::Served;
 
 const README: &str = include_str!("../../../README.md");
-
-struct Served(Child);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The commands of the README that call curl, each with the answer below it.
 fn transcript() -> Vec<(String, Value)> {
@@ -59,20 +49,14 @@ fn the_requests_of_the_readme_are_answered_as_it_says() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["serve", "--demo", "--json", "--listen", "127.0.0.1:0", "--db", "app.db"];
-    let mut child =
-        highwater(folder.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _served = Served(child);
-    let line: Value = serde_json::from_str(&line).unwrap();
+    let served = Served::demo(folder.path());
     let calls = transcript();
     assert_eq!(calls.len(), 2);
     let (mut cursor, mut ids) = (String::new(), Vec::new());
     for (command, written) in calls {
         let mut shell = Command::new("sh");
         shell.args(["-c", &command]).env("CURSOR", &cursor);
-        shell.env("URL", line["url"].as_str().unwrap()).env("KEY", line["api_key"].as_str().unwrap());
+        shell.env("URL", &served.url).env("KEY", &served.key);
         let output = shell.output().unwrap();
         let answer: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));

@@ -9,11 +9,9 @@
 mod python;
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use serde_json::Value;
-use support::highwater;
+use support::served::Served;
 
 const PACKAGE: &str = "schemathesis==4.32.5";
 
@@ -31,15 +29,6 @@ include-path-regex = "^/proxy"
 enabled = false
 "#;
 
-struct Served(Child);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn no_answer_is_a_failure_or_other_than_the_document_says() {
     let Ok(seconds) = std::env::var("HIGHWATER_TEST_SCHEMATHESIS") else {
@@ -48,14 +37,8 @@ fn no_answer_is_a_failure_or_other_than_the_document_says() {
     };
     let Some(python) = python::with(PACKAGE) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["serve", "--demo", "--json", "--listen", "127.0.0.1:0", "--db", "app.db"];
-    let mut child =
-        highwater(folder.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _served = Served(child);
-    let line: Value = serde_json::from_str(&line).unwrap();
-    let (url, key) = (line["url"].as_str().unwrap(), line["api_key"].as_str().unwrap());
+    let served = Served::demo(folder.path());
+    let (url, key) = (&served.url, &served.key);
     let settings = folder.path().join("schemathesis.toml");
     std::fs::write(&settings, SETTINGS).unwrap();
     let seed = std::env::var("HIGHWATER_TEST_SEED").unwrap_or_else(|_| std::process::id().to_string());

@@ -6,91 +6,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{failure, highwater, text};
-
-/// A running server.
-struct Served {
-    child: Child,
-    address: String,
-    key: String,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Served {
-    fn start(folder: &Path, further: &[&str]) -> Self {
-        let arguments = [&["serve", "--json", "--listen", "127.0.0.1:0", "--db", "app.db"], further].concat();
-        let mut command = highwater(folder, &arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let line: Value = serde_json::from_str(&line).unwrap();
-        let members: Vec<&String> = line.as_object().unwrap().keys().collect();
-        assert_eq!(members, ["api_key", "dashboard", "type", "url"], "{line}");
-        let text = |name: &str| line[name].as_str().unwrap().to_owned();
-        Served { child, address: text("url").replace("http://", ""), key: text("api_key") }
-    }
-
-    fn open(&self, path: &str, further: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nConnection-Id: demo\r\nProvider-Config-Key: demo-crm\r\nConnection: close\r\n{further}\r\n",
-            self.address, self.key
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream
-    }
-
-    fn get(&self, path: &str) -> Option<Value> {
-        let mut answer = Vec::new();
-        self.open(path, "").read_to_end(&mut answer).ok()?;
-        whole_body(&answer)
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Kills the process, as a power cut would.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// The JSON of an answer, if all of it arrived.
-fn whole_body(answer: &[u8]) -> Option<Value> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, mut rest) = text.split_once("\r\n\r\n")?;
-    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        return serde_json::from_str(rest).ok();
-    }
-    let mut body = String::new();
-    loop {
-        let (size, behind) = rest.split_once("\r\n")?;
-        match usize::from_str_radix(size, 16).ok()? {
-            0 => return serde_json::from_str(&body).ok(),
-            size => {
-                body.push_str(behind.get(..size)?);
-                rest = behind.get(size + 2..)?;
-            }
-        }
-    }
-}
+use support::served::Served;
+use support::{failure, text};
 
 /// What a reader holds: each record's last version, and where it continues.
 #[derive(Default)]
@@ -151,7 +72,7 @@ fn a_reader_by_long_polls_loses_nothing_and_gets_nothing_twice_when_the_server_i
         path
     };
     let (mut live, mut late) = (Copy::default(), Copy::default());
-    let served = Served::start(folder.path(), &["--demo"]);
+    let served = Served::demo(folder.path());
     while live.cursors.len() < 606 {
         poll(&served, &mut live);
     }
@@ -196,7 +117,7 @@ fn a_reader_of_events_loses_nothing_and_gets_nothing_twice_when_the_server_is_ki
         }
     };
     let (mut live, mut late) = (Copy::default(), Copy::default());
-    let served = Served::start(folder.path(), &["--demo"]);
+    let served = Served::demo(folder.path());
     follow(&served, &mut live, 606);
     served.kill();
     for count in [7, 150, 300] {
@@ -211,8 +132,8 @@ fn a_reader_of_events_loses_nothing_and_gets_nothing_twice_when_the_server_is_ki
 #[test]
 fn a_demo_that_was_killed_starts_again_on_its_store() {
     let folder = tempfile::tempdir().unwrap();
-    Served::start(folder.path(), &["--demo"]).kill();
-    let served = Served::start(folder.path(), &["--demo"]);
+    Served::demo(folder.path()).kill();
+    let served = Served::demo(folder.path());
     assert_eq!(served.get("/records?model=Deal").unwrap()["records"].as_array().unwrap().len(), 100);
 }
 
@@ -220,7 +141,7 @@ fn a_demo_that_was_killed_starts_again_on_its_store() {
 fn a_server_that_is_asked_to_stop_ends_well_with_requests_open() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
-        let mut served = Served::start(folder.path(), &["--demo"]);
+        let served = Served::demo(folder.path());
         let mut open = served.open("/stream?model=Deal", "");
         let mut first = [0; 64];
         open.read_exact(&mut first).unwrap();
@@ -228,7 +149,7 @@ fn a_server_that_is_asked_to_stop_ends_well_with_requests_open() {
         // The stream ends, and with it the process.
         let mut rest = Vec::new();
         open.read_to_end(&mut rest).unwrap();
-        assert_eq!(served.child.wait().unwrap().code(), Some(0), "{signal}");
+        assert_eq!(served.ended().code(), Some(0), "{signal}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use highwater_core::{Error, ErrorKind, MemoryStore, Result, RunId, Store};
 use highwater_engine::actions::{ActionState, QueuedAction};
+use highwater_engine::webhooks::{Destination, Outbox, WebhookFormat};
 use highwater_engine::{ConnectionSettings, DisconnectMode, Engine};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::http::Transport;
@@ -188,4 +189,52 @@ async fn what_cannot_be_performed_is_not_queued() {
     let unknown =
         engine.queued_action(engine.queue_action("c", "acme/add_note", json!({"text": "a"}), 0).await.unwrap());
     assert_eq!(unknown.await.unwrap().state, ActionState::Waiting);
+}
+
+/// The bodies that wait for a destination.
+async fn told(outbox: &Outbox, destination: &str) -> Vec<Value> {
+    let rows = outbox.waiting(destination, "", 100).await.unwrap();
+    rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn receivers_are_told_that_a_queued_action_has_ended() {
+    let (_, api, engine) = scene().await;
+    let outbox = Outbox::new(&engine);
+    let at = |id: &str| Destination::new(id, "https://host.example/hook");
+    for destination in [
+        at("own"),
+        at("peers").format(WebhookFormat::Nango).connection("c"),
+        at("quiet").on_action(false),
+        at("elsewhere").connection("other"),
+        at("bounded").max_rows(2),
+    ] {
+        outbox.add(destination).await.unwrap();
+    }
+    api.statuses.lock().unwrap().extend([200, 200, 422]);
+    let background = engine.start(&Handle::current());
+    let mut ids = Vec::new();
+    for text in ["refused", "one", "two"] {
+        let id = queue(&engine, text, 0).await;
+        ended(&engine, id).await;
+        ids.push(id.to_string());
+    }
+    background.shutdown(Duration::from_secs(60)).await.unwrap();
+    let body = |id: &str, from: &str| {
+        json!({
+            "actionName": "acme/add_note", "connectionId": "c", "from": from, "payload": {"id": id, "statusUrl": format!("/action/{id}")},
+            "providerConfigKey": "acme", "success": true, "type": "async_action",
+        })
+    };
+    for (destination, from) in [("own", "highwater"), ("peers", "nango")] {
+        let told = told(&outbox, destination).await;
+        assert_eq!(told[1..], [body(&ids[1], from), body(&ids[2], from)], "{destination}");
+        assert_eq!((&told[0]["success"], &told[0]["payload"]["id"]), (&json!(false), &json!(ids[0])), "{destination}");
+        assert_eq!(told[0]["error"]["type"], "remote", "{destination}: {}", told[0]);
+    }
+    for destination in ["quiet", "elsewhere"] {
+        assert!(told(&outbox, destination).await.is_empty(), "{destination}");
+    }
+    let newest = told(&outbox, "bounded").await;
+    assert_eq!(newest, [body(&ids[1], "highwater"), body(&ids[2], "highwater")]);
 }

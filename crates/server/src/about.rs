@@ -1,6 +1,7 @@
 //! What a route is for, what it takes and what it answers, written down beside the route: the source of `/openapi.json`.
 
 pub(crate) mod forms;
+pub(crate) mod links;
 pub(crate) mod schema;
 
 use serde_json::Value;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Place};
 use crate::input::{self, Headers, Query, value};
-use crate::keys::Key;
+use crate::keys::{Key, Scope};
 use crate::state::State;
 
 /// The longest id of a connection, and key of an integration, in bytes.
@@ -20,8 +20,8 @@ pub(crate) const MAX_NAME: usize = 200;
 /// A request that was let in: its key has the route's scope, and its query has only names that the route knows.
 pub(crate) struct Call {
     pub(crate) state: Arc<State>,
-    /// Whose request it is.
-    pub(crate) key: Key,
+    /// Whose request it is; nobody's where the route needs no key.
+    pub(crate) key: Option<Key>,
     /// The request without its body. The path is below where the router is mounted.
     pub(crate) parts: Parts,
     pub(crate) query: Query,
@@ -31,6 +31,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Returns whether the key of the request has a scope.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.key.as_ref().is_some_and(|key| key.scope >= scope)
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.state.engine
     }

@@ -32,8 +32,12 @@ mod routes;
 mod serve;
 mod server;
 mod state;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use keys::{Key, Keys, NewKey, Scope};
 pub use limits::Limits;
 pub use openapi::openapi;
 pub use server::{Compat, Server, ServerBuilder};
+#[cfg(feature = "tls")]
+pub use tls::Tls;

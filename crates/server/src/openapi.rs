@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use highwater_core::MAX_NAME_BYTES;
 use serde_json::{Map, Value, json};
 
-use crate::about::{About, Parameter, forms, schema};
+use crate::about::{Parameter, forms, links, schema};
+use crate::call::MAX_NAME;
 use crate::keys::Scope;
-use crate::route::Route;
+use crate::route::{Access, Route};
 use crate::routes;
 
 /// Returns the OpenAPI 3.1 document of every route, in JSON: what `GET /openapi.json` answers.
@@ -59,7 +61,7 @@ fn document(routes: &[Route]) -> Value {
             "title": "Highwater",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Records of third-party APIs, and everything about their syncs",
-            "description": "Every request names a key: `Authorization: Bearer hwk_…`. Every error is `{\"error\": {\"code\", \"message\"}}`, and codes never change.",
+            "description": "Requests name a key: `Authorization: Bearer hwk_…`. Every error is `{\"error\": {\"code\", \"message\"}}`, and codes never change.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         // Where the document itself is: the router may be mounted under any path.
@@ -86,14 +88,21 @@ fn tags(routes: &[Route]) -> Vec<Value> {
 
 fn operation(route: &Route) -> Value {
     let about = route.description();
-    let scope = route.scope();
+    let needs = match route.access() {
+        Access::Anyone => "Needs no key.".to_owned(),
+        Access::Key(Scope::Admin) => "Needs a key of the scope `admin`.".to_owned(),
+        Access::Key(scope) => format!("Needs a key of the scope `{scope}` or a higher one."),
+    };
     let mut operation = json!({
         "operationId": operation_id(route),
         "tags": [tag(route.path())],
         "summary": about.summary,
-        "description": format!("Needs a key of the scope `{scope}`{}.", if scope == Scope::Admin { "" } else { " or a higher one" }),
-        "responses": responses(about),
+        "description": needs,
+        "responses": responses(route),
     });
+    if route.access() == Access::Anyone {
+        operation["security"] = json!([]);
+    }
     let mut parameters: Vec<Value> = path_parameters(route.path());
     parameters.extend(route.parameters().unwrap_or_default().iter().map(query_parameter));
     parameters.extend(about.headers.iter().map(|header| parameter("header", header)));
@@ -122,7 +131,12 @@ fn path_parameters(path: &str) -> Vec<Value> {
     names
         .map(|name| {
             let name = name.trim_start_matches('*');
-            json!({ "name": name, "in": "path", "required": true, "schema": schema::name(200) })
+            let most = if path.starts_with("/consumers/") { MAX_NAME_BYTES } else { MAX_NAME };
+            let mut shown = json!({ "name": name, "in": "path", "required": true, "schema": schema::name(most) });
+            if let Some(example) = links::path_example(path, name) {
+                shown["example"] = example.into();
+            }
+            shown
         })
         .collect()
 }
@@ -149,7 +163,8 @@ fn parameter(place: &str, known: &Parameter) -> Value {
     shown
 }
 
-fn responses(about: &About) -> Value {
+fn responses(route: &Route) -> Value {
+    let about = route.description();
     let mut responses = Map::new();
     for answer in &about.answers {
         let mut shown = json!({ "description": answer.about });
@@ -159,6 +174,10 @@ fn responses(about: &About) -> Value {
                 content["example"] = example.clone();
             }
             shown["content"] = json!({ *kind: content });
+        }
+        let links = links::of_answer(route.method(), route.path(), answer.status);
+        if !links.is_empty() {
+            shown["links"] = links.into();
         }
         responses.insert(answer.status.to_string(), shown);
     }

@@ -13,7 +13,7 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The buckets of all keys. Only keys that exist get one.
+/// The buckets of all keys. Only keys that exist get one, and all that do not exist share one.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_minute: u32,
@@ -52,7 +52,7 @@ impl RateLimit {
             return Ok(());
         }
         let wait = Duration::from_secs_f64((1.0 - left) * 60.0 / full);
-        let message = format!("this key may make {} requests in a minute: wait, then try again", self.per_minute);
+        let message = format!("a key may make {} requests in a minute: wait, then try again", self.per_minute);
         Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_request", message)
             .retry_in(wait)
             .with_header(LIMIT, self.per_minute.to_string())

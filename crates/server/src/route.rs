@@ -26,15 +26,30 @@ pub(crate) type Answer = Result<Response, ApiError>;
 
 type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
-/// A route: its method and path, the scope that a key needs for it, and the query that it takes.
+/// A route: its method and path, who may call it, and the query that it takes.
 pub(crate) struct Route {
     path: &'static str,
     method: MethodFilter,
-    scope: Scope,
+    access: Access,
     query: QueryNames,
     time: Option<Duration>,
     about: About,
     handler: Handler,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever has a key of this scope, or one that includes it.
+    Key(Scope),
+    /// Anybody who reaches the server.
+    Anyone,
+}
+
+impl From<Scope> for Access {
+    fn from(scope: Scope) -> Self {
+        Access::Key(scope)
+    }
 }
 
 enum QueryNames {
@@ -46,12 +61,12 @@ enum QueryNames {
 macro_rules! methods {
     ($($name:ident $filter:ident),*) => {$(
         #[allow(dead_code)] // a route of every method can be written
-        pub(crate) fn $name<F, A>(path: &'static str, scope: Scope, handler: F) -> Route
+        pub(crate) fn $name<F, A>(path: &'static str, access: impl Into<Access>, handler: F) -> Route
         where
             F: Fn(Call) -> A + Send + Sync + 'static,
             A: Future<Output = Answer> + Send + 'static,
         {
-            Route::new(MethodFilter::$filter, path, scope, handler)
+            Route::new(MethodFilter::$filter, path, access.into(), handler)
         }
     )*};
 }
@@ -59,7 +74,7 @@ macro_rules! methods {
 impl Route {
     methods!(get GET, post POST, put PUT, patch PATCH, delete DELETE);
 
-    fn new<F, A>(method: MethodFilter, path: &'static str, scope: Scope, handler: F) -> Self
+    fn new<F, A>(method: MethodFilter, path: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Call) -> A + Send + Sync + 'static,
         A: Future<Output = Answer> + Send + 'static,
@@ -68,7 +83,7 @@ impl Route {
         Route {
             path,
             method,
-            scope,
+            access,
             query: QueryNames::Known(Vec::new()),
             time: None,
             about: About::default(),
@@ -104,9 +119,9 @@ impl Route {
         known.into_iter().find(|(method, _)| *method == self.method).map_or("delete", |(_, name)| name)
     }
 
-    /// Returns the scope that a key needs.
-    pub(crate) fn scope(&self) -> Scope {
-        self.scope
+    /// Returns who may call it.
+    pub(crate) fn access(&self) -> Access {
+        self.access
     }
 
     /// Returns what it says of itself.
@@ -164,10 +179,15 @@ async fn answer(state: Arc<State>, route: &Route, request: Request) -> Answer {
     let time = route.time.unwrap_or(state.limits.answer_time);
     let (mut parts, body) = request.into_parts();
     let answered = tokio::time::timeout(time, async {
-        let authorization = one(&parts.headers, &AUTHORIZATION).map_err(|_| {
-            ApiError::unauthenticated("malformed_auth_header", "send one header Authorization: Bearer KEY")
-        })?;
-        let key = state.authorize(authorization, route.scope).await?;
+        let key = match route.access {
+            Access::Anyone => None,
+            Access::Key(scope) => {
+                let authorization = one(&parts.headers, &AUTHORIZATION).map_err(|_| {
+                    ApiError::unauthenticated("malformed_auth_header", "send one header Authorization: Bearer KEY")
+                })?;
+                Some(state.authorize(authorization, scope).await?)
+            }
+        };
         let query = match route.parameters() {
             Some(known) => Query::read(parts.uri.query().unwrap_or_default(), known)?,
             None => Query::default(),

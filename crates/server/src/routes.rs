@@ -20,8 +20,8 @@
 //! }
 //! ```
 //!
-//! * Before the handler runs, the [guard](crate::guard) has checked Host, Origin and sizes, the key has the route's [`Scope`] and
-//!   requests left, and the query has no name that the route does not list (none by default;
+//! * Before the handler runs, the [guard](crate::guard) has checked Host, Origin and sizes, the key has the route's `Scope` and
+//!   requests left ([`Access::Anyone`](crate::route::Access::Anyone) needs none), and the query has no name that the route does not list (none by default;
 //!   [`Route::foreign_query`] takes any).
 //! * A path is written without a slash at the end, and answers with one too. `{name}` is read with `call.path("name", most)?`.
 //! * Parameters are read with `call.query`, `call.headers()` and the readers of [`value`](crate::input::value); a body with

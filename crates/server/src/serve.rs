@@ -6,6 +6,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::request::Parts;
 use highwater_core::Result;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,6 +36,24 @@ impl Server {
     ///
     /// None at present: a connection that fails concerns nobody else.
     pub async fn serve(&self, listener: TcpListener, until: impl Future<Output = ()>) -> Result<()> {
+        let router = self.router();
+        let serve = |stream| {
+            let stream = Patient::new(stream, self.state.limits.stall_time);
+            self.clone().connection(stream, router.clone())
+        };
+        self.accept(listener, until, serve).await
+    }
+
+    /// Accepts connections until `until` ends, and lets those that are open end.
+    pub(crate) async fn accept<C>(
+        &self,
+        listener: TcpListener,
+        until: impl Future<Output = ()>,
+        serve: impl Fn(TcpStream) -> C,
+    ) -> Result<()>
+    where
+        C: Future<Output = ()> + Send + 'static,
+    {
         let mut until = pin!(until);
         let mut connections = JoinSet::new();
         let most = self.state.limits.connections;
@@ -45,7 +65,7 @@ impl Server {
                     Ok((stream, _)) => {
                         // Small answers leave at once.
                         let _ = stream.set_nodelay(true);
-                        connections.spawn(self.clone().connection(stream));
+                        connections.spawn(serve(stream));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -62,14 +82,17 @@ impl Server {
         Ok(())
     }
 
-    async fn connection(self, stream: TcpStream) {
+    /// Answers the requests of one connection.
+    pub(crate) async fn connection<S>(self, stream: S, router: Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let limits = &self.state.limits;
-        let io = TokioIo::new(Patient::new(stream, limits.stall_time));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time)
             .max_buf_size(limits.url_bytes + limits.header_bytes + HEAD_ROOM)
-            .serve_connection(io, TowerToHyperService::new(self.router()));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let mut connection = pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
@@ -84,8 +107,18 @@ impl Server {
     }
 }
 
+/// Returns how the client of a request reached this server: `https`, or `http`, also where a proxy in front ends TLS.
+pub(crate) fn scheme(parts: &Parts) -> &'static str {
+    #[cfg(feature = "tls")]
+    if parts.extensions.get::<crate::tls::Encrypted>().is_some() {
+        return "https";
+    }
+    let _ = parts;
+    "http"
+}
+
 /// A connection that fails when its client does not read for too long.
-struct Patient {
+pub(crate) struct Patient {
     stream: TcpStream,
     patience: Duration,
     /// Runs while the client does not read.
@@ -93,7 +126,7 @@ struct Patient {
 }
 
 impl Patient {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
         Patient { stream, patience, waiting: None }
     }
 

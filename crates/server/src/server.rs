@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_engine::webhooks::Outbox;
+use highwater_engine::webhooks::{Outbox, WebhookFormat};
 use highwater_engine::{CancelToken, Engine, Secret};
 
 use crate::connect::ConnectSessions;
@@ -23,8 +23,19 @@ pub enum Compat {
     /// Highwater's own: a record's metadata is its member `_highwater_metadata`.
     #[default]
     Highwater,
-    /// Nango's, for programs that were written for its client: `_nango_metadata`.
+    /// Nango's, for programs that were written for its client: `_nango_metadata`, and new destinations of webhooks get deliveries
+    /// in its format ([`WebhookFormat::Nango`]).
     Nango,
+}
+
+impl Compat {
+    /// Returns the format of deliveries to destinations that are added without saying which.
+    pub(crate) fn webhook_format(self) -> WebhookFormat {
+        match self {
+            Compat::Highwater => WebhookFormat::Highwater,
+            Compat::Nango => WebhookFormat::Nango,
+        }
+    }
 }
 
 /// Builds a [`Server`]. Returned by [`Server::builder`].

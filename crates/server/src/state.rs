@@ -14,6 +14,9 @@ use crate::limits::Limits;
 use crate::rate::RateLimit;
 use crate::server::Compat;
 
+/// Whose bucket of requests those with unknown keys take from: no key has this id.
+const STRANGERS: &str = "";
+
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) engine: Engine,
@@ -64,9 +67,13 @@ impl State {
             Some((key, hash)) if key.id == id && keys::is_hash_of(hash, text) => Some(key.clone()),
             _ => self.keys.find(text).await?,
         };
-        let key = key.ok_or_else(unknown_key)?;
         let environment = self.environment();
         let now = environment.elapsed().unwrap_or_else(|| environment.now().duration_since(Default::default()));
+        let Some(key) = key else {
+            // Counted together, so that guesses cost no memory, and never against a key that exists.
+            self.rate.take(STRANGERS, now)?;
+            return Err(unknown_key());
+        };
         self.rate.take(&key.id, now)?;
         if key.scope < needed {
             let message = format!("this needs a key of the scope {needed}; this one has the scope {}", key.scope);
@@ -76,7 +83,8 @@ impl State {
     }
 
     /// Refuses a key that was revoked since its request began.
-    pub(crate) async fn check_key(&self, key: &Key) -> Result<(), ApiError> {
+    pub(crate) async fn check_key<'k>(&self, key: impl Into<Option<&'k Key>>) -> Result<(), ApiError> {
+        let Some(key) = key.into() else { return Ok(()) };
         let temporary = self.temporary.as_ref().is_some_and(|(known, _)| known.id == key.id);
         if temporary || self.keys.is_known(&key.id).await? { Ok(()) } else { Err(unknown_key()) }
     }

@@ -457,7 +457,7 @@ async fn keys_are_made_shown_once_and_revoked() {
     assert_eq!(made.status, 200, "{made:?}");
     let (_, secret) = made.text().split_once("<pre data-copy>").unwrap();
     let secret = secret.split('<').next().unwrap();
-    let reads = running.call_with("GET", "/health", None, &[("Authorization", &format!("Bearer {secret}"))]).await;
+    let reads = running.call_with("GET", "/providers", None, &[("Authorization", &format!("Bearer {secret}"))]).await;
     assert_eq!(reads.status, 200, "{reads:?}");
     let text = browser.page(page).await;
     assert!(!text.contains(secret) && text.contains("&lt;b&gt;"), "{text}");
@@ -465,7 +465,7 @@ async fn keys_are_made_shown_once_and_revoked() {
     let id = &keys.iter().find(|key| key.name == "<b>").unwrap().id;
     browser.change(page, action, &[("do", "revoke"), ("id", id)]).await;
     assert_eq!(
-        running.call_with("GET", "/health", None, &[("Authorization", &format!("Bearer {secret}"))]).await.status,
+        running.call_with("GET", "/providers", None, &[("Authorization", &format!("Bearer {secret}"))]).await.status,
         401
     );
     let sound = browser.submit(page, "/dashboard/settings/doctor", &[]).await;

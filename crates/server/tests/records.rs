@@ -263,6 +263,37 @@ async fn pages_filters_and_prunes_are_the_logs() {
 }
 
 #[tokio::test]
+async fn a_prune_with_a_limit_goes_on_until_there_is_no_more() {
+    let running = start().await;
+    save(&running.engine, "Deal", (0..25).map(|id| format!(r#"{{"id":{id},"v":0}}"#))).await;
+    let all = running.get("/records?model=Deal&limit=1000").await.json();
+    let until = all["records"][21]["_highwater_metadata"]["cursor"].clone();
+    let body = json!({ "model": "Deal", "until_cursor": until, "limit": 10 }).to_string();
+    let mut steps = Vec::new();
+    for _ in 0..4 {
+        let pruned = running.call("PATCH", "/records/prune", Some(&body)).await.json();
+        steps.push((pruned["count"].as_u64().unwrap(), pruned["has_more"].as_bool().unwrap()));
+    }
+    assert_eq!(steps, [(10, true), (10, true), (2, false), (0, false)]);
+    let after = running.get("/records?model=Deal&limit=1000").await.json();
+    let kept: Vec<usize> = (0..25).filter(|place| after["records"][place].get("v").is_some()).collect();
+    assert_eq!(kept, [22, 23, 24]);
+    // A step that is as long as the rest is the last one, and a consumer keeps what it has not read.
+    let poll = running.call("POST", "/consumers/slow/fetch?model=Deal", Some(r#"{"limit": 1}"#)).await;
+    assert_eq!(poll.status, 200, "{}", poll.text());
+    let until = all["records"][24]["_highwater_metadata"]["cursor"].clone();
+    let body = json!({ "model": "Deal", "until_cursor": until, "limit": 2 }).to_string();
+    let held = running.call("PATCH", "/records/prune", Some(&body)).await.json();
+    assert_eq!((&held["count"], &held["has_more"], &held["held_by"]), (&json!(0), &json!(false), &json!("slow")));
+    running.call("DELETE", "/consumers/slow?model=Deal", None).await;
+    let steps = [(2, true), (1, false)];
+    for step in steps {
+        let pruned = running.call("PATCH", "/records/prune", Some(&body)).await.json();
+        assert_eq!((pruned["count"].as_u64().unwrap(), pruned["has_more"].as_bool().unwrap()), step);
+    }
+}
+
+#[tokio::test]
 async fn a_bad_cursor_is_refused_with_the_way_to_recover_and_an_expired_one_is_gone() {
     let running = start().await;
     let stream = StreamKey::new("main", "A");

@@ -16,7 +16,7 @@ async fn a_key_is_asked_for_and_a_revoked_one_is_refused_at_once() {
     let made = running.server.keys().create("reader", Scope::Read).await.unwrap();
     let bearer = format!("Bearer {}", made.secret.expose());
     let with = async |authorization: &str| {
-        running.call_with("GET", "/health", None, &[("Authorization", authorization)]).await
+        running.call_with("GET", "/providers", None, &[("Authorization", authorization)]).await
     };
     assert_eq!(with(&bearer).await.status, 200);
     assert_eq!(with(&bearer.replace("Bearer", "bearer")).await.status, 200);
@@ -54,10 +54,10 @@ async fn one_write_notes_the_use_of_a_key_and_no_document_holds_the_key() {
     let made = running.server.keys().create("reader", Scope::Read).await.unwrap();
     let bearer = format!("Bearer {}", made.secret.expose());
     let stored = async || running.engine.store().documents("", "", 1000).await.unwrap();
-    running.call_with("GET", "/health", None, &[("Authorization", &bearer)]).await;
+    running.call_with("GET", "/providers", None, &[("Authorization", &bearer)]).await;
     let first = stored().await;
     for _ in 0..5 {
-        running.call_with("GET", "/health", None, &[("Authorization", &bearer)]).await;
+        running.call_with("GET", "/providers", None, &[("Authorization", &bearer)]).await;
     }
     assert_eq!(first, stored().await);
     let secret = made.secret.expose().rsplit('_').next().unwrap();
@@ -156,7 +156,7 @@ async fn a_key_that_asks_too_often_waits_and_others_do_not() {
     let mut refused = None;
     // The bucket fills while we ask: on a slow machine more than three requests are answered.
     for _ in 0..1000 {
-        let answer = running.get("/health").await;
+        let answer = running.get("/providers").await;
         if answer.status != 200 {
             refused = Some(answer);
             break;
@@ -167,7 +167,42 @@ async fn a_key_that_asks_too_often_waits_and_others_do_not() {
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     assert_eq!(refused.header("x-ratelimit-limit"), Some("3"));
     let bearer = format!("Bearer {}", other.secret.expose());
-    assert_eq!(running.call_with("GET", "/health", None, &[("Authorization", &bearer)]).await.status, 200);
+    assert_eq!(running.call_with("GET", "/providers", None, &[("Authorization", &bearer)]).await.status, 200);
+}
+
+#[tokio::test]
+async fn guesses_of_keys_are_counted_together_and_keep_nobody_else_out() {
+    let limits = Limits::default().requests_per_minute(3);
+    let running = start_with(engine().await, |server| server.limits(limits)).await;
+    let guess = |n: u32| format!("Bearer hwk_{n:012x}_{}", "0".repeat(48));
+    let mut answers = Vec::new();
+    // The bucket fills while we guess.
+    for n in 0..1000 {
+        let answer = running.call_with("GET", "/providers", None, &[("Authorization", &guess(n))]).await;
+        answers.push((answer.status, answer.code()));
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").is_some());
+            break;
+        }
+    }
+    assert_eq!(answers[..3], [(); 3].map(|()| (401, "unknown_account".to_owned())));
+    assert_eq!(answers.last().unwrap(), &(429, "too_many_request".to_owned()));
+    assert_eq!(running.get("/providers").await.status, 200);
+    let made = running.server.keys().create("new", Scope::Read).await.unwrap();
+    let bearer = format!("Bearer {}", made.secret.expose());
+    assert_eq!(running.call_with("GET", "/providers", None, &[("Authorization", &bearer)]).await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_watches_the_server_needs_no_key_and_learns_nothing_else() {
+    let running = start().await;
+    let wrong = format!("Bearer hwk_000000000000_{}", "0".repeat(48));
+    for authorization in ["", "Bearer nothing", "nonsense", &wrong] {
+        let answer = running.call_with("GET", "/health", None, &[("Authorization", authorization)]).await;
+        assert_eq!((answer.status, answer.text()), (200, r#"{"status":"ok"}"#), "{authorization}");
+    }
+    let foreign = running.call_with("GET", "/health", None, &[("Authorization", ""), ("Host", "evil.example")]).await;
+    assert_eq!(foreign.status, 403);
 }
 
 #[tokio::test]

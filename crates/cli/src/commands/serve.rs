@@ -1,6 +1,7 @@
 //! `highwater serve`: the HTTP interface of a store, and its syncs.
 
 mod demo;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +12,7 @@ use clap::{Args, ValueEnum};
 use highwater::engine::CancelToken;
 use highwater::engine::transport::PrivateAddresses;
 use highwater::engine::webhooks::Outbox;
-use highwater::server::{Compat, Scope, Server};
+use highwater::server::{Compat, Scope, Server, Tls};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -48,9 +49,11 @@ pub(crate) struct ServeOptions {
     /// networks too. Without it only base URLs that commands and programs set may.
     #[arg(long)]
     allow_private_addresses: bool,
-    /// Whose words the answers use.
+    /// Whose words the answers and new webhook destinations use.
     #[arg(long, value_enum, default_value = "highwater")]
     compat: CompatName,
+    #[command(flatten)]
+    tls: tls::TlsOptions,
     #[command(flatten)]
     store: StoreOptions,
 }
@@ -59,12 +62,13 @@ pub(crate) struct ServeOptions {
 enum CompatName {
     /// A record's metadata is its member `_highwater_metadata`.
     Highwater,
-    /// It is `_nango_metadata`, for programs that use Nango's client.
+    /// It is `_nango_metadata`, and webhooks are signed as Nango's, for programs that use its client.
     Nango,
 }
 
 pub(crate) async fn run(options: &ServeOptions, output: &Output, cancel: &CancelToken) -> Result<()> {
     // Before any file is created.
+    let tls = options.tls.read()?;
     let listener = listen(options.listen).await?;
     let address = listener.local_addr().unwrap_or(options.listen);
     let mut store_options = options.store.clone();
@@ -94,8 +98,16 @@ pub(crate) async fn run(options: &ServeOptions, output: &Output, cancel: &Cancel
     let server = server(options, &engine)?;
     let runtime = tokio::runtime::Handle::current();
     let (background, delivering) = (engine.start(&runtime), Outbox::new(&engine).start(&runtime));
-    announce(&server, address, &store_options.db, options.demo, output);
-    server.serve(listener, ended(cancel)).await?;
+    announce(&server, &place(address, tls.as_ref()), &store_options.db, options.demo, output);
+    if tls.is_none() && !address.ip().is_loopback() {
+        output.note(
+            "Other machines can reach this address, and keys travel unencrypted: give --tls-cert and --tls-key, or put a proxy with TLS in front.",
+        );
+    }
+    match &tls {
+        Some(tls) => server.serve_tls(listener, tls, ended(cancel)).await?,
+        None => server.serve(listener, ended(cancel)).await?,
+    }
     drop(demo);
     background.shutdown(GRACE).await?;
     delivering.shutdown().await?;
@@ -137,12 +149,15 @@ fn server(options: &ServeOptions, engine: &Engine) -> Result<Server> {
     builder.build()
 }
 
-fn announce(server: &Server, address: SocketAddr, db: &Path, demo: bool, output: &Output) {
-    let mut shown = address;
+/// The URL under which this machine reaches the server.
+fn place(mut address: SocketAddr, tls: Option<&Tls>) -> String {
     if address.ip().is_unspecified() {
-        shown.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
-    let url = format!("http://{shown}");
+    format!("{}://{address}", if tls.is_some() { "https" } else { "http" })
+}
+
+fn announce(server: &Server, url: &str, db: &Path, demo: bool, output: &Output) {
     let key = server.temporary_key().map_or("", |key| key.expose());
     let dashboard = format!("{url}{}", server.dashboard_link(Scope::Admin).expose());
     output.object("serving", &json!({ "url": url, "api_key": key, "dashboard": dashboard }));
@@ -157,10 +172,6 @@ fn announce(server: &Server, address: SocketAddr, db: &Path, demo: bool, output:
         ));
     }
     output.line("Ctrl-C stops it.");
-    if !address.ip().is_loopback() {
-        output
-            .note("Other machines can reach this address, and keys travel unencrypted: put a proxy with TLS in front.");
-    }
 }
 
 /// Ends when the user or the system asks the process to stop.

@@ -1,6 +1,11 @@
 //! A stand-in for GitHub that can be told to fail, and the command under test.
 #![allow(dead_code)] // each test file uses its own part
 
+#[allow(clippy::disallowed_macros)] // what is skipped is said
+pub(crate) mod npm;
+#[cfg(unix)] // signals
+pub(crate) mod served;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};

@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 use super::queue::check_size;
 use crate::cancel::CancelToken;
 use crate::documents::{
-    ActionError, OPEN_ACTIONS, OpenAction, PERFORMED_ACTIONS, PerformedAction, connection_key, performed_action_key,
+    ActionError, ConnectionSettings, OPEN_ACTIONS, OpenAction, PERFORMED_ACTIONS, PerformedAction, connection_key,
+    performed_action_key,
 };
 use crate::engine::Engine;
 use crate::timer;
+use crate::webhooks::outbox::{add_action_rows, bound_rows};
 
 /// Actions performed at the same time.
 const AT_ONCE: usize = 4;
@@ -167,7 +169,7 @@ async fn end(
     open: &OpenAction,
     outcome: Result<Value>,
 ) -> Result<()> {
-    let place = connection_key(&open.connection);
+    let (parts, place) = (engine.parts(), connection_key(&open.connection));
     let (output, error) = match outcome {
         Ok(output) => (output, None),
         Err(error) => (Value::Null, Some(ActionError { kind: error.kind(), message: error.to_string() })),
@@ -177,21 +179,32 @@ async fn end(
         connection: open.connection.clone(),
         action: open.action.clone(),
         queued_at: open.queued_at,
-        ended_at: engine.parts().environment.now(),
+        ended_at: parts.environment.now(),
         output,
         error,
     };
+    let mut tries = 0;
     loop {
         let connected = engine.store().document(&place).await?;
         let mut batch = WriteBatch::new();
         batch.expect_document(&*place, connected.as_ref()).expect_document(key, expected).remove_document(key);
-        if connected.is_some() {
+        let mut receivers = Vec::new();
+        if let Some(connected) = &connected {
             batch.put_document(performed_action_key(open.id), &done)?;
+            let (store, settings) = (engine.store().as_ref(), connected.to::<ConnectionSettings>()?);
+            receivers = add_action_rows(store, &*parts.environment, &settings, &done, tries, &mut batch).await?;
         }
         match engine.store().commit(batch).await {
             // Only the connection was changed at this moment.
             Err(error)
-                if error.kind() == ErrorKind::Conflict && engine.store().document(key).await?.as_ref() == expected => {}
+                if error.kind() == ErrorKind::Conflict && engine.store().document(key).await?.as_ref() == expected =>
+            {
+                tries += 1;
+            }
+            Ok(_) => {
+                bound_rows(engine.store().as_ref(), &*parts.environment, &receivers).await;
+                return Ok(());
+            }
             outcome => return unless_overtaken(outcome.map(drop)),
         }
     }

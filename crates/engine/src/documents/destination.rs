@@ -64,11 +64,14 @@ pub struct Destination {
     /// Whether to send changes of connections' health: sign-ins, and credentials that have ended. Defaults to `true`.
     #[serde(default = "yes")]
     pub on_auth: bool,
+    /// Whether to send that a queued action has ended. Defaults to `true`.
+    #[serde(default = "yes")]
+    pub on_action: bool,
     /// Whether the URL may resolve to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
     /// Beyond this many waiting deliveries, those about the same stream are collapsed into one, and of those about a connection's
-    /// health the latest of each operation stays; the same applies to dead letters.
+    /// health the latest of each operation stays, and of those about queued actions the newest ones; the same applies to dead letters.
     /// Defaults to 1,000.
     #[serde(default = "most")]
     pub max_rows: usize,
@@ -99,6 +102,7 @@ impl Destination {
             on_unchanged: false,
             on_error: true,
             on_auth: true,
+            on_action: true,
             allow_private: false,
             max_rows: most(),
             format: WebhookFormat::default(),
@@ -138,6 +142,13 @@ impl Destination {
     #[must_use]
     pub fn on_auth(mut self, tell: bool) -> Self {
         self.on_auth = tell;
+        self
+    }
+
+    /// Sets whether the ends of queued actions are reported.
+    #[must_use]
+    pub fn on_action(mut self, tell: bool) -> Self {
+        self.on_action = tell;
         self
     }
 

@@ -9,6 +9,7 @@ mod draft;
 mod due;
 mod lease;
 mod news;
+mod performed;
 mod secrets;
 mod tally;
 mod trial;
@@ -17,6 +18,7 @@ pub(crate) use auth::{AuthNews, AuthOperation, add_auth_rows, bound_rows};
 pub(crate) use cleared::{anybody_listens, clear_streams};
 pub use deliver::{BackgroundDelivery, DeliveryReport};
 pub(crate) use draft::tell;
+pub(crate) use performed::add_action_rows;
 pub(crate) use tally::Tally;
 pub use trial::TestDelivery;
 

@@ -119,6 +119,7 @@ fn webhooks() -> Vec<(&'static str, Value)> {
         ("on_unchanged", switch()),
         ("on_error", switch()),
         ("on_auth", switch()),
+        ("on_action", switch()),
         ("allow_private", switch()),
         ("max_rows", count()),
         ("format?", words(&["highwater", "nango"])),

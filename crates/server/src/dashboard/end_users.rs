@@ -26,6 +26,7 @@ use super::visit::{base, pairs, read_form, redirect};
 use super::{Dashboard, frame};
 use crate::connect::{ConnectSession, LIFE, same};
 use crate::error::ApiError;
+use crate::serve::scheme;
 
 /// The cookie of a session, before its id.
 const COOKIE_NAME: &str = "highwater_connect_";
@@ -74,7 +75,7 @@ pub(super) fn arrive(dashboard: &Arc<Dashboard>) -> MethodRouter {
         match find(&dashboard, token) {
             None => over(&base),
             Some(session) => (
-                [(SET_COOKIE, cookie(&dashboard, &session, token, &base))],
+                [(SET_COOKIE, cookie(&dashboard, &session, token, &parts))],
                 redirect(&format!("{base}/connect/page/{}", session.id)),
             )
                 .into_response(),
@@ -82,9 +83,10 @@ pub(super) fn arrive(dashboard: &Arc<Dashboard>) -> MethodRouter {
     })
 }
 
-fn cookie(dashboard: &Dashboard, session: &ConnectSession, token: &str, base: &str) -> String {
-    let public = dashboard.state.public_url.as_deref();
-    let secure = if public.is_some_and(|url| url.starts_with("https://")) { "; Secure" } else { "" };
+fn cookie(dashboard: &Dashboard, session: &ConnectSession, token: &str, parts: &Parts) -> String {
+    let public = dashboard.state.public_url.as_deref().unwrap_or_else(|| scheme(parts));
+    let secure = if public.starts_with("https") { "; Secure" } else { "" };
+    let base = base(parts);
     let life = LIFE.as_secs();
     format!("{COOKIE_NAME}{}={token}; Path={base}/; HttpOnly; SameSite=Lax; Max-Age={life}{secure}", session.id)
 }

@@ -136,7 +136,8 @@ pub(super) async fn change(visit: Visit) -> Answer {
                 return Err(ApiError::bad("invalid_body", "a destination has this id already: choose another"));
             }
             let on_error = !visit.field("on_error").is_empty();
-            outbox.add_public(Destination::new(id, visit.field("url")).on_error(on_error)).await?;
+            let destination = Destination::new(id, visit.field("url")).on_error(on_error);
+            outbox.add_public(destination.format(visit.state().compat.webhook_format())).await?;
             visit.done(to, "The destination is added. It is told of the runs that end from now on.")
         }
         "remove" => {

@@ -77,7 +77,7 @@ async fn get(call: Call) -> Answer {
     let switch = |name| call.query.optional(name, value::word(SWITCH)).map(Option::unwrap_or_default);
     let (renew, show_refresh) = (switch("force_refresh")?, switch("refresh_token")?);
     let renew_installation = switch("refresh_github_app_jwt_token")?;
-    let may_read = call.key.scope >= Scope::Admin;
+    let may_read = call.may(Scope::Admin);
     if !may_read && (renew || show_refresh || renew_installation) {
         let message =
             "credentials need a key of the scope admin: leave force_refresh and refresh_token out, or use such a key";

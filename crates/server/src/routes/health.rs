@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::about::{About, schema};
 use crate::call::Call;
-use crate::keys::Scope;
-use crate::route::{Answer, Route};
+use crate::route::{Access, Answer, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
     let status = schema::object([("status", schema::words(&["ok"]))]);
-    let about = About::new("Answers once the store does: for whoever starts and watches the server.");
-    vec![Route::get("/health", Scope::Read, health).about(about.answer(200, "The store answers.", status))]
+    let about =
+        About::new("Answers once the store does: for whoever starts and watches the server. It says nothing else.");
+    vec![Route::get("/health", Access::Anyone, health).about(about.answer(200, "The store answers.", status))]
 }
 
 /// Answers once the store does.

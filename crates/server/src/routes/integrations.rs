@@ -111,7 +111,7 @@ async fn get(call: Call) -> Answer {
         shown["webhook_url"] = Value::Null;
     }
     // Without the scope the member is left out, as the peer's server does.
-    if include.contains(&Include::Credentials) && call.key.scope >= Scope::Admin {
+    if include.contains(&Include::Credentials) && call.may(Scope::Admin) {
         let expose = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned());
         shown["credentials"] = match &settings.client_id {
             None => Value::Null,

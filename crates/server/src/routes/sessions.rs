@@ -19,6 +19,7 @@ use crate::dashboard::base;
 use crate::error::{ApiError, Place};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
+use crate::serve::scheme;
 
 /// The most integrations that a session names.
 const MOST: usize = 100;
@@ -163,7 +164,11 @@ fn purpose(
 fn made(call: &Call, purpose: Purpose) -> Answer {
     let (token, session) = call.state.connect.create(&**call.state.environment(), purpose)?;
     let host = call.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = call.state.public_url.clone().unwrap_or_else(|| format!("http://{host}{}", base(&call.parts)));
+    let origin = call
+        .state
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("{}://{host}{}", scheme(&call.parts), base(&call.parts)));
     let link = format!("{origin}/connect?session_token={token}");
     let data = json!({"token": token, "connect_link": link, "expires_at": iso(session.until)});
     Ok((StatusCode::CREATED, Json(json!({ "data": data }))).into_response())

@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
             ("connection_id?", schema::nullable(schema::name(MAX_NAME))),
         ]
     };
-    let example = || json!({ "syncs": ["contacts"], "provider_config_key": "demo-crm", "connection_id": "demo" });
+    let example = || json!({ "syncs": ["records"], "provider_config_key": "demo-crm", "connection_id": "demo" });
     let of_syncs = |about: About| {
         about
             .success("It is done.")

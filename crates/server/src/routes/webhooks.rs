@@ -16,7 +16,6 @@ use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place, shown_facts};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
-use crate::server::Compat;
 
 /// The longest id of a destination, in bytes.
 const MAX_ID: usize = 100;
@@ -76,6 +75,7 @@ struct Body {
     on_unchanged: Option<bool>,
     on_error: Option<bool>,
     on_auth: Option<bool>,
+    on_action: Option<bool>,
     max_rows: Option<usize>,
     format: Option<WebhookFormat>,
     enabled: Option<bool>,
@@ -93,6 +93,7 @@ impl Body {
             ("on_unchanged?", schema::switch()),
             ("on_error?", schema::switch()),
             ("on_auth?", schema::switch()),
+            ("on_action?", schema::switch()),
             ("max_rows?", schema::integer(1, MOST_ROWS as u64)),
             ("format?", schema::words(&["highwater", "nango"])),
         ];
@@ -130,6 +131,7 @@ impl Body {
         destination.on_unchanged = self.on_unchanged.unwrap_or(destination.on_unchanged);
         destination.on_error = self.on_error.unwrap_or(destination.on_error);
         destination.on_auth = self.on_auth.unwrap_or(destination.on_auth);
+        destination.on_action = self.on_action.unwrap_or(destination.on_action);
         destination.max_rows = self.max_rows.unwrap_or(destination.max_rows);
         destination.format = self.format.unwrap_or(destination.format);
         if self.url.is_some() || self.enabled == Some(true) {
@@ -191,11 +193,7 @@ async fn create(mut call: Call) -> Answer {
     let missing = |name| ApiError::parameter(Place::Body, name, "missing", "is missing: send it");
     let id = text("id", body.id.as_deref().ok_or_else(|| missing("id"))?, MAX_ID)?;
     let url = body.url.as_deref().ok_or_else(|| missing("url"))?;
-    let format = match call.state.compat {
-        Compat::Nango => WebhookFormat::Nango,
-        Compat::Highwater => WebhookFormat::Highwater,
-    };
-    let destination = body.apply(Destination::new(&id, url).format(format));
+    let destination = body.apply(Destination::new(&id, url).format(call.state.compat.webhook_format()));
     let outbox = &call.state.outbox;
     if outbox.destination(&id).await.is_ok() {
         let message = "a destination has this id already: choose another, or change that one";

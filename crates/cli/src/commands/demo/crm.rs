@@ -1,7 +1,7 @@
 //! The demo's API: contacts, companies and deals that keep being added, changed and deleted.
 //!
 //! `GET /{model}?after=VERSION&limit=N` answers `{"items": [...], "next": VERSION, "more": bool}`:
-//! each record at its latest version, deleted ones as `{"id": .., "deleted": true}`.
+//! each record at its latest version, deleted ones as `{"id": .., "deleted": true}`. `POST /Contact` with `{"name": ..}` adds one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,10 @@ impl Crm {
             |source| Error::new(ErrorKind::Unavailable, "the demo API could not listen on 127.0.0.1").because(source);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = Router::new().route("/{model}", get(list)).with_state(crm.clone());
+        let app = Router::new()
+            .route("/{model}", get(list))
+            .route("/Contact", get(list_contacts).post(create_contact))
+            .with_state(crm.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         Ok((crm, format!("http://{address}")))
     }
@@ -174,6 +177,26 @@ struct Page {
     after: u64,
     #[serde(default)]
     limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct NewContact {
+    name: String,
+    #[serde(default)]
+    email: Option<String>,
+}
+
+async fn create_contact(State(crm): State<Crm>, Json(contact): Json<NewContact>) -> (StatusCode, Json<Value>) {
+    let mut data = crm.data();
+    let id = data.next_id;
+    data.next_id += 1;
+    let record = json!({ "id": id, "name": contact.name, "email": contact.email, "visits": 0 });
+    data.put("Contact", id, record.clone());
+    (StatusCode::CREATED, Json(record))
+}
+
+async fn list_contacts(state: State<Crm>, page: Query<Page>) -> std::result::Result<Json<Value>, StatusCode> {
+    list(state, Path("Contact".to_owned()), page).await
 }
 
 async fn list(

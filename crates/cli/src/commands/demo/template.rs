@@ -1,13 +1,15 @@
-//! The demo API as a template, like any other.
+//! The demo API as a template and an action, like any other.
 
 use std::collections::BTreeMap;
 
 use highwater::content;
+use highwater::template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater::template::async_trait::async_trait;
 use highwater::template::records::value_at;
 use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo};
 use highwater::{Error, ErrorKind, Result};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::crm::MODELS;
 
@@ -20,6 +22,32 @@ impl Records {
         let info =
             TemplateInfo::new("crm", "records", base_url).description("The demo CRM").deletes("reported by the feed");
         Records(MODELS.into_iter().fold(info, |info, model| info.model(model, "A record of the demo CRM")))
+    }
+}
+
+/// Adds a contact.
+#[derive(Debug)]
+pub(crate) struct CreateContact(ActionInfo);
+
+impl CreateContact {
+    pub(crate) fn new(base_url: &str) -> Self {
+        let text = || json!({ "type": "string", "minLength": 1, "maxLength": 200 });
+        let input = json!({
+            "type": "object", "required": ["name"], "properties": { "name": text(), "email": text() },
+        });
+        let action = Records::new(base_url).0.provider.action("create_contact");
+        CreateContact(action.description("Adds a contact").input(input))
+    }
+}
+
+#[async_trait]
+impl ActionTemplate for CreateContact {
+    fn info(&self) -> &ActionInfo {
+        &self.0
+    }
+
+    async fn run(&self, context: &ActionContext<'_>, input: Value) -> Result<Value> {
+        context.send(HttpRequest::post_json("Contact", &input)?.repeatable(false)).await?.json()
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use highwater::engine::syncs::DeletePolicy;
 use highwater::engine::{EngineBuilder, TriggerMode};
+use highwater::template::actions::ActionTemplate;
 use highwater::{ConnectionSettings, Engine, IntegrationSettings, Result, RunOptions, SyncOptions};
 use tokio::task::JoinHandle;
 
 use super::super::demo::crm::Crm;
-use super::super::demo::template::Records;
+use super::super::demo::template::{CreateContact, Records};
 use super::super::demo::{TEMPLATE, temporary_db};
 use crate::args::{DEFAULT_DB, StoreOptions};
 
@@ -51,7 +52,8 @@ impl Demo {
     }
 
     pub(super) fn add_to(&self, builder: EngineBuilder) -> EngineBuilder {
-        builder.template(Arc::new(Records::new(&self.base_url)))
+        let action = Arc::new(CreateContact::new(&self.base_url)) as Arc<dyn ActionTemplate>;
+        builder.template(Arc::new(Records::new(&self.base_url))).actions([action])
     }
 
     /// Sets the integration up with its connection, and syncs it once. A store that has an earlier demo goes on with this one.

@@ -1,13 +1,15 @@
 //! Bounds the rows of an unreachable receiver: beyond a limit, rows about the same stream are collapsed into one that covers
-//! them all, and of those about a connection's health only the latest of each operation stays.
+//! them all, of those about a connection's health only the latest of each operation stays, and of those about queued actions the
+//! newest ones.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
 use super::auth::{AuthBody, AuthKey};
 use super::news::{Body, Ids};
+use super::performed::ActionBody;
 use crate::documents::{Destination, OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
 use crate::mutants::mutant;
 
@@ -55,6 +57,7 @@ async fn collapse(
     let (mut groups, mut rows, mut after) =
         (BTreeMap::<Group, Vec<(Document, OutboxRow, Body)>>::new(), 0, String::new());
     let (mut latest, mut outdated) = (BTreeMap::<AuthKey, Document>::new(), Vec::new());
+    let mut ended = VecDeque::new();
     loop {
         let page = store.documents(&kept.prefix, &after, PAGE).await?;
         let Some(last) = page.last() else { break };
@@ -71,6 +74,12 @@ async fn collapse(
                 } else {
                     latest.insert(key, document)
                 });
+            } else if serde_json::from_str::<ActionBody>(&row.body).is_ok() {
+                // An outcome is kept for a day, so that news of many actions is soon about nothing.
+                ended.push_back(document);
+                if ended.len() > destination.max_rows {
+                    outdated.extend(ended.pop_front());
+                }
             }
             // A body unknown to this version stays unchanged.
         }

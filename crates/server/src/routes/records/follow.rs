@@ -68,7 +68,7 @@ const X_ACCEL_BUFFERING: axum::http::HeaderName = axum::http::HeaderName::from_s
 /// An open event stream.
 struct Events {
     state: Arc<State>,
-    key: Key,
+    key: Option<Key>,
     store: Arc<dyn Store>,
     request: PageRequest,
     wakeups: Wakeups,
@@ -106,14 +106,14 @@ impl Events {
                 tokio::select! {
                     woken = self.wakeups.changed() => woken?,
                     () = tokio::time::sleep(HEARTBEAT) => {
-                        self.state.check_key(&self.key).await?;
+                        self.state.check_key(self.key.as_ref()).await?;
                         return Ok(Some(Bytes::from_static(b": still here\n\n")));
                     }
                     () = self.state.stopping.cancelled() => return Ok(None),
                 }
             }
             // A key that was revoked in the meantime learns nothing more.
-            self.state.check_key(&self.key).await?;
+            self.state.check_key(self.key.as_ref()).await?;
             let page = self.store.page(self.request.clone()).await?;
             self.take(page).await?;
         }

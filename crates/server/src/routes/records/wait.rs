@@ -39,6 +39,6 @@ pub(super) async fn page(call: &Call, reading: Reading) -> Result<Page, ApiError
             () = call.state.stopping.cancelled() => {}
         }
         // A key that was revoked in the meantime learns nothing more.
-        call.state.check_key(&call.key).await?;
+        call.state.check_key(call.key.as_ref()).await?;
     }
 }

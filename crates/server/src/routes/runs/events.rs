@@ -85,7 +85,7 @@ struct Events {
     received: Receiver<RunEvent>,
     filter: Filter,
     state: Arc<State>,
-    key: Key,
+    key: Option<Key>,
     ended: bool,
 }
 
@@ -109,7 +109,7 @@ impl Events {
             let received = tokio::select! {
                 received = self.received.recv() => received,
                 () = tokio::time::sleep(HEARTBEAT) => {
-                    self.state.check_key(&self.key).await?;
+                    self.state.check_key(self.key.as_ref()).await?;
                     return Ok(Some(Bytes::from_static(b": still here\n\n")));
                 }
                 () = self.state.stopping.cancelled() => return Ok(None),
@@ -117,7 +117,7 @@ impl Events {
             match received {
                 Ok(event) if self.filter.takes(&event) => {
                     // A key that was revoked in the meantime learns nothing more.
-                    self.state.check_key(&self.key).await?;
+                    self.state.check_key(self.key.as_ref()).await?;
                     let data = serde_json::to_string(&event).map_err(|source| {
                         Error::new(ErrorKind::Internal, "an event cannot be written").because(source)
                     })?;

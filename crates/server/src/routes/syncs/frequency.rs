@@ -46,7 +46,7 @@ pub(super) fn about() -> About {
         ("connection_id", schema::name(MAX_NAME)),
         ("frequency", schema::nullable(json!({ "type": "string", "pattern": "^(every )?[1-9][0-9]?(s|m|h|d)$" }))),
     ]);
-    let example = json!({ "sync_name": "contacts", "provider_config_key": "demo-crm", "connection_id": "demo", "frequency": "5m" });
+    let example = json!({ "sync_name": "records", "provider_config_key": "demo-crm", "connection_id": "demo", "frequency": "5m" });
     About::new("Sets how often a sync runs, from every second to every 366 days; `null` restores the template's own.")
         .body(body, example)
         .answer(200, "How often it runs.", schema::object([("frequency", schema::text())]))
