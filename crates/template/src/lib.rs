@@ -54,6 +54,8 @@ pub mod paging;
 mod provider;
 pub mod records;
 pub mod redact;
+#[cfg(feature = "jwt")]
+pub mod rsa;
 mod secret;
 mod template;
 mod verification;

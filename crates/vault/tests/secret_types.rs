@@ -141,7 +141,7 @@ const CRATES: [&str; 8] = ["core", "template", "codec", "engine", "vault", "sign
 /// Whoever holds one of these holds secrets. An engine and its parts are left out: everything holds those, and the property tests of
 /// secrets print them. So is what holds a response, which is listed itself, and
 /// a report that only has a member called `Codec`.
-const HOLDERS: [&str; 3] = ["Secret", "Zeroizing", "EncryptionKey"];
+const HOLDERS: [&str; 4] = ["Secret", "Zeroizing", "EncryptionKey", "RsaKeyPair"];
 const LEFT_OUT: [&str; 5] = ["Engine", "Parts", "FetchedPage", "Pages", "MaintenanceReport"];
 
 struct Found {

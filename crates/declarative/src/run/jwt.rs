@@ -5,9 +5,10 @@ mod keys;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use highwater_core::{Error, ErrorKind, Result};
+use highwater_template::rsa::{RsaAlgorithm, RsaKey};
 use hmac::{Hmac, KeyInit, Mac};
 use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
+use ring::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair};
 use rustls_pki_types::PrivateKeyDer;
 
 use super::context::Run;
@@ -68,12 +69,12 @@ fn signature(algorithm: &str, key: Key<'_>, text: &[u8]) -> Signature {
         "HS256" => mac::<Hmac<sha2::Sha256>>(key, text),
         "HS384" => mac::<Hmac<sha2::Sha384>>(key, text),
         "HS512" => mac::<Hmac<sha2::Sha512>>(key, text),
-        "RS256" => rsa(&signature::RSA_PKCS1_SHA256, key, text),
-        "RS384" => rsa(&signature::RSA_PKCS1_SHA384, key, text),
-        "RS512" => rsa(&signature::RSA_PKCS1_SHA512, key, text),
-        "PS256" => rsa(&signature::RSA_PSS_SHA256, key, text),
-        "PS384" => rsa(&signature::RSA_PSS_SHA384, key, text),
-        "PS512" => rsa(&signature::RSA_PSS_SHA512, key, text),
+        "RS256" => rsa(RsaAlgorithm::Rs256, key, text),
+        "RS384" => rsa(RsaAlgorithm::Rs384, key, text),
+        "RS512" => rsa(RsaAlgorithm::Rs512, key, text),
+        "PS256" => rsa(RsaAlgorithm::Ps256, key, text),
+        "PS384" => rsa(RsaAlgorithm::Ps384, key, text),
+        "PS512" => rsa(RsaAlgorithm::Ps512, key, text),
         "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, P256, key, text),
         "ES384" => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, P384, key, text),
         "EdDSA" => {
@@ -100,16 +101,14 @@ fn mac<M: Mac + KeyInit>(key: Key<'_>, text: &[u8]) -> Signature {
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-fn rsa(encoding: &'static dyn RsaEncoding, key: Key<'_>, text: &[u8]) -> Signature {
-    let pair = match private_key(key.text, key.passphrase)? {
-        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+fn rsa(algorithm: RsaAlgorithm, key: Key<'_>, text: &[u8]) -> Signature {
+    let key = match private_key(key.text, key.passphrase)? {
+        PrivateKeyDer::Pkcs8(der) => RsaKey::from_pkcs8(der.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(der) => RsaKey::from_pkcs1(der.secret_pkcs1_der()),
         _ => return Err("the key is not an RSA key"),
     };
-    let pair = pair.map_err(|_| "the key is not an RSA key of 2048 bits or more")?;
-    let mut signed = vec![0; pair.public().modulus_len()];
-    pair.sign(encoding, &SystemRandom::new(), text, &mut signed).map_err(|_| "the system has no random numbers")?;
-    Ok(signed)
+    let key = key.map_err(|_| "the key is not an RSA key of 2048 bits or more")?;
+    key.sign(algorithm, text).map_err(|_| "the system has no random numbers")
 }
 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, curve: &[u8], key: Key<'_>, text: &[u8]) -> Signature {

@@ -223,39 +223,17 @@ fn seconds(time: Timestamp) -> u64 {
 
 #[cfg(feature = "jwt")]
 mod signing {
-    use highwater_core::{Error, ErrorKind, Result};
+    use highwater_core::Result;
     use highwater_template::Secret;
-    use ring::rand::SystemRandom;
-    use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-    use rustls_pki_types::PrivateKeyDer;
-    use rustls_pki_types::pem::PemObject;
+    use highwater_template::rsa::{RsaAlgorithm, RsaKey};
 
     /// Refuses what cannot sign.
     pub(super) fn check(key: &Secret) -> Result<()> {
-        pair(key).map(drop)
+        RsaKey::from_pem(key).map(drop)
     }
 
-    fn pair(key: &Secret) -> Result<RsaKeyPair> {
-        let invalid = |message: &'static str| Error::new(ErrorKind::Invalid, message);
-        let der = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-            .map_err(|_| invalid("the private key is not a PEM text: give the file as it was downloaded"))?;
-        let pair = match &der {
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            _ => return Err(invalid("the private key is not an RSA key: make a new one with the provider")),
-        };
-        pair.map_err(|_| {
-            invalid("the private key is not an RSA key of 2048 bits or more: make a new one with the provider")
-        })
-    }
-
-    /// Signs by RS256 (RFC 7518).
     pub(super) fn sign(key: &Secret, text: &[u8]) -> Result<Vec<u8>> {
-        let pair = pair(key)?;
-        let mut signature = vec![0; pair.public().modulus_len()];
-        let signed = pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature);
-        signed.map_err(|_| Error::new(ErrorKind::Io, "the system gave no random numbers: try again"))?;
-        Ok(signature)
+        RsaKey::from_pem(key)?.sign(RsaAlgorithm::Rs256, text)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signatures are checked with the public part of keys that were made for these tests alone.
 
-use ring::signature::{KeyPair, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature::{KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};
 
 use super::*;
 
