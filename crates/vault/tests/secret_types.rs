@@ -18,12 +18,16 @@ use highwater_sign_in::{ForwardedRedirect, Forwarder, Redirect, RedirectStrategy
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2, Placement};
 use highwater_template::http::Transport;
 use highwater_template::redact::Redactor;
+use highwater_template::rsa::RsaKey;
 use highwater_template::{HttpRequest, HttpResponse, Provider};
 use highwater_vault::{GivenKeys, Vault};
 use support::block_on;
 
 /// In every secret below.
 const SECRET: &str = "s3cr3t-4711-aaaabbbb";
+
+/// A key that was made for tests alone.
+const NOBODYS_KEY: &str = include_str!("../../engine/tests/support/nobodys-key.pem");
 
 /// Fails to compile where the type has the trait: then it could be printed, or written as JSON, by accident.
 macro_rules! cannot_be {
@@ -39,9 +43,11 @@ macro_rules! cannot_be {
 }
 
 cannot_be!(fmt::Display: Secret, HttpResponse, Redactor, Placement, EncryptionKey, KeyRing, Codec, CodecBuilder, Credentials, OAuthTokens,
-    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
+    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault,
+    RsaKey);
 cannot_be!(serde::Serialize: Secret, HttpResponse, Redactor, Placement, EncryptionKey, KeyRing, Codec, CodecBuilder, Credentials, OAuthTokens,
-    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault);
+    SignInMethod, SignIn, DeviceSignIn, BrowserSignIn, CodeSignIn, Outbox, highwater_engine::blocking::Outbox, Redirect, ForwardedRedirect, Forwarder, GivenKeys, Vault,
+    RsaKey);
 
 #[derive(Debug)]
 struct GivesCodes;
@@ -94,6 +100,7 @@ async fn listed() -> BTreeMap<&'static str, String> {
     assert!(!shown(&(&vault, &keys)).contains(master.expose()));
     let ring = || KeyRing::new(1, key.clone());
     BTreeMap::from([
+        ("template::RsaKey", shown(&RsaKey::from_pem(&Secret::new(NOBODYS_KEY)).unwrap())),
         ("template::Secret", shown(&secret())),
         ("template::Redactor", shown(&Redactor::new([&secret()]))),
         (
