@@ -8,6 +8,7 @@ use std::sync::Arc;
 use highwater_core::MemoryStore;
 use highwater_core::Store;
 use highwater_declarative::{Files, Manifest, templates};
+use highwater_engine::transport::PrivateAddresses;
 use highwater_engine::{ConnectionSettings, Credentials, Engine, RunOptions};
 use highwater_template::{HttpRequest, Secret};
 use serde_json::{Value, json};
@@ -177,7 +178,8 @@ impl Declared {
         for template in templates("declared", &Manifest::parse(MANIFEST, &Files::new()).unwrap()).unwrap() {
             builder = builder.template(template);
         }
-        let engine = builder.build().unwrap();
+        // A setting names the server, and this test chose it.
+        let engine = builder.private_addresses(PrivateAddresses::OfAnyone).build().unwrap();
         let urls = ["github", "slack", "stripe", "linear"].into_iter().zip(0..);
         let settings = urls.fold(ConnectionSettings::new("c", "declared"), |settings, (name, service)| {
             settings.config(name, server.base_url(service))
