@@ -10,7 +10,6 @@ use highwater_template::{Account, Provider, Verification};
 use crate::documents::ConnectionSettings;
 use crate::engine::Engine;
 use crate::http::{Credentials, Revocation, Session};
-use crate::mutants::mutant;
 use crate::timer;
 
 /// The longest wait for the API to tell whose account new credentials are.
@@ -77,15 +76,12 @@ impl Engine {
         same_account(connection, &self.connection_state(connection).await?.account, account)
     }
 
-    /// Finds out whose account new credentials are. Returns them too: renewing them may have been necessary for it.
-    pub(crate) async fn admit_account(
+    /// Asks the API whose account new credentials are. Returns them too: renewing them may have been necessary for it.
+    pub(crate) async fn ask_account(
         &self,
         settings: &ConnectionSettings,
-        known: &Account,
         credentials: Credentials,
-        change: AccountChange,
-    ) -> Result<(Credentials, Account)> {
-        let refuses = change == AccountChange::Refuse && !mutant!("other-account-unnoticed");
+    ) -> (Credentials, Result<Account>) {
         let trial = self.parts().sessions.trial(&settings.id, credentials.clone());
         let found = timer::timeout(PATIENCE, self.account_of(settings, &credentials, Arc::clone(&trial))).await;
         let found = found.unwrap_or_else(|| {
@@ -94,22 +90,13 @@ impl Engine {
         });
         let found = match found {
             // An API could put a secret into a name, and names are kept in the open.
-            Ok(found) => found.map(|text| self.parts().sessions.of(&settings.id).redact(&trial.redact(text))),
-            Err(error) if refuses && !known.is_unknown() => {
+            Ok(found) => Ok(found.map(|text| self.parts().sessions.of(&settings.id).redact(&trial.redact(text)))),
+            Err(error) => {
                 let error = error.during("checking whose account it is").with("connection", &settings.id);
-                return Err(trial.redact_error(error));
+                Err(trial.redact_error(error))
             }
-            // There is nothing to compare with.
-            Err(_) => Account::default(),
         };
-        if refuses {
-            same_account(&settings.id, known, &found)?;
-        }
-        let account = match change {
-            AccountChange::Refuse => found.or(known),
-            AccountChange::Allow => found,
-        };
-        Ok((trial.known().unwrap_or(credentials), account))
+        (trial.known().unwrap_or(credentials), found)
     }
 
     async fn account_of(
@@ -181,7 +168,7 @@ fn verification(provider: &Provider, credentials: &Credentials) -> Option<Verifi
     provider.verification.clone()
 }
 
-fn same_account(connection: &str, known: &Account, found: &Account) -> Result<()> {
+pub(crate) fn same_account(connection: &str, known: &Account, found: &Account) -> Result<()> {
     if !known.differs_from(found) {
         return Ok(());
     }

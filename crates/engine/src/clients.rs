@@ -82,7 +82,8 @@ impl Parts {
         let defaults = self.defaults_of(provider);
         let defaults = || defaults.iter().map(|(name, value)| (*name, *value));
         let endpoints = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
-        let urls = std::iter::once(&provider.base_url).chain(&provider.origins).map(String::as_str).chain(endpoints);
+        let urls = std::iter::once(&provider.base_url).chain(&provider.origins).map(String::as_str);
+        let urls = urls.chain(endpoints).chain(lookups(provider));
         let own = settings.base_url.as_deref().filter(|_| settings.base_url_reach == BaseUrlReach::Anywhere);
         urls.filter_map(|url| fixed_origin(url, defaults())).chain(own.and_then(|url| fixed_origin(url, []))).collect()
     }
@@ -168,8 +169,15 @@ impl Parts {
 /// Every URL that a provider's credentials are sent to.
 fn places(provider: &Provider) -> Vec<&str> {
     let tokens = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
-    let mut places: Vec<&str> = provider.origins.iter().map(String::as_str).chain(tokens).collect();
+    let origins = provider.origins.iter().map(String::as_str);
+    let mut places: Vec<&str> = origins.chain(tokens).chain(lookups(provider)).collect();
     places.sort_unstable();
     places.insert(0, &provider.base_url);
     places
+}
+
+/// Where a provider's base URL is looked up, and what it is then.
+fn lookups(provider: &Provider) -> impl Iterator<Item = &str> {
+    let found = provider.auth.iter().filter_map(AuthKind::oauth2).filter_map(|oauth| oauth.base_url.as_deref());
+    found.flat_map(|lookup| [lookup.url.as_str(), lookup.base_url.as_str()])
 }

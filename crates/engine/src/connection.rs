@@ -1,5 +1,6 @@
 //! Connections: accounts at APIs, from `connect` to `disconnect`.
 
+mod base_url;
 mod change;
 mod connect;
 mod credentials;

@@ -29,7 +29,7 @@ pub(crate) use action::{
     OPEN_ACTIONS, OpenAction, PERFORMED_ACTIONS, PerformedAction, open_action_key, performed_action_key,
 };
 pub(crate) use changes::{CHANGES_KEY, Changes};
-pub use connection::{BaseUrlReach, ConnectionSettings};
+pub use connection::{BaseUrlReach, ConnectionSettings, FoundBaseUrl};
 pub(crate) use connection::{StoredConnection, connection_key};
 pub(crate) use counts::{CountsBeforeDeletes, count_page, fetched};
 pub(crate) use destination::{DESTINATIONS, destination_key};

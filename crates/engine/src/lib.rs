@@ -85,8 +85,8 @@ pub mod connections {
         DisconnectOptions, DisconnectReport, RevocationMode,
     };
     pub use crate::documents::{
-        BaseUrlReach, ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, HealthKind, PendingRemoval,
-        SignInReason,
+        BaseUrlReach, ConnectionError, ConnectionHealth, ConnectionSettings, EndUser, FoundBaseUrl, HealthKind,
+        PendingRemoval, SignInReason,
     };
     pub use crate::events::{ConnectionChange, ConnectionEvent};
 }

@@ -7,6 +7,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use highwater_core::{Environment, Error, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
@@ -209,5 +210,86 @@ async fn a_name_that_holds_a_secret_is_not_kept() {
     assert!(account.id.is_some() && !account.name.unwrap().contains("t0ken"));
     for document in world.store.documents("", "", 1000).await.unwrap() {
         assert!(!document.value.as_str().contains("t0ken"), "{}", document.key);
+    }
+}
+
+/// An API that tells the account of one token a second late.
+#[derive(Debug)]
+struct Late {
+    script: Arc<Script>,
+    token: String,
+}
+
+#[async_trait]
+impl Transport for Late {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
+        if request.headers.iter().any(|(_, value)| value.ends_with(&self.token)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.script.send(request).await
+    }
+}
+
+/// A keychain that takes three seconds to save.
+#[derive(Debug)]
+struct Slow(Arc<Keychain>);
+
+#[async_trait]
+impl CredentialStore for Slow {
+    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
+        self.0.load(connection).await
+    }
+
+    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.0.save(connection, credentials).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_first_sign_ins_at_one_moment_are_not_of_two_accounts() {
+    use AccountChange::{Allow, Refuse};
+    // The first is saving its credentials when the second is told its account, with nobody's noted yet.
+    for (first, second, changes, refused) in [
+        ("anna", "ben", [Refuse, Refuse], Some((ErrorKind::Conflict, "account: anna, other: ben"))),
+        ("ben", "anna", [Allow, Refuse], Some((ErrorKind::Conflict, "account: ben, other: anna"))),
+        ("anna", "down", [Refuse, Refuse], Some((ErrorKind::Remote, "503"))),
+        ("down", "anna", [Refuse, Refuse], None),
+        ("anna", "anna-renamed", [Refuse, Refuse], None),
+        ("anna", "ben", [Refuse, Allow], None),
+    ] {
+        let world = world(forge()).await;
+        let clock = Clock::new() as Arc<dyn Environment>;
+        let late = Arc::new(Late { script: Arc::clone(&world.script), token: format!("key-{second}") });
+        let slow = Arc::new(Slow(Arc::clone(&world.keychain)));
+        // Each as in a process of its own.
+        let engines = [(); 2].map(|()| {
+            let builder = Engine::builder(Arc::clone(&world.store)).transport(Arc::clone(&late) as Arc<dyn Transport>);
+            let builder = builder.environment(Arc::clone(&clock)).credential_store(Arc::clone(&slow) as _);
+            builder.provider(forge()).build().unwrap()
+        });
+        let (one, two) = tokio::join!(
+            engines[0].sign_in_with("c", credentials(first), changes[0]),
+            engines[1].sign_in_with("c", credentials(second), changes[1]),
+        );
+        let told = format!("{first} {second} {changes:?}: {one:?} {two:?}");
+        one.unwrap_or_else(|_| panic!("{told}"));
+        let last = match (two, refused) {
+            (Err(error), Some((kind, text))) => {
+                assert!(error.kind() == kind && error.to_string().contains(text), "{told}");
+                first
+            }
+            (Ok(()), None) => second,
+            _ => panic!("{told}"),
+        };
+        assert_eq!(world.kept(), Some(credentials(last)), "{told}");
+        let name = match last {
+            "anna-renamed" => "anna.b",
+            last => last,
+        };
+        assert_eq!(world.account().await.name.as_deref(), Some(name), "{told}");
+        for engine in &engines {
+            assert_eq!(engine.connection_state("c").await.unwrap().account, world.account().await, "{told}");
+        }
     }
 }

@@ -3,17 +3,19 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use highwater_core::{Error, ErrorKind, MemoryStore, Result, Timestamp};
 use highwater_engine::credentials::OAuthTokens;
 use highwater_engine::transport::{PrivateAddresses, RequestLimits};
 use highwater_engine::webhooks::{Destination, Outbox};
-use highwater_engine::{ConnectionSettings, Credentials, Engine, IntegrationSettings, RunOptions, Secret};
+use highwater_engine::{
+    ConnectionSettings, CredentialStore, Credentials, Engine, IntegrationSettings, RunOptions, Secret,
+};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::async_trait::async_trait;
-use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::{ConfigKey, HttpRequest, Provider, SyncContext, Template, TemplateInfo, Verification};
 use serde_json::{Value, json};
 
@@ -47,6 +49,10 @@ impl ActionTemplate for Act {
 
 /// A server on this machine that counts what reaches it.
 fn listen() -> (u16, Arc<AtomicUsize>) {
+    listen_with(r#"{"access_token":"at-2","token_type":"bearer"}"#)
+}
+
+fn listen_with(body: &'static str) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, reached) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&reached);
@@ -58,7 +64,6 @@ fn listen() -> (u16, Arc<AtomicUsize>) {
             while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|read| read == 1) {
                 head.push(byte[0]);
             }
-            let body = r#"{"access_token":"at-2","token_type":"bearer"}"#;
             let length = body.len();
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
             let _ = connection.write_all(format!("{head}{body}").as_bytes());
@@ -224,4 +229,47 @@ async fn private_addresses_are_not_reached_through_a_base_url_of_others() {
     let outcome = enter(&engine, Entry::Proxy).await;
     assert!(is_refused(&outcome), "{outcome:?}");
     assert_eq!(reached.load(Ordering::SeqCst), before);
+}
+
+#[derive(Debug, Default)]
+struct Keychain(Mutex<Option<Credentials>>);
+
+#[async_trait]
+impl CredentialStore for Keychain {
+    async fn load(&self, _: &str) -> Result<Option<Credentials>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    async fn save(&self, _: &str, credentials: &Credentials) -> Result<()> {
+        *self.0.lock().unwrap() = Some(credentials.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_addresses_are_not_reached_through_a_base_url_that_an_api_told() {
+    let (asked, questions) = listen_with(r#"[{"url":"https://acme.example/a","id":"localhost"}]"#);
+    let (port, reached) = listen();
+    let mut told = provider("acme", "https://acme.example/{host}", "https://acme.example");
+    told = told.origin(format!("http://127.0.0.1:{asked}"));
+    let lookup =
+        BaseUrlLookup::new(format!("http://127.0.0.1:{asked}/sites"), "/url", "/id", format!("http://{{id}}:{port}"));
+    for kind in &mut told.auth {
+        if let AuthKind::OAuth2(oauth) = kind {
+            oauth.base_url = Some(Box::new(lookup.clone()));
+        }
+    }
+    let keychain = Arc::new(Keychain::default());
+    let engine = engine(&told, |builder| builder.credential_store(Arc::clone(&keychain) as _));
+    engine.connect(ConnectionSettings::new("c", "acme").config("host", "a")).await.unwrap();
+    let tokens = Credentials::oauth2(OAuthTokens::new("app").access(Secret::new("at-1"), None));
+    // Whose account it is cannot be asked there either.
+    engine.sign_in("c", tokens).await.unwrap();
+    let found = engine.connection("c").await.unwrap().found_base_url.unwrap();
+    assert_eq!(found.url, format!("http://localhost:{port}"));
+    for entry in [Entry::Run, Entry::Act, Entry::Proxy, Entry::Verify] {
+        let outcome = enter(&engine, entry).await;
+        assert!(is_refused(&outcome), "{entry:?}: {outcome:?}");
+    }
+    assert_eq!((questions.load(Ordering::SeqCst), reached.load(Ordering::SeqCst)), (1, 0));
 }

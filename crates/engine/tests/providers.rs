@@ -12,7 +12,7 @@ use std::time::Duration;
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::credentials::{OAuthTokens, Revocation, SignIn};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, Secret};
-use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2};
 use highwater_template::http::Transport;
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, Verification};
 use scripted::{Script, json};
@@ -258,4 +258,47 @@ async fn a_provider_that_does_not_answer_holds_up_nobody() {
     let error = engine.revoke_credentials("c").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     assert_eq!(clock.now().duration_since(began), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_base_url_of_a_sign_in_is_that_of_its_site() {
+    let lookup =
+        BaseUrlLookup::new("https://api.forge.example/sites", "/url", "/id", "https://api.forge.example/ex/{id}");
+    let provider = || forge(oauth().base_url(lookup.clone())).origin("https://api.forge.example");
+    let tokens = || Credentials::oauth2(OAuthTokens::new("app").access(Secret::new("t0ken-of-a-user"), None));
+    let settings = ConnectionSettings::new("c", "forge");
+    let sites = r#"[{"id":"1f-2","url":"https://other.example"},{"id":"9a-7","url":"https://forge.example/api/"}]"#;
+    for (status, body, expected) in [
+        (200, sites, Ok("https://api.forge.example/ex/9a-7")),
+        (
+            200,
+            r#"[{"id":"1","url":"https://other.example"}]"#,
+            Err((ErrorKind::NotFound, "allowed: https://other.example")),
+        ),
+        (
+            200,
+            r#"[{"id":"../x","url":"https://forge.example/api"}]"#,
+            Err((ErrorKind::Remote, "did not tell the sites")),
+        ),
+        (200, "<html>t0ken-of-a-user</html>", Err((ErrorKind::Remote, "did not tell the sites"))),
+        (401, "{}", Err((ErrorKind::Unauthorized, "refused the token"))),
+    ] {
+        let (engine, script) = connected(provider(), move |_| Ok(json(status, body))).await;
+        match (engine.find_base_url(&settings, &tokens()).await, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found.as_deref(), Some(expected), "{body}"),
+            (Err(error), Err((kind, text))) => {
+                assert_eq!(error.kind(), kind, "{body}: {error}");
+                assert!(error.to_string().contains(text) && !error.to_string().contains("t0ken"), "{body}: {error}");
+            }
+            (found, expected) => panic!("{body}: {found:?}, expected {expected:?}"),
+        }
+        let seen = script.seen();
+        assert_eq!((seen.len(), seen[0].url.as_str()), (1, "https://api.forge.example/sites"), "{body}");
+        assert_eq!(header(&seen[0], "authorization"), Some("Bearer t0ken-of-a-user"), "{body}");
+        // A token that a user pasted, and a connection with a base URL of its own, need no lookup.
+        let own = settings.clone().base_url("https://api.forge.example/ex/1");
+        assert_eq!(engine.find_base_url(&settings, &Credentials::token(Secret::new("k1"))).await.unwrap(), None);
+        assert_eq!(engine.find_base_url(&own, &tokens()).await.unwrap(), None);
+        assert_eq!(script.seen().len(), 1, "{body}");
+    }
 }

@@ -1,11 +1,12 @@
 //! The ways to sign in.
 
 use highwater_core::Result;
-use highwater_template::auth::{AuthKind, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2};
 
 use crate::addresses::{Settings, page};
 use crate::at;
 use crate::fields::Fields;
+use crate::provider::pointer;
 use crate::tree::Node;
 
 #[derive(Clone, Copy)]
@@ -94,8 +95,29 @@ fn oauth2(fields: &Fields<'_>, settings: &Settings<'_>, help: String) -> Result<
     let pairs = |key| Ok(fields.pairs(key)?.into_iter().map(|(_, name, value)| (name, value)).collect());
     oauth.authorize_parameters = pairs("authorize_parameters")?;
     oauth.token_parameters = pairs("token_parameters")?;
+    oauth.base_url =
+        fields.fields("base_url_lookup")?.map(|fields| lookup(fields, settings).map(Box::new)).transpose()?;
     oauth.help = help;
     Ok(oauth)
+}
+
+fn lookup(fields: Fields<'_>, settings: &Settings<'_>) -> Result<BaseUrlLookup> {
+    let url = |key: &'static str, settings: &Settings<'_>| {
+        let lacks = || at(fields.line(), format!("`base_url_lookup` lacks `{key}`: add it"));
+        fields.placed(key)?.ok_or_else(lacks).and_then(|(line, url)| Ok((line, settings.url(line, key, url)?)))
+    };
+    let (_, asked) = url("url", settings)?;
+    let with_id = Settings(settings.0.iter().copied().chain(["id"]).collect());
+    let (line, base_url) = url("base_url", &with_id)?;
+    if !base_url.contains("{id}") {
+        return Err(at(
+            line,
+            "`base_url` of `base_url_lookup` lacks `{id}`, which stands for the site's id: write it where the id is",
+        ));
+    }
+    let found = BaseUrlLookup::new(asked, pointer(&fields, "site")?, pointer(&fields, "id")?, base_url);
+    fields.end()?;
+    Ok(found)
 }
 
 /// The separator between scopes: usually a space, which does not count as empty here.

@@ -196,7 +196,7 @@ fn verification(fields: Fields<'_>) -> Result<Verification> {
 }
 
 /// A JSON pointer.
-fn pointer(fields: &Fields<'_>, key: &'static str) -> Result<String> {
+pub(crate) fn pointer(fields: &Fields<'_>, key: &'static str) -> Result<String> {
     let text = fields.text(key)?;
     let line = fields.find(key).map_or(fields.line(), |node| node.line);
     check_pointer(line, &format!("`{key}`"), &text)?;

@@ -37,6 +37,20 @@ fn mistakes_behind_a_sound_beginning() {
             "line 8: unknown key `athorize_url`: did you mean `authorize_url`?",
         ),
         (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    base_url_lookup: {site: /url, id: /id}",
+            "line 8: `base_url_lookup` lacks `url`: add it",
+        ),
+        (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    base_url_lookup:\n      url: https://a.example/s\n      \
+             base_url: https://a.example/x",
+            "line 10: `base_url` of `base_url_lookup` lacks `{id}`, which stands for the site's id: write it where the id is",
+        ),
+        (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    base_url_lookup: {url: 'https://a.example/s', \
+             base_url: 'https://a.example/{id}', site: url, id: /id}",
+            "line 8: `site` is not a JSON pointer: write `/url`",
+        ),
+        (
             "limits: {first_backof_seconds: 3}",
             "line 5: unknown key `first_backof_seconds`: did you mean `first_backoff_seconds`?",
         ),

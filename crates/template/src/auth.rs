@@ -3,12 +3,14 @@
 //! Everything that depends on the kind is in this module. Other crates call the methods of [`AuthKind`] and never match on it, so
 //! that a new kind is added here alone.
 
+mod base_url;
 mod oauth2;
 
 use async_trait::async_trait;
 use serde::Serialize;
 
 use super::secret::Secret;
+pub use base_url::BaseUrlLookup;
 use highwater_core::Result;
 pub use oauth2::{ClientAuth, DesktopSignIn, OAuth2};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::actions::ActionInfo;
-use super::auth::{AuthKind, ExpiredTokenText, OAuth2};
+use super::auth::{AuthKind, BaseUrlLookup, ExpiredTokenText, OAuth2};
 use super::info::{ConfigKey, TemplateInfo, fill_in};
 use super::limits::RateLimits;
 use super::paging::Lists;
@@ -199,6 +199,12 @@ impl Provider {
                 fill(&mut oauth.token_url)?;
                 let optional = [&mut oauth.authorize_url, &mut oauth.device_url, &mut oauth.revocation_url];
                 optional.into_iter().flatten().try_for_each(&mut fill)?;
+                if let Some(lookup) = &mut oauth.base_url {
+                    fill(&mut lookup.url)?;
+                    let mut parts: Vec<String> = lookup.base_url.split(BaseUrlLookup::ID).map(str::to_owned).collect();
+                    parts.iter_mut().try_for_each(&mut fill)?;
+                    lookup.base_url = parts.join(BaseUrlLookup::ID);
+                }
             }
         }
         Ok(filled)

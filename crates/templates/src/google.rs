@@ -25,7 +25,8 @@ fn provider(name: &str, scope: &str, docs: &str, verification: Verification) -> 
         "an OAuth client of the type \"Desktop app\", in a Google Cloud project with this API enabled",
         "https://console.cloud.google.com/auth/clients",
     )
-    // Without these Google gives no refresh token.
+    // Without the first Google gives no refresh token, and without the second only at a user's first consent.
+    // https://cloud.google.com/nodejs/docs/reference/google-auth-library/latest/google-auth-library/generateauthurlopts
     .authorize_parameter("access_type", "offline")
     .authorize_parameter("prompt", "consent");
     Provider::new(name, "https://www.googleapis.com")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result, Timestamp};
-use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, DesktopSignIn, OAuth2};
 use highwater_template::paging::FetchedPage;
 use highwater_template::{
     ConfigKey, HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification, Window,
@@ -42,9 +42,17 @@ pub fn provider() -> Provider {
         "an OAuth 2.0 integration, from the developer console",
         "https://developer.atlassian.com/console/myapps/",
     )
+    .base_url(BaseUrlLookup::new(
+        "https://api.atlassian.com/oauth/token/accessible-resources",
+        "/url",
+        "/id",
+        "https://api.atlassian.com/ex/jira/{id}",
+    ))
     .authorize_parameter("audience", "api.atlassian.com")
     .authorize_parameter("prompt", "consent");
     Provider::new("jira", "https://{site}.atlassian.net")
+        // A token of OAuth is valid there alone.
+        .origin("https://api.atlassian.com")
         // https://support.atlassian.com/atlassian-account/docs/manage-api-tokens-for-your-atlassian-account
         .auth(
             AuthKind::basic("your e-mail address and an API token, from id.atlassian.com > Security")
@@ -62,7 +70,7 @@ fn info() -> TemplateInfo {
         .template("issues")
         .description("Issues of a site, or of those projects that JQL chooses")
         .model_info(model::<Issue>("Issue", "An issue"))
-        .config(ConfigKey::required("site", "the site's name, as in SITE.atlassian.net; with OAuth the connection's base URL is also https://api.atlassian.com/ex/jira/CLOUD_ID"))
+        .config(ConfigKey::required("site", "the site's name, as in SITE.atlassian.net"))
         .config(ConfigKey::optional("jql", "which issues, in JQL without ORDER BY; all by default"))
         .incremental("by `updated`, which JQL keeps to the minute")
         .deletes(DELETES_BY_REFRESH)

@@ -191,6 +191,15 @@ impl Engine {
         self.wait(self.engine().sign_in_with(connection, credentials, change))
     }
 
+    /// See [`Engine::find_base_url`](crate::Engine::find_base_url).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn find_base_url(&self, settings: &ConnectionSettings, credentials: &Credentials) -> Result<Option<String>> {
+        self.wait(self.engine().find_base_url(settings, credentials))
+    }
+
     /// See [`Engine::check_account`](crate::Engine::check_account).
     ///
     /// # Errors

@@ -64,7 +64,10 @@ impl Engine {
                 settings.keep_notes(&before.settings);
                 before.created_at
             }
-            None => Some(self.parts().environment.now()),
+            None => {
+                settings.found_base_url = None;
+                Some(self.parts().environment.now())
+            }
         };
         let connection = StoredConnection { settings, created_at };
         let mut batch = WriteBatch::new();

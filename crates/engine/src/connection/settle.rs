@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 
 use crate::documents::{
-    ConnectionHealth, ConnectionSettings, Finding, Gate, SignInReason, StoredHealth, SyncKey, SyncSettings, SyncStatus,
-    connection_key, health_key,
+    ConnectionHealth, ConnectionSettings, Finding, Gate, SignInReason, StoredConnection, StoredHealth, SyncKey,
+    SyncSettings, SyncStatus, connection_key, health_key,
 };
 use crate::engine::Engine;
 use crate::errors::no_connection;
@@ -103,6 +103,21 @@ impl Engine {
         operation: AuthOperation,
         change: impl Fn(&mut StoredHealth),
     ) -> Result<()> {
+        let change = |health: &mut StoredHealth, _: &mut ConnectionSettings| {
+            change(health);
+            Ok(())
+        };
+        self.change_sign_in(connection, operation, change).await
+    }
+
+    /// Changes a connection's health and settings, as [`change_health`](Engine::change_health) does. Nothing changes if `change`
+    /// refuses.
+    pub(super) async fn change_sign_in(
+        &self,
+        connection: &str,
+        operation: AuthOperation,
+        change: impl Fn(&mut StoredHealth, &mut ConnectionSettings) -> Result<()>,
+    ) -> Result<()> {
         let (place, health_place) = (connection_key(connection), health_key(connection));
         let mut tries = 0;
         loop {
@@ -110,14 +125,20 @@ impl Engine {
             let connected = self.store().document(&place).await?.ok_or_else(|| no_connection(connection))?;
             let stored = self.store().document(&health_place).await?;
             let before: StoredHealth = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
-            let mut health = before.clone();
-            change(&mut health);
+            let known = StoredConnection::read(&connected)?;
+            let (mut health, mut settings) = (before.clone(), known.settings.clone());
+            change(&mut health, &mut settings)?;
             let told = health.tell(now).or_else(|| operation.is_sign_in().then(|| health.health(now)));
-            if health == before {
+            let (changed, led_elsewhere) = (health != before, settings != known.settings);
+            if !(changed || led_elsewhere) {
                 return Ok(());
             }
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&connected));
+            if led_elsewhere {
+                let connection = StoredConnection { settings: settings.clone(), created_at: known.created_at };
+                batch.put_document(&*place, &connection)?;
+            }
             batch.expect_document(&*health_place, stored.as_ref()).put_document(&*health_place, &health)?;
             // A sign-in that begins is looked at too: where it is cut short, others are to go on after a while.
             let wakes =
@@ -129,7 +150,6 @@ impl Engine {
             };
             let mut receivers = Vec::new();
             if let Some(told) = told {
-                let settings: ConnectionSettings = connected.to()?;
                 let error = health.error();
                 let mode = self.parts().sessions.of(connection).known().unwrap_or_default().mode();
                 let news = AuthNews { settings: &settings, operation, mode, health: told, error: error.as_ref() };

@@ -133,6 +133,18 @@ impl Engine {
         Ok(CodeSignIn { begun, transport, environment })
     }
 
+    /// Returns the transport that a connection's requests go through, for a sign-in that the host does itself, with
+    /// [`SignIn`](crate::credentials::SignIn) or [`DeviceSignIn`](crate::credentials::DeviceSignIn). It reaches private addresses as
+    /// [`PrivateAddresses`](crate::transport::PrivateAddresses) says. The connection may be one that is to be; `settings` hold what its
+    /// integration says, as those of [`connection`](Engine::connection) do.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for an unknown provider.
+    pub fn transport_of(&self, settings: &ConnectionSettings) -> Result<Arc<dyn Transport>> {
+        Ok(self.parts().transport_for(settings, self.parts().provider_of(settings)?))
+    }
+
     async fn way_to_sign_in(&self, settings: &ConnectionSettings) -> Result<Way> {
         let parts = self.parts();
         let (mut client, mut scopes, mut whole) = (OAuthTokens::default(), Vec::new(), settings.clone());

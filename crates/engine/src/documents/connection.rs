@@ -41,6 +41,9 @@ pub struct ConnectionSettings {
     /// Which addresses the base URL may have.
     #[serde(default, skip_serializing_if = "BaseUrlReach::is_anywhere")]
     pub base_url_reach: BaseUrlReach,
+    /// Where the API takes the tokens of the current sign-in, as it said at the sign-in. Only a sign-in changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_base_url: Option<FoundBaseUrl>,
     /// Settings of the templates.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
@@ -56,6 +59,17 @@ pub struct ConnectionSettings {
     /// The host's JSON that templates and actions can read: at most 64 KiB. Do not store secrets in it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+}
+
+/// A base URL that the API told at a sign-in: see [`BaseUrlLookup`](highwater_template::auth::BaseUrlLookup). It applies where the
+/// connection has no base URL of its own, for as long as its settings lead to the same site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FoundBaseUrl {
+    /// The usual base URL of the site.
+    pub usual: String,
+    /// The base URL in its place.
+    pub url: String,
 }
 
 /// Which addresses a base URL may have.
@@ -85,6 +99,7 @@ impl ConnectionSettings {
             integration: None,
             base_url: None,
             base_url_reach: BaseUrlReach::Anywhere,
+            found_base_url: None,
             config: BTreeMap::new(),
             display_name: None,
             end_user: None,
@@ -107,14 +122,23 @@ impl ConnectionSettings {
 
     /// The account alone, without anything that the host noted.
     pub(crate) fn without_notes(self) -> Self {
-        let ConnectionSettings { id, provider, base_url, base_url_reach, config, .. } = self;
-        ConnectionSettings { base_url, base_url_reach, config, ..ConnectionSettings::new(id, provider) }
+        let ConnectionSettings { id, provider, base_url, base_url_reach, found_base_url, config, .. } = self;
+        ConnectionSettings { base_url, base_url_reach, found_base_url, config, ..ConnectionSettings::new(id, provider) }
     }
 
-    /// Sets the base URL. It may have any address, so the program must not take it from others.
+    /// Sets the base URL. It may have any address, so the program must not take it from others: see
+    /// [`public_base_url`](ConnectionSettings::public_base_url).
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         (self.base_url, self.base_url_reach) = (Some(url.into()), BaseUrlReach::Anywhere);
+        self
+    }
+
+    /// Sets the base URL as somebody else than the program says: requests reach globally routable addresses only, unless the
+    /// engine allows [`PrivateAddresses::OfAnyone`](crate::transport::PrivateAddresses).
+    #[must_use]
+    pub fn public_base_url(mut self, url: impl Into<String>) -> Self {
+        (self.base_url, self.base_url_reach) = (Some(url.into()), BaseUrlReach::Public);
         self
     }
 
@@ -159,8 +183,9 @@ impl ConnectionSettings {
         self.integration.as_deref().unwrap_or(&self.provider)
     }
 
-    /// Keeps the host's own data of an existing connection that these settings do not set.
+    /// Keeps what the last sign-in found out, and the host's own data of an existing connection that these settings do not set.
     pub(crate) fn keep_notes(&mut self, before: &ConnectionSettings) {
+        self.found_base_url.clone_from(&before.found_base_url);
         if self.display_name.is_none() {
             self.display_name.clone_from(&before.display_name);
         }
@@ -178,16 +203,19 @@ impl ConnectionSettings {
     /// Whether both are the same connection with the same settings of its templates, whatever the host notes of it.
     pub(crate) fn leads_where(&self, other: &ConnectionSettings) -> bool {
         let facts = |settings: &ConnectionSettings| {
-            let ConnectionSettings { id, provider, integration, base_url, base_url_reach, config, .. } =
-                settings.clone();
-            (id, provider, integration, base_url, base_url_reach, config)
+            let ConnectionSettings {
+                id, provider, integration, base_url, base_url_reach, found_base_url, config, ..
+            } = settings.clone();
+            (id, provider, integration, base_url, base_url_reach, found_base_url, config)
         };
         facts(self) == facts(other)
     }
 
-    /// The base URL: the connection's own, or else the template's.
+    /// The base URL: the connection's own, or the one that the API told, or else the template's.
     pub(crate) fn origins(&self, mut of_template: Vec<String>) -> Vec<String> {
-        match (&self.base_url, of_template.first_mut()) {
+        let usual = of_template.first();
+        let found = self.found_base_url.as_ref().filter(|found| usual == Some(&found.usual)).map(|found| &found.url);
+        match (self.base_url.as_ref().or(found), of_template.first_mut()) {
             (Some(url), Some(first)) => first.clone_from(url),
             (Some(url), None) => of_template.push(url.clone()),
             (None, _) => {}

@@ -18,6 +18,7 @@ use highwater_template::redact::Redactor;
 use url::Url;
 
 use super::address::Address;
+use super::credential_store::CredentialStore;
 use super::credentials::{Credentials, SignInMethod};
 use super::oauth::{self, Refusal};
 use super::session::Session;
@@ -293,26 +294,28 @@ impl Session {
         saved
     }
 
-    /// Saves credentials of a new sign-in durably, while nobody renews those before, in any process; then uses them.
-    pub(crate) async fn sign_in(&self, place: &Place<'_>, credentials: &Credentials) -> Result<()> {
-        let store = self.store().ok_or_else(|| {
+    /// Refuses a sign-in that could not be kept.
+    pub(crate) fn must_keep(&self) -> Result<&Arc<dyn CredentialStore>> {
+        self.store().ok_or_else(|| {
             self.named(Error::new(
                 ErrorKind::Unsupported,
                 "the engine has no credential store to keep a sign-in: build it with one, or use the credentials for as long \
                  as it lives",
             ))
+        })
+    }
+
+    /// Saves credentials of a new sign-in durably; then uses them. The caller is in [`change_alone`](Session::change_alone).
+    pub(crate) async fn save_sign_in(&self, store: &Arc<dyn Store>, credentials: &Credentials) -> Result<()> {
+        let kept = self.must_keep()?;
+        self.check_connected(store).await?;
+        let _alone = self.keeping.lock().await;
+        kept.save(self.connection(), credentials).await.map_err(|error| {
+            let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
+            self.named(error.during("keeping the credentials of a sign-in"))
         })?;
-        let saving = async {
-            self.check_connected(place.store).await?;
-            let _alone = self.keeping.lock().await;
-            store.save(self.connection(), credentials).await.map_err(|error| {
-                let error = Redactor::new(&credentials.all_secrets()).redact_error(self.redact_error(error));
-                self.named(error.during("keeping the credentials of a sign-in"))
-            })?;
-            self.replace(credentials);
-            Ok(())
-        };
-        self.change_alone(place, saving).await
+        self.replace(credentials);
+        Ok(())
     }
 
     /// Changes what the host keeps, while nobody renews the credentials, in any process. If it succeeds, what is under way or was

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::BaseUrlLookup;
+
 /// How OAuth 2 works at an API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -30,6 +32,9 @@ pub struct OAuth2 {
     /// Parameters to add to each request for tokens, such as an `audience`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_parameters: Vec<(String, String)>,
+    /// How the base URL is found after a sign-in, where it is another than for other ways to sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<Box<BaseUrlLookup>>,
     /// How an application is registered, in one line.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
@@ -52,6 +57,7 @@ impl OAuth2 {
             revocation_url: None,
             authorize_parameters: Vec::new(),
             token_parameters: Vec::new(),
+            base_url: None,
             help: String::new(),
             page: String::new(),
         }
@@ -125,6 +131,13 @@ impl OAuth2 {
     #[must_use]
     pub fn token_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.token_parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets how the base URL is found after a sign-in.
+    #[must_use]
+    pub fn base_url(mut self, lookup: BaseUrlLookup) -> Self {
+        self.base_url = Some(Box::new(lookup));
         self
     }
 

@@ -6,6 +6,7 @@ mod faults;
 mod github;
 mod hostile;
 mod hubspot;
+mod jira_sites;
 mod kinto;
 mod notion;
 mod sign_in;
