@@ -28,15 +28,20 @@ async fn answer(uri: Uri, headers: HeaderMap, body: String) -> (StatusCode, Stri
         let code = r#"{"device_code":"d","user_code":"AB-CD","verification_uri":"https://a.example/d","interval":1,"expires_in":1}"#;
         return (StatusCode::OK, code.to_owned());
     }
+    if uri.path() == "/sites" && authorized(&headers) {
+        let sites =
+            format!(r#"[{{"url":"{0}/usual/other","id":"1"}},{{"url":"{0}/usual/acme","id":"7"}}]"#, base(&headers));
+        return (StatusCode::OK, sites);
+    }
     if uri.path() == "/page" {
         return (StatusCode::OK, "<html>Please log in to the proxy</html>".to_owned());
     }
-    if headers.get("authorization").is_none_or(|sent| sent.to_str().unwrap() != format!("Bearer {TOKEN}")) {
+    if !authorized(&headers) {
         return (StatusCode::UNAUTHORIZED, r#"{"message":"Bad credentials"}"#.to_owned());
     }
     let time = "2026-01-01T00:00:00Z";
     match uri.path() {
-        "/user" => (StatusCode::OK, r#"{"login":"octocat","id":1}"#.to_owned()),
+        "/user" | "/at/7/user" => (StatusCode::OK, r#"{"login":"octocat","id":1}"#.to_owned()),
         "/repos/o/r/issues" => (
             StatusCode::OK,
             format!(
@@ -45,6 +50,14 @@ async fn answer(uri: Uri, headers: HeaderMap, body: String) -> (StatusCode, Stri
         ),
         _ => (StatusCode::NOT_FOUND, r#"{"message":"Not Found"}"#.to_owned()),
     }
+}
+
+fn authorized(headers: &HeaderMap) -> bool {
+    headers.get("authorization").is_some_and(|sent| sent.to_str().unwrap() == format!("Bearer {TOKEN}"))
+}
+
+fn base(headers: &HeaderMap) -> String {
+    format!("http://{}", headers["host"].to_str().unwrap())
 }
 
 fn serve() -> String {
@@ -287,6 +300,60 @@ fn a_user_signs_in_by_the_browser_and_reconnects() {
     for secret in [TOKEN, "ref-4711-never"] {
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in a file");
     }
+}
+
+#[test]
+fn a_sign_in_finds_out_where_it_is_valid() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let here = folder.path();
+    let url = serve();
+    let text_of_file = format!(
+        "name: acme\nbase_url: '{url}/usual/{{site}}'\nconfig:\n  site: {{help: the site}}\nauth:\n  - kind: oauth2\n    \
+         authorize_url: {url}/agree\n    token_url: {url}/token\n    desktop: pkce_public\n    base_url_lookup:\n      url: {url}/sites\n      \
+         site: /url\n      id: /id\n      base_url: '{url}/at/{{id}}'\nverification:\n  path: /user\n  names: [/login]\n"
+    );
+    let file = files.path().join("acme.yaml");
+    std::fs::write(&file, text_of_file).unwrap();
+    let file = ["--provider-file", file.to_str().unwrap()];
+    let sign_in = |account: &[&str]| {
+        let signing_in = begin(here, &[account, &file].concat());
+        signing_in.redirect(&format!("code=the-code&state={}", signing_in.parameter("state")));
+        signing_in.end()
+    };
+    let (code, told) = sign_in(&["connect", "acme", "--connection", "work", "--config", "site=third"]);
+    assert!(code == Some(1) && told.contains("usual/other, ") && told.contains("usual/acme"), "{told}");
+    assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "no store and no key");
+    for account in [
+        &["connect", "acme", "--connection", "work", "--config", "site=acme"][..],
+        &["connections", "reconnect", "work"],
+    ] {
+        let (code, told) = sign_in(account);
+        assert!(code == Some(0) && told.contains(r#""account":"octocat""#), "{told}");
+        let get = ["proxy", "acme", "GET", "/user", "--connection", "work", "--db", "app.db"];
+        assert!(text(here, &[&get[..], &file].concat()).contains("octocat"));
+    }
+}
+
+#[test]
+fn a_sign_in_reaches_no_private_address_that_a_setting_names() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let here = folder.path();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let file = files.path().join("acme.yaml");
+    let url = format!("https://{{host}}:{port}");
+    let text = format!(
+        "name: acme\nbase_url: 'https://acme.example/{{host}}'\nconfig:\n  host: {{help: the host}}\nauth:\n  - kind: oauth2\n    \
+         token_url: '{url}/token'\n    device_url: '{url}/device'\n    desktop: device\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let device = ["connect", "acme", "--config", "host=127.0.0.1", "--device", "--client-id", "a", "--db", "app.db"];
+    let arguments = [&device[..], &["--provider-file", file.to_str().unwrap()]].concat();
+    let line = one_line(run(here, &arguments), 1);
+    assert!(line.contains("globally routable"), "{line}");
+    assert!(listener.accept().is_err(), "the request was sent");
+    assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "no store and no key");
 }
 
 #[test]

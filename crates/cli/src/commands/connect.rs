@@ -109,8 +109,12 @@ pub(super) async fn sign_in_to(
     let provider = find(&engine, &settings.provider)?.filled_in(&settings.config)?;
     let mut alone = settings.clone();
     alone.integration = None;
-    engine.connect(alone).await?;
-    let credentials = way.sign_in(&provider, application, output, cancel).await?;
+    engine.connect(alone.clone()).await?;
+    let transport = engine.transport_of(&alone)?;
+    let credentials = way.sign_in(&provider, application, &*transport, output, cancel).await?;
+    if let Some(url) = engine.find_base_url(&alone, &credentials).await? {
+        engine.connect(alone.public_base_url(url)).await?;
+    }
     engine.use_credentials(&settings.id, credentials.clone());
     let account = match engine.verify_connection(&settings.id).await {
         Ok(account) => account,
@@ -160,11 +164,12 @@ pub(super) async fn store(
     }
     engine.connect(settings.clone()).await?;
     if let Err(error) = engine.sign_in_with(&settings.id, signed_in.credentials.clone(), change).await {
-        if is_new {
+        // A conflict: another process signed the connection in meanwhile, so that it is not ours to remove.
+        if is_new && error.kind() != ErrorKind::Conflict {
             // The reason why nothing was stored is the better one.
             let _ = engine.disconnect(&settings.id, DisconnectMode::KeepRecords).await;
         }
-        return Err(error);
+        return Err(named(error));
     }
     store.close().await
 }

@@ -3,12 +3,12 @@
 use clap::Args;
 use highwater::engine::connections::AccountChange;
 use highwater::engine::credentials::{DeviceSignIn, OAuthTokens};
-use highwater::engine::transport::UreqTransport;
 use highwater::engine::{CancelToken, Credentials};
 use highwater::sign_in::{LoopbackHost, LoopbackRedirect, open_browser, sign_in};
 use highwater::store::SystemEnvironment;
 use highwater::template::Provider;
 use highwater::template::auth::{AuthKind, OAuth2};
+use highwater::template::http::Transport;
 use highwater::{Error, ErrorKind, Result, Secret};
 use serde_json::json;
 
@@ -80,6 +80,7 @@ impl SignInOptions {
         &self,
         provider: &Provider,
         application: Application,
+        transport: &dyn Transport,
         output: &Output,
         cancel: &CancelToken,
     ) -> Result<Credentials> {
@@ -107,9 +108,9 @@ impl SignInOptions {
         let scopes: Vec<&str> = application.scopes.iter().chain(&self.scope).map(String::as_str).collect();
         let signing_in = async {
             if self.device {
-                by_code(oauth, client, &scopes, output).await
+                by_code(oauth, client, &scopes, transport, output).await
             } else {
-                self.by_browser(oauth, client, &scopes, output).await
+                self.by_browser(oauth, client, &scopes, transport, output).await
             }
         };
         let tokens = tokio::select! {
@@ -165,6 +166,7 @@ impl SignInOptions {
         oauth: &OAuth2,
         client: OAuthTokens,
         scopes: &[&str],
+        transport: &dyn Transport,
         output: &Output,
     ) -> Result<OAuthTokens> {
         let host = if self.localhost { LoopbackHost::Localhost } else { LoopbackHost::default() };
@@ -185,18 +187,23 @@ impl SignInOptions {
             output.note(url);
             Ok(())
         };
-        sign_in(oauth, client, scopes, &mut redirect, show, &UreqTransport::new(), &SystemEnvironment).await
+        sign_in(oauth, client, scopes, &mut redirect, show, transport, &SystemEnvironment).await
     }
 }
 
 /// A code that the user types on any device.
-async fn by_code(oauth: &OAuth2, client: OAuthTokens, scopes: &[&str], output: &Output) -> Result<OAuthTokens> {
-    let transport = UreqTransport::new();
-    let begun = DeviceSignIn::begin(oauth, client, scopes, &transport, &SystemEnvironment).await?;
+async fn by_code(
+    oauth: &OAuth2,
+    client: OAuthTokens,
+    scopes: &[&str],
+    transport: &dyn Transport,
+    output: &Output,
+) -> Result<OAuthTokens> {
+    let begun = DeviceSignIn::begin(oauth, client, scopes, transport, &SystemEnvironment).await?;
     output.object(
         "sign_in",
         &json!({ "url": begun.verification_uri(), "user_code": begun.user_code(), "expires_at": begun.expires_at() }),
     );
     output.note(format!("Open {} and type the code {}", begun.verification_uri(), begun.user_code()));
-    begun.finish(&transport, &SystemEnvironment).await
+    begun.finish(transport, &SystemEnvironment).await
 }
