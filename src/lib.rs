@@ -59,8 +59,8 @@ pub mod consumer {
 /// Looking after a store: pruning, history, compaction, verification, the clock.
 pub mod maintenance {
     pub use highwater_core::{
-        ClockHealth, CodecHealth, Compaction, FilesHealth, History, Maintenance, MaintenanceReport, PruneWhat,
-        Verification, Version,
+        Backup, BackupProgress, BackupReport, ClockHealth, CodecHealth, Compaction, FilesHealth, History, Maintenance,
+        MaintenanceReport, PruneWhat, Verification, Version,
     };
 }
 

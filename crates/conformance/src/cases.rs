@@ -1,5 +1,6 @@
 //! One function per property; [`conformance_tests!`](crate::conformance_tests) generates a test for each.
 
+mod backup;
 mod clock;
 mod consumers;
 mod convergence;
@@ -16,6 +17,7 @@ mod replays;
 mod summaries;
 mod writers;
 
+pub use backup::*;
 pub use clock::*;
 pub use consumers::*;
 pub use convergence::*;

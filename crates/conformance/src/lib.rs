@@ -166,6 +166,8 @@ macro_rules! for_each_case {
             p40_codec_changes_only_where_the_host_says_so
             p40_codec_changes_stop_earlier_handles
             p41_reading_only_writes_nothing
+            p42_a_backup_is_the_store_at_one_moment
+            p42_a_backup_that_fails_leaves_nothing
         }
     };
 }

@@ -1,5 +1,6 @@
 //! The interface through which the kit tests a store.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use highwater_core::{MemoryBackend, Result, Store, StoreOptions, Threaded};
@@ -25,6 +26,17 @@ pub trait Subject: Sized + Send + Sync + 'static {
     /// the default, if they cannot be copied.
     fn image(&self) -> Option<Self> {
         None
+    }
+
+    /// Returns where the kit may have a backup made; `None`, the default, if the store cannot make any, which the kit checks.
+    fn backup_path(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    /// Moves a backup to a location of its own.
+    fn of_backup(backup: &Path) -> Self {
+        let _ = backup;
+        Self::new()
     }
 
     /// Returns every byte of the files; `None`, the default, if there are none.

@@ -11,7 +11,9 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 
+use crate::backup::BackupProgress;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::Compaction;
@@ -237,6 +239,23 @@ pub trait BackendReader: Send + 'static {
     ///
     /// See [`BackendRead`](BackendRead#errors).
     fn version(&mut self) -> Result<u64>;
+
+    /// Copies the whole store, as one snapshot, into the empty file `copy`, so that it opens as a store of its own.
+    ///
+    /// Called on a thread of its own with a reader of its own; writers must not wait for it. `progress` says whether the copy is
+    /// cancelled: give up soon then, with any error. The core makes the file durable, and removes it after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] if the backend cannot, as by default.
+    fn copy_to(&mut self, copy: &Path, progress: &BackupProgress) -> Result<()> {
+        let _ = (copy, progress);
+        Err(cannot_copy())
+    }
+}
+
+fn cannot_copy() -> Error {
+    Error::new(ErrorKind::Unsupported, "this store cannot be backed up while it is open: close it, then copy its files")
 }
 
 /// An embedded store of bytes with one writer at a time.
@@ -315,6 +334,17 @@ pub trait Backend: Send + 'static {
     fn copy_beside(&mut self, suffix: &str, wanted: &mut Decide<'_>) -> Result<()> {
         let _ = (suffix, wanted);
         Err(Error::new(ErrorKind::Unsupported, "the store cannot copy itself: copy its files before it is opened"))
+    }
+
+    /// Does what [`BackendReader::copy_to`] does, on the writing thread, for a backend that has no
+    /// [readers](Backend::reader).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] if the backend cannot, as by default.
+    fn copy_to(&mut self, copy: &Path, progress: &BackupProgress) -> Result<()> {
+        let _ = (copy, progress);
+        Err(cannot_copy())
     }
 
     /// Gives free space back to the file system, as far as the backend can.

@@ -2,6 +2,7 @@
 #![deny(missing_docs, clippy::missing_errors_doc)]
 
 pub mod backend;
+mod backup;
 mod batch;
 pub mod blocking;
 mod capabilities;
@@ -36,6 +37,7 @@ pub mod timestamp;
 mod varint;
 mod wakeups;
 
+pub use backup::{Backup, BackupProgress, BackupReport};
 pub use batch::{
     BadRecords, ChangeSummary, Commit, DeleteGuard, Document, Fence, MAX_ID_BYTES, MAX_PAYLOAD_BYTES, Merging,
     Rejected, RunId, RunStep, SourceVersion, StreamBatch, StreamCommit, UnseenRecords, WriteBatch, WriteOutcome,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::{Backup, BackupReport};
 use crate::batch::RunId;
 use crate::content::ContentRules;
 use crate::cursor::Cursor;
@@ -116,6 +117,15 @@ pub enum Maintenance {
     CheckCodec,
     /// Gives free space back to the file system, as far as the store can: [`MaintenanceReport::Compacted`].
     Compact,
+    /// Copies the whole store, as it is at one moment, into a new file: [`MaintenanceReport::BackedUp`]. Commits and readings
+    /// continue meanwhile, except in a SQLite store that one process has exclusively. SQLite's `-wal` file cannot shrink before
+    /// the copy is complete.
+    ///
+    /// Dropping the future cancels the backup, as [`BackupProgress::cancel`](crate::BackupProgress::cancel) does. Fails with
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if something is at the path, with
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), and with
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for stores that are not one file: in memory, and sled.
+    BackUp(Backup),
 }
 
 /// How far a compaction came.
@@ -156,6 +166,8 @@ pub enum MaintenanceReport {
     },
     /// How far a compaction came.
     Compacted(Compaction),
+    /// What a backup made.
+    BackedUp(BackupReport),
     /// The outcome of a verification.
     Verified(Verification),
     /// The outcome of a check of the files.

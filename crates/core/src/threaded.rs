@@ -1,5 +1,6 @@
 //! Makes an asynchronous store of a synchronous backend: one writing thread, a few that read.
 
+mod backups;
 mod executor;
 mod idle;
 mod inline;
@@ -32,6 +33,7 @@ use crate::log::state::Identity;
 use crate::log::transaction::Transaction;
 use crate::options::StoreOptions;
 use crate::wakeups::Wakeups;
+use backups::Backups;
 use executor::{Executor, Mode};
 use idle::Idle;
 use on_caller::CallerReader;
@@ -58,6 +60,7 @@ struct Inner<B: Backend> {
     readers: Mutex<Option<Readers<B::Reader>>>,
     idle: Arc<Mutex<Idle<B::Reader>>>,
     caller_reader: CallerReader<B::Reader>,
+    backups: Backups,
     generation: Arc<AtomicU64>,
     wake: watch::Sender<u64>,
     wakeups: Wakeups,
@@ -129,6 +132,7 @@ impl<B: Backend> Threaded<B> {
                 readers: Mutex::new(readers),
                 idle,
                 caller_reader: CallerReader::new(caller_handle),
+                backups: Backups::new(),
                 generation,
                 wake,
                 wakeups,
@@ -293,6 +297,7 @@ impl<B: Backend> Drop for Inner<B> {
     /// Waits until what was submitted is done and the files are closed, so that the store can be
     /// opened again at once.
     fn drop(&mut self) {
+        self.backups.stop();
         *lock(&self.readers) = None;
         self.caller_reader.stop();
         self.executor.close();

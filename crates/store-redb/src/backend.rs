@@ -11,7 +11,7 @@ use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::files::{OpenFiles, beside, read_only};
 use highwater_core::key_value::Overlay;
 use highwater_core::locks::{read, write};
-use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
+use highwater_core::{BackupProgress, Capabilities, Compaction, Error, ErrorKind, Result};
 use redb::{
     CompactionError, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableError,
     TransactionError,
@@ -21,6 +21,9 @@ use crate::check::{check_pages, check_tables};
 use crate::erase;
 use crate::errors::{Explain, ExplainIo, damaged};
 use crate::view::{COMMITS, COMMITS_KEY, RedbSnapshot, RedbWrite};
+
+/// The cache of a database that is only written once, in bytes.
+const COPY_CACHE: usize = 32 << 20;
 
 /// An open database.
 enum Handle {
@@ -218,11 +221,7 @@ impl Backend for RedbBackend {
         // Left by an interrupted copy.
         let _ = fs::remove_file(&new);
         let read = RedbSnapshot(shared.with(|database| database.begin_read("copy"))?);
-        let target = Database::builder().create(&new).explain("copy")?;
-        let write = target.begin_write().explain("copy")?;
-        read.copy_into(&write)?;
-        write.commit().explain("copy")?;
-        target.close().explain("copy")?;
+        write_copy(&read, &new, || false)?;
         fs::rename(&new, &copy).explain_io("copy")
     }
 
@@ -282,6 +281,12 @@ impl BackendReader for RedbReader {
         Ok(Overlay::new(RedbSnapshot(read)))
     }
 
+    fn copy_to(&mut self, copy: &Path, progress: &BackupProgress) -> Result<()> {
+        self.shared.files.seen()?;
+        let read = RedbSnapshot(self.shared.with(|database| database.begin_read("copy"))?);
+        write_copy(&read, copy, || progress.is_cancelled())
+    }
+
     fn version(&mut self) -> Result<u64> {
         if self.exclusive {
             return Ok(0);
@@ -294,4 +299,13 @@ impl BackendReader for RedbReader {
             Err(error) => Err(error).explain("version"),
         }
     }
+}
+
+/// Writes a snapshot into a file that is empty, or not there.
+fn write_copy(read: &RedbSnapshot, copy: &Path, cancelled: impl Fn() -> bool) -> Result<()> {
+    let target = Database::builder().set_cache_size(COPY_CACHE).create(copy).explain("copy")?;
+    let write = target.begin_write().explain("copy")?;
+    read.copy_into(&write, cancelled)?;
+    write.commit().explain("copy")?;
+    target.close().explain("copy")
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use highwater_core::Result;
 use highwater_core::backend::VisitEntry;
 use highwater_core::files::OpenFiles;
 use highwater_core::key_value::{Changes, KeyValueRead, KeyValueWrite, Map};
+use highwater_core::{Error, ErrorKind, Result};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use crate::errors::Explain;
@@ -48,7 +48,7 @@ impl fmt::Debug for RedbWrite {
 
 impl RedbSnapshot {
     /// Writes every entry into another database.
-    pub(crate) fn copy_into(&self, target: &WriteTransaction) -> Result<()> {
+    pub(crate) fn copy_into(&self, target: &WriteTransaction, cancelled: impl Fn() -> bool) -> Result<()> {
         for map in Map::ALL {
             let from = match self.0.open_table(table(map)) {
                 Err(TableError::TableDoesNotExist(_)) => continue,
@@ -56,6 +56,9 @@ impl RedbSnapshot {
             };
             let mut to = target.open_table(table(map)).explain("copy")?;
             for entry in from.iter().explain("copy")? {
+                if cancelled() {
+                    return Err(Error::new(ErrorKind::Cancelled, "the copy was cancelled"));
+                }
                 let (key, value) = entry.explain("copy")?;
                 to.insert(key.value(), value.value()).explain("copy")?;
             }

@@ -1,7 +1,7 @@
 //! The store passes the kit.
 #![allow(clippy::disallowed_methods)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_conformance::{Subject, bytes_below, conformance_tests};
@@ -32,6 +32,16 @@ impl Subject for InFile {
         let copy = InFile::new();
         std::fs::copy(self.path(), copy.path()).unwrap();
         Some(copy)
+    }
+
+    fn backup_path(&self) -> Option<PathBuf> {
+        Some(self.0.path().join("backup"))
+    }
+
+    fn of_backup(backup: &Path) -> Self {
+        let copy = InFile(tempfile::tempdir().unwrap());
+        std::fs::rename(backup, copy.path()).unwrap();
+        copy
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use highwater_core::backend::{Backend, BackendReader, Decide};
 use highwater_core::files::beside;
-use highwater_core::{Capabilities, Compaction, Error, ErrorKind, Result};
+use highwater_core::{BackupProgress, Capabilities, Compaction, Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 use crate::commit_sign::{Watcher, data_version};
@@ -16,7 +16,9 @@ use crate::errors::{Explain, error, lacks_shared_memory};
 use crate::open_files::Files;
 use crate::path::file_at;
 use crate::read_only::{self, Unwritten};
-use crate::schema::{Settings, check_pages, copy_into, is_ours, known_format, open_file, open_reader, prepare_writer};
+use crate::schema::{
+    Settings, check_pages, copy_into, is_ours, keep_journal_mode, known_format, open_file, open_reader, prepare_writer,
+};
 use crate::sharing::{header_says_wal, needs_exclusive};
 use crate::snapshot::SqliteSnapshot;
 use crate::transaction::SqliteTransaction;
@@ -169,6 +171,11 @@ impl Backend for SqliteBackend {
         })
     }
 
+    fn copy_to(&mut self, copy: &Path, progress: &BackupProgress) -> Result<()> {
+        self.files.seen()?;
+        back_up(self.connection(), copy, progress)
+    }
+
     fn compact(&mut self) -> Result<Compaction> {
         self.files.check(&self.watcher)?;
         self.connection().execute_batch("VACUUM").explain_on(self.connection(), "compact")?;
@@ -241,6 +248,21 @@ impl BackendReader for SqliteReader {
         }
     }
 
+    fn copy_to(&mut self, copy: &Path, progress: &BackupProgress) -> Result<()> {
+        self.files.seen()?;
+        let connection = match &mut self.source {
+            Source::Written(watcher) => watcher.connection(),
+            Source::Unwritten(file) => {
+                let connection = file.watcher()?.connection();
+                // The copy is written; this connection, which does nothing else, writes no other file.
+                connection.pragma_update(None, "query_only", false).explain("copy")?;
+                connection
+            }
+        };
+        back_up(connection, copy, progress)?;
+        if self.held() { Ok(()) } else { Err(changed_meanwhile()) }
+    }
+
     fn version(&mut self) -> Result<u64> {
         self.files.seen()?;
         match &mut self.source {
@@ -248,4 +270,16 @@ impl BackendReader for SqliteReader {
             Source::Unwritten(file) => file.version(),
         }
     }
+}
+
+/// Copies the database without its free pages, which may hold what was removed.
+fn back_up(connection: &Connection, copy: &Path, progress: &BackupProgress) -> Result<()> {
+    let interrupt = connection.get_interrupt_handle();
+    progress.on_cancel(move || interrupt.interrupt());
+    copy_into(connection, copy)?;
+    keep_journal_mode(connection, copy)
+}
+
+fn changed_meanwhile() -> Error {
+    Error::new(ErrorKind::Busy, "the database changed while it was copied, and is open as unchanging: try again")
 }

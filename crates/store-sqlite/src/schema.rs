@@ -184,6 +184,16 @@ pub(crate) fn copy_into(connection: &Connection, path: &Path) -> Result<()> {
     fs::File::options().write(true).open(&whole).and_then(|file| file.sync_all()).map_err(unwritten)
 }
 
+/// Gives a copy the journal mode of its original: SQLite leaves it with a rollback journal.
+pub(crate) fn keep_journal_mode(original: &Connection, copy: &Path) -> Result<()> {
+    let mode: String = original.query_row("PRAGMA journal_mode", [], |row| row.get(0)).explain_on(original, "copy")?;
+    if mode.eq_ignore_ascii_case("wal") {
+        let copy = open_file(copy)?;
+        copy.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).explain_on(&copy, "copy")?;
+    }
+    Ok(())
+}
+
 pub(crate) fn configure(connection: &Connection, settings: &Settings, cache_kib: u32) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).explain_on(connection, "open")?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -1,7 +1,7 @@
 //! The store passes the kit.
 #![allow(clippy::disallowed_methods)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater_conformance::{Subject, bytes_below, conformance_tests};
@@ -41,6 +41,16 @@ impl Subject for InFile {
             std::fs::copy(wal(self), wal(&copy)).unwrap();
         }
         Some(copy)
+    }
+
+    fn backup_path(&self) -> Option<PathBuf> {
+        Some(self.0.path().join("backup"))
+    }
+
+    fn of_backup(backup: &Path) -> Self {
+        let copy = InFile(tempfile::tempdir().unwrap());
+        std::fs::rename(backup, copy.path()).unwrap();
+        copy
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {

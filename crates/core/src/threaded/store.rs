@@ -233,6 +233,7 @@ impl<B: Backend> Store for Threaded<B> {
                     })
                     .await
                 }
+                Maintenance::BackUp(backup) => self.back_up(backup).await.map(MaintenanceReport::BackedUp),
                 Maintenance::Compact => {
                     self.with_backend(|backend| backend.compact().map(MaintenanceReport::Compacted)).await
                 }
@@ -253,6 +254,7 @@ impl<B: Backend> Store for Threaded<B> {
             // Reading threads end first: they hold handles to the files.
             let readers = lock(&self.inner.readers).take();
             drop(readers);
+            self.inner.backups.stop();
             self.inner.caller_reader.stop();
             let outcome = self.on_writer(|writer| writer.close()).await;
             self.inner.executor.stop_accepting();
