@@ -12,19 +12,22 @@ const CLOSED: u64 = u64::MAX;
 /// A wake-up carries no data: read the log to learn what is new. Wake-ups that no reader waited for are merged into one; none is
 /// lost.
 #[derive(Clone, Debug)]
-pub struct Wakeups(watch::Receiver<u64>);
+pub struct Wakeups {
+    receiver: watch::Receiver<u64>,
+    seen: u64,
+}
 
 impl Wakeups {
     pub(crate) fn channel() -> (watch::Sender<u64>, Wakeups) {
         let (sender, receiver) = watch::channel(0);
-        (sender, Wakeups(receiver))
+        (sender, Wakeups { receiver, seen: 0 })
     }
 
     /// A receiver that looks at what comes from now on.
     pub(crate) fn starting_now(&self) -> Self {
-        let mut receiver = self.0.clone();
-        receiver.mark_unchanged();
-        Wakeups(receiver)
+        let mut receiver = self.receiver.clone();
+        let seen = *receiver.borrow_and_update();
+        Wakeups { receiver, seen }
     }
 
     /// Waits until something was committed since the last call, or since `subscribe`. May be dropped while it waits.
@@ -33,13 +36,25 @@ impl Wakeups {
     ///
     /// [`ErrorKind::Closed`] once the store is closed.
     pub async fn changed(&mut self) -> Result<()> {
-        let open = self.0.changed().await.is_ok() && *self.0.borrow_and_update() != CLOSED;
-        if open { Ok(()) } else { Err(Error::new(ErrorKind::Closed, "the store was closed")) }
+        let woken = self.receiver.changed().await;
+        self.seen = *self.receiver.borrow_and_update();
+        if woken.is_ok() && self.seen != CLOSED {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Closed, "the store was closed"))
+        }
     }
 
     /// Returns whether something was committed since the last call of [`changed`](Wakeups::changed).
     pub fn has_changed(&self) -> bool {
-        self.0.has_changed().unwrap_or(true)
+        self.receiver.has_changed().unwrap_or(true)
+    }
+
+    /// Returns the number of the last wake-up that [`changed`](Wakeups::changed) returned for, or of the last one before
+    /// `subscribe`. Numbers ascend, and all receivers of a handle share them: what one read after wake-up 7 is new enough for
+    /// every other that has seen 7 or less, so that many followers of one stream can share a reading.
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 }
 

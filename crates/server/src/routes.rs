@@ -52,6 +52,7 @@ mod syncs;
 mod webhooks;
 
 pub(crate) use common::{iso, uuid};
+pub(crate) use records::Shared as Followed;
 
 use crate::route::Route;
 

@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::keys::{Keys, Scope};
 use crate::limits::Limits;
 use crate::rate::RateLimit;
+use crate::routes::Followed;
 use crate::state::State;
 use crate::{route, routes};
 
@@ -138,6 +139,7 @@ impl ServerBuilder {
             guard,
             compat: self.compat,
             connect: ConnectSessions::default(),
+            followed: Followed::default(),
             public_url: self.public_url,
             stopping: CancelToken::new(),
             temporary: None,

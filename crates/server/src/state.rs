@@ -12,6 +12,7 @@ use crate::guard::Guard;
 use crate::keys::{self, Key, Keys, NewKey, Scope};
 use crate::limits::Limits;
 use crate::rate::RateLimit;
+use crate::routes::Followed;
 use crate::server::Compat;
 
 /// Whose bucket of requests those with unknown keys take from: no key has this id.
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) compat: Compat,
     pub(crate) rate: RateLimit,
     pub(crate) connect: ConnectSessions,
+    /// What event streams of one model share.
+    pub(crate) followed: Followed,
     /// Under which URL people reach the server, without a slash at the end; otherwise as their requests say.
     pub(crate) public_url: Option<String>,
     /// Cancelled when the server is to stop: requests that wait answer at once.

@@ -4,6 +4,7 @@ mod follow;
 pub(super) mod page;
 mod prune;
 pub(super) mod reading;
+mod shared;
 mod wait;
 mod write;
 
@@ -16,6 +17,7 @@ use crate::keys::Scope;
 use crate::route::{Answer, Route};
 use page::answer;
 use reading::Reading;
+pub(crate) use shared::Shared;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -16,6 +16,7 @@ use futures_util::stream;
 use highwater_core::{Change, Cursor, Page, PageRequest, Store, StreamKey, Wakeups};
 
 use super::reading::Reading;
+use super::shared::Written;
 use super::write::RecordWriter;
 use crate::call::Call;
 use crate::error::ApiError;
@@ -29,6 +30,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const PAGE: usize = 500;
 /// The size of a piece of the answer, about.
 const PIECE: usize = 64 << 10;
+/// What an event has beside its payload, about.
+const ENVELOPE: usize = 512;
 
 pub(super) async fn follow(call: Call) -> Answer {
     let request = Reading::of_stream(&call).await?.limit(PAGE);
@@ -60,6 +63,11 @@ pub(super) async fn follow(call: Call) -> Answer {
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (X_ACCEL_BUFFERING, "no")];
     Ok::<Response, _>((headers, Body::from_stream(body)).into_response())
+}
+
+/// Returns about how many bytes an event of a change has.
+fn size(change: &Change) -> usize {
+    change.record.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()) + ENVELOPE
 }
 
 /// Tells nginx to pass events on at once.
@@ -98,6 +106,8 @@ impl Events {
 
     /// `None` when the server is to stop.
     async fn piece(&mut self) -> Result<Option<Bytes>, ApiError> {
+        // What wake-up the reading below follows, where it begins at the end of what was known.
+        let mut woken_by = None;
         while self.pending.is_empty() {
             if self.state.stopping.is_cancelled() {
                 return Ok(None);
@@ -112,18 +122,55 @@ impl Events {
                     () = self.state.stopping.cancelled() => return Ok(None),
                 }
             }
-            // A key that was revoked in the meantime learns nothing more.
-            self.state.check_key(self.key.as_ref()).await?;
+            let seen = self.wakeups.seen();
+            self.check_key(seen).await?;
+            woken_by = self.caught_up.then_some((seen, self.request.after));
+            if self.caught_up
+                && let Some(written) = self.state.followed.find(&self.request, seen)
+            {
+                self.request.after = written.next;
+                if written.piece.is_empty() {
+                    continue;
+                }
+                return Ok(Some(written.piece));
+            }
             let page = self.store.page(self.request.clone()).await?;
             self.take(page).await?;
+            if self.pending.is_empty() {
+                self.share(woken_by, Bytes::new());
+            }
         }
-        let mut piece = Vec::with_capacity(PIECE);
+        let bytes: usize = self.pending.iter().map(|(change, _)| size(change)).sum();
+        let mut piece = Vec::with_capacity(bytes.min(PIECE));
         while piece.len() < PIECE
             && let Some((change, cursor)) = self.pending.pop_front()
         {
             self.write(&mut piece, &change, cursor)?;
         }
-        Ok(Some(Bytes::from(piece)))
+        let piece = Bytes::from(piece);
+        self.share(woken_by, piece.clone());
+        Ok(Some(piece))
+    }
+
+    /// Refuses a key that was revoked in the meantime: it learns nothing more.
+    async fn check_key(&self, seen: u64) -> Result<(), ApiError> {
+        let Some(key) = &self.key else { return Ok(()) };
+        if !self.state.followed.knows(&key.id, seen) {
+            self.state.check_key(key).await?;
+            self.state.followed.remember(&key.id, seen);
+        }
+        Ok(())
+    }
+
+    /// Keeps a piece for the other event streams, if it is all that follows the cursor that they stand at.
+    fn share(&self, woken_by: Option<(u64, Cursor)>, piece: Bytes) {
+        if let Some((seen, after)) = woken_by
+            && self.caught_up
+            && self.pending.is_empty()
+        {
+            let (actions, next) = (self.request.actions, self.request.after);
+            self.state.followed.keep(&self.request.stream, Written { seen, after, actions, piece, next });
+        }
     }
 
     async fn take(&mut self, page: Page) -> Result<(), ApiError> {

@@ -5,13 +5,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use highwater_core::Page;
+use highwater_core::{Change, Cursor, Page, Result};
 
 use super::write::RecordWriter;
 use crate::server::Compat;
 
-/// The size of a piece, about.
-const PIECE: usize = 64 << 10;
+/// The size of a piece, about: a page of a hundred records of a kilobyte is sent as one.
+const PIECE: usize = 128 << 10;
+/// What a record has beside its payload, about.
+const ENVELOPE: usize = 512;
 
 /// `{"records": [...], "next_cursor": "..."|null, "resume_cursor": "..."}`.
 ///
@@ -23,34 +25,77 @@ pub(super) fn answer(page: Page, compat: Compat) -> Response {
 
 /// The same with further members, each written behind a comma.
 pub(crate) fn answer_with(page: Page, compat: Compat, further: String) -> Response {
-    let mut writer = RecordWriter::new(compat);
-    let (end, more) = (page.next_cursor, page.has_more);
-    let mut changes = page.changes.into_iter().enumerate().peekable();
-    let mut ended = false;
-    let pieces = std::iter::from_fn(move || {
-        if ended {
+    let mut pieces = Pieces {
+        writer: RecordWriter::new(compat),
+        end: page.next_cursor,
+        more: page.has_more,
+        changes: page.changes.into_iter(),
+        further,
+        begun: false,
+        ended: false,
+    };
+    let body = match pieces.next() {
+        // All of it, so that its length is known.
+        Some(Ok(piece)) if pieces.ended => Body::from(piece),
+        first => Body::from_stream(stream::iter(first.into_iter().chain(pieces))),
+    };
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The pieces of an answer. A record that cannot be written ends it early.
+struct Pieces {
+    writer: RecordWriter,
+    end: Cursor,
+    more: bool,
+    changes: std::vec::IntoIter<Change>,
+    further: String,
+    begun: bool,
+    ended: bool,
+}
+
+impl Iterator for Pieces {
+    type Item = Result<Bytes>;
+
+    fn next(&mut self) -> Option<Result<Bytes>> {
+        if self.ended {
             return None;
         }
-        let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
-        while let Some((place, change)) = changes.next() {
-            piece.extend_from_slice(if place == 0 { b"{\"records\":[" } else { b"," });
-            let cursor = if changes.peek().is_some() { change.record.metadata.cursor } else { end };
-            if let Err(error) = writer.write(&mut piece, &change.record, cursor) {
-                ended = true;
+        let mut piece = Vec::with_capacity(self.size());
+        if !self.begun {
+            piece.extend_from_slice(b"{\"records\":[");
+        }
+        while let Some(change) = self.changes.next() {
+            if std::mem::replace(&mut self.begun, true) {
+                piece.push(b',');
+            }
+            let last = self.changes.as_slice().is_empty();
+            let cursor = if last { self.end } else { change.record.metadata.cursor };
+            if let Err(error) = self.writer.write(&mut piece, &change.record, cursor) {
+                self.ended = true;
                 return Some(Err(error));
             }
-            if piece.len() >= PIECE && changes.peek().is_some() {
+            if piece.len() >= PIECE && !last {
                 return Some(Ok(Bytes::from(piece)));
             }
         }
-        if piece.is_empty() {
-            piece.extend_from_slice(b"{\"records\":[");
-        }
-        let next = if more { format!("\"{end}\"") } else { "null".to_owned() };
+        let Pieces { end, further, .. } = self;
+        let next = if self.more { format!("\"{end}\"") } else { "null".to_owned() };
         piece.extend_from_slice(format!("],\"next_cursor\":{next},\"resume_cursor\":\"{end}\"{further}}}").as_bytes());
-        ended = true;
+        self.ended = true;
         Some(Ok(Bytes::from(piece)))
-    });
-    let body = Body::from_stream(stream::iter(pieces));
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+impl Pieces {
+    /// Returns about how many bytes the next piece has.
+    fn size(&self) -> usize {
+        let mut bytes = ENVELOPE + self.further.len();
+        for change in self.changes.as_slice() {
+            bytes += change.record.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()) + ENVELOPE;
+            if bytes >= PIECE {
+                break;
+            }
+        }
+        bytes
+    }
 }

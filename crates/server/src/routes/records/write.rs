@@ -12,12 +12,17 @@ use serde_json::to_writer;
 
 use crate::server::Compat;
 
+/// How an escape of an ASCII letter begins: `\u005f` is `_`, and `\u0061` to `\u007a` are the small letters.
+const ESCAPE: &[u8] = b"\\u00";
+
 /// Writes records, one after the other.
 pub(super) struct RecordWriter {
     /// The name of the metadata's member.
     member: &'static str,
     /// Finds it, as it would stand in a payload.
     finder: memmem::Finder<'static>,
+    /// Finds an escape that may stand for a letter of it.
+    escape: memmem::Finder<'static>,
     /// The last time that was written and its text: records of one batch share theirs.
     time: (Timestamp, String),
 }
@@ -29,7 +34,12 @@ impl RecordWriter {
             Compat::Nango => "_nango_metadata",
         };
         let time = Timestamp::UNIX_EPOCH;
-        RecordWriter { member, finder: memmem::Finder::new(member), time: (time, time.to_string()) }
+        RecordWriter {
+            member,
+            finder: memmem::Finder::new(member),
+            escape: memmem::Finder::new(ESCAPE),
+            time: (time, time.to_string()),
+        }
     }
 
     /// Writes a record. `cursor` is where a reader continues behind it.
@@ -58,8 +68,7 @@ impl RecordWriter {
     /// Copies what is between the payload's braces. Returns whether that has the id, or `None` if it is no object.
     fn copy(&self, out: &mut Vec<u8>, payload: &[u8], id: &str) -> Option<bool> {
         let inner = payload.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?;
-        // Only a payload with an escape or the very name can have a member of that name.
-        let all = memchr(b'\\', inner).is_some() || self.finder.find(inner).is_some();
+        let all = self.may_name_the_metadata(inner);
         let mut id_at: Option<Range<usize>> = None;
         let mut dropped: Option<Range<usize>> = None;
         let mut at = 0;
@@ -78,11 +87,10 @@ impl RecordWriter {
         }
         let begin = out.len();
         let mut from = 0;
-        let mut holes: Vec<(Range<usize>, bool)> = Vec::with_capacity(2);
-        holes.extend(id_at.clone().map(|range| (range, true)));
-        holes.extend(dropped.map(|range| (range, false)));
-        holes.sort_by_key(|(range, _)| range.start);
-        for (range, is_id) in holes {
+        let named = id_at.is_some();
+        let mut holes = [id_at.map(|range| (range, true)), dropped.map(|range| (range, false))];
+        holes.sort_by_key(|hole| hole.as_ref().map(|(range, _)| range.start));
+        for (range, is_id) in holes.into_iter().flatten() {
             if is_id {
                 out.extend_from_slice(inner.get(from..range.start)?);
                 string(out, id);
@@ -103,7 +111,14 @@ impl RecordWriter {
             }
         }
         out.extend_from_slice(inner.get(from..)?);
-        Some(id_at.is_some())
+        Some(named)
+    }
+
+    /// Whether the payload can have a member with the metadata's name: only if the name is in it, as it is or with a letter that is
+    /// written as an escape. Line breaks and other escapes, which many texts have, do not count.
+    fn may_name_the_metadata(&self, inner: &[u8]) -> bool {
+        let spelled = |at: usize| matches!(inner.get(at + ESCAPE.len()), Some(b'5'..=b'7'));
+        self.finder.find(inner).is_some() || self.escape.find_iter(inner).any(spelled)
     }
 
     fn metadata(&mut self, out: &mut Vec<u8>, metadata: &Metadata, cursor: Cursor) {
