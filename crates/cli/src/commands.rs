@@ -2,6 +2,7 @@
 
 mod account;
 mod act;
+mod backup;
 mod completions;
 mod connect;
 mod connections;
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     Resume(SyncName),
     /// Request a run of an enabled sync.
     Trigger(trigger::TriggerOptions),
+    /// Copy the whole store into a new file, while it is used.
+    Backup(backup::BackupOptions),
     /// Check the store: its files, the counts of every stream, and the clock.
     Doctor(StoreOptions),
     /// Rewrite every payload: encrypted, with another key or dictionary, or unencrypted.
@@ -137,6 +140,7 @@ impl Command {
             Command::Pause(name) => pause::run(name, output).await,
             Command::Resume(name) => resume::run(name, output).await,
             Command::Trigger(options) => trigger::run(options, output).await,
+            Command::Backup(options) => backup::run(options, output, cancel).await,
             Command::Doctor(options) => doctor::run(options, output).await,
             Command::Recode(options) => recode::run(options, output).await,
             Command::Maintain(options) => maintain::run(options, output).await,

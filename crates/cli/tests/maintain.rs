@@ -128,3 +128,20 @@ fn compact_tells_that_a_reader_held_it() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "free space was released\n");
     assert!(done.stderr.is_empty(), "{done:?}");
 }
+
+#[test]
+fn a_backup_is_a_store_of_its_own_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let notes = StreamKey::new("other", "Note");
+    written(&here.join("app.db"), -1, &notes);
+    let told = text(here, &["backup", "copy.db", "--db", "app.db", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let bytes = std::fs::metadata(here.join("copy.db")).unwrap().len();
+    assert_eq!(told, serde_json::json!({ "type": "done", "done": "backed_up", "file": "copy.db", "bytes": bytes }));
+    let listed = |db: &str| text(here, &["records", "Note", "--db", db, "--json"]);
+    assert_eq!(listed("copy.db"), listed("app.db"), "with the same cursors");
+    let refused = failure(here, &["backup", "copy.db", "--db", "app.db"]);
+    assert!(refused.contains("refused to overwrite"), "{refused}");
+    assert_eq!(std::fs::metadata(here.join("copy.db")).unwrap().len(), bytes);
+}

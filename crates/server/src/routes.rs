@@ -35,6 +35,7 @@
 
 mod actions;
 mod approvals;
+mod backup;
 mod common;
 mod connections;
 mod consumers;
@@ -73,6 +74,7 @@ pub(crate) fn all() -> Vec<Route> {
         approvals::routes(),
         webhooks::routes(),
         store::routes(),
+        backup::routes(),
         openapi::routes(),
     ];
     groups.into_iter().flatten().collect()
