@@ -11,7 +11,6 @@ use highwater_core::locks::lock;
 use highwater_core::{Document, Error, ErrorKind, Result, RunId, Timestamp, WriteBatch};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::documents::{Holder, RunMode, RunReport, RunState, SyncKey, connection_key};
 use crate::engine::Engine;
@@ -21,7 +20,7 @@ use crate::logs;
 use crate::logs::Lines;
 use crate::mutants::mutant;
 use crate::timer;
-use crate::urls::without_credentials;
+use crate::urls::Url;
 
 /// The key prefix of all calls in progress.
 const OPEN: &str = "call/";
@@ -230,10 +229,7 @@ fn open_key(id: RunId) -> String {
 
 /// The method and the path of a request: the parts that may be logged.
 pub(crate) fn asked(request: &HttpRequest) -> String {
-    let mut whole = Url::parse(&request.url).ok();
-    if let Some(url) = &mut whole {
-        without_credentials(url);
-    }
+    let whole = Url::parse(&request.url).ok();
     let url = whole.as_ref().map_or(&*request.url, Url::as_str);
     let path = url.split(['?', '#']).next().unwrap_or_default();
     format!("{} {path}", request.method)

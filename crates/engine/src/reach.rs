@@ -6,9 +6,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use url::{Host, Url};
-
 use crate::mutants::mutant;
+use crate::urls::{Host, Url};
 
 /// The class of a host's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +23,10 @@ pub(crate) enum Reach {
 /// Classifies a URL's host by its text. A name counts as public unless it is `localhost`.
 pub(crate) fn of_url(url: &Url) -> Reach {
     match url.host() {
-        Some(Host::Domain(name)) if is_localhost(name) => Reach::Loopback,
-        Some(Host::Ipv4(address)) => of_v4(address),
-        Some(Host::Ipv6(address)) => of_v6(address),
-        Some(Host::Domain(_)) | None => Reach::Public,
+        Host::Name(name) if is_localhost(name) => Reach::Loopback,
+        Host::V4(address) => of_v4(*address),
+        Host::V6(address) => of_v6(*address),
+        Host::Name(_) => Reach::Public,
     }
 }
 

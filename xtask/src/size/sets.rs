@@ -15,20 +15,20 @@ pub(super) const SETS: &[Set] = &[
     Set { name: "core", features: &["core"], crates: 37, bytes: Some(1_960_120) },
     Set { name: "sqlite", features: &["sqlite"], crates: 47, bytes: Some(3_938_584) },
     Set { name: "redb", features: &["redb"], crates: 39, bytes: Some(3_031_944) },
-    Set { name: "engine", features: &["sqlite", "engine"], crates: 91, bytes: None },
-    Set { name: "http", features: &["sqlite", "http"], crates: 105, bytes: None },
-    Set { name: "default", features: &["default-facade"], crates: 107, bytes: Some(11_316_504) },
-    Set { name: "encryption", features: &["default-facade", "encryption"], crates: 115, bytes: None },
-    Set { name: "zstd", features: &["default-facade", "zstd"], crates: 111, bytes: None },
-    Set { name: "vault", features: &["default-facade", "vault"], crates: 116, bytes: None },
-    Set { name: "keychain", features: &["default-facade", "keychain"], crates: 117, bytes: None },
+    Set { name: "engine", features: &["sqlite", "engine"], crates: 65, bytes: None },
+    Set { name: "http", features: &["sqlite", "http"], crates: 79, bytes: None },
+    Set { name: "default", features: &["default-facade"], crates: 81, bytes: Some(11_316_504) },
+    Set { name: "encryption", features: &["default-facade", "encryption"], crates: 89, bytes: None },
+    Set { name: "zstd", features: &["default-facade", "zstd"], crates: 85, bytes: None },
+    Set { name: "vault", features: &["default-facade", "vault"], crates: 90, bytes: None },
+    Set { name: "keychain", features: &["default-facade", "keychain"], crates: 91, bytes: None },
     Set { name: "sign_in", features: &["default-facade", "sign-in"], crates: 113, bytes: None },
     Set { name: "server", features: &["default-facade", "server"], crates: 134, bytes: None },
     Set { name: "provider_files", features: &["default-facade", "provider-files"], crates: 110, bytes: None },
-    Set { name: "declarative", features: &["default-facade", "declarative"], crates: 156, bytes: None },
+    Set { name: "declarative", features: &["default-facade", "declarative"], crates: 130, bytes: None },
 ];
 
 /// The command, which has everything.
 pub(super) const COMMAND: &str = "cli";
-pub(super) const COMMAND_CRATES: u64 = 261;
+pub(super) const COMMAND_CRATES: u64 = 262;
 pub(super) const COMMAND_BYTES: Option<u64> = None;

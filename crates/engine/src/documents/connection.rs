@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::about::{EndUser, check_display_name, check_metadata, check_tags};
-use crate::urls::{credentials_in_url, has_credentials};
+use crate::urls::{Url, credentials_in_url};
 
 /// The settings of a connection, an account at an API: its address, the settings of its templates, and the host's own data.
 /// Credentials are not part of it; they are kept by the engine's [`CredentialStore`](crate::CredentialStore).
@@ -127,7 +127,8 @@ impl ConnectionSettings {
     }
 
     /// Sets the base URL. It may have any address, so the program must not take it from others: see
-    /// [`public_base_url`](ConnectionSettings::public_base_url).
+    /// [`public_base_url`](ConnectionSettings::public_base_url). A host name in another
+    /// script is written in Punycode (`xn--...`).
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         (self.base_url, self.base_url_reach) = (Some(url.into()), BaseUrlReach::Anywhere);
@@ -283,8 +284,9 @@ impl ConnectionSettings {
 
 /// Refuses a base URL with credentials in it.
 pub(crate) fn check_base_url(url: Option<&str>) -> Result<()> {
-    let url = url.and_then(|url| url::Url::parse(url).ok());
-    if url.is_some_and(|url| has_credentials(&url)) { Err(credentials_in_url()) } else { Ok(()) }
+    // In a text that is not a URL, what is before an `@` may be a password.
+    let refused = |url: &str| Url::parse(url).map_or(url.contains('@'), |url| url.has_credentials());
+    if url.is_some_and(refused) { Err(credentials_in_url()) } else { Ok(()) }
 }
 
 /// The stored form of a connection.

@@ -2,9 +2,9 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::reach::{self, Reach};
+use crate::urls::Url;
 
 /// Whose words and signature headers deliveries have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,13 +198,14 @@ impl Destination {
             return invalid("a destination's id has 1 to 100 bytes and no slash");
         }
         let Ok(url) = Url::parse(&self.url) else { return invalid("the destination's URL is not a URL") };
-        if !url.username().is_empty() || url.password().is_some() {
+        if url.has_credentials() {
             return invalid("the destination's URL must not hold credentials: deliveries are signed instead");
         }
         let reach = reach::of_url(&url);
-        match url.scheme() {
-            "https" => {}
-            "http" if reach == Reach::Loopback || (reach == Reach::Private && self.allow_private) => {}
+        match reach {
+            _ if url.is_https() => {}
+            Reach::Loopback => {}
+            Reach::Private if self.allow_private => {}
             _ => return invalid("a destination is reached over https:// (or http:// on this machine)"),
         }
         if reach == Reach::Private && !self.allow_private {

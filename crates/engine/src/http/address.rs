@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::auth::{AuthKind, OAuth2};
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret};
-use url::Url;
 
 use super::client::{Client, Note};
 use super::credentials::SignInMethod;
 use super::tokens::OAuthTokens;
 use crate::mutants::mutant;
+use crate::urls::Url;
 
 /// A provider's name, and its origins under a connection's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,7 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn new(provider: &Provider, urls: &[String]) -> Self {
-        let origin =
-            |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization());
+        let origin = |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().to_owned());
         let endpoints = provider.auth.iter().filter_map(AuthKind::oauth2).flat_map(OAuth2::endpoints);
         Address {
             provider: provider.name.clone(),
@@ -41,7 +40,7 @@ impl Address {
     /// credentials alone decide.
     pub(super) fn check_token_url(&self, tokens: &OAuthTokens) -> Result<()> {
         let Some(url) = tokens.token_url.as_deref().filter(|_| !self.token_origins.is_empty()) else { return Ok(()) };
-        let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let origin = Url::parse(url).map(|url| url.origin().to_owned()).unwrap_or_default();
         if self.token_origins.contains(&origin) || self.origins.contains(&origin) {
             return Ok(());
         }
@@ -55,7 +54,7 @@ impl Address {
 
     /// Whether credentials may be sent there.
     pub(super) fn owns(&self, url: &Url) -> bool {
-        mutant!("credential-without-origin") || self.origins.contains(&url.origin().ascii_serialization())
+        mutant!("credential-without-origin") || self.origins.contains(url.origin())
     }
 }
 
@@ -69,7 +68,7 @@ impl Client {
     /// An origin that the client asks at and that is none of the connection's, if there is one.
     pub(crate) fn origin_outside(&self, address: &Address) -> Option<String> {
         let outside = self.origins().urls().iter().find(|url| !address.owns(url))?;
-        Some(outside.origin().ascii_serialization())
+        Some(outside.origin().to_owned())
     }
 
     /// Returns a secret setting, if the connection has not changed since the client was created.

@@ -12,13 +12,13 @@ use highwater_template::redact::Redactor;
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::answer;
 use super::oauth::{Refusal, TokenRequest, secure};
 use super::skew::with_skew;
 use super::tokens::{OAuthGrant, OAuthTokens};
 use super::written::Shown;
+use crate::urls::Url;
 
 /// The grant type of RFC 7523.
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";

@@ -12,7 +12,6 @@ use highwater_template::auth::{Placement, SecretRenewal};
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use tokio::sync::watch;
-use url::Url;
 
 use super::address::Address;
 use super::answer;
@@ -23,7 +22,7 @@ use super::redirect::{self, Journey};
 use super::renewal::Way;
 use super::session::Session;
 use super::tokens;
-use crate::urls::without_parameter;
+use crate::urls::Url;
 
 /// The most rate limits in a row that are waited out for one request.
 const MAX_WAITS: u32 = 20;
@@ -281,8 +280,8 @@ impl Client {
             }
             Some(Placement::Query { name, value }) => {
                 // A link from the API may already contain the key.
-                without_parameter(&mut url, &name);
-                url.query_pairs_mut().append_pair(&name, value.expose());
+                url.remove(&name);
+                url.append([(&*name, value.expose())]);
             }
             Some(Placement::Header { .. }) | None => {}
         }
@@ -414,7 +413,7 @@ impl Client {
 
     /// A URL without its query, and without any secret in its path.
     fn shown(&self, url: &Url) -> String {
-        self.session.redact(&format!("{}{}", url.origin().ascii_serialization(), url.path()))
+        self.session.redact(&format!("{}{}", url.origin(), url.path()))
     }
 }
 

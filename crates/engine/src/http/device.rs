@@ -10,7 +10,6 @@ use highwater_template::redact::Redactor;
 use highwater_template::{HttpRequest, HttpResponse, Secret};
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
 use super::answer;
 use super::oauth::{TokenRequest, check_client, secure};
@@ -18,6 +17,7 @@ use super::tokens::{OAuthGrant, OAuthTokens};
 use super::written::Shown;
 use crate::mutants::mutant;
 use crate::timer;
+use crate::urls::Url;
 
 /// The default polling interval (RFC 8628 section 3.2).
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -210,7 +210,7 @@ fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
     }
     // GitHub answers with a form unless the header `accept` asks for JSON.
     let form = || {
-        let fields = url::form_urlencoded::parse(&response.body)
+        let fields = form_urlencoded::parse(&response.body)
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
         serde_json::from_value(Value::Object(fields.collect()))
     };
@@ -232,7 +232,7 @@ fn read(response: &HttpResponse, hidden: &Redactor) -> Result<Answer> {
 
 /// Whether the address may be shown to a user.
 fn is_page(uri: &str) -> bool {
-    secure(uri, "url").is_ok() && Url::parse(uri).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
+    secure(uri, "url").is_ok() && Url::parse(uri).is_ok_and(|url| !url.has_credentials())
 }
 
 impl fmt::Debug for DeviceSignIn {

@@ -1,12 +1,12 @@
 //! What answers say of the credentials that requests carry.
 
 use highwater_template::HttpResponse;
-use url::Url;
 
 use super::client::Client;
 use super::credentials::Credentials;
 use super::tokens;
 use crate::documents::Finding;
+use crate::urls::Url;
 
 impl Client {
     /// Notes what an answer says of the credentials that its request carried. A refusal counts where `strict`.

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use highwater_core::Result;
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse};
-use url::Url;
 
 use crate::mutants::mutant;
+use crate::urls::Url;
 
 /// Which requests for connections may reach addresses of this machine and of private networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl fmt::Debug for Guarded {
 #[async_trait]
 impl Transport for Guarded {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
-        let origin = Url::parse(&request.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-        if !self.trusted.contains(&origin) && !mutant!("settings-lead-anywhere") {
+        let is_trusted = Url::parse(&request.url).is_ok_and(|url| self.trusted.contains(url.origin()));
+        if !is_trusted && !mutant!("settings-lead-anywhere") {
             request.global_only = true;
         }
         self.transport.send(request).await
@@ -72,7 +72,7 @@ pub(crate) fn fixed_origin<'d>(
         text = text.replace(&format!("{{{name}}}"), value);
     }
     let url = Url::parse(&text).ok().filter(|_| !text.contains(['{', '}']))?;
-    Some(url.origin().ascii_serialization())
+    Some(url.origin().to_owned())
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use highwater_template::auth::{ClientAuth, OAuth2};
 use highwater_template::http::{Transport, escape};
 use highwater_template::redact::Redactor;
 use highwater_template::{HttpRequest, Secret};
-use url::Url;
 
 use super::origins::is_loopback;
 use super::token_answer;
 use super::tokens::{OAuthGrant, OAuthTokens};
 use super::{answer, assertion};
+use crate::urls::Url;
 
 /// Why there are no new tokens.
 pub(super) struct Refusal {
@@ -164,7 +164,7 @@ pub(super) fn check_client(oauth: Option<&OAuth2>, tokens: &OAuthTokens) -> Resu
 pub(super) fn secure(url: &str, name: &'static str) -> Result<()> {
     let parsed = Url::parse(url)
         .map_err(|source| Error::new(ErrorKind::Invalid, "the address is not a URL").with(name, url).because(source))?;
-    if parsed.scheme() == "https" || parsed.scheme() == "http" && is_loopback(&parsed) {
+    if parsed.is_https() || is_loopback(&parsed) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Invalid, "tokens are not requested over plain http: use https://").with(name, url))

@@ -2,10 +2,9 @@
 
 use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::HttpRequest;
-use url::Url;
 
 use crate::reach::{self, Reach};
-use crate::urls::{credentials_in_url, has_credentials, without_credentials};
+use crate::urls::{NotUrl, Url, credentials_in_url};
 
 /// The origins of a connection; the first is its base URL.
 #[derive(Debug)]
@@ -23,15 +22,15 @@ impl Origins {
         let mut url = match (Url::parse(&request.url), self.0.first()) {
             (Ok(url), _) => url,
             // A path is appended to the base URL's own path, which `join` would replace.
-            (Err(_), Some(base)) => {
+            (Err(NotUrl::Relative), Some(base)) => {
                 let base = base.as_str().trim_end_matches('/');
                 Url::parse(&format!("{base}/{}", request.url.trim_start_matches('/'))).map_err(invalid)?
             }
-            (Err(source), None) => return Err(invalid(source)),
+            (Err(source), _) => return Err(invalid(source)),
         };
         self.admit(&mut url, "refused a link to another origin: the token would leak")?;
         if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.query);
+            url.append(request.query.iter().map(|(name, value)| (&**name, &**value)));
         }
         Ok(url)
     }
@@ -39,22 +38,14 @@ impl Origins {
     /// Accepts a URL with one of the origins. A link to the same host without TLS, as servers behind a proxy write it, is
     /// requested with TLS.
     pub(super) fn admit(&self, url: &mut Url, refusal: &'static str) -> Result<()> {
-        url.set_fragment(None);
-        // A name and a password in a link come from the API, they are not the connection's credentials.
-        without_credentials(url);
-        if url.scheme() == "http" && url.port().is_none() {
-            let mut safe = url.clone();
-            if safe.set_scheme("https").is_ok() && self.has(&safe) && !self.has(url) {
-                *url = safe;
-            }
+        if let Some(safe) = url.with_tls().filter(|safe| self.has(safe) && !self.has(url)) {
+            *url = safe;
         }
         if self.has(url) {
             return Ok(());
         }
-        let expected: Vec<String> = self.0.iter().map(|known| known.origin().ascii_serialization()).collect();
-        Err(Error::new(ErrorKind::Remote, refusal)
-            .with("origin", url.origin().ascii_serialization())
-            .with("expected", expected.join(", ")))
+        let expected: Vec<&str> = self.0.iter().map(Url::origin).collect();
+        Err(Error::new(ErrorKind::Remote, refusal).with("origin", url.origin()).with("expected", expected.join(", ")))
     }
 
     pub(super) fn urls(&self) -> &[Url] {
@@ -70,17 +61,19 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
     // The part after a `?` or `#` may be a key, so it is not shown.
     let shown = url.split(['?', '#']).next().unwrap_or_default();
     let invalid = |message| Error::new(ErrorKind::Invalid, message).with("base_url", shown);
-    let parsed = Url::parse(url).map_err(|source| invalid("the base URL is not a URL").because(source))?;
-    if has_credentials(&parsed) {
+    let parsed = Url::parse(url).map_err(|source| match source {
+        // It may be a password, so the text is not shown.
+        _ if shown.contains('@') => credentials_in_url(),
+        NotUrl::Scheme => invalid("the base URL must begin with https:// (or http://)"),
+        _ => invalid("the base URL is not a URL").because(source),
+    })?;
+    if parsed.has_credentials() {
         return Err(credentials_in_url());
-    }
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(invalid("the base URL must begin with https:// (or http://)"));
     }
     if shown.len() != url.len() {
         return Err(invalid("the base URL has a query or a fragment, which requests would drop: remove it"));
     }
-    if secrets && parsed.scheme() == "http" && !is_loopback(&parsed) {
+    if secrets && !parsed.is_https() && !is_loopback(&parsed) {
         return Err(invalid("a token is not sent over plain http: use an https:// base URL"));
     }
     Ok(parsed)

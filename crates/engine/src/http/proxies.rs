@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use highwater_core::{Error, ErrorKind};
 use ureq::Proxy;
-use url::{Host, Url};
 
 use super::origins::is_loopback;
+use crate::urls::{Host, Url};
 
 /// Selects the proxy of a request. An unusable setting fails only the requests that it applies to: bypassing the proxy would
 /// expose traffic to a network that must not see it.
@@ -82,7 +82,7 @@ impl Proxies {
         if is_loopback(url) || self.without.iter().any(|rule| rule.holds(url)) {
             return None;
         }
-        let setting = if url.scheme() == "https" { &self.https } else { &self.http };
+        let setting = if url.is_https() { &self.https } else { &self.http };
         (!matches!(setting, Setting::None)).then_some(setting)
     }
 }
@@ -138,20 +138,20 @@ fn unbracketed(text: &str) -> &str {
 
 impl Rule {
     fn holds(&self, url: &Url) -> bool {
-        if self.port.is_some() && self.port != url.port_or_known_default() {
+        if self.port.is_some() && self.port != Some(url.used_port()) {
             return false;
         }
         let address = match url.host() {
-            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address).to_canonical()),
-            _ => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address).to_canonical()),
+            Host::Name(_) => None,
         };
         match (&self.hosts, url.host()) {
             (Hosts::All, _) => true,
             (Hosts::Network { address: network, bits }, _) => {
                 address.is_some_and(|address| begins_alike(address, network.to_canonical(), *bits))
             }
-            (Hosts::Domain { name, itself }, Some(Host::Domain(host))) => {
+            (Hosts::Domain { name, itself }, Host::Name(host)) => {
                 let host = host.trim_end_matches('.');
                 (*itself && host == name) || host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'))
             }

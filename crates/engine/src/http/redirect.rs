@@ -2,10 +2,10 @@
 
 use highwater_core::{ErrorKind, Result};
 use highwater_template::{HttpRequest, HttpResponse};
-use url::Url;
 
 use super::origins::Origins;
 use crate::mutants::mutant;
+use crate::urls::Url;
 
 /// The most redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
@@ -48,10 +48,6 @@ impl Journey {
                 return Err(error.because(source));
             }
         };
-        // A name and a password in a link must not be sent.
-        if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
-            return refused("the API redirects to a URL without a host");
-        }
         let admitted = origins.admit(&mut url, "refused a redirect to another origin: the token would leak");
         admitted.map_err(|error| error.with("url", &response.url).with("status", response.status))?;
         self.been.push((self.request.method.clone(), self.url.clone()));

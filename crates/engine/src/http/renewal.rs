@@ -15,7 +15,6 @@ use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
 use highwater_template::redact::Redactor;
-use url::Url;
 
 use super::address::Address;
 use super::credential_store::CredentialStore;
@@ -28,6 +27,7 @@ use crate::documents::{Finding, Obstacle, SignInReason, connection_key};
 use crate::errors::no_connection;
 use crate::mutants::mutant;
 use crate::timer;
+use crate::urls::Url;
 
 /// Pauses between tries to have renewed tokens kept. The host's vault may be busy, or locked for a moment.
 const KEEPING: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];

@@ -44,7 +44,7 @@ fn parse(body: &[u8]) -> Option<Map<String, Value>> {
     if let Ok(found) = serde_json::from_slice(body) {
         return if let Value::Object(members) = found { Some(members) } else { None };
     }
-    let fields = url::form_urlencoded::parse(body.trim_ascii());
+    let fields = form_urlencoded::parse(body.trim_ascii());
     let members: Map<String, Value> =
         fields.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
     (members.contains_key("access_token") || members.contains_key("error")).then_some(members)

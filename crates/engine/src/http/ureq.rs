@@ -11,12 +11,12 @@ use highwater_template::{HttpRequest, HttpResponse};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::DefaultConnector;
-use url::Url;
 
 use super::answer::{MAX_BODY, fault};
 use super::global::{GlobalResolver, NotGlobal};
 use super::proxies::{self, Proxies, Setting};
 use crate::reach::{self, Reach};
+use crate::urls::Url;
 
 /// The refusal of an address for a request that must not reach the host's own network.
 const NOT_GLOBAL: &str = "refused an address that is not globally routable: the program that runs the engine can allow it, as the connection's base URL, \
@@ -68,11 +68,11 @@ impl UreqTransport {
             .map_err(|source| Error::new(ErrorKind::Invalid, "the request's URL is not a URL").because(source))?;
         // What is written as such an address is refused here: a proxy would not check it.
         if request.global_only && reach::of_url(&url) != Reach::Public {
-            return Err(Error::new(ErrorKind::Invalid, NOT_GLOBAL).with("origin", url.origin().ascii_serialization()));
+            return Err(Error::new(ErrorKind::Invalid, NOT_GLOBAL).with("origin", url.origin()));
         }
         match self.proxies.for_url(&url) {
             None | Some(Setting::None) => Ok(if request.global_only { &self.global } else { &self.direct }),
-            Some(Setting::Proxy(_)) => Ok(if url.scheme() == "https" { &self.https } else { &self.http }),
+            Some(Setting::Proxy(_)) => Ok(if url.is_https() { &self.https } else { &self.http }),
             Some(Setting::Unusable(name, why)) => Err(proxies::unusable(name, why)),
         }
     }

@@ -115,7 +115,7 @@ pub(crate) fn content<'b, N: AsRef<str>, V: AsRef<str>>(
     body: &'b [u8],
 ) -> Result<Content<'b>> {
     let event = if is_form(headers, body) {
-        match url::form_urlencoded::parse(body).find(|(name, _)| name == "payload") {
+        match form_urlencoded::parse(body).find(|(name, _)| name == "payload") {
             Some((_, payload)) => Cow::Owned(payload.into_owned().into_bytes()),
             None if scheme == WebhookScheme::Slack => return Ok(Content::Other),
             None => {
