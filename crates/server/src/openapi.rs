@@ -103,7 +103,7 @@ fn operation(route: &Route) -> Value {
     if route.access() == Access::Anyone {
         operation["security"] = json!([]);
     }
-    let mut parameters: Vec<Value> = path_parameters(route.path());
+    let mut parameters: Vec<Value> = path_parameters(route);
     parameters.extend(route.parameters().unwrap_or_default().iter().map(query_parameter));
     parameters.extend(about.headers.iter().map(|header| parameter("header", header)));
     if !parameters.is_empty() {
@@ -126,14 +126,15 @@ fn operation_id(route: &Route) -> String {
     format!("{}_{}", route.method(), parts.join("_"))
 }
 
-fn path_parameters(path: &str) -> Vec<Value> {
+fn path_parameters(route: &Route) -> Vec<Value> {
+    let path = route.path();
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     names
         .map(|name| {
             let name = name.trim_start_matches('*');
             let most = if path.starts_with("/consumers/") { MAX_NAME_BYTES } else { MAX_NAME };
             let mut shown = json!({ "name": name, "in": "path", "required": true, "schema": schema::name(most) });
-            if let Some(example) = links::path_example(path, name) {
+            if let Some(example) = links::path_example(route.method(), path, name) {
                 shown["example"] = example.into();
             }
             shown

@@ -11,29 +11,14 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use highwater_core::{Environment, Inline, MemoryBackend, Result, Store, StoreOptions, SystemEnvironment, Timestamp};
+use highwater_core::{Environment, Inline, MemoryBackend, Store, StoreOptions, SystemEnvironment, Timestamp};
 use highwater_engine::credentials::SignInMethod;
-use highwater_engine::{CredentialStore, Credentials, Engine, IntegrationSettings, Secret};
-use highwater_template::async_trait::async_trait;
+use highwater_engine::{Engine, IntegrationSettings, Secret};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::{ConfigKey, Provider};
 use serde_json::{Value, json};
+use support::keychain::Keychain;
 use support::{Answer, Running, start_with};
-
-#[derive(Debug, Default)]
-struct Keychain(Mutex<BTreeMap<String, Credentials>>);
-
-#[async_trait]
-impl CredentialStore for Keychain {
-    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        Ok(self.0.lock().unwrap().get(connection).cloned())
-    }
-
-    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
-        self.0.lock().unwrap().insert(connection.to_owned(), credentials.clone());
-        Ok(())
-    }
-}
 
 /// The system's clock, which a test sets forward.
 #[derive(Debug, Default)]

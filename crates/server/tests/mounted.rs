@@ -6,6 +6,7 @@ mod support;
 
 use axum::Router;
 use axum::routing::get;
+use highwater_engine::IntegrationSettings;
 use highwater_server::{Scope, Server};
 use support::{engine, save, start};
 use tokio::net::TcpListener;
@@ -14,7 +15,8 @@ use tokio::net::TcpListener;
 async fn a_host_mounts_the_router_under_a_path_of_its_own() {
     let engine = engine().await;
     save(&engine, "Deal", [r#"{"id":1}"#.to_owned()]).await;
-    let server = Server::builder(engine).temporary_key(Scope::Read).build().unwrap();
+    engine.create_integration(IntegrationSettings::new("work", "crm")).await.unwrap();
+    let server = Server::builder(engine).temporary_key(Scope::Admin).build().unwrap();
     let app = Router::new()
         .route("/", get(|| async { "the host" }))
         .nest("/sync", server.router())
@@ -38,4 +40,23 @@ async fn a_host_mounts_the_router_under_a_path_of_its_own() {
     let foreign = [("Host", "evil.example")];
     assert_eq!(running.call_with("GET", "/", None, &foreign).await.text(), "the host");
     assert_eq!(running.call_with("GET", "/sync/records?model=Deal", None, &foreign).await.code(), "unknown_host");
+
+    // The paths of the document are beside it.
+    assert_eq!(running.get("/sync/openapi.json").await.json()["servers"], serde_json::json!([{ "url": "./" }]));
+    // Links for users, and the pages that they lead to.
+    let made = running.call("POST", "/sync/connect/sessions", Some("{}")).await.json();
+    let link = made["data"]["connect_link"].as_str().unwrap().to_owned();
+    let path = link.strip_prefix(&format!("http://{}", running.address)).unwrap();
+    assert!(path.starts_with("/sync/connect?session_token="), "{path}");
+    let arrived = running.call_with("GET", path, None, &[("Authorization", "")]).await;
+    let (page, cookie) = (arrived.header("location").unwrap(), arrived.header("set-cookie").unwrap());
+    assert!(page.starts_with("/sync/connect/page/") && cookie.contains("; Path=/sync/; "), "{page} {cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let shown = running.call_with("GET", page, None, &[("Authorization", ""), ("Cookie", cookie)]).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    for attribute in [" href=\"", " src=\"", " action=\""] {
+        for address in shown.text().split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(address.starts_with("/sync/"), "{attribute}{address}");
+        }
+    }
 }

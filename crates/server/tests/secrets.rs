@@ -7,16 +7,13 @@ mod support;
 #[path = "../../vault/tests/support/told.rs"]
 mod told;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use browser::Browser;
 use highwater_core::{Error, ErrorKind, MemoryStore, Result, Store};
 use highwater_engine::runs::RunOptions;
 use highwater_engine::webhooks::{Destination, Outbox, WebhookFormat};
-use highwater_engine::{
-    ConnectionSettings, CredentialStore, Credentials, Engine, IntegrationSettings, Secret, SyncOptions,
-};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, IntegrationSettings, Secret, SyncOptions};
 use highwater_server::Scope;
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::async_trait::async_trait;
@@ -24,6 +21,7 @@ use highwater_template::auth::AuthKind;
 use highwater_template::http::Transport;
 use highwater_template::{HttpRequest, HttpResponse, Provider, SyncContext, Template, TemplateInfo, Verification};
 use serde_json::{Value, json};
+use support::keychain::Keychain;
 use support::{Answer, Running, start_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,21 +32,6 @@ const UNUSED: &str = "t0ken-4712-ddddeeeeffff";
 const CLIENT: &str = "cl1ent-4713-gggghhhhiiii";
 const HOOK: &str = "h00k-4714-jjjjkkkkllll";
 const SIGNING: &str = "whsec_c2lnbmluZy1zZWNyZXQtNDcxNS1tbW1t";
-
-#[derive(Debug, Default)]
-struct Keychain(Mutex<BTreeMap<String, Credentials>>);
-
-#[async_trait]
-impl CredentialStore for Keychain {
-    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        Ok(self.0.lock().unwrap().get(connection).cloned())
-    }
-
-    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
-        self.0.lock().unwrap().insert(connection.to_owned(), credentials.clone());
-        Ok(())
-    }
-}
 
 /// Where the API puts the secrets that it was sent, and others that it knows.
 #[derive(Clone, Copy, Debug, Default)]

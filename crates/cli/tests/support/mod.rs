@@ -3,6 +3,8 @@
 
 #[allow(clippy::disallowed_macros)] // what is skipped is said
 pub(crate) mod npm;
+#[cfg(unix)]
+pub(crate) mod reader;
 #[cfg(unix)] // signals
 pub(crate) mod served;
 

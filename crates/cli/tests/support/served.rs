@@ -126,7 +126,7 @@ impl Served {
 }
 
 /// An answer, if all of it arrived.
-fn parse(answer: &[u8]) -> Option<Answer> {
+pub(crate) fn parse(answer: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, mut rest) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

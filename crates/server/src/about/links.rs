@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-/// Returns a value that a part of a path has in the demo, where there is one.
-pub(crate) fn path_example(path: &str, name: &str) -> Option<&'static str> {
+/// Returns a value that a part of a path has in the demo, where there is one. What is to be deleted is better said by a link.
+pub(crate) fn path_example(method: &str, path: &str, name: &str) -> Option<&'static str> {
+    if method == "delete" {
+        return None;
+    }
     Some(match name {
         "connection" => "demo",
         "key" => "demo-crm",

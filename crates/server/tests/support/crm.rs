@@ -1,7 +1,7 @@
 //! A provider with a sync, an action and an API on this machine, and an integration and connections of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,15 +11,15 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::any;
 use highwater_core::{MemoryStore, Result};
-use highwater_engine::{
-    ConnectionSettings, CredentialStore, Credentials, Engine, IntegrationSettings, Secret, SyncOptions,
-};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, IntegrationSettings, Secret, SyncOptions};
 use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
 use highwater_template::async_trait::async_trait;
 use highwater_template::auth::AuthKind;
 use highwater_template::{HttpRequest, Provider, SyncContext, Template, TemplateInfo};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::support::keychain::Keychain;
 
 /// The connection's token. No answer but that of the credentials may hold it.
 pub(crate) const TOKEN: &str = "t0ken-nobody-may-see";
@@ -52,21 +52,6 @@ impl ActionTemplate for CreateContact {
     async fn run(&self, context: &ActionContext<'_>, input: Value) -> Result<Value> {
         let status = input["status"].as_u64().unwrap_or(201);
         context.send(HttpRequest::post_json(format!("/status/{status}"), &input)?.repeatable(false)).await?.json()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Keychain(Mutex<std::collections::BTreeMap<String, Credentials>>);
-
-#[async_trait]
-impl CredentialStore for Keychain {
-    async fn load(&self, connection: &str) -> Result<Option<Credentials>> {
-        Ok(self.0.lock().unwrap().get(connection).cloned())
-    }
-
-    async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
-        self.0.lock().unwrap().insert(connection.to_owned(), credentials.clone());
-        Ok(())
     }
 }
 

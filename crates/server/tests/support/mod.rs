@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 mod described;
+pub(crate) mod keychain;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
