@@ -17,7 +17,7 @@ pub(super) const SETS: &[Set] = &[
     Set { name: "redb", features: &["redb"], crates: 39, bytes: Some(3_031_944) },
     Set { name: "engine", features: &["sqlite", "engine"], crates: 65, bytes: None },
     Set { name: "http", features: &["sqlite", "http"], crates: 79, bytes: None },
-    Set { name: "default", features: &["default-facade"], crates: 81, bytes: Some(11_316_504) },
+    Set { name: "default", features: &["default-facade"], crates: 81, bytes: Some(11_126_552) },
     Set { name: "encryption", features: &["default-facade", "encryption"], crates: 89, bytes: None },
     Set { name: "zstd", features: &["default-facade", "zstd"], crates: 85, bytes: None },
     Set { name: "vault", features: &["default-facade", "vault"], crates: 90, bytes: None },
