@@ -117,6 +117,9 @@ fn every_line_is_of_a_documented_type_with_its_members_in_one_case() {
     let (connectors, cassettes) = (reference.join("connectors"), reference.join("cassettes"));
     let (connectors, cassettes) = (connectors.to_str().unwrap(), cassettes.to_str().unwrap());
     let url = server.url.as_str();
+    let runs = run(here, &["runs", "--db", "app.db", "--json"]);
+    let newest: Value = serde_json::from_slice(runs.stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    let newest = newest["id"].as_str().unwrap();
     let commands: &[&[&str]] = &[
         &["sync", "github", "issues", "--config", "owner=o,repo=r", "--base-url", url, "--db", "app.db"],
         &["dryrun", "github/issues", "--config", "owner=o,repo=r", "--base-url", url],
@@ -130,6 +133,8 @@ fn every_line_is_of_a_documented_type_with_its_members_in_one_case() {
         &["consumers", "seek", "tail", "start", "--db", "app.db"],
         &["consumers", "unpark", "tail", "--db", "app.db"],
         &["runs", "--db", "app.db"],
+        &["runs", "show", newest, "--db", "app.db"],
+        &["backup", "copy.db", "--db", "app.db"],
         &["logs", "--db", "app.db"],
         &["webhooks", "--db", "app.db"],
         &["webhooks", "waiting", "crm", "--db", "app.db"],

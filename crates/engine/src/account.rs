@@ -112,7 +112,8 @@ impl Engine {
         };
         let urls = parts.urls(settings, provider)?;
         let client = parts.client_of(settings, provider, &urls, CredentialUse::Required, session).await?;
-        let response = client.send(verification.request()?.any_status(), &|_, _| ()).await?;
+        let response =
+            client.send(verification.request()?.any_status(), &|_: highwater_template::LogLevel, _: &str| ()).await?;
         verification.account(&response)
     }
 

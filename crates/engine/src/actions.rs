@@ -120,7 +120,7 @@ struct ActionHost<'e> {
 impl ApiHost for ActionHost<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
         let asked = asked(&request);
-        let answer = self.client.send(request, &|level, message| self.log(level, message)).await;
+        let answer = self.client.send(request, &|level: LogLevel, message: &str| self.log(level, message)).await;
         self.call.note_exchange(&self.client, &asked, &answer);
         answer
     }

@@ -40,7 +40,7 @@ use tokio::sync::oneshot;
 
 use crate::actions::QueuedAction;
 use crate::background::Background;
-use crate::documents::{LogLine, RunReport, SyncSettings, SyncState};
+use crate::documents::{LogLine, RunReport, RunTrace, SyncSettings, SyncState};
 use crate::http::Revocation;
 use crate::logs::{LinePage, LogFilter, RunPage};
 use crate::proxy::ProxyRetries;
@@ -280,6 +280,15 @@ impl Engine {
     /// Those of the method it calls.
     pub fn run_log(&self, id: RunId) -> Result<Vec<LogLine>> {
         self.wait(self.engine().run_log(id))
+    }
+
+    /// See [`Engine::run_trace`](crate::Engine::run_trace).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn run_trace(&self, id: RunId) -> Result<RunTrace> {
+        self.wait(self.engine().run_trace(id))
     }
 
     /// See [`Engine::sweep_logs`](crate::Engine::sweep_logs).

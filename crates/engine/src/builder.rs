@@ -228,6 +228,7 @@ impl EngineBuilder {
             running: Mutex::default(),
             queued: Mutex::default(),
             calls: Mutex::default(),
+            counting: Arc::default(),
             queued_actions: watch::channel(0).0,
             ended: Notify::new(),
             events: broadcast::channel(EVENTS).0,

@@ -65,7 +65,7 @@ impl Parts {
             .with("provider", &provider.name)
             .with("origin", origin));
         }
-        Ok(client.of_engine(&self.name).at(address))
+        Ok(client.of_engine(&self.name, &self.counting).at(address))
     }
 
     /// The transport for a connection: what its settings lead to may not be a private address.

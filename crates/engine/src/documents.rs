@@ -20,6 +20,7 @@ mod removal;
 mod run;
 mod schedule;
 mod sync;
+mod trace;
 mod trigger;
 
 pub use about::EndUser;
@@ -50,5 +51,6 @@ pub use run::{HeldDeletes, LogLine, RecordSetAside, RunMode, RunReport, RunState
 pub use schedule::Schedule;
 pub(crate) use sync::{DEFAULT_TIMEOUT, MOST_SPREAD, Off};
 pub use sync::{DeletePolicy, IncompleteModel, Phase, SyncOptions, SyncOrigin, SyncSettings, SyncState, SyncStatus};
+pub use trace::{RequestWait, RunPhase, RunPhaseKind, RunRequest, RunTrace, WaitReason};
 pub(crate) use trigger::Trigger;
 pub use trigger::TriggerMode;

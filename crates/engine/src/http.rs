@@ -3,6 +3,7 @@
 mod address;
 mod answer;
 mod assertion;
+mod attempt;
 mod budget;
 mod charset;
 mod client;
@@ -34,7 +35,8 @@ mod ureq;
 mod written;
 
 pub(crate) use address::Address;
-pub(crate) use client::{Client, Note};
+pub(crate) use attempt::{Listener, Note};
+pub(crate) use client::Client;
 pub use credential_store::CredentialStore;
 pub use credentials::{Credentials, SignInMethod};
 pub use device::DeviceSignIn;

@@ -34,6 +34,7 @@ mod cancel;
 mod clients;
 mod connection;
 mod control;
+mod counters;
 mod cron;
 mod documents;
 mod engine;
@@ -66,6 +67,7 @@ pub use builder::EngineBuilder;
 pub use cancel::CancelToken;
 pub use connection::{DisconnectMode, DisconnectOptions};
 pub use control::DisableMode;
+pub use counters::EngineCounters;
 pub use documents::{ConnectionSettings, Phase, RunReport, RunState, Schedule, SyncOptions, SyncState, TriggerMode};
 pub use engine::Engine;
 pub use events::RunEvent;
@@ -104,7 +106,10 @@ pub mod runs {
     pub use highwater_template::host::{Counts, Progress};
 
     pub use crate::cancel::CancelToken;
-    pub use crate::documents::{HeldDeletes, RecordSetAside, RunMode, RunReport, RunState};
+    pub use crate::documents::{
+        HeldDeletes, RecordSetAside, RequestWait, RunMode, RunPhase, RunPhaseKind, RunReport, RunRequest, RunState,
+        RunTrace, WaitReason,
+    };
     pub use crate::events::RunEvent;
     pub use crate::run::RunOptions;
 }

@@ -17,6 +17,8 @@ pub struct LogPolicy {
     pub level: LogLevel,
     /// Lines kept of one run; beyond that only errors are kept.
     pub lines_per_run: u64,
+    /// Requests kept of one run: the first half of them, and the last. 0 keeps none, and no [phases](crate::runs::RunPhase).
+    pub requests_per_run: u32,
     /// The number of runs kept of one sync.
     pub runs_per_sync: usize,
     /// Runs older than this are removed.
@@ -26,12 +28,13 @@ pub struct LogPolicy {
 }
 
 impl Default for LogPolicy {
-    /// Returns the defaults: level info and above, 5,000 lines of a run, 50 runs of a sync (as many webhooks, calls of an action,
+    /// Returns the defaults: level info and above, 5,000 lines and 200 requests of a run, 50 runs of a sync (as many webhooks, calls of an action,
     /// requests), 30 days.
     fn default() -> Self {
         LogPolicy {
             level: LogLevel::Info,
             lines_per_run: 5000,
+            requests_per_run: 200,
             runs_per_sync: 50,
             max_age: std::time::Duration::from_secs(30 * 24 * 3600),
             calls: true,
@@ -51,6 +54,13 @@ impl LogPolicy {
     #[must_use]
     pub fn lines_per_run(mut self, lines: u64) -> Self {
         self.lines_per_run = lines;
+        self
+    }
+
+    /// Sets how many requests of a run are kept.
+    #[must_use]
+    pub fn requests_per_run(mut self, requests: u32) -> Self {
+        self.requests_per_run = requests;
         self
     }
 

@@ -6,10 +6,12 @@
 mod filter;
 mod find;
 mod lines;
+mod traces;
 
 pub use filter::LogFilter;
 pub use find::{LinePage, RunLine, RunPage};
 pub(crate) use lines::Lines;
+pub(crate) use traces::Trace;
 
 pub use crate::documents::LogLine;
 pub use crate::log_policy::LogPolicy;
@@ -124,18 +126,21 @@ async fn lines_of(store: &dyn Store, id: RunId) -> Result<Vec<LogLine>> {
     }
 }
 
-/// Removes a run with its lines.
+/// Removes a run with its lines and its trace.
 pub(crate) async fn remove_run(store: &dyn Store, batch: &mut WriteBatch, key: &SyncKey, id: RunId) -> Result<()> {
     batch.remove_document(run_key(key, id)).remove_document(pointer_key(id));
-    let (prefix, mut after) = (lines_prefix(id), String::new());
-    loop {
-        let page = store.documents(&prefix, &after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after.clone_from(&last.key);
-        for document in page {
-            batch.remove_document(document.key);
+    for prefix in [traces::traces_prefix(id), lines_prefix(id)] {
+        let mut after = String::new();
+        loop {
+            let page = store.documents(&prefix, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.key);
+            for document in page {
+                batch.remove_document(document.key);
+            }
         }
     }
+    Ok(())
 }
 
 /// Removes the runs of a sync beyond the policy's count and age. Webhooks, actions and requests are counted separately, so that

@@ -11,6 +11,7 @@ use highwater_template::{Provider, Secret, Template};
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::cancel::CancelToken;
+use crate::counters::Counting;
 use crate::documents::{Holder, SyncKey};
 use crate::events::{ConnectionEvent, IntegrationEvent, RunEvent, SyncEvent};
 use crate::http::{PrivateAddresses, RequestLimits, Sessions};
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) logs: LogPolicy,
     pub(crate) lease_ttl: Duration,
     pub(crate) slots: Slots,
+    /// For monitoring.
+    pub(crate) counting: Arc<Counting>,
     /// Random; distinguishes this engine's leases from others'.
     pub(crate) name: String,
     pub(crate) sessions: Sessions,

@@ -83,7 +83,7 @@ impl Engine {
         let (client, met) = self.provider_client(&settings, self.parts().provider_of(&settings)?).await?;
         let call = Call::begin(self, connection, &format!("{}/proxy", settings.provider), RunMode::Proxy).await?;
         let asked = asked(&request);
-        let note = |level, message: &str| call.line(level, &client.session().redact(message));
+        let note = |level: LogLevel, message: &str| call.line(level, &client.session().redact(message));
         let answer = call.during(self.send_again(&client, request.any_status(), retries, &note)).await;
         self.settle_health(connection, &met, answer.as_ref().err()).await;
         call.note_exchange(&client, &asked, &answer);
@@ -121,7 +121,7 @@ impl Engine {
                 return outcome;
             }
             failures += 1;
-            note(LogLevel::Warning, &format!("{what}; retrying"));
+            note.line(LogLevel::Warning, &format!("{what}; retrying"));
             let mut random = [0; 4];
             environment.fill_random(&mut random);
             timer::sleep(limits.pause(failures, u32::from_le_bytes(random)).max(wait)).await;

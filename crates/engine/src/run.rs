@@ -21,7 +21,7 @@ use highwater_template::{LogLevel, SyncContext, Template};
 use tracing::Instrument;
 
 use crate::cancel::CancelToken;
-use crate::documents::{ConnectionSettings, Gate, RunReport, SyncKey};
+use crate::documents::{ConnectionSettings, Gate, RunPhaseKind, RunReport, SyncKey};
 use crate::engine::Engine;
 use crate::http::Client;
 use crate::timer;
@@ -160,7 +160,11 @@ impl Run<'_> {
             }
             self.template.fetch(&mut context).await?;
             context.finish().await?;
-            deletes::settle(host, &*self.template, &mut context, &begun.run, self.options.approve_deletes).await
+            let settling = host.elapsed();
+            let approved = self.options.approve_deletes;
+            let settled = deletes::settle(host, &*self.template, &mut context, &begun.run, approved).await;
+            host.spend(RunPhaseKind::Deletes, host.deletes_found(), settling);
+            settled
         };
         let mut work = std::pin::pin!(work);
         let error = tokio::select! {

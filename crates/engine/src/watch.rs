@@ -81,6 +81,10 @@ impl Engine {
     }
 
     pub(crate) fn publish_change(&self, event: SyncEvent) {
+        if let (SyncChange::Ended, Some(state)) = (event.change, event.state) {
+            let template = event.sync.split("::").next().unwrap_or_default();
+            self.parts().counting.run_ended(template, state);
+        }
         // It is fine if there are no receivers.
         let _ = self.parts().sync_events.send(event);
     }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use highwater::Result;
 use highwater::engine::RunReport;
-use highwater::engine::runs::RunMode;
+use highwater::engine::runs::{RunMode, RunRequest, WaitReason};
 
 use crate::args::StoreOptions;
 use crate::args::run_filter::FilterOptions;
@@ -23,7 +23,7 @@ pub(crate) struct RunsOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsAction {
-    /// Show one run, with its log.
+    /// Show one run, with its phases, requests and log.
     Show(RunOptions),
     /// Apply the deletes that a run holds for approval.
     Approve(RunOptions),
@@ -89,6 +89,20 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
             held.ids.join(", ")
         ));
     }
+    let trace = engine.run_trace(run.id).await?;
+    for phase in &trace.phases {
+        output.object("run_phase", phase);
+        let name = phase.phase.as_str();
+        output.line(format!("  {name:<8} {:>7} in {:.1} s", phase.count, phase.took.as_secs_f64()));
+    }
+    for request in &trace.requests {
+        output.object("run_request", request);
+        output.line(format!("  {}", about(request)));
+    }
+    let left_out = trace.sent.saturating_sub(trace.requests.len() as u64);
+    if left_out > 0 {
+        output.line(format!("  {} between the first and the last are not kept", counted(left_out, "request")));
+    }
     for line in engine.run_log(run.id).await? {
         output.object("log_line", &line);
         output.line(format!(
@@ -99,6 +113,28 @@ async fn show(options: &RunOptions, output: &Output) -> Result<()> {
         ));
     }
     store.close().await
+}
+
+/// One line about a request.
+fn about(request: &RunRequest) -> String {
+    let status = match (request.status, request.error) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(kind)) => format!("no answer ({})", kind.as_str()),
+        (None, None) => "no answer".to_owned(),
+    };
+    let RunRequest { method, url, attempt, took, bytes, .. } = request;
+    let mut text = format!("{} {method} {url}: {status}, {} ms, {bytes} bytes", moment(request.at), took.as_millis());
+    if *attempt > 1 {
+        text.push_str(&format!(", attempt {attempt}"));
+    }
+    if let Some(wait) = request.wait {
+        let reason = match wait.reason {
+            WaitReason::RateLimit => "for the rate limit",
+            _ => "after a failure",
+        };
+        text.push_str(&format!(", after waiting {:.1} s {reason}", wait.time.as_secs_f64()));
+    }
+    text
 }
 
 /// The records that a run could not save, and the models that it did not read completely.

@@ -74,7 +74,9 @@ impl Engine {
             let usual = urls.first().cloned().unwrap_or_default();
             let client =
                 parts.client_of(&settings, provider, &urls, CredentialUse::Required, Arc::clone(&session)).await?;
-            let response = client.send(HttpRequest::get(&lookup.url).any_status(), &|_, _| ()).await?;
+            let response = client
+                .send(HttpRequest::get(&lookup.url).any_status(), &|_: highwater_template::LogLevel, _: &str| ())
+                .await?;
             let url = lookup.find(&response, &usual)?;
             // It is kept in the open.
             if session.redact(&url) != url {

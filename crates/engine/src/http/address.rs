@@ -10,7 +10,8 @@ use highwater_core::{Error, ErrorKind, Result};
 use highwater_template::auth::{AuthKind, OAuth2};
 use highwater_template::{HttpRequest, HttpResponse, Provider, Secret};
 
-use super::client::{Client, Note};
+use super::attempt::Note;
+use super::client::Client;
 use super::credentials::SignInMethod;
 use super::tokens::OAuthTokens;
 use crate::mutants::mutant;

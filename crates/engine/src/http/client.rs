@@ -14,7 +14,7 @@ use highwater_template::{HttpRequest, HttpResponse, LogLevel, Provider, Secret};
 use tokio::sync::watch;
 
 use super::address::Address;
-use super::answer;
+use super::attempt::{Note, hold};
 use super::credentials::{Credentials, SignInMethod};
 use super::limits::{RequestLimits, Verdict, passing, remaining, rest, server_ms, verdict};
 use super::origins::Origins;
@@ -22,6 +22,8 @@ use super::redirect::{self, Journey};
 use super::renewal::Way;
 use super::session::Session;
 use super::tokens;
+use crate::counters::Counting;
+use crate::documents::{RequestWait, WaitReason};
 use crate::urls::Url;
 
 /// The most rate limits in a row that are waited out for one request.
@@ -34,13 +36,10 @@ const FIRST_TRIES: u32 = 2;
 /// The shortest wait that an error reports. For shorter ones the schedule's own backoff applies.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
-/// Receives the client's log lines, for the run's log.
-pub(crate) type Note<'n> = &'n (dyn Fn(LogLevel, &str) + Sync);
-
 #[derive(Debug)]
 pub(crate) struct Client {
     transport: Arc<dyn Transport>,
-    environment: Arc<dyn Environment>,
+    pub(super) environment: Arc<dyn Environment>,
     store: Arc<dyn Store>,
     limits: RequestLimits,
     origins: Origins,
@@ -55,7 +54,9 @@ pub(crate) struct Client {
     /// The API's clock at its latest answer, in Unix milliseconds; 0 before.
     server_ms: AtomicU64,
     /// Whether any request has been answered.
-    answered: AtomicBool,
+    pub(super) answered: AtomicBool,
+    /// For monitoring.
+    pub(super) counting: Arc<Counting>,
 }
 
 impl Client {
@@ -86,6 +87,7 @@ impl Client {
             renewals,
             server_ms: AtomicU64::new(0),
             answered,
+            counting: Arc::default(),
         })
     }
 
@@ -109,9 +111,10 @@ impl Client {
         self.session.check_address(&self.address)
     }
 
-    /// Sets the id by which its engine takes turns with others.
-    pub(crate) fn of_engine(mut self, name: &str) -> Self {
+    /// Sets the id by which its engine takes turns with others, and where it counts.
+    pub(crate) fn of_engine(mut self, name: &str, counting: &Arc<Counting>) -> Self {
         name.clone_into(&mut self.engine);
+        self.counting = Arc::clone(counting);
         self
     }
 
@@ -137,16 +140,18 @@ impl Client {
         let url = self.origins.resolve(&request)?;
         let mut journey = Journey::new(request, url);
         let (mut failures, mut waits, mut refreshed) = (0, 0, false);
+        let mut held = None;
         loop {
-            self.await_leave(note).await?;
+            self.await_leave(note, &mut held).await?;
             let credentials = self.credentials().await?;
             let may_retry = journey.request.repeatable && failures + 1 < self.limits.attempts;
-            let response = match self.attempt(&journey, &credentials, note).await {
+            let attempt = 1 + failures + waits + u32::from(refreshed);
+            let response = match self.attempt(&journey, &credentials, attempt, held.take(), note).await {
                 Ok(response) => response,
                 Err(failed) if failed.may_pass && may_retry && (failures + 1 < FIRST_TRIES || self.was_answered()) => {
                     failures += 1;
-                    note(LogLevel::Warning, &format!("no readable answer ({}); retrying", failed.error));
-                    self.pause(failures, Duration::ZERO).await;
+                    note.line(LogLevel::Warning, &format!("no readable answer ({}); retrying", failed.error));
+                    self.pause(failures, Duration::ZERO, &mut held).await;
                     continue;
                 }
                 Err(failed) => return Err(failed.error),
@@ -158,7 +163,7 @@ impl Client {
                     let (status, method) = (response.status, journey.request.method.clone());
                     journey.follow(response, &self.origins)?;
                     if method != journey.request.method {
-                        note(LogLevel::Warning, &redirect::changed(status, &method));
+                        note.line(LogLevel::Warning, &redirect::changed(status, &method));
                     }
                 }
                 _ if !refreshed
@@ -187,8 +192,8 @@ impl Client {
                     }
                     (Verdict::Pass, Some(wait)) if may_retry && wait <= self.limits.max_wait => {
                         failures += 1;
-                        note(LogLevel::Warning, &format!("the API answered {status}; retrying"));
-                        self.pause(failures, wait).await;
+                        note.line(LogLevel::Warning, &format!("the API answered {status}; retrying"));
+                        self.pause(failures, wait, &mut held).await;
                     }
                     _ if journey.request.accepted_statuses.contains(&status) => return Ok(response),
                     (Verdict::Pass, wait) => {
@@ -196,41 +201,6 @@ impl Client {
                         return Client::judged(response, wait);
                     }
                 },
-            }
-        }
-    }
-
-    /// Sends a request once, through the transport, and logs it.
-    async fn attempt(
-        &self,
-        journey: &Journey,
-        credentials: &Credentials,
-        note: Note<'_>,
-    ) -> Result<HttpResponse, answer::Unreadable> {
-        let (request, url) = (&journey.request, &journey.url);
-        let outgoing = self.outgoing(request, url, credentials);
-        let began_ms = self.environment.now().unix_ms();
-        let outcome = self.transport.send(outgoing).await;
-        let took_ms = self.environment.now().unix_ms().saturating_sub(began_ms);
-        let (method, shown) = (&request.method, self.shown(url));
-        let status = match &outcome {
-            Ok(response) => response.status.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        tracing::debug!(target: "highwater::http", %method, url = %shown, %status, ms = took_ms, "request");
-        note(LogLevel::Debug, &format!("{method} {shown}: {status}, {took_ms} ms"));
-        match outcome {
-            Ok(mut response) => {
-                self.answered.store(true, Ordering::Relaxed);
-                response.url = shown;
-                let response = response.redactor(self.session.redactor()).requested_url(url.as_str());
-                answer::readable(response, method == "HEAD")
-            }
-            Err(error) => {
-                let may_pass = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Remote);
-                // An unreadable answer is an answer too.
-                self.answered.fetch_or(error.kind() != ErrorKind::Unavailable, Ordering::Relaxed);
-                Err(answer::Unreadable { error: error.with("url", shown), may_pass })
             }
         }
     }
@@ -263,7 +233,7 @@ impl Client {
         verdict(response, limits, now_ms)
     }
 
-    fn outgoing(&self, request: &HttpRequest, url: &Url, credentials: &Credentials) -> HttpRequest {
+    pub(super) fn outgoing(&self, request: &HttpRequest, url: &Url, credentials: &Credentials) -> HttpRequest {
         let mut url = url.clone();
         let mut headers = request.headers.clone();
         let given = |headers: &[(String, String)], name: &str| {
@@ -377,7 +347,7 @@ impl Client {
     }
 
     /// Waits for the connection's budget, or fails with the time to retry.
-    async fn await_leave(&self, note: Note<'_>) -> Result<()> {
+    async fn await_leave(&self, note: Note<'_>, held: &mut Option<RequestWait>) -> Result<()> {
         loop {
             let leave = lock(&self.session.budget).take(self.provider.limits.rate, self.environment.now().unix_ms());
             let Err(wait) = leave else { return Ok(()) };
@@ -390,8 +360,9 @@ impl Client {
                 .retry_in(wait));
             }
             if wait >= Duration::from_secs(1) {
-                note(LogLevel::Warning, &format!("rate limit: waiting {} s", wait.as_secs()));
+                note.line(LogLevel::Warning, &format!("rate limit: waiting {} s", wait.as_secs()));
             }
+            hold(held, WaitReason::RateLimit, wait);
             crate::timer::sleep(wait).await;
         }
     }
@@ -401,19 +372,16 @@ impl Client {
     }
 
     /// Waits between attempts, at least as long as the API asks for.
-    async fn pause(&self, failures: u32, at_least: Duration) {
-        crate::timer::sleep(self.limits.pause(failures, self.random()).max(at_least)).await;
+    async fn pause(&self, failures: u32, at_least: Duration, held: &mut Option<RequestWait>) {
+        let time = self.limits.pause(failures, self.random()).max(at_least);
+        hold(held, WaitReason::Retry, time);
+        crate::timer::sleep(time).await;
     }
 
     fn random(&self) -> u32 {
         let mut bytes = [0; 4];
         self.environment.fill_random(&mut bytes);
         u32::from_le_bytes(bytes)
-    }
-
-    /// A URL without its query, and without any secret in its path.
-    fn shown(&self, url: &Url) -> String {
-        self.session.redact(&format!("{}{}", url.origin(), url.path()))
     }
 }
 

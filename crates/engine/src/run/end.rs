@@ -127,6 +127,7 @@ async fn fail(engine: &Engine, begun: &Begun, host: &Host<'_>, error: &Error) ->
     if error.kind() == ErrorKind::Unavailable && begun.run.status.offline_since.is_some() && nothing_came {
         // Offline is a state: repeated probes leave one record, not many.
         logs::remove_run(host.store(), &mut batch, host.key, host.run).await?;
+        host.forget_trace(&mut batch);
     }
     let still_offline = begun.run.status.offline_since.is_some() && error.kind() == ErrorKind::Unavailable;
     if !still_offline {
@@ -170,6 +171,7 @@ async fn ending(
     note_incomplete(&mut status, report);
     let mut batch = host.batch();
     logs::put_run(&mut batch, key, report, false)?;
+    host.put_trace(&mut batch)?;
     batch.put_document(key.status_key(), &status)?;
     batch.remove_document(key.holder_key());
     logs::prune_runs(engine, &mut batch, key, 0).await?;

@@ -2,6 +2,7 @@
 
 mod api;
 mod aside;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -19,12 +20,12 @@ use serde_json::value::RawValue;
 
 use super::begin::Begun;
 use super::deletes::Settlement;
-use crate::documents::{Holder, OpenRefresh, RunMode, RunReport, RunState, SyncKey, count_page, fetched};
+use crate::documents::{Holder, OpenRefresh, RunMode, RunPhaseKind, RunReport, RunState, SyncKey, count_page, fetched};
 use crate::engine::Engine;
 use crate::events::{RunEvent, SyncChange, SyncEvent};
 use crate::http::Client;
 use crate::logs;
-use crate::logs::Lines;
+use crate::logs::{Lines, Trace};
 use crate::mutants::mutant;
 use crate::timer;
 use crate::webhooks::outbox::Tally;
@@ -42,6 +43,7 @@ pub(crate) struct Host<'e> {
     /// its deferred checkpoint and its incomplete models here until its end.
     open: Mutex<OpenRefresh>,
     lines: Mutex<Lines>,
+    trace: Mutex<Trace>,
     /// The deletes at the end of the run.
     settlement: Mutex<Settlement>,
     /// The changes to report by webhooks.
@@ -76,6 +78,7 @@ impl<'e> Host<'e> {
             client,
             holder: Mutex::new(run.holder.clone()),
             lines: Mutex::new(Lines::of_attempt(report.resumed)),
+            trace: Mutex::new(Trace::of_attempt(report.resumed, engine.parts().logs.requests_per_run)),
             report: Mutex::new(report),
             open: Mutex::new(run.open.clone()),
             settlement: Mutex::default(),
@@ -163,9 +166,15 @@ impl<'e> Host<'e> {
             batch.clock_witness(Timestamp::from_unix_ms(server_ms));
         }
         let taken = lock(&self.lines).take(self.run, &mut batch)?;
+        let begun = self.elapsed();
         let outcome = self.store().commit(batch).await;
-        if outcome.is_err() {
-            lock(&self.lines).put_back(taken);
+        self.spend(RunPhaseKind::Save, 1, begun);
+        match &outcome {
+            Ok(commit) => self.engine.parts().counting.changed(&commit.streams),
+            Err(_) => {
+                lock(&self.lines).put_back(taken);
+                lock(&self.trace).put_back();
+            }
         }
         outcome
     }
@@ -194,6 +203,7 @@ impl<'e> Host<'e> {
         let mut batch = self.batch();
         self.refresh_holder(&mut batch, Duration::ZERO)?;
         logs::put_run(&mut batch, self.key, &self.report(), false)?;
+        self.put_trace(&mut batch)?;
         self.write(batch).await.map(drop)
     }
 

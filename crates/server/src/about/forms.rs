@@ -82,28 +82,46 @@ fn runs() -> Vec<(&'static str, Value)> {
         ("ids", array(text())),
     ]);
     let aside = object([("model", text()), ("id", nullable(text())), ("reason", text())]);
-    let run = object([
-        ("id", text()),
-        ("connection", text()),
-        ("template", text()),
-        ("variant?", text()),
-        ("mode", words(RUN_MODES)),
-        ("state", words(RUN_STATES)),
-        ("started_ms", ms()),
-        ("ended_ms", nullable(ms())),
-        ("resumed", count()),
-        ("progress", progress),
-        ("models", map(object(counts()))),
-        ("error", nullable(text())),
-        ("error_kind?", text()),
-        ("held?", array(held)),
-        ("set_aside?", array(aside)),
-        ("incomplete?", map(text())),
-    ]);
+    let run = || {
+        vec![
+            ("id", text()),
+            ("connection", text()),
+            ("template", text()),
+            ("variant?", text()),
+            ("mode", words(RUN_MODES)),
+            ("state", words(RUN_STATES)),
+            ("started_ms", ms()),
+            ("ended_ms", nullable(ms())),
+            ("resumed", count()),
+            ("progress", progress.clone()),
+            ("models", map(object(counts()))),
+            ("error", nullable(text())),
+            ("error_kind?", text()),
+            ("held?", array(held.clone())),
+            ("set_aside?", array(aside.clone())),
+            ("incomplete?", map(text())),
+        ]
+    };
     let line = || [("at_ms", ms()), ("level", words(LEVELS)), ("message", text())];
     let of_run = [("run", text()), ("connection", text()), ("sync", text())].into_iter().chain(line());
+    let phase =
+        object([("phase", words(&["fetch", "wait", "save", "deletes"])), ("count", count()), ("took_ms", ms())]);
+    let wait = object([("reason", words(&["rate_limit", "retry"])), ("time_ms", ms())]);
+    let request = object([
+        ("at_ms", ms()),
+        ("method", text()),
+        ("url", text()),
+        ("status", nullable(count())),
+        ("error?", text()),
+        ("attempt", count()),
+        ("took_ms", ms()),
+        ("bytes", count()),
+        ("wait?", wait),
+    ]);
+    let trace = [("phases", array(phase)), ("requests", array(request)), ("sent", count())];
     vec![
-        ("Run", run),
+        ("RunDetails", object(run().into_iter().chain(trace))),
+        ("Run", object(run())),
         ("RunPage", object([("runs", array(reference("Run"))), ("next", nullable(text()))])),
         ("LogLine", object(line())),
         ("RunLogLine", object(of_run.collect::<Vec<_>>())),

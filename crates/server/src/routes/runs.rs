@@ -8,7 +8,10 @@ pub(super) use filter::{After, page_filter, page_parameters};
 use axum::Json;
 use axum::response::IntoResponse;
 use highwater_core::RunId;
+use highwater_engine::RunReport;
 use highwater_engine::logs::LogLine;
+use highwater_engine::runs::RunTrace;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::about::{About, forms, param, schema};
@@ -24,7 +27,6 @@ const MOST_LINES: usize = 1000;
 const TEXT: usize = 255;
 
 pub(crate) fn routes() -> Vec<Route> {
-    let run = || schema::reference("Run");
     let line = |name| schema::array(schema::reference(name));
     let lines = schema::object([("lines", line("LogLine")), ("next", schema::nullable(schema::text()))]);
     let all_lines = schema::object([("lines", line("RunLogLine")), ("next", schema::nullable(schema::text()))]);
@@ -46,11 +48,10 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         Route::get("/runs/events", Scope::Read, events::follow).query(events::parameters()).about(events::about()),
         Route::get("/runs/{id}", Scope::Read, show).about(
-            About::new("Returns one run: its state, its counts by model, and what it holds back.").answer(
-                200,
-                "The run.",
-                run(),
-            ),
+            About::new(
+                "Returns one run: its state, its counts by model, what it holds back, its requests, and what its time was spent on.",
+            )
+            .answer(200, "The run.", schema::reference("RunDetails")),
         ),
         Route::get("/runs/{id}/lines", Scope::Read, lines_of)
             .query(of_lines)
@@ -73,8 +74,20 @@ pub(super) fn run_id(call: &Call) -> Result<RunId, ApiError> {
     call.path("id", super::common::MAX_SYNC)?.parse().map_err(|_| none())
 }
 
+/// A run and its trace, as one object.
+#[derive(Serialize)]
+struct WithTrace {
+    #[serde(flatten)]
+    run: RunReport,
+    #[serde(flatten)]
+    trace: RunTrace,
+}
+
 async fn show(call: Call) -> Answer {
-    Ok(Json(call.engine().fetch_run(run_id(&call)?).await?).into_response())
+    let id = run_id(&call)?;
+    let run = call.engine().fetch_run(id).await?;
+    let trace = call.engine().run_trace(id).await?;
+    Ok(Json(WithTrace { run, trace }).into_response())
 }
 
 /// `next` is the number of the line to continue after.

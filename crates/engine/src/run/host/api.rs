@@ -11,7 +11,8 @@ use highwater_template::host::{ApiHost, ChangeSet, NextRun, Progress, RunHost};
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Secret};
 
 use super::{Host, raw};
-use crate::documents::{RunReport, fetched};
+use crate::documents::{RunReport, RunRequest, fetched};
+use crate::http::Listener;
 use crate::logs;
 use crate::timer;
 use crate::versions;
@@ -81,15 +82,27 @@ impl RunHost for Host<'_> {
     }
 }
 
+/// What a client tells goes into the run's log and trace.
+struct Told<'h, 'e>(&'h Host<'e>);
+
+impl Listener for Told<'_, '_> {
+    fn line(&self, level: LogLevel, message: &str) {
+        self.0.note_limit();
+        self.0.log(level, message);
+    }
+
+    fn exchanged(&self, request: RunRequest) {
+        lock(&self.0.trace).push(request);
+    }
+}
+
 #[async_trait]
 impl ApiHost for Host<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse> {
-        let note = |level: LogLevel, message: &str| {
-            self.note_limit();
-            self.log(level, message);
-        };
         self.note_ends().await?;
-        let answer = self.client.send(request, &note).await;
+        let (begun, waited) = (self.elapsed(), lock(&self.trace).waited());
+        let answer = self.client.send(request, &Told(self)).await;
+        self.fetched_since(begun, waited);
         lock(&self.report).progress.rate_limited_until = None;
         answer
     }
