@@ -171,7 +171,19 @@ fn handled(state: &Arc<State>, route: &Arc<Route>) -> MethodRouter<(), Infallibl
     let (state, route) = (Arc::clone(state), Arc::clone(route));
     on(route.method, move |request: Request| {
         let (state, route) = (Arc::clone(&state), Arc::clone(&route));
-        async move { answer(state, &route, request).await.into_response() }
+        async move {
+            #[cfg(feature = "metrics")]
+            let (counted, begun) = (Arc::clone(&state), state.elapsed());
+            let response = answer(state, &route, request).await.into_response();
+            #[cfg(feature = "metrics")]
+            counted.served.count(
+                route.method(),
+                route.path,
+                response.status().as_u16(),
+                counted.elapsed().saturating_sub(begun),
+            );
+            response
+        }
     })
 }
 

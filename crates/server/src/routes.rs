@@ -42,6 +42,8 @@ mod consumers;
 mod functions;
 mod health;
 mod integrations;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod openapi;
 mod providers;
 mod proxy;
@@ -53,6 +55,8 @@ mod syncs;
 mod webhooks;
 
 pub(crate) use common::{iso, uuid};
+#[cfg(feature = "metrics")]
+pub(crate) use metrics::Served;
 pub(crate) use records::Shared as Followed;
 
 use crate::route::Route;
@@ -75,6 +79,8 @@ pub(crate) fn all() -> Vec<Route> {
         webhooks::routes(),
         store::routes(),
         backup::routes(),
+        #[cfg(feature = "metrics")]
+        metrics::routes(),
         openapi::routes(),
     ];
     groups.into_iter().flatten().collect()

@@ -140,6 +140,8 @@ impl ServerBuilder {
             compat: self.compat,
             connect: ConnectSessions::default(),
             followed: Followed::default(),
+            #[cfg(feature = "metrics")]
+            served: routes::Served::default(),
             public_url: self.public_url,
             stopping: CancelToken::new(),
             temporary: None,

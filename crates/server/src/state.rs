@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_core::Environment;
 use highwater_engine::webhooks::Outbox;
@@ -30,6 +31,9 @@ pub(crate) struct State {
     pub(crate) connect: ConnectSessions,
     /// What event streams of one model share.
     pub(crate) followed: Followed,
+    /// The requests that were answered.
+    #[cfg(feature = "metrics")]
+    pub(crate) served: crate::routes::Served,
     /// Under which URL people reach the server, without a slash at the end; otherwise as their requests say.
     pub(crate) public_url: Option<String>,
     /// Cancelled when the server is to stop: requests that wait answer at once.
@@ -70,8 +74,7 @@ impl State {
             Some((key, hash)) if key.id == id && keys::is_hash_of(hash, text) => Some(key.clone()),
             _ => self.keys.find(text).await?,
         };
-        let environment = self.environment();
-        let now = environment.elapsed().unwrap_or_else(|| environment.now().duration_since(Default::default()));
+        let now = self.elapsed();
         let Some(key) = key else {
             // Counted together, so that guesses cost no memory, and never against a key that exists.
             self.rate.take(STRANGERS, now)?;
@@ -83,6 +86,12 @@ impl State {
             return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "forbidden", message));
         }
         Ok(key)
+    }
+
+    /// The time since some moment, by a clock that never goes back where there is one.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let environment = self.environment();
+        environment.elapsed().unwrap_or_else(|| environment.now().duration_since(Default::default()))
     }
 
     /// Refuses a key that was revoked since its request began.
