@@ -229,7 +229,7 @@ fn expected() -> Value {
         (
             "deliveryOfSignIn",
             delivery(json!({
-                "connectionId": "one", "provider": "github", "operation": "*", "success": true, "authMode": "API_KEY",
+                "connectionId": "one", "provider": "github", "operation": "creation", "success": true, "authMode": "API_KEY",
                 "endUser": {"endUserId": "user-1", "endUserEmail": "ann@example.com"},
             })),
         ),

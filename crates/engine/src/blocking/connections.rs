@@ -24,6 +24,15 @@ impl Engine {
         self.wait(self.engine().connect(settings))
     }
 
+    /// See [`Engine::connect_and_sign_in`](crate::Engine::connect_and_sign_in).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn connect_and_sign_in(&self, settings: ConnectionSettings, credentials: Credentials) -> Result<()> {
+        self.wait(self.engine().connect_and_sign_in(settings, credentials))
+    }
+
     /// See [`Engine::begin_browser_sign_in`](crate::Engine::begin_browser_sign_in).
     ///
     /// # Errors

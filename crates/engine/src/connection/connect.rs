@@ -2,12 +2,23 @@
 
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
+use super::DisconnectMode;
 use crate::documents::{ConnectionSettings, StoredConnection, StoredHealth, connection_key, health_key, removal_key};
 use crate::engine::Engine;
 use crate::errors::no_connection;
 use crate::events::{ConnectionChange, ConnectionEvent, SyncChange, SyncEvent};
+use crate::http::Credentials;
 use crate::mutants::mutant;
 use crate::sync::note_change;
+
+/// When somebody signs a new connection in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FirstSignIn {
+    /// At some time, or never: its syncs begin as they are due.
+    Later,
+    /// Right now: its syncs rest until then.
+    Now,
+}
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;
@@ -32,9 +43,38 @@ impl Engine {
     /// exists with another provider or integration. Those of the credential store, if it still has credentials of a former
     /// connection of this id and they cannot be removed.
     pub async fn connect(&self, settings: ConnectionSettings) -> Result<()> {
+        self.connect_by(settings, FirstSignIn::Later).await.map(drop)
+    }
+
+    /// Connects as [`connect`](Engine::connect) does, and signs in as [`sign_in`](Engine::sign_in) does. Syncs of a new connection,
+    /// which an integration may have enabled, rest until it is signed in, so that none begins without credentials. If the
+    /// process dies in between, they go on after a minute.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: highwater_engine::Engine) -> highwater_core::Result<()> {
+    /// use highwater_engine::{ConnectionSettings, Credentials, Secret};
+    /// let settings = ConnectionSettings::of_integration("github-ann", "github");
+    /// engine.connect_and_sign_in(settings, Credentials::token(Secret::new("ghp_..."))).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of both. A new connection that could not be signed in is removed again.
+    pub async fn connect_and_sign_in(&self, settings: ConnectionSettings, credentials: Credentials) -> Result<()> {
+        let id = settings.id.clone();
+        let change = self.connect_by(settings, FirstSignIn::Now).await?;
+        let signed_in = self.sign_in(&id, credentials).await;
+        if signed_in.is_err() && change == Some(ConnectionChange::Connected) {
+            self.disconnect(&id, DisconnectMode::ClearRecords).await?;
+        }
+        signed_in
+    }
+
+    async fn connect_by(&self, settings: ConnectionSettings, first: FirstSignIn) -> Result<Option<ConnectionChange>> {
         let mut tries = 0;
         loop {
-            match self.try_connect(settings.clone()).await {
+            match self.try_connect(settings.clone(), first).await {
                 // Something has changed in the meantime: read again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 outcome => return outcome,
@@ -42,7 +82,11 @@ impl Engine {
         }
     }
 
-    async fn try_connect(&self, mut settings: ConnectionSettings) -> Result<()> {
+    async fn try_connect(
+        &self,
+        mut settings: ConnectionSettings,
+        first: FirstSignIn,
+    ) -> Result<Option<ConnectionChange>> {
         settings.check()?;
         let key = connection_key(&settings.id);
         let stored = self.parts().store.document(&key).await?;
@@ -103,17 +147,21 @@ impl Engine {
         if stored.is_none() {
             let mut chance = [0; 2];
             self.parts().environment.fill_random(&mut chance);
-            let health = StoredHealth::first(self.parts().environment.now(), u16::from_le_bytes(chance));
+            let now = self.parts().environment.now();
+            let mut health = StoredHealth::first(now, u16::from_le_bytes(chance));
+            if first == FirstSignIn::Now && !mutant!("begun-without-credentials") {
+                health.begin_sign_in(now);
+            }
             batch.put_document(health_key(&settings.id), &health)?;
         }
         self.parts().store.commit(batch).await?;
-        change.into_iter().for_each(|change| self.publish_connection(ConnectionEvent::new(&settings.id, change)));
+        change.iter().for_each(|change| self.publish_connection(ConnectionEvent::new(&settings.id, *change)));
         for key in &joined {
             self.publish_change(SyncEvent::new(key, SyncChange::Enabled));
         }
         released.iter().chain(&joined).for_each(|key| self.announce(key));
         self.settle_address(&settings);
-        Ok(())
+        Ok(change)
     }
 
     /// Notes where a connection is now, for credentials that were used elsewhere.

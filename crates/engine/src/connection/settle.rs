@@ -141,8 +141,9 @@ impl Engine {
             }
             batch.expect_document(&*health_place, stored.as_ref()).put_document(&*health_place, &health)?;
             // A sign-in that begins is looked at too: where it is cut short, others are to go on after a while.
-            let wakes =
-                before.has_problem() && health.gate(now) != Gate::Closed && before.gate(now) != health.gate(now);
+            let wakes = before.gate(now) != Gate::Open
+                && health.gate(now) != Gate::Closed
+                && before.gate(now) != health.gate(now);
             let woken = if wakes && !mutant!("sign-in-wakes-nobody") {
                 self.wake_syncs(connection, &mut batch).await?
             } else {

@@ -252,11 +252,11 @@ impl StoredHealth {
     /// Whether the credentials may be used.
     pub(crate) fn gate(&self, now: Timestamp) -> Gate {
         match (&self.problem, self.signing_in) {
-            (None, _) => Gate::Open,
+            (None, None) => Gate::Open,
             (Some(_), None) => Gate::Closed,
             // A sign-in that began later than now was timed by another clock.
-            (Some(_), Some(began)) if began + SIGN_IN <= now || began > now + SIGN_IN => Gate::Open,
-            (Some(_), Some(began)) => Gate::ClosedUntil(began + SIGN_IN),
+            (_, Some(began)) if began + SIGN_IN <= now || began > now + SIGN_IN => Gate::Open,
+            (_, Some(began)) => Gate::ClosedUntil(began + SIGN_IN),
         }
     }
 

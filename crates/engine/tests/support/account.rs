@@ -125,6 +125,8 @@ pub struct Kept {
     pub credentials: BTreeMap<String, Credentials>,
     pub load_fails: Option<ErrorKind>,
     pub save_fails: bool,
+    /// How long each save takes.
+    pub save_takes: Duration,
     pub remove_fails: bool,
     pub removals: usize,
     /// How long each removal takes.
@@ -148,6 +150,8 @@ impl CredentialStore for Keychain {
     }
 
     async fn save(&self, connection: &str, credentials: &Credentials) -> Result<()> {
+        let takes = self.kept().save_takes;
+        tokio::time::sleep(takes).await;
         if self.kept().save_fails {
             let quoted = credentials.to_secret()?.expose().to_owned();
             return Err(Error::new(ErrorKind::PermissionDenied, "the keychain is locked").with("quoted", quoted));

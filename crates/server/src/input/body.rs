@@ -46,6 +46,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) 
         let message = "the body must be JSON: send it with the header Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_content_type", message));
     }
+    // An array would be read as an object's members in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::bad("invalid_body", "the body was refused: send an object, not an array"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

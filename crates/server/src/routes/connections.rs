@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let of_app = switch("refresh_github_app_jwt_token", "The same as `force_refresh`.");
     let patched = schema::closed([
         ("end_user?", notes::end_user_schema()),
-        ("tags?", notes::tags_schema()),
+        ("tags?", schema::nullable(notes::tags_schema())),
         ("webhook_url_override?", schema::nullable(json!({ "const": "" }))),
     ]);
     vec![

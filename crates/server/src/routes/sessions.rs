@@ -46,7 +46,7 @@ fn about(summary: &'static str, own: Vec<(&'static str, Value)>, example: Value)
     let common = [
         ("end_user?", notes::end_user_schema()),
         ("organization?", schema::nullable(organization)),
-        ("tags?", notes::tags_schema()),
+        ("tags?", schema::nullable(notes::tags_schema())),
         ("integrations_config_defaults?", schema::map(defaults)),
     ];
     let made =

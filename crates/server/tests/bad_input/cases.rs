@@ -197,7 +197,9 @@ impl Operation {
         let deep = [br#"{"a":"#.repeat(5000), b"1".to_vec(), b"}".repeat(5000)].concat();
         add("deep", "objects".to_owned(), deep, BODY);
         add("huge", "body".to_owned(), vec![b' '; 100 << 10], &["body_too_large"]);
-        for wrong in ["null", "1", "\"text\"", "[]", "[[]]", "true", "NaN", "\u{feff}{}", "{\"a\":\"\\ud800\"}"] {
+        for wrong in
+            ["null", "1", "\"text\"", "[]", "[null, null]", "[[]]", "true", "NaN", "\u{feff}{}", "{\"a\":\"\\ud800\"}"]
+        {
             add("wrong type", wrong.to_owned(), wrong.as_bytes().to_vec(), BODY);
         }
         add("wrong type", "bytes".to_owned(), b"{\"\xff\":1}".to_vec(), BODY);

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use highwater_core::ErrorKind;
-use highwater_engine::{ConnectionSettings, Credentials, DisconnectMode, Phase, Secret, TriggerMode};
+use highwater_engine::{ConnectionSettings, Credentials, Secret};
 use highwater_template::auth::AuthKind;
 
 use super::super::visit::{Answer, Visit, redirect};
@@ -149,32 +148,9 @@ pub(super) async fn conclude(
         return Err(ApiError::new(StatusCode::GONE, "connect_session_over", message));
     }
     let (engine, id) = (guest.engine(), settings.id.clone());
-    let is_new = guest.session.purpose.reconnect.is_none();
-    if is_new {
-        engine.connect(settings).await?;
+    match guest.session.purpose.reconnect {
+        None => engine.connect_and_sign_in(settings, credentials).await?,
+        Some(_) => engine.sign_in(&id, credentials).await?,
     }
-    if let Err(error) = engine.sign_in(&id, credentials).await {
-        if is_new {
-            // A connection that cannot sign in is not what was asked for.
-            engine.disconnect(&id, DisconnectMode::ClearRecords).await?;
-        }
-        return Err(error.into());
-    }
-    run_again(engine, &id).await?;
     Ok(pages::done(guest, &id))
-}
-
-/// Requests a run of each sync that may have begun before there were credentials.
-async fn run_again(engine: &highwater_engine::Engine, id: &str) -> Result<(), ApiError> {
-    for settings in engine.enabled_syncs().await?.into_iter().filter(|settings| settings.connection == id) {
-        let sync = engine.sync(id, settings.sync())?;
-        let state = match sync.state().await {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            state => state?,
-        };
-        if state.phase == Phase::Running || state.status.last_error.is_some() {
-            sync.trigger(TriggerMode::Plain).await?;
-        }
-    }
-    Ok(())
 }

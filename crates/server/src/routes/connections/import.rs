@@ -7,9 +7,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use highwater_core::{ErrorKind, Timestamp};
 use highwater_engine::credentials::OAuthTokens;
-use highwater_engine::{
-    ConnectionSettings, Credentials, DisconnectMode, IntegrationHandle, Phase, Secret, TriggerMode,
-};
+use highwater_engine::{ConnectionSettings, Credentials, IntegrationHandle, Secret};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -92,7 +90,7 @@ pub(super) fn about() -> About {
         ("webhook_url_override?", schema::nullable(json!({ "const": "" }))),
         ("credentials", credentials),
         ("end_user?", notes::end_user_schema()),
-        ("tags?", notes::tags_schema()),
+        ("tags?", schema::nullable(notes::tags_schema())),
     ]);
     let example =
         json!({ "provider_config_key": "demo-crm", "connection_id": "ann", "credentials": { "type": "NONE" } });
@@ -130,42 +128,21 @@ pub(super) async fn import(mut call: Call) -> Answer {
     settings.metadata = body.metadata.clone().unwrap_or_default();
     settings.config = config(body.connection_config.as_ref())?;
     let credentials = body.credentials.read(of_integration.then_some(&integration)).await?;
-    let is_new = match call.engine().connection(&id).await {
+    match call.engine().connection(&id).await {
         Ok(known) if known.integration_key() != key => {
             let why = "is one of another integration: choose another id";
             return Err(ApiError::parameter(Place::Body, "connection_id", "invalid", why));
         }
-        Ok(_) => false,
-        Err(error) if error.kind() == ErrorKind::NotFound => true,
-        Err(error) => return Err(error.into()),
-    };
-    call.engine().connect(settings).await.map_err(in_body)?;
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     if credentials.can_sign_in() {
-        if let Err(error) = call.engine().sign_in(&id, credentials).await {
-            if is_new {
-                // A connection that cannot sign in is not what was asked for.
-                call.engine().disconnect(&id, DisconnectMode::ClearRecords).await?;
-            }
-            return Err(error.into());
-        }
-        run_again(&call, &id).await?;
+        call.engine().connect_and_sign_in(settings, credentials).await.map_err(in_body)?;
+    } else {
+        call.engine().connect(settings).await.map_err(in_body)?;
     }
     let shown = view::full(&call, &id).await?;
     Ok((StatusCode::CREATED, Json(shown)).into_response())
-}
-
-/// Requests a run of each sync that may have begun before there were credentials.
-async fn run_again(call: &Call, id: &str) -> Result<(), ApiError> {
-    for settings in call.engine().enabled_syncs().await? {
-        if settings.connection == id {
-            let sync = call.engine().sync(id, settings.sync())?;
-            let state = sync.state().await?;
-            if state.phase == Phase::Running || state.status.last_error.is_some() {
-                sync.trigger(TriggerMode::Plain).await?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// An id that no other connection has, in the form of a UUID.

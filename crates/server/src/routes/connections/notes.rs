@@ -73,7 +73,7 @@ pub(in super::super) fn end_user_schema() -> Value {
         ("id", schema::name(MOST)),
         ("email?", mail),
         ("display_name?", schema::name(MOST)),
-        ("tags?", tags_schema()),
+        ("tags?", schema::nullable(tags_schema())),
     ])
 }
 
