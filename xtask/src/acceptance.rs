@@ -33,6 +33,7 @@ const PROOFS: &[Proof] = &[
     Proof { name: "keychain", shows: "the vault's key lies in a real Secret Service", commands: keychain },
     Proof { name: "fuzz", shows: "every fuzz target for 20 seconds", commands: fuzz },
     Proof { name: "features", shows: "the facade compiles with each feature alone", commands: features },
+    Proof { name: "targets", shows: "the command compiles for Windows and macOS, with a keychain", commands: targets },
     Proof { name: "size", shows: "no feature set costs a host more than its limits", commands: size },
     Proof { name: "embed", shows: "the stores resolve beside other users of SQLite", commands: embed },
 ];
@@ -88,6 +89,10 @@ fn damage() -> Vec<Command> {
     let mut command = cargo(&["test", "--quiet", "--test", "damage"]);
     command.env("HIGHWATER_TEST_FLIPS", "1500");
     vec![command]
+}
+
+fn targets() -> Vec<Command> {
+    vec![cargo(&["xtask", "targets"])]
 }
 
 fn sign_in() -> Vec<Command> {

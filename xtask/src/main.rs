@@ -11,6 +11,7 @@ mod process;
 mod public_api;
 mod size;
 mod suites;
+mod targets;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ const COMMANDS: &[(&str, &str, Command)] = &[
         "crates, bytes and build time of what a host links (--json, --crates, --quick, --cold, or names)",
         size::run,
     ),
+    ("targets", "whether the command compiles for Windows and macOS", targets::run),
     ("test", "run every test: unit, integration, documentation", test::run),
 ];
 

@@ -10,8 +10,10 @@ use highwater_core::{Error, ErrorKind, Result};
 const SUFFIX: usize = "-journal".len();
 const WAL_SUFFIX: usize = "-wal".len();
 
-/// The longest path, in bytes, that SQLite opens on Unix, with its longest suffix; the longest name of a file.
+/// The longest path, in bytes, that SQLite opens on Unix, with its longest suffix.
+#[cfg(unix)]
 const MOST_IN_PATH: usize = 512 - SUFFIX;
+/// The longest name of a file, in bytes.
 const MOST_IN_NAME: usize = 255;
 
 /// The absolute path of the file that `path` names. SQLite would treat a relative path that begins with `file:` as a URI,
