@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use highwater::engine::CredentialStore;
-use highwater::vault::{EnvironmentKeys, KeyFile, SecretStore, Vault};
+use highwater::vault::{EnvironmentKeys, KeyFile, SecretStore, Vault, VaultHealth};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 
 use crate::args::{STORE, StoreOptions};
+use crate::output::Output;
 
 /// Where the key of the stored credentials is kept.
 #[derive(Clone, Debug, Args)]
@@ -101,6 +102,23 @@ async fn find(store: &Arc<dyn Store>, options: &StoreOptions) -> Result<Option<V
     match Vault::exists(&**store).await? {
         true => open(store, options).await.map(Some),
         false => Ok(None),
+    }
+}
+
+/// Checks the credentials that a store has; `None` if it has no vault, or if the vault's key is not here.
+pub(crate) async fn check(
+    store: &Arc<dyn Store>,
+    options: &StoreOptions,
+    output: &Output,
+) -> Result<Option<VaultHealth>> {
+    match find(store, options).await {
+        Ok(Some(vault)) => vault.check().await.map(Some),
+        Ok(None) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::WrongKey => {
+            output.note(format!("The credentials were not checked: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -118,6 +118,8 @@ fn a_token_is_given_once_and_used_by_every_command() {
     assert_eq!(shown.trim(), r#"{"size":2,"team":"a"}"#);
     assert!(text(here, &["connections", "show", "github-o-r", "--db", "app.db"]).contains("github/issues"));
 
+    let doctor = text(here, &["doctor", "--db", "app.db"]);
+    assert!(doctor.contains("credentials: 1, all well"), "{doctor}");
     let bytes = files_below(here);
     assert!(!bytes.windows(10).any(|part| part == &TOKEN.as_bytes()[..10]), "a token is only stored encrypted");
     #[cfg(unix)]

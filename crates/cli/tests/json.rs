@@ -9,6 +9,7 @@ use std::path::Path;
 
 use highwater::engine::SyncOptions;
 use highwater::engine::webhooks::{Destination, Outbox};
+use highwater::vault::{KeyFile, Vault};
 use highwater::{Engine, SqliteStore, Store, StoreExt, StreamKey, WriteBatch};
 use serde_json::Value;
 use support::{GitHub, Mood, run, sync};
@@ -75,8 +76,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     forms
 }
 
-/// A store with a sync that ran, failed and was enabled, consumers, a reader of a stream that nobody writes, a webhook, and
-/// credentials that could not be removed.
+/// A store with a sync that ran, failed and was enabled, consumers, a reader of a stream that nobody writes, a webhook, a
+/// vault, and credentials that could not be removed.
 fn furnish(here: &Path, server: &GitHub) {
     assert!(sync(here, server, &[]).status.success());
     assert!(run(here, &["tail", "Issue", "--db", "app.db", "--once"]).status.success());
@@ -95,6 +96,8 @@ fn furnish(here: &Path, server: &GitHub) {
         engine.sync("github-o-r", "github/issues").unwrap().enable(SyncOptions::default()).await.unwrap();
         let destination = Destination::new("crm", "https://crm.example/hook");
         Outbox::new(&engine).add(destination).await.unwrap();
+        let key = std::sync::Arc::new(KeyFile::new(here.join("app.db.key")));
+        Vault::open(std::sync::Arc::clone(&store), key).await.unwrap();
         store.close().await.unwrap();
     });
     assert!(sync(here, server, &["--full"]).status.success());

@@ -38,4 +38,4 @@ mod vault;
 #[cfg(feature = "keychain")]
 pub use keys::Keychain;
 pub use keys::{ChangeSecrets, EnvironmentKeys, GivenKeys, KeyFile, SecretStore};
-pub use vault::{Rotation, Vault};
+pub use vault::{Rotation, Vault, VaultHealth};

@@ -1,11 +1,12 @@
 //! One connection's credentials, sealed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use highwater_codec::{Codec, KeyRing};
-use highwater_core::{Environment, Error, ErrorKind, PayloadCodec, PayloadContext, Result, StreamKey};
+use highwater_core::{Environment, Error, ErrorKind, Json, PayloadCodec, PayloadContext, Result, StreamKey};
 use highwater_engine::{Credentials, Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -15,13 +16,19 @@ use crate::mutants::mutant;
 
 /// The stored form.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct Row<'r> {
     /// The number of the data key.
     pub(crate) key: u8,
-    sealed: String,
+    #[serde(borrow)]
+    sealed: Cow<'r, str>,
 }
 
-impl Row {
+impl<'r> Row<'r> {
+    /// Reads a stored row, without a copy; `None` where it is none.
+    pub(crate) fn read(stored: &'r Json) -> Option<Self> {
+        serde_json::from_str(stored.as_str()).ok()
+    }
+
     /// Whether the row says of its data key what the sealed bytes say: their second byte is its number. A row that a rotation
     /// took for one of the newest key would be lost with the former key.
     pub(crate) fn is_sealed_with(&self, number: u8) -> bool {
@@ -63,28 +70,31 @@ impl Sealer {
     }
 
     /// Whether the key of a row is known.
-    pub(crate) fn opens(&self, row: &Row) -> bool {
+    pub(crate) fn opens(&self, row: &Row<'_>) -> bool {
         self.numbers.contains(&row.key)
     }
 
-    pub(crate) fn seal(&self, connection: &str, credentials: &Credentials) -> Result<Row> {
+    pub(crate) fn seal(&self, connection: &str, credentials: &Credentials) -> Result<Row<'static>> {
         let text = credentials.to_secret()?;
         let mut sealed = Vec::new();
         let stream = self.slot(connection);
         self.codec.encode(&PayloadContext { stream: &stream, id: SLOT }, text.expose().as_bytes(), &mut sealed)?;
-        Ok(Row { key: self.number, sealed: STANDARD.encode(sealed) })
+        Ok(Row { key: self.number, sealed: STANDARD.encode(sealed).into() })
     }
 
-    pub(crate) fn open(&self, connection: &str, row: &Row) -> Result<Credentials> {
+    pub(crate) fn open(&self, connection: &str, row: &Row<'_>) -> Result<Credentials> {
         let changed = || changed(connection);
         if !row.is_sealed_with(row.key) {
             return Err(changed());
         }
-        let sealed = STANDARD.decode(&row.sealed).map_err(|_| changed())?;
+        let sealed = STANDARD.decode(row.sealed.as_bytes()).map_err(|_| changed())?;
         let mut text = Zeroizing::new(Vec::new());
         let stream = self.slot(connection);
         self.codec.decode(&PayloadContext { stream: &stream, id: SLOT }, &sealed, &mut text).map_err(|_| changed())?;
-        let text = std::str::from_utf8(&text).map_err(|_| changed())?;
+        let text = String::from_utf8(std::mem::take(&mut *text)).map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            changed()
+        })?;
         Credentials::from_secret(&Secret::new(text)).map_err(|error| error.with("connection", connection))
     }
 

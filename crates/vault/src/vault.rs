@@ -20,6 +20,9 @@ const ROWS: &str = "vault/credentials/";
 /// Rows read at a time, and sealed again in one commit.
 const PAGE: usize = 200;
 
+/// Rows read at a time by a check.
+const CHECKED: usize = 1000;
+
 /// The most master keys that are kept. Windows takes 1,280 characters for an entry of its keychain, which are 28 keys.
 const MOST_KEYS: usize = 20;
 
@@ -65,6 +68,16 @@ pub struct Rotation {
     pub rows: u64,
     /// Former master keys that are still kept in the [`SecretStore`]: see [`Vault::forget_former_keys`].
     pub former_keys: usize,
+}
+
+/// The result of [`Vault::check`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VaultHealth {
+    /// How many credentials there are.
+    pub credentials: u64,
+    /// Whose do not open: ids of connections, and `integration/KEY`. They were changed or damaged.
+    pub unreadable: Vec<String>,
 }
 
 impl Vault {
@@ -130,6 +143,43 @@ impl Vault {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             found.extend(page.iter().filter_map(|row| row.key.strip_prefix(ROWS)).map(str::to_owned));
+        }
+    }
+
+    /// Opens the credentials of every connection and integration, and returns which do not open. It reads them page by page, in a
+    /// fraction of the time that loading each takes, and keeps none of them.
+    ///
+    /// ```no_run
+    /// # async fn example(vault: highwater_vault::Vault) -> highwater_core::Result<()> {
+    /// for connection in vault.check().await?.unreadable {
+    ///     println!("{connection}: sign in again");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and those of [`open`](Vault::open) if the vault's keys are not there any more.
+    pub async fn check(&self) -> Result<VaultHealth> {
+        let state = self.inner.refresh().await?;
+        let (mut after, mut found) = (String::new(), VaultHealth::default());
+        loop {
+            let page = self.inner.store.documents(ROWS, &after, CHECKED).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after.clone_from(&last.key);
+            for document in &page {
+                let Some(name) = document.key.strip_prefix(ROWS) else { continue };
+                found.credentials += 1;
+                if Row::read(&document.value).is_some_and(|row| state.sealer.open(name, &row).is_ok()) {
+                    continue;
+                }
+                // A rotation may have sealed it again since the page was read.
+                match self.inner.open(name).await {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => found.unreadable.push(name.to_owned()),
+                    outcome => drop(outcome?),
+                }
+            }
         }
     }
 
@@ -298,7 +348,7 @@ impl Inner {
     }
 
     async fn open_row(&self, connection: &str, stored: &Json) -> Result<Credentials> {
-        let row: Row = stored.to().map_err(|_| changed(connection))?;
+        let row = Row::read(stored).ok_or_else(|| changed(connection))?;
         let state = self.state();
         if state.sealer.opens(&row)
             && let Ok(credentials) = state.sealer.open(connection, &row)

@@ -234,3 +234,27 @@ fn what_was_put_back_is_noticed_from_the_next_rotation_on() {
         check(&shelf.load("c").await.unwrap_err(), &[ErrorKind::WrongKey], "a backup after the key was forgotten");
     });
 }
+
+#[test]
+fn a_check_names_what_does_not_open_and_nothing_else() {
+    block_on(async {
+        let shelf = Shelf::new(&given());
+        let vault = shelf.vault().await.unwrap();
+        for (connection, credentials) in every_kind() {
+            vault.save(connection, &credentials).await.unwrap();
+        }
+        let count = every_kind().len() as u64;
+        let found = vault.check().await.unwrap();
+        assert_eq!((found.credentials, found.unreadable.len()), (count, 0));
+        // One row takes the place of another, and one is no row at all.
+        shelf.put(&row("basic"), &shelf.bytes(&row("token")));
+        shelf.put(&row("none"), b"{}");
+        let found = shelf.vault().await.unwrap().check().await.unwrap();
+        assert_eq!((found.credentials, found.unreadable), (count, vec!["basic".to_owned(), "none".to_owned()]));
+        // Another process rotates the keys; this one does not know yet.
+        vault.save("basic", &Credentials::token(Secret::new("new-4711"))).await.unwrap();
+        vault.save("none", &Credentials::none()).await.unwrap();
+        shelf.vault().await.unwrap().rotate().await.unwrap();
+        assert_eq!(vault.check().await.unwrap().unreadable, Vec::<String>::new());
+    });
+}

@@ -1,6 +1,7 @@
 //! `highwater doctor`
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use highwater::maintenance::{ClockHealth, Maintenance, MaintenanceReport};
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::connections;
 use crate::args::StoreOptions;
 use crate::output::{Output, counted};
-use crate::stores;
+use crate::{stores, vaults};
 
 pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     let store = stores::open_reading(options)?;
@@ -47,6 +48,7 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     for removal in &stores::engine(&store, options)?.pending_removals().await? {
         connections::tell_removal(removal, output);
     }
+    let unreadable = check_credentials(&store, options, output).await?;
     let clock = match store.maintain(Maintenance::CheckClock).await? {
         MaintenanceReport::Clock(health) => Some(health),
         _ => None,
@@ -62,7 +64,13 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
     }
     store.close().await?;
     if files == 0 && broken == 0 && missing.is_empty() {
-        return Ok(());
+        if unreadable.is_empty() {
+            return Ok(());
+        }
+        let message = "stored credentials were changed or damaged: sign these connections in again";
+        return Err(Error::new(ErrorKind::Corrupt, message)
+            .with("connections", unreadable.join(", "))
+            .with("db", options.db.display()));
     }
     if files == 0 && broken == 0 {
         let needs: Vec<String> = missing.into_keys().collect();
@@ -75,6 +83,20 @@ pub(crate) async fn run(options: &StoreOptions, output: &Output) -> Result<()> {
         .with("streams", broken)
         .with("problems_of_files", files)
         .with("db", options.db.display()))
+}
+
+/// Reports credentials that do not open, and returns whose they are.
+async fn check_credentials(store: &Arc<dyn Store>, options: &StoreOptions, output: &Output) -> Result<Vec<String>> {
+    let Some(found) = vaults::check(store, options, output).await? else { return Ok(Vec::new()) };
+    output.object("credentials", &json!({ "checked": found.credentials, "unreadable": found.unreadable }));
+    match found.unreadable.len() {
+        0 => output.line(format!("credentials: {}, all well", found.credentials)),
+        damaged => output.line(format!("credentials: {}, {damaged} do not open", found.credentials)),
+    }
+    for name in &found.unreadable {
+        output.line(format!("  {name}"));
+    }
+    Ok(found.unreadable)
 }
 
 /// Reports problems of the files themselves, and returns their number.

@@ -89,7 +89,7 @@ impl Inner {
         let mut sealed = 0;
         for document in page {
             let Some(connection) = document.key.strip_prefix(ROWS) else { continue };
-            if document.value.to::<Row>().is_ok_and(|row| row.is_sealed_with(state.sealer.number)) {
+            if Row::read(&document.value).is_some_and(|row| row.is_sealed_with(state.sealer.number)) {
                 continue;
             }
             let credentials = match self.open_row(connection, &document.value).await {
