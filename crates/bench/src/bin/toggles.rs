@@ -2,7 +2,7 @@
 //! the schedule costs then: `cargo run --release -p highwater-bench --bin toggles -- [connections]`.
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)] // a program: it prints, and looks at the clock
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use highwater_template::{SyncContext, Template, TemplateInfo};
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const SYNCS: [&str; 3] = ["bench/a", "bench/b", "bench/c"];
+
+/// The first argument of a process that measures memory.
+const GROWTH: &str = "growth";
 
 /// How long the idle schedule is watched.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -38,9 +41,15 @@ impl Template for Nothing {
 }
 
 fn main() -> ExitCode {
-    let connections = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(10_000);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(measure(connections))) {
+    let done = runtime.map_err(Into::into).and_then(|runtime| match arguments[..] {
+        [GROWTH, connections, cache_kib] => runtime.block_on(measure_growth(connections.parse()?, cache_kib.parse()?)),
+        [connections] => runtime.block_on(measure(connections.parse()?)),
+        _ => growth().and_then(|()| runtime.block_on(measure(10_000))),
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("toggles: {error}");
@@ -49,25 +58,76 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(connections: u64) -> Outcome<()> {
+/// By how much memory grows at most, for few and many connections, with small and large page caches of SQLite: each in a process
+/// of its own, because a process keeps what it once had.
+fn growth() -> Outcome<()> {
+    for cache_kib in [512, 16 * 1024] {
+        for connections in [1_000, 10_000] {
+            let mut measured = Command::new(std::env::current_exe()?);
+            measured.args([GROWTH, &connections.to_string(), &cache_kib.to_string()]);
+            if !measured.status()?.success() {
+                return Err("the measurement of memory failed".into());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn measure_growth(connections: u64, cache_kib: u32) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
-    let store = Arc::new(SqliteStore::open(folder.path().join("app.db"))?);
-    let mut builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>);
+    let path = folder.path().join("app.db");
+    {
+        let store = Arc::new(SqliteStore::open(&path)?);
+        connect(&engine(&store)?, connections).await?;
+        store.close().await?;
+    }
+    let store = Arc::new(SqliteStore::builder(&path).cache_kib(cache_kib).open()?);
+    let integration = engine(&store)?.integration("main")?;
+    // Once, so that what is needed for any number of connections is there.
+    integration.endpoints().await?;
+    std::fs::write("/proc/self/clear_refs", "5")?;
+    let before = memory("VmRSS:");
+    integration.enable(SYNCS[0], far()?).await?;
+    println!(
+        "enable for {connections} connections, {cache_kib} KiB of page cache: memory grows by {:.1} MB at most",
+        memory("VmHWM:") - before
+    );
+    store.close().await?;
+    Ok(())
+}
+
+fn engine(store: &Arc<SqliteStore>) -> Outcome<Engine> {
+    let mut builder = Engine::builder(Arc::clone(store) as Arc<dyn Store>);
     for name in ["a", "b", "c"] {
         let info = TemplateInfo::new("bench", name, "http://127.0.0.1:9").model(name, "a thing");
         builder = builder.template(Arc::new(Nothing(info)));
     }
-    let engine = builder.build()?;
+    Ok(builder.build()?)
+}
+
+async fn connect(engine: &Engine, connections: u64) -> Outcome<IntegrationHandle> {
     let integration = engine.create_integration(IntegrationSettings::new("main", "bench")).await?;
-    let begun = Instant::now();
     for number in 0..connections {
         engine.connect(ConnectionSettings::of_integration(format!("connection-{number:06}"), "main")).await?;
     }
+    Ok(integration)
+}
+
+/// Due on the first of January, so that nothing is due while we look.
+fn far() -> Outcome<SyncOptions> {
+    Ok(SyncOptions::default().schedule(Schedule::cron("0 0 1 1 *")?))
+}
+
+async fn measure(connections: u64) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let store = Arc::new(SqliteStore::open(folder.path().join("app.db"))?);
+    let engine = engine(&store)?;
+    let begun = Instant::now();
+    let integration = connect(&engine, connections).await?;
     let each = begun.elapsed().as_secs_f64() * 1e6 / connections as f64;
     println!("{connections} connections, {each:.0} us each");
 
-    // Due on the first of January, so that nothing is due while we look.
-    let far = SyncOptions::default().schedule(Schedule::cron("0 0 1 1 *")?);
+    let far = far()?;
     for sync in SYNCS {
         timed(&format!("enable {sync}"), integration.enable(sync, far.clone())).await?;
     }
