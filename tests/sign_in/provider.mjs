@@ -13,7 +13,7 @@ const provider = new Provider(issuer, {
       client_id: 'desktop',
       application_type: 'native',
       token_endpoint_auth_method: 'none',
-      redirect_uris: ['http://127.0.0.1/callback'],
+      redirect_uris: ['http://127.0.0.1/callback', 'http://127.0.0.1/oauth/callback'],
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
       response_types: ['code'],
     },
@@ -45,7 +45,7 @@ const provider = new Provider(issuer, {
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
   ttl: {
-    AccessToken: () => lifetime, AuthorizationCode: 60, ClientCredentials: () => lifetime, DeviceCode: 60,
+    AccessToken: () => lifetime, AuthorizationCode: 60, ClientCredentials: () => lifetime, DeviceCode: Number(process.env.DEVICE_SECONDS ?? 60),
     Grant: 86400, Interaction: 3600, RefreshToken: 86400, Session: 86400,
   },
 });

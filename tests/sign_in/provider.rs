@@ -83,10 +83,16 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts one whose access tokens last so many seconds.
     pub(crate) fn start(token_seconds: u64) -> Option<Self> {
+        Provider::start_with(token_seconds, 60)
+    }
+
+    /// The same with codes for other devices that last so many seconds.
+    pub(crate) fn start_with(token_seconds: u64, device_seconds: u64) -> Option<Self> {
         let scripts = scripts()?;
         let mut process = Command::new("node")
             .arg("provider.mjs")
             .env("TOKEN_SECONDS", token_seconds.to_string())
+            .env("DEVICE_SECONDS", device_seconds.to_string())
             .current_dir(&scripts)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -104,6 +110,15 @@ impl Provider {
         let node =
             Command::new("node").arg("agree.mjs").arg(url).current_dir(&self.scripts).stdout(Stdio::null()).spawn();
         self.users.lock().unwrap().push(node.unwrap());
+    }
+
+    /// A user with the link of a connect session, without a browser: `way` is a way of its page, `decision` one of `agree`,
+    /// `refuse` and `never`. Returns the status and the text of the last page.
+    pub(crate) fn connect(&self, link: &str, way: &str, decision: &str) -> String {
+        let mut node = Command::new("node");
+        let output = node.arg("connect.mjs").args([link, way, decision]).current_dir(&self.scripts).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// A user with a browser.

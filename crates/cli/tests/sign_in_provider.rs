@@ -1,5 +1,6 @@
 //! The command's whole story with a provider that this project did not write: npm's `oidc-provider`, described by a YAML file, its
 //! API by a manifest. `cargo xtask acceptance sign-in` runs it; skipped, and said so, where npm cannot be had.
+#![cfg(unix)] // signals
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 #[path = "../../../tests/sign_in/provider.rs"]
@@ -16,7 +17,8 @@ use highwater::engine::CredentialStore;
 use highwater::vault::{KeyFile, Vault};
 use highwater::{SqliteStore, Store};
 use provider::{Provider, rounds};
-use serde_json::Value;
+use serde_json::{Value, json};
+use support::served::Served;
 use support::{failure, highwater, one_line, text};
 
 const SECRET: &str = "registered-secret";
@@ -218,4 +220,77 @@ fn two_commands_that_refresh_at_once_keep_the_connection() {
     println!("{} rounds of two commands, {refreshes} refreshes, errors {:?}", rounds(), provider.errors());
     assert_eq!(provider.errors(), Vec::<String>::new());
     assert!((1..=2 * rounds()).contains(&refreshes));
+}
+
+/// A running server with an integration of the provider.
+fn serve(desk: &Desk) -> Served {
+    desk.text(&["integrations", "create", "work", "acme", "--client-id", "desktop"]);
+    desk.text(&["integrations", "enable", "work", "item", "--every", "5m"]);
+    let arguments = desk.arguments(&["serve", "--json", "--listen", "127.0.0.1:0"]);
+    Served::run(highwater(desk.here(), &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+fn link(served: &Served, path: &str, body: &Value) -> String {
+    let answer = served.call("POST", path, &body.to_string());
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["data"]["connect_link"].as_str().unwrap().to_owned()
+}
+
+/// The ids of the connections.
+fn connected(served: &Served) -> Vec<String> {
+    let found = served.call("GET", "/connections", "").json();
+    let found = found["connections"].as_array().unwrap().iter();
+    found.map(|connection| connection["connection_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_user_with_a_link_connects_at_a_running_server() {
+    let Some(provider) = Provider::start(3) else { return };
+    let desk = Desk::new(&provider);
+    let served = serve(&desk);
+    let any = || link(&served, "/connect/sessions", &json!({"end_user": {"id": "u-1"}}));
+
+    for way in ["browser", "code"] {
+        let told = provider.connect(&any(), way, "refuse");
+        assert!(!told.contains("Connected") && told.contains("refused"), "{way}: {told}");
+        assert_eq!(connected(&served), Vec::<String>::new(), "{way}");
+    }
+    let used = any();
+    let told = provider.connect(&used, "browser", "agree");
+    assert!(told.starts_with("200 Connected"), "{told}");
+    let ids = connected(&served);
+    assert_eq!(ids.len(), 1);
+    // Its sync runs by itself.
+    while !desk.text(&["records", "item"]).contains("anna") {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Its first access token ends after three seconds.
+    std::thread::sleep(Duration::from_millis(3_100));
+    assert!(desk.text(&["proxy", "acme", "GET", "/items", "--connection", &ids[0]]).contains("anna"));
+    assert!(provider.refreshes() >= 1);
+    let tokens = desk.tokens(&ids[0]).unwrap();
+    for kind in ["access_token", "refresh_token"] {
+        desk.assert_no_file_has(tokens[kind].as_str().unwrap());
+    }
+
+    let told = provider.connect(&any(), "code", "agree");
+    assert!(told.starts_with("200 Connected"), "{told}");
+    assert_eq!(connected(&served).len(), 2);
+
+    let again = json!({"connection_id": ids[0], "integration_id": "work"});
+    let told = provider.connect(&link(&served, "/connect/sessions/reconnect", &again), "browser", "agree");
+    assert!(told.starts_with("200 Connected"), "{told}");
+    assert_eq!(connected(&served).len(), 2);
+    assert_ne!(desk.tokens(&ids[0]).unwrap()["refresh_token"], tokens["refresh_token"]);
+    assert_eq!(provider.errors().iter().filter(|error| !error.contains("access_denied")).count(), 0);
+}
+
+#[test]
+fn a_code_that_nobody_enters_connects_nobody() {
+    let Some(provider) = Provider::start_with(3600, 2) else { return };
+    let desk = Desk::new(&provider);
+    let served = serve(&desk);
+    let told = provider.connect(&link(&served, "/connect/sessions", &json!({})), "code", "never");
+    assert!(told.contains("expired") && !told.contains("Connected"), "{told}");
+    assert_eq!(connected(&served), Vec::<String>::new());
 }
