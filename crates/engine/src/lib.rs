@@ -111,7 +111,7 @@ pub mod runs {
         RunTrace, WaitReason,
     };
     pub use crate::events::RunEvent;
-    pub use crate::run::RunOptions;
+    pub use crate::run::{DryRun, RunOptions};
 }
 
 /// Syncs: options, settings, state, and records that could not be saved.

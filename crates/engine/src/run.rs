@@ -3,12 +3,14 @@
 mod approval;
 mod begin;
 mod deletes;
+mod dry_run;
 mod end;
 mod host;
 mod lease;
 mod options;
 mod turn;
 
+pub use dry_run::DryRun;
 pub use options::RunOptions;
 
 use std::sync::Arc;

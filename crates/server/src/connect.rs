@@ -105,9 +105,21 @@ impl ConnectSession {
     }
 }
 
+/// What a session has made, or signed in again.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) connection: String,
+    /// The integration's key, or the provider's name.
+    pub(crate) integration: String,
+}
+
 /// The sessions of a server.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectSessions(Mutex<HashMap<blake3::Hash, Arc<ConnectSession>>>);
+pub(crate) struct ConnectSessions {
+    open: Mutex<HashMap<blake3::Hash, Arc<ConnectSession>>>,
+    /// What those that have ended made, until each would have expired.
+    made: Mutex<HashMap<blake3::Hash, (Made, Timestamp)>>,
+}
 
 impl ConnectSessions {
     /// Makes a session, and returns its token.
@@ -125,7 +137,7 @@ impl ConnectSessions {
             purpose,
             progress: Mutex::default(),
         });
-        let mut sessions = lock(&self.0);
+        let mut sessions = lock(&self.open);
         if sessions.len() >= MOST {
             sessions.retain(|_, session| now < session.until);
         }
@@ -139,13 +151,31 @@ impl ConnectSessions {
 
     /// Returns the session of a token, if it has not expired.
     pub(crate) fn find(&self, now: Timestamp, token: &str) -> Option<Arc<ConnectSession>> {
-        let session = lock(&self.0).get(&blake3::hash(token.as_bytes())).cloned();
+        let session = lock(&self.open).get(&blake3::hash(token.as_bytes())).cloned();
         session.filter(|session| now < session.until || mutant!("connect-session-unending"))
     }
 
     /// Ends a session; returns whether this call did.
     pub(crate) fn end(&self, token: &str) -> bool {
-        lock(&self.0).remove(&blake3::hash(token.as_bytes())).is_some()
+        lock(&self.open).remove(&blake3::hash(token.as_bytes())).is_some()
+    }
+
+    /// Notes what a session made that has ended so.
+    pub(crate) fn note_made(&self, now: Timestamp, token: &str, made: Made) {
+        let mut known = lock(&self.made);
+        if known.len() >= MOST {
+            known.retain(|_, (_, until)| now < *until);
+        }
+        // What does not fit is not told: the connection is there all the same.
+        if known.len() < MOST {
+            known.insert(blake3::hash(token.as_bytes()), (made, now + LIFE));
+        }
+    }
+
+    /// Returns what the session of this token has made.
+    pub(crate) fn made_by(&self, now: Timestamp, token: &str) -> Option<Made> {
+        let made = lock(&self.made).get(&blake3::hash(token.as_bytes())).cloned();
+        made.filter(|(_, until)| now < *until).map(|(made, _)| made)
     }
 }
 

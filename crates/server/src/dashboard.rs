@@ -7,6 +7,8 @@
 mod assets;
 mod connections;
 mod end_users;
+mod environment;
+mod events;
 mod export;
 mod frame;
 mod home;
@@ -16,7 +18,6 @@ mod plot;
 mod records;
 mod runs;
 mod sessions;
-mod settings;
 mod sign_in;
 mod visit;
 mod webhooks;
@@ -84,19 +85,34 @@ pub(crate) fn router(dashboard: &Arc<Dashboard>) -> Router {
             read(d, integrations::list).merge(change(d, Scope::Admin, integrations::create)),
         ),
         page("/dashboard/integrations/{key}", read(d, integrations::one)),
-        page("/dashboard/integrations/{key}/endpoint", change(d, Scope::Admin, integrations::toggle)),
-        page("/dashboard/integrations/{key}/settings", change(d, Scope::Admin, integrations::update)),
+        page(
+            "/dashboard/integrations/{key}/endpoint",
+            read(d, integrations::endpoint).merge(change(d, Scope::Admin, integrations::toggle)),
+        ),
+        page("/dashboard/integrations/{key}/try", change(d, Scope::Write, integrations::dry_run)),
+        page("/dashboard/integrations/{key}/actions", read(d, integrations::actions)),
+        page("/dashboard/integrations/{key}/act", change(d, Scope::Write, integrations::act)),
+        page(
+            "/dashboard/integrations/{key}/settings",
+            read(d, integrations::settings).merge(change(d, Scope::Admin, integrations::update)),
+        ),
         page("/dashboard/integrations/{key}/secret", change(d, Scope::Admin, integrations::set_secret)),
         page("/dashboard/integrations/{key}/delete", change(d, Scope::Admin, integrations::delete)),
         page("/dashboard/connections", read(d, connections::list).merge(change(d, Scope::Write, connections::create))),
         page("/dashboard/connect", read(d, connections::new)),
         page("/dashboard/connect/sign-in", change(d, Scope::Write, end_users::begin)),
         page("/connect", end_users::arrive(d)),
+        page("/connect/", end_users::embedded(d)),
+        page("/connect/outcome", end_users::outcome(d)),
+        page("/api-auth/api-key/{key}", end_users::headless(d, "token")),
+        page("/api-auth/basic/{key}", end_users::headless(d, "basic")),
+        page("/auth/unauthenticated/{key}", end_users::headless(d, "nothing")),
         page("/connect/page/{id}", end_users::page(d)),
         page("/connect/session", end_users::session(d)),
         page("/oauth/callback", end_users::callback(d)),
         page("/dashboard/connections/{id}", read(d, connections::one)),
         page("/dashboard/connections/{id}/sync", change(d, Scope::Write, connections::change_sync)),
+        page("/dashboard/connections/{id}/about", change(d, Scope::Write, connections::set_about)),
         page("/dashboard/connections/{id}/metadata", change(d, Scope::Write, connections::set_metadata)),
         page("/dashboard/connections/{id}/token", change(d, Scope::Write, connections::set_token)),
         page(
@@ -107,17 +123,22 @@ pub(crate) fn router(dashboard: &Arc<Dashboard>) -> Router {
         page("/dashboard/record", read(d, records::one)),
         page("/dashboard/export", read(d, export::export)),
         page("/dashboard/runs", read(d, runs::list)),
+        page("/dashboard/lines", read(d, runs::lines)),
+        page("/dashboard/events", read(d, events::follow)),
         page("/dashboard/runs/{id}", read(d, runs::one)),
         page("/dashboard/runs/{id}/decision", change(d, Scope::Write, runs::decide)),
         page("/dashboard/webhooks", read(d, webhooks::list).merge(change(d, Scope::Admin, webhooks::change))),
         page("/dashboard/webhooks/{id}", read(d, webhooks::one)),
-        page("/dashboard/settings", read(d, settings::page)),
-        page("/dashboard/settings/doctor", change(d, Scope::Read, settings::doctor)),
-        page("/dashboard/settings/key", change(d, Scope::Admin, settings::change_key)),
+        page("/dashboard/environment", read(d, environment::page)),
+        page("/dashboard/environment/doctor", change(d, Scope::Read, environment::doctor)),
+        page("/dashboard/environment/compact", change(d, Scope::Admin, environment::compact)),
+        page("/dashboard/environment/prune", change(d, Scope::Admin, environment::prune)),
+        page("/dashboard/environment/key", change(d, Scope::Admin, environment::change_key)),
         page("/dashboard/sign-in", sign_in::routes(d)),
         page("/dashboard/sign-out", change(d, Scope::Read, sign_in::sign_out)),
         page("/dashboard/style.css", get(assets::style)),
         page("/dashboard/live.js", get(assets::live)),
+        page("/dashboard/connect.js", get(assets::connect)),
         page("/dashboard/icon.svg", get(assets::icon)),
         page("/dashboard/{*rest}", read(d, visit::no_page)),
     ];

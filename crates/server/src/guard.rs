@@ -59,6 +59,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Returns the listed origins.
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
     /// Returns the listed origin of a request of a page elsewhere.
     fn check(&self, headers: &HeaderMap, uri: Option<&Authority>) -> Result<Option<HeaderValue>, ApiError> {
         let host = match one(headers, &HOST)? {

@@ -6,7 +6,7 @@ use super::Engine;
 use crate::aside::UnsavedRecord;
 use crate::control::DisableMode;
 use crate::documents::{RunReport, Schedule, SyncOptions, SyncSettings, SyncState, TriggerMode};
-use crate::run::RunOptions;
+use crate::run::{DryRun, RunOptions};
 
 /// A [`SyncHandle`](crate::SyncHandle) whose calls block the calling thread. A clone is the same sync.
 #[derive(Clone, Debug)]
@@ -109,6 +109,15 @@ impl SyncHandle {
     /// Those of the method it calls.
     pub fn run_once(&self, options: RunOptions) -> Result<RunReport> {
         self.engine.wait(self.inner.run_once(options))
+    }
+
+    /// See [`SyncHandle::dry_run`](crate::SyncHandle::dry_run).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn dry_run(&self, records: usize) -> Result<DryRun> {
+        self.engine.wait(self.inner.dry_run(records))
     }
 
     /// See [`SyncHandle::state`](crate::SyncHandle::state).

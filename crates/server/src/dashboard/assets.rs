@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 const STYLE: &str = include_str!("style.css");
 const LIVE: &str = include_str!("live.js");
+const CONNECT: &str = include_str!("connect.js");
 const ICON: &str = include_str!("icon.svg");
 
 pub(super) async fn style(request: Request) -> Response {
@@ -15,6 +16,10 @@ pub(super) async fn style(request: Request) -> Response {
 
 pub(super) async fn live(request: Request) -> Response {
     asset(&request, "text/javascript; charset=utf-8", LIVE)
+}
+
+pub(super) async fn connect(request: Request) -> Response {
+    asset(&request, "text/javascript; charset=utf-8", CONNECT)
 }
 
 pub(super) async fn icon(request: Request) -> Response {

@@ -1,10 +1,12 @@
 //! Connections: who is connected, and whether all is well with them.
 
+mod about;
 mod forms;
 mod one;
 
+pub(super) use about::{set_about, set_metadata};
 pub(super) use forms::{ask_delete, create, delete, new};
-pub(super) use one::{change_sync, one, set_metadata, set_token};
+pub(super) use one::{change_sync, one, set_token};
 
 use highwater_engine::connections::{ConnectionFilter, HealthKind};
 use maud::html;
@@ -58,11 +60,10 @@ pub(super) async fn list(visit: Visit) -> Answer {
             html! { (ill) " of " (counted(count as u64, "connection", "connections")) @if page.next.is_some() { " on this page" } @if ill == 1 { " needs" } @else { " need" } " a sign-in." }
         }
     };
-    let connect = visit.to(["connect"]);
     let content = html! {
         @if found.is_empty() && !filtered {
             (empty("A connection is one account at an API", &html! {
-                @if visit.may(Scope::Write) { a href=(connect) { "Connect an account" } } @else { "Somebody with a key of the scope write can connect one." }
+                @if visit.may(Scope::Write) { a href=(visit.to(["connect"])) { "Connect an account" } } @else { "Somebody with a key of the scope write can connect one." }
             }))
         } @else {
             form.filters method="get" action=(visit.to(["connections"])) role="search" {
@@ -73,21 +74,20 @@ pub(super) async fn list(visit: Visit) -> Answer {
                 } }
                 @if !integration.is_empty() { input type="hidden" name="integration" value=(integration); }
                 button { "Search" }
-                @if visit.may(Scope::Write) { a.button.primary href=(connect) { "Connect an account" } }
             }
             div.scroll { table {
-                thead { tr { th { "Connection" } th { "At" } th { "Health" } th { "End user" } th { "Last fetched" } th { "Since" } } }
+                thead { tr { th { "Connection" } th.wide { "Integration" } th { "Health" } th.wide { "End user" } th { "Last fetched" } th.wide { "Connected" } } }
                 tbody {
                     @for connection in found {
                         @let settings = &connection.settings;
                         tr {
                             td { a href=(visit.to(["connections", &settings.id])) { (cut(&settings.id, 60)) }
                                 @if let Some(name) = &settings.display_name { div.quiet { (cut(name, 80)) } } }
-                            td { (cut(settings.integration_key(), 60)) }
+                            td.wide { (cut(settings.integration_key(), 60)) }
                             td title=(why(&connection.health)) { (of_health(&connection.health)) }
-                            td { @if let Some(user) = &settings.end_user { (cut(user.email.as_ref().unwrap_or(&user.id), 80)) } }
+                            td.wide { @if let Some(user) = &settings.end_user { (cut(user.email.as_ref().unwrap_or(&user.id), 80)) } }
                             td { (when_or(connection.last_fetched_at, visit.now, "never")) }
-                            td { (when_or(connection.created_at, visit.now, "")) }
+                            td.wide { (when_or(connection.created_at, visit.now, "")) }
                         }
                     }
                 }
@@ -97,5 +97,6 @@ pub(super) async fn list(visit: Visit) -> Answer {
             }
         }
     };
-    Ok(Page::new(&visit, "Connections", lead).show(content))
+    let button = html! { @if visit.may(Scope::Write) { a.button.primary href=(visit.to(["connect"])) { "Connect an account" } } };
+    Ok(Page::new(&visit, "Connections", lead).beside(button).live().show(content))
 }

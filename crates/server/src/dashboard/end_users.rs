@@ -4,9 +4,13 @@
 //! is in no later address. The cookie is `SameSite=Lax`: the redirect of a provider must carry it, because a redirect is taken only
 //! by the browser in which its sign-in began. Everything else is a form with the session's own token.
 
+mod embed;
+mod headless;
 mod make;
 mod pages;
 
+pub(super) use embed::{embedded, outcome};
+pub(super) use headless::sign_in as headless;
 pub(super) use make::begin;
 
 use std::sync::Arc;
@@ -191,8 +195,12 @@ pub(super) fn session(dashboard: &Arc<Dashboard>) -> MethodRouter {
 }
 
 fn bearer<'h>(dashboard: &Dashboard, headers: &'h HeaderMap) -> Option<(Arc<ConnectSession>, &'h str)> {
-    let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?.trim();
+    let token = bearer_text(headers)?;
     Some((find(dashboard, token)?, token))
+}
+
+fn bearer_text(headers: &HeaderMap) -> Option<&str> {
+    Some(headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?.trim())
 }
 
 fn unknown() -> ApiError {

@@ -9,17 +9,22 @@ use super::visit::Visit;
 use crate::error::ApiError;
 
 /// Only the server's own style, script and icon, and forms to itself.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const MENU: [(&str, &str); 7] = [
-    ("", "Home"),
-    ("integrations", "Integrations"),
-    ("connections", "Connections"),
-    ("records", "Records"),
-    ("runs", "Runs"),
-    ("webhooks", "Webhooks"),
-    ("settings", "Settings"),
+/// The pages of the menu: the part of the address, the name, and the strokes of its icon.
+const MENU: [(&str, &str, &str); 7] = [
+    ("", "Home", "M2.5 7 8 2.5 13.5 7v6.5h-4V10h-3v3.5h-4z"),
+    ("integrations", "Integrations", "M5.5 2v3M10.5 2v3M4 5h8v3a4 4 0 0 1-8 0zM8 12v2.5"),
+    (
+        "connections",
+        "Connections",
+        "M6.5 9.5a3 3 0 0 0 4.2 0l2-2a3 3 0 0 0-4.2-4.2l-.8.8M9.5 6.5a3 3 0 0 0-4.2 0l-2 2a3 3 0 0 0 4.2 4.2l.8-.8",
+    ),
+    ("records", "Records", "M2.5 3h11v10h-11zM2.5 6.5h11M2.5 9.8h11M6.5 6.5V13"),
+    ("runs", "Logs", "M3 4h10M3 8h10M3 12h6"),
+    ("webhooks", "Webhooks", "M2.5 8h8M7.5 4.5 11 8l-3.5 3.5M13.5 3v10"),
+    ("environment", "Environment", "M2.5 4.5h6M11.5 4.5h2M2.5 11.5h2M7.5 11.5h6M10 3v3M6 10v3"),
 ];
 
 /// A page: its title, what its first line answers, and the rest.
@@ -28,17 +33,36 @@ pub(super) struct Page<'v> {
     title: String,
     above: Vec<(String, String)>,
     lead: Markup,
+    beside: Markup,
+    tabs: Markup,
     live: bool,
 }
 
 impl<'v> Page<'v> {
     pub(super) fn new(visit: &'v Visit, title: impl Into<String>, lead: Markup) -> Self {
-        Page { visit, title: title.into(), above: Vec::new(), lead, live: false }
+        let none = || html! {};
+        Page { visit, title: title.into(), above: Vec::new(), lead, beside: none(), tabs: none(), live: false }
     }
 
     /// Names the page that this one belongs to.
     pub(super) fn under(mut self, title: &str, address: String) -> Self {
         self.above.push((title.to_owned(), address));
+        self
+    }
+
+    /// Puts the page's main buttons beside its title.
+    pub(super) fn beside(mut self, buttons: Markup) -> Self {
+        self.beside = buttons;
+        self
+    }
+
+    /// Lists the parts of the page's subject: name, address, and whether it is this page.
+    pub(super) fn tabs(mut self, tabs: &[(&str, String, bool)]) -> Self {
+        self.tabs = html! {
+            nav.tabs aria-label="Parts" {
+                @for (name, address, here) in tabs { a href=(address) aria-current=[here.then_some("page")] { (name) } }
+            }
+        };
         self
     }
 
@@ -55,38 +79,55 @@ impl<'v> Page<'v> {
 
     fn answer(self, status: StatusCode, notice: Option<&str>, content: Markup) -> Response {
         let visit = self.visit;
-        let at = visit.address.split(['?', '/']).nth(2).unwrap_or_default();
-        let at = match at {
-            "connect" => "connections",
-            "record" => "records",
-            at => at,
-        };
         let body = html! {
             a.skip href="#main" { "Skip to the content" }
-            header {
-                a.brand href=(visit.to([])) { img src={ (visit.base) "/dashboard/icon.svg" } alt="" width="20" height="20"; "Highwater" }
-                nav aria-label="Pages" {
-                    @for (page, name) in MENU {
-                        @let current = if page == at { Some("page") } else { None };
-                        a href=(visit.to_with(page, &[]).trim_end_matches('/')) aria-current=[current] { (name) }
+            (menu(visit))
+            main #main data-live[self.live] data-events=[self.live.then(|| visit.to(["events"]))] {
+                div.top {
+                    div {
+                        @if !self.above.is_empty() {
+                            nav.above aria-label="Above this page" { @for (name, address) in &self.above { a href=(address) { (name) } } }
+                        }
+                        h1 { (self.title) }
+                        p.lead { (self.lead) }
                     }
+                    div.beside { (self.beside) }
                 }
-                form.out method="post" action=(visit.to(["sign-out"])) {
-                    (csrf(visit))
-                    span.quiet title={ "Signed in with " (visit.session.key.name) } { (visit.session.key.scope) }
-                    button.plain { "Sign out" }
-                }
-            }
-            main #main data-live[self.live] {
-                @for (name, address) in &self.above { p.above { a href=(address) { (name) } } }
-                h1 { (self.title) }
-                p.lead { (self.lead) }
+                (self.tabs)
                 @if let Some(notice) = notice { p.notice role="status" { (notice) } }
                 (content)
             }
             p.news role="status" hidden { button { "There is something new: show it" } }
         };
         whole(&visit.base, status, &self.title, None, &body)
+    }
+}
+
+fn menu(visit: &Visit) -> Markup {
+    let at = visit.address.split(['?', '/']).nth(2).unwrap_or_default();
+    let at = match at {
+        "connect" => "connections",
+        "record" => "records",
+        "lines" => "runs",
+        at => at,
+    };
+    html! {
+        header { div.menu {
+            a.brand href=(visit.to([])) { img src={ (visit.base) "/dashboard/icon.svg" } alt="" width="20" height="20"; "Highwater" }
+            nav aria-label="Pages" {
+                @for (page, name, icon) in MENU {
+                    a href=(visit.to_with(page, &[]).trim_end_matches('/')) aria-current=[(page == at).then_some("page")] {
+                        svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" { path d=(icon) {} }
+                        (name)
+                    }
+                }
+            }
+            form.out method="post" action=(visit.to(["sign-out"])) {
+                (csrf(visit))
+                span.quiet title={ "Signed in with " (visit.session.key.name) } { (visit.session.key.scope) }
+                button.plain { "Sign out" }
+            }
+        } }
     }
 }
 
@@ -104,6 +145,11 @@ pub(super) fn button(visit: &Visit, action: &str, fields: &[(&str, &str)], class
             button.(class) { (label) }
         }
     }
+}
+
+/// A line of a list of facts.
+pub(super) fn fact(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
 }
 
 /// What stands where there is nothing yet: what would be here, and the next step.

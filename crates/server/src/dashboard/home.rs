@@ -1,22 +1,22 @@
 //! The home page: does anything need me?
 
-use highwater_core::{Action, ErrorKind, Result};
+use highwater_core::{Action, Change, ErrorKind, Result, StreamKey};
 use highwater_engine::Phase;
 use highwater_engine::connections::{ConnectionFilter, HealthKind};
+use highwater_engine::logs::LogFilter;
+use highwater_engine::runs::RunReport;
 use highwater_engine::syncs::SyncState;
-use highwater_engine::webhooks::Outbox;
 use maud::{Markup, html};
 
 use super::frame::{Page, empty, sentence};
 use super::newest::newest;
 use super::plot::Plot;
 use super::visit::{Answer, Visit};
-use super::words::{Look, counted, cut, id, number, state, when};
+use super::webhooks::COUNTED;
+use super::words::{Look, counted, cut, id, number, of_run, state, when};
 
 /// The most of each kind that are listed; the rest is counted.
 const LISTED: usize = 20;
-/// The most dead letters that are counted.
-const DEAD: usize = 1000;
 /// Changes that are listed.
 const CHANGES: usize = 10;
 
@@ -35,11 +35,13 @@ pub(super) async fn page(visit: Visit) -> Answer {
     let syncs = engine.sync_states().await?;
     let needs = needs(&visit, &syncs).await?;
     let plot = Plot::read(engine, visit.now).await?;
-    let changes = newest(&**visit.store(), CHANGES).await?;
-    let running: Vec<&SyncState> = syncs.iter().filter(|sync| sync.phase == Phase::Running).collect();
+    let heads = visit.store().streams().await?;
+    let records = heads.iter().map(|head| head.live).sum();
+    let changes = newest(&**visit.store(), heads, CHANGES).await?;
+    let runs = engine.runs_matching(&LogFilter::default().limit(CHANGES)).await?.runs;
     let lead = match needs.len() {
         0 if syncs.is_empty() => html! { "Nothing is synced yet." },
-        0 => html! { "Nothing needs you: " (counted(syncs.len() as u64, "sync", "syncs")) " as they should be." },
+        0 => html! { "Nothing needs you." },
         1 => html! { "One thing needs you." },
         count => html! { (number(count as u64)) " things need you." },
     };
@@ -50,39 +52,84 @@ pub(super) async fn page(visit: Visit) -> Answer {
                 a href=(visit.to(["connect"])) { "Connect an account" } " or " a href=(visit.to(["integrations"])) { "set up an integration" } "."
             }))
         } @else {
+            (figures(&visit, &syncs, records, &needs))
             @if !needs.is_empty() { (list(&needs)) }
-            section {
-                h2 { "Running now" }
-                @if running.is_empty() { p.quiet { "No run is in progress." } } @else { (runs(&visit, &running)) }
-            }
-            section {
+            section data-part="plot" {
                 h2 { "Changes per hour" }
-                p.quiet { (counted(plot.total(), "change", "changes")) " saved by runs in the last 48 hours." }
                 (plot.draw())
             }
-            section {
-                h2 { "The newest changes" }
-                @if changes.is_empty() { p.quiet { "No record has arrived yet." } } @else {
-                    div.scroll { table {
-                        thead { tr { th { "Change" } th { "Record" } th { "Model" } th { "Connection" } th { "When" } } }
-                        tbody {
-                            @for (stream, change) in &changes {
-                                @let record = &change.record;
-                                tr {
-                                    td { (action(record.metadata.last_action)) }
-                                    td { a href=(record_page(&visit, stream, record.id.as_str())) { (id(record.id.as_str())) } }
-                                    td { a href=(stream_page(&visit, stream)) { (cut(stream.model(), 60)) } }
-                                    td { a href=(visit.to(["connections", stream.connection()])) { (cut(stream.connection(), 60)) } }
-                                    td { (when(record.metadata.last_modified_at, visit.now)) }
-                                }
-                            }
-                        }
-                    } }
+            div.two {
+                section data-part="changes" {
+                    h2 { "Newest changes" }
+                    @if changes.is_empty() { p.quiet { "No record has arrived yet." } } @else { (newest_table(&visit, &changes)) }
+                }
+                section data-part="runs" {
+                    h2 { "Latest runs" }
+                    @if runs.is_empty() { p.quiet { "Nothing has run yet." } } @else { (run_table(&visit, &runs)) }
                 }
             }
         }
     };
     Ok(Page::new(&visit, "Home", lead).live().show(content))
+}
+
+/// The numbers at the top, each with the page behind it.
+fn figures(visit: &Visit, syncs: &[SyncState], records: u64, needs: &[Need]) -> Markup {
+    let of = |wanted: fn(&SyncState) -> bool| syncs.iter().filter(|sync| wanted(sync)).count() as u64;
+    let running = of(|sync| sync.phase == Phase::Running);
+    let on = of(|sync| sync.phase != Phase::Disabled);
+    let failed = needs.iter().filter(|need| need.look == Look::Failed).count() as u64;
+    let waiting = needs.len() as u64 - failed;
+    let figure = |to: String, count: u64, name: &str, shape: Option<Look>| {
+        html! { a href=(to) { strong { (number(count)) } span { @if let Some(look) = shape.filter(|_| count > 0) { (state(look, name)) } @else { (name) } } } }
+    };
+    html! {
+        div.figures data-part="figures" {
+            (figure(visit.to(["records"]), records, if records == 1 { "record" } else { "records" }, None))
+            (figure(visit.to(["connections"]), on, if on == 1 { "sync on" } else { "syncs on" }, None))
+            (figure(visit.to_with("runs", &[("state", "running")]), running, "running", Some(Look::Running)))
+            (figure(visit.to_with("runs", &[("state", "error")]), failed, "failed", Some(Look::Failed)))
+            (figure(visit.to_with("runs", &[("state", "awaiting_approval")]), waiting, if waiting == 1 { "waits for you" } else { "wait for you" }, Some(Look::Waits)))
+        }
+    }
+}
+
+fn newest_table(visit: &Visit, changes: &[(StreamKey, Change)]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "Change" } th { "Record" } th { "Model" } th.wide { "Connection" } th.number { "When" } } }
+            tbody {
+                @for (stream, change) in changes {
+                    @let record = &change.record;
+                    tr {
+                        td { (action(record.metadata.last_action)) }
+                        td { a href=(record_page(visit, stream, record.id.as_str())) { (id(record.id.as_str())) } }
+                        td { a href=(stream_page(visit, stream)) { (cut(stream.model(), 60)) } }
+                        td.wide { a href=(visit.to(["connections", stream.connection()])) { (cut(stream.connection(), 60)) } }
+                        td.number { (when(record.metadata.last_modified_at, visit.now)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn run_table(visit: &Visit, runs: &[RunReport]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "State" } th { "Sync" } th.wide { "Connection" } th.number { "Began" } } }
+            tbody {
+                @for run in runs {
+                    tr {
+                        td { (of_run(run.state)) }
+                        td { a href=(visit.to(["runs", &run.id.to_string()])) { (cut(&run.template, 60)) } }
+                        td.wide { a href=(visit.to(["connections", &run.connection])) { (cut(&run.connection, 60)) } }
+                        td.number { (when(run.started_at, visit.now)) }
+                    }
+                }
+            }
+        } }
+    }
 }
 
 pub(super) fn action(action: Action) -> Markup {
@@ -95,18 +142,18 @@ pub(super) fn action(action: Action) -> Markup {
 }
 
 /// The page of a stream's records.
-pub(super) fn stream_page(visit: &Visit, stream: &highwater_core::StreamKey) -> String {
+pub(super) fn stream_page(visit: &Visit, stream: &StreamKey) -> String {
     visit.to_with("records", &stream_query(stream))
 }
 
 /// The page of a record.
-pub(super) fn record_page(visit: &Visit, stream: &highwater_core::StreamKey, id: &str) -> String {
+pub(super) fn record_page(visit: &Visit, stream: &StreamKey, id: &str) -> String {
     let [connection, model, variant] = stream_query(stream);
     visit.to_with("record", &[connection, model, variant, ("id", id)])
 }
 
 /// The parameters that name a stream.
-pub(super) fn stream_query(stream: &highwater_core::StreamKey) -> [(&'static str, &str); 3] {
+pub(super) fn stream_query(stream: &StreamKey) -> [(&'static str, &str); 3] {
     let variant = Some(stream.variant()).filter(|variant| *variant != highwater_core::DEFAULT_VARIANT);
     [("connection", stream.connection()), ("model", stream.model()), ("variant", variant.unwrap_or_default())]
 }
@@ -147,9 +194,9 @@ async fn needs(visit: &Visit, syncs: &[SyncState]) -> Result<Vec<Need>> {
             needs.push(Need { look: Look::Failed, kind: "failed", thing, why, act: "See the run", to });
         }
     }
-    let outbox = Outbox::new(visit.engine());
+    let outbox = &visit.state().outbox;
     for destination in outbox.destinations().await? {
-        let dead = outbox.dead_letters(&destination.id, "", DEAD).await?.len() as u64;
+        let dead = outbox.dead_letters(&destination.id, "", COUNTED).await?.len() as u64;
         let why = match &destination.disabled {
             Some(why) => format!("It is disabled: {why}"),
             None if dead > 0 => format!("{} could not be delivered.", counted(dead, "webhook", "webhooks")),
@@ -180,27 +227,5 @@ fn list(needs: &[Need]) -> Markup {
             }
             @if needs.len() > LISTED { li.quiet { "and " (number((needs.len() - LISTED) as u64)) " more" } }
         }
-    }
-}
-
-fn runs(visit: &Visit, running: &[&SyncState]) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr { th { "Sync" } th { "Connection" } th.number { "Records so far" } th { "Since" } } }
-            tbody {
-                @for sync in running {
-                    tr {
-                        td { (state(Look::Running, &cut(&sync.sync, 60))) }
-                        td { a href=(visit.to(["connections", &sync.connection])) { (cut(&sync.connection, 60)) } }
-                        @if let Some(run) = &sync.run {
-                            td.number { a href=(visit.to(["runs", &run.id.to_string()])) {
-                                (number(run.progress.fetched)) @if let Some(total) = run.progress.total { " of " (number(total)) }
-                            } }
-                            td { (when(run.started_at, visit.now)) }
-                        } @else { td {} td {} }
-                    }
-                }
-            }
-        } }
     }
 }

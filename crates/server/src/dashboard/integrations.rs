@@ -1,13 +1,21 @@
 //! Integrations: which APIs are set up, and what each syncs for all its connections.
 
+mod actions;
+mod endpoint;
+mod settings;
+
+pub(super) use actions::{act, actions};
+pub(super) use endpoint::{dry_run, endpoint};
+pub(super) use settings::{delete, set_secret, settings, update};
+
 use std::time::Duration;
 
-use highwater_engine::integrations::{DeleteMode, Endpoint};
-use highwater_engine::{DisableMode, IntegrationHandle, IntegrationSettings, Secret, SyncOptions};
+use highwater_engine::integrations::Endpoint;
+use highwater_engine::{DisableMode, IntegrationSettings, SyncOptions};
 use highwater_template::TemplateInfo;
 use maud::{Markup, html};
 
-use super::frame::{Page, button, csrf, empty};
+use super::frame::{Page, csrf, empty};
 use super::visit::{Answer, Visit};
 use super::words::{Look, counted, cut, number, schedule, state, when};
 use crate::error::ApiError;
@@ -33,16 +41,16 @@ pub(super) async fn list(visit: Visit) -> Answer {
             }))
         } @else {
             div.scroll { table {
-                thead { tr { th { "Integration" } th { "Provider" } th.number { "Connections" } th.number { "Endpoints on" } th { "Changed" } } }
+                thead { tr { th { "Integration" } th.wide { "Provider" } th.number { "Connections" } th.number { "Endpoints on" } th.wide { "Changed" } } }
                 tbody {
                     @for (settings, connections, endpoints) in &rows {
                         @let on = endpoints.iter().filter(|endpoint| endpoint.is_enabled()).count();
                         tr {
                             td { a href=(visit.to(["integrations", &settings.key])) { (cut(settings.display_name.as_ref().unwrap_or(&settings.key), 80)) } }
-                            td { (cut(&settings.provider, 60)) }
+                            td.wide { (cut(&settings.provider, 60)) }
                             td.number { (number(*connections)) }
                             td.number { (on) " of " (endpoints.len()) }
-                            td { (when(settings.changed_at, visit.now)) }
+                            td.wide { (when(settings.changed_at, visit.now)) }
                         }
                     }
                 }
@@ -80,54 +88,66 @@ pub(super) async fn create(visit: Visit) -> Answer {
     visit.done(visit.to(["integrations", key]), "The integration is set up. Turn on what it is to sync.")
 }
 
+/// The name of an integration, for people.
+fn name(settings: &IntegrationSettings) -> String {
+    cut(settings.display_name.as_ref().unwrap_or(&settings.key), 80)
+}
+
+/// A page of an integration: one of its parts.
+fn part<'v>(visit: &'v Visit, settings: &IntegrationSettings, lead: Markup, part: &str) -> Page<'v> {
+    let key = settings.key.as_str();
+    let tabs = [
+        ("Endpoints", visit.to(["integrations", key]), part == "endpoints"),
+        ("Actions", visit.to(["integrations", key, "actions"]), part == "actions"),
+        ("Settings", visit.to(["integrations", key, "settings"]), part == "settings"),
+    ];
+    Page::new(visit, name(settings), lead).under("Integrations", visit.to(["integrations"])).tabs(&tabs)
+}
+
 pub(super) async fn one(visit: Visit) -> Answer {
     let handle = visit.engine().integration(visit.path("key"))?;
     let settings = handle.settings().await?;
     let endpoints = handle.endpoints().await?;
     let connections = handle.connections().await?.len() as u64;
     let on = endpoints.iter().filter(|endpoint| endpoint.is_enabled()).count();
-    let title = cut(settings.display_name.as_ref().unwrap_or(&settings.key), 80);
     let lead = html! {
         (on) " of " (counted(endpoints.len() as u64, "endpoint is", "endpoints are")) " on for "
         a href=(visit.to_with("connections", &[("integration", &settings.key)])) { (counted(connections, "connection", "connections")) } "."
     };
+    let connect = visit.to_with("connect", &[("integration", &settings.key)]);
     let content = html! {
-        section {
-            h2 { "Endpoints" }
-            @if endpoints.is_empty() {
-                (empty("This program has no template of the provider", &html! { "Build it with one, and its endpoints are listed here." }))
-            } @else { (endpoint_table(&visit, &settings.key, &endpoints)) }
-            @if connections == 0 && on > 0 {
-                p { "Endpoints run once an account is connected. " a href=(visit.to_with("connect", &[("integration", &settings.key)])) { "Connect an account" } }
-            }
-        }
-        (settings_section(&visit, &handle, &settings).await)
+        @if endpoints.is_empty() {
+            (empty("This program has no template of the provider", &html! { "Build it with one, and its endpoints are listed here." }))
+        } @else { (endpoint_table(&visit, &settings.key, &endpoints)) }
+        @if connections == 0 && on > 0 { p.quiet { "Endpoints run once an account is connected." } }
     };
-    let page = Page::new(&visit, title, lead).under("Integrations", visit.to(["integrations"]));
-    Ok(page.show(content))
+    let button = html! {
+        @if visit.may(Scope::Write) { a.button.primary[connections == 0] href=(connect) { "Connect an account" } }
+    };
+    Ok(part(&visit, &settings, lead, "endpoints").beside(button).show(content))
 }
 
 fn endpoint_table(visit: &Visit, key: &str, endpoints: &[Endpoint]) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "For all" } th { "Endpoint" } th { "Models" } th { "Runs" } th.number { "On for" } th.number { "Own decisions" } } }
+            thead { tr { th { "For all" } th { "Endpoint" } th.wide { "Models" } th.wide { "Runs" } th.number { "On for" } th.number.wide { "Own decisions" } } }
             tbody {
                 @for endpoint in endpoints {
                     @let info = template(visit, &endpoint.sync);
                     tr {
                         td { (switch(visit, key, endpoint)) }
                         td {
-                            (cut(&endpoint.sync, 80))
+                            a href=(visit.to_with(&format!("integrations/{}/endpoint", super::visit::encoded(key)), &[("sync", &endpoint.sync)])) { (cut(&endpoint.sync, 80)) }
                             @if let Some(info) = info { div.quiet { (cut(&info.description, 160)) } }
                             @if endpoint.waiting > 0 {
                                 div { (state(Look::Waits, &format!("{} for: {}", counted(endpoint.waiting, "connection waits", "connections wait"),
                                     endpoint.missing_settings.keys().cloned().collect::<Vec<_>>().join(", ")))) }
                             }
                         }
-                        td { @if let Some(info) = info { (info.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")) } }
-                        td { (every(endpoint, info)) }
+                        td.wide { @if let Some(info) = info { (info.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")) } }
+                        td.wide { (every(endpoint, info)) }
                         td.number { (number(endpoint.connections)) }
-                        td.number { (number(endpoint.own_decisions)) }
+                        td.number.wide { (number(endpoint.own_decisions)) }
                     }
                 }
             }
@@ -180,82 +200,6 @@ pub(super) async fn toggle(visit: Visit) -> Answer {
         }
         _ => Err(ApiError::bad("invalid_body", "an endpoint is turned on or off: use the switch")),
     }
-}
-
-async fn settings_section(visit: &Visit, handle: &IntegrationHandle, settings: &IntegrationSettings) -> Markup {
-    let secret = |found: highwater_core::Result<Option<Secret>>| match found {
-        Ok(Some(_)) => state(Look::Well, "set"),
-        Ok(None) => state(Look::Off, "not set"),
-        Err(_) => state(Look::Failed, "cannot be read"),
-    };
-    let (client, webhook) = (secret(handle.client_secret().await), secret(handle.webhook_secret().await));
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    html! {
-        section {
-            h2 { "Settings" }
-            dl {
-                dt { "Key" } dd { code { (settings.key) } }
-                dt { "Provider" } dd { (settings.provider) }
-                dt { "Client secret" } dd { (client) }
-                dt { "Webhook secret" } dd { (webhook) }
-                @for (name, value) in &settings.config { dt { (cut(name, 60)) } dd { (cut(value, 200)) } }
-                dt { "Created" } dd { (when(settings.created_at, visit.now)) }
-            }
-            @if visit.may(Scope::Admin) {
-                form.card method="post" action=(visit.to(["integrations", &settings.key, "settings"])) {
-                    (csrf(visit))
-                    label { "Display name" input name="display_name" value=(text(&settings.display_name)) maxlength="200"; }
-                    label { "Client id" input name="client_id" value=(text(&settings.client_id)) maxlength="2048" autocomplete="off"; span.hint { "Of the application that users sign in to." } }
-                    label { "Scopes" input name="scopes" value=(settings.scopes.join(" ")) autocomplete="off"; span.hint { "With spaces between them." } }
-                    label { "Base URL" input name="base_url" type="url" value=(text(&settings.base_url)) maxlength="2048"; span.hint { "Only where the API is not at its usual address." } }
-                    button.primary { "Save" }
-                }
-                form.card method="post" action=(visit.to(["integrations", &settings.key, "secret"])) {
-                    (csrf(visit))
-                    label { "Which secret" select name="which" { option value="client" { "Client secret" } option value="webhook" { "Webhook secret" } } }
-                    label { "New value" input name="secret" type="password" autocomplete="new-password"; span.hint { "It is kept encrypted, and shown to nobody. Empty removes it." } }
-                    button { "Set the secret" }
-                }
-                details.card {
-                    summary { "Delete the integration" }
-                    p { "Only an integration without connections can be deleted here. Its secrets go with it." }
-                    (button(visit, &visit.to(["integrations", &settings.key, "delete"]), &[], "danger", "Delete the integration"))
-                }
-            }
-        }
-    }
-}
-
-pub(super) async fn update(visit: Visit) -> Answer {
-    let key = visit.path("key");
-    let text = |name: &str| visit.optional(name).map(str::to_owned);
-    let scopes: Vec<String> = visit.field("scopes").split_whitespace().map(str::to_owned).collect();
-    let change = |mut settings: IntegrationSettings| {
-        settings.display_name = text("display_name");
-        settings.client_id = text("client_id");
-        settings.scopes.clone_from(&scopes);
-        settings.public_base_url(text("base_url"))
-    };
-    visit.engine().integration(key)?.update(change).await?;
-    visit.done(visit.to(["integrations", key]), "Saved.")
-}
-
-pub(super) async fn set_secret(visit: Visit) -> Answer {
-    let key = visit.path("key");
-    let handle = visit.engine().integration(key)?;
-    let secret = visit.optional("secret").map(Secret::new);
-    let done = if secret.is_some() { "The secret is set." } else { "The secret is removed." };
-    match visit.field("which") {
-        "client" => handle.set_client_secret(secret).await?,
-        "webhook" => handle.set_webhook_secret(secret).await?,
-        _ => return Err(ApiError::bad("invalid_body", "a secret is the client's or the webhook's: choose one")),
-    }
-    visit.done(visit.to(["integrations", key]), done)
-}
-
-pub(super) async fn delete(visit: Visit) -> Answer {
-    visit.engine().integration(visit.path("key"))?.delete(DeleteMode::IfUnused).await?;
-    visit.done(visit.to(["integrations"]), "The integration is deleted.")
 }
 
 /// Returns the interval that a form gives in minutes; `None` for an empty field.

@@ -13,7 +13,7 @@ use super::words::number;
 const HOURS: usize = 48;
 const HOUR: u64 = 3_600_000;
 /// The most runs that are added up.
-const MOST_RUNS: usize = 5000;
+const MOST_RUNS: usize = 1000;
 
 /// The height of the bars, and the width of one with its gap, in the units of the drawing.
 const HEIGHT: u64 = 80;

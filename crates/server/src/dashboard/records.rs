@@ -24,13 +24,16 @@ const LIMIT: usize = 50;
 const COLUMNS: usize = 4;
 /// The most columns that may be chosen.
 const MOST_COLUMNS: usize = 20;
+/// Columns to choose from.
+const MOST_CHOICES: usize = 60;
 /// The most payload that a page reads, in bytes.
 const PAGE_BYTES: usize = 4 << 20;
 
 const ACTIONS: [(&str, Action); 3] =
     [("added", Action::Added), ("updated", Action::Updated), ("deleted", Action::Deleted)];
 
-const TIMES: [(&str, &str, u64); 4] = [
+/// How far back a filter goes, in seconds.
+pub(super) const TIMES: [(&str, &str, u64); 4] = [
     ("1h", "last hour", 3600),
     ("24h", "last 24 hours", 86_400),
     ("7d", "last 7 days", 604_800),
@@ -67,15 +70,15 @@ async fn streams(visit: &Visit) -> Answer {
             }))
         } @else {
             div.scroll { table {
-                thead { tr { th { "Model" } th { "Connection" } th.number { "Records" } th.number { "Deleted" } th.number { "Size" } th { "Last change" } } }
+                thead { tr { th { "Model" } th { "Connection" } th.number { "Records" } th.number.wide { "Deleted" } th.number.wide { "Size" } th.number { "Last change" } } }
                 tbody { @for head in &heads {
                     tr {
                         td { a href=(stream_page(visit, &head.stream)) { (cut(head.stream.model(), 80)) } (variant(&head.stream)) }
                         td { a href=(visit.to(["connections", head.stream.connection()])) { (cut(head.stream.connection(), 80)) } }
                         td.number { (number(head.live)) }
-                        td.number { (number(head.deleted)) }
-                        td.number { (bytes(head.bytes)) }
-                        td { (when(head.high_water.time(), visit.now)) }
+                        td.number.wide { (number(head.deleted)) }
+                        td.number.wide { (bytes(head.bytes)) }
+                        td.number { (when(head.high_water.time(), visit.now)) }
                     }
                 } }
             } }
@@ -116,50 +119,48 @@ async fn table(visit: &Visit, stream: StreamKey) -> Answer {
     let head = visit.store().head(&stream).await?;
     let page = visit.store().page(request(visit, &stream)?.limit(LIMIT).max_bytes(PAGE_BYTES)).await?;
     let payloads: Vec<Option<Map<String, Value>>> = page.changes.iter().map(payload).collect();
-    let known = members(&payloads);
-    let chosen: Vec<String> = match visit.optional("columns") {
-        Some(columns) => columns.split(',').map(|name| name.trim().to_owned()).take(MOST_COLUMNS).collect(),
-        None => known.iter().take(COLUMNS).cloned().collect(),
-    };
+    let known = members(payloads.iter().flatten());
+    let mut chosen: Vec<String> = visit.fields("column").map(|(_, name)| name.to_owned()).take(MOST_COLUMNS).collect();
+    if chosen.is_empty() {
+        chosen = known.iter().take(COLUMNS).cloned().collect();
+    }
     let lead = html! {
         (counted(head.live, "record", "records")) " of " (cut(stream.connection(), 60)) ", "
         (number(head.deleted)) " deleted, " (bytes(head.bytes)) "."
     };
-    let filter = [
-        ("action", visit.field("action")),
-        ("since", visit.field("since")),
-        ("id", visit.field("id")),
-        ("columns", visit.field("columns")),
-    ];
-    let query: Vec<(&str, &str)> = stream_query(&stream).into_iter().chain(filter).collect();
+    let filter = [("action", visit.field("action")), ("since", visit.field("since")), ("id", visit.field("id"))];
+    let columns = visit.fields("column").map(|(_, name)| ("column", name)).take(MOST_COLUMNS);
+    let query: Vec<(&str, &str)> = stream_query(&stream).into_iter().chain(filter).chain(columns).collect();
     let more = |cursor: &str| visit.to_with("records", &[query.as_slice(), &[("cursor", cursor)]].concat());
-    let filtered =
-        filter.iter().any(|(name, value)| *name != "columns" && !value.is_empty()) || !visit.field("cursor").is_empty();
+    let filtered = filter.iter().any(|(_, value)| !value.is_empty()) || !visit.field("cursor").is_empty();
     let cursor = page.next_cursor.to_string();
     let content = html! {
-        (filters(visit, &stream, &known))
+        (filters(visit, &stream, &known, &chosen))
         @if page.changes.is_empty() {
             @if filtered { (empty("No record is like that", &html! { a href=(stream_page(visit, &stream)) { "Show all records" } })) }
             @else { (empty("The model has no records", &html! { "They arrive with the next run of its sync." })) }
         } @else {
             div.scroll { table {
-                thead { tr { th { "Change" } th { "Id" } @for name in &chosen { th.number[is_number(&payloads, name)] { (cut(name, 40)) } } th { "Modified" } } }
+                thead { tr { th { "Change" } th { "Id" } @for (place, name) in chosen.iter().enumerate() { th.number[is_number(&payloads, name)].wide[place > 0] { (cut(name, 40)) } } th.number { "Modified" } } }
                 tbody { @for (change, payload) in page.changes.iter().zip(&payloads) { (row(visit, &stream, change, payload.as_ref(), &chosen)) } }
             } }
         }
         p.pages {
-            @if !visit.field("cursor").is_empty() { a href=(visit.to_with("records", &query)) { "First page" } " " }
-            @if page.has_more { a rel="next" href=(more(&cursor)) { "Next page" } " " }
-            a href=(visit.to_with("export", &[query.as_slice(), &[("format", "jsonl")]].concat())) download { "Export as JSON Lines" } " "
-            a href=(visit.to_with("export", &[query.as_slice(), &[("format", "csv")]].concat())) download { "as CSV" }
+            @if !visit.field("cursor").is_empty() { a href=(visit.to_with("records", &query)) { "First page" } }
+            @if page.has_more { a rel="next" href=(more(&cursor)) { "Next page" } }
         }
         (how(visit, &stream, &cursor))
     };
+    let file = |format: &'static str| visit.to_with("export", &[query.as_slice(), &[("format", format)]].concat());
+    let buttons = html! {
+        a.button href=(file("jsonl")) download { "Export JSON Lines" }
+        a.button href=(file("csv")) download { "Export CSV" }
+    };
     let page = Page::new(visit, cut(stream.model(), 80), lead).under("Records", visit.to(["records"])).live();
-    Ok(page.show(content))
+    Ok(page.beside(buttons).show(content))
 }
 
-fn filters(visit: &Visit, stream: &StreamKey, known: &[String]) -> Markup {
+fn filters(visit: &Visit, stream: &StreamKey, known: &[String], columns: &[String]) -> Markup {
     let chosen = |name: &str, value: &str| visit.field(name) == value;
     html! {
         form.filters method="get" action=(visit.to(["records"])) role="search" {
@@ -173,8 +174,13 @@ fn filters(visit: &Visit, stream: &StreamKey, known: &[String]) -> Markup {
                 option value="" { "any time" }
                 @for (word, name, _) in TIMES { option value=(word) selected[chosen("since", word)] { (name) } }
             } }
-            label { span.hidden { "Columns" } input name="columns" value=(visit.field("columns")) placeholder=(known.iter().take(COLUMNS).cloned().collect::<Vec<_>>().join(","))
-                title={ "Columns, with commas between them. On this page there are: " (known.iter().map(|name| cut(name, 40)).take(40).collect::<Vec<_>>().join(", ")) }; }
+            @if !known.is_empty() {
+                details.columns { summary { "Columns" } div {
+                    @for name in known.iter().chain(columns.iter().filter(|name| !known.contains(name))).take(MOST_CHOICES) {
+                        label.check { input type="checkbox" name="column" value=(name) checked[columns.contains(name)]; " " (cut(name, 40)) }
+                    }
+                } }
+            }
             button { "Show" }
         }
     }
@@ -192,14 +198,15 @@ fn row(
         tr {
             td { (action(record.metadata.last_action)) }
             td { a href=(record_page(visit, stream, record.id.as_str())) { (id(record.id.as_str())) } }
-            @for name in columns {
+            @for (place, name) in columns.iter().enumerate() {
+                @let wide = place > 0;
                 @match payload.and_then(|payload| payload.get(name)) {
-                    Some(Value::Number(value)) => { td.number { (value) } },
-                    Some(value) => { td { (cell(value)) } },
-                    None => { td.quiet { "–" } },
+                    Some(Value::Number(value)) => { td.number.wide[wide] { (value) } },
+                    Some(value) => { td.cut.wide[wide] { (cell(value)) } },
+                    None => { td.quiet.wide[wide] { "–" } },
                 }
             }
-            td { (when(record.metadata.last_modified_at, visit.now)) }
+            td.number { (when(record.metadata.last_modified_at, visit.now)) }
         }
     }
 }
@@ -217,9 +224,9 @@ pub(super) fn payload(change: &Change) -> Option<Map<String, Value>> {
 }
 
 /// The members of the records, plain ones and those that most records have first.
-fn members(payloads: &[Option<Map<String, Value>>]) -> Vec<String> {
+pub(super) fn members<'p>(payloads: impl Iterator<Item = &'p Map<String, Value>>) -> Vec<String> {
     let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (name, value) in payloads.iter().flatten().flatten() {
+    for (name, value) in payloads.flatten() {
         let (plain, nested) = found.entry(name).or_default();
         *if value.is_array() || value.is_object() { nested } else { plain } += 1;
     }
@@ -257,9 +264,9 @@ fn how(visit: &Visit, stream: &StreamKey, cursor: &str) -> Markup {
     html! {
         details.card {
             summary { "Read this from a program" }
-            p.hint { "Both continue behind the last record of this page: its cursor is " code data-copy { (cursor) } "." }
-            pre data-copy { (highwater_core::printable(&curl)) }
-            pre data-copy { (highwater_core::printable(&rust)) }
+            p.hint { "Both continue behind the last record of this page: its cursor is " code data-copy="the cursor" { (cursor) } "." }
+            pre data-copy="the command" { (highwater_core::printable(&curl)) }
+            pre data-copy="the code" { (highwater_core::printable(&rust)) }
         }
     }
 }

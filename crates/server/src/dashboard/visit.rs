@@ -116,6 +116,13 @@ impl Visit {
         self.dashboard.sessions.take_notice(&self.token)
     }
 
+    /// Whether the session has not ended since the request began.
+    pub(super) async fn is_signed_in(&self) -> bool {
+        let state = &self.dashboard.state;
+        let found = self.dashboard.sessions.find(state.environment().now(), &self.token);
+        found.is_some() && (!self.session.stored || state.check_key(&self.session.key).await.is_ok())
+    }
+
     pub(super) fn end_session(&self) {
         self.dashboard.sessions.end(&self.token);
     }

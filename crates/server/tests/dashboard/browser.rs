@@ -7,9 +7,38 @@ use highwater_core::MemoryStore;
 use highwater_engine::{ConnectionSettings, Engine, IntegrationSettings};
 use highwater_server::Scope;
 use highwater_template::async_trait::async_trait;
-use highwater_template::{ConfigKey, SyncContext, Template, TemplateInfo};
+use highwater_template::auth::{AuthKind, CredentialUse};
+use highwater_template::{ConfigKey, LogLevel, Provider, SyncContext, Template, TemplateInfo};
 
-use crate::support::{Answer, Running};
+use crate::support::{Answer, Running, start_with};
+
+pub(crate) const PAGES: [&str; 10] = [
+    "/dashboard",
+    "/dashboard/integrations",
+    "/dashboard/connections",
+    "/dashboard/connect",
+    "/dashboard/records",
+    "/dashboard/runs",
+    "/dashboard/webhooks",
+    "/dashboard/environment",
+    "/dashboard/lines",
+    "/dashboard/connect?provider=shop",
+];
+
+/// Pages about the things of [`filled`].
+pub(crate) const THINGS: [&str; 11] = [
+    "/dashboard/integrations/shop-main",
+    "/dashboard/integrations/shop-main/actions",
+    "/dashboard/integrations/shop-main/settings",
+    "/dashboard/integrations/shop-main/endpoint?sync=shop%2Fnotes",
+    "/dashboard/connections/ann",
+    "/dashboard/connections/ann/delete",
+    "/dashboard/connect?integration=shop-main",
+    "/dashboard/records?connection=ann&model=Note",
+    "/dashboard/records?connection=ann&model=Note&action=added&since=24h&column=name&column=amount",
+    "/dashboard/record?connection=ann&model=Note&id=7",
+    "/dashboard/runs?state=success&connection=ann&sync=shop/notes",
+];
 
 pub(crate) const MODEL: &str = "Note";
 pub(crate) const SYNC: &str = "shop/notes";
@@ -29,6 +58,11 @@ impl Template for Reader {
     async fn fetch(&self, context: &mut SyncContext<'_>) -> highwater_core::Result<()> {
         let notes = self.1.lock().unwrap().clone();
         let model = self.0.models[0].name.clone();
+        // What an API and a template may say, in a log and in an error.
+        if let Some(said) = notes.iter().find_map(|note| note.strip_prefix("fail: ")) {
+            context.log(LogLevel::Warning, said);
+            return Err(highwater_core::Error::new(highwater_core::ErrorKind::Unavailable, said.to_owned()));
+        }
         context.save(&model, notes.into_iter().map(Into::into).collect()).await?;
         context.complete(&model).await
     }
@@ -37,13 +71,18 @@ impl Template for Reader {
 /// An engine with the templates `shop/notes` and `shop/orders`, and what its API holds.
 pub(crate) fn shop() -> (Engine, Notes) {
     let notes = Notes::default();
-    let info = TemplateInfo::new("shop", "notes", "https://shop.example")
+    let provider = Provider::new("shop", "https://shop.example").auth(AuthKind::bearer("A key of the shop."));
+    let info = provider
+        .template("notes")
+        .credentials(CredentialUse::Unused)
         .description("Notes of the shop, all of them")
         .model(MODEL, "A note")
         .config(ConfigKey::optional("shelf", "Which shelf"));
     let reader = Reader(info, Arc::clone(&notes));
     let store = Arc::new(MemoryStore::new().unwrap());
-    let orders = TemplateInfo::new("shop", "orders", "https://shop.example")
+    let orders = provider
+        .template("orders")
+        .credentials(CredentialUse::Unused)
         .description("Orders of the last 90 days, with their lines")
         .model("Order", "An order");
     let orders = Reader(orders, Notes::default());
@@ -59,6 +98,10 @@ pub(crate) async fn filled() -> (Engine, Notes) {
     notes.lock().unwrap().extend(records);
     engine.sync("ann", SYNC).unwrap().run_once(Default::default()).await.unwrap();
     (engine, notes)
+}
+
+pub(crate) async fn run(engine: Engine) -> Running {
+    start_with(engine, |server| server).await
 }
 
 pub(crate) struct Browser<'r> {

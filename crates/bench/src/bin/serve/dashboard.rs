@@ -29,7 +29,7 @@ pub(crate) fn measure(server: &Started) -> Outcome<()> {
         ("one connection", format!("/dashboard/connections/{CONNECTION}")),
         ("runs", "/dashboard/runs".to_owned()),
         ("webhooks", "/dashboard/webhooks".to_owned()),
-        ("settings", "/dashboard/settings".to_owned()),
+        ("environment", "/dashboard/environment".to_owned()),
     ] {
         let mut times = Vec::new();
         let spent = server.child.processor_time()?;

@@ -11,6 +11,7 @@ use super::super::home::stream_page;
 use super::super::integrations::{minutes, template};
 use super::super::visit::{Answer, Visit};
 use super::super::words::{counted, cut, number, of_health, of_sync, schedule, when, when_or, why};
+use super::about;
 use crate::error::ApiError;
 use crate::keys::Scope;
 
@@ -20,64 +21,62 @@ pub(in super::super) async fn one(visit: Visit) -> Answer {
     let syncs = syncs(&visit, &connection).await?;
     let settings = &connection.settings;
     let on = syncs.iter().filter(|sync| sync.phase != Phase::Disabled).count();
-    let lead = html! { @if connection.health == ConnectionHealth::Ok && connection.last_error.is_some() { "The sign-in is well, and a sync needs you. " } @else { (why(&connection.health)) " " }
-    (on) " of " (counted(syncs.len() as u64, "sync is", "syncs are")) " on." };
+    let lead = html! {
+        (of_health(&connection.health)) " "
+        @if connection.health == ConnectionHealth::Ok && connection.last_error.is_some() { "The sign-in is well, and a sync needs you. " } @else { (why(&connection.health)) " " }
+        (on) " of " (counted(syncs.len() as u64, "sync is", "syncs are")) " on."
+    };
     let content = html! {
-        (health_section(&visit, &connection))
-        section {
-            h2 { "Syncs" }
-            @if syncs.is_empty() {
-                (empty("This program has no template of the provider", &html! { "Build it with one, and its syncs are listed here." }))
-            } @else { (sync_table(&visit, &syncs, settings.integration.is_some())) }
+        @if let Some(error) = &connection.last_error {
+            div.error { p { (cut(&sentence(&error.message), 500)) } @if let Some(sync) = &error.sync { p.quiet { "The last run of " (cut(sync, 80)) " said so." } } code { (error.kind.as_str()) } }
         }
-        section {
-            h2 { "About it" }
-            dl {
-                dt { "Id" } dd { code data-copy { (cut(&settings.id, 200)) } }
-                dt { "Provider" } dd { (settings.provider) }
-                @if let Some(key) = &settings.integration { dt { "Integration" } dd { a href=(visit.to(["integrations", key])) { (cut(key, 80)) } } }
-                @if let Some(url) = &settings.base_url { dt { "Base URL" } dd { (cut(url, 200)) } }
-                @for (name, value) in &settings.config { dt { (cut(name, 60)) } dd { (cut(value, 200)) } }
-                @if let Some(user) = &settings.end_user {
-                    dt { "End user" } dd { (cut(&user.id, 200)) @if let Some(email) = &user.email { " · " (cut(email, 200)) } @if let Some(of) = &user.organisation { " · " (cut(of, 200)) } }
+        div.split {
+            div {
+                section {
+                    h2 { "Syncs" }
+                    @if syncs.is_empty() {
+                        (empty("This program has no template of the provider", &html! { "Build it with one, and its syncs are listed here." }))
+                    } @else { (sync_table(&visit, &syncs, settings.integration.is_some())) }
                 }
-                @for (name, value) in &settings.tags { dt { "Tag " (cut(name, 64)) } dd { (cut(value, 200)) } }
-                dt { "Connected" } dd { (when_or(connection.created_at, visit.now, "at an unknown time")) }
-                dt { "Last fetched" } dd { (when_or(connection.last_fetched_at, visit.now, "never")) }
+                section {
+                    h2 { "Account" }
+                    (sign_in_card(&visit, &connection))
+                    (about::forms(&visit, &connection))
+                    @if visit.may(Scope::Write) { p { a.button.danger href=(visit.to(["connections", id, "delete"])) { "Delete the connection…" } } }
+                }
             }
-            (metadata(&visit, &connection))
-            @if visit.may(Scope::Write) { p { a.button.danger href=(visit.to(["connections", id, "delete"])) { "Delete the connection…" } } }
+            (about::facts(&visit, &connection))
         }
     };
     let title = cut(settings.display_name.as_ref().unwrap_or(&settings.id), 80);
     let page = Page::new(&visit, title, lead).under("Connections", visit.to(["connections"])).live();
-    Ok(page.show(content))
+    Ok(page.beside(again(&visit, &connection)).show(content))
 }
 
-fn health_section(visit: &Visit, connection: &ConnectionState) -> Markup {
+/// The button that mends a connection whose users sign in at the provider.
+fn again(visit: &Visit, connection: &ConnectionState) -> Markup {
     let needs = connection.health.needs_sign_in();
     html! {
-        section {
-            h2 { "Health" }
-            p { (of_health(&connection.health)) }
-            @if let Some(error) = &connection.last_error {
-                div.error { p { (cut(&sentence(&error.message), 500)) } @if let Some(sync) = &error.sync { p.quiet { "The last run of " (cut(sync, 80)) " said so." } } code { (error.kind.as_str()) } }
+        @if visit.may(Scope::Write) && signs_in_by_browser(visit, &connection.settings.provider) {
+            form.inline method="post" action=(visit.to(["connect", "sign-in"])) {
+                (csrf(visit))
+                input type="hidden" name="connection" value=(connection.settings.id);
+                button.primary[needs] { "Sign in again at the provider" }
             }
-            @if visit.may(Scope::Write) && signs_in_by_browser(visit, &connection.settings.provider) {
-                form.card method="post" action=(visit.to(["connect", "sign-in"])) {
+        }
+    }
+}
+
+fn sign_in_card(visit: &Visit, connection: &ConnectionState) -> Markup {
+    let needs = connection.health.needs_sign_in();
+    html! {
+        @if visit.may(Scope::Write) {
+            details.card open[needs] {
+                summary { "Sign in with a token" }
+                form method="post" action=(visit.to(["connections", &connection.settings.id, "token"])) {
                     (csrf(visit))
-                    input type="hidden" name="connection" value=(connection.settings.id);
-                    button.primary[needs] { "Sign in again at the provider" }
-                }
-            }
-            @if visit.may(Scope::Write) {
-                details.card open[needs] {
-                    summary { "Sign in with a token" }
-                    form method="post" action=(visit.to(["connections", &connection.settings.id, "token"])) {
-                        (csrf(visit))
-                        label { "Token" input type="password" name="token" required autocomplete="off"; span.hint { "It replaces the credentials that the connection has now, and is shown to nobody." } }
-                        button.primary[needs] { "Sign in" }
-                    }
+                    label { "Token" input type="password" name="token" required autocomplete="off"; span.hint { "It replaces the credentials that the connection has now, and is shown to nobody." } }
+                    button.primary[needs] { "Sign in" }
                 }
             }
         }
@@ -117,20 +116,21 @@ fn sync_table(visit: &Visit, syncs: &[SyncState], member: bool) -> Markup {
     let may = visit.may(Scope::Write);
     html! {
         div.scroll { table.tall {
-            thead { tr { th { "State" } th { "Sync" } th { "Records" } th { "Last success" } th { "Next run" } @if may { th { "Do" } } } }
+            thead { tr { th { "State" } th { "Sync" } th.wide { "Records" } th.wide { "Last success" } th { "Next run" } } }
             tbody {
                 @for sync in syncs {
                     tr {
                         td { (of_sync(sync)) }
-                        td {
+                        td.long {
                             (cut(&sync.sync, 80))
                             @if let Some(info) = template(visit, &sync.sync) { div.quiet { (cut(&info.description, 120)) } }
                             @if let Some(error) = &sync.status.last_error { div.fault { (cut(error, 300)) } }
                             @if !sync.missing_settings.is_empty() { div.fault { "It waits for: " (sync.missing_settings.join(", ")) } }
                             @if sync.follows_integration { div.quiet { "As the integration says" } }
+                            @if may { (doings(visit, sync, member)) }
                         }
-                        td { (records(visit, sync)) }
-                        td { (when_or(sync.status.last_success_at, visit.now, "never")) }
+                        td.wide { (records(visit, sync)) }
+                        td.wide { (when_or(sync.status.last_success_at, visit.now, "never")) }
                         td {
                             @match (&sync.settings, sync.status.next_due_at) {
                                 (Some(settings), Some(due)) => { (when(due, visit.now)) div.quiet { (schedule(&settings.schedule)) } },
@@ -138,7 +138,6 @@ fn sync_table(visit: &Visit, syncs: &[SyncState], member: bool) -> Markup {
                                 (None, _) => { span.quiet { "off" } },
                             }
                         }
-                        @if may { td { (doings(visit, sync, member)) } }
                     }
                 }
             }
@@ -231,33 +230,6 @@ pub(in super::super) async fn change_sync(visit: Visit) -> Answer {
         _ => return Err(ApiError::bad("invalid_body", "there is no such button: open the page again")),
     };
     visit.done(visit.to(["connections", id]), done)
-}
-
-fn metadata(visit: &Visit, connection: &ConnectionState) -> Markup {
-    let metadata = &connection.settings.metadata;
-    let text = serde_json::to_string_pretty(metadata).unwrap_or_default();
-    html! {
-        details.card open[!metadata.is_empty()] {
-            summary { "Metadata" }
-            p.hint { "Your program's own JSON, which templates and actions can read. At most 64 KiB; no secrets." }
-            @if visit.may(Scope::Write) {
-                form method="post" action=(visit.to(["connections", &connection.settings.id, "metadata"])) {
-                    (csrf(visit))
-                    label { span.hidden { "Metadata as JSON" } textarea name="metadata" rows="6" spellcheck="false" { (text) } }
-                    button { "Save the metadata" }
-                }
-            } @else { pre { (text) } }
-        }
-    }
-}
-
-pub(in super::super) async fn set_metadata(visit: Visit) -> Answer {
-    let id = visit.path("id");
-    let metadata = serde_json::from_str(visit.field("metadata")).map_err(|error| {
-        ApiError::bad("invalid_body", format!("the metadata is not JSON ({error}): go back and correct it"))
-    })?;
-    visit.engine().set_metadata(id, metadata).await?;
-    visit.done(visit.to(["connections", id]), "The metadata is saved.")
 }
 
 pub(in super::super) async fn set_token(visit: Visit) -> Answer {

@@ -10,7 +10,7 @@ use highwater_template::auth::AuthKind;
 
 use super::super::visit::{Answer, Visit, redirect};
 use super::{Guest, pages};
-use crate::connect::Purpose;
+use crate::connect::{Made, Purpose};
 use crate::error::ApiError;
 
 /// The longest token, password or setting, in bytes.
@@ -46,33 +46,41 @@ pub(in super::super) async fn begin(visit: Visit) -> Answer {
 
 /// Does what a form of the page says.
 pub(super) async fn submit(guest: &Guest) -> Result<Response, ApiError> {
-    let way = guest.field("way");
-    if way == "code_wait" {
-        return wait_for_code(guest).await;
-    }
-    let settings = settings(guest).await?;
-    let provider = pages::provider(guest, &settings).await?;
-    let takes = |wanted: fn(&AuthKind) -> bool| provider.auth.iter().any(wanted);
-    match way {
+    match guest.field("way") {
+        "code_wait" => wait_for_code(guest).await,
         "browser" => {
+            let settings = settings(guest).await?;
             let begun = guest.engine().begin_browser_sign_in(&settings, &guest.redirect_uri()).await?;
             let response = pages::lead_on(guest, begun.url());
             guest.session.begin_browser(begun, settings);
             Ok(response)
         }
         "code" => {
+            let settings = settings(guest).await?;
             let begun = Arc::new(guest.engine().begin_code_sign_in(&settings).await?);
             let response = pages::code(guest, &begun);
             guest.session.begin_code(begun, settings);
             Ok(response)
         }
+        _ => {
+            let (settings, credentials) = given(guest).await?;
+            conclude(guest, settings, credentials).await
+        }
+    }
+}
+
+/// The connection and its credentials, where the form holds these themselves.
+pub(super) async fn given(guest: &Guest) -> Result<(ConnectionSettings, Credentials), ApiError> {
+    let settings = settings(guest).await?;
+    let provider = pages::provider(guest, &settings).await?;
+    let takes = |wanted: fn(&AuthKind) -> bool| provider.auth.iter().any(wanted);
+    let credentials = match guest.field("way") {
         "token"
             if takes(|kind| {
                 matches!(kind, AuthKind::Bearer { .. } | AuthKind::Header { .. } | AuthKind::Query { .. })
             }) =>
         {
-            let token = secret(guest, "token")?;
-            conclude(guest, settings, Credentials::token(token)).await
+            Credentials::token(secret(guest, "token")?)
         }
         "basic" if takes(|kind| matches!(kind, AuthKind::Basic { .. })) => {
             let password = guest.field("password");
@@ -80,10 +88,12 @@ pub(super) async fn submit(guest: &Guest) -> Result<Response, ApiError> {
             if username.is_empty() && password.is_empty() || username.len() + password.len() > LONGEST {
                 return Err(ApiError::bad("invalid_body", "fill in name and password, at most 16 KiB"));
             }
-            conclude(guest, settings, Credentials::basic(username, Secret::new(password))).await
+            Credentials::basic(username, Secret::new(password))
         }
-        _ => Err(ApiError::bad("invalid_body", "this is no way to sign in here: choose one of the page")),
-    }
+        "nothing" if provider.auth.is_empty() => Credentials::none(),
+        _ => return Err(ApiError::bad("invalid_body", "this is no way to sign in here: choose one of the page")),
+    };
+    Ok((settings, credentials))
 }
 
 fn secret(guest: &Guest, name: &str) -> Result<Secret, ApiError> {
@@ -136,21 +146,36 @@ async fn wait_for_code(guest: &Guest) -> Result<Response, ApiError> {
     }
 }
 
-/// Makes the connection, or signs it in again, and ends the session.
+/// Makes the connection, and says so.
 pub(super) async fn conclude(
     guest: &Guest,
     settings: ConnectionSettings,
     credentials: Credentials,
 ) -> Result<Response, ApiError> {
+    let made = finish(guest, settings, credentials).await?;
+    Ok(pages::done(guest, &made.connection))
+}
+
+/// Makes the connection, or signs it in again, and ends the session.
+pub(super) async fn finish(
+    guest: &Guest,
+    settings: ConnectionSettings,
+    credentials: Credentials,
+) -> Result<Made, ApiError> {
+    let state = &guest.dashboard.state;
     // Only one of several browsers and forms at once.
-    if !guest.dashboard.state.connect.end(&guest.token) {
+    if !state.connect.end(&guest.token) {
         let message = "this link has expired or was used already: ask for another one";
         return Err(ApiError::new(StatusCode::GONE, "connect_session_over", message));
     }
-    let (engine, id) = (guest.engine(), settings.id.clone());
+    let made = Made { connection: settings.id.clone(), integration: settings.integration_key().to_owned() };
+    let (engine, id) = (guest.engine(), made.connection.as_str());
     match guest.session.purpose.reconnect {
+        // A provider without a sign-in has no credentials to keep.
+        None if !credentials.can_sign_in() => engine.connect(settings).await?,
         None => engine.connect_and_sign_in(settings, credentials).await?,
-        Some(_) => engine.sign_in(&id, credentials).await?,
+        Some(_) => engine.sign_in(id, credentials).await?,
     }
-    Ok(pages::done(guest, &id))
+    state.connect.note_made(state.environment().now(), &guest.token, made.clone());
+    Ok(made)
 }

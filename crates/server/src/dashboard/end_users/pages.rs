@@ -168,7 +168,7 @@ pub(super) fn code(guest: &Guest, begun: &CodeSignIn) -> Response {
     let address = begun.verification_uri();
     let content = html! { div.card {
         h1 { "Enter this code" }
-        p { code { (begun.user_code()) } }
+        p { code.code { (begun.user_code()) } }
         p { "Open " a href=(begun.verification_uri_complete().unwrap_or(address)) target="_blank" rel="noopener noreferrer" { (address) } ", enter it, and come back." }
         form method="post" action=(guest.page()) {
             input type="hidden" name="csrf" value=(guest.session.csrf);
