@@ -293,3 +293,28 @@ async fn two_first_sign_ins_at_one_moment_are_not_of_two_accounts() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_that_somebody_else_signs_in_meanwhile_stays_theirs() {
+    for (second, kind) in [("ben", ErrorKind::Conflict), ("down", ErrorKind::Remote)] {
+        let world = world(forge()).await;
+        let clock = Clock::new() as Arc<dyn Environment>;
+        let late = Arc::new(Late { script: Arc::clone(&world.script), token: format!("key-{second}") });
+        let builder =
+            Engine::builder(Arc::clone(&world.store)).transport(late as Arc<dyn Transport>).environment(clock);
+        let builder = builder.credential_store(Arc::clone(&world.keychain) as Arc<dyn CredentialStore>);
+        let engine = builder.provider(forge()).build().unwrap();
+        let (theirs, ours) = tokio::join!(
+            async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                engine.sign_in("new", credentials("anna")).await
+            },
+            engine.connect_and_sign_in(ConnectionSettings::new("new", "forge"), credentials(second)),
+        );
+        theirs.unwrap();
+        assert_eq!(ours.unwrap_err().kind(), kind);
+        assert_eq!(world.keychain.load("new").await.unwrap(), Some(credentials("anna")), "{second}");
+        let state = engine.connection_state("new").await.unwrap();
+        assert_eq!(state.account.name.as_deref(), Some("anna"), "{second}");
+    }
+}
