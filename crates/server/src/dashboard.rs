@@ -24,6 +24,7 @@ mod webhooks;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -32,6 +33,7 @@ use highwater_engine::Secret;
 
 use crate::guard::guard;
 use crate::keys::Scope;
+use crate::routes::backup;
 use crate::server::Server;
 use crate::state::State;
 use sessions::Sessions;
@@ -132,6 +134,7 @@ pub(crate) fn router(dashboard: &Arc<Dashboard>) -> Router {
         page("/dashboard/environment", read(d, environment::page)),
         page("/dashboard/environment/doctor", change(d, Scope::Read, environment::doctor)),
         page("/dashboard/environment/compact", change(d, Scope::Admin, environment::compact)),
+        page("/dashboard/environment/backup", change_within(d, backup::PATIENCE, Scope::Admin, environment::back_up)),
         page("/dashboard/environment/prune", change(d, Scope::Admin, environment::prune)),
         page("/dashboard/environment/key", change(d, Scope::Admin, environment::change_key)),
         page("/dashboard/sign-in", sign_in::routes(d)),
@@ -162,6 +165,15 @@ where
     F: Fn(Visit) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send,
 {
+    change_within(dashboard, dashboard.state.limits.answer_time, scope, handler)
+}
+
+/// The same, where the answer may take longer to begin.
+fn change_within<F, A>(dashboard: &Arc<Dashboard>, time: Duration, scope: Scope, handler: F) -> MethodRouter
+where
+    F: Fn(Visit) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Answer> + Send,
+{
     let dashboard = Arc::clone(dashboard);
-    post(move |request: Request| visit::change(dashboard, scope, request, handler))
+    post(move |request: Request| visit::change(dashboard, time, scope, request, handler))
 }

@@ -35,7 +35,7 @@
 
 mod actions;
 mod approvals;
-mod backup;
+pub(crate) mod backup;
 mod common;
 mod connections;
 mod consumers;

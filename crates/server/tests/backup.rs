@@ -1,6 +1,8 @@
 //! A backup over HTTP: whole, and gone from the server's disk afterwards.
 #![allow(clippy::disallowed_methods)]
 
+#[path = "dashboard/browser.rs"]
+mod browser;
 mod support;
 
 use std::sync::Arc;
@@ -36,6 +38,10 @@ async fn a_backup_is_downloaded_and_leaves_nothing_behind() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
     assert!(answer.header("content-disposition").unwrap().starts_with("attachment; filename=\"highwater-"));
+    let browser = browser::Browser::signed_in(&running, Scope::Admin).await;
+    let page = browser.submit("/dashboard/environment", "/dashboard/environment/backup", &[]).await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("application/octet-stream")));
+    assert!(page.header("content-disposition").unwrap().starts_with("attachment; filename=\"highwater-"));
     let copy = folder.path().join("copy.db");
     std::fs::write(&copy, &answer.body).unwrap();
     let copied = SqliteStore::open(&copy).unwrap();

@@ -12,7 +12,7 @@ use support::Running;
 /// Where a form of the dashboard goes, its fields, and the scope that it needs.
 type Form = (&'static str, &'static [(&'static str, &'static str)], Scope);
 
-const FORMS: [Form; 23] = [
+const FORMS: [Form; 24] = [
     ("/dashboard/integrations", &[("key", "other"), ("provider", "shop")], Scope::Admin),
     ("/dashboard/integrations/shop-main/endpoint", &[("sync", SYNC), ("turn", "on")], Scope::Admin),
     ("/dashboard/integrations/shop-main/try", &[("sync", SYNC), ("connection", "ann")], Scope::Write),
@@ -33,6 +33,7 @@ const FORMS: [Form; 23] = [
     ("/dashboard/webhooks", &[("do", "add"), ("id", "b"), ("url", "https://b.example/")], Scope::Admin),
     ("/dashboard/environment/key", &[("do", "create"), ("name", "n"), ("scope", "admin")], Scope::Admin),
     ("/dashboard/environment/compact", &[], Scope::Admin),
+    ("/dashboard/environment/backup", &[], Scope::Admin),
     ("/dashboard/environment/prune", &[("connection", "ann"), ("model", "Note")], Scope::Admin),
     ("/dashboard/environment/doctor", &[], Scope::Read),
     ("/dashboard/sign-out", &[], Scope::Read),

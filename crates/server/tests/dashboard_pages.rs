@@ -5,11 +5,18 @@
 mod browser;
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use browser::{Browser, PAGES, THINGS, filled, run, shop};
-use highwater_core::{StreamKey, WriteBatch};
+use highwater_core::{MemoryStore, StreamKey, WriteBatch};
 use highwater_engine::webhooks::{Destination, Outbox};
-use highwater_engine::{ConnectionSettings, IntegrationSettings};
+use highwater_engine::{ConnectionSettings, Engine, IntegrationSettings};
 use highwater_server::Scope;
+use highwater_template::async_trait::async_trait;
+use highwater_template::auth::{AuthKind, CredentialUse};
+use highwater_template::http::Transport;
+use highwater_template::{HttpRequest, HttpResponse, Provider, SyncContext, Template, TemplateInfo};
 use support::start_mounted;
 
 #[tokio::test]
@@ -180,5 +187,54 @@ async fn a_mounted_dashboard_leads_to_its_own_pages() {
                 assert!(address.starts_with("/sync/dashboard") || address == "#main", "{page}: {attribute}{address}");
             }
         }
+    }
+}
+
+/// Sends three requests, of which the second is answered with an error at first.
+#[derive(Debug)]
+struct Asking(TemplateInfo);
+
+#[async_trait]
+impl Template for Asking {
+    fn info(&self) -> &TemplateInfo {
+        &self.0
+    }
+
+    async fn fetch(&self, context: &mut SyncContext<'_>) -> highwater_core::Result<()> {
+        for page in ["one", "two", "three"] {
+            context.send(HttpRequest::get(page)).await?;
+        }
+        context.complete("Note").await
+    }
+}
+
+#[derive(Debug, Default)]
+struct Api(AtomicU32);
+
+#[async_trait]
+impl Transport for Api {
+    async fn send(&self, _: HttpRequest) -> highwater_core::Result<HttpResponse> {
+        let status = if self.0.fetch_add(1, Ordering::SeqCst) == 1 { 503 } else { 200 };
+        Ok(HttpResponse::new(status, Vec::new(), "{}"))
+    }
+}
+
+#[tokio::test]
+async fn a_run_shows_its_requests_with_attempts_and_waits() {
+    let provider = Provider::new("shop", "https://shop.example").auth(AuthKind::bearer("A key of the shop."));
+    let info = provider.template("notes").credentials(CredentialUse::Unused).model("Note", "A note");
+    let engine = Engine::builder(Arc::new(MemoryStore::new().unwrap()))
+        .template(Arc::new(Asking(info)))
+        .transport(Arc::new(Api::default()))
+        .build()
+        .unwrap();
+    engine.connect(ConnectionSettings::new("ann", "shop")).await.unwrap();
+    let report = engine.sync("ann", "shop/notes").unwrap().run_once(Default::default()).await.unwrap();
+    let running = run(engine).await;
+    let browser = Browser::signed_in(&running, Scope::Read).await;
+    let page = browser.page(&format!("/dashboard/runs/{}", report.id)).await;
+    for shown in ["<h2>Requests</h2>", "GET https://shop.example/two", ">503<", ">200<", "title=\"retry\"", "answers "]
+    {
+        assert!(page.contains(shown), "{shown}: {page}");
     }
 }

@@ -4,10 +4,17 @@ use serde_json::{Map, Value, json};
 
 /// What has no control characters, and so may stand in parameters and names.
 const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+/// The same without a slash.
+const PART: &str = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$";
 
 /// A text.
 pub(crate) fn text() -> Value {
     json!({ "type": "string" })
+}
+
+/// A text of 1 to `most` bytes without control characters and slashes.
+pub(crate) fn part(most: usize) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": PART })
 }
 
 /// A text of 1 to `most` bytes without control characters.
@@ -102,9 +109,13 @@ pub(crate) fn object<'n>(members: impl IntoIterator<Item = (&'n str, Value)>) ->
     object
 }
 
-/// An object of a body, which has these members and no others. A name that ends in `?` may be missing.
+/// An object of a body, which has these members and no others. A name that ends in `?` may be missing, or null.
 pub(crate) fn closed<'n>(members: impl IntoIterator<Item = (&'n str, Value)>) -> Value {
-    let mut object = object(members);
+    let or_null = |(name, schema): (&'n str, Value)| match name.ends_with('?') && schema.get("anyOf").is_none() {
+        true => (name, nullable(schema)),
+        false => (name, schema),
+    };
+    let mut object = object(members.into_iter().map(or_null));
     object["additionalProperties"] = json!(false);
     object
 }

@@ -16,6 +16,7 @@ use super::visit::{Answer, Visit};
 use super::words::{Look, bytes, counted, cut, number, state};
 use crate::error::ApiError;
 use crate::keys::Scope;
+use crate::routes::backup::download;
 
 /// Streams that are listed.
 const STREAMS: usize = 200;
@@ -50,6 +51,10 @@ async fn show(visit: &Visit, made: Option<&str>, checked: Option<Markup>) -> Ans
                     div.buttons {
                         (button(visit, &visit.to(["environment", "doctor"]), &[], "plain-button", "Run the doctor"))
                         @if admin { (button(visit, &visit.to(["environment", "compact"]), &[], "plain-button", "Compact the store")) }
+                    }
+                    @if admin {
+                        p.quiet { "A backup is a copy of the whole store that opens as it is. Whoever has the file can read the records in it, unless the store is encrypted." }
+                        div.buttons { (button(visit, &visit.to(["environment", "backup"]), &[], "plain-button", "Download a backup")) }
                     }
                 }
                 section {
@@ -142,6 +147,10 @@ pub(super) async fn prune(visit: Visit) -> Answer {
         }
         _ => visit.done(to, "There was nothing to prune."),
     }
+}
+
+pub(super) async fn back_up(visit: Visit) -> Answer {
+    download(visit.state()).await
 }
 
 pub(super) async fn compact(visit: Visit) -> Answer {

@@ -1,6 +1,7 @@
 //! A request for a page: who makes it, and what it brings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, OriginalUri, RawPathParams, Request};
@@ -137,11 +138,17 @@ where
     let (parts, _) = request.into_parts();
     let parameters = pairs(parts.uri.query().unwrap_or_default());
     let entered = enter(&dashboard, parts, parameters).await;
-    answer(&dashboard, entered, handler).await
+    answer(dashboard.state.limits.answer_time, entered, handler).await
 }
 
 /// Makes a change for whoever has the scope, if the form carries the session's token.
-pub(super) async fn change<F, A>(dashboard: Arc<Dashboard>, scope: Scope, request: Request, handler: F) -> Response
+pub(super) async fn change<F, A>(
+    dashboard: Arc<Dashboard>,
+    time: Duration,
+    scope: Scope,
+    request: Request,
+    handler: F,
+) -> Response
 where
     F: Fn(Visit) -> A,
     A: Future<Output = Answer>,
@@ -163,10 +170,10 @@ where
         Ok(visit)
     };
     let entered = entered.await;
-    answer(&dashboard, entered, handler).await
+    answer(time, entered, handler).await
 }
 
-async fn answer<F, A>(dashboard: &Dashboard, entered: Result<Visit, Response>, handler: F) -> Response
+async fn answer<F, A>(time: Duration, entered: Result<Visit, Response>, handler: F) -> Response
 where
     F: Fn(Visit) -> A,
     A: Future<Output = Answer>,
@@ -176,7 +183,7 @@ where
         Err(response) => return response,
     };
     let again = visit.again();
-    let answered = tokio::time::timeout(dashboard.state.limits.answer_time, handler(visit)).await;
+    let answered = tokio::time::timeout(time, handler(visit)).await;
     let answered = answered.unwrap_or_else(|_| {
         let message = "the page took too long: try again";
         Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", message))

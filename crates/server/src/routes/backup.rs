@@ -20,9 +20,10 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
+use crate::state::State;
 
 /// How long making the copy may take.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// The size of a piece.
 const PIECE: usize = 128 << 10;
 /// How often removing the folder is tried, while the copy that nobody waits for any more ends.
@@ -38,10 +39,15 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn backup(call: Call) -> Answer {
-    let environment = call.state.environment();
+    download(&call.state).await
+}
+
+/// Answers with a new copy of the store.
+pub(crate) async fn download(state: &State) -> Answer {
+    let environment = state.environment();
     let folder = Folder::create(&**environment)?;
     let path = folder.0.join("backup");
-    call.store().maintain(Maintenance::BackUp(Backup::to(&path))).await?;
+    state.engine.store().maintain(Maintenance::BackUp(Backup::to(&path))).await?;
     let file = File::open(&path).map_err(|source| failed("the backup cannot be read", source))?;
     let bytes = file.metadata().map_err(|source| failed("the backup cannot be read", source))?.len();
     // What is open can be read on; where the system does not remove it yet, it goes with its folder, at the end.

@@ -83,7 +83,6 @@ struct Body {
 
 impl Body {
     fn schema(new: bool) -> Value {
-        let id = json!({ "type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": "^[A-Za-z0-9_.-]+$" });
         let url =
             json!({ "type": "string", "format": "uri", "pattern": "^https://[a-z0-9.-]+/", "maxLength": MAX_URL });
         let members = [
@@ -97,7 +96,7 @@ impl Body {
             ("max_rows?", schema::integer(1, MOST_ROWS as u64)),
             ("format?", schema::words(&["highwater", "nango"])),
         ];
-        let further = if new { ("id", id) } else { ("enabled?", json!({ "const": true })) };
+        let further = if new { ("id", schema::part(MAX_ID)) } else { ("enabled?", json!({ "const": true })) };
         schema::closed(members.into_iter().chain([further]))
     }
 

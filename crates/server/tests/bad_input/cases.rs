@@ -240,7 +240,12 @@ impl Operation {
         }
     }
 
+    /// A schema itself: what a reference leads to, and without the null that it may have instead.
     fn resolved(&self, schema: &Value) -> Value {
+        let schema = match schema["anyOf"].as_array().map(Vec::as_slice) {
+            Some([schema, null]) if null["type"] == "null" => schema,
+            _ => schema,
+        };
         match schema["$ref"].as_str() {
             Some(name) => self.components["schemas"][name.rsplit('/').next().unwrap()].clone(),
             None => schema.clone(),

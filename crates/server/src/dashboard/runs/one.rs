@@ -1,13 +1,13 @@
 //! One run: how it went, what it saved, what it holds back, and its log.
 
 use highwater_core::{RunId, StreamKey};
-use highwater_engine::runs::{RunMode, RunReport, RunState};
+use highwater_engine::runs::{RunMode, RunPhaseKind, RunReport, RunRequest, RunState, RunTrace};
 use maud::{Markup, html};
 
 use super::super::frame::{Page, button, sentence};
 use super::super::home::record_page;
 use super::super::visit::{Answer, Visit};
-use super::super::words::{Look, counted, cut, number, of_run, state, when};
+use super::super::words::{Look, bytes, counted, cut, length, number, of_run, state, when};
 use super::{lines_table, name, took};
 use crate::error::ApiError;
 use crate::keys::Scope;
@@ -21,6 +21,7 @@ pub(in super::super) async fn one(visit: Visit) -> Answer {
     let id: RunId = visit.path("id").parse()?;
     let run = visit.engine().fetch_run(id).await?;
     let lines = visit.engine().run_log(id).await?;
+    let trace = visit.engine().run_trace(id).await?;
     let kind = match run.mode {
         RunMode::Initial => "A run that read everything",
         RunMode::Incremental => "A run that read what had changed",
@@ -57,6 +58,7 @@ pub(in super::super) async fn one(visit: Visit) -> Answer {
                 ul { @for record in &run.set_aside { li { (cut(&record.model, 80)) " " @if let Some(id) = &record.id { code { (cut(id, 120)) } } ": " (cut(&record.reason, 300)) } } }
             }
         }
+        @if trace.sent > 0 { (requests(&trace)) }
         section {
             h2 { "Log" }
             @if lines.is_empty() { p.quiet { "It wrote no line." } } @else {
@@ -67,6 +69,59 @@ pub(in super::super) async fn one(visit: Visit) -> Answer {
     };
     let page = Page::new(&visit, cut(&format!("{} of {}", name(&run), run.connection), 120), lead);
     Ok(page.under("Logs", visit.to(["runs"])).beside(again(&visit, &run)).live().show(content))
+}
+
+/// The requests to the API, and what the time was spent on.
+fn requests(trace: &RunTrace) -> Markup {
+    let shown = trace.requests.len() as u64;
+    html! {
+        section {
+            h2 { "Requests" }
+            p.quiet {
+                @for (place, phase) in trace.phases.iter().enumerate() {
+                    @if place > 0 { ", " } (word(phase.phase)) " " (length(phase.took)) " (" (number(phase.count)) ")"
+                } "."
+                @if shown < trace.sent { " The first and the last of " (counted(trace.sent, "request", "requests")) ": " (number(shown)) "." }
+            }
+            div.scroll { table {
+                thead { tr { th { "Answer" } th { "Request" } th.number.wide { "Attempt" } th.number.wide { "Waited" } th.number { "Took" } th.number.wide { "Size" } } }
+                tbody { @for request in &trace.requests { (request_row(request)) } }
+            } }
+        }
+    }
+}
+
+fn request_row(request: &RunRequest) -> Markup {
+    let look = match request.status {
+        Some(200..400) => Look::Well,
+        Some(429) => Look::Waits,
+        _ => Look::Failed,
+    };
+    let answer = match (request.status, request.error) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(kind)) => kind.as_str().to_owned(),
+        (None, None) => "no answer".to_owned(),
+    };
+    html! {
+        tr {
+            td { (state(look, &answer)) }
+            td.long { code { (cut(&request.method, 20)) " " (cut(&request.url, 200)) } }
+            td.number.wide { (request.attempt) }
+            td.number.wide { @if let Some(wait) = request.wait { span title=(wait.reason.as_str()) { (length(wait.time)) } } }
+            td.number { (length(request.took)) }
+            td.number.wide { (bytes(request.bytes)) }
+        }
+    }
+}
+
+fn word(phase: RunPhaseKind) -> &'static str {
+    match phase {
+        RunPhaseKind::Fetch => "answers",
+        RunPhaseKind::Wait => "waits",
+        RunPhaseKind::Save => "commits",
+        RunPhaseKind::Deletes => "deletes found",
+        _ => "other work",
+    }
 }
 
 /// The buttons that run the sync again.
