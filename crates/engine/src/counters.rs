@@ -8,7 +8,6 @@ use highwater_core::StreamCommit;
 use highwater_core::locks::lock;
 
 use crate::documents::{RequestWait, RunState, WaitReason};
-use crate::engine::Engine;
 
 /// What an engine has done since it was built, for monitoring. Engines of other processes, and those before it, have counts of
 /// their own.
@@ -34,6 +33,10 @@ pub struct EngineCounters {
 pub(crate) struct Counting(Mutex<EngineCounters>);
 
 impl Counting {
+    pub(crate) fn so_far(&self) -> EngineCounters {
+        lock(&self.0).clone()
+    }
+
     pub(crate) fn run_ended(&self, template: &str, state: RunState) {
         *lock(&self.0).runs.entry((template.to_owned(), state)).or_default() += 1;
     }
@@ -58,19 +61,5 @@ impl Counting {
             counters.updated += stream.updated;
             counters.deleted += stream.deleted;
         }
-    }
-}
-
-impl Engine {
-    /// Returns what this engine has done since it was built.
-    ///
-    /// ```no_run
-    /// # fn example(engine: highwater_engine::Engine) {
-    /// let counters = engine.counters();
-    /// println!("{} requests were throttled", counters.requests.get(&429).unwrap_or(&0));
-    /// # }
-    /// ```
-    pub fn counters(&self) -> EngineCounters {
-        lock(&self.parts().counting.0).clone()
     }
 }

@@ -3,6 +3,7 @@
 use highwater_core::ErrorKind;
 use tokio::sync::broadcast;
 
+use crate::counters::EngineCounters;
 use crate::documents::{SyncKey, SyncStatus};
 use crate::engine::Engine;
 use crate::events::{ConnectionEvent, IntegrationEvent, RunEvent, SyncChange, SyncEvent};
@@ -68,6 +69,18 @@ impl Engine {
     /// [`integrations`](Engine::integrations) alone. A receiver that falls more than 1,024 events behind loses the oldest.
     pub fn integration_events(&self) -> broadcast::Receiver<IntegrationEvent> {
         self.parts().integration_events.subscribe()
+    }
+
+    /// Returns what this engine has done since it was built.
+    ///
+    /// ```no_run
+    /// # fn example(engine: highwater_engine::Engine) {
+    /// let counters = engine.counters();
+    /// println!("{} requests were throttled", counters.requests.get(&429).unwrap_or(&0));
+    /// # }
+    /// ```
+    pub fn counters(&self) -> EngineCounters {
+        self.parts().counting.so_far()
     }
 
     pub(crate) fn publish_integration(&self, event: IntegrationEvent) {

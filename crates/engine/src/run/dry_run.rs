@@ -16,12 +16,14 @@ use highwater_template::host::{ApiHost, ChangeSet, NextRun, Progress, RunHost, R
 use highwater_template::{HttpRequest, HttpResponse, LogLevel, Secret, SyncContext};
 
 use super::{Run, RunOptions, nothing_forgotten};
+use crate::calls;
 use crate::cancel::CancelToken;
 use crate::documents::{LogLine, SyncKey, count_page, fetched};
 use crate::engine::Engine;
 use crate::http::Client;
 use crate::sync::SyncHandle;
-use crate::{calls, timer, versions};
+use crate::timer;
+use crate::versions;
 
 /// The most pages that a dry run reads: a template may read one model to its end before it begins another.
 const MOST_PAGES: u64 = 10;
