@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use highwater_core::locks::lock;
 use highwater_core::{Environment, Timestamp, mutant};
-use highwater_engine::ConnectionSettings;
 use highwater_engine::connections::EndUser;
 use highwater_engine::credentials::{BrowserSignIn, CodeSignIn};
+use highwater_engine::{ConnectionSettings, Credentials};
 
 use crate::error::ApiError;
 
@@ -41,10 +41,27 @@ pub(crate) struct Purpose {
     pub(crate) defaults: BTreeMap<String, BTreeMap<String, String>>,
     /// The connection that is signed in again, instead of a new one.
     pub(crate) reconnect: Option<String>,
+    /// What happens if that one is signed in to another account.
+    pub(crate) account_change: ChangeRule,
     /// The id of a new connection; otherwise a random one.
     pub(crate) id: Option<String>,
     /// Where the last page leads, below where the router is mounted.
     pub(crate) back: Option<String>,
+}
+
+/// What a session does with credentials of another account than its connection's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ChangeRule {
+    #[default]
+    Refuse,
+    /// The user of the page decides.
+    Ask,
+    Allow,
+}
+
+impl ChangeRule {
+    pub(crate) const WORDS: [(&str, ChangeRule); 3] =
+        [("refuse", ChangeRule::Refuse), ("ask", ChangeRule::Ask), ("allow", ChangeRule::Allow)];
 }
 
 /// A session.
@@ -65,6 +82,8 @@ struct Progress {
     browser: Option<(BrowserSignIn, ConnectionSettings)>,
     /// What ends when the user has entered a code elsewhere.
     code: Option<(Arc<CodeSignIn>, ConnectionSettings)>,
+    /// Credentials of another account, until the user decides.
+    other: Option<(Credentials, ConnectionSettings)>,
 }
 
 impl ConnectSession {
@@ -97,6 +116,15 @@ impl ConnectSession {
 
     pub(crate) fn code(&self) -> Option<(Arc<CodeSignIn>, ConnectionSettings)> {
         lock(&self.progress).code.clone()
+    }
+
+    /// Keeps credentials of another account until the user decides.
+    pub(crate) fn keep_other(&self, credentials: Credentials, settings: ConnectionSettings) {
+        lock(&self.progress).other = Some((credentials, settings));
+    }
+
+    pub(crate) fn take_other(&self) -> Option<(Credentials, ConnectionSettings)> {
+        lock(&self.progress).other.take()
     }
 
     /// Whether the session is for this integration too.
@@ -153,6 +181,11 @@ impl ConnectSessions {
     pub(crate) fn find(&self, now: Timestamp, token: &str) -> Option<Arc<ConnectSession>> {
         let session = lock(&self.open).get(&blake3::hash(token.as_bytes())).cloned();
         session.filter(|session| now < session.until || mutant!("connect-session-unending"))
+    }
+
+    /// Takes back the end of a session that led to nothing.
+    pub(crate) fn resume(&self, token: &str, session: &Arc<ConnectSession>) {
+        lock(&self.open).insert(blake3::hash(token.as_bytes()), Arc::clone(session));
     }
 
     /// Ends a session; returns whether this call did.

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Query;
-use axum::http::StatusCode;
-use axum::routing::post;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use highwater_core::{Environment, Inline, MemoryBackend, Store, StoreOptions, SystemEnvironment, Timestamp};
 use highwater_engine::credentials::SignInMethod;
-use highwater_engine::{Engine, IntegrationSettings, Secret};
+use highwater_engine::{ConnectionSettings, Credentials, Engine, IntegrationSettings, Secret};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
-use highwater_template::{ConfigKey, Provider};
+use highwater_template::{ConfigKey, Provider, Verification};
 use serde_json::{Value, json};
 use support::keychain::Keychain;
 use support::{Answer, Running, start_with};
@@ -49,7 +49,13 @@ async fn token_endpoint() -> (String, Arc<Mutex<Vec<BTreeMap<String, String>>>>)
         let token = json!({"access_token": "at-of-the-user", "token_type": "bearer", "refresh_token": "rt-1"});
         (status, Json(if good { token } else { json!({"error": "invalid_grant"}) }))
     });
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/token", answer)).await.unwrap() });
+    // The account is in the key.
+    let me = get(|headers: HeaderMap| async move {
+        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer key-").unwrap().to_owned();
+        Json(json!({"id": token, "login": token}))
+    });
+    let router = Router::new().route("/token", answer).route("/me", me);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (url, seen)
 }
 
@@ -73,7 +79,11 @@ async fn world() -> World {
         .config(ConfigKey::required("site", "the site's name"))
         .config(ConfigKey::required("shelf", "which shelf"))
         .auth(AuthKind::bearer("a key, from the settings"));
+    let people = Provider::new("people", &*url)
+        .auth(AuthKind::bearer("a key, from the settings"))
+        .verification(Verification::get("/me").id("/id").name("/login"));
     let engine = Engine::builder(store)
+        .provider(people)
         .provider(acme)
         .provider(keys)
         .environment(environment)
@@ -84,6 +94,7 @@ async fn world() -> World {
     let work = engine.create_integration(work).await.unwrap();
     work.set_client_secret(Some(Secret::new("client-s3cret"))).await.unwrap();
     engine.create_integration(IntegrationSettings::new("keys", "keys").config("shelf", "a")).await.unwrap();
+    engine.create_integration(IntegrationSettings::new("people", "people")).await.unwrap();
     let running = start_with(engine.clone(), |server| server).await;
     World { running, engine, clock, seen }
 }
@@ -293,4 +304,53 @@ async fn connect_sessions_are_made_of_what_is_there() {
     assert_eq!(world.running.call_with("DELETE", "/connect/session", None, &with).await.status, 204);
     let answer = world.running.call_with("GET", "/connect/session", None, &with).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_connect_session_token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_to_another_account_is_refused_asked_or_allowed() {
+    let world = world().await;
+    world.engine.connect(ConnectionSettings::of_integration("c", "people")).await.unwrap();
+    world.engine.sign_in("c", Credentials::token(Secret::new("key-anna"))).await.unwrap();
+    let account = || async { world.engine.connection_state("c").await.unwrap().account.name.unwrap() };
+    let reconnect = |rule: Value| {
+        let body = json!({"connection_id": "c", "integration_id": "people", "account_change": rule});
+        let world = &world;
+        async move { create(world, "/connect/sessions/reconnect", &body).await["connect_link"].as_str().unwrap().to_owned() }
+    };
+    let sign_in = |token: &'static str| [("integration", "people"), ("way", "token"), ("token", token)];
+    let guest = Guest::new(&world);
+
+    // Refused: the link is still good for the right account.
+    let page = guest.open(&reconnect(json!("refuse")).await).await;
+    let refused = guest.submit(&page, &sign_in("key-ben")).await;
+    assert!(refused.status == 409 && refused.text().contains("another account"), "{}", refused.text());
+    assert!(!refused.text().contains("replace_account"), "{}", refused.text());
+    assert_eq!(guest.submit(&page, &[("way", "replace_account")]).await.status, 400);
+    assert_eq!(account().await, "anna");
+    assert_eq!(guest.submit(&page, &sign_in("key-anna")).await.status, 200);
+
+    // Asked: kept, then replaced.
+    for (way, words, expected) in [("keep_account", "Nothing changed", "anna"), ("replace_account", "Connected", "ben")]
+    {
+        let page = guest.open(&reconnect(json!("ask")).await).await;
+        let asked = guest.submit(&page, &sign_in("key-ben")).await;
+        for part in ["This is another account", "Keep anna", "Replace it by ben"] {
+            assert!(asked.status == 409 && asked.text().contains(part), "{part}: {}", asked.text());
+        }
+        assert_eq!(account().await, "anna");
+        let decided = guest.submit(&page, &[("way", way)]).await;
+        assert!(decided.status == 200 && decided.text().contains(words), "{}", decided.text());
+        assert_eq!(account().await, expected);
+        assert_eq!(guest.send("GET", &page, &[]).await.status, 410, "the session is over");
+    }
+    let credentials = world.engine.fetch_credentials("c", Default::default()).await.unwrap();
+    assert!(matches!(credentials.method(), SignInMethod::Token(token) if token.expose() == "key-ben"));
+
+    // Allowed beforehand.
+    let page = guest.open(&reconnect(json!("allow")).await).await;
+    assert_eq!(guest.submit(&page, &sign_in("key-anna")).await.status, 200);
+    assert_eq!(account().await, "anna");
+    let body = json!({"connection_id": "c", "integration_id": "people", "account_change": "perhaps"});
+    let answer = world.running.call("POST", "/connect/sessions/reconnect", Some(&body.to_string())).await;
+    assert_eq!((answer.status, answer.fault().0.as_str()), (400, "account_change"));
 }

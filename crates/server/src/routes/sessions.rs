@@ -14,7 +14,7 @@ use super::connections::import::config;
 use super::connections::notes::{self, EndUserBody, Tags};
 use crate::about::{About, schema};
 use crate::call::{Call, MAX_NAME};
-use crate::connect::Purpose;
+use crate::connect::{ChangeRule, Purpose};
 use crate::dashboard::base;
 use crate::error::{ApiError, Place};
 use crate::keys::Scope;
@@ -33,7 +33,11 @@ pub(crate) fn routes() -> Vec<Route> {
         )),
         Route::post("/connect/sessions/reconnect", Scope::Write, reconnect).about(about(
             "Makes a link on which an end user signs in again.",
-            vec![("connection_id", schema::name(MAX_NAME)), ("integration_id", schema::name(MAX_NAME))],
+            vec![
+                ("connection_id", schema::name(MAX_NAME)),
+                ("integration_id", schema::name(MAX_NAME)),
+                ("account_change?", schema::words(&ChangeRule::WORDS.map(|(word, _)| word))),
+            ],
             json!({ "connection_id": "demo", "integration_id": "demo-crm" }),
         )),
     ]
@@ -75,6 +79,7 @@ struct Body {
 struct ReconnectBody {
     connection_id: String,
     integration_id: String,
+    account_change: Option<String>,
     end_user: Option<EndUserBody>,
     organization: Option<Organization>,
     tags: Option<Tags>,
@@ -137,6 +142,14 @@ async fn reconnect(mut call: Call) -> Answer {
     };
     purpose.allowed = vec![connection.integration_key().to_owned()];
     purpose.reconnect = Some(id);
+    if let Some(word) = &body.account_change {
+        let known = ChangeRule::WORDS.into_iter().find(|(known, _)| known == word);
+        let (_, rule) = known.ok_or_else(|| {
+            let why = "is none of `refuse`, `ask` and `allow`: leave it out for `refuse`";
+            ApiError::parameter(Place::Body, "account_change", "invalid", why)
+        })?;
+        purpose.account_change = rule;
+    }
     made(&call, purpose)
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use highwater_core::ErrorKind;
+use highwater_engine::connections::AccountChange;
 use highwater_engine::{ConnectionSettings, Credentials, Secret};
 use highwater_template::auth::AuthKind;
 
 use super::super::visit::{Answer, Visit, redirect};
 use super::{Guest, pages};
-use crate::connect::{Made, Purpose};
+use crate::connect::{ChangeRule, Made, Purpose};
 use crate::error::ApiError;
 
 /// The longest token, password or setting, in bytes.
@@ -27,6 +29,7 @@ pub(in super::super) async fn begin(visit: Visit) -> Answer {
         purpose.allowed = vec![connection.integration_key().to_owned()];
         purpose.back = Some(visit.to(["connections", id]));
         purpose.reconnect = Some(id.to_owned());
+        purpose.account_change = ChangeRule::Ask;
     } else {
         let key = visit.field("integration");
         visit.engine().integration(key)?.settings().await?;
@@ -46,8 +49,10 @@ pub(in super::super) async fn begin(visit: Visit) -> Answer {
 
 /// Does what a form of the page says.
 pub(super) async fn submit(guest: &Guest) -> Result<Response, ApiError> {
-    match guest.field("way") {
+    let way = guest.field("way");
+    match way {
         "code_wait" => wait_for_code(guest).await,
+        "replace_account" | "keep_account" => decide(guest, way == "replace_account").await,
         "browser" => {
             let settings = settings(guest).await?;
             let begun = guest.engine().begin_browser_sign_in(&settings, &guest.redirect_uri()).await?;
@@ -146,14 +151,34 @@ async fn wait_for_code(guest: &Guest) -> Result<Response, ApiError> {
     }
 }
 
+/// Does what the user says about credentials of another account.
+async fn decide(guest: &Guest, replace: bool) -> Result<Response, ApiError> {
+    let (credentials, settings) = guest
+        .session
+        .take_other()
+        .ok_or_else(|| ApiError::bad("invalid_body", "there is nothing to decide any more: sign in again"))?;
+    if replace {
+        return keep(guest, settings, credentials, AccountChange::Allow).await;
+    }
+    guest.dashboard.state.connect.end(&guest.token);
+    Ok(pages::kept(guest))
+}
+
 /// Makes the connection, and says so.
 pub(super) async fn conclude(
     guest: &Guest,
     settings: ConnectionSettings,
     credentials: Credentials,
 ) -> Result<Response, ApiError> {
-    let made = finish(guest, settings, credentials).await?;
-    Ok(pages::done(guest, &made.connection))
+    keep(guest, settings, credentials, change(guest)).await
+}
+
+/// What becomes of a sign-in to another account, if nobody is asked.
+fn change(guest: &Guest) -> AccountChange {
+    match guest.session.purpose.account_change {
+        ChangeRule::Allow => AccountChange::Allow,
+        ChangeRule::Refuse | ChangeRule::Ask => AccountChange::Refuse,
+    }
 }
 
 /// Makes the connection, or signs it in again, and ends the session.
@@ -162,6 +187,37 @@ pub(super) async fn finish(
     settings: ConnectionSettings,
     credentials: Credentials,
 ) -> Result<Made, ApiError> {
+    Ok(sign_in(guest, settings, credentials, change(guest)).await??)
+}
+
+async fn keep(
+    guest: &Guest,
+    settings: ConnectionSettings,
+    credentials: Credentials,
+    change: AccountChange,
+) -> Result<Response, ApiError> {
+    let error = match sign_in(guest, settings.clone(), credentials.clone(), change).await? {
+        Ok(made) => return Ok(pages::done(guest, &made.connection)),
+        Err(error) => error,
+    };
+    if error.kind() == ErrorKind::Conflict
+        && guest.session.purpose.account_change == ChangeRule::Ask
+        && let (Some(known), Some(other)) = (error.context("account"), error.context("other"))
+    {
+        let page = pages::another_account(guest, &settings.id, known, other);
+        guest.session.keep_other(credentials, settings);
+        return Ok(page);
+    }
+    Err(error.into())
+}
+
+/// Uses the session up. After an error of the engine nothing was made, and the link is still good.
+async fn sign_in(
+    guest: &Guest,
+    settings: ConnectionSettings,
+    credentials: Credentials,
+    change: AccountChange,
+) -> Result<highwater_core::Result<Made>, ApiError> {
     let state = &guest.dashboard.state;
     // Only one of several browsers and forms at once.
     if !state.connect.end(&guest.token) {
@@ -170,12 +226,16 @@ pub(super) async fn finish(
     }
     let made = Made { connection: settings.id.clone(), integration: settings.integration_key().to_owned() };
     let (engine, id) = (guest.engine(), made.connection.as_str());
-    match guest.session.purpose.reconnect {
+    let outcome = match guest.session.purpose.reconnect {
         // A provider without a sign-in has no credentials to keep.
-        None if !credentials.can_sign_in() => engine.connect(settings).await?,
-        None => engine.connect_and_sign_in(settings, credentials).await?,
-        Some(_) => engine.sign_in(id, credentials).await?,
+        None if !credentials.can_sign_in() => engine.connect(settings).await,
+        None => engine.connect_and_sign_in(settings, credentials).await,
+        Some(_) => engine.sign_in_with(id, credentials, change).await,
+    };
+    if let Err(error) = outcome {
+        state.connect.resume(&guest.token, &guest.session);
+        return Ok(Err(error));
     }
     state.connect.note_made(state.environment().now(), &guest.token, made.clone());
-    Ok(made)
+    Ok(Ok(made))
 }

@@ -179,6 +179,40 @@ pub(super) fn code(guest: &Guest, begun: &CodeSignIn) -> Response {
     frame::bare(&guest.base, StatusCode::OK, "Enter this code", &content)
 }
 
+/// Asks what to do with credentials of another account.
+pub(super) fn another_account(guest: &Guest, id: &str, known: &str, other: &str) -> Response {
+    let button = |way: &str, label: &str, primary: bool| {
+        html! {
+            form method="post" action=(guest.page()) {
+                input type="hidden" name="csrf" value=(guest.session.csrf);
+                input type="hidden" name="way" value=(way);
+                button.primary[primary] { (label) }
+            }
+        }
+    };
+    let content = html! { div.card {
+        h1 { "This is another account" }
+        p { "You signed in as " strong { (cut(other, 80)) } ". The connection " code { (cut(id, 80)) } " is signed in as " strong { (cut(known, 80)) } "." }
+        p.quiet { "If you replace it, records of both accounts mix until those of " (cut(known, 80)) " are cleared." }
+        (button("keep_account", &format!("Keep {}", cut(known, 80)), true))
+        (button("replace_account", &format!("Replace it by {}", cut(other, 80)), false))
+    } };
+    frame::bare(&guest.base, StatusCode::CONFLICT, "Another account", &content)
+}
+
+/// The end, where the account stays as it was.
+pub(super) fn kept(guest: &Guest) -> Response {
+    let content = html! { div.card {
+        h1 { "Nothing changed" }
+        p { "The connection stays with its account." }
+        @match &guest.session.purpose.back {
+            Some(back) => { p { a.button.primary href=(back) { "Back to the dashboard" } } },
+            None => { p { "You can close this page." } },
+        }
+    } };
+    frame::bare(&guest.base, StatusCode::OK, "Nothing changed", &content)
+}
+
 /// The end.
 pub(super) fn done(guest: &Guest, id: &str) -> Response {
     let content = html! { div.card {
