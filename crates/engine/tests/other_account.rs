@@ -249,7 +249,7 @@ impl CredentialStore for Slow {
 #[tokio::test(start_paused = true)]
 async fn two_first_sign_ins_at_one_moment_are_not_of_two_accounts() {
     use AccountChange::{Allow, Refuse};
-    // The first is saving its credentials when the second is told its account, with nobody's noted yet.
+    // The API names the second account while the first sign-in is still saving its credentials, before any account is stored.
     for (first, second, changes, refused) in [
         ("anna", "ben", [Refuse, Refuse], Some((ErrorKind::Conflict, "account: anna, other: ben"))),
         ("ben", "anna", [Allow, Refuse], Some((ErrorKind::Conflict, "account: ben, other: anna"))),

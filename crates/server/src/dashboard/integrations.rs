@@ -88,6 +88,17 @@ pub(super) async fn create(visit: Visit) -> Answer {
     visit.done(visit.to(["integrations", key]), "The integration is set up. Turn on what it is to sync.")
 }
 
+/// Returns the connection that a form names, if it belongs to the integration of the page.
+async fn own_connection(visit: &Visit) -> Result<&str, ApiError> {
+    let connection = visit.field("connection");
+    let integration = visit.engine().connection(connection).await?.integration;
+    if integration.as_deref() != Some(visit.path("key")) {
+        let message = "the connection belongs to another integration: choose one of the list";
+        return Err(ApiError::bad("invalid_body", message));
+    }
+    Ok(connection)
+}
+
 /// The name of an integration, for people.
 fn name(settings: &IntegrationSettings) -> String {
     cut(settings.display_name.as_ref().unwrap_or(&settings.key), 80)

@@ -1,8 +1,8 @@
 //! `GET /metrics`: numbers for Prometheus, in its text format (version 0.0.4).
 //!
 //! What happens is counted by this process; what is stored is read when it is asked for. The number of lines is bounded, whatever
-//! names there are: no label names a record or a connection, and of models, readers and destinations the first hundred are told
-//! apart.
+//! names there are: no label names a record or a connection, and only the first hundred models, readers and destinations have lines of
+//! their own.
 
 mod family;
 mod served;

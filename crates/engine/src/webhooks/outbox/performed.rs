@@ -1,4 +1,4 @@
-//! What is told of queued actions: that they have ended.
+//! Deliveries about queued actions that have ended.
 
 use highwater_core::{Environment, Error, ErrorKind, Result, Store, WriteBatch};
 use serde::{Deserialize, Serialize};

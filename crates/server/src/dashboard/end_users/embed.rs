@@ -1,5 +1,5 @@
 //! A page that a host shows in a frame of its own page, as the peer's browser client does (`openConnectUI`): it tells the host's
-//! page that it is ready, is told a session's token, and tells how the session ends.
+//! page that it is ready, receives a session's token, and tells how the session ends.
 //!
 //! Browsers keep the cookies of frames apart, and providers refuse to be framed: the sign-in itself happens in a window of its
 //! own, and the frame asks the server how it went.

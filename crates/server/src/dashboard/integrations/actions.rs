@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::frame::{csrf, empty, sentence};
 use super::super::visit::{Answer, Visit};
 use super::super::words::{counted, cut};
-use super::part;
-use crate::error::ApiError;
+use super::{own_connection, part};
 use crate::keys::Scope;
 
 /// Connections to choose from.
@@ -23,14 +22,7 @@ pub(in super::super) async fn actions(visit: Visit) -> Answer {
 
 /// Runs one with the input of the form.
 pub(in super::super) async fn act(visit: Visit) -> Answer {
-    let connection = visit.field("connection");
-    let belongs = visit.engine().connection(connection).await?.integration.as_deref() == Some(visit.path("key"));
-    if !belongs {
-        return Err(ApiError::bad(
-            "invalid_body",
-            "the connection belongs to another integration: choose one of the list",
-        ));
-    }
+    let connection = own_connection(&visit).await?;
     let input = match visit.field("input") {
         "" => Ok(Value::Null),
         text => serde_json::from_str(text),

@@ -12,7 +12,7 @@ use super::super::records::cell;
 use super::super::runs::lines_table;
 use super::super::visit::{Answer, Visit};
 use super::super::words::{counted, cut, length};
-use super::{name, switch, template};
+use super::{name, own_connection, switch, template};
 use crate::error::ApiError;
 use crate::keys::Scope;
 
@@ -29,14 +29,7 @@ pub(in super::super) async fn endpoint(visit: Visit) -> Answer {
 
 /// Reads the first records, and stores nothing.
 pub(in super::super) async fn dry_run(visit: Visit) -> Answer {
-    let connection = visit.field("connection");
-    let belongs = visit.engine().connection(connection).await?.integration.as_deref() == Some(visit.path("key"));
-    if !belongs {
-        return Err(ApiError::bad(
-            "invalid_body",
-            "the connection belongs to another integration: choose one of the list",
-        ));
-    }
+    let connection = own_connection(&visit).await?;
     let outcome = visit.engine().sync(connection, visit.field("sync"))?.dry_run(SAMPLES).await;
     show(&visit, Some(outcome)).await
 }

@@ -62,7 +62,7 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The label values that are told apart; names come from outside, and may be many.
+/// The label values that have lines of their own: names come from outside, and there may be many.
 #[derive(Default)]
 pub(super) struct Known(BTreeSet<String>);
 
