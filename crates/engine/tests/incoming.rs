@@ -14,7 +14,8 @@ use highwater_engine::logs::LogFilter;
 use highwater_engine::runs::RunMode;
 use highwater_engine::webhooks::{Destination, Outbox, ReceivedWebhook};
 use highwater_engine::{
-    ConnectionSettings, Credentials, Engine, IntegrationSettings, RunOptions, RunState, Secret, SyncOptions,
+    ConnectionSettings, Credentials, DisableMode, Engine, IntegrationSettings, RunOptions, RunState, Secret,
+    SyncOptions,
 };
 use highwater_template::http::Transport;
 use highwater_template::records::text_at;
@@ -29,7 +30,7 @@ const SYNC: &str = "notes/notes";
 
 /// Notes of an API; a webhook brings whole notes, or the news that one is gone.
 #[derive(Debug)]
-struct Notes(TemplateInfo);
+struct Notes(TemplateInfo, Arc<Api>);
 
 #[async_trait]
 impl Template for Notes {
@@ -45,6 +46,10 @@ impl Template for Notes {
 
     fn webhook(&self, event: &WebhookEvent<'_>) -> Result<WebhookReaction> {
         let body: Value = event.json()?;
+        let decision = self.1.decision.lock().unwrap().take();
+        if let Some(decision) = decision {
+            decision(self.1.engine.lock().unwrap().as_ref().unwrap());
+        }
         let reaction = WebhookReaction::new();
         Ok(match event.header("x-event") {
             Some("saved") => reaction.save("Note", Bytes::from(body["note"].to_string())),
@@ -60,10 +65,14 @@ impl Template for Notes {
 /// What happens between the API's reading of its notes and the arrival of the page.
 type Meanwhile = Box<dyn FnOnce(&Engine) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> + Send>;
 
+/// What somebody decides between a webhook's reading of the settings and what comes of it.
+type Decision = Box<dyn FnOnce(&Engine) + Send>;
+
 #[derive(Default)]
 struct Api {
     notes: Mutex<BTreeMap<String, Value>>,
     meanwhile: Mutex<Option<Meanwhile>>,
+    decision: Mutex<Option<Decision>>,
     engine: Mutex<Option<Engine>>,
 }
 
@@ -127,7 +136,7 @@ fn engine(store: &Arc<dyn Store>, api: &Arc<Api>, model: ModelInfo) -> Engine {
     let mut info = TemplateInfo::new("notes", "notes", "https://notes.example").model_info(model);
     info.provider = info.provider.clone().webhooks(WebhookScheme::GitHub);
     let engine = Engine::builder(Arc::clone(store))
-        .template(Arc::new(Notes(info)))
+        .template(Arc::new(Notes(info, Arc::clone(api))))
         .transport(Arc::clone(api) as Arc<dyn Transport>)
         .build()
         .unwrap();
@@ -238,6 +247,31 @@ async fn incoming_events_ask_for_runs() {
     assert_eq!(received.triggered, [SYNC]);
     let state = world.engine.sync("c", SYNC).unwrap().state().await.unwrap();
     assert_eq!(state.phase, highwater_engine::Phase::Queued);
+}
+
+/// Another thread pauses the sync, or turns it off, while the template looks at the event.
+#[tokio::test]
+async fn incoming_events_ask_for_no_run_of_a_sync_that_is_turned_off_meanwhile() {
+    for paused in [true, false] {
+        let world = World::new(ModelInfo::new("Note", "a note")).await;
+        *world.api.decision.lock().unwrap() = Some(Box::new(move |engine| {
+            let sync = engine.sync("c", SYNC).unwrap();
+            let decide = async || match paused {
+                true => sync.pause().await,
+                false => sync.disable(DisableMode::Keep).await,
+            };
+            std::thread::scope(|threads| {
+                threads.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(decide()).unwrap();
+                });
+            });
+        }));
+        let received = receive(&world.engine, "d1", "many", &json!({}), "new secret").await.unwrap();
+        assert!(received.ignored && received.triggered.is_empty(), "{received:?}");
+        let requests = world.store.documents("trigger/", "", 10).await.unwrap();
+        assert!(requests.is_empty(), "a run was requested after the sync was turned off");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use highwater_template::Template;
 use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction};
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{Draft, RunMode, RunReport, SyncKey, SyncSettings, TriggerMode, connection_key, drafts_of};
+use crate::documents::{Draft, RunMode, RunReport, SyncKey, SyncSettings, connection_key, drafts_of};
 use crate::engine::Engine;
 use crate::events::RunEvent;
 use crate::logs;
@@ -204,7 +204,7 @@ impl Engine {
         received.ignored = concerned.is_empty();
         // Before the event is stored as seen: a repeated event may request a run again, but no request is lost.
         for sync in concerned.iter().filter(|sync| sync.reaction.requests_run()) {
-            self.handle(sync.key.clone()).trigger(TriggerMode::Plain).await?;
+            self.handle(sync.key.clone()).trigger_if_on().await?;
             received.triggered.push(sync.key.sync_name());
         }
         let mut written = Vec::new();
