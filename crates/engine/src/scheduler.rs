@@ -8,7 +8,7 @@ mod tidy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use highwater_core::{ErrorKind, Result, Timestamp, Wakeups};
+use highwater_core::{ErrorKind, Timestamp, Wakeups};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
