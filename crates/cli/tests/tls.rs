@@ -121,6 +121,65 @@ fn a_server_with_a_certificate_ends_its_streams_when_it_is_asked_to_stop() {
     assert_eq!(served.ended().code(), Some(0));
 }
 
+/// Of the certificate that a server answers with.
+fn fingerprint(here: &Path, served: &Served) -> String {
+    let script = format!(
+        "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint",
+        served.address
+    );
+    String::from_utf8(run(here, "sh", &["-c", &script]).stdout).unwrap()
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_without_a_restart_and_one_that_cannot_be_used_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    if !(make_certificate(here, "own") && make_certificate(here, "next")) {
+        return;
+    }
+    let arguments = [
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--db",
+        "app.db",
+        "--demo",
+        "--tls-cert",
+        "own.pem",
+        "--tls-key",
+        "own.key",
+    ];
+    let mut command = support::highwater(here, &arguments);
+    command.stderr(std::fs::File::create(here.join("told")).unwrap());
+    let served = Served::run_told(command);
+    let (told, first) = (|| std::fs::read_to_string(here.join("told")).unwrap(), fingerprint(here, &served));
+    assert!(first.contains("Fingerprint"), "{first}");
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        panic!("{what}: {}", told());
+    };
+    // One file without the other is not used, and is told.
+    std::fs::copy(here.join("next.pem"), here.join("own.pem")).unwrap();
+    until("the key of another is told", &|| told().contains("not that of the first certificate"));
+    assert_eq!(fingerprint(here, &served), first);
+    // Nor does a file that is gone change anything.
+    std::fs::remove_file(here.join("own.pem")).unwrap();
+    until("a missing file is told", &|| told().contains("cannot be read"));
+    assert_eq!(fingerprint(here, &served), first);
+    for file in ["pem", "key"] {
+        std::fs::rename(here.join(format!("next.{file}")), here.join(format!("own.{file}"))).unwrap();
+    }
+    until("the new certificate is used", &|| fingerprint(here, &served) != first);
+    assert_eq!(told().matches("was renewed").count(), 1, "{}", told());
+    assert_eq!(told().matches("is not used").count(), 2, "each once: {}", told());
+}
+
 #[test]
 fn a_certificate_or_key_that_cannot_be_used_is_one_line_and_no_file_is_made() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use highwater::engine::CancelToken;
 use highwater::engine::transport::PrivateAddresses;
 use highwater::engine::webhooks::Outbox;
-use highwater::server::{Compat, Scope, Server, Tls};
+use highwater::server::{Compat, Scope, Server};
 use highwater::{Engine, Error, ErrorKind, Result, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -98,14 +98,20 @@ pub(crate) async fn run(options: &ServeOptions, output: &Output, cancel: &Cancel
     let server = server(options, &engine)?;
     let runtime = tokio::runtime::Handle::current();
     let (background, delivering) = (engine.start(&runtime), Outbox::new(&engine).start(&runtime));
-    announce(&server, &place(address, tls.as_ref()), &store_options.db, options.demo, output);
+    announce(&server, &place(address, tls.is_some()), &store_options.db, options.demo, output);
     if tls.is_none() && !address.ip().is_loopback() {
         output.note(
             "Other machines can reach this address, and keys travel unencrypted: give --tls-cert and --tls-key, or put a proxy with TLS in front.",
         );
     }
-    match &tls {
-        Some(tls) => server.serve_tls(listener, tls, ended(cancel)).await?,
+    match tls {
+        Some(certificate) => {
+            let tls = certificate.tls.clone();
+            tokio::select! {
+                served = server.serve_tls(listener, &tls, ended(cancel)) => served?,
+                () = certificate.follow_files(output) => {}
+            }
+        }
         None => server.serve(listener, ended(cancel)).await?,
     }
     drop(demo);
@@ -150,11 +156,11 @@ fn server(options: &ServeOptions, engine: &Engine) -> Result<Server> {
 }
 
 /// The URL under which this machine reaches the server.
-fn place(mut address: SocketAddr, tls: Option<&Tls>) -> String {
+fn place(mut address: SocketAddr, encrypted: bool) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
-    format!("{}://{address}", if tls.is_some() { "https" } else { "http" })
+    format!("{}://{address}", if encrypted { "https" } else { "http" })
 }
 
 fn announce(server: &Server, url: &str, db: &Path, demo: bool, output: &Output) {

@@ -3,13 +3,19 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use highwater::server::Tls;
 use highwater::{Error, ErrorKind, Result};
 
+use crate::output::Output;
+
 /// The largest file that is read, in bytes.
 const MOST: u64 = 1 << 20;
+
+/// How often the files are looked at: whoever renews certificates does so days before they end.
+const LOOK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct TlsOptions {
@@ -21,13 +27,83 @@ pub(super) struct TlsOptions {
     tls_key: Option<PathBuf>,
 }
 
+/// A certificate and its key, as their files were.
+#[derive(Debug, PartialEq)]
+struct Pair {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// The certificate that a server answers with, and the files that it came from.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    pub(super) tls: Tls,
+    files: Files,
+    read: Pair,
+}
+
+#[derive(Clone, Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
 impl TlsOptions {
-    pub(super) fn read(&self) -> Result<Option<Tls>> {
+    pub(super) fn read(&self) -> Result<Option<Certificate>> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
-        let chain = contents(certificate, "the certificate's file cannot be read: check --tls-cert", |_| true)?;
-        let secret = contents(key, "the private key's file cannot be read: check --tls-key", is_private)?;
-        let named = |error: Error| error.with("certificate", certificate.display()).with("key", key.display());
-        Tls::from_pem(&chain, &secret).map(Some).map_err(named)
+        let files = Files { certificate: certificate.clone(), key: key.clone() };
+        let read = files.read()?;
+        let tls = Tls::from_pem(&read.chain, &read.key).map_err(|error| files.name_in(error))?;
+        Ok(Some(Certificate { tls, files, read }))
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Pair> {
+        let chain = contents(&self.certificate, "the certificate's file cannot be read: check --tls-cert", |_| true)?;
+        let key = contents(&self.key, "the private key's file cannot be read: check --tls-key", is_private)?;
+        Ok(Pair { chain, key })
+    }
+
+    fn name_in(&self, error: Error) -> Error {
+        error.with("certificate", self.certificate.display()).with("key", self.key.display())
+    }
+}
+
+impl Certificate {
+    /// Answers with what comes into the files, until it is dropped. Files that cannot be used change nothing, and are told once.
+    pub(super) async fn follow_files(mut self, output: &Output) {
+        let mut failed = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let files = self.files.clone();
+            let Ok(found) = tokio::task::spawn_blocking(move || files.read()).await else { return };
+            let outcome = match found {
+                Ok(pair) if pair == self.read => {
+                    failed = None;
+                    continue;
+                }
+                Ok(pair) => self.tls.renew(&pair.chain, &pair.key).map(|()| pair),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(pair) => {
+                    (self.read, failed) = (pair, None);
+                    output.note("The certificate was renewed: connections from now on have it.");
+                }
+                // Whoever writes one file after the other is not done at the first look.
+                Err(error) => match failed.replace((error.to_string(), false)) {
+                    Some((text, told)) if text == error.to_string() => {
+                        if !told {
+                            let text = self.files.name_in(error);
+                            output.note(format!("The renewed certificate is not used, and the old one stays: {text}"));
+                        }
+                        failed = failed.map(|(text, _)| (text, true));
+                    }
+                    _ => {}
+                },
+            }
+        }
     }
 }
 
