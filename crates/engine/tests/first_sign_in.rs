@@ -9,7 +9,7 @@ mod world;
 use std::time::Duration;
 
 use account::{World, sleep, token};
-use highwater_core::ErrorKind;
+use highwater_core::{ErrorKind, StreamKey, WriteBatch};
 use highwater_engine::{Background, ConnectionSettings, Engine, IntegrationSettings, SyncOptions};
 use tokio::runtime::Handle;
 
@@ -51,10 +51,16 @@ async fn wait_for_the_sign_in(worker: fn(&World) -> Engine) {
 async fn a_new_connection_that_could_not_be_signed_in_is_removed_and_one_that_was_cut_off_is_tried() {
     let (world, background) = world_with_integration(|world| world.engine.clone()).await;
     let settings = || ConnectionSettings::of_integration("d", "work");
+    // Of a connection of this id that was removed and left its records.
+    let left = StreamKey::new("d", "Note");
+    let mut batch = WriteBatch::new();
+    batch.on(&left).upsert(r#"{"id": "a"}"#);
+    world.engine.store().commit(batch).await.unwrap();
     world.keychain.kept().save_fails = true;
     let error = world.engine.connect_and_sign_in(settings(), token("good-token")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert_eq!(world.engine.connection("d").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(world.engine.store().head(&left).await.unwrap().live, 1, "they are not its own to clear");
     let kept = ConnectionSettings::new("c", "acme");
     world.engine.connect_and_sign_in(kept, token("good-token")).await.unwrap_err();
     assert!(world.engine.connection("c").await.is_ok(), "it was there before");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use highwater::engine::connections::{Account, AccountChange};
-use highwater::engine::{CancelToken, Credentials, DisconnectMode};
+use highwater::engine::{CancelToken, Credentials};
 use highwater::template::Provider;
 use highwater::{ConnectionSettings, Engine, Error, ErrorKind, IntegrationHandle, MemoryStore, Result, Store};
 use serde_json::json;
@@ -162,14 +162,11 @@ pub(super) async fn store(
     if !is_new && change == AccountChange::Refuse {
         engine.check_account(&settings.id, &signed_in.account).await.map_err(named)?;
     }
-    engine.connect(settings.clone()).await?;
-    if let Err(error) = engine.sign_in_with(&settings.id, signed_in.credentials.clone(), change).await {
-        // A conflict: another process signed the connection in meanwhile, so that it is not ours to remove.
-        if is_new && error.kind() != ErrorKind::Conflict {
-            // The reason why nothing was stored is the better one.
-            let _ = engine.disconnect(&settings.id, DisconnectMode::KeepRecords).await;
-        }
-        return Err(named(error));
+    if is_new {
+        engine.connect_and_sign_in(settings.clone(), signed_in.credentials.clone()).await.map_err(named)?;
+    } else {
+        engine.connect(settings.clone()).await?;
+        engine.sign_in_with(&settings.id, signed_in.credentials.clone(), change).await.map_err(named)?;
     }
     store.close().await
 }

@@ -61,14 +61,14 @@ impl Engine {
     /// # Errors
     ///
     /// Those of both. A new connection that could not be signed in is removed again, unless somebody else signed it in meanwhile; if
-    /// that fails too, the error says so (`left`).
+    /// that fails too, the error says so (`left`). Records that a former connection of this id left stay.
     pub async fn connect_and_sign_in(&self, settings: ConnectionSettings, credentials: Credentials) -> Result<()> {
         let id = settings.id.clone();
         let change = self.connect_by(settings, FirstSignIn::Now).await?;
         let Err(error) = self.sign_in(&id, credentials).await else { return Ok(()) };
         let is_ours = change == Some(ConnectionChange::Connected)
             && (self.health_of(&id).await.is_ok_and(|health| health.is_fresh()) || mutant!("removed-from-another"));
-        if is_ours && let Err(left) = self.disconnect(&id, DisconnectMode::ClearRecords).await {
+        if is_ours && let Err(left) = self.disconnect(&id, DisconnectMode::KeepRecords).await {
             return Err(error.with("left", left));
         }
         Err(error)

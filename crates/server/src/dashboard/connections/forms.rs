@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::super::frame::{Page, csrf, empty};
 use super::super::visit::{Answer, Visit};
 use super::super::words::{bytes, counted, cut, number};
-use super::one::{sign_in, signs_in_by_browser};
+use super::one::{connect_and_sign_in, signs_in_by_browser};
 use crate::error::ApiError;
 use crate::keys::Scope;
 
@@ -155,11 +155,13 @@ pub(in super::super) async fn create(visit: Visit) -> Answer {
     if taken {
         return Err(ApiError::bad("invalid_body", "a connection has this id already: choose another"));
     }
-    engine.connect(settings).await?;
-    let mut done = "Connected.";
-    if let Some(token) = visit.optional("token") {
-        done = sign_in(&visit, id, token).await?;
-    }
+    let done = match visit.optional("token") {
+        Some(token) => connect_and_sign_in(&visit, settings, token).await?,
+        None => {
+            engine.connect(settings).await?;
+            "Connected."
+        }
+    };
     for (_, sync) in visit.fields("sync.") {
         engine.sync(id, sync)?.enable(SyncOptions::default()).await?;
     }

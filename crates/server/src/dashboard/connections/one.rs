@@ -3,7 +3,7 @@
 use highwater_core::{ErrorKind, Result, StreamKey};
 use highwater_engine::connections::{ConnectionHealth, ConnectionState};
 use highwater_engine::syncs::SyncState;
-use highwater_engine::{Credentials, DisableMode, Phase, Secret, SyncOptions, TriggerMode};
+use highwater_engine::{ConnectionSettings, Credentials, DisableMode, Phase, Secret, SyncOptions, TriggerMode};
 use maud::{Markup, html};
 
 use super::super::frame::{Page, button, csrf, empty, sentence};
@@ -14,6 +14,9 @@ use super::super::words::{counted, cut, number, of_health, of_sync, schedule, wh
 use super::about;
 use crate::error::ApiError;
 use crate::keys::Scope;
+
+/// Where nothing can keep credentials.
+const UNTIL_THE_END: &str = "The token is in use until this program ends: it has no vault to keep it in.";
 
 pub(in super::super) async fn one(visit: Visit) -> Answer {
     let id = visit.path("id");
@@ -238,18 +241,39 @@ pub(in super::super) async fn set_token(visit: Visit) -> Answer {
     visit.done(visit.to(["connections", id]), done)
 }
 
+/// Connects, and signs in with a token: both or neither.
+pub(super) async fn connect_and_sign_in(
+    visit: &Visit,
+    settings: ConnectionSettings,
+    token: &str,
+) -> Result<&'static str, ApiError> {
+    let (engine, token) = (visit.engine(), given(token)?);
+    match engine.connect_and_sign_in(settings.clone(), Credentials::token(token.clone())).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            engine.connect(settings.clone()).await?;
+            engine.use_token(&settings.id, token);
+            Ok(UNTIL_THE_END)
+        }
+        outcome => Ok(outcome.map(|()| "Connected and signed in.")?),
+    }
+}
+
 /// Signs a connection in with a token: for good where the engine can keep credentials, otherwise until the program ends.
 pub(super) async fn sign_in(visit: &Visit, id: &str, token: &str) -> Result<&'static str, ApiError> {
-    if token.is_empty() {
-        return Err(ApiError::bad("invalid_body", "the token is empty: paste it"));
-    }
-    let engine = visit.engine();
-    match engine.sign_in(id, Credentials::token(Secret::new(token))).await {
+    let (engine, token) = (visit.engine(), given(token)?);
+    match engine.sign_in(id, Credentials::token(token.clone())).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             engine.connection(id).await?;
-            engine.use_token(id, Secret::new(token));
-            Ok("The token is in use until this program ends: it has no vault to keep it in.")
+            engine.use_token(id, token);
+            Ok(UNTIL_THE_END)
         }
         outcome => Ok(outcome.map(|()| "Signed in. The syncs go on.")?),
+    }
+}
+
+fn given(token: &str) -> Result<Secret, ApiError> {
+    match token {
+        "" => Err(ApiError::bad("invalid_body", "the token is empty: paste it")),
+        token => Ok(Secret::new(token)),
     }
 }
