@@ -141,7 +141,7 @@ impl<'h> SyncContext<'h> {
     /// [`ErrorKind::Invalid`] if the stored checkpoint is not a `T`.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.setup.checkpoint.as_ref();
-        checkpoint.map(Json::to).transpose().map_err(|source| {
+        checkpoint.map(Json::read).transpose().map_err(|source| {
             Error::new(ErrorKind::Invalid, "the stored checkpoint has another shape: run a full refresh once")
                 .because(source)
         })
@@ -157,7 +157,11 @@ impl<'h> SyncContext<'h> {
     ///
     /// [`ErrorKind::Invalid`] if it cannot be written as JSON.
     pub fn checkpoint<T: Serialize + ?Sized>(&mut self, checkpoint: &T) -> Result<()> {
-        let text = serde_json::to_vec(checkpoint).map_err(|source| {
+        self.set_checkpoint(serde_json::to_vec(checkpoint))
+    }
+
+    fn set_checkpoint(&mut self, text: serde_json::Result<Vec<u8>>) -> Result<()> {
+        let text = text.map_err(|source| {
             Error::new(ErrorKind::Invalid, "the checkpoint cannot be written as JSON").because(source)
         })?;
         if !self.checkpoint_is_final {

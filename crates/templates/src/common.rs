@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use highwater_core::{Error, Result, Timestamp, content};
+use highwater_core::{Error, Result, Timestamp, content, json};
 use highwater_template::http::Validator;
 use highwater_template::paging::FetchedPage;
 use highwater_template::records::{id_at, parse_time, string_at};
@@ -16,8 +16,13 @@ use std::time::{Duration, SystemTime};
 macro_rules! described {
     ($(#[$doc:meta])* $name:ident, $description:ty, $info:expr) => {
         $(#[$doc])*
-        #[derive(Debug)]
         pub struct $name($description);
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
 
         impl $name {
             /// Makes it, with its description.
@@ -110,12 +115,20 @@ pub(crate) trait HasSchema {
 
 /// Returns the JSON schema of a Rust type.
 pub(crate) fn schema<T: HasSchema>() -> Value {
-    serde_json::from_str(T::SCHEMA).unwrap_or_default()
+    parsed(T::SCHEMA)
+}
+
+fn parsed(schema: &str) -> Value {
+    serde_json::from_slice(schema.as_bytes()).unwrap_or_default()
 }
 
 /// Describes a model with the schema of its Rust type.
 pub(crate) fn model<T: HasSchema>(name: &str, description: &str) -> ModelInfo {
-    ModelInfo::new(name, description).schema(schema::<T>())
+    described_model(name, description, T::SCHEMA)
+}
+
+fn described_model(name: &str, description: &str, schema: &str) -> ModelInfo {
+    ModelInfo::new(name, description).schema(parsed(schema))
 }
 
 /// Compares a schema's file with the type.
@@ -292,7 +305,7 @@ pub(crate) fn with_member<T: Serialize>(record: &[u8], name: &str, value: &T) ->
 
 /// Parses a record.
 pub(crate) fn read<T: DeserializeOwned>(record: &[u8]) -> Result<T> {
-    serde_json::from_slice(record).map_err(|source| {
+    json::from_slice(record).map_err(|source| {
         highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a record of an unexpected shape")
             .because(source)
     })

@@ -31,7 +31,7 @@ pub(crate) async fn tell(store: &dyn Store, environment: &dyn Environment, prefi
 }
 
 async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &Document) -> Result<()> {
-    let draft: Draft = document.value.to()?;
+    let draft: Draft = document.value.read()?;
     let mut tries = 0;
     loop {
         let mut batch = WriteBatch::new();
@@ -44,7 +44,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
             // Already reported with another draft: later changes are in a new summary.
             let Some(stored) = store.document(key).await? else { continue };
             batch.expect_document(&**key, Some(&stored)).remove_document(&**key);
-            accounts.insert(model.clone(), stored.to::<ChangeSummary>()?);
+            accounts.insert(model.clone(), stored.read::<ChangeSummary>()?);
         }
         if draft.mode == RunMode::Webhook {
             count(store, &draft, &accounts, &mut batch).await?;
