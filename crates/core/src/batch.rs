@@ -73,9 +73,12 @@ impl WriteBatch {
     ///
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `value` cannot be written as JSON.
     pub fn put_document<T: Serialize + ?Sized>(&mut self, key: impl Into<String>, value: &T) -> Result<&mut Self> {
-        let text = serde_json::to_vec(value)
-            .map_err(|source| Error::invalid("the document cannot be written as JSON").because(source))?;
-        self.documents.push((key.into(), Some(Bytes::from(text))));
+        self.put_text(key.into(), serde_json::to_vec(value))
+    }
+
+    fn put_text(&mut self, key: String, text: serde_json::Result<Vec<u8>>) -> Result<&mut Self> {
+        let text = text.map_err(|source| Error::invalid("the document cannot be written as JSON").because(source))?;
+        self.documents.push((key, Some(Bytes::from(text))));
         Ok(self)
     }
 

@@ -61,15 +61,36 @@ struct Inner {
 impl Error {
     /// Makes an error of `kind`. `message` is one line that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::of_text(kind, message.into())
+    }
+
+    // The generic functions are shells around these: hundreds of callers share one copy, out of the way of what succeeds.
+    #[cold]
+    #[inline(never)]
+    fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         Error(Box::new(Inner {
             kind,
             operation: "",
-            message: message.into(),
+            message,
             context: Vec::new(),
             fault: None,
             retry_after: None,
             source: None,
         }))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_text(mut self, name: &'static str, value: &dyn fmt::Display) -> Self {
+        self.0.context.push((name, value.to_string()));
+        self
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.0.source = Some(source);
+        self
     }
 
     /// Names the operation that failed, unless it is named already.
@@ -83,16 +104,14 @@ impl Error {
 
     /// Adds a fact, such as the record's id. Do not add secrets.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.0.context.push((name, value.to_string()));
-        self
+    pub fn with(self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.with_text(name, &value)
     }
 
     /// Attaches the cause.
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
-        self
+    pub fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.with_source(source.into())
     }
 
     /// Says how long to wait before another try.

@@ -36,6 +36,13 @@ impl<T> Attempt<T> {
             Attempt::Outdated => Attempt::Outdated,
         }
     }
+
+    pub(crate) fn done(self) -> Option<T> {
+        match self {
+            Attempt::Done(value) => Some(value),
+            Attempt::Outdated => None,
+        }
+    }
 }
 
 /// One stream as a snapshot shows it.

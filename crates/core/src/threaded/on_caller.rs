@@ -3,7 +3,6 @@
 
 use std::sync::Mutex;
 
-use super::panics::catch_panic;
 use super::readers;
 use crate::backend::{BackendRead, BackendReader};
 use crate::error::Result;
@@ -41,7 +40,7 @@ impl<R: BackendReader> CallerReader<R> {
     ) -> Option<Result<T>> {
         let mut handle = self.0.try_lock().ok()?;
         let handle = handle.as_mut()?;
-        Some(catch_panic(|| readers::read(shared, handle, &work)))
+        Some(readers::read(shared, handle, &work))
     }
 
     /// Drops the handle for good.

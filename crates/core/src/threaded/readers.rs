@@ -51,7 +51,7 @@ impl<R: BackendReader> Readers<R> {
         let task: Task<R> = Box::new(move |shared, handle| {
             // A reader that went away does not want the answer.
             if !answer.is_closed() {
-                let _ = answer.send(catch_panic(|| read(shared, handle, &work)));
+                let _ = answer.send(read(shared, handle, &work));
             }
         });
         let tasks = self.tasks.as_ref().ok_or_else(super::closed)?;
@@ -69,28 +69,44 @@ impl<R> Drop for Readers<R> {
     }
 }
 
+/// Reads one snapshot; `true` when that was the answer, `false` where the snapshot was overtaken.
+type Work<'w> = dyn FnMut(&Shared, &mut dyn BackendRead) -> Result<bool> + 'w;
+
+/// Reads on a snapshot, on a later one where it is overtaken. A panic becomes an error.
 pub(super) fn read<R: BackendReader, T>(
     shared: &Shared,
     handle: &mut R,
     work: &impl Fn(&Shared, &mut dyn BackendRead) -> Result<Attempt<T>>,
 ) -> Result<T> {
+    let mut value = None;
+    {
+        let work: &mut Work<'_> = &mut |shared, read| {
+            value = work(shared, read)?.done();
+            Ok(value.is_some())
+        };
+        catch_panic(|| read_snapshots(shared, handle, work))?;
+    }
+    value.ok_or_else(astray)
+}
+
+/// Not generic over what is read, so that there is one copy.
+fn read_snapshots<R: BackendReader>(shared: &Shared, handle: &mut R, work: &mut Work<'_>) -> Result<()> {
     let mut first = None;
     let mut moved = false;
     for _ in 0..MAX_ATTEMPTS {
         let mut snapshot = handle.snapshot()?;
         let outcome = match work(shared, &mut snapshot) {
-            Ok(Attempt::Outdated) => Head::load(&mut snapshot).map(|head| {
+            Ok(false) => Head::load(&mut snapshot).map(|head| {
                 moved |= *first.get_or_insert(head) != head;
-                None
+                false
             }),
-            Ok(Attempt::Done(value)) => Ok(Some(value)),
-            Err(error) => Err(error),
+            outcome => outcome,
         };
         drop(snapshot);
         if !handle.held() {
             moved = true;
-        } else if let Some(value) = outcome? {
-            return Ok(value);
+        } else if outcome? {
+            return Ok(());
         }
     }
     Err(if moved { overtaken() } else { astray() })

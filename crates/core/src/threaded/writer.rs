@@ -40,6 +40,9 @@ pub(super) enum Job<B: Backend> {
     Task(Task<B>),
 }
 
+/// What a transaction does.
+type Work<'f, B> = dyn for<'t, 'w> FnMut(&mut Transaction<'t, <B as Backend>::Write<'w>>) -> Result<()> + 'f;
+
 pub(super) struct Writer<B: Backend> {
     backend: Option<B>,
     memory: WriterMemory,
@@ -166,6 +169,19 @@ impl<B: Backend> Writer<B> {
     where
         F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
     {
+        let (mut work, mut value) = (Some(work), None);
+        let committed = self.transact_once(at_once, &mut |transaction| {
+            if let Some(work) = work.take() {
+                value = Some(work(transaction)?);
+            }
+            Ok(())
+        })?;
+        Ok(value.filter(|_| committed))
+    }
+
+    /// Runs a transaction; `false` if it could not begin at once. Not generic: beginning and committing are large, and there is
+    /// one copy of them for all kinds of work.
+    fn transact_once(&mut self, at_once: bool, work: &mut Work<'_, B>) -> Result<bool> {
         self.backend()?;
         if self.read_only && !mutant!("read-only-writes") {
             return Err(crate::files::read_only());
@@ -186,28 +202,21 @@ impl<B: Backend> Writer<B> {
         })
     }
 
-    fn transact_unguarded<T, F>(&mut self, at_once: bool, work: F) -> Result<Option<T>>
-    where
-        F: for<'t, 'w> FnOnce(&mut Transaction<'t, B::Write<'w>>) -> Result<T>,
-    {
+    fn transact_unguarded(&mut self, at_once: bool, work: &mut Work<'_, B>) -> Result<bool> {
         if mutant!("notify-before-commit") {
             wake(&self.wake);
         }
         let Some(backend) = self.backend.as_mut() else { return Err(super::closed()) };
         let Some(write) = (if at_once { backend.try_begin()? } else { Some(backend.begin()?) }) else {
-            return Ok(None);
+            return Ok(false);
         };
         let mut transaction = Transaction::new(&self.shared, &mut self.memory, write)?;
-        let value = work(&mut transaction)?;
-        match transaction.commit() {
-            Ok(committed) => {
-                if committed.dirty {
-                    self.published(committed.streams);
-                }
-                Ok(Some(value))
-            }
-            Err(error) => Err(error),
+        work(&mut transaction)?;
+        let committed = transaction.commit()?;
+        if committed.dirty {
+            self.published(committed.streams);
         }
+        Ok(true)
     }
 
     /// Reads through the writer, for a backend that has no other way.
