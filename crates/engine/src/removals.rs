@@ -4,7 +4,7 @@
 //! nothing of it any more. Whoever comes next finishes it: the same call again, the background work of any process, or a new
 //! connection of the same id before it begins.
 
-use highwater_core::{Error, ErrorKind, Json, Result, Timestamp, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, StoreFuture, Timestamp, WriteBatch};
 
 use crate::documents::{
     ConnectionSettings, INTEGRATIONS, PendingRemoval, REMOVALS, StoredRemoval, connection_key, removal_key,
@@ -77,7 +77,7 @@ impl Engine {
             self.parts().sessions.forget(&session);
             if session.has_store() { self.remove_kept(&session).await } else { Ok(()) }
         };
-        let removed = session.change_alone(&self.place(), removing).await;
+        let removed = session.change_alone(&self.place(), Box::pin(removing)).await;
         // Also where the turn could not be taken.
         self.parts().sessions.forget(&session);
         removed
@@ -98,7 +98,12 @@ impl Engine {
 
     /// Finishes the removal of `name`, if one is pending. Until it is finished, nothing new may take the name: new credentials
     /// would be removed with the old ones, or the old ones used for a new connection.
-    pub(crate) async fn finish_removal(&self, name: &str) -> Result<Finished> {
+    pub(crate) fn finish_removal<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Finished> {
+        // Boxed: one copy in the program, whoever finishes it.
+        Box::pin(self.finish_if_pending(name))
+    }
+
+    async fn finish_if_pending(&self, name: &str) -> Result<Finished> {
         let Some(stored) = self.store().document(&removal_key(name)).await? else {
             return Ok(Finished::NothingPending);
         };
@@ -122,7 +127,11 @@ impl Engine {
     }
 
     /// Removes what the credential store has of `name`, and then the removal, while nobody renews the credentials.
-    async fn remove_kept(&self, session: &Session) -> Result<()> {
+    fn remove_kept<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
+        Box::pin(self.remove_all_kept(session))
+    }
+
+    async fn remove_all_kept(&self, session: &Session) -> Result<()> {
         let name = session.connection();
         let key = removal_key(name);
         let stored = self.store().document(&key).await?;

@@ -1,6 +1,6 @@
 //! The beginning of a connection: its settings.
 
-use highwater_core::{Error, ErrorKind, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Result, StoreFuture, WriteBatch};
 
 use super::DisconnectMode;
 use crate::documents::{ConnectionSettings, StoredConnection, StoredHealth, connection_key, health_key, removal_key};
@@ -74,15 +74,22 @@ impl Engine {
         Err(error)
     }
 
-    async fn connect_by(&self, settings: ConnectionSettings, first: FirstSignIn) -> Result<Option<ConnectionChange>> {
-        let mut tries = 0;
-        loop {
-            match self.try_connect(settings.clone(), first).await {
-                // Something has changed in the meantime: read again.
-                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => return outcome,
+    // Boxed: otherwise each host's future, and both functions above, would contain the whole of it.
+    fn connect_by(
+        &self,
+        settings: ConnectionSettings,
+        first: FirstSignIn,
+    ) -> StoreFuture<'_, Option<ConnectionChange>> {
+        Box::pin(async move {
+            let mut tries = 0;
+            loop {
+                match self.try_connect(settings.clone(), first).await {
+                    // Something has changed in the meantime: read again.
+                    Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                    outcome => return outcome,
+                }
             }
-        }
+        })
     }
 
     async fn try_connect(

@@ -1,8 +1,9 @@
 //! What using a connection's credentials showed is noted for every process; syncs rest and go on by it.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 
-use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
+use highwater_core::{Error, ErrorKind, Json, Result, StoreFuture, WriteBatch};
 
 use crate::documents::{
     ConnectionHealth, ConnectionSettings, Finding, Gate, SignInReason, StoredConnection, StoredHealth, SyncKey,
@@ -14,6 +15,9 @@ use crate::events::{ConnectionChange, ConnectionEvent};
 use crate::mutants::mutant;
 use crate::sync::note_change;
 use crate::webhooks::outbox::{AuthNews, AuthOperation, add_auth_rows, bound_rows};
+
+/// What a change does to a connection's health and settings.
+type Change<'c> = dyn Fn(&mut StoredHealth, &mut ConnectionSettings) -> Result<()> + Send + Sync + 'c;
 
 /// Tries of a commit that others keep overtaking.
 const TRIES: u32 = 50;
@@ -63,7 +67,16 @@ impl Engine {
 
     /// Records the outcome of using a connection's credentials. `met` is the health as it was read before, `error` what the
     /// caller gets, without secrets. If the store fails, the next use records it.
-    pub(crate) async fn settle_health(&self, connection: &str, met: &StoredHealth, error: Option<&Error>) {
+    pub(crate) fn settle_health<'a>(
+        &'a self,
+        connection: &'a str,
+        met: &'a StoredHealth,
+        error: Option<&'a Error>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.note_health(connection, met, error))
+    }
+
+    async fn note_health(&self, connection: &str, met: &StoredHealth, error: Option<&Error>) {
         let session = self.parts().sessions.of(connection);
         let finding = session.take_finding();
         let known = session.known();
@@ -101,7 +114,7 @@ impl Engine {
         &self,
         connection: &str,
         operation: AuthOperation,
-        change: impl Fn(&mut StoredHealth),
+        change: impl Fn(&mut StoredHealth) + Send + Sync,
     ) -> Result<()> {
         let change = |health: &mut StoredHealth, _: &mut ConnectionSettings| {
             change(health);
@@ -116,7 +129,26 @@ impl Engine {
         &self,
         connection: &str,
         operation: AuthOperation,
-        change: impl Fn(&mut StoredHealth, &mut ConnectionSettings) -> Result<()>,
+        change: impl Fn(&mut StoredHealth, &mut ConnectionSettings) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        self.change_sign_in_by(connection, operation, &change).await
+    }
+
+    /// Not generic: one copy for all kinds of change.
+    fn change_sign_in_by<'a>(
+        &'a self,
+        connection: &'a str,
+        operation: AuthOperation,
+        change: &'a Change<'_>,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(self.change_until_committed(connection, operation, change))
+    }
+
+    async fn change_until_committed(
+        &self,
+        connection: &str,
+        operation: AuthOperation,
+        change: &Change<'_>,
     ) -> Result<()> {
         let (place, health_place) = (connection_key(connection), health_key(connection));
         let mut tries = 0;

@@ -102,7 +102,7 @@ impl Engine {
         let (credentials, account) = self.ask_account(&at_base_url, credentials).await;
         let known = self.health_of(connection).await?;
         let tried = Tried { credentials, account, base_url, change }.admitted(connection, known.account())?;
-        let signed_in = session.change_alone(&self.place(), self.keep_sign_in(connection, tried)).await;
+        let signed_in = session.change_alone(&self.place(), Box::pin(self.keep_sign_in(connection, tried))).await;
         if signed_in.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // Removed meanwhile: nothing of it is to be left.
             self.remove_orphaned(connection).await?;

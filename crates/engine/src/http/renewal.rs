@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater_core::{Environment, Error, ErrorKind, Result, Store, Timestamp};
+use highwater_core::{Environment, Error, ErrorKind, Result, Store, StoreFuture, Timestamp};
 use highwater_template::Secret;
 use highwater_template::auth::{OAuth2, SecretRenewal};
 use highwater_template::http::Transport;
@@ -320,11 +320,7 @@ impl Session {
 
     /// Changes what the host keeps, while nobody renews the credentials, in any process. If it succeeds, what is under way or was
     /// refused belongs to the credentials before.
-    pub(crate) async fn change_alone<T>(
-        &self,
-        place: &Place<'_>,
-        change: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    pub(crate) async fn change_alone(&self, place: &Place<'_>, change: StoreFuture<'_, ()>) -> Result<()> {
         let mut others = self.renewing.lock().await;
         if !self.has_store() {
             return change.await;

@@ -126,7 +126,7 @@ impl IntegrationHandle {
             };
             session.keep(change).await
         };
-        session.change_alone(&self.engine.place(), keeping).await?;
+        session.change_alone(&self.engine.place(), Box::pin(keeping)).await?;
         self.engine.publish_integration(IntegrationEvent::new(&self.key, IntegrationChange::SecretsChanged));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A change of a sync: one commit, guarded against concurrent changes.
 
-use highwater_core::{ErrorKind, Json, Result, RunId, WriteBatch};
+use highwater_core::{ErrorKind, Json, Result, RunId, StoreFuture, WriteBatch};
 
 use crate::documents::{
     CHANGES_KEY, Changes, ConnectionSettings, RunState, SyncKey, SyncOrigin, SyncSettings, SyncStatus, connection_key,
@@ -11,6 +11,9 @@ use crate::events::{SyncChange, SyncEvent};
 use crate::logs;
 use crate::mutants::mutant;
 use crate::sync::SyncHandle;
+
+/// What a change does to the draft.
+type Change<'c> = dyn FnMut(&mut Draft<'_>) -> Result<()> + Send + 'c;
 
 /// Attempts at a change that conflicts with other changes.
 const TRIES: u32 = 50;
@@ -26,8 +29,17 @@ impl SyncHandle {
     /// the run, the same commit fences it off.
     pub(crate) async fn change<F>(&self, stop: bool, mut change: F) -> Result<()>
     where
-        F: FnMut(&mut Draft<'_>) -> Result<()>,
+        F: FnMut(&mut Draft<'_>) -> Result<()> + Send,
     {
+        self.change_by(stop, &mut change).await
+    }
+
+    /// Not generic: one copy for all kinds of change.
+    fn change_by<'a>(&'a self, stop: bool, change: &'a mut Change<'_>) -> StoreFuture<'a, ()> {
+        Box::pin(self.change_until_committed(stop, change))
+    }
+
+    async fn change_until_committed(&self, stop: bool, change: &mut Change<'_>) -> Result<()> {
         let (engine, key) = (&self.engine, &*self.key);
         let mut tries = 0;
         loop {

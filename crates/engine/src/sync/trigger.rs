@@ -29,7 +29,7 @@ impl SyncHandle {
         .await
     }
 
-    async fn request_run(&self, mode: TriggerMode, check: impl Fn(&Draft<'_>) -> Result<()>) -> Result<()> {
+    async fn request_run(&self, mode: TriggerMode, check: impl Fn(&Draft<'_>) -> Result<()> + Sync) -> Result<()> {
         let key = &*self.key;
         let trigger = Trigger { mode, at: self.engine.parts().environment.now() };
         self.change(false, |draft| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use highwater_core::{ChangeSummary, Document, Environment, ErrorKind, Result, Store, WriteBatch};
+use highwater_core::{ChangeSummary, Document, Environment, ErrorKind, Result, Store, StoreFuture, WriteBatch};
 
 use super::collapse::collapse_waiting;
 use super::news::{RunNews, add_rows};
@@ -18,7 +18,12 @@ const PAGE: usize = 100;
 const TRIES: u32 = 20;
 
 /// Turns the drafts under a prefix into deliveries. Several processes may do this at a time: each draft is delivered once.
-pub(crate) async fn tell(store: &dyn Store, environment: &dyn Environment, prefix: &str) -> Result<()> {
+pub(crate) fn tell<'a>(store: &'a dyn Store, environment: &'a dyn Environment, prefix: &'a str) -> StoreFuture<'a, ()> {
+    // Boxed: one copy in the program, whoever calls it.
+    Box::pin(tell_all(store, environment, prefix))
+}
+
+async fn tell_all(store: &dyn Store, environment: &dyn Environment, prefix: &str) -> Result<()> {
     let mut after = String::new();
     loop {
         let page = store.documents(prefix, &after, PAGE).await?;

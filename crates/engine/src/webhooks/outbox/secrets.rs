@@ -75,7 +75,7 @@ impl Outbox {
                 kept.secrets.insert(FORMER.to_owned(), former);
             }
         });
-        session.change_alone(&self.parts.engine.place(), keeping).await?;
+        session.change_alone(&self.parts.engine.place(), Box::pin(keeping)).await?;
         lock(&self.parts.secrets).remove(destination);
         Ok(secret)
     }
