@@ -15,6 +15,7 @@ mod pruning;
 mod renewing;
 mod replays;
 mod summaries;
+mod versions;
 mod writers;
 
 pub use backup::*;
@@ -32,4 +33,5 @@ pub use pruning::*;
 pub use renewing::*;
 pub use replays::*;
 pub use summaries::*;
+pub use versions::*;
 pub use writers::*;

@@ -168,6 +168,7 @@ macro_rules! for_each_case {
             p41_reading_only_writes_nothing
             p42_a_backup_is_the_store_at_one_moment
             p42_a_backup_that_fails_leaves_nothing
+            p43_pages_of_one_version_are_equal
         }
     };
 }

@@ -64,7 +64,7 @@ pub use page::{Actions, ContentFilter, DEFAULT_LIMIT, DEFAULT_PAGE_BYTES, MAX_LI
 pub use printable::printable;
 pub use record::{Action, Change, Json, Metadata, NetAction, Record, RecordId};
 pub use store::{Store, StoreFuture};
-pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey};
+pub use stream::{DEFAULT_VARIANT, MAX_NAME_BYTES, StreamKey, StreamVersion};
 pub use threaded::{Inline, LogTransaction, PendingCommit, Threaded};
 pub use timestamp::Timestamp;
 pub use wakeups::Wakeups;

@@ -21,7 +21,7 @@ pub const MAX_LIMIT: usize = 100_000;
 pub const DEFAULT_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A set of actions; empty means all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Actions(u8);
 
 impl Actions {

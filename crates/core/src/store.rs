@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::maintenance::{Maintenance, MaintenanceReport, StreamHead, Version};
 use crate::page::{Page, PageRequest};
 use crate::record::{Json, Record};
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, StreamVersion};
 use crate::wakeups::Wakeups;
 
 /// What an asynchronous method of a [`Store`] returns: a boxed future that can move between threads.
@@ -222,6 +222,27 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// Each [`Maintenance`] task names its own.
     fn maintain(&self, task: Maintenance) -> StoreFuture<'_, MaintenanceReport>;
+
+    /// Returns the current version of what a stream holds, for callers that keep what they made of a page. `None`, the default, if
+    /// the store cannot tell: the caller reads again.
+    ///
+    /// The version is equal to one that this handle returned earlier only if no page of the stream has changed in between, through
+    /// commits, prunes or anything else, in any process. Ask before and after the page is read, keep what was made of it if both
+    /// are equal, and use it again for a request that came in before the same version was returned once more. Costs at most the
+    /// reading of one small row, on the calling thread; much less while nothing was committed.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use highwater_core::{MemoryStore, Store, StreamKey};
+    /// let store = MemoryStore::new()?;
+    /// // Kept by stores that several processes can open.
+    /// assert_eq!(store.stream_version(&StreamKey::new("demo", "Note")), None);
+    /// # Ok::<(), highwater_core::Error>(()) }).unwrap();
+    /// ```
+    fn stream_version(&self, stream: &StreamKey) -> Option<StreamVersion> {
+        let _ = stream;
+        None
+    }
 
     /// Returns a receiver that wakes whenever something may have been committed, by this process or another, from now on.
     ///

@@ -152,6 +152,21 @@ impl fmt::Display for StreamKey {
     }
 }
 
+/// A version of what a stream holds, from [`Store::stream_version`](crate::Store::stream_version).
+///
+/// Two equal versions of one stream, from one handle, mean that every page of the stream is the same, byte for byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamVersion([u8; 16]);
+
+impl StreamVersion {
+    /// The version of a stream whose stored state is `state`.
+    pub(crate) fn of(state: &[u8]) -> Self {
+        let mut version = [0; 16];
+        version.copy_from_slice(&blake3::hash(state).as_bytes()[..16]);
+        StreamVersion(version)
+    }
+}
+
 /// A key as it is serialized.
 #[derive(Serialize, Deserialize)]
 struct Names {

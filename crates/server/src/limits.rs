@@ -35,6 +35,9 @@ pub struct Limits {
     pub connections: usize,
     /// The most requests of one key in a minute. Defaults to 60,000.
     pub requests_per_minute: u32,
+    /// The most memory for answers of `GET /records` that are kept, in bytes. Readers that ask for the same page get the same bytes
+    /// while its model has not changed. Defaults to 8 MiB; 0 keeps none.
+    pub cache_bytes: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +53,7 @@ impl Default for Limits {
             stop_time: Duration::from_secs(10),
             connections: 4096,
             requests_per_minute: 60_000,
+            cache_bytes: 8 << 20,
         }
     }
 }
@@ -122,6 +126,12 @@ impl Limits {
     #[must_use]
     pub fn requests_per_minute(mut self, requests: u32) -> Self {
         self.requests_per_minute = requests.max(1);
+        self
+    }
+    /// Sets the most memory for answers that are kept, in bytes; 0 keeps none.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 }

@@ -57,7 +57,7 @@ mod webhooks;
 pub(crate) use common::{iso, uuid};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::Served;
-pub(crate) use records::Shared as Followed;
+pub(crate) use records::{AnswerCache, Shared as Followed};
 
 use crate::route::Route;
 

@@ -13,7 +13,7 @@ use crate::guard::Guard;
 use crate::keys::{Keys, Scope};
 use crate::limits::Limits;
 use crate::rate::RateLimit;
-use crate::routes::Followed;
+use crate::routes::{AnswerCache, Followed};
 use crate::state::State;
 use crate::{route, routes};
 
@@ -134,6 +134,7 @@ impl ServerBuilder {
             outbox: self.outbox.unwrap_or_else(|| Outbox::new(&self.engine)),
             keys: Keys::new(&self.engine),
             rate: RateLimit::new(self.limits.requests_per_minute),
+            cache: AnswerCache::new(self.limits.cache_bytes),
             engine: self.engine,
             limits: self.limits,
             guard,

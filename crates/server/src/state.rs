@@ -13,7 +13,7 @@ use crate::guard::Guard;
 use crate::keys::{self, Key, Keys, NewKey, Scope};
 use crate::limits::Limits;
 use crate::rate::RateLimit;
-use crate::routes::Followed;
+use crate::routes::{AnswerCache, Followed};
 use crate::server::Compat;
 
 /// Whose bucket of requests those with unknown keys take from: no key has this id.
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) compat: Compat,
     pub(crate) rate: RateLimit,
     pub(crate) connect: ConnectSessions,
+    /// Answers of pages that are kept.
+    pub(crate) cache: AnswerCache,
     /// What event streams of one model share.
     pub(crate) followed: Followed,
     /// The requests that were answered.

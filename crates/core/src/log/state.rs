@@ -8,7 +8,8 @@ use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::keys;
 use crate::maintenance::ClockHealth;
-use crate::stream::StreamKey;
+use crate::mutants::mutant;
+use crate::stream::{StreamKey, StreamVersion};
 use crate::timestamp::Timestamp;
 use crate::varint::{Reader, put_number};
 
@@ -181,6 +182,15 @@ impl StreamState {
     pub(crate) fn load<R: BackendRead + ?Sized>(read: &mut R, stream: &StreamKey) -> Result<Option<Self>> {
         let bytes = read.get(Table::State, &keys::stream(stream))?;
         bytes.map(|bytes| StreamState::decode(&bytes).map_err(|error| error.with("stream", stream))).transpose()
+    }
+
+    /// The version of what the stream holds: whatever changes a page changes a counter, a position or the checksum here.
+    pub(crate) fn version<R: BackendRead + ?Sized>(read: &mut R, stream: &StreamKey) -> Result<StreamVersion> {
+        let state = read.get(Table::State, &keys::stream(stream))?.unwrap_or_default();
+        if mutant!("version-without-prunes") && !state.is_empty() {
+            return Ok(StreamVersion::of(&StreamState::decode(&state)?.last.ulid.to_be_bytes()));
+        }
+        Ok(StreamVersion::of(&state))
     }
 
     pub(crate) fn store<W: BackendWrite>(&self, write: &mut W, stream: &StreamKey) -> Result<()> {

@@ -87,6 +87,9 @@ macro_rules! store_by_delegation {
             fn maintain(&$self, task: $crate::Maintenance) -> $crate::StoreFuture<'_, $crate::MaintenanceReport> {
                 $inner.maintain(task)
             }
+            fn stream_version(&$self, stream: &$crate::StreamKey) -> Option<$crate::StreamVersion> {
+                $inner.stream_version(stream)
+            }
             fn subscribe(&$self) -> $crate::Wakeups {
                 $inner.subscribe()
             }

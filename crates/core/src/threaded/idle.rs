@@ -1,15 +1,22 @@
-//! The answer to "anything new?" without a thread hop, when there is nothing.
+//! The answers to "anything new?" and "anything changed?" without a thread hop, and what is read again and again in between.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::panics::catch_panic;
-use crate::backend::BackendReader;
+use super::readers;
+use crate::backend::{BackendRead, BackendReader};
 use crate::cursor::{Cursor, Position, TokenKey};
+use crate::log::read::Attempt;
 use crate::log::shared::Shared;
 use crate::log::state::StreamState;
 use crate::mutants::mutant;
-use crate::stream::StreamKey;
+use crate::record::Json;
+use crate::stream::{StreamKey, StreamVersion};
+
+/// Documents that are remembered at a time, and the size of the largest of them in bytes.
+const MOST_DOCUMENTS: usize = 128;
+const MOST_BYTES: usize = 4096;
 
 pub(super) struct Idle<R> {
     /// Tells of commits by other processes; `None` where there are none.
@@ -17,6 +24,10 @@ pub(super) struct Idle<R> {
     /// When the ends below were true: other processes' commits, and ours.
     at: (u64, u64),
     ends: HashMap<StreamKey, End>,
+    /// What streams held then.
+    versions: HashMap<StreamKey, StreamVersion>,
+    /// Documents that were read since, and keys of none.
+    documents: HashMap<String, Option<Json>>,
     /// What the writing handle told of other handles' commits when we last committed.
     others: Option<u64>,
 }
@@ -42,7 +53,14 @@ pub(super) struct Moment((u64, u64));
 
 impl<R: BackendReader> Idle<R> {
     pub(super) fn new(probe: Option<R>) -> Self {
-        Idle { probe, at: (0, 0), ends: HashMap::new(), others: None }
+        Idle {
+            probe,
+            at: (0, 0),
+            ends: HashMap::new(),
+            versions: HashMap::new(),
+            documents: HashMap::new(),
+            others: None,
+        }
     }
 
     /// The present moment; `None` when it is unknown.
@@ -55,6 +73,8 @@ impl<R: BackendReader> Idle<R> {
         if self.at != (version, generation) {
             self.at = (version, generation);
             self.ends.clear();
+            self.versions.clear();
+            self.documents.clear();
         }
         Some(Moment(self.at))
     }
@@ -91,6 +111,8 @@ impl<R: BackendReader> Idle<R> {
             let end = End::new(position, shared.token_key(&stream));
             self.ends.insert(stream, end);
         }
+        self.versions.clear();
+        self.documents.clear();
         // Without a version, the next look differs from this and forgets the ends.
         self.at = (version.unwrap_or(u64::MAX), before + 1);
         version
@@ -110,6 +132,46 @@ impl<R: BackendReader> Idle<R> {
         Some(end)
     }
 
+    /// What the stream holds now; `None` where that is unknown. A store that no other handle can open has no probe.
+    pub(super) fn stream_version(
+        &mut self,
+        generation: &AtomicU64,
+        shared: &Shared,
+        stream: &StreamKey,
+    ) -> Option<StreamVersion> {
+        self.probe.as_ref()?;
+        self.look(generation.load(Ordering::Acquire))?;
+        if let Some(version) = self.versions.get(stream) {
+            return Some(*version);
+        }
+        let look = |_: &Shared, read: &mut dyn BackendRead| StreamState::version(read, stream).map(Attempt::Done);
+        let probe = self.probe.as_mut()?;
+        let version = catch_panic(|| readers::read(shared, probe, &look)).ok()?;
+        self.versions.insert(stream.clone(), version);
+        Some(version)
+    }
+
+    /// A document that was read at this moment already, and the moment. A store that no other handle can open remembers none.
+    pub(super) fn document(&mut self, generation: &AtomicU64, key: &str) -> (Option<Option<Json>>, Option<Moment>) {
+        if self.probe.is_none() {
+            return (None, None);
+        }
+        let moment = self.look(generation.load(Ordering::Acquire));
+        (moment.and_then(|_| self.documents.get(key).cloned()), moment)
+    }
+
+    /// Remembers a document of a snapshot taken after `moment`.
+    pub(super) fn note_document(&mut self, moment: Moment, key: &str, value: Option<&Json>) {
+        let bytes = key.len() + value.map_or(0, |value| value.as_bytes().len());
+        if self.at != moment.0 || bytes > MOST_BYTES {
+            return;
+        }
+        if self.documents.len() >= MOST_DOCUMENTS {
+            self.documents.clear();
+        }
+        self.documents.insert(key.to_owned(), value.cloned());
+    }
+
     /// Remembers where a stream ended in a snapshot taken after `moment`.
     pub(super) fn note(&mut self, moment: Moment, shared: &Shared, stream: &StreamKey, position: Position) {
         if self.at == moment.0 {
@@ -121,6 +183,8 @@ impl<R: BackendReader> Idle<R> {
     pub(super) fn stop(&mut self) {
         self.probe = None;
         self.ends.clear();
+        self.versions.clear();
+        self.documents.clear();
         self.at = (u64::MAX, u64::MAX);
     }
 }

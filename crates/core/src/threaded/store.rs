@@ -20,7 +20,7 @@ use crate::mutants::mutant;
 use crate::page::{ContentFilter, Page, PageRequest};
 use crate::record::{Json, Record};
 use crate::store::{Store, StoreFuture};
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, StreamVersion};
 use crate::wakeups::{Wakeups, wake_closed};
 
 /// Streams and documents read in one go, at most.
@@ -135,11 +135,19 @@ impl<B: Backend> Store for Threaded<B> {
                     value.map(|value| Json::from_stored(value.into())).transpose().map(Attempt::Done)
                 }
             };
-            let key = log::document_key(key);
-            match self.inner.caller_reader.read(&self.inner.shared, look(key.clone())) {
-                Some(value) => value.map_err(|error| self.named(error)),
-                None => self.read(look(key)).await,
+            let (known, moment) = lock(&self.inner.idle).document(&self.inner.generation, key);
+            if let Some(value) = known {
+                return Ok(value);
             }
+            let bytes = log::document_key(key);
+            let value = match self.inner.caller_reader.read(&self.inner.shared, look(bytes.clone())) {
+                Some(value) => value.map_err(|error| self.named(error)),
+                None => self.read(look(bytes)).await,
+            }?;
+            if let Some(moment) = moment {
+                lock(&self.inner.idle).note_document(moment, key, value.as_ref());
+            }
+            Ok(value)
         })
     }
 
@@ -240,6 +248,11 @@ impl<B: Backend> Store for Threaded<B> {
             }
             .map_err(|error| error.during("maintain"))
         })
+    }
+
+    fn stream_version(&self, stream: &StreamKey) -> Option<StreamVersion> {
+        stream.check().ok()?;
+        lock(&self.inner.idle).stream_version(&self.inner.generation, &self.inner.shared, stream)
     }
 
     fn subscribe(&self) -> Wakeups {

@@ -1,5 +1,6 @@
 //! `GET /records`: pages of a model's modification log, oldest first, and what removes their payloads.
 
+mod cache;
 mod follow;
 pub(super) mod page;
 mod prune;
@@ -15,9 +16,10 @@ use crate::about::{About, param, schema};
 use crate::call::Call;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
-use page::answer;
+pub(crate) use cache::AnswerCache;
 use reading::Reading;
 pub(crate) use shared::Shared;
+use wait::Read;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -50,6 +52,14 @@ fn reads(about: About) -> About {
 
 async fn records(call: Call) -> Answer {
     let reading = Reading::of_page(&call).await?;
-    let page = wait::page(&call, reading).await?;
-    Ok::<Response, _>(answer(page, call.state.compat))
+    let stream = reading.request.stream.clone();
+    Ok::<Response, _>(match wait::page(&call, reading).await? {
+        Read::Kept(body) => page::json(body),
+        Read::Page(page, wanted) => page::answer(page, call.state.compat, |body| {
+            // Only what was read of one version.
+            if let Some(wanted) = wanted.filter(|wanted| call.store().stream_version(&stream) == Some(wanted.version)) {
+                call.state.cache.keep(*wanted, body);
+            }
+        }),
+    })
 }

@@ -37,33 +37,7 @@ pub(crate) fn measure(arguments: &Arguments, server: &Started, store: &Path, fol
     println!("  GET /records?limit={PAGE}, the server's process   {:8.2} µs", median(served) / 1000.0);
     println!("  ratio {ratio:.2} of {:.2?} (at most 2: {})", ratios, verdict(ratio <= 2.0));
 
-    let body = folder.join("page.json");
-    let mut client = Client::connect(&server.address, &headers(server))?;
-    client.get(&format!("/records?model={MODEL}&limit=100"))?;
-    std::fs::write(&body, &client.body)?;
-    let mut bare = Child::start(Role::Bare, arguments, &body, "")?;
-    let address = bare.line()?;
-    let (mut rates, mut bare_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut times, mut bare_times) = (Vec::new(), Vec::new());
-    for run in 1..=arguments.runs {
-        eprintln!("  pages of 100, run {run}");
-        let (rate, time) = rate(&bare, &address, &headers(server))?;
-        let (own, own_time) = self::rate(&server.child, &server.address, &headers(server))?;
-        bare_rates.push(rate);
-        rates.push(own);
-        ratios.push(own / rate);
-        times.push(own_time);
-        bare_times.push(time);
-    }
-    let ratio = median(ratios.clone());
-    println!("pages of 100, {} bytes, {CLIENTS} connections:", client.body.len());
-    println!(
-        "  a bare handler with the same bytes  {:8.0} requests/s, {:6.1} µs each",
-        median(bare_rates),
-        median(bare_times)
-    );
-    println!("  GET /records                        {:8.0} requests/s, {:6.1} µs each", median(rates), median(times));
-    println!("  ratio {ratio:.2} of {ratios:.2?} (at least 0.6: {})", verdict(ratio >= 0.6));
+    hundreds(arguments, server, folder)?;
 
     let mut times = Vec::new();
     for _ in 0..arguments.runs {
@@ -75,6 +49,88 @@ pub(crate) fn measure(arguments: &Arguments, server: &Started, store: &Path, fol
         verdict(time < 40.0)
     );
     Ok(())
+}
+
+/// Pages of 100 beside a handler that has the bytes: the same page again, and one page after another.
+fn hundreds(arguments: &Arguments, server: &Started, folder: &Path) -> Outcome<()> {
+    let path = format!("/records?model={MODEL}&limit=100");
+    let body = folder.join("page.json");
+    let mut client = Client::connect(&server.address, &headers(server))?;
+    client.get(&path)?;
+    std::fs::write(&body, &client.body)?;
+    let mut bare = Child::start(Role::Bare, arguments, &body, "")?;
+    let bare_address = bare.line()?;
+    let places = places(server)?;
+    let (mut same, mut walked) = (Compared::default(), Compared::default());
+    for run in 1..=arguments.runs {
+        eprintln!("  pages of 100, run {run}");
+        let again = |client: &mut Client, _: usize| client.get(&path);
+        let ceiling = rate(&bare, &bare_address, "", again)?;
+        same.push(rate(&server.child, &server.address, &headers(server), again)?, ceiling);
+        let (path, mut cursors) = (path.clone(), places.clone());
+        let next = move |client: &mut Client, place: usize| {
+            client.get(&format!("{path}{}", cursors[place]))?;
+            cursors[place] =
+                member(&client.body, "next_cursor").map_or(String::new(), |next| format!("&cursor={next}"));
+            Ok(())
+        };
+        walked.push(rate(&server.child, &server.address, &headers(server), next)?, ceiling);
+    }
+    println!("pages of 100, {} bytes, {CLIENTS} connections:", client.body.len());
+    same.print("a bare handler with the same bytes", "the same page again", 0.6);
+    walked.print("", "one page after another, each connection elsewhere", 0.0);
+    Ok(())
+}
+
+/// Cursors at which the store falls into a part for each connection.
+fn places(server: &Started) -> Outcome<Vec<String>> {
+    let mut client = Client::connect(&server.address, &headers(server))?;
+    let mut cursors = vec![String::new()];
+    walk(&mut client, 10_000, |client| {
+        cursors.extend(member(&client.body, "next_cursor").map(|next| format!("&cursor={next}")));
+        true
+    })?;
+    Ok((0..CLIENTS).map(|place| cursors[place * cursors.len() / CLIENTS].clone()).collect())
+}
+
+/// Requests per second, and microseconds of the server's processor time for each.
+#[derive(Clone, Copy)]
+struct Rate {
+    requests: f64,
+    time: f64,
+}
+
+/// Rates, and those of the ceiling in the same run.
+#[derive(Default)]
+struct Compared {
+    own: Vec<Rate>,
+    ceiling: Vec<Rate>,
+}
+
+impl Compared {
+    fn push(&mut self, own: Rate, ceiling: Rate) {
+        self.own.push(own);
+        self.ceiling.push(ceiling);
+    }
+
+    /// Prints both, or only our own, and the ratio, which is at least `least`.
+    fn print(&self, ceiling: &str, own: &str, least: f64) {
+        let line = |name: &str, rates: &[Rate]| {
+            let requests = median(rates.iter().map(|rate| rate.requests).collect());
+            let time = median(rates.iter().map(|rate| rate.time).collect());
+            println!("  {name:50} {requests:8.0} requests/s, {time:6.1} µs each");
+        };
+        if !ceiling.is_empty() {
+            line(ceiling, &self.ceiling);
+        }
+        line(own, &self.own);
+        let ratios: Vec<f64> =
+            self.own.iter().zip(&self.ceiling).map(|(own, ceiling)| own.requests / ceiling.requests).collect();
+        let ratio = median(ratios.clone());
+        let judged =
+            if least > 0.0 { format!(" (at least {least}: {})", verdict(ratio >= least)) } else { String::new() };
+        println!("  ratio {ratio:.2} of {ratios:.2?}{judged}");
+    }
 }
 
 /// Nanoseconds of processor time per record.
@@ -127,30 +183,35 @@ fn walk(client: &mut Client, limit: usize, mut read: impl FnMut(&Client) -> bool
     }
 }
 
-/// Requests per second, and microseconds of the server's processor time for each.
-fn rate(child: &Child, address: &str, headers: &str) -> Outcome<(f64, f64)> {
+/// Asks again and again on each connection.
+fn rate(
+    child: &Child,
+    address: &str,
+    headers: &str,
+    ask: impl FnMut(&mut Client, usize) -> Outcome<()> + Clone + Send,
+) -> Outcome<Rate> {
     let (begun, spent) = (Instant::now(), child.processor_time()?);
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let mut client = Client::connect(address, headers)?;
-            Ok(std::thread::spawn(move || -> Outcome<u64> {
-                let mut requests = 0;
-                while begun.elapsed() < COUNTED {
-                    walk(&mut client, 100, |_| {
+    let requests = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|place| {
+                let mut ask = ask.clone();
+                scope.spawn(move || -> Outcome<u64> {
+                    let mut client = Client::connect(address, headers)?;
+                    let mut requests = 0;
+                    while begun.elapsed() < COUNTED {
+                        ask(&mut client, place)?;
                         requests += 1;
-                        begun.elapsed() < COUNTED
-                    })?;
-                }
-                Ok(requests)
-            }))
+                    }
+                    Ok(requests)
+                })
+            })
+            .collect();
+        clients.into_iter().try_fold(0, |sum, client| {
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(sum + client.join().map_err(|_| "a client failed")??)
         })
-        .collect::<Outcome<_>>()?;
-    let mut requests = 0;
-    for client in clients {
-        requests += client.join().map_err(|_| "a client failed")??;
-    }
+    })?;
     let (wall, spent) = (begun.elapsed(), child.processor_time()?.saturating_sub(spent));
-    Ok((requests as f64 / wall.as_secs_f64(), spent.as_secs_f64() * 1e6 / requests as f64))
+    Ok(Rate { requests: requests as f64 / wall.as_secs_f64(), time: spent.as_secs_f64() * 1e6 / requests as f64 })
 }
 
 /// Microseconds of the server's processor time for a poll at the end.

@@ -18,13 +18,39 @@ const ENVELOPE: usize = 512;
 /// `{"records": [...], "next_cursor": "..."|null, "resume_cursor": "..."}`.
 ///
 /// `next_cursor` is null at the end, as the clients of Nango expect. Where to continue later is `resume_cursor`, and the cursor of
-/// the last record, which is the same: a position that a prune has not passed yet.
-pub(super) fn answer(page: Page, compat: Compat) -> Response {
-    answer_with(page, compat, String::new())
+/// the last record, which is the same: a position that a prune has not passed yet. `keep` gets an answer that is written in one
+/// piece.
+pub(super) fn answer(page: Page, compat: Compat, keep: impl FnOnce(&[u8])) -> Response {
+    match body(page, compat, String::new()) {
+        Written::Whole(bytes) => {
+            keep(&bytes);
+            json(bytes)
+        }
+        Written::Pieces(body) => json(body),
+    }
 }
 
 /// The same with further members, each written behind a comma.
 pub(crate) fn answer_with(page: Page, compat: Compat, further: String) -> Response {
+    match body(page, compat, further) {
+        Written::Whole(bytes) => json(bytes),
+        Written::Pieces(body) => json(body),
+    }
+}
+
+/// An answer with a body of JSON.
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body.into()).into_response()
+}
+
+/// An answer's body.
+enum Written {
+    /// All of it, so that its length is known.
+    Whole(Bytes),
+    Pieces(Body),
+}
+
+fn body(page: Page, compat: Compat, further: String) -> Written {
     let mut pieces = Pieces {
         writer: RecordWriter::new(compat),
         end: page.next_cursor,
@@ -34,12 +60,10 @@ pub(crate) fn answer_with(page: Page, compat: Compat, further: String) -> Respon
         begun: false,
         ended: false,
     };
-    let body = match pieces.next() {
-        // All of it, so that its length is known.
-        Some(Ok(piece)) if pieces.ended => Body::from(piece),
-        first => Body::from_stream(stream::iter(first.into_iter().chain(pieces))),
-    };
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
+    match pieces.next() {
+        Some(Ok(piece)) if pieces.ended => Written::Whole(piece),
+        first => Written::Pieces(Body::from_stream(stream::iter(first.into_iter().chain(pieces)))),
+    }
 }
 
 /// The pieces of an answer. A record that cannot be written ends it early.
