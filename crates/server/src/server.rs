@@ -1,5 +1,6 @@
 //! The server: an engine, who may use it, and its router.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -50,6 +51,7 @@ pub struct ServerBuilder {
     temporary: Option<Scope>,
     outbox: Option<Outbox>,
     public_url: Option<String>,
+    temporary_folder: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -105,6 +107,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the folder in which copies of the store are made for `GET /store/backup`: it needs room for each. Defaults to the
+    /// system's folder for temporary files (`TMPDIR`).
+    #[must_use]
+    pub fn temporary_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.temporary_folder = Some(folder.into());
+        self
+    }
+
     /// Builds the server. Nothing listens before [`Server::serve`].
     ///
     /// # Errors
@@ -144,6 +154,7 @@ impl ServerBuilder {
             #[cfg(feature = "metrics")]
             served: routes::Served::default(),
             public_url: self.public_url,
+            temporary_folder: self.temporary_folder.unwrap_or_else(std::env::temp_dir),
             stopping: CancelToken::new(),
             temporary: None,
         };
@@ -178,6 +189,7 @@ impl Server {
             temporary: None,
             outbox: None,
             public_url: None,
+            temporary_folder: None,
         }
     }
 

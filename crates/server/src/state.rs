@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(crate) served: crate::routes::Served,
     /// Under which URL people reach the server, without a slash at the end; otherwise as their requests say.
     pub(crate) public_url: Option<String>,
+    /// Where files are made that last as long as an answer.
+    pub(crate) temporary_folder: PathBuf,
     /// Cancelled when the server is to stop: requests that wait answer at once.
     pub(crate) stopping: CancelToken,
     /// A key that lasts as long as the process, and its hash.

@@ -5,6 +5,7 @@
 mod browser;
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,24 +16,22 @@ use highwater_store_sqlite::SqliteStore;
 use support::{save, start, start_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The folders of backups that this process has made and not removed.
-fn left() -> usize {
-    let temporary = std::fs::read_dir(std::env::temp_dir()).unwrap();
-    temporary
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("highwater-backup-"))
-        .count()
+/// The folders of backups that were made and not removed.
+fn left(temporary: &Path) -> usize {
+    std::fs::read_dir(temporary).unwrap().count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_downloaded_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let before = left();
+    let temporary = folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path().join("app.db")).unwrap());
     let provider = highwater_template::Provider::new("crm", "https://crm.example");
     let engine = Engine::builder(Arc::clone(&store)).provider(provider).build().unwrap();
     engine.connect(ConnectionSettings::new("main", "crm")).await.unwrap();
     save(&engine, "Contact", (0..3000).map(|id| format!(r#"{{"id":{id},"text":"{}"}}"#, "x".repeat(300)))).await;
-    let running = start_with(engine.clone(), |server| server).await;
+    let running = start_with(engine.clone(), |server| server.temporary_folder(&temporary)).await;
 
     let answer = running.call("GET", "/store/backup", None).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -62,7 +61,7 @@ async fn a_backup_is_downloaded_and_leaves_nothing_behind() {
     drop(client);
     // The second may begin only now: what counts is that there is a moment without any.
     let removed = async {
-        while left() > before {
+        while left(&temporary) > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

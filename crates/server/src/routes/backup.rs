@@ -1,18 +1,19 @@
 //! `GET /store/backup`: a whole copy of the store, as it is at one moment, while it is used.
 //!
-//! The copy is made in the folder for temporary files (`TMPDIR`), in a folder that nobody else may open, and sent from there in
-//! pieces. It is removed before the first of them is sent, or as soon as the client leaves.
+//! The copy is made in the folder for temporary files, in a folder that nobody else may open, and sent from there in pieces. It is
+//! removed before the first of them is sent, or as soon as the client leaves. The disk is waited for on threads that may block, of
+//! the runtime that serves the request.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use highwater_core::{Backup, Environment, Error, ErrorKind, Maintenance};
 
 use crate::about::About;
@@ -45,31 +46,31 @@ async fn backup(call: Call) -> Answer {
 /// Answers with a new copy of the store.
 pub(crate) async fn download(state: &State) -> Answer {
     let environment = state.environment();
-    let folder = Folder::create(&**environment)?;
+    let path = Folder::path_below(&state.temporary_folder, &**environment);
+    let folder = blocking(move || Folder::create(path)).await?;
     let path = folder.0.join("backup");
     state.engine.store().maintain(Maintenance::BackUp(Backup::to(&path))).await?;
-    let file = File::open(&path).map_err(|source| failed("the backup cannot be read", source))?;
-    let bytes = file.metadata().map_err(|source| failed("the backup cannot be read", source))?.len();
-    // What is open can be read on; where the system does not remove it yet, it goes with its folder, at the end.
-    let _ = fs::remove_file(&path);
+    let (pieces, bytes) = blocking(move || Pieces::open(&path, folder)).await?;
     let name = format!("attachment; filename=\"highwater-{}.backup\"", environment.now().unix_ms());
-    let pieces = Pieces { file, _folder: folder };
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_DISPOSITION, name),
         (CONTENT_LENGTH, bytes.to_string()),
     ];
-    Ok::<Response, ApiError>((headers, Body::from_stream(stream::iter(pieces))).into_response())
+    Ok::<Response, ApiError>((headers, Body::from_stream(pieces.stream())).into_response())
 }
 
 /// A folder for one copy, which ends with it.
 struct Folder(PathBuf);
 
 impl Folder {
-    fn create(environment: &dyn Environment) -> Result<Self, Error> {
+    fn path_below(folder: &Path, environment: &dyn Environment) -> PathBuf {
         let mut random = [0; 16];
         environment.fill_random(&mut random);
-        let path = std::env::temp_dir().join(format!("highwater-backup-{}", hex::encode(random)));
+        folder.join(format!("highwater-backup-{}", hex::encode(random)))
+    }
+
+    fn create(path: PathBuf) -> Result<Self, Error> {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -94,17 +95,33 @@ struct Pieces {
     _folder: Folder,
 }
 
-impl Iterator for Pieces {
-    type Item = io::Result<Bytes>;
-
-    fn next(&mut self) -> Option<io::Result<Bytes>> {
-        let mut piece = Vec::with_capacity(PIECE);
-        match self.file.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(Bytes::from(piece))),
-            Err(source) => Some(Err(source)),
-        }
+impl Pieces {
+    /// Opens the copy, and returns how many bytes it has.
+    fn open(path: &Path, folder: Folder) -> Result<(Self, u64), Error> {
+        let unreadable = |source| failed("the backup cannot be read", source);
+        let file = File::open(path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        // What is open can be read on; where the system does not remove it yet, it goes with its folder, at the end.
+        let _ = fs::remove_file(path);
+        Ok((Pieces { file, _folder: folder }, bytes))
     }
+
+    fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> {
+        stream::try_unfold(self, |mut pieces| {
+            blocking(move || {
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = pieces.file.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+                let read = read.map_err(|source| failed("the backup cannot be read", source))?;
+                Ok((read > 0).then(|| (Bytes::from(piece), pieces)))
+            })
+        })
+    }
+}
+
+/// Waits for the disk on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|source| Error::new(ErrorKind::Internal, "the backup was not read to its end").because(source))?
 }
 
 fn failed(what: &'static str, source: io::Error) -> Error {
